@@ -1,0 +1,66 @@
+"""One tree of errors. Each says what was expected, what came, and a hint on what to try."""
+
+
+class DarkLanternError(Exception):
+    """Base of all errors raised on purpose.
+
+    `str(error)` is the message; the hint is kept apart so that a terminal, a page and a program
+    can each show it in their own way.
+    """
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class SiteError(DarkLanternError):
+    """A site that does not exist, or one that was asked for and never fired."""
+
+
+class SnapshotError(DarkLanternError):
+    """A training-state snapshot that is missing, half-written or of another model."""
+
+
+class WatchError(DarkLanternError):
+    """A watch that could not attach, a tap that saw no data, or a monitor that failed."""
+
+
+class RecordError(DarkLanternError):
+    """Bytes that are not exactly one valid record."""
+
+
+class RecipeError(DarkLanternError):
+    """A recipe that names something not in the local table, or whose artifacts do not match."""
+
+
+class AssessmentError(DarkLanternError):
+    """An answer outside the criteria, or a table that is not total."""
+
+
+class SealError(DarkLanternError):
+    """A sealed file that is damaged, or that none of the given keys opens."""
+
+
+class SignatureError(DarkLanternError):
+    """A signature that is missing, unknown, out of order or wrong."""
+
+
+class LogError(DarkLanternError):
+    """A log or bundle that is truncated, altered or inconsistent with what was seen before."""
+
+
+class RefusedError(DarkLanternError):
+    """A decision of the rules: this may not be sealed, added or shared. The message names the rule."""
+
+
+class StoreError(DarkLanternError):
+    """The encrypted store cannot be opened or written."""
+
+
+class PageError(DarkLanternError):
+    """The local page cannot be served."""
+
+
+class MissingExtraError(DarkLanternError):
+    """An optional part is not installed."""

@@ -1,0 +1,66 @@
+"""One value, one byte string: deterministic JSON, decoded strictly and compared after re-encoding."""
+
+import re
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from darklantern.errors import RecordError
+
+T = TypeVar("T")
+
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+"""Lower-case hex of a SHA-256."""
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Text = Annotated[str, msgspec.Meta(max_length=1_000_000)]
+Time = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z")]
+"""UTC to the second. In a record, time informs people and decides nothing."""
+
+
+class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of all records: immutable, compared by value, unknown fields refused."""
+
+
+def encode(value: Value) -> bytes:
+    """The exact bytes of `value`: UTF-8 JSON, fields in declared order, map keys sorted, no spaces.
+
+    Raises RecordError for a value that would not decode to itself: NaN and infinity become `null`
+    in JSON, and a field of the wrong type was never checked when the value was made.
+    """
+    data = msgspec.json.encode(value, order="deterministic")
+    decode(type(value), data)
+    return data
+
+
+def decode(kind: type[T], data: bytes) -> T:
+    """The value in `data`, which must be its exact bytes.
+
+    Decoding and re-encoding must give the same bytes back. That refuses duplicate keys, other
+    spellings of numbers, other orders and white space, so that a hash of the bytes names one value.
+    """
+    try:
+        value = msgspec.json.decode(data, type=kind)
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RecordError(
+            f"expected the exact bytes of one {kind.__name__}, got {len(data)} bytes that do not decode: {error}",
+            hint=_hint(error),
+        ) from error
+    if msgspec.json.encode(value, order="deterministic") != data:
+        raise RecordError(
+            f"these {len(data)} bytes decode to a {kind.__name__} but are not its exact bytes",
+            hint="duplicate keys, reordered fields and extra white space are refused; ask the sender for the original",
+        )
+    return value
+
+
+def _hint(error: Exception) -> str:
+    unknown = re.search(r"unknown field `([^`]*)`", str(error))
+    if unknown:
+        return f"field {unknown[1]!r} is unknown to this version; a newer darklantern may have written it"
+    return "the file may be truncated or of another kind; ask for it again"
+
+
+def plain(value: Any) -> Any:
+    """`value` as dicts, lists and scalars, for printing as JSON or for a template."""
+    return msgspec.to_builtins(value)

@@ -1,0 +1,110 @@
+"""A finding: a claim with its evidence, and what it takes to run that evidence again."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from darklantern.records.exact import Name, Sha256, Text, Time, Value
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+
+class Artifact(Value):
+    """A file by its hash: safetensors, JSON or NumPy's .npy. Never a pickle, never code."""
+
+    name: Name
+    media: Literal["application/safetensors", "application/json", "application/x-npy"]
+    sha256: Sha256
+    size: Annotated[int, msgspec.Meta(ge=0)]
+    """bytes"""
+
+
+class Figure(Value):
+    """One number of a result. A re-run reproduces it when it comes within `tolerance` (absolute)."""
+
+    name: Name
+    value: float
+    unit: str = ""
+    tolerance: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+
+
+class Series(Value):
+    """A curve over training steps; `alarm` is the step at which it crossed `threshold` for good."""
+
+    name: Name
+    role: Literal["signal", "behaviour", "statistic", "truth", "loss"]
+    tier: Literal["", "I0", "I1", "I2"] = ""
+    unit: str = ""
+    steps: list[int]
+    values: list[float]
+    threshold: float | None = None
+    alarm: int | None = None
+
+
+class Event(Value):
+    """Something that happened at a training step: onset, alarm, rollback, overt behaviour."""
+
+    step: int
+    label: Name
+    text: str = ""
+
+
+class Grid(Value):
+    """A table of numbers with labelled rows and columns: layers by positions, for instance."""
+
+    name: Name
+    unit: str
+    rows: list[str]
+    columns: list[str]
+    values: list[list[float]]
+
+
+class Provenance(Value):
+    """What a result was made from, enough to make it again."""
+
+    model: Sha256
+    """SHA-256 over names, dtypes, shapes and bytes of all parameters and buffers"""
+    data: Sha256
+    seed: int
+    code: Name
+    """darklantern's version"""
+    versions: dict[str, str]
+    """python, torch, numpy …"""
+    machine: str = ""
+
+
+class Recipe(Value):
+    """How to run a piece of evidence again: the public name of one of our functions, never code."""
+
+    function: Name
+    version: Annotated[int, msgspec.Meta(ge=1)]
+    arguments: dict[str, Json]
+    artifacts: dict[str, Sha256]
+    """role in the call → hash"""
+
+
+class Evidence(Value):
+    """One measured result with its provenance."""
+
+    method: Name
+    summary: Text
+    provenance: Provenance
+    sites: list[str] = []
+    figures: list[Figure] = []
+    series: list[Series] = []
+    events: list[Event] = []
+    grids: list[Grid] = []
+    artifacts: list[Artifact] = []
+    recipe: Recipe | None = None
+
+
+class Finding(Value):
+    """A claim with its evidence."""
+
+    v: Literal[1] = 1
+    title: Name
+    claim: Text
+    author: Name
+    time: Time
+    evidence: list[Evidence]
+    tags: list[str] = []
