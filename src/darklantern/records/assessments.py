@@ -9,7 +9,7 @@ LEVELS: tuple[Level, ...] = ("V0", "V1", "V2", "V3", "V4")
 LEVEL_NAMES: dict[str, str] = {"V0": "Open", "V1": "Commons", "V2": "Compartment", "V3": "Named", "V4": "Private"}
 
 
-class Answer(Value):
+class Answer(Value, frozen=True, kw_only=True):
     """What one rater, or one measurement, says about one criterion.
 
     `values` is the set that the answer leaves open. Status `unknown` and `error` mean all values,
@@ -17,33 +17,33 @@ class Answer(Value):
     """
 
     criterion: Literal["A", "G", "B", "N", "W", "F", "E", "K", "U", "S", "O"]
-    values: list[str]
+    values: tuple[str, ...]
     kind: Literal["measured", "judged", "attested"]
     status: Literal["answered", "unknown", "error"] = "answered"
     rater: Name
     protocol: Name
     """name and version of the measurement protocol or rubric"""
-    evidence: list[Sha256] = []
+    evidence: tuple[Sha256, ...] = ()
     interval: tuple[float, float] | None = None
     text: Text = ""
     example: bool = False
     """true for a demonstration answer by a made-up rater"""
 
 
-class Assessment(Value):
+class Assessment(Value, frozen=True, kw_only=True):
     """All answers to the criteria for one finding, with the range of levels they leave open."""
 
     v: Literal[1] = 1
     finding: Sha256
     table: Name
     """id and version of the decision table"""
-    answers: list[Answer]
+    answers: tuple[Answer, ...]
     lowest: Level
     operate: Level
     """the closed end of the range, which is the level to act on"""
     run: Literal["go", "metered", "stop"]
     """may it be run on this model: the closed end of that range"""
-    binding: list[str]
+    binding: tuple[str, ...]
     """the rules that hold the level up"""
-    lowering: list[str]
+    lowering: tuple[str, ...]
     """the single changes of input that would lower it"""

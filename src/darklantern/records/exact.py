@@ -18,8 +18,11 @@ Time = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z"
 """UTC to the second. In a record, time informs people and decides nothing."""
 
 
-class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of all records: immutable, compared by value, unknown fields refused."""
+class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of all records: immutable, compared by value, unknown fields refused.
+
+    Subclasses repeat `frozen=True, kw_only=True`: type checkers do not inherit them.
+    """
 
 
 def encode(value: Value) -> bytes:

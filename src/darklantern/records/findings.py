@@ -9,7 +9,7 @@ from darklantern.records.exact import Name, Sha256, Text, Time, Value
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 
-class Artifact(Value):
+class Artifact(Value, frozen=True, kw_only=True):
     """A file by its hash: safetensors, JSON or NumPy's .npy. Never a pickle, never code."""
 
     name: Name
@@ -19,7 +19,7 @@ class Artifact(Value):
     """bytes"""
 
 
-class Figure(Value):
+class Figure(Value, frozen=True, kw_only=True):
     """One number of a result. A re-run reproduces it when it comes within `tolerance` (absolute)."""
 
     name: Name
@@ -28,20 +28,20 @@ class Figure(Value):
     tolerance: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
 
-class Series(Value):
+class Series(Value, frozen=True, kw_only=True):
     """A curve over training steps; `alarm` is the step at which it crossed `threshold` for good."""
 
     name: Name
     role: Literal["signal", "behaviour", "statistic", "truth", "loss"]
     tier: Literal["", "I0", "I1", "I2"] = ""
     unit: str = ""
-    steps: list[int]
-    values: list[float]
+    steps: tuple[int, ...]
+    values: tuple[float, ...]
     threshold: float | None = None
     alarm: int | None = None
 
 
-class Event(Value):
+class Event(Value, frozen=True, kw_only=True):
     """Something that happened at a training step: onset, alarm, rollback, overt behaviour."""
 
     step: int
@@ -49,17 +49,17 @@ class Event(Value):
     text: str = ""
 
 
-class Grid(Value):
+class Grid(Value, frozen=True, kw_only=True):
     """A table of numbers with labelled rows and columns: layers by positions, for instance."""
 
     name: Name
     unit: str
-    rows: list[str]
-    columns: list[str]
-    values: list[list[float]]
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: tuple[tuple[float, ...], ...]
 
 
-class Provenance(Value):
+class Provenance(Value, frozen=True, kw_only=True):
     """What a result was made from, enough to make it again."""
 
     model: Sha256
@@ -73,7 +73,7 @@ class Provenance(Value):
     machine: str = ""
 
 
-class Recipe(Value):
+class Recipe(Value, frozen=True, kw_only=True):
     """How to run a piece of evidence again: the public name of one of our functions, never code."""
 
     function: Name
@@ -83,22 +83,22 @@ class Recipe(Value):
     """role in the call → hash"""
 
 
-class Evidence(Value):
+class Evidence(Value, frozen=True, kw_only=True):
     """One measured result with its provenance."""
 
     method: Name
     summary: Text
     provenance: Provenance
-    sites: list[str] = []
-    figures: list[Figure] = []
-    series: list[Series] = []
-    events: list[Event] = []
-    grids: list[Grid] = []
-    artifacts: list[Artifact] = []
+    sites: tuple[str, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    series: tuple[Series, ...] = ()
+    events: tuple[Event, ...] = ()
+    grids: tuple[Grid, ...] = ()
+    artifacts: tuple[Artifact, ...] = ()
     recipe: Recipe | None = None
 
 
-class Finding(Value):
+class Finding(Value, frozen=True, kw_only=True):
     """A claim with its evidence."""
 
     v: Literal[1] = 1
@@ -106,5 +106,5 @@ class Finding(Value):
     claim: Text
     author: Name
     time: Time
-    evidence: list[Evidence]
-    tags: list[str] = []
+    evidence: tuple[Evidence, ...]
+    tags: tuple[str, ...] = ()
