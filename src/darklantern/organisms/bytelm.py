@@ -1,0 +1,106 @@
+"""A byte-level transformer, written so that each value one may want to see is a module's output."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+VOCABULARY = 128
+"""ASCII"""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The size of a ByteLM."""
+
+    layers: int = 2
+    dim: int = 64
+    heads: int = 4
+    context: int = 64
+
+
+class Attention(nn.Module):
+    """Causal attention with ports `pattern` (batch, head, pos, key) and `z` (batch, pos, head, dim)."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.heads = shape.heads
+        self.qkv = nn.Linear(shape.dim, 3 * shape.dim)
+        self.out = nn.Linear(shape.dim, shape.dim)
+        self.pattern = nn.Identity()
+        self.z = nn.Identity()
+        future = torch.full((shape.context, shape.context), -torch.inf).triu(1)
+        self.register_buffer("future", future, persistent=False)
+        self.future: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, pos, dim = x.shape
+        q, k, v = self.qkv(x).view(batch, pos, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
+        scores = q @ k.transpose(-1, -2) / math.sqrt(dim // self.heads) + self.future[:pos, :pos]
+        z = self.z((self.pattern(scores.softmax(-1)) @ v).transpose(1, 2))
+        return self.out(z.reshape(batch, pos, dim))
+
+
+class MLP(nn.Module):
+    """Two linear maps with a ReLU between (GELU costs a sixth of a training step more here)."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.up = nn.Linear(shape.dim, 4 * shape.dim)
+        self.act = nn.ReLU()
+        self.down = nn.Linear(4 * shape.dim, shape.dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(self.act(self.up(x)))
+
+
+class Block(nn.Module):
+    """Pre-norm attention and MLP, each added to the residual stream."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(shape.dim)
+        self.attn = Attention(shape)
+        self.norm2 = nn.LayerNorm(shape.dim)
+        self.mlp = MLP(shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attn(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+class ByteLM(nn.Module):
+    """Tokens (batch, pos), each below 128, to logits (batch, pos, 128)."""
+
+    def __init__(self, shape: Shape, generator: torch.Generator) -> None:
+        super().__init__()
+        self.shape = shape
+        self.embed = nn.Embedding(VOCABULARY, shape.dim)
+        self.position = nn.Embedding(shape.context, shape.dim)
+        self.layers = nn.ModuleList(Block(shape) for _ in range(shape.layers))
+        self.norm = nn.LayerNorm(shape.dim)
+        self.unembed = nn.Linear(shape.dim, VOCABULARY, bias=False)
+        for module in self.modules():
+            if isinstance(module, nn.Embedding):
+                nn.init.normal_(module.weight, 0.0, 0.02, generator=generator)
+            elif isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, 0.0, 0.7 / math.sqrt(module.in_features), generator=generator)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.embed(tokens) + self.position.weight[: tokens.shape[1]]
+        for layer in self.layers:
+            x = layer(x)
+        return self.readout(x)
+
+    def readout(self, residual: Tensor) -> Tensor:
+        """Logits of a residual stream: what the last layer says, or, given an earlier one, a logit lens."""
+        return self.unembed(self.norm(residual))
+
+
+def loss_nats(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross-entropy over all positions, in nats."""
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten())

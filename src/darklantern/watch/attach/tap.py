@@ -1,0 +1,29 @@
+"""What a watch needs of a training loop, whatever its framework."""
+
+from typing import Any, Protocol
+
+from darklantern.watch.probes import Bytes, Seen
+
+
+class Tap(Protocol):
+    """A way into a model under training. Values go out as NumPy arrays, copies of what was seen."""
+
+    def see(self, rows: Bytes, sites: tuple[str, ...], lenses: tuple[str, ...]) -> Seen:
+        """One forward pass over `rows` (n, width), without gradients and without side effects."""
+        ...
+
+    def rows(self, batch: Any) -> Bytes:
+        """The rows of a batch of the user's loader, (n, width)."""
+        ...
+
+    def keep(self, batch: Any, kept: Any) -> Any:
+        """The batch with only the rows where the boolean array `kept` is true."""
+        ...
+
+    def snapshot(self, step: int) -> Any:
+        """The whole training state."""
+        ...
+
+    def restore(self, snapshot: Any) -> None:
+        """Put a training state back, bit for bit."""
+        ...
