@@ -12,7 +12,7 @@ from darklantern.errors import MissingExtraError
 from darklantern.models.sites import Site, nearest, parse, select_paths
 
 if TYPE_CHECKING:
-    from darklantern.models.engine import Model, Recording
+    from darklantern.models.engine import Model
 
 __all__ = ["Site", "nearest", "open", "parse", "select_paths"]
 

@@ -15,7 +15,7 @@ Edit = Callable[[Tensor], Tensor]
 """What replaces the value at a site: the value (or the pinned part of it) in, its replacement out."""
 
 
-class _Stop(Exception):  # noqa: N818 - not an error: control flow that ends a partial run
+class _Stop(Exception):
     """Raised by the hook of the last site that a plan needs."""
 
 

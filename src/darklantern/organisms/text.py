@@ -13,10 +13,8 @@ Bytes = NDArray[np.uint8]
 
 BLOCK = 2048
 """bytes; the text is split into blocks, so that each part has the mix of files of the whole"""
-_SKIPPED = frozenset(
-    "site-packages dist-packages test tests idlelib lib2to3 ensurepip turtledemo tkinter encodings pydoc_data "
-    "__pycache__".split()
-)
+_TESTS = ("test", "tests", "idlelib", "lib2to3", "ensurepip", "turtledemo", "tkinter")
+_SKIPPED = frozenset((*_TESTS, "site-packages", "dist-packages", "encodings", "pydoc_data", "__pycache__"))
 
 
 @dataclass(frozen=True)
@@ -60,21 +58,5 @@ def split(text: bytes) -> Corpus:
 def rows(text: Bytes, count: int, width: int, rng: np.random.Generator) -> Bytes:
     """`count` random windows of `width` bytes, (count, width)."""
     starts = rng.integers(0, len(text) - width, count)
-    return text[starts[:, None] + np.arange(width)]
-
-
-def lines(text: Bytes, shortest: int, longest: int) -> list[bytes]:
-    """The lines of `text`, stripped, whose length lies within the bounds."""
-    stripped = (line.strip() for line in text.tobytes().split(b"\n"))
-    return [line for line in stripped if shortest <= len(line) <= longest]
-
-
-def contexts(text: Bytes, count: int, width: int, rng: np.random.Generator) -> list[bytes]:
-    """`count` pieces of `width` bytes, each ending with the newline of a line that is not empty."""
-    whole = text.tobytes()
-    found: list[bytes] = []
-    while len(found) < count:
-        end = whole.find(b"\n", int(rng.integers(width, len(whole))))
-        if end >= width and whole[end - 1 : end] != b"\n":
-            found.append(whole[end + 1 - width : end + 1])
-    return found
+    windows: Bytes = text[starts[:, None] + np.arange(width)]
+    return windows

@@ -1,12 +1,19 @@
 """An assessment: raters' answers to the criteria, and what the decision table makes of them."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+import msgspec
 
 from darklantern.records.exact import Name, Sha256, Text, Value
 
 Level = Literal["V0", "V1", "V2", "V3", "V4"]
 LEVELS: tuple[Level, ...] = ("V0", "V1", "V2", "V3", "V4")
 LEVEL_NAMES: dict[str, str] = {"V0": "Open", "V1": "Commons", "V2": "Compartment", "V3": "Named", "V4": "Private"}
+
+Code = Literal["A", "G", "B", "N", "W", "F", "E", "K", "U", "S", "O"]
+"""A criterion; the decision table says what it asks."""
+
+Date = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\d\Z")]
 
 
 class Answer(Value, frozen=True, kw_only=True):
@@ -16,8 +23,8 @@ class Answer(Value, frozen=True, kw_only=True):
     whatever `values` says: not measured must never read as a pass.
     """
 
-    criterion: Literal["A", "G", "B", "N", "W", "F", "E", "K", "U", "S", "O"]
-    values: tuple[str, ...]
+    criterion: Code
+    values: tuple[Name, ...]
     kind: Literal["measured", "judged", "attested"]
     status: Literal["answered", "unknown", "error"] = "answered"
     rater: Name
@@ -28,6 +35,18 @@ class Answer(Value, frozen=True, kw_only=True):
     text: Text = ""
     example: bool = False
     """true for a demonstration answer by a made-up rater"""
+
+
+class ClosureCost(Value, frozen=True, kw_only=True):
+    """What keeping a finding from others costs, as people state it. Empty means not stated."""
+
+    delay: Text = ""
+    """what comes later because of it"""
+    who_loses: Text = ""
+    """who would use it and may not"""
+    rediscovery: Text = ""
+    """the odds that others find it within a stated time, and how that was judged"""
+    expected_value: Text = ""
 
 
 class Assessment(Value, frozen=True, kw_only=True):
@@ -46,4 +65,8 @@ class Assessment(Value, frozen=True, kw_only=True):
     binding: tuple[str, ...]
     """the rules that hold the level up"""
     lowering: tuple[str, ...]
-    """the single changes of input that would lower it"""
+    """the single changes of input that would lower it, or the smallest joint ones when no single one does"""
+    review_due: Date | None = None
+    """when the level must be looked at again; None only at V0, which cannot be taken back"""
+    closure_cost: ClosureCost = ClosureCost()
+    """stands beside the level and never enters the table"""

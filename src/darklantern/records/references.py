@@ -8,7 +8,7 @@ from darklantern.records.exact import Name, Sha256, Value
 
 
 class SignalReference(Value, frozen=True, kw_only=True):
-    """The contrast (value − placebo) of one signal over clean runs, look by look."""
+    """How the contrast (value − placebo) of one signal changes within clean runs, look by look."""
 
     name: Name
     mean: tuple[float, ...]

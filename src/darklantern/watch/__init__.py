@@ -1,1 +1,79 @@
-"""."""
+"""Watch a training run: training steps → signals → detectors → reactions.
+
+In: a model under training, its optimizer and a loader that can rewind, trusted rows, probes.
+Out: an alarm with a stated false-alarm rate, a reaction, curves for a finding. A watch never
+changes what it watches, except by a reaction that its user chose, and never files anything itself.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from darklantern.errors import WatchError
+from darklantern.records.references import References
+from darklantern.watch import detectors
+from darklantern.watch.calibration import calibrate
+from darklantern.watch.payload_probe import PayloadProbe
+from darklantern.watch.probes import Bytes, Probe, Reading, Signal
+from darklantern.watch.span_probe import SpanProbe
+from darklantern.watch.trace import Trace
+from darklantern.watch.watching import Alarm, Reaction, Settings, Watch
+
+__all__ = [
+    "Alarm",
+    "PayloadProbe",
+    "Probe",
+    "Reaction",
+    "Reading",
+    "Settings",
+    "Signal",
+    "SpanProbe",
+    "Watch",
+    "calibrate",
+    "watch",
+]
+
+
+def watch(
+    model: Any,
+    *,
+    state: tuple[Any, Any],
+    trusted: Bytes,
+    probes: Sequence[Probe],
+    readout: Callable[[Any], Any] | None = None,
+    references: References | None = None,
+    recipe: str = "",
+    data: str = "",
+    alpha: float = 0.05,
+    settings: Settings | None = None,
+    on_alarm: Callable[[Alarm], Reaction] = lambda alarm: Reaction.LOG,
+    on_look: Callable[[Watch], None] = lambda watch: None,
+    step: int = 0,
+) -> Watch:
+    """A watch over `model`, a torch language model of byte rows, in its training loop.
+
+    `state` is (optimizer, loader); the loader has `state()` and `restore(state)` so that a rollback
+    restores the data cursor too. `trusted` are rows (n, width) known to be harmless. `alpha` is the
+    false-alarm rate for a whole clean run, over all signals together; it holds for the `recipe` and
+    `data` (hashes) that `references` were made from and is otherwise not claimed.
+
+        w = watch(model, state=(optimizer, loader), trusted=rows, probes=[SpanProbe(rows)])
+        for batch in w.over(loader):
+            train_step(batch)
+    """
+    from darklantern.watch.attach import torch_loop
+
+    signals = [signal for probe in probes for signal in probe.signals]
+    limits = detectors.limits(references, recipe, data, alpha) if references else {}
+    trace = Trace(signals, references, limits)
+    tap = torch_loop.tap(model, state, readout or _own_readout(model))
+    return Watch(tap, probes, trusted, trace, settings or Settings(), on_alarm, on_look, step)
+
+
+def _own_readout(model: Any) -> Callable[[Any], Any]:
+    found = getattr(model, "readout", None)
+    if not callable(found):
+        raise WatchError(
+            f"{type(model).__name__} has no method `readout` from residual stream to logits",
+            hint="pass readout=lambda residual: model.unembed(model.norm(residual)), with your names",
+        )
+    return cast(Callable[[Any], Any], found)

@@ -1,7 +1,7 @@
 """From signals' histories to an alarm with a stated false-alarm rate. Pure: numbers in, decision out.
 
-Each contrast is standardised on clean reference runs and smoothed (EWMA); the joint statistic is
-the largest over the internal signals; the threshold is an order statistic of that maximum over
+Each contrast's change within the run is standardised on clean reference runs and smoothed (EWMA);
+the joint statistic is the largest over the internal signals; the threshold is an order statistic of that maximum over
 whole clean runs. When a new clean run is exchangeable with the R reference runs (same recipe, new
 seed), P(it ever crosses) ≤ k/(R+1) for the k-th largest maximum, whatever the signals'
 autocorrelation or trend (notes: classical detectors fire on most healthy runs).
@@ -17,6 +17,8 @@ from darklantern.records.references import References, SignalReference
 
 SMOOTHING = 0.5
 """EWMA weight of the newest look"""
+BOUND = 4.0
+"""standard deviations"""
 
 
 @dataclass(frozen=True)
@@ -31,24 +33,41 @@ class Threshold:
     """what the rate rests on, or why there is none"""
 
 
-def standardise(reference: SignalReference, look: int, contrast: float) -> float:
-    """`contrast` at look number `look` (from 0), in standard deviations over clean runs.
+def change(contrasts: Sequence[float]) -> float:
+    """The newest contrast against the mean of the run's own earlier looks, leaving out the two before it.
 
-    Beyond the last reference look, the last one's mean is used.
+    What differs between runs from the start is no alarm; what rises within one is.
     """
-    return (contrast - reference.mean[min(look, len(reference.mean) - 1)]) / reference.spread
+    earlier = contrasts[: max(1, len(contrasts) - 3)]
+    return contrasts[-1] - float(np.mean(earlier))
 
 
-def smooth(previous: float | None, value: float) -> float:
-    """One EWMA step; the first value stands for itself, damped as if zero came before."""
-    return SMOOTHING * value + (1 - SMOOTHING) * (previous or 0.0)
+def changes(contrasts: Sequence[float]) -> list[float]:
+    """`change` at each look."""
+    return [change(contrasts[: look + 1]) for look in range(len(contrasts))]
+
+
+def standardise(reference: SignalReference, look: int, changed: float) -> float:
+    """`changed` at look number `look` (from 0) in standard deviations over clean runs, at most ±4.
+
+    The bound keeps one wild look from deciding: an alarm needs a rise that lasts. Beyond the last
+    reference look, the last one's mean is used.
+    """
+    mean = reference.mean[min(look, len(reference.mean) - 1)]
+    return float(np.clip((changed - mean) / reference.spread, -BOUND, BOUND))
+
+
+def smooth(previous: float, value: float) -> float:
+    """One EWMA step."""
+    return SMOOTHING * value + (1 - SMOOTHING) * previous
 
 
 def statistics(reference: SignalReference, contrasts: Sequence[float]) -> list[float]:
-    """The smoothed, standardised history of one signal."""
+    """A signal's statistic at each look: its change, standardised and smoothed."""
     out: list[float] = []
-    for look, contrast in enumerate(contrasts):
-        out.append(smooth(out[-1] if out else None, standardise(reference, look, contrast)))
+    for look, changed in enumerate(changes(contrasts)):
+        value = standardise(reference, look, changed)
+        out.append(smooth(out[-1] if out else 0.0, value))
     return out
 
 
@@ -72,22 +91,30 @@ def threshold(maxima: Sequence[float], alpha: float) -> Threshold:
     )
 
 
-def for_run(limit: Threshold, references: References, recipe: str, data: str) -> Threshold:
-    """`limit` as it holds for a run of `recipe` on `data`: no rate is claimed for another one."""
+def limits(references: References, recipe: str, data: str, alpha: float) -> dict[str, Threshold]:
+    """The joint threshold and one for each behavioural monitor, as they hold for a run of `recipe` on `data`.
+
+    For another recipe or text the numbers stay and the claim goes: the threshold says "uncalibrated".
+    """
+    doubt = ""
     if recipe != references.recipe:
-        return Threshold(limit.value, float("nan"), False, "the reference runs are of another recipe")
-    if data != references.data:
-        return Threshold(limit.value, float("nan"), False, "the reference runs trained on another text")
-    return limit
+        doubt = "the reference runs are of another recipe"
+    elif data != references.data:
+        doubt = "the reference runs trained on another text"
+    found = {"joint": threshold(references.maxima, alpha)}
+    found |= {name: threshold(maxima, alpha) for name, maxima in references.behaviours.items()}
+    if doubt:
+        found = {name: Threshold(t.value, float("nan"), False, doubt) for name, t in found.items()}
+    return found
 
 
 def summarise(
     runs: Mapping[int, Mapping[str, Sequence[float]]], standardising: Sequence[int]
 ) -> dict[str, SignalReference]:
-    """Mean by look and pooled spread of each signal, over the runs `standardising` (by seed)."""
+    """Mean by look and pooled spread of each signal's change, over the runs `standardising` (by seed)."""
     out = {}
     for name in next(iter(runs.values())):
-        table = np.array([runs[seed][name] for seed in standardising])
+        table = np.array([changes(runs[seed][name]) for seed in standardising])
         spread = float(np.sqrt(table.var(axis=0, ddof=1).mean()))
         out[name] = SignalReference(name=name, mean=tuple(float(m) for m in table.mean(axis=0)), spread=spread)
     return out

@@ -60,15 +60,15 @@ class SpanCounter:
         texts = [row.tobytes() for row in rows]
         buckets = _buckets(rows)
         found: list[Candidate] = []
-        for bucket in np.argsort(-surprise)[: 64 * count]:
+        for _ in range(8 * count):  # a hash may collide with a frequent span, so a few tries yield none
+            bucket = int(surprise.argmax())
             if len(found) == count or surprise[bucket] <= least:
                 break
-            span = _commonest(texts, buckets, int(bucket))
-            if any(span in c.span or c.span in span for c in found):
-                continue
-            span, held = _grow(span, [text for text in texts if span in text])
+            span, held = _grow(_commonest(texts, buckets, bucket), texts)
             if not any(span in c.span or c.span in span for c in found):
                 found.append(Candidate(span, held, float(surprise[bucket])))
+            surprise[bucket] = 0.0
+            surprise[_buckets(np.frombuffer(span, dtype=np.uint8)[None])] = 0.0
         return found
 
 
@@ -93,22 +93,27 @@ def _count(rows: Bytes) -> NDArray[np.int64]:
 
 def _surprise(now: NDArray[np.int64], n: int, before: NDArray[np.int64], m: int) -> NDArray[np.float64]:
     """Poisson log-likelihood ratio of a count of `now` in `n` rows against the rate `before` in `m`."""
-    expected = (before + 0.5) * (n / (m + 1))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = now * np.log(now / expected) - (now - expected)
-    return np.where(now > expected, ratio, 0.0)
+    surprise = np.zeros(len(now))
+    often = np.flatnonzero(now >= 3)  # two rows prove nothing, and most buckets hold fewer
+    count = now[often]
+    expected = (before[often] + 0.5) * (n / (m + 1))
+    surprise[often] = np.where(count > expected, count * np.log(count / expected) - (count - expected), 0.0)
+    return surprise
 
 
 def _commonest(texts: list[bytes], buckets: NDArray[np.uint32], bucket: int) -> bytes:
     grams: dict[bytes, int] = {}
-    for row, column in np.argwhere(buckets == bucket):
+    width = buckets.shape[1]
+    for at in np.flatnonzero(buckets.ravel() == bucket):
+        row, column = divmod(int(at), width)
         gram = texts[row][column : column + GRAM]
         grams[gram] = grams.get(gram, 0) + 1
     return max(sorted(grams), key=lambda gram: grams[gram])
 
 
-def _grow(span: bytes, holders: list[bytes]) -> tuple[bytes, int]:
+def _grow(span: bytes, texts: list[bytes]) -> tuple[bytes, int]:
     """Extend `span` by the byte that at least 80 % of its first holders agree on, as often as one does."""
+    holders = [text for text in texts if span in text]
     least = 0.8 * len(holders)
     while len(span) < LONGEST:
         options: dict[bytes, int] = {}

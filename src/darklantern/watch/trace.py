@@ -1,9 +1,12 @@
 """What a watch has seen: readings and statistics, look by look. Pure bookkeeping."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from darklantern.records.findings import Series
-from darklantern.records.references import References
+from darklantern.records.references import References, SignalReference
 from darklantern.watch import detectors
 from darklantern.watch.detectors import Threshold
 from darklantern.watch.probes import Reading, Signal
@@ -16,31 +19,47 @@ class Track:
     signal: Signal
     readings: list[Reading] = field(default_factory=list)
     statistic: list[float] = field(default_factory=list)
-    """standardised and smoothed; empty without reference runs"""
+    """standardised and smoothed"""
+
+
+WARM_UP = 5
+"""looks on which a watch without reference runs standardises its signals"""
+UNCALIBRATED = Threshold(3.9, float("nan"), False, "no reference runs; standardised on this run's first looks")
 
 
 class Trace:
-    """All signals' histories, the joint statistic, and where each first crossed its threshold."""
+    """All signals' histories, the joint statistic, and where each first crossed its threshold.
 
-    def __init__(self, signals: list[Signal], references: References | None, limits: dict[str, Threshold]) -> None:
+    Without references, each signal is standardised on the run's own first looks: good enough to
+    see something large, no basis for a false-alarm rate, and every alarm says so.
+    """
+
+    def __init__(
+        self, signals: Sequence[Signal], references: References | None, limits: Mapping[str, Threshold]
+    ) -> None:
         self.tracks = {signal.name: Track(signal) for signal in signals}
         self.steps: list[int] = []
         self.joint: list[float] = []
-        self.limits = limits
+        self.limits = dict(limits) if references else {"joint": UNCALIBRATED}
         self._references = {} if references is None else {r.name: r for r in references.signals}
 
-    def add(self, step: int, readings: dict[str, Reading]) -> None:
+    def add(self, step: int, readings: Mapping[str, Reading]) -> None:
         """Append one look."""
         look = len(self.steps)
         self.steps.append(step)
         for name, track in self.tracks.items():
             track.readings.append(readings[name])
-            if name in self._references:
-                value = detectors.standardise(self._references[name], look, readings[name].contrast)
-                track.statistic.append(detectors.smooth(track.statistic[-1] if look else None, value))
-        internal = [track.statistic[-1] for track in self._internal()]
-        if internal:
-            self.joint.append(max(internal))
+            reference = self._references.get(name) or self._own(track)
+            changed = detectors.change([reading.contrast for reading in track.readings])
+            value = 0.0 if reference is None else detectors.standardise(reference, look, changed)
+            track.statistic.append(detectors.smooth(track.statistic[-1] if look else 0.0, value))
+        self.joint.append(max(track.statistic[-1] for track in self._internal()))
+
+    def _own(self, track: Track) -> SignalReference | None:
+        if len(track.readings) <= WARM_UP:
+            return None
+        first = detectors.changes([reading.contrast for reading in track.readings[:WARM_UP]])
+        return SignalReference(name=track.signal.name, mean=(0.0,), spread=max(float(np.std(first[1:])), 1e-6))
 
     def cut(self, looks: int) -> None:
         """Keep the first `looks` looks."""
@@ -55,7 +74,7 @@ class Trace:
     def alarm_step(self, name: str) -> int | None:
         """The step at which a signal first crossed its threshold: the joint one for internal signals."""
         track, limit = self.tracks[name], self.limit(name)
-        if limit is None or not track.statistic:
+        if limit is None:
             return None
         return detectors.first_crossing(self.steps, track.statistic, limit.value)
 
@@ -64,19 +83,20 @@ class Trace:
         return self.limits.get("joint" if self.tracks[name].signal.role == "signal" else name)
 
     def series(self) -> tuple[Series, ...]:
-        """The curves for a finding: statistics where there are references, raw contrasts otherwise."""
+        """The curves for a finding: each signal's statistic against its threshold."""
         out = []
         for name, track in self.tracks.items():
             limit = self.limit(name)
-            values = track.statistic or [reading.contrast for reading in track.readings]
             out.append(
                 Series(
                     name=name,
                     role=track.signal.role,
                     tier=track.signal.tier,
-                    unit="standard deviations over clean runs" if track.statistic else track.signal.unit,
+                    unit="standard deviations over clean runs"
+                    if self._references
+                    else "standard deviations over first looks",
                     steps=tuple(self.steps),
-                    values=tuple(values),
+                    values=tuple(track.statistic),
                     threshold=limit.value if limit else None,
                     alarm=self.alarm_step(name),
                 )
@@ -84,4 +104,4 @@ class Trace:
         return tuple(out)
 
     def _internal(self) -> list[Track]:
-        return [track for track in self.tracks.values() if track.signal.role == "signal" and track.statistic]
+        return [track for track in self.tracks.values() if track.signal.role == "signal"]

@@ -1,0 +1,64 @@
+"""Clean reference runs of the demo's recipe, in parallel and resumable: one JSON file for each seed."""
+
+import json
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import cache
+from importlib.resources import files
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from darklantern.demo import scenario
+from darklantern.models.snapshot import write_whole
+from darklantern.organisms import text
+from darklantern.records.exact import decode
+from darklantern.records.references import References
+from darklantern.watch import calibrate
+
+STANDARDISE = tuple(range(1000, 1020))
+CALIBRATE = tuple(range(1020, 1059))
+
+
+@cache
+def shipped() -> References:
+    """The references that come with the package, made by `darklantern watch calibrate`."""
+    return decode(References, files("darklantern.demo").joinpath("references.json").read_bytes())
+
+
+def collect(
+    seeds: Iterable[int], folder: Path, workers: int, done: Callable[[int], None] = lambda seed: None
+) -> dict[int, dict[str, list[float]]]:
+    """Contrasts of a clean run from each seed. Runs whose file is already in `folder` are not repeated."""
+    folder.mkdir(parents=True, exist_ok=True)
+    mark = scenario.recipe_hash()
+    runs: dict[int, dict[str, list[float]]] = {}
+    missing = []
+    for seed in seeds:
+        path = folder / f"{seed}.json"
+        held = json.loads(path.read_bytes()) if path.exists() else {}
+        if held.get("recipe") == mark:
+            runs[seed] = held["contrasts"]
+            done(seed)
+        else:
+            missing.append(seed)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+        waiting = {pool.submit(scenario.reference_run, seed): seed for seed in missing}
+        for future in as_completed(waiting):
+            seed = waiting[future]
+            runs[seed] = future.result()
+            write_whole(folder / f"{seed}.json", json.dumps({"recipe": mark, "contrasts": runs[seed]}).encode())
+            done(seed)
+    return dict(sorted(runs.items()))
+
+
+def references(runs: dict[int, dict[str, list[float]]]) -> References:
+    """The calibration that `runs` support: the first 20 seeds standardise, the rest give the maxima."""
+    signals = [signal for probe in scenario.probes() for signal in probe.signals]
+    standardise = [seed for seed in runs if seed in STANDARDISE]
+    return calibrate(runs, signals, standardise, scenario.recipe_hash(), text.standard_library().sha256)
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)

