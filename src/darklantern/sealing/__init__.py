@@ -1,1 +1,55 @@
-"""."""
+"""Keys, sealed files and signatures.
+
+In: bytes and keys. Out: age v1 files that only post-quantum hybrid recipients open, and DSSE
+envelopes whose kind fixes their signatures. This room never reads or writes a file of its own, never
+chooses who may read or sign, and never takes a nonce or a file key from a caller.
+"""
+
+from darklantern.sealing.age import open, open_stream, seal, seal_stream
+from darklantern.sealing.envelope import (
+    SUITES,
+    Envelope,
+    Signature,
+    Signer,
+    Suite,
+    add_signature,
+    decode_envelope,
+    envelope_id,
+    kind_of,
+    pae,
+    payload_type,
+    sign,
+    verify,
+)
+from darklantern.sealing.hybrid import Identity, Recipient, recipient_of
+from darklantern.sealing.keys import Device, DevicePublic
+from darklantern.sealing.signing import LogKey, LogVerifyKey, SigningKey, VerifyKey
+
+__all__ = [
+    "SUITES",
+    "Device",
+    "DevicePublic",
+    "Envelope",
+    "Identity",
+    "LogKey",
+    "LogVerifyKey",
+    "Recipient",
+    "Signature",
+    "Signer",
+    "SigningKey",
+    "Suite",
+    "VerifyKey",
+    "add_signature",
+    "decode_envelope",
+    "envelope_id",
+    "kind_of",
+    "open",
+    "open_stream",
+    "pae",
+    "payload_type",
+    "recipient_of",
+    "seal",
+    "seal_stream",
+    "sign",
+    "verify",
+]

@@ -1,0 +1,90 @@
+"""Seal to recipients and open with identities: age v1 files, post-quantum hybrid recipients only.
+
+In: plaintext and public keys, or a sealed file and secret keys. Out: the other. Callers supply no
+nonce and no file key. What this does not do: say who sealed a file (that is the envelope's job), hide
+the number of recipients, or hide the length of the plaintext.
+"""
+
+import io
+import os
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+from darklantern.errors import SealError
+from darklantern.sealing import header, payload
+from darklantern.sealing.hybrid import FILE_KEY, STANZA, Identity, Recipient, sealed_key
+
+_CLASSICAL = frozenset({"X25519", "scrypt", "ssh-rsa", "ssh-ed25519", "p256tag", "piv-p256"})
+"""Stanza types that a quantum computer, or a guessed passphrase, would open."""
+
+
+def seal(plaintext: bytes, recipients: Iterable[Recipient]) -> bytes:
+    """`plaintext` sealed so that each recipient, and nobody else, can open it.
+
+    Stanzas keep the order of `recipients`. Raises SealError for no recipient, or for one named twice.
+    """
+    sink = io.BytesIO()
+    seal_stream(io.BytesIO(plaintext), sink, recipients)
+    return sink.getvalue()
+
+
+def seal_stream(source: BinaryIO, sink: BinaryIO, recipients: Iterable[Recipient]) -> None:
+    """Like `seal`, from a buffered `source` to a buffered `sink`, in constant memory."""
+    everyone = tuple(recipients)
+    if not everyone:
+        raise SealError(
+            "expected at least one recipient, got none", hint="an empty group means nobody, never everybody"
+        )
+    if len(set(everyone)) != len(everyone):
+        raise SealError(
+            f"expected {len(everyone)} different recipients, got one of them twice",
+            hint="name each device once; two devices that share a key are one device",
+        )
+    file_key = os.urandom(FILE_KEY)
+    sink.write(header.write([recipient.wrap(file_key) for recipient in everyone], file_key))
+    for piece in payload.encrypt(source, file_key):
+        sink.write(piece)
+
+
+def open(ciphertext: bytes, identities: Iterable[Identity]) -> bytes:
+    """The plaintext, all of it verified. Raises SealError for a damaged file or when no identity fits."""
+    return b"".join(_open(io.BytesIO(ciphertext), identities))
+
+
+def open_stream(source: BinaryIO, sink: BinaryIO, identities: Iterable[Identity]) -> None:
+    """Like `open`, from a buffered `source` to a buffered `sink`, in constant memory.
+
+    Each chunk is verified before it is written, but only a normal return says that the file is
+    whole. Give a sink that can be thrown away: after SealError, what it holds must never be used.
+    """
+    for chunk in _open(source, identities):
+        sink.write(chunk)
+
+
+def _open(source: BinaryIO, identities: Iterable[Identity]) -> Iterator[bytes]:
+    head = header.read(source)
+    file_key = _unwrap(head.stanzas, tuple(identities))
+    header.check_mac(head, file_key)
+    yield from payload.decrypt(source, file_key)
+
+
+def _unwrap(stanzas: tuple[header.Stanza, ...], identities: tuple[Identity, ...]) -> bytes:
+    # 1. One classical stanza undoes the hybrid ones: the file key is as safe as its weakest wrapping.
+    classical = sorted({stanza.arguments[0] for stanza in stanzas} & _CLASSICAL)
+    if classical:
+        raise SealError(
+            f"age header: expected post-quantum recipients only, got {', '.join(classical)}",
+            hint=f"ask the sender to seal again to {STANZA} recipients (age1pq1…) alone",
+        )
+    # 2. Stanzas of unknown types are ignored, as the spec says; a malformed one of ours is not.
+    sealed = [sealed_key(stanza) for stanza in stanzas if stanza.arguments[0] == STANZA]
+    # 3. Stanzas name nobody, so each identity tries each one.
+    for identity in identities:
+        for candidate in sealed:
+            file_key = identity.unwrap(candidate)
+            if file_key is not None:
+                return file_key
+    raise SealError(
+        f"none of the {len(identities)} given identities opens any of the {len(sealed)} {STANZA} stanzas",
+        hint="it may be sealed to an epoch or a device whose key is not here; ask the sender whom it was sealed to",
+    )

@@ -1,0 +1,29 @@
+"""Names for public keys: a full id for programs, a short fingerprint for people."""
+
+import base64
+import hashlib
+
+from darklantern.records import Value, encode
+
+_BYTES = 20
+"""160 bits: out of reach of a second key made to look the same, and still readable aloud."""
+
+
+def fingerprint(data: bytes) -> str:
+    """Eight groups of four base32 characters from SHA-256 of `data`: `MZXW-6YTB-…`."""
+    text = base64.b32encode(hashlib.sha256(data).digest()[:_BYTES]).decode()
+    return "-".join(text[i : i + 4] for i in range(0, len(text), 4))
+
+
+class Identified(Value, frozen=True):
+    """Base of public keys: both names are computed from the exact bytes, so neither can lie."""
+
+    @property
+    def id(self) -> str:
+        """Lower-case hex of SHA-256 of the exact bytes."""
+        return hashlib.sha256(encode(self)).hexdigest()
+
+    @property
+    def fingerprint(self) -> str:
+        """The id's first 160 bits, for people to compare."""
+        return fingerprint(encode(self))
