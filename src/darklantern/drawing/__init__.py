@@ -1,1 +1,33 @@
-"""."""
+"""Pictures as self-contained SVG, and PNG where resvg is installed.
+
+In: records (Series, Event, Grid, levels) and small frozen values of this room (Bar, Node, Edge).
+Out: an `Svg`, which is a string; the same input gives the same bytes. It shows the same inline in
+a page under `default-src 'self'`, in a notebook and opened alone: no style, script, id or reference
+to anything outside. Labels come from peers and are treated as hostile.
+
+This room never reads or writes a file, judges nothing, and draws no number that it had to make
+up: NaN, infinity, ragged or empty data and unreadably much of it are refused with RecordError.
+"""
+
+from darklantern.drawing.bars import Bar, bars
+from darklantern.drawing.circuit import Edge, Node, circuit
+from darklantern.drawing.curves import curves
+from darklantern.drawing.heatmap import heatmap
+from darklantern.drawing.ladder import level_ladder
+from darklantern.drawing.markup import Svg
+from darklantern.drawing.png import to_png
+from darklantern.drawing.sparkline import sparkline
+
+__all__ = [
+    "Bar",
+    "Edge",
+    "Node",
+    "Svg",
+    "bars",
+    "circuit",
+    "curves",
+    "heatmap",
+    "level_ladder",
+    "sparkline",
+    "to_png",
+]
