@@ -32,13 +32,13 @@ def collect(
 ) -> dict[int, dict[str, list[float]]]:
     """Contrasts of a clean run from each seed. Runs whose file is already in `folder` are not repeated."""
     folder.mkdir(parents=True, exist_ok=True)
-    mark = scenario.recipe_hash()
+    mark = scenario.run_hash()
     runs: dict[int, dict[str, list[float]]] = {}
     missing = []
     for seed in seeds:
         path = folder / f"{seed}.json"
         held = json.loads(path.read_bytes()) if path.exists() else {}
-        if held.get("recipe") == mark:
+        if held.get("run") == mark:
             runs[seed] = held["contrasts"]
             done(seed)
         else:
@@ -48,7 +48,7 @@ def collect(
         for future in as_completed(waiting):
             seed = waiting[future]
             runs[seed] = future.result()
-            write_whole(folder / f"{seed}.json", json.dumps({"recipe": mark, "contrasts": runs[seed]}).encode())
+            write_whole(folder / f"{seed}.json", json.dumps({"run": mark, "contrasts": runs[seed]}).encode())
             done(seed)
     return dict(sorted(runs.items()))
 

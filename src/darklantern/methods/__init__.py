@@ -1,1 +1,10 @@
-"""."""
+"""Interpretability as functions: (model, data) → result.
+
+In: an opened model and inputs. Out: frozen results with the numbers that evidence is made of.
+Methods never train, never write, and never see who will read the result.
+"""
+
+from darklantern.methods.patching import Sweep, patch, sweep
+from darklantern.methods.trigger import TriggerCircuit, pair_spans, trigger_circuit
+
+__all__ = ["Sweep", "TriggerCircuit", "pair_spans", "patch", "sweep", "trigger_circuit"]

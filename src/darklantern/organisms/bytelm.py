@@ -1,14 +1,20 @@
 """A byte-level transformer, written so that each value one may want to see is a module's output."""
 
+import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor, nn
+
+from darklantern.errors import SnapshotError
 
 VOCABULARY = 128
 """ASCII"""
+_FORMAT = "darklantern-bytelm-1"
 
 
 @dataclass(frozen=True)
@@ -104,3 +110,27 @@ class ByteLM(nn.Module):
 def loss_nats(logits: Tensor, targets: Tensor) -> Tensor:
     """Mean cross-entropy over all positions, in nats."""
     return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+
+def dumps(model: ByteLM) -> bytes:
+    """The weights as safetensors, with the shape in the metadata."""
+    tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
+    return save(tensors, metadata={"format": _FORMAT, "shape": json.dumps(asdict(model.shape))})
+
+
+def loads(data: bytes) -> ByteLM:
+    """A ByteLM from `dumps`. Raises SnapshotError for anything else, however large it claims to be."""
+    try:
+        length = int.from_bytes(data[:8], "little")
+        meta = json.loads(data[8 : 8 + length]).get("__metadata__", {})
+        shape = Shape(**json.loads(meta["shape"]))
+        if meta["format"] != _FORMAT or not 0 < shape.layers <= 8 or not 0 < shape.dim <= 512 or shape.context > 4096:
+            raise ValueError(f"format {meta['format']!r}, {shape}")
+        model = ByteLM(shape, torch.Generator().manual_seed(0))
+        model.load_state_dict(load(data))
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise SnapshotError(
+            f"these {len(data)} bytes are not the weights of a ByteLM: {error}",
+            hint="the file is cut off or of another model; fetch the artifact again",
+        ) from error
+    return model

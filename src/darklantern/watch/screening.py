@@ -1,5 +1,6 @@
 """Which rows to leave out after a rollback: those that hold a span which trusted text hardly has."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,11 +25,11 @@ class Screen:
         return np.array([any(c.span in text for c in self.spans) for text in texts], dtype=bool)
 
 
-def screen(candidates: list[Candidate]) -> Screen:
-    """A screen from `candidates`. Raises WatchError when there are none."""
-    if not candidates:
+def screen(suspects: Sequence[Candidate]) -> Screen:
+    """A screen from suspected spans. Raises WatchError when there are none."""
+    if not suspects:
         raise WatchError(
             f"no span of the rows since the last clean state has more than {SUSPICIOUS:g} nats of surprise",
             hint="stop and look at the rows; going on unscreened would train the same thing again",
         )
-    return Screen(tuple(candidates))
+    return Screen(tuple(suspects))

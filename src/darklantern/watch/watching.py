@@ -16,7 +16,7 @@ from darklantern.watch.attach.tap import Tap
 from darklantern.watch.detectors import Threshold
 from darklantern.watch.probes import Bytes, Probe, Reading, Seen
 from darklantern.watch.screening import SUSPICIOUS, Screen, screen
-from darklantern.watch.spans import SpanCounter
+from darklantern.watch.spans import Candidate, SpanCounter
 from darklantern.watch.trace import Trace
 
 
@@ -40,6 +40,8 @@ class Settings:
     """standard deviations up to which the joint statistic counts as not yet rising"""
     history: int = 16
     """looks whose rows and snapshots are kept"""
+    rollbacks: int = 3
+    """after so many, an alarm stops the loop"""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class Alarm:
     threshold: Threshold
     clean: Kept
     """the last state from before the rise"""
+    suspects: tuple[Candidate, ...]
+    """spans that stand out in the rows trained on since then"""
 
     def __str__(self) -> str:
         limit = self.threshold
@@ -95,7 +99,7 @@ class Watch:
         step: int = 0,
     ) -> None:
         self.trace, self.settings, self.step = trace, settings, step
-        self.alarm: Alarm | None = None
+        self.alarms: list[Alarm] = []
         self.events: list[Event] = []
         self.screen: Screen | None = None
         self.screened_rows = 0
@@ -106,6 +110,13 @@ class Watch:
         self._spans = SpanCounter(trusted, settings.history)
         self._fresh: list[Bytes] = []
         self._kept: deque[Kept] = deque(maxlen=settings.history)
+        self._armed = True
+        self._rollbacks = 0
+
+    @property
+    def alarm(self) -> Alarm | None:
+        """The first alarm."""
+        return self.alarms[0] if self.alarms else None
 
     @property
     def overhead(self) -> float:
@@ -145,23 +156,25 @@ class Watch:
                     break
 
     def roll_back(self) -> Screen:
-        """Restore the last clean state and screen out rows with spans that appeared since.
+        """Restore the last clean state; from then on leave out rows with the spans suspected at the alarm.
 
         Raises WatchError without an alarm, or when no span stands out: then a person must look.
         """
-        if self.alarm is None:
-            raise WatchError("there was no alarm, so there is nothing to roll back", hint="wait for an alarm")
-        clean = self.alarm.clean
-        since = len(self.trace.steps) - clean.looks
-        self.screen = screen(self._spans.candidates(8, max(since, 1), least=SUSPICIOUS))
-        self._tap.restore(clean.snapshot)
-        self._spans.forget(since)
+        if self._armed:
+            raise WatchError("there is no alarm to roll back from", hint="wait for an alarm")
+        alarm = self.alarms[-1]
+        found = screen(alarm.suspects)
+        self.screen = found if self.screen is None else Screen(self.screen.spans + found.spans)
+        self._tap.restore(alarm.clean.snapshot)
+        self._spans.forget(len(self.trace.steps) - alarm.clean.looks)
         self._fresh.clear()
-        self._kept = deque((kept for kept in self._kept if kept.looks <= clean.looks), maxlen=self._kept.maxlen)
-        self.trace.cut(clean.looks)
-        self.step = clean.step
-        held = ", ".join(repr(c.span.decode(errors="replace")) for c in self.screen.spans)
-        self.events.append(Event(step=clean.step, label="rollback", text=f"screening rows that hold {held}"))
+        self._kept = deque((kept for kept in self._kept if kept.looks < alarm.clean.looks), maxlen=self._kept.maxlen)
+        self._kept.append(alarm.clean)
+        self.trace.cut(alarm.clean.looks)
+        self.step = alarm.clean.step
+        self._armed, self._rollbacks = True, self._rollbacks + 1
+        held = ", ".join(repr(c.span.decode(errors="replace")) for c in found.spans)
+        self.events.append(Event(step=self.step, label="rollback", text=f"screening rows that hold {held}"))
         return self.screen
 
     def _look_and_react(self) -> Reaction:
@@ -169,9 +182,12 @@ class Watch:
         raised = self._judge()
         reaction = Reaction.LOG
         if raised is not None:
-            self.alarm = raised
+            self._armed = False
+            self.alarms.append(raised)
             self.events.append(Event(step=raised.step, label="alarm", text=str(raised)))
             reaction = self._on_alarm(raised)
+            if reaction is Reaction.ROLL_BACK and self._rollbacks == self.settings.rollbacks:
+                reaction = Reaction.STOP
         if reaction is Reaction.ROLL_BACK:
             self.roll_back()
         else:
@@ -204,12 +220,14 @@ class Watch:
 
     def _judge(self) -> Alarm | None:
         limit = self.trace.limits.get("joint")
-        if self.alarm is not None or limit is None or self.trace.joint[-1] <= limit.value:
+        if not self._armed or limit is None or self.trace.joint[-1] <= limit.value:
             return None
         quiet = detectors.rise_began(self.trace.joint, self.settings.quiet) + 1 - self.settings.margin
         before = [kept for kept in self._kept if kept.looks <= quiet]
         clean = before[-1] if before else self._kept[0]
-        return Alarm(self.step, self.trace.highest().signal.name, self.trace.joint[-1], limit, clean)
+        since = max(1, len(self.trace.steps) - clean.looks)
+        suspects = tuple(self._spans.candidates(8, since, least=SUSPICIOUS))
+        return Alarm(self.step, self.trace.highest().signal.name, self.trace.joint[-1], limit, clean, suspects)
 
     def _keep(self) -> None:
         self._kept.append(Kept(self.step, len(self.trace.steps), self._tap.snapshot(self.step)))
