@@ -37,7 +37,7 @@ def decrypt(source: BinaryIO, file_key: bytes) -> Iterator[bytes]:
     nonce = _read(source, _NONCE)
     if len(nonce) != _NONCE:
         raise SealError(
-            f"expected a {_NONCE}-byte nonce after the age header, got {len(nonce)} bytes",
+            f"age header: expected a {_NONCE}-byte nonce to follow it, got {len(nonce)} bytes",
             hint="the file is truncated; ask the sender for it again",
         )
     cipher = _cipher(file_key, nonce)
