@@ -1,1 +1,58 @@
-"""."""
+"""Evidence and answers → who may know: a level, its range, and the reasons in words.
+
+In: answers to eleven criteria, measured, judged or attested, and a decision table. Out: the range of
+levels that the answers leave open, the closed end to act on, what holds it up and what would lower
+it. What nobody knows counts as the worst it can be, so a finding without answers is Private.
+
+This room never measures by itself, never lowers a level for want of an answer, never lets costs or
+votes into the table, and reads no file but its own table. A level is advice to people: they decide,
+and sealing enforces.
+"""
+
+from darklantern.assess.bounds import Trials
+from darklantern.assess.combine import Open, combine
+from darklantern.assess.decide import Decision, Lowering, decide
+from darklantern.assess.evaluate import Outcome, Rule, evaluate
+from darklantern.assess.explain import Explanation, closure_lines, explain
+from darklantern.assess.information import pvi_bits
+from darklantern.assess.measure import (
+    Trace,
+    breadth_speed,
+    capability_needed,
+    efficiency,
+    fragility,
+    frontier_distance,
+    not_measured,
+)
+from darklantern.assess.record import assess, follows
+from darklantern.assess.review import review_due
+from darklantern.assess.table import Table, load, parse
+
+__all__ = [
+    "Decision",
+    "Explanation",
+    "Lowering",
+    "Open",
+    "Outcome",
+    "Rule",
+    "Table",
+    "Trace",
+    "Trials",
+    "assess",
+    "breadth_speed",
+    "capability_needed",
+    "closure_lines",
+    "combine",
+    "decide",
+    "efficiency",
+    "evaluate",
+    "explain",
+    "follows",
+    "fragility",
+    "frontier_distance",
+    "load",
+    "not_measured",
+    "parse",
+    "pvi_bits",
+    "review_due",
+]
