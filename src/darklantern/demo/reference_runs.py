@@ -1,11 +1,14 @@
 """Clean reference runs of the demo's recipe, in parallel and resumable: one JSON file for each seed."""
 
 import json
+import os
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache
 from importlib.resources import files
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import torch
@@ -43,7 +46,7 @@ def collect(
             done(seed)
         else:
             missing.append(seed)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_worker) as pool:
         waiting = {pool.submit(scenario.reference_run, seed): seed for seed in missing}
         for future in as_completed(waiting):
             seed = waiting[future]
@@ -60,5 +63,9 @@ def references(runs: dict[int, dict[str, list[float]]]) -> References:
     return calibrate(runs, signals, standardise, scenario.recipe_hash(), text.standard_library().sha256)
 
 
-def _one_thread() -> None:
+def _worker() -> None:
+    """One thread for each worker, and none outlives the command, however that ends."""
     torch.set_num_threads(1)
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()

@@ -65,7 +65,7 @@ class Model:
     """A torch module, opened. Thread-safe for reading; edits are set and removed in each call."""
 
     def __init__(self, module: nn.Module) -> None:
-        if isinstance(module, torch._dynamo.OptimizedModule):
+        if hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None:
             raise SiteError(
                 "this module went through torch.compile, where hooks set later are silently ignored",
                 hint="open the module that you passed to torch.compile; both share their weights",
@@ -73,7 +73,7 @@ class Model:
         self.module = module
         self._modules = dict(module.named_modules())
 
-    def sites(self, pattern: str = "*:*") -> list[Site]:
+    def sites(self, pattern: str = "**:*") -> list[Site]:
         """All sites that `pattern` names, in model order. Raises SiteError when there are none."""
         site = parse(pattern.replace(":*", ":out"))
         if not pattern.endswith(":*"):
@@ -121,7 +121,7 @@ class Model:
                 f"the run never reached {', '.join(silent)}",
                 hint="the module exists but its forward was not called with these inputs; choose another site",
             )
-        return Recording(values, output)
+        return Recording({site: values[site] for site in plan.record}, output)
 
     @contextmanager
     def _hook(self, site: Site, see: Callable[[Tensor], Tensor | None]) -> Iterator[None]:
@@ -164,7 +164,7 @@ class Model:
         close = nearest(name, known)
         return SiteError(
             f"no site {name!r} in this {type(self.module).__name__}",
-            hint=f"did you mean {' or '.join(close)}?" if close else "model.sites('*:*') lists them all",
+            hint=f"did you mean {' or '.join(close)}?" if close else "model.sites('**:*') lists them all",
         )
 
 

@@ -2,13 +2,12 @@
 
     path ":" port ["[" axis "=" select "," … "]"]        layers.1.attn:z[head=2,pos=7]
 
-`path` is the module path and may hold globs (`layers.*`). Ports `in` and `out` exist for each
+`path` is the module path and may hold globs (`layers.*`, and `**` across parts). Ports `in` and `out` exist for each
 module. Any other port is a child module of that name, which is how a model's own code declares
 one: an `nn.Identity` called `z` inside `attn` is `layers.1.attn:z`.
 """
 
 import difflib
-import fnmatch
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -80,8 +79,11 @@ def _checked(path: str, port: str, pins: tuple[tuple[str, int], ...]) -> Site:
 
 
 def select_paths(glob: str, paths: Iterable[str]) -> list[str]:
-    """The module paths that `glob` names, in model order. `*` matches one or more path parts."""
-    return [path for path in paths if fnmatch.fnmatchcase(path, glob)]
+    """The module paths that `glob` names, in model order. `*` matches within one path part, `**` across parts."""
+    pieces = re.split(r"(\*\*|\*|\?)", glob)
+    wild = {"**": ".+", "*": r"[^.]+", "?": r"[^.]"}
+    pattern = re.compile("".join(wild.get(piece, re.escape(piece)) for piece in pieces))
+    return [path for path in paths if pattern.fullmatch(path)]
 
 
 def nearest(text: str, known: Iterable[str]) -> list[str]:

