@@ -232,12 +232,31 @@ def test_other_files_get_a_fitting_hint(data: bytes, hint: str) -> None:
     assert hint in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    "stanzas",
+    [
+        pytest.param(b"", id="no stanza"),
+        pytest.param(b"-> x\n" + b"A" * 68 + b"\n", id="a line over 64 characters"),
+        pytest.param(b"-> x\nA\n", id="half a base64 group"),
+        pytest.param(b"-> x\nAA=\n", id="padding"),
+        pytest.param(b"-> x\nAB\n", id="spare bits"),
+        pytest.param(b"-> x\nA-AA\n", id="another base64 alphabet"),
+        pytest.param(b"-> x \n\n", id="space after the arguments"),
+        pytest.param("-> é\n\n".encode(), id="argument that is not ASCII"),
+    ],
+)
+def test_the_grammar_is_exact(stanzas: bytes) -> None:
+    with pytest.raises(SealError, match=r"^age header:"):
+        age.open(b"age-encryption.org/v1\n" + stanzas + b"--- " + b"A" * 43 + b"\n", [ALICE])
+
+
 def test_the_header_is_bounded() -> None:
-    flood = b"age-encryption.org/v1\n" + b"-> grease\n\n" * (header.MAX_HEADER // 11)
-    with pytest.raises(SealError, match=r"^age header:"):
-        age.open(flood + SEALED, [ALICE])
-    with pytest.raises(SealError, match=r"^age header:"):
-        age.open(b"age-encryption.org/v1\n-> " + b"a" * 2 * header.MAX_HEADER, [ALICE])
+    at_the_limit = header.MAX_HEADER // 65 * 48  # a full line is 64 characters and a line feed, for 48 bytes
+    for size in (at_the_limit, at_the_limit + 48, 2 * header.MAX_HEADER):
+        with pytest.raises(SealError, match=f"at most {header.MAX_HEADER} bytes"):
+            age.open(resealed(Stanza(("large",), bytes(size))), [ALICE])
+    fits = at_the_limit - len(header.write([ALICE.recipient.wrap(bytes(16))], bytes(16)))
+    assert age.open(resealed(Stanza(("large",), bytes(fits))), [ALICE]) == PLAINTEXT
 
 
 @given(st.binary(max_size=400))

@@ -48,12 +48,10 @@ def read(source: BinaryIO) -> Header:
     covered = bytearray()
 
     def next_line() -> bytes:
-        line = source.readline(MAX_HEADER - len(covered) + 1)
+        line = source.readline(MAX_HEADER - len(covered))
         if not line.endswith(b"\n"):
-            _refuse("expected a line that ends in a line feed, got the end of the file or of the allowed header")
+            _refuse(f"expected whole lines and at most {MAX_HEADER} bytes, got the end of the file or a longer header")
         covered.extend(line)
-        if len(covered) > MAX_HEADER:
-            _refuse(f"expected a header of at most {MAX_HEADER} bytes, got a longer one")
         return line[:-1]
 
     _check_version(next_line())
