@@ -1,1 +1,19 @@
-"""."""
+"""The library as a local web page, on loopback only.
+
+In: a library that is already open (`Library` says what is needed of it). Out: HTML for one browser
+on this machine: the list of findings, and each finding as a report with its pictures, assessment,
+provenance and thread. `home` and `report` are pure, from values to text; only `serving.py` opens a
+socket, and starlette and uvicorn load there, late.
+
+This room never listens beyond loopback, never answers anyone without the cookie that the one-time
+link gave, never sends or fetches anything elsewhere, runs no script, writes nothing, and takes
+peers' text for data. It does not defend against root, against programs that run as the same user,
+or against a browser extension.
+"""
+
+from darklantern.page.home import home
+from darklantern.page.report import report
+from darklantern.page.serving import Serving, run, serve
+from darklantern.page.views import Author, Item, Library, Post
+
+__all__ = ["Author", "Item", "Library", "Post", "Serving", "home", "report", "run", "serve"]

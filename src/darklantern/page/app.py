@@ -1,0 +1,121 @@
+"""From a request to a page: the guard around three routes. Starlette loads here, late."""
+
+from collections.abc import Mapping
+from importlib.resources import files
+from urllib.parse import parse_qs
+
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from darklantern.errors import DarkLanternError
+from darklantern.page.guard import HEADERS, Asked, Guard, Verdict
+from darklantern.page.home import home
+from darklantern.page.layout import document
+from darklantern.page.markup import Html, tag
+from darklantern.page.report import report
+from darklantern.page.views import Library
+
+_STATIC: Mapping[str, str] = {"page.css": "text/css", "lantern.svg": "image/svg+xml"}
+
+
+def app(library: Library, guard: Guard) -> ASGIApp:
+    """The page as an ASGI application, guarded."""
+
+    # Handlers are coroutines so that the library is read in the one thread that serves: its
+    # connection belongs to that thread, and there is one reader to wait for it.
+    async def show_home(request: Request) -> Response:
+        return HTMLResponse(home(library.findings()))
+
+    async def show_finding(request: Request) -> Response:
+        item = library.open_item(request.path_params["item"])
+        if item is None:
+            raise HTTPException(404)
+        return HTMLResponse(report(item, library.thread(item.id)))
+
+    static = {name: files("darklantern.page").joinpath("static", name).read_bytes() for name in _STATIC}
+
+    async def show_static(request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in static:
+            raise HTTPException(404)
+        return Response(static[name], media_type=_STATIC[name])
+
+    async def missing(request: Request, error: Exception) -> Response:
+        says = "There is no such page. A finding that is not listed is not held by this device, or not for it."
+        return HTMLResponse(_problem("Not here", guard.base, tag("p", says)), status_code=404)
+
+    async def failed(request: Request, error: Exception) -> Response:
+        assert isinstance(error, DarkLanternError)
+        words = [tag("p", error.message), tag("p", error.hint, class_="soft")]
+        return HTMLResponse(_problem("This could not be opened", guard.base, *words), status_code=500)
+
+    routes = [
+        Route("/", show_home),
+        Route("/finding/{item}", show_finding),
+        Route("/static/{name}", show_static),
+    ]
+    inner = Starlette(
+        routes=[Mount(guard.base.rstrip("/"), routes=routes)],
+        exception_handlers={404: missing, DarkLanternError: failed},
+    )
+    inner.router.redirect_slashes = False
+    return Guarded(inner, guard)
+
+
+class Guarded:
+    """Asks the guard before the application sees anything, and puts the headers on every answer."""
+
+    def __init__(self, inner: ASGIApp, guard: Guard) -> None:
+        self._inner, self._guard = inner, guard
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"the page speaks HTTP only, not {scope['type']}")
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS:
+                    headers[name] = value
+            await send(message)
+
+        verdict = self._guard.judge(_asked(scope))
+        answer = self._inner if verdict is Verdict.PASS else _answer(verdict, self._guard)
+        await answer(scope, receive, send_with_headers)
+
+
+def _asked(scope: Scope) -> Asked:
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+
+    def all_of(name: bytes) -> tuple[bytes, ...]:
+        return tuple(value for key, value in headers if key == name)
+
+    tokens = parse_qs(scope["query_string"]).get(b"token", [])
+    return Asked(
+        method=scope["method"],
+        path=scope["path"],
+        token=tokens[0] if len(tokens) == 1 else b"",
+        hosts=all_of(b"host"),
+        origins=all_of(b"origin"),
+        sites=all_of(b"sec-fetch-site"),
+        cookies=all_of(b"cookie"),
+    )
+
+
+def _answer(verdict: Verdict, guard: Guard) -> Response:
+    if verdict is Verdict.ENTER:
+        return RedirectResponse(guard.base, status_code=303, headers={"Set-Cookie": guard.set_cookie})
+    if verdict is Verdict.METHOD:
+        return PlainTextResponse(verdict.value + "\n", status_code=405, headers={"Allow": "GET, HEAD"})
+    return PlainTextResponse(verdict.value + "\n", status_code=403)
+
+
+def _problem(heading: str, root: str, *words: Html) -> Html:
+    title = tag("div", tag("h1", heading), class_="title")
+    back = tag("p", tag("a", "Back to the library", href=root))
+    return document(heading, tag("main", title, *words, back, id="content", class_="home"), root=root)

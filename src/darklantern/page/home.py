@@ -1,0 +1,87 @@
+"""The home page: the library's findings as cards."""
+
+from collections.abc import Sequence
+
+from darklantern.drawing import Svg, sparkline
+from darklantern.errors import RecordError
+from darklantern.page.dates import moment
+from darklantern.page.layout import chip, document
+from darklantern.page.markup import Html, tag, together
+from darklantern.page.prose import bdi
+from darklantern.page.race import race
+from darklantern.page.views import Item
+from darklantern.records.findings import Evidence, Finding
+
+EXCERPT = 240
+"""characters of the claim on a card"""
+
+
+def home(items: Sequence[Item]) -> Html:
+    """All findings, in the order given; an empty library says how to fill it."""
+    count = "1 finding" if len(items) == 1 else f"{len(items)} findings"
+    heading = tag("div", tag("h1", "Library"), tag("p", count, class_="lead"), class_="title")
+    content = tag("ol", *map(_card, items), class_="cards") if items else _empty()
+    return document("Library", tag("main", heading, content, id="content", class_="home"))
+
+
+def _card(item: Item) -> Html:
+    finding = item.finding
+    claim = " ".join(finding.claim[: 2 * EXCERPT].split())
+    excerpt = claim if len(claim) <= EXCERPT else claim[:EXCERPT].rsplit(" ", 1)[0] + "…"
+    return tag(
+        "li",
+        tag(
+            "article",
+            tag("div", chip(item.level), tag("span", "circle ", bdi(item.circle), class_="soft"), class_="marks"),
+            tag("h2", tag("a", finding.title, href=f"finding/{item.id}", dir="auto")),
+            tag("p", excerpt, class_="excerpt", dir="auto") if excerpt else Html(""),
+            _trend(finding),
+            tag(
+                "p",
+                tag("span", bdi(item.author.person), ", ", bdi(item.author.org)),
+                moment(finding.time, clock=False),
+                class_="by",
+            ),
+            class_="card",
+        ),
+    )
+
+
+def _trend(finding: Finding) -> Html:
+    """The curve that raised the first alarm, and what it means; nothing for findings without one."""
+    evidence = next((each for each in finding.evidence if each.series), None)
+    picture, says = _curve(evidence) if evidence else (None, "")
+    return tag("div", picture, tag("span", says), class_="trend") if picture else Html("")
+
+
+def _curve(evidence: Evidence) -> tuple[Svg | None, str]:
+    ran = race(evidence.series, evidence.events)
+    first = ran.runners[0].series if ran.runners else evidence.series[0]
+    try:
+        picture = sparkline(first.values, threshold=first.threshold, label=first.name)
+    except RecordError:
+        return None, ""
+    if first.alarm is None:
+        return picture, "no alarm"
+    lead = ran.runners[0].over_overt if ran.runners else None
+    ahead = f", {lead} steps before overt behaviour" if lead is not None and lead > 0 else ""
+    return picture, f"alarm at step {first.alarm}{ahead}"
+
+
+def _empty() -> Html:
+    steps = [
+        (
+            "Make one",
+            "darklantern demo",
+            "trains a small model, catches a backdoor as it forms, and files the finding here.",
+        ),
+        ("Receive some", "darklantern sync", "fetches what your circles have shared, from a relay or a bundle."),
+    ]
+    items = [
+        tag("li", tag("h2", name), tag("pre", tag("code", command), class_="command"), tag("p", f"It {text}"))
+        for name, command, text in steps
+    ]
+    says = tag("p", "Your library holds no findings yet. Two ways to change that, in a terminal:")
+    return together(
+        tag("div", says, tag("ul", *items), tag("p", "Then reload this page.", class_="soft"), class_="empty")
+    )

@@ -1,0 +1,149 @@
+"""The assessment on the page: the level with its reasons, and every criterion with its answers.
+
+An assessment comes from a peer, so its conclusions are computed again from its own answers and
+compared. Only where the table is unknown to this version are they shown as stated, and marked so.
+"""
+
+from dataclasses import dataclass
+
+from darklantern.assess import Decision, Explanation, Open, Table, closure_lines, decide, explain, follows, load
+from darklantern.drawing.scales import number
+from darklantern.errors import AssessmentError
+from darklantern.page.layout import facts, notice
+from darklantern.page.markup import Html, tag
+from darklantern.page.prose import bdi, prose
+from darklantern.records.assessments import LEVEL_NAMES, Answer, Assessment
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What this device makes of an assessment's answers by its own copy of the table."""
+
+    table: Table
+    decision: Decision
+    explanation: Explanation
+    agrees: bool
+    """everything the record concludes follows from its answers"""
+
+
+def check(assessment: Assessment) -> Checked | None:
+    """None where the table is not known here, or has no place for an answer: then nothing can be checked."""
+    try:
+        table = load(assessment.table.rpartition("/")[2])
+        if table.id != assessment.table:
+            return None
+        decision = decide(assessment.answers, table)
+        return Checked(table, decision, explain(decision, table), follows(assessment, table))
+    except AssessmentError:
+        return None
+
+
+def assessment_part(assessment: Assessment | None) -> list[Html]:
+    """The assessment, or that there is none."""
+    if assessment is None:
+        says = "Nobody has assessed this finding. What nobody knows counts as the worst it can be: V4 Private."
+        return [notice("note", tag("p", says))]
+    checked = check(assessment)
+    made_up = any(answer.example for answer in assessment.answers)
+    parts = [_conclusion(assessment, checked), _verified(assessment, checked)]
+    if made_up:
+        says = "Some answers come from made-up raters, labelled example below: this is no real assessment."
+        parts.append(notice("warn", tag("p", says)))
+    parts += [tag("h3", "Criteria and answers"), _criteria(assessment, checked), *_closure(assessment)]
+    return parts
+
+
+def _conclusion(assessment: Assessment, checked: Checked | None) -> Html:
+    if checked is None:
+        level = f"{assessment.operate} {LEVEL_NAMES[assessment.operate]}"
+        pairs = [("Level to act on", level), ("Binding rules", _listed(assessment.binding))]
+        return facts([*pairs, ("Would lower it", _listed(assessment.lowering))], class_="facts wide")
+    said = checked.explanation
+    pairs = [
+        ("Level to act on", tag("strong", said.level)),
+        ("Because", _listed(said.because)),
+        ("Binding rules", _listed(said.rules)),
+        ("Counted as more closed", _listed(said.raised)),
+        ("Would lower it", _listed(said.lowering)),
+        ("Find out first", said.narrowest),
+        ("Run", said.run),
+        ("Disputed", _listed(said.disputed)),
+    ]
+    return facts(pairs, class_="facts wide")
+
+
+def _listed(texts: tuple[str, ...]) -> str:
+    if len(texts) < 2:
+        return bdi(texts[0]) if texts else ""
+    return tag("ul", *(tag("li", bdi(text)) for text in texts))
+
+
+def _verified(assessment: Assessment, checked: Checked | None) -> Html:
+    if checked is None:
+        says = " is not a table that this version can apply. What follows is stated by its author and was not checked."
+        return notice("warn", tag("p", bdi(assessment.table), says))
+    if not checked.agrees:
+        says = (
+            f"The record says {assessment.operate}, and its own answers do not give that by {checked.table.id}. "
+            f"Above is what they give: {checked.decision.operate}. Ask its author."
+        )
+        return notice("warn", tag("p", says))
+    says = f"Checked on this device: the level follows from the answers by table {checked.table.id}."
+    return notice("good", tag("p", says))
+
+
+def _criteria(assessment: Assessment, checked: Checked | None) -> Html:
+    codes = list(checked.table.criteria) if checked else list(dict.fromkeys(a.criterion for a in assessment.answers))
+    items = [_criterion(code, [a for a in assessment.answers if a.criterion == code], checked) for code in codes]
+    return tag("ol", *items, class_="criteria")
+
+
+def _criterion(code: str, answers: list[Answer], checked: Checked | None) -> Html:
+    name, question = "", ""
+    scale: list[Html] = []
+    if checked is not None:
+        criterion = checked.table.criteria[code]
+        name, question = criterion.name, criterion.question
+        scale = [_scale(criterion.values, checked.decision.open[code])]
+    told = [tag("h4", tag("span", code, class_="letter"), name), tag("p", question)]
+    said = [_answer(each) for each in answers] or [tag("p", "No answer: every value stays open.", class_="note")]
+    return tag("li", tag("div", *told, class_="asked"), tag("div", *scale, *said, class_="said"))
+
+
+def _scale(values: tuple[str, ...], left: Open) -> Html:
+    """The criterion's values from open to closed: which are still possible, and which one counts."""
+    steps = [
+        tag(
+            "li",
+            value.replace("_", " "),
+            *([tag("span", " counts", class_="counts")] if value == left.closed else []),
+            class_="counted" if value == left.closed else "possible" if value in left.values else "excluded",
+        )
+        for value in values
+    ]
+    return tag("ol", *steps, class_="scale", aria_label="from open to closed")
+
+
+def _answer(answer: Answer) -> Html:
+    said = ", ".join(value.replace("_", " ") for value in answer.values) if answer.status == "answered" else ""
+    said = said or {"unknown": "unknown", "error": "failed"}.get(answer.status, "no value")
+    spread = f" [{number(answer.interval[0])}, {number(answer.interval[1])}]" if answer.interval else ""
+    line = [
+        tag("span", answer.kind, class_=f"kind {answer.kind}"),
+        tag("b", bdi(said)),
+        *([tag("span", spread, class_="soft")] if spread else []),
+        tag("span", "by ", bdi(answer.rater), ", ", bdi(answer.protocol), class_="soft"),
+        *([tag("span", "example", class_="example")] if answer.example else []),
+    ]
+    text = [prose(answer.text, class_="prose small")] if answer.text.strip() else []
+    return tag("div", tag("p", *line), *text, class_="answer")
+
+
+def _closure(assessment: Assessment) -> list[Html]:
+    """What keeping it closed costs, beside the level; it never enters the table."""
+    lines = closure_lines(assessment)
+    if not lines:
+        return []
+    split = [line.partition(": ") for line in lines]
+    pairs = [(name.removeprefix("cost of closure, ").capitalize(), bdi(text)) for name, _, text in split]
+    return [tag("h3", "Review, and the cost of closure"), facts(pairs)]

@@ -1,0 +1,123 @@
+"""One finding as a report to read from top to bottom."""
+
+from collections.abc import Sequence
+
+from darklantern.drawing import level_ladder
+from darklantern.errors import AssessmentError
+from darklantern.page.dates import moment
+from darklantern.page.evidence import evidence_part, made_from
+from darklantern.page.judged import assessment_part
+from darklantern.page.layout import chip, code, document, facts, figure, notice, section
+from darklantern.page.levels import AUDIENCES
+from darklantern.page.markup import Html, tag, together
+from darklantern.page.prose import bdi, prose
+from darklantern.page.views import Author, Item, Post
+from darklantern.records.assessments import LEVEL_NAMES
+
+RERUN = "darklantern rerun {item}"
+"""The command that runs a finding's evidence again. Only the id goes in, never a peer's text."""
+MOST_POSTS = 500
+
+
+def report(item: Item, posts: Sequence[Post]) -> Html:
+    """The whole report. Every text in it may be hostile; ids and levels are ours."""
+    finding = item.finding
+    parts = [
+        ("claim", "Claim", section("claim", "Claim", prose(finding.claim, class_="prose claim"))),
+        ("audience", "Who may know", section("audience", "Who may know", *_audience(item))),
+        ("evidence", "Evidence", section("evidence", "Evidence", *_evidence(item))),
+        ("assessment", "Assessment", section("assessment", "Assessment", *assessment_part(item.assessment))),
+        ("provenance", "Provenance", section("provenance", "Provenance", *_provenance(item), lead=_PROVENANCE)),
+        ("thread", f"Thread ({len(posts)})", section("thread", "Thread", _thread(posts))),
+    ]
+    contents = tag(
+        "nav", tag("ol", *(_entry(a, name) for a, name, _ in parts)), class_="contents", aria_label="Contents"
+    )
+    main = tag("main", _title(item), *(part for _, _, part in parts), id="content")
+    return document(finding.title, tag("div", contents, main, class_="report"), root="../")
+
+
+_PROVENANCE = "What each piece of evidence was made from, enough to make it again."
+
+
+def _entry(anchor: str, name: str) -> Html:
+    return tag("li", tag("a", name, href=f"#{anchor}"))
+
+
+def _title(item: Item) -> Html:
+    finding = item.finding
+    return tag(
+        "div",
+        tag("p", tag("a", "Library", href="../"), class_="crumb"),
+        tag("div", chip(item.level), tag("span", "circle ", bdi(item.circle), class_="soft"), class_="marks"),
+        tag("h1", finding.title, dir="auto"),
+        tag("p", _by(item.author), moment(finding.time), class_="by"),
+        class_="title",
+    )
+
+
+def _by(author: Author) -> Html:
+    return tag("span", bdi(author.person), ", ", bdi(author.org))
+
+
+def _audience(item: Item) -> list[Html]:
+    level = AUDIENCES[item.level]
+    named = [bdi(name) for name in item.audience]
+    pairs = [
+        ("Level", f"{item.level} {LEVEL_NAMES[item.level]}"),
+        ("For", level.who),
+        ("Circle", together(bdi(item.circle), *([": "] if named else []), *_joined(named))),
+        ("Marking", level.tlp),
+        ("Custody", level.custody),
+        ("Tags", together(*_joined([code(each) for each in item.finding.tags]))),
+        ("Finding", code(item.id)),
+    ]
+    return [*_ladder(item), facts(pairs)]
+
+
+def _joined(parts: Sequence[Html]) -> list[str]:
+    return [piece for i, part in enumerate(parts) for piece in ([", ", part] if i else [part])]
+
+
+def _ladder(item: Item) -> list[Html]:
+    """The stair of the assessment's range, and a word where people sealed at another level."""
+    assessment = item.assessment
+    if assessment is None:
+        return [figure(level_ladder(item.level, item.level, title="Sealed at"), "levels")]
+    try:
+        parts = [figure(level_ladder(assessment.lowest, assessment.operate), "levels")]
+    except AssessmentError as error:
+        parts = [notice("warn", tag("p", error.message), tag("p", error.hint))]
+    if item.level < assessment.operate:
+        says = f"It was sealed at {item.level}, which is more open than the {assessment.operate} of its assessment."
+        parts.append(notice("warn", tag("p", says)))
+    elif item.level > assessment.operate:
+        says = f"A person sealed it at {item.level}, more closed than the {assessment.operate} of its assessment."
+        parts.append(notice("note", tag("p", says)))
+    return parts
+
+
+def _evidence(item: Item) -> list[Html]:
+    if not item.finding.evidence:
+        return [notice("warn", tag("p", "This finding carries no evidence: it is a claim only."))]
+    return [evidence_part(i, each) for i, each in enumerate(item.finding.evidence, 1)]
+
+
+def _provenance(item: Item) -> list[Html]:
+    command = RERUN.format(item=item.id)
+    made = [made_from(i, each, command) for i, each in enumerate(item.finding.evidence, 1)]
+    return made or [tag("p", "No evidence, no provenance.", class_="note")]
+
+
+def _thread(posts: Sequence[Post]) -> Html:
+    if not posts:
+        return tag("p", "No posts yet.", class_="note")
+    shown = tag("ol", *map(_post, posts[-MOST_POSTS:]), class_="posts")
+    if len(posts) <= MOST_POSTS:
+        return shown
+    return together(tag("p", f"{len(posts) - MOST_POSTS} earlier posts are in the library.", class_="note"), shown)
+
+
+def _post(post: Post) -> Html:
+    by = tag("p", tag("b", bdi(post.author.person)), tag("span", bdi(post.author.org)), moment(post.time), class_="by")
+    return tag("li", tag("article", by, prose(post.text), class_="post"))
