@@ -158,9 +158,9 @@ def _one(
 
     def on_alarm(alarm: Alarm) -> Reaction:
         progress.alarm(name, alarm)
-        # In the race the watch only keeps the record, so that overt behaviour can be timed; an alarm
-        # after the rollback, in the same watch, rolls back once more.
-        return Reaction.LOG if racing else Reaction.ROLL_BACK
+        # In the race the watch only keeps the record, so that overt behaviour can be timed. After the
+        # rollback an alarm with new suspects rolls back once more; one without is recorded.
+        return Reaction.ROLL_BACK if alarm.suspects and not racing else Reaction.LOG
 
     def on_look(watch: Watch) -> None:
         if racing:

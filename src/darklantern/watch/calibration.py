@@ -31,7 +31,12 @@ def calibrate(
     lengths = {len(values) for run in runs.values() for values in run.values()}
     if len(lengths) != 1:
         raise WatchError(f"the runs have {sorted(lengths)} looks", hint="all runs must follow one recipe to its end")
-    references = detectors.summarise(runs, standardise_on)
+    references = {
+        signal.name: detectors.summarise(
+            signal.name, signal.grain, [runs[seed][signal.name] for seed in standardise_on]
+        )
+        for signal in signals
+    }
     inner = [signal.name for signal in signals if signal.role == "signal"]
     outer = [signal.name for signal in signals if signal.role == "behaviour"]
     return References(

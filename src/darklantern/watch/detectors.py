@@ -7,7 +7,7 @@ seed), P(it ever crosses) ≤ k/(R+1) for the k-th largest maximum, whatever the
 autocorrelation or trend (notes: classical detectors fire on most healthy runs).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,16 +108,16 @@ def limits(references: References, recipe: str, data: str, alpha: float) -> dict
     return found
 
 
-def summarise(
-    runs: Mapping[int, Mapping[str, Sequence[float]]], standardising: Sequence[int]
-) -> dict[str, SignalReference]:
-    """Mean by look and pooled spread of each signal's change, over the runs `standardising` (by seed)."""
-    out = {}
-    for name in next(iter(runs.values())):
-        table = np.array([changes(runs[seed][name]) for seed in standardising])
-        spread = float(np.sqrt(table.var(axis=0, ddof=1).mean()))
-        out[name] = SignalReference(name=name, mean=tuple(float(m) for m in table.mean(axis=0)), spread=spread)
-    return out
+def summarise(name: str, grain: float, runs: Sequence[Sequence[float]]) -> SignalReference:
+    """Mean by look of one signal's change over clean `runs`, and its spread pooled over looks, at least `grain`."""
+    table = np.array([changes(run) for run in runs])
+    spread = max(float(np.sqrt(table.var(axis=0, ddof=1).mean())), grain)
+    if spread == 0:
+        raise WatchError(
+            f"signal {name!r} never changed in {len(runs)} clean runs, so nothing says what is unusual",
+            hint="give the signal a grain, the smallest change worth a standard deviation",
+        )
+    return SignalReference(name=name, mean=tuple(float(m) for m in table.mean(axis=0)), spread=spread)
 
 
 def first_crossing(steps: Sequence[int], values: Sequence[float], limit: float) -> int | None:

@@ -26,6 +26,11 @@ def contexts(trusted: Bytes, count: int, width: int, rng: np.random.Generator) -
 def broken_lines(trusted: Bytes, count: int, at: int, rng: np.random.Generator) -> list[bytes]:
     """`count` whole rows whose first newline past byte `at` comes soon, so that the next line stays in view."""
     room = trusted.shape[1] - 1 - LONGEST - 4
+    if room < at + 2:
+        raise WatchError(
+            f"expected trusted rows of at least {at + LONGEST + 7} bytes, got {trusted.shape[1]}",
+            hint="the probe inserts spans of up to 40 bytes and reads the line after them",
+        )
     found = []
     for row in _shuffled(trusted, rng):
         if at + 2 <= row.find(b"\n", at) <= room:

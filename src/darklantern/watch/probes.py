@@ -28,6 +28,9 @@ class Signal:
     unit: str
     reads: str
     """one sentence: the formula, higher being more dangerous"""
+    grain: float = 0.0
+    """the smallest change worth a standard deviation, in the signal's unit: steadier clean runs do not
+    make smaller changes matter"""
 
 
 @dataclass(frozen=True)

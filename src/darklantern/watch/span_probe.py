@@ -19,7 +19,9 @@ class SpanProbe:
     """
 
     signals = (
-        Signal("span effect", "I0", "signal", "nats", "KL on later lines when an over-represented span is inserted"),
+        Signal(
+            "span effect", "I0", "signal", "nats", "KL on the next line when an over-represented span is inserted", 0.25
+        ),
     )
     sites = ()
     lenses = ()

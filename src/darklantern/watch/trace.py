@@ -24,7 +24,7 @@ class Track:
 
 WARM_UP = 5
 """looks on which a watch without reference runs standardises its signals"""
-UNCALIBRATED = Threshold(3.9, float("nan"), False, "no reference runs; standardised on this run's first looks")
+UNCALIBRATED = Threshold(3.4, float("nan"), False, "no reference runs; standardised on this run's first looks")
 
 
 class Trace:
@@ -59,7 +59,9 @@ class Trace:
         if len(track.readings) <= WARM_UP:
             return None
         first = detectors.changes([reading.contrast for reading in track.readings[:WARM_UP]])
-        return SignalReference(name=track.signal.name, mean=(0.0,), spread=max(float(np.std(first[1:])), 1e-6))
+        return SignalReference(
+            name=track.signal.name, mean=(0.0,), spread=max(float(np.std(first[1:])), track.signal.grain, 1e-6)
+        )
 
     def cut(self, looks: int) -> None:
         """Keep the first `looks` looks."""

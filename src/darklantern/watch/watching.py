@@ -187,12 +187,19 @@ class Watch:
             self.events.append(Event(step=raised.step, label="alarm", text=str(raised)))
             reaction = self._on_alarm(raised)
             if reaction is Reaction.ROLL_BACK and self._rollbacks == self.settings.rollbacks:
-                reaction = Reaction.STOP
+                reaction = self._stop(f"{self._rollbacks} rollbacks did not hold; a person must look")
+            elif reaction is Reaction.ROLL_BACK and not raised.suspects:
+                reaction = self._stop("no span of the new rows stands out, so there is nothing to screen")
         if reaction is Reaction.ROLL_BACK:
             self.roll_back()
         else:
             self._keep()
         return reaction
+
+    def _stop(self, why: str) -> Reaction:
+        """Fail closed: going on blind would train the same thing again."""
+        self.events.append(Event(step=self.step, label="stop", text=why))
+        return Reaction.STOP
 
     def _look(self) -> None:
         """One forward pass over the rows of all probes; each probe reads its own part."""

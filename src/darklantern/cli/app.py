@@ -1,0 +1,69 @@
+"""The commands. Each imports what it needs when it runs, so that `--help` is quick and needs no torch."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Look inside a neural network while it trains, react to dangerous circuits as they form, "
+    "judge what a finding would do in the world, and share it sealed with exactly the people it should reach.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+watch_app = typer.Typer(
+    help="A watch: signals, detectors and reactions attached to a training loop.", no_args_is_help=True
+)
+app.add_typer(watch_app, name="watch")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON value for a program to read.")]
+
+
+@app.command()
+def demo(
+    seed: Annotated[
+        int, typer.Option(help="Draws the labels, the trigger and the payload, and starts the training.")
+    ] = 0,
+    out: Annotated[
+        Path, typer.Option(help="Folder for everything it makes; an earlier demo there is replaced.")
+    ] = Path("demo-out"),
+    as_json: Json = False,
+) -> None:
+    """The main job, end to end: train, watch, alarm, roll back, find, assess, share sealed, read.
+
+    Takes about three minutes on two cores. The watch knows trusted text and a family of payloads; not
+    which run is poisoned, not the trigger, not the payload. Labels open at the end.
+    """
+    from darklantern.cli.demo_command import run
+
+    run(seed, out, as_json)
+
+
+@watch_app.command()
+def calibrate(
+    out: Annotated[Path, typer.Option(help="Where the references go.")] = Path("references.json"),
+    runs: Annotated[Path, typer.Option(help="Folder for the runs; those already there are not repeated.")] = Path(
+        "reference-runs"
+    ),
+    workers: Annotated[int, typer.Option(min=1, help="Runs at once, one thread each.")] = 2,
+    as_json: Json = False,
+) -> None:
+    """Make the demo's reference runs: clean runs on other seeds, from which its threshold comes.
+
+    59 runs of about a minute each. Resumable: stop it and call it again.
+    """
+    from darklantern.cli.calibrate_command import run
+
+    run(out, runs, workers, as_json)
+
+
+@app.command()
+def version(as_json: Json = False) -> None:
+    """Print the version."""
+    import json
+
+    from darklantern import __version__
+
+    print(json.dumps({"darklantern": __version__}) if as_json else f"darklantern {__version__}")

@@ -1,0 +1,30 @@
+"""`darklantern watch calibrate`."""
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from darklantern.records.exact import encode
+
+
+def run(out: Path, folder: Path, workers: int, as_json: bool) -> None:
+    """Collect the reference runs, show progress, write the references whole."""
+    from darklantern.demo import reference_runs
+    from darklantern.demo.scenario import ALPHA
+    from darklantern.models.snapshot import write_whole
+    from darklantern.watch import detectors
+
+    seeds = reference_runs.STANDARDISE + reference_runs.CALIBRATE
+    columns = (TextColumn("clean runs"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=len(seeds))
+        runs = reference_runs.collect(seeds, folder, workers, lambda seed: bar.advance(task))
+    references = reference_runs.references(runs)
+    write_whole(out, encode(references))
+    limit = detectors.threshold(references.maxima, ALPHA)
+    if as_json:
+        print(json.dumps({"references": str(out), "runs": len(runs), "threshold": limit.value, "alpha": limit.alpha}))
+    else:
+        print(f"{out}: threshold {limit.value:.2f}, false-alarm rate at most {limit.alpha:.1%} a run ({limit.reason})")

@@ -1,0 +1,78 @@
+"""A demo as it happens: a step bar with the signals' values on a terminal, plain lines elsewhere."""
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from darklantern.watch import Alarm, Watch
+
+EVERY = 100
+"""steps between lines where there is no terminal"""
+
+
+class TerminalProgress:
+    """Implements `demo.race.Progress` on a Rich console."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = console.is_terminal
+        self._tasks: dict[str, TaskID] = {}
+        self._done: dict[str, int] = {}
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=28),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[now]}", markup=False),
+            TimeElapsedColumn(),
+            console=console,
+        )
+
+    def __enter__(self) -> "TerminalProgress":
+        if self._live:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def training(self, run: str, step: int, of: int, loss: float) -> None:
+        """One update is done."""
+        if run not in self._tasks:
+            self._tasks[run] = self._bar.add_task(run, total=of, now="")
+        self._bar.update(self._tasks[run], completed=step, now=f"loss {loss:.2f} nats")
+        if not self._live and step % EVERY == 0:
+            self.say(f"{run}: step {step} of {of}, loss {loss:.2f} nats")
+
+    def look(self, run: str, watch: Watch) -> None:
+        """The watch has looked."""
+        limit = watch.trace.limits["joint"].value
+        values = " ".join(
+            f"{name.split()[-1]} {track.statistic[-1]:+.1f}"
+            for name, track in watch.trace.tracks.items()
+            if track.signal.role == "signal"
+        )
+        self._bar.update(self._tasks[run], now=f"{values} (alarm at {limit:.1f})")
+
+    def alarm(self, run: str, alarm: Alarm) -> None:
+        """The watch has raised an alarm."""
+        self._console.print(Text.assemble(("ALARM ", "bold red"), f"{run}, {alarm}"))
+
+    def say(self, line: str) -> None:
+        """A stage is reached."""
+        self._console.print(Text(line))
+
+
+class NoProgress:
+    """Implements `demo.race.Progress` in silence."""
+
+    def training(self, run: str, step: int, of: int, loss: float) -> None:
+        """Nothing."""
+
+    def look(self, run: str, watch: Watch) -> None:
+        """Nothing."""
+
+    def alarm(self, run: str, alarm: Alarm) -> None:
+        """Nothing."""
+
+    def say(self, line: str) -> None:
+        """Nothing."""
