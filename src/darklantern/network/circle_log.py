@@ -1,0 +1,135 @@
+"""The rules of a circle's log: epochs, items and posts.
+
+In: the network's states, the circle's state and a record. Out: the next state, or an error that
+names the rule. All of it can be judged without opening anything: a relay and a member agree.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from darklantern.errors import RefusedError
+from darklantern.network.chaining import check_seen, place
+from darklantern.network.clock import seconds
+from darklantern.network.effective import effective
+from darklantern.network.epochs import Cutoff, Epoch, Last, check_stanzas, needs_link
+from darklantern.network.items import Sealed
+from darklantern.network.network_log import Verdict
+from darklantern.network.reading import Read
+from darklantern.network.states import Chains, CircleState, EpochEntry, NetworkState, Opaque, SealedEntry, Trail
+from darklantern.sealing import verify
+
+
+def judge(
+    net: str, history: Sequence[NetworkState], network: Trail, state: CircleState, trail: Trail, read: Read
+) -> Verdict[CircleState]:
+    """What becomes of `read` as the next entry. Raises DarkLanternError when it does not belong in the log.
+
+    `history[n]` is the network's state after n entries.
+    """
+    record, body = read.record, read.body
+    # 1. It is for this log, and cites what it depends on.
+    if (record.net, record.log) != (net, state.id) or not isinstance(body, (Epoch, Sealed)):
+        raise RefusedError("it belongs to another network or log", hint="a record counts only where it was signed for")
+    check_seen(record, {net: network, state.id: trail}, frozenset((net, state.id)))
+    # 2. Its author signed it, with a device that was active as far as the author had read.
+    at = history[record.seen[net].size]
+    device = record.author_device
+    if not at.is_active(device) or device in at.frozen:
+        raise RefusedError(f"device {device[:8]}… is not active", hint="its org must list it, unrevoked and not frozen")
+    key = at.devices[device].device.signing
+    verify(read.envelope, {key.id: key})
+    # 3. It is the next in its device's chain. From here on it belongs in the log, whatever the rules say.
+    placed = place(record, read.id, trail.size, state.chains, state.frozen)
+    if placed.fork:
+        forked = replace(state, frozen={**state.frozen, device: placed.fork})
+        return Verdict(forked, "a second record at one place of its device's chain; the device is frozen")
+    # 4. The rules of its kind.
+    standing = replace(state, chains=placed.chains)
+    try:
+        if isinstance(body, Epoch):
+            return Verdict(_epoch(at, state, standing, trail, read, body))
+        return Verdict(_sealed(standing, trail, read, body))
+    except RefusedError as refused:
+        return Verdict(standing, refused.message)
+
+
+def cutoffs(chains: Chains, devices: frozenset[str], size: int) -> tuple[Cutoff, ...]:
+    """For each device that is dropped, its last record within the first `size` entries."""
+    found: list[Cutoff] = []
+    for device in sorted(devices):
+        kept = [link for link in chains.get(device, ()) if link.position < size]
+        found.append(Cutoff(device=device, last=Last(seq=len(kept) - 1, id=kept[-1].id) if kept else None))
+    return tuple(found)
+
+
+def _epoch(
+    at: NetworkState, before: CircleState, state: CircleState, trail: Trail, read: Read, epoch: Epoch
+) -> CircleState:
+    """An effective device rotates, to exactly the set that the views it cites give."""
+    previous, seen = state.epoch, read.record.seen
+    network_size, size = (seen[log].size for log in (read.record.net, state.id))
+    if (epoch.number, epoch.previous) != (len(state.epochs) + 1, previous.id if previous else None):
+        raise _refused(epoch, "another epoch came first")
+    if previous and network_size < previous.network_size:
+        raise _refused(epoch, "it cites less of the network's log than the epoch before it")
+    if state.id not in at.circles:
+        raise _refused(epoch, "it cites a time before the circle was founded")
+    found = effective(at, state.circle, seconds(epoch.as_of), state.frozen_at(size))
+    if read.record.author_device not in found.ids:
+        raise _refused(epoch, f"its author {found.explain(read.record.author_device)}")
+    check_stanzas(epoch, len(found.members))
+    if needs_link(state.circle.history, previous.persons if previous else None, found.persons) != (
+        epoch.link is not None
+    ):
+        raise _refused(epoch, f"history {state.circle.history!r} asks for the link to be the other way")
+    dropped = previous.members - found.ids if previous else frozenset[str]()
+    if epoch.dropped != cutoffs(before.chains, dropped, size):
+        raise _refused(epoch, "it does not cut off exactly the dropped devices, each at its last record")
+    entry = EpochEntry(
+        id=read.id,
+        position=trail.size,
+        author=read.record.author_device,
+        body=epoch,
+        network_size=network_size,
+        members=found.ids,
+        persons=found.persons,
+    )
+    return _cut(replace(state, epochs=(*state.epochs, entry)), epoch)
+
+
+def _cut(state: CircleState, epoch: Epoch) -> CircleState:
+    """Entries of dropped devices above their cut-off stop counting, although they came before the epoch."""
+    last = {cutoff.device: cutoff.last.seq if cutoff.last else -1 for cutoff in epoch.dropped}
+    late = [
+        entry
+        for entry in state.entries.values()
+        if entry.record.seq > last.get(entry.record.author_device, entry.record.seq)
+    ]
+    reason = f"its device was dropped by epoch {epoch.number}, which had not seen it"
+    return replace(
+        state,
+        entries={id: entry for id, entry in state.entries.items() if entry not in late},
+        opaque=(*state.opaque, *(Opaque(state.id, entry.position, entry.id, reason, True) for entry in late)),
+    )
+
+
+def _sealed(state: CircleState, trail: Trail, read: Read, sealed: Sealed) -> CircleState:
+    """Its author is a member of the epoch that it names, and of the newest one."""
+    head, author = sealed.header, read.record.author_device
+    if (head.circle, head.author) != (state.id, author):
+        raise RefusedError("its header names another circle or author", hint="somebody moved what is not theirs")
+    named, newest = state.find_epoch(head.epoch), state.epoch
+    if named is None or newest is None:
+        raise RefusedError("it is sealed to an epoch that does not count", hint="its author must share it again")
+    if author not in named.members:
+        raise RefusedError(f"its author is not a member of epoch {named.body.number}", hint="ask the circle's admins")
+    if author not in newest.members:
+        raise RefusedError(f"epoch {newest.body.number} had dropped its author", hint="ask the circle's admins")
+    entry = SealedEntry(read.id, trail.size, read.record, sealed)
+    return replace(state, entries={**state.entries, read.id: entry})
+
+
+def _refused(epoch: Epoch, reason: str) -> RefusedError:
+    return RefusedError(
+        f"epoch {epoch.number}: {reason}", hint="its author must import a newer bundle and rotate again"
+    )

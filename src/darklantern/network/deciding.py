@@ -1,0 +1,138 @@
+"""May this device seal to this circle now, and to which epoch: decided by the sealer, told by no server.
+
+In: a view, a circle, a device and a time. Out: the epoch to seal to, or the members to rotate to; or
+RefusedError naming the rule that forbids it. It seals nothing.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from darklantern.errors import RefusedError
+from darklantern.network.circles import Terms
+from darklantern.network.clock import seconds, text
+from darklantern.network.effective import Effective, effective
+from darklantern.network.epochs import needs_link
+from darklantern.network.items import finding_hash
+from darklantern.network.merging import check_not_frozen
+from darklantern.network.states import CircleState, EpochEntry
+from darklantern.network.view import View
+from darklantern.records.assessments import LEVEL_NAMES, LEVELS, Assessment, Level
+from darklantern.records.findings import Finding
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do before sealing."""
+
+    members: Effective
+    epoch: EpochEntry | None
+    """seal to this one; None: rotate to `members` first"""
+    link: bool
+    """whether a rotation must carry the seed before it"""
+
+
+def check_label(finding: Finding, assessment: Assessment | None, terms: Terms) -> Level:
+    """The level at which the finding may go to a circle with these terms. Raises RefusedError naming what binds.
+
+    Without an assessment nothing is known of a finding, and unknown means private.
+    """
+    if assessment is None:
+        raise RefusedError(
+            "no assessment: the level of this finding is unknown, so it is V4 Private",
+            hint="assess it first; what is not measured counts as the worst case",
+        )
+    if assessment.finding != finding_hash(finding):
+        raise RefusedError(
+            "the assessment is of another finding, or of another version of it",
+            hint="assess the finding that you want to share",
+        )
+    if _rank(assessment.operate) > _rank(terms.level):
+        raise RefusedError(
+            f"the finding's level is {assessment.operate} {LEVEL_NAMES[assessment.operate]}, more closed than "
+            f"circle {terms.name!r} at {terms.level} {LEVEL_NAMES[terms.level]}; "
+            f"binding: {'; '.join(assessment.binding) or 'no rule is named'}",
+            hint=f"what would lower it: {'; '.join(assessment.lowering) or 'nothing that the assessment names'}",
+        )
+    return assessment.operate
+
+
+def allows(level: Level, terms: Terms) -> bool:
+    """Whether a circle with these terms is closed enough for something at `level`."""
+    return _rank(level) <= _rank(terms.level)
+
+
+def check_fresh(view: View, circle: CircleState, kept: Collection[str], now: int) -> None:
+    """Raises RefusedError when the view is older than the circle allows.
+
+    Whoever withholds the newest entries cannot be caught, only bounded. A log that this library keeps itself
+    (`kept`) is never stale.
+    """
+    for log, what in ((view.net, "the network's log"), (circle.id, "the circle's log")):
+        head = view.heads.get(log)
+        if log in kept or (log == circle.id and head is None and not circle.epochs):
+            continue
+        if head is None or now - head.time > circle.circle.freshness:
+            since = f"stale since {text(head.time + circle.circle.freshness)}" if head else "never seen"
+            raise RefusedError(
+                f"the view of {what} is {since}; the circle's freshness limit is {circle.circle.freshness} s",
+                hint="import a newer bundle: somebody may have been removed since",
+            )
+
+
+def plan(view: View, circle_id: str, device: str, *, seeds: Collection[str], kept: Collection[str], now: int) -> Plan:
+    """What `device` must do to seal to the circle at `now`. Raises RefusedError naming the rule that forbids it.
+
+    `seeds` are the epochs whose seed it holds; `kept` are the logs that its library appends to.
+    """
+    # 1. Nothing that the view rests on is in doubt.
+    for log in (view.net, circle_id):
+        check_not_frozen(view, log)
+    circle = view.circle(circle_id)
+    _check_roster(view, now)
+    check_fresh(view, circle, kept, now)
+    # 2. There is somebody to seal to, and the sealer is one of them.
+    frozen = circle.frozen_at(view.trail(circle_id).size)
+    members = effective(view.network, circle.circle, now, frozen)
+    if not members.members:
+        reasons = "; ".join(str(excluded) for excluded in members.excluded[:5])
+        raise RefusedError(
+            f"the circle has no effective member: {reasons or 'its orgs list nobody'}",
+            hint="empty means nobody, never everybody",
+        )
+    if device not in members.ids:
+        raise RefusedError(
+            f"this device is not an effective member: {members.explain(device)}",
+            hint="only members seal, so that somebody can answer for what is in the circle",
+        )
+    # 3. The newest epoch is for exactly them, or a new one is made.
+    epoch = circle.epoch
+    link = needs_link(circle.circle.history, epoch.persons if epoch else None, members.persons)
+    if epoch and epoch.members == members.ids and epoch.id in seeds:
+        return Plan(members, epoch, link)
+    if epoch and link and epoch.id not in seeds:
+        raise RefusedError(
+            f"epoch {epoch.body.number} is not for exactly the effective members, or is closed to this device, and "
+            f"rotating needs its seed, which is not here",
+            hint="ask a member of that epoch to rotate; history 'all' makes each epoch carry the seed before it",
+        )
+    return Plan(members, None, link)
+
+
+def _check_roster(view: View, now: int) -> None:
+    roster = view.network.roster
+    if roster is None:
+        raise RefusedError("there is no roster yet", hint="import a bundle of this network first")
+    if view.network.roster_fork:
+        raise RefusedError(
+            "two rosters claim to follow the same version: sealing stops until the roots settle which one counts",
+            hint="show both to the roots; reading goes on",
+        )
+    if seconds(roster.until) <= now:
+        raise RefusedError(
+            f"roster version {roster.version} expired on {roster.until}: sealing stops, reading goes on",
+            hint="import a newer roster, signed by the network's roots",
+        )
+
+
+def _rank(level: Level) -> int:
+    return LEVELS.index(level)

@@ -1,0 +1,101 @@
+"""What a log has signed: its newest checkpoint, and the proof when two contradict each other.
+
+In: a signed note and a log's entries. Out: a `Head`, or an error. A log never shrinks, and it never
+has two histories: the first is refused, the second is kept as a proof that a third party can check.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import msgspec
+
+from darklantern.errors import LogError, SignatureError
+from darklantern.logs import checkpoint, merkle
+from darklantern.network.states import Trail
+from darklantern.records.exact import Sha256, Value
+from darklantern.sealing import LogKey, LogVerifyKey
+
+Note = Annotated[bytes, msgspec.Meta(max_length=checkpoint.MAX_NOTE)]
+
+
+@dataclass(frozen=True)
+class Head:
+    """A log's newest checkpoint: the signed note, and what it says."""
+
+    note: bytes
+    size: int
+    root: bytes
+    time: int
+
+
+class LogFork(Value, frozen=True, kw_only=True):
+    """Two checkpoints that one log signed and that cannot both be true.
+
+    When their sizes differ, `leaves` are the ids that the larger one covers: they give its root, and
+    their beginning does not give the smaller one's.
+    """
+
+    v: Literal[1] = 1
+    log: Sha256
+    first: Note
+    second: Note
+    leaves: tuple[Sha256, ...]
+
+
+class ForkedLogError(LogError):
+    """A log showed two histories. `proof` is to be kept: the log is frozen."""
+
+    def __init__(self, proof: LogFork) -> None:
+        super().__init__(
+            f"log {proof.log[:8]}… signed two checkpoints that contradict each other: it is frozen",
+            hint="nothing of this bundle was imported; the proof is kept: show it to the log's keeper and the others",
+        )
+        self.proof = proof
+
+
+def origin(key: LogVerifyKey, log: str) -> str:
+    """A log's name in its checkpoints: one for each (key, log), so that a note fits no other log."""
+    return f"darklantern/{key.id}/{log}"
+
+
+def sign_head(trail: Trail, log: str, key: LogKey, now: int) -> Head:
+    """The head of a log that this library keeps."""
+    root = trail.roots[-1]
+    note = checkpoint.sign(checkpoint.Checkpoint(origin(key.public, log), trail.size, root), key, now)
+    return Head(note, trail.size, root, now)
+
+
+def read_head(note: bytes, log: str, key: LogVerifyKey) -> Head:
+    """The head in a signed note. Raises LogError or SignatureError unless the log's own key signed it."""
+    said, time = checkpoint.verify(note, origin(key, log), key)
+    return Head(note, said.size, said.root, time)
+
+
+def check_extends(log: str, head: Head, mine: Trail, held: Head | None, theirs: Trail) -> None:
+    """Raises unless `head` covers exactly `theirs`, and `theirs` and what is held are one history.
+
+    `theirs` are the entries that came with `head`; `mine` are those held here, under `held`.
+    """
+    if (head.size, head.root) != (theirs.size, theirs.roots[-1]):
+        raise LogError(
+            f"log {log[:8]}…: expected {head.size} entries under the signed root, got {theirs.size} under another",
+            hint="entries were dropped, added, altered or reordered; ask for the bundle again",
+        )
+    common = min(mine.size, theirs.size)
+    if held is None or mine.roots[common] == theirs.roots[common]:
+        return
+    longer = mine if mine.size > theirs.size else theirs
+    raise ForkedLogError(LogFork(log=log, first=held.note, second=head.note, leaves=longer.ids))
+
+
+def proves_fork(fork: LogFork, key: LogVerifyKey) -> bool:
+    """Whether `fork` shows, to anyone who knows the log's key, that the log had two histories."""
+    try:
+        heads = [read_head(note, fork.log, key) for note in (fork.first, fork.second)]
+    except (LogError, SignatureError):
+        return False
+    small, large = sorted(heads, key=lambda head: head.size)
+    leaves = [merkle.leaf_hash(bytes.fromhex(leaf)) for leaf in fork.leaves]
+    if small.size == large.size:
+        return small.root != large.root
+    return merkle.root(leaves) == large.root and merkle.root(leaves[: small.size]) != small.root

@@ -1,0 +1,155 @@
+"""Merging: what a library holds, and the logs in a bundle, into one new view.
+
+In: a view with its entries, and copies of logs. Out: the merged view and entries, or an error and
+nothing. The integrity of each log is all or nothing; what its records mean is judged afterwards,
+one by one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from darklantern.errors import LogError
+from darklantern.network.clock import check_jump
+from darklantern.network.heads import Head, check_extends, read_head
+from darklantern.network.reading import leaf_id, read
+from darklantern.network.rosters import Roster
+from darklantern.network.states import Trail
+from darklantern.network.view import View, fold
+from darklantern.sealing import LogVerifyKey
+
+Entries = Mapping[str, Sequence[bytes]]
+"""log → its envelopes in order"""
+
+
+@dataclass(frozen=True)
+class LogCopy:
+    """A log as somebody handed it over: its checkpoint and all entries that it covers."""
+
+    log: str
+    note: bytes
+    entries: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The new view and its entries."""
+
+    view: View
+    entries: Mapping[str, tuple[bytes, ...]]
+    skipped: tuple[str, ...]
+    """logs of the bundle that were left aside: no accepted record names them, or they are frozen"""
+
+
+def merge(
+    view: View, held: Entries, copies: Sequence[LogCopy], *, kept: frozenset[str], clock: int, confirmed: bool
+) -> Merged:
+    """`view` and `held` with the entries of `copies`. Raises DarkLanternError and changes nothing otherwise.
+
+    `kept` are the logs that this library itself appends to: a copy may be older there, since its maker had
+    not seen the newest. Anywhere else an older copy is refused: checkpoints never regress.
+    """
+    # 1. The network's own log first: it names the keys of the others.
+    by_log = {copy.log: copy for copy in copies}
+    if len(by_log) != len(copies) or view.net not in by_log:
+        raise LogError(
+            f"expected the log of network {view.net[:8]}… and each log once, got {len(copies)} others",
+            hint="this bundle is of another network, or damaged",
+        )
+    check_not_frozen(view, view.net)
+    merging = _Merging(view, held, kept, clock, confirmed)
+    network = merging.take(by_log.pop(view.net), _network_key(view, copies))
+    founded = fold(view.net, {view.net: network[0]})
+    # 2. Then each circle's log, under the key that its circle's record names.
+    taken: dict[str, tuple[tuple[bytes, ...], Head]] = {view.net: network}
+    skipped: list[str] = []
+    for log, copy in by_log.items():
+        key = founded.log_key(log)
+        if key is None or log in view.forks:
+            skipped.append(log)
+        else:
+            taken[log] = merging.take(copy, key)
+    # 3. All of it is folded anew: an entry that waited for another log may count now.
+    entries = {log: tuple(data) for log, data in held.items()} | {log: data for log, (data, _) in taken.items()}
+    folded, entries = _settled(fold(view.net, entries), held, entries)
+    heads = {**view.heads, **{log: head for log, (_, head) in taken.items()}}
+    return Merged(replace(folded, heads=heads, forks=view.forks), entries, tuple(skipped))
+
+
+def _settled(
+    view: View, held: Entries, entries: dict[str, tuple[bytes, ...]]
+) -> tuple[View, dict[str, tuple[bytes, ...]]]:
+    """`entries` with the held copy of each that another copy did not help, or a bundle could spoil what waits."""
+    settled = dict(entries)
+    for leaf in view.opaque:
+        mine = held.get(leaf.log, ())
+        if not leaf.belongs and leaf.position < len(mine):
+            data = list(settled[leaf.log])
+            data[leaf.position] = mine[leaf.position]
+            settled[leaf.log] = tuple(data)
+    return (view, entries) if settled == entries else (fold(view.net, settled), settled)
+
+
+def check_not_frozen(view: View, log: str) -> None:
+    """Raises LogError for a log that showed two histories."""
+    if log in view.forks:
+        raise LogError(
+            f"log {log[:8]}… is frozen: it signed two checkpoints that contradict each other",
+            hint="the proof is kept; a circle's quorum must found it anew with another log key",
+        )
+
+
+@dataclass(frozen=True)
+class _Merging:
+    view: View
+    held: Entries
+    kept: frozenset[str]
+    clock: int
+    confirmed: bool
+
+    def take(self, copy: LogCopy, key: LogVerifyKey) -> tuple[tuple[bytes, ...], Head]:
+        """The entries and the head to hold after seeing `copy`."""
+        log = copy.log
+        head = read_head(copy.note, log, key)
+        theirs = Trail()
+        for data in copy.entries:
+            theirs = theirs.append(leaf_id(data))
+        mine, held = self.view.trail(log), self.view.heads.get(log)
+        check_extends(log, head, mine, held, theirs)
+        if held and theirs.size < mine.size:
+            if log not in self.kept:
+                raise LogError(
+                    f"log {log[:8]}…: expected at least {mine.size} entries, got a copy of {theirs.size}: it is older",
+                    hint="import a bundle made later; if its maker says that there is none, the log was rolled back",
+                )
+            return tuple(self.held[log]), held
+        check_jump(head.time, self.clock, confirmed=self.confirmed)
+        if held and theirs.size == mine.size and head.time <= held.time:
+            head = held
+        return self._best(log, mine, copy), head
+
+    def _best(self, log: str, mine: Trail, copy: LogCopy) -> tuple[bytes, ...]:
+        """The envelopes to try: mine where it is its signer's own, theirs where it is not, or not here.
+
+        The id leaves out signatures, so one copy of an entry can count where another does not.
+        """
+        opaque = {leaf.position for leaf in self.view.opaque if leaf.log == log and not leaf.belongs}
+        held = self.held.get(log, ())
+        return tuple(
+            held[position] if position < mine.size and position not in opaque else data
+            for position, data in enumerate(copy.entries)
+        )
+
+
+def _network_key(view: View, copies: Sequence[LogCopy]) -> LogVerifyKey:
+    """The key of the network's log: known, or named by the pinned first entry."""
+    known = view.log_key(view.net)
+    if known:
+        return known
+    first = next((copy.entries[0] for copy in copies if copy.log == view.net and copy.entries), None)
+    found = read(first) if first is not None else None
+    if found is None or found.id != view.net or not isinstance(found.body, Roster):
+        raise LogError(
+            f"expected the network's first roster, {view.net}, as the first entry, got another",
+            hint="this bundle is of another network, or you pinned another first roster",
+        )
+    return found.body.log

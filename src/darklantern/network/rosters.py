@@ -1,0 +1,129 @@
+"""The roster: which orgs a network trusts, and the keys that say so.
+
+In: a roster, its signers, the roster before it. Out: nothing, or RefusedError naming the rule.
+Trust comes from distinct orgs: a person with ten keys, or an org with ten roots, still counts once.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Literal
+
+import msgspec
+
+from darklantern.errors import RefusedError
+from darklantern.network.clock import seconds
+from darklantern.records.exact import Name, Sha256, Time, Value
+from darklantern.sealing import LogVerifyKey, VerifyKey
+
+MIN_ROOT_ORGS = 3
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class NetworkRoot(Value, frozen=True, kw_only=True):
+    """A key that signs rosters for one org."""
+
+    org: Name
+    key: VerifyKey
+
+
+class OrgRoot(Value, frozen=True, kw_only=True):
+    """A person's key that signs the manifest of their org, and nothing else."""
+
+    person: Name
+    key: VerifyKey
+
+
+class Org(Value, frozen=True, kw_only=True):
+    """A trusted org: `threshold` distinct persons of its roots sign its manifest."""
+
+    name: Name
+    roots: tuple[OrgRoot, ...]
+    threshold: Count
+
+
+class Roster(Value, frozen=True, kw_only=True):
+    """One version of the list of trusted orgs. Version 1 is what a newcomer pins."""
+
+    v: Literal[1] = 1
+    name: Name
+    version: Count
+    previous: Sha256 | None
+    """envelope id of the version before; None for version 1"""
+    until: Time
+    """from then on nothing is sealed under it; reading goes on"""
+    threshold: Count
+    """how many distinct orgs must sign"""
+    roots: tuple[NetworkRoot, ...]
+    orgs: tuple[Org, ...]
+    log: LogVerifyKey
+    """signs the checkpoints of the network's own log"""
+
+    def org(self, name: str) -> Org | None:
+        """The org of that name, or None when this roster does not trust it."""
+        return next((org for org in self.orgs if org.name == name), None)
+
+    def keys(self) -> dict[str, VerifyKey]:
+        """Key id → network root."""
+        return {root.key.id: root.key for root in self.roots}
+
+
+def check_roster(roster: Roster) -> None:
+    """Raises RefusedError for a roster that one org could control, or that lists anything twice."""
+    root_orgs = {root.org for root in roster.roots}
+    if len(root_orgs) < MIN_ROOT_ORGS:
+        raise _refused(f"roots in at least {MIN_ROOT_ORGS} different orgs", f"{len(root_orgs)}")
+    if not len(root_orgs) < 2 * roster.threshold <= 2 * len(root_orgs):
+        raise _refused(f"a threshold of more than half and at most all of {len(root_orgs)} orgs", f"{roster.threshold}")
+    if not _distinct(org.name for org in roster.orgs) or not roster.orgs:
+        raise _refused("one or more orgs, each once", "none, or a name twice")
+    for org in roster.orgs:
+        if not _distinct(root.person for root in org.roots) or org.threshold > len(org.roots):
+            raise _refused(
+                f"{org.name!r} to have one root for each person, and a threshold that they can reach", "other"
+            )
+    if not _distinct(_components(roster)):
+        raise _refused("each root key once, in one role", "one key twice")
+    seconds(roster.until)
+
+
+def check_signed(roster: Roster, signers: Iterable[str]) -> None:
+    """Raises RefusedError unless network roots of enough distinct orgs of `roster` are among the signers."""
+    signed = set(signers)
+    orgs = {root.org for root in roster.roots if root.key.id in signed}
+    if len(orgs) < roster.threshold:
+        raise _refused(
+            f"signatures of {roster.threshold} distinct orgs of version {roster.version}",
+            f"{len(orgs)} ({', '.join(sorted(orgs)) or 'none'})",
+        )
+
+
+def check_successor(old: Roster, old_id: str, new: Roster) -> None:
+    """Raises RefusedError unless `new` is the next version after `old`. Signatures are judged apart."""
+    if new.version != old.version + 1 or new.previous != old_id:
+        raise _refused(
+            f"version {old.version + 1} after {old_id}", f"version {new.version} after {new.previous or 'nothing'}"
+        )
+    if new.log != old.log:
+        # A move needs the old log's final checkpoint, or two logs could both claim to be the one.
+        raise RefusedError(
+            f"roster version {new.version} names another log key",
+            hint="moving a log to another key is not part of this version",
+        )
+
+
+def _components(roster: Roster) -> Iterator[bytes]:
+    """Each algorithm's key apart, so that one half of a key cannot be reused under a new id."""
+    for key in (*(root.key for root in roster.roots), *(root.key for org in roster.orgs for root in org.roots)):
+        yield from (key.ed25519, key.mldsa65)
+    yield roster.log.ed25519
+
+
+def _distinct(values: Iterable[object]) -> bool:
+    everything = list(values)
+    return len(set(everything)) == len(everything)
+
+
+def _refused(expected: str, got: str) -> RefusedError:
+    return RefusedError(
+        f"roster: expected {expected}, got {got}",
+        hint="the network's roots decide together; ask the one who sent this roster who signed it",
+    )

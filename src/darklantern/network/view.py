@@ -1,0 +1,162 @@
+"""The view: everything that a library's logs say, folded into one frozen value.
+
+In: a view and the bytes of an envelope. Out: a new view; or, for `admit`, an error that names the
+rule. Folding never fails: an entry that is in a log and does not count becomes an opaque leaf with
+its reason, and the rest goes on.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from darklantern.errors import DarkLanternError, RefusedError
+from darklantern.network import circle_log, network_log
+from darklantern.network.heads import Head, LogFork, origin
+from darklantern.network.network_log import State, Verdict
+from darklantern.network.reading import Read, leaf_id, read
+from darklantern.network.states import CircleState, NetworkState, Opaque, Trail
+from darklantern.sealing import LogVerifyKey
+
+
+@dataclass(frozen=True)
+class View:
+    """What is known of a network, from the entries of its logs and their signed checkpoints."""
+
+    net: str
+    """id of the first roster's envelope: what was pinned when joining"""
+    history: tuple[NetworkState, ...] = (NetworkState(),)
+    """the network's state after each entry of its log"""
+    trails: Mapping[str, Trail] = field(default_factory=dict)
+    circles: Mapping[str, CircleState] = field(default_factory=dict)
+    heads: Mapping[str, Head] = field(default_factory=dict)
+    """log → its newest checkpoint"""
+    forks: Mapping[str, LogFork] = field(default_factory=dict)
+    """log → two checkpoints that contradict each other"""
+
+    @property
+    def network(self) -> NetworkState:
+        """What the network's own log says now."""
+        return self.history[-1]
+
+    def trail(self, log: str) -> Trail:
+        """The entries of a log; none for a log that has not begun."""
+        return self.trails.get(log, Trail())
+
+    def log_key(self, log: str) -> LogVerifyKey | None:
+        """The key that signs a log's checkpoints, or None for a log that no accepted record names."""
+        roster = self.network.roster
+        if log == self.net:
+            return roster.log if roster else None
+        circle = self.network.circles.get(log)
+        return circle.log if circle else None
+
+    def origin(self, log: str) -> str:
+        """The name of a log in its checkpoints. Raises RefusedError for one that no accepted record names."""
+        key = self.log_key(log)
+        if key is None:
+            raise _unknown(log)
+        return origin(key, log)
+
+    def circle(self, circle: str) -> CircleState:
+        """The circle of that id. Raises RefusedError when there is none: unknown means nobody."""
+        if circle not in self.circles:
+            raise _unknown(circle)
+        return self.circles[circle]
+
+    @property
+    def opaque(self) -> tuple[Opaque, ...]:
+        """Every entry that does not count, in every log."""
+        return (*self.network.opaque, *(leaf for state in self.circles.values() for leaf in state.opaque))
+
+    @property
+    def floor(self) -> int:
+        """The latest time that a checkpoint proved."""
+        return max((head.time for head in self.heads.values()), default=0)
+
+
+def fold(net: str, logs: Mapping[str, Iterable[bytes]]) -> View:
+    """The view that these entries give. `logs` maps a log's id to its envelopes in order."""
+    view = View(net)
+    for data in logs.get(net, ()):
+        view = append(view, net, data)
+    for circle in view.network.circles:
+        for data in logs.get(circle, ()):
+            view = append(view, circle, data)
+    return view
+
+
+def append(view: View, log: str, data: bytes) -> View:
+    """The view with one more entry in `log`, counting or opaque. Raises RecordError for what is no envelope."""
+    view = ahead(view, log, data)
+    return replace(view, trails={**view.trails, log: view.trail(log).append(leaf_id(data))})
+
+
+def ahead(view: View, log: str, data: bytes) -> View:
+    """The view as if `data` were the next entry, without making it one.
+
+    For records that wait for their log's keeper: their author already builds on them.
+    """
+    position, envelope_id = view.trail(log).size, leaf_id(data)
+    if log == view.net:
+        network = _network(view, data, envelope_id, position)
+        fresh = {id: CircleState(id, circle) for id, circle in network.circles.items() if id not in view.circles}
+        return replace(view, history=(*view.history, network), circles={**view.circles, **fresh})
+    return replace(view, circles={**view.circles, log: _circle(view, log, data, envelope_id, position)})
+
+
+def admit(view: View, log: str, data: bytes) -> str | None:
+    """Whether a log's keeper may append this envelope: None, or why it will not count although it may stand.
+
+    Raises DarkLanternError for one that has no place in the log: not its signer's, out of its chain,
+    there already, or by a device that is no longer active as far as the keeper knows.
+    """
+    found = read(data)
+    if found.id in view.trail(log).ids:
+        raise RefusedError(f"the record {found.id} is in the log already", hint="nothing needs to be done")
+    author = found.record.author_device
+    if log != view.net and not view.network.is_active(author):
+        # Its author may not have known yet that it was revoked; the log's keeper does.
+        raise RefusedError(f"device {author[:8]}… is no longer active", hint="its org must list it again")
+    return _judge_network(view, found).refused if log == view.net else _judge_circle(view, log, found).refused
+
+
+def _network(view: View, data: bytes, envelope_id: str, position: int) -> NetworkState:
+    verdict, leaf = _entry(view, view.net, data, envelope_id, position, lambda: _judge_network(view, read(data)))
+    state = verdict.state if verdict else view.network
+    return replace(state, opaque=(*state.opaque, *leaf))
+
+
+def _circle(view: View, log: str, data: bytes, envelope_id: str, position: int) -> CircleState:
+    verdict, leaf = _entry(view, log, data, envelope_id, position, lambda: _judge_circle(view, log, read(data)))
+    state = verdict.state if verdict else view.circle(log)
+    return replace(state, opaque=(*state.opaque, *leaf))
+
+
+def _entry(
+    view: View, log: str, data: bytes, envelope_id: str, position: int, judge: Callable[[], Verdict[State]]
+) -> tuple[Verdict[State] | None, tuple[Opaque, ...]]:
+    """The verdict on an entry, and the leaf to list when it does not count."""
+    if envelope_id in view.trail(log).ids:
+        return None, (Opaque(log, position, envelope_id, "it is in this log already", True),)
+    try:
+        verdict = judge()
+    except DarkLanternError as error:
+        return None, (Opaque(log, position, envelope_id, error.message, False),)
+    if verdict.refused is None:
+        return verdict, ()
+    return verdict, (Opaque(log, position, envelope_id, verdict.refused, True),)
+
+
+def _judge_network(view: View, found: Read) -> Verdict[NetworkState]:
+    return network_log.judge(view.net, view.network, view.trail(view.net), found)
+
+
+def _judge_circle(view: View, log: str, found: Read) -> Verdict[CircleState]:
+    network = view.trail(view.net)
+    return circle_log.judge(view.net, view.history, network, view.circle(log), view.trail(log), found)
+
+
+def _unknown(log: str) -> RefusedError:
+    return RefusedError(
+        f"no accepted record names the circle or log {log[:8]}…",
+        hint="unknown means nobody: import a bundle that carries its circle's record",
+    )
