@@ -9,6 +9,10 @@ votes into the table, and reads no file but its own table. A level is advice to 
 and sealing enforces.
 """
 
+import sys
+from types import ModuleType
+from typing import Any
+
 from darklantern.assess.bounds import Trials
 from darklantern.assess.combine import Open, combine
 from darklantern.assess.decide import Decision, Lowering, decide
@@ -56,3 +60,13 @@ __all__ = [
     "pvi_bits",
     "review_due",
 ]
+
+
+class _Room(ModuleType):
+    """`darklantern.assess` names this room and its main function; calling the room calls the function."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return assess(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _Room

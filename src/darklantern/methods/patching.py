@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from darklantern.errors import SiteError
 from darklantern.models.edits import take
 from darklantern.models.engine import Model, Recording
 from darklantern.models.sites import Site
@@ -45,8 +46,13 @@ def sweep(
     i of the other. Source: Vig et al. 2020; Meng et al. 2022, causal tracing.
     """
     wanted = tuple(site for name in sites for site in model.plan((name,), {}).record)
-    recording = model.record(clean, *wanted)
+    recording = model.record(clean, *dict.fromkeys(site.whole for site in wanted))
     high, low = metric(recording.output), metric(model.run(corrupt, {}))
+    if high == low:
+        raise SiteError(
+            f"clean and corrupt inputs give the same metric, {high:g}, so there is no effect to restore",
+            hint="choose inputs between which the behaviour differs",
+        )
     effects = []
     for site in wanted:
         patched = [patch(model, corrupt, recording, [site.at(pos=pos)], metric) for pos in positions]

@@ -1,12 +1,13 @@
 """A finding: a claim with its evidence, and what it takes to run that evidence again."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from darklantern.records.exact import Name, Sha256, Text, Time, Value
 
-Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+Json = Any
+"""a JSON value: null, true, false, a number, a text, a list or a map of them"""
 
 
 class Artifact(Value, frozen=True, kw_only=True):

@@ -5,7 +5,9 @@ Out: an alarm with a stated false-alarm rate, a reaction, curves for a finding. 
 changes what it watches, except by a reaction that its user chose, and never files anything itself.
 """
 
+import sys
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any, cast
 
 from darklantern.errors import WatchError
@@ -77,3 +79,13 @@ def _own_readout(model: Any) -> Callable[[Any], Any]:
             hint="pass readout=lambda residual: model.unembed(model.norm(residual)), with your names",
         )
     return cast(Callable[[Any], Any], found)
+
+
+class _Room(ModuleType):
+    """`darklantern.watch` names this room and its main function; calling the room calls the function."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return watch(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _Room

@@ -1,0 +1,57 @@
+# The front door. Each target sets up what it needs; nothing is installed outside .venv and tests/interop.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+SEED ?= 0
+OUT ?= demo-out
+
+.DEFAULT_GOAL := help
+.PHONY: help demo page test test-long check bench clean
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo ## run the main job on real input, about three minutes (SEED=0 OUT=demo-out)
+	$(BIN)/darklantern demo --seed $(SEED) --out $(OUT)
+
+page: $(VENV)/.demo ## look at what the demo made, in a browser on this machine
+	$(BIN)/darklantern page $(OUT)/beacon --passphrase-file $(OUT)/passphrases/beacon
+
+test: $(VENV)/.dev tests/interop/node_modules ## run the tests; a list of skips and what would enable them comes last
+	$(BIN)/pytest -m "not long"
+
+test-long: $(VENV)/.dev tests/interop/node_modules ## the tests that take minutes
+	$(BIN)/pytest -m long
+
+check: $(VENV)/.dev ## lint, format, types, arrows, fast tests: under a minute
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q -m "not long and not slow"
+
+bench: $(VENV)/.dev ## what it must beat, as ratios in one run (ROOM=demo)
+	$(BIN)/python bench/run.py $(ROOM)
+
+clean: ## remove what these targets made
+	rm -rf $(VENV) $(OUT) tests/interop/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# torch first and by its exact pin: as another package's dependency an open range would bring a GPU build.
+$(VENV)/.demo: pyproject.toml constraints.txt
+	$(PYTHON) tools/check_python.py
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -c constraints.txt torch
+	$(PIP) install -c constraints.txt -e ".[torch,page]"
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.demo
+	$(PIP) install -c constraints.txt -e ".[torch,page,dev]"
+	touch $@
+
+tests/interop/node_modules: tests/interop/package.json
+	@if command -v npm >/dev/null; then cd tests/interop && npm install --no-audit --no-fund --loglevel=error; \
+	else mkdir -p $@; echo "npm is absent: the interoperability tests will say that they were skipped"; fi
+	touch $@
