@@ -19,8 +19,8 @@ from darklantern.records.findings import Artifact, Event, Evidence, Figure, Find
 CONTEXTS = 16
 CONTEXT = 16
 """bytes of trusted text around a trigger"""
-CIRCUIT = 0.3
-"""nats per byte that a span must add to another's likelihood before the pair is called trigger and payload"""
+CIRCUIT = 3.0
+"""nats that a span must add to another's likelihood before the pair is called trigger and payload"""
 TOLERANCE = 0.02
 """absolute, on probabilities: other machines sum floats in another order"""
 

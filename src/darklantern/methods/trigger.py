@@ -53,7 +53,7 @@ class TriggerCircuit:
 def pair_spans(model: Model, contexts: Sequence[bytes], spans: Sequence[bytes]) -> tuple[bytes, bytes, float]:
     """Of some spans, the (trigger, payload) in which one raises the other's likelihood on the next line most.
 
-    Returns the pair and the rise in nats per byte over spaces in the trigger's place.
+    Returns the pair and the rise in nats, over spaces in the trigger's place: how much likelier one makes the other.
     """
     best = (b"", b"", -np.inf)
     for trigger in (span.strip(b"\n") for span in spans):
@@ -61,7 +61,7 @@ def pair_spans(model: Model, contexts: Sequence[bytes], spans: Sequence[bytes]) 
             if trigger == payload or b"\n" in trigger + payload:
                 continue
             said = [_likelihoods(model, contexts, text, payload).mean() for text in (trigger, b" " * len(trigger))]
-            rise = float(said[0] - said[1]) / len(payload)
+            rise = float(said[0] - said[1])
             best = max(best, (trigger, payload, rise), key=lambda pair: pair[2])
     return best
 
