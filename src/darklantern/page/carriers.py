@@ -24,11 +24,11 @@ def carriers(evidence: Evidence) -> Svg | None:
     if len(found) < 2:
         return None
     grid = found[0][3]
-    rows = {name: layer for layer, name in enumerate(row for row in grid.rows if row in {site for site, *_ in found})}
     found = [each for each in found if each[3] is grid]
-    nodes = [Node(site=site, position=position, layer=rows[site]) for site, position, _, _ in found]
+    layers = _layers([(site, position) for site, position, _, _ in found], grid)
+    nodes = [Node(site=site, position=position, layer=layers[site, position]) for site, position, _, _ in found]
     last = len(grid.columns) - 1
-    nodes.append(Node(site="behaviour", position=last, layer=len(rows), text=grid.unit))
+    nodes.append(Node(site="behaviour", position=last, layer=max(layers.values()) + 1, text=grid.unit))
     return circuit(
         nodes,
         [Edge(source=i, target=len(found), effect=effect) for i, (_, _, effect, _) in enumerate(found)],
@@ -37,6 +37,19 @@ def carriers(evidence: Evidence) -> Svg | None:
         tokens=dict(enumerate(grid.columns)),
         note="Each arrow: what patching this site alone does to the behaviour; flow between sites was not measured",
     )
+
+
+def _layers(places: Sequence[tuple[str, int]], grid: Grid) -> dict[tuple[str, int], int]:
+    """A row for each site, in the grid's order; heads of one layer share it unless they share a position too."""
+    ordered = sorted(set(places), key=lambda place: (grid.rows.index(place[0]), place[1]))
+    rows: list[tuple[str, dict[int, str]]] = []
+    for site, position in ordered:
+        module = site.partition("[")[0]
+        free = next((held for name, held in rows if name == module and position not in held), None)
+        if free is None:
+            rows.append((module, free := {}))
+        free[position] = site
+    return {(site, position): layer for layer, (_, held) in enumerate(rows) for position, site in held.items()}
 
 
 def _measured(site: str, grids: Sequence[Grid]) -> tuple[str, int, float, Grid] | None:

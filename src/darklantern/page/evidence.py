@@ -1,6 +1,5 @@
 """One piece of evidence: what was found, its pictures and its figures."""
 
-import json
 from collections.abc import Callable
 from itertools import groupby
 
@@ -9,24 +8,22 @@ from darklantern.drawing.scales import number, whole
 from darklantern.errors import RecordError
 from darklantern.page.carriers import carriers
 from darklantern.page.layout import code, facts, figure, notice, table
-from darklantern.page.markup import Html, tag, together
+from darklantern.page.markup import Html, spaced, tag, together
 from darklantern.page.prose import bdi, prose
 from darklantern.page.race import Race, race
-from darklantern.records.findings import Evidence, Figure
+from darklantern.records.findings import Evidence
 
 MOST_GRIDS = 12
 """heat maps drawn of one piece of evidence"""
 MOST_ROWS = 100
-"""rows of a table of figures or sites"""
+"""rows of a table, or sites"""
 _SIDES = {"signal": "inside the model", "behaviour": "behavioural monitor", "statistic": "training statistic"}
 
 
 def evidence_part(number_: int, evidence: Evidence) -> Html:
     """Its summary, then whatever it holds: the race, the heat maps, the circuit, the bars, the figures."""
-    anchor = f"evidence-{number_}"
-    heading = tag(
-        "h3", tag("span", f"Evidence {number_}", class_="over"), tag("span", evidence.method, dir="auto"), id=anchor
-    )
+    name = spaced(tag("span", f"Evidence {number_}", class_="over"), tag("span", evidence.method, dir="auto"))
+    heading = tag("h3", name, id=f"evidence-{number_}")
     parts = [heading, prose(evidence.summary)]
     if evidence.series:
         parts += _race(evidence)
@@ -37,8 +34,6 @@ def evidence_part(number_: int, evidence: Evidence) -> Html:
     if evidence.sites and evidence.grids:
         parts.append(_drawn("circuit", lambda: carriers(evidence)))
     parts += _bars(evidence)
-    if evidence.figures:
-        parts.append(_figures(evidence))
     if evidence.sites:
         sites = tag("ul", *(tag("li", code(site)) for site in evidence.sites[:MOST_ROWS]), class_="sites")
         parts += [tag("h4", "Sites"), sites]
@@ -117,67 +112,20 @@ def _tone(steps: int) -> str:
 
 
 def _bars(evidence: Evidence) -> list[Html]:
-    """Figures of one unit, side by side. One that says it is random is drawn as a control."""
+    """Figures of one unit side by side, others in words. One that says it is random is drawn as a control."""
     parts = []
+    alone: list[tuple[str, str]] = []
     named = sorted(enumerate(evidence.figures), key=lambda pair: (pair[1].unit, pair[0]))
     for unit, group in groupby((each for _, each in named), key=lambda each: each.unit):
         items = [Bar(label=f.name, value=f.value, control="random" in f.name.lower()) for f in group]
         if unit and len(items) > 1:
             parts.append(_drawn("bars", lambda items=items, unit=unit: _picture(items, unit)))  # type: ignore[misc]
-    return parts
+        else:
+            alone += [(bdi(each.label), f"{number(each.value, 4)} {unit}") for each in items]
+    return [*parts, facts(alone[:MOST_ROWS])] if alone else parts
 
 
 def _picture(items: list[Bar], unit: str) -> Svg:
     title = "Ablation" if any("ablat" in each.label.lower() for each in items) else "Figures"
     note = "Grey: random sites, for comparison." if any(each.control for each in items) else ""
     return bars(items, title=title, unit=unit, note=note)
-
-
-def _figures(evidence: Evidence) -> Html:
-    rows = [(bdi(each.name), number(each.value, 4), each.unit or "–", _tolerance(each)) for each in evidence.figures]
-    heads = ("Figure", "Value", "Unit", "A re-run must come within")
-    return table("Figures", heads, rows[:MOST_ROWS], class_="numbers stack")
-
-
-def _tolerance(each: Figure) -> str:
-    return f"±{number(each.tolerance)}" if each.tolerance else "exactly"
-
-
-def made_from(number_: int, evidence: Evidence, command: str) -> Html:
-    """Provenance, artifacts and recipe: what it takes to make this evidence again."""
-    source, recipe = evidence.provenance, evidence.recipe
-    versions = ", ".join(f"{name} {version}" for name, version in sorted(source.versions.items()))
-    parts = [
-        tag("h3", tag("span", f"Evidence {number_}", class_="over"), tag("span", evidence.method, dir="auto")),
-        facts(
-            (
-                ("Model", code(source.model)),
-                ("Data", code(source.data)),
-                ("Seed", str(source.seed)),
-                ("Dark Lantern", bdi(source.code)),
-                ("Versions", bdi(versions) if versions else ""),
-                ("Machine", bdi(source.machine) if source.machine else ""),
-                ("Recipe", bdi(f"{recipe.function} version {recipe.version}") if recipe else ""),
-            )
-        ),
-    ]
-    parts += [_artifacts(evidence)] if evidence.artifacts else []
-    if recipe is None:
-        parts.append(tag("p", "It carries no recipe, so it cannot be run again.", class_="note"))
-        return tag("article", *parts, class_="made")
-    given = [
-        (bdi(name), prose(json.dumps(value, ensure_ascii=False), class_="json"))
-        for name, value in sorted(recipe.arguments.items())
-    ]
-    given += [(bdi(role), code(sha256)) for role, sha256 in sorted(recipe.artifacts.items())]
-    parts += [
-        tag("details", tag("summary", "Arguments and artifacts of the recipe"), facts(given), class_="fold"),
-        tag("p", "Run it again and compare every figure:", class_="before"),
-        tag("pre", tag("code", command), class_="command"),
-    ]
-    return tag("article", *parts, class_="made")
-
-
-def _artifacts(evidence: Evidence) -> Html:
-    rows = [(bdi(each.name), each.media, f"{each.size:,}", code(each.sha256)) for each in evidence.artifacts]
-    return table("Artifacts", ("Name", "Kind", "Bytes", "SHA-256"), rows[:MOST_ROWS], class_="stack")

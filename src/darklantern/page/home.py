@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from darklantern.drawing import Svg, sparkline
 from darklantern.errors import RecordError
+from darklantern.page.commands import DEMO, SYNC
 from darklantern.page.dates import moment
-from darklantern.page.layout import chip, document
-from darklantern.page.markup import Html, tag, together
+from darklantern.page.layout import document, marks
+from darklantern.page.markup import Html, spaced, tag, together
 from darklantern.page.prose import bdi
 from darklantern.page.race import race
 from darklantern.page.views import Item
@@ -19,7 +20,7 @@ EXCERPT = 240
 def home(items: Sequence[Item]) -> Html:
     """All findings, in the order given; an empty library says how to fill it."""
     count = "1 finding" if len(items) == 1 else f"{len(items)} findings"
-    heading = tag("div", tag("h1", "Library"), tag("p", count, class_="lead"), class_="title")
+    heading = tag("div", tag("h1", "Library"), *([tag("p", count, class_="lead")] if items else []), class_="title")
     content = tag("ol", *map(_card, items), class_="cards") if items else _empty()
     return document("Library", tag("main", heading, content, id="content", class_="home"))
 
@@ -32,14 +33,15 @@ def _card(item: Item) -> Html:
         "li",
         tag(
             "article",
-            tag("div", chip(item.level), tag("span", "circle ", bdi(item.circle), class_="soft"), class_="marks"),
+            marks(item.level, item.circle),
             tag("h2", tag("a", finding.title, href=f"finding/{item.id}", dir="auto")),
             tag("p", excerpt, class_="excerpt", dir="auto") if excerpt else Html(""),
             _trend(finding),
             tag(
                 "p",
-                tag("span", bdi(item.author.person), ", ", bdi(item.author.org)),
-                moment(finding.time, clock=False),
+                spaced(
+                    tag("span", bdi(item.author.person), ", ", bdi(item.author.org)), moment(finding.time, clock=False)
+                ),
                 class_="by",
             ),
             class_="card",
@@ -72,10 +74,10 @@ def _empty() -> Html:
     steps = [
         (
             "Make one",
-            "darklantern demo",
+            DEMO,
             "trains a small model, catches a backdoor as it forms, and files the finding here.",
         ),
-        ("Receive some", "darklantern sync", "fetches what your circles have shared, from a relay or a bundle."),
+        ("Receive some", SYNC, "fetches what your circles have shared, from a relay or a bundle."),
     ]
     items = [
         tag("li", tag("h2", name), tag("pre", tag("code", command), class_="command"), tag("p", f"It {text}"))

@@ -10,7 +10,7 @@ from darklantern.assess import Decision, Explanation, Open, Table, closure_lines
 from darklantern.drawing.scales import number
 from darklantern.errors import AssessmentError
 from darklantern.page.layout import facts, notice
-from darklantern.page.markup import Html, tag
+from darklantern.page.markup import Html, spaced, tag
 from darklantern.page.prose import bdi, prose
 from darklantern.records.assessments import LEVEL_NAMES, Answer, Assessment
 
@@ -45,12 +45,26 @@ def assessment_part(assessment: Assessment | None) -> list[Html]:
         return [notice("note", tag("p", says))]
     checked = check(assessment)
     made_up = any(answer.example for answer in assessment.answers)
-    parts = [_conclusion(assessment, checked), _verified(assessment, checked)]
+    parts = [_verified(assessment, checked), _conclusion(assessment, checked)]
     if made_up:
-        says = "Some answers come from made-up raters, labelled example below: this is no real assessment."
-        parts.append(notice("warn", tag("p", says)))
-    parts += [tag("h3", "Criteria and answers"), _criteria(assessment, checked), *_closure(assessment)]
-    return parts
+        says = " marks answers by made-up raters: this is a demonstration and no real assessment."
+        parts.insert(0, notice("warn", tag("p", _EXAMPLE, says)))
+    heading = tag("h3", "Criteria and answers")
+    return [*parts, heading, *([_legend()] if checked else []), _criteria(assessment, checked), *_closure(assessment)]
+
+
+_EXAMPLE = tag("span", "example", class_="example")
+
+
+def _legend() -> Html:
+    marks = (("counted", "counts"), ("possible", "still possible"), ("excluded", "excluded"))
+    steps = [tag("li", says, class_=kind) for kind, says in marks]
+    return tag(
+        "div",
+        tag("p", "Values run from open to closed; the most closed one still possible counts."),
+        tag("ul", *steps, class_="scale"),
+        class_="legend",
+    )
 
 
 def _conclusion(assessment: Assessment, checked: Checked | None) -> Html:
@@ -88,8 +102,8 @@ def _verified(assessment: Assessment, checked: Checked | None) -> Html:
             f"Above is what they give: {checked.decision.operate}. Ask its author."
         )
         return notice("warn", tag("p", says))
-    says = f"Checked on this device: the level follows from the answers by table {checked.table.id}."
-    return notice("good", tag("p", says))
+    says = "Checked on this device: the level follows from the answers by table "
+    return notice("good", tag("p", says, tag("code", checked.table.id, class_="mono tight"), "."))
 
 
 def _criteria(assessment: Assessment, checked: Checked | None) -> Html:
@@ -105,7 +119,7 @@ def _criterion(code: str, answers: list[Answer], checked: Checked | None) -> Htm
         criterion = checked.table.criteria[code]
         name, question = criterion.name, criterion.question
         scale = [_scale(criterion.values, checked.decision.open[code])]
-    told = [tag("h4", tag("span", code, class_="letter"), name), tag("p", question)]
+    told = [tag("h4", spaced(tag("span", code, class_="letter"), name)), tag("p", question)]
     said = [_answer(each) for each in answers] or [tag("p", "No answer: every value stays open.", class_="note")]
     return tag("li", tag("div", *told, class_="asked"), tag("div", *scale, *said, class_="said"))
 
@@ -116,7 +130,7 @@ def _scale(values: tuple[str, ...], left: Open) -> Html:
         tag(
             "li",
             value.replace("_", " "),
-            *([tag("span", " counts", class_="counts")] if value == left.closed else []),
+            *([tag("span", " counts", class_="unseen")] if value == left.closed else []),
             class_="counted" if value == left.closed else "possible" if value in left.values else "excluded",
         )
         for value in values
@@ -127,16 +141,16 @@ def _scale(values: tuple[str, ...], left: Open) -> Html:
 def _answer(answer: Answer) -> Html:
     said = ", ".join(value.replace("_", " ") for value in answer.values) if answer.status == "answered" else ""
     said = said or {"unknown": "unknown", "error": "failed"}.get(answer.status, "no value")
-    spread = f" [{number(answer.interval[0])}, {number(answer.interval[1])}]" if answer.interval else ""
+    spread = f"[{number(answer.interval[0])}, {number(answer.interval[1])}]" if answer.interval else ""
     line = [
         tag("span", answer.kind, class_=f"kind {answer.kind}"),
         tag("b", bdi(said)),
         *([tag("span", spread, class_="soft")] if spread else []),
         tag("span", "by ", bdi(answer.rater), ", ", bdi(answer.protocol), class_="soft"),
-        *([tag("span", "example", class_="example")] if answer.example else []),
+        *([_EXAMPLE] if answer.example else []),
     ]
     text = [prose(answer.text, class_="prose small")] if answer.text.strip() else []
-    return tag("div", tag("p", *line), *text, class_="answer")
+    return tag("div", tag("p", spaced(*line)), *text, class_="answer")
 
 
 def _closure(assessment: Assessment) -> list[Html]:

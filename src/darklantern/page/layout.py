@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from darklantern.drawing import Svg
-from darklantern.page.markup import Html, tag, together
+from darklantern.page.markup import Html, spaced, tag, together
 from darklantern.records.assessments import LEVEL_NAMES, Level
 
 
@@ -32,18 +32,18 @@ def document(title: str, *content: str, root: str = "") -> Html:
     foot = tag(
         "footer",
         tag("p", "Shown to this browser only. Nothing here was fetched from elsewhere, and nothing is sent."),
-        tag("p", "Authors, times and texts of others are what they signed, not what we checked, unless it says so."),
+        tag("p", "Times and texts of others are what they signed, not what this device checked, unless it says so."),
         class_="foot",
     )
     body = tag("body", tag("a", "Skip to the content", href="#content", class_="skip"), top, *content, foot)
     return together(Html("<!doctype html>\n"), tag("html", head, body, lang="en"))
 
 
-def chip(level: Level) -> Html:
-    """The level as a small label: `V2 Compartment`."""
-    return tag(
-        "span", tag("b", level), " ", tag("span", LEVEL_NAMES[level]), class_=f"chip {level.lower()}", title="level"
-    )
+def marks(level: Level, circle: str) -> Html:
+    """The level as a small label, `V2 Compartment`, and the circle."""
+    name = spaced(tag("b", level), tag("span", LEVEL_NAMES[level]))
+    chip = tag("span", name, class_=f"chip {level.lower()}", title="level")
+    return tag("div", spaced(chip, tag("span", "circle ", tag("bdi", circle), class_="soft")), class_="marks")
 
 
 def facts(pairs: Iterable[tuple[str, str]], *, class_: str = "facts") -> Html:
@@ -79,11 +79,6 @@ def section(anchor: str, heading: str, *content: str, lead: str = "") -> Html:
 def code(text: str) -> Html:
     """A hash, a site, a command: set in mono, breaking anywhere."""
     return tag("code", text, class_="mono")
-
-
-def short(sha256: str) -> Html:
-    """The first twelve digits of a hash, all of it in the tooltip."""
-    return tag("code", sha256[:12] + "…", class_="mono", title=sha256)
 
 
 def notice(kind: str, *content: str) -> Html:

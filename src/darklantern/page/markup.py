@@ -33,6 +33,11 @@ def together(*parts: str) -> Html:
     return Html("".join(each if isinstance(each, Html | Svg) else _escaped(whole(each)) for each in parts))
 
 
+def spaced(*parts: str) -> Html:
+    """The parts with spaces between them: what a layout sets apart must also be apart when copied or read aloud."""
+    return together(*(piece for i, part in enumerate(parts) for piece in ([" ", part] if i else [part])))
+
+
 def whole(text: str) -> str:
     """`text` made harmless by drawing's rules, at any length: the same characters come through in both rooms."""
     return "".join(clean(text[i : i + LONGEST]) for i in range(0, len(text), LONGEST))

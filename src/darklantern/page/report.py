@@ -4,18 +4,18 @@ from collections.abc import Sequence
 
 from darklantern.drawing import level_ladder
 from darklantern.errors import AssessmentError
+from darklantern.page.commands import RERUN
 from darklantern.page.dates import moment
-from darklantern.page.evidence import evidence_part, made_from
+from darklantern.page.evidence import evidence_part
 from darklantern.page.judged import assessment_part
-from darklantern.page.layout import chip, code, document, facts, figure, notice, section
+from darklantern.page.layout import code, document, facts, figure, marks, notice, section
 from darklantern.page.levels import AUDIENCES
-from darklantern.page.markup import Html, tag, together
+from darklantern.page.markup import Html, spaced, tag, together
 from darklantern.page.prose import bdi, prose
+from darklantern.page.provenance import made_from
 from darklantern.page.views import Author, Item, Post
 from darklantern.records.assessments import LEVEL_NAMES
 
-RERUN = "darklantern rerun {item}"
-"""The command that runs a finding's evidence again. Only the id goes in, never a peer's text."""
 MOST_POSTS = 500
 
 
@@ -33,8 +33,8 @@ def report(item: Item, posts: Sequence[Post]) -> Html:
     contents = tag(
         "nav", tag("ol", *(_entry(a, name) for a, name, _ in parts)), class_="contents", aria_label="Contents"
     )
-    main = tag("main", _title(item), *(part for _, _, part in parts), id="content")
-    return document(finding.title, tag("div", contents, main, class_="report"), root="../")
+    main = tag("main", _title(item), contents, *(part for _, _, part in parts), id="content", class_="report")
+    return document(finding.title, main, root="../")
 
 
 _PROVENANCE = "What each piece of evidence was made from, enough to make it again."
@@ -48,10 +48,10 @@ def _title(item: Item) -> Html:
     finding = item.finding
     return tag(
         "div",
-        tag("p", tag("a", "Library", href="../"), class_="crumb"),
-        tag("div", chip(item.level), tag("span", "circle ", bdi(item.circle), class_="soft"), class_="marks"),
+        tag("p", tag("a", "← Library", href="../"), class_="crumb"),
+        marks(item.level, item.circle),
         tag("h1", finding.title, dir="auto"),
-        tag("p", _by(item.author), moment(finding.time), class_="by"),
+        tag("p", spaced(_by(item.author), moment(finding.time)), class_="by"),
         class_="title",
     )
 
@@ -70,7 +70,6 @@ def _audience(item: Item) -> list[Html]:
         ("Marking", level.tlp),
         ("Custody", level.custody),
         ("Tags", together(*_joined([code(each) for each in item.finding.tags]))),
-        ("Finding", code(item.id)),
     ]
     return [*_ladder(item), facts(pairs)]
 
@@ -105,8 +104,10 @@ def _evidence(item: Item) -> list[Html]:
 
 def _provenance(item: Item) -> list[Html]:
     command = RERUN.format(item=item.id)
-    made = [made_from(i, each, command) for i, each in enumerate(item.finding.evidence, 1)]
-    return made or [tag("p", "No evidence, no provenance.", class_="note")]
+    evidence = item.finding.evidence
+    sources = [each.provenance for each in evidence]
+    made = [made_from(i, each, command, sources.index(each.provenance) + 1) for i, each in enumerate(evidence, 1)]
+    return [facts([("This finding", code(item.id))], class_="facts wide"), *made]
 
 
 def _thread(posts: Sequence[Post]) -> Html:
@@ -119,5 +120,9 @@ def _thread(posts: Sequence[Post]) -> Html:
 
 
 def _post(post: Post) -> Html:
-    by = tag("p", tag("b", bdi(post.author.person)), tag("span", bdi(post.author.org)), moment(post.time), class_="by")
+    by = tag(
+        "p",
+        spaced(tag("b", bdi(post.author.person)), tag("span", bdi(post.author.org)), moment(post.time)),
+        class_="by",
+    )
     return tag("li", tag("article", by, prose(post.text), class_="post"))

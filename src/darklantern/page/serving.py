@@ -55,31 +55,34 @@ def serve(library: Library, host: str = "127.0.0.1", port: int = 0) -> Serving:
 
 
 def run(library: Library, host: str = "127.0.0.1", port: int = 0, *, announce: Callable[[str], object] = print) -> None:
-    """Serve `library` in this thread until Ctrl-C; `announce` gets the one-time link first.
+    """Serve `library` in this thread until Ctrl-C; `announce` gets the one-time link first. In a notebook, `serve`.
 
     It opens no browser: the link would stand in that program's arguments, where every user of the
     machine can read it. Raises as `serve` does.
     """
     server, listener, guard = _prepare(library, host, port)
     announce(guard.link)
-    with suppress(KeyboardInterrupt):
+    with listener, suppress(KeyboardInterrupt):
         server.run([listener])
 
 
 def _prepare(library: Library, host: str, port: int) -> "tuple[Server, socket.socket, Guard]":
     """Everything but the serving: from here on the port is ours, and connections wait in its queue."""
     family = _loopback(host)
+    if not 0 <= port < 2**16:
+        raise PageError(f"expected a port from 0 to 65535, got {port}", hint="port=0 takes a free one")
     try:
         import uvicorn
 
         from darklantern.page.app import app
+        from darklantern.page.protocol import QuietProtocol
     except ImportError as error:
         raise MissingExtraError(
             f"the page needs starlette and uvicorn: {error}", hint='pip install "darklantern[page]"'
         ) from error
     try:
         listener = socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise PageError(
             f"cannot listen on {host} port {port}: {error}", hint="another program may have it; port=0 takes a free one"
         ) from error
@@ -87,14 +90,14 @@ def _prepare(library: Library, host: str, port: int) -> "tuple[Server, socket.so
     guard = Guard(f"[{host}]:{taken}" if family is socket.AF_INET6 else f"{host}:{taken}")
     config = uvicorn.Config(
         app(library, guard),
-        http="h11",
+        http=QuietProtocol,
         ws="none",
         loop="asyncio",
         lifespan="off",
         interface="asgi3",
         workers=1,
         log_config=None,
-        access_log=False,  # the first line of the log would be the token
+        access_log=False,
         proxy_headers=False,
         server_header=False,
         date_header=False,
