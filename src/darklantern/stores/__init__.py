@@ -1,1 +1,25 @@
-"""."""
+"""Real storage: an encrypted database and a folder of sealed pieces, together one vault.
+
+In: a folder, a passphrase, and changes as values. Out: contents as values. All of a change is written
+or none of it. This room never judges what it stores, and it never puts plaintext on a disk: the
+database is SQLCipher, and the pieces are ciphertext before they come here.
+"""
+
+from darklantern.stores.blobs import Blobs
+from darklantern.stores.database import Change, Contents, Database
+from darklantern.stores.files import write_whole
+from darklantern.stores.passphrase import RECOMMENDED, Cost
+from darklantern.stores.vault import Vault, create_vault, open_vault
+
+__all__ = [
+    "RECOMMENDED",
+    "Blobs",
+    "Change",
+    "Contents",
+    "Cost",
+    "Database",
+    "Vault",
+    "create_vault",
+    "open_vault",
+    "write_whole",
+]

@@ -1,0 +1,296 @@
+"""The library as its users hold it: the edge between decisions and the disk.
+
+In: calls. Out: values. Each call that changes anything decides first, on frozen values, and then writes
+once: pieces, then one transaction.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+
+from darklantern.errors import RefusedError
+from darklantern.library import opening, sharing
+from darklantern.library.bundles import read_bundle, write_bundle
+from darklantern.library.importing import Imported, take_in, wanted_pieces
+from darklantern.library.opening import Listed, OpenedFinding, ThreadPost
+from darklantern.library.state import State, difference, first_contents, load, put, unlocked, with_heads
+from darklantern.network.authoring import authored
+from darklantern.network.circles import Terms, check_terms
+from darklantern.network.effective import Effective, effective
+from darklantern.network.heads import ForkedLogError
+from darklantern.network.merging import LogCopy
+from darklantern.network.pledges import Pledge, PledgeText
+from darklantern.network.reading import leaf_id
+from darklantern.network.states import Opaque
+from darklantern.network.view import View
+from darklantern.records.assessments import Assessment
+from darklantern.records.exact import Time, encode
+from darklantern.records.findings import Finding
+from darklantern.records.posts import Post
+from darklantern.sealing import Device, DevicePublic, Envelope, LogKey
+from darklantern.stores import RECOMMENDED, Cost, Vault, create_vault, open_vault
+from darklantern.stores.blobs import pick
+
+Clock = Callable[[], float]
+
+
+def create(
+    folder: Path,
+    passphrase: str,
+    *,
+    net: str,
+    device: Device,
+    log_key: LogKey | None = None,
+    clock: Clock = time.time,
+    cost: Cost = RECOMMENDED,
+) -> "Library":
+    """A new library in `folder`, opened.
+
+    `net` is the envelope id of the network's first roster: compare it, in person, with who invited you.
+    Nothing that does not descend from it is ever accepted. `log_key` makes this library the keeper of
+    the logs that name it. Raises StoreError when the folder is in use.
+    """
+    create_vault(folder, passphrase, first_contents(net, device, log_key), cost)
+    return Library.open(folder, passphrase, clock=clock)
+
+
+class Library:
+    """An open library. One process holds it at a time; use it in a `with` statement, or close it."""
+
+    def __init__(self, vault: Vault, state: State, clock: Clock) -> None:
+        self._vault = vault
+        self._state = state
+        self._clock = clock
+
+    @classmethod
+    def open(cls, folder: Path, passphrase: str, *, clock: Clock = time.time) -> "Library":
+        """The library in `folder`. Raises StoreError.
+
+        All its records are judged again, which takes about 0.3 ms each.
+        """
+        vault = open_vault(folder, passphrase)
+        try:
+            return cls(vault, load(vault.database.read()), clock)
+        except BaseException:
+            vault.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the folder. Everything is written already."""
+        self._vault.close()
+
+    def __enter__(self) -> "Library":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Who and what
+
+    @property
+    def net(self) -> str:
+        """The network: the id of its first roster's envelope."""
+        return self._state.view.net
+
+    @property
+    def device(self) -> DevicePublic:
+        """What others may know of this device. Its org's manifest must list it."""
+        return self._state.device.public
+
+    @property
+    def view(self) -> View:
+        """What the logs say, without what waits in the outbox."""
+        return self._state.view
+
+    @property
+    def pending(self) -> tuple[str, ...]:
+        """Ids of records that wait for the keeper of their log: export a bundle to it."""
+        return tuple(waiting.id for waiting in self._state.outbox)
+
+    @property
+    def opaque(self) -> tuple[Opaque, ...]:
+        """Entries that are in a log and do not count, each with its reason."""
+        return self._state.working.opaque
+
+    def circles(self) -> dict[str, Terms]:
+        """Circle id → its terms, for each circle whose terms this device knows."""
+        return dict(self._state.keyring.terms)
+
+    def effective(self, circle: str) -> Effective:
+        """The members of a circle now, and the reason for every candidate who is not one. By name or id."""
+        state, circle = self._state, self._circle(circle)
+        view = state.working
+        frozen = view.circle(circle).frozen_at(view.trail(circle).size)
+        return effective(view.network, view.circle(circle).circle, self._now(), frozen)
+
+    # Setting up
+
+    def add(self, envelope: Envelope | bytes) -> str:
+        """Add a roster, manifest, pledge or circle that others signed. Its id.
+
+        Appended at once where this library keeps the network's log; elsewhere it waits in the outbox.
+        Raises RefusedError, SignatureError or RecordError for one that would not count.
+        """
+        data = encode(envelope) if isinstance(envelope, Envelope) else envelope
+        self._step(unlocked(put(self._state, self.net, data)))
+        return leaf_id(data)
+
+    def pledge(self, pledge: PledgeText, until: Time) -> str:
+        """Sign a pledge for this device's person, who is bound by it on all devices. Its id."""
+        state = self._state
+        standing = state.view.network.devices.get(state.device_id)
+        if standing is None:
+            raise RefusedError(
+                "no manifest lists this device, so nobody would know whose pledge it is",
+                hint="give this library's `device` to your org's roots, and import a bundle once they have signed",
+            )
+        body = Pledge(org=standing.org, person=standing.person, pledge=pledge, until=until)
+        data = authored(state.view, self.net, "pledge", body, state.device, state.last(self.net), self._now())
+        return self.add(data)
+
+    def add_terms(self, circle: str, terms: Terms) -> None:
+        """Tell this library the terms of a circle that its user has helped to found. Raises RefusedError."""
+        state = self._state
+        check_terms(terms)
+        if state.view.circle(circle).circle.terms != terms.commitment:
+            raise RefusedError(
+                "these are not the terms that the circle's admins signed",
+                hint="ask the one who drafted the circle for its terms",
+            )
+        keyring = replace(state.keyring, terms={**state.keyring.terms, circle: terms})
+        self._step(replace(state, keyring=keyring))
+
+    def rotate(self, circle: str) -> None:
+        """Make a new epoch for exactly the effective members now. Raises RefusedError."""
+        self._step(sharing.rotate(self._state, self._circle(circle), self._time()))
+
+    # Sharing
+
+    def share(
+        self, finding: Finding, artifacts: Mapping[str, bytes], *, circle: str, assessment: Assessment | None
+    ) -> str:
+        """Seal a finding and its artifacts (SHA-256 → bytes) to a circle, by name or id. The item's id.
+
+        Raises RefusedError naming the rule that forbids it, and then nothing is written: no assessment, a
+        level more closed than the circle's, a stale view, an expired roster, nobody to seal to.
+        """
+        state, item, pieces = sharing.share_finding(
+            self._state, finding, artifacts, self._circle(circle), assessment, self._time()
+        )
+        self._step(state, pieces)
+        return item
+
+    def post(self, item: str, text: str, *, reply_to: str | None = None) -> str:
+        """Answer in the thread of an item, at the item's level. The post's id. Raises RefusedError."""
+        found = opening.find(self._state, "item", item)
+        _, level = opening.open_package(self._state, found, self._fetch)
+        if reply_to is not None and reply_to not in {post.id for post in self.thread(item)}:
+            raise RefusedError(f"the thread has no post {reply_to}", hint="import a newer bundle, or check the id")
+        state, post, pieces = sharing.post_reply(
+            self._state, Post(item=item, reply_to=reply_to, text=text), found.circle.id, level, self._time()
+        )
+        self._step(state, pieces)
+        return post
+
+    # Reading
+
+    def findings(self) -> tuple[Listed, ...]:
+        """All items that count, each with its title, or with the reason why it does not open here."""
+        items = opening.entries(self._state, "item")
+        return tuple(opening.listed(self._state, found, self._fetch) for found in items)
+
+    def open_item(self, item: str) -> OpenedFinding:
+        """The finding in an item. Raises SealError, RefusedError or RecordError, which says what is wrong with it."""
+        return opening.opened(self._state, opening.find(self._state, "item", item), self._fetch)
+
+    def artifact(self, item: str, sha256: str) -> bytes:
+        """One artifact of an item, with its hash checked. Raises SealError."""
+        return opening.artifact_bytes(self._state, opening.find(self._state, "item", item), sha256, self._fetch)
+
+    def thread(self, item: str) -> tuple[ThreadPost, ...]:
+        """The posts under an item, in the order of the circle's log."""
+        return tuple(opening.thread(self._state, opening.find(self._state, "item", item), self._fetch))
+
+    def problems(self) -> tuple[str, ...]:
+        """What is not as it should be: damaged or missing pieces, and entries that count and do not open."""
+        damaged = self._vault.blobs.damaged()
+        missing = sorted(wanted_pieces(self._state.working) - set(self._vault.blobs))
+        return (
+            *(f"the piece {name} is damaged on disk" for name in damaged),
+            *(f"the piece {name} is missing" for name in missing),
+            *self._state.keyring.problems.values(),
+            *(f"{entry}: {reason}" for entry, reason in opening.unreadable(self._state, self._fetch)),
+        )
+
+    # Syncing
+
+    def export_bundle(self) -> bytes:
+        """Everything that this library holds and its outbox, as one file: for a stick, or any other way.
+
+        Logs that it keeps get a fresh checkpoint, so that readers know how new their view is. Sealed
+        pieces go along; nothing in it opens without the readers' own keys.
+        """
+        if not self._state.view.heads:
+            raise RefusedError(
+                "there is nothing to export: this library has seen no log yet", hint="import a bundle first"
+            )
+        self._step(with_heads(self._state, self._time(), refresh=True))
+        state = self._state
+        logs = [LogCopy(log, head.note, tuple(state.entries[log])) for log, head in sorted(state.view.heads.items())]
+        names = sorted(wanted_pieces(state.working))
+        pieces = self._fetch(names)
+        waiting = [waiting.envelope for waiting in state.outbox]
+        return write_bundle(self.net, state.device, logs, waiting, [pieces[name] for name in names if name in pieces])
+
+    def import_bundle(self, data: bytes, *, allow_clock_jump: bool = False) -> Imported:
+        """Take in what another library exported: all that holds together, or nothing.
+
+        Importing twice changes nothing. Raises LogError, SignatureError, RecordError or RefusedError for a
+        bundle that is cut, altered, older, of another network or by nobody known. Two histories of one
+        log raise ForkedLogError, and only the proof is kept.
+        """
+        bundle = read_bundle(data, self.net)
+        has = frozenset(self._vault.blobs)
+        try:
+            step = take_in(self._state, bundle, has=has, clock=self._time(), confirmed=allow_clock_jump)
+        except ForkedLogError as error:
+            view = self._state.view
+            forked = replace(view, forks={error.proof.log: error.proof, **view.forks})
+            self._step(replace(self._state, view=forked))
+            raise
+        self._step(step.state, step.pieces)
+        return step.imported
+
+    # The edge
+
+    def _step(self, state: State, pieces: Mapping[str, bytes] | None = None) -> None:
+        """Write what is new in `state`, and then hold it. Raises StoreError, and then nothing has changed."""
+        state = with_heads(state, self._time())
+        with self._vault.blobs.put(pieces or {}):
+            self._vault.database.write(difference(self._state, state))
+        self._state = state
+
+    def _circle(self, circle: str) -> str:
+        """The id of a circle named by its id or by its terms' name. Raises RefusedError: unknown means nobody."""
+        if circle in self._state.view.circles:
+            return circle
+        named = [id for id, terms in self._state.keyring.terms.items() if terms.name == circle]
+        if len(named) != 1:
+            raise RefusedError(
+                f"{'no circle' if not named else f'{len(named)} circles'} known here by the name {circle!r}",
+                hint="give the circle's id; unknown means nobody",
+            )
+        return named[0]
+
+    def _fetch(self, names: Iterable[str]) -> dict[str, bytes]:
+        return pick(self._vault.blobs, names)
+
+    def _time(self) -> int:
+        return int(self._clock())
+
+    def _now(self) -> int:
+        return self._state.now(self._time())

@@ -1,0 +1,234 @@
+"""Opening what a circle holds: findings, their artifacts and their threads.
+
+In: a state and the pieces. Out: values with their author's name as the manifests say it. Everything
+that comes out was written by a peer: it is data, never markup and never a command.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from darklantern.errors import DarkLanternError, RefusedError, SealError
+from darklantern.library.state import State
+from darklantern.network.circles import check_terms
+from darklantern.network.deciding import allows
+from darklantern.network.items import Package, SealedKind, finding_hash, open_artifact, open_content
+from darklantern.network.keyring import seed_of
+from darklantern.network.states import CircleState, SealedEntry
+from darklantern.records.assessments import Assessment, Level
+from darklantern.records.exact import Time
+from darklantern.records.findings import Finding
+from darklantern.records.posts import Post
+
+Fetch = Callable[[Iterable[str]], Mapping[str, bytes]]
+"""Names of pieces → those that are here and whole."""
+
+
+@dataclass(frozen=True)
+class Author:
+    """Who signed: a device, and whose it is."""
+
+    device: str
+    person: str
+    org: str
+    name: str
+    """what the person is called; chosen by their org"""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.org})"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One item of a circle. `problem` says why it does not open, if it does not."""
+
+    id: str
+    circle: str
+    author: Author
+    time: Time
+    pending: bool
+    """whether it still waits for the keeper of its log"""
+    title: str | None = None
+    level: Level | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class OpenedFinding:
+    """A finding as its author shared it. The assessment is their claim: check it before acting on it."""
+
+    id: str
+    circle: str
+    finding: Finding
+    assessment: Assessment
+    level: Level
+    tags: tuple[str, ...]
+    author: Author
+    time: Time
+    pending: bool
+    artifacts: tuple[str, ...]
+    """SHA-256 of each"""
+
+
+@dataclass(frozen=True)
+class ThreadPost:
+    """One post under an item."""
+
+    id: str
+    author: Author
+    time: Time
+    pending: bool
+    reply_to: str | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """An accepted entry and the circle it is in."""
+
+    circle: CircleState
+    entry: SealedEntry
+
+
+def entries(state: State, kind: str) -> Iterator[Found]:
+    """Every accepted entry of a kind, waiting ones last."""
+    for circle in state.working.circles.values():
+        yield from (Found(circle, entry) for entry in circle.entries.values() if entry.record.kind == kind)
+
+
+def find(state: State, kind: str, entry_id: str) -> Found:
+    """The accepted entry of that id. Raises RefusedError, with the reason where it is there and does not count."""
+    for found in entries(state, kind):
+        if found.entry.id == entry_id:
+            return found
+    reason = next((leaf.reason for leaf in state.working.opaque if leaf.id == entry_id), "it is not in this library")
+    raise RefusedError(f"no {kind} {entry_id} counts here: {reason}", hint="import a newer bundle, or check the id")
+
+
+def author_of(state: State, entry: SealedEntry) -> Author:
+    """Who signed an accepted entry."""
+    standing = state.working.network.devices[entry.record.author_device]
+    return Author(standing.id, standing.person, standing.org, standing.name)
+
+
+def open_package(state: State, found: Found, fetch: Fetch) -> tuple[Package, Level]:
+    """What is in an item. Raises SealError, RefusedError or RecordError."""
+    content, level = _open(state, found, Package, "item", fetch)
+    assessment = content.assessment
+    if assessment.finding != finding_hash(content.finding) or assessment.operate != level:
+        raise RefusedError(
+            "the item's assessment is of another finding, or says another level than the item",
+            hint="ask its author to share it again",
+        )
+    return content, level
+
+
+def open_post(state: State, found: Found, fetch: Fetch) -> Post:
+    """What is in a post. Raises SealError, RefusedError or RecordError."""
+    return _open(state, found, Post, "post", fetch)[0]
+
+
+def listed(state: State, found: Found, fetch: Fetch) -> Listed:
+    """The item as a list shows it. Never raises for one that does not open: it is listed with its problem."""
+    entry = found.entry
+    title, level, problem = None, None, None
+    try:
+        package, level = open_package(state, found, fetch)
+        title = package.finding.title
+    except DarkLanternError as error:
+        problem = error.message
+    return Listed(
+        id=entry.id,
+        circle=found.circle.id,
+        author=author_of(state, entry),
+        time=entry.record.time,
+        pending=is_pending(state, found),
+        title=title,
+        level=level,
+        problem=problem,
+    )
+
+
+def opened(state: State, found: Found, fetch: Fetch) -> OpenedFinding:
+    """The finding in an item. Raises SealError, RefusedError or RecordError."""
+    package, level = open_package(state, found, fetch)
+    return OpenedFinding(
+        id=found.entry.id,
+        circle=found.circle.id,
+        finding=package.finding,
+        assessment=package.assessment,
+        level=level,
+        tags=state.keyring.terms[found.circle.id].tags,
+        author=author_of(state, found.entry),
+        time=found.entry.record.time,
+        pending=is_pending(state, found),
+        artifacts=tuple(artifact.sha256 for artifact in package.artifacts),
+    )
+
+
+def artifact_bytes(state: State, found: Found, sha256: str, fetch: Fetch) -> bytes:
+    """One artifact of an item, with its hash checked. Raises SealError."""
+    package, _ = open_package(state, found, fetch)
+    artifact = next((each for each in package.artifacts if each.sha256 == sha256), None)
+    if artifact is None:
+        raise SealError(
+            f"the item has no artifact {sha256}", hint=f"it has {len(package.artifacts)}; its evidence names them"
+        )
+    return open_artifact(artifact, fetch(artifact.pieces))
+
+
+def thread(state: State, item: Found, fetch: Fetch) -> Iterator[ThreadPost]:
+    """The posts under an item, in the order of the log. One that does not open is in `unreadable` instead.
+
+    What a post answers is sealed with it, so each post of the circle is opened to find these.
+    """
+    for found in entries(state, "post"):
+        if found.circle.id != item.circle.id:
+            continue
+        try:
+            post = open_post(state, found, fetch)
+        except DarkLanternError:
+            continue
+        if post.item == item.entry.id:
+            yield ThreadPost(
+                id=found.entry.id,
+                author=author_of(state, found.entry),
+                time=found.entry.record.time,
+                pending=is_pending(state, found),
+                reply_to=post.reply_to,
+                text=post.text,
+            )
+
+
+def unreadable(state: State, fetch: Fetch) -> Iterator[tuple[str, str]]:
+    """(id, reason) of each entry that counts and does not open here."""
+    for found in entries(state, "item"):
+        if problem := listed(state, found, fetch).problem:
+            yield found.entry.id, problem
+    for found in entries(state, "post"):
+        try:
+            open_post(state, found, fetch)
+        except DarkLanternError as error:
+            yield found.entry.id, error.message
+
+
+def is_pending(state: State, found: Found) -> bool:
+    """Whether the entry still waits in the outbox."""
+    return found.entry.id not in state.view.circle(found.circle.id).entries
+
+
+Content = TypeVar("Content", Package, Post)
+
+
+def _open(state: State, found: Found, content: type[Content], kind: SealedKind, fetch: Fetch) -> tuple[Content, Level]:
+    body = found.entry.body
+    seed = seed_of(state.keyring, body.header.epoch)
+    terms = state.keyring.terms[found.circle.id]
+    check_terms(terms)
+    opened, level = open_content(content, kind, body, fetch(body.pieces), seed)
+    if not allows(level, terms):
+        raise RefusedError(
+            f"it is at {level}, and circle {terms.name!r} is only at {terms.level}",
+            hint="its author shared it too widely: tell them, and do not pass it on",
+        )
+    return opened, level

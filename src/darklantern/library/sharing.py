@@ -1,0 +1,145 @@
+"""Sealing to a circle: recompute who is in it, rotate if need be, seal, and sign.
+
+In: a state, and what to share. Out: the next state and the sealed pieces, or RefusedError naming the
+rule. Nothing is written here, so a refusal leaves no trace.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+
+from darklantern.errors import RefusedError
+from darklantern.library.state import State, put
+from darklantern.network.authoring import authored
+from darklantern.network.circle_log import cutoffs
+from darklantern.network.circles import Terms
+from darklantern.network.clock import text
+from darklantern.network.deciding import Plan, check_label, plan
+from darklantern.network.epochs import Previous, new_epoch
+from darklantern.network.items import Binding, Package, SealedKind, seal_artifact, seal_content
+from darklantern.network.reading import leaf_id
+from darklantern.network.states import EpochEntry
+from darklantern.records.assessments import Assessment, Level
+from darklantern.records.findings import Finding
+from darklantern.records.posts import Post
+from darklantern.sealing import Recipient
+
+Sealing = tuple[State, str, dict[str, bytes]]
+"""The next state, the id of the new record, and the pieces that it names."""
+
+
+def share_finding(
+    state: State,
+    finding: Finding,
+    artifacts: Mapping[str, bytes],
+    circle: str,
+    assessment: Assessment | None,
+    clock: int,
+) -> Sealing:
+    """The step that shares a finding with all its artifacts. Raises RefusedError."""
+    terms = terms_of(state, circle)
+    level = check_label(finding, assessment, terms)
+    assert assessment is not None  # check_label refuses None
+    _check_artifacts(finding, artifacts)
+    state, epoch = _ready(state, circle, terms, clock)
+    sealed, attached = [], dict[str, bytes]()
+    for _, data in sorted(artifacts.items()):
+        artifact, pieces = seal_artifact(data)
+        sealed.append(artifact)
+        attached |= pieces
+    package = Package(finding=finding, assessment=assessment, artifacts=tuple(sealed))
+    state, item, pieces = _seal(state, package, "item", circle, epoch, level, attached, clock)
+    return state, item, pieces | attached
+
+
+def post_reply(state: State, post: Post, circle: str, level: Level, clock: int) -> Sealing:
+    """The step that adds a post to a thread at the item's level. Raises RefusedError."""
+    state, epoch = _ready(state, circle, terms_of(state, circle), clock)
+    return _seal(state, post, "post", circle, epoch, level, {}, clock)
+
+
+def rotate(state: State, circle: str, clock: int) -> State:
+    """The step to a new epoch for whoever is effective now. Raises RefusedError."""
+    made = _plan(state, circle, clock)
+    return _rotated(state, circle, terms_of(state, circle), made, clock)[0]
+
+
+def terms_of(state: State, circle: str) -> Terms:
+    """What only members know of the circle. Raises RefusedError when this device does not."""
+    if circle not in state.keyring.terms:
+        raise RefusedError(
+            f"the terms of circle {circle[:8]}… are not known here, and an unknown level or tag means nobody",
+            hint="whoever founded the circle adds its terms; others learn them with their first epoch",
+        )
+    return state.keyring.terms[circle]
+
+
+def _plan(state: State, circle: str, clock: int) -> Plan:
+    return plan(
+        state.working,
+        circle,
+        state.device_id,
+        seeds=state.keyring.seeds.keys(),
+        kept=state.kept,
+        now=state.now(clock),
+    )
+
+
+def _ready(state: State, circle: str, terms: Terms, clock: int) -> tuple[State, EpochEntry]:
+    """A state whose newest epoch is for exactly the effective members."""
+    made = _plan(state, circle, clock)
+    return (state, made.epoch) if made.epoch else _rotated(state, circle, terms, made, clock)
+
+
+def _rotated(state: State, circle: str, terms: Terms, made: Plan, clock: int) -> tuple[State, EpochEntry]:
+    working, now = state.working.circle(circle), state.now(clock)
+    last = working.epoch
+    previous = None
+    dropped = frozenset[str]()
+    if last:
+        seed = state.keyring.seeds[last.id] if made.link else None
+        previous = Previous(id=last.id, number=last.body.number, seed=seed)
+        dropped = last.members - made.members.ids
+    body, seed = new_epoch(
+        circle,
+        [(member.id, member.device.receiver()) for member in made.members.members],
+        previous=previous,
+        as_of=text(now),
+        terms=terms,
+        dropped=cutoffs(working.chains, dropped, state.view.trail(circle).size),
+    )
+    data = authored(state.view, circle, "epoch", body, state.device, state.last(circle), now)
+    epoch_id = leaf_id(data)
+    keyring = replace(state.keyring, seeds={**state.keyring.seeds, epoch_id: seed})
+    state = replace(put(state, circle, data), keyring=keyring)
+    epoch = state.working.circle(circle).find_epoch(epoch_id)
+    assert epoch is not None  # put refuses an epoch that does not count
+    return state, epoch
+
+
+def _seal(
+    state: State,
+    content: Package | Post,
+    kind: SealedKind,
+    circle: str,
+    epoch: EpochEntry,
+    level: Level,
+    attached: Mapping[str, bytes],
+    clock: int,
+) -> Sealing:
+    binding = Binding(kind=kind, circle=circle, epoch=epoch.id, author=state.device_id, level=level)
+    body, pieces = seal_content(content, binding, Recipient.parse(epoch.body.recipient), tuple(attached))
+    data = authored(state.view, circle, kind, body, state.device, state.last(circle), state.now(clock))
+    return put(state, circle, data), leaf_id(data), pieces
+
+
+def _check_artifacts(finding: Finding, artifacts: Mapping[str, bytes]) -> None:
+    """All artifacts that the finding names, and no other, each with the hash that it names."""
+    named = {artifact.sha256 for evidence in finding.evidence for artifact in evidence.artifacts}
+    wrong = [name for name, data in artifacts.items() if hashlib.sha256(data).hexdigest() != name]
+    if wrong or artifacts.keys() != named:
+        raise RefusedError(
+            f"expected the {len(named)} artifacts that the finding names, by their SHA-256; got {len(artifacts)}, "
+            f"of which {len(wrong)} have another hash and {len(named - artifacts.keys())} are missing",
+            hint="a finding without its artifacts cannot be checked by others: pass every artifact's bytes",
+        )

@@ -1,0 +1,206 @@
+"""What a library knows, as one frozen value, and what a step from one to the next writes.
+
+In: a state and records. Out: the next state, or an error and no step. The edge writes the difference
+between two states; nothing else reaches the disk.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Final
+
+from darklantern.errors import RefusedError, StoreError
+from darklantern.network.circles import Terms
+from darklantern.network.clock import now as judged_now
+from darklantern.network.heads import Head, LogFork, read_head, sign_head
+from darklantern.network.keyring import Keyring, unlock
+from darklantern.network.merging import check_not_frozen
+from darklantern.network.reading import leaf_id, read
+from darklantern.network.rosters import Roster
+from darklantern.network.view import View, admit, ahead, append, fold
+from darklantern.records.exact import decode, encode
+from darklantern.sealing import Device, LogKey
+from darklantern.stores.database import Change, Contents, Waiting
+
+_DEVICE: Final = "device"
+_LOG_KEY: Final = "log key"
+_EPOCH: Final = "epoch "
+_TERMS: Final = "terms "
+_NET: Final = "net"
+
+
+@dataclass(frozen=True, repr=False)
+class State:
+    """Everything that a library knows. Secret: it does not print."""
+
+    device: Device
+    log_key: LogKey | None
+    """present where this library keeps logs: it appends for all"""
+    view: View
+    entries: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
+    """log → envelopes in order"""
+    outbox: tuple[Waiting, ...] = ()
+    """what waits for another library to append it"""
+    keyring: Keyring = field(default_factory=Keyring)
+
+    @cached_property
+    def device_id(self) -> str:
+        """This device, as others name it."""
+        return self.device.public.id
+
+    @cached_property
+    def working(self) -> View:
+        """The view with what waits in the outbox: its author already builds on it."""
+        view = self.view
+        for waiting in self.outbox:
+            if waiting.log in view.circles:
+                view = ahead(view, waiting.log, waiting.envelope)
+        return view
+
+    @cached_property
+    def kept(self) -> frozenset[str]:
+        """The logs that this library appends to."""
+        logs = (self.view.net, *self.view.circles)
+        return frozenset(log for log in logs if self.log_key and self.view.log_key(log) == self.log_key.public)
+
+    def now(self, clock: int) -> int:
+        """The time to judge by."""
+        return judged_now(clock, self.view.floor)
+
+    def last(self, log: str) -> tuple[int, str] | None:
+        """(seq, id) of this device's last record in a log, waiting ones included."""
+        for waiting in reversed(self.outbox):
+            if waiting.log == log and (record := read(waiting.envelope).record).author_device == self.device_id:
+                return record.seq, waiting.id
+        chains = self.view.network.chains if log == self.view.net else self.view.circle(log).chains
+        chain = chains.get(self.device_id, ())
+        return (len(chain) - 1, chain[-1].id) if chain else None
+
+
+def first_contents(net: str, device: Device, log_key: LogKey | None) -> Change:
+    """What a new library starts with."""
+    secrets = {_DEVICE: device.to_bytes()} | ({_LOG_KEY: log_key.to_bytes()} if log_key else {})
+    return Change(secrets=secrets, settings={_NET: net})
+
+
+def load(contents: Contents) -> State:
+    """The state that a store holds: all its records are judged again. Raises StoreError."""
+    try:
+        net = contents.settings[_NET]
+        device = Device.from_bytes(contents.secrets[_DEVICE])
+    except KeyError as error:
+        raise StoreError(
+            f"expected the library's {error} in its store, found none", hint="restore the library from a backup"
+        ) from error
+    log_key = LogKey.from_bytes(contents.secrets[_LOG_KEY]) if _LOG_KEY in contents.secrets else None
+    view = fold(net, contents.entries)
+    heads: dict[str, Head] = {}
+    for log, note in contents.heads.items():
+        key = view.log_key(log)
+        if key is None or (head := read_head(note, log, key)).root != view.trail(log).roots[-1]:
+            raise StoreError(
+                f"the entries of log {log[:8]}… are not those that its checkpoint covers",
+                hint="the store is damaged: start anew and import a bundle",
+            )
+        heads[log] = head
+    return State(
+        device=device,
+        log_key=log_key,
+        view=replace(view, heads=heads, forks={log: decode(LogFork, data) for log, data in contents.proofs.items()}),
+        entries=contents.entries,
+        outbox=contents.outbox,
+        keyring=Keyring(
+            seeds=_named(contents.secrets, _EPOCH),
+            terms={circle: decode(Terms, data) for circle, data in _named(contents.secrets, _TERMS).items()},
+        ),
+    )
+
+
+def difference(old: State, new: State) -> Change:
+    """What to write to make the store of `old` the store of `new`."""
+    before, after = {w.id for w in old.outbox}, {w.id for w in new.outbox}
+    return Change(
+        entries=tuple(
+            (log, position, data)
+            for log, envelopes in new.entries.items()
+            for position, data in enumerate(envelopes)
+            if position >= len(held := old.entries.get(log, ())) or held[position] != data
+        ),
+        heads={log: head.note for log, head in new.view.heads.items() if old.view.heads.get(log) != head},
+        outbox=tuple(waiting for waiting in new.outbox if waiting.id not in before),
+        sent=tuple(sorted(before - after)),
+        secrets={f"{_EPOCH}{id}": seed for id, seed in new.keyring.seeds.items() if id not in old.keyring.seeds}
+        | {
+            f"{_TERMS}{id}": encode(terms)
+            for id, terms in new.keyring.terms.items()
+            if old.keyring.terms.get(id) != terms
+        },
+        proofs={log: encode(fork) for log, fork in new.view.forks.items() if log not in old.view.forks},
+    )
+
+
+def put(state: State, log: str, data: bytes) -> State:
+    """The state with one record of our own making: in the log where we keep it, waiting where we do not.
+
+    Raises DarkLanternError for a record that would not count.
+    """
+    if not _keeps(state, log, data):
+        return _wait(state, log, data)
+    check_not_frozen(state.view, log)
+    refused = admit(state.view, log, data)
+    if refused is not None:
+        raise RefusedError(refused, hint="nothing was written")
+    return appended(state, log, data)
+
+
+def appended(state: State, log: str, data: bytes) -> State:
+    """The state with one more entry in a log that we keep. Its checkpoint is signed by `with_heads`."""
+    entries = {**state.entries, log: (*state.entries.get(log, ()), data)}
+    return replace(state, view=append(state.view, log, data), entries=entries)
+
+
+def with_heads(state: State, clock: int, *, refresh: bool = False) -> State:
+    """The state with a signed checkpoint for each log that we keep and that grew; with `refresh`, for all of them."""
+    if state.log_key is None:
+        return state
+    heads, now = dict(state.view.heads), state.now(clock)
+    for log in state.kept - state.view.forks.keys():
+        trail, head = state.view.trail(log), heads.get(log)
+        if trail.size and (head is None or head.size != trail.size or (refresh and head.time < now)):
+            heads[log] = sign_head(trail, log, state.log_key, now)
+    return replace(state, view=replace(state.view, heads=heads))
+
+
+def unlocked(state: State) -> State:
+    """The state with every seed within this device's reach."""
+    keyring = unlock(state.view, state.device_id, state.device.receiving, state.keyring)
+    return replace(state, keyring=keyring)
+
+
+def _wait(state: State, log: str, data: bytes) -> State:
+    envelope_id = leaf_id(data)
+    if log in state.view.circles:
+        reason = next((o.reason for o in ahead(state.working, log, data).opaque if o.id == envelope_id), None)
+        if reason is not None:
+            raise RefusedError(reason, hint="nothing was written")
+    if any(waiting.id == envelope_id for waiting in state.outbox) or envelope_id in state.view.trail(log).ids:
+        return state
+    return replace(state, outbox=(*state.outbox, Waiting(envelope_id, log, data)))
+
+
+def _keeps(state: State, log: str, data: bytes) -> bool:
+    if log in state.kept:
+        return True
+    # Before the first roster there is no log; the roster itself says who will keep it.
+    body = read(data).body
+    return (
+        log == state.view.net
+        and not state.view.network.rosters
+        and state.log_key is not None
+        and isinstance(body, Roster)
+        and body.log == state.log_key.public
+    )
+
+
+def _named(secrets: Mapping[str, bytes], prefix: str) -> dict[str, bytes]:
+    return {name.removeprefix(prefix): value for name, value in secrets.items() if name.startswith(prefix)}

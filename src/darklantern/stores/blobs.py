@@ -1,0 +1,101 @@
+"""A folder of sealed pieces, each named by its BLAKE3.
+
+In: pieces of ciphertext under their names. Out: the same, verified at each reading. A piece is there
+whole or not at all; it never holds plaintext, and its name says nothing about what it belongs to.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from blake3 import blake3
+
+from darklantern.errors import StoreError
+from darklantern.stores.files import PARTIAL, write_whole
+
+_NAME: Final = re.compile(r"[0-9a-f]{64}")
+
+
+class Blobs:
+    """Pieces in `folder`, spread over 256 subfolders."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __contains__(self, name: str) -> bool:
+        return self._path(name).is_file()
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of all pieces, sorted."""
+        found = (path.name for path in self._folder.glob("??/*"))
+        return iter(sorted(name for name in found if _NAME.fullmatch(name)))
+
+    def get(self, name: str) -> bytes | None:
+        """The piece of that name, or None when it is not here. Raises StoreError for a damaged one."""
+        try:
+            data = self._path(name).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError(f"cannot read piece {name}: {error.strerror}", hint="check the disk") from error
+        if blake3(data).hexdigest() != name:
+            raise StoreError(
+                f"the piece {name} is damaged on disk",
+                hint="import a bundle that carries it again, and check the disk",
+            )
+        return data
+
+    @contextmanager
+    def put(self, pieces: Mapping[str, bytes]) -> Iterator[None]:
+        """Store `pieces`, and take them back when the body of the `with` raises. Raises StoreError.
+
+        So that pieces and the records that name them are written together: pieces first, since a record
+        without its piece is a loss, and a piece without its record only a little space.
+        """
+        written: list[Path] = []
+        try:
+            for name, data in pieces.items():
+                if blake3(data).hexdigest() != name:
+                    raise StoreError(f"the piece {name} has other bytes than its name says", hint="ask for it again")
+                if not self._is_whole(name):  # a damaged copy is replaced
+                    path = self._path(name)
+                    path.parent.mkdir(mode=0o700, exist_ok=True)
+                    write_whole(path, data)
+                    written.append(path)
+            yield
+        except BaseException:
+            for path in written:
+                path.unlink(missing_ok=True)
+            raise
+
+    def damaged(self) -> tuple[str, ...]:
+        """The names of pieces whose bytes are no longer theirs. Reads everything."""
+        return tuple(name for name in self if not self._is_whole(name))
+
+    def sweep(self) -> None:
+        """Remove what a crash left half-written."""
+        for path in self._folder.glob(f"??/.*{PARTIAL}"):
+            path.unlink(missing_ok=True)
+
+    def _is_whole(self, name: str) -> bool:
+        with suppress(StoreError):
+            return self.get(name) is not None
+        return False
+
+    def _path(self, name: str) -> Path:
+        # Names come from peers: anything but a hash could point outside the folder.
+        if not _NAME.fullmatch(name):
+            raise StoreError(f"expected the BLAKE3 of a piece, got {name!r}", hint="its author must write it again")
+        return self._folder / name[:2] / name
+
+
+def pick(blobs: Blobs, names: Iterable[str]) -> dict[str, bytes]:
+    """Those of the named pieces that are here and whole."""
+    found: dict[str, bytes] = {}
+    for name in names:
+        with suppress(StoreError):
+            if (data := blobs.get(name)) is not None:
+                found[name] = data
+    return found

@@ -1,0 +1,132 @@
+"""A vault: one library's folder, with the database and the pieces in it, held by one process.
+
+    header.json   salt and cost, readable without the passphrase
+    library.db    SQLCipher
+    blobs/        sealed pieces
+    lock          held while open
+
+In: a folder and a passphrase. Out: an open vault, or StoreError. A second opener is refused at
+once, not made to wait: two programs with one device's keys would fork its chain.
+"""
+
+import fcntl
+import os
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from darklantern.errors import RecordError, StoreError
+from darklantern.records.exact import decode, encode
+from darklantern.stores.blobs import Blobs
+from darklantern.stores.database import Change, Database
+from darklantern.stores.files import cannot_write, partial_of, sync_folder, write_whole
+from darklantern.stores.passphrase import Cost, VaultHeader, database_key, new_header
+
+_HEADER: Final = "header.json"
+_DATABASE: Final = "library.db"
+_BLOBS: Final = "blobs"
+_LOCK: Final = "lock"
+_MAX_HEADER: Final = 4096
+
+
+class Vault:
+    """An open vault. Use it in a `with` statement, or close it."""
+
+    def __init__(self, folder: Path, database: Database, blobs: Blobs, lock: int) -> None:
+        self.folder = folder
+        self.database = database
+        self.blobs = blobs
+        self._lock = lock
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        if self._lock >= 0:
+            self.database.close()
+            os.close(self._lock)
+            self._lock = -1
+
+    def __enter__(self) -> "Vault":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def create_vault(folder: Path, passphrase: str, first: Change, cost: Cost) -> None:
+    """A new vault in `folder`, which must not exist or be empty, with `first` written in it.
+
+    The folder appears with all of this in it, or not at all. Raises StoreError.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise StoreError(f"{folder} is there already", hint="choose a new folder; a library is never overwritten")
+    header, key = new_header(passphrase, cost)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = partial_of(folder)
+    try:
+        partial.mkdir(mode=0o700)
+        (partial / _BLOBS).mkdir(mode=0o700)
+        write_whole(partial / _HEADER, encode(header))
+        (partial / _LOCK).touch(mode=0o600)
+        (partial / _DATABASE).touch(mode=0o600)
+        database = Database.create(partial / _DATABASE, key)
+        database.write(first)
+        database.close()
+        sync_folder(partial)
+        partial.replace(folder)
+        sync_folder(folder.parent)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def open_vault(folder: Path, passphrase: str) -> Vault:
+    """The vault in `folder`. Raises StoreError.
+
+    It says which: no vault there, held by another process, a wrong passphrase, or damage.
+    """
+    header = _read_header(folder)
+    lock = _take_lock(folder)
+    try:
+        database = Database.open(folder / _DATABASE, database_key(passphrase, header))
+        blobs = Blobs(folder / _BLOBS)
+        blobs.sweep()
+        return Vault(folder, database, blobs, lock)
+    except BaseException:
+        os.close(lock)
+        raise
+
+
+def _read_header(folder: Path) -> VaultHeader:
+    try:
+        with (folder / _HEADER).open("rb") as file:
+            return decode(VaultHeader, file.read(_MAX_HEADER))
+    except OSError as error:
+        raise StoreError(
+            f"expected a library in {folder}, and its header cannot be read: {error.strerror}",
+            hint="check the path; `create` makes a new library",
+        ) from error
+    except RecordError as error:
+        raise StoreError(
+            f"the header of the library in {folder} is damaged: {error.message}",
+            hint="restore header.json from a backup: without its salt the passphrase opens nothing",
+        ) from error
+
+
+def _take_lock(folder: Path) -> int:
+    try:
+        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise cannot_write(folder / _LOCK, error) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise StoreError(
+            f"the library in {folder} is open in another program",
+            hint="close it there first: one device writes in one place at a time",
+        ) from error
+    return lock
