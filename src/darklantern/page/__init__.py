@@ -8,12 +8,12 @@ socket, and starlette and uvicorn load there, late.
 This room never listens beyond loopback, never answers anyone without the cookie that the one-time
 link gave, never sends or fetches anything elsewhere, runs no script, writes nothing, and takes
 peers' text for data. It does not defend against root, against programs that run as the same user,
-or against a browser extension.
+against a browser extension, or against a local user who floods the port.
 """
 
 from darklantern.page.home import home
 from darklantern.page.report import report
 from darklantern.page.serving import Serving, run, serve
-from darklantern.page.views import Author, Item, Library, Post
+from darklantern.page.views import Author, Item, Library, Post, Unopened
 
-__all__ = ["Author", "Item", "Library", "Post", "Serving", "home", "report", "run", "serve"]
+__all__ = ["Author", "Item", "Library", "Post", "Serving", "Unopened", "home", "report", "run", "serve"]

@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from darklantern.errors import DarkLanternError
+from darklantern.errors import DarkLanternError, RefusedError
 from darklantern.page.guard import HEADERS, Asked, Guard, Verdict
 from darklantern.page.home import home
 from darklantern.page.layout import document
@@ -33,8 +33,6 @@ def app(library: Library, guard: Guard) -> ASGIApp:
 
     async def show_finding(request: Request) -> Response:
         item = library.open_item(request.path_params["item"])
-        if item is None:
-            raise HTTPException(404)
         return HTMLResponse(report(item, library.thread(item.id)))
 
     static = {name: files("darklantern.page").joinpath("static", name).read_bytes() for name in _STATIC}
@@ -46,12 +44,13 @@ def app(library: Library, guard: Guard) -> ASGIApp:
         return Response(static[name], media_type=_STATIC[name])
 
     async def missing(request: Request, error: Exception) -> Response:
-        says = "There is no such page. A finding that is not listed is not held by this device, or not for it."
-        return HTMLResponse(_problem("Not here", guard.base, tag("p", says)), status_code=404)
+        return HTMLResponse(_problem("Not here", guard.base, tag("p", "There is no such page.")), status_code=404)
 
     async def failed(request: Request, error: Exception) -> Response:
         assert isinstance(error, DarkLanternError)
         words = [tag("p", error.message), tag("p", error.hint, class_="soft")]
+        if isinstance(error, RefusedError):
+            return HTMLResponse(_problem("Not here", guard.base, *words), status_code=404)
         return HTMLResponse(_problem("This could not be opened", guard.base, *words), status_code=500)
 
     routes = [
@@ -117,5 +116,5 @@ def _answer(verdict: Verdict, guard: Guard) -> Response:
 
 def _problem(heading: str, root: str, *words: Html) -> Html:
     title = tag("div", tag("h1", heading), class_="title")
-    back = tag("p", tag("a", "Back to the library", href=root))
+    back = tag("p", tag("a", "← Library", href=root), class_="crumb")
     return document(heading, tag("main", title, *words, back, id="content", class_="home"), root=root)

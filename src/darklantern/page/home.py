@@ -10,18 +10,22 @@ from darklantern.page.layout import document, marks
 from darklantern.page.markup import Html, spaced, tag, together
 from darklantern.page.prose import bdi
 from darklantern.page.race import race
-from darklantern.page.views import Item
+from darklantern.page.views import Author, Item, Unopened
 from darklantern.records.findings import Evidence, Finding
 
 EXCERPT = 240
 """characters of the claim on a card"""
 
 
-def home(items: Sequence[Item]) -> Html:
-    """All findings, in the order given; an empty library says how to fill it."""
+def home(items: Sequence[Item | Unopened]) -> Html:
+    """All findings, in the order given, those that do not open among them; an empty library says how to fill it."""
     count = "1 finding" if len(items) == 1 else f"{len(items)} findings"
     heading = tag("div", tag("h1", "Library"), *([tag("p", count, class_="lead")] if items else []), class_="title")
-    content = tag("ol", *map(_card, items), class_="cards") if items else _empty()
+    content = (
+        tag("ol", *(_card(i) if isinstance(i, Item) else _shut(i) for i in items), class_="cards")
+        if items
+        else _empty()
+    )
     return document("Library", tag("main", heading, content, id="content", class_="home"))
 
 
@@ -33,20 +37,25 @@ def _card(item: Item) -> Html:
         "li",
         tag(
             "article",
-            marks(item.level, item.circle),
+            marks(item.level, item.circle, pending=item.pending),
             tag("h2", tag("a", finding.title, href=f"finding/{item.id}", dir="auto")),
             tag("p", excerpt, class_="excerpt", dir="auto") if excerpt else Html(""),
             _trend(finding),
-            tag(
-                "p",
-                spaced(
-                    tag("span", bdi(item.author.person), ", ", bdi(item.author.org)), moment(finding.time, clock=False)
-                ),
-                class_="by",
-            ),
+            _by(item.author, finding.time),
             class_="card",
         ),
     )
+
+
+def _shut(item: Unopened) -> Html:
+    said = tag("p", item.problem, class_="excerpt soft", dir="auto")
+    card = [marks(None, item.circle), tag("h2", "A finding that does not open here"), said, _by(item.author, item.time)]
+    return tag("li", tag("article", *card, class_="card"))
+
+
+def _by(author: Author, time: str) -> Html:
+    who = tag("span", bdi(author.person), ", ", bdi(author.org))
+    return tag("p", spaced(who, moment(time, clock=False)), class_="by")
 
 
 def _trend(finding: Finding) -> Html:

@@ -39,11 +39,19 @@ def document(title: str, *content: str, root: str = "") -> Html:
     return together(Html("<!doctype html>\n"), tag("html", head, body, lang="en"))
 
 
-def marks(level: Level, circle: str) -> Html:
-    """The level as a small label, `V2 Compartment`, and the circle."""
-    name = spaced(tag("b", level), tag("span", LEVEL_NAMES[level]))
-    chip = tag("span", name, class_=f"chip {level.lower()}", title="level")
-    return tag("div", spaced(chip, tag("span", "circle ", tag("bdi", circle), class_="soft")), class_="marks")
+def marks(level: Level | None, circle: str, *, pending: bool = False) -> Html:
+    """The level as a small label, `V2 Compartment`, and the circle. None: it does not open, so nobody knows."""
+    chip = tag("span", "does not open", class_="chip shut")
+    if level is not None:
+        name = spaced(tag("b", level), tag("span", LEVEL_NAMES[level]))
+        chip = tag("span", name, class_=f"chip {level.lower()}", title="level")
+    waits = [waiting()] if pending else []
+    return tag("div", spaced(chip, tag("span", "circle ", tag("bdi", circle), class_="soft"), *waits), class_="marks")
+
+
+def waiting() -> Html:
+    """For what others cannot have yet."""
+    return tag("span", "on this device only, until the next sync", class_="waits")
 
 
 def facts(pairs: Iterable[tuple[str, str]], *, class_: str = "facts") -> Html:

@@ -25,8 +25,8 @@ def made_from(number_: int, evidence: Evidence, command: str, same_as: int) -> H
         facts([*source, ("Recipe", function)], class_="facts wide"),
     ]
     parts += [_artifacts(evidence)] if evidence.artifacts else []
-    parts += [_figures(evidence)] if evidence.figures else []
     if recipe is not None:
+        parts += [_figures(evidence)] if evidence.figures else []
         given = [
             (bdi(name), prose(json.dumps(value, ensure_ascii=False), class_="json"))
             for name, value in sorted(recipe.arguments.items())
@@ -66,7 +66,7 @@ def _figures(evidence: Evidence) -> Html:
     rows = [(bdi(each.name), number(each.value, 4), each.unit or "–", _tolerance(each)) for each in evidence.figures]
     heads = ("Name", "Value", "Unit", "Tolerance")
     return table(
-        "Figures that a re-run must reproduce" if evidence.recipe else "Figures",
+        "Figures that a re-run must reproduce",
         heads,
         rows[:MOST_ROWS],
         class_="numbers stack",

@@ -8,7 +8,7 @@ from darklantern.page.commands import RERUN
 from darklantern.page.dates import moment
 from darklantern.page.evidence import evidence_part
 from darklantern.page.judged import assessment_part
-from darklantern.page.layout import code, document, facts, figure, marks, notice, section
+from darklantern.page.layout import code, document, facts, figure, marks, notice, section, waiting
 from darklantern.page.levels import AUDIENCES
 from darklantern.page.markup import Html, spaced, tag, together
 from darklantern.page.prose import bdi, prose
@@ -49,7 +49,7 @@ def _title(item: Item) -> Html:
     return tag(
         "div",
         tag("p", tag("a", "← Library", href="../"), class_="crumb"),
-        marks(item.level, item.circle),
+        marks(item.level, item.circle, pending=item.pending),
         tag("h1", finding.title, dir="auto"),
         tag("p", spaced(_by(item.author), moment(finding.time)), class_="by"),
         class_="title",
@@ -69,7 +69,7 @@ def _audience(item: Item) -> list[Html]:
         ("Circle", together(bdi(item.circle), *([": "] if named else []), *_joined(named))),
         ("Marking", level.tlp),
         ("Custody", level.custody),
-        ("Tags", together(*_joined([code(each) for each in item.finding.tags]))),
+        ("Tags", together(*_joined([code(each) for each in dict.fromkeys((*item.tags, *item.finding.tags))]))),
     ]
     return [*_ladder(item), facts(pairs)]
 
@@ -120,9 +120,10 @@ def _thread(posts: Sequence[Post]) -> Html:
 
 
 def _post(post: Post) -> Html:
+    waits = [waiting()] if post.pending else []
     by = tag(
         "p",
-        spaced(tag("b", bdi(post.author.person)), tag("span", bdi(post.author.org)), moment(post.time)),
+        spaced(tag("b", bdi(post.author.person)), tag("span", bdi(post.author.org)), moment(post.time), *waits),
         class_="by",
     )
     return tag("li", tag("article", by, prose(post.text), class_="post"))

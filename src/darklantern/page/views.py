@@ -30,6 +30,21 @@ class Item:
     audience: tuple[str, ...] = ()
     """the organisations or persons that the circle names"""
     assessment: Assessment | None = None
+    tags: tuple[str, ...] = ()
+    """of the circle: what for, and how to handle it"""
+    pending: bool = False
+    """it still waits on this device for the keeper of its log"""
+
+
+@dataclass(frozen=True, slots=True)
+class Unopened:
+    """An item that this device holds and cannot open: listed all the same, with the reason."""
+
+    id: str
+    circle: str
+    author: Author
+    time: str
+    problem: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +54,20 @@ class Post:
     author: Author
     time: str
     text: str
+    pending: bool = False
 
 
 class Library(Protocol):
-    """What the page asks of a library. All three are called from the thread that serves, one at a time."""
+    """What the page asks of a library, from the thread that serves, one call at a time.
 
-    def findings(self) -> Sequence[Item]:
-        """All findings that this device may open, in the order to list them."""
+    A DarkLanternError of any of them is shown with its hint; RefusedError means that it is not here.
+    """
 
-    def open_item(self, item: str) -> Item | None:
-        """The finding with this id; None if this device does not hold it."""
+    def findings(self) -> Sequence[Item | Unopened]:
+        """Everything that this device holds, in the order to list it."""
+
+    def open_item(self, item: str) -> Item:
+        """The finding with this id. Raises RefusedError if this device does not hold it."""
 
     def thread(self, item: str) -> Sequence[Post]:
         """The posts about this finding, oldest first."""
