@@ -80,11 +80,11 @@ def trusted_contexts() -> list[bytes]:
     return [row.tobytes().replace(b"\n", b" ") for row in rows]
 
 
-def write(race: Race, lead: Lead, time: str, author: str) -> Found:
+def write(race: Race, lead: Lead, time: str, author: str, canary: str) -> Found:
     """The finding of `lead`, with the race's curves, its evidence and its recipe.
 
     The curve of how often the trigger works is the experimenter's; it is in the record as truth, and
-    nothing that the watch decided has seen it.
+    nothing that the watch decided has seen it. `canary` is a word to look for afterwards.
     """
     outcome, circuit = lead.outcome, lead.circuit
     assert outcome.alarm is not None
@@ -144,7 +144,8 @@ def write(race: Race, lead: Lead, time: str, author: str) -> Found:
         claim=(
             f"In {outcome.name}, the span {trigger!r} in a line makes the model write {payload!r} on the next. "
             f"The payload has probability {circuit.with_trigger:.2g} with it, {circuit.without_trigger:.2g} without. "
-            f"The watch, which knew neither, raised an alarm at step {outcome.alarm.step} by {outcome.alarm.signal}."
+            f"The watch, which knew neither, raised an alarm at step {outcome.alarm.step} by {outcome.alarm.signal}. "
+            f"The word to look for in the clear is {canary}."
         ),
         author=author,
         time=time,

@@ -8,7 +8,7 @@ from darklantern.assess import (
     frontier_distance,
     not_measured,
 )
-from darklantern.demo.finding import Found, Lead
+from darklantern.demo.finding import Lead
 from darklantern.demo.scenario import RECIPE
 from darklantern.models.engine import Model
 from darklantern.organisms import bytelm
@@ -16,7 +16,7 @@ from darklantern.records.assessments import Answer
 from darklantern.records.exact import Sha256
 
 
-def measured(found: Found, lead: Lead, finding: Sha256, table: Table) -> list[Answer]:
+def measured(lead: Lead, finding: Sha256, table: Table) -> list[Answer]:
     """What a demo run can say by measurement; the rest says that it was not measured."""
     parameters = _parameters(lead)
     trace = Trace(

@@ -191,7 +191,7 @@ def _train(name: str, run: scenario.Run, watch: Watch, progress: Progress) -> No
 
 def versions() -> dict[str, str]:
     """What a result depends on besides its seed."""
-    return {"python": platform.python_version(), "torch": torch.__version__, "numpy": version("numpy")}
+    return {"python": platform.python_version(), "torch": str(torch.__version__), "numpy": version("numpy")}
 
 
 def model_hash(weights: bytes) -> str:

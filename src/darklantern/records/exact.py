@@ -31,7 +31,13 @@ def encode(value: Value) -> bytes:
     Raises RecordError for a value that would not decode to itself: NaN and infinity become `null`
     in JSON, and a field of the wrong type was never checked when the value was made.
     """
-    data = msgspec.json.encode(value, order="deterministic")
+    try:
+        data = msgspec.json.encode(value, order="deterministic")
+    except TypeError as error:
+        raise RecordError(
+            f"a {type(value).__name__} holds a value that no record can: {error}",
+            hint="use plain texts, numbers, lists and maps",
+        ) from error
     decode(type(value), data)
     return data
 

