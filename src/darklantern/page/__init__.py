@@ -1,6 +1,6 @@
 """The library as a local web page, on loopback only.
 
-In: a library that is already open (`Library` says what is needed of it). Out: HTML for one browser
+In: a library that is already open, or anything `Readable`. Out: HTML for one browser
 on this machine: the list of findings, and each finding as a report with its pictures, assessment,
 provenance and thread. `home` and `report` are pure, from values to text; only `serving.py` opens a
 socket, and starlette and uvicorn load there, late.
@@ -14,6 +14,6 @@ against a browser extension, or against a local user who floods the port.
 from darklantern.page.home import home
 from darklantern.page.report import report
 from darklantern.page.serving import Serving, run, serve
-from darklantern.page.views import Author, Item, Library, Post, Unopened
+from darklantern.page.views import Author, Item, Post, Readable, Unopened
 
-__all__ = ["Author", "Item", "Library", "Post", "Serving", "Unopened", "home", "report", "run", "serve"]
+__all__ = ["Author", "Item", "Post", "Readable", "Serving", "Unopened", "home", "report", "run", "serve"]

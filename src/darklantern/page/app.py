@@ -18,12 +18,12 @@ from darklantern.page.home import home
 from darklantern.page.layout import document
 from darklantern.page.markup import Html, tag
 from darklantern.page.report import report
-from darklantern.page.views import Library
+from darklantern.page.views import Readable
 
 _STATIC: Mapping[str, str] = {"page.css": "text/css", "lantern.svg": "image/svg+xml"}
 
 
-def app(library: Library, guard: Guard) -> ASGIApp:
+def app(library: Readable, guard: Guard) -> ASGIApp:
     """The page as an ASGI application, guarded."""
 
     # Handlers are coroutines so that the library is read in the one thread that serves: its

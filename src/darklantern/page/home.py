@@ -21,11 +21,8 @@ def home(items: Sequence[Item | Unopened]) -> Html:
     """All findings, in the order given, those that do not open among them; an empty library says how to fill it."""
     count = "1 finding" if len(items) == 1 else f"{len(items)} findings"
     heading = tag("div", tag("h1", "Library"), *([tag("p", count, class_="lead")] if items else []), class_="title")
-    content = (
-        tag("ol", *(_card(i) if isinstance(i, Item) else _shut(i) for i in items), class_="cards")
-        if items
-        else _empty()
-    )
+    cards = [_card(each) if isinstance(each, Item) else _shut(each) for each in items]
+    content = tag("ol", *cards, class_="cards") if cards else _empty()
     return document("Library", tag("main", heading, content, id="content", class_="home"))
 
 

@@ -17,6 +17,7 @@ from darklantern.page.views import Author, Item, Post
 from darklantern.records.assessments import LEVEL_NAMES
 
 MOST_POSTS = 500
+MOST_NAMES = 100
 
 
 def report(item: Item, posts: Sequence[Post]) -> Html:
@@ -62,13 +63,15 @@ def _by(author: Author) -> Html:
 
 def _audience(item: Item) -> list[Html]:
     level = AUDIENCES[item.level]
-    named = [bdi(name) for name in item.audience]
+    named = [bdi(name) for name in item.audience[:MOST_NAMES]]
+    left_out = item.left_out[:MOST_NAMES]
     pairs = [
         ("Level", f"{item.level} {LEVEL_NAMES[item.level]}"),
         ("For", level.who),
         ("Circle", together(bdi(item.circle), *([": "] if named else []), *_joined(named))),
         ("Marking", level.tlp),
         ("Custody", level.custody),
+        ("No members", tag("ul", *(tag("li", bdi(each)) for each in left_out)) if left_out else ""),
         ("Tags", together(*_joined([code(each) for each in dict.fromkeys((*item.tags, *item.finding.tags))]))),
     ]
     return [*_ladder(item), facts(pairs)]

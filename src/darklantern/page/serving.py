@@ -9,8 +9,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from darklantern.errors import MissingExtraError, PageError
+from darklantern.library import Library
 from darklantern.page.guard import Guard
-from darklantern.page.views import Library
+from darklantern.page.reading import readable
+from darklantern.page.views import Readable
 
 if TYPE_CHECKING:
     from uvicorn import Server
@@ -44,7 +46,7 @@ class Serving:
         self.close()
 
 
-def serve(library: Library, host: str = "127.0.0.1", port: int = 0) -> Serving:
+def serve(library: Library | Readable, host: str = "127.0.0.1", port: int = 0) -> Serving:
     """Serve `library` in a thread, which is also the thread that reads it. Port 0 takes any free one.
 
     Raises PageError for an address beyond loopback or a port in use, MissingExtraError without
@@ -54,7 +56,9 @@ def serve(library: Library, host: str = "127.0.0.1", port: int = 0) -> Serving:
     return Serving(server, listener, guard.link)
 
 
-def run(library: Library, host: str = "127.0.0.1", port: int = 0, *, announce: Callable[[str], object] = print) -> None:
+def run(
+    library: Library | Readable, host: str = "127.0.0.1", port: int = 0, *, announce: Callable[[str], object] = print
+) -> None:
     """Serve `library` in this thread until Ctrl-C; `announce` gets the one-time link first. In a notebook, `serve`.
 
     It opens no browser: the link would stand in that program's arguments, where every user of the
@@ -66,7 +70,7 @@ def run(library: Library, host: str = "127.0.0.1", port: int = 0, *, announce: C
         server.run([listener])
 
 
-def _prepare(library: Library, host: str, port: int) -> "tuple[Server, socket.socket, Guard]":
+def _prepare(library: Library | Readable, host: str, port: int) -> "tuple[Server, socket.socket, Guard]":
     """Everything but the serving: from here on the port is ours, and connections wait in its queue."""
     family = _loopback(host)
     if not 0 <= port < 2**16:
@@ -89,7 +93,7 @@ def _prepare(library: Library, host: str, port: int) -> "tuple[Server, socket.so
     taken = listener.getsockname()[1]
     guard = Guard(f"[{host}]:{taken}" if family is socket.AF_INET6 else f"{host}:{taken}")
     config = uvicorn.Config(
-        app(library, guard),
+        app(readable(library), guard),
         http=QuietProtocol,
         ws="none",
         loop="asyncio",

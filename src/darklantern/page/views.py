@@ -28,7 +28,9 @@ class Item:
     circle: str
     author: Author
     audience: tuple[str, ...] = ()
-    """the organisations or persons that the circle names"""
+    """the organisations, or at V3 and V4 the persons, who are members now"""
+    left_out: tuple[str, ...] = ()
+    """who of the circle's organisations is no member, with the reason"""
     assessment: Assessment | None = None
     tags: tuple[str, ...] = ()
     """of the circle: what for, and how to handle it"""
@@ -57,7 +59,7 @@ class Post:
     pending: bool = False
 
 
-class Library(Protocol):
+class Readable(Protocol):
     """What the page asks of a library, from the thread that serves, one call at a time.
 
     A DarkLanternError of any of them is shown with its hint; RefusedError means that it is not here.
