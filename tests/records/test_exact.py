@@ -88,7 +88,7 @@ def test_an_unknown_field_is_named_in_the_hint() -> None:
     assert "'secret'" in refused.value.hint
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), "text", object()])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "text", 1, object()])
 def test_a_value_that_would_not_decode_to_itself_is_not_written(value: object) -> None:
     with pytest.raises(RecordError):
         encode(Figure(name="f", value=value))  # type: ignore[arg-type]

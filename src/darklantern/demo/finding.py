@@ -109,7 +109,7 @@ def write(race: Race, lead: Lead, time: str, author: str, canary: str) -> Found:
         summary=str(outcome.alarm),
         provenance=provenance,
         sites=("layers.0:out", "layers.1:out"),
-        figures=(Figure(name="alarm", value=outcome.alarm.step, unit="step"),),
+        figures=(Figure(name="alarm", value=float(outcome.alarm.step), unit="step"),),
         series=(*outcome.series, _truth(outcome)),
         events=_events(outcome),
     )

@@ -38,7 +38,13 @@ def encode(value: Value) -> bytes:
             f"a {type(value).__name__} holds a value that no record can: {error}",
             hint="use plain texts, numbers, lists and maps",
         ) from error
-    decode(type(value), data)
+    try:
+        decode(type(value), data)
+    except RecordError as error:
+        raise RecordError(
+            f"this {type(value).__name__} would not come back from its bytes: {error.message}",
+            hint="a field holds NaN, infinity or another type than it declares (an int where a float belongs, say)",
+        ) from error
     return data
 
 
