@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+from darklantern.cli.library_commands import library_app, rerun
+from darklantern.cli.options import Folder, Json, PassphraseFile, passphrase
+
 app = typer.Typer(
     help="Look inside a neural network while it trains, react to dangerous circuits as they form, "
     "judge what a finding would do in the world, and share it sealed with exactly the people it should reach.",
@@ -17,8 +20,8 @@ watch_app = typer.Typer(
     help="A watch: signals, detectors and reactions attached to a training loop.", no_args_is_help=True
 )
 app.add_typer(watch_app, name="watch")
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON value for a program to read.")]
+app.add_typer(library_app, name="library")
+app.command()(rerun)
 
 
 @app.command()
@@ -31,7 +34,9 @@ def demo(
     ] = Path("demo-out"),
     as_json: Json = False,
 ) -> None:
-    """The main job, end to end: train, watch, alarm, roll back, find, assess, share sealed, read.
+    """Run the main job, end to end, on real input.
+
+    Train, watch, alarm, roll back, find the circuit, assess, share sealed, read.
 
     Takes about three minutes on two cores. The watch knows trusted text and a family of payloads; not
     which run is poisoned, not the trigger, not the payload. Labels open at the end.
@@ -50,13 +55,30 @@ def calibrate(
     workers: Annotated[int, typer.Option(min=1, help="Runs at once, one thread each.")] = 2,
     as_json: Json = False,
 ) -> None:
-    """Make the demo's reference runs: clean runs on other seeds, from which its threshold comes.
+    """Make the demo's reference runs and its threshold.
 
-    59 runs of about a minute each. Resumable: stop it and call it again.
+    Clean runs on other seeds: 59 runs of about a minute each. Resumable: stop it and call it again.
     """
     from darklantern.cli.calibrate_command import run
 
     run(out, runs, workers, as_json)
+
+
+@app.command()
+def page(
+    folder: Folder,
+    passphrase_file: PassphraseFile = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one.")] = 0,
+) -> None:
+    """Show a library as a web page, on this machine only.
+
+    Prints a link that works once. Ctrl-C ends it.
+    """
+    from darklantern.library import Library
+    from darklantern.page import run
+
+    with Library.open(folder, passphrase(passphrase_file)) as library:
+        run(library, port=port)
 
 
 @app.command()
