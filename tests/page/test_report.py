@@ -38,7 +38,7 @@ def test_the_library_lists_every_finding_with_what_matters() -> None:
     assert [each.get("href") for each in cards[0].iter("a")] == [f"finding/{CAUGHT.id}"]
     assert "no alarm" in text(cards[1])
     assert names(cards[2])["svg"] == 0
-    assert "on this device only, until the next sync" in text(cards[2])
+    assert "waits for the circle’s log" in text(cards[2])
     assert "does not open" in text(cards[3]) and "epoch 3" in text(cards[3]) and names(cards[3])["a"] == 0
 
 
@@ -105,6 +105,9 @@ def test_the_assessment_is_checked_not_believed() -> None:
     said = text(part(parsed(report(replace(CAUGHT, assessment=forged), ())), "assessment"))
     assert "Checked on this device" not in said
     assert "The record says V0" in said and "V2 Compartment" in said
+
+    said = text(part(parsed(report(replace(CAUGHT, assessment=forged, level="V0"), ())), "audience"))
+    assert "act on V2 Compartment" in said and "sealed at V0, which is more open than the V2" in said
 
     strange = msgspec.structs.replace(CAUGHT.assessment, table="darklantern-level/9.9.9", binding=("their rule",))
     said = text(part(parsed(report(replace(CAUGHT, assessment=strange), ())), "assessment"))
@@ -206,7 +209,7 @@ def test_what_cannot_be_drawn_is_named_and_the_rest_is_shown(change: dict[str, o
 def test_the_thread_keeps_paragraphs_and_indentation() -> None:
     thread = part(parsed(report(CAUGHT, POSTS)), "thread")
     posts = list(thread.iter("article"))
-    assert "until the next sync" in text(posts[1]) and "until" not in text(posts[0])
+    assert "waits for" in text(posts[1]) and "waits" not in text(posts[0])
     assert [text(each).split(" ")[0] for each in posts] == ["Bo", "Ada"]
     assert "Harbour Institute 20 November 2026, 08:12 UTC" in text(posts[0])
     assert len([p for p in posts[0].iter("p")]) == 3

@@ -26,8 +26,10 @@ class Checked:
     """everything the record concludes follows from its answers"""
 
 
-def check(assessment: Assessment) -> Checked | None:
-    """None where the table is not known here, or has no place for an answer: then nothing can be checked."""
+def check(assessment: Assessment | None) -> Checked | None:
+    """None where there is no assessment, its table is unknown here, or the table has no place for an answer."""
+    if assessment is None:
+        return None
     try:
         table = load(assessment.table.rpartition("/")[2])
         if table.id != assessment.table:
@@ -38,12 +40,11 @@ def check(assessment: Assessment) -> Checked | None:
         return None
 
 
-def assessment_part(assessment: Assessment | None) -> list[Html]:
-    """The assessment, or that there is none."""
+def assessment_part(assessment: Assessment | None, checked: Checked | None) -> list[Html]:
+    """The assessment with what `check` made of it, or that there is none."""
     if assessment is None:
         says = "Nobody has assessed this finding. What nobody knows counts as the worst it can be: V4 Private."
         return [notice("note", tag("p", says))]
-    checked = check(assessment)
     made_up = any(answer.example for answer in assessment.answers)
     parts = [_verified(assessment, checked), _conclusion(assessment, checked)]
     if made_up:

@@ -50,8 +50,8 @@ def marks(level: Level | None, circle: str, *, pending: bool = False) -> Html:
 
 
 def waiting() -> Html:
-    """For what others cannot have yet."""
-    return tag("span", "on this device only, until the next sync", class_="waits")
+    """For what stands in the outbox: others may not have it yet."""
+    return tag("span", "waits for the circle’s log", class_="waits")
 
 
 def facts(pairs: Iterable[tuple[str, str]], *, class_: str = "facts") -> Html:

@@ -7,7 +7,7 @@ from darklantern.errors import AssessmentError
 from darklantern.page.commands import RERUN
 from darklantern.page.dates import moment
 from darklantern.page.evidence import evidence_part
-from darklantern.page.judged import assessment_part
+from darklantern.page.judged import Checked, assessment_part, check
 from darklantern.page.layout import code, document, facts, figure, marks, notice, section, waiting
 from darklantern.page.levels import AUDIENCES
 from darklantern.page.markup import Html, spaced, tag, together
@@ -23,11 +23,12 @@ MOST_NAMES = 100
 def report(item: Item, posts: Sequence[Post]) -> Html:
     """The whole report. Every text in it may be hostile; ids and levels are ours."""
     finding = item.finding
+    checked = check(item.assessment)
     parts = [
         ("claim", "Claim", section("claim", "Claim", prose(finding.claim, class_="prose claim"))),
-        ("audience", "Who may know", section("audience", "Who may know", *_audience(item))),
+        ("audience", "Who may know", section("audience", "Who may know", *_audience(item, checked))),
         ("evidence", "Evidence", section("evidence", "Evidence", *_evidence(item))),
-        ("assessment", "Assessment", section("assessment", "Assessment", *assessment_part(item.assessment))),
+        ("assessment", "Assessment", section("assessment", "Assessment", *assessment_part(item.assessment, checked))),
         ("provenance", "Provenance", section("provenance", "Provenance", *_provenance(item), lead=_PROVENANCE)),
         ("thread", f"Thread ({len(posts)})", section("thread", "Thread", _thread(posts))),
     ]
@@ -61,7 +62,7 @@ def _by(author: Author) -> Html:
     return tag("span", bdi(author.person), ", ", bdi(author.org))
 
 
-def _audience(item: Item) -> list[Html]:
+def _audience(item: Item, checked: Checked | None) -> list[Html]:
     level = AUDIENCES[item.level]
     named = [bdi(name) for name in item.audience[:MOST_NAMES]]
     left_out = item.left_out[:MOST_NAMES]
@@ -71,30 +72,34 @@ def _audience(item: Item) -> list[Html]:
         ("Circle", together(bdi(item.circle), *([": "] if named else []), *_joined(named))),
         ("Marking", level.tlp),
         ("Custody", level.custody),
-        ("No members", tag("ul", *(tag("li", bdi(each)) for each in left_out)) if left_out else ""),
+        ("Not members", tag("ul", *(tag("li", bdi(each)) for each in left_out)) if left_out else ""),
         ("Tags", together(*_joined([code(each) for each in dict.fromkeys((*item.tags, *item.finding.tags))]))),
     ]
-    return [*_ladder(item), facts(pairs)]
+    return [*_ladder(item, checked), facts(pairs)]
 
 
 def _joined(parts: Sequence[Html]) -> list[str]:
     return [piece for i, part in enumerate(parts) for piece in ([", ", part] if i else [part])]
 
 
-def _ladder(item: Item) -> list[Html]:
-    """The stair of the assessment's range, and a word where people sealed at another level."""
-    assessment = item.assessment
-    if assessment is None:
+def _ladder(item: Item, checked: Checked | None) -> list[Html]:
+    """The stair of the range that the answers leave, as computed here where that is possible."""
+    stated = item.assessment
+    if stated is None:
         return [figure(level_ladder(item.level, item.level, title="Sealed at"), "levels")]
+    lowest, operate = stated.lowest, stated.operate
+    if checked is not None:
+        lowest, operate = checked.decision.lowest, checked.decision.operate
     try:
-        parts = [figure(level_ladder(assessment.lowest, assessment.operate), "levels")]
+        title = "Level" if checked else "Level as its author states it, not checked here"
+        parts = [figure(level_ladder(lowest, operate, title=title), "levels")]
     except AssessmentError as error:
         parts = [notice("warn", tag("p", error.message), tag("p", error.hint))]
-    if item.level < assessment.operate:
-        says = f"It was sealed at {item.level}, which is more open than the {assessment.operate} of its assessment."
+    if item.level < operate:
+        says = f"It was sealed at {item.level}, which is more open than the {operate} of its assessment."
         parts.append(notice("warn", tag("p", says)))
-    elif item.level > assessment.operate:
-        says = f"A person sealed it at {item.level}, more closed than the {assessment.operate} of its assessment."
+    elif item.level > operate:
+        says = f"A person sealed it at {item.level}, more closed than the {operate} of its assessment."
         parts.append(notice("note", tag("p", says)))
     return parts
 

@@ -91,7 +91,8 @@ def _prepare(library: Library | Readable, host: str, port: int) -> "tuple[Server
             f"cannot listen on {host} port {port}: {error}", hint="another program may have it; port=0 takes a free one"
         ) from error
     taken = listener.getsockname()[1]
-    guard = Guard(f"[{host}]:{taken}" if family is socket.AF_INET6 else f"{host}:{taken}")
+    spelled = f"[{host}]" if family is socket.AF_INET6 else host
+    guard = Guard(spelled if taken == 80 else f"{spelled}:{taken}")  # browsers leave out the port of plain HTTP
     config = uvicorn.Config(
         app(readable(library), guard),
         http=QuietProtocol,
