@@ -16,9 +16,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
-watch_app = typer.Typer(
-    help="A watch: signals, detectors and reactions attached to a training loop.", no_args_is_help=True
-)
+watch_app = typer.Typer(help="Signals, detectors and reactions on a training loop.", no_args_is_help=True)
 app.add_typer(watch_app, name="watch")
 app.add_typer(library_app, name="library")
 app.command()(rerun)

@@ -114,7 +114,8 @@ def check(folder: Folder, passphrase_file: PassphraseFile = None) -> None:
 def rerun(folder: Folder, item: Item, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
     """Run a finding's evidence again and compare each figure.
 
-    It starts from the shared artifacts. A recipe names one of darklantern's own functions; nothing that a peer wrote is executed.
+    It starts from the shared artifacts. A recipe names one of darklantern's own functions; nothing
+    that a peer wrote is executed.
     """
     from darklantern.replication import rerun as run_again
 
