@@ -37,7 +37,7 @@ from darklantern.network.deciding import plan
 from darklantern.network.epochs import Previous, new_epoch
 from darklantern.network.heads import sign_head
 from darklantern.network.items import Binding, seal_content
-from darklantern.network.reading import Body
+from darklantern.network.reading import Body, leaf_id
 from darklantern.records.exact import encode
 from darklantern.records.posts import Post
 from darklantern.records.record import Kind
@@ -106,6 +106,11 @@ class World:
     logs: dict[str, list[bytes]] = field(default_factory=dict)
     seeds: dict[str, bytes] = field(default_factory=dict)
     terms: dict[str, Terms] = field(default_factory=dict)
+
+    def copy(self) -> "World":
+        return World(
+            self.view, {log: list(data) for log, data in self.logs.items()}, dict(self.seeds), dict(self.terms)
+        )
 
     @property
     def net(self) -> str:
@@ -207,8 +212,9 @@ class World:
         epoch = self.view.circle(circle).epoch
         assert epoch is not None
         where = {"kind": "post", "circle": circle, "epoch": epoch.id, "author": device(author).public.id, "level": "V2"}
+        where |= {name.removeprefix("in_"): value for name, value in binding.items()}
         body, pieces = seal_content(
-            Post(item="0" * 64, text=text), Binding(**(where | binding)), Recipient.parse(epoch.body.recipient)
+            Post(item="0" * 64, text=text), Binding(**where), Recipient.parse(epoch.body.recipient)
         )
         return self.sign(circle, "post", body, author), pieces
 
@@ -217,12 +223,11 @@ class World:
 
 
 def record_id(data: bytes) -> str:
-    from darklantern.network.reading import leaf_id
-
     return leaf_id(data)
 
 
-def founded() -> World:
+@cache
+def _founded() -> World:
     """A network with its first roster and nobody in it."""
     genesis = cosign(draft_roster(roster(), NOW), network_keys("Aurora", "Beacon"))
     world = World(View(envelope_id(genesis)))
@@ -230,7 +235,8 @@ def founded() -> World:
     return world
 
 
-def peopled() -> World:
+@cache
+def _peopled() -> World:
     """Aurora has ada (two devices) and al, Beacon has bo; all have pledged."""
     world = founded()
     world.manifest("Aurora", person("ada", "ada", "ada's phone"), person("al"))
@@ -238,3 +244,27 @@ def peopled() -> World:
     for org, who in (("Aurora", "ada"), ("Aurora", "al"), ("Beacon", "bo")):
         world.pledge(org, who)
     return world
+
+
+@cache
+def _circled() -> tuple[World, str]:
+    world = peopled()
+    circle = world.circle()
+    world.rotate(circle, "ada")
+    return world, circle
+
+
+def founded() -> World:
+    """A network with its first roster and nobody in it."""
+    return _founded().copy()
+
+
+def peopled() -> World:
+    """Aurora has ada (two devices) and al, Beacon has bo; all have pledged."""
+    return _peopled().copy()
+
+
+def circled() -> tuple[World, str]:
+    """The same with a circle 'evals' and its first epoch."""
+    world, circle = _circled()
+    return world.copy(), circle

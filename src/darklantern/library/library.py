@@ -178,9 +178,10 @@ class Library:
         Raises RefusedError naming the rule that forbids it, and then nothing is written: no assessment, a
         level more closed than the circle's, a stale view, an expired roster, nobody to seal to.
         """
-        state, item, pieces = sharing.share_finding(
-            self._state, finding, artifacts, self._circle(circle), assessment, self._time()
-        )
+        circle = self._circle(circle)
+        carried = opening.carried_levels(self._state, finding, self._fetch)
+        sealed = sharing.share_finding(self._state, finding, artifacts, circle, assessment, carried, self._time())
+        state, item, pieces = sealed
         self._step(state, pieces)
         return item
 
@@ -254,7 +255,8 @@ class Library:
         log raise ForkedLogError, and only the proof is kept.
         """
         bundle = read_bundle(data, self.net)
-        has = frozenset(self._vault.blobs)
+        blobs = self._vault.blobs
+        has = frozenset(name for name in blobs if name not in bundle.pieces or blobs.is_whole(name))
         try:
             step = take_in(self._state, bundle, has=has, clock=self._time(), confirmed=allow_clock_jump)
         except ForkedLogError as error:

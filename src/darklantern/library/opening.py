@@ -200,6 +200,22 @@ def thread(state: State, item: Found, fetch: Fetch) -> Iterator[ThreadPost]:
             )
 
 
+def carried_levels(state: State, finding: Finding, fetch: Fetch) -> Iterator[Level]:
+    """The levels at which other persons have shared this very finding."""
+    me = state.working.network.devices.get(state.device_id)
+    wanted = finding_hash(finding)
+    for found in entries(state, "item"):
+        author = author_of(state, found.entry)
+        if me and (author.org, author.person) == me.owner:
+            continue
+        try:
+            package, level = open_package(state, found, fetch)
+        except DarkLanternError:
+            continue
+        if finding_hash(package.finding) == wanted:
+            yield level
+
+
 def unreadable(state: State, fetch: Fetch) -> Iterator[tuple[str, str]]:
     """(id, reason) of each entry that counts and does not open here."""
     for found in entries(state, "item"):

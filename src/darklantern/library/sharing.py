@@ -5,7 +5,7 @@ rule. Nothing is written here, so a refusal leaves no trace.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from darklantern.errors import RefusedError
@@ -14,7 +14,7 @@ from darklantern.network.authoring import authored
 from darklantern.network.circle_log import cutoffs
 from darklantern.network.circles import Terms
 from darklantern.network.clock import text
-from darklantern.network.deciding import Plan, check_label, plan
+from darklantern.network.deciding import Plan, check_carried, check_label, plan
 from darklantern.network.epochs import Previous, new_epoch
 from darklantern.network.items import Binding, Package, SealedKind, seal_artifact, seal_content
 from darklantern.network.reading import leaf_id
@@ -34,12 +34,14 @@ def share_finding(
     artifacts: Mapping[str, bytes],
     circle: str,
     assessment: Assessment | None,
+    carried: Iterable[Level],
     clock: int,
 ) -> Sealing:
     """The step that shares a finding with all its artifacts. Raises RefusedError."""
     terms = terms_of(state, circle)
     level = check_label(finding, assessment, terms)
     assert assessment is not None  # check_label refuses None
+    check_carried(level, terms, carried)
     _check_artifacts(finding, artifacts)
     state, epoch = _ready(state, circle, terms, clock)
     sealed, attached = [], dict[str, bytes]()

@@ -52,9 +52,8 @@ class State:
     def working(self) -> View:
         """The view with what waits in the outbox: its author already builds on it."""
         view = self.view
-        for waiting in self.outbox:
-            if waiting.log in view.circles:
-                view = ahead(view, waiting.log, waiting.envelope)
+        for circle in self.view.circles:  # what waits for the network's log binds nobody before it is in it
+            view = _with_waiting(view, self.outbox, circle)
         return view
 
     @cached_property
@@ -94,15 +93,7 @@ def load(contents: Contents) -> State:
         ) from error
     log_key = LogKey.from_bytes(contents.secrets[_LOG_KEY]) if _LOG_KEY in contents.secrets else None
     view = fold(net, contents.entries)
-    heads: dict[str, Head] = {}
-    for log, note in contents.heads.items():
-        key = view.log_key(log)
-        if key is None or (head := read_head(note, log, key)).root != view.trail(log).roots[-1]:
-            raise StoreError(
-                f"the entries of log {log[:8]}… are not those that its checkpoint covers",
-                hint="the store is damaged: start anew and import a bundle",
-            )
-        heads[log] = head
+    heads = _load_heads(view, contents)
     return State(
         device=device,
         log_key=log_key,
@@ -179,13 +170,20 @@ def unlocked(state: State) -> State:
 
 def _wait(state: State, log: str, data: bytes) -> State:
     envelope_id = leaf_id(data)
-    if log in state.view.circles:
-        reason = next((o.reason for o in ahead(state.working, log, data).opaque if o.id == envelope_id), None)
-        if reason is not None:
-            raise RefusedError(reason, hint="nothing was written")
     if any(waiting.id == envelope_id for waiting in state.outbox) or envelope_id in state.view.trail(log).ids:
         return state
+    view = _with_waiting(state.view, state.outbox, log)
+    reason = next((leaf.reason for leaf in ahead(view, log, data).opaque if leaf.id == envelope_id), None)
+    if reason is not None:
+        raise RefusedError(reason, hint="nothing was written")
     return replace(state, outbox=(*state.outbox, Waiting(envelope_id, log, data)))
+
+
+def _with_waiting(view: View, outbox: tuple[Waiting, ...], log: str) -> View:
+    for waiting in outbox:
+        if waiting.log == log:
+            view = ahead(view, log, waiting.envelope)
+    return view
 
 
 def _keeps(state: State, log: str, data: bytes) -> bool:
@@ -200,6 +198,21 @@ def _keeps(state: State, log: str, data: bytes) -> bool:
         and isinstance(body, Roster)
         and body.log == state.log_key.public
     )
+
+
+def _load_heads(view: View, contents: Contents) -> dict[str, Head]:
+    """The heads of all logs, each compared with the entries that it must cover."""
+    heads: dict[str, Head] = {}
+    for log in contents.entries.keys() | contents.heads.keys():
+        key, note = view.log_key(log), contents.heads.get(log)
+        head = read_head(note, log, key) if key and note else None
+        if head is None or (head.size, head.root) != (view.trail(log).size, view.trail(log).roots[-1]):
+            raise StoreError(
+                f"the entries of log {log[:8]}… are not those that its checkpoint covers",
+                hint="the store is damaged: start anew and import a bundle",
+            )
+        heads[log] = head
+    return heads
 
 
 def _named(secrets: Mapping[str, bytes], prefix: str) -> dict[str, bytes]:

@@ -7,7 +7,7 @@ names the rule. All of it can be judged without opening anything: a relay and a 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from darklantern.errors import RefusedError
+from darklantern.errors import DarkLanternError, RefusedError
 from darklantern.network.chaining import check_seen, place
 from darklantern.network.clock import seconds
 from darklantern.network.effective import effective
@@ -49,7 +49,7 @@ def judge(
         if isinstance(body, Epoch):
             return Verdict(_epoch(at, state, standing, trail, read, body))
         return Verdict(_sealed(standing, trail, read, body))
-    except RefusedError as refused:
+    except DarkLanternError as refused:
         return Verdict(standing, refused.message)
 
 

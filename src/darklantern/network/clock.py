@@ -12,6 +12,8 @@ from darklantern.records.exact import Time
 BUILD: Final = 1_790_000_000
 """2026-09-21: this code did not exist before, so no honest clock says less."""
 
+_LAST: Final = 253_402_300_799
+
 JUMP: Final = 24 * 60 * 60
 """Seconds that a checkpoint may be ahead of the clock before a person must confirm it."""
 
@@ -30,7 +32,8 @@ def seconds(time: Time) -> int:
 
 
 def text(seconds: int) -> Time:
-    """The way a record writes it."""
+    """The way a record writes it; what a peer's checkpoint puts beyond the year 9999 stops there."""
+    seconds = min(seconds, _LAST)
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -4,7 +4,7 @@ In: a view, a circle, a device and a time. Out: the epoch to seal to, or the mem
 RefusedError naming the rule that forbids it. It seals nothing.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from darklantern.errors import RefusedError
@@ -54,6 +54,19 @@ def check_label(finding: Finding, assessment: Assessment | None, terms: Terms) -
             hint=f"what would lower it: {'; '.join(assessment.lowering) or 'nothing that the assessment names'}",
         )
     return assessment.operate
+
+
+def check_carried(level: Level, terms: Terms, carried: Iterable[Level]) -> None:
+    """Raises RefusedError when somebody else's finding would lose the level that it came with.
+
+    `carried` are the levels at which others have shared the same finding here. Only its author widens.
+    """
+    closest = max(carried, key=_rank, default=None)
+    if closest and min(_rank(level), _rank(terms.level)) < _rank(closest):
+        raise RefusedError(
+            f"its author shared this finding at {closest}; going to {terms.level} at {level} would widen it",
+            hint="ask its author to share it there: no hop changes a label",
+        )
 
 
 def allows(level: Level, terms: Terms) -> bool:

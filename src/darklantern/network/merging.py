@@ -122,6 +122,11 @@ class _Merging:
                     hint="import a bundle made later; if its maker says that there is none, the log was rolled back",
                 )
             return tuple(self.held[log]), held
+        if held and theirs.size > mine.size and head.time < held.time:
+            raise LogError(
+                f"log {log[:8]}… grew from {mine.size} to {theirs.size} entries and went back in time",
+                hint="its keeper's clock was set back, or its store rolled back: ask them",
+            )
         check_jump(head.time, self.clock, confirmed=self.confirmed)
         if held and theirs.size == mine.size and head.time <= held.time:
             head = held

@@ -7,10 +7,11 @@ asks what time it is: what has expired still stands in the log, and stops sealin
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from darklantern.errors import RefusedError
+from darklantern.errors import RecordError, RefusedError
 from darklantern.network import circles, manifests, rosters
 from darklantern.network.chaining import check_seen, place
 from darklantern.network.circles import Circle
+from darklantern.network.clock import seconds
 from darklantern.network.manifests import OrgManifest
 from darklantern.network.pledges import Pledge
 from darklantern.network.reading import Read
@@ -132,6 +133,10 @@ def _pledge(state: NetworkState, position: int, read: Read, pledge: Pledge) -> V
     state = replace(state, chains=placed.chains)
     if (pledge.org, pledge.person) != standing.owner:
         return Verdict(state, "it pledges for somebody else than its signer")
+    try:
+        seconds(pledge.until)  # or every later judgement of this person would fail
+    except RecordError as error:
+        return Verdict(state, error.message)
     signed = (*state.pledges.get(standing.owner, ()), pledge)
     return Verdict(replace(state, pledges={**state.pledges, standing.owner: signed}))
 

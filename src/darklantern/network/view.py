@@ -110,7 +110,7 @@ def admit(view: View, log: str, data: bytes) -> str | None:
     there already, or by a device that is no longer active as far as the keeper knows.
     """
     found = read(data)
-    if found.id in view.trail(log).ids:
+    if _is_registered(view, log, found.id):
         raise RefusedError(f"the record {found.id} is in the log already", hint="nothing needs to be done")
     author = found.record.author_device
     if log != view.net and not view.network.is_active(author):
@@ -135,7 +135,7 @@ def _entry(
     view: View, log: str, data: bytes, envelope_id: str, position: int, judge: Callable[[], Verdict[State]]
 ) -> tuple[Verdict[State] | None, tuple[Opaque, ...]]:
     """The verdict on an entry, and the leaf to list when it does not count."""
-    if envelope_id in view.trail(log).ids:
+    if _is_registered(view, log, envelope_id):
         return None, (Opaque(log, position, envelope_id, "it is in this log already", True),)
     try:
         verdict = judge()
@@ -144,6 +144,15 @@ def _entry(
     if verdict.refused is None:
         return verdict, ()
     return verdict, (Opaque(log, position, envelope_id, verdict.refused, True),)
+
+
+def _is_registered(view: View, log: str, envelope_id: str) -> bool:
+    """Whether an entry that was its signer's own has this id.
+
+    The id leaves out signatures, so a badly signed copy must not keep the real one out.
+    """
+    times = view.trail(log).ids.count(envelope_id)
+    return times > sum(leaf.log == log and leaf.id == envelope_id and not leaf.belongs for leaf in view.opaque)
 
 
 def _judge_network(view: View, found: Read) -> Verdict[NetworkState]:

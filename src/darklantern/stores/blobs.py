@@ -59,7 +59,7 @@ class Blobs:
             for name, data in pieces.items():
                 if blake3(data).hexdigest() != name:
                     raise StoreError(f"the piece {name} has other bytes than its name says", hint="ask for it again")
-                if not self._is_whole(name):  # a damaged copy is replaced
+                if not self.is_whole(name):  # a damaged copy is replaced
                     path = self._path(name)
                     path.parent.mkdir(mode=0o700, exist_ok=True)
                     write_whole(path, data)
@@ -72,14 +72,15 @@ class Blobs:
 
     def damaged(self) -> tuple[str, ...]:
         """The names of pieces whose bytes are no longer theirs. Reads everything."""
-        return tuple(name for name in self if not self._is_whole(name))
+        return tuple(name for name in self if not self.is_whole(name))
 
     def sweep(self) -> None:
         """Remove what a crash left half-written."""
         for path in self._folder.glob(f"??/.*{PARTIAL}"):
             path.unlink(missing_ok=True)
 
-    def _is_whole(self, name: str) -> bool:
+    def is_whole(self, name: str) -> bool:
+        """Whether the piece is here and undamaged."""
         with suppress(StoreError):
             return self.get(name) is not None
         return False

@@ -63,9 +63,9 @@ def create_vault(folder: Path, passphrase: str, first: Change, cost: Cost) -> No
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise StoreError(f"{folder} is there already", hint="choose a new folder; a library is never overwritten")
     header, key = new_header(passphrase, cost)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_of(folder)
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
         partial.mkdir(mode=0o700)
         (partial / _BLOBS).mkdir(mode=0o700)
         write_whole(partial / _HEADER, encode(header))
