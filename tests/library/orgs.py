@@ -14,6 +14,7 @@ from darklantern.network import (
     Circle,
     OrgManifest,
     Person,
+    Terms,
     cosign,
     draft_circle,
     draft_manifest,
@@ -94,8 +95,8 @@ def library(folder: Path, who: str, clock: Clock, *, keeper: bool = False) -> Li
     )
 
 
-def found_circle(aurora: Library, **changes: object) -> str:
-    terms = new_terms("evals", "V2", ("use:safety-only",))
+def found_circle(aurora: Library, terms: Terms | None = None, **changes: object) -> str:
+    terms = terms or new_terms("evals", "V2", ("use:safety-only",))
     body = Circle(
         orgs=("Aurora", "Beacon"),
         pledge=PLEDGE,

@@ -1,0 +1,308 @@
+"""A bundle is taken in whole or not at all, and again without effect."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from network.world import NOW, device, log_key, network_keys, person, roster
+
+from darklantern.errors import DarkLanternError, LogError, RefusedError, SignatureError
+from darklantern.library import Imported
+from darklantern.library.bundles import Range, Trailer, read_bundle, write_bundle
+from darklantern.library.state import appended
+from darklantern.logs import stream
+from darklantern.logs.stream import Frame, Kind
+from darklantern.network import cosign, draft_roster
+from darklantern.network.heads import sign_head
+from darklantern.network.merging import LogCopy
+from darklantern.records.exact import decode, encode
+from darklantern.records.record import Record
+from darklantern.sealing import decode_envelope, envelope_id, payload_type, sign
+from library.orgs import Clock, Orgs, every_byte_of, finding, founded, genesis, library, manifest, share
+
+
+@pytest.fixture
+def orgs(tmp_path: Path) -> Iterator[Orgs]:
+    orgs = founded(tmp_path)
+    yield orgs
+    orgs.close()
+
+
+def remade(orgs: Orgs, maker: str = "ada", **changes: object) -> bytes:
+    """Aurora's bundle with parts changed, by a maker who signs whatever it is."""
+    bundle = read_bundle(orgs.aurora.export_bundle(), orgs.aurora.net)
+    parts = {"logs": bundle.logs, "waiting": bundle.waiting, "pieces": bundle.pieces.values()} | changes
+    return write_bundle(orgs.aurora.net, device(maker), parts["logs"], parts["waiting"], parts["pieces"])
+
+
+def refused(orgs: Orgs, data: bytes, match: str, error: type[DarkLanternError] = DarkLanternError) -> None:
+    """That Beacon takes nothing from `data`."""
+    before = every_byte_of(orgs.folder / "beacon")
+    with pytest.raises(error, match=match):
+        orgs.beacon.import_bundle(data)
+    assert every_byte_of(orgs.folder / "beacon") == before
+
+
+def test_p15_a_bundle_cut_at_any_byte_or_with_any_bit_flipped_imports_nothing(tmp_path: Path) -> None:
+    """The smallest bundle there is: a network with one person in it."""
+    clock = Clock()
+    keeper = library(tmp_path / "keeper", "ada", clock, keeper=True)
+    keeper.add(genesis())
+    keeper.add(manifest(keeper, "Aurora", person("ada")))
+    bundle = keeper.export_bundle()
+    reader = library(tmp_path / "reader", "bo", clock)
+    before = every_byte_of(tmp_path)
+    taken: list[object] = []
+
+    def attempt(data: bytes, what: object) -> None:
+        try:
+            reader.import_bundle(data)
+        except DarkLanternError:
+            return
+        taken.append(what)
+
+    for size in range(len(bundle)):
+        attempt(memoryview(bundle)[:size].tobytes(), ("cut", size))
+    damaged = bytearray(bundle)
+    # Every byte near the ends, where magic, first frame and trailer are; every eleventh between.
+    ends = {*range(300), *range(len(bundle) - 300, len(bundle)), *range(0, len(bundle), 11)}
+    for position in sorted(ends):
+        bit = 1 << position % 8
+        damaged[position] ^= bit
+        attempt(bytes(damaged), ("flipped", position))
+        damaged[position] ^= bit
+    for tail in (b"\0", b"\n", bundle):
+        attempt(bundle + tail, "appended")
+    assert taken == []
+    assert every_byte_of(tmp_path) == before
+    assert reader.import_bundle(bundle).entries == {keeper.net: 2}
+    keeper.close()
+    reader.close()
+
+
+def test_p16_importing_twice_changes_nothing(orgs: Orgs) -> None:
+    share(orgs)
+    bundle = orgs.aurora.export_bundle()
+    orgs.beacon.import_bundle(bundle)
+    before = every_byte_of(orgs.folder / "beacon")
+    assert orgs.beacon.import_bundle(bundle) == Imported()
+    assert every_byte_of(orgs.folder / "beacon") == before
+
+
+def test_p16_the_keeper_appends_a_waiting_record_once(orgs: Orgs) -> None:
+    item = share(orgs)
+    orgs.to_beacon()
+    orgs.beacon.post(item, "once")
+    bundle = orgs.beacon.export_bundle()
+    assert len(orgs.aurora.import_bundle(bundle).appended) == 1
+    before = every_byte_of(orgs.folder / "aurora")
+    assert orgs.aurora.import_bundle(bundle) == Imported()
+    assert every_byte_of(orgs.folder / "aurora") == before
+    assert len(orgs.aurora.thread(item)) == 1
+
+
+def test_an_older_bundle_is_refused(orgs: Orgs) -> None:
+    old = orgs.aurora.export_bundle()
+    share(orgs)
+    orgs.to_beacon()
+    orgs.manifest("Aurora", person("ada"))
+    orgs.to_beacon()
+    refused(orgs, old, "it is older", LogError)
+
+
+def test_a_bundle_of_another_network_is_refused(orgs: Orgs, tmp_path: Path) -> None:
+    other = cosign(draft_roster(roster(name="another"), NOW), network_keys("Aurora", "Beacon"))
+    foreign = write_bundle(envelope_id(other), device("ada"), (), (), ())
+    refused(orgs, foreign, "of network .* got one of", LogError)
+    renamed = write_bundle(orgs.aurora.net, device("ada"), (), (), ())
+    refused(orgs, renamed, "each log once", LogError)
+
+
+def test_p6_a_bundle_by_a_stranger_or_a_revoked_device_is_refused(orgs: Orgs) -> None:
+    refused(orgs, remade(orgs, "stranger"), "no current manifest lists", RefusedError)
+    orgs.manifest("Aurora", person("ada"), revoked=("al",))
+    refused(orgs, remade(orgs, "al"), "no current manifest lists", RefusedError)
+
+
+def test_p1_an_altered_record_under_a_signed_root_is_detected(orgs: Orgs) -> None:
+    """By somebody who may make bundles, and can sign the trailer over anything."""
+    bundle = read_bundle(orgs.aurora.export_bundle(), orgs.aurora.net)
+    network = bundle.logs[0] if bundle.logs[0].log == orgs.aurora.net else bundle.logs[1]
+    envelope = decode_envelope(network.entries[1])
+    payload = envelope.payload.replace(b"Dr ada", b"Dr eve")
+    altered = encode(msgspec.structs.replace(envelope, payload=payload))
+    entries = (network.entries[0], altered, *network.entries[2:])
+    refused(orgs, remade(orgs, logs=[LogCopy(network.log, network.note, entries)]), "under the signed root", LogError)
+
+
+def test_a_log_under_another_key_is_refused(orgs: Orgs) -> None:
+    trail = orgs.aurora.view.trail(orgs.aurora.net)
+    head = sign_head(trail, orgs.aurora.net, log_key("another"), NOW + 1)
+    entries = tuple(orgs.aurora._state.entries[orgs.aurora.net])
+    data = remade(orgs, logs=[LogCopy(orgs.aurora.net, head.note, entries)])
+    refused(orgs, data, "expected a checkpoint of", LogError)
+
+
+def test_one_invalid_entry_is_listed_and_stops_nothing(orgs: Orgs) -> None:
+    share(orgs)
+    orgs.to_beacon()
+    orgs.beacon.post(orgs.beacon.findings()[0].id, "to be spoiled")
+    # Aurora's keeper is careless and appends a record with a field from the future.
+    waiting = orgs.beacon._state.outbox[0].envelope
+    envelope = decode_envelope(waiting)
+    payload = envelope.payload.replace(b'{"v":1,', b'{"v":1,"critical":true,', 1)
+    strange = encode(sign(payload_type("post"), payload, [device("bo").signing]))
+    orgs.aurora._step(appended(orgs.aurora._state, orgs.circle, strange))
+    second = share(orgs, b"{}")
+    imported = orgs.to_beacon()
+    (leaf,) = imported.opaque
+    assert "critical" in leaf.reason and leaf.log == orgs.circle
+    assert orgs.beacon.opaque == (leaf,)
+    assert orgs.beacon.open_item(second)
+
+
+def test_the_keeper_refuses_what_is_not_its_signers_and_says_so(orgs: Orgs) -> None:
+    item = share(orgs)
+    orgs.to_beacon()
+    orgs.beacon.post(item, "real")
+    waiting = orgs.beacon._state.outbox[0].envelope
+    envelope = decode_envelope(waiting)
+    forged = encode(sign(payload_type("post"), envelope.payload, [device("al").signing]))
+    moved = decode(Record, envelope.payload)
+    elsewhere = encode(
+        sign(payload_type("post"), encode(msgspec.structs.replace(moved, log="5" * 64)), [device("bo").signing])
+    )
+    data = write_bundle(orgs.beacon.net, device("bo"), _logs(orgs.beacon), [forged, elsewhere, waiting], ())
+    size = orgs.aurora.view.trail(orgs.circle).size
+    imported = orgs.aurora.import_bundle(data)
+    assert [reason for _, reason in imported.refused] == [
+        next(reason for _, reason in imported.refused if "expected signers" in reason),
+        "this library does not keep its log: take the bundle to the one that does",
+    ]
+    assert len(imported.appended) == 1
+    assert orgs.aurora.view.trail(orgs.circle).size == size + 1
+    assert len(imported.missing) == 1  # the bundle came without the post's ciphertext, and that is said
+
+
+def test_p30_an_author_sees_why_their_record_does_not_count(orgs: Orgs) -> None:
+    """Both rotate at once; Aurora's epoch is in the log first, so Beacon's and what it sealed under it do not count."""
+    item = share(orgs)
+    orgs.to_beacon()
+    orgs.manifest("Aurora", person("ada"), person("al"))
+    orgs.to_beacon()
+    orgs.beacon.rotate("evals")
+    orgs.beacon.post(item, "under the epoch that lost")
+    orgs.aurora.rotate("evals")
+    imported = orgs.to_aurora()
+    assert len(imported.appended) == 2  # they stand in the log, so that bo's chain goes on
+    assert [reason for _, reason in imported.refused] == [
+        "epoch 2: another epoch came first",
+        "it is sealed to an epoch that does not count",
+    ]
+    told = orgs.to_beacon()
+    assert {leaf.reason for leaf in told.opaque} == {reason for _, reason in imported.refused}
+    assert orgs.beacon.pending == ()
+    orgs.beacon.post(item, "again, under the one that won")
+    assert orgs.to_aurora().refused == ()
+    assert [post.text for post in orgs.aurora.thread(item)] == ["again, under the one that won"]
+
+
+def test_missing_pieces_are_listed_and_come_with_a_later_bundle(orgs: Orgs) -> None:
+    item = share(orgs)
+    imported = orgs.beacon.import_bundle(remade(orgs, pieces=()))
+    assert len(imported.missing) == 2
+    assert "pieces of ciphertext are not here" in (orgs.beacon.findings()[0].problem or "")
+    assert any("is missing" in problem for problem in orgs.beacon.problems())
+    assert orgs.to_beacon().pieces == 2
+    assert orgs.beacon.open_item(item).finding == finding()
+
+
+def test_pieces_that_no_entry_names_are_left_aside(orgs: Orgs) -> None:
+    share(orgs)
+    before = set(orgs.beacon._vault.blobs)
+    orgs.beacon.import_bundle(remade(orgs, pieces=[b"somebody's junk"]))
+    assert set(orgs.beacon._vault.blobs) == before
+
+
+def test_a_damaged_piece_heals_with_the_next_bundle(orgs: Orgs) -> None:
+    item = share(orgs)
+    orgs.to_beacon()
+    victim = next((orgs.folder / "beacon" / "blobs").glob("??/*"))
+    victim.write_bytes(b"rot")
+    assert orgs.beacon.problems()
+    orgs.to_beacon()
+    assert orgs.beacon.problems() == ()
+    assert orgs.beacon.open_item(item)
+
+
+def _logs(library) -> list[LogCopy]:
+    state = library._state
+    return [LogCopy(log, head.note, tuple(state.entries[log])) for log, head in state.view.heads.items()]
+
+
+def frames(*parts: Frame) -> bytes:
+    """A stream with an honest trailer around any frames."""
+
+    def signed(digest: bytes) -> bytes:
+        trailer = Trailer(net="7" * 64, device=device("ada").public, digest=digest.hex())
+        return encode(sign(payload_type("bundle"), encode(trailer), [device("ada").signing]))
+
+    sink = io.BytesIO()
+    stream.write(sink, parts, signed)
+    return sink.getvalue()
+
+
+ENTRY, BLOB = Frame(Kind.ENTRY, b"{}"), Frame(Kind.BLOB, b"x")
+WAITING = Frame(Kind.RANGE, encode(Range(log=None, count=1)))
+LOG = Frame(Kind.RANGE, encode(Range(log="7" * 64, count=1)))
+NOTE = Frame(Kind.CHECKPOINT, b"note")
+
+
+def test_the_parts_of_a_bundle_come_in_one_order() -> None:
+    bundle = read_bundle(frames(LOG, NOTE, ENTRY, WAITING, ENTRY, BLOB), "7" * 64)
+    assert bundle.logs == (LogCopy("7" * 64, b"note", (b"{}",)),)
+    assert (bundle.waiting, list(bundle.pieces.values())) == ((b"{}",), [b"x"])
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (LOG,),
+        (LOG, ENTRY),
+        (LOG, NOTE),
+        (LOG, NOTE, BLOB),
+        (LOG, NOTE, ENTRY, ENTRY),
+        (WAITING, NOTE),
+        (WAITING, ENTRY, LOG, NOTE, ENTRY),
+        (WAITING, ENTRY, WAITING, ENTRY),
+        (BLOB, LOG, NOTE, ENTRY),
+        (Frame(Kind.CONSISTENCY, b""),),
+        (Frame(Kind.RANGE, b'{"v":2,"log":null,"count":0}'),),
+        (Frame(Kind.RANGE, b'{"v":1,"log":null,"count":0,"critical":1}'),),
+        (Frame(Kind.RANGE, encode(Range(log=None, count=10**15))), ENTRY),
+    ],
+)
+def test_any_other_order_or_an_unknown_field_is_refused(parts: tuple[Frame, ...]) -> None:
+    with pytest.raises(DarkLanternError):
+        read_bundle(frames(*parts), "7" * 64)
+
+
+def test_a_trailer_signed_for_other_bytes_or_as_something_else_is_refused() -> None:
+    def with_trailer(make) -> bytes:
+        sink = io.BytesIO()
+        stream.write(sink, (), make)
+        return sink.getvalue()
+
+    def trailer(digest: bytes) -> Trailer:
+        return Trailer(net="7" * 64, device=device("ada").public, digest=digest.hex())
+
+    for make in (
+        lambda d: encode(sign(payload_type("bundle"), encode(trailer(bytes(32))), [device("ada").signing])),
+        lambda d: encode(sign(payload_type("post"), encode(trailer(d)), [device("ada").signing])),
+        lambda d: encode(sign(payload_type("bundle"), encode(trailer(d)), [device("bo").signing])),
+        lambda d: b"",
+    ):
+        with pytest.raises((LogError, SignatureError, DarkLanternError)):
+            read_bundle(with_trailer(make), "7" * 64)

@@ -1,0 +1,169 @@
+"""Whatever interrupts a write, the library that opens afterwards is whole."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from darklantern.library import Library
+from library.orgs import Orgs, founded, share
+
+TESTS = Path(__file__).parent.parent
+
+SHARE = """
+import sys
+from pathlib import Path
+from darklantern.library import Library
+from library.orgs import Clock, artifacts, assessment, finding
+aurora = Library.open(Path(sys.argv[1]), "passphrase of ada", clock=Clock())
+print("ready", flush=True)
+for n in range(10_000):
+    data = b"%d" % n * 100
+    what = finding(data)
+    print(aurora.share(what, artifacts(data), circle="evals", assessment=assessment(what)), flush=True)
+"""
+
+IMPORT = """
+import sys
+from pathlib import Path
+from darklantern.library import Library
+from library.orgs import Clock
+beacon = Library.open(Path(sys.argv[1]), "passphrase of bo", clock=Clock())
+bundle = Path(sys.argv[2]).read_bytes()
+print("ready", flush=True)
+beacon.import_bundle(bundle)
+print("done", flush=True)
+"""
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from darklantern.errors import StoreError
+from darklantern.library import Library
+from library.orgs import Clock
+folder = Path(sys.argv[1])
+beacon = Library.open(folder, "passphrase of bo", clock=Clock())
+bundle = Path(sys.argv[2]).read_bytes()
+def stored():
+    return list(beacon._vault.blobs), beacon._vault.database.read()
+before = stored()
+for limit in (1, 4096, 65536, int(sys.argv[3])):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    try:
+        beacon.import_bundle(bundle)
+    except StoreError as error:
+        print("refused:", error.message, "|", error.hint, flush=True)
+    assert not beacon.findings()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert stored() == before
+beacon.import_bundle(bundle)
+print("items:", len(beacon.findings()), len(beacon.problems()), flush=True)
+"""
+
+SECOND = """
+import sys
+from pathlib import Path
+from darklantern.errors import StoreError
+from darklantern.library import Library
+try:
+    Library.open(Path(sys.argv[1]), "passphrase of ada")
+except StoreError as error:
+    print(error.message)
+"""
+
+
+@pytest.fixture
+def orgs(tmp_path: Path) -> Iterator[Orgs]:
+    orgs = founded(tmp_path)
+    yield orgs
+    orgs.close()
+
+
+def child(code: str, *arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
+    )
+
+
+def killed_after(process: subprocess.Popen[str], seconds: float) -> list[str]:
+    """What the child had said when it was killed, `seconds` after it was ready."""
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+    said = process.stdout.read().split()
+    process.wait()
+    process.stdout.close()
+    return said
+
+
+def test_p24_kill_minus_nine_while_sharing_leaves_a_valid_library(orgs: Orgs) -> None:
+    share(orgs)
+    orgs.aurora.close()
+    chance = random.Random(24)
+    confirmed: list[str] = []
+    for _ in range(4):
+        confirmed += killed_after(child(SHARE, orgs.folder / "aurora"), chance.uniform(0.005, 0.15))
+        orgs.aurora = Library.open(orgs.folder / "aurora", "passphrase of ada", clock=orgs.clock)
+        items = {item.id: item for item in orgs.aurora.findings()}
+        assert all(item.problem is None for item in items.values())
+        assert set(confirmed) <= set(items)  # what was reported as shared is there
+        assert orgs.aurora.problems() == () and orgs.aurora.opaque == ()
+        orgs.aurora.close()
+    assert confirmed
+    orgs.aurora = Library.open(orgs.folder / "aurora", "passphrase of ada", clock=orgs.clock)
+    assert orgs.to_beacon().missing == ()
+
+
+def test_p24_kill_minus_nine_while_importing_leaves_all_or_nothing(orgs: Orgs) -> None:
+    item = share(orgs)
+    for n in range(20):
+        orgs.aurora.post(item, f"post {n}")
+    bundle = orgs.folder / "bundle"
+    bundle.write_bytes(orgs.aurora.export_bundle())
+    orgs.beacon.close()
+    chance, ends = random.Random(24), set()
+    for n in range(5):
+        folder = orgs.folder / f"beacon {n}"
+        shutil.copytree(orgs.folder / "beacon", folder)
+        killed_after(child(IMPORT, folder, bundle), chance.uniform(0, 0.08))
+        with Library.open(folder, "passphrase of bo", clock=orgs.clock) as beacon:
+            found = len(beacon.findings()), len(beacon.thread(item)) if beacon.findings() else 0
+            assert found in ((0, 0), (1, 20))
+            assert beacon.problems() == ()
+            beacon.import_bundle(bundle.read_bytes())
+            assert len(beacon.thread(item)) == 20
+        ends.add(found)
+    assert ends
+
+
+def test_a_full_disk_is_a_clear_error_and_nothing_is_half_imported(orgs: Orgs) -> None:
+    """A limit on file size stands in for a full disk: it needs no privilege, and the same calls fail."""
+    share(orgs)
+    bundle = orgs.folder / "bundle"
+    bundle.write_bytes(orgs.aurora.export_bundle())
+    orgs.beacon.close()
+    size = (orgs.folder / "beacon" / "library.db").stat().st_size
+    process = child(FULL_DISK, orgs.folder / "beacon", bundle, size)
+    said, _ = process.communicate(timeout=60)
+    lines = said.splitlines()
+    assert process.returncode == 0
+    assert len(lines) == 5 and lines[-1] == "items: 1 0"
+    for line in lines[:-1]:
+        assert line.startswith("refused: cannot") and "disk full" in line and "Nothing was changed" in line
+
+
+def test_a_second_process_is_refused_at_once(orgs: Orgs) -> None:
+    said, _ = child(SECOND, orgs.folder / "aurora").communicate(timeout=60)
+    assert "open in another program" in said

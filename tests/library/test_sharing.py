@@ -1,0 +1,305 @@
+"""What may be sealed, to whom, and what a refusal leaves behind: nothing."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from network.world import NOW, PLEDGE, YEAR, device, log_key, person
+
+from darklantern.errors import LogError, RefusedError, SealError
+from darklantern.library import Library
+from darklantern.library.bundles import write_bundle
+from darklantern.library.sharing import _seal, post_reply
+from darklantern.library.state import State, with_heads
+from darklantern.network import ForkedLogError, new_terms, proves_fork
+from darklantern.network.clock import text
+from darklantern.network.items import Package
+from darklantern.network.merging import LogCopy
+from darklantern.records.posts import Post
+from library.orgs import (
+    ARTIFACT,
+    CANARY,
+    WEEK,
+    Clock,
+    Orgs,
+    artifacts,
+    assessment,
+    every_byte_of,
+    finding,
+    found_circle,
+    founded,
+    library,
+    share,
+)
+
+
+@pytest.fixture
+def orgs(tmp_path: Path) -> Iterator[Orgs]:
+    orgs = founded(tmp_path)
+    yield orgs
+    orgs.close()
+
+
+def refuses(orgs: Orgs, match: str, library: Library | None = None, **changes: object) -> RefusedError:
+    """That sharing is refused for that reason, and that nothing at all was written."""
+    what = finding()
+    call = {"circle": "evals", "assessment": assessment(what), "artifacts": artifacts()} | changes
+    before = every_byte_of(orgs.folder)
+    with pytest.raises(RefusedError, match=match) as caught:
+        (library or orgs.aurora).share(what, call["artifacts"], circle=call["circle"], assessment=call["assessment"])
+    assert every_byte_of(orgs.folder) == before
+    return caught.value
+
+
+def test_p13_without_an_assessment_a_finding_is_private(orgs: Orgs) -> None:
+    refuses(orgs, "no assessment.*V4 Private", assessment=None)
+
+
+@pytest.mark.parametrize("level", ["V3", "V4"])
+def test_p14_a_level_more_closed_than_the_circles_is_refused_naming_the_rules(orgs: Orgs, level) -> None:
+    error = refuses(orgs, "R7: the tail of E is unknown", assessment=assessment(finding(), level))
+    assert "measure E" in error.hint
+
+
+@pytest.mark.parametrize("level", ["V0", "V1", "V2"])
+def test_a_level_as_open_as_the_circle_or_more_goes_in_with_its_label(orgs: Orgs, level) -> None:
+    what = finding()
+    item = orgs.aurora.share(what, artifacts(), circle=orgs.circle, assessment=assessment(what, level))
+    assert orgs.aurora.open_item(item).level == level
+
+
+def test_an_assessment_of_another_finding_is_refused(orgs: Orgs) -> None:
+    refuses(orgs, "of another finding", assessment=assessment(finding(title="another")))
+
+
+def test_p13_an_unknown_circle_is_nobody(orgs: Orgs) -> None:
+    refuses(orgs, "no circle known here by the name 'eval'", circle="eval")
+    refuses(orgs, "no circle", circle="7" * 64)
+
+
+def test_artifacts_are_all_that_the_finding_names_and_no_other(orgs: Orgs) -> None:
+    refuses(orgs, "1 are missing", artifacts={})
+    refuses(orgs, "1 have another hash", artifacts={hashlib.sha256(ARTIFACT).hexdigest(): b"other"})
+    refuses(orgs, "got 2", artifacts=artifacts() | artifacts(b"extra"))
+
+
+def test_p5_a_stale_view_blocks_sealing_and_a_new_bundle_unblocks_it(orgs: Orgs) -> None:
+    share(orgs)
+    orgs.to_beacon()
+    orgs.clock.now += WEEK + 1
+    refuses(orgs, "stale since", library=orgs.beacon)
+    item = orgs.beacon.findings()[0].id
+    with pytest.raises(RefusedError, match="freshness limit"):
+        orgs.beacon.post(item, "too late")
+    assert orgs.beacon.open_item(item)  # reading goes on
+    orgs.to_beacon()
+    orgs.beacon.post(item, "in time")
+
+
+def test_p11_an_expired_roster_blocks_sealing_and_not_reading(orgs: Orgs) -> None:
+    item = share(orgs)
+    orgs.clock.now += YEAR
+    refuses(orgs, "roster version 1 expired")
+    assert orgs.aurora.open_item(item).finding == finding()
+    orgs.clock.now -= 10 * YEAR
+    orgs.aurora.export_bundle()
+
+
+def test_p34_setting_the_clock_back_revives_nothing(orgs: Orgs) -> None:
+    orgs.clock.now += YEAR
+    orgs.aurora.export_bundle()  # its checkpoint says how late it is
+    orgs.clock.now -= 10 * YEAR
+    refuses(orgs, "roster version 1 expired")
+
+
+def test_p13_a_circle_without_effective_members_is_nobody(orgs: Orgs) -> None:
+    orgs.manifest("Aurora", person("al"))
+    orgs.manifest("Beacon", person("bea"))
+    refuses(orgs, "no effective member.*has not signed the pledge")
+
+
+def test_somebody_who_is_no_longer_a_member_cannot_share(orgs: Orgs) -> None:
+    share(orgs)
+    orgs.to_beacon()
+    orgs.manifest("Beacon", person("bea"), revoked=("bo",))
+    bundle = orgs.aurora.export_bundle()
+    orgs.beacon.import_bundle(bundle)
+    refuses(orgs, "not an effective member: the device was revoked by manifest version 2", library=orgs.beacon)
+
+
+def test_p8_the_sealer_rotates_by_itself_and_the_removed_device_opens_nothing_new(orgs: Orgs) -> None:
+    first = share(orgs)
+    orgs.to_beacon()
+    orgs.manifest("Beacon", person("bea"), revoked=("bo",))
+    second = share(orgs, b"{}")
+    epochs = orgs.aurora.view.circle(orgs.circle).epochs
+    assert [epoch.body.number for epoch in epochs] == [1, 2]
+    assert device("bo").public.id not in epochs[1].members
+    assert orgs.aurora.effective("evals").explain(device("bo").public.id).startswith("the device was revoked")
+    orgs.to_beacon()
+    listed = {item.id: item for item in orgs.beacon.findings()}
+    assert listed[first].title == finding().title
+    assert listed[second].title is None and "never given" in (listed[second].problem or "")
+    with pytest.raises(SealError, match="never given"):
+        orgs.beacon.open_item(second)
+
+
+def test_p8_beacon_rotates_offline_and_aurora_follows(orgs: Orgs) -> None:
+    item = share(orgs)
+    orgs.to_beacon()
+    orgs.manifest("Aurora", person("ada"), person("al"), person("abe"))
+    orgs.to_beacon()
+    orgs.beacon.rotate("evals")
+    reply = orgs.beacon.post(item, "sealed to my own new epoch")
+    assert len(orgs.beacon.pending) == 2
+    imported = orgs.to_aurora()
+    assert len(imported.appended) == 2 and not imported.refused
+    assert orgs.aurora.thread(item)[0].id == reply
+
+
+def test_p9_a_newcomer_walks_back_where_history_is_all(tmp_path: Path) -> None:
+    orgs = founded(tmp_path)
+    item = share(orgs)
+    orgs.manifest("Aurora", person("ada"), person("al"), person("new"))
+    orgs.to_beacon()
+    new = library(tmp_path / "new", "new", orgs.clock)
+    new.import_bundle(orgs.aurora.export_bundle())
+    assert new.findings()[0].title is None
+    new.pledge(PLEDGE, text(NOW + YEAR))
+    orgs.aurora.import_bundle(new.export_bundle())
+    orgs.aurora.rotate("evals")
+    new.import_bundle(orgs.aurora.export_bundle())
+    assert new.open_item(item).finding == finding()
+    new.close()
+    orgs.close()
+
+
+def test_p14_nobody_but_its_author_takes_a_finding_to_a_wider_circle(orgs: Orgs) -> None:
+    share(orgs)
+    orgs.to_beacon()
+    terms = new_terms("commons", "V1")
+    wide = found_circle(orgs.aurora, terms)
+    orgs.to_beacon()
+    orgs.beacon.add_terms(wide, terms)
+    lower = assessment(finding(), "V1")
+    refuses(orgs, "author shared this finding at V2", library=orgs.beacon, circle="commons", assessment=lower)
+    assert orgs.aurora.share(finding(), artifacts(), circle="commons", assessment=lower)
+
+
+def test_terms_that_the_admins_did_not_sign_are_refused(orgs: Orgs) -> None:
+    with pytest.raises(RefusedError, match="not the terms"):
+        orgs.aurora.add_terms(orgs.circle, new_terms("evals", "V1"))
+
+
+def test_a_member_who_was_never_told_the_terms_cannot_seal(orgs: Orgs) -> None:
+    orgs.to_beacon()
+    refuses(orgs, "terms of circle .* are not known", library=orgs.beacon, circle=orgs.circle)
+
+
+def test_p22_a_pledge_needs_a_manifest_first(tmp_path: Path) -> None:
+    stranger = library(tmp_path / "s", "stranger", Clock())
+    with pytest.raises(RefusedError, match="no manifest lists this device"):
+        stranger.pledge(PLEDGE, text(NOW + YEAR))
+    with pytest.raises(RefusedError, match="nothing to export"):
+        stranger.export_bundle()
+    stranger.close()
+
+
+def test_a_post_answers_a_post_of_the_same_thread(orgs: Orgs) -> None:
+    item, other = share(orgs), share(orgs, b"{}")
+    post = orgs.aurora.post(item, "first")
+    assert orgs.aurora.thread(other) == ()
+    with pytest.raises(RefusedError, match="no post"):
+        orgs.aurora.post(other, "stray", reply_to=post)
+    with pytest.raises(RefusedError, match="it is not in this library"):
+        orgs.aurora.post("7" * 64, "to nothing")
+
+
+def test_hostile_text_is_data(orgs: Orgs) -> None:
+    item = share(orgs)
+    nasty = "[bold]\x1b[2J</script>\n{}\u202e'; DROP TABLE entries; --"
+    orgs.aurora.post(item, nasty)
+    orgs.to_beacon()
+    assert orgs.beacon.thread(item)[0].text == nasty
+
+
+def test_secrets_do_not_print(orgs: Orgs) -> None:
+    share(orgs)
+    state: State = orgs.aurora._state
+    for value in (orgs.aurora, state, state.keyring, state.device, state.log_key):
+        shown = f"{value!r} {value}"
+        for seed in (*state.keyring.seeds.values(), state.device.receiving.seed):
+            assert seed.hex() not in shown and repr(seed) not in shown
+        assert CANARY not in shown
+
+
+def test_a_large_artifact_travels_in_pieces(orgs: Orgs) -> None:
+    data = bytes(range(256)) * 4 * 1024 * 9  # 9 MiB
+    item = share(orgs, data)
+    entry = orgs.aurora.view.circle(orgs.circle).entries[item]
+    assert len(entry.body.attached) == 3
+    orgs.to_beacon()
+    assert orgs.beacon.artifact(item, hashlib.sha256(data).hexdigest()) == data
+    with pytest.raises(SealError, match="no artifact"):
+        orgs.beacon.artifact(item, "7" * 64)
+
+
+def test_everything_is_there_again_after_closing(orgs: Orgs) -> None:
+    item = share(orgs)
+    orgs.to_beacon()
+    orgs.beacon.post(item, "pending across a restart")
+    orgs.close()
+    with Library.open(orgs.folder / "aurora", "passphrase of ada", clock=orgs.clock) as aurora:
+        assert aurora.open_item(item).finding == finding()
+        assert aurora.problems() == ()
+        with Library.open(orgs.folder / "beacon", "passphrase of bo", clock=orgs.clock) as beacon:
+            assert [post.pending for post in beacon.thread(item)] == [True]
+            aurora.import_bundle(beacon.export_bundle())
+        assert aurora.thread(item)[0].text == "pending across a restart"
+
+
+def test_the_level_of_an_item_that_is_wider_than_its_circle_is_refused_by_readers(orgs: Orgs) -> None:
+    """A member whose program does not check can still write one."""
+    share(orgs)
+    orgs.to_beacon()
+    state = orgs.aurora._state
+    epoch = state.view.circle(orgs.circle).epoch
+    assert epoch is not None
+    what = finding(title="too closed for here")
+    package = Package(finding=what, assessment=assessment(what, "V4"), artifacts=())
+    state, item, pieces = _seal(state, package, "item", orgs.circle, epoch, "V4", {}, orgs.clock.now)
+    orgs.aurora._step(state, pieces)
+    orgs.to_beacon()
+    with pytest.raises(RefusedError, match="it is at V4, and circle 'evals' is only at V2"):
+        orgs.beacon.open_item(item)
+    assert any("too widely" in p or "only at V2" in p for p in orgs.beacon.problems())
+    mislabelled = Package(finding=what, assessment=assessment(what, "V1"), artifacts=())
+    state, item, pieces = _seal(orgs.aurora._state, mislabelled, "item", orgs.circle, epoch, "V2", {}, orgs.clock.now)
+    orgs.aurora._step(state, pieces)
+    with pytest.raises(RefusedError, match="says another level"):
+        orgs.aurora.open_item(item)
+
+
+def test_a_frozen_log_stops_sealing_and_keeps_the_proof(orgs: Orgs) -> None:
+    item = share(orgs)
+    orgs.to_beacon()
+    snapshot = orgs.aurora._state
+    orgs.aurora.post(item, "told to Beacon")
+    orgs.to_beacon()
+    # Aurora's keeper shows another history to others: as if its store were rolled back and went on.
+    orgs.aurora._state = snapshot
+    state, _, _ = post_reply(snapshot, Post(item=item, text="told to others"), orgs.circle, "V2", orgs.clock.now)
+    state = with_heads(state, orgs.clock.now)
+    logs = [LogCopy(log, head.note, tuple(state.entries[log])) for log, head in state.view.heads.items()]
+    forked = write_bundle(state.view.net, state.device, logs, (), ())
+    with pytest.raises(ForkedLogError):
+        orgs.beacon.import_bundle(forked)
+    fork = orgs.beacon.view.forks[orgs.circle]
+    assert proves_fork(fork, log_key("keeper").public)
+    with pytest.raises(LogError, match="frozen"):
+        orgs.beacon.post(item, "no more")
+    orgs.beacon.close()
+    with Library.open(orgs.folder / "beacon", "passphrase of bo", clock=orgs.clock) as again:
+        assert again.view.forks == {orgs.circle: fork}
+        assert again.open_item(item).finding == finding()

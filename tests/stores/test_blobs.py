@@ -1,0 +1,79 @@
+"""Pieces are there whole, under the name of their bytes, or not at all."""
+
+import os
+from pathlib import Path
+
+import pytest
+from blake3 import blake3
+
+from darklantern.errors import StoreError
+from darklantern.stores import Blobs, write_whole
+from darklantern.stores.blobs import pick
+
+
+def named(*pieces: bytes) -> dict[str, bytes]:
+    return {blake3(piece).hexdigest(): piece for piece in pieces}
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> Blobs:
+    return Blobs(tmp_path)
+
+
+def test_pieces_come_back_by_name(blobs: Blobs) -> None:
+    pieces = named(b"one", b"two", b"")
+    with blobs.put(pieces):
+        pass
+    assert set(blobs) == set(pieces)
+    assert pick(blobs, [*pieces, "0" * 64]) == pieces
+    assert blobs.get("0" * 64) is None
+    assert next(iter(pieces)) in blobs and "0" * 64 not in blobs
+
+
+def test_pieces_are_taken_back_when_what_names_them_fails(blobs: Blobs) -> None:
+    with blobs.put(named(b"old")):
+        pass
+    with pytest.raises(RuntimeError), blobs.put(named(b"old", b"new")):
+        raise RuntimeError
+    assert set(blobs) == set(named(b"old"))
+
+
+def test_a_piece_under_another_name_is_refused_and_takes_the_others_along(blobs: Blobs) -> None:
+    with pytest.raises(StoreError, match="other bytes"), blobs.put(named(b"good") | {"0" * 64: b"bad"}):
+        pass
+    assert not set(blobs)
+
+
+def test_a_damaged_piece_is_an_error_until_it_is_put_again(blobs: Blobs, tmp_path: Path) -> None:
+    pieces = named(b"one")
+    (name,) = pieces
+    with blobs.put(pieces):
+        pass
+    (tmp_path / name[:2] / name).write_bytes(b"eno")
+    assert blobs.damaged() == (name,)
+    assert pick(blobs, pieces) == {}
+    with pytest.raises(StoreError, match="damaged on disk"):
+        blobs.get(name)
+    with blobs.put(pieces):
+        pass
+    assert blobs.damaged() == () and blobs.get(name) == b"one"
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "", "a" * 63, "A" * 64, "a" * 64 + "\n", "/" * 64])
+def test_no_name_points_outside_the_folder(blobs: Blobs, name: str) -> None:
+    with pytest.raises(StoreError, match="expected the BLAKE3"):
+        blobs.get(name)
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "export"
+    write_whole(path, b"first")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match="No space left"):
+        write_whole(path, b"second")
+    assert path.read_bytes() == b"first"
+    assert [each.name for each in tmp_path.iterdir()] == ["export"]
