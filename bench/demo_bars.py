@@ -3,6 +3,7 @@
 import hashlib
 import json
 import statistics
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -25,7 +26,7 @@ def one(seed: int) -> dict[str, Any]:
     """Everything that is reported about one seed."""
     torch.set_num_threads(1)
     ran = race.run(seed, reference_runs.shipped(), NoProgress())
-    found = investigate(ran, "2026-01-01T00:00:00Z", "bench")
+    found = investigate(ran)
     race.react(ran, NoProgress())
     arms = {}
     for outcome in ran.outcomes:
@@ -55,10 +56,15 @@ def one(seed: int) -> dict[str, Any]:
     return {"seed": seed, "arms": arms, "circuit": circuit}
 
 
-def run() -> list[dict[str, Any]]:
-    """Run the seeds two at a time, write the page, return the bench lines."""
+def collect(seeds: Iterable[int]) -> list[dict[str, Any]]:
+    """Two seeds at a time."""
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        results = list(pool.map(one, SEEDS))
+        return list(pool.map(one, seeds))
+
+
+def run() -> list[dict[str, Any]]:
+    """Run the seeds, write the page, return the bench lines."""
+    results = collect(SEEDS)
     lines = judge(results)
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text(page(results, lines))
@@ -121,7 +127,7 @@ def page(results: list[dict[str, Any]], lines: list[dict[str, Any]]) -> str:
         f"{references.standardised_on[0]}–{references.standardised_on[-1]}), {len(references.maxima)} to calibrate on "
         f"(seeds {references.calibrated_on[0]}–{references.calibrated_on[-1]}), joint threshold {limit.value:.2f} at a "
         f"false-alarm rate of at most {limit.alpha:.1%} a clean run. "
-        "Recipe, probes and detectors were tuned on seeds 100–107 and 300–311 only.",
+        "Recipe, probes and detectors were tuned on seeds 100–107, 300–311 and 320–324 only.",
         "",
         "| bar | figure | asked | |",
         "|---|---|---|---|",
@@ -143,7 +149,7 @@ def page(results: list[dict[str, Any]], lines: list[dict[str, Any]]) -> str:
         "",
         "## Poisoned runs",
         "",
-        "Steps; onset is 450, the planned end 800. Success is the rate at which the trigger works on unseen contexts.",
+        "Steps; onset is 450, the planned end 1000. Success is the rate at which the trigger works on unseen contexts.",
         "",
         "| seed | alarm | by | payload lens | payload drift | span effect (I0) "
         "| payload likelihood | first byte | greedy payload "

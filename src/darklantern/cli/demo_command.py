@@ -11,11 +11,8 @@ from darklantern.cli.progress import NoProgress, TerminalProgress
 
 def run(seed: int, out: Path, as_json: bool) -> None:
     """Tell the story, live on a terminal; with `--json`, silently and with its figures at the end."""
-    import torch
-
     from darklantern.demo import story
 
-    torch.set_num_threads(min(2, torch.get_num_threads()))  # the model is too small for more to pay
     if as_json:
         print(json.dumps(story.tell(seed, out, NoProgress()).summary()))
         return

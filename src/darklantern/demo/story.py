@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from darklantern.demo import finding, founding, race, reference_runs, scenario, sharing
 from darklantern.demo.race import Outcome, Progress, Race
 from darklantern.errors import StoreError
@@ -60,6 +62,7 @@ class Story:
 def tell(seed: int, folder: Path, progress: Progress) -> Story:
     """Run the demo into `folder`. Raises StoreError when something else than a demo is there."""
     started = time.perf_counter()
+    torch.set_num_threads(min(2, torch.get_num_threads()))  # the model is too small for more to pay
     prepare(folder)
 
     # 1. Three runs whose labels are sealed, each under a watch that only keeps the record.

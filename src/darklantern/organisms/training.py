@@ -30,7 +30,7 @@ class TrainingRecipe:
     branch: int = 400
     """the runs share one checkpoint here"""
     onset: int = 450
-    end: int = 800
+    end: int = 1000
 
     @property
     def width(self) -> int:
