@@ -5,18 +5,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from network.world import NOW, PLEDGE, YEAR, device, log_key, person
+from network.world import NOW, PLEDGE, YEAR, device, log_key, org_keys, person
 
 from darklantern.errors import LogError, RefusedError, SealError
 from darklantern.library import Library
 from darklantern.library.bundles import write_bundle
 from darklantern.library.sharing import _seal, post_reply
 from darklantern.library.state import State, with_heads
-from darklantern.network import ForkedLogError, new_terms, proves_fork
+from darklantern.network import ForkedLogError, OrgManifest, cosign, draft_manifest, new_terms, proves_fork
 from darklantern.network.clock import text
 from darklantern.network.items import Package
 from darklantern.network.merging import LogCopy
 from darklantern.records.posts import Post
+from darklantern.sealing import Envelope
 from library.orgs import (
     ARTIFACT,
     CANARY,
@@ -30,6 +31,7 @@ from library.orgs import (
     found_circle,
     founded,
     library,
+    manifest,
     share,
 )
 
@@ -303,3 +305,23 @@ def test_a_frozen_log_stops_sealing_and_keeps_the_proof(orgs: Orgs) -> None:
     with Library.open(orgs.folder / "beacon", "passphrase of bo", clock=orgs.clock) as again:
         assert again.view.forks == {orgs.circle: fork}
         assert again.open_item(item).finding == finding()
+
+
+def test_records_for_the_networks_log_wait_in_the_outbox_of_who_does_not_keep_it(orgs: Orgs) -> None:
+    orgs.to_beacon()
+    added = orgs.beacon.add(manifest(orgs.beacon, "Beacon", person("bo"), person("bea")))
+    first = orgs.beacon.pledge(PLEDGE, text(NOW + 2 * YEAR))
+    second = orgs.beacon.pledge(PLEDGE, text(NOW + 3 * YEAR))
+    assert orgs.beacon.pending == (added, first, second)
+    assert orgs.beacon.add(orgs.beacon._state.outbox[0].envelope) == added
+    with pytest.raises(RefusedError, match="expected org version 3, got 5"):
+        orgs.beacon.add(orgs_of_version(orgs.beacon, 5))
+    assert orgs.to_aurora().appended == (added, first, second)
+    orgs.to_beacon()
+    assert orgs.beacon.pending == ()
+    assert orgs.beacon.view.network.is_active(device("bea").public.id)
+
+
+def orgs_of_version(beacon: Library, version: int) -> Envelope:
+    body = OrgManifest(org="Beacon", version=version, previous="7" * 64, people=())
+    return cosign(draft_manifest(beacon.net, body, NOW), org_keys("Beacon"))

@@ -3,10 +3,12 @@
 import msgspec
 import pytest
 
-from darklantern.network import OrgManifest, Person, cosign, draft_manifest
+from darklantern.errors import RefusedError
+from darklantern.network import NetworkRoot, OrgManifest, Person, cosign, draft_manifest
 from darklantern.records.exact import encode
 from darklantern.sealing import Envelope
-from network.world import NOW, World, device, founded, key, org_keys, peopled, person
+from network.test_rosters import successor
+from network.world import NOW, World, device, founded, key, log_key, org_keys, peopled, person, roster
 
 
 def signed(world: World, *people: Person, keys: list[str] | None = None, **changes: object) -> bytes:
@@ -73,3 +75,17 @@ def test_a_recipient_that_cannot_be_sealed_to_is_refused_where_it_enters() -> No
     broken = device("ada").public.recipient[:-1] + ("q" if device("ada").public.recipient[-1] != "q" else "p")
     bad = Person(id="ada", name="Ada", devices=(msgspec.structs.replace(device("ada").public, recipient=broken),))
     assert "checksum" in world.put(signed(world, bad))
+
+
+def test_p35_no_key_has_two_roles() -> None:
+    world = founded()
+    root = msgspec.structs.replace(device("new").public, signing=key("Beacon first").public)
+    assert "another role" in world.put(signed(world, Person(id="eve", name="Eve", devices=(root,))))
+    keeper = msgspec.structs.replace(device("new").public, auth=log_key("keeper").public.ed25519)
+    assert "another role" in world.put(signed(world, Person(id="eve", name="Eve", devices=(keeper,))))
+    world = peopled()
+    log = msgspec.structs.replace(log_key("another").public, ed25519=device("ada").public.signing.ed25519)
+    with pytest.raises(RefusedError, match="another role"):
+        world.circle(log=log)
+    roots = (*roster().roots, NetworkRoot(org="Aurora", key=device("ada").signing.public))
+    assert "another role" in world.put(encode(successor(world, "network Aurora", "network Beacon", roots=roots)))

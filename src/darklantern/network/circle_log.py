@@ -100,16 +100,16 @@ def _epoch(
 def _cut(state: CircleState, epoch: Epoch) -> CircleState:
     """Entries of dropped devices above their cut-off stop counting, although they came before the epoch."""
     last = {cutoff.device: cutoff.last.seq if cutoff.last else -1 for cutoff in epoch.dropped}
-    late = [
-        entry
-        for entry in state.entries.values()
+    late = {
+        id: entry
+        for id, entry in state.entries.items()
         if entry.record.seq > last.get(entry.record.author_device, entry.record.seq)
-    ]
+    }
     reason = f"its device was dropped by epoch {epoch.number}, which had not seen it"
     return replace(
         state,
-        entries={id: entry for id, entry in state.entries.items() if entry not in late},
-        opaque=(*state.opaque, *(Opaque(state.id, entry.position, entry.id, reason, True) for entry in late)),
+        entries={id: entry for id, entry in state.entries.items() if id not in late},
+        opaque=(*state.opaque, *(Opaque(state.id, entry.position, id, reason, True) for id, entry in late.items())),
     )
 
 

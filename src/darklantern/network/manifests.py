@@ -57,8 +57,8 @@ def standings(manifest: OrgManifest) -> dict[str, Standing]:
         for person in manifest.people
         for device in person.devices
     ]
-    components = [key for standing in listed for key in _components(standing.device)]
-    if len(set(components)) != len(components):
+    parts = [key for standing in listed for key in device_parts(standing.device)]
+    if len(set(parts)) != len(parts):
         raise _refused(manifest, "each device once", "one twice, or two that share a key")
     return {standing.id: standing for standing in listed}
 
@@ -70,9 +70,9 @@ def check_manifest(manifest: OrgManifest, known: Mapping[str, Standing]) -> None
     """
     if len({person.id for person in manifest.people}) != len(manifest.people):
         raise _refused(manifest, "each person once", "one twice")
-    owners = {key: standing.owner for standing in known.values() for key in _components(standing.device)}
+    owners = {key: standing.owner for standing in known.values() for key in device_parts(standing.device)}
     for standing in standings(manifest).values():
-        if any(owners.get(key, standing.owner) != standing.owner for key in _components(standing.device)):
+        if any(owners.get(key, standing.owner) != standing.owner for key in device_parts(standing.device)):
             raise _refused(manifest, "devices of its own people", "a key that another person uses")
         standing.device.receiver()  # a recipient that cannot be sealed to would stop every rotation
         if standing.id in manifest.revoked:
@@ -99,7 +99,8 @@ def check_signed(manifest: OrgManifest, org: Org, signers: Iterable[str]) -> Non
         raise _refused(manifest, f"signatures of {org.threshold} distinct persons", f"{len(persons)}")
 
 
-def _components(device: DevicePublic) -> tuple[object, ...]:
+def device_parts(device: DevicePublic) -> tuple[object, ...]:
+    """Each part of a device's keys: two devices that share one are not two devices."""
     return device.signing.ed25519, device.signing.mldsa65, device.recipient, device.auth
 
 

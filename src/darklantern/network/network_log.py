@@ -15,6 +15,7 @@ from darklantern.network.clock import seconds
 from darklantern.network.manifests import OrgManifest
 from darklantern.network.pledges import Pledge
 from darklantern.network.reading import Read
+from darklantern.network.roles import check_role, log_parts
 from darklantern.network.rosters import Roster
 from darklantern.network.states import Fork, NetworkState, Trail, Version
 from darklantern.records.record import NOBODY
@@ -86,6 +87,7 @@ def _roster(state: NetworkState, position: int, read: Read, roster: Roster) -> V
     signers = verify(read.envelope, {**old.body.keys(), **roster.keys()})
     rosters.check_signed(old.body, signers)
     rosters.check_signed(roster, signers)
+    check_role(state, "root", rosters.root_parts(roster))
     if roster.version <= len(state.rosters):
         fork = Fork(state.rosters[roster.version - 1].id, read.id, position)
         reason = f"a second roster version {roster.version}: sealing stops until the roots settle which one counts"
@@ -103,11 +105,12 @@ def _manifest(state: NetworkState, position: int, read: Read, manifest: OrgManif
     manifests.check_successor(old.body if old else None, old.id if old else None, manifest)
     manifests.check_signed(manifest, org, verify(read.envelope, {root.key.id: root.key for root in org.roots}))
     manifests.check_manifest(manifest, state.devices)
+    listed = manifests.standings(manifest)
+    check_role(state, "device", (part for each in listed.values() for part in manifests.device_parts(each.device)))
     if manifest.version <= len(versions):
         fork = Fork(versions[manifest.version - 1].id, read.id, position)
         forks = {manifest.org: fork, **state.org_forks}
         return Verdict(replace(state, org_forks=forks), f"a second manifest version {manifest.version}: the org stops")
-    listed = manifests.standings(manifest)
     return Verdict(
         replace(
             state,
@@ -145,6 +148,7 @@ def _circle(state: NetworkState, read: Read, circle: Circle) -> NetworkState:
     """Signed by a quorum of its own admins, each with an active device."""
     roster = state.roster
     circles.check_circle(circle, (org.name for org in roster.orgs) if roster else ())
+    check_role(state, "log", log_parts(circle.log))
     keys: dict[str, VerifyKey] = {}
     owners: dict[str, tuple[str, str]] = {}
     admins = {(admin.org, admin.person) for admin in circle.admins}

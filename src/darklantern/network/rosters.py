@@ -80,7 +80,7 @@ def check_roster(roster: Roster) -> None:
             raise _refused(
                 f"{org.name!r} to have one root for each person, and a threshold that they can reach", "other"
             )
-    if not _distinct(_components(roster)):
+    if not _distinct((*root_parts(roster), roster.log.ed25519)):
         raise _refused("each root key once, in one role", "one key twice")
     seconds(roster.until)
 
@@ -110,11 +110,10 @@ def check_successor(old: Roster, old_id: str, new: Roster) -> None:
         )
 
 
-def _components(roster: Roster) -> Iterator[bytes]:
-    """Each algorithm's key apart, so that one half of a key cannot be reused under a new id."""
+def root_parts(roster: Roster) -> Iterator[bytes]:
+    """Each algorithm's part of each root key, so that one half of a key cannot be reused under a new id."""
     for key in (*(root.key for root in roster.roots), *(root.key for org in roster.orgs for root in org.roots)):
         yield from (key.ed25519, key.mldsa65)
-    yield roster.log.ed25519
 
 
 def _distinct(values: Iterable[object]) -> bool:

@@ -152,6 +152,8 @@ def _is_registered(view: View, log: str, envelope_id: str) -> bool:
     The id leaves out signatures, so a badly signed copy must not keep the real one out.
     """
     times = view.trail(log).ids.count(envelope_id)
+    if not times:
+        return False
     return times > sum(leaf.log == log and leaf.id == envelope_id and not leaf.belongs for leaf in view.opaque)
 
 

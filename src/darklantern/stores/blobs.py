@@ -13,7 +13,7 @@ from typing import Final
 from blake3 import blake3
 
 from darklantern.errors import StoreError
-from darklantern.stores.files import PARTIAL, write_whole
+from darklantern.stores.files import PARTIAL, cannot_write, sync_folder, write_unsynced
 
 _NAME: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -60,10 +60,8 @@ class Blobs:
                 if blake3(data).hexdigest() != name:
                     raise StoreError(f"the piece {name} has other bytes than its name says", hint="ask for it again")
                 if not self.is_whole(name):  # a damaged copy is replaced
-                    path = self._path(name)
-                    path.parent.mkdir(mode=0o700, exist_ok=True)
-                    write_whole(path, data)
-                    written.append(path)
+                    written.append(self._write(name, data))
+            self._sync(written)
             yield
         except BaseException:
             for path in written:
@@ -84,6 +82,21 @@ class Blobs:
         with suppress(StoreError):
             return self.get(name) is not None
         return False
+
+    def _write(self, name: str, data: bytes) -> Path:
+        path = self._path(name)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        write_unsynced(path, data)
+        return path
+
+    def _sync(self, written: list[Path]) -> None:
+        """One sync for each folder, not for each piece: half of the time of an import."""
+        folders = {path.parent for path in written}
+        try:
+            for folder in (*folders, *([self._folder] if folders else [])):
+                sync_folder(folder)
+        except OSError as error:
+            raise cannot_write(self._folder, error) from error
 
     def _path(self, name: str) -> Path:
         # Names come from peers: anything but a hash could point outside the folder.

@@ -15,6 +15,15 @@ PARTIAL = ".partial"
 
 def write_whole(path: Path, data: bytes) -> None:
     """`data` as the file `path`, replacing what was there. Raises StoreError."""
+    write_unsynced(path, data)
+    try:
+        sync_folder(path.parent)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def write_unsynced(path: Path, data: bytes) -> None:
+    """The same, but the name survives a power cut only after `sync_folder`: for many files in one folder."""
     partial = partial_of(path)
     try:
         handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -23,7 +32,6 @@ def write_whole(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-        sync_folder(path.parent)
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise cannot_write(path, error) from error
