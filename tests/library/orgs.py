@@ -1,6 +1,9 @@
 """Two libraries of one network: Aurora's, which keeps the logs, and Beacon's."""
 
+import atexit
 import hashlib
+import shutil
+import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -113,8 +116,28 @@ def found_circle(aurora: Library, terms: Terms | None = None, **changes: object)
     return circle
 
 
-def founded(folder: Path, **circle: object) -> Orgs:
+def founded(folder: Path) -> Orgs:
     """Both orgs have people with pledges, and a circle 'evals' at V2; nothing is shared yet."""
+    template, circle = _template()
+    clock = Clock()
+    libraries = []
+    for org, who in (("aurora", "ada"), ("beacon", "bo")):
+        shutil.copytree(template / org, folder / org)
+        libraries.append(Library.open(folder / org, f"passphrase of {who}", clock=clock))
+    return Orgs(folder, clock, *libraries, circle)
+
+
+@cache
+def _template() -> tuple[Path, str]:
+    """The folders that `founded` copies: founding takes a hundred syncs of the disk."""
+    folder = Path(tempfile.mkdtemp(prefix="darklantern-orgs-"))
+    atexit.register(shutil.rmtree, folder)
+    orgs = _found(folder)
+    orgs.close()
+    return folder, orgs.circle
+
+
+def _found(folder: Path) -> Orgs:
     clock = Clock()
     aurora = library(folder / "aurora", "ada", clock, keeper=True)
     beacon = library(folder / "beacon", "bo", clock)
@@ -126,7 +149,7 @@ def founded(folder: Path, **circle: object) -> Orgs:
     orgs.to_beacon()
     beacon.pledge(PLEDGE, text(NOW + YEAR))
     orgs.to_aurora()
-    orgs.circle = found_circle(aurora, **circle)
+    orgs.circle = found_circle(aurora)
     return orgs
 
 

@@ -13,7 +13,7 @@ from darklantern.library.state import State, appended, unlocked, with_heads
 from darklantern.network.merging import merge
 from darklantern.network.reading import leaf_id, place_of, read
 from darklantern.network.states import Opaque
-from darklantern.network.view import View, admit
+from darklantern.network.view import View, admit, is_registered
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _append_waiting(
         if log is None or log not in state.kept or log in state.view.forks:
             refused.append((envelope_id, "this library does not keep its log: take the bundle to the one that does"))
             continue
-        if envelope_id in state.view.trail(log).ids:
+        if is_registered(state.view, log, envelope_id):
             continue
         try:
             reason = admit(state.view, log, data)
@@ -129,7 +129,7 @@ def _tidy_outbox(state: State) -> tuple[State, tuple[tuple[str, str], ...]]:
     lost: list[tuple[str, str]] = []
     left = []
     for waiting in state.outbox:
-        if waiting.id in state.view.trail(waiting.log).ids:
+        if is_registered(state.view, waiting.log, waiting.id):
             continue
         record = read(waiting.envelope).record
         network = waiting.log == state.view.net

@@ -17,7 +17,7 @@ from darklantern.network.keyring import Keyring, unlock
 from darklantern.network.merging import check_not_frozen
 from darklantern.network.reading import leaf_id, read
 from darklantern.network.rosters import Roster
-from darklantern.network.view import View, admit, ahead, append, fold
+from darklantern.network.view import View, admit, ahead, append, fold, is_registered
 from darklantern.records.exact import decode, encode
 from darklantern.sealing import Device, LogKey
 from darklantern.stores.database import Change, Contents, Waiting
@@ -170,7 +170,7 @@ def unlocked(state: State) -> State:
 
 def _wait(state: State, log: str, data: bytes) -> State:
     envelope_id = leaf_id(data)
-    if any(waiting.id == envelope_id for waiting in state.outbox) or envelope_id in state.view.trail(log).ids:
+    if any(waiting.id == envelope_id for waiting in state.outbox) or is_registered(state.view, log, envelope_id):
         return state
     view = _with_waiting(state.view, state.outbox, log)
     reason = next((leaf.reason for leaf in ahead(view, log, data).opaque if leaf.id == envelope_id), None)

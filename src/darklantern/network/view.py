@@ -110,13 +110,24 @@ def admit(view: View, log: str, data: bytes) -> str | None:
     there already, or by a device that is no longer active as far as the keeper knows.
     """
     found = read(data)
-    if _is_registered(view, log, found.id):
+    if is_registered(view, log, found.id):
         raise RefusedError(f"the record {found.id} is in the log already", hint="nothing needs to be done")
     author = found.record.author_device
     if log != view.net and not view.network.is_active(author):
         # Its author may not have known yet that it was revoked; the log's keeper does.
         raise RefusedError(f"device {author[:8]}… is no longer active", hint="its org must list it again")
     return _judge_network(view, found).refused if log == view.net else _judge_circle(view, log, found).refused
+
+
+def is_registered(view: View, log: str, envelope_id: str) -> bool:
+    """Whether an entry that was its signer's own has this id.
+
+    The id leaves out signatures, so a badly signed copy must not keep the real one out.
+    """
+    times = view.trail(log).ids.count(envelope_id)
+    if not times:
+        return False
+    return times > sum(leaf.log == log and leaf.id == envelope_id and not leaf.belongs for leaf in view.opaque)
 
 
 def _network(view: View, data: bytes, envelope_id: str, position: int) -> NetworkState:
@@ -135,7 +146,7 @@ def _entry(
     view: View, log: str, data: bytes, envelope_id: str, position: int, judge: Callable[[], Verdict[State]]
 ) -> tuple[Verdict[State] | None, tuple[Opaque, ...]]:
     """The verdict on an entry, and the leaf to list when it does not count."""
-    if _is_registered(view, log, envelope_id):
+    if is_registered(view, log, envelope_id):
         return None, (Opaque(log, position, envelope_id, "it is in this log already", True),)
     try:
         verdict = judge()
@@ -144,17 +155,6 @@ def _entry(
     if verdict.refused is None:
         return verdict, ()
     return verdict, (Opaque(log, position, envelope_id, verdict.refused, True),)
-
-
-def _is_registered(view: View, log: str, envelope_id: str) -> bool:
-    """Whether an entry that was its signer's own has this id.
-
-    The id leaves out signatures, so a badly signed copy must not keep the real one out.
-    """
-    times = view.trail(log).ids.count(envelope_id)
-    if not times:
-        return False
-    return times > sum(leaf.log == log and leaf.id == envelope_id and not leaf.belongs for leaf in view.opaque)
 
 
 def _judge_network(view: View, found: Read) -> Verdict[NetworkState]:
