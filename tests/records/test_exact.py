@@ -62,6 +62,7 @@ def variants() -> dict[str, bytes]:
         "hash with a newline": data.replace(b"a" * 64, b"a" * 64 + b"\\n"),
         "not UTF-8": data.replace(b'"title":"t"', b'"title":"\xff"'),
         "two values": data + data,
+        "nested without end": data.replace(b'"a":2.5', b'"a":' + b"[" * 200_000 + b"]" * 200_000),
         "empty": b"",
     }
 

@@ -14,10 +14,9 @@ import msgspec
 
 from darklantern.errors import RefusedError, SealError
 from darklantern.network.circles import History, Salt, Terms
-from darklantern.network.peers import decode
 from darklantern.network.rosters import Count
 from darklantern.network.secret_values import SecretValue
-from darklantern.records.exact import Sha256, Time, Value, encode
+from darklantern.records.exact import Sha256, Time, Value, decode, encode
 from darklantern.sealing import Identity, Recipient, open, recipient_of, seal
 from darklantern.sealing.header import read as read_header
 from darklantern.sealing.hybrid import STANZA

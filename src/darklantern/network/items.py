@@ -15,10 +15,9 @@ from blake3 import blake3
 
 from darklantern.errors import RefusedError, SealError
 from darklantern.network.epochs import Seed
-from darklantern.network.peers import decode, shallow
 from darklantern.network.secret_values import SecretValue
 from darklantern.records.assessments import Assessment, Level
-from darklantern.records.exact import Sha256, Value, encode
+from darklantern.records.exact import Sha256, Value, decode, encode
 from darklantern.records.findings import Finding
 from darklantern.records.posts import Post
 from darklantern.sealing import Identity, Recipient, open, seal
@@ -104,7 +103,7 @@ class Binding:
 
 def finding_hash(finding: Finding) -> Sha256:
     """The SHA-256 by which an assessment names its finding."""
-    return hashlib.sha256(shallow(lambda: encode(finding))).hexdigest()
+    return hashlib.sha256(encode(finding)).hexdigest()
 
 
 def cut(ciphertext: bytes) -> dict[str, bytes]:

@@ -11,9 +11,9 @@ from darklantern.network.circles import Circle
 from darklantern.network.epochs import Epoch
 from darklantern.network.items import Sealed
 from darklantern.network.manifests import OrgManifest
-from darklantern.network.peers import decode
 from darklantern.network.pledges import Pledge
 from darklantern.network.rosters import Roster
+from darklantern.records.exact import decode
 from darklantern.records.record import NOBODY, Kind, Record
 from darklantern.sealing import SUITES, Envelope, decode_envelope, envelope_id, kind_of
 

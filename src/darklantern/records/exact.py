@@ -33,10 +33,10 @@ def encode(value: Value) -> bytes:
     """
     try:
         data = msgspec.json.encode(value, order="deterministic")
-    except TypeError as error:
+    except (TypeError, RecursionError) as error:
         raise RecordError(
             f"a {type(value).__name__} holds a value that no record can: {error}",
-            hint="use plain texts, numbers, lists and maps",
+            hint="use plain texts, numbers, lists and maps, nested a few levels deep",
         ) from error
     try:
         decode(type(value), data)
@@ -56,12 +56,18 @@ def decode(kind: type[T], data: bytes) -> T:
     """
     try:
         value = msgspec.json.decode(data, type=kind)
+        same = msgspec.json.encode(value, order="deterministic") == data
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RecordError(
             f"expected the exact bytes of one {kind.__name__}, got {len(data)} bytes that do not decode: {error}",
             hint=_hint(error),
         ) from error
-    if msgspec.json.encode(value, order="deterministic") != data:
+    except RecursionError as error:  # 200,000 brackets fit in one record, and must not stop a whole import
+        raise RecordError(
+            f"expected the exact bytes of one {kind.__name__}, got brackets nested too deep to read",
+            hint="no honest record looks like this; ask its author what it is",
+        ) from error
+    if not same:
         raise RecordError(
             f"these {len(data)} bytes decode to a {kind.__name__} but are not its exact bytes",
             hint="duplicate keys, reordered fields and extra white space are refused; ask the sender for the original",
