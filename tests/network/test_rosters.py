@@ -6,8 +6,7 @@ import pytest
 from darklantern.errors import DarkLanternError, RefusedError, SignatureError
 from darklantern.network import NetworkRoot, Roster, View, append, cosign, draft_roster
 from darklantern.network import clock as time
-from darklantern.network.peers import decode
-from darklantern.records.exact import encode
+from darklantern.records.exact import decode, encode
 from darklantern.sealing import Envelope, envelope_id
 from network.world import NOW, YEAR, World, circled, founded, key, log_key, network_keys, roster
 

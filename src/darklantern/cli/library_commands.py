@@ -68,7 +68,7 @@ def import_bundle(
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Take in a bundle: all of it holds together, or nothing is imported."""
+    """Take in a bundle, whole or not at all."""
     data = _read(bundle)
     with _open(folder, passphrase_file) as library:
         imported = library.import_bundle(data)
@@ -90,7 +90,7 @@ def export_bundle(
     bundle: Annotated[Path, typer.Argument(help="Where the bundle goes; an existing file is replaced.")],
     passphrase_file: PassphraseFile = None,
 ) -> None:
-    """Write everything this library holds as one sealed file, for a stick or any other way."""
+    """Write all this library holds as one sealed file."""
     from darklantern.stores.files import write_whole
 
     with _open(folder, passphrase_file) as library:

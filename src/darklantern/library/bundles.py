@@ -21,8 +21,7 @@ from darklantern.errors import LogError
 from darklantern.logs import stream
 from darklantern.logs.stream import Frame, Kind
 from darklantern.network.merging import LogCopy
-from darklantern.network.peers import decode
-from darklantern.records.exact import Sha256, Value, encode
+from darklantern.records.exact import Sha256, Value, decode, encode
 from darklantern.sealing import Device, DevicePublic, decode_envelope, kind_of, payload_type, sign, verify
 
 
