@@ -103,3 +103,13 @@ def test_no_passphrase_can_be_given_as_an_argument() -> None:
     shown = darklantern("library", "findings", "--help").stdout
     assert "--passphrase-file" in shown
     assert "--passphrase " not in shown
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: /proc and prctl")
+def test_a_process_that_holds_keys_leaves_no_core_and_cannot_be_read() -> None:
+    code = (
+        "import resource; from darklantern.cli.hardening import keep_secrets_in_memory as keep; keep()\n"
+        "import ctypes; print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "(0, 0) 0"

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from darklantern.cli.library_commands import library_app, rerun
-from darklantern.cli.options import Folder, Json, PassphraseFile, passphrase
+from darklantern.cli.library_commands import library_app, open_library, rerun
+from darklantern.cli.options import Folder, Json, PassphraseFile
 
 app = typer.Typer(
     help="Look inside a neural network while it trains, react to dangerous circuits as they form, "
@@ -72,10 +72,9 @@ def page(
 
     Prints a link that works once. Ctrl-C ends it.
     """
-    from darklantern.library import Library
     from darklantern.page import run
 
-    with Library.open(folder, passphrase(passphrase_file)) as library:
+    with open_library(folder, passphrase_file) as library:
         run(library, port=port)
 
 

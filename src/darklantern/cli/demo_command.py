@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from darklantern.cli.hardening import keep_secrets_in_memory
 from darklantern.cli.progress import NoProgress, TerminalProgress
 
 
@@ -13,6 +14,7 @@ def run(seed: int, out: Path, as_json: bool) -> None:
     """Tell the story, live on a terminal; with `--json`, silently and with its figures at the end."""
     from darklantern.demo import story
 
+    keep_secrets_in_memory()
     if as_json:
         print(json.dumps(story.tell(seed, out, NoProgress()).summary()))
         return

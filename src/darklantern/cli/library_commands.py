@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from darklantern.cli.hardening import keep_secrets_in_memory
 from darklantern.cli.options import Folder, Json, PassphraseFile, passphrase
 from darklantern.errors import RecipeError, StoreError
 from darklantern.records.exact import plain
@@ -24,7 +25,7 @@ Item = Annotated[str, typer.Argument(help="Id of an item, or the beginning of on
 @library_app.command()
 def findings(folder: Folder, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
     """List the findings that this device holds."""
-    with _open(folder, passphrase_file) as library:
+    with open_library(folder, passphrase_file) as library:
         listed = library.findings()
     if as_json:
         print(json.dumps([plain(entry) for entry in listed]))
@@ -39,7 +40,7 @@ def findings(folder: Folder, passphrase_file: PassphraseFile = None, as_json: Js
 @library_app.command()
 def thread(folder: Folder, item: Item, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
     """Print the posts about a finding."""
-    with _open(folder, passphrase_file) as library:
+    with open_library(folder, passphrase_file) as library:
         posts = library.thread(_whole(library, item))
     if as_json:
         print(json.dumps([plain(post) for post in posts]))
@@ -56,7 +57,7 @@ def post(
     passphrase_file: PassphraseFile = None,
 ) -> None:
     """Answer in a finding's thread. A bundle carries the answer to the others."""
-    with _open(folder, passphrase_file) as library:
+    with open_library(folder, passphrase_file) as library:
         made = library.post(_whole(library, item), text)
     _print(f"posted {made[:16]}; export a bundle so that the others get it")
 
@@ -70,7 +71,7 @@ def import_bundle(
 ) -> None:
     """Take in a bundle, whole or not at all."""
     data = _read(bundle)
-    with _open(folder, passphrase_file) as library:
+    with open_library(folder, passphrase_file) as library:
         imported = library.import_bundle(data)
     if as_json:
         print(json.dumps(plain(imported)))
@@ -93,7 +94,7 @@ def export_bundle(
     """Write all this library holds as one sealed file."""
     from darklantern.stores.files import write_whole
 
-    with _open(folder, passphrase_file) as library:
+    with open_library(folder, passphrase_file) as library:
         data = library.export_bundle()
     write_whole(bundle, data)
     _print(f"{bundle}: {len(data):,} bytes")
@@ -102,7 +103,7 @@ def export_bundle(
 @library_app.command()
 def check(folder: Folder, passphrase_file: PassphraseFile = None) -> None:
     """Verify every record and every sealed piece on disk."""
-    with _open(folder, passphrase_file) as library:
+    with open_library(folder, passphrase_file) as library:
         problems = library.problems()
     for problem in problems:
         _print(problem)
@@ -119,7 +120,7 @@ def rerun(folder: Folder, item: Item, passphrase_file: PassphraseFile = None, as
     """
     from darklantern.replication import rerun as run_again
 
-    with _open(folder, passphrase_file) as library:
+    with open_library(folder, passphrase_file) as library:
         whole = _whole(library, item)
         opened = library.open_item(whole)
         evidence = [e for e in opened.finding.evidence if e.recipe is not None]
@@ -136,10 +137,11 @@ def rerun(folder: Folder, item: Item, passphrase_file: PassphraseFile = None, as
         raise typer.Exit(1)
 
 
-def _open(folder: Path, passphrase_file: Path | None) -> "Library":
+def open_library(folder: Path, passphrase_file: Path | None) -> "Library":
     """Loads the room late: `--help` needs no cryptography."""
     from darklantern.library import Library
 
+    keep_secrets_in_memory()
     return Library.open(folder, passphrase(passphrase_file))
 
 
