@@ -30,7 +30,7 @@ check: $(VENV)/.dev ## lint, format, types, arrows, fast tests: under a minute
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -m "not long and not slow"
+	$(BIN)/pytest -q -m "not long"
 
 bench: $(VENV)/.dev ## what it must beat, as ratios in one run (ROOM=demo)
 	$(BIN)/python bench/run.py $(ROOM)
