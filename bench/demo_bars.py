@@ -4,7 +4,7 @@ import hashlib
 import json
 import statistics
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import UTC, datetime
 from importlib.resources import files
 from multiprocessing import get_context
@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from darklantern.assess.bounds import Trials, wilson
 from darklantern.cli.progress import NoProgress
 from darklantern.demo import race, reference_runs, scenario
 from darklantern.demo.finding import investigate
+from darklantern.watch.detectors import threshold
 
 SEEDS = range(10)
 PAGE = Path(__file__).parent.parent / "docs" / "results" / "demo.md"
@@ -59,7 +62,12 @@ def one(seed: int) -> dict[str, Any]:
 def collect(seeds: Iterable[int]) -> list[dict[str, Any]]:
     """Two seeds at a time."""
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        return list(pool.map(one, seeds))
+        runs = [pool.submit(one, seed) for seed in seeds]
+        columns = (TextColumn("seeds"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            for _ in bar.track(as_completed(runs), total=len(runs)):
+                pass
+        return [run.result() for run in runs]
 
 
 def run() -> list[dict[str, Any]]:
@@ -111,8 +119,6 @@ def page(results: list[dict[str, Any]], lines: list[dict[str, Any]]) -> str:
     """docs/results/demo.md."""
     references = reference_runs.shipped()
     mark = hashlib.sha256(files("darklantern.demo").joinpath("references.json").read_bytes()).hexdigest()
-    from darklantern.watch.detectors import threshold
-
     limit = threshold(references.maxima, scenario.ALPHA)
     leads = [r["arms"]["poisoned"]["lead"] for r in results if r["arms"]["poisoned"]["lead"] is not None]
     out = [

@@ -55,7 +55,7 @@ class RefusedError(DarkLanternError):
 
 
 class StoreError(DarkLanternError):
-    """The encrypted store cannot be opened or written."""
+    """A file or an encrypted store that cannot be opened or written."""
 
 
 class PageError(DarkLanternError):

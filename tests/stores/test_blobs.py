@@ -1,13 +1,12 @@
 """Pieces are there whole, under the name of their bytes, or not at all."""
 
-import os
 from pathlib import Path
 
 import pytest
 from blake3 import blake3
 
 from darklantern.errors import StoreError
-from darklantern.stores import Blobs, write_whole
+from darklantern.stores import Blobs
 from darklantern.stores.blobs import pick
 
 
@@ -63,17 +62,3 @@ def test_a_damaged_piece_is_an_error_until_it_is_put_again(blobs: Blobs, tmp_pat
 def test_no_name_points_outside_the_folder(blobs: Blobs, name: str) -> None:
     with pytest.raises(StoreError, match="expected the BLAKE3"):
         blobs.get(name)
-
-
-def test_a_file_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "export"
-    write_whole(path, b"first")
-
-    def full(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StoreError, match="No space left"):
-        write_whole(path, b"second")
-    assert path.read_bytes() == b"first"
-    assert [each.name for each in tmp_path.iterdir()] == ["export"]

@@ -13,7 +13,7 @@ def run(out: Path, folder: Path, workers: int, as_json: bool) -> None:
     """Collect the reference runs, show progress, write the references whole."""
     from darklantern.demo import reference_runs
     from darklantern.demo.scenario import ALPHA
-    from darklantern.models.snapshot import write_whole
+    from darklantern.files import write_whole
     from darklantern.watch import detectors
 
     seeds = reference_runs.STANDARDISE + reference_runs.CALIBRATE

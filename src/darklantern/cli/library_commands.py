@@ -92,7 +92,7 @@ def export_bundle(
     passphrase_file: PassphraseFile = None,
 ) -> None:
     """Write all this library holds as one sealed file."""
-    from darklantern.stores.files import write_whole
+    from darklantern.files import write_whole
 
     with open_library(folder, passphrase_file) as library:
         data = library.export_bundle()

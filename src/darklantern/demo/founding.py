@@ -10,8 +10,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from darklantern.files import write_whole
 from darklantern.library import Library, create
-from darklantern.models.snapshot import write_whole
 from darklantern.network import (
     Admin,
     Circle,
@@ -77,6 +77,7 @@ def found(folder: Path) -> Founded:
     net = envelope_id(genesis)
 
     passphrases = {name: secrets.token_urlsafe(18) for name in ("aurora", "beacon")}
+    (folder / "passphrases").mkdir(mode=0o700, parents=True)
     for name, passphrase in passphrases.items():
         write_whole(folder / "passphrases" / name, passphrase.encode())
     aurora = create(folder / "aurora", passphrases["aurora"], net=net, device=ada, log_key=log)

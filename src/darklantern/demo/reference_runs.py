@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from darklantern.demo import scenario
-from darklantern.models.snapshot import write_whole
+from darklantern.files import write_whole
 from darklantern.organisms import text
 from darklantern.records.exact import decode
 from darklantern.records.references import References

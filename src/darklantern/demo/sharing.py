@@ -10,7 +10,7 @@ from darklantern.demo import judging
 from darklantern.demo.finding import Found, Lead
 from darklantern.demo.founding import CIRCLE, Founded
 from darklantern.errors import DarkLanternError, RefusedError
-from darklantern.models.snapshot import write_whole
+from darklantern.files import write_whole
 from darklantern.network.items import finding_hash
 from darklantern.records.assessments import Assessment
 from darklantern.replication import Replication, rerun

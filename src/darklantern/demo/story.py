@@ -14,7 +14,7 @@ import torch
 from darklantern.demo import finding, founding, race, reference_runs, scenario, sharing
 from darklantern.demo.race import Outcome, Progress, Race
 from darklantern.errors import StoreError
-from darklantern.models.snapshot import write_whole
+from darklantern.files import write_whole
 
 _MARK = ".darklantern-demo"
 """marks a folder that an earlier demo made and a later one may replace"""

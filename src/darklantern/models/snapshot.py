@@ -6,8 +6,6 @@ as JSON. Nothing is pickled, so loading a stranger's snapshot runs no code.
 
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +17,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from darklantern.errors import SnapshotError
+from darklantern.files import write_whole
 
 _VERSION = "darklantern-snapshot-1"
 
@@ -90,10 +89,12 @@ def restore(snapshot: Snapshot, model: nn.Module, optimizer: torch.optim.Optimiz
 
 
 def save(snapshot: Snapshot, path: Path) -> str:
-    """Write `snapshot` to `path`, whole or not at all; return the file's SHA-256."""
+    """Write `snapshot` to `path`, whole or not at all; return the file's SHA-256. Raises StoreError."""
     meta = {"format": _VERSION, "step": str(snapshot.step), "rest": json.dumps(snapshot.rest)}
     tensors = {name: value.contiguous() for name, value in snapshot.tensors.items()}
-    return write_whole(path, save_tensors(tensors, metadata=meta))
+    data = save_tensors(tensors, metadata=meta)
+    write_whole(path, data)
+    return hashlib.sha256(data).hexdigest()
 
 
 def load(path: Path) -> Snapshot:
@@ -115,22 +116,6 @@ def load(path: Path) -> Snapshot:
             hint="a plain weights file has no optimizer or data cursor; resume needs a snapshot",
         )
     return Snapshot(int(meta["step"]), tensors, json.loads(meta["rest"]))
-
-
-def write_whole(path: Path, data: bytes) -> str:
-    """Write `data` to `path` by way of a temporary file in the same folder; return its SHA-256."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return hashlib.sha256(data).hexdigest()
 
 
 def weights_hash(model: nn.Module) -> str:

@@ -7,7 +7,6 @@ database is SQLCipher, and the pieces are ciphertext before they come here.
 
 from darklantern.stores.blobs import Blobs
 from darklantern.stores.database import Change, Contents, Database
-from darklantern.stores.files import write_whole
 from darklantern.stores.passphrase import RECOMMENDED, Cost
 from darklantern.stores.vault import Vault, create_vault, open_vault
 
@@ -21,5 +20,4 @@ __all__ = [
     "Vault",
     "create_vault",
     "open_vault",
-    "write_whole",
 ]

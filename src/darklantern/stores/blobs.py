@@ -13,7 +13,7 @@ from typing import Final
 from blake3 import blake3
 
 from darklantern.errors import StoreError
-from darklantern.stores.files import PARTIAL, cannot_write, sync_folder, write_unsynced
+from darklantern.files import PARTIAL, cannot_write, sync_folder, write_unsynced
 
 _NAME: Final = re.compile(r"[0-9a-f]{64}")
 

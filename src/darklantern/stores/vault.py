@@ -17,10 +17,10 @@ from types import TracebackType
 from typing import Final
 
 from darklantern.errors import RecordError, StoreError
+from darklantern.files import cannot_write, partial_of, sync_folder, write_whole
 from darklantern.records.exact import decode, encode
 from darklantern.stores.blobs import Blobs
 from darklantern.stores.database import Change, Database
-from darklantern.stores.files import cannot_write, partial_of, sync_folder, write_whole
 from darklantern.stores.passphrase import Cost, VaultHeader, database_key, new_header
 
 _HEADER: Final = "header.json"
