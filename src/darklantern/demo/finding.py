@@ -10,7 +10,8 @@ import numpy as np
 
 from darklantern import __version__, models
 from darklantern.demo import scenario
-from darklantern.demo.race import Outcome, Race, model_hash
+from darklantern.demo.outcome import Outcome
+from darklantern.demo.race import Race, model_hash
 from darklantern.methods import TriggerCircuit, pair_spans, trigger_circuit
 from darklantern.methods.patching import Sweep
 from darklantern.organisms import bytelm

