@@ -8,12 +8,12 @@ SEED ?= 0
 OUT ?= demo-out
 
 .DEFAULT_GOAL := help
-.PHONY: help demo page test test-long check bench clean
+.PHONY: help demo page test test-long check lint bench clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.demo ## run the main job on real input, about three minutes (SEED=0 OUT=demo-out)
+demo: $(VENV)/.demo ## run the main job on real input, about four minutes (SEED=0 OUT=demo-out)
 	$(BIN)/darklantern demo --seed $(SEED) --out $(OUT)
 
 page: $(VENV)/.demo ## look at what the demo made, in a browser on this machine
@@ -25,12 +25,14 @@ test: $(VENV)/.dev tests/interop/node_modules ## run the tests; a list of skips 
 test-long: $(VENV)/.dev tests/interop/node_modules ## the tests that take minutes
 	$(BIN)/pytest -m long
 
-check: $(VENV)/.dev ## lint, format, types, arrows, fast tests: under a minute
+check: lint ## lint, format, types, arrows, fast tests: under a minute
+	$(BIN)/pytest -q -m "not long and not slow"
+
+lint: $(VENV)/.dev ## lint, format, types, arrows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -m "not long"
 
 bench: $(VENV)/.dev ## what it must beat, as ratios in one run (ROOM=demo)
 	$(BIN)/python bench/run.py $(ROOM)
