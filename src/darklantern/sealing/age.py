@@ -7,6 +7,7 @@ the number of recipients, or hide the length of the plaintext.
 
 import io
 import os
+import re
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
@@ -14,8 +15,8 @@ from darklantern.errors import SealError
 from darklantern.sealing import header, payload
 from darklantern.sealing.hybrid import FILE_KEY, STANZA, Identity, Recipient, sealed_key
 
-_CLASSICAL = frozenset({"X25519", "scrypt", "ssh-rsa", "ssh-ed25519", "p256tag", "piv-p256"})
-"""Stanza types that a quantum computer, or a guessed passphrase, would open."""
+_GREASE = re.compile(r"(.+-)?grease")
+"""Stanza types that other programs add for nobody, so that readers learn to skip what they do not know."""
 
 
 def seal(plaintext: bytes, recipients: Iterable[Recipient]) -> bytes:
@@ -69,14 +70,16 @@ def _open(source: BinaryIO, identities: Iterable[Identity]) -> Iterator[bytes]:
 
 
 def _unwrap(stanzas: tuple[header.Stanza, ...], identities: tuple[Identity, ...]) -> bytes:
-    # 1. One classical stanza undoes the hybrid ones: the file key is as safe as its weakest wrapping.
-    classical = sorted({stanza.arguments[0] for stanza in stanzas} & _CLASSICAL)
-    if classical:
+    # 1. The file key is as safe as its weakest wrapping, and any type that is not ours may be a weak one: a plugin
+    #    gives its stanzas whatever name it likes. The spec would have us ignore them.
+    types = {stanza.arguments[0] for stanza in stanzas} - {STANZA}
+    others = sorted(kind for kind in types if not _GREASE.fullmatch(kind))
+    if others:
         raise SealError(
-            f"age header: expected post-quantum recipients only, got {', '.join(classical)}",
+            f"age header: expected {STANZA} stanzas only, got {len(others)} other types, the first is {others[0][:40]}",
             hint=f"ask the sender to seal again to {STANZA} recipients (age1pq1…) alone",
         )
-    # 2. Stanzas of unknown types are ignored, as the spec says; a malformed one of ours is not.
+    # 2. A malformed stanza of ours is refused, though another may be whole.
     sealed = [sealed_key(stanza) for stanza in stanzas if stanza.arguments[0] == STANZA]
     # 3. Stanzas name nobody, so each identity tries each one.
     for identity in identities:
