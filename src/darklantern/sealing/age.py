@@ -8,8 +8,7 @@ the number of recipients, or hide the length of the plaintext.
 import io
 import os
 import re
-from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from collections.abc import Iterable
 
 from darklantern.errors import SealError
 from darklantern.sealing import header, payload
@@ -24,13 +23,6 @@ def seal(plaintext: bytes, recipients: Iterable[Recipient]) -> bytes:
 
     Stanzas keep the order of `recipients`. Raises SealError for no recipient, or for one named twice.
     """
-    sink = io.BytesIO()
-    seal_stream(io.BytesIO(plaintext), sink, recipients)
-    return sink.getvalue()
-
-
-def seal_stream(source: BinaryIO, sink: BinaryIO, recipients: Iterable[Recipient]) -> None:
-    """Like `seal`, from a buffered `source` to a buffered `sink`, in constant memory."""
     everyone = tuple(recipients)
     if not everyone:
         raise SealError(
@@ -42,31 +34,17 @@ def seal_stream(source: BinaryIO, sink: BinaryIO, recipients: Iterable[Recipient
             hint="name each device once; two devices that share a key are one device",
         )
     file_key = os.urandom(FILE_KEY)
-    sink.write(header.write([recipient.wrap(file_key) for recipient in everyone], file_key))
-    for piece in payload.encrypt(source, file_key):
-        sink.write(piece)
+    head = header.write([recipient.wrap(file_key) for recipient in everyone], file_key)
+    return b"".join((head, *payload.encrypt(io.BytesIO(plaintext), file_key)))
 
 
 def open(ciphertext: bytes, identities: Iterable[Identity]) -> bytes:
     """The plaintext, all of it verified. Raises SealError for a damaged file or when no identity fits."""
-    return b"".join(_open(io.BytesIO(ciphertext), identities))
-
-
-def open_stream(source: BinaryIO, sink: BinaryIO, identities: Iterable[Identity]) -> None:
-    """Like `open`, from a buffered `source` to a buffered `sink`, in constant memory.
-
-    Each chunk is verified before it is written, but only a normal return says that the file is
-    whole. Give a sink that can be thrown away: after SealError, what it holds must never be used.
-    """
-    for chunk in _open(source, identities):
-        sink.write(chunk)
-
-
-def _open(source: BinaryIO, identities: Iterable[Identity]) -> Iterator[bytes]:
+    source = io.BytesIO(ciphertext)
     head = header.read(source)
     file_key = _unwrap(head.stanzas, tuple(identities))
     header.check_mac(head, file_key)
-    yield from payload.decrypt(source, file_key)
+    return b"".join(payload.decrypt(source, file_key))
 
 
 def _unwrap(stanzas: tuple[header.Stanza, ...], identities: tuple[Identity, ...]) -> bytes:
