@@ -195,6 +195,22 @@ def test_p34_setting_the_clock_back_revives_nothing(orgs: Orgs) -> None:
     refuses(orgs, "roster version 1 expired")
 
 
+def test_p34_who_keeps_a_circles_log_alone_signs_no_earlier_time_than_before(orgs: Orgs) -> None:
+    """The network's log is another's, so nothing but its own last checkpoint holds this keeper's time up."""
+    terms = new_terms("ours", "V2")
+    circle = found_circle(orgs.aurora, terms, log=log_key("beacon's own").public)
+    orgs.to_beacon()
+    orgs.beacon._state = replace(orgs.beacon._state, log_key=log_key("beacon's own"))
+    orgs.beacon.add_terms(circle, terms)
+    for hour in (1, 0):  # the clock is set back in between
+        orgs.clock.now = NOW + hour * 3600
+        what = finding(title=f"hour {hour}")
+        orgs.beacon.share(what, artifacts(), circle=circle, assessment=assessment(what))
+        orgs.to_aurora()
+    assert [item.title for item in orgs.aurora.findings()] == ["hour 1", "hour 0"]
+    assert orgs.aurora.view.heads[circle].time == NOW + 3600
+
+
 def test_p13_a_circle_without_effective_members_is_nobody(orgs: Orgs) -> None:
     orgs.manifest("Aurora", person("al"))
     orgs.manifest("Beacon", person("bea"))

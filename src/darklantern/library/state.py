@@ -173,7 +173,8 @@ def with_heads(state: State, clock: int, *, refresh: bool = False) -> State:
     for log in state.kept - state.view.forks.keys():
         trail, head = state.view.trail(log), heads.get(log)
         if trail.size and (head is None or head.size != trail.size or (refresh and head.time < now)):
-            heads[log] = sign_head(trail, log, state.log_key, now)
+            # Never before the last one, whatever the clock says: readers refuse a log that goes back in time.
+            heads[log] = sign_head(trail, log, state.log_key, max(now, head.time if head else 0))
     return replace(state, view=replace(state.view, heads=heads))
 
 

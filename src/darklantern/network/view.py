@@ -69,8 +69,13 @@ class View:
 
     @property
     def floor(self) -> int:
-        """The latest time that a checkpoint proved."""
-        return max((head.time for head in self.heads.values()), default=0)
+        """The latest time that the network's own log said.
+
+        Its key is the one that the roots signed. Two people can found a circle whose log says any time, and the floor
+        never falls.
+        """
+        head = self.heads.get(self.net)
+        return head.time if head else 0
 
 
 def fold(net: str, logs: Mapping[str, Iterable[bytes]]) -> View:
