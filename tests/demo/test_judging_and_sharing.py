@@ -8,7 +8,7 @@ import pytest
 from methods.test_trigger import PAYLOAD, TRIGGER, planted
 
 from darklantern import models
-from darklantern.assess import assess, load
+from darklantern.assess import assess, level_follows, load
 from darklantern.demo import finding, founding, judging, race, scenario, sharing
 from darklantern.demo.outcome import Outcome
 from darklantern.demo.race import Race
@@ -81,7 +81,7 @@ def test_the_finding_travels_sealed_is_run_again_and_answered(lead: finding.Lead
     assert {"to-beacon.bundle", "to-aurora.bundle"} <= set(shared.places)
     assert len(shared.places) >= 6
 
-    with Library.open(tmp_path / "beacon", founded.passphrases["beacon"]) as beacon:
+    with Library.open(tmp_path / "beacon", founded.passphrases["beacon"], follows=level_follows) as beacon:
         (listed,) = beacon.findings()
         assert listed.level == "V2"
         assert "canary0123456789" in beacon.open_item(listed.id).finding.claim, "the canary was in what was shared"

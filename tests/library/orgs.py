@@ -5,12 +5,15 @@ import hashlib
 import shutil
 import tempfile
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from pathlib import Path
 
 import msgspec
+from assess.answers import TABLE, from_values, most_open
 from network.world import NOW, PLEDGE, YEAR, device, log_key, network_keys, org_keys, person, roster
 
+from darklantern.assess import assess, level_follows
 from darklantern.library import Library, create
 from darklantern.network import (
     Admin,
@@ -92,10 +95,15 @@ def library(folder: Path, who: str, clock: Clock, *, keeper: bool = False) -> Li
         f"passphrase of {who}",
         net=envelope_id(genesis()),
         device=device(who),
+        follows=level_follows,
         log_key=log_key("keeper") if keeper else None,
         clock=clock,
         cost=CHEAP,
     )
+
+
+def reopened(folder: Path, who: str, clock: Clock) -> Library:
+    return Library.open(folder, f"passphrase of {who}", follows=level_follows, clock=clock)
 
 
 def found_circle(aurora: Library, terms: Terms | None = None, **changes: object) -> str:
@@ -123,7 +131,7 @@ def founded(folder: Path) -> Orgs:
     libraries = []
     for org, who in (("aurora", "ada"), ("beacon", "bo")):
         shutil.copytree(template / org, folder / org)
-        libraries.append(Library.open(folder / org, f"passphrase of {who}", clock=clock))
+        libraries.append(reopened(folder / org, who, clock))
     return Orgs(folder, clock, *libraries, circle)
 
 
@@ -174,20 +182,20 @@ def artifacts(data: bytes = ARTIFACT) -> dict[str, bytes]:
     return {hashlib.sha256(data).hexdigest(): data}
 
 
+ANSWERS: dict[Level, list[Answer]] = {
+    "V0": from_values(**most_open()),
+    "V1": from_values(**most_open(F="degrades")),
+    "V2": from_values(**most_open(F="broken")),
+    "V3": from_values(**most_open(F="broken", U="direct")),
+    "V4": [],
+}
+"""Answers that give each level; nothing answered is private."""
+
+
 def assessment(of: Finding, operate: Level = "V2") -> Assessment:
-    return Assessment(
-        finding=finding_hash(of),
-        table="advantage v0.1.0",
-        answers=(
-            Answer(criterion="A", values=("high",), kind="judged", rater="example", protocol="rubric v1", example=True),
-        ),
-        lowest="V0",
-        operate=operate,
-        run="metered",
-        binding=("R7: the tail of E is unknown",),
-        lowering=("measure E",),
-        review_due="2027-05-01",
-    )
+    made = assess(finding_hash(of), ANSWERS[operate], TABLE, today=date(2026, 11, 21))
+    assert made.operate == operate
+    return made
 
 
 def share(orgs: Orgs, data: bytes = ARTIFACT) -> str:

@@ -278,7 +278,6 @@ def test_the_parts_of_a_bundle_come_in_one_order() -> None:
         (WAITING, ENTRY, LOG, NOTE, ENTRY),
         (WAITING, ENTRY, WAITING, ENTRY),
         (BLOB, LOG, NOTE, ENTRY),
-        (Frame(Kind.CONSISTENCY, b""),),
         (Frame(Kind.RANGE, b'{"v":2,"log":null,"count":0}'),),
         (Frame(Kind.RANGE, b'{"v":1,"log":null,"count":0,"critical":1}'),),
         (Frame(Kind.RANGE, encode(Range(log=None, count=10**15))), ENTRY),

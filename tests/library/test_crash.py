@@ -11,17 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from darklantern.library import Library
-from library.orgs import Orgs, founded, share
+from library.orgs import Orgs, founded, reopened, share
 
 TESTS = Path(__file__).parent.parent
 
 SHARE = """
 import sys
 from pathlib import Path
-from darklantern.library import Library
-from library.orgs import Clock, artifacts, assessment, finding
-aurora = Library.open(Path(sys.argv[1]), "passphrase of ada", clock=Clock())
+from library.orgs import Clock, artifacts, assessment, finding, reopened
+aurora = reopened(Path(sys.argv[1]), "ada", Clock())
 print("ready", flush=True)
 for n in range(10_000):
     data = b"%d" % n * 100
@@ -32,9 +30,8 @@ for n in range(10_000):
 IMPORT = """
 import sys
 from pathlib import Path
-from darklantern.library import Library
-from library.orgs import Clock
-beacon = Library.open(Path(sys.argv[1]), "passphrase of bo", clock=Clock())
+from library.orgs import Clock, reopened
+beacon = reopened(Path(sys.argv[1]), "bo", Clock())
 bundle = Path(sys.argv[2]).read_bytes()
 print("ready", flush=True)
 beacon.import_bundle(bundle)
@@ -45,10 +42,9 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 from darklantern.errors import StoreError
-from darklantern.library import Library
-from library.orgs import Clock
+from library.orgs import Clock, reopened
 folder = Path(sys.argv[1])
-beacon = Library.open(folder, "passphrase of bo", clock=Clock())
+beacon = reopened(folder, "bo", Clock())
 bundle = Path(sys.argv[2]).read_bytes()
 def stored():
     return list(beacon._vault.blobs), beacon._vault.database.read()
@@ -70,9 +66,9 @@ SECOND = """
 import sys
 from pathlib import Path
 from darklantern.errors import StoreError
-from darklantern.library import Library
+from library.orgs import Clock, reopened
 try:
-    Library.open(Path(sys.argv[1]), "passphrase of ada")
+    reopened(Path(sys.argv[1]), "ada", Clock())
 except StoreError as error:
     print(error.message)
 """
@@ -90,7 +86,7 @@ def child(code: str, *arguments: object) -> subprocess.Popen[str]:
         [sys.executable, "-c", code, *map(str, arguments)],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *filter(None, sys.path)])},
     )
 
 
@@ -115,14 +111,14 @@ def test_p24_kill_minus_nine_while_sharing_leaves_a_valid_library(orgs: Orgs) ->
     confirmed: list[str] = []
     for _ in range(4):
         confirmed += killed_after(child(SHARE, orgs.folder / "aurora"), chance.uniform(0.005, 0.15))
-        orgs.aurora = Library.open(orgs.folder / "aurora", "passphrase of ada", clock=orgs.clock)
+        orgs.aurora = reopened(orgs.folder / "aurora", "ada", orgs.clock)
         items = {item.id: item for item in orgs.aurora.findings()}
         assert all(item.problem is None for item in items.values())
         assert set(confirmed) <= set(items)  # what was reported as shared is there
         assert orgs.aurora.problems() == () and orgs.aurora.opaque == ()
         orgs.aurora.close()
     assert confirmed
-    orgs.aurora = Library.open(orgs.folder / "aurora", "passphrase of ada", clock=orgs.clock)
+    orgs.aurora = reopened(orgs.folder / "aurora", "ada", orgs.clock)
     assert orgs.to_beacon().missing == ()
 
 
@@ -138,7 +134,7 @@ def test_p24_kill_minus_nine_while_importing_leaves_all_or_nothing(orgs: Orgs) -
         folder = orgs.folder / f"beacon {n}"
         shutil.copytree(orgs.folder / "beacon", folder)
         killed_after(child(IMPORT, folder, bundle), chance.uniform(0, 0.08))
-        with Library.open(folder, "passphrase of bo", clock=orgs.clock) as beacon:
+        with reopened(folder, "bo", orgs.clock) as beacon:
             found = len(beacon.findings()), len(beacon.thread(item)) if beacon.findings() else 0
             assert found in ((0, 0), (1, 20))
             assert beacon.problems() == ()

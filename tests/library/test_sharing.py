@@ -1,9 +1,12 @@
 """What may be sealed, to whom, and what a refusal leaves behind: nothing."""
 
 import hashlib
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from network.world import NOW, PLEDGE, YEAR, device, log_key, org_keys, person
 
@@ -12,10 +15,12 @@ from darklantern.library import Library
 from darklantern.library.bundles import write_bundle
 from darklantern.library.sharing import _seal, post_reply
 from darklantern.library.state import State, with_heads
-from darklantern.network import ForkedLogError, OrgManifest, cosign, draft_manifest, new_terms, proves_fork
+from darklantern.network import ForkedLogError, OrgManifest, Terms, cosign, draft_manifest, new_terms, proves_fork
 from darklantern.network.clock import text
 from darklantern.network.items import Package
 from darklantern.network.merging import LogCopy
+from darklantern.records.assessments import Assessment, Level
+from darklantern.records.findings import Finding
 from darklantern.records.posts import Post
 from darklantern.sealing import Envelope
 from library.orgs import (
@@ -32,6 +37,7 @@ from library.orgs import (
     founded,
     library,
     manifest,
+    reopened,
     share,
 )
 
@@ -60,8 +66,9 @@ def test_p13_without_an_assessment_a_finding_is_private(orgs: Orgs) -> None:
 
 @pytest.mark.parametrize("level", ["V3", "V4"])
 def test_p14_a_level_more_closed_than_the_circles_is_refused_naming_the_rules(orgs: Orgs, level) -> None:
-    error = refuses(orgs, "R7: the tail of E is unknown", assessment=assessment(finding(), level))
-    assert "measure E" in error.hint
+    judged = assessment(finding(), level)
+    error = refuses(orgs, re.escape(judged.binding[0]), assessment=judged)
+    assert judged.lowering[0] in error.hint
 
 
 @pytest.mark.parametrize("level", ["V0", "V1", "V2"])
@@ -69,6 +76,79 @@ def test_a_level_as_open_as_the_circle_or_more_goes_in_with_its_label(orgs: Orgs
     what = finding()
     item = orgs.aurora.share(what, artifacts(), circle=orgs.circle, assessment=assessment(what, level))
     assert orgs.aurora.open_item(item).level == level
+
+
+def unfounded(what: Finding) -> Assessment:
+    """A V2 without an answer: by the table that is V4."""
+    return msgspec.structs.replace(assessment(what), answers=())
+
+
+def test_a_level_that_does_not_follow_from_its_answers_is_refused(orgs: Orgs) -> None:
+    for change in ({"answers": ()}, {"operate": "V1"}, {"table": "darklantern/9.9.9"}):
+        claimed = msgspec.structs.replace(assessment(finding()), **change)
+        refuses(orgs, "does not follow from its answers.*V4 Private", assessment=claimed)
+
+
+@pytest.mark.parametrize("change", [{"answers": ()}, {"table": "darklantern/9.9.9"}], ids=str)
+def test_a_peers_level_that_does_not_follow_is_never_shown_as_if_it_did(orgs: Orgs, change) -> None:
+    """A member whose program does not check can still write one."""
+    what = finding(title="claimed to be V2")
+    claimed = msgspec.structs.replace(assessment(what), **change)
+    item = sealed_by_aurora(orgs, Package(finding=what, assessment=claimed, artifacts=()), "V2")
+    orgs.to_beacon()
+    listed = next(each for each in orgs.beacon.findings() if each.id == item)
+    assert (listed.title, listed.level) == (None, None) and "does not follow" in (listed.problem or "")
+    for ask in (
+        lambda: orgs.beacon.open_item(item),
+        lambda: orgs.beacon.artifact(item, "0" * 64),
+        lambda: orgs.beacon.post(item, "taken for V2"),
+    ):
+        with pytest.raises(RefusedError, match="does not follow"):
+            ask()
+    assert any("does not follow" in problem for problem in orgs.beacon.problems())
+
+
+def test_p14_a_label_closes_even_where_its_assessment_does_not_hold(orgs: Orgs) -> None:
+    what = finding()
+    sealed_by_aurora(orgs, Package(finding=what, assessment=unfounded(what), artifacts=()), "V2")
+    terms = new_terms("commons", "V1")
+    wide = found_circle(orgs.aurora, terms)
+    orgs.to_beacon()
+    orgs.beacon.add_terms(wide, terms)
+    lower = assessment(what, "V1")
+    refuses(orgs, "author shared this finding at V2", library=orgs.beacon, circle="commons", assessment=lower)
+
+
+def sealed_by_aurora(orgs: Orgs, package: Package, level: Level) -> str:
+    """An item that Aurora's library would have refused to seal, in the log all the same."""
+    share(orgs)
+    epoch = orgs.aurora.view.circle(orgs.circle).epoch
+    assert epoch is not None
+    now = orgs.clock.now
+    state, item, pieces = _seal(orgs.aurora._state, package, "item", orgs.circle, epoch, level, {}, now)
+    orgs.aurora._step(state, pieces)
+    return item
+
+
+@pytest.mark.parametrize(
+    ("terms", "match"),
+    [
+        (Terms(salt=b"s" * 32, name="closed", level="V4"), "a circle at V4 Private: this version keeps"),
+        (Terms(salt=b"s" * 32, name="closed", level="V2", tags=("eyes-only:x",)), "'eyes-only:x' is unknown"),
+    ],
+    ids=["V4", "an unknown tag"],
+)
+def test_p13_terms_that_came_with_an_epoch_and_are_not_understood_seal_nothing(orgs: Orgs, terms, match) -> None:
+    """A quorum, or a newer program, agreed on them: `add_terms` never saw them."""
+    circle = found_circle(orgs.aurora, new_terms("closed", "V2"))
+    state = orgs.aurora._state
+    learned = replace(state.keyring, terms={**state.keyring.terms, circle: terms})
+    orgs.aurora._state = replace(state, keyring=learned)
+    refuses(orgs, match, circle=circle)
+    with pytest.raises(RefusedError, match=match):
+        orgs.aurora.rotate(circle)
+    with pytest.raises(RefusedError, match=match):
+        post_reply(orgs.aurora._state, Post(item="0" * 64, text="hello"), circle, "V2", orgs.clock.now)
 
 
 def test_an_assessment_of_another_finding_is_refused(orgs: Orgs) -> None:
@@ -113,6 +193,22 @@ def test_p34_setting_the_clock_back_revives_nothing(orgs: Orgs) -> None:
     orgs.aurora.export_bundle()  # its checkpoint says how late it is
     orgs.clock.now -= 10 * YEAR
     refuses(orgs, "roster version 1 expired")
+
+
+def test_p34_who_keeps_a_circles_log_alone_signs_no_earlier_time_than_before(orgs: Orgs) -> None:
+    """The network's log is another's, so nothing but its own last checkpoint holds this keeper's time up."""
+    terms = new_terms("ours", "V2")
+    circle = found_circle(orgs.aurora, terms, log=log_key("beacon's own").public)
+    orgs.to_beacon()
+    orgs.beacon._state = replace(orgs.beacon._state, log_key=log_key("beacon's own"))
+    orgs.beacon.add_terms(circle, terms)
+    for hour in (1, 0):  # the clock is set back in between
+        orgs.clock.now = NOW + hour * 3600
+        what = finding(title=f"hour {hour}")
+        orgs.beacon.share(what, artifacts(), circle=circle, assessment=assessment(what))
+        orgs.to_aurora()
+    assert [item.title for item in orgs.aurora.findings()] == ["hour 1", "hour 0"]
+    assert orgs.aurora.view.heads[circle].time == NOW + 3600
 
 
 def test_p13_a_circle_without_effective_members_is_nobody(orgs: Orgs) -> None:
@@ -252,10 +348,10 @@ def test_everything_is_there_again_after_closing(orgs: Orgs) -> None:
     orgs.to_beacon()
     orgs.beacon.post(item, "pending across a restart")
     orgs.close()
-    with Library.open(orgs.folder / "aurora", "passphrase of ada", clock=orgs.clock) as aurora:
+    with reopened(orgs.folder / "aurora", "ada", orgs.clock) as aurora:
         assert aurora.open_item(item).finding == finding()
         assert aurora.problems() == ()
-        with Library.open(orgs.folder / "beacon", "passphrase of bo", clock=orgs.clock) as beacon:
+        with reopened(orgs.folder / "beacon", "bo", orgs.clock) as beacon:
             assert [post.pending for post in beacon.thread(item)] == [True]
             aurora.import_bundle(beacon.export_bundle())
         assert aurora.thread(item)[0].text == "pending across a restart"
@@ -263,22 +359,13 @@ def test_everything_is_there_again_after_closing(orgs: Orgs) -> None:
 
 def test_the_level_of_an_item_that_is_wider_than_its_circle_is_refused_by_readers(orgs: Orgs) -> None:
     """A member whose program does not check can still write one."""
-    share(orgs)
-    orgs.to_beacon()
-    state = orgs.aurora._state
-    epoch = state.view.circle(orgs.circle).epoch
-    assert epoch is not None
     what = finding(title="too closed for here")
-    package = Package(finding=what, assessment=assessment(what, "V4"), artifacts=())
-    state, item, pieces = _seal(state, package, "item", orgs.circle, epoch, "V4", {}, orgs.clock.now)
-    orgs.aurora._step(state, pieces)
+    item = sealed_by_aurora(orgs, Package(finding=what, assessment=assessment(what, "V4"), artifacts=()), "V4")
     orgs.to_beacon()
     with pytest.raises(RefusedError, match="it is at V4, and circle 'evals' is only at V2"):
         orgs.beacon.open_item(item)
     assert any("too widely" in p or "only at V2" in p for p in orgs.beacon.problems())
-    mislabelled = Package(finding=what, assessment=assessment(what, "V1"), artifacts=())
-    state, item, pieces = _seal(orgs.aurora._state, mislabelled, "item", orgs.circle, epoch, "V2", {}, orgs.clock.now)
-    orgs.aurora._step(state, pieces)
+    item = sealed_by_aurora(orgs, Package(finding=what, assessment=assessment(what, "V1"), artifacts=()), "V2")
     with pytest.raises(RefusedError, match="says another level"):
         orgs.aurora.open_item(item)
 
@@ -302,7 +389,7 @@ def test_a_frozen_log_stops_sealing_and_keeps_the_proof(orgs: Orgs) -> None:
     with pytest.raises(LogError, match="frozen"):
         orgs.beacon.post(item, "no more")
     orgs.beacon.close()
-    with Library.open(orgs.folder / "beacon", "passphrase of bo", clock=orgs.clock) as again:
+    with reopened(orgs.folder / "beacon", "bo", orgs.clock) as again:
         assert again.view.forks == {orgs.circle: fork}
         assert again.open_item(item).finding == finding()
 

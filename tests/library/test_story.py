@@ -16,7 +16,9 @@ def test_a_finding_travels_from_aurora_to_beacon_and_an_answer_comes_back(tmp_pa
 
     # 1. Private by default: unknown means V4, and the refusal names what binds. Nothing is written.
     before = every_byte_of(tmp_path)
-    with pytest.raises(RefusedError, match=r"V4 Private, more closed than circle 'evals' at V2.*tail of E is unknown"):
+    with pytest.raises(
+        RefusedError, match=r"V4 Private, more closed than circle 'evals' at V2.*hazard of use is extreme"
+    ):
         orgs.aurora.share(what, artifacts(), circle="evals", assessment=assessment(what, "V4"))
     assert every_byte_of(tmp_path) == before
 

@@ -10,17 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from darklantern.errors import DarkLanternError, LogError, SignatureError
-from darklantern.logs.checkpoint import MAX_NOTE, Checkpoint, cosign, cosigned, sign, verify
+from darklantern.logs.checkpoint import MAX_NOTE, Checkpoint, sign, verify
 from darklantern.logs.merkle import EMPTY_ROOT
 from darklantern.sealing import LogKey
 
 ORIGIN = "relay.example/evals"
-WITNESS = "relay.two.example/witness"
 TIME = 1_780_000_000
-LOG, WITNESS_KEY, OTHER = LogKey.generate(), LogKey.generate(), LogKey.generate()
+LOG, OTHER = LogKey.generate(), LogKey.generate()
 CHECKPOINT = Checkpoint(ORIGIN, 20852163, bytes(range(32)))
 NOTE = sign(CHECKPOINT, LOG, TIME)
-COSIGNED = cosign(NOTE, ORIGIN, LOG.public, WITNESS, WITNESS_KEY, TIME + 60)
+COSIGNED = NOTE + "— relay.two.example/witness d2l0bmVzcyBzaWduZWQ=\n".encode()
+"""With a line under a key that no reader knows."""
 
 
 def lines_of(note: bytes) -> list[str]:
@@ -32,16 +32,6 @@ def test_round_trip() -> None:
     assert verify(COSIGNED, ORIGIN, LOG.public) == (CHECKPOINT, TIME)
     empty = Checkpoint(ORIGIN, 0, EMPTY_ROOT)
     assert verify(sign(empty, LOG, TIME), ORIGIN, LOG.public) == (empty, TIME)
-
-
-def test_witnesses_are_asked_by_name_and_key() -> None:
-    assert cosigned(COSIGNED, ORIGIN, LOG.public, WITNESS, WITNESS_KEY.public) == TIME + 60
-    assert cosigned(NOTE, ORIGIN, LOG.public, WITNESS, WITNESS_KEY.public) is None
-    assert cosigned(COSIGNED, ORIGIN, LOG.public, WITNESS, OTHER.public) is None
-    assert cosigned(COSIGNED, ORIGIN, LOG.public, "else.example", WITNESS_KEY.public) is None
-    both = cosign(COSIGNED, ORIGIN, LOG.public, "else.example", OTHER, TIME)
-    assert cosigned(both, ORIGIN, LOG.public, WITNESS, WITNESS_KEY.public) == TIME + 60
-    assert cosigned(both, ORIGIN, LOG.public, "else.example", OTHER.public) == TIME
 
 
 def test_the_note_is_laid_out_as_c2sp_specifies() -> None:
@@ -182,29 +172,6 @@ def test_a_time_that_says_nothing_is_refused(time: int) -> None:
         sign(CHECKPOINT, LOG, time)
     with pytest.raises(LogError, match="time"):
         verify(restamped(NOTE, time), ORIGIN, LOG.public)
-
-
-def test_a_false_cosignature_is_refused_when_asked_for() -> None:
-    false = restamped(COSIGNED, TIME + 61, line=2)
-    assert verify(false, ORIGIN, LOG.public) == (CHECKPOINT, TIME)
-    with pytest.raises(SignatureError):
-        cosigned(false, ORIGIN, LOG.public, WITNESS, WITNESS_KEY.public)
-
-
-def test_a_cosignature_does_not_move_to_another_checkpoint() -> None:
-    later = sign(Checkpoint(ORIGIN, 20852164, bytes(32)), LOG, TIME)
-    moved = later + (lines_of(COSIGNED)[2] + "\n").encode()
-    with pytest.raises(SignatureError):
-        cosigned(moved, ORIGIN, LOG.public, WITNESS, WITNESS_KEY.public)
-
-
-def test_a_witness_cosigns_once_and_only_what_the_log_signed() -> None:
-    with pytest.raises(LogError, match="got a second"):
-        cosign(COSIGNED, ORIGIN, LOG.public, WITNESS, WITNESS_KEY, TIME + 61)
-    with pytest.raises(SignatureError):
-        cosign(sign(CHECKPOINT, OTHER, TIME), ORIGIN, LOG.public, WITNESS, WITNESS_KEY, TIME)
-    with pytest.raises(LogError, match="a name of 1 to 255 bytes"):
-        cosign(NOTE, ORIGIN, LOG.public, "two words", WITNESS_KEY, TIME)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,6 @@ def written(*frames: Frame) -> bytes:
 FRAMES = [
     Frame(Kind.RANGE, b'{"log":"evals"}'),
     Frame(Kind.CHECKPOINT, b"note"),
-    Frame(Kind.CONSISTENCY, b""),
     Frame(Kind.ENTRY, b"{}" * 40),
     Frame(Kind.BLOB, bytes(100)),
 ]
@@ -106,6 +105,7 @@ REFUSED = {
     "two streams": (DATA + DATA, "the end of the stream after its trailer"),
     "no trailer": (MAGIC + frame(Kind.ENTRY, b"{}"), "more bytes, got the end"),
     "kind 0": (ended(MAGIC + frame(0, b"")), "kind 0"),
+    "a kind that is not used": (ended(MAGIC + frame(3, b"")), "kind 3"),
     "unknown kind": (ended(MAGIC + frame(6, b"")), "kind 6"),
     "wrong length": (ended(MAGIC + frame(Kind.ENTRY, b"{}"), length=3), "expected 3 bytes"),
     "wrong digest": (ended(MAGIC + frame(Kind.ENTRY, b"{}"), digest=bytes(32)), "with SHA-256 0000"),

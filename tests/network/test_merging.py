@@ -170,6 +170,16 @@ def test_p34_a_checkpoint_from_the_future_needs_confirmation(said: int) -> None:
     assert taken(View(world.net), {}, copies(world, said), confirmed=True).view.floor == said
 
 
+def test_p34_a_circles_log_does_not_move_the_time() -> None:
+    """Two people can found one with their own key, and the floor never falls."""
+    world, circle = circled()
+    ahead = {log: NOW + 23 * 3600 if log == circle else NOW for log in world.logs}
+    given = [LogCopy(log, world.head(log, ahead[log]).note, tuple(data)) for log, data in world.logs.items()]
+    merged = taken(View(world.net), {}, given)
+    assert merged.view.heads[circle].time == NOW + 23 * 3600
+    assert merged.view.floor == NOW
+
+
 def test_a_better_copy_of_an_entry_heals_and_a_worse_one_spoils_nothing() -> None:
     """The id leaves out signatures, so a relay can hand out one entry with two sets of them."""
     world = peopled()

@@ -10,6 +10,8 @@ from darklantern.network import View, admit, append, fold
 from darklantern.network.clock import text
 from darklantern.network.pledges import Pledge
 from darklantern.network.reading import leaf_id
+from darklantern.network.states import Trail
+from darklantern.network.view import is_registered
 from darklantern.records.exact import decode, encode
 from darklantern.records.record import Record
 from darklantern.sealing import Envelope, decode_envelope, payload_type, sign
@@ -49,6 +51,28 @@ def test_a_kind_that_this_version_does_not_know_keeps_its_place_in_the_log(kind:
     assert world.put(strange)
     world.manifest("Aurora", person("ada"))
     assert world.view.trail(world.net).size == 3
+
+
+def test_a_new_id_is_compared_with_few_of_a_long_log() -> None:
+    """Each entry asks, so comparing with all of them would make opening a library quadratic."""
+    compared = 0
+
+    class Id(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)
+
+    trail = Trail()
+    for number in range(2000):
+        trail = trail.append(Id(f"{number:064x}"))
+    view = View("net", trails={"net": trail})
+    assert not is_registered(view, "net", Id(f"{2000:064x}"))
+    assert compared < 300
+    assert all(is_registered(view, "net", f"{number:064x}") for number in (0, 255, 256, 1791, 1792, 1999))
 
 
 def test_what_is_no_envelope_at_all_has_no_place_in_a_log() -> None:

@@ -4,6 +4,7 @@ import copy
 import io
 import os
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,12 +53,10 @@ def test_round_trip(size: int) -> None:
 
 @given(near_chunks())
 @settings(deadline=None, max_examples=10)
-def test_streams_with_short_reads_round_trip(size: int) -> None:
-    plaintext = os.urandom(size)
-    sealed, opened = io.BytesIO(), io.BytesIO()
-    age.seal_stream(Trickle(plaintext), sealed, [ALICE.recipient])
-    age.open_stream(Trickle(sealed.getvalue()), opened, [ALICE])
-    assert opened.getvalue() == plaintext
+def test_short_reads_make_the_same_chunks(size: int) -> None:
+    plaintext, key = os.urandom(size), bytes(16)
+    sealed = b"".join(payload.encrypt(Trickle(plaintext), key))
+    assert b"".join(payload.decrypt(Trickle(sealed), key)) == plaintext
 
 
 def test_each_seal_is_fresh() -> None:
@@ -148,15 +147,6 @@ def test_chunks_out_of_place_are_refused(damage: Callable[[bytes], bytes]) -> No
         age.open(LONG[:LONG_BODY] + damage(LONG[LONG_BODY:]), [ALICE])
 
 
-def test_nothing_unverified_reaches_the_sink() -> None:
-    damaged = bytearray(LONG)
-    damaged[LONG_BODY + SEALED_CHUNK] ^= 1
-    sink = io.BytesIO()
-    with pytest.raises(SealError, match="chunk 1 to verify"):
-        age.open_stream(io.BytesIO(damaged), sink, [ALICE])
-    assert sink.getvalue() == bytes(CHUNK)
-
-
 # Who may open
 
 
@@ -167,14 +157,17 @@ def resealed(*extra: Stanza) -> bytes:
     return head + b"".join(payload.encrypt(io.BytesIO(PLAINTEXT), file_key))
 
 
-def test_unknown_stanzas_are_ignored() -> None:
+def test_grease_is_ignored() -> None:
     grease = Stanza(("x-grease", "!~"), b"\x00" * 48)
-    assert age.open(resealed(grease, Stanza(("empty",), b"")), [ALICE]) == PLAINTEXT
+    assert age.open(resealed(grease, Stanza(("grease",), b"")), [ALICE]) == PLAINTEXT
 
 
-@pytest.mark.parametrize("kind", ["X25519", "scrypt", "ssh-rsa", "ssh-ed25519", "p256tag", "piv-p256"])
-def test_a_classical_stanza_is_refused(kind: str) -> None:
-    with pytest.raises(SealError, match=f"post-quantum recipients only, got {kind}$") as caught:
+@pytest.mark.parametrize(
+    "kind", ["X25519", "scrypt", "ssh-rsa", "yubikey", "MLKEM768X25519", "greased", "-grease", "x-grease!"]
+)
+def test_a_stanza_of_any_other_type_is_refused(kind: str) -> None:
+    """A plugin's classical recipient may bear any name."""
+    with pytest.raises(SealError, match=f"mlkem768x25519 stanzas only, .* the first is {re.escape(kind)}$") as caught:
         age.open(resealed(Stanza((kind, "AAAA"), bytes(32))), [ALICE])
     assert "seal again" in caught.value.hint
 
@@ -211,11 +204,9 @@ def test_wrong_keys_are_refused_with_a_hint(identities: list[Identity]) -> None:
     [([], "at least one recipient, got none"), ([ALICE.recipient, BOB.recipient, ALICE.recipient], "twice")],
     ids=["nobody", "one twice"],
 )
-def test_recipient_lists_are_checked_before_anything_is_written(recipients: list[Recipient], message: str) -> None:
-    sink = io.BytesIO()
+def test_recipient_lists_are_checked(recipients: list[Recipient], message: str) -> None:
     with pytest.raises(SealError, match=message):
-        age.seal_stream(io.BytesIO(PLAINTEXT), sink, recipients)
-    assert not sink.getvalue()
+        age.seal(PLAINTEXT, recipients)
 
 
 @pytest.mark.parametrize(
@@ -254,9 +245,9 @@ def test_the_header_is_bounded() -> None:
     at_the_limit = header.MAX_HEADER // 65 * 48  # a full line is 64 characters and a line feed, for 48 bytes
     for size in (at_the_limit, at_the_limit + 48, 2 * header.MAX_HEADER):
         with pytest.raises(SealError, match=f"at most {header.MAX_HEADER} bytes"):
-            age.open(resealed(Stanza(("large",), bytes(size))), [ALICE])
+            age.open(resealed(Stanza(("grease",), bytes(size))), [ALICE])
     fits = at_the_limit - len(header.write([ALICE.recipient.wrap(bytes(16))], bytes(16)))
-    assert age.open(resealed(Stanza(("large",), bytes(fits))), [ALICE]) == PLAINTEXT
+    assert age.open(resealed(Stanza(("grease",), bytes(fits))), [ALICE]) == PLAINTEXT
 
 
 @given(st.binary(max_size=400))

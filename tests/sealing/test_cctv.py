@@ -20,8 +20,8 @@ MESSAGE = {
     "payload failure": "^age payload:",
 }
 
-MIXED = {"hybrid_and_x25519": "header failure"}
-"""Opens elsewhere. Here a file key wrapped for a classical recipient too is refused before any key is tried."""
+MIXED = {"hybrid_and_x25519": "header failure", "hybrid_uppercase": "header failure"}
+"""Elsewhere the other stanza is ignored. Here a file key that may be wrapped in another way too is refused at once."""
 
 RELEASES_LESS = {
     "stream_no_final_full": 0,

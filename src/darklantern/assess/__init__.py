@@ -28,7 +28,7 @@ from darklantern.assess.measure import (
     frontier_distance,
     not_measured,
 )
-from darklantern.assess.record import assess, follows
+from darklantern.assess.record import assess, follows, level_follows
 from darklantern.assess.review import review_due
 from darklantern.assess.table import Table, load, parse
 
@@ -54,6 +54,7 @@ __all__ = [
     "follows",
     "fragility",
     "frontier_distance",
+    "level_follows",
     "load",
     "not_measured",
     "parse",

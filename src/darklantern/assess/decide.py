@@ -62,8 +62,7 @@ def decide(answers: Iterable[Answer], table: Table) -> Decision:
     """
     left = combine(answers, table)
     closed = {code: criterion.closed for code, criterion in left.items()}
-    outcome = evaluate(table, closed)
-    lowest = evaluate(table, {code: criterion.values[0] for code, criterion in left.items()})
+    lowest, outcome = ends(left, table)
     unknown = tuple(code for code, criterion in left.items() if criterion.values == table.scales[code])
     lowering = _lowering(table, closed)
     return Decision(
@@ -78,6 +77,12 @@ def decide(answers: Iterable[Answer], table: Table) -> Decision:
         together=tuple(change for change in lowering if len(change.answers) > 1),
         narrowest=_narrowest(table, closed, unknown),
     )
+
+
+def ends(left: Mapping[str, Open], table: Table) -> tuple[Outcome, Outcome]:
+    """The two ends of the range: every criterion at its most open value left, and at its most closed one."""
+    most_open = evaluate(table, {code: criterion.values[0] for code, criterion in left.items()})
+    return most_open, evaluate(table, {code: criterion.closed for code, criterion in left.items()})
 
 
 def _reasons(table: Table, closed: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:

@@ -139,10 +139,11 @@ def rerun(folder: Folder, item: Item, passphrase_file: PassphraseFile = None, as
 
 def open_library(folder: Path, passphrase_file: Path | None) -> "Library":
     """Loads the room late: `--help` needs no cryptography."""
+    from darklantern.assess import level_follows
     from darklantern.library import Library
 
     keep_secrets_in_memory()
-    return Library.open(folder, passphrase(passphrase_file))
+    return Library.open(folder, passphrase(passphrase_file), follows=level_follows)
 
 
 def _whole(library: "Library", item: str) -> str:

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from darklantern.assess import level_follows
 from darklantern.files import write_whole
 from darklantern.library import Library, create
 from darklantern.network import (
@@ -80,8 +81,8 @@ def found(folder: Path) -> Founded:
     (folder / "passphrases").mkdir(mode=0o700, parents=True)
     for name, passphrase in passphrases.items():
         write_whole(folder / "passphrases" / name, passphrase.encode())
-    aurora = create(folder / "aurora", passphrases["aurora"], net=net, device=ada, log_key=log)
-    beacon = create(folder / "beacon", passphrases["beacon"], net=net, device=bo)
+    aurora = create(folder / "aurora", passphrases["aurora"], net=net, device=ada, log_key=log, follows=level_follows)
+    beacon = create(folder / "beacon", passphrases["beacon"], net=net, device=bo, follows=level_follows)
     aurora.add(genesis)
     people = {"Aurora": ("ada", "Ada Lind", ada), "Beacon": ("bo", "Bo Tanaka", bo)}
     for org, (person, name, device) in people.items():

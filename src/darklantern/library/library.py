@@ -18,6 +18,7 @@ from darklantern.library.opening import Listed, OpenedFinding, ThreadPost
 from darklantern.library.state import State, difference, first_contents, load, put, unlocked, with_heads
 from darklantern.network.authoring import authored
 from darklantern.network.circles import Terms, check_terms
+from darklantern.network.deciding import Follows
 from darklantern.network.effective import Effective, effective
 from darklantern.network.heads import ForkedLogError
 from darklantern.network.merging import LogCopy
@@ -42,6 +43,7 @@ def create(
     *,
     net: str,
     device: Device,
+    follows: Follows,
     log_key: LogKey | None = None,
     clock: Clock = time.time,
     cost: Cost = RECOMMENDED,
@@ -50,29 +52,32 @@ def create(
 
     `net` is the envelope id of the network's first roster: compare it, in person, with who invited you.
     Nothing that does not descend from it is ever accepted. `log_key` makes this library the keeper of
-    the logs that name it. Raises StoreError when the folder is in use.
+    the logs that name it. `follows` is as in `Library.open`. Raises StoreError when the folder is in use.
     """
     create_vault(folder, passphrase, first_contents(net, device, log_key), cost)
-    return Library.open(folder, passphrase, clock=clock)
+    return Library.open(folder, passphrase, follows=follows, clock=clock)
 
 
 class Library:
     """An open library. One process holds it at a time; use it in a `with` statement, or close it."""
 
-    def __init__(self, vault: Vault, state: State, clock: Clock) -> None:
+    def __init__(self, vault: Vault, state: State, follows: Follows, clock: Clock) -> None:
         self._vault = vault
         self._state = state
+        self._follows = follows
         self._clock = clock
 
     @classmethod
-    def open(cls, folder: Path, passphrase: str, *, clock: Clock = time.time) -> "Library":
+    def open(cls, folder: Path, passphrase: str, *, follows: Follows, clock: Clock = time.time) -> "Library":
         """The library in `folder`. Raises StoreError.
 
-        All its records are judged again, which takes about 0.2 ms each.
+        `follows` says whether an assessment's level follows from its answers, which is asked before anything is sealed
+        or opened: pass `darklantern.assess.level_follows`.
+        All its records are judged again, which takes about 0.2 ms each in logs of up to 10,000 entries.
         """
         vault = open_vault(folder, passphrase)
         try:
-            return cls(vault, load(vault.database.read()), clock)
+            return cls(vault, load(vault.database.read()), follows, clock)
         except BaseException:
             vault.close()
             raise
@@ -175,20 +180,21 @@ class Library:
     ) -> str:
         """Seal a finding and its artifacts (SHA-256 → bytes) to a circle, by name or id. The item's id.
 
-        Raises RefusedError naming the rule that forbids it, and then nothing is written: no assessment, a
-        level more closed than the circle's, a stale view, an expired roster, nobody to seal to.
+        Raises RefusedError naming the rule that forbids it, and then nothing is written: no assessment, a level
+        that does not follow or is more closed than the circle's, a stale view, an expired roster, nobody to seal to.
         """
         circle = self._circle(circle)
         carried = opening.carried_levels(self._state, finding, self._fetch)
-        sealed = sharing.share_finding(self._state, finding, artifacts, circle, assessment, carried, self._time())
-        state, item, pieces = sealed
+        state, item, pieces = sharing.share_finding(
+            self._state, finding, artifacts, circle, assessment, carried, self._follows, self._time()
+        )
         self._step(state, pieces)
         return item
 
     def post(self, item: str, text: str, *, reply_to: str | None = None) -> str:
         """Answer in the thread of an item, at the item's level. The post's id. Raises RefusedError."""
         found = opening.find(self._state, "item", item)
-        _, level = opening.open_package(self._state, found, self._fetch)
+        _, level = opening.open_package(self._state, found, self._fetch, self._follows)
         if reply_to is not None and reply_to not in {post.id for post in self.thread(item)}:
             raise RefusedError(f"the thread has no post {reply_to}", hint="import a newer bundle, or check the id")
         state, post, pieces = sharing.post_reply(
@@ -202,15 +208,16 @@ class Library:
     def findings(self) -> tuple[Listed, ...]:
         """All items that count, each with its title, or with the reason why it does not open here."""
         items = opening.entries(self._state, "item")
-        return tuple(opening.listed(self._state, found, self._fetch) for found in items)
+        return tuple(opening.listed(self._state, found, self._fetch, self._follows) for found in items)
 
     def open_item(self, item: str) -> OpenedFinding:
         """The finding in an item. Raises SealError, RefusedError or RecordError, which says what is wrong with it."""
-        return opening.opened(self._state, opening.find(self._state, "item", item), self._fetch)
+        return opening.opened(self._state, opening.find(self._state, "item", item), self._fetch, self._follows)
 
     def artifact(self, item: str, sha256: str) -> bytes:
-        """One artifact of an item, with its hash checked. Raises SealError."""
-        return opening.artifact_bytes(self._state, opening.find(self._state, "item", item), sha256, self._fetch)
+        """One artifact of an item, with its hash checked. Raises SealError, RefusedError or RecordError."""
+        found = opening.find(self._state, "item", item)
+        return opening.artifact_bytes(self._state, found, sha256, self._fetch, self._follows)
 
     def thread(self, item: str) -> tuple[ThreadPost, ...]:
         """The posts under an item, in the order of the circle's log."""
@@ -224,7 +231,7 @@ class Library:
             *(f"the piece {name} is damaged on disk" for name in damaged),
             *(f"the piece {name} is missing" for name in missing),
             *self._state.keyring.problems.values(),
-            *(f"{entry}: {reason}" for entry, reason in opening.unreadable(self._state, self._fetch)),
+            *(f"{entry}: {reason}" for entry, reason in opening.unreadable(self._state, self._fetch, self._follows)),
         )
 
     # Syncing

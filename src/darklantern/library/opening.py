@@ -10,8 +10,7 @@ from typing import TypeVar
 
 from darklantern.errors import DarkLanternError, RefusedError, SealError
 from darklantern.library.state import State
-from darklantern.network.circles import check_terms
-from darklantern.network.deciding import allows
+from darklantern.network.deciding import Follows, allows, check_follows
 from darklantern.network.items import Package, SealedKind, finding_hash, open_artifact, open_content
 from darklantern.network.keyring import seed_of
 from darklantern.network.states import CircleState, SealedEntry
@@ -55,7 +54,10 @@ class Listed:
 
 @dataclass(frozen=True)
 class OpenedFinding:
-    """A finding as its author shared it. The assessment is their claim: check it before acting on it."""
+    """A finding as its author shared it.
+
+    The level follows from the assessment's answers. The answers are its author's word, and so are its sentences.
+    """
 
     id: str
     circle: str
@@ -111,8 +113,12 @@ def author_of(state: State, entry: SealedEntry) -> Author:
     return Author(standing.id, standing.person, standing.org, standing.name)
 
 
-def open_package(state: State, found: Found, fetch: Fetch) -> tuple[Package, Level]:
-    """What is in an item. Raises SealError, RefusedError or RecordError."""
+def open_package(state: State, found: Found, fetch: Fetch, follows: Follows) -> tuple[Package, Level]:
+    """What is in an item. Raises SealError, RefusedError or RecordError.
+
+    Refused, not shown with a mark: a reader who holds it back loses a day, and a claimed level that is passed on as
+    if it were one cannot be taken back.
+    """
     content, level = _open(state, found, Package, "item", fetch)
     assessment = content.assessment
     if assessment.finding != finding_hash(content.finding) or assessment.operate != level:
@@ -120,6 +126,7 @@ def open_package(state: State, found: Found, fetch: Fetch) -> tuple[Package, Lev
             "the item's assessment is of another finding, or says another level than the item",
             hint="ask its author to share it again",
         )
+    check_follows(assessment, follows)
     return content, level
 
 
@@ -128,12 +135,12 @@ def open_post(state: State, found: Found, fetch: Fetch) -> Post:
     return _open(state, found, Post, "post", fetch)[0]
 
 
-def listed(state: State, found: Found, fetch: Fetch) -> Listed:
+def listed(state: State, found: Found, fetch: Fetch, follows: Follows) -> Listed:
     """The item as a list shows it. Never raises for one that does not open: it is listed with its problem."""
     entry = found.entry
     title, level, problem = None, None, None
     try:
-        package, level = open_package(state, found, fetch)
+        package, level = open_package(state, found, fetch, follows)
         title = package.finding.title
     except DarkLanternError as error:
         problem = error.message
@@ -149,16 +156,16 @@ def listed(state: State, found: Found, fetch: Fetch) -> Listed:
     )
 
 
-def opened(state: State, found: Found, fetch: Fetch) -> OpenedFinding:
+def opened(state: State, found: Found, fetch: Fetch, follows: Follows) -> OpenedFinding:
     """The finding in an item. Raises SealError, RefusedError or RecordError."""
-    package, level = open_package(state, found, fetch)
+    package, level = open_package(state, found, fetch, follows)
     return OpenedFinding(
         id=found.entry.id,
         circle=found.circle.id,
         finding=package.finding,
         assessment=package.assessment,
         level=level,
-        tags=state.keyring.terms[found.circle.id].tags,
+        tags=state.terms(found.circle.id).tags,
         author=author_of(state, found.entry),
         time=found.entry.record.time,
         pending=is_pending(state, found),
@@ -166,9 +173,9 @@ def opened(state: State, found: Found, fetch: Fetch) -> OpenedFinding:
     )
 
 
-def artifact_bytes(state: State, found: Found, sha256: str, fetch: Fetch) -> bytes:
-    """One artifact of an item, with its hash checked. Raises SealError."""
-    package, _ = open_package(state, found, fetch)
+def artifact_bytes(state: State, found: Found, sha256: str, fetch: Fetch, follows: Follows) -> bytes:
+    """One artifact of an item, with its hash checked. Raises SealError, RefusedError or RecordError."""
+    package, _ = open_package(state, found, fetch, follows)
     artifact = next((each for each in package.artifacts if each.sha256 == sha256), None)
     if artifact is None:
         raise SealError(
@@ -201,7 +208,10 @@ def thread(state: State, item: Found, fetch: Fetch) -> Iterator[ThreadPost]:
 
 
 def carried_levels(state: State, finding: Finding, fetch: Fetch) -> Iterator[Level]:
-    """The levels at which other persons have shared this very finding."""
+    """The levels at which other persons have shared this very finding.
+
+    Their word is enough to close: it counts even where the item does not open because the level is only claimed.
+    """
     me = state.working.network.devices.get(state.device_id)
     wanted = finding_hash(finding)
     for found in entries(state, "item"):
@@ -209,17 +219,17 @@ def carried_levels(state: State, finding: Finding, fetch: Fetch) -> Iterator[Lev
         if me and (author.org, author.person) == me.owner:
             continue
         try:
-            package, level = open_package(state, found, fetch)
+            package, level = _open(state, found, Package, "item", fetch)
         except DarkLanternError:
             continue
         if finding_hash(package.finding) == wanted:
             yield level
 
 
-def unreadable(state: State, fetch: Fetch) -> Iterator[tuple[str, str]]:
+def unreadable(state: State, fetch: Fetch, follows: Follows) -> Iterator[tuple[str, str]]:
     """(id, reason) of each entry that counts and does not open here."""
     for found in entries(state, "item"):
-        if problem := listed(state, found, fetch).problem:
+        if problem := listed(state, found, fetch, follows).problem:
             yield found.entry.id, problem
     for found in entries(state, "post"):
         try:
@@ -239,8 +249,7 @@ Content = TypeVar("Content", Package, Post)
 def _open(state: State, found: Found, content: type[Content], kind: SealedKind, fetch: Fetch) -> tuple[Content, Level]:
     body = found.entry.body
     seed = seed_of(state.keyring, body.header.epoch)
-    terms = state.keyring.terms[found.circle.id]
-    check_terms(terms)
+    terms = state.terms(found.circle.id)
     opened, level = open_content(content, kind, body, fetch(body.pieces), seed)
     if not allows(level, terms):
         raise RefusedError(

@@ -14,7 +14,7 @@ from darklantern.network.authoring import authored
 from darklantern.network.circle_log import cutoffs
 from darklantern.network.circles import Terms
 from darklantern.network.clock import text
-from darklantern.network.deciding import Plan, check_carried, check_label, plan
+from darklantern.network.deciding import Follows, Plan, check_carried, check_label, plan
 from darklantern.network.epochs import Previous, new_epoch
 from darklantern.network.items import Binding, Package, SealedKind, seal_artifact, seal_content
 from darklantern.network.reading import leaf_id
@@ -35,11 +35,12 @@ def share_finding(
     circle: str,
     assessment: Assessment | None,
     carried: Iterable[Level],
+    follows: Follows,
     clock: int,
 ) -> Sealing:
     """The step that shares a finding with all its artifacts. Raises RefusedError."""
-    terms = terms_of(state, circle)
-    level = check_label(finding, assessment, terms)
+    terms = state.terms(circle)
+    level = check_label(finding, assessment, terms, follows)
     assert assessment is not None  # check_label refuses None
     check_carried(level, terms, carried)
     _check_artifacts(finding, artifacts)
@@ -56,24 +57,14 @@ def share_finding(
 
 def post_reply(state: State, post: Post, circle: str, level: Level, clock: int) -> Sealing:
     """The step that adds a post to a thread at the item's level. Raises RefusedError."""
-    state, epoch = _ready(state, circle, terms_of(state, circle), clock)
+    state, epoch = _ready(state, circle, state.terms(circle), clock)
     return _seal(state, post, "post", circle, epoch, level, {}, clock)
 
 
 def rotate(state: State, circle: str, clock: int) -> State:
     """The step to a new epoch for whoever is effective now. Raises RefusedError."""
     made = _plan(state, circle, clock)
-    return _rotated(state, circle, terms_of(state, circle), made, clock)[0]
-
-
-def terms_of(state: State, circle: str) -> Terms:
-    """What only members know of the circle. Raises RefusedError when this device does not."""
-    if circle not in state.keyring.terms:
-        raise RefusedError(
-            f"the terms of circle {circle[:8]}… are not known here, and an unknown level or tag means nobody",
-            hint="whoever founded the circle adds its terms; others learn them with their first epoch",
-        )
-    return state.keyring.terms[circle]
+    return _rotated(state, circle, state.terms(circle), made, clock)[0]
 
 
 def _plan(state: State, circle: str, clock: int) -> Plan:

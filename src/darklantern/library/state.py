@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Final
 
 from darklantern.errors import RefusedError, StoreError
-from darklantern.network.circles import Terms
+from darklantern.network.circles import Terms, check_terms
 from darklantern.network.clock import now as judged_now
 from darklantern.network.heads import Head, LogFork, read_head, sign_head
 from darklantern.network.keyring import Keyring, unlock
@@ -65,6 +65,21 @@ class State:
     def now(self, clock: int) -> int:
         """The time to judge by."""
         return judged_now(clock, self.view.floor)
+
+    def terms(self, circle: str) -> Terms:
+        """What only members know of the circle. Raises RefusedError where they are not known, or not understood.
+
+        Terms come with an epoch as well as from a founder, and a quorum, or a newer version, may have agreed on
+        some that this version cannot keep: then it neither seals nor opens.
+        """
+        if circle not in self.keyring.terms:
+            raise RefusedError(
+                f"the terms of circle {circle[:8]}… are not known here, and an unknown level or tag means nobody",
+                hint="whoever founded the circle adds its terms; others learn them with their first epoch",
+            )
+        terms = self.keyring.terms[circle]
+        check_terms(terms)
+        return terms
 
     def last(self, log: str) -> tuple[int, str] | None:
         """(seq, id) of this device's last record in a log, waiting ones included."""
@@ -158,7 +173,8 @@ def with_heads(state: State, clock: int, *, refresh: bool = False) -> State:
     for log in state.kept - state.view.forks.keys():
         trail, head = state.view.trail(log), heads.get(log)
         if trail.size and (head is None or head.size != trail.size or (refresh and head.time < now)):
-            heads[log] = sign_head(trail, log, state.log_key, now)
+            # Never before the last one, whatever the clock says: readers refuse a log that goes back in time.
+            heads[log] = sign_head(trail, log, state.log_key, max(now, head.time if head else 0))
     return replace(state, view=replace(state.view, heads=heads))
 
 

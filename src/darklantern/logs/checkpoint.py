@@ -1,11 +1,10 @@
-"""Checkpoints: what a log says that it holds, signed by the log and cosigned by witnesses.
+"""Checkpoints: what a log says that it holds, signed by the log.
 
 In: origin, size and root, and keys. Out: a signed note (c2sp.org/signed-note, tlog-checkpoint and
-tlog-cosignature), or LogError and SignatureError. It does not compare one checkpoint with another: that
-is what consistency proofs are for.
+tlog-cosignature), or LogError and SignatureError. It does not compare one checkpoint with another.
 
 The log signs twice, in this order: an Ed25519 note signature (type 0x01), and an ML-DSA-44 cosignature
-of its own tree (type 0x06). Both are required. Witnesses add ML-DSA-44 cosignatures.
+of its own tree (type 0x06). Both are required. Other lines, such as witnesses' cosignatures, say nothing here.
 """
 
 import base64
@@ -81,19 +80,7 @@ def sign(checkpoint: Checkpoint, key: NoteSigner, time: int) -> bytes:
     """The note that says `checkpoint`, signed by the log itself at `time` (seconds since 1970)."""
     text = checkpoint.text()
     plain = _Line(checkpoint.origin, _key_id(checkpoint.origin, "ed25519", key.public), key.sign("ed25519", text))
-    return text + b"\n" + str(plain).encode() + str(_cosignature(checkpoint, checkpoint.origin, key, time)).encode()
-
-
-def cosign(note: bytes, origin: str, log: NoteVerifier, name: str, key: NoteSigner, time: int) -> bytes:
-    """`note` with the cosignature of the witness `name`, who has checked that it extends what it saw before.
-
-    Raises what `verify` raises, and LogError when the witness has cosigned already.
-    """
-    checkpoint, lines = _verified(note, origin, log)
-    added = _cosignature(checkpoint, name, key, time)
-    if any((line.name, line.key_id) == (added.name, added.key_id) for line in lines):
-        _refuse(f"one cosignature by {name}, got a second")
-    return note + str(added).encode()
+    return text + b"\n" + str(plain).encode() + str(_cosignature(checkpoint, key, time)).encode()
 
 
 def verify(note: bytes, origin: str, log: NoteVerifier) -> tuple[Checkpoint, int]:
@@ -101,25 +88,8 @@ def verify(note: bytes, origin: str, log: NoteVerifier) -> tuple[Checkpoint, int
 
     Raises LogError for bytes that are not exactly a checkpoint, SignatureError unless both of the
     log's signatures come first and verify. Signatures under other keys are ignored, as the
-    specification asks: see `cosigned`.
+    specification asks.
     """
-    checkpoint, lines = _verified(note, origin, log)
-    return checkpoint, _timestamp(lines[1])[0]
-
-
-def cosigned(note: bytes, origin: str, log: NoteVerifier, name: str, witness: NoteVerifier) -> int | None:
-    """When the witness `name` cosigned, or None when it has not.
-
-    Raises what `verify` raises, and SignatureError when a cosignature bears the witness's name and
-    key id and does not verify.
-    """
-    checkpoint, lines = _verified(note, origin, log)
-    key_id = _key_id(name, "mldsa44", witness)
-    found = [line for line in lines if (line.name, line.key_id) == (name, key_id)]
-    return _check_cosignature(found[0], checkpoint, witness) if found else None
-
-
-def _verified(note: bytes, origin: str, log: NoteVerifier) -> tuple[Checkpoint, list[_Line]]:
     checkpoint, lines = _parse(note)
     if checkpoint.origin != origin:
         _refuse(f"a checkpoint of {origin}, got one of {checkpoint.origin}")
@@ -130,8 +100,7 @@ def _verified(note: bytes, origin: str, log: NoteVerifier) -> tuple[Checkpoint, 
             hint="the log may have a new key; its circle's record names the one that counts",
         )
     log.verify("ed25519", lines[0].signature, checkpoint.text())
-    _check_cosignature(lines[1], checkpoint, log)
-    return checkpoint, lines
+    return checkpoint, _check_cosignature(lines[1], checkpoint, log)
 
 
 def _parse(note: bytes) -> tuple[Checkpoint, list[_Line]]:
@@ -167,17 +136,18 @@ def _key_id(name: str, algorithm: Algorithm, key: NoteVerifier) -> bytes:
     return hashlib.sha256(name.encode() + b"\n" + _TYPES[algorithm] + key.raw(algorithm)).digest()[:4]
 
 
-def _cosignature(checkpoint: Checkpoint, name: str, key: NoteSigner, time: int) -> _Line:
-    _check_name(name)
+def _cosignature(checkpoint: Checkpoint, key: NoteSigner, time: int) -> _Line:
     if not 0 < time < 1 << 63:
         _refuse(f"a time in seconds since 1970, got {time}")
-    signature = key.sign("mldsa44", _cosigned_message(checkpoint, name, time))
-    return _Line(name, _key_id(name, "mldsa44", key.public), struct.pack(">Q", time) + signature)
+    signature = key.sign("mldsa44", _cosigned_message(checkpoint, time))
+    return _Line(
+        checkpoint.origin, _key_id(checkpoint.origin, "mldsa44", key.public), struct.pack(">Q", time) + signature
+    )
 
 
 def _check_cosignature(line: _Line, checkpoint: Checkpoint, key: NoteVerifier) -> int:
     time, signature = _timestamp(line)
-    key.verify("mldsa44", signature, _cosigned_message(checkpoint, line.name, time))
+    key.verify("mldsa44", signature, _cosigned_message(checkpoint, time))
     return time
 
 
@@ -189,15 +159,16 @@ def _timestamp(line: _Line) -> tuple[int, bytes]:
     return time, line.signature[8:]
 
 
-def _cosigned_message(checkpoint: Checkpoint, name: str, time: int) -> bytes:
-    """`cosigned_message`: the whole tree is the subtree from 0 to its size."""
-    cosigner, origin = name.encode(), checkpoint.origin.encode()
+def _cosigned_message(checkpoint: Checkpoint, time: int) -> bytes:
+    """`cosigned_message`: the log is its own cosigner, and the whole tree is the subtree from 0 to its size."""
+    origin = checkpoint.origin.encode()
+    name = bytes([len(origin)]) + origin
     return b"".join(
         (
             b"subtree/v1\n\x00",
-            bytes([len(cosigner)]) + cosigner,
+            name,
             struct.pack(">Q", time),
-            bytes([len(origin)]) + origin,
+            name,
             struct.pack(">QQ", 0, checkpoint.size),
             checkpoint.root,
         )

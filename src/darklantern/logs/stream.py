@@ -1,4 +1,4 @@
-"""The framing of a sync: what a relay answers with, and what a bundle on a USB stick is.
+"""The framing of a sync: what a bundle on a USB stick is.
 
 In: frames, or a stream of bytes. Out: the other. The trailer carries the length and SHA-256 of
 everything before it and a signature, and it is verified before the first frame comes out. What the
@@ -34,8 +34,6 @@ class Kind(IntEnum):
     """which entries of which log follow"""
     CHECKPOINT = 2
     """a signed note"""
-    CONSISTENCY = 3
-    """a proof from the reader's checkpoint to that one"""
     ENTRY = 4
     """an envelope"""
     BLOB = 5
@@ -46,7 +44,6 @@ class Kind(IntEnum):
 LIMITS: Final[dict[int, int]] = {
     Kind.RANGE: 4 * 1024,
     Kind.CHECKPOINT: 256 * 1024,
-    Kind.CONSISTENCY: 4 * 1024,
     Kind.ENTRY: 8 * 1024 * 1024,
     Kind.BLOB: 4 * 1024 * 1024,
     Kind.TRAILER: _TRAILER.size + 16 * 1024,

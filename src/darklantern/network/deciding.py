@@ -4,7 +4,7 @@ In: a view, a circle, a device and a time. Out: the epoch to seal to, or the mem
 RefusedError naming the rule that forbids it. It seals nothing.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from darklantern.errors import RefusedError
@@ -19,6 +19,12 @@ from darklantern.network.view import View
 from darklantern.records.assessments import LEVEL_NAMES, LEVELS, Assessment, Level
 from darklantern.records.findings import Finding
 
+Follows = Callable[[Assessment], bool]
+"""Whether an assessment's level follows from its answers by the table that it names; never true of an unknown table.
+
+Whoever opens a library passes it in (`assess.level_follows`): the sharing half does not know the tables.
+"""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -31,10 +37,10 @@ class Plan:
     """whether a rotation must carry the seed before it"""
 
 
-def check_label(finding: Finding, assessment: Assessment | None, terms: Terms) -> Level:
+def check_label(finding: Finding, assessment: Assessment | None, terms: Terms, follows: Follows) -> Level:
     """The level at which the finding may go to a circle with these terms. Raises RefusedError naming what binds.
 
-    Without an assessment nothing is known of a finding, and unknown means private.
+    Without an assessment, or with one that does not follow, nothing is known of a finding, and unknown means private.
     """
     if assessment is None:
         raise RefusedError(
@@ -46,6 +52,7 @@ def check_label(finding: Finding, assessment: Assessment | None, terms: Terms) -
             "the assessment is of another finding, or of another version of it",
             hint="assess the finding that you want to share",
         )
+    check_follows(assessment, follows)
     if _rank(assessment.operate) > _rank(terms.level):
         raise RefusedError(
             f"the finding's level is {assessment.operate} {LEVEL_NAMES[assessment.operate]}, more closed than "
@@ -54,6 +61,16 @@ def check_label(finding: Finding, assessment: Assessment | None, terms: Terms) -
             hint=f"what would lower it: {'; '.join(assessment.lowering) or 'nothing that the assessment names'}",
         )
     return assessment.operate
+
+
+def check_follows(assessment: Assessment, follows: Follows) -> None:
+    """Raises RefusedError for a level that is only claimed: it does not follow from the answers beside it."""
+    if not follows(assessment):
+        raise RefusedError(
+            f"the assessment says {assessment.operate}, and that does not follow from its answers by any table that "
+            f"this program has; it names {assessment.table!r}. So the level is unknown, and that is V4 Private",
+            hint="a newer program may have the table; otherwise whoever assessed the finding must do it again",
+        )
 
 
 def check_carried(level: Level, terms: Terms, carried: Iterable[Level]) -> None:

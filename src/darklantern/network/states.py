@@ -6,7 +6,7 @@ makes a new one, and the old ones stay, because an epoch is judged at the prefix
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from darklantern.logs import merkle
 from darklantern.network.circles import Circle
@@ -18,6 +18,8 @@ from darklantern.network.rosters import Roster
 from darklantern.records.record import Record, Seen
 
 Body = TypeVar("Body")
+
+_INDEX_EVERY: Final = 256
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,12 @@ class Trail:
     ids: tuple[str, ...] = ()
     roots: tuple[bytes, ...] = (merkle.EMPTY_ROOT,)
     frontier: merkle.Frontier = field(default_factory=merkle.Frontier)
+    indexed: int = 0
+    """how many of the first ids are in `index`: each new entry asks whether its id is there, and not all of them"""
+    index: frozenset[str] = frozenset()
+
+    def __contains__(self, envelope_id: str) -> bool:
+        return envelope_id in self.index or envelope_id in self.ids[self.indexed :]
 
     @property
     def size(self) -> int:
@@ -79,7 +87,10 @@ class Trail:
     def append(self, envelope_id: str) -> "Trail":
         """The trail with one more entry."""
         frontier = self.frontier.append(merkle.leaf_hash(bytes.fromhex(envelope_id)))
-        return Trail((*self.ids, envelope_id), (*self.roots, frontier.root), frontier)
+        ids, roots = (*self.ids, envelope_id), (*self.roots, frontier.root)
+        if len(ids) - self.indexed < _INDEX_EVERY:
+            return Trail(ids, roots, frontier, self.indexed, self.index)
+        return Trail(ids, roots, frontier, len(ids), frozenset(ids))
 
     def seen(self) -> Seen:
         """What a record cites whose author has read all of it."""

@@ -69,8 +69,13 @@ class View:
 
     @property
     def floor(self) -> int:
-        """The latest time that a checkpoint proved."""
-        return max((head.time for head in self.heads.values()), default=0)
+        """The latest time that the network's own log said.
+
+        Its key is the one that the roots signed. Two people can found a circle whose log says any time, and the floor
+        never falls.
+        """
+        head = self.heads.get(self.net)
+        return head.time if head else 0
 
 
 def fold(net: str, logs: Mapping[str, Iterable[bytes]]) -> View:
@@ -124,10 +129,12 @@ def is_registered(view: View, log: str, envelope_id: str) -> bool:
 
     The id leaves out signatures, so a badly signed copy must not keep the real one out.
     """
-    times = view.trail(log).ids.count(envelope_id)
-    if not times:
+    trail = view.trail(log)
+    if envelope_id not in trail:
         return False
-    return times > sum(leaf.log == log and leaf.id == envelope_id and not leaf.belongs for leaf in view.opaque)
+    return trail.ids.count(envelope_id) > sum(
+        leaf.log == log and leaf.id == envelope_id and not leaf.belongs for leaf in view.opaque
+    )
 
 
 def _network(view: View, data: bytes, envelope_id: str, position: int) -> NetworkState:

@@ -5,7 +5,7 @@ envelopes whose kind fixes their signatures. This room never reads or writes a f
 chooses who may read or sign, and never takes a nonce or a file key from a caller.
 """
 
-from darklantern.sealing.age import open, open_stream, seal, seal_stream
+from darklantern.sealing.age import open, seal
 from darklantern.sealing.envelope import (
     SUITES,
     Envelope,
@@ -44,12 +44,10 @@ __all__ = [
     "envelope_id",
     "kind_of",
     "open",
-    "open_stream",
     "pae",
     "payload_type",
     "recipient_of",
     "seal",
-    "seal_stream",
     "sign",
     "verify",
 ]

@@ -31,7 +31,6 @@ _CLASSICAL: Final = ("ed25519",)
 
 SUITES: Final[Mapping[str, Suite]] = {
     # Decide who is trusted, and must still bind when Ed25519 has fallen.
-    "root": Suite(_HYBRID, several=True),
     "roster": Suite(_HYBRID, several=True),
     "org": Suite(_HYBRID, several=True),
     "circle": Suite(_HYBRID, several=True),
@@ -40,8 +39,6 @@ SUITES: Final[Mapping[str, Suite]] = {
     # Stand in a log whose checkpoints are post-quantum: a later forgery cannot enter the past.
     "item": Suite(_CLASSICAL, several=False),
     "post": Suite(_CLASSICAL, several=False),
-    "tombstone": Suite(_CLASSICAL, several=False),
-    "receipt": Suite(_CLASSICAL, several=False),
     "bundle": Suite(_CLASSICAL, several=False),
 }
 """Record kind → signatures. The only place that says so."""

@@ -8,10 +8,9 @@ import os
 from typing import Annotated, Final, Literal, final
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from darklantern.errors import RecordError, SignatureError
+from darklantern.errors import RecordError
 from darklantern.sealing.fingerprints import Identified
 from darklantern.sealing.hybrid import Identity, Recipient
 from darklantern.sealing.secret import SEED, Secret, pack, require_seed, unpack
@@ -31,21 +30,11 @@ class DevicePublic(Identified, frozen=True, kw_only=True):
     recipient: Annotated[str, msgspec.Meta(pattern=r"^age1pq1[0-9a-z]{1952}\Z")]
     """what is sealed to the device, as text that a stock age understands"""
     auth: Ed25519Bytes
-    """verifies the device's log-in at a relay"""
+    """verifies the device's log-in at a relay, once there is one: the record is signed before that"""
 
     def receiver(self) -> Recipient:
         """`recipient` as a key to seal to. Raises SealError when its checksum is wrong."""
         return Recipient.parse(self.recipient)
-
-    def verify_auth(self, signature: bytes, message: bytes) -> None:
-        """Raises SignatureError unless the device's auth key signed exactly `message`."""
-        try:
-            Ed25519PublicKey.from_public_bytes(self.auth).verify(signature, message)
-        except (InvalidSignature, ValueError) as error:
-            raise SignatureError(
-                f"expected a log-in signed by the auth key of {self.fingerprint}, got another signature",
-                hint="the device may have been replaced; ask its owner for the fingerprint that it shows",
-            ) from error
 
 
 @final
@@ -96,10 +85,6 @@ class Device(Secret):
     def fingerprint(self) -> str:
         """The fingerprint of the public half."""
         return self.public.fingerprint
-
-    def sign_auth(self, message: bytes) -> bytes:
-        """The auth key's signature over `message`, to log in at a relay."""
-        return self._auth.sign(message)
 
     def _seeds(self) -> list[bytes]:
         return [*self.signing.seeds(), self.receiving.seed, self._auth.private_bytes_raw()]
