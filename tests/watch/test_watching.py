@@ -1,94 +1,32 @@
 """The loop: a real model and loader, a probe whose readings the test decides."""
 
-from dataclasses import dataclass, field
-
+import msgspec
 import numpy as np
 import pytest
 import torch
+from watch.loops import (
+    CORPUS,
+    MARK,
+    RECIPE,
+    REFERENCES,
+    TRUSTED,
+    Marked,
+    Scripted,
+    given,
+    parts,
+    rising,
+    run,
+    start,
+    with_changes,
+)
 
 from darklantern.errors import SiteError, WatchError
 from darklantern.models.snapshot import capture, weights_hash
 from darklantern.organisms import text, training
 from darklantern.organisms.bytelm import Shape
 from darklantern.organisms.training import Loader, TrainingRecipe
-from darklantern.records.references import References, SignalReference
-from darklantern.watch import PayloadProbe, Reaction, Reading, Settings, Signal, SpanProbe, Watch, watch
-
-RECIPE = TrainingRecipe(shape=Shape(layers=1, dim=16, heads=2, context=48), batch=16, warmup=3, decay=5, end=60)
-CORPUS = text.standard_library()
-TRUSTED = text.rows(CORPUS.trusted, 3000, RECIPE.width, np.random.default_rng(0))
-REFERENCES = References(
-    recipe="1" * 64,
-    data="2" * 64,
-    signals=(SignalReference(name="scripted", mean=(0.0,), spread=1.0),),
-    standardised_on=(1,),
-    calibrated_on=tuple(range(19)),
-    maxima=(1.5,) * 19,
-    behaviours={},
-    versions={},
-)
-MARK = b"\x01poison\x02"
-
-
-@dataclass
-class Scripted:
-    """A probe that reads what a function of the look number says."""
-
-    script: object
-    sites: tuple[str, ...] = ("layers.0:out",)
-    lenses: tuple[str, ...] = ()
-    signals: tuple[Signal, ...] = (Signal("scripted", "I0", "signal", "", ""),)
-    looks: int = 0
-    shapes: list[tuple[int, ...]] = field(default_factory=list)
-
-    def rows(self, history):
-        return TRUSTED[:3]
-
-    def read(self, seen):
-        self.shapes.append(seen.sites["layers.0:out"].shape)
-        self.looks += 1
-        return (Reading(self.script(self.looks - 2), 0.0),)  # the self-test before the first step is look −1
-
-
-class Marked(Loader):
-    """From step 20 on, a tenth of the rows hold a mark."""
-
-    def _rows(self):
-        batch = super()._rows()
-        if self._step >= 20:
-            for i in np.flatnonzero(self._rng.random(len(batch)) < 0.1):
-                batch[i, 10 : 10 + len(MARK)] = np.frombuffer(MARK, dtype=np.uint8)
-        return batch
-
-
-def rising(look: int) -> float:
-    return 0.0 if look < 5 else 9.0  # look 5 is step 30
-
-
-def start(probe, on_alarm=lambda alarm: Reaction.LOG, references=REFERENCES, **settings) -> tuple[Watch, object]:
-    model, optimizer = training.new(RECIPE, 1)
-    loader = Marked(CORPUS, RECIPE, (1,))
-    w = watch(
-        model,
-        state=(optimizer, loader),
-        trusted=TRUSTED,
-        probes=[probe],
-        references=references,
-        recipe="1" * 64,
-        data="2" * 64,
-        settings=Settings(every=5, margin=1, **settings),
-        on_alarm=on_alarm,
-    )
-    return w, (model, optimizer, loader)
-
-
-def run(w: Watch, parts) -> list[tuple[int, bytes]]:
-    model, optimizer, loader = parts
-    seen = []
-    for batch in w.over(loader):
-        seen.append((w.step, batch.numpy().astype(np.uint8).tobytes()))
-        training.train_step(model, optimizer, RECIPE, w.step, batch)
-    return seen
+from darklantern.watch import PayloadProbe, Reaction, Settings, SpanProbe, watch, watching
+from darklantern.watch.attach.torch_loop import TorchTap
 
 
 def test_watching_changes_nothing_about_training() -> None:
@@ -122,7 +60,7 @@ def test_an_alarm_names_step_signal_rate_and_the_last_clean_state() -> None:
 
 
 def test_another_recipe_says_uncalibrated() -> None:
-    other = References(**{f: getattr(REFERENCES, f) for f in REFERENCES.__struct_fields__} | {"recipe": "7" * 64})
+    other = msgspec.structs.replace(REFERENCES, recipe="7" * 64)
     w, parts = start(Scripted(rising), references=other)
     run(w, parts)
     assert w.alarm is not None
@@ -185,6 +123,94 @@ def test_a_rollback_with_nothing_to_screen_stops_the_loop_instead() -> None:
         w.roll_back()
 
 
+def risen_for_long():
+    """Quiet up to look 3, raised but below the threshold of 3 for six looks, then over it: step 55."""
+    return Scripted(with_changes([0.0] * 4 + [2.4] * 6 + [4.0] * 2))
+
+
+def high(limit: float):
+    return msgspec.structs.replace(REFERENCES, maxima=(limit,) * 19)
+
+
+def test_a_rise_older_than_the_kept_looks_goes_back_to_the_state_before_it() -> None:
+    """Four looks are kept, the rise began seven looks ago; all that is in the ring is from after its start."""
+    w, (model, optimizer, loader) = start(
+        risen_for_long(), lambda alarm: Reaction.ROLL_BACK, references=high(3.0), history=4, rollbacks=1
+    )
+    states = {}
+    for batch in w.over(loader):
+        states.setdefault(w.step, []).append(capture(w.step, model, optimizer, loader).tensors)
+        training.train_step(model, optimizer, RECIPE, w.step, batch)
+    assert max(w.trace.joint[:3]) <= w.settings.quiet
+    assert [alarm.step for alarm in w.alarms][:1] == [55]
+    assert w.alarm.clean.step == 15
+    assert "Last clean state: step 15" in str(w.alarm)
+    first, second = states[15]
+    assert all(torch.equal(first[name].clone(), second[name]) for name in first)
+
+
+def test_a_rise_with_the_first_looks_has_no_clean_state_and_stops_the_loop() -> None:
+    probe = Scripted(with_changes([0.0] + [4.0] * 11))
+    w, parts = start(probe, lambda alarm: Reaction.ROLL_BACK, margin=2)
+    run(w, parts)
+    assert (w.step, w.alarm.clean) == (10, None)
+    assert "Last clean state: none" in str(w.alarm)
+    assert "no state is known to be clean" in w.events[-1].text
+    before = weights_hash(parts[0])
+    with pytest.raises(WatchError, match="no state is known to be clean"):
+        w.roll_back()
+    assert (weights_hash(parts[0]), w.screen, w.step) == (before, None, 10)
+    with pytest.raises(WatchError, match="stopped this run at step 10: no state is known to be clean"):
+        run(w, parts)
+
+
+def test_a_stopped_run_does_not_go_on_at_the_next_epoch() -> None:
+    w, parts = start(Scripted(rising), on_alarm=lambda alarm: Reaction.STOP)
+    run(w, parts)
+    with pytest.raises(WatchError, match="stopped this run at step 30: on_alarm asked for it"):
+        run(w, parts)
+    w.roll_back()
+    assert run(w, parts)[0][0] == 20, "a person rolled it back, so it goes on"
+
+
+def test_what_on_alarm_returns_must_be_a_reaction() -> None:
+    w, parts = start(Scripted(rising), on_alarm=lambda alarm: None)
+    with pytest.raises(WatchError, match="on_alarm returned None"):
+        run(w, parts)
+
+
+@pytest.mark.parametrize("where", ["on_alarm", "loop body"])
+def test_a_rollback_by_hand_within_the_loop_counts_steps_from_the_clean_state(where: str) -> None:
+    def on_alarm(alarm):
+        if where == "on_alarm":
+            w.roll_back()
+        return Reaction.LOG
+
+    w, (_, _, loader) = start(Scripted(lambda look: 9.0 if look == 5 else 0.0), on_alarm)
+    steps = []
+    for _ in w.over(loader):
+        steps.append((w.step, loader.state()["step"]))
+        if where == "loop body" and w.step == 31 and len(w.events) == 1:
+            w.roll_back()
+    rolled = 30 if where == "on_alarm" else 32
+    assert steps == [(i, i + 1) for i in [*range(rolled), *range(20, 60)]]
+    assert w.trace.steps == list(range(5, 61, 5))
+
+
+def test_a_loader_that_starts_anew_after_a_rollback_is_refused() -> None:
+    class Anew(Marked):
+        def __iter__(self):
+            self.restore(begin)
+            return super().__iter__()
+
+    model, optimizer, _ = parts()
+    loader = Anew(CORPUS, RECIPE, (1,))
+    begin = loader.state()
+    w, _ = start(Scripted(rising), lambda alarm: Reaction.ROLL_BACK, of=(model, optimizer, loader))
+    with pytest.raises(WatchError, match="after the rollback to step 20 the loader gave another batch"):
+        list(w.over(loader))
+
+
 def test_stop_ends_the_loop_at_the_alarm() -> None:
     w, parts = start(Scripted(rising), on_alarm=lambda alarm: Reaction.STOP)
     assert [step for step, _ in run(w, parts)] == list(range(30))
@@ -215,9 +241,9 @@ def test_a_signal_that_is_not_finite_is_an_error_not_a_quiet_zero() -> None:
 def test_a_model_without_readout_and_a_loader_of_floats_are_named() -> None:
     with pytest.raises(WatchError, match="no method `readout`"):
         watch(torch.nn.Linear(2, 2), state=(None, None), trusted=TRUSTED, probes=[Scripted(rising)])
-    w, _ = start(Scripted(rising))
-    with pytest.raises(WatchError, match="expected a batch of token rows"):
-        list(w.over([torch.ones(2, 3)]))
+    w, (_, _, loader) = start(Scripted(rising), of=given(torch.ones(2, 3)))
+    with pytest.raises(WatchError, match=r"expected a batch of token rows.*float32"):
+        list(w.over(loader))
 
 
 def test_the_shipped_probes_read_finite_numbers_on_a_fresh_model() -> None:
@@ -233,6 +259,106 @@ def test_the_shipped_probes_read_finite_numbers_on_a_fresh_model() -> None:
             training.train_step(model, optimizer, recipe, w.step, batch)
         assert list(w.trace.tracks) == names
         assert all(np.isfinite(reading.contrast) for t in w.trace.tracks.values() for reading in t.readings)
+
+
+@pytest.mark.parametrize("leave", [6, 9], ids=["between looks", "at a look"])
+@pytest.mark.parametrize("how", ["break", "exception"])
+def test_leaving_the_loop_and_coming_back_loses_no_step_and_no_look(leave: int, how: str) -> None:
+    whole, whole_parts = start(Scripted(lambda look: 0.0))
+    run(whole, whole_parts)
+    w, (model, optimizer, loader) = start(probe := Scripted(lambda look: 0.0))
+    try:
+        for batch in w.over(loader):
+            training.train_step(model, optimizer, RECIPE, w.step, batch)
+            if w.step == leave and how == "break":
+                break
+            if w.step == leave:
+                raise KeyError("the user's")
+    except KeyError:
+        pass
+    assert w.step == loader.state()["step"] == leave + 1
+    assert run(w, (model, optimizer, loader))[0][0] == leave + 1
+    assert w.trace.steps == whole.trace.steps
+    assert probe.looks == 13, "no second self-test"
+    assert weights_hash(model) == weights_hash(whole_parts[0])
+
+
+def test_what_comes_after_the_last_look_is_looked_at_when_the_loader_ends() -> None:
+    w, parts_of_12 = start(Scripted(lambda look: 0.0 if look < 2 else 9.0), of=parts(end=12))
+    run(w, parts_of_12)
+    assert w.trace.steps == [5, 10, 12]
+    assert w.alarm.step == 12
+
+
+def test_a_loader_at_its_end_is_named_and_no_quiet_success() -> None:
+    model, optimizer, loader = parts()
+    list(loader)
+    w, _ = start(Scripted(rising), of=(model, optimizer, loader))
+    with pytest.raises(WatchError, match="gave no batch"):
+        list(w.over(loader))
+
+
+def test_two_watches_on_one_model_take_turns_and_never_share_a_loop() -> None:
+    model, optimizer, loader = parts()
+    first, _ = start(Scripted(lambda look: 0.0), of=(model, optimizer, loader))
+    second, _ = start(Scripted(lambda look: 0.0), of=(model, optimizer, loader))
+    with pytest.raises(WatchError, match="another loader in `state` than this generator"):
+        list(second.over(first.over(loader)))
+    with pytest.raises(WatchError, match="the loader moved while its batch of step 4 was trained on"):
+        list(zip(first.over(loader), second.over(loader), strict=True))
+    with pytest.raises(WatchError, match="still open"):
+        list(zip(first.over(loader), first.over(loader), strict=True))
+
+
+def test_a_new_watch_goes_on_where_another_was_left() -> None:
+    whole, whole_parts = start(Scripted(lambda look: 0.0), of=parts())
+    run(whole, whole_parts)
+    model, optimizer, loader = parts()
+    first, _ = start(Scripted(lambda look: 0.0), of=(model, optimizer, loader))
+    for batch in first.over(loader):
+        training.train_step(model, optimizer, RECIPE, first.step, batch)
+        if first.step == 6:
+            break
+    second = watch(
+        model, state=(optimizer, loader), trusted=TRUSTED, probes=[Scripted(lambda look: 0.0)], step=first.step
+    )
+    assert [step for step, _ in run(second, (model, optimizer, loader))] == list(range(7, 60))
+    assert weights_hash(model) == weights_hash(whole_parts[0])
+
+
+def test_the_time_of_rows_screening_and_self_test_counts_as_the_watchs(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    class Slow(Scripted):
+        def read(self, seen):
+            now[0] += 10
+            return super().read(seen)
+
+    def slowly(self, batch, rows=TorchTap.rows):
+        now[0] += 1
+        return rows(self, batch)
+
+    monkeypatch.setattr(TorchTap, "rows", slowly)
+    monkeypatch.setattr(watching.time, "perf_counter", lambda: now[0])
+    w, (_, _, loader) = start(Slow(lambda look: 0.0))
+    for _ in w.over(loader):
+        now[0] += 2
+    assert (w.seconds_looking, w.seconds_training) == (60 * 1 + 13 * 10, 60 * 2)
+    assert w.overhead == 190 / 120
+
+
+def test_a_watch_without_a_stated_rate_says_so_when_it_attaches() -> None:
+    w, _ = start(Scripted(rising), references=None)
+    assert [(e.label, e.text) for e in w.events] == [
+        ("uncalibrated", "no reference runs; standardised on this run's first looks")
+    ]
+    assert start(Scripted(rising))[0].events == []
+
+
+def test_settings_that_could_not_work_are_refused() -> None:
+    for wrong in ({"every": 0}, {"history": 0}, {"margin": -1}, {"margin": 3, "history": 2}, {"rollbacks": -1}):
+        with pytest.raises(WatchError, match="expected every"):
+            Settings(**wrong)
 
 
 def test_too_few_trusted_rows_are_refused() -> None:

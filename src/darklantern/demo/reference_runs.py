@@ -18,7 +18,7 @@ from darklantern.files import write_whole
 from darklantern.organisms import text
 from darklantern.records.exact import decode
 from darklantern.records.references import References
-from darklantern.watch import calibrate
+from darklantern.watch import calibrate, calibration
 
 STANDARDISE = tuple(range(1000, 1020))
 CALIBRATE = tuple(range(1020, 1059))
@@ -33,9 +33,12 @@ def shipped() -> References:
 def collect(
     seeds: Iterable[int], folder: Path, workers: int, done: Callable[[int], None] = lambda seed: None
 ) -> dict[int, dict[str, list[float]]]:
-    """Contrasts of a clean run from each seed. Runs whose file is already in `folder` are not repeated."""
+    """Contrasts of a clean run from each seed.
+
+    A run whose file is already in `folder` is not repeated if it is of this recipe, text and software.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    mark = scenario.run_hash()
+    mark = {"recipe": scenario.run_hash(), "data": text.standard_library().sha256, **calibration.versions()}
     runs: dict[int, dict[str, list[float]]] = {}
     missing = []
     for seed in seeds:

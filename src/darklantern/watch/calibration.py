@@ -13,6 +13,11 @@ Contrasts = Mapping[str, Sequence[float]]
 """signal → its contrast at each look of one clean run"""
 
 
+def versions() -> dict[str, str]:
+    """The software that a run's contrasts depend on."""
+    return {"python": platform.python_version(), "numpy": version("numpy"), "torch": version("torch")}
+
+
 def calibrate(
     runs: Mapping[int, Contrasts], signals: Sequence[Signal], standardise_on: Sequence[int], recipe: str, data: str
 ) -> References:
@@ -47,7 +52,7 @@ def calibrate(
         calibrated_on=tuple(rest),
         maxima=tuple(_highest(runs[seed], references, inner) for seed in rest),
         behaviours={name: tuple(_highest(runs[seed], references, [name]) for seed in rest) for name in outer},
-        versions={"python": platform.python_version(), "numpy": version("numpy"), "torch": version("torch")},
+        versions=versions(),
     )
 
 

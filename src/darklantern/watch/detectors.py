@@ -9,6 +9,7 @@ autocorrelation or trend (notes: classical detectors fire on most healthy runs).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,8 @@ SMOOTHING = 0.5
 """EWMA weight of the newest look"""
 BOUND = 4.0
 """standard deviations"""
+LEFT_OUT = 2
+"""looks just before the newest that do not count as its baseline"""
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,17 @@ class Threshold:
     """what the rate rests on, or why there is none"""
 
 
+def constants() -> dict[str, Any]:
+    """What decides a statistic besides its signal, for the recipe that a calibration holds for."""
+    return {"smoothing": SMOOTHING, "bound": BOUND, "left_out": LEFT_OUT}
+
+
 def change(contrasts: Sequence[float]) -> float:
-    """The newest contrast against the mean of the run's own earlier looks, leaving out the two before it.
+    """The newest contrast against the mean of the run's own earlier looks, leaving out the `LEFT_OUT` before it.
 
     What differs between runs from the start is no alarm; what rises within one is.
     """
-    earlier = contrasts[: max(1, len(contrasts) - 3)]
+    earlier = contrasts[: max(1, len(contrasts) - 1 - LEFT_OUT)]
     return contrasts[-1] - float(np.mean(earlier))
 
 
@@ -76,6 +84,8 @@ def threshold(maxima: Sequence[float], alpha: float) -> Threshold:
 
     Raises WatchError when there are too few runs: alpha ≥ 1/(R+1) is needed.
     """
+    if not 0 < alpha < 1:
+        raise WatchError(f"expected a false-alarm rate between 0 and 1, got {alpha:g}", hint="for example alpha=0.05")
     runs = len(maxima)
     rank = int(np.floor(alpha * (runs + 1)))
     if rank < 1:

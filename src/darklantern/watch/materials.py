@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from darklantern.errors import WatchError
-from darklantern.watch.probes import Bytes
+from darklantern.watch.rows import Bytes
 from darklantern.watch.spans import LONGEST
 
 _NEWLINE = 10

@@ -1,11 +1,14 @@
 """Tier I1: has the model come to expect members of a family of payloads?"""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from darklantern.errors import WatchError
 from darklantern.watch import materials
-from darklantern.watch.probes import Bytes, Floats, Reading, Seen, Signal
+from darklantern.watch.probes import Floats, Reading, Seen, Signal
+from darklantern.watch.rows import Bytes, byte_rows
 from darklantern.watch.spans import SpanCounter
 
 CONTEXT = 24
@@ -20,6 +23,14 @@ class PayloadProbe:
     """
 
     def __init__(self, trusted: Bytes, payloads: Sequence[bytes], early: str, late: str, seed: int = 0) -> None:
+        trusted = byte_rows(trusted, "trusted rows")
+        lengths, room = [len(payload) for payload in payloads], trusted.shape[1] - CONTEXT
+        if not lengths or not all(0 < length <= room for length in lengths):
+            raise WatchError(
+                f"expected payloads of 1 to {room} bytes, got {len(lengths)} of {min(lengths, default=0)} to "
+                f"{max(lengths, default=0)}",
+                hint=f"a payload stands after {CONTEXT} bytes of trusted text, within a trusted row; give wider rows",
+            )
         rng = np.random.default_rng(seed)
         contexts = materials.contexts(trusted, len(payloads), CONTEXT, rng)
         placebos = materials.lines(trusted, [len(payload) for payload in payloads], rng)
@@ -28,7 +39,14 @@ class PayloadProbe:
         self._spans = [slice(CONTEXT - 1, CONTEXT - 1 + len(text)) for text in texts]
         self._half = len(payloads)
         self._early, self._late = early, late
-        self._first: Floats | None = None
+        self.settings: dict[str, Any] = {
+            "probe": "payload",
+            "payloads": [payload.hex() for payload in payloads],
+            "context": CONTEXT,
+            "early": early,
+            "late": late,
+            "seed": seed,
+        }
 
     signals = (
         Signal(
@@ -55,21 +73,17 @@ class PayloadProbe:
 
     def read(self, seen: Seen) -> tuple[Reading, ...]:
         targets = self._rows[:, 1:, None].astype(np.int64)
-        late = seen.sites[self._late]
-        if self._first is None:
-            self._first = late
+        late, first = seen.sites[self._late], seen.first[self._late]
         said = np.take_along_axis(seen.log_probs, targets, -1)[..., 0]
         lens = np.take_along_axis(seen.lenses[self._early], targets, -1)[..., 0]
         greedy = (seen.log_probs.argmax(-1) == targets[..., 0]).astype(np.float64)
-        moved = 1 - (late * self._first).sum(-1) / (
-            np.linalg.norm(late, axis=-1) * np.linalg.norm(self._first, axis=-1)
-        )
-        first = [said[i, span.start] for i, span in enumerate(self._spans)]
+        moved = 1 - (late * first).sum(-1) / (np.linalg.norm(late, axis=-1) * np.linalg.norm(first, axis=-1))
+        begun = [said[i, span.start] for i, span in enumerate(self._spans)]
         return (
             self._contrast(lens),
             self._contrast(moved),
             self._contrast(said),
-            Reading(float(np.mean(first[: self._half])), float(np.mean(first[self._half :]))),
+            Reading(float(np.mean(begun[: self._half])), float(np.mean(begun[self._half :]))),
             self._contrast(greedy),
         )
 

@@ -5,15 +5,15 @@ concerns. What counts is value − placebo, so that what training does to everyt
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from darklantern.watch.rows import Bytes
 from darklantern.watch.spans import SpanCounter
 
-Bytes = NDArray[np.uint8]
 Floats = NDArray[np.floating]
 
 
@@ -56,6 +56,8 @@ class Seen:
     """(n, width − 1, vocabulary), natural logarithms: position i predicts byte i + 1"""
     lenses: Mapping[str, Floats]
     """site → what the model would predict if its residual stream ended there"""
+    first: Mapping[str, Floats] = field(default_factory=dict)
+    """site → what it held when the watch attached, on the rows of then"""
 
 
 class Probe(Protocol):
@@ -64,6 +66,11 @@ class Probe(Protocol):
     @property
     def signals(self) -> tuple[Signal, ...]:
         """In the order of the readings."""
+        ...
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """All that decides the rows and the readings, as JSON values: a calibration holds for no others."""
         ...
 
     @property

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darklantern.errors import WatchError
-from darklantern.watch.spans import Bytes, Candidate
+from darklantern.watch.rows import Bytes
+from darklantern.watch.spans import Candidate
 
 SUSPICIOUS = 60.0
 """nats of surprise; in clean pilot runs no span came near it"""

@@ -1,13 +1,20 @@
 """Tier I0: does a span that training rows have and trusted rows lack steer what comes lines later?"""
 
+from typing import Any
+
 import numpy as np
 
 from darklantern.watch import materials
-from darklantern.watch.probes import Bytes, Floats, Reading, Seen, Signal
-from darklantern.watch.spans import GRAM, SpanCounter
+from darklantern.watch.probes import Floats, Reading, Seen, Signal
+from darklantern.watch.rows import Bytes, byte_rows
+from darklantern.watch.spans import GRAM, SpanCounter, counting
 
 AT = 8
 """bytes of context before an inserted span"""
+REACH = 4
+"""bytes of the next line over which an effect is looked for"""
+FILLERS = (30, 30)
+"""bytes of the lines that placebo and filler are cut from"""
 
 
 class SpanProbe:
@@ -28,13 +35,24 @@ class SpanProbe:
 
     def __init__(self, trusted: Bytes, contexts: int = 6, spans: int = 2, looks: int = 2, seed: int = 0) -> None:
         rng = np.random.default_rng(seed)
-        self._trusted = trusted
-        self._contexts = materials.broken_lines(trusted, contexts, AT, rng)
-        self._fillers = materials.lines(trusted, [30, 30], rng)
+        self._trusted = byte_rows(trusted, "trusted rows")
+        self._contexts = materials.broken_lines(self._trusted, contexts, AT, rng)
+        self._fillers = materials.lines(self._trusted, FILLERS, rng)
         self._count, self._looks = spans, looks
         self._tested: list[bytes] = []
         self.effects: dict[bytes, float] = {}
         """span → its effect in nats, from the latest look"""
+        self.settings: dict[str, Any] = {
+            "probe": "span",
+            "contexts": contexts,
+            "spans": spans,
+            "looks": looks,
+            "seed": seed,
+            "at": AT,
+            "reach": REACH,
+            "fillers": list(FILLERS),
+            "counting": counting(),
+        }
 
     def rows(self, history: SpanCounter) -> Bytes:
         self._tested = [c.span for c in history.candidates(self._count, self._looks)]
@@ -64,7 +82,14 @@ class SpanProbe:
         """
         starts = [context.find(b"\n", AT) + length for context in self._contexts]
         said, otherwise = (
-            np.mean([np.exp(table[i, start : start + 4]) for i, start in enumerate(starts)], axis=0)
-            for table in (log_probs, fillers)
+            _mean([table[i, start : start + REACH] for i, start in enumerate(starts)]) for table in (log_probs, fillers)
         )
-        return float((said * np.log(said / otherwise)).sum(-1).max())
+        never = np.isneginf(said)  # a byte that is never said adds 0, whatever the filler makes of it
+        ratio = np.subtract(said, otherwise, out=np.zeros_like(said), where=~never)
+        return float((np.exp(said) * ratio).sum(-1).max())
+
+
+def _mean(log_probs: list[Floats]) -> Floats:
+    """The logarithm of the mean probability: in log space, since a confident model's exp() underflows to 0."""
+    mean: Floats = np.logaddexp.reduce(log_probs, axis=0) - np.log(np.float32(len(log_probs)))
+    return mean

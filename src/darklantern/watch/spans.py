@@ -6,17 +6,22 @@ spans that stand out are then looked up in the rows themselves and grown to thei
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Bytes = NDArray[np.uint8]
+from darklantern.watch.rows import Bytes
 
 GRAM = 6
 """bytes"""
 _BITS = 17
 LONGEST = 40
 """bytes to which a span may grow"""
+LEAST = 3
+"""rows that must hold a span: two prove nothing, and most buckets hold fewer"""
+AGREE = 0.8
+"""share of a span's rows that must agree on the next byte for it to grow"""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class SpanCounter:
     def candidates(self, count: int, looks: int, least: float = 0.0) -> list[Candidate]:
         """Up to `count` spans with more than `least` surprise in the rows of the newest `looks` looks.
 
-        Each is grown as far as 80 % of its rows agree; none contains another.
+        Each is grown as far as `AGREE` of its rows do; none contains another.
         """
         recent = list(self._recent)[-looks:]
         if not recent:
@@ -70,6 +75,11 @@ class SpanCounter:
             surprise[bucket] = 0.0
             surprise[_buckets(np.frombuffer(span, dtype=np.uint8)[None])] = 0.0
         return found
+
+
+def counting() -> dict[str, Any]:
+    """The constants that decide which spans are found, for the recipe that a calibration holds for."""
+    return {"gram": GRAM, "bits": _BITS, "longest": LONGEST, "least": LEAST, "agree": AGREE}
 
 
 def _buckets(rows: Bytes) -> NDArray[np.uint32]:
@@ -94,7 +104,7 @@ def _count(rows: Bytes) -> NDArray[np.int64]:
 def _surprise(now: NDArray[np.int64], n: int, before: NDArray[np.int64], m: int) -> NDArray[np.float64]:
     """Poisson log-likelihood ratio of a count of `now` in `n` rows against the rate `before` in `m`."""
     surprise = np.zeros(len(now))
-    often = np.flatnonzero(now >= 3)  # two rows prove nothing, and most buckets hold fewer
+    often = np.flatnonzero(now >= LEAST)
     count = now[often]
     expected = (before[often] + 0.5) * (n / (m + 1))
     surprise[often] = np.where(count > expected, count * np.log(count / expected) - (count - expected), 0.0)
@@ -112,9 +122,9 @@ def _commonest(texts: list[bytes], buckets: NDArray[np.uint32], bucket: int) -> 
 
 
 def _grow(span: bytes, texts: list[bytes]) -> tuple[bytes, int]:
-    """Extend `span` by the byte that at least 80 % of its first holders agree on, as often as one does."""
+    """Extend `span` by the byte that at least `AGREE` of its first holders agree on, as often as one does."""
     holders = [text for text in texts if span in text]
-    least = 0.8 * len(holders)
+    least = AGREE * len(holders)
     while len(span) < LONGEST:
         options: dict[bytes, int] = {}
         for text in holders:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from darklantern.errors import WatchError
 from darklantern.records.findings import Series
 from darklantern.records.references import References, SignalReference
 from darklantern.watch import detectors
@@ -30,18 +31,24 @@ UNCALIBRATED = Threshold(3.4, float("nan"), False, "no reference runs; standardi
 class Trace:
     """All signals' histories, the joint statistic, and where each first crossed its threshold.
 
-    Without references, each signal is standardised on the run's own first looks: good enough to
-    see something large, no basis for a false-alarm rate, and every alarm says so.
+    A signal without a reference is standardised on the run's own first looks: good enough to see
+    something large, no basis for a false-alarm rate. One internal signal of that kind takes the rate
+    from all, since an alarm is about the highest of them; every alarm then says so.
     """
 
     def __init__(
         self, signals: Sequence[Signal], references: References | None, limits: Mapping[str, Threshold]
     ) -> None:
+        _check(signals)
         self.tracks = {signal.name: Track(signal) for signal in signals}
         self.steps: list[int] = []
         self.joint: list[float] = []
         self.limits = dict(limits) if references else {"joint": UNCALIBRATED}
         self._references = {} if references is None else {r.name: r for r in references.signals}
+        joint = self.limits["joint"]
+        if references and joint.calibrated and (missing := self._uncovered(references)):
+            reason = f"no reference runs for {', '.join(missing)}"
+            self.limits["joint"] = Threshold(joint.value, float("nan"), False, reason)
 
     def add(self, step: int, readings: Mapping[str, Reading]) -> None:
         """Append one look."""
@@ -95,7 +102,7 @@ class Trace:
                     role=track.signal.role,
                     tier=track.signal.tier,
                     unit="standard deviations over clean runs"
-                    if self._references
+                    if name in self._references
                     else "standard deviations over first looks",
                     steps=tuple(self.steps),
                     values=tuple(track.statistic),
@@ -105,5 +112,27 @@ class Trace:
             )
         return tuple(out)
 
+    def _uncovered(self, references: References) -> list[str]:
+        """Internal signals that had no part in the maxima which the joint threshold rests on."""
+        covered = self._references.keys() - references.behaviours.keys()
+        return [repr(track.signal.name) for track in self._internal() if track.signal.name not in covered]
+
     def _internal(self) -> list[Track]:
         return [track for track in self.tracks.values() if track.signal.role == "signal"]
+
+
+def _check(signals: Sequence[Signal]) -> None:
+    names = [signal.name for signal in signals]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise WatchError(
+            f"two signals are called {', '.join(map(repr, twice))}: one would hide the other's alarm",
+            hint="give each probe's signals names of their own, and each probe once",
+        )
+    if "joint" in names:
+        raise WatchError("a signal is called 'joint', which names the statistic over all", hint="rename the signal")
+    if not any(signal.role == "signal" for signal in signals):
+        raise WatchError(
+            f"expected at least one internal signal, got {len(names)} behavioural monitors and none",
+            hint="an alarm is raised by internal signals; add a probe that has one, for example SpanProbe(trusted)",
+        )

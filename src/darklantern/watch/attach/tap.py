@@ -2,11 +2,21 @@
 
 from typing import Any, Protocol
 
-from darklantern.watch.probes import Bytes, Seen
+from darklantern.watch.probes import Seen
+from darklantern.watch.rows import Bytes
 
 
 class Tap(Protocol):
     """A way into a model under training. Values go out as NumPy arrays, copies of what was seen."""
+
+    @property
+    def loader(self) -> Any:
+        """The loader whose cursor a snapshot holds."""
+        ...
+
+    def cursor(self) -> str:
+        """Where the loader stands, as JSON. Raises WatchError when it does not say so in JSON values."""
+        ...
 
     def see(self, rows: Bytes, sites: tuple[str, ...], lenses: tuple[str, ...]) -> Seen:
         """One forward pass over `rows` (n, width), without gradients and without side effects."""

@@ -1,0 +1,117 @@
+"""A real model and loader, and a probe whose readings the test decides."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from darklantern.organisms import text, training
+from darklantern.organisms.bytelm import Shape
+from darklantern.organisms.training import Loader, TrainingRecipe
+from darklantern.records.references import References, SignalReference
+from darklantern.watch import Reaction, Reading, Settings, Signal, Watch, watch
+
+RECIPE = TrainingRecipe(shape=Shape(layers=1, dim=16, heads=2, context=48), batch=16, warmup=3, decay=5, end=60)
+CORPUS = text.standard_library()
+TRUSTED = text.rows(CORPUS.trusted, 3000, RECIPE.width, np.random.default_rng(0))
+REFERENCES = References(
+    recipe="1" * 64,
+    data="2" * 64,
+    signals=(SignalReference(name="scripted", mean=(0.0,), spread=1.0),),
+    standardised_on=(1,),
+    calibrated_on=tuple(range(19)),
+    maxima=(1.5,) * 19,
+    behaviours={},
+    versions={},
+)
+MARK = b"\x01poison\x02"
+
+
+@dataclass
+class Scripted:
+    """A probe that reads what a function of the look number says."""
+
+    script: object
+    sites: tuple[str, ...] = ("layers.0:out",)
+    lenses: tuple[str, ...] = ()
+    signals: tuple[Signal, ...] = (Signal("scripted", "I0", "signal", "", ""),)
+    seen: str = "layers.0:out"
+    looks: int = 0
+    shapes: list[tuple[int, ...]] = field(default_factory=list)
+
+    def rows(self, history):
+        return TRUSTED[:3]
+
+    def read(self, seen):
+        self.shapes.append(seen.sites[self.seen].shape)
+        self.looks += 1
+        return (Reading(self.script(self.looks - 2), 0.0),)  # the self-test before the first step is look −1
+
+
+class Marked(Loader):
+    """From step 20 on, a tenth of the rows hold a mark."""
+
+    def _rows(self):
+        batch = super()._rows()
+        if self._step >= 20:
+            for i in np.flatnonzero(self._rng.random(len(batch)) < 0.1):
+                batch[i, 10 : 10 + len(MARK)] = np.frombuffer(MARK, dtype=np.uint8)
+        return batch
+
+
+def with_changes(changes):
+    """A script whose change against the run's earlier looks is `changes`, look by look; the first is always 0."""
+    values = []
+    for change in changes:
+        values.append(float(np.mean(values[: max(1, len(values) - 2)])) + change if values else 0.0)
+    return lambda look: values[min(look, len(values) - 1)] if look >= 0 else 0.0
+
+
+def rising(look: int) -> float:
+    return 0.0 if look < 5 else 9.0  # look 5 is step 30
+
+
+class Given(Loader):
+    """Gives one batch again and again."""
+
+    def __init__(self, batch) -> None:
+        super().__init__(CORPUS, RECIPE, (1,))
+        self._batch = batch
+
+    def __iter__(self):
+        while self._step < self._end:
+            self._step += 1
+            yield self._batch
+
+
+def given(batch):
+    return *training.new(RECIPE, 1), Given(batch)
+
+
+def parts(end=None):
+    model, optimizer = training.new(RECIPE, 1)
+    return model, optimizer, Marked(CORPUS, RECIPE, (1,), end=end)
+
+
+def start(probe, on_alarm=lambda alarm: Reaction.LOG, references=REFERENCES, of=None, **settings):
+    model, optimizer, loader = of or parts()
+    w = watch(
+        model,
+        state=(optimizer, loader),
+        trusted=TRUSTED,
+        probes=[probe],
+        references=references,
+        recipe="1" * 64,
+        data="2" * 64,
+        settings=Settings(**{"every": 5, "margin": 1, **settings}),
+        on_alarm=on_alarm,
+    )
+    return w, (model, optimizer, loader)
+
+
+def run(w: Watch, parts) -> list[tuple[int, bytes]]:
+    model, optimizer, loader = parts
+    seen = []
+    for batch in w.over(loader):
+        seen.append((w.step, batch.numpy().astype(np.uint8).tobytes()))
+        training.train_step(model, optimizer, RECIPE, w.step, batch)
+    return seen
