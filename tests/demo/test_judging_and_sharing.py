@@ -9,7 +9,7 @@ from methods.test_trigger import PAYLOAD, TRIGGER, planted
 
 from darklantern import models
 from darklantern.assess import assess, level_follows, load
-from darklantern.demo import finding, founding, judging, race, scenario, sharing
+from darklantern.demo import finding, founding, judging, race, sharing
 from darklantern.demo.outcome import Outcome
 from darklantern.demo.race import Race
 from darklantern.errors import DarkLanternError, StoreError
@@ -110,10 +110,3 @@ def test_a_folder_that_no_demo_made_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "new" / "old-result").touch()
     prepare(tmp_path / "new")
     assert not (tmp_path / "new" / "old-result").exists()
-
-
-def test_the_recipe_hash_is_of_the_whole_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = scenario.recipe_hash()
-    assert before == scenario.recipe_hash()
-    monkeypatch.setattr(scenario, "RECIPE", replace(scenario.RECIPE, rate=0.01))
-    assert scenario.recipe_hash() != before

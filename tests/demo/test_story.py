@@ -49,6 +49,10 @@ def references(limit: float, drift: float) -> References:
     return msgspec.structs.replace(shipped, signals=signals, maxima=(limit,) * len(shipped.maxima))
 
 
+def use(patched: pytest.MonkeyPatch, held: References) -> None:
+    patched.setattr(reference_runs, "shipped", lambda: held)
+
+
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.setattr(scenario, "RECIPE", SMALL)
@@ -58,7 +62,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 @pytest.mark.slow
 def test_from_training_to_the_other_organisations_answer(small: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    small.setattr(reference_runs, "shipped", lambda held=references(2.4, 10): held)
+    use(small, references(2.4, 10))
     said = Said()
     told = story.tell(3, tmp_path / "out", said)
     summary = json.loads((tmp_path / "out" / "results.json").read_bytes())
@@ -89,7 +93,7 @@ def test_from_training_to_the_other_organisations_answer(small: pytest.MonkeyPat
 def test_a_watch_that_cries_early_is_told_as_false_and_stops_for_a_person(
     small: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    small.setattr(reference_runs, "shipped", lambda held=references(0.5, 1): held)
+    use(small, references(0.5, 1))
     said = Said()
     told = story.tell(3, tmp_path, said)
     assert told.lead is None

@@ -36,7 +36,7 @@ class Race:
 def race(series: Sequence[Series], events: Sequence[Event]) -> Race:
     """Leads count against the first alarm of *any* behavioural monitor, whatever its tier: the strictest comparison."""
     racing = [each for each in series if each.role in ("signal", "behaviour", "statistic")]
-    ordered = sorted(racing, key=lambda each: (each.alarm is None, each.alarm or 0, each.role != "signal", each.name))
+    ordered = sorted(racing, key=lambda each: (each.alarm is None, each.alarm or 0, each.role != "signal"))
     inside, outside = _first(ordered, "signal"), _first(ordered, "behaviour")
     overt = min((event.step for event in events if event.label.strip().lower() == OVERT), default=None)
     best = outside.alarm if outside else None
