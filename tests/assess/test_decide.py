@@ -24,6 +24,7 @@ def test_everything_unknown_may_be_anything_and_is_private() -> None:
     assert decision.unknown == tuple(TABLE.criteria)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(answers=many_answers())
 def test_the_range_is_that_of_all_completions(levels, runs, answers) -> None:

@@ -45,6 +45,7 @@ def refused(orgs: Orgs, data: bytes, match: str, error: type[DarkLanternError] =
     assert every_byte_of(orgs.folder / "beacon") == before
 
 
+@pytest.mark.slow
 def test_p15_a_bundle_cut_at_any_byte_or_with_any_bit_flipped_imports_nothing(tmp_path: Path) -> None:
     """The smallest bundle there is: a network with one person in it."""
     clock = Clock()

@@ -104,6 +104,7 @@ def killed_after(process: subprocess.Popen[str], seconds: float) -> list[str]:
     return said
 
 
+@pytest.mark.slow
 def test_p24_kill_minus_nine_while_sharing_leaves_a_valid_library(orgs: Orgs) -> None:
     share(orgs)
     orgs.aurora.close()
@@ -122,6 +123,7 @@ def test_p24_kill_minus_nine_while_sharing_leaves_a_valid_library(orgs: Orgs) ->
     assert orgs.to_beacon().missing == ()
 
 
+@pytest.mark.slow
 def test_p24_kill_minus_nine_while_importing_leaves_all_or_nothing(orgs: Orgs) -> None:
     item = share(orgs)
     for n in range(20):

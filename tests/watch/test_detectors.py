@@ -54,6 +54,7 @@ def clean_runs(seeds: range, rng: np.random.Generator) -> dict[int, dict[str, li
     return runs
 
 
+@pytest.mark.slow
 def test_clean_runs_alarm_no_more_often_than_stated() -> None:
     """200 calibrations, 5 fresh clean runs each, α = .05: the count stays within a 99.9 % binomial bound."""
     rng = np.random.default_rng(11)
