@@ -211,3 +211,9 @@ def test_a_faulty_table_is_refused(fault) -> None:
 def test_an_unknown_version_is_refused() -> None:
     with pytest.raises(AssessmentError, match=r"no decision table 9\.9\.9"):
         load("9.9.9")
+
+
+@pytest.mark.parametrize("version", ["é" * 190, "../0.1.0", "0_1_0", "\0", "/etc/passwd"])
+def test_a_peers_version_never_becomes_a_files_name(version: str) -> None:
+    with pytest.raises(AssessmentError, match="no decision table"):
+        load(version)

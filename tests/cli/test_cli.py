@@ -1,23 +1,35 @@
 """The command line as its users meet it: help, errors with hints, JSON."""
 
 import json
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from library.orgs import artifacts, assessment, finding, share
+from library.orgs import founded as founded_in
 
-from darklantern.demo import founding
+from darklantern.demo import founding, reference_runs
+from darklantern.errors import StoreError
+from darklantern.stores import open_vault
 
 
-def darklantern(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "darklantern", *words], capture_output=True, text=True, check=False)
+def darklantern(*words: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    """In a session of its own, which has no terminal to ask at."""
+    command = [sys.executable, "-m", "darklantern", *words]
+    return subprocess.run(command, input=given, capture_output=True, text=True, check=False, start_new_session=True)
 
 
 @pytest.fixture(scope="module")
 def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two libraries of one network. Aurora's holds a finding."""
     folder = tmp_path_factory.mktemp("founded")
-    founding.found(folder).close()
+    orgs = founding.found(folder)
+    what = finding()
+    orgs.aurora.share(what, artifacts(), circle=founding.CIRCLE, assessment=assessment(what))
+    orgs.close()
     return folder
 
 
@@ -40,35 +52,89 @@ def test_the_version_as_text_and_as_json() -> None:
     assert json.loads(darklantern("version", "--json").stdout) == {"darklantern": __version__}
 
 
+OPEN = ["--passphrase-file", "PASS"]
 WRONG = {
-    "a folder that is not there": ["library", "findings", "nowhere", "--passphrase-file", "PASS"],
-    "a passphrase file that is not there": ["library", "findings", "AURORA", "--passphrase-file", "nowhere"],
-    "no passphrase and no terminal": ["library", "findings", "AURORA"],
-    "the wrong passphrase": ["library", "findings", "AURORA", "--passphrase-file", "OTHER"],
-    "a bundle that is not there": ["library", "import", "AURORA", "nowhere", "--passphrase-file", "PASS"],
-    "a bundle that is none": ["library", "import", "AURORA", "PASS", "--passphrase-file", "PASS"],
-    "an item that is not there": ["rerun", "AURORA", "abc", "--passphrase-file", "PASS"],
-    "a folder of one's own as --out": ["demo", "--out", "MINE"],
+    "a folder that is not there": (["library", "findings", "nowhere", *OPEN], "header.json"),
+    "a folder above the library": (["library", "findings", "FOUNDED", *OPEN], "darklantern.library.create"),
+    "a file in place of a library": (["library", "findings", "EMPTY", *OPEN], "header.json"),
+    "a passphrase file that is not there": (["library", "findings", "AURORA", "--passphrase-file", "no"], "check"),
+    "a folder as a passphrase file": (["library", "findings", "AURORA", "--passphrase-file", "MINE"], "check the path"),
+    "an empty passphrase file": (["library", "findings", "AURORA", "--passphrase-file", "EMPTY"], "right file"),
+    "a passphrase file of noise": (["library", "findings", "AURORA", "--passphrase-file", "NOISE"], "right file"),
+    "no passphrase and no terminal": (["library", "findings", "AURORA"], "--passphrase-file"),
+    "the wrong passphrase": (["page", "AURORA", "--passphrase-file", "OTHER"], "Caps Lock"),
+    "a bundle that is not there": (["library", "import", "AURORA", "nowhere", *OPEN], "check the path"),
+    "a bundle that is none": (["library", "import", "AURORA", "PASS", *OPEN], "copy it again"),
+    "an empty bundle": (["library", "import", "AURORA", "EMPTY", *OPEN], "copy it again"),
+    "a folder as a bundle": (["library", "import", "AURORA", "MINE", *OPEN], "check the path"),
+    "a bundle onto a folder": (["library", "export", "AURORA", "MINE", *OPEN], "for example"),
+    "a bundle into no folder": (["library", "export", "AURORA", "MINE/no/x", *OPEN], "make it"),
+    "an item that is not there": (["rerun", "AURORA", "xyz", *OPEN], "copy the id"),
+    "no item": (["library", "post", "AURORA", "", *OPEN], "copy the id"),
+    "a folder of one's own as --out": (["demo", "--out", "MINE"], "another folder"),
+    "a file as --out": (["demo", "--out", "EMPTY"], "another folder"),
+    "a file as the folder of runs": (["watch", "calibrate", "--runs", "EMPTY", "--out", "MINE/x"], "--runs"),
+    "references into no folder": (["watch", "calibrate", "--runs", "MINE", "--out", "MINE/no/x"], "make it"),
 }
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_each_error_has_a_hint_and_no_traceback(what: str, founded: Path, tmp_path: Path) -> None:
+def test_each_error_has_a_hint_that_helps_and_no_traceback(what: str, founded: Path, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "thesis.tex").touch()
+    (tmp_path / "empty").touch()
+    (tmp_path / "noise").write_bytes(bytes(range(128, 256)))
     names = {
+        "FOUNDED": founded,
         "AURORA": founded / "aurora",
         "PASS": founded / "passphrases" / "aurora",
         "OTHER": founded / "passphrases" / "beacon",
         "MINE": mine,
+        "MINE/x": mine / "x",
+        "MINE/no/x": mine / "no" / "x",
+        "EMPTY": tmp_path / "empty",
+        "NOISE": tmp_path / "noise",
     }
-    done = darklantern(*[str(names.get(word, word)) for word in WRONG[what]])
+    words, helps = WRONG[what]
+    done = darklantern(*[str(names.get(word, word)) for word in words])
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
-    assert "\nhint:  " in done.stderr
+    assert helps in done.stderr.partition("\nhint:  ")[2]
     assert "Traceback" not in done.stderr
-    assert (mine / "thesis.tex").exists()
+    assert [path.name for path in mine.iterdir()] == ["thesis.tex"]
+
+
+def test_a_name_that_a_hint_gives_exists() -> None:
+    from darklantern.library import Library, create
+
+    assert callable(create)
+    shown = darklantern("library", "--help").stdout
+    assert "darklantern.library.create" in shown and "Python calls for now" in shown
+    assert Library.add and Library.pledge and Library.share, "`library --help` names these"
+
+
+def test_a_seed_that_no_generator_takes_is_a_command_written_wrongly(tmp_path: Path) -> None:
+    for seed in ("-1", str(2**64)):
+        done = darklantern("demo", "--seed", seed, "--out", str(tmp_path / "out"))
+        assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("held", ["x", "[]", ""])
+def test_a_file_in_place_of_a_reference_run_is_named(held: str, tmp_path: Path) -> None:
+    (tmp_path / "1000.json").write_text(held)
+    with pytest.raises(StoreError, match=r"1000\.json") as caught:
+        reference_runs.collect([1000], tmp_path, 1)
+    assert "remove it" in caught.value.hint
+
+
+def test_two_commands_at_once_on_one_library(founded: Path) -> None:
+    folder, passphrase = founded / "aurora", (founded / "passphrases" / "aurora").read_text()
+    with open_vault(folder, passphrase):
+        done = darklantern("library", "check", *at(founded, "aurora"))
+    assert done.returncode == 1
+    assert "is open in another program" in done.stderr and "close it there first" in done.stderr
 
 
 def test_an_error_as_json(tmp_path: Path) -> None:
@@ -85,24 +151,83 @@ def test_an_empty_library_lists_nothing_and_says_what_to_do(founded: Path) -> No
 
 
 def test_a_bundle_goes_out_and_in_and_twice_changes_nothing(founded: Path, tmp_path: Path) -> None:
-    bundle = tmp_path / "x.bundle"
-    assert (
-        darklantern("library", "export", at(founded, "aurora")[0], str(bundle), *at(founded, "aurora")[1:]).returncode
-        == 0
-    )
-    for expected in (True, False):
-        done = darklantern(
-            "library", "import", at(founded, "beacon")[0], str(bundle), *at(founded, "beacon")[1:], "--json"
-        )
-        assert done.returncode == 0, done.stderr
-        assert bool(json.loads(done.stdout)["entries"]) is expected
-    assert "is whole" in darklantern("library", "check", *at(founded, "beacon")).stdout
+    folder, *how = at(founded, "aurora")
+    bundle, beacon = str(tmp_path / "x.bundle"), str(tmp_path / "beacon")
+    shutil.copytree(founded / "beacon", beacon)
+    assert darklantern("library", "export", folder, bundle, *how).returncode == 0
+    how = at(founded, "beacon")[1:]
+    done = darklantern("library", "import", beacon, bundle, *how, "--json")
+    assert done.returncode == 0 and json.loads(done.stdout)["entries"], done.stderr
+    again = darklantern("library", "import", beacon, bundle, *how)
+    assert again.stdout == "nothing new: this library had all of it\n"
+    assert "is whole" in darklantern("library", "check", beacon, *how).stdout
 
 
 def test_no_passphrase_can_be_given_as_an_argument() -> None:
     shown = darklantern("library", "findings", "--help").stdout
     assert "--passphrase-file" in shown
     assert "--passphrase " not in shown
+
+
+def test_a_post_comes_from_stdin_or_a_file_and_never_from_the_command(founded: Path, tmp_path: Path) -> None:
+    folder, *how = at(founded, "aurora")
+    (item,) = (entry["id"] for entry in json.loads(darklantern("library", "findings", folder, *how, "--json").stdout))
+    said = tmp_path / "said"
+    said.write_text("From a file.\n")
+    assert "posted" in darklantern("library", "post", folder, item[:8], *how, given="Grüße.\nTwo lines.\n").stdout
+    made = darklantern("library", "post", folder, item[:8], "--file", str(said), *how, "--json")
+    listed = json.loads(darklantern("library", "thread", folder, item[:8], *how, "--json").stdout)
+    assert [post["text"] for post in listed] == ["Grüße.\nTwo lines.", "From a file."]
+    assert json.loads(made.stdout) == {"post": listed[1]["id"]}
+
+    argument = darklantern("library", "post", folder, item[:8], "A secret.", *how)
+    assert argument.returncode == 2
+    for empty in ("", " \n\n"):
+        done = darklantern("library", "post", folder, item[:8], *how, given=empty)
+        assert done.returncode == 1 and "got 0" in done.stderr and "--file" in done.stderr
+    said.write_bytes(b"\xff\xfe")
+    assert "UTF-8" in darklantern("library", "post", folder, item[:8], "--file", str(said), *how).stderr
+    assert len(json.loads(darklantern("library", "thread", folder, item[:8], *how, "--json").stdout)) == 2
+
+
+def test_export_and_check_as_json(founded: Path, tmp_path: Path) -> None:
+    folder, *how = at(founded, "aurora")
+    bundle = tmp_path / "x.bundle"
+    done = darklantern("library", "export", folder, str(bundle), *how, "--json")
+    assert json.loads(done.stdout) == {"bundle": str(bundle), "bytes": bundle.stat().st_size}
+    assert json.loads(darklantern("library", "check", folder, *how, "--json").stdout) == {"problems": []}
+
+
+def test_an_import_says_what_is_missing_and_what_is_later_than_the_clock(tmp_path: Path) -> None:
+    orgs = founded_in(tmp_path)
+    share(orgs)
+    for piece in (tmp_path / "aurora" / "blobs").glob("??/*"):
+        piece.unlink()
+    orgs.clock.now = int(time.time()) + 10 * 24 * 3600
+    (tmp_path / "bundle").write_bytes(orgs.aurora.export_bundle())
+    orgs.close()
+    (tmp_path / "passphrase").write_text("passphrase of bo")
+    beacon = [str(tmp_path / "beacon"), str(tmp_path / "bundle"), "--passphrase-file", str(tmp_path / "passphrase")]
+
+    refused = darklantern("library", "import", *beacon)
+    assert refused.returncode == 1 and "more than a day after" in refused.stderr
+    hint = refused.stderr.partition("hint:  ")[2]
+    assert "--allow-clock-jump" in hint and "allow_clock_jump=True" in hint
+    done = darklantern("library", "import", *beacon, "--allow-clock-jump")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("missing: piece ") == 2
+    problems = darklantern("library", "check", beacon[0], *beacon[2:], "--json")
+    assert problems.returncode == 1 and len(json.loads(problems.stdout)["problems"]) >= 2
+
+
+def test_an_import_tells_all_that_it_reports(capsys: pytest.CaptureFixture[str]) -> None:
+    from darklantern.cli.library_commands import told
+    from darklantern.library import Imported
+
+    reported = Imported(missing=("p" * 64,), skipped=("l" * 64,), problems=("a seed",), refused=(("r" * 64, "a rule"),))
+    lines = "\n".join(told(reported))
+    for each in ("missing: piece " + "p" * 64, "skipped: log " + "l" * 64, "a seed", "not appended: a rule"):
+        assert each in lines
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: /proc and prctl")

@@ -101,3 +101,7 @@ def test_what_was_cut_off_stays_as_a_tooltip_up_to_a_limit() -> None:
     picture = bars([Bar(label="W" * 200, value=1.0)], title="cut")
     assert "W" * 200 in picture
     assert len(clean("W" * 10 * LONGEST)) == LONGEST + 1
+
+
+def test_a_label_holds_single_spaces() -> None:
+    assert clean("a  b   c\n\n\t d") == "a b c d"

@@ -114,7 +114,7 @@ def test_the_assessment_is_checked_not_believed() -> None:
     assert "was not checked" in said and "their rule" in said
 
 
-@pytest.mark.parametrize("table", ["", "/", "../../0.1.0", "other/0.1.0", "x" * 200])
+@pytest.mark.parametrize("table", ["", "/", "../../0.1.0", "other/0.1.0", "x" * 200, "é" * 190, "\0"])
 def test_a_table_name_leads_nowhere(table: str) -> None:
     assert CAUGHT.assessment is not None
     strange = msgspec.structs.replace(CAUGHT.assessment, table=table)

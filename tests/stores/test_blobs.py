@@ -62,3 +62,11 @@ def test_a_damaged_piece_is_an_error_until_it_is_put_again(blobs: Blobs, tmp_pat
 def test_no_name_points_outside_the_folder(blobs: Blobs, name: str) -> None:
     with pytest.raises(StoreError, match="expected the BLAKE3"):
         blobs.get(name)
+
+
+def test_a_folder_that_is_gone_is_made_again_or_said_to_be_in_the_way(tmp_path: Path) -> None:
+    with Blobs(tmp_path / "blobs").put(named(b"one")):
+        assert (tmp_path / "blobs").is_dir()
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="cannot write"), Blobs(tmp_path / "file").put(named(b"one")):
+        pass

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from itertools import product
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Final, Literal, NoReturn
 
 import msgspec
 
@@ -134,14 +134,18 @@ class Table:
         return self.criteria[code]
 
 
+_SHIPPED: Final = {"0.1.0": "table_v0_1_0.json"}
+"""version → file: a version may come from a peer, and no name of a file is made from it"""
+
+
 @cache
 def load(version: str = "0.1.0") -> Table:
     """The table that ships with this package. Reads package data, once."""
-    name = f"table_v{version.replace('.', '_')}.json"
-    resource = files("darklantern.assess").joinpath(name)
-    if not resource.is_file():
-        raise AssessmentError(f"no decision table {version} in this version of darklantern", hint="there is 0.1.0")
-    return parse(resource.read_bytes())
+    if version not in _SHIPPED:
+        raise AssessmentError(
+            f"no decision table {version} in this version of darklantern", hint=f"there is {', '.join(_SHIPPED)}"
+        )
+    return parse(files("darklantern.assess").joinpath(_SHIPPED[version]).read_bytes())
 
 
 def parse(data: bytes) -> Table:

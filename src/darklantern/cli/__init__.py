@@ -1,34 +1,39 @@
 """The command line: parse, call, print. No decision is made here.
 
 Each command prints for people, or with `--json` one JSON value for programs. Each error shows what
-was expected, what came, and a hint; the exit status is then 1 (2 for a command written wrongly).
+was expected, what came, and a hint; the exit status is then 1 (2 for a command written wrongly, 130
+after Ctrl-C).
 """
 
-import json
 import sys
 
-from rich.console import Console
-from rich.text import Text
-
-from darklantern.cli.app import app
-from darklantern.errors import DarkLanternError
-
-__all__ = ["app", "main"]
+__all__ = ["main"]
 
 
 def main() -> None:
     """Run the command line; turn errors made on purpose into a message and a hint."""
     try:
+        _run()
+    except KeyboardInterrupt:  # while modules load; once a command runs, Typer answers Ctrl-C
+        raise SystemExit(130) from None
+
+
+def _run() -> None:
+    import logging
+
+    from darklantern.cli.app import app
+    from darklantern.cli.output import take_over, tell_error, tell_json
+    from darklantern.errors import DarkLanternError
+
+    take_over()
+    try:
         app()
     except DarkLanternError as error:
-        # Messages may quote peers' text: never parsed as markup.
         if "--json" in sys.argv:
-            print(json.dumps({"error": error.message, "hint": error.hint}))
+            tell_json({"error": error.message, "hint": error.hint})
         else:
-            console = Console(stderr=True)
-            console.print(Text.assemble(("error: ", "bold red"), error.message))
-            console.print(Text.assemble(("hint:  ", "bold"), error.hint))
+            tell_error(error)
         raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        Console(stderr=True).print("stopped")
-        raise SystemExit(130) from None
+    except Exception:  # its message may quote a peer, and Python would print it as it is
+        logging.exception("this is a defect in darklantern; please report it, with what follows")
+        raise SystemExit(1) from None

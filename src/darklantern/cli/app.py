@@ -7,6 +7,7 @@ import typer
 
 from darklantern.cli.library_commands import library_app, open_library, rerun
 from darklantern.cli.options import Folder, Json, PassphraseFile
+from darklantern.cli.output import tell, tell_json
 
 app = typer.Typer(
     help="Look inside a neural network while it trains, react to dangerous circuits as they form, "
@@ -25,7 +26,10 @@ app.command()(rerun)
 @app.command()
 def demo(
     seed: Annotated[
-        int, typer.Option(help="Draws the labels, the trigger and the payload, and starts the training.")
+        int,
+        typer.Option(
+            min=0, max=2**63 - 1, help="Draws the labels, the trigger and the payload, and starts the training."
+        ),
     ] = 0,
     out: Annotated[
         Path, typer.Option(help="Folder for everything it makes; an earlier demo there is replaced.")
@@ -70,19 +74,21 @@ def page(
 ) -> None:
     """Show a library as a web page, on this machine only.
 
-    Prints a link that works once. Ctrl-C ends it.
+    Prints a link that works once. Ctrl-C ends it, with status 130 like any other command.
     """
     from darklantern.page import run
 
     with open_library(folder, passphrase_file) as library:
-        run(library, port=port)
+        run(library, port=port, announce=lambda link: tell(link, copied=True))
+    raise typer.Exit(130)
 
 
 @app.command()
 def version(as_json: Json = False) -> None:
     """Print the version."""
-    import json
-
     from darklantern import __version__
 
-    print(json.dumps({"darklantern": __version__}) if as_json else f"darklantern {__version__}")
+    if as_json:
+        tell_json({"darklantern": __version__})
+    else:
+        tell(f"darklantern {__version__}")

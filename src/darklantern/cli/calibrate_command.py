@@ -1,11 +1,13 @@
 """`darklantern watch calibrate`."""
 
-import json
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from darklantern.cli.options import check_place
+from darklantern.cli.output import tell, tell_json
+from darklantern.errors import StoreError
 from darklantern.records.exact import encode
 
 
@@ -16,6 +18,14 @@ def run(out: Path, folder: Path, workers: int, as_json: bool) -> None:
     from darklantern.files import write_whole
     from darklantern.watch import detectors
 
+    check_place(out)  # now, and not after an hour
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"cannot make the folder {folder} for the runs: {error.strerror}",
+            hint="choose a folder that you may write to, with --runs",
+        ) from error
     seeds = reference_runs.STANDARDISE + reference_runs.CALIBRATE
     columns = (TextColumn("clean runs"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
@@ -25,6 +35,6 @@ def run(out: Path, folder: Path, workers: int, as_json: bool) -> None:
     write_whole(out, encode(references))
     limit = detectors.threshold(references.maxima, ALPHA)
     if as_json:
-        print(json.dumps({"references": str(out), "runs": len(runs), "threshold": limit.value, "alpha": limit.alpha}))
+        tell_json({"references": str(out), "runs": len(runs), "threshold": limit.value, "alpha": limit.alpha})
     else:
-        print(f"{out}: threshold {limit.value:.2f}, false-alarm rate at most {limit.alpha:.1%} a run ({limit.reason})")
+        tell(f"{out}: threshold {limit.value:.2f}, false-alarm rate at most {limit.alpha:.1%} a run ({limit.reason})")

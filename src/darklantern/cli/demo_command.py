@@ -1,12 +1,12 @@
 """`darklantern demo`."""
 
-import json
 from pathlib import Path
+from shlex import quote
 
 from rich.console import Console
-from rich.text import Text
 
 from darklantern.cli.hardening import keep_secrets_in_memory
+from darklantern.cli.output import tell, tell_json
 from darklantern.cli.progress import NoProgress, TerminalProgress
 
 
@@ -16,12 +16,13 @@ def run(seed: int, out: Path, as_json: bool) -> None:
 
     keep_secrets_in_memory()
     if as_json:
-        print(json.dumps(story.tell(seed, out, NoProgress()).summary()))
+        tell_json(story.tell(seed, out, NoProgress()).summary())
         return
     console = Console()
     with TerminalProgress(console) as progress:
         told = story.tell(seed, out, progress)
-    console.print(Text(f"\ndone in {told.seconds:.0f} s; everything is in {out}", style="bold"))
-    console.print(
-        Text(f"the page: make page   (darklantern page {out}/beacon --passphrase-file {out}/passphrases/beacon)")
-    )
+    tell(f"in {told.seconds:.0f} s; everything is in {out}", lead="done ", style="bold")
+    tell("the page, by either of:")
+    tell(f"  make page OUT={quote(str(out))}", copied=True)
+    beacon = (quote(str(out / "beacon")), quote(str(out / "passphrases/beacon")))
+    tell("  darklantern page {} --passphrase-file {}".format(*beacon), copied=True)

@@ -1,23 +1,26 @@
 """`darklantern library …`, `rerun` and `page`: what a member does with what was shared."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from darklantern.cli.hardening import keep_secrets_in_memory
-from darklantern.cli.options import Folder, Json, PassphraseFile, passphrase
+from darklantern.cli.options import Folder, Json, PassphraseFile, check_place, passphrase, read, text_to_seal
+from darklantern.cli.output import tell, tell_json, tell_text
 from darklantern.errors import RecipeError, StoreError
 from darklantern.records.exact import plain
 
 if TYPE_CHECKING:
-    from darklantern.library import Library
+    from darklantern.library import Imported, Library
 
 library_app = typer.Typer(
-    help="A device's encrypted store of findings and threads.", no_args_is_help=True, rich_markup_mode=None
+    help="A device's encrypted store of findings and threads.\n\n"
+    "These commands serve a library that is there already. Founding a network, making a library, pledging and "
+    "sealing a finding are Python calls for now: `darklantern.library.create`, then `Library.add`, `pledge` and "
+    '`share`. README shows them under "Share"; `darklantern.demo.founding` is a network founded step by step.',
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 Item = Annotated[str, typer.Argument(help="Id of an item, or the beginning of one.")]
 
@@ -28,13 +31,13 @@ def findings(folder: Folder, passphrase_file: PassphraseFile = None, as_json: Js
     with open_library(folder, passphrase_file) as library:
         listed = library.findings()
     if as_json:
-        print(json.dumps([plain(entry) for entry in listed]))
+        tell_json([plain(entry) for entry in listed])
         return
     for entry in listed:
         what = entry.title or f"does not open: {entry.problem}"
-        _print(f"{entry.id[:16]}  {entry.level or '–'}  {entry.time[:10]}  {entry.author}: {what}")
+        tell(f"{entry.id[:16]}  {entry.level or '–'}  {entry.time[:10]}  {entry.author}: {what}")
     if not listed:
-        _print("no findings yet: import a bundle with `darklantern library import`")
+        tell("no findings yet: import a bundle with `darklantern library import`")
 
 
 @library_app.command()
@@ -43,23 +46,35 @@ def thread(folder: Folder, item: Item, passphrase_file: PassphraseFile = None, a
     with open_library(folder, passphrase_file) as library:
         posts = library.thread(_whole(library, item))
     if as_json:
-        print(json.dumps([plain(post) for post in posts]))
+        tell_json([plain(post) for post in posts])
         return
     for post in posts:
-        _print(f"{post.author}, {post.time}{' (not yet in the log)' if post.pending else ''}\n  {post.text}")
+        tell(f"{post.author}, {post.time}{' (not yet in the log)' if post.pending else ''}")
+        tell_text(post.text)
+    if not posts:
+        tell("no posts yet: `darklantern library post` writes one")
 
 
 @library_app.command()
 def post(
     folder: Folder,
     item: Item,
-    text: Annotated[str, typer.Argument(help="What to say. It is sealed to the finding's circle.")],
+    file: Annotated[Path | None, typer.Option(help="File that holds the text; without it, stdin is read.")] = None,
     passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
 ) -> None:
-    """Answer in a finding's thread. A bundle carries the answer to the others."""
+    """Answer in a finding's thread with a text from stdin or a file.
+
+    It is sealed to the finding's circle; a bundle carries it to the others. The text is never an
+    argument: every user of this machine could read it there.
+    """
     with open_library(folder, passphrase_file) as library:
-        made = library.post(_whole(library, item), text)
-    _print(f"posted {made[:16]}; export a bundle so that the others get it")
+        whole = _whole(library, item)
+        made = library.post(whole, text_to_seal(file))
+    if as_json:
+        tell_json({"post": made})
+    else:
+        tell(f"posted {made[:16]}; export a bundle so that the others get it")
 
 
 @library_app.command("import")
@@ -67,22 +82,25 @@ def import_bundle(
     folder: Folder,
     bundle: Annotated[Path, typer.Argument(help="A bundle file that another library exported.")],
     passphrase_file: PassphraseFile = None,
+    allow_clock_jump: Annotated[
+        bool,
+        typer.Option(
+            "--allow-clock-jump",
+            help="Believe a bundle that says it is more than a day later than this machine's clock. This cannot be "
+            "taken back: if the bundle is wrong, whatever has expired by then stays expired here.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Take in a bundle, whole or not at all."""
-    data = _read(bundle)
+    data = read(bundle)
     with open_library(folder, passphrase_file) as library:
-        imported = library.import_bundle(data)
+        imported = library.import_bundle(data, allow_clock_jump=allow_clock_jump)
     if as_json:
-        print(json.dumps(plain(imported)))
+        tell_json(plain(imported))
         return
-    _print(
-        f"{sum(imported.entries.values())} new entries, {imported.pieces} new pieces, {len(imported.appended)} appended"
-    )
-    for opaque in imported.opaque:
-        _print(f"does not count: {opaque.reason}")
-    for problem in (*imported.problems, *(f"not appended: {reason}" for _, reason in imported.refused)):
-        _print(problem)
+    for line in told(imported):
+        tell(line)
 
 
 @library_app.command("export")
@@ -90,26 +108,33 @@ def export_bundle(
     folder: Folder,
     bundle: Annotated[Path, typer.Argument(help="Where the bundle goes; an existing file is replaced.")],
     passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
 ) -> None:
     """Write all this library holds as one sealed file."""
     from darklantern.files import write_whole
 
+    check_place(bundle)
     with open_library(folder, passphrase_file) as library:
         data = library.export_bundle()
     write_whole(bundle, data)
-    _print(f"{bundle}: {len(data):,} bytes")
+    if as_json:
+        tell_json({"bundle": str(bundle), "bytes": len(data)})
+    else:
+        tell(f"{bundle}: {len(data):,} bytes")
 
 
 @library_app.command()
-def check(folder: Folder, passphrase_file: PassphraseFile = None) -> None:
+def check(folder: Folder, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
     """Verify every record and every sealed piece on disk."""
     with open_library(folder, passphrase_file) as library:
         problems = library.problems()
-    for problem in problems:
-        _print(problem)
+    if as_json:
+        tell_json({"problems": problems})
+    else:
+        for line in problems or ("everything that this library holds is whole",):
+            tell(line)
     if problems:
         raise typer.Exit(1)
-    _print("everything that this library holds is whole")
 
 
 def rerun(folder: Folder, item: Item, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
@@ -129,10 +154,10 @@ def rerun(folder: Folder, item: Item, passphrase_file: PassphraseFile = None, as
         raise RecipeError("no evidence of this finding carries a recipe", hint="ask its author how it was made")
     results = [run_again(e, held) for e in evidence]
     if as_json:
-        print(json.dumps([{**plain(result), "holds": result.holds} for result in results]))
+        tell_json([{**plain(result), "holds": result.holds} for result in results])
     else:
-        for result in results:
-            _print(str(result))
+        for line in (line for result in results for line in str(result).split("\n")):
+            tell(line)
     if not all(result.holds for result in results):
         raise typer.Exit(1)
 
@@ -148,22 +173,29 @@ def open_library(folder: Path, passphrase_file: Path | None) -> "Library":
 
 def _whole(library: "Library", item: str) -> str:
     """The one item whose id begins with `item`."""
-    found = [entry.id for entry in library.findings() if entry.id.startswith(item)]
+    found = [entry.id for entry in library.findings() if item and entry.id.startswith(item)]
     if len(found) != 1:
         raise StoreError(
-            f"{len(found)} items have an id that begins with {item!r}",
-            hint="`darklantern library findings` lists them; give more letters",
+            f"expected the beginning of one item's id, got {item!r}, with which {len(found)} begin",
+            hint="`darklantern library findings` lists them; "
+            + ("give more letters" if found else "copy the id from the first column"),
         )
     return found[0]
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise StoreError(f"cannot read {path}: {error.strerror}", hint="check the path") from error
-
-
-def _print(line: str) -> None:
-    """Peers' text is data: never markup."""
-    Console(highlight=False, soft_wrap=True).print(Text(line))
+def told(imported: "Imported") -> list[str]:
+    """What came of an import, and all that did not."""
+    entries, appended = sum(imported.entries.values()), len(imported.appended)
+    return [
+        f"{entries} new entries, {imported.pieces} new pieces, {appended} appended"
+        if entries or imported.pieces or appended
+        else "nothing new: this library had all of it",
+        *(f"does not count: {leaf.reason}" for leaf in imported.opaque),
+        *imported.problems,
+        *(f"not appended: {reason}" for _, reason in imported.refused),
+        *(f"missing: piece {name}, in neither the bundle nor this library" for name in imported.missing),
+        *(
+            f"skipped: log {log}, which no record that counts here names, or which is frozen"
+            for log in imported.skipped
+        ),
+    ]

@@ -1,13 +1,21 @@
-"""Options that several commands share, and how a passphrase comes in: never on the command line."""
+"""Options that several commands share, and what comes in by them: a passphrase, a text, a place to write to.
+
+Neither a passphrase nor a text that is to be sealed is ever an argument: every user of the machine can
+read those, and the shell keeps them.
+"""
 
 import getpass
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
+from darklantern.cli.output import tell
 from darklantern.errors import StoreError
+from darklantern.records.posts import LONGEST
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value for a program to read.")]
 Folder = Annotated[Path, typer.Argument(help="The library's folder.")]
@@ -19,10 +27,66 @@ PassphraseFile = Annotated[
 def passphrase(file: Path | None) -> str:
     """The passphrase from `file`, or typed at the terminal. Raises StoreError when there is neither."""
     if file is not None:
-        try:
-            return file.read_text().rstrip("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise StoreError(f"cannot read the passphrase from {file}", hint="check the path") from error
-    if not sys.stdin.isatty():
+        typed = _text(read(file), file).rstrip("\r\n")
+        if not typed:
+            raise StoreError(f"expected a passphrase in {file}, found none", hint="is it the right file?")
+        return typed
+    if not _has_terminal():
         raise StoreError("no passphrase, and no terminal to ask at", hint="use --passphrase-file")
-    return getpass.getpass("passphrase: ")
+    try:
+        return getpass.getpass("passphrase: ")
+    except EOFError as error:
+        raise StoreError("no passphrase was typed", hint="type it and press Enter; it does not show") from error
+
+
+def text_to_seal(file: Path | None) -> str:
+    """What is to be sealed, from `file` or from stdin. Raises StoreError where there is no text."""
+    if file is not None:
+        data = read(file)
+    elif sys.stdin is None:  # the shell closed it
+        data = b""
+    else:
+        if sys.stdin.isatty():
+            tell("Type the text; Ctrl-D on an empty line ends it, Ctrl-C gives it up.", console=Console(stderr=True))
+        data = sys.stdin.buffer.read()
+    text = _text(data, file or "stdin").rstrip()
+    if not 0 < len(text) <= LONGEST:
+        raise StoreError(
+            f"expected a text of 1 to {LONGEST:,} characters from {file or 'stdin'}, got {len(text):,}",
+            hint="pipe it in, or name a file that holds it with --file",
+        )
+    return text
+
+
+def read(path: Path) -> bytes:
+    """The bytes of the file `path`. Raises StoreError."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StoreError(
+            f"cannot read {path}: {error.strerror}", hint="expected a file there: check the path"
+        ) from error
+
+
+def check_place(path: Path) -> None:
+    """Raises StoreError where no file `path` can be written."""
+    if path.is_dir():
+        raise StoreError(f"expected a name for a new file, got the folder {path}", hint=f"for example {path / 'new'}")
+    if not path.parent.is_dir():
+        raise StoreError(f"there is no folder {path.parent} to write {path.name} in", hint="make it, or choose another")
+
+
+def _text(data: bytes, where: Path | str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise StoreError(f"expected text in UTF-8 in {where}, got other bytes", hint="is it the right file?") from error
+
+
+def _has_terminal() -> bool:
+    """Whether there is one to ask at. A text may come by stdin, so that alone says nothing."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return sys.stdin is not None and sys.stdin.isatty()
+    return True

@@ -2,8 +2,8 @@
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.text import Text
 
+from darklantern.cli.output import tell
 from darklantern.watch import Alarm, Watch
 
 EVERY = 100
@@ -17,9 +17,8 @@ class TerminalProgress:
         self._console = console
         self._live = console.is_terminal
         self._tasks: dict[str, TaskID] = {}
-        self._done: dict[str, int] = {}
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=28),
             MofNCompleteColumn(),
             TextColumn("{task.fields[now]}", markup=False),
@@ -33,7 +32,8 @@ class TerminalProgress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        if self._live:
+            self._bar.stop()
 
     def training(self, run: str, step: int, of: int, loss: float) -> None:
         """One update is done."""
@@ -55,11 +55,11 @@ class TerminalProgress:
 
     def alarm(self, run: str, alarm: Alarm) -> None:
         """The watch has raised an alarm."""
-        self._console.print(Text.assemble(("ALARM ", "bold red"), f"{run}, {alarm}"))
+        tell(f"{run}, {alarm}", lead="ALARM ", style="bold red", console=self._console)
 
     def say(self, line: str) -> None:
         """A stage is reached."""
-        self._console.print(Text(line))
+        tell(line, console=self._console)
 
 
 class NoProgress:

@@ -2,18 +2,22 @@
 
 import json
 import os
+import signal
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.connection import wait
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from darklantern.demo import scenario
+from darklantern.errors import StoreError
 from darklantern.files import write_whole
 from darklantern.organisms import text
 from darklantern.records.exact import decode
@@ -43,19 +47,25 @@ def collect(
     missing = []
     for seed in seeds:
         path = folder / f"{seed}.json"
-        held = json.loads(path.read_bytes()) if path.exists() else {}
+        held = _held(path)
         if held.get("run") == mark:
             runs[seed] = held["contrasts"]
             done(seed)
         else:
             missing.append(seed)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_worker) as pool:
-        waiting = {pool.submit(scenario.reference_run, seed): seed for seed in missing}
-        for future in as_completed(waiting):
-            seed = waiting[future]
-            runs[seed] = future.result()
-            write_whole(folder / f"{seed}.json", json.dumps({"run": mark, "contrasts": runs[seed]}).encode())
-            done(seed)
+        with _ctrl_c_is_ours():
+            waiting = {pool.submit(scenario.reference_run, seed): seed for seed in missing}
+        try:
+            for future in as_completed(waiting):
+                seed = waiting[future]
+                runs[seed] = future.result()
+                write_whole(folder / f"{seed}.json", json.dumps({"run": mark, "contrasts": runs[seed]}).encode())
+                done(seed)
+        except BaseException:
+            for worker in active_children():  # or leaving the pool waits for all that is queued: an hour
+                worker.terminate()
+            raise
     return dict(sorted(runs.items()))
 
 
@@ -64,6 +74,32 @@ def references(runs: dict[int, dict[str, list[float]]]) -> References:
     signals = [signal for probe in scenario.probes() for signal in probe.signals]
     standardise = [seed for seed in runs if seed in STANDARDISE]
     return calibrate(runs, signals, standardise, scenario.recipe_hash(), text.standard_library().sha256)
+
+
+def _held(path: Path) -> dict[str, Any]:
+    """What an earlier call left there, if anything. Raises StoreError for what no call left."""
+    try:
+        held = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError):
+        held = None
+    if not isinstance(held, dict):
+        raise StoreError(f"expected a reference run in {path}, got something else", hint="remove it, and call again")
+    return held
+
+
+@contextmanager
+def _ctrl_c_is_ours() -> Iterator[None]:
+    """Processes started within never hear Ctrl-C: they would each print a traceback, and take up the next run."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _worker() -> None:

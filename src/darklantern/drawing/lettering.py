@@ -1,5 +1,6 @@
 """Text of others made fit to be drawn: harmless characters, a known width, a length that fits."""
 
+import re
 import unicodedata
 
 LONGEST = 1000
@@ -30,24 +31,29 @@ _JOINERS = "\u200c\u200d"  # spelling in Persian and Indic scripts, and in emoji
 _VISIBLE = {" ": "␣", "\n": "⏎", "\r": "␍", "\t": "⇥"}
 
 
-def clean(text: str) -> str:
-    """`text` without anything that could break XML, reorder its surroundings or climb out of its line.
+def harmless(text: str) -> str:
+    """`text` without what a terminal obeys, XML forbids, reorders its surroundings or climbs out of its line.
 
-    White space becomes single spaces; control, format (bidirectional overrides, zero-width),
-    surrogate, private and unassigned characters become U+FFFD; a stack of combining marks keeps two.
+    Each white space becomes a space; control, format (bidirectional overrides, zero-width), surrogate,
+    private and unassigned characters become U+FFFD; a stack of combining marks keeps two.
     """
     kept: list[str] = []
     marks = 0
-    for character in text[:LONGEST]:
+    for character in text:
         category = unicodedata.category(character)
         marks = marks + 1 if category in ("Mn", "Me") else 0
         if character.isspace():
-            kept.append(" " if kept[-1:] != [" "] else "")
+            kept.append(" ")
         elif category[0] == "C" and character not in _JOINERS:
             kept.append("\ufffd")
         elif marks <= 2:
             kept.append(character)
-    return "".join(kept) + ("…" if len(text) > LONGEST else "")
+    return "".join(kept)
+
+
+def clean(text: str) -> str:
+    """The first `LONGEST` characters of `text`, harmless, with single spaces: what a label holds."""
+    return re.sub(" +", " ", harmless(text[:LONGEST])) + ("…" if len(text) > LONGEST else "")
 
 
 def visible(token: str) -> str:

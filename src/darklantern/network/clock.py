@@ -45,5 +45,6 @@ def check_jump(said: int, clock: int, *, confirmed: bool) -> None:
     if said > max(clock, BUILD) + JUMP and not confirmed:
         raise RefusedError(
             f"a checkpoint says that it is {text(said)}, more than a day after this machine's {text(clock)}",
-            hint="set this machine's clock; if it is the clock that is wrong, import again with allow_clock_jump=True",
+            hint="set this machine's clock right; if it cannot be, and the checkpoint is right, import again with "
+            "--allow-clock-jump (in Python, allow_clock_jump=True)",
         )

@@ -26,8 +26,8 @@ _STATIC: Mapping[str, str] = {"page.css": "text/css", "lantern.svg": "image/svg+
 def app(library: Readable, guard: Guard) -> ASGIApp:
     """The page as an ASGI application, guarded."""
 
-    # Handlers are coroutines so that the library is read in the one thread that serves: its
-    # connection belongs to that thread, and there is one reader to wait for it.
+    # Handlers are coroutines so that the library is read by one request after the other, in the one
+    # thread that serves. Reading touches no database, so that need not be the thread that opened it.
     async def show_home(request: Request) -> Response:
         return HTMLResponse(home(library.findings()))
 

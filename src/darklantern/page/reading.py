@@ -17,7 +17,7 @@ def readable(library: Library | Readable) -> Readable:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An open library. It reads pieces from the disk and touches no database, so any thread may ask."""
+    """An open library. Reading touches pieces on the disk and no database: any one thread at a time may ask."""
 
     library: Library
 

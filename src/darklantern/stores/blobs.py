@@ -85,7 +85,10 @@ class Blobs:
 
     def _write(self, name: str, data: bytes) -> Path:
         path = self._path(name)
-        path.parent.mkdir(mode=0o700, exist_ok=True)
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(path.parent, error) from error
         write_unsynced(path, data)
         return path
 

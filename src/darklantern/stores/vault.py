@@ -107,7 +107,8 @@ def _read_header(folder: Path) -> VaultHeader:
     except OSError as error:
         raise StoreError(
             f"expected a library in {folder}, and its header cannot be read: {error.strerror}",
-            hint="check the path; `create` makes a new library",
+            hint="check the path: a library is a folder that holds header.json; the Python call "
+            "`darklantern.library.create` makes a new one",
         ) from error
     except RecordError as error:
         raise StoreError(
