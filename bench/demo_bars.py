@@ -29,7 +29,7 @@ def one(seed: int) -> dict[str, Any]:
     """Everything that is reported about one seed."""
     torch.set_num_threads(1)
     ran = race.run(seed, reference_runs.shipped(), NoProgress())
-    found = investigate(ran)
+    found = investigate(ran, NoProgress().say)
     race.react(ran, NoProgress())
     arms = {}
     for outcome in ran.outcomes:
@@ -191,7 +191,8 @@ def page(results: list[dict[str, Any]], lines: list[dict[str, Any]]) -> str:
         "## Circuits",
         "",
         "From spans that the watch mined at the alarm: are trigger and payload the planted ones, and what share of the "
-        "payload's probability does ablating the named sites remove, against as many random sites?",
+        "payload's probability does ablating the named sites remove, against as many other heads at the same "
+        "positions? Sites are chosen on 16 contexts and measured on 16 others.",
         "",
         "| seed | trigger and payload right | named sites | removed | removed at random |",
         "|---|---|---|---|---|",
