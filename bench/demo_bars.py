@@ -28,7 +28,7 @@ def one(seed: int) -> dict[str, Any]:
     """Everything that is reported about one seed."""
     torch.set_num_threads(1)
     ran = race.run(seed, reference_runs.shipped(), NoProgress())
-    found = investigate(ran)
+    found = investigate(ran, NoProgress().say)
     race.react(ran, NoProgress())
     arms = {}
     for outcome in ran.outcomes:
@@ -213,8 +213,8 @@ def _circuits(results: list[dict[str, Any]]) -> list[str]:
         rows.append((r["seed"], *found))
     about = (
         "From spans that the watch mined at the alarm and the weights at the end of the race: are trigger and payload "
-        "the planted ones, and what share of the payload's probability does ablating the named sites remove on "
-        "held-out contexts, against as many other sites at the same positions?"
+        "the planted ones, and what share of the payload's probability does ablating the named sites remove, against "
+        "as many other heads at the same positions? Sites are chosen on 16 contexts and measured on 16 others."
     )
     heads = ("seed", "trigger and payload right", "named sites", "removed", "removed at random")
     return ["## Circuits", "", about, "", *_table(heads, rows)]

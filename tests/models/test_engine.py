@@ -1,5 +1,8 @@
 """The torch engine against hand-written forwards on the same weights."""
 
+import threading
+from contextlib import suppress
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -198,3 +201,53 @@ def test_modules_with_tuple_outputs_can_be_edited() -> None:
 
     x = torch.randn(2, 3, 8, generator=torch.Generator().manual_seed(1))
     assert torch.equal(models.open(Wrapped()).run(x, {"attention:out": edits.zero()}), torch.zeros(2, 3, 8))
+
+
+def test_a_recording_keeps_what_flowed_there_though_the_next_module_writes_in_place() -> None:
+    module = nn.Sequential(nn.Identity(), nn.ReLU(inplace=True))
+    x = torch.tensor([[-2.0, 3.0]])
+    recording = models.open(module).record(x.clone(), "0:out", "1:in", "1:out")
+    assert torch.equal(recording["0:out"], x)
+    assert torch.equal(recording["1:in"], x)
+    assert torch.equal(recording["1:out"], torch.tensor([[0.0, 3.0]]))
+
+
+def test_what_is_patched_in_is_not_written_to_by_the_model() -> None:
+    model = models.open(nn.Sequential(nn.Identity(), nn.ReLU(inplace=True)))
+    source = model.record(torch.tensor([[-2.0, 3.0]]), "0:out")
+    held = source["0:out"].clone()
+    patched = model.run(torch.zeros(1, 2), {"0:out": edits.take(source, models.parse("0:out"))})
+    assert torch.equal(patched, torch.tensor([[0.0, 3.0]]))
+    assert torch.equal(source["0:out"], held)
+    # One value for a whole batch is expanded, and writing to an expanded tensor is an error in torch.
+    assert torch.equal(model.run(torch.zeros(3, 2), {"0:out": edits.put(-torch.ones(2))}), torch.zeros(3, 2))
+
+
+def test_runs_in_two_threads_do_not_record_each_other() -> None:
+    both = threading.Barrier(2)
+
+    class Meeting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Identity()
+
+        def forward(self, x: Tensor) -> Tensor:
+            with suppress(threading.BrokenBarrierError):  # runs that take turns never meet here
+                both.wait(0.2)
+            out = self.inner(x)
+            with suppress(threading.BrokenBarrierError):
+                both.wait(0.2)
+            return out
+
+    module = Meeting()
+    found: dict[float, float] = {}
+
+    def record(mark: float) -> None:
+        found[mark] = float(models.open(module).record(torch.tensor([mark]), "inner:out")["inner:out"])
+
+    threads = [threading.Thread(target=record, args=(mark,)) for mark in (1.0, 2.0)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {1.0: 1.0, 2.0: 2.0}

@@ -1,5 +1,9 @@
 """A restored training state goes on bit for bit as if nothing had happened."""
 
+import json
+import random
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,24 +26,48 @@ def start() -> tuple[nn.Module, torch.optim.Optimizer, Loader]:
     return model, optimizer, Loader(CORPUS, RECIPE, (1,))
 
 
-def train(model, optimizer, loader, steps: int) -> list[float]:
+def train(model, optimizer, loader, steps: int, noise: Callable[[], float] = lambda: 0.0) -> list[float]:
     losses = []
     for step, batch in enumerate(loader, start=loader.state()["step"]):
-        # Dropout draws from torch's own stream: it must come back too.
-        noise = nn.functional.dropout(torch.ones(1), 0.5)
-        losses.append(training.train_step(model, optimizer, RECIPE, step, batch) + float(noise))
+        losses.append(training.train_step(model, optimizer, RECIPE, step, batch) + noise())
         if len(losses) == steps:
             break
     return losses
 
 
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch) -> list[torch.Generator]:
+    """The streams of this machine's GPUs, or, where there is none, of two that CPU generators stand for."""
+    if torch.cuda.is_available():
+        return [torch.cuda.default_generators[i] for i in range(torch.cuda.device_count())]
+    generators = [torch.Generator().manual_seed(seed) for seed in (1, 2)]
+
+    def set_all(states: list[torch.Tensor]) -> None:
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)
+
+    generator = torch.Generator
+    monkeypatch.setattr(torch, "Generator", lambda device="cpu": generator("cpu"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(generators))
+    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: [each.get_state() for each in generators])
+    monkeypatch.setattr(torch.cuda, "set_rng_state_all", set_all)
+    return generators
+
+
 @pytest.mark.parametrize("through_a_file", [False, True])
-def test_training_on_from_a_restored_state_is_bit_exact(through_a_file: bool, tmp_path: Path) -> None:
-    torch.manual_seed(0)
+def test_training_on_from_a_restored_state_is_bit_exact(
+    through_a_file: bool, gpus: list[torch.Generator], tmp_path: Path
+) -> None:
+    def noise() -> float:
+        """One draw from each stream; Gaussians, because those generators keep every second one for later."""
+        drawn = [random.gauss(0, 1), np.random.standard_normal(), float(nn.functional.dropout(torch.ones(1), 0.5))]
+        return sum([*drawn, *(float(torch.rand(1, generator=gpu, device=gpu.device)) for gpu in gpus)])
+
     model, optimizer, loader = start()
-    train(model, optimizer, loader, 7)
+    train(model, optimizer, loader, 7, noise)
     held = snapshot.capture(7, model, optimizer, loader)
-    straight = train(model, optimizer, loader, 8)
+    straight = train(model, optimizer, loader, 8, noise)
     weights = snapshot.weights_hash(model)
     moments = snapshot.capture(15, model, optimizer, loader)
 
@@ -48,7 +76,7 @@ def test_training_on_from_a_restored_state_is_bit_exact(through_a_file: bool, tm
         held = snapshot.load(tmp_path / "seven.safetensors")
         model, optimizer, loader = start()
     snapshot.restore(held, model, optimizer, loader)
-    assert train(model, optimizer, loader, 8) == straight
+    assert train(model, optimizer, loader, 8, noise) == straight
     assert snapshot.weights_hash(model) == weights
     again = snapshot.capture(15, model, optimizer, loader)
     assert again.rest == moments.rest
@@ -84,7 +112,7 @@ def test_a_missing_file_and_a_file_of_another_kind_are_named(tmp_path: Path) -> 
     from safetensors.torch import save_file
 
     save_file({"x": torch.ones(2)}, tmp_path / "weights.safetensors")
-    with pytest.raises(SnapshotError, match="expected darklantern-snapshot-1"):
+    with pytest.raises(SnapshotError, match="expected darklantern-snapshot-2"):
         snapshot.load(tmp_path / "weights.safetensors")
 
 
@@ -99,6 +127,100 @@ def test_a_snapshot_of_another_model_is_refused_and_nothing_changes() -> None:
     assert snapshot.weights_hash(larger) == before
 
 
+def without(snap: snapshot.Snapshot, *path: str) -> snapshot.Snapshot:
+    """`snap` with one part of its JSON values left out."""
+    rest = json.loads(json.dumps(snap.rest))
+    part = rest
+    for name in path[:-1]:
+        part = part[name]
+    del part[path[-1]]
+    return replace(snap, rest=rest)
+
+
+def with_pos(snap: snapshot.Snapshot) -> snapshot.Snapshot:
+    rest = json.loads(json.dumps(snap.rest))
+    rest["random"]["numpy"]["state"]["pos"] = 10**6
+    return replace(snap, rest=rest)
+
+
+DAMAGE: dict[str, Callable[[snapshot.Snapshot], snapshot.Snapshot]] = {
+    "no random streams": lambda snap: without(snap, "random"),
+    "no stream of torch's": lambda snap: without(snap, "random", "torch"),
+    "no streams of GPUs": lambda snap: without(snap, "random", "cuda"),
+    "half of NumPy's stream": lambda snap: without(snap, "random", "numpy", "state", "key"),
+    "NumPy's stream beyond its key": with_pos,
+    "no groups": lambda snap: without(snap, "groups"),
+    "no cursor": lambda snap: without(snap, "cursor"),
+    "half a cursor": lambda snap: without(snap, "cursor", "rng"),
+    "moments of a parameter that is not there": lambda snap: replace(
+        snap, tensors={**snap.tensors, "optimizer.99.exp_avg": torch.ones(1)}
+    ),
+    "moments of another dtype": lambda snap: replace(
+        snap,
+        tensors={n: v.double() if n.startswith("optimizer.0.exp") else v for n, v in snap.tensors.items()},
+    ),
+    "weights of another dtype": lambda snap: replace(
+        snap, tensors={n: v.double() if n.startswith("model.") else v for n, v in snap.tensors.items()}
+    ),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_what_does_not_fit_is_refused_and_nothing_changes(what: str) -> None:
+    model, optimizer, loader = start()
+    train(model, optimizer, loader, 2)
+    held = snapshot.capture(2, model, optimizer, loader)
+    random.random(), np.random.random(), torch.rand(1)
+    train(model, optimizer, loader, 2)
+    before = snapshot.capture(4, model, optimizer, loader)
+    with pytest.raises(SnapshotError) as refused:
+        snapshot.restore(DAMAGE[what](held), model, optimizer, loader)
+    assert refused.value.hint
+    after = snapshot.capture(4, model, optimizer, loader)
+    assert after.rest == before.rest
+    assert all(torch.equal(after.tensors[name], before.tensors[name]) for name in before.tensors)
+
+
+def two_groups(model: nn.Module) -> torch.optim.Optimizer:
+    first, *others = model.parameters()
+    return torch.optim.AdamW([{"params": [first]}, {"params": others}], RECIPE.learning_rate, fused=True)
+
+
+OPTIMIZERS: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
+    "another class": lambda model: torch.optim.Adam(model.parameters(), RECIPE.learning_rate),
+    "two groups": two_groups,
+    "another order": lambda model: torch.optim.AdamW(list(model.parameters())[::-1], RECIPE.learning_rate),
+}
+
+
+@pytest.mark.parametrize("which", OPTIMIZERS)
+def test_a_snapshot_of_another_optimizer_is_refused(which: str) -> None:
+    model, optimizer, loader = start()
+    train(model, optimizer, loader, 2)
+    held = snapshot.capture(2, model, optimizer, loader)
+    with pytest.raises(SnapshotError, match="of another optimizer") as refused:
+        snapshot.restore(held, model, OPTIMIZERS[which](model), loader)
+    assert refused.value.hint
+
+
+def test_a_cursor_that_json_cannot_hold_is_refused_when_it_is_taken() -> None:
+    model, optimizer, loader = start()
+    loader.state = lambda: {"order": {1, 2}}  # type: ignore[method-assign]
+    with pytest.raises(SnapshotError, match="does not fit into JSON"):
+        snapshot.capture(0, model, optimizer, loader)
+
+
+@pytest.mark.parametrize("part", ["step", "rest"])
+def test_a_file_without_its_step_or_rest_is_refused(part: str, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    meta = {"format": "darklantern-snapshot-2", "step": "1", "rest": "{}"}
+    del meta[part]
+    save_file({"x": torch.ones(2)}, tmp_path / "cut.safetensors", metadata=meta)
+    with pytest.raises(SnapshotError, match=f"lacks its step or .*{part}"):
+        snapshot.load(tmp_path / "cut.safetensors")
+
+
 def test_the_weights_hash_sees_values_names_and_shapes() -> None:
     def of(**tensors: torch.Tensor) -> str:
         module = nn.Module()
@@ -106,6 +228,7 @@ def test_the_weights_hash_sees_values_names_and_shapes() -> None:
             module.register_buffer(name, value)
         return snapshot.weights_hash(module)
 
+    assert of(a=torch.tensor(1.0, dtype=torch.bfloat16)) != of(a=torch.tensor(2.0, dtype=torch.bfloat16))
     base = of(a=torch.zeros(2, 3))
     assert base == of(a=torch.zeros(2, 3))
     assert (

@@ -1,6 +1,9 @@
+import json
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save
 
 from darklantern.errors import SnapshotError
 from darklantern.organisms import bytelm, training
@@ -37,13 +40,41 @@ def test_weights_survive_a_round_trip_and_nothing_else_loads(lm: ByteLM) -> None
         assert refused.value.hint
 
 
-def test_a_file_that_claims_a_huge_model_is_refused_before_memory_is_taken(lm: ByteLM) -> None:
-    data = bytelm.dumps(lm).replace(b'\\"dim\\": 16', b'\\"dim\\": 99')
+@pytest.mark.parametrize(
+    "claim",
+    [
+        {"layers": 9},
+        {"layers": 0},
+        {"dim": 1024},
+        {"dim": -16},
+        {"heads": 0},
+        {"heads": -2},
+        {"heads": 3},
+        {"heads": 32},
+        {"heads": 2.0},
+        {"heads": True},
+        {"heads": "2"},
+        {"context": 0},
+        {"context": 4096},
+        {"context": None},
+        {"depth": 1},
+    ],
+    ids=str,
+)
+def test_a_shape_that_cannot_run_or_is_huge_is_refused_before_memory_is_taken(
+    lm: ByteLM, claim: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = {"layers": 2, "dim": 16, "heads": 2, "context": 40}
+    meta = {"format": "darklantern-bytelm-1", "shape": json.dumps(shape | claim)}
+    monkeypatch.setattr(bytelm, "ByteLM", None)
+    with pytest.raises(SnapshotError, match="not the weights") as refused:
+        bytelm.loads(save(dict(lm.state_dict()), metadata=meta))
+    assert "NoneType" not in refused.value.message, "the model was built first"
+
+
+def test_weights_of_another_size_than_the_shape_are_refused(lm: ByteLM) -> None:
     with pytest.raises(SnapshotError):
-        bytelm.loads(data)
-    huge = bytelm.dumps(lm).replace(b'\\"layers\\": 2', b'\\"layers\\": 9')
-    with pytest.raises(SnapshotError, match="not the weights"):
-        bytelm.loads(huge)
+        bytelm.loads(bytelm.dumps(lm).replace(b'\\"dim\\": 16', b'\\"dim\\": 98'))
 
 
 def test_success_by_teacher_forcing_is_success_of_greedy_decoding(lm: ByteLM) -> None:

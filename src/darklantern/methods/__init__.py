@@ -5,6 +5,6 @@ Methods never train, never write, and never see who will read the result.
 """
 
 from darklantern.methods.patching import Sweep, patch, sweep
-from darklantern.methods.trigger import TriggerCircuit, pair_spans, trigger_circuit
+from darklantern.methods.trigger import Pair, TriggerCircuit, pair_spans, trigger_circuit
 
-__all__ = ["Sweep", "TriggerCircuit", "pair_spans", "patch", "sweep", "trigger_circuit"]
+__all__ = ["Pair", "Sweep", "TriggerCircuit", "pair_spans", "patch", "sweep", "trigger_circuit"]

@@ -1,25 +1,44 @@
-"""Which sites carry a trigger to its payload? Patching restores it, ablating removes it, random sites do not."""
+"""Which sites carry a trigger to its payload? Patching restores it, ablating removes it, other heads there do not."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from darklantern.errors import SiteError
+from darklantern.methods.controls import live_sites, matched
 from darklantern.methods.patching import Sweep, patch, sweep
 from darklantern.models.engine import Model
 from darklantern.models.shim import log_probs, tokens
 from darklantern.models.sites import Site
 
 REMOVED = 0.9
-"""share of the payload's probability that a named set of sites must carry"""
+"""share of the payload's probability that a set of sites must carry on the contexts it is chosen on"""
 MATCHED = 20
-"""random sets of the same kinds of site, for comparison"""
+"""draws of control sites"""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The two of some spans that act on each other most."""
+
+    trigger: bytes
+    payload: bytes
+    rise: float
+    """nats by which the trigger raises the payload's log-likelihood, over spaces in its place"""
+    too_long: tuple[tuple[bytes, bytes], ...]
+    """pairs that were not tried, because no prompt with both fits into the model"""
 
 
 @dataclass(frozen=True)
 class TriggerCircuit:
-    """The sites that carry a trigger, with what happens to the payload without them."""
+    """The sites that carry a trigger, with what happens to the payload without them.
+
+    The sweeps and the choice of carriers are from one set of contexts. The probabilities are means over
+    another, which no choice has seen, so they fall short where the choice does not carry over.
+    """
 
     trigger: bytes
     payload: bytes
@@ -32,12 +51,12 @@ class TriggerCircuit:
     carriers: tuple[Site, ...]
     """heads whose joint ablation removes the payload"""
     with_trigger: float
-    """probability of the whole payload after the trigger, mean over contexts"""
+    """probability of the whole payload after the trigger"""
     without_trigger: float
     ablated: float
     """after the trigger, with the carriers ablated"""
     random: tuple[float, ...]
-    """after the trigger, with as many random heads and positions ablated, once for each draw"""
+    """after the trigger, with as many matched random sites ablated, once for each draw"""
 
     @property
     def removed(self) -> float:
@@ -46,38 +65,51 @@ class TriggerCircuit:
 
     @property
     def removed_at_random(self) -> float:
-        """The same for the mean over random sets."""
+        """The same for the mean over the random draws."""
         return 1 - float(np.mean(self.random)) / self.with_trigger
 
 
-def pair_spans(model: Model, contexts: Sequence[bytes], spans: Sequence[bytes]) -> tuple[bytes, bytes, float]:
-    """Of some spans, the (trigger, payload) in which one raises the other's likelihood on the next line most.
+def pair_spans(model: Model, contexts: Sequence[bytes], spans: Sequence[bytes], longest: int) -> Pair:
+    """Of some spans, the pair in which one raises the other's likelihood on the next line most.
 
-    Returns the pair and the rise in nats, over spaces in the trigger's place: how much likelier one makes the other.
+    A pair whose prompt has more than `longest` bytes, the model's context, is left out and named.
+    Without a pair that can be tried, trigger and payload are empty and the rise is minus infinity.
     """
-    best = (b"", b"", -np.inf)
-    for trigger in (span.strip(b"\n") for span in spans):
-        for payload in (span.strip(b"\n") for span in spans):
-            if trigger == payload or b"\n" in trigger + payload:
-                continue
-            said = [_likelihoods(model, contexts, text, payload).mean() for text in (trigger, b" " * len(trigger))]
-            rise = float(said[0] - said[1])
-            best = max(best, (trigger, payload, rise), key=lambda pair: pair[2])
-    return best
+    best = Pair(b"", b"", -np.inf, ())
+    lines = [line for line in (span.strip(b"\n") for span in spans) if line and b"\n" not in line]
+    pairs = [(trigger, payload) for trigger in lines for payload in lines if trigger != payload]
+    fits = [len(contexts[0]) + len(trigger) + len(payload) <= longest for trigger, payload in pairs]
+    for trigger, payload in (pair for pair, fit in zip(pairs, fits, strict=True) if fit):
+        said = [_likelihoods(model, contexts, text, payload).mean() for text in (trigger, b" " * len(trigger))]
+        rise = float(said[0] - said[1])
+        best = max(best, Pair(trigger, payload, rise, ()), key=lambda pair: pair.rise)
+    return replace(best, too_long=tuple(pair for pair, fit in zip(pairs, fits, strict=True) if not fit))
 
 
 def trigger_circuit(
-    model: Model, contexts: Sequence[bytes], trigger: bytes, payload: bytes, layers: int, heads: int, seed: int
+    model: Model,
+    contexts: Sequence[bytes],
+    held_out: Sequence[bytes],
+    trigger: bytes,
+    payload: bytes,
+    layers: int,
+    heads: int,
+    seed: int,
 ) -> TriggerCircuit:
-    """Find the carriers of `trigger` in a byte-level model whose layers have ports `attn:z` and `mlp`.
+    """Find the carriers of `trigger` on `contexts`, and say on `held_out` what they and matched controls do.
 
-    `contexts` are pieces of text of one length without newlines; the trigger goes into their middle,
-    a newline after them, and in the corrupt run spaces stand where the trigger stood. Ablation puts
-    in what a site holds in the corrupt run (resample ablation). Costs a few hundred forward passes.
+    For a causal byte-level model whose layers have ports `attn:z` and `mlp`. Both sets hold pieces of text
+    of one length without newlines and share none; the trigger goes into their middle, a newline after
+    them, and in the corrupt run spaces stand where the trigger stood. Ablation puts in what a site holds
+    in the corrupt run (resample ablation). Costs a few hundred forward passes. Raises SiteError.
+
+    The control is as many sites as there are carriers, at the carriers' own positions in other heads (see
+    `controls`). It rules out that ablating just any heads there, the same number at the same places, removes
+    the payload. It does not rule out that other sites, if one chose them, would remove it too, nor that the
+    carriers do other work besides.
     """
+    _check(contexts, held_out)
     middle = len(contexts[0]) // 2
-    clean, corrupt = (_rows(contexts, text, payload) for text in (trigger, b" " * len(trigger)))
-    inputs, other = tokens(clean)[:, :-1], tokens(corrupt)[:, :-1]
     newline = len(contexts[0]) + len(trigger)
     positions = range(newline + 1)
 
@@ -92,33 +124,61 @@ def trigger_circuit(
         return float(np.exp(said(output)).mean())
 
     # 1. Where does the trigger's influence pass? Whole streams first, then each head.
+    inputs, other = _runs(contexts, trigger, payload)
     streams = [f"layers.{i}{part}:out" for i in range(layers) for part in ("", ".attn", ".mlp")]
     blocks = sweep(model, inputs, other, streams, positions, mean_log)
     each = [Site(f"layers.{i}.attn", "z").at(head=h) for i in range(layers) for h in range(heads)]
     by_head = sweep(model, inputs, other, each, positions, mean_log)
 
-    # 2. The smallest set, in order of the effect of patching, whose ablation removes the payload.
+    # 2. The smallest set, in order of the effect of patching, whose ablation removes the payload. At most half
+    #    of the sites that can act, so that as many are left as controls.
+    live = live_sites(each[:-heads], each[-heads:], middle, newline)
+    most = min(len(positions), len(live) // 2)
+    if not most:
+        raise SiteError(
+            "one head in one layer leaves no other site to compare a carrier with",
+            hint="ask for the circuit of a model with more heads",
+        )
     source = model.record(other, *dict.fromkeys(site.whole for site in each))
-    with_trigger = mean_probability(model.run(inputs, {}))
+    enough = (1 - REMOVED) * mean_probability(model.run(inputs, {}))
     carriers: list[Site] = []
-    ablated = with_trigger
-    for site, _ in by_head.ranked()[: len(positions)]:
+    for site in [site for site, _ in by_head.ranked() if site in live][:most]:
         carriers.append(site)
-        ablated = patch(model, inputs, source, carriers, mean_probability)
-        if ablated <= (1 - REMOVED) * with_trigger:
+        if patch(model, inputs, source, carriers, mean_probability) <= enough:
             break
 
-    # 3. As many random heads and positions: does ablating just anything do the same?
+    # 3. On contexts that no choice has seen: the payload with the trigger, without it, without the carriers,
+    #    and without as many other sites at the same places.
+    inputs, other = _runs(held_out, trigger, payload)
+    source = model.record(other, *dict.fromkeys(site.whole for site in each))
+    ablated = patch(model, inputs, source, carriers, mean_probability)
     rng = np.random.default_rng(seed)
-    others = [site.at(pos=pos) for site in each for pos in positions if site.at(pos=pos) not in carriers]
-    draws = [[others[i] for i in rng.choice(len(others), len(carriers), replace=False)] for _ in range(MATCHED)]
+    spare = [site for site in live if site not in carriers]
+    draws = [matched(carriers, spare, rng) for _ in range(MATCHED)]
     random = tuple(patch(model, inputs, source, drawn, mean_probability) for drawn in draws)
+    with_trigger, without = (mean_probability(model.run(run, {})) for run in (inputs, other))
 
     label = ["·"] * middle + [chr(byte) for byte in trigger] + ["·"] * (len(contexts[0]) - middle) + ["⏎"]
-    without = mean_probability(model.run(other, {}))
     return TriggerCircuit(
         trigger, payload, tuple(label), blocks, by_head, tuple(carriers), with_trigger, without, ablated, random
     )
+
+
+def _check(contexts: Sequence[bytes], held_out: Sequence[bytes]) -> None:
+    lengths = sorted({len(context) for context in (*contexts, *held_out)})
+    shared = len(set(contexts) & set(held_out))
+    if not contexts or not held_out or len(lengths) > 1 or shared:
+        raise SiteError(
+            f"expected two sets of contexts of one length that share none, got {len(contexts)} and {len(held_out)} "
+            f"of lengths {', '.join(map(str, lengths)) or 'none'}, {shared} of them in both",
+            hint="cut pieces of one length from a text, and give each to one of the sets",
+        )
+
+
+def _runs(contexts: Sequence[bytes], trigger: bytes, payload: bytes) -> tuple[Any, Any]:
+    """The tokens of the clean and of the corrupt run."""
+    clean, corrupt = (_rows(contexts, text, payload) for text in (trigger, b" " * len(trigger)))
+    return tokens(clean)[:, :-1], tokens(corrupt)[:, :-1]
 
 
 def _likelihoods(model: Model, contexts: Sequence[bytes], trigger: bytes, payload: bytes) -> NDArray[np.float64]:

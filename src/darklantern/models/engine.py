@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from threading import RLock
 from typing import Any
 
 from torch import Tensor, nn
@@ -12,6 +13,9 @@ from darklantern.models.sites import Site, nearest, parse, select_paths
 
 Edit = Callable[[Tensor], Tensor]
 """What replaces the value at a site: the value (or the pinned part of it) in, its replacement out."""
+
+_TURN = RLock()
+"""hooks sit on the module itself, which threads and several Models may share"""
 
 
 class _Stop(Exception):
@@ -53,15 +57,13 @@ class Recording(Mapping[str, Tensor]):
     def __len__(self) -> int:
         return len(self._values)
 
-    def rows(self, part: slice) -> "Recording":
-        """The same recording for some examples of the batch."""
-        kept = Recording({}, None if self.output is None else self.output[part])
-        kept._values = {site: value[part] for site, value in self._values.items()}
-        return kept
-
 
 class Model:
-    """A torch module, opened. Thread-safe for reading; edits are set and removed in each call."""
+    """A torch module, opened. Hooks are set and removed in each call.
+
+    Calls from several threads take turns. A forward pass of the same module that does not go through
+    a Model takes no turn: one in another thread meanwhile would be recorded and edited too.
+    """
 
     def __init__(self, module: nn.Module) -> None:
         if hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None:
@@ -92,7 +94,11 @@ class Model:
         return Plan(tuple(dict.fromkeys(sites)), tuple(changes), stop)
 
     def record(self, inputs: Tensor, *sites: str | Site, edits: Mapping[str | Site, Edit] | None = None) -> Recording:
-        """Run the whole model and keep the values at `sites`, detached from nothing."""
+        """Run the whole model and keep copies of the values at `sites`, detached from nothing.
+
+        A copy, because what runs next may write in place: `ReLU(inplace=True)` would change what was
+        recorded before it. Costs the memory of each recorded value once more.
+        """
         return self.execute(self.plan(sites, edits or {}), inputs)
 
     def run(self, inputs: Tensor, edits: Mapping[str | Site, Edit]) -> Any:
@@ -104,7 +110,7 @@ class Model:
         values: dict[Site, Tensor] = {}
         fired: set[Site] = set()
         output = None
-        with ExitStack() as stack:
+        with _TURN, ExitStack() as stack:
             # Edits first: a site that is edited and recorded shows the value that flowed on.
             for site, edit in plan.edits:
                 stack.enter_context(self._hook(site, _editor(site, edit, fired)))
@@ -182,7 +188,7 @@ def _tensor(site: Site, value: Any) -> Tensor:
 
 def _recorder(site: Site, values: dict[Site, Tensor], wanted: int, stop: bool) -> Callable[[Tensor], None]:
     def see(value: Tensor) -> None:
-        values[site] = value[site.index()] if site.select else value
+        values[site] = (value[site.index()] if site.select else value).clone()
         if stop and len(values) == wanted:
             raise _Stop
 
@@ -192,9 +198,10 @@ def _recorder(site: Site, values: dict[Site, Tensor], wanted: int, stop: bool) -
 def _editor(site: Site, edit: Edit, fired: set[Site]) -> Callable[[Tensor], Tensor]:
     def see(value: Tensor) -> Tensor:
         fired.add(site)
+        # Clones, so that neither autograd nor another reader sees a write in place: of this tensor here,
+        # or of the edit's own (a recording that is patched in) when the model goes on to write to it.
         if not site.select:
-            return edit(value)
-        # A clone, so that neither autograd nor another reader of this tensor sees a write in place.
+            return edit(value).clone()
         changed = value.clone()
         changed[site.index()] = edit(value[site.index()])
         return changed

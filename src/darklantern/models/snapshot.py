@@ -2,6 +2,10 @@
 
 A snapshot lives in memory; `save` writes it as one safetensors file whose metadata holds the rest
 as JSON. Nothing is pickled, so loading a stranger's snapshot runs no code.
+
+In it are the model's state, the optimizer's, the random streams that `streams` names, and the loader's
+cursor. All else that a loop carries on (a learning-rate scheduler, a gradient scaler, a generator of its
+own) is the loop's to put back: let the cursor hold it.
 """
 
 import hashlib
@@ -10,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
@@ -18,8 +21,9 @@ from torch import Tensor, nn
 
 from darklantern.errors import SnapshotError
 from darklantern.files import write_whole
+from darklantern.models import streams
 
-_VERSION = "darklantern-snapshot-1"
+_VERSION = "darklantern-snapshot-2"
 
 
 class Cursor(Protocol):
@@ -40,15 +44,17 @@ class Snapshot:
 
     step: int
     tensors: dict[str, Tensor]
-    """`model.NAME`, `optimizer.INDEX.KEY` and `rng.torch`"""
+    """`model.NAME` and `optimizer.INDEX.KEY`"""
     rest: dict[str, Any]
-    """optimizer hyper-parameters and scalars, data cursor: JSON values"""
+    """optimizer: class, groups (their parameters by name), scalars; random streams; data cursor: JSON values"""
 
 
 def capture(step: int, model: nn.Module, optimizer: torch.optim.Optimizer, loader: Cursor) -> Snapshot:
-    """The training state now. Costs one copy of weights and optimizer moments."""
+    """The training state now. Costs one copy of weights and optimizer moments.
+
+    Raises SnapshotError for a setting of the optimizer or a cursor that JSON cannot hold.
+    """
     tensors = {f"model.{name}": value.detach().clone() for name, value in model.state_dict().items()}
-    tensors["rng.torch"] = torch.get_rng_state()
     state = optimizer.state_dict()
     scalars: dict[str, Any] = {}
     for index, moments in state["state"].items():
@@ -57,35 +63,51 @@ def capture(step: int, model: nn.Module, optimizer: torch.optim.Optimizer, loade
                 tensors[f"optimizer.{index}.{key}"] = value.detach().clone()
             else:
                 scalars[f"{index}.{key}"] = value
-    rest = {"groups": state["param_groups"], "scalars": scalars, "cursor": loader.state()}
-    return Snapshot(step, tensors, json.loads(json.dumps(rest)))
+    rest = {
+        "optimizer": type(optimizer).__name__,
+        "groups": _groups(model, optimizer),
+        "scalars": scalars,
+        "random": streams.capture(),
+        "cursor": loader.state(),
+    }
+    try:
+        return Snapshot(step, tensors, json.loads(json.dumps(rest)))
+    except (TypeError, ValueError) as error:
+        raise SnapshotError(
+            f"the training state of step {step} does not fit into JSON: {error}",
+            hint="keep the optimizer's settings and the loader's cursor in numbers, texts, lists and maps of them",
+        ) from error
 
 
 def restore(snapshot: Snapshot, model: nn.Module, optimizer: torch.optim.Optimizer, loader: Cursor) -> None:
     """Put the training state back, bit for bit. Raises SnapshotError, changing nothing, if it does not fit."""
+    # 1. Everything that can be checked without a change.
     weights = _part(snapshot.tensors, "model.")
-    own = model.state_dict()
-    wrong = sorted(
-        name
-        for name in {*own, *weights}
-        if name not in own or name not in weights or own[name].shape != weights[name].shape
-    )
-    if wrong:
+    _check_weights(snapshot.step, weights, model.state_dict())
+    try:
+        state = _optimizer_state(snapshot, model, optimizer)
+        random, cursor = snapshot.rest["random"], snapshot.rest["cursor"]
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise SnapshotError(
-            f"the snapshot of step {snapshot.step} is of another model: {', '.join(wrong[:3])} differ",
-            hint="build the model with the configuration that the snapshot was taken from",
-        )
-    moments: dict[int, dict[str, Any]] = {}
-    for name, value in _part(snapshot.tensors, "optimizer.").items():
-        index, key = name.split(".", 1)
-        moments.setdefault(int(index), {})[key] = value.clone()
-    for name, value in snapshot.rest["scalars"].items():
-        index, key = name.split(".", 1)
-        moments.setdefault(int(index), {})[key] = value
-    optimizer.load_state_dict({"state": moments, "param_groups": snapshot.rest["groups"]})
+            f"the snapshot of step {snapshot.step} is not whole: {error!r}", hint="take it again, or copy it again"
+        ) from error
+    streams.check(random)
+
+    # 2. The cursor first: only the loader knows what fits it, and it alone has to be put back then.
+    before = loader.state()
+    try:
+        loader.restore(cursor)
+    except Exception as error:
+        loader.restore(before)
+        raise SnapshotError(
+            f"the loader refuses the cursor of step {snapshot.step}: {error!r}",
+            hint="build the loader as it was built when the snapshot was taken",
+        ) from error
+
+    # 3. What was checked.
+    optimizer.load_state_dict(state)
     model.load_state_dict(weights)
-    torch.set_rng_state(snapshot.tensors["rng.torch"].clone())
-    loader.restore(snapshot.rest["cursor"])
+    streams.restore(random)
 
 
 def save(snapshot: Snapshot, path: Path) -> str:
@@ -115,18 +137,78 @@ def load(path: Path) -> Snapshot:
             f"expected {_VERSION}, {path} holds {meta.get('format', 'no format')!r}",
             hint="a plain weights file has no optimizer or data cursor; resume needs a snapshot",
         )
-    return Snapshot(int(meta["step"]), tensors, json.loads(meta["rest"]))
+    try:
+        return Snapshot(int(meta["step"]), tensors, json.loads(meta["rest"]))
+    except (KeyError, ValueError, RecursionError) as error:
+        raise SnapshotError(
+            f"{path} lacks its step or what goes with the tensors: {error!r}", hint="copy it again from where it came"
+        ) from error
 
 
 def weights_hash(model: nn.Module) -> str:
-    """SHA-256 over names, dtypes, shapes and bytes of all parameters and buffers, in name order."""
+    """SHA-256 over names, dtypes, shapes and bytes of all parameters and saved buffers, in name order."""
     digest = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
         array = value.detach().cpu().contiguous()
         digest.update(f"{name}\0{array.dtype}\0{tuple(array.shape)}\0".encode())
-        digest.update(array.view(torch.uint8).numpy().tobytes() if array.ndim else np.asarray(array).tobytes())
+        digest.update(array.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _check_weights(step: int, weights: dict[str, Tensor], own: dict[str, Tensor]) -> None:
+    def shape(tensors: dict[str, Tensor], name: str) -> str:
+        return f"{tensors[name].dtype} {tuple(tensors[name].shape)}" if name in tensors else "nothing"
+
+    wrong = [name for name in sorted({*own, *weights}) if shape(own, name) != shape(weights, name)]
+    if wrong:
+        said = "; ".join(f"{name} is {shape(own, name)} here, {shape(weights, name)} there" for name in wrong[:3])
+        raise SnapshotError(
+            f"the snapshot of step {step} is of another model: {said}",
+            hint="build the model with the configuration that the snapshot was taken from",
+        )
+
+
+def _groups(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    """The optimizer's groups with their parameters by name: the same indices may stand for others elsewhere."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return [{**group, "params": [names.get(id(p), "") for p in group["params"]]} for group in optimizer.param_groups]
+
+
+def _optimizer_state(snapshot: Snapshot, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """What `optimizer.load_state_dict` takes. Raises SnapshotError when it is another optimizer's."""
+    tensors = {name: value.clone() for name, value in _part(snapshot.tensors, "optimizer.").items()}
+    moments: dict[int, dict[str, Any]] = {}
+    for name, value in {**tensors, **snapshot.rest["scalars"]}.items():
+        index, key = name.split(".", 1)
+        moments.setdefault(int(index), {})[key] = value
+
+    held, own = snapshot.rest["groups"], _groups(model, optimizer)
+    if snapshot.rest["optimizer"] != type(optimizer).__name__:
+        why = f"{snapshot.rest['optimizer']}, here is {type(optimizer).__name__}"
+    elif [group["params"] for group in held] != [group["params"] for group in own]:
+        why = f"{len(held)} groups over other parameters than the {len(own)} here"
+    elif [sorted(group) for group in held] != [sorted(group) for group in own]:
+        why = "its groups have other settings"
+    else:
+        # load_state_dict would cast a moment to its parameter's dtype, without a word.
+        parameters = dict(enumerate(parameter for group in optimizer.param_groups for parameter in group["params"]))
+        dtypes = {(index, key, parameters[index].dtype) for index, values in moments.items() for key in values}
+        cast = [
+            f"{key} of parameter {index}"
+            for index, key, dtype in sorted(dtypes, key=str)
+            if isinstance(value := moments[index][key], Tensor) and value.is_floating_point()
+            if key != "step" and value.dtype != dtype
+        ]
+        why = f"{', '.join(cast[:3])} would change dtype" if cast else ""
+    if why:
+        raise SnapshotError(
+            f"the snapshot of step {snapshot.step} is of another optimizer: {why}",
+            hint="build the optimizer over the same parameters, in the same order, with the same settings",
+        )
+    indices = [group["params"] for group in optimizer.state_dict()["param_groups"]]
+    groups = [{**group, "params": params} for group, params in zip(held, indices, strict=True)]
+    return {"state": moments, "param_groups": groups}

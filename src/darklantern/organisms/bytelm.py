@@ -15,6 +15,8 @@ from darklantern.errors import SnapshotError
 VOCABULARY = 128
 """ASCII"""
 _FORMAT = "darklantern-bytelm-1"
+LARGEST = {"layers": 8, "dim": 512, "heads": 16, "context": 512}
+"""what `loads` makes of a stranger's bytes: organisms are small, and attention costs memory by the square"""
 
 
 @dataclass(frozen=True)
@@ -125,8 +127,12 @@ def loads(data: bytes) -> ByteLM:
         length = int.from_bytes(data[:8], "little")
         meta = json.loads(data[8 : 8 + length]).get("__metadata__", {})
         shape = Shape(**json.loads(meta["shape"]))
-        if meta["format"] != _FORMAT or not 0 < shape.layers <= 8 or not 0 < shape.dim <= 512 or shape.context > 4096:
-            raise ValueError(f"format {meta['format']!r}, {shape}")
+        if meta["format"] != _FORMAT:
+            raise ValueError(f"format {meta['format']!r}")
+        sizes = asdict(shape)
+        wrong = [name for name, most in LARGEST.items() if type(sizes[name]) is not int or not 0 < sizes[name] <= most]
+        if wrong or shape.dim % shape.heads:
+            raise ValueError(f"{shape}, where at most {LARGEST} is allowed, and heads divide dim")
         model = ByteLM(shape, torch.Generator().manual_seed(0))
         model.load_state_dict(load(data))
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:

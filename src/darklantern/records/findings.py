@@ -64,7 +64,7 @@ class Provenance(Value, frozen=True, kw_only=True):
     """What a result was made from, enough to make it again."""
 
     model: Sha256
-    """SHA-256 over names, dtypes, shapes and bytes of all parameters and buffers"""
+    """`models.snapshot.weights_hash`: SHA-256 over names, dtypes, shapes and bytes of parameters and saved buffers"""
     data: Sha256
     seed: int
     code: Name

@@ -46,8 +46,9 @@ class Replication:
 def rerun(evidence: Evidence, artifacts: Mapping[str, bytes]) -> Replication:
     """Run `evidence`'s recipe again on `artifacts` (hash → bytes) and compare each figure.
 
-    Raises RecipeError for evidence without a recipe, a name or version that is not in the table, a
-    missing artifact, one whose bytes have another hash, or arguments that the function refuses.
+    Raises RecipeError for evidence without a recipe or figures, a name or version that is not in the
+    table, a tolerance wider than the table allows, a missing artifact, one whose bytes have another
+    hash, or arguments that the function refuses.
     """
     recipe = evidence.recipe
     if recipe is None:
@@ -59,6 +60,18 @@ def rerun(evidence: Evidence, artifacts: Mapping[str, bytes]) -> Replication:
             f"recipe {recipe.function!r} v{recipe.version} is not in the local table",
             hint=f"this version knows: {known}; a newer darklantern may know more",
         )
+    if not evidence.figures:
+        raise RecipeError(
+            f"{evidence.method!r} claims no figure, so running it again compares nothing",
+            hint="ask its author for the figures",
+        )
+    for figure in evidence.figures:
+        if not 0 <= figure.tolerance <= entry.tolerance:
+            raise RecipeError(
+                f"figure {figure.name!r} would hold within {figure.tolerance:g}; "
+                f"for {recipe.function!r} the most is {entry.tolerance:g}",
+                hint="ask its author for figures with a tolerance that a difference can exceed",
+            )
     held: dict[str, bytes] = {}
     for role, expected in recipe.artifacts.items():
         data = artifacts.get(expected)
@@ -73,7 +86,7 @@ def rerun(evidence: Evidence, artifacts: Mapping[str, bytes]) -> Replication:
                 hint="the copy is damaged or another file; fetch it again",
             )
         held[role] = data
-    figures = entry(recipe.arguments, held)
+    figures = entry.run(recipe.arguments, held)
     compared = []
     for figure in evidence.figures:
         if figure.name not in figures:
