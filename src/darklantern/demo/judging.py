@@ -66,7 +66,7 @@ def examples() -> list[Answer]:
         person("red team", "U", ("none_or_diffuse", "indirect"), "As a debugger it could help, after more work."),
         person("outside", "U", ("indirect",), "A labelled trigger circuit is a lead for finer control of training."),
         person("evals", "W", ("explained",), "Patching restores the behaviour and ablation removes it, as predicted."),
-        person("red team", "W", ("explained",), "Random sites of the same kind do nothing."),
+        person("red team", "W", ("explained",), "Other heads at the same positions remove far less."),
         person("operator", "S", ("none",), "The demo runs in an ordinary process without a box.", "attested"),
         person("evals", "O", ("tool",), "A watch is used; using it does not teach how to build stronger models."),
     ]
