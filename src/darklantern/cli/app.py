@@ -74,13 +74,12 @@ def page(
 ) -> None:
     """Show a library as a web page, on this machine only.
 
-    Prints a link that works once. Ctrl-C ends it, with status 130 like any other command.
+    Prints a link that works once. Ctrl-C ends it, as meant, with status 0.
     """
     from darklantern.page import run
 
     with open_library(folder, passphrase_file) as library:
         run(library, port=port, announce=lambda link: tell(link, copied=True))
-    raise typer.Exit(130)
 
 
 @app.command()
