@@ -4,7 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import pytest
 
@@ -29,8 +33,10 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
 
 
-def interrupted(command: list[str], when: str) -> subprocess.CompletedProcess[str]:
-    """`command` with Ctrl-C for its whole group once `when` stands on its stdout."""
+def interrupted(
+    command: list[str], when: str, ready: Callable[[str], object] = bool
+) -> subprocess.CompletedProcess[str]:
+    """`command` with Ctrl-C for its whole group once `when` stands on its stdout and `ready` returns."""
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
@@ -40,8 +46,13 @@ def interrupted(command: list[str], when: str) -> subprocess.CompletedProcess[st
             line = process.stdout.readline()
             assert line, process.stderr.read() if process.stderr else ""
             seen += line
+        ready(seen)
         os.killpg(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        try:
+            out, err = process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # or leaving the `with` waits for what does not end
+            raise
     return subprocess.CompletedProcess(command, process.returncode, seen + out, err)
 
 
@@ -65,7 +76,12 @@ def test_while_modules_load() -> None:
 def test_the_page(tmp_path: Path) -> None:
     founding.found(tmp_path).close()
     held = [str(tmp_path / "aurora"), "--passphrase-file", str(tmp_path / "passphrases" / "aurora")]
-    done = interrupted([sys.executable, "-m", "darklantern", "page", *held], "http://127.0.0.1:")
+
+    def answers(link: str) -> None:
+        with pytest.raises(HTTPError, match="403"):
+            urlopen(urlsplit(link.strip())._replace(query="").geturl(), timeout=10)
+
+    done = interrupted([sys.executable, "-m", "darklantern", "page", *held], "http://127.0.0.1:", answers)
     assert (done.returncode, done.stderr) == (130, "")
 
 
@@ -107,14 +123,15 @@ def test_where_a_passphrase_is_asked_for() -> None:
 def test_reference_runs_end_at_once_with_their_workers(tmp_path: Path) -> None:
     """Leaving a pool waits for all that it was given, which would be an hour."""
     code = (
-        "import multiprocessing, threading, time\n"
+        "import multiprocessing\n"
         "from darklantern.demo import reference_runs\n"
         "from pathlib import Path\n"
-        "def tell():\n"
-        "    while not multiprocessing.active_children(): time.sleep(0.01)\n"
+        "wait = reference_runs.as_completed\n"
+        "def begun(given):\n"
         "    print('begun')\n"
+        "    return wait(given)\n"
         "if __name__ == '__main__':\n"
-        "    threading.Thread(target=tell, daemon=True).start()\n"
+        "    reference_runs.as_completed = begun\n"
         "    try:\n"
         f"        reference_runs.collect(range(59), Path({str(tmp_path)!r}), 2)\n"
         "    except KeyboardInterrupt:\n"

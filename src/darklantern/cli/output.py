@@ -65,7 +65,7 @@ class LogLines(logging.Handler):
 
 def take_over() -> None:
     """Let nothing reach the terminal but through here, nor fail where it has no letter for a sign."""
-    logging.basicConfig(handlers=[LogLines()], level=logging.WARNING)
+    logging.basicConfig(handlers=[LogLines()], level=logging.WARNING, format="%(message)s")
     logging.captureWarnings(True)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # None where the shell closed it

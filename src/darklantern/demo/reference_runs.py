@@ -54,9 +54,9 @@ def collect(
         else:
             missing.append(seed)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_worker) as pool:
-        with _ctrl_c_is_ours():
-            waiting = {pool.submit(scenario.reference_run, seed): seed for seed in missing}
         try:
+            with _ctrl_c_is_ours():
+                waiting = {pool.submit(scenario.reference_run, seed): seed for seed in missing}
             for future in as_completed(waiting):
                 seed = waiting[future]
                 runs[seed] = future.result()
@@ -91,15 +91,12 @@ def _held(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def _ctrl_c_is_ours() -> Iterator[None]:
-    """Processes started within never hear Ctrl-C: they would each print a traceback, and take up the next run."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Processes started within never hear Ctrl-C: they would print a traceback each, and take up the next run."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)  # one that came meanwhile is raised now
 
 
 def _worker() -> None:
