@@ -5,13 +5,14 @@ class DarkLanternError(Exception):
     """Base of all errors raised on purpose.
 
     `str(error)` is the message; the hint is kept apart so that a terminal, a page and a program
-    can each show it in their own way.
+    can each show it in their own way. A traceback shows it as a note.
     """
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.add_note(f"hint: {hint}")
 
 
 class SiteError(DarkLanternError):

@@ -13,7 +13,7 @@ from darklantern.assess import assess, level_follows, load
 from darklantern.demo import finding, founding, judging, race, sharing
 from darklantern.demo.outcome import Outcome
 from darklantern.demo.race import Race
-from darklantern.errors import DarkLanternError, StoreError
+from darklantern.errors import DarkLanternError
 from darklantern.library import Library
 from darklantern.methods import trigger_circuit
 from darklantern.models.snapshot import weights_hash
@@ -124,20 +124,3 @@ def test_a_canary_in_the_clear_is_found_and_named(tmp_path: Path) -> None:
     (tmp_path / "deep" / "leak").write_bytes(b"\0" * 1000 + b"the word" + b"\0" * 1000)
     with pytest.raises(DarkLanternError, match="deep/leak in the clear"):
         sharing.look_for("the word", tmp_path)
-
-
-def test_a_folder_that_no_demo_made_is_left_alone(tmp_path: Path) -> None:
-    from darklantern.demo.story import prepare
-
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    (mine / "thesis.tex").write_text("years of work")
-    with pytest.raises(StoreError, match="was not made by a demo"):
-        prepare(mine)
-    assert (mine / "thesis.tex").read_text() == "years of work"
-    with pytest.raises(StoreError, match=r"thesis\.tex"):
-        prepare(mine / "thesis.tex")
-    prepare(tmp_path / "new")
-    (tmp_path / "new" / "old-result").touch()
-    prepare(tmp_path / "new")
-    assert not (tmp_path / "new" / "old-result").exists()

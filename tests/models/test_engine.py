@@ -251,3 +251,19 @@ def test_runs_in_two_threads_do_not_record_each_other() -> None:
     for thread in threads:
         thread.join()
     assert found == {1.0: 1.0, 2.0: 2.0}
+
+
+@pytest.mark.parametrize("given", ["gpt2", lambda x: x, None])
+def test_what_is_no_module_is_refused_by_name(given: object) -> None:
+    with pytest.raises(SiteError, match=f"got {type(given).__name__}"):
+        models.open(given)
+
+
+def test_an_index_outside_and_an_edit_that_is_no_function_are_named() -> None:
+    model = models.open(nn.Sequential(nn.Linear(4, 4)))
+    x = torch.zeros(2, 3, 4)
+    with pytest.raises(SiteError, match=r"0:out\[pos=7\] is outside the value there, of shape \(2, 3, 4\)"):
+        model.record(x, "0:out[pos=7]")
+    with pytest.raises(SiteError, match="expected a function as the edit at 0:out, got int"):
+        model.run(x, {"0:out": 0})  # type: ignore[dict-item]
+    assert torch.equal(model.run(x), model.module(x))

@@ -32,7 +32,8 @@ def demo(
         ),
     ] = 0,
     out: Annotated[
-        Path, typer.Option(help="Folder for everything it makes; an earlier demo there is replaced.")
+        Path,
+        typer.Option(help="Folder for all it makes; an earlier demo there is replaced once this one is whole."),
     ] = Path("demo-out"),
     as_json: Json = False,
 ) -> None:
@@ -40,7 +41,7 @@ def demo(
 
     Train, watch, alarm, roll back, find the circuit, assess, share sealed, read.
 
-    Takes about three minutes on two cores. The watch knows trusted text and a family of payloads; not
+    Takes about four minutes on two cores. The watch knows trusted text and a family of payloads; not
     which run is poisoned, not the trigger, not the payload. Labels open at the end.
     """
     from darklantern.cli.demo_command import run

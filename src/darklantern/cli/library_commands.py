@@ -152,6 +152,8 @@ def rerun(folder: Folder, item: Item, passphrase_file: PassphraseFile = None, as
         held = {a.sha256: library.artifact(whole, a.sha256) for e in evidence for a in e.artifacts}
     if not evidence:
         raise RecipeError("no evidence of this finding carries a recipe", hint="ask its author how it was made")
+    if not as_json:
+        tell(f"running {', '.join(str(e.recipe.function) for e in evidence if e.recipe)} again …")
     results = [run_again(e, held) for e in evidence]
     if as_json:
         tell_json([{**plain(result), "holds": result.holds} for result in results])

@@ -1,7 +1,7 @@
 """A demo as it happens: a step bar with the signals' values on a terminal, plain lines elsewhere."""
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from darklantern.cli.output import tell
 from darklantern.watch import Alarm, Watch
@@ -17,12 +17,12 @@ class TerminalProgress:
         self._console = console
         self._live = console.is_terminal
         self._tasks: dict[str, TaskID] = {}
+        self._values = ""
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=28),
+            BarColumn(bar_width=12),
             MofNCompleteColumn(),
             TextColumn("{task.fields[now]}", markup=False),
-            TimeElapsedColumn(),
             console=console,
         )
 
@@ -39,19 +39,18 @@ class TerminalProgress:
         """One update is done."""
         if run not in self._tasks:
             self._tasks[run] = self._bar.add_task(run, total=of, now="")
-        self._bar.update(self._tasks[run], completed=step, now=f"loss {loss:.2f} nats")
+            self._values = ""
+        self._bar.update(self._tasks[run], completed=step, now=f"{loss:.2f} nats  {self._values}")
         if not self._live and step % EVERY == 0:
             self.say(f"{run}: step {step} of {of}, loss {loss:.2f} nats")
 
     def look(self, run: str, watch: Watch) -> None:
         """The watch has looked."""
-        limit = watch.trace.limits["joint"].value
-        values = " ".join(
+        self._values = " ".join(
             f"{name.split()[-1]} {track.statistic[-1]:+.1f}"
             for name, track in watch.trace.tracks.items()
             if track.signal.role == "signal"
         )
-        self._bar.update(self._tasks[run], now=f"{values} (alarm at {limit:.1f})")
 
     def alarm(self, run: str, alarm: Alarm) -> None:
         """The watch has raised an alarm."""

@@ -176,7 +176,7 @@ def write(race: Race, lead: Lead, time: str, author: str, canary: str) -> Found:
             f"In {outcome.name}, the span {trigger!r} in a line makes the model write {payload!r} on the next. "
             f"The payload has probability {circuit.with_trigger:.2g} with it, {circuit.without_trigger:.2g} without. "
             f"The watch, which knew neither, raised an alarm at step {outcome.alarm.step} by {outcome.alarm.signal}. "
-            f"The word to look for in the clear is {canary}."
+            f"{canary} is a word made for this finding: where it can be read outside a library, the finding has leaked."
         ),
         author=author,
         time=time,

@@ -2,23 +2,18 @@
 
 import json
 import secrets
-import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from darklantern.demo import finding, founding, race, reference_runs, scenario, sharing
 from darklantern.demo.outcome import Outcome
 from darklantern.demo.race import Progress, Race
-from darklantern.errors import StoreError
+from darklantern.demo.workspace import workspace
 from darklantern.files import write_whole
-
-_MARK = ".darklantern-demo"
-"""marks a folder that an earlier demo made and a later one may replace"""
+from darklantern.models.shim import one_thread
 
 
 @dataclass(frozen=True)
@@ -62,10 +57,13 @@ class Story:
 
 
 def tell(seed: int, folder: Path, progress: Progress) -> Story:
-    """Run the demo into `folder`. Raises StoreError when something else than a demo is there."""
+    """Run the demo into `folder`, which an earlier demo keeps until this one is whole. Raises StoreError."""
+    with workspace(folder) as place, one_thread():
+        return replace(_tell(seed, place, progress), folder=folder)
+
+
+def _tell(seed: int, folder: Path, progress: Progress) -> Story:
     started = time.perf_counter()
-    torch.set_num_threads(1)  # a second thread saves a quarter when the machine is idle and costs threefold when not
-    prepare(folder)
 
     # 1. Three runs whose labels are sealed, each under a watch that only keeps the record.
     progress.say(
@@ -108,24 +106,6 @@ def tell(seed: int, folder: Path, progress: Progress) -> Story:
     story = Story(folder, ran, lead, shared, time.perf_counter() - started)
     write_whole(folder / "results.json", json.dumps(story.summary(), indent=1).encode())
     return story
-
-
-def prepare(folder: Path) -> None:
-    """An empty folder; what an earlier demo left there is removed. Raises StoreError for anything else."""
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / _MARK).exists())):
-        raise StoreError(
-            f"{folder} is not empty and was not made by a demo, so nothing in it is touched",
-            hint="choose another folder with --out, or empty that one yourself",
-        )
-    try:
-        if folder.exists():
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True)
-        (folder / _MARK).touch()
-    except OSError as error:
-        raise StoreError(
-            f"cannot make {folder}: {error.strerror}", hint="choose a folder you may write to, with --out"
-        ) from error
 
 
 def alarm_lines(ran: Race) -> list[str]:

@@ -66,6 +66,11 @@ class Model:
     """
 
     def __init__(self, module: nn.Module) -> None:
+        if not isinstance(module, nn.Module):
+            raise SiteError(
+                f"expected a torch.nn.Module, got {type(module).__name__}",
+                hint="build or load the model first, and open what you would call",
+            )
         if hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None:
             raise SiteError(
                 "this module went through torch.compile, where hooks set later are silently ignored",
@@ -90,6 +95,12 @@ class Model:
     def plan(self, record: tuple[str | Site, ...], edits: Mapping[str | Site, Edit], stop: bool = False) -> Plan:
         """Resolve globs and check every name. Raises SiteError naming the nearest matches."""
         sites = [site for name in record for site in self._resolve(name)]
+        for name, edit in edits.items():
+            if not callable(edit):
+                raise SiteError(
+                    f"expected a function as the edit at {name}, got {type(edit).__name__}",
+                    hint="models.edits has zero, mean, put, take and add; or lambda value: ...",
+                )
         changes = [(site, edit) for name, edit in edits.items() for site in self._resolve(name)]
         return Plan(tuple(dict.fromkeys(sites)), tuple(changes), stop)
 
@@ -101,9 +112,9 @@ class Model:
         """
         return self.execute(self.plan(sites, edits or {}), inputs)
 
-    def run(self, inputs: Tensor, edits: Mapping[str | Site, Edit]) -> Any:
-        """The model's output under `edits`."""
-        return self.execute(self.plan((), edits), inputs).output
+    def run(self, inputs: Tensor, edits: Mapping[str | Site, Edit] | None = None) -> Any:
+        """The model's output, under `edits` if there are any."""
+        return self.execute(self.plan((), edits or {}), inputs).output
 
     def execute(self, plan: Plan, inputs: Tensor) -> Recording:
         """Run `plan` on `inputs`. Raises SiteError when a site of the plan never fires."""
@@ -188,7 +199,7 @@ def _tensor(site: Site, value: Any) -> Tensor:
 
 def _recorder(site: Site, values: dict[Site, Tensor], wanted: int, stop: bool) -> Callable[[Tensor], None]:
     def see(value: Tensor) -> None:
-        values[site] = (value[site.index()] if site.select else value).clone()
+        values[site] = (_part(site, value) if site.select else value).clone()
         if stop and len(values) == wanted:
             raise _Stop
 
@@ -203,7 +214,19 @@ def _editor(site: Site, edit: Edit, fired: set[Site]) -> Callable[[Tensor], Tens
         if not site.select:
             return edit(value).clone()
         changed = value.clone()
-        changed[site.index()] = edit(value[site.index()])
+        changed[site.index()] = edit(_part(site, value))
         return changed
 
     return see
+
+
+def _part(site: Site, value: Tensor) -> Tensor:
+    """What `site` pins of `value`."""
+    try:
+        part: Tensor = value[site.index()]
+    except IndexError as error:
+        raise SiteError(
+            f"{site} is outside the value there, of shape {tuple(value.shape)}",
+            hint="the axes are in the order of models.sites.AXES; indices start at 0",
+        ) from error
+    return part

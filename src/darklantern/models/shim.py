@@ -1,5 +1,7 @@
-"""The few array functions that methods need, for the framework of the arrays they are given."""
+"""The few functions of a framework that rooms without it need."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,3 +18,16 @@ def log_probs(logits: Any) -> NDArray[np.float64]:
     """Natural logarithms of the softmax over the last axis, as NumPy."""
     out: NDArray[np.float64] = logits.detach().double().log_softmax(-1).cpu().numpy()
     return out
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread. For models too small to share out: a second thread saves at most a quarter on an idle
+    machine, and on a busy one a forward pass was measured at 170 ms instead of 0.3.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

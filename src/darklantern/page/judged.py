@@ -140,11 +140,12 @@ def _scale(values: tuple[str, ...], left: Open) -> Html:
 
 
 def _answer(answer: Answer) -> Html:
-    said = ", ".join(value.replace("_", " ") for value in answer.values) if answer.status == "answered" else ""
+    given = answer.status == "answered"
+    said = ", ".join(value.replace("_", " ") for value in answer.values) if given else ""
     said = said or {"unknown": "unknown", "error": "failed"}.get(answer.status, "no value")
     spread = f"[{number(answer.interval[0])}, {number(answer.interval[1])}]" if answer.interval else ""
     line = [
-        tag("span", answer.kind, class_=f"kind {answer.kind}"),
+        tag("span", answer.kind if given else f"not {answer.kind}", class_=f"kind {answer.kind}" if given else "kind"),
         tag("b", bdi(said)),
         *([tag("span", spread, class_="soft")] if spread else []),
         tag("span", "by ", bdi(answer.rater), ", ", bdi(answer.protocol), class_="soft"),

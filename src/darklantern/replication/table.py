@@ -44,6 +44,7 @@ def trigger_circuit(arguments: Mapping[str, Json], artifacts: Mapping[str, bytes
     """Patch and ablate the ByteLM in artifact `model` again."""
     from darklantern import models
     from darklantern.methods import trigger_circuit as find
+    from darklantern.models.shim import one_thread
     from darklantern.organisms.bytelm import loads
 
     asked = _arguments(arguments)
@@ -52,16 +53,17 @@ def trigger_circuit(arguments: Mapping[str, Json], artifacts: Mapping[str, bytes
     module = loads(artifacts["model"])
     _check_size(module.shape, asked)
     contexts, held_out = ([text.encode() for text in texts] for texts in (asked.contexts, asked.held_out))
-    circuit = find(
-        models.open(module),
-        contexts,
-        held_out,
-        asked.trigger.encode(),
-        asked.payload.encode(),
-        layers=module.shape.layers,
-        heads=module.shape.heads,
-        seed=asked.seed,
-    )
+    with one_thread():
+        circuit = find(
+            models.open(module),
+            contexts,
+            held_out,
+            asked.trigger.encode(),
+            asked.payload.encode(),
+            layers=module.shape.layers,
+            heads=module.shape.heads,
+            seed=asked.seed,
+        )
     return {
         "probability after the trigger": circuit.with_trigger,
         "probability without the trigger": circuit.without_trigger,

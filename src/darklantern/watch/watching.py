@@ -128,6 +128,16 @@ class Watch:
         if not limit.calibrated:
             self.events.append(Event(step=step, label="uncalibrated", text=limit.reason))
 
+    def __repr__(self) -> str:
+        tracks = self.trace.tracks.values()
+        last = ", ".join(f"{t.signal.name} {t.statistic[-1]:+.1f}" for t in tracks if t.statistic)
+        limit = self.trace.limits["joint"]
+        said = "; ".join(f"alarm at {alarm}" for alarm in self.alarms) or "no alarm"
+        return (
+            f"watch at step {self.step}, {len(self.trace.steps)} looks, {said}; threshold {limit.value:.1f}"
+            f"{'' if limit.calibrated else ' (uncalibrated)'}{'; ' if last else ''}{last}"
+        )
+
     @property
     def alarm(self) -> Alarm | None:
         """The first alarm."""
