@@ -1,11 +1,14 @@
-"""Hostile settings for all tests: seeded, two threads, and in CI a skip is a failure."""
+"""Settings for all tests: one thread, Ctrl-C as on a terminal, and in CI a skip is a failure."""
 
 import os
+import signal
 
 import pytest
 import torch
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # the models are tiny; on busy cores a second thread costs a hundredfold
+# Whoever starts the tests in the background may have them ignore SIGINT, and all their children with them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
