@@ -1,7 +1,10 @@
+import numpy as np
 import pytest
 
 from darklantern.errors import SiteError
 from darklantern.models import Site, nearest, parse, select_paths
+from darklantern.models.selecting import indices, part, remaining, write
+from darklantern.models.sites import AXES, Several, Span, expand
 
 
 def test_a_site_is_path_port_and_pins() -> None:
@@ -11,10 +14,43 @@ def test_a_site_is_path_port_and_pins() -> None:
     assert parse(str(site)) == site
 
 
-def test_pins_become_an_index_in_the_order_of_the_ports_axes() -> None:
-    assert parse("a:z[head=2,pos=-1]").index() == (slice(None), -1, 2, slice(None))
-    assert parse("a:pattern[head=1]").index() == (slice(None), 1, slice(None), slice(None))
-    assert parse("a:out[pos=3]").index() == (slice(None), 3, slice(None))
+def test_calls_members_slices_and_sets_are_written_as_they_are_read() -> None:
+    text = "layers.1#0:out.logits[batch={1,3},pos=2:-1]"
+    site = parse(text)
+    assert (site.call, site.member) == (0, "logits")
+    assert dict(site.select) == {"batch": Several((1, 3)), "pos": Span(2, -1)}
+    assert str(site) == text
+
+
+def test_braces_and_globs_name_several_sites() -> None:
+    found = [str(site) for site in expand("layers.{0,2}.attn:{z, pattern}[head=1]")]
+    assert found == [f"layers.{i}.attn:{port}[head=1]" for i in (0, 2) for port in ("z", "pattern")]
+    with pytest.raises(SiteError, match="expected one site, got 2"):
+        parse("a:{q,k}")
+
+
+@pytest.mark.parametrize(
+    "text", ["a:z[head=2,pos=-1]", "a:z[head={2,0},pos=1:4]", "a:z[batch={1,0},head={2,0},dim=-1]", "a:z"]
+)
+def test_a_selection_reads_and_writes_what_numpy_does_axis_by_axis(text: str) -> None:
+    axes, values = AXES["z"], np.arange(2.0 * 5 * 3 * 4).reshape(2, 5, 3, 4)
+    index = indices(parse(text), axes, values.shape)
+    grid = [np.arange(size)[[at] if isinstance(at, int) else at] for at, size in zip(index, values.shape, strict=True)]
+    truth = values[np.ix_(*grid)].squeeze(tuple(i for i, at in enumerate(index) if isinstance(at, int)))
+    assert np.array_equal(part(values, index), truth)
+    assert remaining(axes, index) == tuple(a for a, at in zip(axes, index, strict=True) if not isinstance(at, int))
+    written = values.copy()
+    write(written, index, -truth)
+    expected = values.copy()
+    expected[np.ix_(*grid)] *= -1
+    assert np.array_equal(written, expected)
+
+
+def test_an_index_outside_of_the_value_is_refused() -> None:
+    with pytest.raises(SiteError, match="axis head has 3"):
+        indices(parse("a:z[head=3]"), AXES["z"], (2, 5, 3, 4))
+    with pytest.raises(SiteError, match="axes batch channel"):
+        indices(parse("a:out[pos=1]"), ("batch", "channel"), (2, 5))
 
 
 @pytest.mark.parametrize(

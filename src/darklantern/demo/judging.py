@@ -10,7 +10,7 @@ from darklantern.assess import (
 )
 from darklantern.demo.finding import Lead
 from darklantern.demo.scenario import RECIPE
-from darklantern.models.engine import Model
+from darklantern.models.on_torch.opened import Model
 from darklantern.organisms import bytelm
 from darklantern.records.assessments import Answer
 from darklantern.records.exact import Sha256

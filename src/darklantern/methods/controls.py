@@ -37,4 +37,6 @@ def _some(sites: Sequence[Site], count: int, rng: np.random.Generator) -> list[S
 
 
 def _position(site: Site) -> int:
-    return dict(site.select)["pos"]
+    pin = dict(site.select)["pos"]
+    assert isinstance(pin, int)  # live_sites pins one position each
+    return pin

@@ -6,7 +6,8 @@ from typing import Any
 
 from darklantern.errors import SiteError
 from darklantern.models.edits import take
-from darklantern.models.engine import Model, Recording
+from darklantern.models.on_torch.opened import Model
+from darklantern.models.recording import Recording
 from darklantern.models.sites import Site
 
 Metric = Callable[[Any], float]
@@ -45,7 +46,7 @@ def sweep(
     Costs sites × positions forward passes. Inputs must be aligned: position i of one means position
     i of the other. Source: Vig et al. 2020; Meng et al. 2022, causal tracing.
     """
-    wanted = tuple(site for name in sites for site in model.plan((name,), {}).record)
+    wanted = tuple(site for name in sites for site in model.plan(name).sites)
     recording = model.record(clean, *dict.fromkeys(site.whole for site in wanted))
     high, low = metric(recording.output), metric(model.run(corrupt, {}))
     if high == low:
@@ -62,5 +63,5 @@ def sweep(
 
 def patch(model: Model, inputs: Any, source: Recording, sites: Sequence[Site], metric: Metric) -> float:
     """The metric of a run on `inputs` in which `sites` hold what they held in `source`."""
-    edits: Mapping[str | Site, Any] = {site: take(source, site) for site in sites}
+    edits: Mapping[str | Site, Any] = {site: take(source) for site in sites}
     return metric(model.run(inputs, edits))

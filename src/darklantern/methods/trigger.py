@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from darklantern.errors import SiteError
 from darklantern.methods.controls import live_sites, matched
 from darklantern.methods.patching import Sweep, patch, sweep
-from darklantern.models.engine import Model
+from darklantern.models.on_torch.opened import Model
 from darklantern.models.shim import log_probs, tokens
 from darklantern.models.sites import Site
 

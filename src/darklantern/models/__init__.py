@@ -3,27 +3,29 @@
 In: a torch `nn.Module`. Out: values at named sites, and outputs under edits. This room never
 changes a model for good: each hook it sets is gone when the call returns.
 
-The torch engine loads only when `open` is called; `sites` is plain text handling.
+`sites`, `aliases`, `selecting` and `recording` know no framework; `on_torch` loads only when a model is opened.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from darklantern.errors import MissingExtraError
+from darklantern.models.recording import Recording, Value
 from darklantern.models.sites import Site, nearest, parse, select_paths
 
 if TYPE_CHECKING:
-    from darklantern.models.engine import Model
+    from darklantern.models.on_torch.opened import Model
 
-__all__ = ["Site", "nearest", "open", "parse", "select_paths"]
+__all__ = ["Recording", "Site", "Value", "nearest", "open", "parse", "select_paths"]
 
 
-def open(module: Any) -> "Model":
+def open(module: Any, *, compiled: str = "refuse") -> "Model":
     """Open `module` to look inside. Its behaviour does not change: hooks exist only during a call.
 
-    Raises MissingExtraError without torch, SiteError for a compiled module.
+    `compiled="eager"` opens what went through torch.compile and runs it uncompiled while you look.
+    Raises MissingExtraError without torch, SiteError for what cannot be opened.
     """
     try:
-        from darklantern.models.engine import Model
+        from darklantern.models.on_torch.opened import Model
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
@@ -31,4 +33,4 @@ def open(module: Any) -> "Model":
             "opening a model needs PyTorch, which is not installed",
             hint='pip install "darklantern[torch]" (JAX models come with a later version)',
         ) from error
-    return Model(module)
+    return Model(module, compiled)

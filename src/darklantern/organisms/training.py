@@ -112,7 +112,7 @@ def train_step(
         group["lr"] = recipe.rate_at(step)
     loss = loss_nats(model(batch[:, :-1]), batch[:, 1:])
     optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     optimizer.step()
     return float(loss.detach())
 

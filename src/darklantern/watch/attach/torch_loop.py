@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from darklantern.errors import WatchError
-from darklantern.models.engine import Model, Recording
+from darklantern.models.on_torch.opened import Model
+from darklantern.models.recording import Recording
 from darklantern.models.snapshot import Cursor, Snapshot, capture, restore
 from darklantern.watch.probes import Floats, Seen
 from darklantern.watch.rows import Bytes, byte_rows
@@ -32,15 +33,15 @@ class TorchTap:
         device = _device(self.model.module)
         with _aside(self.model.module, device):
             recording = self._run(torch.from_numpy(rows.astype(np.int64)).to(device)[:, :-1], sites)
-            said = {site: self.readout(recording[site]) for site in lenses}
+            said = {site: self.readout(recording[site].array) for site in lenses}
         for site, value in recording.items():
-            if len(value) != len(rows):
+            if len(value.array) != len(rows):
                 raise WatchError(
-                    f"site {site} carries {len(value)} examples, the watch ran {len(rows)}",
+                    f"site {site} carries {len(value.array)} examples, the watch ran {len(rows)}",
                     hint="watch a site whose first axis is the batch",
                 )
         return Seen(
-            sites={site: value.float().cpu().numpy().copy() for site, value in recording.items()},
+            sites={site: value.array.float().cpu().numpy().copy() for site, value in recording.items()},
             log_probs=_log_probs("the model", _logits(recording.output, rows), rows),
             lenses={site: _log_probs(f"readout of {site}", logits, rows) for site, logits in said.items()},
         )

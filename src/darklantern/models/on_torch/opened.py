@@ -1,0 +1,198 @@
+"""A torch module, opened: what a user holds."""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+from torch import nn
+
+from darklantern.errors import SiteError
+from darklantern.models import aliases
+from darklantern.models.edits import edit
+from darklantern.models.on_torch import compiled, hub
+from darklantern.models.on_torch.calling import call
+from darklantern.models.on_torch.points import Point
+from darklantern.models.on_torch.ports import Catalogue
+from darklantern.models.on_torch.program import Plan, compile_plan
+from darklantern.models.on_torch.running import Run, Stop
+from darklantern.models.recording import Recording
+from darklantern.models.sites import Site, expand, nearest, select_paths
+
+Edits = Mapping[str | Site, Any]
+
+
+class Model:
+    """A torch module, opened. The module itself stays as it is: hooks are there only while a run lasts.
+
+    Safe to use from several threads, and several Models may look into one module at once.
+    """
+
+    def __init__(self, module: nn.Module, compiled: str = "refuse") -> None:
+        self.module = module
+        self.eager = _check(module, compiled)
+        self._modules = dict(module.named_modules(remove_duplicate=False))
+        parts = {
+            path: aliases.Part(
+                isinstance(each, nn.ModuleList | nn.Sequential), tuple(n for n, _ in each.named_children())
+            )
+            for path, each in self._modules.items()
+        }
+        self._names = aliases.canonical(parts)
+        self._native = {name: path for path, name in self._names.items()}
+        self._catalogue = Catalogue(self._modules, self._names)
+        self._edits: tuple[tuple[Site, Point, Any], ...] = ()
+        self._fired: dict[Point, int] = {}
+
+    # what there is
+
+    def sites(self, pattern: str | Site = "**:*", where: Callable[[str, nn.Module], bool] | None = None) -> list[Site]:
+        """The sites that `pattern` names, in model order; with `where`, those of modules for which it is true.
+
+        `where` is given a module's native path and the module. Raises SiteError when there are none.
+        """
+        found = [site for site, point in self._resolve(pattern) if where is None or where(point.path, point.module)]
+        if not found:
+            raise SiteError(f"none of the sites {pattern} passes `where`", hint="where=None lists them all")
+        return found
+
+    def native(self, site: str | Site) -> str:
+        """The module's own path of a site's part."""
+        return self._resolve(site)[0][1].path
+
+    # plans
+
+    def plan(self, *record: str | Site, edits: Edits | None = None, stop: bool = False) -> Plan:
+        """Resolve names and globs, once. Raises SiteError naming the nearest matches of what is not there."""
+        sites = dict(pair for name in record for pair in self._resolve(name))
+        changes = [
+            (site, point, edit(asked, site))
+            for name, asked in (edits or {}).items()
+            for site, point in self._resolve(name)
+        ]
+        return compile_plan(sites.items(), (*self._edits, *changes), stop)
+
+    def edited(self, edits: Edits) -> "Model":
+        """This model with `edits` in place in all that is done with it; the module itself stays as it is."""
+        made = Model.__new__(Model)
+        made.__dict__.update(self.__dict__)
+        made._edits = self.plan(edits=edits).edits
+        return made
+
+    # runs
+
+    def record(self, inputs: Any, *sites: str | Site, edits: Edits | None = None, stop: bool = False) -> Recording:
+        """Run the model and keep copies of the values at `sites`, as they flow on after the edits.
+
+        With `stop`, the run ends once every recorded site has fired (a site without `#call` at its first call), and
+        there is no output. Costs the memory of each recorded value once more.
+        """
+        return self.execute(self.plan(*sites, edits=edits, stop=stop), inputs)
+
+    def run(self, inputs: Any, edits: Edits | None = None) -> Any:
+        """The model's output, under `edits` if there are any."""
+        return self.execute(self.plan(edits=edits), inputs).output
+
+    def execute(self, plan: Plan, inputs: Any) -> Recording:
+        """Run `plan` on `inputs`. Raises SiteError when a site of the plan never fires."""
+        self._check_plan(plan)
+        run = Run(plan)
+        program = plan.program
+        hub.install(program.before, program.after)
+        output = None
+        try:
+            with ExitStack() as stack:
+                if self.eager:
+                    stack.enter_context(compiled.eagerly())
+                for surround in program.around.values():
+                    stack.enter_context(surround())
+                stack.enter_context(hub.under_way(run))
+                try:
+                    output = call(self.module, inputs)
+                except Stop as stop:
+                    if stop.run is not run:  # of a run around this one
+                        raise
+        finally:
+            hub.remove(program.before, program.after)
+        recording = run.recording(output)
+        if not plan.stop:
+            self._fired |= run.calls
+        return recording
+
+    def _check_plan(self, plan: Plan) -> None:
+        if not self.eager:
+            compiled.refuse(self._leading_to(point.path for point in plan.program.actions))
+        if plan.stop:
+            for site, point in plan.record:
+                if site.call is None and self._fired.get(point, 1) > 1:
+                    raise SiteError(
+                        f"{site} fires {self._fired[point]} times in a run, so at which one should it stop?",
+                        hint=f"say which: {site.path}#0:{site.port}",
+                    )
+
+    def _leading_to(self, paths: Iterable[str]) -> Iterable[tuple[str, nn.Module]]:
+        seen = set()
+        for path in paths:
+            while path not in seen:
+                seen.add(path)
+                yield path, self._modules[path]
+                path = path.rpartition(".")[0]
+
+    # names
+
+    def _resolve(self, name: str | Site) -> list[tuple[Site, Point]]:
+        asked = expand(name) if isinstance(name, str) else [name]
+        return [pair for each in asked for pair in self._resolve_one(each)]
+
+    def _resolve_one(self, asked: Site) -> list[tuple[Site, Point]]:
+        paths = self._paths(asked.path)
+        single = len(paths) == 1 and paths[0] in (asked.path.lstrip("/"), self._native.get(asked.path))
+        found = []
+        for path in paths:
+            ports = ["in", "out"] if asked.port in ("in", "out") else list(self._catalogue.ports(path))
+            for port in ports if asked.port == "*" else [asked.port]:
+                if single or port in ports:
+                    point = self._catalogue.point(path, port, asked.member)
+                    found.append((Site(self._shown(path), port, asked.select, asked.call, asked.member), point))
+        if not found:
+            raise self._unknown(asked)
+        return found
+
+    def _paths(self, glob: str) -> list[str]:
+        """Native paths, of canonical names first."""
+        if glob.startswith("/"):
+            return select_paths(glob[1:], self._modules)
+        named = select_paths(glob, self._native)
+        return [self._native[name] for name in named] or select_paths(glob, self._modules)
+
+    def _shown(self, path: str) -> str:
+        name = self._names[path]
+        return name if self._native[name] == path else f"/{path}"
+
+    def _unknown(self, asked: Site) -> SiteError:
+        paths = self._paths(asked.path) or list(self._modules)
+        known = [str(Site(self._shown(path), port)) for path in paths for port in self._catalogue.ports(path)]
+        close = nearest(str(asked.whole), known)
+        return SiteError(
+            f"no site {str(asked)!r} in this {type(self.module).__name__}",
+            hint=f"did you mean {' or '.join(close)}?" if close else 'model.sites("**:*") lists them all',
+        )
+
+
+def _check(module: Any, choice: str) -> bool:
+    """Whether to run eagerly what was compiled. Raises SiteError for what cannot be opened."""
+    if not isinstance(module, nn.Module):
+        raise SiteError(
+            f"expected a torch.nn.Module, got {type(module).__name__}",
+            hint="build or load the model first, and open what you would call",
+        )
+    if isinstance(module, nn.DataParallel):
+        raise SiteError(
+            "nn.DataParallel runs copies of the model in threads of its own", hint="open the model inside: .module"
+        )
+    if type(module).__module__.startswith("torch.jit"):
+        raise SiteError("a TorchScript module has no hooks", hint="open the model that it was made from")
+    if choice not in ("refuse", "eager"):
+        raise SiteError(f'expected compiled="refuse" or "eager", got {choice!r}', hint="eager runs it uncompiled")
+    if choice == "refuse":
+        compiled.refuse([("", module)])
+    return choice == "eager"

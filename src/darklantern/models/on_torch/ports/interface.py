@@ -1,0 +1,132 @@
+"""Attention through transformers' attention interface, whatever kernel the model is configured for.
+
+While a run needs it, asking the interface for a function gives that function with our tap around it. Configuration and
+masks stay as they are, so the kernel gets what it always gets.
+"""
+
+import inspect
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+
+from darklantern.errors import SiteError
+from darklantern.models.on_torch import hub
+from darklantern.models.on_torch.ports.attention import AttentionPoints, Call, points
+from darklantern.models.on_torch.program import Program
+
+_NAME = "ALL_ATTENTION_FUNCTIONS"
+_LOCK = threading.Lock()
+_TAPPED: dict[int, int] = {}
+"""interface → how many runs tap it"""
+
+
+def calls_interface(module: nn.Module) -> bool:
+    """Whether the module's own forward asks the interface for its kernel."""
+    forward = inspect.unwrap(type(module).forward)
+    code = getattr(forward, "__code__", None)
+    return "transformers" in sys.modules and code is not None and _NAME in code.co_names
+
+
+class InterfaceTap:
+    """One attention module of transformers."""
+
+    order = 10
+
+    def __init__(self, module: nn.Module, path: str) -> None:
+        self.module = module
+        self.own: AttentionPoints = points(module, path, self, "around its attention kernel")
+        self._interface = inspect.unwrap(type(module).forward).__globals__[_NAME]
+
+    def install(self, program: Program) -> None:
+        program.kernels[self.module] = self.own
+        program.around[id(self._interface)] = partial(_tapped, self._interface)
+
+
+@contextmanager
+def _tapped(interface: Any) -> Iterator[None]:
+    with _LOCK:
+        count = _TAPPED.get(id(interface), 0)
+        if not count:
+            # An attribute of the object, which hides the method of its class until it is deleted again.
+            interface.get_interface = partial(_get_interface, interface.get_interface)
+        _TAPPED[id(interface)] = count + 1
+    try:
+        yield
+    finally:
+        with _LOCK:
+            _TAPPED[id(interface)] -= 1
+            if not _TAPPED[id(interface)]:
+                del _TAPPED[id(interface)], interface.get_interface
+
+
+def _get_interface(original: Callable[..., Any], name: str, default: Callable[..., Any]) -> Callable[..., Any]:
+    kernel = original(name, default)
+    tapped = [run for run in hub.runs() if run.program.kernels]
+    return partial(_attend, kernel, name) if tapped else kernel
+
+
+def _attend(
+    kernel: Callable[..., Any],
+    name: str,
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Any,
+    *args: Any,
+    **kwargs: Any,
+) -> tuple[Tensor, Any]:
+    weights: list[Any] = [None]
+
+    def plain(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        z, weights[0] = kernel(module, q, k, v, attention_mask, *args, **kwargs)
+        return z
+
+    call = None
+    attend = plain
+    for run in hub.runs():
+        own: AttentionPoints | None = run.program.kernels.get(module)
+        if own is not None:
+            call = call or _call(name, module, query, key, attention_mask, args, kwargs)
+            attend = partial(_nested, run, own, call, attend)
+    return attend(query, key, value), weights[0]
+
+
+def _nested(
+    run: Any, own: AttentionPoints, call: dict[str, Any], kernel: Any, q: Tensor, k: Tensor, v: Tensor
+) -> Tensor:
+    return own.attend(run, Call(q=q, k=k, v=v, kernel=kernel, **call))
+
+
+def _call(
+    name: str, module: nn.Module, query: Tensor, key: Tensor, mask: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    """What the kernel's arguments say about scores and pattern."""
+    if mask is not None and not isinstance(mask, Tensor):
+        raise SiteError(
+            f"attention {name!r} of {type(module).__name__} takes a {type(mask).__name__} as its mask",
+            hint='load the model with attn_implementation="sdpa" or "eager" to see inside its attention',
+        )
+    if args:
+        raise SiteError(
+            f"{type(module).__name__} hands its kernel {len(args)} unnamed arguments", hint="q, k, v and z need names"
+        )
+    scale = kwargs.get("scaling")
+    causal = kwargs.get("is_causal")
+    causal = getattr(module, "is_causal", True) if causal is None else causal
+    # The rule of the library's own sdpa kernel; its eager kernels take a mask or see everything.
+    causal = bool(causal) and name != "eager" and mask is None and query.shape[2] > 1
+    return {
+        "scale": query.shape[-1] ** -0.5 if scale is None else scale,
+        "mask": mask,
+        "causal": causal,
+        "bias": kwargs.get("position_bias"),
+        "softcap": kwargs.get("softcap"),
+        "sinks": kwargs.get("s_aux", kwargs.get("sinks")),
+        "dropout": kwargs.get("dropout") or 0.0,
+    }

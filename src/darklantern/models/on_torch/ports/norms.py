@@ -1,0 +1,85 @@
+"""`scale` of a norm: what the centred input is divided by."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from darklantern.errors import SiteError
+from darklantern.models.on_torch.points import Point, plain
+from darklantern.models.on_torch.program import Program
+from darklantern.models.on_torch.running import Run
+from darklantern.models.on_torch.verifying import agree
+
+
+def is_norm(module: nn.Module) -> bool:
+    """A norm over the last axis: LayerNorm, RMSNorm, and what other libraries call so."""
+    named = type(module).__name__
+    return isinstance(module, nn.LayerNorm | nn.RMSNorm) or (
+        named.endswith(("LayerNorm", "RMSNorm")) and not any(True for _ in module.children())
+    )
+
+
+class ScaleTap:
+    """Computes the scale beside the module, whose own output stays as it is unless an edit changes the scale.
+
+    Which formula the module follows (is the mean taken off, is the weight `w` or `1 + w`) is settled by
+    comparing with the module's output, at each run.
+    """
+
+    order = 0
+
+    def __init__(self, module: nn.Module, path: str, batch_first: bool) -> None:
+        self.module = module
+        self.point = Point(self, "scale", module, path, "computed beside it", plain(module, batch_first))
+
+    def install(self, program: Program) -> None:
+        program.do_after(self.module, self._after)
+
+    def _after(self, run: Run, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+        x = args[0] if args else next(iter(kwargs.values()))
+        centred, scale, weight, bias = self._formula(module, x, output)
+        new = run.visit(self.point, scale)
+        actions = run.program.actions[self.point]
+        if not any(action.changes for action in actions):
+            return output
+        made = _affine(centred, new, weight, bias).to(output.dtype)
+        if all(action.keeps_value for action in actions):
+            # The module's own bits, with the gradient of the formula: what is added is exactly zero.
+            return output.detach() + (made - made.detach())
+        same = new == scale
+        return torch.where(same.expand_as(output), output, made) if same.any() else made
+
+    def _formula(self, module: nn.Module, x: Tensor, output: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        if not isinstance(output, Tensor) or output.shape != x.shape:
+            raise SiteError(f"{self.point.path} does not return its input's shape", hint="record its in and out")
+        wide = x.double() if x.dtype == torch.float64 else x.float()
+        epsilon = next((getattr(module, name) for name in _EPSILONS if hasattr(module, name)), None)
+        epsilon = torch.finfo(x.dtype).eps if epsilon is None else float(epsilon)
+        axes = _width(module, x)
+        centre_first = isinstance(module, nn.LayerNorm) or "RMS" not in type(module).__name__
+        weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
+        weights = [torch.ones((), dtype=wide.dtype, device=x.device)] if weight is None else [weight, 1 + weight]
+        for centred in (True, False) if centre_first else (False, True):
+            middle = wide - wide.mean(axes, keepdim=True) if centred else wide
+            scale = (middle.square().mean(axes, keepdim=True) + epsilon).sqrt()
+            for each in weights:
+                if agree(_affine(middle, scale, each, bias).to(output.dtype), output):
+                    return middle, scale, each, bias
+        raise SiteError(
+            f"{self.point.path}, a {type(module).__name__}, follows none of the known formulas (is its output finite?)",
+            hint="no scale port here; known: (x − mean)/√(var + ε) and x/√(mean x² + ε), times w or 1 + w, plus b",
+        )
+
+
+_EPSILONS = ("eps", "variance_epsilon", "epsilon", "norm_eps")
+
+
+def _width(module: nn.Module, x: Tensor) -> tuple[int, ...]:
+    shape = getattr(module, "normalized_shape", None)
+    return tuple(range(-len(shape), 0)) if isinstance(shape, tuple) else (-1,)
+
+
+def _affine(centred: Tensor, scale: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    out = centred / scale * weight
+    return out if bias is None else out + bias

@@ -1,0 +1,115 @@
+"""What a run yields: values at sites, with the names of their axes."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from darklantern.errors import SiteError
+from darklantern.models.selecting import indices, part, remaining
+from darklantern.models.sites import Pin, Site, nearest, parse
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """One recorded value. `array` is the framework's own; `axes` names its axes in order."""
+
+    site: Site
+    array: Any
+    axes: tuple[str, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.array.shape)
+
+    def at(self, **pins: Pin) -> "Value":
+        """A part of it, by axis: `value.at(head=2, pos=-1)`. Raises SiteError for an axis or an index not there."""
+        # Pins count within this value, which may itself be a part of its site.
+        asked = Site(self.site.path, "value", tuple(pins.items()))
+        index = indices(asked, self.axes, self.shape)
+        pinned = Site(
+            self.site.path, self.site.port, (*self.site.select, *asked.select), self.site.call, self.site.member
+        )
+        return Value(pinned, part(self.array, index), remaining(self.axes, index))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        import numpy as np
+
+        held = self.array
+        if hasattr(held, "detach"):
+            held = held.detach().cpu()
+            held = held.float() if "bfloat16" in str(held.dtype) else held
+        return np.array(held, dtype=dtype, copy=copy)
+
+    def __repr__(self) -> str:
+        named = " ".join(f"{axis}={size}" for axis, size in zip(self.axes, self.shape, strict=True))
+        return f"Value({self.site}, {named or 'scalar'}, {_dtype(self.array)}, norm {_norm(self.array):.4g})"
+
+
+class Recording(Mapping[str, Value]):
+    """Values captured at sites in one run, under the names they resolved to, in the order they were asked for.
+
+    `recording["layers.3.attn:pattern[head=4]"]` also works where the whole pattern was recorded.
+    """
+
+    def __init__(self, values: Sequence[Value], output: Any) -> None:
+        self._values = {value.site: value for value in values}
+        self.output = output
+        """what the model returned; None after an early stop"""
+
+    def __getitem__(self, site: str | Site) -> Value:
+        asked = parse(site) if isinstance(site, str) else site
+        if asked in self._values:
+            return self._values[asked]
+        if asked.select and asked.whole in self._values:
+            held = self._values[asked.whole]
+            index = indices(asked, held.axes, held.shape)
+            return Value(asked, part(held.array, index), remaining(held.axes, index))
+        names = [str(known) for known in self._values]
+        close = nearest(str(asked), names) or names
+        raise SiteError(f"{str(asked)!r} was not recorded", hint=f"recorded: {', '.join(close) or 'nothing'}")
+
+    def __contains__(self, site: object) -> bool:
+        asked = parse(site) if isinstance(site, str) else site
+        return isinstance(asked, Site) and (asked in self._values or asked.whole in self._values)
+
+    def __iter__(self) -> Iterator[str]:
+        return (str(site) for site in self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        return tuple(self._values)
+
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """Site, axes with sizes, dtype and norm of each value: what the table shows."""
+        return [
+            (
+                str(value.site),
+                " ".join(f"{axis}={size}" for axis, size in zip(value.axes, value.shape, strict=True)),
+                _dtype(value.array),
+                f"{_norm(value.array):.4g}",
+            )
+            for value in self._values.values()
+        ]
+
+    def __repr__(self) -> str:
+        table = [("site", "axes", "dtype", "norm"), *self.rows()]
+        widths = [max(len(row[i]) for row in table) for i in range(3)]
+        return "\n".join(
+            "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in table
+        )
+
+
+def _dtype(array: Any) -> str:
+    return str(array.dtype).removeprefix("torch.")
+
+
+def _norm(array: Any) -> float:
+    """The Euclidean norm over everything but −inf, by which a mask forbids; NaN and infinity show as they are."""
+    held = array.detach() if hasattr(array, "detach") else array
+    held = held.float() if hasattr(held, "float") else held
+    held = held[held != -math.inf]
+    return float((held * held).sum()) ** 0.5
