@@ -1,13 +1,18 @@
 """What a run yields: values at sites, with the names of their axes."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from darklantern.errors import SiteError
 from darklantern.models.selecting import indices, part, remaining
 from darklantern.models.sites import Pin, Site, nearest, parse
+
+
+Axes = tuple[str, ...] | Callable[[Any], tuple[str, ...]]
+"""the names of a value's axes, or what finds them"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +57,18 @@ class Recording(Mapping[str, Value]):
     `recording["layers.3.attn:pattern[head=4]"]` also works where the whole pattern was recorded.
     """
 
-    def __init__(self, values: Sequence[Value], output: Any) -> None:
-        self._values = {value.site: value for value in values}
+    def __init__(self, rows: Sequence[tuple[Site, Any, Axes]], output: Any) -> None:
+        self._rows = rows
         self.output = output
         """what the model returned; None after an early stop"""
+
+    @cached_property
+    def _values(self) -> dict[Site, Value]:
+        # Made when first looked at: a run that records much should cost little more than its copies.
+        return {
+            site: Value(site, array, axes if isinstance(axes, tuple) else axes(array))
+            for site, array, axes in self._rows
+        }
 
     def __getitem__(self, site: str | Site) -> Value:
         asked = parse(site) if isinstance(site, str) else site
@@ -74,14 +87,14 @@ class Recording(Mapping[str, Value]):
         return isinstance(asked, Site) and (asked in self._values or asked.whole in self._values)
 
     def __iter__(self) -> Iterator[str]:
-        return (str(site) for site in self._values)
+        return (str(site) for site, _, _ in self._rows)
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self._rows)
 
     @property
     def sites(self) -> tuple[Site, ...]:
-        return tuple(self._values)
+        return tuple(site for site, _, _ in self._rows)
 
     def rows(self) -> list[tuple[str, str, str, str]]:
         """Site, axes with sizes, dtype and norm of each value: what the table shows."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -28,5 +28,7 @@ def arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 def call(module: nn.Module, inputs: Any) -> Any:
     """What `module` returns for `inputs`."""
+    if isinstance(inputs, Tensor):
+        return module(inputs)
     args, kwargs = arguments(inputs)
     return module(*args, **kwargs)

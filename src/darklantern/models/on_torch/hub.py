@@ -5,33 +5,31 @@ other's edits, and a plain call of the module in another thread sees none.
 """
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections import OrderedDict
+from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
-from torch import nn
+from torch import Tensor, nn
 from torch._C import _current_graph_task_id
-from torch.utils.hooks import RemovableHandle
 
 if TYPE_CHECKING:
+    from darklantern.models.on_torch.program import Program
     from darklantern.models.on_torch.running import Run
 
 _RUNS: ContextVar[tuple["Run", ...]] = ContextVar("darklantern_runs", default=())
 _LOCK = threading.RLock()
-_BEFORE: "WeakKeyDictionary[nn.Module, _Served]" = WeakKeyDictionary()
-_AFTER: "WeakKeyDictionary[nn.Module, _Served]" = WeakKeyDictionary()
 _BACKWARD: "dict[int, Run]" = {}
 """autograd's number of a backward pass under way → the run whose graph it walks"""
 
-
-class _Served:
-    """A module's hook and how many runs need it."""
-
-    def __init__(self, handle: RemovableHandle) -> None:
-        self.handle = handle
-        self.count = 0
+# Set straight in the dictionaries in which `register_forward_hook` would set them: making and taking away its handles
+# costs as much as a dozen small recordings. torch numbers its own hooks from 0 up.
+_KEY, _KEY_OUT = -50791, -50792
+_BEFORE: dict[nn.Module, int] = {}
+_AFTER: dict[nn.Module, int] = {}
+_OUT: dict[nn.Module, int] = {}
+"""how many runs need each module's hook"""
 
 
 def runs() -> tuple["Run", ...]:
@@ -43,14 +41,13 @@ def runs() -> tuple["Run", ...]:
     return _RUNS.get() if recomputed is None else (recomputed,)
 
 
-@contextmanager
-def under_way(run: "Run") -> Iterator[None]:
-    """`run` is under way in this thread."""
-    token = _RUNS.set((*_RUNS.get(), run))
-    try:
-        yield
-    finally:
-        _RUNS.reset(token)
+def enter(run: "Run") -> Token[tuple["Run", ...]]:
+    """`run` is under way in this thread, until `leave`."""
+    return _RUNS.set((*_RUNS.get(), run))
+
+
+def leave(token: Token[tuple["Run", ...]]) -> None:
+    _RUNS.reset(token)
 
 
 def bind(task: int, run: "Run") -> None:
@@ -63,39 +60,60 @@ def unbind(run: "Run") -> None:
         del _BACKWARD[task]
 
 
-def install(before: Iterable[nn.Module], after: Iterable[nn.Module]) -> None:
-    """Count one more run on these modules' hooks, setting those that are not there."""
+def install(program: "Program") -> None:
+    """Count one more run on the hooks that `program` needs, setting those that are not there."""
     with _LOCK:
-        for module in before:
-            # Appended: behind what a sharding library put there, so that placements are still visible.
-            _more(_BEFORE, module, lambda m: m.register_forward_pre_hook(_before, with_kwargs=True))
-        for module in after:
-            # Prepended, for the same reason.
-            _more(_AFTER, module, lambda m: m.register_forward_hook(_after, with_kwargs=True, prepend=True))
+        for module in program.before:
+            if _first(_BEFORE, module):
+                # Behind what a sharding library put there, so that placements are still visible.
+                module._forward_pre_hooks[_KEY] = _before
+                module._forward_pre_hooks_with_kwargs[_KEY] = True
+        for module in program.after:
+            if _first(_AFTER, module):
+                _front(module, _KEY, _after)
+                module._forward_hooks_with_kwargs[_KEY] = True
+        for module in program.out:
+            if _first(_OUT, module):
+                _front(module, _KEY_OUT, _out)
 
 
-def remove(before: Iterable[nn.Module], after: Iterable[nn.Module]) -> None:
+def remove(program: "Program") -> None:
     """Count one run less, removing the hooks that nobody needs."""
     with _LOCK:
-        for module in before:
-            _fewer(_BEFORE, module)
-        for module in after:
-            _fewer(_AFTER, module)
+        for module in program.before:
+            if _last(_BEFORE, module):
+                del module._forward_pre_hooks[_KEY], module._forward_pre_hooks_with_kwargs[_KEY]
+        for module in program.after:
+            if _last(_AFTER, module):
+                del module._forward_hooks[_KEY], module._forward_hooks_with_kwargs[_KEY]
+        for module in program.out:
+            if _last(_OUT, module):
+                del module._forward_hooks[_KEY_OUT]
 
 
-def _more(served: "WeakKeyDictionary[nn.Module, _Served]", module: nn.Module, hook: Any) -> None:
-    held = served.get(module)
-    if held is None:
-        held = served[module] = _Served(hook(module))
-    held.count += 1
+def _front(module: nn.Module, key: int, hook: Any) -> None:
+    """Set a forward hook before all others, so that it sees a sharding library's placements; `_KEY` comes first."""
+    hooks: OrderedDict[int, Any] = module._forward_hooks  # type: ignore[assignment]  # declared as its base class
+    hooks[key] = hook
+    if len(hooks) > 1:
+        hooks.move_to_end(key, last=False)
+        if _KEY in hooks:
+            hooks.move_to_end(_KEY, last=False)
 
 
-def _fewer(served: "WeakKeyDictionary[nn.Module, _Served]", module: nn.Module) -> None:
-    held = served[module]
-    held.count -= 1
-    if not held.count:
-        held.handle.remove()
-        del served[module]
+def _first(counts: dict[nn.Module, int], module: nn.Module) -> bool:
+    count = counts.get(module, 0)
+    counts[module] = count + 1
+    return not count
+
+
+def _last(counts: dict[nn.Module, int], module: nn.Module) -> bool:
+    count = counts[module] - 1
+    if count:
+        counts[module] = count
+    else:
+        del counts[module]
+    return not count
 
 
 def _before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -113,6 +131,20 @@ def _after(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out
     for run in runs():
         for handler in run.program.after.get(module, ()):
             output = handler(run, module, args, kwargs, output)
+    return output
+
+
+def _out(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+    under_way = _RUNS.get()
+    if len(under_way) == 1:
+        # The common case, written out because it decides what looking costs: one recording of one whole tensor.
+        slot = under_way[0].slots.get(module)
+        if slot is not None and type(output) is Tensor and not output.requires_grad:
+            slot.append(output.clone())
+            return None
+    for run in runs():
+        for handler in run.program.out.get(module, ()):
+            output = handler(run, module, args, {}, output)
     return output
 
 

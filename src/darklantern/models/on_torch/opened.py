@@ -15,6 +15,7 @@ from darklantern.models.on_torch.points import Point
 from darklantern.models.on_torch.ports import Catalogue
 from darklantern.models.on_torch.program import Plan, compile_plan
 from darklantern.models.on_torch.running import Run, Stop
+from darklantern.models.on_torch.starting import Entrance, Start, mapped_inputs, other, verify, without_cache
 from darklantern.models.recording import Recording
 from darklantern.models.sites import Site, expand, nearest, select_paths
 
@@ -69,7 +70,9 @@ class Model:
             for name, asked in (edits or {}).items()
             for site, point in self._resolve(name)
         ]
-        return compile_plan(sites.items(), (*self._edits, *changes), stop)
+        changes = [*self._edits, *changes]
+        leading = self._leading_to([*sites.values(), *(point for _, point, _ in changes)])
+        return compile_plan(sites.items(), changes, stop, leading)
 
     def edited(self, edits: Edits) -> "Model":
         """This model with `edits` in place in all that is done with it; the module itself stays as it is."""
@@ -93,34 +96,75 @@ class Model:
         return self.execute(self.plan(edits=edits), inputs).output
 
     def execute(self, plan: Plan, inputs: Any) -> Recording:
-        """Run `plan` on `inputs`. Raises SiteError when a site of the plan never fires."""
+        """Run `plan` on `inputs`, or from a Start. Raises SiteError when a site of the plan never fires."""
         self._check_plan(plan)
-        run = Run(plan)
-        program = plan.program
-        hub.install(program.before, program.after)
-        output = None
+        start = inputs if isinstance(inputs, Start) else None
+        run = Run(plan, start.joined(plan.program) if start else plan.program, start)
+        output = self._go(run, start.inputs if start else inputs)
+        recording = run.recording(output)
+        if not plan.stop and not start:
+            self._fired |= run.calls
+        return recording
+
+    def start(self, inputs: Any, block: str) -> Start:
+        """The entrance of `block` (a path such as `layers.9`): `run` and `record` take it in place of inputs.
+
+        Runs the model three times: to record, on other inputs to flush out what it kept, and from the block, which
+        must give the first run's output bit for bit. Raises SiteError where it does not. Runs have no key-value cache.
+        """
+        path, prefix = self._stack(block)
+        inputs = without_cache(self.module, inputs)
+        entrance = Entrance(self._modules[path], prefix)
+        plan = self.plan()
+        output = self._go(Run(plan, entrance.joined(plan.program)), inputs)
+        made = entrance.start(path, inputs, output)
+        self._go(Run(plan), mapped_inputs(inputs, other))
+        verify(made, self._go(Run(plan, made.joined(plan.program), made), inputs))
+        return made
+
+    def _stack(self, block: str) -> tuple[str, tuple[nn.Module, ...]]:
+        """A block's native path, and the blocks before it in its list."""
+        path = self._native.get(block, block.lstrip("/"))
+        parent, _, number = path.rpartition(".")
+        if path not in self._modules or not number.isdigit() or not isinstance(self._modules[parent], nn.ModuleList):
+            close = nearest(block, [name for name in self._native if name.rpartition(".")[2].isdigit()])
+            raise SiteError(
+                f"expected a block of a list of blocks, got {block!r}",
+                hint=f"did you mean {' or '.join(close)}?" if close else "for example layers.3",
+            )
+        blocks = list(self._modules[parent].children())
+        return path, tuple(blocks[: int(number)])
+
+    def _go(self, run: Run, inputs: Any) -> Any:
+        """What the model returns while `run` is under way; None when the run stopped it."""
+        program = run.program
+        hub.install(program)
         try:
+            if not program.around and not self.eager:
+                return self._called(run, inputs)
             with ExitStack() as stack:
                 if self.eager:
                     stack.enter_context(compiled.eagerly())
                 for surround in program.around.values():
                     stack.enter_context(surround())
-                stack.enter_context(hub.under_way(run))
-                try:
-                    output = call(self.module, inputs)
-                except Stop as stop:
-                    if stop.run is not run:  # of a run around this one
-                        raise
+                return self._called(run, inputs)
         finally:
-            hub.remove(program.before, program.after)
-        recording = run.recording(output)
-        if not plan.stop:
-            self._fired |= run.calls
-        return recording
+            hub.remove(program)
+
+    def _called(self, run: Run, inputs: Any) -> Any:
+        token = hub.enter(run)
+        try:
+            return call(self.module, inputs)
+        except Stop as stop:
+            if stop.run is not run:  # of a run around this one
+                raise
+            return None
+        finally:
+            hub.leave(token)
 
     def _check_plan(self, plan: Plan) -> None:
         if not self.eager:
-            compiled.refuse(self._leading_to(point.path for point in plan.program.actions))
+            compiled.refuse(plan.leading)
         if plan.stop:
             for site, point in plan.record:
                 if site.call is None and self._fired.get(point, 1) > 1:
@@ -129,13 +173,15 @@ class Model:
                         hint=f"say which: {site.path}#0:{site.port}",
                     )
 
-    def _leading_to(self, paths: Iterable[str]) -> Iterable[tuple[str, nn.Module]]:
-        seen = set()
-        for path in paths:
-            while path not in seen:
-                seen.add(path)
-                yield path, self._modules[path]
+    def _leading_to(self, points: Iterable[Point]) -> dict[str, nn.Module]:
+        """The points' modules and those around them."""
+        found: dict[str, nn.Module] = {}
+        for point in points:
+            path = point.path
+            while path not in found:
+                found[path] = self._modules[path]
                 path = path.rpartition(".")[0]
+        return found
 
     # names
 
@@ -194,5 +240,5 @@ def _check(module: Any, choice: str) -> bool:
     if choice not in ("refuse", "eager"):
         raise SiteError(f'expected compiled="refuse" or "eager", got {choice!r}', hint="eager runs it uncompiled")
     if choice == "refuse":
-        compiled.refuse([("", module)])
+        compiled.refuse({"": module})
     return choice == "eager"

@@ -1,6 +1,6 @@
 """A plan, resolved once, and the program that it becomes: what each module has to do while a run lasts."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,16 +25,21 @@ class Action:
     edit: Edit | None = None
     grad: bool = False
     """the gradient with respect to the value here is asked for"""
+    simple: bool = field(init=False)
+    """a recording of the whole value, the common case"""
+    changes: bool = field(init=False)
+    """whether the model's path has to lead through the value, which a recording alone does not need"""
+    keeps_value: bool = field(init=False)
+    """whether the value stays bitwise the same"""
 
-    @property
-    def changes(self) -> bool:
-        """Whether the model's path has to lead through the value, which a recording alone does not need."""
-        return self.edit is not None or self.grad
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "simple", self.edit is None and not self.grad and not self.site.select)
+        object.__setattr__(self, "changes", self.edit is not None or self.grad)
+        object.__setattr__(self, "keeps_value", self.edit is None or self.edit.keeps_value)
 
-    @property
-    def keeps_value(self) -> bool:
-        """Whether the value stays bitwise the same."""
-        return self.edit is None or self.edit.keeps_value
+    def at(self, call: int) -> bool:
+        """Whether the module's call number `call` is meant."""
+        return self.site.call is None or self.site.call == "*" or self.site.call == call
 
 
 @dataclass(eq=False)
@@ -43,6 +48,10 @@ class Program:
 
     before: dict[nn.Module, list[Before]] = field(default_factory=dict)
     after: dict[nn.Module, list[After]] = field(default_factory=dict)
+    out: dict[nn.Module, list[After]] = field(default_factory=dict)
+    """handlers of the same kind that come last and need no keyword arguments"""
+    slots: dict[nn.Module, Action] = field(default_factory=dict)
+    """modules of which nothing is asked but to record the whole output"""
     kernels: dict[nn.Module, Any] = field(default_factory=dict)
     """attention modules whose kernel is tapped"""
     around: dict[object, Callable[[], AbstractContextManager[None]]] = field(default_factory=dict)
@@ -55,6 +64,25 @@ class Program:
     def do_after(self, module: nn.Module, handler: After) -> None:
         self.after.setdefault(module, []).append(handler)
 
+    def do_out(self, module: nn.Module, point: Point, handler: After) -> None:
+        self.out.setdefault(module, []).append(handler)
+        actions = self.actions[point]
+        if (
+            len(actions) == 1
+            and actions[0].simple
+            and actions[0].site.call in (None, "*")
+            and len(self.out[module]) == 1
+        ):
+            self.slots[module] = actions[0]
+        else:
+            self.slots.pop(module, None)
+
+    def joined(self) -> "Program":
+        """A copy to which one run may add its own."""
+        return Program(
+            dict(self.before), dict(self.after), dict(self.out), {}, self.kernels, dict(self.around), self.actions
+        )
+
     def wants(self, points: Iterable[Point]) -> bool:
         return any(point in self.actions for point in points)
 
@@ -64,10 +92,15 @@ class Plan:
     """Record these sites, apply these edits, stop there: resolved once, nothing left to guess. Prints what it does."""
 
     record: tuple[tuple[Site, Point], ...]
+    """the sites to record, in the order asked for"""
     edits: tuple[tuple[Site, Point, Edit], ...]
     stop: bool
     """end the run once every recorded site has fired"""
     program: Program = field(repr=False)
+    actions: tuple[Action, ...] = field(repr=False)
+    """the recordings, as in `record`"""
+    leading: Mapping[str, nn.Module] = field(repr=False)
+    """the modules that lead to the sites, which must not be compiled"""
 
     @property
     def sites(self) -> tuple[Site, ...]:
@@ -82,17 +115,23 @@ class Plan:
         return "\n".join([*lines, *(["stop once every recorded site has fired"] if self.stop else [])])
 
 
-def compile_plan(record: Iterable[tuple[Site, Point]], edits: Iterable[tuple[Site, Point, Edit]], stop: bool) -> Plan:
+def compile_plan(
+    record: Iterable[tuple[Site, Point]],
+    edits: Iterable[tuple[Site, Point, Edit]],
+    stop: bool,
+    leading: Mapping[str, nn.Module],
+) -> Plan:
     """The plan and its program. At one point edits come first, in their order: a recording shows what flowed on."""
     record, edits = tuple(record), tuple(edits)
     program = Program()
     actions: dict[Point, list[Action]] = {}
     for site, point, edit in edits:
         actions.setdefault(point, []).append(Action(site, edit))
-    for site, point in record:
-        actions.setdefault(point, []).append(Action(site))
+    kept = tuple(Action(site) for site, _ in record)
+    for action, (_, point) in zip(kept, record, strict=True):
+        actions.setdefault(point, []).append(action)
     program.actions = {point: tuple(each) for point, each in actions.items()}
     taps: dict[Tap, None] = dict.fromkeys(point.tap for point in actions)
     for tap in sorted(taps, key=lambda tap: tap.order):
         tap.install(program)
-    return Plan(record, edits, stop, program)
+    return Plan(record, edits, stop, program, kept, leading)

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from darklantern.errors import SiteError
 from darklantern.models.on_torch.points import Point
-from darklantern.models.on_torch.program import Action, Plan
-from darklantern.models.recording import Recording, Value
+from darklantern.models.on_torch.program import Action, Plan, Program
+from darklantern.models.recording import Recording
 from darklantern.models.selecting import Index, indices, part, remaining, whole, write
 from darklantern.models.sites import Site
 
@@ -33,16 +33,23 @@ class Grid(Protocol):
 class Run:
     """The state of one run. Values pass through `visit`."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, program: Program | None = None, start: Any = None) -> None:
         self.plan = plan
-        self.program = plan.program
+        self.program = program or plan.program
+        self.start = start
+        """the block that the run starts at, if not at the model's inputs"""
         self.calls: dict[Point, int] = {}
-        self.kept: dict[Site, list[Value]] = {}
+        self.kept: dict[Action, list[Tensor]] = {action: [] for action in plan.actions}
+        self.axes: dict[Action, tuple[str, ...]] = {}
+        """of what was kept, where it is not the whole value"""
         self.notes: dict[Any, Any] = {}
         """what a tap has to remember between two hooks of this run"""
-        self._missing = len(plan.record)
+        slots = () if plan.stop else self.program.slots.items()
+        self.slots = {module: self.kept[action] for module, action in slots}
+        """recordings of whole outputs, straight from the hook"""
+        self._missing = len(plan.actions)
 
-    def visit(self, point: Point, value: Tensor, grid: "Grid | None" = None) -> Tensor:
+    def visit(self, point: Point, value: Tensor, grid: Grid | None = None) -> Tensor:
         """`value` as it goes on from `point`, after this plan's edits; kept where it is recorded.
 
         With `grid`, `value` is only the part of the whole that the plan asks for.
@@ -53,20 +60,28 @@ class Run:
         call = self.calls.get(point, 0)
         self.calls[point] = call + 1
         axes = point.axes(value)
+        on_path = value.requires_grad and torch.is_grad_enabled()
         for action in actions:
-            if action.site.call in (None, "*", call):
-                index = indices(action.site, axes, grid.shape if grid else value.shape)
-                index = grid.local(index) if grid else index
-                if action.edit is not None:
-                    value = edited(action, value, axes, index)
-                else:
-                    value = self.keep(action.site, value, axes, index)
+            if not action.at(call):
+                continue
+            if action.simple and not on_path:
+                # What was computed for the grid alone nobody else writes to.
+                self._keep(action, value.clone() if grid is None else value, axes)
+                continue
+            index = indices(action.site, axes, grid.shape if grid else value.shape)
+            index = grid.local(index) if grid else index
+            if action.edit is not None:
+                value = edited(action, value, axes, index)
+            else:
+                value = self._keep_part(action, value, axes, index, on_path)
         return value
 
-    def keep(self, site: Site, value: Tensor, axes: tuple[str, ...], index: tuple[Index, ...]) -> Tensor:
+    def _keep_part(
+        self, action: Action, value: Tensor, axes: tuple[str, ...], index: tuple[Index, ...], on_path: bool
+    ) -> Tensor:
         """Record the part of `value` at `index`; returns what the model goes on with."""
         shown = (value if whole(index) else part(value, index)).clone()
-        if torch.is_grad_enabled() and value.requires_grad:
+        if on_path:
             # The recorded tensor lies on the model's path, so that gradients with respect to it exist; the model
             # goes on with a copy of it, so that writing in place cannot reach what was recorded.
             if whole(index):
@@ -74,33 +89,43 @@ class Run:
             else:
                 value = value.clone()
                 write(value, index, shown)
-        held = self.kept.setdefault(site, [])
-        held.append(Value(site, shown, remaining(axes, index)))
-        if len(held) == 1:
-            self._missing -= 1
-        if self.plan.stop and not self._missing:
-            raise Stop(self)
+        self._keep(action, shown, remaining(axes, index))
         return value
+
+    def _keep(self, action: Action, value: Tensor, axes: tuple[str, ...]) -> None:
+        held = self.kept[action]
+        held.append(value)
+        if len(held) == 1:
+            self.axes[action] = axes
+            self._missing -= 1
+            if self.plan.stop and not self._missing:
+                raise Stop(self)
 
     def recording(self, output: Any) -> Recording:
         """What was kept. Raises SiteError for a site that never fired, or that fired more often than it says."""
-        self._check()
-        return Recording([_joined(site, self.kept[site]) for site in self.plan.sites], output)
+        rows = []
+        for action, (site, point) in zip(self.plan.actions, self.plan.record, strict=True):
+            held = self.kept[action]
+            axes = self.axes.get(action) or point.axes
+            if len(held) == 1 and site.call != "*":
+                rows.append((site, held[0], axes))
+            else:
+                self._check(site, len(held) if site.call is None else self.calls.get(point, len(held)))
+                rows.append((site, *_joined(site, held, axes)))
+        for site, point, _ in self.plan.edits:
+            self._check(site, self.calls.get(point, 0))
+        return Recording(rows, output)
 
-    def _check(self) -> None:
-        asked = [*self.plan.record, *((site, point) for site, point, _ in self.plan.edits)]
-        silent = [str(site) for site, point in asked if not self.calls.get(point)]
-        if silent:
+    def _check(self, site: Site, count: int) -> None:
+        if not count:
             raise SiteError(
-                f"the run never reached {', '.join(silent)}",
+                f"the run never reached {site}",
                 hint="the module exists, and its forward was not called with these inputs; choose another site",
             )
-        for site, point in asked:
-            count = self.calls[point]
-            if isinstance(site.call, int) and site.call >= count:
-                raise SiteError(f"{site} never fired: the module ran {count} times", hint=_calls(site, count))
-            if site.call is None and count > 1 and not self.plan.stop:
-                raise SiteError(f"{site} fired {count} times in one run, so which one?", hint=_calls(site, count))
+        if isinstance(site.call, int) and site.call >= count:
+            raise SiteError(f"{site} never fired: the module ran {count} times", hint=_calls(site, count))
+        if site.call is None and count > 1:
+            raise SiteError(f"{site} fired {count} times in one run, so which one?", hint=_calls(site, count))
 
 
 def edited(action: Action, value: Tensor, axes: tuple[str, ...], index: tuple[Index, ...]) -> Tensor:
@@ -122,16 +147,17 @@ def edited(action: Action, value: Tensor, axes: tuple[str, ...], index: tuple[In
     return made
 
 
-def _joined(site: Site, kept: list[Value]) -> Value:
+def _joined(site: Site, held: list[Tensor], axes: Any) -> tuple[Tensor, Any]:
     if site.call != "*":
-        return kept[0]
-    shapes = {value.shape for value in kept}
+        return held[0], axes
+    shapes = {tuple(array.shape) for array in held}
     if len(shapes) > 1:
         raise SiteError(
             f"{site}: the calls have different shapes, {sorted(shapes)}, and cannot be stacked",
-            hint="record them one by one: " + _calls(site, len(kept)),
+            hint="record them one by one: " + _calls(site, len(held)),
         )
-    return Value(site, torch.stack([value.array for value in kept]), ("call", *kept[0].axes))
+    named = axes if isinstance(axes, tuple) else axes(held[0])
+    return torch.stack(held), ("call", *named)
 
 
 def _calls(site: Site, count: int) -> str:

@@ -135,6 +135,9 @@ class Cells:
 
     @classmethod
     def spanning(cls, sites: Iterable[Site], shape: tuple[int, int, int, int]) -> "Cells":
+        sites = list(sites)
+        if any(not site.select for site in sites):
+            return cls(shape, None, None, None)
         found: list[set[int]] = [set(), set(), set()]
         for site in sites:
             index = indices(site, _AXES, shape)
@@ -149,16 +152,15 @@ class Cells:
         """(example, head, row, key), in the dtype that the model computes in."""
         q = self.pick(call.q, (self.batch, self.heads, self.rows))
         k = self._shared(call.k, call)
-        made = torch.matmul(q, k.transpose(-1, -2)) * call.scale
+        made = torch.matmul(q, k.transpose(-1, -2)).mul_(call.scale)
         if call.softcap is not None:
             made = torch.tanh(made / call.softcap) * call.softcap
         for extra in (call.bias, call.mask):
             if extra is not None:
                 made = self._masked(made, extra)
         if call.causal:
-            rows = self.rows if self.rows is not None else torch.arange(call.q.shape[2])
-            future = torch.arange(call.k.shape[2]) > rows[:, None]
-            made = made.masked_fill(future.to(made.device), -math.inf)
+            future = torch.ones(call.q.shape[2], call.k.shape[2], dtype=torch.bool, device=made.device).triu_(1)
+            made.masked_fill_(self.pick(future, (self.rows,)), -math.inf)
         return made
 
     def z(self, weights: Tensor, call: Call) -> Tensor:
@@ -235,8 +237,10 @@ def softmax(scores: Tensor, call: Call, cells: Cells) -> Tensor:
         sink = call.sinks.to(wide.dtype)
         sink = sink if cells.heads is None else sink.index_select(0, cells.heads.to(sink.device))
         wide = torch.cat([wide, sink.view(1, -1, 1, 1).expand(*wide.shape[:3], 1)], -1)
-    nowhere = wide.isneginf().all(-1, keepdim=True)
-    weights = wide.masked_fill(nowhere, 0.0).softmax(-1).masked_fill(nowhere, 0.0)
+    weights = wide.softmax(-1)
+    if call.mask is not None:
+        # A causal kernel's rows see themselves at least; under a mask a row may see nothing, and softmax says NaN.
+        weights = weights.masked_fill(wide.amax(-1, keepdim=True).isneginf(), 0.0)
     return (weights if call.sinks is None else weights[..., :-1]).to(call.v.dtype)
 
 

@@ -50,7 +50,7 @@ class OutTap:
         self.point = Point(self, port, module, path, how, axes)
 
     def install(self, program: Program) -> None:
-        program.do_after(self.module, self._after)
+        program.do_out(self.module, self.point, self._after)
 
     def _after(self, run: Run, _: nn.Module, __: Any, ___: Any, output: Any) -> Any:
         if isinstance(output, Tensor) and not self.member:

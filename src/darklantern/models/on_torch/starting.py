@@ -1,0 +1,151 @@
+"""Runs that start at a block: the blocks before it are stood in for, its recorded input goes in, the rest is the model's own.
+
+The run still goes through the root module, whose masks, rotary tables and sharding hooks work as always.
+Whether that gives the full run's bits is tried out once for each start, and refused where it does not.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from darklantern.errors import SiteError
+from darklantern.models.on_torch import hub, stubs
+from darklantern.models.on_torch.calling import Inputs, arguments
+from darklantern.models.on_torch.program import Program
+from darklantern.models.on_torch.structure import mapped, strangers, tensors
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """The entrance of one block, with what went in there: what `record` and `run` take in place of inputs."""
+
+    path: str
+    """the block's native path"""
+    inputs: Any
+    """what the whole model was given"""
+    output: Any
+    """what the whole model returned"""
+    block: nn.Module = field(repr=False)
+    prefix: tuple[nn.Module, ...] = field(repr=False)
+    """the blocks before it, which do not run"""
+    given: tuple[tuple[Any, ...], dict[str, Any]] = field(repr=False)
+    """the block's arguments"""
+    stand_in: Any = field(repr=False)
+    """what each block of the prefix is said to return"""
+
+    def joined(self, program: Program) -> Program:
+        """`program`, from here on."""
+        made = program.joined()
+        made.before[self.block] = [self._inject, *program.before.get(self.block, ())]
+        for module in self.prefix:
+            made.around[self, module] = partial(self._skipped, module)
+        return made
+
+    def _inject(self, _: Any, __: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        held_args, held_kwargs = self.given
+        new = tuple(_rather(held, now) for held, now in zip(held_args, args, strict=True))
+        return new, {name: _rather(held_kwargs[name], now) for name, now in kwargs.items()}
+
+    def _skipped(self, module: nn.Module) -> AbstractContextManager[None]:
+        return stubs.wrapped(module, self._surround)
+
+    def _surround(self, original: Any, *args: Any, **kwargs: Any) -> Any:
+        mine = any(run.start is self for run in hub.runs())
+        return self.stand_in if mine else original(*args, **kwargs)
+
+
+def _rather(held: Any, now: Any) -> Any:
+    """The recorded tensors; objects that are no tensors as this run made them."""
+    if isinstance(held, Tensor):
+        return held
+    if isinstance(held, tuple) and isinstance(now, tuple) and len(held) == len(now):
+        return tuple(_rather(*pair) for pair in zip(held, now, strict=True))
+    if isinstance(held, Mapping) and isinstance(now, Mapping) and held.keys() == now.keys():
+        return {name: _rather(held[name], now[name]) for name in held}
+    return now
+
+
+class Entrance:
+    """Sees, in one full run, what goes into a block and what the blocks before it return."""
+
+    def __init__(self, block: nn.Module, prefix: tuple[nn.Module, ...]) -> None:
+        self.block, self.prefix = block, prefix
+        self.given: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+        self.stand_in: Any = None
+        self.order: list[nn.Module] = []
+
+    def joined(self, program: Program) -> Program:
+        """`program`, watched."""
+        made = program.joined()
+        made.before[self.block] = [*program.before.get(self.block, ()), self._before]
+        for module in self.prefix:
+            made.out[module] = [*program.out.get(module, ()), self._after]
+        return made
+
+    def _before(self, _: Any, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.order.append(module)
+        self.given = (mapped(args, _copy), mapped(kwargs, _copy))
+
+    def _after(self, _: Any, module: nn.Module, __: Any, ___: Any, output: Any) -> Any:
+        self.order.append(module)
+        self.stand_in = mapped(output, _copy)
+        return output
+
+    def start(self, path: str, inputs: Any, output: Any) -> Start:
+        """The Start that this run showed. Raises SiteError for blocks that do not simply run one after the other."""
+        if self.given is None:
+            raise _refusal(path, "the model never called it with these inputs", "start at a block that runs")
+        if self.order != [*self.prefix, self.block]:
+            raise _refusal(path, "the blocks before it do not each run once, in their order", "start at another block")
+        held = [type(each).__name__ for each in strangers(self.given)]
+        if held:
+            raise _refusal(path, f"it is given {held[0]}, whose state a start does not hold", "pass use_cache=False")
+        return Start(path, inputs, output, self.block, self.prefix, self.given, self.stand_in)
+
+
+def without_cache(module: nn.Module, inputs: Any) -> Inputs:
+    """`inputs` with `use_cache=False`, where the model takes that and it was not said: a cache is state across blocks."""
+    args, kwargs = arguments(inputs)
+    if "use_cache" in inspect.signature(type(module).forward).parameters:
+        kwargs.setdefault("use_cache", False)
+    return Inputs(args, kwargs)
+
+
+def mapped_inputs(inputs: Inputs, change: Callable[[Tensor], Tensor]) -> Inputs:
+    return Inputs(mapped(inputs.args, change), mapped(inputs.kwargs, change))
+
+
+def other(value: Tensor) -> Tensor:
+    """Inputs that differ from `value` and are valid where it is: they flush out what a model kept from its last run."""
+    if value.dtype == torch.bool or not value.numel():
+        return value
+    if value.is_floating_point() or value.is_complex():
+        return value.flip(-1) * 0.5 + 0.25
+    turned = value.max() + value.min() - value
+    return turned if not torch.equal(turned, value) else torch.where(value > 0, value - 1, value + 1)
+
+
+def verify(start: Start, output: Any) -> None:
+    """Raises SiteError unless a run from `start` returned the full run's bits."""
+    full, found = list(tensors(start.output)), list(tensors(output))
+    if len(full) != len(found) or not all(map(torch.equal, full, found)):
+        differ = sum(not torch.equal(*pair) for pair in zip(full, found, strict=False)) + abs(len(full) - len(found))
+        raise _refusal(
+            start.path,
+            f"{differ} of the {len(full)} tensors that the model returns then differ from a full run's",
+            "dropout is random: model.eval(); leave out output_hidden_states; or its blocks share state, and must all run",
+        )
+
+
+def _refusal(path: str, why: str, hint: str) -> SiteError:
+    return SiteError(f"a run cannot start at {path}: {why}", hint=hint)
+
+
+def _copy(value: Tensor) -> Tensor:
+    return value.detach().clone()
