@@ -10,7 +10,6 @@ from darklantern.errors import SiteError
 from darklantern.models.selecting import indices, part, remaining
 from darklantern.models.sites import Pin, Site, nearest, parse
 
-
 Axes = tuple[str, ...] | Callable[[Any], tuple[str, ...]]
 """the names of a value's axes, or what finds them"""
 

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 _RUNS: ContextVar[tuple["Run", ...]] = ContextVar("darklantern_runs", default=())
 _LOCK = threading.RLock()
-_BACKWARD: "dict[int, Run]" = {}
+BACKWARD: "dict[int, Run]" = {}
 """autograd's number of a backward pass under way → the run whose graph it walks"""
+NESTED = threading.local()
+"""`.tasks`: those of this thread, innermost last; a pass that starts within one belongs to it"""
 
 # Set straight in the dictionaries in which `register_forward_hook` would set them: making and taking away its handles
 # costs as much as a dozen small recordings. torch numbers its own hooks from 0 up.
@@ -35,10 +37,11 @@ _OUT: dict[nn.Module, int] = {}
 def runs() -> tuple["Run", ...]:
     """The runs that a module firing now belongs to: of this thread, or, in a backward pass, of its graph."""
     task = _current_graph_task_id()
-    if task == -1:
+    if task == -1 or not BACKWARD:
         return _RUNS.get()
-    recomputed = _BACKWARD.get(task)
-    return _RUNS.get() if recomputed is None else (recomputed,)
+    tasks = getattr(NESTED, "tasks", None)
+    recomputing = BACKWARD.get(task) or (BACKWARD.get(tasks[-1]) if tasks else None)
+    return _RUNS.get() if recomputing is None else (recomputing,)
 
 
 def enter(run: "Run") -> Token[tuple["Run", ...]]:
@@ -48,16 +51,6 @@ def enter(run: "Run") -> Token[tuple["Run", ...]]:
 
 def leave(token: Token[tuple["Run", ...]]) -> None:
     _RUNS.reset(token)
-
-
-def bind(task: int, run: "Run") -> None:
-    """Backward pass `task` walks the graph of `run`."""
-    _BACKWARD[task] = run
-
-
-def unbind(run: "Run") -> None:
-    for task in [task for task, bound in _BACKWARD.items() if bound is run]:
-        del _BACKWARD[task]
 
 
 def install(program: "Program") -> None:
@@ -136,7 +129,7 @@ def _after(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out
 
 def _out(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
     under_way = _RUNS.get()
-    if len(under_way) == 1:
+    if len(under_way) == 1 and not BACKWARD:
         # The common case, written out because it decides what looking costs: one recording of one whole tensor.
         slot = under_way[0].slots.get(module)
         if slot is not None and type(output) is Tensor and not output.requires_grad:

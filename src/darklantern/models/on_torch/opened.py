@@ -1,21 +1,24 @@
 """A torch module, opened: what a user holds."""
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from darklantern.errors import SiteError
 from darklantern.models import aliases
 from darklantern.models.edits import edit
 from darklantern.models.on_torch import compiled, hub
 from darklantern.models.on_torch.calling import call
+from darklantern.models.on_torch.gradients import Gradients, Metric, backward
+from darklantern.models.on_torch.lasting import Setup
 from darklantern.models.on_torch.points import Point
 from darklantern.models.on_torch.ports import Catalogue
 from darklantern.models.on_torch.program import Plan, compile_plan
 from darklantern.models.on_torch.running import Run, Stop
 from darklantern.models.on_torch.starting import Entrance, Start, mapped_inputs, other, verify, without_cache
+from darklantern.models.on_torch.structure import mapped
 from darklantern.models.recording import Recording
 from darklantern.models.sites import Site, expand, nearest, select_paths
 
@@ -62,7 +65,7 @@ class Model:
 
     # plans
 
-    def plan(self, *record: str | Site, edits: Edits | None = None, stop: bool = False) -> Plan:
+    def plan(self, *record: str | Site, edits: Edits | None = None, stop: bool = False, grad: bool = False) -> Plan:
         """Resolve names and globs, once. Raises SiteError naming the nearest matches of what is not there."""
         sites = dict(pair for name in record for pair in self._resolve(name))
         changes = [
@@ -72,7 +75,7 @@ class Model:
         ]
         changes = [*self._edits, *changes]
         leading = self._leading_to([*sites.values(), *(point for _, point, _ in changes)])
-        return compile_plan(sites.items(), changes, stop, leading)
+        return compile_plan(sites.items(), changes, stop, leading, grad)
 
     def edited(self, edits: Edits) -> "Model":
         """This model with `edits` in place in all that is done with it; the module itself stays as it is."""
@@ -106,6 +109,23 @@ class Model:
             self._fired |= run.calls
         return recording
 
+    def gradient(self, inputs: Any, metric: Metric, *sites: str | Site, edits: Edits | None = None) -> Gradients:
+        """The gradient of `metric(output)`, one number, with respect to the values at `sites`, under `edits`.
+
+        The parameters' own `.grad` stay as they are. Exact under activation checkpointing of both kinds. For one
+        gradient an example, sum a metric over the examples: they do not touch each other's values unless the
+        model mixes them, as batch statistics do.
+        """
+        plan = self.plan(*sites, edits=edits, grad=True)
+        self._check_plan(plan)
+        start = inputs if isinstance(inputs, Start) else None
+        with torch.enable_grad():
+            run = Run(plan, start.joined(plan.program) if start else plan.program, start)
+            output = self._go(run, start.inputs if start else inputs)
+            number = metric(output)
+            # Detached, or the values would keep the graph alive.
+            return backward(self.module, run, run.recording(mapped(output, Tensor.detach)), number)
+
     def start(self, inputs: Any, block: str) -> Start:
         """The entrance of `block` (a path such as `layers.9`): `run` and `record` take it in place of inputs.
 
@@ -137,19 +157,25 @@ class Model:
 
     def _go(self, run: Run, inputs: Any) -> Any:
         """What the model returns while `run` is under way; None when the run stopped it."""
-        program = run.program
-        hub.install(program)
+        if self.eager:
+            with compiled.eagerly():
+                return self._set_up(run, inputs)
+        return self._set_up(run, inputs)
+
+    def _set_up(self, run: Run, inputs: Any) -> Any:
+        setup = Setup(run.program)
+        setup.open()
         try:
-            if not program.around and not self.eager:
-                return self._called(run, inputs)
-            with ExitStack() as stack:
-                if self.eager:
-                    stack.enter_context(compiled.eagerly())
-                for surround in program.around.values():
-                    stack.enter_context(surround())
-                return self._called(run, inputs)
-        finally:
-            hub.remove(program)
+            output = self._called(run, inputs)
+        except BaseException:
+            setup.close()
+            raise
+        if run.graph is None:
+            setup.close()
+        else:
+            run.graph.holds(output, list(run.kept.values()))
+            run.graph.lasts(setup)
+        return output
 
     def _called(self, run: Run, inputs: Any) -> Any:
         token = hub.enter(run)

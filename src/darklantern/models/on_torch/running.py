@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from darklantern.errors import SiteError
+from darklantern.models.on_torch.lasting import Graph, is_checkpointed
 from darklantern.models.on_torch.points import Point
 from darklantern.models.on_torch.program import Action, Plan, Program
 from darklantern.models.recording import Recording
@@ -33,11 +34,20 @@ class Grid(Protocol):
 class Run:
     """The state of one run. Values pass through `visit`."""
 
-    def __init__(self, plan: Plan, program: Program | None = None, start: Any = None) -> None:
+    def __init__(
+        self, plan: Plan, program: Program | None = None, start: Any = None, graph: Graph | None = None
+    ) -> None:
         self.plan = plan
         self.program = program or plan.program
         self.start = start
         """the block that the run starts at, if not at the model's inputs"""
+        self.graph = graph
+        """the run's autograd graph, if it will be walked with recomputation"""
+        self.recomputes = graph is not None
+        """this is such a walk: edits apply, and nothing is recorded again"""
+        self._grad = torch.is_grad_enabled()
+        self.leaves: dict[Action, Tensor] = {}
+        """tensors on the model's path whose gradients are asked for"""
         self.calls: dict[Point, int] = {}
         self.kept: dict[Action, list[Tensor]] = {action: [] for action in plan.actions}
         self.axes: dict[Action, tuple[str, ...]] = {}
@@ -61,6 +71,8 @@ class Run:
         self.calls[point] = call + 1
         axes = point.axes(value)
         on_path = value.requires_grad and torch.is_grad_enabled()
+        if self._grad and (self.recomputes or is_checkpointed(self._grad)):
+            self._checkpointed(actions, value)
         for action in actions:
             if not action.at(call):
                 continue
@@ -72,8 +84,40 @@ class Run:
             index = grid.local(index) if grid else index
             if action.edit is not None:
                 value = edited(action, value, axes, index)
+            elif action.grad:
+                value = self._leaf(action, value, axes, index)
             else:
                 value = self._keep_part(action, value, axes, index, on_path)
+        return value
+
+    def _checkpointed(self, actions: tuple[Action, ...], value: Tensor) -> None:
+        if self.graph is None:
+            self.graph = Graph(self.plan, self.program, self.start)
+        self.graph.holds(value)
+        numbered = next((action.site for action in actions if isinstance(action.site.call, int)), None)
+        if numbered and any(action.changes for action in actions):
+            raise SiteError(
+                f"{numbered} lies in a checkpointed part of the model, where calls run again in an order of their own",
+                hint="edit all calls alike, with #*, or turn activation checkpointing off",
+            )
+
+    def _leaf(self, action: Action, value: Tensor, axes: tuple[str, ...], index: tuple[Index, ...]) -> Tensor:
+        """Lead the path through a tensor whose gradient can be had; returns what the model goes on with."""
+        shown = (value if whole(index) else part(value, index)).clone()
+        self._keep(action, shown.detach(), axes=remaining(axes, index))
+        if not torch.is_grad_enabled():
+            return value  # reentrant checkpointing: its second pass makes the graph
+        if not shown.requires_grad:
+            shown = shown.detach().requires_grad_()
+        if self.recomputes and self.graph is not None:
+            caught = self.graph.gradients
+            shown.register_hook(lambda gradient: caught.__setitem__(action, gradient.clone()))
+        else:
+            self.leaves[action] = shown
+        if whole(index):
+            return shown.clone()
+        value = value.clone()
+        write(value, index, shown)
         return value
 
     def _keep_part(
@@ -93,6 +137,8 @@ class Run:
         return value
 
     def _keep(self, action: Action, value: Tensor, axes: tuple[str, ...]) -> None:
+        if self.recomputes:
+            return
         held = self.kept[action]
         held.append(value)
         if len(held) == 1:

@@ -1,4 +1,4 @@
-"""Runs that start at a block: the blocks before it are stood in for, its recorded input goes in, the rest is the model's own.
+"""Runs that start at a block: its recorded input goes in, the blocks before it do not run.
 
 The run still goes through the root module, whose masks, rotary tables and sharding hooks work as always.
 Whether that gives the full run's bits is tried out once for each start, and refused where it does not.
@@ -110,7 +110,7 @@ class Entrance:
 
 
 def without_cache(module: nn.Module, inputs: Any) -> Inputs:
-    """`inputs` with `use_cache=False`, where the model takes that and it was not said: a cache is state across blocks."""
+    """`inputs` with `use_cache=False` where the model takes that: a cache is state across blocks."""
     args, kwargs = arguments(inputs)
     if "use_cache" in inspect.signature(type(module).forward).parameters:
         kwargs.setdefault("use_cache", False)
@@ -139,7 +139,7 @@ def verify(start: Start, output: Any) -> None:
         raise _refusal(
             start.path,
             f"{differ} of the {len(full)} tensors that the model returns then differ from a full run's",
-            "dropout is random: model.eval(); leave out output_hidden_states; or its blocks share state, and must all run",
+            "is dropout on (model.eval()), or output_hidden_states? Else its blocks share state, and must all run",
         )
 
 

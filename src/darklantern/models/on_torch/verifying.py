@@ -8,11 +8,15 @@ _CLOSE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 4e-2, torch.
 
 
 @torch.no_grad()
-def agree(found: Tensor, truth: Tensor) -> bool:
-    """Whether `found` is `truth` up to rounding. False where either holds NaN."""
+def agree(found: Tensor, truth: Tensor, computed_in: torch.dtype | None = None) -> bool:
+    """Whether `found` is `truth` up to rounding in its dtype, or a coarser one that it was `computed_in`.
+
+    False where either holds NaN.
+    """
     if found.shape != truth.shape:
         return False
     if not truth.numel():
         return True
     largest = float(truth.abs().max())
-    return bool((found - truth).abs().max() <= _CLOSE.get(truth.dtype, 1e-4) * max(largest, 1e-30))
+    close = max(_CLOSE.get(dtype, 1e-4) for dtype in (truth.dtype, computed_in or truth.dtype))
+    return bool((found - truth).abs().max() <= close * max(largest, 1e-30))

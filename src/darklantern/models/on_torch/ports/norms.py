@@ -53,19 +53,20 @@ class ScaleTap:
     def _formula(self, module: nn.Module, x: Tensor, output: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         if not isinstance(output, Tensor) or output.shape != x.shape:
             raise SiteError(f"{self.point.path} does not return its input's shape", hint="record its in and out")
-        wide = x.double() if x.dtype == torch.float64 else x.float()
         epsilon = next((getattr(module, name) for name in _EPSILONS if hasattr(module, name)), None)
         epsilon = torch.finfo(x.dtype).eps if epsilon is None else float(epsilon)
         axes = _width(module, x)
         centre_first = isinstance(module, nn.LayerNorm) or "RMS" not in type(module).__name__
         weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
-        weights = [torch.ones((), dtype=wide.dtype, device=x.device)] if weight is None else [weight, 1 + weight]
-        for centred in (True, False) if centre_first else (False, True):
-            middle = wide - wide.mean(axes, keepdim=True) if centred else wide
-            scale = (middle.square().mean(axes, keepdim=True) + epsilon).sqrt()
-            for each in weights:
-                if agree(_affine(middle, scale, each, bias).to(output.dtype), output):
-                    return middle, scale, each, bias
+        weights = [torch.ones((), dtype=x.dtype, device=x.device)] if weight is None else [weight, 1 + weight]
+        # Some libraries' norms compute in float32 whatever they are given.
+        for wide in (x.double(), x.float()) if x.dtype == torch.float64 else (x.float(),):
+            for centred in (True, False) if centre_first else (False, True):
+                middle = wide - wide.mean(axes, keepdim=True) if centred else wide
+                scale = (middle.square().mean(axes, keepdim=True) + epsilon).sqrt()
+                for each in weights:
+                    if agree(_affine(middle, scale, each, bias).to(output.dtype), output, wide.dtype):
+                        return middle, scale, each, bias
         raise SiteError(
             f"{self.point.path}, a {type(module).__name__}, follows none of the known formulas (is its output finite?)",
             hint="no scale port here; known: (x − mean)/√(var + ε) and x/√(mean x² + ε), times w or 1 + w, plus b",
