@@ -4,7 +4,8 @@ In: an opened model and inputs. Out: frozen results with the numbers that eviden
 Methods never train, never write, and never see who will read the result.
 """
 
+from darklantern.methods.linearise import linearise
 from darklantern.methods.patching import Sweep, patch, sweep
 from darklantern.methods.trigger import Pair, TriggerCircuit, pair_spans, trigger_circuit
 
-__all__ = ["Pair", "Sweep", "TriggerCircuit", "pair_spans", "patch", "sweep", "trigger_circuit"]
+__all__ = ["Pair", "Sweep", "TriggerCircuit", "linearise", "pair_spans", "patch", "sweep", "trigger_circuit"]

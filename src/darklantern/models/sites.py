@@ -21,7 +21,7 @@ _ATTENTION = {
 }
 AXES: dict[str, tuple[str, ...]] = {
     **_ATTENTION,
-    **dict.fromkeys(("pre", "post", "neurons"), ("batch", "pos", "neuron")),
+    **dict.fromkeys(("pre", "slope", "post", "neurons"), ("batch", "pos", "neuron")),
     "router": ("batch", "pos", "expert"),
     **dict.fromkeys(("scale", "resid_mid"), ("batch", "pos", "dim")),
 }
@@ -157,8 +157,8 @@ def _pin(item: str, text: str) -> tuple[str, Pin]:
 
 
 def _check(site: Site) -> None:
-    axes = {*AXES[site.port], "call", "step"} if site.port in AXES else _PLAIN
-    if site.port not in AXES and site.port not in ("in", "out"):
+    axes = {*AXES[site.port], "call", "step"} if site.port in _ATTENTION else _PLAIN
+    if site.port not in _ATTENTION and site.port not in ("in", "out"):
         axes = axes | {axis for known in AXES.values() for axis in known}
     for axis, _ in site.select:
         if axis not in axes:

@@ -13,6 +13,7 @@ from darklantern.errors import SiteError
 from darklantern.models.on_torch.program import Action
 from darklantern.models.on_torch.running import Run
 from darklantern.models.recording import Recording
+from darklantern.models.sites import Site
 
 Metric = Callable[[Any], Tensor]
 """a model's output → one number, differentiable"""
@@ -27,7 +28,7 @@ class Gradients:
     values: Recording
 
 
-def backward(module: nn.Module, run: Run, values: Recording, metric: Tensor) -> Gradients:
+def backward(module: nn.Module, run: Run, metric: Tensor) -> dict[Site, Tensor]:
     """The gradients of `metric` at the leaves of `run`; zeros where it does not depend on one.
 
     Raises SiteError for a metric that is no single number or has no gradient.
@@ -40,7 +41,7 @@ def backward(module: nn.Module, run: Run, values: Recording, metric: Tensor) -> 
             "the metric has no gradient: it does not depend on any of the sites, or was detached on the way",
             hint="compute it from the output with torch operations, without .item(), .detach() or no_grad",
         )
-    actions = run.plan.actions
+    actions = [action for action in run.plan.actions if action.grad]
     if len(run.leaves) == len(actions):
         leaves = [run.leaves[action] for action in actions]
         found: Mapping[Action, Tensor | None] = dict(
@@ -54,12 +55,10 @@ def backward(module: nn.Module, run: Run, values: Recording, metric: Tensor) -> 
             leaf.register_hook(partial(found.__setitem__, action))
         with _parameters_aside(module):
             metric.backward()
-    rows = []
-    for action in actions:
-        value = values[action.site]
-        gradient = found.get(action)
-        rows.append((action.site, torch.zeros_like(value.array) if gradient is None else gradient, value.axes))
-    return Gradients(float(metric.detach()), Recording(rows, None), values)
+    return {
+        action.site: torch.zeros_like(run.kept[action][0]) if (gradient := found.get(action)) is None else gradient
+        for action in actions
+    }
 
 
 @contextmanager

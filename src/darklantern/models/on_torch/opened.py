@@ -1,6 +1,6 @@
 """A torch module, opened: what a user holds."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from darklantern.errors import SiteError
 from darklantern.models import aliases
-from darklantern.models.edits import edit
+from darklantern.models.edits import edit, put
 from darklantern.models.on_torch import compiled, hub
 from darklantern.models.on_torch.calling import call
+from darklantern.models.on_torch.forward_mode import carried, forward_mode, tangent_edit
 from darklantern.models.on_torch.gradients import Gradients, Metric, backward
 from darklantern.models.on_torch.lasting import Setup
 from darklantern.models.on_torch.points import Point
@@ -18,7 +19,6 @@ from darklantern.models.on_torch.ports import Catalogue
 from darklantern.models.on_torch.program import Plan, compile_plan
 from darklantern.models.on_torch.running import Run, Stop
 from darklantern.models.on_torch.starting import Entrance, Start, mapped_inputs, other, verify, without_cache
-from darklantern.models.on_torch.structure import mapped
 from darklantern.models.recording import Recording
 from darklantern.models.sites import Site, expand, nearest, select_paths
 
@@ -65,17 +65,22 @@ class Model:
 
     # plans
 
-    def plan(self, *record: str | Site, edits: Edits | None = None, stop: bool = False, grad: bool = False) -> Plan:
+    def plan(
+        self, *record: str | Site, edits: Edits | None = None, stop: bool = False, grad: Sequence[str | Site] = ()
+    ) -> Plan:
         """Resolve names and globs, once. Raises SiteError naming the nearest matches of what is not there."""
-        sites = dict(pair for name in record for pair in self._resolve(name))
+        asked = dict(pair for name in grad for pair in self._resolve(name))
+        sites = dict(pair for name in record for pair in self._resolve(name)) | asked
         changes = [
-            (site, point, edit(asked, site))
-            for name, asked in (edits or {}).items()
-            for site, point in self._resolve(name)
+            *self._edits,
+            *(
+                (site, point, edit(change, site))
+                for name, change in (edits or {}).items()
+                for site, point in self._resolve(name)
+            ),
         ]
-        changes = [*self._edits, *changes]
         leading = self._leading_to([*sites.values(), *(point for _, point, _ in changes)])
-        return compile_plan(sites.items(), changes, stop, leading, grad)
+        return compile_plan(sites.items(), changes, stop, leading, asked)
 
     def edited(self, edits: Edits) -> "Model":
         """This model with `edits` in place in all that is done with it; the module itself stays as it is."""
@@ -116,15 +121,56 @@ class Model:
         gradient an example, sum a metric over the examples: they do not touch each other's values unless the
         model mixes them, as batch statistics do.
         """
-        plan = self.plan(*sites, edits=edits, grad=True)
+        return self._differentiated(inputs, lambda output, _: metric(output), (), sites, edits)
+
+    def vjp(
+        self, inputs: Any, cotangents: Mapping[str | Site, Any], *sites: str | Site, edits: Edits | None = None
+    ) -> Gradients:
+        """Vector-Jacobian product: `cotangents` at some sites, carried back to `sites`.
+
+        A cotangent has its site's shape or broadcasts to it. `.metric` is its inner product with the site's value.
+        """
+        held = {site: cotangent for name, cotangent in cotangents.items() for site, _ in self._resolve(name)}
+
+        def product(_: Any, values: Recording) -> Tensor:
+            pairs = ((values[site].array, cotangent) for site, cotangent in held.items())
+            return torch.stack([(put(cotangent)(value, ()) * value).sum() for value, cotangent in pairs]).sum()
+
+        return self._differentiated(inputs, product, tuple(held), sites, edits)
+
+    def jvp(
+        self, inputs: Any, tangents: Mapping[str | Site, Any], *sites: str | Site, edits: Edits | None = None
+    ) -> Recording:
+        """Jacobian-vector product: `tangents` at some sites, carried forward to `sites`. The output is the model's.
+
+        In forward mode, for which torch's fused attention kernels have no rule: attention runs by its plain formula.
+        """
+        moved = {**(edits or {}), **{name: tangent_edit(tangent) for name, tangent in tangents.items()}}
+        plan = self.plan(*sites, edits=moved)
+        with forward_mode():
+            return carried(self.execute(plan, inputs))
+
+    def _differentiated(
+        self,
+        inputs: Any,
+        metric: Callable[[Any, Recording], Tensor],
+        of: Sequence[str | Site],
+        sites: Sequence[str | Site],
+        edits: Edits | None,
+    ) -> Gradients:
+        plan = self.plan(*of, edits=edits, grad=sites)
         self._check_plan(plan)
         start = inputs if isinstance(inputs, Start) else None
         with torch.enable_grad():
             run = Run(plan, start.joined(plan.program) if start else plan.program, start)
             output = self._go(run, start.inputs if start else inputs)
-            number = metric(output)
-            # Detached, or the values would keep the graph alive.
-            return backward(self.module, run, run.recording(mapped(output, Tensor.detach)), number)
+            values = run.recording(output)
+            number = metric(output, values)
+            found = backward(self.module, run, number)
+        # Detached, or the values would keep the graph alive.
+        values = Recording([(site, values[site].array.detach(), values[site].axes) for site in values.sites], None)
+        rows = [(site, gradient, values[site].axes) for site, gradient in found.items()]
+        return Gradients(float(number.detach()), Recording(rows, None), values)
 
     def start(self, inputs: Any, block: str) -> Start:
         """The entrance of `block` (a path such as `layers.9`): `run` and `record` take it in place of inputs.

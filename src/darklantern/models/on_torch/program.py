@@ -1,6 +1,6 @@
 """A plan, resolved once, and the program that it becomes: what each module has to do while a run lasts."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -120,18 +120,18 @@ def compile_plan(
     edits: Iterable[tuple[Site, Point, Edit]],
     stop: bool,
     leading: Mapping[str, nn.Module],
-    grad: bool = False,
+    grad: Collection[Site] = (),
 ) -> Plan:
     """The plan and its program. At one point edits come first, in their order: a recording shows what flowed on.
 
-    With `grad`, the gradients at the recorded sites are asked for too.
+    `grad` are those of the recorded sites whose gradients are asked for too.
     """
     record, edits = tuple(record), tuple(edits)
     program = Program()
     actions: dict[Point, list[Action]] = {}
     for site, point, edit in edits:
         actions.setdefault(point, []).append(Action(site, edit))
-    kept = tuple(Action(site, grad=grad) for site, _ in record)
+    kept = tuple(Action(site, grad=site in grad) for site, _ in record)
     for action, (_, point) in zip(kept, record, strict=True):
         actions.setdefault(point, []).append(action)
     program.actions = {point: tuple(each) for point, each in actions.items()}

@@ -9,6 +9,7 @@ from torch import nn
 from darklantern.errors import SiteError
 from darklantern.models.on_torch.points import Point, declared, plain
 from darklantern.models.on_torch.ports import attention
+from darklantern.models.on_torch.ports.activations import SlopeTap
 from darklantern.models.on_torch.ports.experts import ROUTERS, RouterTap
 from darklantern.models.on_torch.ports.functional import FunctionalTap, calls_sdpa
 from darklantern.models.on_torch.ports.heads import OUT_PROJECTIONS, BeforeRotaryTap, ResultTap
@@ -20,7 +21,7 @@ from darklantern.models.on_torch.ports.residual import ResidMidTap
 
 ORDER = (
     "in", "q_pre", "k_pre", "q", "k", "v", "scores", "pattern", "z", "result",
-    "scale", "pre", "post", "neurons", "router", "resid_mid", "out",
+    "scale", "pre", "slope", "post", "neurons", "router", "resid_mid", "out",
 )  # fmt: skip
 """the ports that exist anywhere, in the order in which they are listed"""
 NEURONS = ("batch", "pos", "neuron")
@@ -127,8 +128,7 @@ class Catalogue:
     def _mlp(self, path: str) -> Iterator[Found]:
         module = self.modules[path]
         if _is_activation(module):
-            yield "pre", lambda: self._plain(path, "in", names=NEURONS)
-            yield "post", lambda: self._plain(path, "out", names=NEURONS)
+            yield from self._activation(path, NEURONS if self._in_mlp(path) else ())
             return
         if self._roles[path] not in ("mlp", "experts") and not _is_mixture(module):
             return
@@ -138,12 +138,27 @@ class Catalogue:
             return
         activations = [f"{path}.{name}" for name, child in module.named_children() if _is_activation(child)]
         if len(activations) == 1:
-            yield "pre", lambda: self._plain(activations[0], "in", names=NEURONS)
-            yield "post", lambda: self._plain(activations[0], "out", names=NEURONS)
+            yield from self._activation(activations[0], NEURONS)
         linear = [f"{path}.{name}" for name, child in module.named_children() if isinstance(child, nn.Linear)]
         down = self._child((path,), _DOWN) or (linear[-1] if len(linear) == 2 else None)
         if down:
             yield "neurons", lambda: self._plain(down, "in", names=NEURONS)
+
+    def _activation(self, path: str, names: tuple[str, ...]) -> Iterator[Found]:
+        yield "pre", lambda: self._plain(path, "in", names=names)
+        yield "post", lambda: self._plain(path, "out", names=names)
+        if not self._gates(path):
+            axes = plain(self.modules[path], self._batch_first(path), names)
+            yield "slope", lambda: self._once(path, "slope", lambda module: SlopeTap(module, path, axes))
+
+    def _in_mlp(self, path: str) -> bool:
+        return self._roles[path.rpartition(".")[0]] in ("mlp", "experts")
+
+    def _gates(self, path: str) -> bool:
+        """Whether the activation's output multiplies another linear map's, so that a constant slope is not enough."""
+        around = self.modules[path.rpartition(".")[0]]
+        named = [name for name, _ in (*around.named_children(), *around.named_parameters(recurse=False))]
+        return any("gate" in name for name in named) or {"w1", "w2", "w3"} <= set(named)
 
     def _block(self, path: str) -> Iterator[Found]:
         """`resid_mid`, where a block has attention and a second norm."""

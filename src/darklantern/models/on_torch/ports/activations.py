@@ -1,0 +1,51 @@
+"""`slope` of an activation: what its input is multiplied by to give its output."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from darklantern.errors import SiteError
+from darklantern.models.on_torch.points import Axes, Point
+from darklantern.models.on_torch.program import Program
+from darklantern.models.on_torch.running import Run
+
+
+class SlopeTap:
+    """post / pre, elementwise: held constant, the activation is linear. The module's own output stays unless edited.
+
+    Where pre is 0 and so is post, the slope is taken as 0.
+    """
+
+    order = 0
+
+    def __init__(self, module: nn.Module, path: str, axes: Axes) -> None:
+        self.module = module
+        self.point = Point(self, "slope", module, path, "computed beside it", axes)
+
+    def install(self, program: Program) -> None:
+        program.do_before(self.module, self._before)
+        program.do_after(self.module, self._after)
+
+    def _before(self, run: Run, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        # A copy: an activation may write in place.
+        run.notes[self] = (args[0] if args else next(iter(kwargs.values()))).clone()
+
+    def _after(self, run: Run, _: nn.Module, __: Any, ___: Any, output: Any) -> Any:
+        pre = run.notes.pop(self)
+        if output.shape != pre.shape or ((pre == 0) & (output != 0)).any():
+            raise SiteError(
+                f"{self.point.path} does not act on each number alone or is not 0 at 0, so it has no slope",
+                hint=f"record {self.point.path}:in and :out",
+            )
+        nowhere = pre == 0
+        slope = torch.where(nowhere, 0.0, output / torch.where(nowhere, 1.0, pre))
+        new = run.visit(self.point, slope)
+        actions = run.program.actions[self.point]
+        if not any(action.changes for action in actions):
+            return output
+        made = pre * new
+        if all(action.keeps_value for action in actions):
+            # The module's own bits, with the gradient of the product: what is added is exactly zero.
+            return output.detach() + (made - made.detach())
+        return torch.where(new == slope, output, made)
