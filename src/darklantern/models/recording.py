@@ -36,6 +36,23 @@ class Value:
         )
         return Value(pinned, part(self.array, index), remaining(self.axes, index))
 
+    def mean(self, *axes: str) -> "Value":
+        """The mean over the named axes, which go away."""
+        return self._without(axes, "mean")
+
+    def sum(self, *axes: str) -> "Value":
+        """The sum over the named axes, which go away."""
+        return self._without(axes, "sum")
+
+    def _without(self, axes: tuple[str, ...], how: str) -> "Value":
+        missing = [axis for axis in axes if axis not in self.axes]
+        if missing or not axes:
+            raise SiteError(
+                f"{self.site} has axes {' '.join(self.axes)}, got {' '.join(axes) or 'none'}", hint="name some"
+            )
+        array = getattr(self.array, how)(tuple(self.axes.index(axis) for axis in axes))
+        return Value(self.site, array, tuple(axis for axis in self.axes if axis not in axes))
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         import numpy as np
 
@@ -94,6 +111,11 @@ class Recording(Mapping[str, Value]):
     @property
     def sites(self) -> tuple[Site, ...]:
         return tuple(site for site, _, _ in self._rows)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the recorded values take, wherever they lie."""
+        return sum(array.nbytes for _, array, _ in self._rows)
 
     def rows(self) -> list[tuple[str, str, str, str]]:
         """Site, axes with sizes, dtype and norm of each value: what the table shows."""

@@ -1,10 +1,10 @@
 """How a model is called with what a user hands over."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ def arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (inputs,), {}
 
 
-def call(module: nn.Module, inputs: Any) -> Any:
-    """What `module` returns for `inputs`."""
+def call(module: Callable[..., Any], inputs: Any) -> Any:
+    """What `module`, or a method of it, returns for `inputs`."""
     if isinstance(inputs, Tensor):
         return module(inputs)
     args, kwargs = arguments(inputs)

@@ -1,6 +1,7 @@
 """A torch module, opened: what a user holds."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from os import PathLike
 from typing import Any
 
 import torch
@@ -10,15 +11,19 @@ from darklantern.errors import SiteError
 from darklantern.models import aliases
 from darklantern.models.edits import edit, put
 from darklantern.models.on_torch import compiled, hub
-from darklantern.models.on_torch.calling import call
+from darklantern.models.on_torch.calling import Inputs, arguments, call
+from darklantern.models.on_torch.cost import Executed, Meter
+from darklantern.models.on_torch.declared import Declared
 from darklantern.models.on_torch.forward_mode import carried, forward_mode, tangent_edit
 from darklantern.models.on_torch.gradients import Gradients, Metric, backward
+from darklantern.models.on_torch.keeping import Keeper, Reduce, is_device, keeper, numbered
 from darklantern.models.on_torch.lasting import Setup
 from darklantern.models.on_torch.points import Point
 from darklantern.models.on_torch.ports import Catalogue
 from darklantern.models.on_torch.program import Plan, compile_plan
 from darklantern.models.on_torch.running import Run, Stop
 from darklantern.models.on_torch.starting import Entrance, Start, mapped_inputs, other, verify, without_cache
+from darklantern.models.on_torch.stepping import Steps
 from darklantern.models.recording import Recording
 from darklantern.models.sites import Site, expand, nearest, select_paths
 
@@ -91,23 +96,48 @@ class Model:
 
     # runs
 
-    def record(self, inputs: Any, *sites: str | Site, edits: Edits | None = None, stop: bool = False) -> Recording:
+    def record(
+        self,
+        inputs: Any,
+        *sites: str | Site,
+        edits: Edits | None = None,
+        stop: bool = False,
+        to: str | PathLike[str] | None = None,
+        reduce: Reduce | None = None,
+    ) -> Recording:
         """Run the model and keep copies of the values at `sites`, as they flow on after the edits.
 
         With `stop`, the run ends once every recorded site has fired (a site without `#call` at its first call), and
-        there is no output. Costs the memory of each recorded value once more.
+        there is no output.
+
+        Memory: each recorded value once more, where it lies. `to="cpu"` (or another device) keeps copies there;
+        `to=folder` writes each value to a file as it is captured and maps it from there, so that one value at a time
+        is held. `reduce` is applied to each value as it is captured, and only what it returns is kept:
+        `lambda value: value.mean("pos")`.
         """
-        return self.execute(self.plan(*sites, edits=edits, stop=stop), inputs)
+        return self.execute(self.plan(*sites, edits=edits, stop=stop), inputs, keeper(to, reduce))
+
+    def stream(
+        self, batches: Iterable[Any], *sites: str | Site, to: str | PathLike[str] | None = None, **options: Any
+    ) -> Iterator[Recording]:
+        """One recording for each of `batches`, made when asked for; a folder as `to` gets one inside for each."""
+        plan_free = {"edits", "stop", "reduce"}
+        if unknown := set(options) - plan_free:
+            raise SiteError(
+                f"stream takes no {', '.join(sorted(unknown))}", hint=f"it takes {', '.join(plan_free)}, to"
+            )
+        for number, batch in enumerate(batches):
+            yield self.record(batch, *sites, to=to if is_device(to) else numbered(to, number), **options)
 
     def run(self, inputs: Any, edits: Edits | None = None) -> Any:
         """The model's output, under `edits` if there are any."""
         return self.execute(self.plan(edits=edits), inputs).output
 
-    def execute(self, plan: Plan, inputs: Any) -> Recording:
+    def execute(self, plan: Plan, inputs: Any, keep: Keeper | None = None) -> Recording:
         """Run `plan` on `inputs`, or from a Start. Raises SiteError when a site of the plan never fires."""
         self._check_plan(plan)
         start = inputs if isinstance(inputs, Start) else None
-        run = Run(plan, start.joined(plan.program) if start else plan.program, start)
+        run = Run(plan, start.joined(plan.program) if start else plan.program, start, keep=keep)
         output = self._go(run, start.inputs if start else inputs)
         recording = run.recording(output)
         if not plan.stop and not start:
@@ -172,6 +202,46 @@ class Model:
         rows = [(site, gradient, values[site].axes) for site, gradient in found.items()]
         return Gradients(float(number.detach()), Recording(rows, None), values)
 
+    def generate(self, inputs: Any, *sites: str | Site, edits: Edits | None = None, **options: Any) -> Recording:
+        """Let the model continue `inputs`, recording and editing at every decoding step, with its key-value cache.
+
+        `options` go to the model's own `generate`. Recordings run along `pos` through prompt and continuation (the last
+        token drawn never goes in). `[step=0]` acts on the prompt, `[step=1:]` on what follows; positions from 0 count
+        through all steps, `pos=-1` is each step's newest token. `.output` is what `generate` returns.
+        """
+        continues: Any = getattr(self.module, "generate", None)
+        if not callable(continues):
+            raise SiteError(
+                f"{type(self.module).__name__} has no method `generate`", hint="loop over model.record(...) yourself"
+            )
+        plan = self.plan(*sites, edits=edits)
+        self._check_plan(plan)
+        run = Steps(plan, self.module)
+        args, kwargs = arguments(inputs)
+        output = self._go(run, Inputs(args, {**kwargs, **options}), continues)
+        run.finish()
+        return run.recording(output)
+
+    def declare(self, *sites: str | Site, edits: Edits | None = None) -> Declared:
+        """A plan that stays on the module until `.close()`, for what is compiled afterwards: `torch.compile(module)`.
+
+        Recordings and edits become part of the compiled code, with fullgraph too; after each call of what was compiled
+        `.recording()` hands out what it kept. Only `in`, `out`, `pre`, `post`, `neurons` and ports of one's own code
+        can be declared: what is computed beside a kernel runs eagerly, see `open(..., compiled="eager")`.
+        """
+        return Declared(self.plan(*sites, edits=edits))
+
+    def executed(self, inputs: Any, *sites: str | Site, edits: Edits | None = None, stop: bool = False) -> Executed:
+        """How much of the model `record` with these arguments executes, compared with a full run on the same inputs."""
+        plan = self.plan(*sites, edits=edits, stop=stop)
+        part, whole = Meter(self.module), Meter(self.module)
+        self.execute(plan, inputs)  # what is tried out only once does not count
+        with part.on(), torch.no_grad():
+            self.execute(plan, inputs)
+        with whole.on(), torch.no_grad():
+            call(self.module, inputs.inputs if isinstance(inputs, Start) else inputs)
+        return Executed(part.parameters_read, part.parameters, part.flops, whole.flops)
+
     def start(self, inputs: Any, block: str) -> Start:
         """The entrance of `block` (a path such as `layers.9`): `run` and `record` take it in place of inputs.
 
@@ -201,18 +271,18 @@ class Model:
         blocks = list(self._modules[parent].children())
         return path, tuple(blocks[: int(number)])
 
-    def _go(self, run: Run, inputs: Any) -> Any:
+    def _go(self, run: Run, inputs: Any, entry: Callable[..., Any] | None = None) -> Any:
         """What the model returns while `run` is under way; None when the run stopped it."""
         if self.eager:
             with compiled.eagerly():
-                return self._set_up(run, inputs)
-        return self._set_up(run, inputs)
+                return self._set_up(run, inputs, entry or self.module)
+        return self._set_up(run, inputs, entry or self.module)
 
-    def _set_up(self, run: Run, inputs: Any) -> Any:
+    def _set_up(self, run: Run, inputs: Any, entry: Callable[..., Any]) -> Any:
         setup = Setup(run.program)
         setup.open()
         try:
-            output = self._called(run, inputs)
+            output = self._called(run, inputs, entry)
         except BaseException:
             setup.close()
             raise
@@ -223,10 +293,10 @@ class Model:
             run.graph.lasts(setup)
         return output
 
-    def _called(self, run: Run, inputs: Any) -> Any:
+    def _called(self, run: Run, inputs: Any, entry: Callable[..., Any]) -> Any:
         token = hub.enter(run)
         try:
-            return call(self.module, inputs)
+            return call(entry, inputs)
         except Stop as stop:
             if stop.run is not run:  # of a run around this one
                 raise

@@ -1,11 +1,13 @@
 """One run of a plan: what has fired, what was kept, when to stop."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from darklantern.errors import SiteError
+from darklantern.models.on_torch.keeping import Keeper
 from darklantern.models.on_torch.lasting import Graph, is_checkpointed
 from darklantern.models.on_torch.points import Point
 from darklantern.models.on_torch.program import Action, Plan, Program
@@ -35,7 +37,12 @@ class Run:
     """The state of one run. Values pass through `visit`."""
 
     def __init__(
-        self, plan: Plan, program: Program | None = None, start: Any = None, graph: Graph | None = None
+        self,
+        plan: Plan,
+        program: Program | None = None,
+        start: Any = None,
+        graph: Graph | None = None,
+        keep: Keeper | None = None,
     ) -> None:
         self.plan = plan
         self.program = program or plan.program
@@ -54,7 +61,8 @@ class Run:
         """of what was kept, where it is not the whole value"""
         self.notes: dict[Any, Any] = {}
         """what a tap has to remember between two hooks of this run"""
-        slots = () if plan.stop else self.program.slots.items()
+        self._keeper = keep
+        slots = () if plan.stop or keep else self.program.slots.items()
         self.slots = {module: self.kept[action] for module, action in slots}
         """recordings of whole outputs, straight from the hook"""
         self._missing = len(plan.actions)
@@ -76,11 +84,14 @@ class Run:
         for action in actions:
             if not action.at(call):
                 continue
+            site = self.where(action, axes, grid.shape if grid else value.shape)
+            if site is None:
+                continue
             if action.simple and not on_path:
                 # What was computed for the grid alone nobody else writes to.
                 self._keep(action, value.clone() if grid is None else value, axes)
                 continue
-            index = indices(action.site, axes, grid.shape if grid else value.shape)
+            index = indices(site, axes, grid.shape if grid else value.shape)
             index = grid.local(index) if grid else index
             if action.edit is not None:
                 value = edited(action, value, axes, index)
@@ -89,6 +100,25 @@ class Run:
             else:
                 value = self._keep_part(action, value, axes, index, on_path)
         return value
+
+    def where(self, action: Action, axes: tuple[str, ...], shape: Sequence[int]) -> Site | None:
+        """The site that `action` means for a value of this shape; None for nothing."""
+        return action.site
+
+    def joined(self, action: Action, point: Point) -> tuple[Tensor, Any]:
+        """What was kept for `action` as one value, and its axes or what finds them."""
+        held, site = self.kept[action], action.site
+        axes = self.axes.get(action) or point.axes
+        if site.call != "*":
+            return held[0], axes
+        shapes = {tuple(array.shape) for array in held}
+        if len(shapes) > 1:
+            raise SiteError(
+                f"{site}: the calls have different shapes, {sorted(shapes)}, and cannot be stacked",
+                hint="record them one by one: " + _calls(site, len(held)),
+            )
+        named = axes if isinstance(axes, tuple) else axes(held[0])
+        return torch.stack(held), ("call", *named)
 
     def _checkpointed(self, actions: tuple[Action, ...], value: Tensor) -> None:
         if self.graph is None:
@@ -140,6 +170,8 @@ class Run:
         if self.recomputes:
             return
         held = self.kept[action]
+        if self._keeper is not None:
+            value, axes = self._keeper(action.site, value, axes)
         held.append(value)
         if len(held) == 1:
             self.axes[action] = axes
@@ -152,12 +184,11 @@ class Run:
         rows = []
         for action, (site, point) in zip(self.plan.actions, self.plan.record, strict=True):
             held = self.kept[action]
-            axes = self.axes.get(action) or point.axes
             if len(held) == 1 and site.call != "*":
-                rows.append((site, held[0], axes))
+                rows.append((site, held[0], self.axes.get(action) or point.axes))
             else:
-                self._check(site, len(held) if site.call is None else self.calls.get(point, len(held)))
-                rows.append((site, *_joined(site, held, axes)))
+                self._check(site, self.calls.get(point, len(held)))
+                rows.append((site, *self.joined(action, point)))
         for site, point, _ in self.plan.edits:
             self._check(site, self.calls.get(point, 0))
         return Recording(rows, output)
@@ -191,19 +222,6 @@ def edited(action: Action, value: Tensor, axes: tuple[str, ...], index: tuple[In
     made = value.clone()
     write(made, index, new.to(value.dtype))
     return made
-
-
-def _joined(site: Site, held: list[Tensor], axes: Any) -> tuple[Tensor, Any]:
-    if site.call != "*":
-        return held[0], axes
-    shapes = {tuple(array.shape) for array in held}
-    if len(shapes) > 1:
-        raise SiteError(
-            f"{site}: the calls have different shapes, {sorted(shapes)}, and cannot be stacked",
-            hint="record them one by one: " + _calls(site, len(held)),
-        )
-    named = axes if isinstance(axes, tuple) else axes(held[0])
-    return torch.stack(held), ("call", *named)
 
 
 def _calls(site: Site, count: int) -> str:

@@ -1,0 +1,102 @@
+"""How much of a model a run executes: which share of its parameters is read, and of its operations computed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+
+@dataclass(frozen=True)
+class Executed:
+    """What one run read and computed, and what a full run does."""
+
+    parameters_read: int
+    parameters: int
+    flops: int
+    """multiplications and additions of matrix products, convolutions and attention, as torch counts them"""
+    flops_full: int
+
+    @property
+    def parameter_fraction(self) -> float:
+        return self.parameters_read / self.parameters if self.parameters else 0.0
+
+    @property
+    def flop_fraction(self) -> float:
+        return self.flops / self.flops_full if self.flops_full else 0.0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.parameter_fraction:.1%} of {self.parameters:,} parameters, "
+            f"{self.flop_fraction:.1%} of {self.flops_full:,} FLOPs"
+        )
+
+
+class Meter:
+    """Counts while it is on."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._read: dict[int, Tensor] = {}
+        self._parameters: dict[int, Tensor] = {}
+        for parameter in module.parameters():
+            self._parameters.setdefault(parameter.untyped_storage().data_ptr(), parameter)
+        self.parameters = sum(p.numel() for p in dict.fromkeys(self._parameters.values()))
+        self.flops = 0
+
+    @property
+    def parameters_read(self) -> int:
+        return sum(int(mask.sum()) for mask in self._read.values())
+
+    @contextmanager
+    def on(self) -> Iterator[None]:
+        """What runs here is counted. Costs a multiple of the run's time and a byte for each parameter read."""
+        with FlopCounterMode(display=False) as flops, _Reads(self):
+            yield
+        self.flops += flops.get_total_flops()
+
+    def note(self, value: Tensor, rows: Tensor | None) -> None:
+        """A parameter, or a part of one, goes into an operation."""
+        key = value.untyped_storage().data_ptr()
+        if key not in self._parameters:
+            return
+        if key not in self._read:
+            size = value.untyped_storage().nbytes() // value.element_size()
+            self._read[key] = torch.zeros(size, dtype=torch.bool, device=value.device)
+        seen = self._read[key].as_strided(value.size(), value.stride(), value.storage_offset())
+        if rows is None:
+            seen.fill_(True)
+        else:
+            seen[rows.flatten()] = True
+
+
+class _Reads(TorchDispatchMode):
+    def __init__(self, meter: Meter) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        self.meter = meter
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        # A view reads nothing; what computes with it does.
+        if not func.is_view:
+            for value in _tensors((args, kwargs)):
+                self.meter.note(value, _rows(func, args) if value is args[0] else None)
+        return func(*args, **kwargs)
+
+
+def _rows(func: Any, args: Any) -> Tensor | None:
+    """The rows of its first argument that an operation reads, where it does not read all of it."""
+    return args[1] if func is torch.ops.aten.embedding.default else None
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple | list):
+        for part in value:
+            yield from _tensors(part)
+    elif isinstance(value, dict):
+        yield from _tensors(list(value.values()))
