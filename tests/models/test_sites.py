@@ -3,7 +3,7 @@ import pytest
 
 from darklantern.errors import SiteError
 from darklantern.models import Site, nearest, parse, select_paths
-from darklantern.models.selecting import indices, part, remaining, write
+from darklantern.models.selecting import select
 from darklantern.models.sites import AXES, Several, Span, expand
 
 
@@ -34,23 +34,41 @@ def test_braces_and_globs_name_several_sites() -> None:
 )
 def test_a_selection_reads_and_writes_what_numpy_does_axis_by_axis(text: str) -> None:
     axes, values = AXES["z"], np.arange(2.0 * 5 * 3 * 4).reshape(2, 5, 3, 4)
-    index = indices(parse(text), axes, values.shape)
-    grid = [np.arange(size)[[at] if isinstance(at, int) else at] for at, size in zip(index, values.shape, strict=True)]
-    truth = values[np.ix_(*grid)].squeeze(tuple(i for i, at in enumerate(index) if isinstance(at, int)))
-    assert np.array_equal(part(values, index), truth)
-    assert remaining(axes, index) == tuple(a for a, at in zip(axes, index, strict=True) if not isinstance(at, int))
+    chosen = select(parse(text), axes, values.shape)
+    spans = zip(chosen.index, values.shape, strict=True)
+    grid = [np.arange(size)[[at] if isinstance(at, int) else at] for at, size in spans]
+    truth = values[np.ix_(*grid)].squeeze(tuple(i for i, at in enumerate(chosen.index) if isinstance(at, int)))
+    assert np.array_equal(chosen.part(values), truth)
+    assert len(chosen.remaining) == truth.ndim
     written = values.copy()
-    write(written, index, -truth)
+    chosen.write(written, -truth)
     expected = values.copy()
     expected[np.ix_(*grid)] *= -1
     assert np.array_equal(written, expected)
 
 
+def test_positions_count_in_each_examples_own_tokens() -> None:
+    values = np.arange(3.0 * 6 * 2).reshape(3, 6, 2) + 1
+    axes, lengths = ("batch", "pos", "dim"), (6, 4, 5)
+    last = select(parse("a:out[pos=-1]"), axes, values.shape, lengths)
+    assert last.remaining == ("batch", "dim")
+    assert np.array_equal(last.part(values), values[[0, 1, 2], [5, 3, 4]])
+    written = values.copy()
+    last.write(written, np.zeros((3, 2)))
+    assert [int(row) for row in (written == 0).all(-1).argmax(1)] == [5, 3, 4]
+    assert (written != values).any(-1).sum() == 3
+    assert np.array_equal(select(parse("a:out[pos=2]"), axes, values.shape, lengths).part(values), values[:, 2])
+    with pytest.raises(SiteError, match="axis pos has 4"):
+        select(parse("a:out[pos=4]"), axes, values.shape, lengths)  # which example 1 does not have
+    with pytest.raises(SiteError, match="from 4 to 6 tokens"):
+        select(parse("a:out[pos=-2:]"), axes, values.shape, lengths)
+
+
 def test_an_index_outside_of_the_value_is_refused() -> None:
     with pytest.raises(SiteError, match="axis head has 3"):
-        indices(parse("a:z[head=3]"), AXES["z"], (2, 5, 3, 4))
+        select(parse("a:z[head=3]"), AXES["z"], (2, 5, 3, 4))
     with pytest.raises(SiteError, match="axes batch channel"):
-        indices(parse("a:out[pos=1]"), ("batch", "channel"), (2, 5))
+        select(parse("a:out[pos=1]"), ("batch", "channel"), (2, 5))
 
 
 @pytest.mark.parametrize(

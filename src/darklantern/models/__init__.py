@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["Recording", "Site", "Value", "nearest", "open", "parse", "select_paths"]
 
 
-def open(module: Any, *, compiled: str = "refuse") -> "Model":
+def open(module: Any, tokenizer: Any = None, *, compiled: str = "refuse") -> "Model":
     """Open `module` to look inside. Its behaviour does not change: hooks exist only during a call.
 
+    `tokenizer` turns prompts into batches: called with a text it returns a mapping with `input_ids`; it has `decode`.
     `compiled="eager"` opens what went through torch.compile and runs it uncompiled while you look.
     Raises MissingExtraError without torch, SiteError for what cannot be opened.
     """
@@ -33,4 +34,4 @@ def open(module: Any, *, compiled: str = "refuse") -> "Model":
             "opening a model needs PyTorch, which is not installed",
             hint='pip install "darklantern[torch]" (JAX models come with a later version)',
         ) from error
-    return Model(module, compiled)
+    return Model(module, tokenizer, compiled)

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from darklantern.errors import SiteError
-from darklantern.models.selecting import indices, part, remaining
+from darklantern.models.selecting import select
 from darklantern.models.sites import Pin, Site, nearest, parse
 
 Axes = tuple[str, ...] | Callable[[Any], tuple[str, ...]]
@@ -30,11 +30,11 @@ class Value:
         """A part of it, by axis: `value.at(head=2, pos=-1)`. Raises SiteError for an axis or an index not there."""
         # Pins count within this value, which may itself be a part of its site.
         asked = Site(self.site.path, "value", tuple(pins.items()))
-        index = indices(asked, self.axes, self.shape)
+        chosen = select(asked, self.axes, self.shape)
         pinned = Site(
             self.site.path, self.site.port, (*self.site.select, *asked.select), self.site.call, self.site.member
         )
-        return Value(pinned, part(self.array, index), remaining(self.axes, index))
+        return Value(pinned, chosen.part(self.array), chosen.remaining)
 
     def mean(self, *axes: str) -> "Value":
         """The mean over the named axes, which go away."""
@@ -73,10 +73,19 @@ class Recording(Mapping[str, Value]):
     `recording["layers.3.attn:pattern[head=4]"]` also works where the whole pattern was recorded.
     """
 
-    def __init__(self, rows: Sequence[tuple[Site, Any, Axes]], output: Any) -> None:
+    def __init__(
+        self, rows: Sequence[tuple[Site, Any, Axes]], output: Any, tokens: Sequence[Sequence[str]] | None = None
+    ) -> None:
         self._rows = rows
         self.output = output
         """what the model returned; None after an early stop"""
+        self.tokens = tokens
+        """each example's tokens as text, where the model was given a Batch"""
+
+    @property
+    def lengths(self) -> tuple[int, ...] | None:
+        """Each example's length without padding, where that is known."""
+        return None if self.tokens is None else tuple(len(each) for each in self.tokens)
 
     @cached_property
     def _values(self) -> dict[Site, Value]:
@@ -92,8 +101,8 @@ class Recording(Mapping[str, Value]):
             return self._values[asked]
         if asked.select and asked.whole in self._values:
             held = self._values[asked.whole]
-            index = indices(asked, held.axes, held.shape)
-            return Value(asked, part(held.array, index), remaining(held.axes, index))
+            chosen = select(asked, held.axes, held.shape, self.lengths)
+            return Value(asked, chosen.part(held.array), chosen.remaining)
         names = [str(known) for known in self._values]
         close = nearest(str(asked), names) or names
         raise SiteError(f"{str(asked)!r} was not recorded", hint=f"recorded: {', '.join(close) or 'nothing'}")

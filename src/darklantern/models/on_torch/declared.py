@@ -12,8 +12,10 @@ from darklantern.models.on_torch.points import Point
 from darklantern.models.on_torch.ports.modules import InTap, OutTap
 from darklantern.models.on_torch.program import Plan
 from darklantern.models.recording import Recording
-from darklantern.models.selecting import ALL, Index, part, write
+from darklantern.models.selecting import ALL, Index, Selection
 from darklantern.models.sites import Several, Site, Span
+
+_AXES = ("batch", "pos", "dim")
 
 
 class Declared:
@@ -83,29 +85,28 @@ def _set(point: Point, hook: Any) -> RemovableHandle:
 
 
 def _keep(site: Site, number: int, store: dict[int, Tensor]) -> Any:
-    index = _index(site)
+    chosen = _chosen(site)
 
     def keep(value: Tensor) -> None:
-        store[number] = (value if index is None else part(value, index)).clone()
+        store[number] = (value if chosen is None else chosen.part(value)).clone()
 
     return keep
 
 
 def _edit(site: Site, edit: Edit) -> Any:
-    index = _index(site)
-    axes = ("batch", "pos", "dim")
+    chosen = _chosen(site)
 
     def changed(value: Tensor) -> Tensor:
-        if index is None:
-            return edit(value, axes[: value.ndim]).to(value.dtype).clone()
+        if chosen is None:
+            return edit(value, _AXES[: value.ndim]).to(value.dtype).clone()
         made = value.clone()
-        write(made, index, edit(part(value, index), axes[: value.ndim]).to(value.dtype))
+        chosen.write(made, edit(chosen.part(value), chosen.remaining).to(value.dtype))
         return made
 
     return changed
 
 
-def _index(site: Site) -> tuple[Index, ...] | None:
+def _chosen(site: Site) -> Selection | None:
     """The selection on (batch, pos, last axis): fixed before any value is seen."""
     if site.call is not None:
         raise SiteError(f"{site}: a declared plan sees every call alike", hint="leave #call out")
@@ -117,7 +118,7 @@ def _index(site: Site) -> tuple[Index, ...] | None:
         raise SiteError(
             f"{site}: a declared plan pins batch, pos or dim, not {unknown[0]}", hint="select later, with .at()"
         )
-    return tuple(_fixed(pins.get(axis, "*")) for axis in names)
+    return Selection(names, tuple(_fixed(pins.get(axis, "*")) for axis in names))
 
 
 def _fixed(pin: Any) -> Index:
@@ -129,7 +130,5 @@ def _fixed(pin: Any) -> Index:
 
 
 def _left(site: Site, axes: Any) -> Any:
-    index = _index(site)
-    if index is None:
-        return axes
-    return tuple(axis for axis, at in zip(("batch", "pos", "dim"), index, strict=True) if not isinstance(at, int))
+    chosen = _chosen(site)
+    return axes if chosen is None else chosen.remaining

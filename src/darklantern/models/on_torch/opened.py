@@ -18,6 +18,7 @@ from darklantern.models.on_torch.forward_mode import carried, forward_mode, tang
 from darklantern.models.on_torch.gradients import Gradients, Metric, backward
 from darklantern.models.on_torch.keeping import Keeper, Reduce, is_device, keeper, numbered
 from darklantern.models.on_torch.lasting import Setup
+from darklantern.models.on_torch.padding import padded
 from darklantern.models.on_torch.points import Point
 from darklantern.models.on_torch.ports import Catalogue
 from darklantern.models.on_torch.program import Plan, compile_plan
@@ -26,6 +27,7 @@ from darklantern.models.on_torch.starting import Entrance, Start, mapped_inputs,
 from darklantern.models.on_torch.stepping import Steps
 from darklantern.models.recording import Recording
 from darklantern.models.sites import Site, expand, nearest, select_paths
+from darklantern.models.tokens import Batch, encode
 
 Edits = Mapping[str | Site, Any]
 
@@ -36,8 +38,9 @@ class Model:
     Safe to use from several threads, and several Models may look into one module at once.
     """
 
-    def __init__(self, module: nn.Module, compiled: str = "refuse") -> None:
+    def __init__(self, module: nn.Module, tokenizer: Any = None, compiled: str = "refuse") -> None:
         self.module = module
+        self.tokenizer = tokenizer
         self.eager = _check(module, compiled)
         self._modules = dict(module.named_modules(remove_duplicate=False))
         parts = {
@@ -67,6 +70,14 @@ class Model:
     def native(self, site: str | Site) -> str:
         """The module's own path of a site's part."""
         return self._resolve(site)[0][1].path
+
+    def batch(self, prompts: str | Sequence[str], align: str | Sequence[str] | None = None) -> Batch:
+        """The prompts as tokens, padded on the right, where the model's weights lie.
+
+        With `align`, each prompt must have as many tokens as its partner there, so that positions correspond;
+        raises SiteError showing both where it does not.
+        """
+        return padded(self.tokenizer, encode(self.tokenizer, prompts, align), self.module)
 
     # plans
 
@@ -137,7 +148,7 @@ class Model:
         """Run `plan` on `inputs`, or from a Start. Raises SiteError when a site of the plan never fires."""
         self._check_plan(plan)
         start = inputs if isinstance(inputs, Start) else None
-        run = Run(plan, start.joined(plan.program) if start else plan.program, start, keep=keep)
+        run = self._run(plan, inputs, keep)
         output = self._go(run, start.inputs if start else inputs)
         recording = run.recording(output)
         if not plan.stop and not start:
@@ -192,7 +203,7 @@ class Model:
         self._check_plan(plan)
         start = inputs if isinstance(inputs, Start) else None
         with torch.enable_grad():
-            run = Run(plan, start.joined(plan.program) if start else plan.program, start)
+            run = self._run(plan, inputs)
             output = self._go(run, start.inputs if start else inputs)
             values = run.recording(output)
             number = metric(output, values)
@@ -249,11 +260,12 @@ class Model:
         must give the first run's output bit for bit. Raises SiteError where it does not. Runs have no key-value cache.
         """
         path, prefix = self._stack(block)
+        tokens = getattr(inputs, "tokens", None)
         inputs = without_cache(self.module, inputs)
         entrance = Entrance(self._modules[path], prefix)
         plan = self.plan()
         output = self._go(Run(plan, entrance.joined(plan.program)), inputs)
-        made = entrance.start(path, inputs, output)
+        made = entrance.start(path, inputs, output, tokens)
         self._go(Run(plan), mapped_inputs(inputs, other))
         verify(made, self._go(Run(plan, made.joined(plan.program), made), inputs))
         return made
@@ -270,6 +282,11 @@ class Model:
             )
         blocks = list(self._modules[parent].children())
         return path, tuple(blocks[: int(number)])
+
+    def _run(self, plan: Plan, inputs: Any, keep: Keeper | None = None) -> Run:
+        start = inputs if isinstance(inputs, Start) else None
+        tokens = inputs.tokens if isinstance(inputs, Start | Batch) else None
+        return Run(plan, start.joined(plan.program) if start else None, start, keep=keep, tokens=tokens)
 
     def _go(self, run: Run, inputs: Any, entry: Callable[..., Any] | None = None) -> Any:
         """What the model returns while `run` is under way; None when the run stopped it."""

@@ -12,7 +12,7 @@ from darklantern.models.on_torch.lasting import Graph, is_checkpointed
 from darklantern.models.on_torch.points import Point
 from darklantern.models.on_torch.program import Action, Plan, Program
 from darklantern.models.recording import Recording
-from darklantern.models.selecting import Index, indices, part, remaining, whole, write
+from darklantern.models.selecting import Selection, select
 from darklantern.models.sites import Site
 
 
@@ -30,7 +30,7 @@ class Grid(Protocol):
     @property
     def shape(self) -> tuple[int, int, int, int]: ...
 
-    def local(self, index: tuple[Index, ...]) -> tuple[Index, ...]: ...
+    def local(self, chosen: Selection) -> Selection: ...
 
 
 class Run:
@@ -43,6 +43,7 @@ class Run:
         start: Any = None,
         graph: Graph | None = None,
         keep: Keeper | None = None,
+        tokens: Sequence[Sequence[str]] | None = None,
     ) -> None:
         self.plan = plan
         self.program = program or plan.program
@@ -62,6 +63,9 @@ class Run:
         self.notes: dict[Any, Any] = {}
         """what a tap has to remember between two hooks of this run"""
         self._keeper = keep
+        self._tokens = tokens
+        self.lengths = None if tokens is None else tuple(len(each) for each in tokens)
+        """the examples' own, without padding"""
         slots = () if plan.stop or keep else self.program.slots.items()
         self.slots = {module: self.kept[action] for module, action in slots}
         """recordings of whole outputs, straight from the hook"""
@@ -84,26 +88,25 @@ class Run:
         for action in actions:
             if not action.at(call):
                 continue
-            site = self.where(action, axes, grid.shape if grid else value.shape)
-            if site is None:
-                continue
             if action.simple and not on_path:
                 # What was computed for the grid alone nobody else writes to.
                 self._keep(action, value.clone() if grid is None else value, axes)
                 continue
-            index = indices(site, axes, grid.shape if grid else value.shape)
-            index = grid.local(index) if grid else index
+            chosen = self.chosen(action, axes, grid.shape if grid else value.shape)
+            if chosen is None:
+                continue
+            chosen = grid.local(chosen) if grid else chosen
             if action.edit is not None:
-                value = edited(action, value, axes, index)
+                value = edited(action, value, chosen)
             elif action.grad:
-                value = self._leaf(action, value, axes, index)
+                value = self._leaf(action, value, chosen)
             else:
-                value = self._keep_part(action, value, axes, index, on_path)
+                value = self._keep_part(action, value, chosen, on_path)
         return value
 
-    def where(self, action: Action, axes: tuple[str, ...], shape: Sequence[int]) -> Site | None:
-        """The site that `action` means for a value of this shape; None for nothing."""
-        return action.site
+    def chosen(self, action: Action, axes: tuple[str, ...], shape: Sequence[int]) -> Selection | None:
+        """What `action` selects of a value of this shape; None for nothing."""
+        return select(action.site, axes, shape, self.lengths)
 
     def joined(self, action: Action, point: Point) -> tuple[Tensor, Any]:
         """What was kept for `action` as one value, and its axes or what finds them."""
@@ -131,10 +134,10 @@ class Run:
                 hint="edit all calls alike, with #*, or turn activation checkpointing off",
             )
 
-    def _leaf(self, action: Action, value: Tensor, axes: tuple[str, ...], index: tuple[Index, ...]) -> Tensor:
+    def _leaf(self, action: Action, value: Tensor, chosen: Selection) -> Tensor:
         """Lead the path through a tensor whose gradient can be had; returns what the model goes on with."""
-        shown = (value if whole(index) else part(value, index)).clone()
-        self._keep(action, shown.detach(), axes=remaining(axes, index))
+        shown = (value if chosen.whole else chosen.part(value)).clone()
+        self._keep(action, shown.detach(), chosen.remaining)
         if not torch.is_grad_enabled():
             return value  # reentrant checkpointing: its second pass makes the graph
         if not shown.requires_grad:
@@ -144,26 +147,24 @@ class Run:
             shown.register_hook(lambda gradient: caught.__setitem__(action, gradient.clone()))
         else:
             self.leaves[action] = shown
-        if whole(index):
+        if chosen.whole:
             return shown.clone()
         value = value.clone()
-        write(value, index, shown)
+        chosen.write(value, shown)
         return value
 
-    def _keep_part(
-        self, action: Action, value: Tensor, axes: tuple[str, ...], index: tuple[Index, ...], on_path: bool
-    ) -> Tensor:
-        """Record the part of `value` at `index`; returns what the model goes on with."""
-        shown = (value if whole(index) else part(value, index)).clone()
+    def _keep_part(self, action: Action, value: Tensor, chosen: Selection, on_path: bool) -> Tensor:
+        """Record the chosen part of `value`; returns what the model goes on with."""
+        shown = (value if chosen.whole else chosen.part(value)).clone()
         if on_path:
             # The recorded tensor lies on the model's path, so that gradients with respect to it exist; the model
             # goes on with a copy of it, so that writing in place cannot reach what was recorded.
-            if whole(index):
+            if chosen.whole:
                 value = shown.clone()
             else:
                 value = value.clone()
-                write(value, index, shown)
-        self._keep(action, shown, remaining(axes, index))
+                chosen.write(value, shown)
+        self._keep(action, shown, chosen.remaining)
         return value
 
     def _keep(self, action: Action, value: Tensor, axes: tuple[str, ...]) -> None:
@@ -191,7 +192,7 @@ class Run:
                 rows.append((site, *self.joined(action, point)))
         for site, point, _ in self.plan.edits:
             self._check(site, self.calls.get(point, 0))
-        return Recording(rows, output)
+        return Recording(rows, output, self._tokens)
 
     def _check(self, site: Site, count: int) -> None:
         if not count:
@@ -205,22 +206,22 @@ class Run:
             raise SiteError(f"{site} fired {count} times in one run, so which one?", hint=_calls(site, count))
 
 
-def edited(action: Action, value: Tensor, axes: tuple[str, ...], index: tuple[Index, ...]) -> Tensor:
-    """`value` with the part at `index` replaced by what the action's edit makes of it."""
+def edited(action: Action, value: Tensor, chosen: Selection) -> Tensor:
+    """`value` with the chosen part replaced by what the action's edit makes of it."""
     assert action.edit is not None
-    old = value if whole(index) else part(value, index)
-    new = action.edit(old, remaining(axes, index))
+    old = value if chosen.whole else chosen.part(value)
+    new = action.edit(old, chosen.remaining)
     if not isinstance(new, Tensor) or new.shape != old.shape:
         came = f"shape {tuple(new.shape)}" if isinstance(new, Tensor) else type(new).__name__
         raise SiteError(
             f"the edit {action.edit} at {action.site} must return a tensor of shape {tuple(old.shape)}, got {came}",
             hint="an edit takes the value and returns its replacement, of the same shape",
         )
-    if whole(index):
+    if chosen.whole:
         # A copy: the edit may have handed back a tensor of somebody's own, to which the model may go on to write.
         return new.to(value.dtype).clone()
     made = value.clone()
-    write(made, index, new.to(value.dtype))
+    chosen.write(made, new.to(value.dtype))
     return made
 
 

@@ -38,6 +38,8 @@ class Start:
     """the block's arguments"""
     stand_in: Any = field(repr=False)
     """what each block of the prefix is said to return"""
+    tokens: Any = field(default=None, repr=False)
+    """the examples' tokens, where the model was given a Batch"""
 
     def joined(self, program: Program) -> Program:
         """`program`, from here on."""
@@ -97,7 +99,7 @@ class Entrance:
         self.stand_in = mapped(output, _copy)
         return output
 
-    def start(self, path: str, inputs: Any, output: Any) -> Start:
+    def start(self, path: str, inputs: Any, output: Any, tokens: Any) -> Start:
         """The Start that this run showed. Raises SiteError for blocks that do not simply run one after the other."""
         if self.given is None:
             raise _refusal(path, "the model never called it with these inputs", "start at a block that runs")
@@ -106,7 +108,7 @@ class Entrance:
         held = [type(each).__name__ for each in strangers(self.given)]
         if held:
             raise _refusal(path, f"it is given {held[0]}, whose state a start does not hold", "pass use_cache=False")
-        return Start(path, inputs, output, self.block, self.prefix, self.given, self.stand_in)
+        return Start(path, inputs, output, self.block, self.prefix, self.given, self.stand_in, tokens)
 
 
 def without_cache(module: nn.Module, inputs: Any) -> Inputs:

@@ -11,6 +11,7 @@ from darklantern.errors import SiteError
 from darklantern.models.on_torch.points import Point
 from darklantern.models.on_torch.program import Action, Plan
 from darklantern.models.on_torch.running import Run
+from darklantern.models.selecting import Selection, select
 from darklantern.models.sites import Pin, Several, Site, Span
 
 
@@ -48,11 +49,10 @@ class Steps(Run):
         for point, count in self.calls.items():
             self._ever[point] = max(count, self._ever.get(point, 0))
 
-    def where(self, action: Action, axes: tuple[str, ...], shape: Sequence[int]) -> Site | None:
-        """What `action`'s site means at this step; None for nothing."""
+    def chosen(self, action: Action, axes: tuple[str, ...], shape: Sequence[int]) -> Selection | None:
+        """What `action` selects at this step; None for nothing."""
         pins = dict(action.site.select)
-        step = pins.pop("step", "*")
-        if not _matches(step, self.step):
+        if not _matches(pins.pop("step", "*"), self.step):
             return None
         if "pos" in pins and "pos" in axes:
             size = shape[axes.index("pos")]
@@ -61,7 +61,7 @@ class Steps(Run):
             if local is None:
                 return None
             pins["pos"] = local
-        return replace(action.site, select=tuple(pins.items()))
+        return select(replace(action.site, select=tuple(pins.items())), axes, shape)
 
     def finish(self) -> None:
         """All steps are done: what counts is whether a site ever fired."""

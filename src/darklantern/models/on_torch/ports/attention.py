@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from darklantern.errors import SiteError
 from darklantern.models.on_torch.points import Point, fixed
 from darklantern.models.on_torch.verifying import agree
-from darklantern.models.selecting import Index, indices
-from darklantern.models.sites import Site
+from darklantern.models.selecting import Selection
 
 if TYPE_CHECKING:
     from darklantern.models.on_torch.program import Action
@@ -90,7 +89,8 @@ class AttentionPoints:
         scores, pattern = self._inner
         asked = [*run.program.actions.get(scores, ()), *run.program.actions.get(pattern, ())]
         shape = (call.q.shape[0], call.q.shape[1], call.q.shape[2], call.k.shape[2])
-        cells = Cells.spanning((action.site for action in asked), shape)
+        chosen = {action: run.chosen(action, _AXES, shape) for action in asked}
+        cells = Cells.spanning(chosen.values(), shape)
         edits = [action for action in asked if action.changes]
         if edits and call.dropout:
             raise SiteError(
@@ -109,7 +109,7 @@ class AttentionPoints:
         z = call.kernel(call.q, call.k, call.v) if z is None else z
         if not edits:
             return z
-        return cells.replaced(z, weights, call, edits)
+        return cells.replaced(z, weights, call, [(action, chosen[action]) for action in edits])
 
     def _verify(self, cells: "Cells", call: Call, made: Tensor, z: Tensor) -> None:
         with torch.no_grad():
@@ -134,19 +134,15 @@ class Cells:
     rows: Tensor | None
 
     @classmethod
-    def spanning(cls, sites: Iterable[Site], shape: tuple[int, int, int, int]) -> "Cells":
-        sites = list(sites)
-        if any(not site.select for site in sites):
+    def spanning(cls, chosen: Iterable[Selection | None], shape: tuple[int, int, int, int]) -> "Cells":
+        asked = [each for each in chosen if each is not None]
+        if any(each.whole for each in asked):
             return cls(shape, None, None, None)
-        found: list[set[int]] = [set(), set(), set()]
-        for site in sites:
-            index = indices(site, _AXES, shape)
-            for axis in range(3):
-                found[axis] |= set(_numbers(index[axis], shape[axis]))
-        chosen = [
-            None if len(each) == size else torch.tensor(sorted(each)) for each, size in zip(found, shape, strict=False)
+        found = [
+            {n for each in asked for n in each.numbers(axis, size)} for axis, size in zip(_AXES, shape, strict=True)
         ]
-        return cls(shape, *chosen)
+        spans = zip(found[:3], shape[:3], strict=True)
+        return cls(shape, *(None if len(each) == size else torch.tensor(sorted(each)) for each, size in spans))
 
     def scores(self, call: Call) -> Tensor:
         """(example, head, row, key), in the dtype that the model computes in."""
@@ -170,27 +166,34 @@ class Cells:
     def of_z(self, z: Tensor) -> Tensor:
         return self.pick(z.transpose(1, 2), (self.batch, self.heads, self.rows))
 
-    def local(self, index: tuple[Index, ...]) -> tuple[Index, ...]:
-        """An index into the whole as an index into this grid."""
-        out: list[Index] = []
-        for at, chosen, size in zip(index, (*self._axes, None), self.shape, strict=True):
-            if chosen is None:
-                out.append(at)
+    def local(self, chosen: Selection) -> Selection:
+        """A selection of the whole as one of this grid."""
+        index = list(chosen.index)
+        columns = chosen.columns
+        for axis, (at, here) in enumerate(zip(chosen.index, (*self._axes, None), strict=True)):
+            if here is None:
                 continue
-            places = {number: place for place, number in enumerate(chosen.tolist())}
-            out.append(places[at] if isinstance(at, int) else [places[each] for each in _numbers(at, size)])
-        return tuple(out)
+            places = {number: place for place, number in enumerate(here.tolist())}
+            if axis == 2 and columns is not None:
+                columns = tuple(places[each] for each in columns)
+            elif isinstance(at, int):
+                index[axis] = places[at]
+            else:
+                index[axis] = [places[each] for each in chosen.numbers(_AXES[axis], self.shape[axis])]
+        return Selection(_AXES, tuple(index), columns)
 
-    def replaced(self, z: Tensor, weights: Tensor, call: Call, edits: "list[Action]") -> Tensor:
+    def replaced(
+        self, z: Tensor, weights: Tensor, call: Call, edits: "list[tuple[Action, Selection | None]]"
+    ) -> Tensor:
         """The kernel's z, with the cells that `edits` touch computed from `weights`."""
         shape = self.shape
         touched = torch.zeros(shape[:3], dtype=torch.bool)
-        for action in edits:
-            index = indices(action.site, _AXES, shape)
-            grid = [torch.tensor(_numbers(at, size)) for at, size in zip(index[:3], shape[:3], strict=True)]
-            touched[torch.meshgrid(*grid, indexing="ij")] = True
+        for _, chosen in edits:
+            if chosen is not None:
+                chosen = replace(chosen, axes=_AXES[:3], index=chosen.index[:3])
+                chosen.write(touched, torch.ones_like(chosen.part(touched)))
         mine = self.z(weights, call).to(z.dtype)
-        if all(action.keeps_value for action in edits):
+        if all(action.keeps_value for action, _ in edits):
             # The kernel's own bits, with the gradient of the formula: what is added is exactly zero.
             mine = self.of_z(z).detach() + (mine - mine.detach())
         full = mine.new_zeros((shape[0], shape[1], shape[2], mine.shape[-1]))
@@ -242,12 +245,6 @@ def softmax(scores: Tensor, call: Call, cells: Cells) -> Tensor:
         # A causal kernel's rows see themselves at least; under a mask a row may see nothing, and softmax says NaN.
         weights = weights.masked_fill(wide.amax(-1, keepdim=True).isneginf(), 0.0)
     return (weights if call.sinks is None else weights[..., :-1]).to(call.v.dtype)
-
-
-def _numbers(at: Index, size: int) -> list[int]:
-    if isinstance(at, int):
-        return [at]
-    return at if isinstance(at, list) else list(range(size))[at]
 
 
 def points(module: nn.Module, path: str, tap: Any, how: str) -> AttentionPoints:

@@ -1,0 +1,89 @@
+"""Prompts as batches that know their tokens: padded on the right, positions counted in each example's own."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from darklantern.errors import SiteError
+
+
+@dataclass(frozen=True, eq=False)
+class Batch(Mapping[str, Any]):
+    """What a model takes for some prompts, as keyword arguments, and which tokens stand where.
+
+    Padded on the right: in a causal model nothing real sees the padding. In sites of a run on it, `pos` counts an
+    example's own tokens, so that `pos=-1` is each prompt's last.
+    """
+
+    arguments: Mapping[str, Any]
+    tokens: tuple[tuple[str, ...], ...]
+    """each example's tokens as text"""
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """How many tokens each example has, without padding."""
+        return tuple(len(each) for each in self.tokens)
+
+    def find(self, text: str) -> tuple[int, ...]:
+        """Where each example has the token `text`. Raises SiteError where it does not have it just once."""
+        found = [[i for i, token in enumerate(tokens) if token == text] for tokens in self.tokens]
+        for number, places in enumerate(found):
+            if len(places) != 1:
+                shown = " ".join(map(repr, self.tokens[number]))
+                raise SiteError(
+                    f"example {number} has the token {text!r} {len(places)} times: {shown}",
+                    hint="spaces belong to tokens; look at batch.tokens",
+                )
+        return tuple(places[0] for places in found)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.arguments[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.arguments)
+
+    def __len__(self) -> int:
+        return len(self.arguments)
+
+    def __repr__(self) -> str:
+        shown = [" ".join(repr(token) for token in tokens) for tokens in self.tokens]
+        return "\n".join(f"{number:3}  {line}" for number, line in enumerate(shown))
+
+
+def encode(tokenizer: Any, prompts: Sequence[str], align: Sequence[str] | None) -> list[list[int]]:
+    """The prompts' token numbers; with `align`, each checked to have as many tokens as its partner there."""
+    if tokenizer is None:
+        raise SiteError(
+            "this model was opened without a tokenizer", hint="open(model, tokenizer), or pass token tensors"
+        )
+    if isinstance(prompts, str):
+        prompts = [prompts]
+    if not prompts:
+        raise SiteError("expected at least one prompt, got none", hint='model.batch(["The cat sat"])')
+    numbers = [list(tokenizer(prompt)["input_ids"]) for prompt in prompts]
+    for prompt, each in zip(prompts, numbers, strict=True):
+        if not each:
+            raise SiteError(f"the tokenizer makes no token of {prompt!r}", hint="leave it out")
+    if align is not None:
+        _check_aligned(tokenizer, prompts, numbers, [align] if isinstance(align, str) else align)
+    return numbers
+
+
+def texts(tokenizer: Any, numbers: Sequence[int]) -> tuple[str, ...]:
+    """Each token as text."""
+    return tuple(tokenizer.decode([number]) for number in numbers)
+
+
+def _check_aligned(tokenizer: Any, prompts: Sequence[str], numbers: list[list[int]], align: Sequence[str]) -> None:
+    if len(align) != len(prompts):
+        raise SiteError(
+            f"{len(prompts)} prompts cannot be aligned with {len(align)}", hint="one partner for each prompt"
+        )
+    for prompt, mine, partner in zip(prompts, numbers, align, strict=True):
+        theirs = list(tokenizer(partner)["input_ids"])
+        if len(mine) != len(theirs):
+            raise SiteError(
+                f"{prompt!r} has {len(mine)} tokens, {partner!r} has {len(theirs)}, so positions do not correspond: "
+                f"{' '.join(map(repr, texts(tokenizer, mine)))} against {' '.join(map(repr, texts(tokenizer, theirs)))}",
+                hint="choose words of as many tokens",
+            )
