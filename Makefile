@@ -37,9 +37,9 @@ lint: $(VENV)/.dev ## lint, format, types, arrows
 bench: $(VENV)/.dev ## what it must beat, as ratios in one run (ROOM=demo or ROOM=models)
 	$(BIN)/python bench/run.py $(ROOM)
 
-bench-env: ## an environment for each peer of ROOM=models, in .bench: gigabytes (BENCH_ENVS=elsewhere)
+bench-env: ## an environment for each peer of ROOM=models, in .bench: gigabytes (PEER=captum)
 	$(PYTHON) tools/check_python.py
-	$(PYTHON) bench/models/envs.py
+	$(PYTHON) bench/models/envs.py $(PEER)
 
 clean: ## remove what these targets made
 	rm -rf $(VENV) .bench $(OUT) tests/interop/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

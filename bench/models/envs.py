@@ -1,6 +1,6 @@
 """`make bench-env`: one virtual environment a peer, torch first and by its exact pin.
 
-A peer that cannot be installed leaves its reason for the results; it is no error here.
+A peer that cannot be installed leaves its reason for the results; it is no error here. Arguments name some of them.
 """
 
 import subprocess
@@ -49,4 +49,5 @@ def _pip(peer: peers.Peer, *arguments: str) -> None:
 if __name__ == "__main__":
     peers.environments().mkdir(parents=True, exist_ok=True)
     for wanted in peers.PEERS:
-        make(wanted)
+        if wanted.name in (sys.argv[1:] or [peer.name for peer in peers.PEERS]):
+            make(wanted)

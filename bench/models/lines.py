@@ -7,6 +7,7 @@ from typing import Any
 from models import peers
 from models.driver import Answer, Results
 from models.figures import Figure, figure
+from models.names import ONCE
 
 Line = dict[str, Any]
 
@@ -51,7 +52,7 @@ def lines(results: Results) -> list[Line]:
 
 
 def _of_case(results: Results, case: str, model: str) -> Iterator[Line]:
-    name = f"{case} {model}"
+    name = case if case in ONCE else f"{case} {model}"
     told = {
         peer.name: _told(results, case, model, peer.name) for peer in peers.WORKERS if peer.name not in results.absent
     }
@@ -85,7 +86,8 @@ def _ours(name: str, case: str, told: dict[str, Figure | Line], results: Results
             )
         faster = round(rivals[SWEEP_PEER].value / ours.value, 3)
         ours = replace(ours, value=faster, unit=f"× faster than {SWEEP_PEER}")
-        detail |= {"over_bare": told[peers.OURS.name].value}
+        over_best = rivals[best].value / told[peers.OURS.name].value
+        detail |= {"over_bare": told[peers.OURS.name].value, "faster_than": {best: round(over_best, 3)}}
     return _line(name, ours.value, ours.unit, rival, version, bar.says, bar.holds(ours), detail)
 
 

@@ -1,5 +1,6 @@
 """The words that driver, workers and lines share. No imports: the driver runs without torch."""
 
+SEED = 20
 MODELS = ("gpt2", "llama")
 TIMED = (
     "idle",

@@ -18,8 +18,19 @@ def idle(request: Request) -> Timed:
 
 
 def capture(request: Request) -> Timed:
+    """Hooks on and off again around each run; where they go is found beforehand."""
     model, bare, ids = cases.opened(request)
-    return cases.capture(request, bare, lambda: truth.block_outputs(model, request.model, ids))
+    blocks = [subjects.block(model, request.model, layer) for layer in range(subjects.LAYERS)]
+
+    def run() -> list[Tensor]:
+        seen: list[Tensor] = []
+        handles = [block.register_forward_hook(lambda _m, _a, out: seen.append(out)) for block in blocks]
+        model(ids)
+        for handle in handles:
+            handle.remove()
+        return seen
+
+    return cases.capture(request, bare, run)
 
 
 def stop(request: Request) -> Timed:

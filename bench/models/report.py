@@ -9,9 +9,9 @@ from typing import Any
 from models import peers
 from models.driver import LONG_ROUNDS, REPEATS, ROUNDS, Results
 from models.lines import Line
+from models.names import SEED
 
 PAGE = peers.ROOT / "docs" / "results" / "models.md"
-SEED = 20  # subjects.SEED; the driver runs without torch
 
 
 def write(results: Results, found: Sequence[Line]) -> None:
@@ -65,7 +65,8 @@ def _shown(line: Line) -> str:
     wrong = detail.get("bitwise") is False or detail.get("logits_bitwise") is False
     value = detail.get("over_bare", line["value"])
     sign = "×" if unit.startswith("×") else " %" if unit.startswith("%") else " s" if unit == "s" else ""
-    return f"{value:.3g}{sign}{' ≠' if wrong else ''}" if value >= 100 else f"{value:.3f}{sign}{' ≠' if wrong else ''}"
+    places = 0 if value >= 100 else 1 if unit.startswith("%") else 3
+    return f"{value:.{places}f}{sign}{' ≠' if wrong else ''}"
 
 
 def _bars(found: Sequence[Line]) -> list[str]:

@@ -1,4 +1,4 @@
-"""A Llama MLP cut by torch-native tensor parallelism over two gloo ranks: does a tool give the whole value or a part?"""
+"""A Llama MLP cut by torch-native tensor parallelism over two gloo ranks: are values whole or a part?"""
 
 import json
 import os
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models import subjects, truth
+from models.names import SEED
 
 RANKS = 2
 ANSWER = "DARKLANTERN_BENCH_ANSWER"
@@ -37,12 +38,12 @@ def whole() -> tuple[nn.Module, Tensor]:
     """Block 3's MLP of the Llama model, and what goes into it."""
     model = subjects.build("llama")
     mlp = subjects.block(model, "llama", truth.EDITED).mlp
-    hidden = torch.randn(1, subjects.TOKENS, subjects.WIDTH, generator=torch.Generator().manual_seed(subjects.SEED))
+    hidden = torch.randn(1, subjects.TOKENS, subjects.WIDTH, generator=torch.Generator().manual_seed(SEED))
     return mlp, hidden
 
 
 def rank(read: Read) -> None:
-    """One rank. `read` gives the ports' values by name and the output under an edit; rank 0 judges them by one process."""
+    """One rank. `read` gives the ports' values by name and the output under an edit; rank 0 judges them."""
     import torch.distributed as dist
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module

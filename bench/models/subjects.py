@@ -7,7 +7,8 @@ from tokenizers import Tokenizer, models
 from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-SEED = 20
+from models.names import SEED
+
 LAYERS, WIDTH, HEADS, KV_HEADS, VOCABULARY, TOKENS = 12, 128, 4, 2, 512, 32
 # Where the parts are, in the model's own names.
 BLOCKS = {"gpt2": "transformer.h", "llama": "model.layers"}
