@@ -1,4 +1,4 @@
-# The front door. Each target sets up what it needs; nothing is installed outside .venv and tests/interop.
+# The front door. Each target sets up what it needs; nothing is installed outside .venv, .bench and tests/interop.
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +8,7 @@ SEED ?= 0
 OUT ?= demo-out
 
 .DEFAULT_GOAL := help
-.PHONY: help demo page test test-long check lint bench clean
+.PHONY: help demo page test test-long check lint bench bench-env clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,11 +34,15 @@ lint: $(VENV)/.dev ## lint, format, types, arrows
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.dev ## what it must beat, as ratios in one run (ROOM=demo)
+bench: $(VENV)/.dev ## what it must beat, as ratios in one run (ROOM=demo or ROOM=models)
 	$(BIN)/python bench/run.py $(ROOM)
 
+bench-env: ## an environment for each peer of ROOM=models, in .bench: gigabytes (PEER=captum)
+	$(PYTHON) tools/check_python.py
+	$(PYTHON) bench/models/envs.py $(PEER)
+
 clean: ## remove what these targets made
-	rm -rf $(VENV) $(OUT) tests/interop/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .bench $(OUT) tests/interop/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # torch first and by its exact pin: as another package's dependency an open range would bring a GPU build.

@@ -1,15 +1,14 @@
 """`make bench`: what it must beat, one JSON line a figure, then a table for people."""
 
 import argparse
+import importlib
 import json
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import demo_bars
-
-ROOMS = {"demo": demo_bars.run}
+ROOMS = {"demo": "demo_bars", "models": "models_room"}
 
 
 def main() -> None:
@@ -17,15 +16,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("room", nargs="?", choices=sorted(ROOMS), help="one room; all when left out")
     chosen = parser.parse_args().room
-    lines = [line for room in ([chosen] if chosen else sorted(ROOMS)) for line in ROOMS[room]()]
+    lines = [
+        line for room in ([chosen] if chosen else sorted(ROOMS)) for line in importlib.import_module(ROOMS[room]).run()
+    ]
     for line in lines:
         print(json.dumps(line))
     for line in lines:
-        verdict = "ok  " if line["ok"] else "MISS"
+        verdict = {True: "ok  ", False: "MISS", None: "    "}[line["ok"]]  # None: a peer's figure, which is not judged
         print(
             f"{verdict} {line['name']:44s} {line['value']!s:>10} {line['unit']:12s} bar {line['bar']}", file=sys.stderr
         )
-    raise SystemExit(0 if all(line["ok"] for line in lines) else 1)
+    raise SystemExit(0 if all(line["ok"] is not False for line in lines) else 1)
 
 
 if __name__ == "__main__":
