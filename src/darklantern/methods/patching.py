@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from darklantern.errors import SiteError
-from darklantern.models.edits import take
+from darklantern.methods.suffixes import Suffixes
+from darklantern.models.edits import take, take_each
 from darklantern.models.on_torch.opened import Model
+from darklantern.models.on_torch.starting import Start
+from darklantern.models.on_torch.structure import shares
 from darklantern.models.recording import Recording
 from darklantern.models.sites import Site
 
@@ -39,15 +42,23 @@ class Sweep:
 
 
 def sweep(
-    model: Model, clean: Any, corrupt: Any, sites: Sequence[str | Site], positions: Sequence[int], metric: Metric
+    model: Model,
+    clean: Any,
+    corrupt: Any,
+    sites: Sequence[str | Site],
+    positions: Sequence[int],
+    metric: Metric,
+    at_once: int = 1,
 ) -> Sweep:
     """Patch each site at each position from the run on `clean` into the run on `corrupt` (both (n, pos)).
 
-    Costs sites × positions forward passes. Inputs must be aligned: position i of one means position
-    i of the other. Source: Vig et al. 2020; Meng et al. 2022, causal tracing.
+    Costs sites × positions runs, each from the site's own block on where the model can start there. With `at_once`,
+    that many positions are one batch: faster, and the last bit may round differently. Inputs must be aligned:
+    position i of one means position i of the other. Source: Vig et al. 2020; Meng et al. 2022, causal tracing.
     """
     wanted = tuple(site for name in sites for site in model.plan(name).sites)
-    recording = model.record(clean, *dict.fromkeys(site.whole for site in wanted))
+    suffixes = Suffixes(model, corrupt)
+    recording = model.record(clean, *dict.fromkeys([*(site.whole for site in wanted), *suffixes.sites(wanted)]))
     high, low = metric(recording.output), metric(model.run(corrupt, {}))
     if high == low:
         raise SiteError(
@@ -56,9 +67,24 @@ def sweep(
         )
     effects = []
     for site in wanted:
-        patched = [patch(model, corrupt, recording, [site.at(pos=pos)], metric) for pos in positions]
+        start, place = suffixes.start(site, recording)
+        patched = [
+            value
+            for first in range(0, len(positions), at_once)
+            for value in _patched(model, start, place, recording, positions[first : first + at_once], metric)
+        ]
         effects.append(tuple((value - low) / (high - low) for value in patched))
     return Sweep(wanted, tuple(positions), tuple(effects), high, low)
+
+
+def _patched(
+    model: Model, start: Any, site: Site, recording: Recording, positions: Sequence[int], metric: Metric
+) -> list[float]:
+    """The metric with `site` patched at each of the positions, all in one run."""
+    if len(positions) == 1 or not isinstance(start, Start):
+        return [patch(model, start, recording, [site.at(pos=position)], metric) for position in positions]
+    output = model.run(start.repeated(len(positions)), {site: take_each(recording, positions)})
+    return [metric(share) for share in shares(output, len(positions))]
 
 
 def patch(model: Model, inputs: Any, source: Recording, sites: Sequence[Site], metric: Metric) -> float:

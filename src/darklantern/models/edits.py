@@ -78,6 +78,24 @@ def take(recording: Recording, site: str | Site | None = None) -> Edit:
     return Edit("take", _unbound("take"), bind=bound)
 
 
+def take_each(recording: Recording, positions: Sequence[int]) -> Edit:
+    """Patch one position in each of several copies of a batch, copy after copy: the n-th at `positions[n]`."""
+
+    def bound(target: Site) -> Edit:
+        held = recording[target].array
+
+        def patched(old: Tensor, axes: tuple[str, ...]) -> Tensor:
+            pos = _axis("pos", axes)
+            made = old.clone().unflatten(_axis("batch", axes), (len(positions), -1))
+            for copy, position in enumerate(positions):
+                made[copy].select(pos, position).copy_(held.select(pos, position))
+            return made.flatten(0, 1)
+
+        return Edit(f"take_each({target}, {len(positions)} positions)", patched)
+
+    return Edit("take_each", _unbound("take_each"), bind=bound)
+
+
 def zero() -> Edit:
     """Ablate: replace by zeros."""
     return Edit("zero", lambda old, _: torch.zeros_like(old))

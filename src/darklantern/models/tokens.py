@@ -82,8 +82,9 @@ def _check_aligned(tokenizer: Any, prompts: Sequence[str], numbers: list[list[in
     for prompt, mine, partner in zip(prompts, numbers, align, strict=True):
         theirs = list(tokenizer(partner)["input_ids"])
         if len(mine) != len(theirs):
+            ours, others = (" ".join(map(repr, texts(tokenizer, each))) for each in (mine, theirs))
             raise SiteError(
                 f"{prompt!r} has {len(mine)} tokens, {partner!r} has {len(theirs)}, so positions do not correspond: "
-                f"{' '.join(map(repr, texts(tokenizer, mine)))} against {' '.join(map(repr, texts(tokenizer, theirs)))}",
+                f"{ours} against {others}",
                 hint="choose words of as many tokens",
             )

@@ -79,6 +79,20 @@ class Model:
         """
         return padded(self.tokenizer, encode(self.tokenizer, prompts, align), self.module)
 
+    def has(self, path: str) -> bool:
+        """Whether there is a part at `path`, canonical or native."""
+        return bool(self._paths(path))
+
+    def block_of(self, site: str | Site) -> str | None:
+        """The block in a list of blocks that a site lies in, such as `layers.3`; None outside of all."""
+        path, found = self.native(site), None
+        while path:
+            parent, _, number = path.rpartition(".")
+            if number.isdigit() and isinstance(self._modules[parent], nn.ModuleList):
+                found = self._names[path]
+            path = parent
+        return found
+
     # plans
 
     def plan(

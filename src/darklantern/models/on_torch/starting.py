@@ -7,7 +7,7 @@ Whether that gives the full run's bits is tried out once for each start, and ref
 import inspect
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -40,6 +40,26 @@ class Start:
     """what each block of the prefix is said to return"""
     tokens: Any = field(default=None, repr=False)
     """the examples' tokens, where the model was given a Batch"""
+
+    def repeated(self, times: int) -> "Start":
+        """This start for `times` copies of its batch, one after the other: one run for several edits.
+
+        A larger batch may round differently in the last bit.
+        """
+        size = next(tensors(self.inputs.kwargs), next(tensors(self.inputs.args))).shape[0]
+
+        def several(value: Tensor) -> Tensor:
+            # With one example a leading 1 may also be there to broadcast; several of the same are as good.
+            fits = value.ndim > 0 and value.shape[0] == size
+            return value.repeat(times, *(1,) * (value.ndim - 1)) if fits else value
+
+        return replace(
+            self,
+            inputs=mapped_inputs(self.inputs, several),
+            given=(mapped(self.given[0], several), mapped(self.given[1], several)),
+            stand_in=mapped(self.stand_in, several),
+            tokens=None if self.tokens is None else tuple(self.tokens) * times,
+        )
 
     def joined(self, program: Program) -> Program:
         """`program`, from here on."""

@@ -29,6 +29,11 @@ def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     return value
 
 
+def shares(value: Any, count: int) -> list[Any]:
+    """`value`, a batch of `count` copies of one batch, as its `count` shares."""
+    return [mapped(value, lambda tensor, i=i: tensor.chunk(count)[i]) for i in range(count)]  # type: ignore[misc]
+
+
 def strangers(value: Any) -> Iterator[Any]:
     """Objects in `value` that may hold state of their own, as a key-value cache does."""
     if value is None or isinstance(value, Tensor | str | bytes | int | float | bool | complex):
