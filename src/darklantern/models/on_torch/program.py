@@ -83,9 +83,6 @@ class Program:
             dict(self.before), dict(self.after), dict(self.out), {}, self.kernels, dict(self.around), self.actions
         )
 
-    def wants(self, points: Iterable[Point]) -> bool:
-        return any(point in self.actions for point in points)
-
 
 @dataclass(frozen=True, eq=False)
 class Plan:

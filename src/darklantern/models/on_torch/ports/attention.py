@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PORTS = ("q", "k", "v", "scores", "pattern", "z")
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Call:
     """One call of an attention kernel, in one layout whatever library makes it."""
 
@@ -63,34 +63,35 @@ class AttentionPoints:
     def attend(self, run: "Run", call: Call) -> Tensor:
         """The kernel's z, (batch, pos, head, dim), with `run`'s recordings made and its edits applied."""
         self.heads = call.q.shape[1]
-        call = replace(
-            call,
-            q=self._swapped(run, "q", call.q),
-            k=self._swapped(run, "k", call.k),
-            v=self._swapped(run, "v", call.v),
-        )
-        z = self._beside(run, call) if run.program.wants(self._inner) else call.kernel(call.q, call.k, call.v)
-        return run.visit(self.points["z"], z)
-
-    @property
-    def _inner(self) -> tuple[Point, Point]:
-        return self.points["scores"], self.points["pattern"]
+        points, actions = self.points, run.program.actions
+        if points["q"] in actions:
+            call.q = self._swapped(run, "q", call.q)
+        if points["k"] in actions:
+            call.k = self._swapped(run, "k", call.k)
+        if points["v"] in actions:
+            call.v = self._swapped(run, "v", call.v)
+        if points["scores"] in actions or points["pattern"] in actions:
+            z = self._beside(run, call)
+        else:
+            z = call.kernel(call.q, call.k, call.v)
+        return run.visit(points["z"], z) if points["z"] in actions else z
 
     def _swapped(self, run: "Run", port: str, value: Tensor) -> Tensor:
-        point = self.points[port]
-        if point not in run.program.actions:
-            return value
         shown = value.transpose(1, 2)
-        new = run.visit(point, shown)
+        new = run.visit(self.points[port], shown)
         return value if new is shown else new.transpose(1, 2)
 
     def _beside(self, run: "Run", call: Call) -> Tensor:
         """Scores and pattern for the cells that the plan asks for; z with the cells that it edits replaced."""
-        scores, pattern = self._inner
-        asked = [*run.program.actions.get(scores, ()), *run.program.actions.get(pattern, ())]
+        scores, pattern = self.points["scores"], self.points["pattern"]
+        asked = (*run.program.actions.get(scores, ()), *run.program.actions.get(pattern, ()))
         shape = (call.q.shape[0], call.q.shape[1], call.q.shape[2], call.k.shape[2])
-        chosen = {action: run.chosen(action, _AXES, shape) for action in asked}
-        cells = Cells.spanning(chosen.values(), shape)
+        chosen: dict[Action, Selection | None] = {}
+        if all(action.simple for action in asked):
+            cells = Cells(shape, None, None, None)
+        else:
+            chosen = {action: run.chosen(action, _AXES, shape) for action in asked}
+            cells = Cells.spanning(chosen.values(), shape)
         edits = [action for action in asked if action.changes]
         if edits and call.dropout:
             raise SiteError(
@@ -99,7 +100,7 @@ class AttentionPoints:
             )
         kind = (type(call.mask), call.mask is not None and call.mask.dtype, call.causal, call.q.shape[2] == 1)
         z = None
-        made = cells.scores(call)
+        made = cells.scores(call, run.notes)
         if kind not in self.verified and not call.dropout:
             z = call.kernel(call.q, call.k, call.v)
             self._verify(cells, call, made, z)
@@ -122,7 +123,7 @@ class AttentionPoints:
             )
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Cells:
     """A grid of (example, head, row) that covers all that a plan asks for."""
 
@@ -144,19 +145,29 @@ class Cells:
         spans = zip(found[:3], shape[:3], strict=True)
         return cls(shape, *(None if len(each) == size else torch.tensor(sorted(each)) for each, size in spans))
 
-    def scores(self, call: Call) -> Tensor:
-        """(example, head, row, key), in the dtype that the model computes in."""
-        q = self.pick(call.q, (self.batch, self.heads, self.rows))
-        k = self._shared(call.k, call)
-        made = torch.matmul(q, k.transpose(-1, -2)).mul_(call.scale)
+    @property
+    def all(self) -> bool:
+        return self.batch is None and self.heads is None and self.rows is None
+
+    def scores(self, call: Call, notes: dict[Any, Any]) -> Tensor:
+        """(example, head, row, key), in the dtype that the model computes in. `notes` last as long as the run."""
+        if self.all and call.k.shape[0] == call.q.shape[0]:
+            # The query heads that share a key-value head as one longer one: the keys need no copies.
+            shared = call.q.reshape(call.k.shape[0], call.k.shape[1], -1, call.q.shape[3])
+            made = torch.matmul(shared, call.k.transpose(-1, -2)).view(self.shape).mul_(call.scale)
+        else:
+            q = self.pick(call.q, (self.batch, self.heads, self.rows))
+            made = torch.matmul(q, self._shared(call.k, call).transpose(-1, -2)).mul_(call.scale)
         if call.softcap is not None:
             made = torch.tanh(made / call.softcap) * call.softcap
         for extra in (call.bias, call.mask):
             if extra is not None:
                 made = self._masked(made, extra)
         if call.causal:
-            future = torch.ones(call.q.shape[2], call.k.shape[2], dtype=torch.bool, device=made.device).triu_(1)
-            made.masked_fill_(self.pick(future, (self.rows,)), -math.inf)
+            key = (self.shape[2:], made.device)
+            if key not in notes:
+                notes[key] = torch.ones(self.shape[2:], dtype=torch.bool, device=made.device).triu_(1)
+            made.masked_fill_(self.pick(notes[key], (self.rows,)), -math.inf)
         return made
 
     def z(self, weights: Tensor, call: Call) -> Tensor:

@@ -18,6 +18,7 @@ from darklantern.errors import SiteError
 from darklantern.models.on_torch import hub
 from darklantern.models.on_torch.ports.attention import AttentionPoints, Call, points
 from darklantern.models.on_torch.program import Program
+from darklantern.models.on_torch.running import Run
 
 _NAME = "ALL_ATTENTION_FUNCTIONS"
 _LOCK = threading.Lock()
@@ -66,8 +67,10 @@ def _tapped(interface: Any) -> Iterator[None]:
 
 def _get_interface(original: Callable[..., Any], name: str, default: Callable[..., Any]) -> Callable[..., Any]:
     kernel = original(name, default)
-    tapped = [run for run in hub.runs() if run.program.kernels]
-    return partial(_attend, kernel, name) if tapped else kernel
+    for run in hub.runs():
+        if run.program.kernels:
+            return partial(_attend, kernel, name)
+    return kernel
 
 
 def _attend(
@@ -81,26 +84,26 @@ def _attend(
     *args: Any,
     **kwargs: Any,
 ) -> tuple[Tensor, Any]:
-    weights: list[Any] = [None]
+    weights: Any = None
 
-    def plain(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        z, weights[0] = kernel(module, q, k, v, attention_mask, *args, **kwargs)
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        nonlocal weights
+        z, weights = kernel(module, q, k, v, attention_mask, *args, **kwargs)
         return z
 
-    call = None
-    attend = plain
+    inner = attend
     for run in hub.runs():
         own: AttentionPoints | None = run.program.kernels.get(module)
         if own is not None:
-            call = call or _call(name, module, query, key, attention_mask, args, kwargs)
-            attend = partial(_nested, run, own, call, attend)
-    return attend(query, key, value), weights[0]
+            told = _call(name, module, query, key, attention_mask, args, kwargs)
+            inner = partial(_nested, run, own, told, inner)
+    return inner(query, key, value), weights
 
 
 def _nested(
-    run: Any, own: AttentionPoints, call: dict[str, Any], kernel: Any, q: Tensor, k: Tensor, v: Tensor
+    run: Run, own: AttentionPoints, told: dict[str, Any], kernel: Any, q: Tensor, k: Tensor, v: Tensor
 ) -> Tensor:
-    return own.attend(run, Call(q=q, k=k, v=v, kernel=kernel, **call))
+    return own.attend(run, Call(q, k, v, kernel, **told))
 
 
 def _call(
