@@ -32,7 +32,7 @@ BESIDE_THE_BLOCKS: dict[str, tuple[str, ...]] = {
     "embed": ("embed", "embed_tokens", "wte", "tok_embeddings", "embeddings.word_embeddings", "token_embedding"),
     "pos_embed": ("pos_embed", "wpe", "embed_positions", "embeddings.position_embeddings"),
     "norm": ("norm", "ln_f", "final_layernorm", "final_layer_norm", "layernorm", "ln_post", "final_norm"),
-    "unembed": ("unembed", "lm_head", "embed_out", "output"),
+    "unembed": ("unembed", "lm_head", "embed_out", "output", "head", "classifier"),
 }
 """parts that stand next to the list of blocks, or above it"""
 

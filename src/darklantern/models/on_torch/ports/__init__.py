@@ -161,14 +161,22 @@ class Catalogue:
         return any("gate" in name for name in named) or {"w1", "w2", "w3"} <= set(named)
 
     def _block(self, path: str) -> Iterator[Found]:
-        """`resid_mid`, where a block has attention and a second norm."""
-        name = self._names[path]
-        attn, norm = (self._native.get(f"{name}.{role}") for role in ("attn", "norm2"))
-        if attn and norm:
-            block, first = self.modules[path], self._batch_first(path)
+        """`resid_mid`, where a block has attention and a norm before its MLP."""
+        module, first = self.modules[path], self._batch_first(path)
+        if isinstance(module, nn.TransformerEncoderLayer | nn.TransformerDecoderLayer):
+            last = 2 if isinstance(module, nn.TransformerEncoderLayer) else 3
+            if not module.norm_first:
+                # The norm behind attention makes the stream to which the MLP's output is added.
+                yield "resid_mid", lambda: self._plain(f"{path}.norm{last - 1}", "out")
+                return
+            norm: str | None = f"{path}.norm{last}"
+        else:
+            attn, norm = (self._native.get(f"{self._names[path]}.{role}") for role in ("attn", "norm2"))
+            norm = norm if attn else None
+        if norm:
             yield (
                 "resid_mid",
-                lambda: self._once(path, "resid_mid", lambda _: ResidMidTap(block, self.modules[norm], path, first)),
+                lambda: self._once(path, "resid_mid", lambda _: ResidMidTap(module, self.modules[norm], path, first)),
             )
 
     def _scale(self, path: str) -> Iterator[Found]:

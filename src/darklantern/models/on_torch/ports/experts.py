@@ -37,10 +37,10 @@ class RouterTap:
             return output
         if isinstance(output, Tensor):
             return new.reshape(logits.shape)
-        if any(not action.keeps_value for action in run.program.actions[self.point]):
+        if any(action.changes for action in run.program.actions[self.point]):
             raise SiteError(
-                f"{self.point.path} chooses the experts itself and returns its choice beside the logits, so that "
-                "changing the logits would change nothing",
+                f"{self.point.path} chooses the experts itself and returns its choice beside the logits, so nothing "
+                "depends on the logits: an edit would do nothing, and their gradient is not the choice's",
                 hint=f"edit what it chose: {self.point.path}:out.1 and :out.2",
             )
-        return (new.reshape(logits.shape), *output[1:])
+        return output

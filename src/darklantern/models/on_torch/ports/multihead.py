@@ -37,6 +37,7 @@ class MultiheadTap:
         bound = inspect.signature(nn.MultiheadAttention.forward).bind(module, *args, **kwargs)
         bound.apply_defaults()
         call = self._call(bound.arguments)
+        given = (call.q, call.k, call.v)
         z = self.own.attend(run, call)
         result = self._result(run, z)
         points = (*self.own.points.values(), self.result)
@@ -48,7 +49,7 @@ class MultiheadTap:
         if all(action.keeps_value for action in changes):
             new = out.detach() + (made - made.detach())
         else:
-            before = self._out(call.kernel(call.q, call.k, call.v))
+            before = self._out(call.kernel(*given))
             if not agree(before, out):
                 raise SiteError(
                     f"{self.own.points['z'].path} returned something else than its weights and arguments say",
