@@ -6,6 +6,7 @@ import pytest
 import torch
 from oracles import SUBJECTS, Inputs, Subject, call, cast
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 SITE = re.compile(r"[a-z]\w*(\.\w+)*(#\d+)?:[a-z]\w*")
 every_subject = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
@@ -50,13 +51,6 @@ def close(actual: Tensor, expected: Tensor, tolerance: float = 1e-12) -> None:
     torch.testing.assert_close(actual, expected, rtol=0, atol=tolerance * expected.abs().max().item())
 
 
-def real_queries(inputs: Inputs, pos: int) -> Tensor:
-    """True at an example's own tokens, `batch pos`."""
-    if isinstance(inputs, dict) and "attention_mask" in inputs:
-        return inputs["attention_mask"].bool()
-    return torch.ones(2, pos, dtype=torch.bool)
-
-
 @every_subject
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)], ids=["f64", "f32"])
 @pytest.mark.parametrize("gradients", [True, False], ids=["grad", "no_grad"])
@@ -90,12 +84,14 @@ def test_patterns_are_distributions_over_what_the_mask_allows(subject):
     _, seen = visits(subject, model, inputs)
     for site, pattern in seen.items():
         if site.endswith(":pattern"):
-            real = real_queries(inputs, pattern.shape[2])
-            sums = pattern.sum(-1).transpose(1, 2)  # batch pos head
-            close(sums[real], torch.ones_like(sums[real]))
-            assert not sums[~real].any()
             scores = seen[site.replace("pattern", "scores")]
             assert torch.equal(scores == -torch.inf, pattern == 0)
+            sees = (pattern > 0).any(-1)
+            close(pattern.sum(-1)[sees], torch.ones_like(pattern.sum(-1)[sees]))
+            if subject.name in ("llama", "mistral", "qwen3", "moe"):
+                assert torch.equal(sees[:, 0], inputs["attention_mask"].bool())
+            else:
+                assert sees.all()
 
 
 @every_subject
@@ -150,14 +146,16 @@ def hooked(model: nn.Module, inputs: Inputs, name: str, port: str, number: int, 
             key = None if args else next(iter(kwargs))
             value = args[0] if args else kwargs[key]
             reached.append(value.detach().clone())
-            return ((value + move, *args[1:]), kwargs) if args else (args, kwargs | {key: value + move})
+            moved = value + move.reshape(value.shape)
+            return ((moved, *args[1:]), kwargs) if args else (args, kwargs | {key: moved})
         return None
 
     def after(module, args, output):
         if mine():
             value = output if isinstance(output, Tensor) else output[0]
             reached.append(value.detach().clone())
-            return value + move if isinstance(output, Tensor) else (value + move, *output[1:])
+            moved = value + move.reshape(value.shape)
+            return moved if isinstance(output, Tensor) else (moved, *output[1:])
         return None
 
     module = model.get_submodule(name)
@@ -170,6 +168,92 @@ def hooked(model: nn.Module, inputs: Inputs, name: str, port: str, number: int, 
 
 
 @pytest.mark.parametrize(
+    ("name", "site", "module", "port"),
+    [
+        ("gpt2", "layers.1:resid_mid", "transformer.h.1.ln_2", None),
+        ("gpt2", "layers.1.attn:z", "transformer.h.1.attn.c_proj", "in"),
+        ("gpt2", "layers.1.mlp:pre", "transformer.h.1.mlp.act", "in"),
+        ("gpt2", "layers.1.mlp:post", "transformer.h.1.mlp.act", "out"),
+        ("gpt2", "layers.1.mlp:neurons", "transformer.h.1.mlp.c_proj", "in"),
+        ("llama", "layers.0:resid_mid", "model.layers.0.post_attention_layernorm", None),
+        ("llama", "layers.0.attn:q_pre", "model.layers.0.self_attn.q_proj", "out"),
+        ("llama", "layers.0.attn:k_pre", "model.layers.0.self_attn.k_proj", "out"),
+        ("llama", "layers.0.attn:v", "model.layers.0.self_attn.v_proj", "out"),
+        ("llama", "layers.0.attn:z", "model.layers.0.self_attn.o_proj", "in"),
+        ("llama", "layers.0.mlp:pre", "model.layers.0.mlp.act_fn", "in"),
+        ("llama", "layers.0.mlp:post", "model.layers.0.mlp.act_fn", "out"),
+        ("llama", "layers.0.mlp:neurons", "model.layers.0.mlp.down_proj", "in"),
+        ("mistral", "layers.1.attn:z", "model.layers.1.self_attn.o_proj", "in"),
+        ("qwen3", "layers.0.attn:q_pre", "model.layers.0.self_attn.q_norm", "out"),
+        ("qwen3", "layers.1.attn:k_pre", "model.layers.1.self_attn.k_norm", "out"),
+        ("vit", "embed:out", "embed", "out"),
+        ("vit", "layers.0.mlp:pre", "blocks.0.mlp.act", "in"),
+        ("vit", "layers.0.mlp:neurons", "blocks.0.mlp.fc2", "in"),
+        ("moe", "layers.0.mlp:router", "model.layers.0.mlp.gate", None),
+        ("transformer", "encoder.layers.0:resid_mid", "encoder.layers.0.norm1", "out"),
+        ("transformer", "decoder.layers.0:resid_mid", "decoder.layers.0.norm2", "out"),
+        ("t5", "encoder.layers.1.attn:z", "encoder.block.1.layer.0.SelfAttention.o", "in"),
+        ("t5", "decoder.layers.0.cross_attn:k", "decoder.block.0.layer.1.EncDecAttention.k", "out"),
+        ("t5", "decoder.layers.0:resid_mid", "decoder.block.0.layer.2", "in"),
+        ("t5", "decoder.layers.0.mlp:neurons", "decoder.block.0.layer.2.DenseReluDense.wo", "in"),
+        ("own", "stacks.early.1:resid_mid", "stacks.early.1.norm2", None),
+        ("own", "stacks.early.1:delta", "stacks.early.1.delta", "out"),
+        ("own", "shared.attn#1:z", "shared.attn.proj#1", "in"),
+        ("own", "shared.mlp#1:neurons", "shared.mlp.down#1", "in"),
+    ],
+)
+def test_inner_ports_are_what_the_models_own_modules_pass_on(name, site, module, port):
+    """Without a port, only the value is compared: a hook there would not move all that the site moves."""
+    subject = named(name)
+    model, inputs = prepared(subject)
+    value = visits(subject, model, inputs)[1][site]
+    path, _, number = module.partition("#")
+    hook = port or ("out" if site.endswith("router") else "in")
+    expected, reached = hooked(model, inputs, path, hook, int(number or 0), noise(value))
+    close(value, reached.reshape(value.shape))
+    if port:
+        close(edited(subject, model, inputs, {site: noise(value)}), expected)
+
+
+@every_subject
+def test_q_k_v_and_z_are_what_the_kernel_is_given_and_returns(subject, monkeypatch):
+    model, inputs = prepared(subject)
+    _, seen = visits(subject, model, inputs)
+    paths = [site.removesuffix(":q") for site in seen if site.endswith(":q")]
+    given: list[tuple[Tensor, ...]] = []
+    move: dict[str, Tensor] = {}
+    kernel = F.scaled_dot_product_attention
+
+    def moved(site: str, tensor: Tensor) -> Tensor:
+        """The kernel's `batch head pos dim` with the site's move added; it may have copied shared heads already."""
+        if site not in move:
+            return tensor
+        step = move[site].transpose(1, 2)
+        return tensor + step.repeat_interleave(tensor.shape[1] // step.shape[1], 1)
+
+    def watched(q: Tensor, k: Tensor, v: Tensor, *args, **kwargs) -> Tensor:
+        path = paths[len(given)]
+        q, k, v = moved(f"{path}:q", q), moved(f"{path}:k", k), moved(f"{path}:v", v)
+        z = kernel(q, k, v, *args, **kwargs)
+        given.append((q, k, v, z))
+        return z
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", watched)
+    call(model, inputs)
+    assert len(given) == len(paths)
+    for path, tensors in zip(paths, given, strict=True):
+        for port, tensor in zip(("q", "k", "v", "z"), tensors, strict=True):
+            value = seen[f"{path}:{port}"]
+            close(value.repeat_interleave(tensor.shape[1] // value.shape[2], 2), tensor.transpose(1, 2))
+    for path in paths:
+        for port in ("q", "k", "v"):
+            site = f"{path}:{port}"
+            given.clear()
+            move = {site: noise(seen[site])}
+            close(edited(subject, model, inputs, move), call(model, inputs))
+
+
+@pytest.mark.parametrize(
     ("name", "path", "projection"),
     [
         ("gpt2", "layers.0.attn", "transformer.h.0.attn.c_proj"),
@@ -177,6 +261,7 @@ def hooked(model: nn.Module, inputs: Inputs, name: str, port: str, number: int, 
         ("moe", "layers.0.attn", "model.layers.0.self_attn.o_proj"),
         ("vit", "layers.0.attn", "blocks.0.attn.out_proj"),
         ("transformer", "decoder.layers.0.cross_attn", "decoder.layers.0.multihead_attn.out_proj"),
+        ("t5", "decoder.layers.1.cross_attn", "decoder.block.1.layer.1.EncDecAttention.o"),
         ("own", "stacks.late.0.attn", "stacks.late.0.attn.proj"),
     ],
 )
@@ -225,6 +310,26 @@ def test_a_norm_is_divided_by_its_scale(name, tolerance):
     close(centred / seen[f"{path}:scale"] * norm.weight + bias, seen[f"{path}:out"], tolerance)
 
 
+@every_subject
+def test_axes(subject):
+    model, inputs = prepared(subject)
+    _, seen = visits(subject, model, inputs)
+    for site, value in seen.items():
+        path, _, port = site.partition(":")
+        if port == "scale":
+            assert value.shape == (*seen[f"{path}:in"].shape[:-1], 1), site
+        elif port == "pattern":
+            batch, heads, pos, key = value.shape
+            q, k, v, z, result = (seen[f"{path}:{name}"].shape for name in ("q", "k", "v", "z", "result"))
+            assert q[:3] == z[:3] == result[:3] == (batch, pos, heads)
+            assert k[:2] == v[:2] == (batch, key)
+            assert heads % k[2] == 0
+            assert k[2] == v[2] == (2 if subject.name in ("llama", "mistral", "qwen3", "moe") else heads)
+            assert result[3] == seen[f"{path}:out"].shape[-1]
+        elif port in ("router", "pre", "neurons") and path.endswith("mlp"):
+            assert value.shape[:2] == seen[f"{path}:in"].shape[:2]
+
+
 # Not float64 for Llama's family: its eager softmax is float32, where the mask's most negative float64 is −inf, and a
 # padded query's row of NaN spoils every later layer.
 @pytest.mark.parametrize(
@@ -243,6 +348,6 @@ def test_patterns_are_those_of_the_eager_implementation(name, dtype, tolerance):
     assert attentions and len(attentions) == sum(site.endswith(":pattern") for site in seen)
     for number, expected in enumerate(attentions):
         # Where a query may see nothing, the eager mask's large negative number spreads it over all keys instead.
-        real = real_queries(inputs, expected.shape[2])
+        real = inputs["attention_mask"].bool() if isinstance(inputs, dict) else inputs >= 0
         pattern = seen[f"layers.{number}.attn:pattern"]
         close(pattern.transpose(1, 2)[real], expected.transpose(1, 2)[real], tolerance)

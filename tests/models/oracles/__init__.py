@@ -1,8 +1,11 @@
 """Forward passes written by hand: the ground truth for what a site holds and for what an edit there does.
 
-In: a small model with random weights, what it takes, and `visit(site, value) -> value`, called at every site of
-docs/sites.md that the model has, in the documented axis order; the computation goes on from what it returns. Out: the
-model's output. Never: a call of the model's own modules, or of the engine under test.
+In: a small model with random weights, what it takes, and `visit(site, value) -> value`, called once at each site of
+docs/sites.md that the model's parts have, in the documented axis order; the computation goes on from what it returns.
+Out: the model's output. Never: a call of the model's own modules, or of the engine under test.
+
+Left out: `in` and `out` of the projections, dropouts and activations inside attention and MLP, second names for values
+that have one here; whatever an oracle's own module lists.
 """
 
 from collections.abc import Callable
@@ -11,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from . import cnn, gpt2, llama, mistral, moe, own, qwen3, transformer, vit
+from . import cnn, gpt2, llama, mistral, moe, own, qwen3, t5, transformer, vit
 from .parts import Inputs, Visit, renamed
 
 __all__ = ["SUBJECTS", "Inputs", "Subject", "Visit", "call", "cast"]
@@ -33,7 +36,7 @@ class Subject(NamedTuple):
 
 SUBJECTS = tuple(
     Subject(module.__name__.rpartition(".")[2], module.build, module.inputs, module.forward, module.NATIVE)
-    for module in (gpt2, llama, mistral, qwen3, vit, cnn, moe, transformer, own)
+    for module in (gpt2, llama, mistral, qwen3, vit, cnn, moe, transformer, t5, own)
 )
 
 

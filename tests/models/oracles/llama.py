@@ -104,7 +104,8 @@ def _attention(
         for part in (attention.q_proj, attention.k_proj, attention.v_proj)
     )
     if hasattr(attention, "q_norm"):
-        q, k = _norm(visit, "", q, attention.q_norm), _norm(visit, "", k, attention.k_norm)
+        q = _norm(visit, f"{path}.q_norm", q, attention.q_norm)
+        k = _norm(visit, f"{path}.k_norm", k, attention.k_norm)
     q, k = visit(f"{path}:q_pre", q), visit(f"{path}:k_pre", k)
     z = attend(visit, path, _turned(q, *turn), _turned(k, *turn), v, scale=attention.head_dim**-0.5, allowed=allowed)
     return project_heads(visit, path, z, attention.o_proj.weight)

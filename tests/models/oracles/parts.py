@@ -42,9 +42,9 @@ def randomise(model: nn.Module, dtype: torch.dtype, seed: int) -> nn.Module:
 
 
 def renamed(path: str, pairs: tuple[tuple[str, str], ...]) -> str:
-    """A canonical path in the model's own words: each pair replaces whole parts of the path, in order."""
+    """A canonical path in the model's own words: each pair (pattern, replacement) rewrites whole parts, in order."""
     for canonical, native in pairs:
-        path = re.sub(rf"(^|(?<=\.)){re.escape(canonical)}(?=\.|$)", native, path)
+        path = re.sub(rf"(?:^|(?<=\.)){canonical}(?=[.#]|$)", native, path)
     return path
 
 
@@ -84,11 +84,7 @@ def rms_norm(
     mean_in: torch.dtype | None = None,
     all_in: torch.dtype | None = None,
 ) -> Tensor:
-    """x / √(mean of squares + ε), times weight; `mean_in` and `all_in` are the dtypes a model insists on.
-
-    `path` may be empty: then it is a norm that has no canonical path, and nothing is visited.
-    """
-    visit = visit if path else lambda site, value: value
+    """x / √(mean of squares + ε), times weight; `mean_in` and `all_in` are the dtypes a model insists on."""
     x = visit(f"{path}:in", x)
     wide = x.to(all_in or x.dtype)
     mean_square = wide.to(mean_in or wide.dtype).pow(2).mean(-1, keepdim=True) + eps

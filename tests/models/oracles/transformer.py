@@ -22,11 +22,11 @@ def build(dtype: torch.dtype = torch.float64, seed: int = 0) -> nn.Module:
 
 
 def inputs(seed: int = 0) -> dict[str, Tensor]:
-    """Vectors for both sides in float32 (cast them to the model's dtype), and the decoder's mask: True hides a key."""
+    """Vectors for both sides in float64, and the decoder's mask, where True hides a key."""
     source = torch.Generator().manual_seed(seed)
     return {
-        "src": torch.randn(2, 6, DIM, generator=source),
-        "tgt": torch.randn(2, 5, DIM, generator=source),
+        "src": torch.randn(2, 6, DIM, generator=source, dtype=torch.float64),
+        "tgt": torch.randn(2, 5, DIM, generator=source, dtype=torch.float64),
         "tgt_mask": torch.ones(5, 5, dtype=torch.bool).triu(1),
     }
 

@@ -65,8 +65,8 @@ def build(dtype: torch.dtype = torch.float64, seed: int = 0) -> nn.Module:
 
 
 def inputs(seed: int = 0) -> Tensor:
-    """Images, `batch channel height width`, in float32: cast them to the model's dtype."""
-    return torch.randn(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(seed))
+    """Images, `batch channel height width`, in float64."""
+    return torch.randn(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def forward(model: nn.Module, inputs: Inputs, visit: Visit) -> Tensor:
