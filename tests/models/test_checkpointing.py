@@ -14,6 +14,11 @@ from darklantern.errors import SiteError
 from darklantern.models import edits
 from darklantern.models.on_torch.opened import Model
 
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad"),  # regions in regions, torch's own words
+    pytest.mark.filterwarnings("ignore:`?use_cache=True"),
+]
+
 EDITS = {
     "layers.1.attn:out": edits.scale(0.5),
     "layers.2.attn:pattern[head=1]": edits.scale(0.3),
@@ -33,7 +38,7 @@ def loss(output: object) -> Tensor:
 @pytest.fixture(params=[False, True], ids=["non-reentrant", "reentrant"])
 def pair(request: pytest.FixtureRequest) -> Iterator[tuple[nn.Module, nn.Module]]:
     """The same model without and with checkpointing."""
-    plain, checkpointed = (llama().double().train() for _ in range(2))
+    plain, checkpointed = (llama(use_cache=False).double().train() for _ in range(2))
     checkpointed.activation_checkpointing_enable({"use_reentrant": request.param})
     yield plain, checkpointed
 

@@ -23,8 +23,9 @@ IN_A_BLOCK: dict[str, tuple[str, ...]] = {
     ),
     "norm2": (
         "norm2", "ln_2", "ln2", "pre_feedforward_layernorm", "post_attention_layernorm", "layernorm_after",
-        "final_layer_norm", "ffn_norm", "mlp_norm",
+        "encoder_attn_layer_norm", "layer.1.layer_norm", "final_layer_norm", "ffn_norm", "mlp_norm",
     ),
+    "norm3": ("norm3", "layer.2.layer_norm", "final_layer_norm"),
 }  # fmt: skip
 """canonical name → what families call it, in order of preference"""
 
@@ -110,9 +111,11 @@ def _telling(path: str) -> list[str]:
 
 def _found(tree: Mapping[str, Part], parent: str, names: Mapping[str, tuple[str, ...]]) -> Iterable[tuple[str, str]]:
     """Each role that a child of `parent` plays, and that child."""
+    taken = set()
     for role, candidates in names.items():
-        own = next((name for name in candidates if f"{parent}.{name}".lstrip(".") in tree), None)
+        own = next((n for n in candidates if f"{parent}.{n}".lstrip(".") in tree and n not in taken), None)
         if own:
+            taken.add(own)
             yield role, own
 
 

@@ -1,4 +1,4 @@
-"""When two computations of one value agree: what is computed beside a module is compared with what the module did."""
+"""What is computed beside a module, and what the module did: whether they agree, and how to go on from both."""
 
 import torch
 from torch import Tensor
@@ -20,3 +20,12 @@ def agree(found: Tensor, truth: Tensor, computed_in: torch.dtype | None = None) 
     largest = float(truth.abs().max())
     close = max(_CLOSE.get(dtype, 1e-4) for dtype in (truth.dtype, computed_in or truth.dtype))
     return bool((found - truth).abs().max() <= close * max(largest, 1e-30))
+
+
+def grafted(made: Tensor, output: Tensor, same: Tensor | bool = True) -> Tensor:
+    """`made`, with the bits of `output` wherever they are the `same` but for rounding.
+
+    The gradient is that of `made` everywhere: what is added to the bits there is exactly zero.
+    """
+    kept = output.detach() + (made - made.detach())
+    return kept if same is True else torch.where(torch.as_tensor(same, device=made.device), kept, made)

@@ -170,6 +170,10 @@ class Catalogue:
                 yield "resid_mid", lambda: self._plain(f"{path}.norm{last - 1}", "out")
                 return
             norm: str | None = f"{path}.norm{last}"
+        elif (around := self._around_mlp(path)) is not None:
+            # Parts that add to the stream themselves: it is what the part before the MLP's returns.
+            yield "resid_mid", lambda: self._plain(around, "out")
+            return
         else:
             attn, norm = (self._native.get(f"{self._names[path]}.{role}") for role in ("attn", "norm2"))
             norm = norm if attn else None
@@ -178,6 +182,13 @@ class Catalogue:
                 "resid_mid",
                 lambda: self._once(path, "resid_mid", lambda _: ResidMidTap(module, self.modules[norm], path, first)),
             )
+
+    def _around_mlp(self, path: str) -> str | None:
+        """The part before the one that holds the MLP, in blocks made of a list of such parts."""
+        mlp = self._native.get(f"{self._names[path]}.mlp", "")
+        parent, _, number = mlp.rpartition(".")[0].rpartition(".")
+        inside = parent.startswith(f"{path}.") and number.isdigit() and int(number) > 0
+        return f"{parent}.{int(number) - 1}" if inside else None
 
     def _scale(self, path: str) -> Iterator[Found]:
         if is_norm(self.modules[path]):

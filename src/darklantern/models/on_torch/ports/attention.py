@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from darklantern.errors import SiteError
 from darklantern.models.on_torch.points import Point, fixed
-from darklantern.models.on_torch.verifying import agree
+from darklantern.models.on_torch.verifying import agree, grafted
 from darklantern.models.selecting import Selection
 
 if TYPE_CHECKING:
@@ -99,10 +99,12 @@ class AttentionPoints:
                 hint="call model.eval() before editing scores or pattern, or set that dropout to 0",
             )
         kind = (type(call.mask), call.mask is not None and call.mask.dtype, call.causal, call.q.shape[2] == 1)
-        z = None
+        # The kernel first, always in the same order: recomputation under checkpointing must repeat it. Only a run that
+        # ends at the pattern may do without.
+        early = run.plan.stop and not edits and kind in self.verified
+        z = None if early else call.kernel(call.q, call.k, call.v)
         made = cells.scores(call, run.notes)
-        if kind not in self.verified and not call.dropout:
-            z = call.kernel(call.q, call.k, call.v)
+        if z is not None and kind not in self.verified and not call.dropout:
             self._verify(cells, call, made, z)
             self.verified.add(kind)
         made = run.visit(scores, made, cells)
@@ -197,20 +199,23 @@ class Cells:
         self, z: Tensor, weights: Tensor, call: Call, edits: "list[tuple[Action, Selection | None]]"
     ) -> Tensor:
         """The kernel's z, with the cells that `edits` touch computed from `weights`."""
-        shape = self.shape
-        touched = torch.zeros(shape[:3], dtype=torch.bool)
-        for _, chosen in edits:
-            if chosen is not None:
-                chosen = replace(chosen, axes=_AXES[:3], index=chosen.index[:3])
-                chosen.write(touched, torch.ones_like(chosen.part(touched)))
         mine = self.z(weights, call).to(z.dtype)
-        if all(action.keeps_value for action, _ in edits):
-            # The kernel's own bits, with the gradient of the formula: what is added is exactly zero.
-            mine = self.of_z(z).detach() + (mine - mine.detach())
+        mine = grafted(mine, self.of_z(z), ~self.pick(self._touched(edits, keeping=False), self._axes)[..., None])
+        shape = self.shape
         full = mine.new_zeros((shape[0], shape[1], shape[2], mine.shape[-1]))
         grid = [torch.arange(size) if each is None else each for each, size in zip(self._axes, shape[:3], strict=True)]
         full = full.index_put(torch.meshgrid(*(each.to(z.device) for each in grid), indexing="ij"), mine)
-        return torch.where(touched.to(z.device)[..., None], full, z.transpose(1, 2)).transpose(1, 2)
+        touched = self._touched(edits, keeping=True).to(z.device)[..., None]
+        return torch.where(touched, full, z.transpose(1, 2)).transpose(1, 2)
+
+    def _touched(self, edits: "list[tuple[Action, Selection | None]]", keeping: bool) -> Tensor:
+        """The cells that edits touch, (batch, head, pos); with or without edits that keep the value as it is."""
+        cells = torch.zeros(self.shape[:3], dtype=torch.bool)
+        for action, chosen in edits:
+            if chosen is not None and (keeping or not action.keeps_value):
+                here = replace(chosen, axes=_AXES[:3], index=chosen.index[:3])
+                here.write(cells, torch.ones_like(here.part(cells)))
+        return cells
 
     @property
     def _axes(self) -> tuple[Tensor | None, ...]:

@@ -10,6 +10,7 @@ from darklantern.models.on_torch import hub
 from darklantern.models.on_torch.points import Point, fixed
 from darklantern.models.on_torch.program import Program
 from darklantern.models.on_torch.running import Run
+from darklantern.models.on_torch.verifying import grafted
 
 OUT_PROJECTIONS = ("o_proj", "out_proj", "c_proj", "dense", "wo", "proj", "out", "o", "to_out.0")
 """what families call an attention's output projection"""
@@ -41,10 +42,10 @@ class ResultTap:
         actions = run.program.actions[self.point]
         if not any(action.changes for action in actions):
             return output
-        made = new.sum(2) - result.detach().sum(2)
-        if all(action.keeps_value for action in actions):
-            return output.detach() + (made - made.detach()) + self._bias(module, output)
-        return output + (new - result).sum(2)
+        bias = getattr(module, "bias", None)
+        total = new.sum(2) if bias is None else new.sum(2) + bias
+        # The heads' sum rounds otherwise than the projection: only where a head was changed does it count.
+        return grafted(total, output, (new.detach() == result.detach()).all(2))
 
     def _apart(self, module: nn.Module, per_head: Tensor) -> Tensor:
         if type(module) is nn.Linear:
@@ -59,12 +60,6 @@ class ResultTap:
             out = module(alone.flatten(0, 1).flatten(2)).unflatten(0, (self.heads, -1))
             nothing = module(torch.zeros_like(per_head[:1, :1]).flatten(2))
         return (out - nothing).permute(1, 2, 0, 3)
-
-    @staticmethod
-    def _bias(module: nn.Module, output: Tensor) -> Tensor:
-        """A bias's share of the gradient, its value taken off again."""
-        bias = getattr(module, "bias", None)
-        return torch.zeros_like(output) if bias is None else (bias - bias.detach()).expand_as(output)
 
 
 class BeforeRotaryTap:

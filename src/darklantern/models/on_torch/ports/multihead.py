@@ -16,7 +16,7 @@ from darklantern.models.on_torch.points import Point, fixed
 from darklantern.models.on_torch.ports.attention import AttentionPoints, Call, points
 from darklantern.models.on_torch.program import Program
 from darklantern.models.on_torch.running import Run
-from darklantern.models.on_torch.verifying import agree
+from darklantern.models.on_torch.verifying import agree, grafted
 
 
 class MultiheadTap:
@@ -47,7 +47,7 @@ class MultiheadTap:
             return output
         made = self._out(z) if result is None else self._laid_out(result)
         if all(action.keeps_value for action in changes):
-            new = out.detach() + (made - made.detach())
+            new = grafted(made, out)
         else:
             before = self._out(call.kernel(*given))
             if not agree(before, out):
@@ -55,8 +55,7 @@ class MultiheadTap:
                     f"{self.own.points['z'].path} returned something else than its weights and arguments say",
                     hint="edit its in or out; is attention dropout on, or was it replaced?",
                 )
-            rows = (made == before).all(-1, keepdim=True)
-            new = torch.where(rows, out, made)
+            new = grafted(made, out, (made.detach() == before.detach()).all(-1, keepdim=True))
         return (new, *output[1:])
 
     def _call(self, given: dict[str, Any]) -> Call:

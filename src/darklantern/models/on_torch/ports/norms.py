@@ -9,7 +9,7 @@ from darklantern.errors import SiteError
 from darklantern.models.on_torch.points import Point, plain
 from darklantern.models.on_torch.program import Program
 from darklantern.models.on_torch.running import Run
-from darklantern.models.on_torch.verifying import agree
+from darklantern.models.on_torch.verifying import agree, grafted
 
 
 def is_norm(module: nn.Module) -> bool:
@@ -44,11 +44,7 @@ class ScaleTap:
         if not any(action.changes for action in actions):
             return output
         made = _affine(centred, new, weight, bias).to(output.dtype)
-        if all(action.keeps_value for action in actions):
-            # The module's own bits, with the gradient of the formula: what is added is exactly zero.
-            return output.detach() + (made - made.detach())
-        same = new == scale
-        return torch.where(same.expand_as(output), output, made) if same.any() else made
+        return grafted(made, output, new.detach() == scale.detach())
 
     def _formula(self, module: nn.Module, x: Tensor, output: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         if not isinstance(output, Tensor) or output.shape != x.shape:
