@@ -12,7 +12,20 @@ __version__ = "0.1.0"
 _ROOMS = {
     # look inside
     "open": "models",
+    "load_recording": "models",
+    "Inputs": "models.on_torch.calling",
+    # what may replace the value at a site
+    "add": "models.edits",
+    "mean": "models.edits",
+    "project": "models.edits",
+    "put": "models.edits",
+    "resample": "models.edits",
+    "scale": "models.edits",
+    "stop_gradient": "models.edits",
+    "take": "models.edits",
+    "zero": "models.edits",
     # methods
+    "linearise": "methods",
     "sweep": "methods",
     "trigger_circuit": "methods",
     # watch training
@@ -34,24 +47,38 @@ __all__ = [
     "DarkLanternError",
     "Evidence",
     "Finding",
+    "Inputs",
     "PayloadProbe",
     "Reaction",
     "Settings",
     "SpanProbe",
     "__version__",
+    "add",
     "assess",
+    "linearise",
+    "load_recording",
+    "mean",
     "open",
+    "project",
+    "put",
     "rerun",
+    "resample",
+    "scale",
+    "stop_gradient",
     "sweep",
+    "take",
     "trigger_circuit",
     "watch",
+    "zero",
 ]
 
 if TYPE_CHECKING:
     from darklantern.assess import assess
     from darklantern.errors import DarkLanternError
-    from darklantern.methods import sweep, trigger_circuit
-    from darklantern.models import open
+    from darklantern.methods import linearise, sweep, trigger_circuit
+    from darklantern.models import load_recording, open
+    from darklantern.models.edits import add, mean, project, put, resample, scale, stop_gradient, take, zero
+    from darklantern.models.on_torch.calling import Inputs
     from darklantern.records import Evidence, Finding
     from darklantern.replication import rerun
     from darklantern.watch import PayloadProbe, Reaction, Settings, SpanProbe, watch

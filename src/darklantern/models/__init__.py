@@ -13,9 +13,11 @@ from darklantern.models.recording import Recording, Value
 from darklantern.models.sites import Site, nearest, parse, select_paths
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     from darklantern.models.on_torch.opened import Model
 
-__all__ = ["Recording", "Site", "Value", "nearest", "open", "parse", "select_paths"]
+__all__ = ["Recording", "Site", "Value", "load_recording", "nearest", "open", "parse", "select_paths"]
 
 
 def open(module: Any, tokenizer: Any = None, *, compiled: str = "refuse") -> "Model":
@@ -35,3 +37,13 @@ def open(module: Any, tokenizer: Any = None, *, compiled: str = "refuse") -> "Mo
             hint='pip install "darklantern[torch]" (JAX models come with a later version)',
         ) from error
     return Model(module, tokenizer, compiled)
+
+
+def load_recording(folder: "str | PathLike[str]") -> Recording:
+    """The recording that `model.record(..., to=folder)` wrote there; its arrays are mapped from the files, not read.
+
+    Raises SiteError for a folder that does not hold all of one.
+    """
+    from darklantern.models.on_torch import keeping
+
+    return keeping.load_recording(folder)

@@ -13,7 +13,7 @@ from darklantern.models.on_torch.ports.modules import InTap, OutTap
 from darklantern.models.on_torch.program import Plan
 from darklantern.models.recording import Recording
 from darklantern.models.selecting import ALL, Index, Selection
-from darklantern.models.sites import Several, Site, Span
+from darklantern.models.sites import AXES, Several, Site, Span
 
 _AXES = ("batch", "pos", "dim")
 
@@ -113,10 +113,10 @@ def _chosen(site: Site) -> Selection | None:
     if not site.select:
         return None
     pins = dict(site.select)
-    names = ("batch", "pos", "neuron" if "neuron" in pins else "dim")
+    names = AXES.get(site.port, _AXES)
     if unknown := [axis for axis in pins if axis not in names]:
         raise SiteError(
-            f"{site}: a declared plan pins batch, pos or dim, not {unknown[0]}", hint="select later, with .at()"
+            f"{site}: a declared plan pins {', '.join(names)}, not {unknown[0]}", hint="select later, with .at()"
         )
     return Selection(names, tuple(_fixed(pins.get(axis, "*")) for axis in names))
 

@@ -188,7 +188,8 @@ class Run:
             if len(held) == 1 and site.call != "*":
                 rows.append((site, held[0], self.axes.get(action) or point.axes))
             else:
-                self._check(site, self.calls.get(point, len(held)))
+                fired = self.calls.get(point, len(held))
+                self._check(site, fired if held or isinstance(site.call, int) else 0)
                 rows.append((site, *self.joined(action, point)))
         for site, point, _ in self.plan.edits:
             self._check(site, self.calls.get(point, 0))

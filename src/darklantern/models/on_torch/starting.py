@@ -67,6 +67,8 @@ class Start:
         made.before[self.block] = [self._inject, *program.before.get(self.block, ())]
         for module in self.prefix:
             made.around[self, module] = partial(self._skipped, module)
+            for handlers in (made.before, made.after, made.out):
+                handlers.pop(module, None)  # what passes there is a stand-in, not a value
         return made
 
     def _inject(self, _: Any, __: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
