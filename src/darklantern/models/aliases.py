@@ -30,7 +30,16 @@ IN_A_BLOCK: dict[str, tuple[str, ...]] = {
 """canonical name → what families call it, in order of preference"""
 
 BESIDE_THE_BLOCKS: dict[str, tuple[str, ...]] = {
-    "embed": ("embed", "embed_tokens", "wte", "tok_embeddings", "embeddings.word_embeddings", "token_embedding"),
+    "embed": (
+        "embed",
+        "embed_tokens",
+        "wte",
+        "tok_embeddings",
+        "word_embeddings",
+        "embeddings.word_embeddings",
+        "embed_in",
+        "token_embedding",
+    ),
     "pos_embed": ("pos_embed", "wpe", "embed_positions", "embeddings.position_embeddings"),
     "norm": ("norm", "ln_f", "final_layernorm", "final_layer_norm", "layernorm", "ln_post", "final_norm"),
     "unembed": ("unembed", "lm_head", "embed_out", "output", "head", "classifier"),

@@ -12,7 +12,7 @@ from darklantern.models.on_torch.program import Program
 from darklantern.models.on_torch.running import Run
 from darklantern.models.on_torch.verifying import grafted
 
-OUT_PROJECTIONS = ("o_proj", "out_proj", "c_proj", "dense", "wo", "proj", "out", "o", "to_out.0")
+OUT_PROJECTIONS = ("o_proj", "out_proj", "c_proj", "dense", "wo", "proj", "out", "o", "to_out.0", "output.dense")
 """what families call an attention's output projection"""
 
 
