@@ -122,3 +122,42 @@ def test_the_executed_fraction_counts_what_was_read_and_computed(build: object) 
     assert rest.parameters_read == head + positions + 2 * block + (0 if tied else rows)
     assert rest.flops == 2 * one.flops + 2 * ids.numel() * VOCABULARY * 32
     assert "FLOPs" in str(rest)
+
+
+@every_model
+@torch.no_grad()
+def test_one_head_runs_alone_and_gives_what_it_adds_in_a_full_run(build: object) -> None:
+    module = build(4)  # type: ignore[operator]
+    model = models.open(module)
+    true = model.record(tokens(), "layers.2.attn:{result,pattern}", "layers.2.attn:out")
+    parts = []
+    for head in range(4):
+        site = f"layers.2.attn:result[head={head}]"
+        alone = model.alone(tokens(), "layers.2.attn", head)
+        found = model.record(alone, site, f"layers.2.attn:pattern[head={head}]", stop=True)
+        torch.testing.assert_close(found[site].array, true[site].array, atol=1e-6, rtol=1e-5)
+        pattern = f"layers.2.attn:pattern[head={head}]"
+        torch.testing.assert_close(found[pattern].array, true[pattern].array, atol=1e-6, rtol=1e-5)
+        parts.append(found[site].array)
+    bias = getattr(
+        module.get_submodule(model.native("layers.2.attn.c_proj:out" if build is gpt2 else "layers.2.attn.o_proj:out")),
+        "bias",
+        None,
+    )
+    total = sum(parts) if bias is None else sum(parts) + bias
+    torch.testing.assert_close(total, true["layers.2.attn:out"].array, atol=1e-5, rtol=1e-5)
+    # Three of four heads' projections are not read: 8 rows each of q, k, v and 8 columns of the output projection.
+    executed = model.executed(model.alone(tokens(), "layers.2.attn", 1), "layers.2.attn:result[head=1]", stop=True)
+    rows = tokens().unique().numel() * 32 + (7 * 32 if build is gpt2 else 0)
+    norm, biases = (64, 24) if build is gpt2 else (32, 0)
+    assert executed.parameters_read == rows + norm + 3 * 8 * 32 + biases + 8 * 32
+
+
+def test_a_head_that_cannot_run_alone_says_so() -> None:
+    import transformers as hf
+
+    config = hf.GPTNeoXConfig(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48, vocab_size=VOCABULARY
+    )
+    with torch.no_grad(), pytest.raises(SiteError, match="a head cannot run alone here"):
+        models.open(hf.GPTNeoXForCausalLM(config).eval()).alone(tokens(), "layers.1.attn", 0)

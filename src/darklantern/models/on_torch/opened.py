@@ -1,6 +1,7 @@
 """A torch module, opened: what a user holds."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from os import PathLike
 from typing import Any
 
@@ -11,6 +12,7 @@ from darklantern.errors import SiteError
 from darklantern.models import aliases
 from darklantern.models.edits import edit, put
 from darklantern.models.on_torch import compiled, hub
+from darklantern.models.on_torch.alone import Alone, linear_maps, rows_of
 from darklantern.models.on_torch.calling import Inputs, arguments, call
 from darklantern.models.on_torch.cost import Executed, Meter
 from darklantern.models.on_torch.declared import Declared
@@ -25,6 +27,7 @@ from darklantern.models.on_torch.program import Plan, compile_plan
 from darklantern.models.on_torch.running import Run, Stop
 from darklantern.models.on_torch.starting import Entrance, Start, mapped_inputs, other, verify, without_cache
 from darklantern.models.on_torch.stepping import Steps
+from darklantern.models.on_torch.verifying import agree
 from darklantern.models.recording import Recording
 from darklantern.models.sites import Site, expand, nearest, select_paths
 from darklantern.models.tokens import Batch, encode
@@ -282,6 +285,34 @@ class Model:
         made = entrance.start(path, inputs, output, tokens)
         self._go(Run(plan), mapped_inputs(inputs, other))
         verify(made, self._go(Run(plan, made.joined(plan.program), made), inputs))
+        return made
+
+    def alone(self, inputs: Any, attention: str, head: int) -> Alone:
+        """A start from which one head of `attention`, such as `layers.9.attn`, runs alone, on `inputs` or a Start.
+
+        Of the projections only that head's rows are computed, of the attention only its own part. Record what you
+        want of it with `stop=True`, `layers.9.attn:result[head=4]` for instance. Raises SiteError where the head's
+        result would not be that of the full run up to rounding.
+        """
+        site = Site(attention, "result").at(head=head)
+        path, block = self.native(Site(attention, "z")), self.block_of(site)
+        if block is None:
+            raise SiteError(f"{attention} lies in no list of blocks", hint="record its result; the other heads run too")
+        start = inputs if isinstance(inputs, Start) and inputs.path == self.native(Site(block, "out")) else None
+        start = start or self.start(inputs.inputs if isinstance(inputs, Start) else inputs, block)
+        maps = linear_maps(self._modules[path], path)
+        ports = [each for each in self.sites(f"{attention}:*") if each.port in ("q", "k", "v", "q_pre", "k_pre")]
+        seen = self.record(start, *ports, *maps, site)
+        names = {str(self._resolve(each)[0][0]): module for each, module in maps.items()}
+        q, k = (next(seen[each] for each in ports if each.port == port).shape[2] for port in ("q", "k"))
+        rows = rows_of(head, q // k, seen, str(ports[0]).rpartition(":")[0], names)
+        held = {field.name: getattr(start, field.name) for field in fields(start)}
+        made = Alone(**held, attention=self._modules[path], head=head, rows=rows)
+        if not agree(self.record(made, site, stop=True)[site].array, seen[site].array):
+            raise SiteError(
+                f"head {head} of {attention} alone does not give what it adds in a full run",
+                hint="its parts depend on other heads; record its result, the other heads run too",
+            )
         return made
 
     def _stack(self, block: str) -> tuple[str, tuple[nn.Module, ...]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import nn
@@ -54,6 +54,8 @@ class Program:
     """modules of which nothing is asked but to record the whole output"""
     kernels: dict[nn.Module, Any] = field(default_factory=dict)
     """attention modules whose kernel is tapped"""
+    only: dict[nn.Module, int] = field(default_factory=dict)
+    """attention modules of which only one head runs"""
     around: dict[object, Callable[[], AbstractContextManager[None]]] = field(default_factory=dict)
     """what is entered while a run lasts, each under a key of its own"""
     actions: dict[Point, tuple[Action, ...]] = field(default_factory=dict)
@@ -79,8 +81,13 @@ class Program:
 
     def joined(self) -> "Program":
         """A copy to which one run may add its own."""
-        return Program(
-            dict(self.before), dict(self.after), dict(self.out), {}, self.kernels, dict(self.around), self.actions
+        return replace(
+            self,
+            before=dict(self.before),
+            after=dict(self.after),
+            out=dict(self.out),
+            slots={},
+            around=dict(self.around),
         )
 
 

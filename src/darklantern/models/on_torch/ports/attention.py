@@ -8,6 +8,7 @@ in the cells that it touches; all others keep the kernel's own bits.
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -63,6 +64,8 @@ class AttentionPoints:
     def attend(self, run: "Run", call: Call) -> Tensor:
         """The kernel's z, (batch, pos, head, dim), with `run`'s recordings made and its edits applied."""
         self.heads = call.q.shape[1]
+        if self.module in run.program.only:
+            call.kernel = partial(_one_head, call, run.program.only[self.module], run.notes)
         points, actions = self.points, run.program.actions
         if points["q"] in actions:
             call.q = self._swapped(run, "q", call.q)
@@ -104,7 +107,7 @@ class AttentionPoints:
         early = run.plan.stop and not edits and kind in self.verified
         z = None if early else call.kernel(call.q, call.k, call.v)
         made = cells.scores(call, run.notes)
-        if z is not None and kind not in self.verified and not call.dropout:
+        if z is not None and kind not in self.verified and not call.dropout and not run.program.only:
             self._verify(cells, call, made, z)
             self.verified.add(kind)
         made = run.visit(scores, made, cells)
@@ -261,6 +264,15 @@ def softmax(scores: Tensor, call: Call, cells: Cells) -> Tensor:
         # A causal kernel's rows see themselves at least; under a mask a row may see nothing, and softmax says NaN.
         weights = weights.masked_fill(wide.amax(-1, keepdim=True).isneginf(), 0.0)
     return (weights if call.sinks is None else weights[..., :-1]).to(call.v.dtype)
+
+
+def _one_head(call: Call, head: int, notes: dict[Any, Any], q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """z of one head by the plain formula, zero for the others."""
+    call = replace(call, q=q, k=k, v=v)
+    cells = Cells((q.shape[0], q.shape[1], q.shape[2], k.shape[2]), None, torch.tensor([head]), None)
+    z = q.new_zeros((q.shape[0], q.shape[2], q.shape[1], v.shape[3]))
+    z[:, :, head] = cells.z(softmax(cells.scores(call, notes), call, cells), call)[:, 0]
+    return z
 
 
 def points(module: nn.Module, path: str, tap: Any, how: str) -> AttentionPoints:

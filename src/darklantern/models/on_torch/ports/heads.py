@@ -1,5 +1,6 @@
 """`result`, `q_pre` and `k_pre`: what stands on the projections around an attention kernel."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,9 +12,13 @@ from darklantern.models.on_torch.points import Point, fixed
 from darklantern.models.on_torch.program import Program
 from darklantern.models.on_torch.running import Run
 from darklantern.models.on_torch.verifying import grafted
+from darklantern.models.selecting import Selection
 
 OUT_PROJECTIONS = ("o_proj", "out_proj", "c_proj", "dense", "wo", "proj", "out", "o", "to_out.0", "output.dense")
 """what families call an attention's output projection"""
+
+
+_AXES = ("batch", "pos", "head", "dim")
 
 
 class ResultTap:
@@ -27,39 +32,73 @@ class ResultTap:
 
     def install(self, program: Program) -> None:
         self.attention.install(program)  # whose kernel tells how many heads there are
-        program.do_after(self.module, self._after)
+        if any(action.changes for action in program.actions[self.point]):
+            program.do_after(self.module, self._after)
+        else:
+            program.do_before(self.module, self._before)
 
-    @property
-    def heads(self) -> int:
-        return int(self.attention.own.heads)
+    def _before(self, run: Run, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        per_head = self._per_head(args, kwargs)
+        actions = run.program.actions[self.point]
+        # The last axis is not known before it is computed; which heads does not depend on it.
+        chosen = [run.chosen(action, _AXES, (*per_head.shape[:3], 1 << 62)) for action in actions]
+        heads = sorted({n for each in chosen if each is not None for n in each.numbers("head", per_head.shape[2])})
+        result = self._apart(module, per_head, heads)
+        run.visit(self.point, result, Heads((*per_head.shape[:3], result.shape[3]), heads))
 
     def _after(self, run: Run, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
-        flat = args[0] if args else next(iter(kwargs.values()))
-        flat = flat.flatten(2) if flat.ndim == 4 else flat
-        per_head = flat.unflatten(-1, (self.heads, -1))
-        result = self._apart(module, per_head)
+        result = self._apart(module, self._per_head(args, kwargs), None)
         new = run.visit(self.point, result)
-        actions = run.program.actions[self.point]
-        if not any(action.changes for action in actions):
-            return output
         bias = getattr(module, "bias", None)
         total = new.sum(2) if bias is None else new.sum(2) + bias
         # The heads' sum rounds otherwise than the projection: only where a head was changed does it count.
         return grafted(total, output, (new.detach() == result.detach()).all(2))
 
-    def _apart(self, module: nn.Module, per_head: Tensor) -> Tensor:
+    def _per_head(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+        flat = args[0] if args else next(iter(kwargs.values()))
+        flat = flat.flatten(2) if flat.ndim == 4 else flat
+        return flat.unflatten(-1, (int(self.attention.own.heads), -1))
+
+    def _apart(self, module: nn.Module, per_head: Tensor, heads: list[int] | None) -> Tensor:
+        """(batch, pos, head, dim) of all heads, or of `heads`."""
+        count = per_head.shape[2]
         if type(module) is nn.Linear:
-            weight = module.weight.unflatten(1, (self.heads, -1))
-            return torch.einsum("bphd,ohd->bpho", per_head, weight)
-        if _is_transposed(module):
-            weight = torch.as_tensor(module.weight).unflatten(0, (self.heads, -1))
-            return torch.einsum("bphd,hdo->bpho", per_head, weight)
-        # Adapters, quantised weights: any affine map shows its parts when each head goes in alone.
-        alone = torch.eye(self.heads, dtype=per_head.dtype, device=per_head.device)[:, None, None, :, None] * per_head
+            weight = module.weight.unflatten(1, (count, -1)).permute(1, 2, 0)
+        elif _is_transposed(module):
+            weight = torch.as_tensor(module.weight).unflatten(0, (count, -1))
+        else:
+            result = self._through(module, per_head)
+            return result if heads is None else result[:, :, heads]
+        if heads is not None and len(heads) < count:
+            # One by one, as views: a gathered weight would count as read whole.
+            parts = [torch.einsum("bpd,do->bpo", per_head[:, :, head], weight[head]) for head in heads]
+            return torch.stack(parts, 2)
+        return torch.einsum("bphd,hdo->bpho", per_head, weight)
+
+    @staticmethod
+    def _through(module: nn.Module, per_head: Tensor) -> Tensor:
+        """Adapters, quantised weights: any affine map shows its parts when each head goes in alone."""
+        count = per_head.shape[2]
+        alone = torch.eye(count, dtype=per_head.dtype, device=per_head.device)[:, None, None, :, None] * per_head
         with hub.paused():
-            out = module(alone.flatten(0, 1).flatten(2)).unflatten(0, (self.heads, -1))
+            out = module(alone.flatten(0, 1).flatten(2)).unflatten(0, (count, -1))
             nothing = module(torch.zeros_like(per_head[:1, :1]).flatten(2))
         return (out - nothing).permute(1, 2, 0, 3)
+
+
+class Heads:
+    """Some heads of a value (batch, pos, head, dim): what a recording asks for."""
+
+    def __init__(self, shape: tuple[int, int, int, int], heads: list[int]) -> None:
+        self.shape, self.heads = shape, heads
+
+    def local(self, chosen: Selection) -> Selection:
+        index = list(chosen.index)
+        at = index[2]
+        places = {number: place for place, number in enumerate(self.heads)}
+        numbers = chosen.numbers("head", self.shape[2])
+        index[2] = places[at] if isinstance(at, int) else [places[each] for each in numbers]
+        return replace(chosen, index=tuple(index))
 
 
 class BeforeRotaryTap:
