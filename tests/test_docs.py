@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import torch
 import typer.main
 
 from darklantern.cli.app import app
@@ -21,6 +22,16 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 def test_each_piece_of_the_readmes_python_runs_on_its_own(block: int) -> None:
     assert len(BLOCKS) == 3
     exec(BLOCKS[block], {})  # noqa: S102 - our own README
+
+
+def test_the_tutorial_runs_from_top_to_bottom() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/looking.md").read_text(), re.DOTALL)
+    assert len(blocks) >= 9
+    space: dict[str, object] = {}
+    with torch.no_grad():  # the tutorial turns gradients off, and they come back on here
+        for block in blocks:
+            exec(block, space)  # noqa: S102 - our own page
+    torch.set_grad_enabled(True)
 
 
 def commands(group: object, prefix: tuple[str, ...] = ()) -> dict[tuple[str, ...], object]:

@@ -57,8 +57,8 @@ def sweep(
     position i of one means position i of the other. Source: Vig et al. 2020; Meng et al. 2022, causal tracing.
     """
     wanted = tuple(site for name in sites for site in model.plan(name).sites)
-    suffixes = Suffixes(model, corrupt)
-    recording = model.record(clean, *dict.fromkeys([*(site.whole for site in wanted), *suffixes.sites(wanted)]))
+    suffixes = Suffixes(model, corrupt, wanted)
+    recording = model.record(clean, *dict.fromkeys([*(site.whole for site in wanted), *suffixes.besides]))
     high, low = metric(recording.output), metric(model.run(corrupt, {}))
     if high == low:
         raise SiteError(

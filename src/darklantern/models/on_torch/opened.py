@@ -273,19 +273,34 @@ class Model:
     def start(self, inputs: Any, block: str) -> Start:
         """The entrance of `block` (a path such as `layers.9`): `run` and `record` take it in place of inputs.
 
-        Runs the model three times: to record, on other inputs to flush out what it kept, and from the block, which
+        Costs two runs, to record and, on other inputs, to flush out what the model kept, and one from the block, which
         must give the first run's output bit for bit. Raises SiteError where it does not. Runs have no key-value cache.
         """
-        path, prefix = self._stack(block)
-        tokens = getattr(inputs, "tokens", None)
+        (found,) = self.starts(inputs, block)
+        if isinstance(found, SiteError):
+            raise found
+        return found
+
+    def starts(self, inputs: Any, *blocks: str) -> list[Start | SiteError]:
+        """A start at each of `blocks`, from the same two runs; in place of one that cannot be had, why."""
+        tokens, plan = getattr(inputs, "tokens", None), self.plan()
         inputs = without_cache(self.module, inputs)
-        entrance = Entrance(self._modules[path], prefix)
-        plan = self.plan()
-        output = self._go(Run(plan, entrance.joined(plan.program)), inputs)
-        made = entrance.start(path, inputs, output, tokens)
+        places = [self._stack(block) for block in blocks]
+        entrances = [Entrance(self._modules[path], prefix) for path, prefix in places]
+        watched = plan.program
+        for entrance in entrances:
+            watched = entrance.joined(watched)
+        output = self._go(Run(plan, watched), inputs)
         self._go(Run(plan), mapped_inputs(inputs, other))
-        verify(made, self._go(Run(plan, made.joined(plan.program), made), inputs))
-        return made
+        found: list[Start | SiteError] = []
+        for (path, _), entrance in zip(places, entrances, strict=True):
+            try:
+                made = entrance.start(path, inputs, output, tokens)
+                verify(made, self._go(Run(plan, made.joined(plan.program), made), inputs))
+                found.append(made)
+            except SiteError as error:
+                found.append(error)
+        return found
 
     def alone(self, inputs: Any, attention: str, head: int) -> Alone:
         """A start from which one head of `attention`, such as `layers.9.attn`, runs alone, on `inputs` or a Start.

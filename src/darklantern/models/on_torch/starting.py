@@ -46,7 +46,7 @@ class Start:
 
         A larger batch may round differently in the last bit.
         """
-        size = next(tensors(self.inputs.kwargs), next(tensors(self.inputs.args))).shape[0]
+        size = next(tensors((self.inputs.args, self.inputs.kwargs))).shape[0]
 
         def several(value: Tensor) -> Tensor:
             # With one example a leading 1 may also be there to broadcast; several of the same are as good.
