@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from darklantern.errors import SiteError
+from darklantern.models.on_torch import together
 from darklantern.models.on_torch.keeping import Keeper
 from darklantern.models.on_torch.lasting import Graph, is_checkpointed
 from darklantern.models.on_torch.points import Point
@@ -69,12 +70,16 @@ class Run:
         slots = () if plan.stop or keep else self.program.slots.items()
         self.slots = {module: self.kept[action] for module, action in slots}
         """recordings of whole outputs, straight from the hook"""
+        self.later: list[Any] = []
+        """patterns that are computed when the run is over"""
+        self.puts_off = not plan.stop and keep is None and graph is None
         self._missing = len(plan.actions)
 
-    def visit(self, point: Point, value: Tensor, grid: Grid | None = None) -> Tensor:
+    def visit(self, point: Point, value: Tensor, grid: Grid | None = None, fresh: bool = False) -> Tensor:
         """`value` as it goes on from `point`, after this plan's edits; kept where it is recorded.
 
-        With `grid`, `value` is only the part of the whole that the plan asks for.
+        With `grid`, `value` is only the part of the whole that the plan asks for. A `fresh` value is nobody else's, so
+        that it may be kept as it is.
         """
         actions = self.program.actions.get(point)
         if actions is None:
@@ -89,8 +94,7 @@ class Run:
             if not action.at(call):
                 continue
             if action.simple and not on_path:
-                # What was computed for the grid alone nobody else writes to.
-                self._keep(action, value.clone() if grid is None else value, axes)
+                self._keep(action, value if fresh else value.clone(), axes)
                 continue
             chosen = self.chosen(action, axes, grid.shape if grid else value.shape)
             if chosen is None:
@@ -182,6 +186,8 @@ class Run:
 
     def recording(self, output: Any) -> Recording:
         """What was kept. Raises SiteError for a site that never fired, or that fired more often than it says."""
+        if self.later:
+            together.finish(self)
         rows = []
         for action, (site, point) in zip(self.plan.actions, self.plan.record, strict=True):
             held = self.kept[action]

@@ -26,6 +26,7 @@ class Steps(Run):
         program.before = {root: [self._next], **{m: h for m, h in program.before.items() if m is not root}}
         program.before[root] += plan.program.before.get(root, [])
         super().__init__(plan, program)
+        self.puts_off = False
         self.step = -1
         self.offset = 0
         """positions that earlier steps have seen"""

@@ -5,7 +5,6 @@ and examples that a plan asks for, and are compared with what the kernel returne
 in the cells that it touches; all others keep the kernel's own bits.
 """
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from darklantern.errors import SiteError
+from darklantern.models.on_torch import formula, together
 from darklantern.models.on_torch.points import Point, fixed
 from darklantern.models.on_torch.verifying import agree, grafted
 from darklantern.models.selecting import Selection
@@ -65,7 +65,7 @@ class AttentionPoints:
         """The kernel's z, (batch, pos, head, dim), with `run`'s recordings made and its edits applied."""
         self.heads = call.q.shape[1]
         if self.module in run.program.only:
-            call.kernel = partial(_one_head, call, run.program.only[self.module], run.notes)
+            call.kernel = partial(_one_head, call, run.program.only[self.module])
         points, actions = self.points, run.program.actions
         if points["q"] in actions:
             call.q = self._swapped(run, "q", call.q)
@@ -88,30 +88,30 @@ class AttentionPoints:
         """Scores and pattern for the cells that the plan asks for; z with the cells that it edits replaced."""
         scores, pattern = self.points["scores"], self.points["pattern"]
         asked = (*run.program.actions.get(scores, ()), *run.program.actions.get(pattern, ()))
+        simple = all(action.simple for action in asked)
+        kind = (type(call.mask), call.mask is not None and call.mask.dtype, call.causal, call.q.shape[2] == 1)
+        if simple and run.puts_off and kind in self.verified and together.Later.can(call):
+            run.later.append(together.Later(self, call))
+            return call.kernel(call.q, call.k, call.v)
         shape = (call.q.shape[0], call.q.shape[1], call.q.shape[2], call.k.shape[2])
-        chosen: dict[Action, Selection | None] = {}
-        if all(action.simple for action in asked):
-            cells = Cells(shape, None, None, None)
-        else:
-            chosen = {action: run.chosen(action, _AXES, shape) for action in asked}
-            cells = Cells.spanning(chosen.values(), shape)
+        chosen = {} if simple else {action: run.chosen(action, _AXES, shape) for action in asked}
+        cells = Cells(shape, None, None, None) if simple else Cells.spanning(chosen.values(), shape)
         edits = [action for action in asked if action.changes]
         if edits and call.dropout:
             raise SiteError(
                 f"{self.points['pattern'].path} drops out attention weights ({call.dropout:g}), inside its kernel",
                 hint="call model.eval() before editing scores or pattern, or set that dropout to 0",
             )
-        kind = (type(call.mask), call.mask is not None and call.mask.dtype, call.causal, call.q.shape[2] == 1)
         # The kernel first, always in the same order: recomputation under checkpointing must repeat it. Only a run that
         # ends at the pattern may do without.
         early = run.plan.stop and not edits and kind in self.verified
         z = None if early else call.kernel(call.q, call.k, call.v)
-        made = cells.scores(call, run.notes)
+        made = cells.scores(call)
         if z is not None and kind not in self.verified and not call.dropout and not run.program.only:
             self._verify(cells, call, made, z)
             self.verified.add(kind)
-        made = run.visit(scores, made, cells)
-        weights = run.visit(pattern, softmax(made, call, cells), cells)
+        made = run.visit(scores, made, cells, fresh=True)
+        weights = run.visit(pattern, cells.pattern(made, call), cells, fresh=True)
         z = call.kernel(call.q, call.k, call.v) if z is None else z
         if not edits:
             return z
@@ -119,7 +119,7 @@ class AttentionPoints:
 
     def _verify(self, cells: "Cells", call: Call, made: Tensor, z: Tensor) -> None:
         with torch.no_grad():
-            mine, found = cells.z(softmax(made, call, cells), call), cells.of_z(z)
+            mine, found = cells.z(cells.pattern(made, call), call), cells.of_z(z)
         if not agree(mine.to(found.dtype), found):
             raise SiteError(
                 f"the attention kernel of {self.points['pattern'].path} does something that its arguments do not tell: "
@@ -154,26 +154,25 @@ class Cells:
     def all(self) -> bool:
         return self.batch is None and self.heads is None and self.rows is None
 
-    def scores(self, call: Call, notes: dict[Any, Any]) -> Tensor:
-        """(example, head, row, key), in the dtype that the model computes in. `notes` last as long as the run."""
+    def scores(self, call: Call) -> Tensor:
+        """(example, head, row, key), in the dtype that the model computes in."""
         if self.all and call.k.shape[0] == call.q.shape[0]:
             # The query heads that share a key-value head as one longer one: the keys need no copies.
             shared = call.q.reshape(call.k.shape[0], call.k.shape[1], -1, call.q.shape[3])
-            made = torch.matmul(shared, call.k.transpose(-1, -2)).view(self.shape).mul_(call.scale)
+            products = torch.matmul(shared, call.k.transpose(-1, -2)).view(self.shape)
         else:
-            q = self.pick(call.q, (self.batch, self.heads, self.rows))
-            made = torch.matmul(q, self._shared(call.k, call).transpose(-1, -2)).mul_(call.scale)
-        if call.softcap is not None:
-            made = torch.tanh(made / call.softcap) * call.softcap
-        for extra in (call.bias, call.mask):
-            if extra is not None:
-                made = self._masked(made, extra)
-        if call.causal:
-            key = (self.shape[2:], made.device)
-            if key not in notes:
-                notes[key] = torch.ones(self.shape[2:], dtype=torch.bool, device=made.device).triu_(1)
-            made.masked_fill_(self.pick(notes[key], (self.rows,)), -math.inf)
-        return made
+            q = self.pick(call.q, self._axes)
+            products = torch.matmul(q, self._shared(call.k, call).transpose(-1, -2))
+        added = tuple(None if extra is None else self._part(extra) for extra in (call.bias, call.mask))
+        future = self.pick(formula.future(*self.shape[2:], products.device), (self.rows,)) if call.causal else None
+        return formula.scores(products, call.scale, call.softcap, added, future)
+
+    def pattern(self, scores: Tensor, call: Call) -> Tensor:
+        """(example, head, row, key)"""
+        sinks = call.sinks
+        if sinks is not None:
+            sinks = (sinks if self.heads is None else sinks[self.heads.to(sinks.device)]).view(1, -1, 1, 1)
+        return formula.pattern(scores, call.v.dtype, call.mask is not None, sinks)
 
     def z(self, weights: Tensor, call: Call) -> Tensor:
         """(example, head, row, dim)"""
@@ -240,38 +239,21 @@ class Cells:
         batch = None if value.shape[0] == 1 else self.batch
         return self.pick(value, (batch, heads))
 
-    def _masked(self, made: Tensor, extra: Tensor) -> Tensor:
-        extra = extra[(None,) * (4 - extra.ndim)][..., : made.shape[-1]]
-        chosen = tuple(None if extra.shape[axis] == 1 else each for axis, each in enumerate(self._axes))
-        extra = self.pick(extra, chosen)
-        if extra.dtype == torch.bool:
-            return made.masked_fill(~extra, -math.inf)
-        return made + extra.to(made.dtype)
+    def _part(self, extra: Tensor) -> Tensor:
+        """The part of a mask or bias that this grid needs."""
+        extra = extra[(None,) * (4 - extra.ndim)][..., : self.shape[3]]
+        return self.pick(extra, tuple(None if extra.shape[i] == 1 else each for i, each in enumerate(self._axes)))
 
 
 _AXES = ("batch", "head", "pos", "key")
 
 
-def softmax(scores: Tensor, call: Call, cells: Cells) -> Tensor:
-    """The pattern, softmax in float32 at least; a row that may attend nowhere gets zeros, as the kernels do."""
-    wide = scores if scores.dtype == torch.float64 else scores.float()
-    if call.sinks is not None:
-        sink = call.sinks.to(wide.dtype)
-        sink = sink if cells.heads is None else sink.index_select(0, cells.heads.to(sink.device))
-        wide = torch.cat([wide, sink.view(1, -1, 1, 1).expand(*wide.shape[:3], 1)], -1)
-    weights = wide.softmax(-1)
-    if call.mask is not None:
-        # A causal kernel's rows see themselves at least; under a mask a row may see nothing, and softmax says NaN.
-        weights = weights.masked_fill(wide.amax(-1, keepdim=True).isneginf(), 0.0)
-    return (weights if call.sinks is None else weights[..., :-1]).to(call.v.dtype)
-
-
-def _one_head(call: Call, head: int, notes: dict[Any, Any], q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def _one_head(call: Call, head: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """z of one head by the plain formula, zero for the others."""
     call = replace(call, q=q, k=k, v=v)
     cells = Cells((q.shape[0], q.shape[1], q.shape[2], k.shape[2]), None, torch.tensor([head]), None)
     z = q.new_zeros((q.shape[0], q.shape[2], q.shape[1], v.shape[3]))
-    z[:, :, head] = cells.z(softmax(cells.scores(call, notes), call, cells), call)[:, 0]
+    z[:, :, head] = cells.z(cells.pattern(cells.scores(call), call), call)[:, 0]
     return z
 
 

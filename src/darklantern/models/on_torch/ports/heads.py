@@ -44,7 +44,7 @@ class ResultTap:
         chosen = [run.chosen(action, _AXES, (*per_head.shape[:3], 1 << 62)) for action in actions]
         heads = sorted({n for each in chosen if each is not None for n in each.numbers("head", per_head.shape[2])})
         result = self._apart(module, per_head, heads)
-        run.visit(self.point, result, Heads((*per_head.shape[:3], result.shape[3]), heads))
+        run.visit(self.point, result, Heads((*per_head.shape[:3], result.shape[3]), heads), fresh=True)
 
     def _after(self, run: Run, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         result = self._apart(module, self._per_head(args, kwargs), None)
