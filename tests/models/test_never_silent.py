@@ -224,3 +224,20 @@ def test_half_precision_patterns_equal_the_eager_models_to_the_bit() -> None:
         assert torch.equal(recording.output.logits, sdpa(ids).logits)
         eager = llama(attn_implementation="eager").bfloat16()
         assert torch.equal(eager(ids, output_attentions=True).attentions[0], recording["layers.0.attn:pattern"].array)
+
+
+@torch.no_grad()
+def test_an_edit_may_use_the_model_itself_and_is_not_seen_doing_it() -> None:
+    module = gpt2()
+    model = models.open(module)
+
+    def through_the_last_norm(value: Tensor) -> Tensor:
+        inner = model.record(tokens(seed=8), "norm:out", "layers.1:out")  # a run within the run
+        assert inner["layers.1:out"].array.shape == value.shape
+        return module.transformer.ln_f(value)  # which the run around records
+
+    recording = model.record(tokens(), "norm:in", "norm:out", edits={"layers.1:out": through_the_last_norm})
+    by_hand = model.record(tokens(), "layers.1:out")["layers.1:out"].array
+    expected = model.run(tokens(), {"layers.1:out": edits.put(module.transformer.ln_f(by_hand))})
+    assert torch.equal(recording.output.logits, expected.logits)
+    assert hooks(module) == 0

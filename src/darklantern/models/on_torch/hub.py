@@ -1,7 +1,8 @@
-"""The hooks, and who they serve: one pair on a module however many runs need it, gone with the last.
+"""The hooks, and whom they serve: one pair on a module however many runs need it, gone with the last.
 
-A hook looks up the runs under way in its own thread, so that threads that share a module do not see each
-other's edits, and a plain call of the module in another thread sees none.
+A hook looks up the run under way in its own thread, so that threads that share a module do not see each
+other's edits, and a plain call of the module in another thread sees none. What is called from within an edit
+belongs to no run, or to one of its own.
 """
 
 import threading
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from darklantern.models.on_torch.program import Program
     from darklantern.models.on_torch.running import Run
 
-_RUNS: ContextVar[tuple["Run", ...]] = ContextVar("darklantern_runs", default=())
+_NOBODY: Any = object()
+_RUN: ContextVar["Run | None"] = ContextVar("darklantern_run", default=None)
 _LOCK = threading.RLock()
 BACKWARD: "dict[int, Run]" = {}
 """autograd's number of a backward pass under way → the run whose graph it walks"""
@@ -34,23 +36,35 @@ _OUT: dict[nn.Module, int] = {}
 """how many runs need each module's hook"""
 
 
-def runs() -> tuple["Run", ...]:
-    """The runs that a module firing now belongs to: of this thread, or, in a backward pass, of its graph."""
+def current() -> "Run | None":
+    """The run that a module firing now belongs to: of this thread, or, in a backward pass, of its graph."""
+    run = _RUN.get()
+    if run is _NOBODY:
+        return None
     task = _current_graph_task_id()
     if task == -1 or not BACKWARD:
-        return _RUNS.get()
+        return run
     tasks = getattr(NESTED, "tasks", None)
-    recomputing = BACKWARD.get(task) or (BACKWARD.get(tasks[-1]) if tasks else None)
-    return _RUNS.get() if recomputing is None else (recomputing,)
+    return BACKWARD.get(task) or (BACKWARD.get(tasks[-1]) if tasks else None) or run
 
 
-def enter(run: "Run") -> Token[tuple["Run", ...]]:
+def enter(run: "Run") -> Token["Run | None"]:
     """`run` is under way in this thread, until `leave`."""
-    return _RUNS.set((*_RUNS.get(), run))
+    return _RUN.set(run)
 
 
-def leave(token: Token[tuple["Run", ...]]) -> None:
-    _RUNS.reset(token)
+def leave(token: Token["Run | None"]) -> None:
+    _RUN.reset(token)
+
+
+@contextmanager
+def paused() -> Iterator[None]:
+    """No run sees what is called here."""
+    token = _RUN.set(_NOBODY)
+    try:
+        yield
+    finally:
+        _RUN.reset(token)
 
 
 def install(program: "Program") -> None:
@@ -110,42 +124,35 @@ def _last(counts: dict[nn.Module, int], module: nn.Module) -> bool:
 
 
 def _before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    run = current()
+    if run is None:
+        return None
     changed = False
-    for run in runs():
-        for handler in run.program.before.get(module, ()):
-            new = handler(run, module, args, kwargs)
-            if new is not None:
-                args, kwargs = new
-                changed = True
+    for handler in run.program.before.get(module, ()):
+        new = handler(run, module, args, kwargs)
+        if new is not None:
+            args, kwargs = new
+            changed = True
     return (args, kwargs) if changed else None
 
 
 def _after(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
-    for run in runs():
+    run = current()
+    if run is not None:
         for handler in run.program.after.get(module, ()):
             output = handler(run, module, args, kwargs, output)
     return output
 
 
 def _out(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-    under_way = _RUNS.get()
-    if len(under_way) == 1 and not BACKWARD:
-        # The common case, written out because it decides what looking costs: one recording of one whole tensor.
-        slot = under_way[0].slots.get(module)
-        if slot is not None and type(output) is Tensor and not output.requires_grad:
-            slot.append(output.clone())
-            return None
-    for run in runs():
-        for handler in run.program.out.get(module, ()):
-            output = handler(run, module, args, {}, output)
+    run = current()
+    if run is None:
+        return output
+    # The common case, written out because it decides what looking costs: one recording of one whole tensor.
+    slot = run.slots.get(module)
+    if slot is not None and type(output) is Tensor and not output.requires_grad:
+        slot.append(output.clone())
+        return None
+    for handler in run.program.out.get(module, ()):
+        output = handler(run, module, args, {}, output)
     return output
-
-
-@contextmanager
-def paused() -> Iterator[None]:
-    """No run sees what is called here."""
-    token = _RUNS.set(())
-    try:
-        yield
-    finally:
-        _RUNS.reset(token)

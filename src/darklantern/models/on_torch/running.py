@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from darklantern.errors import SiteError
-from darklantern.models.on_torch import together
+from darklantern.models.on_torch import hub, together
 from darklantern.models.on_torch.keeping import Keeper
 from darklantern.models.on_torch.lasting import Graph, is_checkpointed
 from darklantern.models.on_torch.points import Point
@@ -176,7 +176,8 @@ class Run:
             return
         held = self.kept[action]
         if self._keeper is not None:
-            value, axes = self._keeper(action.site, value, axes)
+            with hub.paused():
+                value, axes = self._keeper(action.site, value, axes)
         held.append(value)
         if len(held) == 1:
             self.axes[action] = axes
@@ -217,7 +218,8 @@ def edited(action: Action, value: Tensor, chosen: Selection) -> Tensor:
     """`value` with the chosen part replaced by what the action's edit makes of it."""
     assert action.edit is not None
     old = value if chosen.whole else chosen.part(value)
-    new = action.edit(old, chosen.remaining)
+    with hub.paused():  # an edit may call parts of the model itself
+        new = action.edit(old, chosen.remaining)
     if not isinstance(new, Tensor) or new.shape != old.shape:
         came = f"shape {tuple(new.shape)}" if isinstance(new, Tensor) else type(new).__name__
         raise SiteError(

@@ -51,13 +51,13 @@ class _Seen(TorchFunctionMode):
         kwargs = kwargs or {}
         if func is not _SDPA:
             return func(*args, **kwargs)
+        run = hub.current()
+        own = None if run is None else run.program.kernels.get(self.module)
+        if own is None:
+            return func(*args, **kwargs)
         bound = _bound(*args, **kwargs)
         q, k, v = bound.pop("query"), bound.pop("key"), bound.pop("value")
-        for run in hub.runs():
-            own = run.program.kernels.get(self.module)
-            if own is not None:
-                return self._attend(run, own, q, k, v, bound)
-        return func(*args, **kwargs)
+        return self._attend(run, own, q, k, v, bound)
 
     def _attend(self, run: Any, own: AttentionPoints, q: Tensor, k: Tensor, v: Tensor, bound: dict[str, Any]) -> Tensor:
         def kernel(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

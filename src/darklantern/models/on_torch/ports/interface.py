@@ -18,7 +18,6 @@ from darklantern.errors import SiteError
 from darklantern.models.on_torch import hub
 from darklantern.models.on_torch.ports.attention import AttentionPoints, Call, points
 from darklantern.models.on_torch.program import Program
-from darklantern.models.on_torch.running import Run
 
 _NAME = "ALL_ATTENTION_FUNCTIONS"
 _LOCK = threading.Lock()
@@ -67,10 +66,8 @@ def _tapped(interface: Any) -> Iterator[None]:
 
 def _get_interface(original: Callable[..., Any], name: str, default: Callable[..., Any]) -> Callable[..., Any]:
     kernel = original(name, default)
-    for run in hub.runs():
-        if run.program.kernels:
-            return partial(_attend, kernel, name)
-    return kernel
+    run = hub.current()
+    return partial(_attend, kernel, name) if run is not None and run.program.kernels else kernel
 
 
 def _attend(
@@ -84,6 +81,10 @@ def _attend(
     *args: Any,
     **kwargs: Any,
 ) -> tuple[Tensor, Any]:
+    run = hub.current()
+    own: AttentionPoints | None = None if run is None else run.program.kernels.get(module)
+    if run is None or own is None:
+        return kernel(module, query, key, value, attention_mask, *args, **kwargs)
     weights: Any = None
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -91,19 +92,8 @@ def _attend(
         z, weights = kernel(module, q, k, v, attention_mask, *args, **kwargs)
         return z
 
-    inner = attend
-    for run in hub.runs():
-        own: AttentionPoints | None = run.program.kernels.get(module)
-        if own is not None:
-            told = _call(name, module, query, key, attention_mask, args, kwargs)
-            inner = partial(_nested, run, own, told, inner)
-    return inner(query, key, value), weights
-
-
-def _nested(
-    run: Run, own: AttentionPoints, told: dict[str, Any], kernel: Any, q: Tensor, k: Tensor, v: Tensor
-) -> Tensor:
-    return own.attend(run, Call(q, k, v, kernel, **told))
+    told = _call(name, module, query, key, attention_mask, args, kwargs)
+    return own.attend(run, Call(query, key, value, attend, **told)), weights
 
 
 def _call(
