@@ -98,6 +98,9 @@ def _drawn(value: Value, budget: int, told: int) -> tuple[Svg, str]:
 def _arranged(value: Value, notes: list[str]) -> tuple[Array, tuple[_Along, _Along, _Along]]:
     """The value as fields × rows × columns, and what those are."""
     array, axes = np.asarray(value), list(value.axes)
+    tokens: Sequence[str] = ()
+    if value.tokens and ("batch" not in axes or array.shape[axes.index("batch")] == len(value.tokens)):
+        tokens = value.tokens[0]
     if not array.size:
         raise SiteError(f"{value.site} is empty: {_sizes(axes, array.shape)}", hint="record another part of it")
     if np.iscomplexobj(array):
@@ -108,14 +111,14 @@ def _arranged(value: Value, notes: list[str]) -> tuple[Array, tuple[_Along, _Alo
     side = next((axis for axis in (*_SIDES, *axes) if axis in axes and axis not in plane), "")
     array, axes = _one(array, axes, [axis for axis in axes if axis not in (side, *plane)], notes)
     array = array.astype(np.float64)
-    tokens = value.tokens[0] if value.tokens else ()
     along: dict[str, _Along] = {"": _Along("", (0,))}
     for place, axis in enumerate(axes):
         size = array.shape[place]
         along[axis] = _along(value.site, axis, size, tokens)
         kept = len(along[axis].numbers)
         if kept < size:
-            notes.append(f"The last {size - kept} of {size} along {axis} are padding, left out.")
+            padding = f"The last {size - kept} of {size} positions are padding, left out."
+            notes += [padding] if padding not in notes else []
         if axis == side and kept > MOST_FIELDS:
             notes.append(f"The first {MOST_FIELDS} of {size}: .at({side}=…) chooses others.")
             kept = MOST_FIELDS
