@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from darklantern.drawing import checks
 from darklantern.drawing.axes import Axis, beneath, beside
-from darklantern.drawing.frame import EDGE, HEADED, WIDE, document, heading, label
+from darklantern.drawing.frame import EDGE, HEADED, PAPER, WIDE, document, heading, label
 from darklantern.drawing.ink import ALARM, MASKED, RULE, SOFT, ramp
 from darklantern.drawing.key import BAR, key, swatches
 from darklantern.drawing.lettering import width
@@ -97,19 +97,20 @@ def fields(
     # 3. What the colours mean, and what the reader must know.
     foot = deepest + 14
     masked = any(value == -math.inf for value in flat)
-    odd = sum(math.isnan(value) or value == math.inf for value in flat)
-    items = [(ALARM, f"NaN or ∞: {odd} cells")] * bool(odd) + [(MASKED, "masked (−∞)")] * masked
+    odd = sum(map(_is_odd, flat))
+    items = [(ALARM, f"NaN or ∞, crossed: {odd}")] * bool(odd) + [(MASKED, "masked (−∞)")] * masked
     across = count * (layout.wide * len(columns.numbers) + _GAP) - _GAP
     right = min(max(layout.left + across, 0.64 * WIDE), WIDE - EDGE)
     parts += key(low, high, limit, "", right, foot, stronger=strongest > limit)
     parts += swatches(items, right - BAR - 26, foot)
     aside = BAR + 26 + sum(width(text, 11) + 32 for _, text in items)
+    # Notes stand beside the colour bar if they fit there, else below it.
+    start = 0.0 if all(width(note, 11) <= right - EDGE - aside for note in notes[:2]) else 36.0
     for i, note in enumerate(notes):
-        room = right - EDGE - aside if i < 2 else WIDE - 2 * EDGE
-        parts.append(label(EDGE, foot + 9 + i * _NOTE, note, size=11, fill=SOFT, room=room))
+        parts.append(label(EDGE, foot + start + 9 + i * _NOTE, note, size=11, fill=SOFT, room=WIDE - 2 * EDGE))
     return document(
         "fields",
-        (WIDE, foot + max(34.0, _NOTE * len(notes) + 10)),
+        (WIDE, foot + max(34.0, start + _NOTE * len(notes) + 10)),
         title,
         " ".join([says, *notes]),
         [heading(title, says, WIDE), *parts],
@@ -151,10 +152,10 @@ def _layout(count: int, rows: Axis, columns: Axis, square: bool) -> _Layout:
     left = EDGE + rows.beside + 10
     across, down = len(columns.numbers), len(rows.numbers)
     room = WIDE - EDGE - left
-    fitting = [n for n in _PER_ROW if n <= count and _wide(room, n, across) * across >= (90 if n > 4 else 0)]
-    readable = [n for n in fitting if not columns.texts or _wide(room, n, across) >= 10.5] or [
-        min(count, 2 if count <= 4 else 3 if count <= 12 else 4)
-    ]
+    fitting = [n for n in _PER_ROW if n <= count and _wide(room, n, across) * across >= (75 if n > 4 else 0)]
+    fewest = min(count, 2 if count <= 4 else 3 if count <= 12 else 4)  # or the picture gets endlessly long
+    readable = [n for n in fitting if n >= fewest and (not columns.texts or _wide(room, n, across) >= 10.5)]
+    readable = readable or [fewest]
     # Of those about as many, the one that leaves the fewest empty places in the last row.
     per_row = min((n for n in readable if 2 * n >= readable[0]), key=lambda n: ((-count) % n, -n))
     wide = min(_wide(room, per_row, across), (44.0 if count == 1 else 34.0) if square else 60.0)
@@ -178,9 +179,20 @@ def _field(
     if layout.named:
         yield label(left, top - 6, field.name, size=11, weight="600", room=max(wide, 40))
     yield element("rect", x=left - 1, y=top - 1, width=wide + 2, height=tall + 2, fill=RULE)
-    yield from (
-        _cells(field, left, top, layout, rows, columns, limit) if told else _shades(field, left, top, layout, limit)
-    )
+    if told:
+        yield from _cells(field, left, top, layout, rows, columns, limit)
+    else:
+        yield from _shades(field, left, top, layout, limit)
+    odd = [(i, j) for i, row in enumerate(field.values) for j, value in enumerate(row) if _is_odd(value)]
+    if odd:  # told apart by shape as well: red and the dark end of orange are alike to some eyes
+        yield element(
+            "path",
+            d="".join(f"M{j} {i}l1 1m-1 0l1-1" for i, j in odd),
+            stroke=PAPER,
+            stroke_width="0.12",
+            pointer_events="none",
+            transform=_placed(left, top, layout),
+        )
 
 
 def _cells(
@@ -219,9 +231,18 @@ def _shades(field: Field, left: float, top: float, layout: _Layout, limit: float
     yield element(
         "g",
         *(element("path", d="".join(drawn), fill=colour) for colour, drawn in runs.items()),
-        transform=f"translate({left:.2f} {top:.2f}) scale({layout.wide:.4f} {layout.tall:.4f})",
+        transform=_placed(left, top, layout),
         shape_rendering="crispEdges",
     )
+
+
+def _placed(left: float, top: float, layout: _Layout) -> str:
+    """From cells to pixels."""
+    return f"translate({left:.2f} {top:.2f}) scale({layout.wide:.4f} {layout.tall:.4f})"
+
+
+def _is_odd(value: float) -> bool:
+    return math.isnan(value) or value == math.inf
 
 
 def _colour(value: float, limit: float, shades: int | None = None) -> str:

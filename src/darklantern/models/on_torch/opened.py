@@ -224,9 +224,10 @@ class Model:
             number = metric(output, values)
             found = backward(self.module, run, number)
         # Detached, or the values would keep the graph alive.
-        values = Recording([(site, values[site].array.detach(), values[site].axes) for site in values.sites], None)
+        detached = [(site, values[site].array.detach(), values[site].axes) for site in values.sites]
+        values = Recording(detached, None, values.tokens)
         rows = [(site, gradient, values[site].axes) for site, gradient in found.items()]
-        return Gradients(float(number.detach()), Recording(rows, None), values)
+        return Gradients(float(number.detach()), Recording(rows, None, values.tokens), values)
 
     def generate(self, inputs: Any, *sites: str | Site, edits: Edits | None = None, **options: Any) -> Recording:
         """Let the model continue `inputs`, recording and editing at every decoding step, with its key-value cache.

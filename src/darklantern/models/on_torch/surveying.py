@@ -22,7 +22,7 @@ class Survey:
     def __init__(self, catalogue: Catalogue) -> None:
         self._axes = {
             module: (catalogue.point(path, "in", "").axes, catalogue.point(path, "out", "").axes)
-            for path, module in reversed(catalogue.modules.items())
+            for path, module in reversed(list(catalogue.modules.items()))
         }
         self.calls: dict[nn.Module, list[Seen]] = {}
 
