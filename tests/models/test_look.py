@@ -115,6 +115,15 @@ def test_a_part_of_the_positions_keeps_its_tokens_and_their_numbers(pin: Any, pl
         assert list(rows) == [(str(at), TOKENS[0][at].replace(" ", "␣")) for at in places]
 
 
+def test_a_part_of_other_axes_is_numbered_as_in_the_whole() -> None:
+    array = torch.zeros(1, 6, 8, 16)
+    value = recorded(array, ("batch", "head", "pos", "dim"), "layers.0.attn:z")
+    chosen = value.at(head=Several((1, 4)), dim=Span(10, None)).at(dim=Several((0, -1)), pos=Span(-2, None))
+    shown = [told for told, _ in cells(chosen.show())]
+    assert shown[:4] == ["0: pos -2, dim 10", "0: pos -2, dim -1", "0: pos -1, dim 10", "0: pos -1, dim -1"]
+    assert {"head 1", "head 4"} <= set(texts(chosen.show()))
+
+
 def test_one_position_shows_heads_by_keys() -> None:
     shown = cells(recorded(pattern().softmax(-1), PATTERN, tokens=TOKENS).at(pos=-1).show())
     assert len(shown) == 3 * 4 and shown[-1][0].endswith("head 2, key 3 “␣on”")

@@ -14,7 +14,7 @@ from darklantern.drawing.scales import number
 from darklantern.errors import SiteError
 from darklantern.models.picture import Picture
 from darklantern.models.recording import Recording, Value, picked
-from darklantern.models.sites import Site
+from darklantern.models.sites import Several, Site, Span
 
 MOST_VALUES = 12
 """in the picture of a whole recording"""
@@ -122,7 +122,7 @@ def _arranged(value: Value, notes: list[str]) -> tuple[Array, tuple[_Along, _Alo
         if axis == side and kept > MOST_FIELDS:
             notes.append(f"The first {MOST_FIELDS} of {size}: .at({side}=…) chooses others.")
             kept = MOST_FIELDS
-            along[axis] = _Along(axis, range(kept))
+            along[axis] = _Along(axis, along[axis].numbers[:kept])
         array = np.take(array, range(kept), place)
     array = array.transpose([axes.index(axis) for axis in (side, *plane) if axis])
     chosen = (along[side], along[plane[0]], along[plane[1]])
@@ -156,14 +156,20 @@ def _plane(axes: Sequence[str]) -> tuple[str, str]:
 
 def _along(site: Site, axis: str, size: int, tokens: Sequence[str]) -> _Along:
     """What `axis` counts, after the selections of `site`: tokens where they are known, and then without padding."""
+    pins = [pin for name, pin in site.select if name == axis]
     if tokens and _reads(site, axis):
         places = list(range(len(tokens)))
-        pins = [pin for name, pin in site.select if name == axis]
         for pin in pins:
             places = picked(places, pin)
         if len(places) >= size if pins else len(places) <= size:
             return _Along(axis, places[:size], [tokens[place] for place in places[:size]])
-    return _Along(axis, range(size))
+    numbers: Sequence[int] = range(size)
+    for pin in reversed(pins):  # from what is left to indices of the whole, negative ones from its end
+        if isinstance(pin, Several):
+            numbers = [pin[number] for number in numbers]
+        elif isinstance(pin, Span):
+            numbers = [number + ((pin.start if number >= 0 else pin.stop) or 0) for number in numbers]
+    return _Along(axis, numbers)
 
 
 def _reads(site: Site, axis: str) -> bool:

@@ -83,7 +83,7 @@ class Model:
             if not self.eager:
                 compiled.refuse(self._modules)
             plan = self.plan()
-            self._go(Run(plan, survey.joined(plan.program)), inputs)
+            self._go(Run(plan, survey.joined(plan.program)), inputs.inputs if isinstance(inputs, Start) else inputs)
         return Tree(parts(self._catalogue, {path: self._shown(path) for path in self._modules}, survey), fold)
 
     def batch(self, prompts: str | Sequence[str], align: str | Sequence[str] | None = None) -> Batch:
