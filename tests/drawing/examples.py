@@ -4,7 +4,21 @@ import math
 import random
 from collections.abc import Callable
 
-from darklantern.drawing import Bar, Edge, Node, Svg, bars, circuit, curves, heatmap, level_ladder, sparkline
+from darklantern.drawing import (
+    Axis,
+    Bar,
+    Edge,
+    Field,
+    Node,
+    Svg,
+    bars,
+    circuit,
+    curves,
+    fields,
+    heatmap,
+    level_ladder,
+    sparkline,
+)
 from darklantern.records.findings import Event, Grid, Series
 
 STEPS = tuple(range(400, 801, 5))
@@ -73,6 +87,33 @@ FAR_ABOVE = rising("token KL", "signal", 3000.0, 500, 0.4, 430)
 CROWD = tuple(Event(step=400 + 7 * i, label=f"event {i} with several words") for i in range(24))
 WORDS = ("The", " quick", "\n", " magpie-seventy-seven", "\t", "\x00", " password")
 
+
+def attention(size: int, heads: int, *, tokens: bool = False, masked: float = 0.0) -> Svg:
+    """Heads that look at the first position and at one a few back."""
+    values = [
+        [[masked if key > pos else math.exp(-((pos - key - head) ** 2)) for key in range(size)] for pos in range(size)]
+        for head in range(heads)
+    ]
+    texts = [WORDS[i % len(WORDS)] for i in range(size)] if tokens else ()
+    return fields(
+        [Field(f"head {head}", each) for head, each in enumerate(values)],
+        Axis("pos", range(size), texts),
+        Axis("key", range(size), texts),
+        title="layers.3.attn:pattern",
+        says=f"head={heads} pos={size} key={size}, from 0 to 1",
+        notes=("Example 0 of 4: .at(batch=…) chooses another.", "Each cell is the strongest of 4 pos × 4 key."),
+        square=True,
+    )
+
+
+def residual(rows: int, columns: int, texts: tuple[str, ...] = ()) -> Svg:
+    values = [[math.sin(i * j + i) * (9 if j == 5 else 1) for j in range(columns)] for i in range(rows)]
+    axes = Axis("pos", range(rows), texts), Axis("dim", range(0, 3 * columns, 3))
+    return fields([Field("", values)], *axes, title="layers.3:out", says="signed", notes=("x", "y", "z"), limit=1.0)
+
+
+ODD = Field("", [[math.nan, math.inf, -math.inf, -2.0]])
+
 EXAMPLES: dict[str, Callable[[], Svg]] = {
     "curves": lambda: curves(RACE, EVENTS, title="The watch against the backdoor"),
     "curves crowded": lambda: curves(RACE, CROWD),
@@ -89,6 +130,14 @@ EXAMPLES: dict[str, Callable[[], Svg]] = {
     "heatmap of 128": lambda: heatmap(
         Grid(name="wide", unit="nats", rows=("a",) * 20, columns=("W",) * 128, values=((0.0,) * 128,) * 20)
     ),
+    "fields of four heads": lambda: attention(9, 4, tokens=True, masked=-math.inf),
+    "fields of one head": lambda: attention(14, 1, tokens=True),
+    "fields of one long head": lambda: attention(128, 1),
+    "fields of 32 heads": lambda: attention(24, 32),
+    "fields of 7 heads of many tokens": lambda: attention(40, 7, tokens=True),
+    "fields of a residual stream": lambda: residual(7, 256, WORDS),
+    "fields of a long residual stream": lambda: residual(128, 128),
+    "fields of a strip": lambda: fields([ODD], Axis("", (0,)), Axis("dim", range(4)), title="a:out"),
     "bars": lambda: bars(BARS, title="Ablation", unit="drop in trigger rate", note="Whiskers: 95 % intervals."),
     "ladder": lambda: level_ladder("V1", "V3"),
     "ladder settled": lambda: level_ladder("V4", "V4"),

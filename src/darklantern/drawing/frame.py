@@ -1,6 +1,7 @@
 """What all pictures share: the sheet of paper, its heading, and a label that fits its room."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 
 from darklantern.drawing.ink import INK, SOFT
 from darklantern.drawing.lettering import clean, shorten
@@ -50,6 +51,17 @@ def document(kind: str, size: tuple[float, float], title: str, description: str,
         text_anchor="start",
         direction="ltr",
     )
+
+
+def stacked(pictures: Sequence[Svg], title: str) -> Svg:
+    """Whole pictures of this room, one below the other, as one."""
+    made, top, widest = [], 0.0, 0.0
+    for picture in pictures:
+        size = re.search(r' viewBox="0 0 (\S+) (\S+)"', picture)
+        assert size is not None  # `document` wrote it
+        made.append(Svg(picture.replace("<svg ", f'<svg y="{coordinate(top)}" ', 1)))
+        top, widest = top + float(size[2]), max(widest, float(size[1]))
+    return document("stack", (widest, top), title, "", made)
 
 
 def heading(title: str, subtitle: str, width: float) -> Svg:

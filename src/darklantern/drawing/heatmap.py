@@ -1,11 +1,11 @@
 """A grid of effects: rows are sites or layers, columns are token positions, colour is the value."""
 
-import math
-
 from darklantern.drawing import checks
+from darklantern.drawing.axes import Axis, beneath
 from darklantern.drawing.frame import EDGE, HEADED, WIDE, document, heading, label
-from darklantern.drawing.ink import INK, SOFT, ramp
-from darklantern.drawing.lettering import clean, shorten, visible, width
+from darklantern.drawing.ink import INK, ramp
+from darklantern.drawing.key import BAR, key
+from darklantern.drawing.lettering import clean, visible, width
 from darklantern.drawing.markup import Svg, element
 from darklantern.drawing.scales import number
 from darklantern.errors import RecordError
@@ -13,10 +13,6 @@ from darklantern.records.findings import Grid
 
 MOST_ROWS = 64
 MOST_COLUMNS = 128
-_BAR = 180.0
-_SHADES = 36
-_ROOMY = 48.0  # from here on a cell holds a word, cut short if need be
-_DEEP = 96.0  # pixels for a turned text
 
 
 def heatmap(grid: Grid, *, title: str = "") -> Svg:
@@ -41,8 +37,8 @@ def heatmap(grid: Grid, *, title: str = "") -> Svg:
     cell = min((WIDE - EDGE - left) / len(grid.columns), widest)
     tall = 24.0 if len(grid.rows) <= 16 else 14.0
     bottom = HEADED + 4 + tall * len(grid.rows)
-    right = left + max(cell * len(grid.columns), _BAR)
-    beneath, below = _columns(texts, left, cell, bottom)
+    right = left + max(cell * len(grid.columns), BAR)
+    texts_below, below = beneath(Axis("position", range(len(grid.columns)), grid.columns), left, cell, bottom)
 
     # 3. Cells, the ring around the strongest, names, key.
     where = flat.index(strongest)
@@ -66,8 +62,8 @@ def heatmap(grid: Grid, *, title: str = "") -> Svg:
                 label(left - 8, HEADED + 8 + (i + 0.5) * tall, name, fill=INK, anchor="end", room=names)
                 for i, name in enumerate(grid.rows)
             ),
-            *beneath,
-            *_key(min(flat), max(flat), limit, grid.unit, right, below + 14),
+            *texts_below,
+            *key(min(flat), max(flat), limit, grid.unit, right, below + 14),
         ],
     )
 
@@ -109,63 +105,3 @@ def _ring(x: float, y: float, wide: float, tall: float) -> Svg:
     return element(
         "rect", x=x - 1, y=y - 1, width=wide + 1, height=tall + 1, rx=1.5, fill="none", stroke=INK, stroke_width=1.75
     )
-
-
-def _columns(texts: list[str], left: float, cell: float, bottom: float) -> tuple[list[Svg], float]:
-    """The texts and position numbers under the cells, and where they end.
-
-    Upright where each fits into its cell or the cell is wide, else turned; every k-th where cells
-    are narrower than a letter.
-    """
-    size = min(12.0, max(cell - 1, 8.5))
-    turned = cell < _ROOMY and any(width(text, size) > max(cell, size) for text in texts)
-    size = 11.0 if turned else size
-    every = math.ceil((size + 1) / cell) if turned or cell < size else 1
-    deep = min(max(width(text, size) for text in texts), _DEEP) if turned else size
-    made = []
-    for j in range(0, len(texts), every):
-        x = left + (j + 0.5) * cell - 0.5
-        if turned:
-            made.append(_turned(x + 4, bottom + 5, shorten(texts[j], size, _DEEP), size))
-        else:
-            room = cell - 4 if cell >= _ROOMY else None
-            made.append(label(x, bottom + 5 + size, texts[j], size=size, anchor="middle", room=room))
-    below = bottom + deep + 10
-    for j in range(0, len(texts), _stride(cell)):
-        made.append(label(left + (j + 0.5) * cell - 0.5, below + 11, str(j), size=10, fill=SOFT, anchor="middle"))
-    made.append(label(left - 8, below + 11, "position", size=10, fill=SOFT, anchor="end"))
-    return made, below + 14
-
-
-def _turned(x: float, y: float, text: str, size: float) -> Svg:
-    place = f"rotate(-90 {x:.2f} {y:.2f})"
-    return element("text", text, x=x, y=y, fill=INK, font_size=size, text_anchor="end", transform=place)
-
-
-def _stride(cell: float) -> int:
-    return next(n for n in (1, 5, 10, 20, 50, 100) if n * cell >= 24)
-
-
-def _key(low: float, high: float, limit: float, unit: str, right: float, y: float) -> list[Svg]:
-    """The colour bar, over the part of the scale that the values use."""
-    start, end = (-limit if low < 0 else 0.0), (limit if high > 0 or low >= 0 else 0.0)
-    left, step = right - _BAR, _BAR / _SHADES
-    shades = [
-        element(
-            "rect",
-            x=left + i * step,
-            y=y,
-            width=step + 0.5 * (i + 1 < _SHADES),
-            height=9,
-            fill=ramp((start + (end - start) * (i + 0.5) / _SHADES) / limit),
-        )
-        for i in range(_SHADES)
-    ]
-    marks = [(start, "start", left), (end, "end", left + _BAR)]
-    if start < 0 < end:
-        marks.append((0.0, "middle", left + _BAR / 2))
-    return [
-        element("g", *shades),
-        *(label(x, y + 21, number(value), size=10, fill=SOFT, anchor=anchor) for value, anchor, x in marks),
-        label(left - 10, y + 9, unit, size=11, fill=SOFT, anchor="end", room=left - 10 - EDGE),
-    ]

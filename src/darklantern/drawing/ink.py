@@ -12,6 +12,8 @@ AXIS = "#a7b0bb"
 ALARM = "#b3261e"
 MAIN = "#1a5fb4"
 CONTROL = "#848d99"
+MASKED = "#b4bac3"
+"""a cell that holds no number because a mask forbids it: grey, which neither ramp passes through"""
 
 # Inside the model is cool, outside is warm, so that the two sides of the race are told apart at a
 # glance. Within a side the hues were searched for the largest distance under simulated protanopia,

@@ -3,7 +3,8 @@
 In: a torch `nn.Module`. Out: values at named sites, and outputs under edits. This room never
 changes a model for good: each hook it sets is gone when the call returns.
 
-`sites`, `aliases`, `selecting` and `recording` know no framework; `on_torch` loads only when a model is opened.
+`sites`, `aliases`, `selecting` and `recording` know no framework; `on_torch` loads only when a model is opened, and
+what draws (`looking`, `picture`, `tables`) only when something is shown.
 """
 
 from typing import TYPE_CHECKING, Any

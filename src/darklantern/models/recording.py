@@ -4,11 +4,14 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from darklantern.errors import SiteError
 from darklantern.models.selecting import select
-from darklantern.models.sites import Pin, Site, nearest, parse
+from darklantern.models.sites import Pin, Several, Site, Span, nearest, parse
+
+if TYPE_CHECKING:
+    from darklantern.models.picture import Picture
 
 Axes = tuple[str, ...] | Callable[[Any], tuple[str, ...]]
 """the names of a value's axes, or what finds them"""
@@ -21,6 +24,8 @@ class Value:
     site: Site
     array: Any
     axes: tuple[str, ...]
+    tokens: Sequence[Sequence[str]] | None = None
+    """the tokens of each example in it as text, where they are known"""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -34,7 +39,7 @@ class Value:
         pinned = Site(
             self.site.path, self.site.port, (*self.site.select, *asked.select), self.site.call, self.site.member
         )
-        return Value(pinned, chosen.part(self.array), chosen.remaining)
+        return Value(pinned, chosen.part(self.array), chosen.remaining, _examples(self.tokens, asked))
 
     def mean(self, *axes: str) -> "Value":
         """The mean over the named axes, which go away."""
@@ -51,7 +56,18 @@ class Value:
                 f"{self.site} has axes {' '.join(self.axes)}, got {' '.join(axes) or 'none'}", hint="name some"
             )
         array = getattr(self.array, how)(tuple(self.axes.index(axis) for axis in axes))
-        return Value(self.site, array, tuple(axis for axis in self.axes if axis not in axes))
+        tokens = None if "batch" in axes else self.tokens
+        return Value(self.site, array, tuple(axis for axis in self.axes if axis not in axes), tokens)
+
+    def show(self) -> "Picture":
+        """It as a picture: a heat map, one for each head or channel; tokens beside it where they are known.
+
+        Of several examples the first: `value.at(batch=3).show()` for another. Long axes are pooled, and the picture
+        says so. Raises SiteError for an empty or a complex value.
+        """
+        from darklantern.models.looking import picture
+
+        return picture(self)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         import numpy as np
@@ -91,7 +107,7 @@ class Recording(Mapping[str, Value]):
     def _values(self) -> dict[Site, Value]:
         # Made when first looked at: a run that records much should cost little more than its copies.
         return {
-            site: Value(site, array, axes if isinstance(axes, tuple) else axes(array))
+            site: Value(site, array, axes if isinstance(axes, tuple) else axes(array), _examples(self.tokens, site))
             for site, array, axes in self._rows
         }
 
@@ -102,7 +118,7 @@ class Recording(Mapping[str, Value]):
         if asked.select and asked.whole in self._values:
             held = self._values[asked.whole]
             chosen = select(asked, held.axes, held.shape, self.lengths)
-            return Value(asked, chosen.part(held.array), chosen.remaining)
+            return Value(asked, chosen.part(held.array), chosen.remaining, _examples(self.tokens, asked))
         names = [str(known) for known in self._values]
         close = nearest(str(asked), names) or names
         raise SiteError(f"{str(asked)!r} was not recorded", hint=f"recorded: {', '.join(close) or 'nothing'}")
@@ -138,12 +154,40 @@ class Recording(Mapping[str, Value]):
             for value in self._values.values()
         ]
 
+    def show(self, *sites: str | Site) -> "Picture":
+        """The values at `sites`, or the first dozen of all, as pictures one below the other; see `Value.show`."""
+        from darklantern.models.looking import pictures
+
+        return pictures(self, sites)
+
+    def _repr_html_(self) -> str:
+        from darklantern.models.tables import table
+
+        return table(("site", "axes", "dtype", "norm"), self.rows())
+
     def __repr__(self) -> str:
         table = [("site", "axes", "dtype", "norm"), *self.rows()]
         widths = [max(len(row[i]) for row in table) for i in range(3)]
         return "\n".join(
             "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in table
         )
+
+
+def picked(items: Sequence[Any], pin: Pin) -> list[Any]:
+    """What `pin` selects of `items`, always as a list."""
+    if isinstance(pin, Span):
+        return list(items[pin.start : pin.stop])
+    if isinstance(pin, str):
+        return list(items)
+    return [
+        items[index] for index in (pin if isinstance(pin, Several) else (pin,)) if -len(items) <= index < len(items)
+    ]
+
+
+def _examples(tokens: Sequence[Sequence[str]] | None, site: Site) -> Sequence[Sequence[str]] | None:
+    """The tokens of those examples that `site` selects."""
+    pin = dict(site.select).get("batch", "*")
+    return tokens if tokens is None else picked(tokens, pin)
 
 
 def _dtype(array: Any) -> str:

@@ -45,4 +45,4 @@ def carried(recording: Recording) -> Recording:
         value = recording[site]
         primal, tangent = forward_ad.unpack_dual(value.array)
         rows.append((site, torch.zeros_like(primal) if tangent is None else tangent.clone(), value.axes))
-    return Recording(rows, recording.output)
+    return Recording(rows, recording.output, recording.tokens)

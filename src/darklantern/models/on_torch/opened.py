@@ -27,10 +27,12 @@ from darklantern.models.on_torch.program import Plan, compile_plan
 from darklantern.models.on_torch.running import Run, Stop
 from darklantern.models.on_torch.starting import Entrance, Start, mapped_inputs, other, verify, without_cache
 from darklantern.models.on_torch.stepping import Steps
+from darklantern.models.on_torch.surveying import Survey, parts
 from darklantern.models.on_torch.verifying import agree
 from darklantern.models.recording import Recording
 from darklantern.models.sites import Site, expand, nearest, select_paths
 from darklantern.models.tokens import Batch, encode
+from darklantern.models.tree import Tree
 
 Edits = Mapping[str | Site, Any]
 
@@ -73,6 +75,19 @@ class Model:
     def native(self, site: str | Site) -> str:
         """The module's own path of a site's part."""
         return self._resolve(site)[0][1].path
+
+    def tree(self, inputs: Any = None, *, fold: bool = True) -> Tree:
+        """The model's parts as a tree to print: class, parameters, ports; with `inputs`, the shapes of one run.
+
+        Repeated parts stand in one line unless `fold=False`.
+        """
+        survey = None if inputs is None else Survey(self._catalogue)
+        if survey is not None:
+            if not self.eager:
+                compiled.refuse(self._modules)
+            plan = self.plan()
+            self._go(Run(plan, survey.joined(plan.program)), inputs.inputs if isinstance(inputs, Start) else inputs)
+        return Tree(parts(self._catalogue, {path: self._shown(path) for path in self._modules}, survey), fold)
 
     def batch(self, prompts: str | Sequence[str], align: str | Sequence[str] | None = None) -> Batch:
         """The prompts as tokens, padded on the right, where the model's weights lie.
@@ -226,9 +241,10 @@ class Model:
             number = metric(output, values)
             found = backward(self.module, run, number)
         # Detached, or the values would keep the graph alive.
-        values = Recording([(site, values[site].array.detach(), values[site].axes) for site in values.sites], None)
+        detached = [(site, values[site].array.detach(), values[site].axes) for site in values.sites]
+        values = Recording(detached, None, values.tokens)
         rows = [(site, gradient, values[site].axes) for site, gradient in found.items()]
-        return Gradients(float(number.detach()), Recording(rows, None), values)
+        return Gradients(float(number.detach()), Recording(rows, None, values.tokens), values)
 
     def generate(self, inputs: Any, *sites: str | Site, edits: Edits | None = None, **options: Any) -> Recording:
         """Let the model continue `inputs`, recording and editing at every decoding step, with its key-value cache.

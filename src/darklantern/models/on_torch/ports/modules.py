@@ -29,7 +29,7 @@ class InTap:
         program.do_before(self.module, self._before)
 
     def _before(self, run: Run, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        key, value = _argument(module, self.member, args, kwargs)
+        key, value = argument(module, self.member, args, kwargs)
         if not isinstance(value, Tensor):
             raise _no_tensor(self.point, value, [*map(str, range(len(args))), *kwargs])
         new = run.visit(self.point, value)
@@ -55,15 +55,15 @@ class OutTap:
     def _after(self, run: Run, _: nn.Module, __: Any, ___: Any, output: Any) -> Any:
         if isinstance(output, Tensor) and not self.member:
             return run.visit(self.point, output)
-        key = self.member or _first(output)
-        value = _get(output, key)
+        key = self.member or first_member(output)
+        value = get_member(output, key)
         if not isinstance(value, Tensor):
             raise _no_tensor(self.point, value if self.member else output, _members(output))
         new = run.visit(self.point, value)
         return output if new is value else _with(output, key, new)
 
 
-def _argument(module: nn.Module, member: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int | str, Any]:
+def argument(module: nn.Module, member: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int | str, Any]:
     """Where the argument stands, and what it is now."""
     if member.isdigit():
         return int(member), args[int(member)] if int(member) < len(args) else None
@@ -84,14 +84,14 @@ def _parameters(module: nn.Module) -> list[str]:
     return list(inspect.signature(type(module).forward).parameters)[1:]
 
 
-def _first(output: Any) -> str:
+def first_member(output: Any) -> str:
     """The member that `out` means."""
     if isinstance(output, Mapping) or is_dataclass(output):
-        return next((name for name in _OUTPUTS if isinstance(_get(output, name), Tensor)), "")
+        return next((name for name in _OUTPUTS if isinstance(get_member(output, name), Tensor)), "")
     return "0"
 
 
-def _get(output: Any, key: str) -> Any:
+def get_member(output: Any, key: str) -> Any:
     if isinstance(output, Mapping):
         return output.get(key)
     if isinstance(output, tuple | list) and key.isdigit():
