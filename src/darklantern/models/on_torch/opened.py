@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from darklantern.errors import SiteError
-from darklantern.models import aliases
 from darklantern.models.edits import edit, put
 from darklantern.models.on_torch import compiled, hub
 from darklantern.models.on_torch.alone import Alone, linear_maps, rows_of
@@ -20,9 +19,9 @@ from darklantern.models.on_torch.forward_mode import carried, forward_mode, tang
 from darklantern.models.on_torch.gradients import Gradients, Metric, backward
 from darklantern.models.on_torch.keeping import Keeper, Reduce, is_device, keeper, numbered
 from darklantern.models.on_torch.lasting import Setup
+from darklantern.models.on_torch.naming import Naming
 from darklantern.models.on_torch.padding import padded
 from darklantern.models.on_torch.points import Point
-from darklantern.models.on_torch.ports import Catalogue
 from darklantern.models.on_torch.program import Plan, compile_plan
 from darklantern.models.on_torch.running import Run, Stop
 from darklantern.models.on_torch.starting import Entrance, Start, mapped_inputs, other, verify, without_cache
@@ -30,7 +29,7 @@ from darklantern.models.on_torch.stepping import Steps
 from darklantern.models.on_torch.surveying import Survey, parts
 from darklantern.models.on_torch.verifying import agree
 from darklantern.models.recording import Recording
-from darklantern.models.sites import Site, expand, nearest, select_paths
+from darklantern.models.sites import Site
 from darklantern.models.tokens import Batch, encode
 from darklantern.models.tree import Tree
 
@@ -47,16 +46,7 @@ class Model:
         self.module = module
         self.tokenizer = tokenizer
         self.eager = _check(module, compiled)
-        self._modules = dict(module.named_modules(remove_duplicate=False))
-        parts = {
-            path: aliases.Part(
-                isinstance(each, nn.ModuleList | nn.Sequential), tuple(n for n, _ in each.named_children())
-            )
-            for path, each in self._modules.items()
-        }
-        self._names = aliases.canonical(parts)
-        self._native = {name: path for path, name in self._names.items()}
-        self._catalogue = Catalogue(self._modules, self._names)
+        self._naming = Naming(module)
         self._edits: tuple[tuple[Site, Point, Any], ...] = ()
         self._fired: dict[Point, int] = {}
 
@@ -67,27 +57,32 @@ class Model:
 
         `where` is given a module's native path and the module. Raises SiteError when there are none.
         """
-        found = [site for site, point in self._resolve(pattern) if where is None or where(point.path, point.module)]
+        found = [
+            site for site, point in self._naming.resolve(pattern) if where is None or where(point.path, point.module)
+        ]
         if not found:
             raise SiteError(f"none of the sites {pattern} passes `where`", hint="where=None lists them all")
         return found
 
     def native(self, site: str | Site) -> str:
         """The module's own path of a site's part."""
-        return self._resolve(site)[0][1].path
+        return self._naming.resolve(site)[0][1].path
 
     def tree(self, inputs: Any = None, *, fold: bool = True) -> Tree:
         """The model's parts as a tree to print: class, parameters, ports; with `inputs`, the shapes of one run.
 
         Repeated parts stand in one line unless `fold=False`.
         """
-        survey = None if inputs is None else Survey(self._catalogue)
+        survey = None if inputs is None else Survey(self._naming.catalogue)
         if survey is not None:
             if not self.eager:
-                compiled.refuse(self._modules)
+                compiled.refuse(self._naming.modules)
             plan = self.plan()
             self._go(Run(plan, survey.joined(plan.program)), inputs.inputs if isinstance(inputs, Start) else inputs)
-        return Tree(parts(self._catalogue, {path: self._shown(path) for path in self._modules}, survey), fold)
+        return Tree(
+            parts(self._naming.catalogue, {path: self._naming.shown(path) for path in self._naming.modules}, survey),
+            fold,
+        )
 
     def batch(self, prompts: str | Sequence[str], align: str | Sequence[str] | None = None) -> Batch:
         """The prompts as tokens, padded on the right, where the model's weights lie.
@@ -99,17 +94,11 @@ class Model:
 
     def has(self, path: str) -> bool:
         """Whether there is a part at `path`, canonical or native."""
-        return bool(self._paths(path))
+        return bool(self._naming.paths(path))
 
     def block_of(self, site: str | Site) -> str | None:
         """The block in a list of blocks that a site lies in, such as `layers.3`; None outside of all."""
-        path, found = self.native(site), None
-        while path:
-            parent, _, number = path.rpartition(".")
-            if number.isdigit() and isinstance(self._modules[parent], nn.ModuleList):
-                found = self._names[path]
-            path = parent
-        return found
+        return self._naming.block_of(self.native(site))
 
     # plans
 
@@ -117,17 +106,17 @@ class Model:
         self, *record: str | Site, edits: Edits | None = None, stop: bool = False, grad: Sequence[str | Site] = ()
     ) -> Plan:
         """Resolve names and globs, once. Raises SiteError naming the nearest matches of what is not there."""
-        asked = dict(pair for name in grad for pair in self._resolve(name))
-        sites = dict(pair for name in record for pair in self._resolve(name)) | asked
+        asked = dict(pair for name in grad for pair in self._naming.resolve(name))
+        sites = dict(pair for name in record for pair in self._naming.resolve(name)) | asked
         changes = [
             *self._edits,
             *(
                 (site, point, edit(change, site))
                 for name, change in (edits or {}).items()
-                for site, point in self._resolve(name)
+                for site, point in self._naming.resolve(name)
             ),
         ]
-        leading = self._leading_to([*sites.values(), *(point for _, point, _ in changes)])
+        leading = self._naming.leading_to([*sites.values(), *(point for _, point, _ in changes)])
         return compile_plan(sites.items(), changes, stop, leading, asked)
 
     def edited(self, edits: Edits) -> "Model":
@@ -203,7 +192,7 @@ class Model:
 
         A cotangent has its site's shape or broadcasts to it. `.metric` is its inner product with the site's value.
         """
-        held = {site: cotangent for name, cotangent in cotangents.items() for site, _ in self._resolve(name)}
+        held = {site: cotangent for name, cotangent in cotangents.items() for site, _ in self._naming.resolve(name)}
 
         def product(_: Any, values: Recording) -> Tensor:
             pairs = ((values[site].array, cotangent) for site, cotangent in held.items())
@@ -301,8 +290,8 @@ class Model:
         """A start at each of `blocks`, from the same two runs; in place of one that cannot be had, why."""
         tokens, plan = getattr(inputs, "tokens", None), self.plan()
         inputs = without_cache(self.module, inputs)
-        places = [self._stack(block) for block in blocks]
-        entrances = [Entrance(self._modules[path], prefix) for path, prefix in places]
+        places = [self._naming.stack(block) for block in blocks]
+        entrances = [Entrance(self._naming.modules[path], prefix) for path, prefix in places]
         watched = plan.program
         for entrance in entrances:
             watched = entrance.joined(watched)
@@ -331,33 +320,20 @@ class Model:
             raise SiteError(f"{attention} lies in no list of blocks", hint="record its result; the other heads run too")
         start = inputs if isinstance(inputs, Start) and inputs.path == self.native(Site(block, "out")) else None
         start = start or self.start(inputs.inputs if isinstance(inputs, Start) else inputs, block)
-        maps = linear_maps(self._modules[path], path)
+        maps = linear_maps(self._naming.modules[path], path)
         ports = [each for each in self.sites(f"{attention}:*") if each.port in ("q", "k", "v", "q_pre", "k_pre")]
         seen = self.record(start, *ports, *maps, site)
-        names = {str(self._resolve(each)[0][0]): module for each, module in maps.items()}
+        names = {str(self._naming.resolve(each)[0][0]): module for each, module in maps.items()}
         q, k = (next(seen[each] for each in ports if each.port == port).shape[2] for port in ("q", "k"))
         rows = rows_of(head, q // k, seen, str(ports[0]).rpartition(":")[0], names)
         held = {field.name: getattr(start, field.name) for field in fields(start)}
-        made = Alone(**held, attention=self._modules[path], head=head, rows=rows)
+        made = Alone(**held, attention=self._naming.modules[path], head=head, rows=rows)
         if not agree(self.record(made, site, stop=True)[site].array, seen[site].array):
             raise SiteError(
                 f"head {head} of {attention} alone does not give what it adds in a full run",
                 hint="its parts depend on other heads; record its result, the other heads run too",
             )
         return made
-
-    def _stack(self, block: str) -> tuple[str, tuple[nn.Module, ...]]:
-        """A block's native path, and the blocks before it in its list."""
-        path = self._native.get(block, block.lstrip("/"))
-        parent, _, number = path.rpartition(".")
-        if path not in self._modules or not number.isdigit() or not isinstance(self._modules[parent], nn.ModuleList):
-            close = nearest(block, [name for name in self._native if name.rpartition(".")[2].isdigit()])
-            raise SiteError(
-                f"expected a block of a list of blocks, got {block!r}",
-                hint=f"did you mean {' or '.join(close)}?" if close else "for example layers.3",
-            )
-        blocks = list(self._modules[parent].children())
-        return path, tuple(blocks[: int(number)])
 
     def _run(self, plan: Plan, inputs: Any, keep: Keeper | None = None) -> Run:
         start = inputs if isinstance(inputs, Start) else None
@@ -407,56 +383,6 @@ class Model:
                         f"{site} fires {self._fired[point]} times in a run, so at which one should it stop?",
                         hint=f"say which: {site.path}#0:{site.port}",
                     )
-
-    def _leading_to(self, points: Iterable[Point]) -> dict[str, nn.Module]:
-        """The points' modules and those around them."""
-        found: dict[str, nn.Module] = {}
-        for point in points:
-            path = point.path
-            while path not in found:
-                found[path] = self._modules[path]
-                path = path.rpartition(".")[0]
-        return found
-
-    # names
-
-    def _resolve(self, name: str | Site) -> list[tuple[Site, Point]]:
-        asked = expand(name) if isinstance(name, str) else [name]
-        return [pair for each in asked for pair in self._resolve_one(each)]
-
-    def _resolve_one(self, asked: Site) -> list[tuple[Site, Point]]:
-        paths = self._paths(asked.path)
-        single = len(paths) == 1 and paths[0] in (asked.path.lstrip("/"), self._native.get(asked.path))
-        found = []
-        for path in paths:
-            ports = ["in", "out"] if asked.port in ("in", "out") else list(self._catalogue.ports(path))
-            for port in ports if asked.port == "*" else [asked.port]:
-                if single or port in ports:
-                    point = self._catalogue.point(path, port, asked.member)
-                    found.append((Site(self._shown(path), port, asked.select, asked.call, asked.member), point))
-        if not found:
-            raise self._unknown(asked)
-        return found
-
-    def _paths(self, glob: str) -> list[str]:
-        """Native paths, of canonical names first."""
-        if glob.startswith("/"):
-            return select_paths(glob[1:], self._modules)
-        named = select_paths(glob, self._native)
-        return [self._native[name] for name in named] or select_paths(glob, self._modules)
-
-    def _shown(self, path: str) -> str:
-        name = self._names[path]
-        return name if self._native[name] == path else f"/{path}"
-
-    def _unknown(self, asked: Site) -> SiteError:
-        paths = self._paths(asked.path) or list(self._modules)
-        known = [str(Site(self._shown(path), port)) for path in paths for port in self._catalogue.ports(path)]
-        close = nearest(str(asked.whole), known)
-        return SiteError(
-            f"no site {str(asked)!r} in this {type(self.module).__name__}",
-            hint=f"did you mean {' or '.join(close)}?" if close else 'model.sites("**:*") lists them all',
-        )
 
 
 def _check(module: Any, choice: str) -> bool:

@@ -1,0 +1,103 @@
+"""What the parts of a torch model are called, and which points a site's text means."""
+
+from collections.abc import Iterable
+
+from torch import nn
+
+from darklantern.errors import SiteError
+from darklantern.models import aliases
+from darklantern.models.on_torch.points import Point
+from darklantern.models.on_torch.ports import Catalogue
+from darklantern.models.sites import Site, expand, nearest, select_paths
+
+
+class Naming:
+    """The modules of one model under their canonical and their native paths."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.modules = dict(module.named_modules(remove_duplicate=False))
+        """by native path"""
+        parts = {
+            path: aliases.Part(
+                isinstance(each, nn.ModuleList | nn.Sequential), tuple(name for name, _ in each.named_children())
+            )
+            for path, each in self.modules.items()
+        }
+        self.names = aliases.canonical(parts)
+        """native path → canonical"""
+        self.native = {name: path for path, name in self.names.items()}
+        self.catalogue = Catalogue(self.modules, self.names)
+        self._kind = type(module).__name__
+
+    def resolve(self, name: str | Site) -> list[tuple[Site, Point]]:
+        """The sites that a text means, each with its point. Raises SiteError naming the nearest matches."""
+        asked = expand(name) if isinstance(name, str) else [name]
+        return [pair for each in asked for pair in self._resolve_one(each)]
+
+    def paths(self, glob: str) -> list[str]:
+        """Native paths that a path or glob means, of canonical names first."""
+        if glob.startswith("/"):
+            return select_paths(glob[1:], self.modules)
+        named = select_paths(glob, self.native)
+        return [self.native[name] for name in named] or select_paths(glob, self.modules)
+
+    def shown(self, path: str) -> str:
+        """How a site names the part at a native path."""
+        name = self.names[path]
+        return name if self.native[name] == path else f"/{path}"
+
+    def block_of(self, path: str) -> str | None:
+        """The canonical path of the outermost numbered block around a native path; None outside of all."""
+        found = None
+        while path:
+            parent, _, number = path.rpartition(".")
+            if number.isdigit() and isinstance(self.modules[parent], nn.ModuleList):
+                found = self.names[path]
+            path = parent
+        return found
+
+    def stack(self, block: str) -> tuple[str, tuple[nn.Module, ...]]:
+        """A block's native path, and the blocks before it in its list. Raises SiteError for what is no such block."""
+        path = self.native.get(block, block.lstrip("/"))
+        parent, _, number = path.rpartition(".")
+        if path not in self.modules or not number.isdigit() or not isinstance(self.modules[parent], nn.ModuleList):
+            close = nearest(block, [name for name in self.native if name.rpartition(".")[2].isdigit()])
+            raise SiteError(
+                f"expected a block of a list of blocks, got {block!r}",
+                hint=f"did you mean {' or '.join(close)}?" if close else "for example layers.3",
+            )
+        blocks = list(self.modules[parent].children())
+        return path, tuple(blocks[: int(number)])
+
+    def leading_to(self, points: Iterable[Point]) -> dict[str, nn.Module]:
+        """The points' modules and those around them, by native path."""
+        found: dict[str, nn.Module] = {}
+        for point in points:
+            path = point.path
+            while path not in found:
+                found[path] = self.modules[path]
+                path = path.rpartition(".")[0]
+        return found
+
+    def _resolve_one(self, asked: Site) -> list[tuple[Site, Point]]:
+        paths = self.paths(asked.path)
+        single = len(paths) == 1 and paths[0] in (asked.path.lstrip("/"), self.native.get(asked.path))
+        found = []
+        for path in paths:
+            ports = ["in", "out"] if asked.port in ("in", "out") else list(self.catalogue.ports(path))
+            for port in ports if asked.port == "*" else [asked.port]:
+                if single or port in ports:
+                    point = self.catalogue.point(path, port, asked.member)
+                    found.append((Site(self.shown(path), port, asked.select, asked.call, asked.member), point))
+        if not found:
+            raise self._unknown(asked)
+        return found
+
+    def _unknown(self, asked: Site) -> SiteError:
+        paths = self.paths(asked.path) or list(self.modules)
+        known = [str(Site(self.shown(path), port)) for path in paths for port in self.catalogue.ports(path)]
+        close = nearest(str(asked.whole), known)
+        return SiteError(
+            f"no site {str(asked)!r} in this {self._kind}",
+            hint=f"did you mean {' or '.join(close)}?" if close else 'model.sites("**:*") lists them all',
+        )
