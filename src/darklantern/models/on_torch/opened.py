@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,9 @@ from darklantern.models.on_torch.stepping import Steps
 from darklantern.models.recording import Recording
 from darklantern.models.sites import Site, expand, nearest, select_paths
 from darklantern.models.tokens import Batch, encode
+
+if TYPE_CHECKING:
+    from darklantern.models.on_torch.checking import Certificate
 
 Edits = Mapping[str | Site, Any]
 
@@ -269,6 +272,16 @@ class Model:
         self._go(Run(plan), mapped_inputs(inputs, other))
         verify(made, self._go(Run(plan, made.joined(plan.program), made), inputs))
         return made
+
+    def check(self, inputs: Any = None, export: bool = False) -> "Certificate":
+        """Certify this checkpoint: every port against a computation that is not the engine's own, and what has none.
+
+        Without `inputs`, random tokens for a language model. Runs the model some hundred times; `export` adds
+        torch.export's graph as a second oracle. The model is left as it is.
+        """
+        from darklantern.models.on_torch.checking import check
+
+        return check(self, inputs, export)
 
     def _stack(self, block: str) -> tuple[str, tuple[nn.Module, ...]]:
         """A block's native path, and the blocks before it in its list."""

@@ -7,11 +7,12 @@ from torch import Tensor, nn
 
 from darklantern.errors import SiteError
 from darklantern.models.on_torch import hub
+from darklantern.models.on_torch.offloaded import at_hand
 from darklantern.models.on_torch.points import Point, fixed
 from darklantern.models.on_torch.program import Program
 from darklantern.models.on_torch.running import Run
 
-OUT_PROJECTIONS = ("o_proj", "out_proj", "c_proj", "dense", "wo", "proj", "out", "o", "to_out.0")
+OUT_PROJECTIONS = ("o_proj", "out_proj", "c_proj", "dense", "wo", "proj", "out", "o", "to_out.0", "output.dense")
 """what families call an attention's output projection"""
 
 
@@ -36,7 +37,8 @@ class ResultTap:
         flat = args[0] if args else next(iter(kwargs.values()))
         flat = flat.flatten(2) if flat.ndim == 4 else flat
         per_head = flat.unflatten(-1, (self.heads, -1))
-        result = self._apart(module, per_head)
+        with at_hand(module):
+            result = self._apart(module, per_head)
         new = run.visit(self.point, result)
         actions = run.program.actions[self.point]
         if not any(action.changes for action in actions):

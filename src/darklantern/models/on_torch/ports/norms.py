@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from darklantern.errors import SiteError
+from darklantern.models.on_torch.offloaded import at_hand
 from darklantern.models.on_torch.points import Point, plain
 from darklantern.models.on_torch.program import Program
 from darklantern.models.on_torch.running import Run
@@ -38,7 +39,8 @@ class ScaleTap:
 
     def _after(self, run: Run, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         x = args[0] if args else next(iter(kwargs.values()))
-        centred, scale, weight, bias = self._formula(module, x, output)
+        with at_hand(module):
+            centred, scale, weight, bias = self._formula(module, x, output)
         new = run.visit(self.point, scale)
         actions = run.program.actions[self.point]
         if not any(action.changes for action in actions):
