@@ -72,7 +72,7 @@ def _values(subject: Subject) -> Iterator[Finding]:
             yield Finding(site.path, site.port, "", NOT_COVERED, reason="its module does not run with these inputs")
     for place in subject.places:
         if place in subject.crashed:
-            reason = f"recording it crashed: {subject.crashed[place]}"
+            reason = f"recording it failed: {subject.crashed[place]}"
             yield Finding(place.path, place.port, "recording", DIFFERS, reason=reason)
         elif place in subject.refused:
             yield Finding(place.path, place.port, "", NOT_COVERED, reason=subject.refused[place])

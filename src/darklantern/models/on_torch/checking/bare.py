@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from darklantern.errors import DarkLanternError
 from darklantern.models.on_torch.checking.certificate import DIFFERS, NOT_COVERED, OK, Finding
 from darklantern.models.on_torch.checking.comparing import EXACT, difference
-from darklantern.models.on_torch.checking.subject import Subject, outputs, same
+from darklantern.models.on_torch.checking.subject import BROKEN, Subject, outputs, same, told
 
 _FUSED = (
     "without any hook torch fuses parts of this model, and rounds otherwise; these bits are those of a run with "
@@ -42,18 +43,27 @@ def findings(subject: Subject, before: State) -> Iterator[Finding]:
     bare = subject.unwatched
     yield _bits("a bare run, twice", same(subject.bare(), bare), "this model does not repeat its own bits")
     yield _bits("run by the engine, nothing asked", same(_run(subject), bare), "the output's bits changed")
-    sites = [subject.numbered(place) for place in subject.values]
-    if sites:
-        output = subject.record(*sites).output
-        oracle = f"run with {len(sites)} sites recorded"
-        if subject.fused and same(output, subject.output):
-            yield Finding("model", "out", oracle, NOT_COVERED, _apart(subject), EXACT, _FUSED)
-        else:
-            yield _bits(oracle, same(output, bare), "the output's bits changed")
+    yield from _recorded(subject)
     yield _bits("a bare run after it all", same(subject.bare(), bare), "the output's bits changed")
     changed = before.changed(State(subject.module))
     kept = "weights, buffers, hooks, modes, random numbers as before"
     yield _bits(kept, not changed, f"changed: {', '.join(changed)}")
+
+
+def _recorded(subject: Subject) -> Iterator[Finding]:
+    sites = [subject.numbered(place) for place in subject.values]
+    oracle = f"run with {len(sites)} sites recorded"
+    if not sites:
+        return
+    try:
+        output = subject.record(*sites).output
+    except (DarkLanternError, *BROKEN) as error:
+        yield _bits(oracle, False, f"it failed: {told(error)}")
+        return
+    if subject.fused and same(output, subject.output):
+        yield Finding("model", "out", oracle, NOT_COVERED, _apart(subject), EXACT, _FUSED)
+    else:
+        yield _bits(oracle, same(output, subject.unwatched), "the output's bits changed")
 
 
 def _run(subject: Subject) -> Any:

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,6 +18,7 @@ from darklantern.models.on_torch.structure import tensors
 
 BACK = "zeroed and put back: the bare output"
 OTHER = "another value there: another output"
+UNUSED = "the output does not depend on it"
 _PLAIN = frozenset({"in", "out", "pre", "post", "neurons"})
 
 
@@ -24,10 +27,17 @@ def findings(subject: Subject) -> Iterator[Finding]:
     groups: dict[str, list[Place]] = {}
     for place in subject.values:
         groups.setdefault(part(place.path, place.port), []).append(place)
+    shown: list[Finding] = []
     for places in groups.values():
         ends = list(dict.fromkeys((places[0], places[-1])))
-        yield from (_put_back(subject, place) for place in ends)
-        yield from _other(subject, ends)
+        back = [_put_back(subject, place) for place in ends]
+        yield from back
+        shown.append(_other(subject, ends, max((each.difference or 0.0 for each in back), default=0.0)))
+    working = {each.port for each in shown if each.verdict == OK}
+    for each in shown:
+        # Some inputs and outputs are used by nobody, but not all of them.
+        nothing = each.reason == UNUSED and each.port not in working
+        yield replace(each, verdict=DIFFERS) if nothing else each
 
 
 def _put_back(subject: Subject, place: Place) -> Finding:
@@ -37,20 +47,17 @@ def _put_back(subject: Subject, place: Place) -> Finding:
     def there_and_back(value: Tensor) -> Tensor:
         if not value.is_contiguous():
             strided.append(value)
-        gone = torch.zeros_like(value)
-        return edits.put(held)(gone, ())
+        return edits.put(held)(torch.zeros_like(value), ())
 
     output = _run(subject, place, there_and_back)
     if isinstance(output, str):
         return uncovered(place, BACK, output)
-    pairs = list(zip(tensors(output), tensors(subject.output), strict=True))
-    apart = max((difference(*pair) for pair in pairs), default=math.inf)
     floats = list(outputs(subject.output))
     # A view laid out otherwise in memory is put back as a tensor of its own, which torch's kernels may round otherwise.
     # So may a module that is given one tensor as several arguments and now finds them to be two.
     exact = place.port in _PLAIN and not (strided or subject.fused or _is_shared(subject, place))
     allowed = EXACT if exact else max((tolerance(each, across=True) for each in floats), default=EXACT)
-    return measured(place, BACK, apart, allowed)
+    return measured(place, BACK, _apart(subject, output), allowed)
 
 
 def _is_shared(subject: Subject, place: Place) -> bool:
@@ -59,27 +66,26 @@ def _is_shared(subject: Subject, place: Place) -> bool:
     return place.port not in ("out", "post") and len(given) > 1
 
 
-def _other(subject: Subject, places: list[Place]) -> Iterator[Finding]:
-    """One of them at least must show in the output."""
-    moved, said = [], ""
+def _other(subject: Subject, places: list[Place], rounding: float) -> Finding:
+    """One of them at least must show in the output, by far more than `rounding`."""
+    said = ""
     for place in places:
-        output = _run(subject, place, _changed)
+        # Small scores have almost no effect on the pattern, whatever they are.
+        output = _run(subject, place, partial(_changed, least=2.0 if place.port == "scores" else 1e-3))
         if isinstance(output, str):
             said = output
-            continue
-        pairs = list(zip(tensors(output), tensors(subject.output), strict=False))
-        moved.append(max((difference(*pair) for pair in pairs), default=0.0))
-        if moved[-1]:
-            break
-    place = places[0]
-    if not moved:
-        yield uncovered(place, OTHER, said)
-    elif any(moved):
-        yield Finding(place.path, place.port, OTHER, OK, None, None)
-    elif place.port in ("in", "out"):
-        yield uncovered(place, OTHER, "the output does not depend on it")
-    else:
-        yield Finding(place.path, place.port, OTHER, DIFFERS, reason="an edit there does nothing")
+        elif _apart(subject, output) > 10 * rounding:
+            return Finding(place.path, place.port, OTHER, OK)
+        else:
+            said = UNUSED
+    if said == UNUSED and places[0].port not in ("in", "out"):
+        return Finding(places[0].path, places[0].port, OTHER, DIFFERS, reason="an edit there does nothing")
+    return uncovered(places[0], OTHER, said)
+
+
+def _apart(subject: Subject, output: Any) -> float:
+    pairs = list(zip(tensors(output), tensors(subject.output), strict=False))
+    return max((difference(*pair) for pair in pairs), default=math.inf)
 
 
 def _run(subject: Subject, place: Place, edit: Any) -> Any:
@@ -90,7 +96,7 @@ def _run(subject: Subject, place: Place, edit: Any) -> Any:
         return told(error)
 
 
-def _changed(value: Tensor) -> Tensor:
+def _changed(value: Tensor, least: float) -> Tensor:
     """Something else that is valid there."""
     if value.dtype == torch.bool:
         return ~value
@@ -98,6 +104,6 @@ def _changed(value: Tensor) -> Tensor:
         return value.flip(-1).roll(1, -1)
     generator = torch.Generator().manual_seed(2)
     finite = value.where(value.isfinite(), 0.0)
-    size = finite.double().square().mean().sqrt().to(value) + 1e-3
+    size = finite.double().square().mean().sqrt().to(value).clamp(min=least)
     noise = torch.rand(value.shape, generator=generator).to(value)
     return value * 0.5 + noise * size

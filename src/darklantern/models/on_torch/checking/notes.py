@@ -17,6 +17,7 @@ def notes(module: nn.Module) -> Iterator[str]:
     yield from _placed(module)
     yield from _adapted(module)
     yield from _modes(module)
+    yield "not looked at: gradients, generation with a cache, other inputs than these"
 
 
 def _parameters(module: nn.Module) -> Iterator[str]:
