@@ -252,6 +252,22 @@ def test_exported_graphs_agree_with_recordings(make: Callable[[], nn.Module]) ->
     assert not [row for row in exported if row.verdict == "differs"]
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_exported_graphs_show_recordings_that_are_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong_copies(monkeypatch)
+    certificate = models.open(own()).check(given(2, 5, 32), export=True)
+    assert "torch.export's graph" in {row.oracle for row in certificate.differing}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # importing torch's compiler warns about torch itself
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_compiled_parts_are_noted_and_checked_uncompiled() -> None:
+    certificate = models.open(torch.compile(gpt2()), compiled="eager").check()
+    assert certificate.ok, certificate
+    assert any(note.startswith("compiled: ") for note in certificate.notes)
+
+
 def test_what_is_quantised_is_named() -> None:
     notes = models.open(quantised()).check().notes
     assert any("15 × torch.ao.nn.quantized.dynamic.modules.linear.Linear" in note for note in notes)
@@ -528,3 +544,62 @@ def test_berts_attention_shows_what_each_head_adds() -> None:
     torch.testing.assert_close(
         recording["layers.0.attn:result"].array.sum(2) + bias, recording["layers.0.attn.output.dense:out"].array
     )
+
+
+def tokens(count: int = 6) -> Tensor:
+    return torch.randint(3, 61, (2, count), generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("count", [4, 6])
+def test_q_and_k_before_rotation_have_their_axes_where_the_norm_takes_heads_first(count: int) -> None:
+    """Gemma 3 norms q and k as (batch, head, pos, dim); with as many positions as heads no shape tells."""
+    config = transformers.Gemma3TextConfig(num_key_value_heads=2, head_dim=8, pad_token_id=0, **SIZES, **TOKENS)
+    model = models.open(randomised(transformers.Gemma3ForCausalLM(config)))
+    recording = model.record(tokens(count), "layers.1.attn:{q_pre,q,k_pre,k}")
+    for port in ("q", "k"):
+        before, after = recording[f"layers.1.attn:{port}_pre"], recording[f"layers.1.attn:{port}"]
+        assert before.shape == after.shape
+        torch.testing.assert_close(before.array.norm(dim=-1), after.array.norm(dim=-1))
+    zeroed = model.record(tokens(count), "layers.1.attn:q", edits={"layers.1.attn:q_pre[head=2]": models.edits.zero()})
+    whole = recording["layers.1.attn:q"].array.clone()
+    whole[:, :, 2] = 0
+    torch.testing.assert_close(zeroed["layers.1.attn:q"].array, whole)
+
+
+def llama4() -> nn.Module:
+    config = transformers.Llama4TextConfig(
+        num_key_value_heads=2, head_dim=8, intermediate_size_mlp=48, num_local_experts=2, pad_token_id=0,
+        attn_implementation="sdpa", **SIZES, **TOKENS,
+    )  # fmt: skip
+    return randomised(transformers.Llama4ForCausalLM(config))
+
+
+def test_router_logits_are_the_logits_where_the_router_returns_scores_first() -> None:
+    module = llama4()
+    recording = models.open(module).record(tokens(), "layers.0.mlp:{in,router}")
+    gate = module.model.layers[0].feed_forward.router
+    logits = F.linear(recording["layers.0.mlp:in"].array, gate.weight)
+    torch.testing.assert_close(recording["layers.0.mlp:router"].array, logits)
+
+
+def test_the_stream_between_attention_and_a_mixture_that_returns_its_tokens_in_one_row() -> None:
+    recording = models.open(llama4()).record(tokens(), "layers.1:{in,resid_mid}", "layers.1.attn:out")
+    parts = [recording[site].array for site in ("layers.1:in", "layers.1.attn:out")]
+    torch.testing.assert_close(recording["layers.1:resid_mid"].array, parts[0] + parts[1])
+
+
+def test_an_mlp_whose_one_projection_makes_both_halves_is_gated_and_has_no_slope() -> None:
+    config = transformers.ModernBertConfig(pad_token_id=0, cls_token_id=1, sep_token_id=2, **SIZES, **TOKENS, **SPECIAL)
+    ports = {site.port for site in models.open(transformers.ModernBertModel(config)).sites("layers.*.mlp:*")}
+    assert {"pre", "post", "neurons"} <= ports
+    assert "slope" not in ports
+
+
+def test_a_norm_that_keeps_its_epsilon_to_itself_has_a_scale() -> None:
+    class HiddenLayerNorm(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.layer_norm(x, (32,), eps=1e-5)
+
+    x = given(2, 5, 32) * 1e-3  # small enough for ε to count
+    scale = models.open(nn.Sequential(HiddenLayerNorm())).record(x, "0:scale")["0:scale"].array
+    torch.testing.assert_close(scale, (x.var(-1, keepdim=True, correction=0) + 1e-5).sqrt())

@@ -1,13 +1,15 @@
 """`pre`, `post`, `slope`, `neurons`, `router`, by calling the module that they belong to by itself."""
 
+import math
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from darklantern.models.on_torch.checking.certificate import Finding
-from darklantern.models.on_torch.checking.comparing import compared, difference, tolerance, uncovered
+from darklantern.models.on_torch.checking.comparing import compared, difference, measured, tolerance, uncovered
 from darklantern.models.on_torch.checking.subject import BROKEN, Place, Subject, told
+from darklantern.models.on_torch.structure import tensors
 
 ALONE = "the activation called by itself"
 PRODUCT = "slope · pre = post"
@@ -59,11 +61,11 @@ def _neurons(subject: Subject, place: Place) -> Iterator[Finding]:
 
 def _router(subject: Subject, place: Place) -> Iterator[Finding]:
     found, seen, gate = subject.values[place], subject.seen_at(place), place.point.module
-    again = seen.again(gate, seen.argument.clone())
-    logits = again if isinstance(again, Tensor) else again[0]
-    yield compared(place, GATE, found, logits.reshape(found.shape))
     weight = getattr(gate, "weight", None)
     if isinstance(weight, Tensor) and weight.shape[0] == found.shape[-1] and weight.device.type != "meta":
         bias = getattr(gate, "bias", None)
         made = seen.argument.double() @ weight.double().T + (0.0 if bias is None else bias.double())
         yield compared(place, "input · weight", found.double(), made.reshape(found.shape), tolerance(found) * 4)
+    again = [each for each in tensors(seen.again(gate, seen.argument.clone())) if each.numel() == found.numel()]
+    apart = [difference(found, each.reshape(found.shape)) for each in again if each.is_floating_point()]
+    yield measured(place, GATE, min(apart, default=math.inf), tolerance(found))

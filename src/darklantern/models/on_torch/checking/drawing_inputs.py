@@ -13,6 +13,7 @@ EXAMPLES, TOKENS, SEED = 2, 12, 0
 
 def drawn(module: nn.Module) -> tuple[dict[str, Any], str]:
     """Random tokens for `module`, and how they were made. Raises SiteError for what takes no tokens."""
+    module = module._modules.get("_orig_mod") or module  # torch.compile's wrapper hides what the model takes
     config = getattr(module, "config", None)
     vocabulary = getattr(config, "vocab_size", None)
     takes = inspect.signature(type(module).forward).parameters

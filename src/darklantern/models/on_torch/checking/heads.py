@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from darklantern.models.on_torch.checking.certificate import Finding
-from darklantern.models.on_torch.checking.comparing import compared, difference, measured, tolerance, uncovered
+from darklantern.models.on_torch.checking.comparing import EXACT, compared, difference, measured, tolerance, uncovered
 from darklantern.models.on_torch.checking.subject import BROKEN, Place, Subject, told
 from darklantern.models.on_torch.ports.multihead import MultiheadTap
 
@@ -69,16 +69,27 @@ def _alone(per_head: Tensor, head: int) -> Tensor:
 def _before_rotary(subject: Subject, place: Place) -> Iterator[Finding]:
     found, source = subject.values[place], subject.seen_at(place).result
     if isinstance(source, Tensor) and source.numel() == found.numel():
-        yield compared(place, SOURCE, found, source.reshape(found.shape), 0.0)
+        # Some norms are given heads before positions; which of the two it is, the rotation's other side tells.
+        if source.ndim == 4 and difference(found, source.reshape(found.shape)):
+            source = source.transpose(1, 2)
+        yield compared(place, SOURCE, found, source.reshape(found.shape), EXACT)
     after = subject.value(place.path, place.port.removesuffix("_pre"), place.call)
     if after is None or after.shape != found.shape:
         shape = "nothing" if after is None else tuple(after.shape)
-        yield uncovered(place, ROTATION, f"behind it stands {shape}, not {tuple(found.shape)}")
+        why = f"behind it stands {shape}, not {tuple(found.shape)}"
+        turned = after is not None and sorted(after.shape) == sorted(found.shape)
+        yield measured(place, ROTATION, math.inf, 0.0, why) if turned else uncovered(place, ROTATION, why)
         return
     after_norm, before_norm = after.double().norm(dim=-1), found.double().norm(dim=-1)
-    somewhere = before_norm + after_norm > 0  # a padding token's embedding may be zero
+    somewhere = (before_norm + after_norm).gt(0)  # a padding token's embedding may be zero
     ratio = after_norm[somewhere] / before_norm[somewhere]
     apart = float((ratio / ratio.median() - 1).abs().max()) if ratio.numel() else math.inf
+    attention = subject.named(place.path)
+    sources = {each.point.module for each in subject.ports("q_pre", "k_pre")}
+    behind = [] if attention is None else [name for name, each in attention.named_children() if each not in sources]
+    if apart > _TABLES and any("norm" in name for name in behind):
+        yield uncovered(place, ROTATION, "the attention has a norm that may stand behind the rotation")
+        return
     yield measured(
         place, ROTATION, apart, max(tolerance(found), _TABLES), "more than a rotation stands between it and the kernel"
     )

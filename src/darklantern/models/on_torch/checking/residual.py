@@ -28,25 +28,22 @@ def findings(subject: Subject) -> Iterator[Finding]:
 def _sum(subject: Subject, place: Place) -> Finding:
     found, block = subject.values[place], place.point.module
     stream = subject.seen_at(place).argument
-    attention = subject.named(f"{place.path}.attn")
-    parts = [attention, *(child for child in block.children() if child is not attention)]
+    attention = [subject.named(f"{place.path}.{name}") for name in ("attn", "cross_attn")]
+    parts = [each for each in attention if each is not None]
+    # Where a norm stands behind the attention, it is the norm's output that is added.
+    sums = [(SUM, parts)] if parts else []
+    sums += [(f"block's input + {type(each).__name__}'s output", [each]) for each in block.children()]
     apart = []
-    for part in parts:
-        out = subject.seen[part][place.call].result if part is not None and part in subject.seen else None
-        if isinstance(out, Tensor) and out.shape == found.shape:
-            apart.append((difference(found, stream + out), out, part))
+    for name, held in sums:
+        outs = [subject.seen[part][place.call].result for part in held if part in subject.seen]
+        if len(outs) == len(held) and all(isinstance(out, Tensor) and out.shape == found.shape for out in outs):
+            made = sum(outs, start=stream)
+            apart.append((difference(found, made), name, made))
     if not apart:
         return uncovered(place, SUM, "none of its parts returned something of that shape")
-    # Where a norm stands behind the attention, it is the norm's output that is added.
-    _, out, part = min(apart, key=lambda each: each[0])
-    name = "attention" if part is attention else type(part).__name__
-    return compared(
-        place,
-        SUM if part is attention else f"block's input + {name}'s output",
-        found,
-        stream + out,
-        why="no part's output, added to the block's input, gives it (a scaled residual?)",
-    )
+    _, name, made = min(apart, key=lambda each: each[0])
+    why = "no part's output, added to the block's input, gives it (a scaled residual?)"
+    return compared(place, name, found, made, why=why)
 
 
 def _step(subject: Subject, place: Place) -> Finding:

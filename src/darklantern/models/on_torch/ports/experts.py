@@ -2,12 +2,16 @@
 
 from typing import Any
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from darklantern.errors import SiteError
+from darklantern.models.on_torch.offloaded import at_hand
 from darklantern.models.on_torch.points import Point, fixed
 from darklantern.models.on_torch.program import Program
 from darklantern.models.on_torch.running import Run
+from darklantern.models.on_torch.verifying import agree
 
 ROUTERS = ("gate", "router", "router.layer")
 
@@ -29,8 +33,9 @@ class RouterTap:
         hidden = args[0] if args else next(iter(kwargs.values()))
         run.notes[self] = tuple(hidden.shape[:2])
 
-    def _after(self, run: Run, _: nn.Module, __: Any, ___: Any, output: Any) -> Any:
-        logits = output if isinstance(output, Tensor) else output[0]
+    def _after(self, run: Run, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+        place = 0 if isinstance(output, Tensor) else self._which(args, kwargs, output)
+        logits = output if isinstance(output, Tensor) else output[place]
         shown = logits.reshape(*run.notes.pop(self), -1)
         new = run.visit(self.point, shown)
         if new is shown:
@@ -43,4 +48,20 @@ class RouterTap:
                 "changing the logits would change nothing",
                 hint=f"edit what it chose: {self.point.path}:out.1 and :out.2",
             )
-        return (new.reshape(logits.shape), *output[1:])
+        return tuple(new.reshape(logits.shape) if i == place else each for i, each in enumerate(output))
+
+    @torch.no_grad()
+    def _which(self, args: tuple[Any, ...], kwargs: dict[str, Any], output: tuple[Any, ...]) -> int:
+        """Where the logits stand in what the router returns: beside them may stand scores made from them."""
+        x, weight = args[0] if args else next(iter(kwargs.values())), getattr(self.router, "weight", None)
+        if not isinstance(weight, Tensor) or weight.ndim != 2:
+            return 0
+        with at_hand(self.router):
+            held: Any = self.router
+            made = F.linear(x.to(weight.dtype), held.weight, getattr(held, "bias", None))
+        made = made.reshape(-1, made.shape[-1])
+        for place, each in enumerate(output):
+            alike = isinstance(each, Tensor) and each.numel() == made.numel()
+            if alike and agree(each.reshape(made.shape).to(made.dtype), made):
+                return place
+        return 0

@@ -74,14 +74,24 @@ class BeforeRotaryTap:
 
     order = 5
 
-    def __init__(self, source: nn.Module, path: str, port: str, head_dim: int) -> None:
+    def __init__(
+        self, source: nn.Module, path: str, port: str, head_dim: int, projection: nn.Module | None = None
+    ) -> None:
         self.module, self.head_dim = source, head_dim
+        self.projection = projection if projection is not source else None
         self.point = Point(self, port, source, path, "before rotary embedding", fixed(port))
 
     def install(self, program: Program) -> None:
         program.do_after(self.module, self._after)
+        if self.projection is not None:
+            program.do_after(self.projection, self._projected)
 
-    def _after(self, run: Run, _: nn.Module, __: Any, ___: Any, output: Any) -> Any:
+    def _projected(self, run: Run, _: nn.Module, __: Any, ___: Any, output: Any) -> Any:
+        if isinstance(output, Tensor) and output.ndim == 3 and not output.shape[-1] % self.head_dim:
+            run.notes[self] = output.detach().unflatten(-1, (-1, self.head_dim))
+        return output
+
+    def _after(self, run: Run, _: nn.Module, args: tuple[Any, ...], ___: Any, output: Any) -> Any:
         if not isinstance(output, Tensor) or output.ndim not in (3, 4) or output.shape[-1] % self.head_dim:
             raise SiteError(
                 f"{self.point.path} returns {getattr(output, 'shape', type(output).__name__)}, "
@@ -89,8 +99,22 @@ class BeforeRotaryTap:
                 hint=f"record {self.point.path}:out",
             )
         shown = output.unflatten(-1, (-1, self.head_dim)) if output.ndim == 3 else output
+        heads_first = output.ndim == 4 and self._heads_first(run.notes.pop(self, None), args, output)
+        shown = shown.transpose(1, 2) if heads_first else shown
         new = run.visit(self.point, shown)
-        return output if new is shown else new.reshape(output.shape)
+        if new is shown:
+            return output
+        return new.transpose(1, 2) if heads_first else new.reshape(output.shape)
+
+    @staticmethod
+    def _heads_first(projected: Tensor | None, args: tuple[Any, ...], output: Tensor) -> bool:
+        """Whether q's or k's norm was given (batch, head, pos, dim), as in Gemma 3, and not (batch, pos, head, dim)."""
+        if projected is None:
+            return False
+        turned = projected.transpose(1, 2)
+        if projected.shape != turned.shape:
+            return output.shape == turned.shape
+        return bool(args) and torch.equal(args[0].detach(), turned)  # as many heads as positions
 
 
 def _is_transposed(module: nn.Module) -> bool:
