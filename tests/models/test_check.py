@@ -14,7 +14,8 @@ from torch.nn import functional as F
 from darklantern import models
 from darklantern.errors import SiteError
 from darklantern.models.on_torch import hub, running
-from darklantern.models.on_torch.checking import Certificate
+from darklantern.models.on_torch.checking import Certificate, subject
+from darklantern.models.on_torch.checking.residual import STEP
 from darklantern.models.on_torch.ports import activations, attention, experts, heads, norms, residual
 
 SIZES: dict[str, Any] = {
@@ -271,6 +272,23 @@ def test_compiled_parts_are_noted_and_checked_uncompiled() -> None:
 def test_what_is_quantised_is_named() -> None:
     notes = models.open(quantised()).check().notes
     assert any("15 × torch.ao.nn.quantized.dynamic.modules.linear.Linear" in note for note in notes)
+
+
+def test_modules_of_other_libraries_that_pack_their_weights_are_named() -> None:
+    packed = type("Linear4bit", (nn.Linear,), {})
+    certificate = models.open(nn.Sequential(nn.Linear(4, 4), packed(4, 4))).check(given(2, 4))
+    assert any("1 × " in note and "Linear4bit (1)" in note for note in certificate.notes)
+    assert rows(certificate, "*:out")["torch's forward hooks"] == "ok"
+
+
+def test_an_oracle_that_breaks_down_is_a_row_and_what_it_covered_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("no such thing")
+
+    monkeypatch.setattr(subject.Subject, "named", broken)
+    certificate = models.open(llama()).check()
+    assert any("they broke down: RuntimeError: no such thing" in row.reason for row in certificate.uncovered)
+    assert rows(certificate, "layers.*:resid_mid")[STEP] == "not covered"
 
 
 def test_fused_layers_are_told_apart_from_an_engine_that_changes_bits() -> None:

@@ -28,7 +28,7 @@ from darklantern.models.on_torch.checking import (
 )
 from darklantern.models.on_torch.checking.certificate import DIFFERS, NOT_COVERED, Certificate, Finding, grouped
 from darklantern.models.on_torch.checking.drawing_inputs import drawn
-from darklantern.models.on_torch.checking.subject import Subject
+from darklantern.models.on_torch.checking.subject import BROKEN, Subject, told
 
 if TYPE_CHECKING:
     from darklantern.models.on_torch.opened import Model
@@ -53,17 +53,26 @@ def check(model: "Model", inputs: Any = None, export: bool = False) -> Certifica
     with subject.unchanged():
         found = list(_values(subject))
         if export:
-            found += exporting.findings(subject)
-        found += editing.findings(subject)
-        found += starts.findings(subject)
+            found += _held(exporting.findings, subject)
+        found += _held(editing.findings, subject)
+        found += _held(starts.findings, subject)
     found = [*bare.findings(subject, before), *found]
     versions = f"torch {torch.__version__}"
     kind = type(model.module).__name__
     return Certificate(kind, shown, versions, grouped(found), tuple(notes.notes(model.module)))
 
 
+def _held(oracle: Oracle, subject: Subject) -> Iterator[Finding]:
+    """What `oracle` says, up to where it breaks down."""
+    try:
+        yield from oracle(subject)
+    except BROKEN as error:
+        name = oracle.__module__.rpartition(".")[2]
+        yield Finding("model", "out", f"oracles of {name}", NOT_COVERED, reason=f"they broke down: {told(error)}")
+
+
 def _values(subject: Subject) -> Iterator[Finding]:
-    found = [finding for oracle in VALUES for finding in oracle(subject)]
+    found = [finding for oracle in VALUES for finding in _held(oracle, subject)]
     yield from found
     told = {(each.path, each.port) for each in found}
     run = {id(place.site) for place in subject.places}

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 OK, DIFFERS, NOT_COVERED = "ok", "differs", "not covered"
+BACK = "zeroed and put back: the bare output"
+OTHER = "another value there: another output"
 
 
 @dataclass(frozen=True)
@@ -121,12 +123,16 @@ def grouped(findings: Iterable[Finding]) -> tuple[Row, ...]:
 
 
 def condensed(rows: Iterable[Row]) -> list[Row]:
-    """Rows of three parts or more that agree in port, oracle and verdict as one; what differs stays by itself."""
+    """Three rows or more that agree in port, oracle and verdict as one, and those about edits whatever the port.
+
+    What differs stays by itself.
+    """
     groups: dict[tuple[str, ...], list[Row]] = {}
     for number, row in enumerate(rows):
         port = row.part.rpartition(":")[2]
         alone = str(number) if row.verdict == DIFFERS else ""
-        key = (row.reason, alone) if row.verdict == NOT_COVERED else (port, row.oracle, alone)
+        told = "" if row.oracle in (BACK, OTHER) else port
+        key = (row.reason,) if row.verdict == NOT_COVERED else (told, str(row.tolerance), alone)
         groups.setdefault((row.verdict, row.oracle, *key), []).append(row)
     return [each for held in groups.values() for each in ([_joined(held)] if len(held) > 2 else held)]
 
@@ -134,7 +140,9 @@ def condensed(rows: Iterable[Row]) -> list[Row]:
 def _joined(held: list[Row]) -> Row:
     ports = list(dict.fromkeys(row.part.rpartition(":")[2] for row in held))
     parts = list(dict.fromkeys(row.part.rpartition(":")[0] for row in held))
-    port = ports[0] if len(ports) == 1 else "{" + ",".join(ports) + "}"
+    port = (
+        ports[0] if len(ports) == 1 else "{" + ",".join(ports) + "}" if len(ports) <= 8 else f"{{{len(ports)} ports}}"
+    )
     if len(parts) == 1:
         shown = parts[0]
     else:

@@ -11,13 +11,11 @@ from torch import Tensor
 
 from darklantern.errors import DarkLanternError
 from darklantern.models import edits
-from darklantern.models.on_torch.checking.certificate import DIFFERS, OK, Finding, part
+from darklantern.models.on_torch.checking.certificate import BACK, DIFFERS, OK, OTHER, Finding, part
 from darklantern.models.on_torch.checking.comparing import EXACT, difference, measured, tolerance, uncovered
 from darklantern.models.on_torch.checking.subject import BROKEN, Place, Subject, outputs, same, told
 from darklantern.models.on_torch.structure import tensors
 
-BACK = "zeroed and put back: the bare output"
-OTHER = "another value there: another output"
 UNUSED = "the output does not depend on it"
 _PLAIN = frozenset({"in", "out", "pre", "post", "neurons"})
 

@@ -52,8 +52,11 @@ def findings(subject: Subject) -> Iterator[Finding]:
         calls = watched.get(place.point.path, [])
         if place.call >= len(calls):
             yield uncovered(place, ORACLE, "the eager run called it less often")
-        else:
+            continue
+        try:
             yield _finding(subject, place, calls[place.call], apart)
+        except BROKEN as error:
+            yield uncovered(place, ORACLE, told(error))
 
 
 def _eagerly(subject: Subject) -> tuple[dict[str, list[Watched]], float]:
