@@ -191,6 +191,7 @@ def test_a_router_that_chooses_by_itself_refuses_edits_that_would_do_nothing() -
     for attempt in (
         lambda: model.run(inputs, {site: edits.zero()}),
         lambda: model.run(inputs, {site: edits.stop_gradient()}),
+        lambda: model.run(inputs, {"layers.0.mlp.gate:out": edits.zero()}),
         lambda: model.gradient(inputs, lambda returned: returned.logits.sum(), site),
     ):
         with pytest.raises(SiteError, match="chooses the experts itself"):

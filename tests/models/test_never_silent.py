@@ -241,3 +241,12 @@ def test_an_edit_may_use_the_model_itself_and_is_not_seen_doing_it() -> None:
     expected = model.run(tokens(), {"layers.1:out": edits.put(module.transformer.ln_f(by_hand))})
     assert torch.equal(recording.output.logits, expected.logits)
     assert hooks(module) == 0
+
+
+def test_a_glob_leaves_out_what_is_never_called() -> None:
+    model = models.open(gpt2())
+    names = [str(site) for site in model.sites("**:out")]
+    assert "layers.0:out" in names
+    assert "layers:out" not in names
+    with pytest.raises(SiteError, match=r"never reached layers:out"):
+        model.record(tokens(), "layers:out")

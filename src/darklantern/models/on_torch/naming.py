@@ -84,6 +84,8 @@ class Naming:
         single = len(paths) == 1 and paths[0] in (asked.path.lstrip("/"), self.native.get(asked.path))
         found = []
         for path in paths:
+            if not single and type(self.modules[path]).forward is nn.Module.forward:
+                continue  # lists and dicts of modules are never called
             ports = ["in", "out"] if asked.port in ("in", "out") else list(self.catalogue.ports(path))
             for port in ports if asked.port == "*" else [asked.port]:
                 if single or port in ports:

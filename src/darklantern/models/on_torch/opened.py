@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,9 @@ from darklantern.models.recording import Recording
 from darklantern.models.sites import Site
 from darklantern.models.tokens import Batch, encode
 from darklantern.models.tree import Tree
+
+if TYPE_CHECKING:
+    from darklantern.models.on_torch.checking import Certificate
 
 Edits = Mapping[str | Site, Any]
 
@@ -285,6 +288,16 @@ class Model:
         if isinstance(found, SiteError):
             raise found
         return found
+
+    def check(self, inputs: Any = None, export: bool = False) -> "Certificate":
+        """Certify this checkpoint: every port against a computation that is not the engine's own, and what has none.
+
+        Without `inputs`, random tokens for a language model. Runs the model some hundred times; `export` adds
+        torch.export's graph as a second oracle. The model is left as it is.
+        """
+        from darklantern.models.on_torch.checking import check
+
+        return check(self, inputs, export)
 
     def starts(self, inputs: Any, *blocks: str) -> list[Start | SiteError]:
         """A start at each of `blocks`, from the same two runs; in place of one that cannot be had, why."""

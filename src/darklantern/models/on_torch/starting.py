@@ -136,7 +136,10 @@ class Entrance:
 def without_cache(module: nn.Module, inputs: Any) -> Inputs:
     """`inputs` with `use_cache=False` where the model takes that: a cache is state across blocks."""
     args, kwargs = arguments(inputs)
-    if "use_cache" in inspect.signature(type(module).forward).parameters:
+    takes = inspect.signature(type(module).forward).parameters
+    # A wrapper, such as an adapter's, hands on what it does not know.
+    hands_on = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in takes.values())
+    if "use_cache" in takes or (hands_on and hasattr(getattr(module, "config", None), "use_cache")):
         kwargs.setdefault("use_cache", False)
     return Inputs(args, kwargs)
 

@@ -10,7 +10,7 @@ from darklantern.errors import SiteError
 from darklantern.models.on_torch.points import Point, declared, plain
 from darklantern.models.on_torch.ports import attention
 from darklantern.models.on_torch.ports.activations import SlopeTap
-from darklantern.models.on_torch.ports.experts import ROUTERS, RouterTap
+from darklantern.models.on_torch.ports.experts import ROUTERS, ChosenOutTap, RouterTap
 from darklantern.models.on_torch.ports.functional import FunctionalTap, calls_sdpa
 from darklantern.models.on_torch.ports.heads import OUT_PROJECTIONS, BeforeRotaryTap, ResultTap
 from darklantern.models.on_torch.ports.interface import InterfaceTap, calls_interface
@@ -116,12 +116,14 @@ class Catalogue:
             yield "result", lambda: self._once(out, "result", lambda module: ResultTap(module, out, tap))
         head_dim = next((getattr(tap.module, name) for name in _HEAD_DIMS if hasattr(tap.module, name)), None)
         for port, norms, projections in _BEFORE_ROTARY:
-            source = self._child((inner,), norms) or self._child((inner,), projections)
+            projection = self._child((inner,), projections)
+            source = self._child((inner,), norms) or projection
             if source and head_dim:
-                yield port, partial(self._before_rotary, source, port, head_dim)
+                yield port, partial(self._before_rotary, source, port, head_dim, projection)
 
-    def _before_rotary(self, source: str, port: str, head_dim: int) -> Point:
-        return self._once(source, port, lambda module: BeforeRotaryTap(module, source, port, head_dim))
+    def _before_rotary(self, source: str, port: str, head_dim: int, projection: str | None) -> Point:
+        behind = self.modules[projection] if projection else None
+        return self._once(source, port, lambda module: BeforeRotaryTap(module, source, port, head_dim, behind))
 
     # other parts
 
@@ -157,6 +159,9 @@ class Catalogue:
     def _gates(self, path: str) -> bool:
         """Whether the activation's output multiplies another linear map's, so that a constant slope is not enough."""
         around = self.modules[path.rpartition(".")[0]]
+        linear: list[Any] = [each for each in around.children() if hasattr(each, "out_features")]
+        if any(up.out_features == 2 * down.in_features for up in linear for down in linear if up is not down):
+            return True  # one projection makes both halves, as in ModernBERT
         named = [name for name, _ in (*around.named_children(), *around.named_parameters(recurse=False))]
         return any("gate" in name for name in named) or {"w1", "w2", "w3"} <= set(named)
 
@@ -211,9 +216,14 @@ class Catalogue:
     def _plain(self, path: str, port: str, member: str = "", names: tuple[str, ...] = ()) -> Point:
         axes = plain(self.modules[path], self._batch_first(path), names)
         full = f"{port}.{member}".rstrip(".")
-        make = InTap if port == "in" else OutTap
+        make = InTap if port == "in" else ChosenOutTap if self._is_router(path) else OutTap
         how = "its argument" if port == "in" else "its output"
         return self._once(path, f"{full} {names}", lambda module: make(module, member, full, path, how, axes))
+
+    def _is_router(self, path: str) -> bool:
+        """Whether a mixture of experts asks this module where to send its tokens."""
+        parent = path.rpartition(".")[0]
+        return bool(path) and _is_mixture(self.modules[parent]) and self._child((parent,), ROUTERS) == path
 
     def _once(self, path: str, key: str, make: Callable[[nn.Module], Any]) -> Point:
         """One point for a module and port, at whichever of its paths it is asked for."""

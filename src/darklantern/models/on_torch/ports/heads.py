@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from darklantern.errors import SiteError
 from darklantern.models.on_torch import hub
+from darklantern.models.on_torch.offloaded import at_hand
 from darklantern.models.on_torch.points import Point, fixed
 from darklantern.models.on_torch.program import Program
 from darklantern.models.on_torch.running import Run
@@ -43,14 +44,16 @@ class ResultTap:
         # The last axis is not known before it is computed; which heads does not depend on it.
         chosen = [run.chosen(action, _AXES, (*per_head.shape[:3], 1 << 62)) for action in actions]
         heads = sorted({n for each in chosen if each is not None for n in each.numbers("head", per_head.shape[2])})
-        result = self._apart(module, per_head, heads)
+        with at_hand(module):
+            result = self._apart(module, per_head, heads)
         run.visit(self.point, result, Heads((*per_head.shape[:3], result.shape[3]), heads), fresh=True)
 
     def _after(self, run: Run, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
-        result = self._apart(module, self._per_head(args, kwargs), None)
-        new = run.visit(self.point, result)
-        bias = getattr(module, "bias", None)
-        total = new.sum(2) if bias is None else new.sum(2) + bias
+        with at_hand(module):
+            result = self._apart(module, self._per_head(args, kwargs), None)
+            new = run.visit(self.point, result)
+            bias = getattr(module, "bias", None)
+            total = new.sum(2) if bias is None else new.sum(2) + bias
         # The heads' sum rounds otherwise than the projection: only where a head was changed does it count.
         return grafted(total, output, (new.detach() == result.detach()).all(2))
 
@@ -106,14 +109,24 @@ class BeforeRotaryTap:
 
     order = 5
 
-    def __init__(self, source: nn.Module, path: str, port: str, head_dim: int) -> None:
+    def __init__(
+        self, source: nn.Module, path: str, port: str, head_dim: int, projection: nn.Module | None = None
+    ) -> None:
         self.module, self.head_dim = source, head_dim
+        self.projection = projection if projection is not source else None
         self.point = Point(self, port, source, path, "before rotary embedding", fixed(port))
 
     def install(self, program: Program) -> None:
         program.do_after(self.module, self._after)
+        if self.projection is not None:
+            program.do_after(self.projection, self._projected)
 
-    def _after(self, run: Run, _: nn.Module, __: Any, ___: Any, output: Any) -> Any:
+    def _projected(self, run: Run, _: nn.Module, __: Any, ___: Any, output: Any) -> Any:
+        if isinstance(output, Tensor) and output.ndim == 3 and not output.shape[-1] % self.head_dim:
+            run.notes[self] = output.detach().unflatten(-1, (-1, self.head_dim))
+        return output
+
+    def _after(self, run: Run, _: nn.Module, args: tuple[Any, ...], ___: Any, output: Any) -> Any:
         if not isinstance(output, Tensor) or output.ndim not in (3, 4) or output.shape[-1] % self.head_dim:
             raise SiteError(
                 f"{self.point.path} returns {getattr(output, 'shape', type(output).__name__)}, "
@@ -121,8 +134,22 @@ class BeforeRotaryTap:
                 hint=f"record {self.point.path}:out",
             )
         shown = output.unflatten(-1, (-1, self.head_dim)) if output.ndim == 3 else output
+        heads_first = output.ndim == 4 and self._heads_first(run.notes.pop(self, None), args, output)
+        shown = shown.transpose(1, 2) if heads_first else shown
         new = run.visit(self.point, shown)
-        return output if new is shown else new.reshape(output.shape)
+        if new is shown:
+            return output
+        return new.transpose(1, 2) if heads_first else new.reshape(output.shape)
+
+    @staticmethod
+    def _heads_first(projected: Tensor | None, args: tuple[Any, ...], output: Tensor) -> bool:
+        """Whether q's or k's norm was given (batch, head, pos, dim), as in Gemma 3, and not (batch, pos, head, dim)."""
+        if projected is None:
+            return False
+        turned = projected.transpose(1, 2)
+        if projected.shape != turned.shape:
+            return output.shape == turned.shape
+        return bool(args) and torch.equal(args[0].detach(), turned)  # as many heads as positions
 
 
 def _is_transposed(module: nn.Module) -> bool:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from darklantern.errors import SiteError
+from darklantern.models.on_torch.offloaded import at_hand
 from darklantern.models.on_torch.points import Point, fixed
 from darklantern.models.on_torch.ports.attention import AttentionPoints, Call, points
 from darklantern.models.on_torch.program import Program
@@ -33,6 +34,10 @@ class MultiheadTap:
         program.do_after(self.module, self._after)
 
     def _after(self, run: Run, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+        with at_hand(self.module, self.module.out_proj):
+            return self._beside(run, args, kwargs, output)
+
+    def _beside(self, run: Run, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         module = self.module
         bound = inspect.signature(nn.MultiheadAttention.forward).bind(module, *args, **kwargs)
         bound.apply_defaults()

@@ -1,11 +1,13 @@
 """`scale` of a norm: what the centred input is divided by."""
 
+from itertools import product
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from darklantern.errors import SiteError
+from darklantern.models.on_torch.offloaded import at_hand
 from darklantern.models.on_torch.points import Point, plain
 from darklantern.models.on_torch.program import Program
 from darklantern.models.on_torch.running import Run
@@ -38,7 +40,8 @@ class ScaleTap:
 
     def _after(self, run: Run, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         x = args[0] if args else next(iter(kwargs.values()))
-        centred, scale, weight, bias = self._formula(module, x, output)
+        with at_hand(module):
+            centred, scale, weight, bias = self._formula(module, x, output)
         new = run.visit(self.point, scale)
         actions = run.program.actions[self.point]
         if not any(action.changes for action in actions):
@@ -49,15 +52,17 @@ class ScaleTap:
     def _formula(self, module: nn.Module, x: Tensor, output: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         if not isinstance(output, Tensor) or output.shape != x.shape:
             raise SiteError(f"{self.point.path} does not return its input's shape", hint="record its in and out")
-        epsilon = next((getattr(module, name) for name in _EPSILONS if hasattr(module, name)), None)
-        epsilon = torch.finfo(x.dtype).eps if epsilon is None else float(epsilon)
+        named = [getattr(module, name) for name in _EPSILONS if hasattr(module, name)]
+        least = torch.finfo(x.dtype).eps
+        # Some write theirs into their code only.
+        epsilons = [least if each is None else float(each) for each in named[:1]] or [1e-5, 1e-6, least, 1e-12]
         axes = _width(module, x)
         centre_first = isinstance(module, nn.LayerNorm) or "RMS" not in type(module).__name__
         weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
         weights = [torch.ones((), dtype=x.dtype, device=x.device)] if weight is None else [weight, 1 + weight]
         # Some libraries' norms compute in float32 whatever they are given.
         for wide in (x.double(), x.float()) if x.dtype == torch.float64 else (x.float(),):
-            for centred in (True, False) if centre_first else (False, True):
+            for centred, epsilon in product((True, False) if centre_first else (False, True), epsilons):
                 middle = wide - wide.mean(axes, keepdim=True) if centred else wide
                 scale = (middle.square().mean(axes, keepdim=True) + epsilon).sqrt()
                 for each in weights:

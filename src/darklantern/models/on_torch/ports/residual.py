@@ -49,6 +49,8 @@ class ResidMidTap:
         out = output[0] if isinstance(output, tuple) else output
         if stream is None:
             return output
+        if last is not None and last.numel() == stream.numel():
+            last = last.reshape(stream.shape)  # a mixture may return its tokens in one row
         if last is None or last.shape != stream.shape or not agree(stream + last, out):
             raise SiteError(
                 f"{self.point.path} is not a block that adds attention and MLP to one residual stream, one after "
