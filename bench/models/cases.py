@@ -7,9 +7,21 @@ import torch
 from torch import Tensor, nn
 
 from models import imports, subjects, truth
+from models.names import OTHERS
 from models.protocol import Case, Request, Timed, Unsupported
 
 SWEEP_BARE = 24
+
+
+def only_transformers(case: Case) -> Case:
+    """A case of a peer that has no way to open other models."""
+
+    def asked(request: Request) -> Timed | dict[str, object]:
+        if request.model in OTHERS:
+            raise Unsupported("it opens the model classes of transformers that it knows")
+        return case(request)
+
+    return asked
 
 
 def unsupported(reason: str) -> Case:
@@ -28,7 +40,7 @@ def import_time(package: str) -> Case:
 
 def opened(request: Request) -> tuple[nn.Module, Callable[[], Tensor], Tensor]:
     """A model for the peer to open, the bare forward of an untouched twin, and the tokens."""
-    built, ids = subjects.build(request.model), subjects.tokens()
+    built, ids = subjects.build(request.model), subjects.inputs(request.model)
     # Two copies, not the original and a copy: a copied tree of modules costs a percent, more than the bar for `idle`.
     model, untouched = subjects.twin(built), subjects.twin(built)
     return model, lambda: untouched(ids).logits, ids
@@ -41,13 +53,13 @@ def idle(bare: Callable[[], Tensor], case: Callable[[], Tensor]) -> Timed:
 
 def capture(request: Request, bare: Callable[[], Tensor], case: Callable[[], list[Tensor]]) -> Timed:
     """All blocks' outputs."""
-    true = truth.block_outputs(subjects.build(request.model), request.model, subjects.tokens())
+    true = truth.block_outputs(subjects.build(request.model), request.model, subjects.inputs(request.model))
     return Timed(bare, case, lambda: truth.same(list(case()), true))
 
 
 def stop(request: Request, bare: Callable[[], Tensor], case: Callable[[], Tensor]) -> Timed:
     """Block 1's output from a run that ends there."""
-    true = truth.block_outputs(subjects.build(request.model), request.model, subjects.tokens())
+    true = truth.block_outputs(subjects.build(request.model), request.model, subjects.inputs(request.model))
     return Timed(bare, case, lambda: truth.same([case()], [true[truth.STOP]]))
 
 

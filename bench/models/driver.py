@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from models import peers
-from models.names import MODELS, ONCE, TIMED, TOLD
+from models.names import FOR_ANY, MODELS, ONCE, OTHERS, TIMED, TOLD
 
 ROUNDS, REPEATS = 8, 15  # of all workers in turn: what disturbs the machine disturbs them all
 LONG_ROUNDS, LONG_REPEATS = 3, 1  # of the sweep, hundreds of forwards long
@@ -154,5 +154,5 @@ def _plan(only: Sequence[str]) -> Iterator[tuple[str, str, int, int]]:
             continue
         long = case == "patch_sweep"
         rounds, repeats = (LONG_ROUNDS, LONG_REPEATS) if long else (ROUNDS, REPEATS) if case in TIMED else (1, 1)
-        for model in ("llama",) if case in ONCE else MODELS:
+        for model in ("llama",) if case in ONCE else (*MODELS, *(OTHERS if case in FOR_ANY else ())):
             yield case, model, rounds, repeats

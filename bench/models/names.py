@@ -2,6 +2,8 @@
 
 SEED = 20
 MODELS = ("gpt2", "llama")
+OTHERS = ("cnn", "vit", "mha")  # for the cases that are about any module
+FOR_ANY = ("idle", "capture_12_blocks")
 TIMED = (
     "idle",
     "capture_12_blocks",

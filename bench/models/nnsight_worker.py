@@ -6,18 +6,23 @@ import sys
 from typing import Any
 
 import torch
-from nnsight import TransformersModel, save
+from nnsight import NNsight, TransformersModel, save
 from torch import Tensor, nn
 
 from models import cases, sharding, silent, subjects, truth
+from models.names import OTHERS
 from models.protocol import Request, Timed, serve
 
 
 def opened(model: nn.Module) -> Any:
+    if not hasattr(model, "config"):
+        return NNsight(model)
     return TransformersModel(model, tokenizer=subjects.tokenizer())
 
 
 def blocks(view: Any, name: str) -> list[Any]:
+    if name in OTHERS:
+        return list(view.blocks)
     return list(view.transformer.h if name == "gpt2" else view.model.layers)
 
 

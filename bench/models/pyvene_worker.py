@@ -132,8 +132,8 @@ def silent_failures(_request: Request) -> dict[str, object]:
 
 
 CASES = {
-    "idle": idle,
-    "capture_12_blocks": capture,
+    "idle": cases.only_transformers(idle),
+    "capture_12_blocks": cases.only_transformers(capture),
     "stop_after_block_1": cases.unsupported("always runs the whole model"),
     "start_at_block_9": cases.unsupported("always runs the whole model"),
     "attention_patterns_12": cases.unsupported("names q, k, v and z of a head, but no pattern"),

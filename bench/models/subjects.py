@@ -7,11 +7,12 @@ from tokenizers import Tokenizer, models
 from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from models.names import SEED
+from models import others
+from models.names import OTHERS, SEED
 
 LAYERS, WIDTH, HEADS, KV_HEADS, VOCABULARY, TOKENS = 12, 128, 4, 2, 512, 32
 # Where the parts are, in the model's own names.
-BLOCKS = {"gpt2": "transformer.h", "llama": "model.layers"}
+BLOCKS = {"gpt2": "transformer.h", "llama": "model.layers", **dict.fromkeys(OTHERS, "blocks")}
 ATTENTION = {"gpt2": "attn", "llama": "self_attn"}
 UP = {"gpt2": "mlp.c_fc", "llama": "mlp.up_proj"}
 NORM = {"gpt2": "transformer.ln_f", "llama": "model.norm"}
@@ -19,6 +20,8 @@ NORM = {"gpt2": "transformer.ln_f", "llama": "model.norm"}
 
 def build(name: str, attention: str = "sdpa") -> nn.Module:
     """The same weights in every process: one seed, one torch. No dropout, no key-value cache."""
+    if name in OTHERS:
+        return others.build(name)
     shared = {"vocab_size": VOCABULARY, "use_cache": False, "attn_implementation": attention}
     if name == "gpt2":
         sizes = {"n_embd": WIDTH, "n_layer": LAYERS, "n_head": HEADS, "n_positions": 64}
@@ -53,6 +56,11 @@ def tokens(which: str = "clean") -> Tensor:
     changed = torch.zeros(TOKENS, dtype=torch.bool)
     changed[[3, 8, 14, 21, 27]] = True
     return torch.where(changed, rows[1:], rows[:1])
+
+
+def inputs(name: str) -> Tensor:
+    """What a model takes: tokens, or an image or vectors."""
+    return others.inputs(name) if name in OTHERS else tokens()
 
 
 def tokenizer() -> PreTrainedTokenizerFast:

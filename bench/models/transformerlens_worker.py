@@ -159,8 +159,8 @@ def silent_failures(_request: Request) -> dict[str, object]:
 
 
 CASES = {
-    "idle": idle,
-    "capture_12_blocks": capture,
+    "idle": cases.only_transformers(idle),
+    "capture_12_blocks": cases.only_transformers(capture),
     "stop_after_block_1": stop,
     "start_at_block_9": start,
     "attention_patterns_12": patterns,
