@@ -29,6 +29,12 @@ def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     return value
 
 
+def whole(value: Tensor) -> Tensor:
+    """All of `value`, where it is cut over several ranks (a DTensor); else as it is."""
+    gather = getattr(value, "full_tensor", None)
+    return value if gather is None else gather()
+
+
 def strangers(value: Any) -> Iterator[Any]:
     """Objects in `value` that may hold state of their own, as a key-value cache does."""
     if value is None or isinstance(value, Tensor | str | bytes | int | float | bool | complex):

@@ -10,6 +10,7 @@ from darklantern.models.on_torch import hub
 from darklantern.models.on_torch.points import Point, fixed
 from darklantern.models.on_torch.program import Program
 from darklantern.models.on_torch.running import Run
+from darklantern.models.on_torch.structure import whole
 
 OUT_PROJECTIONS = ("o_proj", "out_proj", "c_proj", "dense", "wo", "proj", "out", "o", "to_out.0")
 """what families call an attention's output projection"""
@@ -48,10 +49,10 @@ class ResultTap:
 
     def _apart(self, module: nn.Module, per_head: Tensor) -> Tensor:
         if type(module) is nn.Linear:
-            weight = module.weight.unflatten(1, (self.heads, -1))
+            weight = whole(module.weight).unflatten(1, (self.heads, -1))
             return torch.einsum("bphd,ohd->bpho", per_head, weight)
         if _is_transposed(module):
-            weight = torch.as_tensor(module.weight).unflatten(0, (self.heads, -1))
+            weight = whole(torch.as_tensor(module.weight)).unflatten(0, (self.heads, -1))
             return torch.einsum("bphd,hdo->bpho", per_head, weight)
         # Adapters, quantised weights: any affine map shows its parts when each head goes in alone.
         alone = torch.eye(self.heads, dtype=per_head.dtype, device=per_head.device)[:, None, None, :, None] * per_head
@@ -64,7 +65,10 @@ class ResultTap:
     def _bias(module: nn.Module, output: Tensor) -> Tensor:
         """A bias's share of the gradient, its value taken off again."""
         bias = getattr(module, "bias", None)
-        return torch.zeros_like(output) if bias is None else (bias - bias.detach()).expand_as(output)
+        if bias is None:
+            return torch.zeros_like(output)
+        bias = whole(bias)
+        return (bias - bias.detach()).expand_as(output)
 
 
 class BeforeRotaryTap:

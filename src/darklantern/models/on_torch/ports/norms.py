@@ -9,6 +9,7 @@ from darklantern.errors import SiteError
 from darklantern.models.on_torch.points import Point, plain
 from darklantern.models.on_torch.program import Program
 from darklantern.models.on_torch.running import Run
+from darklantern.models.on_torch.structure import whole
 from darklantern.models.on_torch.verifying import agree
 
 
@@ -57,7 +58,8 @@ class ScaleTap:
         epsilon = torch.finfo(x.dtype).eps if epsilon is None else float(epsilon)
         axes = _width(module, x)
         centre_first = isinstance(module, nn.LayerNorm) or "RMS" not in type(module).__name__
-        weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
+        held = (getattr(module, "weight", None), getattr(module, "bias", None))
+        weight, bias = (None if each is None else whole(each) for each in held)
         weights = [torch.ones((), dtype=x.dtype, device=x.device)] if weight is None else [weight, 1 + weight]
         # Some libraries' norms compute in float32 whatever they are given.
         for wide in (x.double(), x.float()) if x.dtype == torch.float64 else (x.float(),):
