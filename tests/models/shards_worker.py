@@ -235,7 +235,7 @@ class Cases:
         assert torch.equal(found.output, true.output)
         near(found[site].array, true[site].array, site)
 
-    def reduced_and_streamed(self) -> None:
+    def reduced_values(self) -> None:
         reduced = [
             m.record(self.tokens, "layers.*:out", reduce=lambda v: v.mean("pos")) for m in (self.true, self.model)
         ]
@@ -370,6 +370,16 @@ class Own:
         raises(SiteError, "nothing around says how the pieces fit", lambda: model.record(self.x, "mlp:out", stop=True))
         pieces = model.record(self.x, "mlp:out", stop=True, local=True)["mlp:out"].array
         near(pieces, self.true.record(self.x, "mlp:out")["mlp:out"].array.chunk(2, 1)[dist.get_rank()], "pieces")
+
+    def uneven_pieces(self) -> None:
+        """Widths that the ranks cannot share alike: whole where torch marks them, else refused (its own maps refuse them)."""
+        torch.manual_seed(4)
+        whole = nn.Sequential(nn.Linear(8, 5), nn.ReLU(), nn.Linear(5, 8))
+        module = parallelize_module(copy.deepcopy(whole), self.mesh, {"0": ColwiseParallel(), "2": RowwiseParallel()})
+        model = models.open(module)
+        true, found = (each.record(self.x, "0:out", stop=True) for each in (models.open(whole), model))
+        near(found["0:out"].array, true["0:out"].array, "0:out")
+        raises(SiteError, "nothing around says how the pieces fit", lambda: model.record(self.x, "1:out", stop=True))
 
 
 class Break:

@@ -42,7 +42,7 @@ def backward(module: nn.Module, run: Run, metric: Tensor) -> dict[Site, Tensor]:
             hint="compute it from the output with torch operations, without .item(), .detach() or no_grad",
         )
     if run.shards is not None:
-        run.shards.in_step()  # a metric that fails on one rank must not leave the others in the backward pass
+        run.shards.before_backward(run)
     actions = [action for action in run.plan.actions if action.grad]
     if len(run.leaves) == len(actions):
         leaves = [run.leaves[action] for action in actions]

@@ -185,7 +185,7 @@ def entered(module: nn.Module, run: "Run") -> Iterator[None]:
                     yield
             finally:
                 shards.session = None
-        ended = not run.plan.stop
+        ended = not run.plan.stop and not wanted
     finally:
         if not ended:
             sharding.reshard()
@@ -230,6 +230,18 @@ class Shards:
             made.after = {m: [_after(h, True) if _of_tap(h) else h for h in each] for m, each in made.after.items()}
             made.out = {m: [_after(h, False) if _of_tap(h) else h for h in each] for m, each in made.out.items()}
         return made
+
+    def before_backward(self, run: "Run") -> None:
+        """All ranks have their metric, and the weights from which the pass may set out are whole.
+
+        FSDP gathers a module's weights when gradients come to its output. A metric of recorded values reaches others
+        from within.
+        """
+        self.in_step()
+        paths = [f"{point.path}." for _, point in run.plan.record]
+        for path, module in self.sharding.modules.items():
+            if isinstance(module, FSDPModule) and any(each.startswith(f"{path}." if path else "") for each in paths):
+                module.unshard()
 
     def in_step(self) -> None:
         """Go on when all ranks came here. Raises SiteError when one failed."""

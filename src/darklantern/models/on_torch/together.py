@@ -36,7 +36,7 @@ class Together:
         self.rank = dist.get_rank()
         number = next(_NUMBERS.setdefault(ranks, count()))
         named = "-".join(map(str, ranks))
-        self._store = PrefixStore(f"darklantern/{named}/{number}", _own_connection())
+        self._store = PrefixStore(f"darklantern/{named}/{number}", _get_default_store())
         self._steps = 0
 
     def exchange(self, mine: Any) -> dict[int, Any]:
@@ -116,9 +116,3 @@ def _agree(plans: dict[int, str]) -> None:
                 f"the ranks differ: rank {first} asks for «{here.strip()}», rank {rank} for «{there.strip()}»",
                 hint="a run of a sharded model is one run: the same sites, edits and options on every rank",
             )
-
-
-def _own_connection() -> Any:
-    """The store, not shared with a collective that is being set up and waits there."""
-    store: Any = _get_default_store()
-    return store.clone() if hasattr(store, "clone") else store
