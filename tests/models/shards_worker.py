@@ -80,6 +80,16 @@ def tensor_parallel(model: Any, mesh: DeviceMesh) -> None:
         parallelize_module(block, mesh, plan)
 
 
+def transformers_own(model: Any, mesh: DeviceMesh) -> None:
+    """Tensor parallelism by transformers' own plan, which surrounds forwards instead of setting hooks."""
+    from transformers.distributed import tensor_parallel as own
+
+    plan = {pattern.replace("*", str(i)): style for pattern, style in model.tp_plan.items() for i in range(LAYERS)}
+    plan = {name: style for name, style in plan.items() if name in dict(model.named_modules())}
+    weights = {f"{name}.weight": plan[name] for name in plan if hasattr(model.get_submodule(name), "weight")}
+    own.apply_tensor_parallelism(model, mesh, weights | plan)
+
+
 def fsdp(model: Any, mesh: DeviceMesh) -> None:
     for block in model.model.layers:
         fully_shard(block, mesh=mesh)
@@ -91,6 +101,8 @@ def cut(model: nn.Module, kind: str) -> nn.Module:
     made = copy.deepcopy(model)
     if kind == "tp":
         tensor_parallel(made, init_device_mesh("cpu", (2,)))
+    elif kind == "transformers":
+        transformers_own(made, init_device_mesh("cpu", (2,)))
     elif kind == "fsdp":
         fsdp(made, init_device_mesh("cpu", (2,)))
     else:
@@ -132,7 +144,7 @@ class Cases:
         self.true = models.open(whole)
         self.module = cut(whole, kind)
         self.model = models.open(self.module)
-        self.tensor_parallel = kind in ("tp", "fsdp 1 × tp 2")
+        self.tensor_parallel = kind in ("tp", "transformers", "fsdp 1 × tp 2")
 
     def every_port(self) -> None:
         """Every site that one process can record is whole, and the output keeps its bits."""
@@ -258,7 +270,8 @@ class Cases:
             near(found[sites[0]].array, true[sites[0]].array.chunk(2, 2)[rank], sites[0])
             near(found[sites[1]].array, true[sites[1]].array.chunk(2, 2)[rank], sites[1])
             summed = found[sites[2]].array.clone()
-            dist.all_reduce(summed)
+            if self.kind != "transformers":  # which adds up inside
+                dist.all_reduce(summed)
             near(summed, true[sites[2]].array, sites[2])
             raises(SiteError, "records only", lambda: self._local_edit())
         near(found[sites[3]].array, true[sites[3]].array, sites[3])
@@ -361,6 +374,20 @@ class Own:
             near(found[site].array, true[site].array, site)
         near(found.output, true.output, "output")
 
+    def multihead_attention_under_fsdp(self) -> None:
+        """Its ports are computed from its own weights, which FSDP gathers only for the time of a forward."""
+        whole = nn.Sequential(nn.Linear(8, 8), nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)).eval()
+        module = copy.deepcopy(whole)
+        for each in (module[1], module):
+            fully_shard(each, mesh=self.mesh)
+        sites = ["1.self_attn:pattern", "1.self_attn:z", "1.self_attn:result", "1.norm1:scale", "1:out"]
+        asked = {"1.self_attn:z[head=1]": edits.scale(0.5)}
+        metric = lambda output: output.square().sum()  # noqa: E731
+        true, found = (models.open(m).gradient(self.x, metric, *sites, edits=asked) for m in (whole, module))
+        for site in sites:
+            near(found.values[site].array, true.values[site].array, site)
+            near(found.gradients[site].array, true.gradients[site].array, f"gradient at {site}")
+
     def unknown_pieces(self) -> None:
         module = copy.deepcopy(self.true.module)
         plan = {"mlp.0": ColwiseParallel(), "mlp.2": RowwiseParallel(output_layouts=Shard(1))}
@@ -372,7 +399,7 @@ class Own:
         near(pieces, self.true.record(self.x, "mlp:out")["mlp:out"].array.chunk(2, 1)[dist.get_rank()], "pieces")
 
     def uneven_pieces(self) -> None:
-        """Widths that the ranks cannot share alike: whole where torch marks them, else refused (its own maps refuse them)."""
+        """Widths that the ranks cannot share alike are whole where torch marks them, else refused."""
         torch.manual_seed(4)
         whole = nn.Sequential(nn.Linear(8, 5), nn.ReLU(), nn.Linear(5, 8))
         module = parallelize_module(copy.deepcopy(whole), self.mesh, {"0": ColwiseParallel(), "2": RowwiseParallel()})
@@ -407,13 +434,16 @@ class Break:
 
 
 SUITES: dict[str, Callable[[], Any]] = {
-    **{kind: lambda kind=kind: Cases(kind) for kind in ("tp", "fsdp", "fsdp 1 × tp 2", "fsdp 2 × tp 1")},
+    **{
+        kind: lambda kind=kind: Cases(kind) for kind in ("tp", "transformers", "fsdp", "fsdp 1 × tp 2", "fsdp 2 × tp 1")
+    },
     "own": Own,
     "break tp": lambda: Break("tp"),
     "break fsdp": lambda: Break("fsdp"),
 }
 LAUNCHES = {
-    "tp": ("tp", "own"), "fsdp": ("fsdp",), "both": ("fsdp 1 × tp 2", "fsdp 2 × tp 1"),
+    "tp": ("tp", "own"), "transformers": ("transformers",), "fsdp": ("fsdp",),
+    "both": ("fsdp 1 × tp 2", "fsdp 2 × tp 1"),
     "break tp": ("break tp",), "break fsdp": ("break fsdp",),
 }  # fmt: skip
 _OF = {"own": Own, "break tp": Break, "break fsdp": Break}

@@ -7,8 +7,12 @@ came. Gradients with respect to sites are those of one process. Loads only where
   the same on all of them. A value that differs is put together where the parameters around it say how the pieces
   fit, and refused where they do not: half of a value never passes for the whole.
 - Under FSDP2 (`fully_shard`) each rank runs its own batch, so a recording is of the rank's own batch.
-- Not covered: transformers' pipeline parallelism, forward-mode products (`jvp`), `declare`, parameters cut along two
-  mesh dimensions by tensor parallelism, and edits of `resid_mid` where the residual stream itself is in pieces.
+- transformers' own tensor parallelism (`tp_plan`) works as torch's does.
+- Refused: pieces that are plain tensors where nothing around says how they fit (a residual stream under sequence
+  parallelism), forward-mode products (`jvp`), `declare`, tensor parallelism over two mesh dimensions of one parameter,
+  and edits of `resid_mid` where the stream itself is in pieces.
+- Not covered: pipeline parallelism; a backward pass of one's own from a recorded value within a block of FSDP2, which
+  torch refuses (`gradient` and `vjp` do it); models that are cut after their first run here (open them anew).
 """
 
 from collections.abc import Callable, Iterator
@@ -130,6 +134,13 @@ class Sharding:
         children = self.modules[path].named_children() if path in self.modules else ()
         return {name: self.cuts[child] for name, child in children if child in self.cuts}
 
+    def given(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """A linear map's arguments, the first put together where a plain tensor is this rank's part of it."""
+        cut = self.cuts.get(module)
+        if cut is None or cut.columns or not args or args[0].shape[-1] * cut.ranks != cut.inputs:
+            return args, kwargs
+        return (Pieces(cut.mesh, Shard(args[0].ndim - 1)).gathered(args[0]), *args[1:]), kwargs
+
     def reshard(self) -> None:
         """Put FSDP back to where it is between two forwards, after one that did not end."""
         for module in self.data_parallel:
@@ -227,8 +238,10 @@ class Shards:
         made = program.joined()
         if not self.local:
             made.before = {m: [_before(h) if _of_tap(h) else h for h in each] for m, each in made.before.items()}
-            made.after = {m: [_after(h, True) if _of_tap(h) else h for h in each] for m, each in made.after.items()}
-            made.out = {m: [_after(h, False) if _of_tap(h) else h for h in each] for m, each in made.out.items()}
+            made.after = {
+                m: [_after(h, self.sharding) if _of_tap(h) else h for h in each] for m, each in made.after.items()
+            }
+            made.out = {m: [_after(h, None) if _of_tap(h) else h for h in each] for m, each in made.out.items()}
         return made
 
     def before_backward(self, run: "Run") -> None:
@@ -483,10 +496,14 @@ def _before(handler: Before) -> Before:
     return before
 
 
-def _after(handler: After, with_arguments: bool) -> After:
+def _after(handler: After, arguments: Sharding | None) -> After:
+    """With `arguments`, those are whole too; most taps never look at them."""
+
     def after(run: "Run", module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
-        if with_arguments and (_cuts(args) or _cuts(kwargs)):
-            args, kwargs = mapped((args, kwargs), whole)
+        if arguments is not None:
+            if _cuts(args) or _cuts(kwargs):
+                args, kwargs = mapped((args, kwargs), whole)
+            args, kwargs = arguments.given(module, args, kwargs)
         if not _cuts(output):
             return handler(run, module, args, kwargs, output)
         shown = mapped(output, whole)
