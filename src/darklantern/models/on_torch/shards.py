@@ -35,7 +35,7 @@ from darklantern.models.on_torch.ports import attention
 from darklantern.models.on_torch.ports.heads import OUT_PROJECTIONS
 from darklantern.models.on_torch.program import After, Before, Program
 from darklantern.models.on_torch.structure import mapped, tensors, whole
-from darklantern.models.on_torch.together import Together, together
+from darklantern.models.on_torch.meeting import Together, together
 
 if TYPE_CHECKING:
     from darklantern.models.on_torch.running import Grid, Run
