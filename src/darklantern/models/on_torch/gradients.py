@@ -41,6 +41,8 @@ def backward(module: nn.Module, run: Run, metric: Tensor) -> dict[Site, Tensor]:
             "the metric has no gradient: it does not depend on any of the sites, or was detached on the way",
             hint="compute it from the output with torch operations, without .item(), .detach() or no_grad",
         )
+    if run.shards is not None:
+        run.shards.before_backward(run)
     actions = [action for action in run.plan.actions if action.grad]
     if len(run.leaves) == len(actions):
         leaves = [run.leaves[action] for action in actions]

@@ -43,8 +43,8 @@ class Setup:
 class Graph:
     """The autograd graph of one run that will be walked with recomputation. Its nodes hold it; nothing else does."""
 
-    def __init__(self, plan: Plan, program: Program, start: Any) -> None:
-        self.plan, self.program, self.start = plan, program, start
+    def __init__(self, plan: Plan, program: Program, start: Any, shards: Any = None) -> None:
+        self.plan, self.program, self.start, self.shards = plan, program, start, shards
         self.gradients: dict[Action, Tensor] = {}
         """caught while recomputing, where the first pass had no graph to ask"""
 
@@ -63,7 +63,8 @@ class Graph:
 
         task = _current_graph_task_id()
         if task not in hub.BACKWARD:
-            hub.BACKWARD[task] = Run(self.plan, self.program, self.start, graph=self)
+            again = hub.BACKWARD[task] = Run(self.plan, self.program, self.start, graph=self)
+            again.shards = self.shards
             hub.NESTED.tasks = [*getattr(hub.NESTED, "tasks", []), task]
             Variable._execution_engine.queue_callback(lambda: _done(task))
 

@@ -1,6 +1,8 @@
 """A torch module, opened: what a user holds."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -26,6 +28,7 @@ from darklantern.models.on_torch.program import Plan, compile_plan
 from darklantern.models.on_torch.running import Run, Stop
 from darklantern.models.on_torch.starting import Entrance, Start, mapped_inputs, other, verify, without_cache
 from darklantern.models.on_torch.stepping import Steps
+from darklantern.models.on_torch.structure import whole
 from darklantern.models.on_torch.surveying import Survey, parts
 from darklantern.models.on_torch.verifying import agree
 from darklantern.models.recording import Recording
@@ -139,6 +142,7 @@ class Model:
         stop: bool = False,
         to: str | PathLike[str] | None = None,
         reduce: Reduce | None = None,
+        local: bool = False,
     ) -> Recording:
         """Run the model and keep copies of the values at `sites`, as they flow on after the edits.
 
@@ -149,8 +153,11 @@ class Model:
         `to=folder` writes each value to a file as it is captured and maps it from there, so that one value at a time
         is held. `reduce` is applied to each value as it is captured, and only what it returns is kept:
         `lambda value: value.mean("pos")`.
+
+        Where tensor parallelism cuts the model over several ranks, each gets the whole values, or with `local` its own
+        pieces. Under FSDP each rank records its own batch.
         """
-        return self.execute(self.plan(*sites, edits=edits, stop=stop), inputs, keeper(to, reduce))
+        return self.execute(self.plan(*sites, edits=edits, stop=stop), inputs, keeper(to, reduce), local)
 
     def stream(
         self, batches: Iterable[Any], *sites: str | Site, to: str | PathLike[str] | None = None, **options: Any
@@ -168,11 +175,12 @@ class Model:
         """The model's output, under `edits` if there are any."""
         return self.execute(self.plan(edits=edits), inputs).output
 
-    def execute(self, plan: Plan, inputs: Any, keep: Keeper | None = None) -> Recording:
+    def execute(self, plan: Plan, inputs: Any, keep: Keeper | None = None, local: bool = False) -> Recording:
         """Run `plan` on `inputs`, or from a Start. Raises SiteError when a site of the plan never fires."""
         self._check_plan(plan)
         start = inputs if isinstance(inputs, Start) else None
         run = self._run(plan, inputs, keep)
+        run.local = local
         output = self._go(run, start.inputs if start else inputs)
         recording = run.recording(output)
         if not plan.stop and not start:
@@ -212,6 +220,7 @@ class Model:
         """
         moved = {**(edits or {}), **{name: tangent_edit(tangent) for name, tangent in tangents.items()}}
         plan = self.plan(*sites, edits=moved)
+        self._refuse_cut("jvp", "model.vjp(...) works there")
         with forward_mode():
             return carried(self.execute(plan, inputs))
 
@@ -228,10 +237,11 @@ class Model:
         start = inputs if isinstance(inputs, Start) else None
         with torch.enable_grad():
             run = self._run(plan, inputs)
-            output = self._go(run, start.inputs if start else inputs)
-            values = run.recording(output)
-            number = metric(output, values)
-            found = backward(self.module, run, number)
+            with self._together(run):
+                output = self._go(run, start.inputs if start else inputs)
+                values = run.recording(output)
+                number = whole(metric(output, values))
+                found = backward(self.module, run, number)
         # Detached, or the values would keep the graph alive.
         detached = [(site, values[site].array.detach(), values[site].axes) for site in values.sites]
         values = Recording(detached, None, values.tokens)
@@ -265,6 +275,7 @@ class Model:
         `.recording()` hands out what it kept. Only `in`, `out`, `pre`, `post`, `neurons` and ports of one's own code
         can be declared: what is computed beside a kernel runs eagerly, see `open(..., compiled="eager")`.
         """
+        self._refuse_cut("declare", "model.record(...) works there, uncompiled")
         return Declared(self.plan(*sites, edits=edits))
 
     def executed(self, inputs: Any, *sites: str | Site, edits: Edits | None = None, stop: bool = False) -> Executed:
@@ -355,10 +366,19 @@ class Model:
 
     def _go(self, run: Run, inputs: Any, entry: Callable[..., Any] | None = None) -> Any:
         """What the model returns while `run` is under way; None when the run stopped it."""
-        if self.eager:
-            with compiled.eagerly():
-                return self._set_up(run, inputs, entry or self.module)
-        return self._set_up(run, inputs, entry or self.module)
+        with self._together(run):
+            if self.eager:
+                with compiled.eagerly():
+                    return self._set_up(run, inputs, entry or self.module)
+            return self._set_up(run, inputs, entry or self.module)
+
+    def _together(self, run: Run) -> AbstractContextManager[None]:
+        """What surrounds a run on a model that is cut over several ranks; nothing elsewhere."""
+        if run.shards is not None or not _distributed():
+            return nullcontext()
+        from darklantern.models.on_torch import shards
+
+        return shards.entered(self.module, run)
 
     def _set_up(self, run: Run, inputs: Any, entry: Callable[..., Any]) -> Any:
         setup = Setup(run.program)
@@ -386,6 +406,12 @@ class Model:
         finally:
             hub.leave(token)
 
+    def _refuse_cut(self, what: str, hint: str) -> None:
+        if _distributed():
+            from darklantern.models.on_torch import shards
+
+            shards.refuse(self.module, what, hint)
+
     def _check_plan(self, plan: Plan) -> None:
         if not self.eager:
             compiled.refuse(plan.leading)
@@ -396,6 +422,11 @@ class Model:
                         f"{site} fires {self._fired[point]} times in a run, so at which one should it stop?",
                         hint=f"say which: {site.path}#0:{site.port}",
                     )
+
+
+def _distributed() -> bool:
+    """Whether this process could hold a piece of a model: where it cannot, none of that is loaded."""
+    return "torch.distributed.tensor" in sys.modules and torch.distributed.is_initialized()
 
 
 def _check(module: Any, choice: str) -> bool:

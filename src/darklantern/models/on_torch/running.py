@@ -1,7 +1,7 @@
 """One run of a plan: what has fired, what was kept, when to stop."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -15,6 +15,9 @@ from darklantern.models.on_torch.program import Action, Plan, Program
 from darklantern.models.recording import Recording
 from darklantern.models.selecting import Selection, select
 from darklantern.models.sites import Site
+
+if TYPE_CHECKING:
+    from darklantern.models.on_torch.shards import Shards
 
 
 class Stop(BaseException):
@@ -74,16 +77,29 @@ class Run:
         """patterns that are computed when the run is over"""
         self.puts_off = not plan.stop and keep is None and graph is None
         self._missing = len(plan.actions)
+        self.shards: Shards | None = None
+        """how it gets whole values, where the model is cut over several ranks"""
+        self.local = False
+        """each rank records its own piece there, instead"""
 
-    def visit(self, point: Point, value: Tensor, grid: Grid | None = None, fresh: bool = False) -> Tensor:
+    @property
+    def keeps(self) -> bool:
+        """Whether something of the user's own is done with what is recorded."""
+        return self._keeper is not None
+
+    def visit(
+        self, point: Point, value: Tensor, grid: Grid | None = None, fresh: bool = False, whole: bool = False
+    ) -> Tensor:
         """`value` as it goes on from `point`, after this plan's edits; kept where it is recorded.
 
         With `grid`, `value` is only the part of the whole that the plan asks for. A `fresh` value is nobody else's, so
-        that it may be kept as it is.
+        that it may be kept as it is. `whole` says that it is no piece of a value that several ranks hold.
         """
         actions = self.program.actions.get(point)
         if actions is None:
             return value
+        if self.shards is not None and not whole:
+            return self.shards.visit(self, point, value, grid)
         call = self.calls.get(point, 0)
         self.calls[point] = call + 1
         axes = point.axes(value)
@@ -129,7 +145,7 @@ class Run:
 
     def _checkpointed(self, actions: tuple[Action, ...], value: Tensor) -> None:
         if self.graph is None:
-            self.graph = Graph(self.plan, self.program, self.start)
+            self.graph = Graph(self.plan, self.program, self.start, self.shards)
         self.graph.holds(value)
         numbered = next((action.site for action in actions if isinstance(action.site.call, int)), None)
         if numbered and any(action.changes for action in actions):

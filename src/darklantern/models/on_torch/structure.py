@@ -34,6 +34,12 @@ def shares(value: Any, count: int) -> list[Any]:
     return [mapped(value, lambda tensor, i=i: tensor.chunk(count)[i]) for i in range(count)]  # type: ignore[misc]
 
 
+def whole(value: Tensor) -> Tensor:
+    """All of `value`, where it is cut over several ranks (a DTensor); else as it is."""
+    gather = getattr(value, "full_tensor", None)
+    return value if gather is None else gather()
+
+
 def strangers(value: Any) -> Iterator[Any]:
     """Objects in `value` that may hold state of their own, as a key-value cache does."""
     if value is None or isinstance(value, Tensor | str | bytes | int | float | bool | complex):

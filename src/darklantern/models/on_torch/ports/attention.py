@@ -63,6 +63,10 @@ class AttentionPoints:
 
     def attend(self, run: "Run", call: Call) -> Tensor:
         """The kernel's z, (batch, pos, head, dim), with `run`'s recordings made and its edits applied."""
+        return self.within(run, call) if run.shards is None else run.shards.attend(run, self, call)
+
+    def within(self, run: "Run", call: Call) -> Tensor:
+        """As `attend`, where `call` has all heads."""
         self.heads = call.q.shape[1]
         if self.module in run.program.only:
             call.kernel = partial(_one_head, call, run.program.only[self.module])

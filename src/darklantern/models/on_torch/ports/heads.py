@@ -12,6 +12,7 @@ from darklantern.models.on_torch.offloaded import at_hand
 from darklantern.models.on_torch.points import Point, fixed
 from darklantern.models.on_torch.program import Program
 from darklantern.models.on_torch.running import Run
+from darklantern.models.on_torch.structure import whole
 from darklantern.models.on_torch.verifying import grafted
 from darklantern.models.selecting import Selection
 
@@ -66,9 +67,9 @@ class ResultTap:
         """(batch, pos, head, dim) of all heads, or of `heads`."""
         count = per_head.shape[2]
         if type(module) is nn.Linear:
-            weight = module.weight.unflatten(1, (count, -1)).permute(1, 2, 0)
+            weight = whole(module.weight).unflatten(1, (count, -1)).permute(1, 2, 0)
         elif _is_transposed(module):
-            weight = torch.as_tensor(module.weight).unflatten(0, (count, -1))
+            weight = whole(torch.as_tensor(module.weight)).unflatten(0, (count, -1))
         else:
             result = self._through(module, per_head)
             return result if heads is None else result[:, :, heads]

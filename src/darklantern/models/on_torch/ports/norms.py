@@ -11,6 +11,7 @@ from darklantern.models.on_torch.offloaded import at_hand
 from darklantern.models.on_torch.points import Point, plain
 from darklantern.models.on_torch.program import Program
 from darklantern.models.on_torch.running import Run
+from darklantern.models.on_torch.structure import whole
 from darklantern.models.on_torch.verifying import agree, grafted
 
 
@@ -58,7 +59,8 @@ class ScaleTap:
         epsilons = [least if each is None else float(each) for each in named[:1]] or [1e-5, 1e-6, least, 1e-12]
         axes = _width(module, x)
         centre_first = isinstance(module, nn.LayerNorm) or "RMS" not in type(module).__name__
-        weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
+        held = (getattr(module, "weight", None), getattr(module, "bias", None))
+        weight, bias = (None if each is None else whole(each) for each in held)
         weights = [torch.ones((), dtype=x.dtype, device=x.device)] if weight is None else [weight, 1 + weight]
         # Some libraries' norms compute in float32 whatever they are given.
         for wide in (x.double(), x.float()) if x.dtype == torch.float64 else (x.float(),):
