@@ -24,7 +24,8 @@ def test_each_piece_of_the_readmes_python_runs_on_its_own(block: int) -> None:
     exec(BLOCKS[block], {})  # noqa: S102 - our own README
 
 
-def test_the_tutorial_runs_from_top_to_bottom() -> None:
+def test_the_tutorial_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/looking.md").read_text(), re.DOTALL)
     assert len(blocks) >= 9
     space: dict[str, object] = {}

@@ -408,9 +408,9 @@ class Model:
 
     def _refuse_cut(self, what: str, hint: str) -> None:
         if _distributed():
-            from darklantern.models.on_torch import shards
+            from darklantern.models.on_torch import sharding
 
-            shards.refuse(self.module, what, hint)
+            sharding.refuse(self.module, what, hint)
 
     def _check_plan(self, plan: Plan) -> None:
         if not self.eager:
