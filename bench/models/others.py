@@ -83,6 +83,6 @@ def build(name: str) -> nn.Module:
 
 
 def inputs(name: str) -> Tensor:
-    """An image, 3 × 16 × 16 (the ViT sees 4 × 4 patches of a 24 × 24 one), or 32 vectors."""
-    shapes = {"cnn": (1, 3, 16, 16), "vit": (1, 3, 24, 24), "mha": (1, 32, WIDTH)}
+    """Eight images, 3 × 16 × 16 (the ViT sees 4 × 4 patches of 24 × 24 ones), or eight rows of 32 vectors."""
+    shapes = {"cnn": (8, 3, 16, 16), "vit": (8, 3, 24, 24), "mha": (8, 32, WIDTH)}
     return torch.randn(shapes[name], generator=torch.Generator().manual_seed(SEED))

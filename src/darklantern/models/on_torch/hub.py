@@ -41,8 +41,7 @@ def current() -> "Run | None":
     run = _RUN.get()
     if run is _NOBODY:
         return None
-    task = _current_graph_task_id()
-    if task == -1 or not BACKWARD:
+    if not BACKWARD or (task := _current_graph_task_id()) == -1:
         return run
     tasks = getattr(NESTED, "tasks", None)
     return BACKWARD.get(task) or (BACKWARD.get(tasks[-1]) if tasks else None) or run
@@ -80,8 +79,14 @@ def install(program: "Program") -> None:
                 _front(module, _KEY, _after)
                 module._forward_hooks_with_kwargs[_KEY] = True
         for module in program.out:
-            if _first(_OUT, module):
-                _front(module, _KEY_OUT, _out)
+            count = _OUT.get(module)
+            if count is None:
+                hooks = module._forward_hooks
+                if hooks:
+                    _front(module, _KEY_OUT, _out)
+                else:
+                    hooks[_KEY_OUT] = _out
+            _OUT[module] = (count or 0) + 1
 
 
 def remove(program: "Program") -> None:
@@ -150,8 +155,8 @@ def _out(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         return output
     # The common case, written out because it decides what looking costs: one recording of one whole tensor.
     slot = run.slots.get(module)
-    if slot is not None and type(output) is Tensor and not output.requires_grad:
-        slot.append(output.clone())
+    if slot is not None and type(output) is Tensor and not output.requires_grad and run.first[slot] is None:
+        run.first[slot] = output.clone()
         return None
     for handler in run.program.out.get(module, ()):
         output = handler(run, module, args, {}, output)

@@ -24,19 +24,22 @@ class Setup:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self._around = ExitStack()
+        self._around: ExitStack | None = None
 
     def open(self) -> None:
         hub.install(self.program)
         try:
-            for surround in self.program.around.values():
-                self._around.enter_context(surround())
+            if self.program.around:
+                self._around = ExitStack()
+                for surround in self.program.around.values():
+                    self._around.enter_context(surround())
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
-        self._around.close()
+        if self._around is not None:
+            self._around.close()
         hub.remove(self.program)
 
 

@@ -366,10 +366,9 @@ class Model:
 
     def _go(self, run: Run, inputs: Any, entry: Callable[..., Any] | None = None) -> Any:
         """What the model returns while `run` is under way; None when the run stopped it."""
-        with self._together(run):
-            if self.eager:
-                with compiled.eagerly():
-                    return self._set_up(run, inputs, entry or self.module)
+        if not self.eager and not _distributed():
+            return self._set_up(run, inputs, entry or self.module)
+        with self._together(run), compiled.eagerly() if self.eager else nullcontext():
             return self._set_up(run, inputs, entry or self.module)
 
     def _together(self, run: Run) -> AbstractContextManager[None]:

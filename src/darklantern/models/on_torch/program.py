@@ -50,8 +50,10 @@ class Program:
     after: dict[nn.Module, list[After]] = field(default_factory=dict)
     out: dict[nn.Module, list[After]] = field(default_factory=dict)
     """handlers of the same kind that come last and need no keyword arguments"""
-    slots: dict[nn.Module, Action] = field(default_factory=dict)
+    simple: dict[nn.Module, Action] = field(default_factory=dict)
     """modules of which nothing is asked but to record the whole output"""
+    slots: dict[nn.Module, int] = field(default_factory=dict)
+    """the same, by the recording's place in the plan"""
     kernels: dict[nn.Module, Any] = field(default_factory=dict)
     """attention modules whose kernel is tapped"""
     only: dict[nn.Module, int] = field(default_factory=dict)
@@ -75,9 +77,9 @@ class Program:
             and actions[0].site.call in (None, "*")
             and len(self.out[module]) == 1
         ):
-            self.slots[module] = actions[0]
+            self.simple[module] = actions[0]
         else:
-            self.slots.pop(module, None)
+            self.simple.pop(module, None)
 
     def joined(self) -> "Program":
         """A copy to which one run may add its own."""
@@ -142,4 +144,6 @@ def compile_plan(
     taps: dict[Tap, None] = dict.fromkeys(point.tap for point in actions)
     for tap in sorted(taps, key=lambda tap: tap.order):
         tap.install(program)
+    places = {action: place for place, action in enumerate(kept)}
+    program.slots = {module: places[action] for module, action in program.simple.items()}
     return Plan(record, edits, stop, program, kept, leading)

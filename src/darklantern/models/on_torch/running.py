@@ -61,7 +61,7 @@ class Run:
         self.leaves: dict[Action, Tensor] = {}
         """tensors on the model's path whose gradients are asked for"""
         self.calls: dict[Point, int] = {}
-        self.kept: dict[Action, list[Tensor]] = {action: [] for action in plan.actions}
+        self.kept: dict[Action, list[Tensor]] = {}
         self.axes: dict[Action, tuple[str, ...]] = {}
         """of what was kept, where it is not the whole value"""
         self.notes: dict[Any, Any] = {}
@@ -70,9 +70,9 @@ class Run:
         self._tokens = tokens
         self.lengths = None if tokens is None else tuple(len(each) for each in tokens)
         """the examples' own, without padding"""
-        slots = () if plan.stop or keep else self.program.slots.items()
-        self.slots = {module: self.kept[action] for module, action in slots}
-        """recordings of whole outputs, straight from the hook"""
+        self.slots = {} if plan.stop or keep else self.program.slots
+        self.first: list[Tensor | None] = [None] * len(plan.actions)
+        """recordings of whole outputs, straight from the hook: each module's first call, by place in the plan"""
         self.later: list[Any] = []
         """patterns that are computed when the run is over"""
         self.puts_off = not plan.stop and keep is None and graph is None
@@ -128,9 +128,9 @@ class Run:
         """What `action` selects of a value of this shape; None for nothing."""
         return select(action.site, axes, shape, self.lengths)
 
-    def joined(self, action: Action, point: Point) -> tuple[Tensor, Any]:
+    def joined(self, action: Action, point: Point, held: list[Tensor]) -> tuple[Tensor, Any]:
         """What was kept for `action` as one value, and its axes or what finds them."""
-        held, site = self.kept[action], action.site
+        site = action.site
         axes = self.axes.get(action) or point.axes
         if site.call != "*":
             return held[0], axes
@@ -190,10 +190,10 @@ class Run:
     def _keep(self, action: Action, value: Tensor, axes: tuple[str, ...]) -> None:
         if self.recomputes:
             return
-        held = self.kept[action]
         if self._keeper is not None:
             with hub.paused():
                 value, axes = self._keeper(action.site, value, axes)
+        held = self.kept.setdefault(action, [])
         held.append(value)
         if len(held) == 1:
             self.axes[action] = axes
@@ -205,15 +205,19 @@ class Run:
         """What was kept. Raises SiteError for a site that never fired, or that fired more often than it says."""
         if self.later:
             together.finish(self)
-        rows = []
-        for action, (site, point) in zip(self.plan.actions, self.plan.record, strict=True):
-            held = self.kept[action]
+        rows: list[tuple[Site, Tensor, Any]] = []
+        for action, (site, point), first in zip(self.plan.actions, self.plan.record, self.first, strict=True):
+            held = self.kept.get(action)
+            if held is None and first is not None and site.call is None:
+                rows.append((site, first, point.axes))
+                continue
+            held = [*([] if first is None else [first]), *(held or ())]
             if len(held) == 1 and site.call != "*":
                 rows.append((site, held[0], self.axes.get(action) or point.axes))
             else:
-                fired = self.calls.get(point, len(held))
+                fired = self.calls.get(point, 0) + (first is not None)
                 self._check(site, fired if held or isinstance(site.call, int) else 0)
-                rows.append((site, *self.joined(action, point)))
+                rows.append((site, *self.joined(action, point, held)))
         for site, point, _ in self.plan.edits:
             self._check(site, self.calls.get(point, 0))
         return Recording(rows, output, self._tokens)

@@ -69,9 +69,9 @@ class Steps(Run):
         self._note()
         self.calls = self._ever
 
-    def joined(self, action: Action, point: Point) -> tuple[Tensor, Any]:
+    def joined(self, action: Action, point: Point, held: list[Tensor]) -> tuple[Tensor, Any]:
         """The steps' values as one, along `pos` if they have it, else stacked along `step`."""
-        held, axes = self.kept[action], self.axes[action]
+        axes = self.axes.get(action) or point.axes(held[0])
         if len(held) == 1:
             return held[0], axes
         if action.site.port in ("k", "v"):
