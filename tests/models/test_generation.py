@@ -71,3 +71,19 @@ def test_what_generation_cannot_know_is_refused() -> None:
         model.generate(given(), "layers.0:out[step=40]", **OPTIONS)
     with pytest.raises(SiteError, match="no method `generate`"):
         models.open(nn.Linear(2, 2)).generate(torch.ones(1, 2), "**:out")
+
+
+def test_a_continuation_never_follows_padding() -> None:
+    class Letters:
+        def __call__(self, text: str) -> dict[str, list[int]]:
+            return {"input_ids": [ord(letter) - ord("a") + 1 for letter in text]}
+
+        def decode(self, ids: list[int]) -> str:
+            return "".join(chr(each + ord("a") - 1) for each in ids)
+
+    model = models.open(llama(), Letters())
+    with pytest.raises(SiteError, match="would follow the padding"):
+        model.generate(model.batch(["abc", "defgh"]), "layers.0:out", **OPTIONS)
+    with torch.no_grad():
+        found = model.generate(model.batch(["abc", "fgh"]), "layers.0:out", **OPTIONS)
+    assert found["layers.0:out"].shape == (2, 7, 32)

@@ -237,7 +237,7 @@ class Model:
         start = inputs if isinstance(inputs, Start) else None
         with torch.enable_grad():
             run = self._run(plan, inputs)
-            with self._together(run):
+            with self._in_step(run):
                 output = self._go(run, start.inputs if start else inputs)
                 values = run.recording(output)
                 number = whole(metric(output, values))
@@ -259,6 +259,12 @@ class Model:
         if not callable(continues):
             raise SiteError(
                 f"{type(self.module).__name__} has no method `generate`", hint="loop over model.record(...) yourself"
+            )
+        if isinstance(inputs, Batch) and len(set(inputs.lengths)) > 1:
+            raise SiteError(
+                f"a Batch is padded on the right, and its prompts have {min(inputs.lengths)} to {max(inputs.lengths)} "
+                "tokens: what comes next would follow the padding",
+                hint="generate from prompts of one length, or pass tensors padded on the left with their attention_mask",
             )
         plan = self.plan(*sites, edits=edits)
         self._check_plan(plan)
@@ -368,10 +374,10 @@ class Model:
         """What the model returns while `run` is under way; None when the run stopped it."""
         if not self.eager and not _distributed():
             return self._set_up(run, inputs, entry or self.module)
-        with self._together(run), compiled.eagerly() if self.eager else nullcontext():
+        with self._in_step(run), compiled.eagerly() if self.eager else nullcontext():
             return self._set_up(run, inputs, entry or self.module)
 
-    def _together(self, run: Run) -> AbstractContextManager[None]:
+    def _in_step(self, run: Run) -> AbstractContextManager[None]:
         """What surrounds a run on a model that is cut over several ranks; nothing elsewhere."""
         if run.shards is not None or not _distributed():
             return nullcontext()

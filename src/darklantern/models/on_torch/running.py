@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from darklantern.errors import SiteError
-from darklantern.models.on_torch import hub, together
+from darklantern.models.on_torch import hub, later
 from darklantern.models.on_torch.keeping import Keeper
 from darklantern.models.on_torch.lasting import Graph, is_checkpointed
 from darklantern.models.on_torch.points import Point
@@ -204,7 +204,7 @@ class Run:
     def recording(self, output: Any) -> Recording:
         """What was kept. Raises SiteError for a site that never fired, or that fired more often than it says."""
         if self.later:
-            together.finish(self)
+            later.finish(self)
         rows: list[tuple[Site, Tensor, Any]] = []
         for action, (site, point), first in zip(self.plan.actions, self.plan.record, self.first, strict=True):
             held = self.kept.get(action)

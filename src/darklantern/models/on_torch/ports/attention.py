@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from darklantern.errors import SiteError
-from darklantern.models.on_torch import formula, together
+from darklantern.models.on_torch import formula, later
 from darklantern.models.on_torch.points import Point, fixed
 from darklantern.models.on_torch.verifying import agree, grafted
 from darklantern.models.selecting import Selection
@@ -94,8 +94,8 @@ class AttentionPoints:
         asked = (*run.program.actions.get(scores, ()), *run.program.actions.get(pattern, ()))
         simple = all(action.simple for action in asked)
         kind = (type(call.mask), call.mask is not None and call.mask.dtype, call.causal, call.q.shape[2] == 1)
-        if simple and run.puts_off and kind in self.verified and together.Later.can(call):
-            run.later.append(together.Later(self, call))
+        if simple and run.puts_off and kind in self.verified and later.Later.can(call):
+            run.later.append(later.Later(self, call))
             return call.kernel(call.q, call.k, call.v)
         shape = (call.q.shape[0], call.q.shape[1], call.q.shape[2], call.k.shape[2])
         chosen = {} if simple else {action: run.chosen(action, _AXES, shape) for action in asked}
