@@ -264,7 +264,7 @@ class Model:
             raise SiteError(
                 f"a Batch is padded on the right, and its prompts have {min(inputs.lengths)} to {max(inputs.lengths)} "
                 "tokens: what comes next would follow the padding",
-                hint="generate from prompts of one length, or pass tensors padded on the left with their attention_mask",
+                hint="generate from prompts of one length, or pass tensors padded on the left and their mask",
             )
         plan = self.plan(*sites, edits=edits)
         self._check_plan(plan)
