@@ -1,5 +1,7 @@
 """Batches that know their tokens."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from subjects import gpt2, llama
@@ -71,3 +73,30 @@ def test_a_token_is_found_where_it_stands_once() -> None:
     assert batch.find("c") == (2, 0)
     with pytest.raises(SiteError, match="example 0 has the token 'z' 0 times"):
         batch.find("z")
+
+
+@torch.no_grad()
+def test_no_mean_part_or_reload_counts_padding(tmp_path: Path) -> None:
+    model = models.open(gpt2(), Letters())
+    prompts = ["abcdef", "xyz"]
+    both = model.record(model.batch(prompts), "layers.1:out", "layers.1.attn:z", to=tmp_path / "run")
+    alone = [model.record(model.batch(prompt), "layers.1:out", "layers.1.attn:z") for prompt in prompts]
+    close = {"atol": 1e-5, "rtol": 1e-4}
+    for site in ("layers.1:out", "layers.1.attn:z"):
+        for how in ("mean", "sum"):
+            found = getattr(both[site], how)("pos").array
+            expected = torch.cat([getattr(each[site], how)("pos").array for each in alone])
+            torch.testing.assert_close(found, expected, **close)
+        last = torch.cat([each[site].array[:, -1] for each in alone])
+        torch.testing.assert_close(both[site].at(pos=-1).array, last, **close)
+        loaded = models.load_recording(tmp_path / "run")
+        torch.testing.assert_close(loaded[f"{site}[pos=-1]"].array, last, **close)
+    every = torch.cat([each["layers.1:out"].array[0] for each in alone])
+    torch.testing.assert_close(both["layers.1:out"].mean("batch", "pos").array, every.mean(0), **close)
+    heads = both["layers.1.attn:z"].mean("pos", "head")
+    assert heads.axes == ("batch", "dim")
+    torch.testing.assert_close(heads.array[1], alone[1]["layers.1.attn:z"].array.mean((0, 1, 2)), **close)
+    reduced = model.record(model.batch(prompts), "layers.1:out", reduce=lambda value: value.mean("pos"))
+    torch.testing.assert_close(reduced["layers.1:out"].array, both["layers.1:out"].mean("pos").array, **close)
+    with pytest.raises(SiteError, match="would count padding"):
+        model.run(model.batch(prompts), {"layers.1:out": edits.mean(of=both)})

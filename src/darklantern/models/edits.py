@@ -113,6 +113,11 @@ def mean(of: Recording | None = None) -> Edit:
         if of is None:
             return Edit("mean", lambda old, axes: old.mean(_axis("batch", axes), keepdim=True).expand_as(old))
         held = of[site]
+        if len({len(each) for each in held.tokens or ()}) > 1 and "pos" in held.axes:
+            raise SiteError(
+                f"mean at {site}: the recorded prompts differ in length, so a mean by position would count padding",
+                hint="record prompts of one length, or pin a position that all have, such as pos=-1",
+            )
         average = held.array.mean(_axis("batch", held.axes), keepdim=True)
         return Edit("mean(recorded)", lambda old, axes: _fits(average, old, axes, "mean"))
 

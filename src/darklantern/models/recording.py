@@ -1,6 +1,7 @@
 """What a run yields: values at sites, with the names of their axes."""
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,21 +33,24 @@ class Value:
         return tuple(self.array.shape)
 
     def at(self, **pins: Pin) -> "Value":
-        """A part of it, by axis: `value.at(head=2, pos=-1)`. Raises SiteError for an axis or an index not there."""
+        """A part of it, by axis: `value.at(head=2, pos=-1)`; `pos` counts an example's own tokens where they are known.
+
+        Raises SiteError for an axis or an index not there.
+        """
         # Pins count within this value, which may itself be a part of its site.
         asked = Site(self.site.path, "value", tuple(pins.items()))
-        chosen = select(asked, self.axes, self.shape)
+        chosen = select(asked, self.axes, self.shape, self._lengths)
         pinned = Site(
             self.site.path, self.site.port, (*self.site.select, *asked.select), self.site.call, self.site.member
         )
         return Value(pinned, chosen.part(self.array), chosen.remaining, _examples(self.tokens, asked))
 
     def mean(self, *axes: str) -> "Value":
-        """The mean over the named axes, which go away."""
+        """The mean over the named axes, which go away; over `pos`, of each example's own tokens where known."""
         return self._without(axes, "mean")
 
     def sum(self, *axes: str) -> "Value":
-        """The sum over the named axes, which go away."""
+        """The sum over the named axes, which go away; over `pos`, of each example's own tokens where known."""
         return self._without(axes, "sum")
 
     def _without(self, axes: tuple[str, ...], how: str) -> "Value":
@@ -55,9 +59,41 @@ class Value:
             raise SiteError(
                 f"{self.site} has axes {' '.join(self.axes)}, got {' '.join(axes) or 'none'}", hint="name some"
             )
-        array = getattr(self.array, how)(tuple(self.axes.index(axis) for axis in axes))
+        if "pos" in axes and len(set(self._lengths or ())) > 1:
+            array = self._over_own(axes, how)
+        else:
+            array = getattr(self.array, how)(tuple(self.axes.index(axis) for axis in axes))
         tokens = None if "batch" in axes else self.tokens
         return Value(self.site, array, tuple(axis for axis in self.axes if axis not in axes), tokens)
+
+    @property
+    def _lengths(self) -> tuple[int, ...] | None:
+        """Each example's own tokens, where positions still count through all of them."""
+        cut = any(axis == "pos" for axis, _ in self.site.select)
+        if self.tokens is None or cut or not {"batch", "pos"} <= set(self.axes):
+            return None
+        return tuple(len(each) for each in self.tokens)
+
+    def _over_own(self, axes: tuple[str, ...], how: str) -> Any:
+        """The mean or sum over `axes`, `pos` among them, without padding."""
+        each, lengths = [a for a in axes if a != "batch"], self._lengths or ()
+        left = [axis for axis in self.axes if axis != "batch"]
+        parts = [
+            self.at(batch=number).array[self._upto(left, length)].sum(tuple(left.index(axis) for axis in each))
+            for number, length in enumerate(lengths)
+        ]
+        others = math.prod(self.shape[self.axes.index(axis)] for axis in each if axis != "pos")
+        if "batch" in axes:
+            total = sum(parts)
+            return total / (sum(lengths) * others) if how == "mean" else total
+        if how == "mean":
+            parts = [part / (length * others) for part, length in zip(parts, lengths, strict=True)]
+        stack = sys.modules[type(self.array).__module__.partition(".")[0]].stack
+        return stack(parts, [axis for axis in self.axes if axis not in each].index("batch"))
+
+    @staticmethod
+    def _upto(axes: Sequence[str], length: int) -> tuple[slice, ...]:
+        return tuple(slice(0, length) if axis == "pos" else slice(None) for axis in axes)
 
     def show(self) -> "Picture":
         """It as a picture: a heat map, one for each head or channel; tokens beside it where they are known.

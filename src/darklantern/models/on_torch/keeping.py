@@ -1,7 +1,7 @@
 """Where captured values go: left where they lie, to another device, to disk, or reduced first."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from darklantern.models.sites import Site, parse
 
 Reduce = Callable[[Value], Any]
 """a captured value → what is kept of it: a Value, or a tensor"""
-Keeper = Callable[[Site, Tensor, tuple[str, ...]], tuple[Tensor, tuple[str, ...]]]
+Tokens = Sequence[Sequence[str]] | None
+Keeper = Callable[[Site, Tensor, tuple[str, ...], Tokens], tuple[Tensor, tuple[str, ...]]]
 _INDEX = "recording.json"
 _FORMAT = "darklantern-recording-1"
 
@@ -29,11 +30,11 @@ def keeper(to: str | PathLike[str] | None, reduce: Reduce | None) -> Keeper | No
         return None
     folder = None if to is None or is_device(to) else _Folder(Path(to))
 
-    def keep(site: Site, value: Tensor, axes: tuple[str, ...]) -> tuple[Tensor, tuple[str, ...]]:
+    def keep(site: Site, value: Tensor, axes: tuple[str, ...], tokens: Tokens) -> tuple[Tensor, tuple[str, ...]]:
         if reduce is not None:
-            value, axes = _reduced(reduce(Value(site, value, axes)), site, value, axes)
+            value, axes = _reduced(reduce(Value(site, value, axes, tokens)), site, value, axes)
         if folder is not None:
-            return folder.keep(site, value, axes), axes
+            return folder.keep(site, value, axes, tokens), axes
         return (value if to is None else value.to(str(to))), axes
 
     return keep
@@ -68,7 +69,7 @@ def load_recording(folder: str | PathLike[str]) -> Recording:
         raise SiteError(
             f"{path} does not hold a whole recording: {error}", hint="record again into an empty folder"
         ) from error
-    return Recording(rows, None)
+    return Recording(rows, None, index["tokens"])
 
 
 class _Folder:
@@ -81,14 +82,15 @@ class _Folder:
         self.path = path
         self.rows: list[dict[str, Any]] = []
 
-    def keep(self, site: Site, value: Tensor, axes: tuple[str, ...]) -> Tensor:
+    def keep(self, site: Site, value: Tensor, axes: tuple[str, ...], tokens: Tokens) -> Tensor:
         name = f"{len(self.rows):06}.safetensors"
         try:
             save_file({"value": value.detach().contiguous().cpu()}, self.path / name)
         except (SafetensorError, OSError) as error:
             raise StoreError(f"cannot write {self.path / name}: {error}", hint="is the disk full?") from error
         self.rows.append({"site": str(site), "axes": list(axes), "file": name})
-        write_whole(self.path / _INDEX, json.dumps({"format": _FORMAT, "values": self.rows}, indent=1).encode())
+        index = {"format": _FORMAT, "tokens": tokens, "values": self.rows}
+        write_whole(self.path / _INDEX, json.dumps(index, indent=1).encode())
         return _mapped(self.path / name)
 
 

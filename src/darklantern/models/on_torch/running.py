@@ -192,7 +192,7 @@ class Run:
             return
         if self._keeper is not None:
             with hub.paused():
-                value, axes = self._keeper(action.site, value, axes)
+                value, axes = self._keeper(action.site, value, axes, self._tokens)
         held = self.kept.setdefault(action, [])
         held.append(value)
         if len(held) == 1:
