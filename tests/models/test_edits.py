@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 import darklantern as dl
 from darklantern import models
+from darklantern.errors import SiteError
 from darklantern.models import edits
 from darklantern.models.on_torch.opened import Model
 
@@ -63,6 +64,15 @@ def test_projections_split_a_value_in_two(value: Tensor) -> None:
     torch.testing.assert_close(
         applied(dl.project(3 * directions[0]), value), applied(dl.project(directions[:1]), value)
     )
+
+
+def test_directions_that_depend_on_each_other_take_no_more_than_they_span(value: Tensor) -> None:
+    direction = torch.randn(6, generator=torch.Generator().manual_seed(1))
+    once = applied(dl.project(direction), value)
+    for same in (torch.stack([direction, 2 * direction]), torch.stack([direction, 0 * direction])):
+        torch.testing.assert_close(applied(dl.project(same), value), once)
+    with pytest.raises(SiteError, match="all directions are zero"):
+        dl.project(torch.zeros(6))
 
 
 def test_patches_from_another_recording(value: Tensor) -> None:

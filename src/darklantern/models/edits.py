@@ -164,7 +164,11 @@ def project(directions: Any, keep: bool = False) -> Edit:
     """Remove from the last axis its part in the span of `directions`, (dim,) or (n, dim); or `keep` only that part."""
     held = torch.as_tensor(directions.array if isinstance(directions, Value) else directions)
     rows = held[None] if held.ndim == 1 else held
-    basis = torch.linalg.qr(rows.double().T).Q
+    # By singular values, so that directions which depend on each other span what they span, and no axis more.
+    left, sizes, _ = torch.linalg.svd(rows.double().T, full_matrices=False)
+    basis = left[:, sizes > 1e-10 * sizes.max()]
+    if not basis.shape[1] or not sizes.max():
+        raise SiteError("project: all directions are zero", hint="pass at least one direction that is not")
 
     def projected(old: Tensor, axes: tuple[str, ...]) -> Tensor:
         if old.shape[-1] != basis.shape[0]:
