@@ -5,7 +5,8 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
+from concurrent.futures import wait as wait_for
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
@@ -57,7 +58,7 @@ def collect(
         try:
             with _ctrl_c_is_ours():
                 waiting = {pool.submit(scenario.reference_run, seed): seed for seed in missing}
-            for future in as_completed(waiting):
+            for future in _as_they_end(waiting):
                 seed = waiting[future]
                 runs[seed] = future.result()
                 write_whole(folder / f"{seed}.json", json.dumps({"run": mark, "contrasts": runs[seed]}).encode())
@@ -87,6 +88,14 @@ def _held(path: Path) -> dict[str, Any]:
     if not isinstance(held, dict):
         raise StoreError(f"expected a reference run in {path}, got something else", hint="remove it, and call again")
     return held
+
+
+def _as_they_end(futures: Iterable[Future[Any]]) -> Iterator[Future[Any]]:
+    """Each future once it is done. A wait without an end misses a Ctrl-C that comes as it begins; this one wakes."""
+    left = set(futures)
+    while left:
+        done, left = wait_for(left, timeout=0.5, return_when=FIRST_COMPLETED)
+        yield from done
 
 
 @contextmanager
