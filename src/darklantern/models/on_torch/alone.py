@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from darklantern.errors import SiteError
-from darklantern.models.on_torch import hub, stubs
 from darklantern.models.on_torch.program import Program
 from darklantern.models.on_torch.starting import Start
 from darklantern.models.recording import Recording
@@ -36,13 +35,10 @@ class Alone(Start):
         made = super().joined(program)
         made.only = {self.attention: self.head}
         for projection in self.rows:
-            made.around[self, projection] = partial(stubs.wrapped, projection, partial(self._sliced, projection))
+            made.around[projection] = [partial(self._sliced, projection), *program.around.get(projection, ())]
         return made
 
-    def _sliced(self, projection: nn.Module, original: Any, x: Tensor) -> Tensor:
-        run = hub.current()
-        if run is None or run.start is not self:
-            return original(x)
+    def _sliced(self, projection: nn.Module, _: Any, __: Any, x: Tensor) -> Tensor:
         weight, bias = _weight(projection), getattr(projection, "bias", None)
         out = x.new_zeros((*x.shape[:-1], weight.shape[0]))
         for rows in self.rows[projection]:

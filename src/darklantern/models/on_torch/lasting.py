@@ -6,15 +6,12 @@ taps in place; they belong to its autograd graph, go when that goes, and serve n
 """
 
 import weakref
-from contextlib import ExitStack
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C import _current_graph_task_id
-from torch.autograd import Variable
 
-from darklantern.models.on_torch import hub
+from darklantern.models.on_torch import hub, placing
 from darklantern.models.on_torch.program import Action, Plan, Program
 from darklantern.models.on_torch.structure import tensors
 
@@ -24,23 +21,16 @@ class Setup:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self._around: ExitStack | None = None
 
     def open(self) -> None:
-        hub.install(self.program)
-        try:
-            if self.program.around:
-                self._around = ExitStack()
-                for surround in self.program.around.values():
-                    self._around.enter_context(surround())
-        except BaseException:
-            self.close()
-            raise
+        placing.place(self)
 
     def close(self) -> None:
-        if self._around is not None:
-            self._around.close()
-        hub.remove(self.program)
+        try:
+            placing.take_off(self)
+        except BaseException:  # an interrupt, half-way; doing it again does no harm
+            placing.take_off(self)
+            raise
 
 
 class Graph:
@@ -48,7 +38,7 @@ class Graph:
 
     def __init__(self, plan: Plan, program: Program, start: Any, shards: Any = None) -> None:
         self.plan, self.program, self.start, self.shards = plan, program, start, shards
-        self.gradients: dict[Action, Tensor] = {}
+        self.gradients: dict[Action, list[Tensor]] = {}
         """caught while recomputing, where the first pass had no graph to ask"""
 
     def holds(self, *values: Any) -> None:
@@ -58,23 +48,16 @@ class Graph:
                 value.grad_fn.register_prehook(lambda _: self._bind())
 
     def lasts(self, setup: Setup) -> None:
-        """`setup` stays until the graph is gone."""
-        weakref.finalize(self, setup.close).atexit = False
+        """`setup` stays until the graph is gone; it goes with the next call that comes through it."""
+        weakref.finalize(self, hub.GONE.append, setup).atexit = False
 
     def _bind(self) -> None:
         from darklantern.models.on_torch.running import Run
 
-        task = _current_graph_task_id()
-        if task not in hub.BACKWARD:
-            again = hub.BACKWARD[task] = Run(self.plan, self.program, self.start, graph=self)
+        if not hub.is_walked():
+            again = Run(self.plan, self.program, self.start, graph=self)
             again.shards = self.shards
-            hub.NESTED.tasks = [*getattr(hub.NESTED, "tasks", []), task]
-            Variable._execution_engine.queue_callback(lambda: _done(task))
-
-
-def _done(task: int) -> None:
-    hub.BACKWARD.pop(task, None)
-    hub.NESTED.tasks = [each for each in hub.NESTED.tasks if each != task]
+            hub.walk(again)
 
 
 def is_checkpointed(grad_at_start: bool) -> bool:

@@ -25,9 +25,10 @@ from darklantern.models.on_torch.naming import Naming
 from darklantern.models.on_torch.padding import padded
 from darklantern.models.on_torch.points import Point
 from darklantern.models.on_torch.program import Plan, compile_plan
+from darklantern.models.on_torch.restoring import restored
 from darklantern.models.on_torch.running import Run, Stop
 from darklantern.models.on_torch.starting import Entrance, Start, mapped_inputs, other, verify, without_cache
-from darklantern.models.on_torch.stepping import Steps
+from darklantern.models.on_torch.stepping import Steps, refuse_beams
 from darklantern.models.on_torch.structure import whole
 from darklantern.models.on_torch.surveying import Survey, parts
 from darklantern.models.on_torch.verifying import agree
@@ -54,7 +55,6 @@ class Model:
         self.eager = _check(module, compiled)
         self._naming = Naming(module)
         self._edits: tuple[tuple[Site, Point, Any], ...] = ()
-        self._fired: dict[Point, int] = {}
 
     # what there is
 
@@ -157,19 +157,26 @@ class Model:
         Where tensor parallelism cuts the model over several ranks, each gets the whole values, or with `local` its own
         pieces. Under FSDP each rank records its own batch.
         """
+        _refuse_nothing(sites, edits)
         return self.execute(self.plan(*sites, edits=edits, stop=stop), inputs, keeper(to, reduce), local)
 
     def stream(
-        self, batches: Iterable[Any], *sites: str | Site, to: str | PathLike[str] | None = None, **options: Any
+        self,
+        batches: Iterable[Any],
+        *sites: str | Site,
+        edits: Edits | None = None,
+        stop: bool = False,
+        to: str | PathLike[str] | None = None,
+        reduce: Reduce | None = None,
+        local: bool = False,
     ) -> Iterator[Recording]:
         """One recording for each of `batches`, made when asked for; a folder as `to` gets one inside for each."""
-        plan_free = {"edits", "stop", "reduce"}
-        if unknown := set(options) - plan_free:
-            raise SiteError(
-                f"stream takes no {', '.join(sorted(unknown))}", hint=f"it takes {', '.join(plan_free)}, to"
-            )
-        for number, batch in enumerate(batches):
-            yield self.record(batch, *sites, to=to if is_device(to) else numbered(to, number), **options)
+        plan = self.plan(*sites, edits=edits, stop=stop)
+        _refuse_nothing(sites, edits)
+        return (
+            self.execute(plan, batch, keeper(to if is_device(to) else numbered(to, number), reduce), local)
+            for number, batch in enumerate(batches)
+        )
 
     def run(self, inputs: Any, edits: Edits | None = None) -> Any:
         """The model's output, under `edits` if there are any."""
@@ -182,10 +189,7 @@ class Model:
         run = self._run(plan, inputs, keep)
         run.local = local
         output = self._go(run, start.inputs if start else inputs)
-        recording = run.recording(output)
-        if not plan.stop and not start:
-            self._fired |= run.calls
-        return recording
+        return run.recording(output)
 
     def gradient(self, inputs: Any, metric: Metric, *sites: str | Site, edits: Edits | None = None) -> Gradients:
         """The gradient of `metric(output)`, one number, with respect to the values at `sites`, under `edits`.
@@ -248,12 +252,23 @@ class Model:
         rows = [(site, gradient, values[site].axes) for site, gradient in found.items()]
         return Gradients(float(number.detach()), Recording(rows, None, values.tokens), values)
 
-    def generate(self, inputs: Any, *sites: str | Site, edits: Edits | None = None, **options: Any) -> Recording:
+    def generate(
+        self,
+        inputs: Any,
+        *sites: str | Site,
+        edits: Edits | None = None,
+        to: str | None = None,
+        reduce: Reduce | None = None,
+        **options: Any,
+    ) -> Recording:
         """Let the model continue `inputs`, recording and editing at every decoding step, with its key-value cache.
 
-        `options` go to the model's own `generate`. Recordings run along `pos` through prompt and continuation (the last
-        token drawn never goes in). `[step=0]` acts on the prompt, `[step=1:]` on what follows; positions from 0 count
-        through all steps, `pos=-1` is each step's newest token. `.output` is what `generate` returns.
+        `options` go to the model's own `generate`. `to` (a device) and `reduce` act on each step's values, as in
+        `record`. Raises SiteError where steps cannot be told apart: without a cache, with beams.
+
+        Recordings run along `pos` through prompt and continuation (the last token drawn never goes in). `[step=0]` acts
+        on the prompt, `[step=1:]` on what follows; positions from 0 count through all steps, `pos=-1` is each step's
+        newest token. `.output` is what `generate` returns.
         """
         continues: Any = getattr(self.module, "generate", None)
         if not callable(continues):
@@ -266,9 +281,12 @@ class Model:
                 "tokens: what comes next would follow the padding",
                 hint="generate from prompts of one length, or pass tensors padded on the left and their mask",
             )
+        if to is not None and not is_device(to):
+            raise SiteError(f"generate keeps values on a device, got {to!r}", hint='to="cpu", say')
+        refuse_beams(self.module, options)
         plan = self.plan(*sites, edits=edits)
         self._check_plan(plan)
-        run = Steps(plan, self.module)
+        run = Steps(plan, self.module, keep=keeper(to, reduce))
         args, kwargs = arguments(inputs)
         output = self._go(run, Inputs(args, {**kwargs, **options}), continues)
         run.finish()
@@ -288,11 +306,12 @@ class Model:
         """How much of the model `record` with these arguments executes, compared with a full run on the same inputs."""
         plan = self.plan(*sites, edits=edits, stop=stop)
         part, whole = Meter(self.module), Meter(self.module)
-        self.execute(plan, inputs)  # what is tried out only once does not count
-        with part.on(), torch.no_grad():
-            self.execute(plan, inputs)
-        with whole.on(), torch.no_grad():
-            call(self.module, inputs.inputs if isinstance(inputs, Start) else inputs)
+        with restored(self.module):
+            self.execute(plan, inputs)  # what is tried out only once does not count
+            with part.on(), torch.no_grad():
+                self.execute(plan, inputs)
+            with whole.on(), torch.no_grad():
+                call(self.module, inputs.inputs if isinstance(inputs, Start) else inputs)
         return Executed(part.parameters_read, part.parameters, part.flops, whole.flops)
 
     def start(self, inputs: Any, block: str) -> Start:
@@ -318,6 +337,10 @@ class Model:
 
     def starts(self, inputs: Any, *blocks: str) -> list[Start | SiteError]:
         """A start at each of `blocks`, from the same two runs; in place of one that cannot be had, why."""
+        with restored(self.module):
+            return self._starts(inputs, blocks)
+
+    def _starts(self, inputs: Any, blocks: Sequence[str]) -> list[Start | SiteError]:
         tokens, plan = getattr(inputs, "tokens", None), self.plan()
         inputs = without_cache(self.module, inputs)
         places = [self._naming.stack(block) for block in blocks]
@@ -367,6 +390,8 @@ class Model:
 
     def _run(self, plan: Plan, inputs: Any, keep: Keeper | None = None) -> Run:
         start = inputs if isinstance(inputs, Start) else None
+        if start is not None:
+            start.refuse_plan(plan)
         tokens = inputs.tokens if isinstance(inputs, Start | Batch) else None
         return Run(plan, start.joined(plan.program) if start else None, start, keep=keep, tokens=tokens)
 
@@ -387,8 +412,8 @@ class Model:
 
     def _set_up(self, run: Run, inputs: Any, entry: Callable[..., Any]) -> Any:
         setup = Setup(run.program)
-        setup.open()
         try:
+            setup.open()
             output = self._called(run, inputs, entry)
         except BaseException:
             setup.close()
@@ -420,13 +445,13 @@ class Model:
     def _check_plan(self, plan: Plan) -> None:
         if not self.eager:
             compiled.refuse(plan.leading)
-        if plan.stop:
-            for site, point in plan.record:
-                if site.call is None and self._fired.get(point, 1) > 1:
-                    raise SiteError(
-                        f"{site} fires {self._fired[point]} times in a run, so at which one should it stop?",
-                        hint=f"say which: {site.path}#0:{site.port}",
-                    )
+
+
+def _refuse_nothing(sites: Sequence[str | Site], edits: Edits | None) -> None:
+    if not sites and not edits:
+        raise SiteError(
+            "nothing to record: no sites were given", hint='model.run(...) runs it; "**:out" is every output'
+        )
 
 
 def _distributed() -> bool:

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from darklantern.errors import SiteError
+from darklantern.models.on_torch.building import Building
 from darklantern.models.on_torch.points import Axes, Point
-from darklantern.models.on_torch.program import Program
 from darklantern.models.on_torch.running import Run
 from darklantern.models.on_torch.verifying import grafted
 
@@ -18,15 +18,13 @@ class SlopeTap:
     Where pre is 0 and so is post, the slope is taken as 0.
     """
 
-    order = 0
-
     def __init__(self, module: nn.Module, path: str, axes: Axes) -> None:
         self.module = module
         self.point = Point(self, "slope", module, path, "computed beside it", axes)
 
-    def install(self, program: Program) -> None:
-        program.do_before(self.module, self._before)
-        program.do_after(self.module, self._after)
+    def install(self, building: Building) -> None:
+        building.do_before(self.module, self._before, late=True)
+        building.do_after(self.module, self._after)
 
     def _before(self, run: Run, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         # A copy: an activation may write in place.

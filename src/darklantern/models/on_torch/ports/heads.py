@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from darklantern.errors import SiteError
 from darklantern.models.on_torch import hub
+from darklantern.models.on_torch.building import Building
 from darklantern.models.on_torch.offloaded import at_hand
 from darklantern.models.on_torch.points import Point, fixed
-from darklantern.models.on_torch.program import Program
 from darklantern.models.on_torch.running import Run
 from darklantern.models.on_torch.structure import whole
 from darklantern.models.on_torch.verifying import grafted
@@ -26,18 +26,16 @@ _AXES = ("batch", "pos", "head", "dim")
 class ResultTap:
     """What each head adds to the attention's output: the projection applied to its z alone, bias left out."""
 
-    order = 5
-
     def __init__(self, projection: nn.Module, path: str, attention: Any) -> None:
         self.module, self.attention = projection, attention
         self.point = Point(self, "result", projection, path, "from the output projection's input", fixed("result"))
 
-    def install(self, program: Program) -> None:
-        self.attention.install(program)  # whose kernel tells how many heads there are
-        if any(action.changes for action in program.actions[self.point]):
-            program.do_after(self.module, self._after)
+    def install(self, building: Building) -> None:
+        self.attention.install(building)  # whose kernel tells how many heads there are
+        if any(action.changes for action in building.actions[self.point]):
+            building.do_after(self.module, self._after)
         else:
-            program.do_before(self.module, self._before)
+            building.do_before(self.module, self._before, late=True)
 
     def _before(self, run: Run, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         per_head = self._per_head(args, kwargs)
@@ -108,8 +106,6 @@ class Heads:
 class BeforeRotaryTap:
     """q or k before rotary embedding: the projection's output, or that of q's and k's own norm behind it, by heads."""
 
-    order = 5
-
     def __init__(
         self, source: nn.Module, path: str, port: str, head_dim: int, projection: nn.Module | None = None
     ) -> None:
@@ -117,10 +113,10 @@ class BeforeRotaryTap:
         self.projection = projection if projection is not source else None
         self.point = Point(self, port, source, path, "before rotary embedding", fixed(port))
 
-    def install(self, program: Program) -> None:
-        program.do_after(self.module, self._after)
+    def install(self, building: Building) -> None:
+        building.view_returned(self.module, self.point, self._after, as_is=False)
         if self.projection is not None:
-            program.do_after(self.projection, self._projected)
+            building.view_returned(self.projection, self.point, self._projected, as_is=False)
 
     def _projected(self, run: Run, _: nn.Module, __: Any, ___: Any, output: Any) -> Any:
         if isinstance(output, Tensor) and output.ndim == 3 and not output.shape[-1] % self.head_dim:
@@ -135,7 +131,7 @@ class BeforeRotaryTap:
                 hint=f"record {self.point.path}:out",
             )
         shown = output.unflatten(-1, (-1, self.head_dim)) if output.ndim == 3 else output
-        heads_first = output.ndim == 4 and self._heads_first(run.notes.pop(self, None), args, output)
+        heads_first = output.ndim == 4 and self._heads_first(run.noted(self), args, output)
         shown = shown.transpose(1, 2) if heads_first else shown
         new = run.visit(self.point, shown)
         if new is shown:

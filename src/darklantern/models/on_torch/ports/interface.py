@@ -6,9 +6,7 @@ masks stay as they are, so the kernel gets what it always gets.
 
 import inspect
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -16,13 +14,10 @@ from torch import Tensor, nn
 
 from darklantern.errors import SiteError
 from darklantern.models.on_torch import hub
+from darklantern.models.on_torch.building import Building
 from darklantern.models.on_torch.ports.attention import AttentionPoints, Call, points
-from darklantern.models.on_torch.program import Program
 
 _NAME = "ALL_ATTENTION_FUNCTIONS"
-_LOCK = threading.Lock()
-_TAPPED: dict[int, int] = {}
-"""interface → how many runs tap it"""
 
 
 def calls_interface(module: nn.Module) -> bool:
@@ -35,33 +30,39 @@ def calls_interface(module: nn.Module) -> bool:
 class InterfaceTap:
     """One attention module of transformers."""
 
-    order = 10
-
     def __init__(self, module: nn.Module, path: str) -> None:
         self.module = module
         self.own: AttentionPoints = points(module, path, self, "around its attention kernel")
         self._interface = inspect.unwrap(type(module).forward).__globals__[_NAME]
 
-    def install(self, program: Program) -> None:
-        program.kernels[self.module] = self.own
-        program.around[id(self._interface)] = partial(_tapped, self._interface)
+    def install(self, building: Building) -> None:
+        building.tap_kernel(self.module, self.own, _Tapped(self._interface))
 
 
-@contextmanager
-def _tapped(interface: Any) -> Iterator[None]:
-    with _LOCK:
-        count = _TAPPED.get(id(interface), 0)
-        if not count:
+class _Tapped:
+    """An interface whose `get_interface` is ours while a run lasts."""
+
+    def __init__(self, interface: Any) -> None:
+        self._interface = interface
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Tapped) and other._interface is self._interface
+
+    def __hash__(self) -> int:
+        return id(self._interface)
+
+    def put(self) -> None:
+        if not self._is_ours():
             # An attribute of the object, which hides the method of its class until it is deleted again.
-            interface.get_interface = partial(_get_interface, interface.get_interface)
-        _TAPPED[id(interface)] = count + 1
-    try:
-        yield
-    finally:
-        with _LOCK:
-            _TAPPED[id(interface)] -= 1
-            if not _TAPPED[id(interface)]:
-                del _TAPPED[id(interface)], interface.get_interface
+            self._interface.get_interface = partial(_get_interface, self._interface.get_interface)
+
+    def take(self) -> None:
+        if self._is_ours():
+            del self._interface.get_interface
+
+    def _is_ours(self) -> bool:
+        held = self._interface.__dict__.get("get_interface")
+        return isinstance(held, partial) and held.func is _get_interface
 
 
 def _get_interface(original: Callable[..., Any], name: str, default: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from darklantern.errors import SiteError
+from darklantern.models.on_torch.building import Building
 from darklantern.models.on_torch.points import Axes, Point
-from darklantern.models.on_torch.program import Program
 from darklantern.models.on_torch.running import Run
 
 _OUTPUTS = ("logits", "last_hidden_state", "hidden_states")
@@ -19,14 +19,12 @@ _OUTPUTS = ("logits", "last_hidden_state", "hidden_states")
 class InTap:
     """The argument of a module: the first, or the one that `member` names by position or keyword."""
 
-    order = 10
-
     def __init__(self, module: nn.Module, member: str, port: str, path: str, how: str, axes: Axes) -> None:
         self.module, self.member = module, member
         self.point = Point(self, port, module, path, how, axes)
 
-    def install(self, program: Program) -> None:
-        program.do_before(self.module, self._before)
+    def install(self, building: Building) -> None:
+        building.view_taken(self.module, self.point, self._before)
 
     def _before(self, run: Run, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         key, value = argument(module, self.member, args, kwargs)
@@ -43,14 +41,12 @@ class InTap:
 class OutTap:
     """What a module returns: the tensor itself, or the part of it that `member` names."""
 
-    order = 10
-
     def __init__(self, module: nn.Module, member: str, port: str, path: str, how: str, axes: Axes) -> None:
         self.module, self.member = module, member
         self.point = Point(self, port, module, path, how, axes)
 
-    def install(self, program: Program) -> None:
-        program.do_out(self.module, self.point, self._after)
+    def install(self, building: Building) -> None:
+        building.view_returned(self.module, self.point, self._after)
 
     def _after(self, run: Run, _: nn.Module, __: Any, ___: Any, output: Any) -> Any:
         if isinstance(output, Tensor) and not self.member:

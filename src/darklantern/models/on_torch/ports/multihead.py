@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from darklantern.errors import SiteError
+from darklantern.models.on_torch.building import Building
 from darklantern.models.on_torch.offloaded import at_hand
 from darklantern.models.on_torch.points import Point, fixed
 from darklantern.models.on_torch.ports.attention import AttentionPoints, Call, points
-from darklantern.models.on_torch.program import Program
 from darklantern.models.on_torch.running import Run
 from darklantern.models.on_torch.verifying import agree, grafted
 
@@ -23,15 +23,13 @@ from darklantern.models.on_torch.verifying import agree, grafted
 class MultiheadTap:
     """One `nn.MultiheadAttention`."""
 
-    order = 5
-
     def __init__(self, module: nn.MultiheadAttention, path: str) -> None:
         self.module = module
         self.own: AttentionPoints = points(module, path, self, "beside nn.MultiheadAttention")
         self.result = Point(self, "result", module, path, "from z and the output projection", fixed("result"))
 
-    def install(self, program: Program) -> None:
-        program.do_after(self.module, self._after)
+    def install(self, building: Building) -> None:
+        building.do_after(self.module, self._after)
 
     def _after(self, run: Run, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         with at_hand(self.module, self.module.out_proj):

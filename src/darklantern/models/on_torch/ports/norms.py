@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from darklantern.errors import SiteError
+from darklantern.models.on_torch.building import Building
 from darklantern.models.on_torch.offloaded import at_hand
 from darklantern.models.on_torch.points import Point, plain
-from darklantern.models.on_torch.program import Program
 from darklantern.models.on_torch.running import Run
 from darklantern.models.on_torch.structure import whole
 from darklantern.models.on_torch.verifying import agree, grafted
@@ -30,14 +30,12 @@ class ScaleTap:
     comparing with the module's output, at each run.
     """
 
-    order = 0
-
     def __init__(self, module: nn.Module, path: str, batch_first: bool) -> None:
         self.module = module
         self.point = Point(self, "scale", module, path, "computed beside it", plain(module, batch_first))
 
-    def install(self, program: Program) -> None:
-        program.do_after(self.module, self._after)
+    def install(self, building: Building) -> None:
+        building.do_after(self.module, self._after)
 
     def _after(self, run: Run, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         x = args[0] if args else next(iter(kwargs.values()))

@@ -5,8 +5,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from darklantern.errors import SiteError
+from darklantern.models.on_torch.building import Building
 from darklantern.models.on_torch.points import Point, plain
-from darklantern.models.on_torch.program import Program
 from darklantern.models.on_torch.running import Run
 from darklantern.models.on_torch.verifying import agree
 
@@ -18,18 +18,16 @@ class ResidMidTap:
     the block's output must be the stream plus what its last part returned.
     """
 
-    order = 0
-
     def __init__(self, block: nn.Module, norm: nn.Module, path: str, batch_first: bool) -> None:
         self.block, self.norm = block, norm
         self.point = Point(self, "resid_mid", block, path, "the second norm's input", plain(norm, batch_first))
 
-    def install(self, program: Program) -> None:
-        program.do_before(self.norm, self._before)
+    def install(self, building: Building) -> None:
+        building.do_before(self.norm, self._before)
         for child in self.block.children():
             if child is not self.norm:
-                program.do_after(child, self._part)
-        program.do_after(self.block, self._after)
+                building.view_returned(child, self.point, self._part, as_is=False)
+        building.do_after(self.block, self._after)
 
     def _before(self, run: Run, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         stream = args[0] if args else next(iter(kwargs.values()))

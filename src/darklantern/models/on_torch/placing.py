@@ -1,0 +1,129 @@
+"""What runs put on a model, and take off again: one hook of each kind on a module however many runs need it.
+
+Who holds what is kept as sets, and every step may be done twice: an interrupt half-way leaves at worst a hook that
+serves nobody, and the next run puts it right.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from torch import nn
+
+from darklantern.models.on_torch import hub
+from darklantern.models.on_torch.stubs import put_stub, take_stub
+
+if TYPE_CHECKING:
+    from darklantern.models.on_torch.lasting import Setup
+
+
+class Tapped(Hashable, Protocol):
+    """Something beside the modules that is tapped while a run lasts. Both methods may be called again."""
+
+    def put(self) -> None: ...
+
+    def take(self) -> None: ...
+
+
+_LOCK = threading.Lock()
+
+# Set straight in the dictionaries in which `register_forward_hook` would set them: making and taking away its handles
+# costs as much as a dozen small recordings. torch numbers its own hooks from 0 up.
+_KEY, _KEY_OUT = -50791, -50792
+_BEFORE: "dict[nn.Module, set[Setup]]" = {}
+_AFTER: "dict[nn.Module, set[Setup]]" = {}
+_OUT: "dict[nn.Module, set[Setup]]" = {}
+_AROUND: "dict[nn.Module, set[Setup]]" = {}
+_TAPPED: "dict[Tapped, set[Setup]]" = {}
+
+
+def place(setup: "Setup") -> None:
+    """Put on what `setup`'s program needs, where it is not there yet."""
+    program = setup.program
+    with _LOCK:
+        for module in program.before:
+            if not _BEFORE.get(module):
+                # Behind what a sharding library put there, so that placements are still visible.
+                module._forward_pre_hooks_with_kwargs[_KEY] = True
+                module._forward_pre_hooks[_KEY] = hub.before
+            _BEFORE.setdefault(module, set()).add(setup)
+        for module in program.after:
+            if not _AFTER.get(module):
+                module._forward_hooks_with_kwargs[_KEY] = True
+                _front(module, _KEY, hub.after)
+            _AFTER.setdefault(module, set()).add(setup)
+        for module in program.out:
+            if not _OUT.get(module):
+                _front(module, _KEY_OUT, hub.out)
+            _OUT.setdefault(module, set()).add(setup)
+        for module in program.around:
+            if not _AROUND.get(module):
+                put_stub(module)
+            _AROUND.setdefault(module, set()).add(setup)
+        for tapped in program.tapped:
+            if not _TAPPED.get(tapped):
+                tapped.put()
+            _TAPPED.setdefault(tapped, set()).add(setup)
+    settle()
+
+
+def take_off(setup: "Setup") -> None:
+    """Take away what only `setup` needed."""
+    with _LOCK:
+        _take_off(setup)
+    settle()
+
+
+def settle() -> None:
+    """Take off what belonged to graphs that are gone, unless this is the midst of it, or another thread's."""
+    while hub.GONE and _LOCK.acquire(blocking=False):
+        try:
+            while hub.GONE:
+                _take_off(hub.GONE.popleft())
+        finally:
+            _LOCK.release()
+
+
+def _take_off(setup: "Setup") -> None:
+    program = setup.program
+    for module in program.before:
+        if _last(_BEFORE, module, setup):
+            module._forward_pre_hooks.pop(_KEY, None)
+            module._forward_pre_hooks_with_kwargs.pop(_KEY, None)
+            _BEFORE.pop(module, None)
+    for module in program.after:
+        if _last(_AFTER, module, setup):
+            module._forward_hooks.pop(_KEY, None)
+            module._forward_hooks_with_kwargs.pop(_KEY, None)
+            _AFTER.pop(module, None)
+    for module in program.out:
+        if _last(_OUT, module, setup):
+            module._forward_hooks.pop(_KEY_OUT, None)
+            _OUT.pop(module, None)
+    for module in program.around:
+        if _last(_AROUND, module, setup):
+            take_stub(module)
+            _AROUND.pop(module, None)
+    for tapped in program.tapped:
+        if _last(_TAPPED, tapped, setup):
+            tapped.take()
+            _TAPPED.pop(tapped, None)
+
+
+def _last(holders: "dict[Any, set[Setup]]", thing: Any, setup: "Setup") -> bool:
+    """`setup` lets go of `thing`; whether nobody holds it now."""
+    held = holders.get(thing)
+    if held:
+        held.discard(setup)
+    return not held
+
+
+def _front(module: nn.Module, key: int, hook: Any) -> None:
+    """Set a forward hook before all others, so that it sees a sharding library's placements; `_KEY` comes first."""
+    hooks: OrderedDict[int, Any] = module._forward_hooks  # type: ignore[assignment]  # declared as its base class
+    hooks[key] = hook
+    if len(hooks) > 1:
+        hooks.move_to_end(key, last=False)
+        if _KEY in hooks:
+            hooks.move_to_end(_KEY, last=False)
