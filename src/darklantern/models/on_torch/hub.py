@@ -17,7 +17,7 @@ from torch._C import _current_graph_task_id
 from torch.autograd import Variable
 
 if TYPE_CHECKING:
-    from darklantern.models.on_torch.lasting import Setup
+    from darklantern.models.on_torch.program import Program
     from darklantern.models.on_torch.running import Run
 
 _NOBODY: Any = object()
@@ -26,8 +26,8 @@ _PASSES: "dict[int, weakref.ref[_Pass]]" = {}
 """autograd's number of a backward pass under way → it"""
 _THREAD = threading.local()
 """`.passes`: those of this thread, innermost last; a pass that starts within one belongs to it"""
-GONE: "deque[Setup]" = deque()
-"""what belonged to graphs that are gone; a finalizer runs wherever the collector does, so it can only tell"""
+GONE: "deque[tuple[object, Program]]" = deque()
+"""holders of what is to be taken off, told by a finalizer, which runs wherever the collector does"""
 
 
 class _Pass:

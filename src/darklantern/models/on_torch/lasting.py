@@ -5,7 +5,6 @@ values would not be those of the forward pass and the gradients silently wrong. 
 taps in place; they belong to its autograd graph, go when that goes, and serve nobody else's passes.
 """
 
-import weakref
 from typing import Any
 
 import torch
@@ -17,20 +16,28 @@ from darklantern.models.on_torch.structure import tensors
 
 
 class Setup:
-    """A program's hooks and taps, in place from `open` to `close`."""
+    """A program's hooks and taps, in place from `open` to `close`, or until nobody has the Setup any more.
+
+    What is left then, by a graph that is gone or an interrupt, goes with the next call that comes through it.
+    """
+
+    _is_open = False
 
     def __init__(self, program: Program) -> None:
         self.program = program
+        self._holder = object()
 
     def open(self) -> None:
-        placing.place(self)
+        self._is_open = True
+        placing.place(self._holder, self.program)
 
     def close(self) -> None:
-        try:
-            placing.take_off(self)
-        except BaseException:  # an interrupt, half-way; doing it again does no harm
-            placing.take_off(self)
-            raise
+        placing.take_off(self._holder, self.program)
+        self._is_open = False
+
+    def __del__(self) -> None:
+        if self._is_open:
+            hub.GONE.append((self._holder, self.program))
 
 
 class Graph:
@@ -40,16 +47,14 @@ class Graph:
         self.plan, self.program, self.start, self.shards = plan, program, start, shards
         self.gradients: dict[Action, list[Tensor]] = {}
         """caught while recomputing, where the first pass had no graph to ask"""
+        self.setup: Setup | None = None
+        """stays as long as the graph"""
 
     def holds(self, *values: Any) -> None:
         """A backward pass that comes through one of these tensors belongs to this run."""
         for value in tensors(values):
             if value.grad_fn is not None:
                 value.grad_fn.register_prehook(lambda _: self._bind())
-
-    def lasts(self, setup: Setup) -> None:
-        """`setup` stays until the graph is gone; it goes with the next call that comes through it."""
-        weakref.finalize(self, hub.GONE.append, setup).atexit = False
 
     def _bind(self) -> None:
         from darklantern.models.on_torch.running import Run

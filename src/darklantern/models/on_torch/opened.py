@@ -22,7 +22,7 @@ from darklantern.models.on_torch.gradients import Gradients, Metric, backward
 from darklantern.models.on_torch.keeping import Keeper, Reduce, is_device, keeper, numbered
 from darklantern.models.on_torch.lasting import Setup
 from darklantern.models.on_torch.naming import Naming
-from darklantern.models.on_torch.padding import padded
+from darklantern.models.on_torch.padding import padded, refuse_padding
 from darklantern.models.on_torch.points import Point
 from darklantern.models.on_torch.program import Plan, compile_plan
 from darklantern.models.on_torch.restoring import restored
@@ -84,6 +84,7 @@ class Model:
             if not self.eager:
                 compiled.refuse(self._naming.modules)
             plan = self.plan()
+            inputs = self._given(inputs)
             self._go(Run(plan, survey.joined(plan.program)), inputs.inputs if isinstance(inputs, Start) else inputs)
         return Tree(
             parts(self._naming.catalogue, {path: self._naming.shown(path) for path in self._naming.modules}, survey),
@@ -123,6 +124,7 @@ class Model:
             ),
         ]
         leading = self._naming.leading_to([*sites.values(), *(point for _, point, _ in changes)])
+        _refuse_changed(leading)
         return compile_plan(sites.items(), changes, stop, leading, asked)
 
     def edited(self, edits: Edits) -> "Model":
@@ -185,6 +187,7 @@ class Model:
     def execute(self, plan: Plan, inputs: Any, keep: Keeper | None = None, local: bool = False) -> Recording:
         """Run `plan` on `inputs`, or from a Start. Raises SiteError when a site of the plan never fires."""
         self._check_plan(plan)
+        inputs = self._given(inputs)
         start = inputs if isinstance(inputs, Start) else None
         run = self._run(plan, inputs, keep)
         run.local = local
@@ -238,6 +241,7 @@ class Model:
     ) -> Gradients:
         plan = self.plan(*of, edits=edits, grad=sites)
         self._check_plan(plan)
+        inputs = self._given(inputs)
         start = inputs if isinstance(inputs, Start) else None
         with torch.enable_grad():
             run = self._run(plan, inputs)
@@ -275,6 +279,7 @@ class Model:
             raise SiteError(
                 f"{type(self.module).__name__} has no method `generate`", hint="loop over model.record(...) yourself"
             )
+        inputs = self._given(inputs)
         if isinstance(inputs, Batch) and len(set(inputs.lengths)) > 1:
             raise SiteError(
                 f"a Batch is padded on the right, and its prompts have {min(inputs.lengths)} to {max(inputs.lengths)} "
@@ -306,6 +311,7 @@ class Model:
         """How much of the model `record` with these arguments executes, compared with a full run on the same inputs."""
         plan = self.plan(*sites, edits=edits, stop=stop)
         part, whole = Meter(self.module), Meter(self.module)
+        inputs = self._given(inputs)
         with restored(self.module):
             self.execute(plan, inputs)  # what is tried out only once does not count
             with part.on(), torch.no_grad():
@@ -338,7 +344,7 @@ class Model:
     def starts(self, inputs: Any, *blocks: str) -> list[Start | SiteError]:
         """A start at each of `blocks`, from the same two runs; in place of one that cannot be had, why."""
         with restored(self.module):
-            return self._starts(inputs, blocks)
+            return self._starts(self._given(inputs), blocks)
 
     def _starts(self, inputs: Any, blocks: Sequence[str]) -> list[Start | SiteError]:
         tokens, plan = getattr(inputs, "tokens", None), self.plan()
@@ -388,11 +394,22 @@ class Model:
             )
         return made
 
+    def _given(self, inputs: Any) -> Any:
+        """Prompts as a batch, everything else as it is."""
+        prompts = isinstance(inputs, str) or (
+            isinstance(inputs, list) and bool(inputs) and all(isinstance(each, str) for each in inputs)
+        )
+        return self.batch(inputs) if prompts else inputs
+
     def _run(self, plan: Plan, inputs: Any, keep: Keeper | None = None) -> Run:
         start = inputs if isinstance(inputs, Start) else None
         if start is not None:
             start.refuse_plan(plan)
+        if plan.by_step:
+            raise SiteError(f"{plan.by_step} names decoding steps, and this is one run", hint="model.generate(...)")
         tokens = inputs.tokens if isinstance(inputs, Start | Batch) else None
+        if plan.from_the_end and tokens is None:
+            refuse_padding(plan.from_the_end, arguments(start.inputs if start else inputs)[1])
         return Run(plan, start.joined(plan.program) if start else None, start, keep=keep, tokens=tokens)
 
     def _go(self, run: Run, inputs: Any, entry: Callable[..., Any] | None = None) -> Any:
@@ -422,7 +439,7 @@ class Model:
             setup.close()
         else:
             run.graph.holds(output, list(run.kept.values()))
-            run.graph.lasts(setup)
+            run.graph.setup = setup
         return output
 
     def _called(self, run: Run, inputs: Any, entry: Callable[..., Any]) -> Any:
@@ -445,6 +462,16 @@ class Model:
     def _check_plan(self, plan: Plan) -> None:
         if not self.eager:
             compiled.refuse(plan.leading)
+
+
+def _refuse_changed(modules: Mapping[str, nn.Module]) -> None:
+    """Raises SiteError where another module stands now at one of the paths."""
+    for path, module in modules.items():
+        parent, _, name = path.rpartition(".")
+        if path and modules[parent]._modules.get(name) is not module:
+            raise SiteError(
+                f"{path} is another module than when this model was opened", hint="open it again after changing it"
+            )
 
 
 def _refuse_nothing(sites: Sequence[str | Site], edits: Edits | None) -> None:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from darklantern.models.edits import Edit
 from darklantern.models.on_torch.points import Point
-from darklantern.models.sites import Site
+from darklantern.models.sites import Several, Site, Span
 
 if TYPE_CHECKING:
     from darklantern.models.on_torch.placing import Tapped
@@ -95,6 +96,16 @@ class Plan:
     leading: Mapping[str, nn.Module] = field(repr=False)
     """the modules that lead to the sites, which must not be compiled"""
 
+    @cached_property
+    def by_step(self) -> Site | None:
+        """A site that names decoding steps, if there is one."""
+        return next((each.site for each in (*self.changes, *self.actions) if "step" in dict(each.site.select)), None)
+
+    @cached_property
+    def from_the_end(self) -> Site | None:
+        """A site whose positions count from the end, or reach to it, if there is one."""
+        return next((each.site for each in (*self.changes, *self.actions) if _from_the_end(each.site)), None)
+
     @property
     def sites(self) -> tuple[Site, ...]:
         """The sites to record."""
@@ -130,3 +141,11 @@ def compile_plan(
         actions.setdefault(point, []).append(action)
     program = built({point: tuple(each) for point, each in actions.items()}, kept)
     return Plan(record, edits, stop, program, kept, changes, leading)
+
+
+def _from_the_end(site: Site) -> bool:
+    pin = dict(site.select).get("pos", 0)
+    if isinstance(pin, Span) and pin.stop is None:
+        return True
+    ends = pin if isinstance(pin, Span | Several) else (pin,)
+    return any(isinstance(end, int) and end < 0 for end in ends)
