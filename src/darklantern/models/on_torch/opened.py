@@ -305,7 +305,7 @@ class Model:
         can be declared: what is computed beside a kernel runs eagerly, see `open(..., compiled="eager")`.
         """
         self._refuse_cut("declare", "model.record(...) works there, uncompiled")
-        return Declared(self.plan(*sites, edits=edits))
+        return Declared(self.module, self.plan(*sites, edits=edits))
 
     def executed(self, inputs: Any, *sites: str | Site, edits: Edits | None = None, stop: bool = False) -> Executed:
         """How much of the model `record` with these arguments executes, compared with a full run on the same inputs."""

@@ -169,7 +169,7 @@ class Run:
 
     def _leaf(self, action: Action, value: Tensor, chosen: Selection) -> Tensor:
         """Lead the path through a tensor whose gradient can be had; returns what the model goes on with."""
-        shown = (value if chosen.whole else chosen.part(value)).clone()
+        shown = part(value, chosen)
         self._keep(action, shown.detach(), chosen.remaining)
         if not torch.is_grad_enabled():
             return value  # reentrant checkpointing: its second pass makes the graph
@@ -188,7 +188,7 @@ class Run:
 
     def _keep_part(self, action: Action, value: Tensor, chosen: Selection, on_path: bool) -> Tensor:
         """Record the chosen part of `value`; returns what the model goes on with."""
-        shown = (value if chosen.whole else chosen.part(value)).clone()
+        shown = part(value, chosen)
         if on_path:
             # The recorded tensor lies on the model's path, so that gradients with respect to it exist; the model
             # goes on with a copy of it, so that writing in place cannot reach what was recorded.
@@ -259,10 +259,19 @@ class Run:
 def edited(action: Action, value: Tensor, chosen: Selection) -> Tensor:
     """`value` with the chosen part replaced by what the action's edit makes of it."""
     assert action.edit is not None
-    # A copy: an edit may write into what it is given, and that is the model's own, or the caller's.
-    old = (value if chosen.whole else chosen.part(value)).clone()
+    old = part(value, chosen)
     with hub.paused():  # an edit may call parts of the model itself
         new = action.edit(old, chosen.remaining)
+    return put_back(action, value, chosen, old, new)
+
+
+def part(value: Tensor, chosen: Selection) -> Tensor:
+    """The chosen part as a copy: what gets it may write into it, and `value` is the model's own, or the caller's."""
+    return (value if chosen.whole else chosen.part(value)).clone()
+
+
+def put_back(action: Action, value: Tensor, chosen: Selection, old: Tensor, new: Any) -> Tensor:
+    """`value` with `new` in place of `old`, the copy of its chosen part."""
     if not isinstance(new, Tensor) or new.shape != old.shape:
         came = f"shape {tuple(new.shape)}" if isinstance(new, Tensor) else type(new).__name__
         raise SiteError(
