@@ -5,9 +5,9 @@ a head is read off a real run, where they are found in the kernel's q, k and v; 
 with what the full run says it adds.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,12 @@ from torch import Tensor, nn
 from darklantern.errors import SiteError
 from darklantern.models.on_torch.program import Program
 from darklantern.models.on_torch.starting import Start
+from darklantern.models.on_torch.verifying import agree
 from darklantern.models.recording import Recording
+from darklantern.models.sites import Site
+
+if TYPE_CHECKING:
+    from darklantern.models.on_torch.opened import Model
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,3 +103,28 @@ def _weight(module: nn.Module) -> Tensor:
     """(out, in)"""
     weight = torch.as_tensor(module.weight)
     return weight if type(module) is nn.Linear else weight.T
+
+
+def alone(model: "Model", inputs: Any, attention: str, head: int) -> Alone:
+    """See `Model.alone`."""
+    site = Site(attention, "result").at(head=head)
+    path, block = model.native(Site(attention, "z")), model.block_of(site)
+    if block is None:
+        raise SiteError(f"{attention} lies in no list of blocks", hint="record its result; the other heads run too")
+    start = inputs if isinstance(inputs, Start) and inputs.path == model.native(Site(block, "out")) else None
+    start = start or model.start(inputs.inputs if isinstance(inputs, Start) else inputs, block)
+    module = model.module.get_submodule(path)
+    maps = linear_maps(module, path)
+    ports = [each for each in model.sites(f"{attention}:*") if each.port in ("q", "k", "v", "q_pre", "k_pre")]
+    seen = model.record(start, *ports, *maps, site)
+    names = {str(model.sites(each)[0]): projection for each, projection in maps.items()}
+    q, k = (next(seen[each] for each in ports if each.port == port).shape[2] for port in ("q", "k"))
+    rows = rows_of(head, q // k, seen, str(ports[0]).rpartition(":")[0], names)
+    held = {field.name: getattr(start, field.name) for field in fields(start)}
+    made = Alone(**held, attention=module, head=head, rows=rows)
+    if not agree(model.record(made, site, stop=True)[site].array, seen[site].array):
+        raise SiteError(
+            f"head {head} of {attention} alone does not give what it adds in a full run",
+            hint="its parts depend on other heads; record its result, the other heads run too",
+        )
+    return made

@@ -4,16 +4,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from darklantern.errors import SiteError
-from darklantern.models.on_torch.program import Action
+from darklantern.models.on_torch.program import Action, Plan
 from darklantern.models.on_torch.running import Run
+from darklantern.models.on_torch.structure import whole
 from darklantern.models.recording import Recording
 from darklantern.models.sites import Site
+
+if TYPE_CHECKING:
+    from darklantern.models.on_torch.executing import Executor
 
 Metric = Callable[[Any], Tensor]
 """a model's output → one number, differentiable"""
@@ -26,6 +30,24 @@ class Gradients:
     metric: float
     gradients: Recording
     values: Recording
+
+
+def differentiated(
+    executor: "Executor", plan: Plan, inputs: Any, metric: Callable[[Any, Recording], Tensor]
+) -> Gradients:
+    """The gradients of `metric(output, values)` that `plan` asks for."""
+    with torch.enable_grad():
+        run = executor.begun(plan, inputs)
+        with executor.in_step(run):
+            output = executor.go(run, inputs)
+            values = run.recording(output)
+            number = whole(metric(output, values))
+            found = backward(executor.module, run, number)
+    # Detached, or the values would keep the graph alive.
+    detached = [(site, values[site].array.detach(), values[site].axes) for site in values.sites]
+    values = Recording(detached, None, values.tokens)
+    rows = [(site, gradient, values[site].axes) for site, gradient in found.items()]
+    return Gradients(float(number.detach()), Recording(rows, None, values.tokens), values)
 
 
 def backward(module: nn.Module, run: Run, metric: Tensor) -> dict[Site, Tensor]:
