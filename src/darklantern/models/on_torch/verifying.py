@@ -1,5 +1,7 @@
 """What is computed beside a module, and what the module did: whether they agree, and how to go on from both."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -23,9 +25,45 @@ def agree(found: Tensor, truth: Tensor, computed_in: torch.dtype | None = None) 
 
 
 def grafted(made: Tensor, output: Tensor, same: Tensor | bool = True) -> Tensor:
-    """`made`, with the bits of `output` wherever they are the `same` but for rounding.
+    """`made`, with the bits of `output` wherever they are the `same` but for rounding, in the dtype of `output`.
 
-    The gradient is that of `made` everywhere: what is added to the bits there is exactly zero.
+    The gradient is that of `made` everywhere, forwards and backwards.
     """
-    kept = output.detach() + (made - made.detach())
-    return kept if same is True else torch.where(torch.as_tensor(same, device=made.device), kept, made)
+    if made.shape != output.shape:
+        raise ValueError(f"made {tuple(made.shape)} beside an output of {tuple(output.shape)}")
+    same = same if isinstance(same, bool) else same.to(output.device)
+    function: Any = _Grafted  # whose apply torch declares without types
+    grafted: Tensor = function.apply(made.to(output.dtype), output.detach(), same)
+    return grafted
+
+
+@torch.no_grad()
+def unchanged(new: Tensor, old: Tensor) -> Tensor:
+    """Where an edit left a value as it was. A NaN is like itself: output and pre may both be infinite."""
+    return (new == old) | (new.isnan() & old.isnan())
+
+
+class _Grafted(torch.autograd.Function):
+    """Values of one tensor, gradients of another, with no arithmetic between.
+
+    `output + (made - made)` would turn -0.0 into 0.0 and infinity into NaN.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(made: Tensor, output: Tensor, same: Tensor | bool) -> Tensor:
+        # A copy and no view: the model may write into what it is given, which views of such a function forbid.
+        return output.clone() if same is True else torch.where(torch.as_tensor(same), output, made)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """Nothing is kept: what checkpointing computes again need not match."""
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return gradient, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, made: Tensor | None, *_: Any) -> Tensor | None:
+        return made

@@ -9,7 +9,7 @@ from darklantern.errors import SiteError
 from darklantern.models.on_torch.points import Axes, Point
 from darklantern.models.on_torch.program import Program
 from darklantern.models.on_torch.running import Run
-from darklantern.models.on_torch.verifying import grafted
+from darklantern.models.on_torch.verifying import grafted, unchanged
 
 
 class SlopeTap:
@@ -46,4 +46,4 @@ class SlopeTap:
         if not any(action.changes for action in actions):
             return output
         made = pre * new
-        return grafted(made, output, new.detach() == slope.detach())
+        return grafted(made, output, unchanged(new, slope))

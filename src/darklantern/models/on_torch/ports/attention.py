@@ -205,7 +205,7 @@ class Cells:
         self, z: Tensor, weights: Tensor, call: Call, edits: "list[tuple[Action, Selection | None]]"
     ) -> Tensor:
         """The kernel's z, with the cells that `edits` touch computed from `weights`."""
-        mine = self.z(weights, call).to(z.dtype)
+        mine = self.z(weights, call)
         mine = grafted(mine, self.of_z(z), ~self.pick(self._touched(edits, keeping=False), self._axes)[..., None])
         shape = self.shape
         full = mine.new_zeros((shape[0], shape[1], shape[2], mine.shape[-1]))

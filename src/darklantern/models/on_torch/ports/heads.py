@@ -13,7 +13,7 @@ from darklantern.models.on_torch.points import Point, fixed
 from darklantern.models.on_torch.program import Program
 from darklantern.models.on_torch.running import Run
 from darklantern.models.on_torch.structure import whole
-from darklantern.models.on_torch.verifying import grafted
+from darklantern.models.on_torch.verifying import grafted, unchanged
 from darklantern.models.selecting import Selection
 
 OUT_PROJECTIONS = ("o_proj", "out_proj", "c_proj", "dense", "wo", "proj", "out", "o", "to_out.0", "output.dense")
@@ -56,7 +56,7 @@ class ResultTap:
             bias = getattr(module, "bias", None)
             total = new.sum(2) if bias is None else new.sum(2) + bias
         # The heads' sum rounds otherwise than the projection: only where a head was changed does it count.
-        return grafted(total, output, (new.detach() == result.detach()).all(2))
+        return grafted(total, output, unchanged(new, result).all(2))
 
     def _per_head(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
         flat = args[0] if args else next(iter(kwargs.values()))

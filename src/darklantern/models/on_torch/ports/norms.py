@@ -12,7 +12,7 @@ from darklantern.models.on_torch.points import Point, plain
 from darklantern.models.on_torch.program import Program
 from darklantern.models.on_torch.running import Run
 from darklantern.models.on_torch.structure import whole
-from darklantern.models.on_torch.verifying import agree, grafted
+from darklantern.models.on_torch.verifying import agree, grafted, unchanged
 
 
 def is_norm(module: nn.Module) -> bool:
@@ -47,8 +47,8 @@ class ScaleTap:
         actions = run.program.actions[self.point]
         if not any(action.changes for action in actions):
             return output
-        made = _affine(centred, new, weight, bias).to(output.dtype)
-        return grafted(made, output, new.detach() == scale.detach())
+        made = _affine(centred, new, weight, bias)
+        return grafted(made, output, unchanged(new, scale))
 
     def _formula(self, module: nn.Module, x: Tensor, output: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         if not isinstance(output, Tensor) or output.shape != x.shape:
