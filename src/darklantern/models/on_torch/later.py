@@ -27,7 +27,8 @@ class Later:
 
     def __init__(self, own: "AttentionPoints", call: "Call") -> None:
         self.own, self.call = own, call
-        self.key = (call.q.shape, call.k.shape, call.scale, call.causal, call.softcap, id(call.mask))
+        kinds = (call.q.device, call.k.device, call.q.dtype, call.k.dtype, call.v.dtype)
+        self.key = (call.q.shape, call.k.shape, call.scale, call.causal, call.softcap, id(call.mask), kinds)
         self.versions = (call.q._version, call.k._version)
 
     @staticmethod
@@ -69,6 +70,8 @@ def _compute(run: "Run", calls: list[Later]) -> None:
     scores = formula.scores(products.view(len(calls), *shape), call.scale, call.softcap, (mask,), future)
     wanted = any(each.own.points["pattern"] in run.program.actions for each in calls)
     patterns = formula.pattern(scores, call.v.dtype, mask is not None) if wanted else scores
+    # A part of them all would keep them all in memory: each layer's is copied out, unless it is the only one.
+    fresh = len(calls) == 1
     for number, each in enumerate(calls):
-        run.visit(each.own.points["scores"], scores[number], fresh=True)
-        run.visit(each.own.points["pattern"], patterns[number], fresh=True)
+        run.visit(each.own.points["scores"], scores[number], fresh=fresh)
+        run.visit(each.own.points["pattern"], patterns[number], fresh=fresh)
