@@ -10,6 +10,7 @@ from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
 
 from darklantern import models
+from darklantern.errors import SiteError
 from darklantern.models import edits
 from darklantern.models.on_torch.forward_mode import forward_mode
 from darklantern.models.on_torch.verifying import grafted
@@ -132,3 +133,194 @@ def test_the_norm_of_complex_values_counts_both_parts(dtype: torch.dtype) -> Non
     held = torch.complex(given(3, 4), given(3, 4, seed=1)).to(dtype)
     shown = repr(Value(parse("f:out"), held, ("batch", "dim")))
     assert f"norm {float(torch.linalg.vector_norm(held)):.4g}" in shown
+
+
+# patterns computed together
+
+
+@torch.no_grad()
+def test_a_recorded_pattern_keeps_no_other_layers_alive() -> None:
+    model = models.open(gpt2(6))
+    model.record(tokens(), "layers.*.attn:pattern")  # from here on they are computed together
+    recording = model.record(tokens(), "layers.*.attn:{scores,pattern}")
+    for value in recording.values():
+        assert value.array.untyped_storage().nbytes() == value.array.nbytes
+
+
+class Mixed(nn.Module):
+    """Two attentions in two dtypes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([CausalSelfAttention(), CausalSelfAttention().bfloat16()])
+
+    def forward(self, x: Tensor) -> Tensor:
+        first: Tensor = self.layers[0](x)
+        second: Tensor = self.layers[1](x.bfloat16())
+        return first + second
+
+
+class CausalSelfAttention(nn.Module):
+    def __init__(self, width: int = 16, heads: int = 2, out: nn.Module | None = None) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out_proj = out or nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (each.unflatten(-1, (self.heads, -1)).transpose(1, 2) for each in self.qkv(x).chunk(3, -1))
+        z = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self.join(z.transpose(1, 2).flatten(2))
+
+    def join(self, z: Tensor) -> Tensor:
+        out: Tensor = self.out_proj(z)
+        return out
+
+
+@torch.no_grad()
+def test_patterns_of_layers_in_several_dtypes_keep_theirs() -> None:
+    torch.manual_seed(0)
+    model, x = models.open(Mixed().eval()), given(2, 5, 16)
+    first = model.record(x, "layers.*:pattern")
+    again = model.record(x, "layers.*:pattern")
+    assert [value.array.dtype for value in again.values()] == [torch.float32, torch.bfloat16]
+    for site in first:
+        torch.testing.assert_close(again[site].array, first[site].array)
+
+
+# result, where the projection is a module of somebody's own
+
+
+class Adapted(nn.Module):
+    """An affine map in two parts, called by keywords that do not stand in the signature's order."""
+
+    def __init__(self, width: int = 16, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.base, self.low, self.drop = (
+            nn.Linear(width, width),
+            nn.Linear(width, width, bias=False),
+            nn.Dropout(dropout),
+        )
+
+    def forward(self, x: Tensor, strength: Tensor | float = 1.0) -> Tensor:
+        made: Tensor = self.base(x) + strength * self.low(self.drop(x))
+        return made
+
+
+def adapted(dropout: float = 0.0) -> CausalSelfAttention:
+    torch.manual_seed(0)
+    return CausalSelfAttention(out=Adapted(dropout=dropout)).eval()
+
+
+@torch.no_grad()
+def test_recording_result_fires_no_hook_of_the_users_and_draws_no_number() -> None:
+    module = adapted()
+    fired: list[str] = []
+    for name, each in module.out_proj.named_modules():
+        each.register_forward_hook(lambda *_, name=name: fired.append(name))
+    everywhere = nn.modules.module.register_module_forward_hook(lambda *_: fired.append("any module"))
+    try:
+        x = given(2, 5, 16)
+        module(x)
+        plain, state = list(fired), torch.get_rng_state()
+        fired.clear()
+        recording = models.open(nn.Sequential(module)).record(x, "0:result", "0:out")
+    finally:
+        everywhere.remove()
+    assert sorted(fired) == sorted([*plain, "any module"])  # the Sequential's own
+    assert torch.equal(torch.get_rng_state(), state)
+    total = recording["0:result"].array.sum(2) + module.out_proj.base.bias
+    torch.testing.assert_close(total, recording["0:out"].array)
+
+
+def test_result_of_a_projection_that_draws_is_refused_and_draws_nothing() -> None:
+    model, x = models.open(nn.Sequential(adapted(0.5).train())), given(2, 5, 16)
+    state = torch.get_rng_state()
+    plain = model.run(x)
+    for sites, edited in ((["0:result"], {}), ([], {"0:result": edits.scale(2.0)})):
+        torch.set_rng_state(state)
+        with pytest.raises(SiteError, match="draws random numbers"):
+            model.record(x, *sites, edits=edited)
+    torch.set_rng_state(state)
+    assert torch.equal(model.record(x, "0:z").output, plain)
+
+
+def test_gradients_reach_the_weights_of_a_projection_called_again() -> None:
+    module = adapted()
+    model = models.open(nn.Sequential(module))
+    model.run(given(2, 5, 16), {"0:result[head=0]": edits.scale(2.0)}).sum().backward()
+    assert all(each.grad is not None and bool(each.grad.any()) for each in module.out_proj.parameters())
+
+
+@torch.no_grad()
+def test_an_edit_of_result_keeps_the_constant_of_a_projection_without_a_bias_of_its_own() -> None:
+    module, x = adapted(), given(2, 5, 16)
+    model = models.open(nn.Sequential(module))
+    parts = model.record(x, "0:result")["0:result"].array
+    made = model.run(x, {"0:result[head=0]": edits.scale(3.0)})
+    torch.testing.assert_close(made, 3 * parts[:, :, 0] + parts[:, :, 1] + module.out_proj.base.bias)
+
+
+class Squashed(nn.Linear):
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input).tanh()
+
+
+@torch.no_grad()
+def test_result_of_a_projection_that_is_not_affine_is_refused() -> None:
+    model = models.open(nn.Sequential(CausalSelfAttention(out=Squashed(16, 16))))
+    with pytest.raises(SiteError, match="no affine map"):
+        model.record(given(2, 5, 16), "0:result")
+
+
+# the first argument, wherever the caller wrote it
+
+
+class ByKeywords(CausalSelfAttention):
+    def join(self, z: Tensor) -> Tensor:
+        out: Tensor = self.out_proj(strength=torch.tensor(2.0), x=z)
+        return out
+
+
+class GainLayerNorm(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight, self.bias, self.eps = nn.Parameter(torch.rand(width)), nn.Parameter(torch.rand(width)), 1e-5
+
+    def forward(self, x: Tensor, gain: Tensor) -> Tensor:
+        return nn.functional.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+
+
+class LeakyGate(nn.Module):
+    def forward(self, x: Tensor, leak: Tensor) -> Tensor:
+        return torch.where(x > 0, x, leak * x)
+
+
+LeakyGate.__module__ = "transformers.activations"  # where ports look for other people's activations
+
+
+class Parts(nn.Module):
+    """A norm and an activation, each given its first argument last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.act = GainLayerNorm(16), LeakyGate()
+
+    def forward(self, x: Tensor) -> Tensor:
+        normed = self.norm(gain=torch.ones(16), x=x)
+        made: Tensor = self.act(leak=torch.full((16,), 0.1), x=normed)
+        return made
+
+
+@torch.no_grad()
+def test_result_slope_and_scale_read_the_first_argument_by_the_signature() -> None:
+    torch.manual_seed(0)
+    x = given(2, 5, 16)
+    attention = ByKeywords(out=Adapted()).eval()
+    recording = models.open(nn.Sequential(attention)).record(x, "0:result", "0:out")
+    total = recording["0:result"].array.sum(2) + attention.out_proj.base.bias
+    torch.testing.assert_close(total, attention(x))
+    recording = models.open(Parts()).record(x, "norm:scale", "act:slope", "norm:out")
+    normed = recording["norm:out"].array
+    torch.testing.assert_close(recording["norm:scale"].array, (x.var(-1, correction=0, keepdim=True) + 1e-5).sqrt())
+    torch.testing.assert_close(recording["act:slope"].array, torch.where(normed > 0, 1.0, 0.1))

@@ -7,6 +7,7 @@ from torch import nn
 
 from darklantern.errors import SiteError
 from darklantern.models.on_torch.points import Axes, Point
+from darklantern.models.on_torch.ports.modules import first_argument
 from darklantern.models.on_torch.program import Program
 from darklantern.models.on_torch.running import Run
 from darklantern.models.on_torch.verifying import grafted, unchanged
@@ -28,9 +29,9 @@ class SlopeTap:
         program.do_before(self.module, self._before)
         program.do_after(self.module, self._after)
 
-    def _before(self, run: Run, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _before(self, run: Run, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         # A copy: an activation may write in place.
-        run.notes[self] = (args[0] if args else next(iter(kwargs.values()))).clone()
+        run.notes[self] = first_argument(module, self.point.path, args, kwargs).clone()
 
     def _after(self, run: Run, _: nn.Module, __: Any, ___: Any, output: Any) -> Any:
         pre = run.notes.pop(self)

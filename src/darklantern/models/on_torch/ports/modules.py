@@ -33,11 +33,7 @@ class InTap:
         if not isinstance(value, Tensor):
             raise _no_tensor(self.point, value, [*map(str, range(len(args))), *kwargs])
         new = run.visit(self.point, value)
-        if new is value:
-            return None
-        if isinstance(key, int):
-            return (*args[:key], new, *args[key + 1 :]), kwargs
-        return args, {**kwargs, key: new}
+        return None if new is value else replaced(key, new, args, kwargs)
 
 
 class OutTap:
@@ -77,6 +73,28 @@ def argument(module: nn.Module, member: str, args: tuple[Any, ...], kwargs: dict
         return 0, args[0]
     first = next((name for name in _parameters(module) if name in kwargs), next(iter(kwargs), ""))
     return first, kwargs.get(first)
+
+
+def first_argument(module: nn.Module, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    """The module's first argument by its signature, in whatever order the caller wrote its keywords."""
+    _, value = argument(module, "", args, kwargs)
+    if not isinstance(value, Tensor):
+        came = "nothing" if value is None else type(value).__name__
+        raise SiteError(
+            f"{path}, a {type(module).__name__}, takes {came} as its first argument, not a tensor",
+            hint=f"its arguments: {', '.join([*map(str, range(len(args))), *kwargs]) or 'none'}; "
+            f"one of them can be recorded by its name, {path}:in.name",
+        )
+    return value
+
+
+def replaced(
+    key: int | str, new: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments with the one at `key` replaced."""
+    if isinstance(key, int):
+        return (*args[:key], new, *args[key + 1 :]), kwargs
+    return args, {**kwargs, key: new}
 
 
 def _parameters(module: nn.Module) -> list[str]:

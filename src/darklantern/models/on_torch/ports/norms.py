@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from darklantern.errors import SiteError
 from darklantern.models.on_torch.offloaded import at_hand
 from darklantern.models.on_torch.points import Point, plain
+from darklantern.models.on_torch.ports.modules import first_argument
 from darklantern.models.on_torch.program import Program
 from darklantern.models.on_torch.running import Run
 from darklantern.models.on_torch.structure import whole
@@ -40,7 +41,7 @@ class ScaleTap:
         program.do_after(self.module, self._after)
 
     def _after(self, run: Run, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
-        x = args[0] if args else next(iter(kwargs.values()))
+        x = first_argument(module, self.point.path, args, kwargs)
         with at_hand(module):
             centred, scale, weight, bias = self._formula(module, x, output)
         new = run.visit(self.point, scale)
