@@ -324,3 +324,190 @@ def test_result_slope_and_scale_read_the_first_argument_by_the_signature() -> No
     normed = recording["norm:out"].array
     torch.testing.assert_close(recording["norm:scale"].array, (x.var(-1, correction=0, keepdim=True) + 1e-5).sqrt())
     torch.testing.assert_close(recording["act:slope"].array, torch.where(normed > 0, 1.0, 0.1))
+
+
+# resid_mid
+
+
+class Block(nn.Module):
+    """One after the other, as `forward` of the classes below may not be."""
+
+    def __init__(self, width: int = 16) -> None:
+        super().__init__()
+        self.norm1, self.attn, self.norm2 = nn.LayerNorm(width), CausalSelfAttention(width), nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attn(self.norm1(x))
+        return self.rest(x)
+
+    def rest(self, x: Tensor) -> Tensor:
+        return x + self.mlp(self.norm2(x))  # type: ignore[no-any-return]
+
+
+class Parallel(Block):
+    """As Pythia and GPT-J: no stream between attention and MLP."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.attn(self.norm1(x)) + self.mlp(self.norm2(x))  # type: ignore[no-any-return]
+
+
+class InPlace(Block):
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.clone()
+        return self.added(x)
+
+    def added(self, x: Tensor) -> Tensor:
+        x += self.attn(self.norm1(x))
+        return self.rest(x)
+
+
+class Routed(Block):
+    """Beside its norm, the stream goes to a gate that leads into the MLP."""
+
+    def __init__(self, width: int = 16) -> None:
+        super().__init__(width)
+        self.chooser = nn.Linear(width, width)
+        self.gated = Product()
+
+    def rest(self, x: Tensor) -> Tensor:
+        made = self.mlp(self.norm2(x))
+        flat = self.chooser(x.view(-1, x.shape[-1]))
+        return x + self.gated(made, flat.view(x.shape))  # type: ignore[no-any-return]
+
+
+class Product(nn.Module):
+    def forward(self, one: Tensor, other: Tensor) -> Tensor:
+        return one * other
+
+
+class Checkpointed(Block):
+    def rest(self, x: Tensor) -> Tensor:
+        def behind(x: Tensor) -> Tensor:
+            return self.mlp(self.norm2(x))  # type: ignore[no-any-return]
+
+        return x + checkpoint(behind, x, use_reentrant=True)  # type: ignore[operator]
+
+
+class Stack(nn.Module):
+    def __init__(self, kind: type[Block] = Block, count: int = 2) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(kind() for _ in range(count))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+def stack(kind: type[Block] = Block, count: int = 2) -> Stack:
+    torch.manual_seed(0)
+    return Stack(kind, count).eval()
+
+
+def test_recording_resid_mid_writes_nowhere_also_with_gradients() -> None:
+    model, x = models.open(stack()), given(2, 5, 16).requires_grad_()
+    before, versions = x.detach().clone(), []
+    handles = [
+        each.norm2.register_forward_hook(lambda _, args, __: versions.append(args[0]._version))
+        for each in model.module.layers  # type: ignore[union-attr]
+    ]
+    recording = model.record(x, "layers.*:resid_mid")
+    for handle in handles:
+        handle.remove()
+    assert x._version == 0 and versions == [0, 0] and torch.equal(x, before)
+    assert same_bits(recording.output, model.module(x))
+    held = recording["layers.1:resid_mid"].array
+    (gradient,) = torch.autograd.grad(recording.output.sum(), held)
+    mid = held.detach().requires_grad_()
+    (true,) = torch.autograd.grad(model.module.layers[1].rest(mid).sum(), mid)  # type: ignore[union-attr, operator]
+    torch.testing.assert_close(gradient, true)
+
+
+@pytest.mark.parametrize("options", [{}, {"stop": True}, {"edit": True}])
+@pytest.mark.parametrize("inference", [False, True])
+def test_a_parallel_block_is_refused_before_anything_is_written(options: dict[str, bool], inference: bool) -> None:
+    model = models.open(stack(Parallel))
+    site = "layers.0:resid_mid"
+    with torch.inference_mode(inference), torch.set_grad_enabled(not inference):
+        x = given(2, 5, 16)
+        before = x.clone()
+        with pytest.raises(SiteError, match="no resid_mid"):
+            if options.get("edit"):
+                model.run(x, {site: edits.zero()})
+            else:
+                model.record(x, site, stop=bool(options.get("stop")))
+        assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize(("dtype", "outlier"), [(torch.bfloat16, 300), (torch.float16, 2000), (torch.float32, 1e6)])
+@torch.no_grad()
+def test_one_massive_number_does_not_make_every_sum_right(dtype: torch.dtype, outlier: float) -> None:
+    class Late(Block):
+        """The attention's output comes in behind the MLP, too: stream + MLP is not what the block returns."""
+
+        def rest(self, x: Tensor) -> Tensor:
+            return x + self.mlp(self.norm2(x)) + 0.05 * self.norm1.weight  # type: ignore[no-any-return]
+
+    x = given(2, 5, 16).to(dtype)
+    x[:, 0, 3] = outlier
+    with pytest.raises(SiteError, match="no resid_mid"):
+        models.open(stack(Late).to(dtype)).record(x, "layers.0:resid_mid")
+    right = stack().to(dtype)
+    held = models.open(right).record(x, "layers.0:resid_mid")["layers.0:resid_mid"].array
+    assert torch.equal(held, x + right.layers[0].attn(right.layers[0].norm1(x)))  # type: ignore[operator, union-attr]
+
+
+@pytest.mark.parametrize("kind", [Block, InPlace, Routed])
+@torch.no_grad()
+def test_an_edit_of_resid_mid_is_the_block_run_on_from_there(kind: type[Block]) -> None:
+    module, x = stack(kind), given(2, 5, 16)
+    model = models.open(module)
+    mid = model.record(x, "layers.1:resid_mid")["layers.1:resid_mid"].array
+    made = model.run(x, {"layers.1:resid_mid": edits.scale(0.5)})
+    assert same_bits(made, module.layers[1].rest(0.5 * mid))  # type: ignore[operator, union-attr]
+    part = model.run(x, {"layers.1:resid_mid[pos=2]": edits.scale(0.5)})
+    plain = module(x)
+    assert same_bits(part[:, [0, 1, 3, 4]], plain[:, [0, 1, 3, 4]]) and same_bits(part[:, 2], made[:, 2])
+    assert torch.equal(module(x), plain)
+
+
+class Doubled(Block):
+    def rest(self, x: Tensor) -> Tensor:
+        return x + 2.0 * self.mlp(self.norm2(x))  # type: ignore[no-any-return]
+
+
+@torch.no_grad()
+def test_a_block_that_adds_something_else_than_its_last_parts_output_has_no_resid_mid() -> None:
+    with pytest.raises(SiteError, match="no resid_mid"):
+        models.open(stack(Doubled)).run(given(2, 5, 16), {"layers.1:resid_mid": edits.scale(0.5)})
+
+
+def test_the_gradient_at_resid_mid_is_that_of_the_block_run_on_from_there() -> None:
+    module, x = stack(), given(2, 5, 16)
+    found = models.open(module).gradient(x, lambda out: out.square().sum(), "layers.1:resid_mid")
+    mid = found.values["layers.1:resid_mid"].array.clone().requires_grad_()
+    (true,) = torch.autograd.grad(module.layers[1].rest(mid).square().sum(), mid)  # type: ignore[operator, union-attr]
+    torch.testing.assert_close(found.gradients["layers.1:resid_mid"].array, true)
+
+
+@torch.no_grad()
+def test_resid_mid_is_there_beside_edits_of_the_parts_around_it() -> None:
+    module, x = stack(), given(2, 5, 16)
+    model, block = models.open(module), module.layers[1]
+    changed = {"layers.1.mlp:out": edits.zero(), "layers.1.norm2:in": edits.scale(3.0)}
+    recording = model.record(x, "layers.1:resid_mid", edits=changed)
+    true = model.record(x, "layers.1:resid_mid")["layers.1:resid_mid"].array
+    assert torch.equal(recording["layers.1:resid_mid"].array, true) and torch.equal(recording.output, true)
+    both = {"layers.1:resid_mid": edits.scale(0.5), "layers.1.mlp:out": edits.scale(2.0)}
+    made = 0.5 * true + 2 * block.mlp(block.norm2(0.5 * true))  # type: ignore[operator, union-attr]
+    torch.testing.assert_close(model.run(x, both), made)
+
+
+def test_an_edit_that_checkpointing_would_count_twice_is_refused() -> None:
+    x = given(2, 5, 16).requires_grad_()
+    before = x.detach().clone()
+    model = models.open(stack(Checkpointed).train())
+    with pytest.raises(SiteError, match="count twice"):
+        model.run(x, {"layers.0:resid_mid": edits.scale(0.5)})
+    assert torch.equal(x, before)

@@ -24,6 +24,23 @@ def agree(found: Tensor, truth: Tensor, computed_in: torch.dtype | None = None) 
     return bool((found - truth).abs().max() <= close * max(largest, 1e-30))
 
 
+@torch.no_grad()
+def within(found: Tensor, truth: Tensor, bound: Tensor) -> bool:
+    """Whether each number of `found` is as close to that of `truth` as `bound` says. False where either holds NaN."""
+    if found.shape != truth.shape:
+        return False
+    return bool(((found.to(_wide(found)) - truth.to(_wide(truth))).abs() <= bound).all())
+
+
+def rounding(*dtypes: torch.dtype) -> float:
+    """The distance from 1 to the next number in the coarsest of these: relatively, what one operation is off by."""
+    return max(torch.finfo(dtype).eps for dtype in dtypes if dtype.is_floating_point)
+
+
+def _wide(value: Tensor) -> torch.dtype:
+    return torch.promote_types(value.dtype, torch.float32)
+
+
 def grafted(made: Tensor, output: Tensor, same: Tensor | bool = True) -> Tensor:
     """`made`, with the bits of `output` wherever they are the `same` but for rounding, in the dtype of `output`.
 

@@ -56,7 +56,7 @@ class OutTap:
         if not isinstance(value, Tensor):
             raise _no_tensor(self.point, value if self.member else output, _members(output))
         new = run.visit(self.point, value)
-        return output if new is value else _with(output, key, new)
+        return output if new is value else with_member(output, key, new)
 
 
 def argument(module: nn.Module, member: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int | str, Any]:
@@ -117,7 +117,7 @@ def get_member(output: Any, key: str) -> Any:
     return getattr(output, key, None) if key else None
 
 
-def _with(output: Any, key: str, new: Tensor) -> Any:
+def with_member(output: Any, key: str, new: Tensor) -> Any:
     """`output` with one member replaced; a new object of the same type."""
     if isinstance(output, Mapping):
         return type(output)({**output, key: new})  # type: ignore[call-arg]  # every mapping that models return takes one
