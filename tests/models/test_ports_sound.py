@@ -1,20 +1,27 @@
 """What taps compute beside a model is right or refused, and leaves everything else as it was."""
 
 import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
-from subjects import gpt2, tokens
+from subjects import gpt2, spread, tokens
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
+from transformers import MistralConfig, MistralForCausalLM
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from darklantern import models
 from darklantern.errors import SiteError
 from darklantern.models import edits
 from darklantern.models.on_torch.forward_mode import forward_mode
-from darklantern.models.on_torch.verifying import grafted
-from darklantern.models.recording import Value
+from darklantern.models.on_torch.ports.attention import Call, Cells
+from darklantern.models.on_torch.ports.certified import Certificates
+from darklantern.models.on_torch.verifying import agree, grafted
+from darklantern.models.recording import Recording, Value
 from darklantern.models.sites import parse
 
 
@@ -511,3 +518,209 @@ def test_an_edit_that_checkpointing_would_count_twice_is_refused() -> None:
     with pytest.raises(SiteError, match="count twice"):
         model.run(x, {"layers.0:resid_mid": edits.scale(0.5)})
     assert torch.equal(x, before)
+
+
+# formulas, number by number
+
+
+def test_agreement_is_asked_of_every_row_and_column() -> None:
+    truth = given(4, 6, 8)
+    truth[:, 0, 3] = 1e4
+    assert agree(truth * (1 + 1e-6), truth)
+    for place in ((1, 2, 5), (1, 0, 5), (1, 2, 3)):  # beside it in neither, its row, its column
+        wrong = truth.clone()
+        wrong[place] = truth[place] + 0.5
+        assert not agree(wrong, truth), place
+    assert not agree(truth.clone().fill_(math.nan), truth)
+
+
+class HalvedRMSNorm(nn.Module):
+    """Follows no formula that we know."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight, self.eps = nn.Parameter(torch.ones(width)), 1e-6
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.eps) * torch.where(x.abs() > 100, 1.0, 0.5)
+
+
+@torch.no_grad()
+def test_a_norm_is_not_taken_for_another_because_one_number_is_massive() -> None:
+    x = given(2, 5, 64)
+    x[..., 3] = 1e5
+    with pytest.raises(SiteError, match="none of the known formulas"):
+        models.open(nn.Sequential(HalvedRMSNorm(64))).record(x, "0:scale")
+
+
+class PlainLayerNorm(nn.LayerNorm):
+    """Every step rounded to the dtype of the input, as without a fused kernel."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        middle = input - input.mean(-1, keepdim=True)
+        scaled = middle / torch.sqrt(middle.square().mean(-1, keepdim=True) + self.eps)
+        return self.weight * scaled + self.bias
+
+
+@pytest.mark.parametrize("kind", [nn.LayerNorm, nn.RMSNorm, PlainLayerNorm])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("outlier", [0.0, 200.0])
+@torch.no_grad()
+def test_no_norm_is_refused_for_its_rounding(kind: type[nn.Module], dtype: torch.dtype, outlier: float) -> None:
+    torch.manual_seed(0)
+    norm = kind(384)  # type: ignore[call-arg]
+    for parameter in norm.parameters():
+        parameter.normal_()
+    for size, middle in ((0.01, 0.0), (1.0, 5.0), (10.0, 0.0)):
+        x = (size * given(2, 9, 384) + middle).to(dtype)
+        x[:, 0, 3] += outlier
+        found = models.open(nn.Sequential(norm.to(dtype))).record(x, "0:scale")["0:scale"].array.double()
+        wide = x.double() - (0 if kind is nn.RMSNorm else x.double().mean(-1, keepdim=True))
+        default = torch.finfo(torch.promote_types(dtype, torch.float32)).eps if kind is nn.RMSNorm else 1e-5
+        torch.testing.assert_close(found, (wide.square().mean(-1, keepdim=True) + default).sqrt(), rtol=1e-4, atol=0.0)
+
+
+# what vouches for a pattern
+
+
+def mistral(window: int = 4, kernel: str = "sdpa") -> nn.Module:
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4, "num_key_value_heads": 2}
+    module = MistralForCausalLM(MistralConfig(**sizes, num_hidden_layers=1, vocab_size=60, sliding_window=window))
+    module.config._attn_implementation = kernel
+    return spread(module.eval())
+
+
+Kernel = Callable[..., tuple[Tensor, None]]
+
+
+@pytest.fixture
+def register() -> Iterator[Callable[[str, Kernel], None]]:
+    names: list[str] = []
+
+    def under(name: str, kernel: Kernel) -> None:
+        ALL_ATTENTION_FUNCTIONS[name] = kernel
+        names.append(name)
+
+    yield under
+    for name in names:
+        del ALL_ATTENTION_FUNCTIONS[name]
+
+
+def windowed(_: Any, q: Tensor, k: Tensor, v: Tensor, mask: Any, scaling: float, sliding_window: int, **__: Any) -> Any:
+    """As flash attention: no mask, the window is an argument."""
+    number = torch.arange(q.shape[2])
+    apart = number[:, None] - number
+    k, v = (each.repeat_interleave(q.shape[1] // each.shape[1], 1) for each in (k, v))
+    allowed = (apart >= 0) & (apart < sliding_window)
+    return nn.functional.scaled_dot_product_attention(q, k, v, allowed, scale=scaling).transpose(1, 2), None
+
+
+def off(recording: Recording) -> float:
+    """How far the recorded pattern is from giving the recorded z."""
+    pattern, v, z = (recording[f"layers.0.attn:{port}"].array for port in ("pattern", "v", "z"))
+    return float((torch.einsum("bhqk,bkhd->bqhd", pattern, v.repeat_interleave(2, 2)) - z).abs().max())
+
+
+@torch.no_grad()
+def test_a_window_given_to_the_kernel_is_in_the_pattern(register: Callable[[str, Kernel], None]) -> None:
+    register("windowed", windowed)
+    model = models.open(mistral(4, "windowed"))
+    for length in (3, 12, 5):
+        recording = model.record(tokens(pos=length), "layers.0.attn:{pattern,v,z}")
+        assert off(recording) < 1e-6
+        band = recording["layers.0.attn:pattern"].array.ne(0).float().mean((0, 1))
+        assert torch.equal(band, torch.ones(length, length).tril().triu(-3))
+    site, part = "layers.0.attn:pattern", "layers.0.attn:pattern[head=2,pos=-1]"
+    true = models.open(mistral(4, "sdpa")).record(tokens(pos=12), site)[site]
+    found = model.record(tokens(pos=12), site, part)
+    torch.testing.assert_close(found[site].array, true.array)
+    torch.testing.assert_close(found[part].array, true.at(head=2, pos=-1).array)
+
+
+@torch.no_grad()
+def test_a_window_that_the_kernel_was_not_told_of_is_found_out_at_the_length_where_it_shows(
+    register: Callable[[str, Kernel], None],
+) -> None:
+    def hidden(module: Any, q: Tensor, k: Tensor, v: Tensor, mask: Any, scaling: float, **_: Any) -> Any:
+        return windowed(module, q, k, v, mask, scaling, 4)
+
+    register("hidden", hidden)
+    model = models.open(mistral(100, "hidden"))
+    assert off(model.record(tokens(pos=4), "layers.0.attn:{pattern,v,z}")) < 1e-6
+    for length in (5, 12):
+        with pytest.raises(SiteError, match="does something that its arguments do not tell"):
+            model.record(tokens(pos=length), "layers.0.attn:pattern")
+
+
+@torch.no_grad()
+def test_a_kernel_that_comes_later_needs_a_certificate_of_its_own(register: Callable[[str, Kernel], None]) -> None:
+    def blind(module: Any, q: Tensor, k: Tensor, v: Tensor, mask: Any, scaling: float, **_: Any) -> Any:
+        return windowed(module, q, k, v, mask, 2 * scaling, 100)
+
+    module = mistral(100)
+    model = models.open(module)
+    model.record(tokens(), "layers.0.attn:pattern")
+    blind.__module__ = "transformers.integrations.made_up"
+    register("sdpa", blind)
+    with pytest.raises(SiteError, match="does something that its arguments do not tell"):
+        model.record(tokens(), "layers.0.attn:pattern")
+
+
+@torch.no_grad()
+def test_a_certificate_for_one_head_vouches_for_no_other(register: Callable[[str, Kernel], None]) -> None:
+    def partly(module: Any, q: Tensor, k: Tensor, v: Tensor, mask: Any, scaling: float, **_: Any) -> Any:
+        z, _ = windowed(module, q, k, v, mask, scaling, 100)
+        return torch.cat([z[:, :, :3], 1.1 * z[:, :, 3:]], 2), None
+
+    partly.__module__ = "transformers.integrations.made_up"
+    register("sdpa", partly)
+    model = models.open(mistral(100))
+    model.record(tokens(), "layers.0.attn:pattern[head={0,2}]")
+    model.record(tokens(), "layers.0.attn:pattern[head=2]", stop=True)
+    for wrong in ("[head=3]", "", "[head={2,3}]"):
+        with pytest.raises(SiteError, match="does something that its arguments do not tell"):
+            model.record(tokens(), f"layers.0.attn:pattern{wrong}")
+
+
+@torch.no_grad()
+def test_an_argument_that_nobody_knows_leaves_q_k_v_and_z_and_no_pattern(
+    register: Callable[[str, Kernel], None],
+) -> None:
+    module = mistral(100)
+    inner = module.model.layers[0].self_attn  # type: ignore[union-attr, index]
+    handle = inner.register_forward_pre_hook(lambda _, a, k: (a, {**k, "block_table": 1}), with_kwargs=True)
+    model = models.open(module)
+    try:
+        model.record(tokens(), "layers.0.attn:{q,k,v,z}")
+        for port in ("scores", "pattern"):
+            with pytest.raises(SiteError, match="block_table") as refused:
+                model.record(tokens(), f"layers.0.attn:{port}")
+            assert "q, k, v and z can be had" in refused.value.hint
+    finally:
+        handle.remove()
+    model.record(tokens(), "layers.0.attn:pattern")
+
+
+def attention_call(**changed: Any) -> Call:
+    q, k, v = given(2, 4, 6, 8), given(2, 4, 6, 8, seed=1), given(2, 4, 6, 8, seed=2)
+    return replace(Call(q, k, v, lambda *_: q, scale=0.3, causal=True, by="kernel"), **changed)
+
+
+def test_a_certificate_covers_only_calls_of_its_kind() -> None:
+    certificates, call = Certificates(), attention_call()
+    every = Cells((2, 4, 6, 6), None, None, None)
+    some = Cells((2, 4, 6, 6), None, torch.tensor([1, 2]), torch.tensor([5]))
+    certificates.add(call, some)
+    assert certificates.cover(call, some) and not certificates.cover(call, every)
+    certificates.add(call, every)
+    assert certificates.cover(call, every) and certificates.cover(attention_call(scale=0.5), some)
+    longer = given(2, 4, 9, 8)
+    others: list[dict[str, Any]] = [
+        {"by": "another"}, {"causal": False}, {"window": 3}, {"softcap": 5.0}, {"mask": given(2, 1, 6, 6)},
+        {"bias": given(2, 4, 6, 6)}, {"sinks": given(4)}, {"q": longer, "k": longer, "v": longer}, {"told": False},
+        {"q": given(2, 4, 6, 8).bfloat16()}, {"q": given(2, 4, 1, 8)},
+    ]  # fmt: skip
+    for changed in others:
+        assert not certificates.cover(attention_call(**changed), every), changed
+    assert certificates.cover(attention_call(q=longer[:, :, :7], k=longer[:, :, :7], v=longer[:, :, :7]), every)
