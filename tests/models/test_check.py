@@ -347,7 +347,7 @@ def wrong_stream(monkeypatch: pytest.MonkeyPatch) -> None:
         right(self, run, module, (args[0] * 1.01,), kwargs)
 
     monkeypatch.setattr(residual.ResidMidTap, "_before", before)
-    monkeypatch.setattr(residual, "agree", lambda *_: True)
+    monkeypatch.setattr(residual, "_adds", lambda *_: True)
 
 
 def wrong_slope(monkeypatch: pytest.MonkeyPatch) -> None:

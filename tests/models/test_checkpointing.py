@@ -83,11 +83,9 @@ def test_hooks_stay_as_long_as_the_graph_and_no_longer(pair: tuple[nn.Module, nn
     assert hooks(pair[1]) > before[1]
     del output
     gc.collect()
-    pair[1](tokens())  # where a finalizer runs no lock can be taken, so the hooks themselves go at their next call
     assert hooks(pair[1]) == before[1]
     models.open(pair[1]).gradient(tokens(), loss, *SITES, edits=EDITS)
     gc.collect()
-    pair[1](tokens())
     assert hooks(pair[1]) == before[1]
 
 
@@ -139,5 +137,4 @@ def test_where_torch_no_longer_tells_hooks_stay_with_the_graph(monkeypatch: pyte
     assert hooks(model) == 1
     del output
     gc.collect()
-    model(x)
     assert hooks(model) == 0

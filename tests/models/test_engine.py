@@ -428,3 +428,28 @@ def test_a_finalizer_that_runs_in_the_midst_of_our_own_lock_does_not_wait_for_it
     assert done.wait(10)
     module(x)
     assert hooks(module) == 0
+
+
+def test_what_the_collector_finds_goes_with_the_next_call() -> None:
+    """It may run while torch goes through a module's hooks, which must not change then."""
+    module, x = Stack(False), points(requires_grad=True)
+    cycle: list[Any] = [models.open(module).run(x, {"layers.0.1:out": edits.scale(0.5)})]
+    cycle.append(cycle)
+    held = hooks(module)
+    del cycle
+    gc.collect()
+    assert hooks(module) == held > 0
+    module(x)
+    assert hooks(module) == 0
+
+
+def test_what_is_compiled_beside_a_run_compiles_without_it() -> None:
+    module, x = Stack(False), points(requires_grad=True)
+    held = models.open(module).run(x, {"layers.0.1:out": edits.scale(0.5)})
+    torch._dynamo.reset()
+    with torch.no_grad():
+        compiled = torch.compile(module.layers[0], backend="eager", fullgraph=True)
+        assert torch.equal(compiled(x), module.layers[0](x))
+    torch._dynamo.reset()
+    assert hooks(module) > 0
+    del held

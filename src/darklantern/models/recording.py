@@ -233,6 +233,7 @@ def _dtype(array: Any) -> str:
 def _norm(array: Any) -> float:
     """The Euclidean norm over everything but −inf, by which a mask forbids; NaN and infinity show as they are."""
     held = array.detach() if hasattr(array, "detach") else array
+    held = abs(held) if "complex" in str(held.dtype) else held  # float() would drop the imaginary part
     held = held.float() if hasattr(held, "float") else held
     held = held[held != -math.inf]
     return float((held * held).sum()) ** 0.5

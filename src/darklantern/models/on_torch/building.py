@@ -29,6 +29,7 @@ class Building:
         self._taken: dict[nn.Module, Views] = {}
         self._late: dict[nn.Module, list[Before]] = {}
         self._returned: dict[nn.Module, Views] = {}
+        self._last: dict[nn.Module, list[After]] = {}
 
     def do_before(self, module: nn.Module, handler: Before, late: bool = False) -> None:
         """`handler` sees the module's arguments; if `late`, as the edits of them leave them."""
@@ -48,6 +49,10 @@ class Building:
         self._returned.setdefault(module, []).append((point, handler))
         if not as_is:
             self._program.after.setdefault(module, [])  # whose hook is given keyword arguments too
+
+    def do_last(self, module: nn.Module, handler: After) -> None:
+        """`handler` sees what the module returns as all views of it leave it."""
+        self._last.setdefault(module, []).append(handler)
 
     def do_around(self, module: nn.Module, surround: Around) -> None:
         """`surround` is called in place of the module's forward, and given it."""
@@ -73,6 +78,10 @@ class Building:
             else:
                 program.out[module] = self._ordered(views)
                 self._give_slot(module, views)
+        for module, handlers in self._last.items():
+            held = program.after if module in program.after else program.out
+            held.setdefault(module, []).extend(handlers)
+            program.slots.pop(module, None)
         return program
 
     def _give_slot(self, module: nn.Module, views: Views) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 from torch._C import _current_graph_task_id
 from torch.autograd import Variable
+from torch.compiler import is_dynamo_compiling
 
 if TYPE_CHECKING:
     from darklantern.models.on_torch.program import Program
@@ -47,6 +48,8 @@ class _Pass:
 
 def current() -> "Run | None":
     """The run that a module firing now belongs to."""
+    if is_dynamo_compiling():  # what is compiled now shall run without us
+        return None
     run = _RUN.get()
     if run is _NOBODY:
         return None

@@ -18,7 +18,7 @@ from darklantern.models.on_torch.structure import tensors
 class Setup:
     """A program's hooks and taps, in place from `open` to `close`, or until nobody has the Setup any more.
 
-    What is left then, by a graph that is gone or an interrupt, goes with the next call that comes through it.
+    Where the collector found it, its hooks go with the next call that comes through one of them.
     """
 
     _is_open = False
@@ -38,6 +38,7 @@ class Setup:
     def __del__(self) -> None:
         if self._is_open:
             hub.GONE.append((self._holder, self.program))
+            placing.settle_unless_collecting()
 
 
 class Graph:

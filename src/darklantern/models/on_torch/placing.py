@@ -4,6 +4,7 @@ Who holds what is kept as sets, and every step may be done twice: an interrupt h
 serves nobody, and the next run puts it right.
 """
 
+import gc
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -27,6 +28,8 @@ class Tapped(Hashable, Protocol):
 
 
 _LOCK = threading.Lock()
+_COLLECTOR = {"phase": "stop"}
+gc.callbacks.append(lambda phase, _: _COLLECTOR.update(phase=phase))
 
 # Set straight in the dictionaries in which `register_forward_hook` would set them: making and taking away its handles
 # costs as much as a dozen small recordings. torch numbers its own hooks from 0 up.
@@ -82,6 +85,12 @@ def settle() -> None:
                 _take_off(*hub.GONE.popleft())
         finally:
             _LOCK.release()
+
+
+def settle_unless_collecting() -> None:
+    """As `settle`, for a finalizer. The collector may run where torch goes through a module's hooks: then later."""
+    if _COLLECTOR["phase"] == "stop":
+        settle()
 
 
 def _take_off(holder: object, program: "Program") -> None:

@@ -8,8 +8,9 @@ from torch import nn
 from darklantern.errors import SiteError
 from darklantern.models.on_torch.building import Building
 from darklantern.models.on_torch.points import Axes, Point
+from darklantern.models.on_torch.ports.modules import first_argument
 from darklantern.models.on_torch.running import Run
-from darklantern.models.on_torch.verifying import grafted
+from darklantern.models.on_torch.verifying import grafted, unchanged
 
 
 class SlopeTap:
@@ -26,9 +27,9 @@ class SlopeTap:
         building.do_before(self.module, self._before, late=True)
         building.do_after(self.module, self._after)
 
-    def _before(self, run: Run, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _before(self, run: Run, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         # A copy: an activation may write in place.
-        run.notes[self] = (args[0] if args else next(iter(kwargs.values()))).clone()
+        run.notes[self] = first_argument(module, self.point.path, args, kwargs).clone()
 
     def _after(self, run: Run, _: nn.Module, __: Any, ___: Any, output: Any) -> Any:
         pre = run.notes.pop(self)
@@ -44,4 +45,4 @@ class SlopeTap:
         if not any(action.changes for action in actions):
             return output
         made = pre * new
-        return grafted(made, output, new.detach() == slope.detach())
+        return grafted(made, output, unchanged(new, slope))

@@ -10,7 +10,7 @@ from darklantern.errors import SiteError
 from darklantern.models.on_torch.building import Building
 from darklantern.models.on_torch.offloaded import at_hand
 from darklantern.models.on_torch.points import Point, fixed
-from darklantern.models.on_torch.ports.modules import OutTap
+from darklantern.models.on_torch.ports.modules import OutTap, first_argument
 from darklantern.models.on_torch.running import Run
 from darklantern.models.on_torch.verifying import agree
 
@@ -46,8 +46,8 @@ class RouterTap:
         building.do_before(self.moe, self._before, late=True)
         building.view_returned(self.router, self.point, self._after, as_is=False)
 
-    def _before(self, run: Run, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        hidden = args[0] if args else next(iter(kwargs.values()))
+    def _before(self, run: Run, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        hidden = first_argument(module, self.point.path, args, kwargs)
         run.notes[self] = tuple(hidden.shape[:2])
 
     def _after(self, run: Run, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
@@ -66,7 +66,8 @@ class RouterTap:
     @torch.no_grad()
     def _which(self, args: tuple[Any, ...], kwargs: dict[str, Any], output: tuple[Any, ...]) -> int:
         """Where the logits stand in what the router returns: beside them may stand scores made from them."""
-        x, weight = args[0] if args else next(iter(kwargs.values())), getattr(self.router, "weight", None)
+        x = first_argument(self.router, self.point.path, args, kwargs)
+        weight = getattr(self.router, "weight", None)
         if not isinstance(weight, Tensor) or weight.ndim != 2:
             return 0
         with at_hand(self.router):

@@ -31,11 +31,7 @@ class InTap:
         if not isinstance(value, Tensor):
             raise _no_tensor(self.point, value, [*map(str, range(len(args))), *kwargs])
         new = run.visit(self.point, value)
-        if new is value:
-            return None
-        if isinstance(key, int):
-            return (*args[:key], new, *args[key + 1 :]), kwargs
-        return args, {**kwargs, key: new}
+        return None if new is value else replaced(key, new, args, kwargs)
 
 
 class OutTap:
@@ -56,7 +52,7 @@ class OutTap:
         if not isinstance(value, Tensor):
             raise _no_tensor(self.point, value if self.member else output, _members(output))
         new = run.visit(self.point, value)
-        return output if new is value else _with(output, key, new)
+        return output if new is value else with_member(output, key, new)
 
 
 def argument(module: nn.Module, member: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int | str, Any]:
@@ -73,6 +69,28 @@ def argument(module: nn.Module, member: str, args: tuple[Any, ...], kwargs: dict
         return 0, args[0]
     first = next((name for name in _parameters(module) if name in kwargs), next(iter(kwargs), ""))
     return first, kwargs.get(first)
+
+
+def first_argument(module: nn.Module, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    """The module's first argument by its signature, in whatever order the caller wrote its keywords."""
+    _, value = argument(module, "", args, kwargs)
+    if not isinstance(value, Tensor):
+        came = "nothing" if value is None else type(value).__name__
+        raise SiteError(
+            f"{path}, a {type(module).__name__}, takes {came} as its first argument, not a tensor",
+            hint=f"its arguments: {', '.join([*map(str, range(len(args))), *kwargs]) or 'none'}; "
+            f"one of them can be recorded by its name, {path}:in.name",
+        )
+    return value
+
+
+def replaced(
+    key: int | str, new: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments with the one at `key` replaced."""
+    if isinstance(key, int):
+        return (*args[:key], new, *args[key + 1 :]), kwargs
+    return args, {**kwargs, key: new}
 
 
 def _parameters(module: nn.Module) -> list[str]:
@@ -95,7 +113,7 @@ def get_member(output: Any, key: str) -> Any:
     return getattr(output, key, None) if key else None
 
 
-def _with(output: Any, key: str, new: Tensor) -> Any:
+def with_member(output: Any, key: str, new: Tensor) -> Any:
     """`output` with one member replaced; a new object of the same type."""
     if isinstance(output, Mapping):
         return type(output)({**output, key: new})  # type: ignore[call-arg]  # every mapping that models return takes one

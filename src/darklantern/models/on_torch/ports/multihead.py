@@ -17,7 +17,7 @@ from darklantern.models.on_torch.offloaded import at_hand
 from darklantern.models.on_torch.points import Point, fixed
 from darklantern.models.on_torch.ports.attention import AttentionPoints, Call, points
 from darklantern.models.on_torch.running import Run
-from darklantern.models.on_torch.verifying import agree, grafted
+from darklantern.models.on_torch.verifying import agree, grafted, unchanged
 
 
 class MultiheadTap:
@@ -58,7 +58,7 @@ class MultiheadTap:
                     f"{self.own.points['z'].path} returned something else than its weights and arguments say",
                     hint="edit its in or out; is attention dropout on, or was it replaced?",
                 )
-            new = grafted(made, out, (made.detach() == before.detach()).all(-1, keepdim=True))
+            new = grafted(made, out, unchanged(made, before).all(-1, keepdim=True))
         return (new, *output[1:])
 
     def _call(self, given: dict[str, Any]) -> Call:
