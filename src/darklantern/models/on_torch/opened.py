@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
 from darklantern.errors import SiteError
 from darklantern.models.edits import edit, put
@@ -18,7 +19,7 @@ from darklantern.models.on_torch.entering import starts
 from darklantern.models.on_torch.executing import executor
 from darklantern.models.on_torch.forward_mode import carried, forward_mode, tangent_edit
 from darklantern.models.on_torch.gradients import Gradients, Metric, differentiated
-from darklantern.models.on_torch.keeping import Keeper, Reduce, is_device, keeper, numbered
+from darklantern.models.on_torch.keeping import Reduce, is_device, keeper, numbered
 from darklantern.models.on_torch.naming import Naming
 from darklantern.models.on_torch.padding import padded
 from darklantern.models.on_torch.points import Point
@@ -41,7 +42,8 @@ Edits = Mapping[str | Site, Any]
 class Model:
     """A torch module, opened. The module itself stays as it is: hooks are there only while a run lasts.
 
-    Safe to use from several threads, and several Models may look into one module at once.
+    Under activation checkpointing a run with gradients lasts as long as its graph. Safe to use from several threads,
+    but for `gradient` under reentrant checkpointing; several Models may look into one module at once.
     """
 
     def __init__(self, module: nn.Module, tokenizer: Any = None, compiled: str = "refuse") -> None:
@@ -50,6 +52,11 @@ class Model:
         self._executor = executor(module, compiled)
         self._naming = Naming(module)
         self._edits: tuple[tuple[Site, Point, Any], ...] = ()
+
+    def __repr__(self) -> str:
+        count = sum(each.numel() for each in self.module.parameters() if not isinstance(each, UninitializedParameter))
+        under = "".join(f"\n  {site}: {edit}" for site, _, edit in self._edits)
+        return f"{type(self.module).__name__}, opened: {count:,} parameters; model.tree() shows its parts{under}"
 
     @property
     def eager(self) -> bool:
@@ -159,7 +166,7 @@ class Model:
         pieces. Under FSDP each rank records its own batch.
         """
         _refuse_nothing(sites, edits)
-        return self.execute(self.plan(*sites, edits=edits, stop=stop), inputs, keeper(to, reduce), local)
+        return self.execute(self.plan(*sites, edits=edits, stop=stop), inputs, to=to, reduce=reduce, local=local)
 
     def stream(
         self,
@@ -175,7 +182,7 @@ class Model:
         plan = self.plan(*sites, edits=edits, stop=stop)
         _refuse_nothing(sites, edits)
         return (
-            self.execute(plan, batch, keeper(to if is_device(to) else numbered(to, number), reduce), local)
+            self.execute(plan, batch, to=to if is_device(to) else numbered(to, number), reduce=reduce, local=local)
             for number, batch in enumerate(batches)
         )
 
@@ -183,14 +190,23 @@ class Model:
         """The model's output, under `edits` if there are any."""
         return self.execute(self.plan(edits=edits), inputs).output
 
-    def execute(self, plan: Plan, inputs: Any, keep: Keeper | None = None, local: bool = False) -> Recording:
-        """Run `plan` on `inputs`, or from a Start. Raises SiteError when a site of the plan never fires."""
-        return self._executor.execute(plan, self._given(inputs), keep, local)
+    def execute(
+        self,
+        plan: Plan,
+        inputs: Any,
+        *,
+        to: str | PathLike[str] | None = None,
+        reduce: Reduce | None = None,
+        local: bool = False,
+    ) -> Recording:
+        """Run `plan` on `inputs`, or from a Start, as `record` does. Raises SiteError when a site of it never fires."""
+        return self._executor.execute(plan, self._given(inputs), keeper(to, reduce), local)
 
     def gradient(self, inputs: Any, metric: Metric, *sites: str | Site, edits: Edits | None = None) -> Gradients:
         """The gradient of `metric(output)`, one number, with respect to the values at `sites`, under `edits`.
 
-        The parameters' own `.grad` stay as they are. Exact under activation checkpointing of both kinds. For one
+        The parameters' own `.grad` stay as they are. Exact under activation checkpointing of both kinds; under the
+        reentrant kind, tensors of your own that edits use and that require gradients are left with theirs. For one
         gradient an example, sum a metric over the examples: they do not touch each other's values unless the
         model mixes them, as batch statistics do.
         """
