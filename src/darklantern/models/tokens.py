@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from darklantern.errors import SiteError
+from darklantern.models.sites import Each
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,8 +25,11 @@ class Batch(Mapping[str, Any]):
         """How many tokens each example has, without padding."""
         return tuple(len(each) for each in self.tokens)
 
-    def find(self, text: str) -> tuple[int, ...]:
-        """Where each example has the token `text`. Raises SiteError where it does not have it just once."""
+    def find(self, text: str) -> Each:
+        """Where each example has the token `text`: `site.at(pos=batch.find(" Mary"))` selects each one's own.
+
+        Raises SiteError where an example does not have it just once.
+        """
         found = [[i for i, token in enumerate(tokens) if token == text] for tokens in self.tokens]
         for number, places in enumerate(found):
             if len(places) != 1:
@@ -34,7 +38,7 @@ class Batch(Mapping[str, Any]):
                     f"example {number} has the token {text!r} {len(places)} times: {shown}",
                     hint="spaces belong to tokens; look at batch.tokens",
                 )
-        return tuple(places[0] for places in found)
+        return Each(places[0] for places in found)
 
     def __getitem__(self, name: str) -> Any:
         return self.arguments[name]

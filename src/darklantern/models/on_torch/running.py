@@ -126,7 +126,7 @@ class Run:
 
     def chosen(self, action: Action, axes: tuple[str, ...], shape: Sequence[int]) -> Selection | None:
         """What `action` selects of a value of this shape; None for nothing."""
-        return select(action.site, axes, shape, self.lengths)
+        return select(action.site, axes, shape, self.lengths, some=True, mixes=bool(action.edit and action.edit.mixes))
 
     def joined(self, action: Action, point: Point, held: list[Tensor]) -> tuple[Tensor, Any]:
         """What was kept for `action` as one value, and its axes or what finds them."""
