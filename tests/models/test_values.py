@@ -570,6 +570,14 @@ def test_a_recording_can_be_saved_when_it_is_there(tmp_path: Path) -> None:
         (lambda m, x: m.record(x, "blocks.1:resid_pre"), "no site 'blocks.1:resid_pre'", "layers.1:in"),
         (lambda m, x: m.record(x, "layers.1:resid_pre"), "no site 'layers.1:resid_pre'", "layers.1:in"),
         (lambda m, x: m.record(x, "ln_final.hook_scale"), "expected path:port", "norm:scale"),
+        (lambda m, x: m.record(x, f"{OUT}[step=1:]"), "pins 'step'", "model.generate"),
+        (lambda m, x: m.record(x, f"{OUT}[head=1]"), "batch pos dim, of images channel height width, got 'head'", ""),
+        (lambda m, x: models.open(llama()).record(x, "layers.1.attn:k[head=3]"), "axis head has 2", "key-value heads"),
+        (
+            lambda m, x: m.record(m.batch(["abc", "xy"]), f"{OUT}[pos=2]"),
+            "axis pos has 2 in the shortest example",
+            "0 to 1",
+        ),
     ],
 )
 def test_a_mistake_is_told_and_a_way_out(call: Any, message: str, hint: str) -> None:

@@ -13,13 +13,13 @@ OF_TOKENS = ("pos", "key")
 """axes that may count tokens"""
 
 
-def index_of(site: Site, axis: str, pin: Pin, size: int) -> Index:
+def index_of(site: Site, axis: str, pin: Pin, size: int, of: str = "") -> Index:
     """The index of a pin that counts all of an axis. Raises SiteError for one outside."""
     if isinstance(pin, Span):
         return slice(pin.start, pin.stop)
     if isinstance(pin, Several):
-        return [_at(site, axis, each, size) for each in pin]
-    return _at(site, axis, pin, size) if isinstance(pin, int) else ALL
+        return [_at(site, axis, each, size, of) for each in pin]
+    return _at(site, axis, pin, size, of) if isinstance(pin, int) else ALL
 
 
 def counts_tokens(site: Site, axis: str) -> bool:
@@ -91,7 +91,11 @@ def within(site: Site, axis: str, pin: Pin, size: int, known: Known) -> Index:
             f"{site} counts from the end, and the examples have from {min(own)} to {max(own)} tokens",
             hint=f"one position from the end, such as {axis}=-1, works; or batch examples of one length",
         )
-    return _clipped(pin, longest) if isinstance(pin, Span) else index_of(site, axis, pin, longest)
+    return (
+        _clipped(pin, longest)
+        if isinstance(pin, Span)
+        else index_of(site, axis, pin, longest, " in the shortest example")
+    )
 
 
 def one_each(
@@ -115,10 +119,11 @@ def _clipped(pin: Span, size: int) -> slice:
     return slice(*slice(pin.start, pin.stop).indices(size))
 
 
-def _at(site: Site, axis: str, number: int, size: int) -> int:
+def _at(site: Site, axis: str, number: int, size: int, of: str = "") -> int:
     if not -size <= number < size:
+        heads = "; k and v count key-value heads" if axis == "head" and site.port in ("k", "v", "k_pre") else ""
         raise SiteError(
-            f"{site} is outside the value there: axis {axis} has {size}",
-            hint=f"indices go from 0 to {size - 1}, or from -{size} to -1",
+            f"{site} is outside the value there: axis {axis} has {size}{of}",
+            hint=f"indices go from 0 to {size - 1}, or from -{size} to -1{heads}",
         )
     return number % size

@@ -109,7 +109,7 @@ def select(
     if unknown:
         raise SiteError(
             f"{site} pins {unknown[0]!r}, and the value there has axes {' '.join(axes)}, shape {tuple(shape)}",
-            hint="pin one of those axes",
+            hint="step= is for model.generate(...)" if unknown[0] == "step" else "pin one of those axes",
         )
     sizes = dict(zip(axes, shape, strict=True))
     examples = (

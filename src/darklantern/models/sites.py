@@ -216,7 +216,7 @@ def _check(site: Site) -> None:
         axes = axes | {axis for known in AXES.values() for axis in known}
     for axis, _ in site.select:
         if axis not in axes:
-            known = " ".join(AXES.get(site.port, ("batch", "pos", "dim")))
+            known = " ".join(AXES[site.port]) if site.port in AXES else "batch pos dim, of images channel height width"
             raise SiteError(f"port {site.port!r} has axes {known}, got {axis!r}", hint="pin one of those axes")
     if len({axis for axis, _ in site.select}) != len(site.select):
         raise SiteError(f"an axis is pinned twice in {site}", hint="pin each axis once")
