@@ -7,12 +7,11 @@ from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from darklantern.errors import SiteError
 from darklantern.models import averaging
 from darklantern.models.arithmetic import Arithmetic
 from darklantern.models.composing import composed, picked
 from darklantern.models.counting import own_lengths
-from darklantern.models.paths import is_glob, nearest, unquoted
+from darklantern.models.finding import Names
 from darklantern.models.selecting import select
 from darklantern.models.sites import Site, parse, pin
 
@@ -148,47 +147,14 @@ class Recording(Mapping[str, Value]):
         }
 
     @cached_property
-    def _paths(self) -> dict[str, str]:
-        """The model's own paths, with and without a slash, by which a part can be asked for too."""
-        natives = {site.native: site.path for site, _, _ in self._rows if site.native}
-        return natives | {f"/{native}": path for native, path in natives.items()}
+    def _names(self) -> Names:
+        return Names(self._values)
 
     def __getitem__(self, site: str | Site) -> Value:
-        asked = self._asked(site)
-        if asked in self._values:
-            return self._values[asked]
-        if held := self._around(asked):
-            pinned = dict(held.site.select)
-            return held.at(**{axis: at for axis, at in asked.select if axis not in pinned})
-        names = [str(known) for known in self._values]
-        close = nearest(str(asked), names) or names
-        hint = f"recorded: {', '.join(close) or 'nothing'}"
-        if is_glob(asked.path):
-            hint = f"one value at a time; recording.stack({str(asked)!r}) puts them together along an axis layer"
-        raise SiteError(f"{str(asked)!r} was not recorded", hint=hint)
+        return self._names.part(site)
 
     def __contains__(self, site: object) -> bool:
-        if not isinstance(site, str | Site):
-            return False
-        asked = self._asked(site)
-        return asked in self._values or self._around(asked) is not None
-
-    def _asked(self, site: str | Site) -> Site:
-        """The site under the name that it resolved to when it was recorded."""
-        asked = site if isinstance(site, Site) else parse(site)
-        if asked in self._values or not self._paths:
-            return asked
-        return replace(asked, path=self._paths.get(unquoted(asked.path), asked.path))
-
-    def _around(self, asked: Site) -> Value | None:
-        """A recorded value of which `asked` is a part: the whole, or one pinned less."""
-        if not asked.select:
-            return None
-        if whole := self._values.get(asked.whole):
-            return whole
-        pins = set(asked.select)
-        parts = (held for site, held in self._values.items() if site.whole == asked.whole)
-        return next((held for held in parts if set(held.site.select) < pins), None)
+        return isinstance(site, str | Site) and self._names.has(site)
 
     def stack(self, site: str | Site) -> Value:
         """The values that a glob names, one on the other along a first axis `layer`, in the order they were recorded.

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from darklantern.errors import SiteError
-from darklantern.models.paths import select_paths, unquoted
+from darklantern.models.paths import nearest, select_paths, unquoted
 from darklantern.models.sites import Site
 
 if TYPE_CHECKING:
@@ -19,8 +19,9 @@ def stacked(recording: "Recording", asked: Site) -> "Value":
     paths = dict.fromkeys(plain[path] for path in select_paths(asked.path, plain))
     values = [recording[replace(asked, path=path)] for path in paths]
     if not values:
-        held = ", ".join(map(str, recording.sites)) or "nothing"
-        raise SiteError(f"nothing was recorded at {asked}", hint=f"recorded: {held}")
+        names = [str(site) for site in recording.sites]
+        close = nearest(str(asked), names) or names[:3]
+        raise SiteError(f"nothing was recorded at {asked}", hint=f"recorded: {', '.join(close) or 'nothing'}")
     shapes = {(value.axes, value.shape) for value in values}
     if len(shapes) > 1:
         raise SiteError(
