@@ -271,6 +271,40 @@ def test_one_example_of_a_batch_keeps_its_own_length() -> None:
     assert found[OUT].at(batch=1).lengths == [2]
 
 
+@given(lengths=st.lists(st.integers(1, 6), min_size=1, max_size=4), data=st.data())
+def test_a_selection_in_a_padded_batch_is_each_examples_own_or_an_error(
+    lengths: list[int], data: st.DataObject
+) -> None:
+    count, width = len(lengths), max(lengths)
+    pin = data.draw(pins | st.lists(numbers, min_size=count, max_size=count).map(Each))
+    array = np.arange(count * width * 2).reshape(count, width, 2)
+    own = [row[:length] for row, length in zip(array, lengths, strict=True)]
+    site = Site("a", "out", (("pos", pin),))
+    try:
+        found = select(site, AXES, array.shape, lengths, some=True).part(array)
+    except SiteError:
+        # Refused for a reason: somebody lacks the position, or a slice or set would differ from example to example.
+        ends = pin if isinstance(pin, Span | Several) else ()
+        from_end = any(end is not None and end < 0 for end in ends) or (isinstance(pin, Span) and pin.stop is None)
+        lacking = [at for at in (pin if isinstance(pin, Several) else [pin]) if isinstance(at, int)]
+        assert (
+            (from_end and len(set(lengths)) > 1)
+            or any(not -length <= at < length for at in lacking for length in lengths)
+            or (isinstance(pin, Span) and not len(range(min(lengths))[slice(*pin)]))
+            or (isinstance(pin, Each) and len(pin) != count)
+            or (isinstance(pin, Each) and any(not -n <= at < n for at, n in zip(pin, lengths, strict=True)))
+        )
+        return
+    for number, row in enumerate(own):
+        if pin == "*":
+            assert np.array_equal(found[number, : len(row)], row)
+        elif isinstance(pin, Span):
+            assert np.array_equal(found[number], row[: min(lengths)][slice(*pin)])
+        else:
+            at = pin[number] if isinstance(pin, Each) else list(pin) if isinstance(pin, Several) else pin
+            assert np.array_equal(found[number], row[at])
+
+
 def t5() -> Model:
     config = T5Config(vocab_size=50, d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2, decoder_start_token_id=0)
     torch.manual_seed(0)
@@ -355,6 +389,15 @@ def test_positions_of_other_examples_are_refused() -> None:
         model.record(batch, f"{OUT}[pos=(3,3)]")  # the second example has 3 tokens
     with pytest.raises(SiteError, match="one position for each of 2 examples"):
         model.run(tokens(batch=3), {f"{OUT}[pos=(0,1)]": dl.zero()})
+
+
+def test_a_batch_with_more_arguments_still_knows_its_tokens() -> None:
+    model, batch, alone = ragged()
+    more = batch | {"labels": batch["input_ids"]}
+    found = model.record(more, f"{OUT}[pos=-1]")
+    torch.testing.assert_close(found[f"{OUT}[pos=-1]"].array[1], alone[1][OUT].array[0, -1])
+    assert found.output.loss is not None
+    assert "labels" not in batch
 
 
 # edits

@@ -1,7 +1,7 @@
 """Prompts as batches that know their tokens: padded on the right, positions counted in each example's own."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from darklantern.errors import SiteError
@@ -39,6 +39,10 @@ class Batch(Mapping[str, Any]):
                     hint="spaces belong to tokens; look at batch.tokens",
                 )
         return Each(places[0] for places in found)
+
+    def __or__(self, more: Mapping[str, Any]) -> "Batch":
+        """This batch with more arguments, or others: `batch | {"labels": ids}`. `{**batch}` would not know its tokens."""
+        return replace(self, arguments={**self.arguments, **more})
 
     def __getitem__(self, name: str) -> Any:
         return self.arguments[name]

@@ -38,6 +38,10 @@ class Naming:
 
     def paths(self, glob: str) -> list[str]:
         """Native paths that a path or glob means, of canonical names first."""
+        if not is_glob(glob):  # looked up, not searched for: methods ask for thousands of parts by name
+            plain = unquoted(glob.removeprefix("/"))
+            path = plain if glob.startswith("/") else self.native.get(plain, plain)
+            return [path] if path in self.modules else []
         if glob.startswith("/"):
             return select_paths(glob[1:], self.modules)
         named = select_paths(glob, self.native)
