@@ -41,7 +41,7 @@ class Batch(Mapping[str, Any]):
         return Each(places[0] for places in found)
 
     def __or__(self, more: Mapping[str, Any]) -> "Batch":
-        """This batch with more arguments, or others: `batch | {"labels": ids}`. `{**batch}` would not know its tokens."""
+        """This batch with more arguments: `batch | {"labels": ids}`. A dict made of it would not know its tokens."""
         return replace(self, arguments={**self.arguments, **more})
 
     def __getitem__(self, name: str) -> Any:
