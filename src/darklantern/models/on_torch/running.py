@@ -135,7 +135,7 @@ class Run:
 
     def chosen(self, action: Action, axes: tuple[str, ...], shape: Sequence[int]) -> Selection | None:
         """What `action` selects of a value of this shape; None for nothing."""
-        return select(action.site, axes, shape, self.lengths)
+        return select(action.site, axes, shape, self.lengths, some=True, mixes=bool(action.edit and action.edit.mixes))
 
     def noted(self, tap: Any) -> Any:
         """What `tap` noted in another hook; gone then, unless the same handler comes once more."""
