@@ -591,7 +591,29 @@ def test_a_recording_can_be_saved_when_it_is_there(tmp_path: Path) -> None:
     with pytest.raises(SiteError, match="is not empty"):
         found.save(tmp_path / "run")
     with pytest.raises(SiteError, match="holds no values"):
-        model.record(batch).save(tmp_path / "none")
+        model.record(batch, edits={OUT: dl.zero()}).save(tmp_path / "none")
+
+
+def test_a_patch_from_prompts_of_other_lengths_puts_no_padding_onto_tokens() -> None:
+    model, batch, _ = ragged()
+    source = model.record(["xy", "abcdefg", "mnopq"], OUT)
+    for change in (dl.take(source), dl.put(source[OUT])):
+        with pytest.raises(SiteError, match="some would get padding"):
+            model.run(batch, {OUT: change})
+    model.run(batch, {f"{OUT}[pos=-1]": dl.take(source)})
+    model.run(batch, {OUT: dl.take(model.record(batch, OUT))})
+
+
+def test_each_example_has_a_position_of_its_own_in_generation() -> None:
+    model = opened()
+    batch = model.batch(["abcdeg", "mnopqx"])
+    options = {"max_new_tokens": 3, "do_sample": False, "pad_token_id": 0}
+    site = f"{OUT}[pos=(3,1)]"
+    found = model.generate(batch, OUT, site, edits={"layers.0:out[pos=(3,1)]": dl.scale(2.0)}, **options)
+    whole = found[OUT].array
+    assert torch.equal(found[site].array, torch.stack([whole[0, 3], whole[1, 1]]))
+    with pytest.raises(SiteError, match="some examples have their position and others do not"):
+        model.generate(batch, f"{OUT}[pos=(3,6)]", **options)
 
 
 # mistakes
@@ -613,7 +635,7 @@ def test_a_recording_can_be_saved_when_it_is_there(tmp_path: Path) -> None:
         (lambda m, x: m.record(x, "blocks.1:resid_pre"), "no site 'blocks.1:resid_pre'", "layers.1:in"),
         (lambda m, x: m.record(x, "layers.1:resid_pre"), "no site 'layers.1:resid_pre'", "layers.1:in"),
         (lambda m, x: m.record(x, "ln_final.hook_scale"), "expected path:port", "norm:scale"),
-        (lambda m, x: m.record(x, f"{OUT}[step=1:]"), "pins 'step'", "model.generate"),
+        (lambda m, x: m.record(x, f"{OUT}[step=1:]"), "names decoding steps", "model.generate"),
         (lambda m, x: m.record(x, f"{OUT}[head=1]"), "batch pos dim, of images channel height width, got 'head'", ""),
         (lambda m, x: models.open(llama()).record(x, "layers.1.attn:k[head=3]"), "axis head has 2", "key-value heads"),
         (

@@ -33,6 +33,8 @@ class Edit:
     """changes gradients only: the run's outputs stay bitwise the same"""
     mixes: bool = False
     """gives an example what others hold at the same position, which all must have then: padding is refused"""
+    lengths: Sequence[int] | None = None
+    """how many positions each example has of what is put in whole, where that is known"""
 
     def at(self, site: Site) -> "Edit":
         """This edit, made for `site`."""
@@ -73,7 +75,8 @@ def put(value: Any) -> Edit:
 
 
 def _put(value: Any, name: str) -> Edit:
-    return Edit(f"put({_shape(value)})", lambda old, axes: fitted(value, old, axes, name))
+    lengths = value.lengths if isinstance(value, Value) and "pos" in value.axes else None
+    return Edit(f"put({_shape(value)})", lambda old, axes: fitted(value, old, axes, name), lengths=lengths)
 
 
 def take(recording: Recording, site: str | Site | None = None) -> Edit:
@@ -83,7 +86,7 @@ def take(recording: Recording, site: str | Site | None = None) -> Edit:
 
     def bound(target: Site) -> Edit:
         found = recording[source or target]
-        return Edit(f"take({found.site})", _put(found, f"take({found.site}) at {target}").function)
+        return replace(_put(found, f"take({found.site}) at {target}"), name=f"take({found.site})")
 
     return Edit("take", _unbound("take"), bind=bound)
 

@@ -42,7 +42,9 @@ class Executor:
         if plan.by_step:
             raise SiteError(f"{plan.by_step} names decoding steps, and this is one run", hint="model.generate(...)")
         tokens = inputs.tokens if isinstance(inputs, Start | Batch) else None
-        if plan.from_the_end and tokens is None:
+        if tokens is not None:
+            plan.refuse_lengths([len(each) for each in tokens])
+        elif plan.from_the_end:
             refuse_padding(plan.from_the_end, arguments(start.inputs if start else inputs)[1])
         return Run(plan, start.joined(plan.program) if start else None, start, keep=keep, tokens=tokens)
 

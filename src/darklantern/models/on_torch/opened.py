@@ -119,6 +119,10 @@ class Model:
         self, *record: str | Site, edits: Edits | None = None, stop: bool = False, grad: Sequence[str | Site] = ()
     ) -> Plan:
         """Resolve names and globs, once. Raises SiteError naming the nearest matches of what is not there."""
+        if edits is not None and not isinstance(edits, Mapping):
+            raise SiteError(
+                f"expected edits as a mapping, got {type(edits).__name__}", hint='{"layers.3:out": darklantern.zero()}'
+            )
         asked = dict(pair for name in grad for pair in self._naming.resolve(name))
         sites = dict(pair for name in record for pair in self._naming.resolve(name)) | asked
         changes = [

@@ -1,15 +1,16 @@
 """A plan, resolved once, and the program that it becomes: what each module has to do while a run lasts."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from darklantern.errors import SiteError
 from darklantern.models.edits import Edit
 from darklantern.models.on_torch.points import Point
-from darklantern.models.sites import Several, Site, Span
+from darklantern.models.sites import Each, Several, Site, Span
 
 if TYPE_CHECKING:
     from darklantern.models.on_torch.placing import Tapped
@@ -106,6 +107,16 @@ class Plan:
         """A site whose positions count from the end, or reach to it, if there is one."""
         return next((each.site for each in (*self.changes, *self.actions) if _from_the_end(each.site)), None)
 
+    def refuse_lengths(self, own: Sequence[int]) -> None:
+        """Raises SiteError for an edit that puts other examples' padding onto tokens, `own` many in each example."""
+        for site, _, edit in self.edits:
+            if edit.lengths and len(edit.lengths) == len(own) and list(edit.lengths) != list(own):
+                raise SiteError(
+                    f"{edit} at {site}: its examples have {list(edit.lengths)} tokens, those of this run {list(own)}, "
+                    "so some would get padding",
+                    hint="pin positions that correspond, as in [pos=-1]; batch(prompts, align=...) checks lengths",
+                )
+
     @property
     def sites(self) -> tuple[Site, ...]:
         """The sites to record."""
@@ -147,5 +158,5 @@ def _from_the_end(site: Site) -> bool:
     pin = dict(site.select).get("pos", 0)
     if isinstance(pin, Span) and pin.stop is None:
         return True
-    ends = pin if isinstance(pin, Span | Several) else (pin,)
+    ends = pin if isinstance(pin, Span | Several | Each) else (pin,)
     return any(isinstance(end, int) and end < 0 for end in ends)

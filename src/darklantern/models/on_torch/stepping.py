@@ -13,7 +13,7 @@ from darklantern.models.on_torch.points import Point
 from darklantern.models.on_torch.program import Action, Plan
 from darklantern.models.on_torch.running import Run
 from darklantern.models.selecting import Selection, select
-from darklantern.models.sites import Pin, Several, Site, Span
+from darklantern.models.sites import Each, Pin, Several, Site, Span
 
 
 class Steps(Run):
@@ -101,7 +101,10 @@ class Steps(Run):
             if local is None:
                 return None
             pins["pos"] = local
-        return select(replace(action.site, select=tuple(pins.items())), axes, shape)
+        mixes = bool(action.edit and action.edit.mixes)
+        made = select(replace(action.site, select=tuple(pins.items())), axes, shape, mixes=mixes)
+        nothing = any(isinstance(at, slice) and not range(size)[at] for at, size in zip(made.index, shape, strict=True))
+        return None if nothing else made
 
     def _unapplied(self, site: Site) -> SiteError:
         return SiteError(
@@ -155,6 +158,16 @@ def _local(pin: Pin, offset: int, size: int) -> Pin | None:
     if isinstance(pin, Several):
         inside = Several(each - offset for each in pin if 0 <= each - offset < size)
         return inside or None
+    if isinstance(pin, Each):
+        found = [_local(each, offset, size) for each in pin]
+        if all(each is None for each in found):
+            return None
+        if None not in found:
+            return Each(each for each in found if isinstance(each, int))
+        raise SiteError(
+            f"pos={pin}: in one decoding step some examples have their position and others do not",
+            hint="positions within the prompt are all in the first step; or generate from one prompt at a time",
+        )
     if isinstance(pin, Span):
         start, stop = (None if end is None or end < 0 else end - offset for end in pin)
         if (stop is not None and stop <= 0) or (start is not None and start >= size):
