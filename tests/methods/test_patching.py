@@ -154,6 +154,17 @@ def test_without_positions_all_that_every_example_has_are_swept() -> None:
     assert sweep(model, *numbers, ["layers.0:out"], lambda output: output.logits[0, 8, 2]).indices == tuple(range(9))
 
 
+@torch.no_grad()
+def test_prompts_as_text_are_batches_that_correspond() -> None:
+    model, site = opened(), "layers.1:out"
+    found = sweep(model, LONG, SWAPPED, [site], lambda output: output.logits[0, -1, 2])
+    assert found.tokens[8] == ("John", "Mary")
+    batches = model.batch(LONG), model.batch(SWAPPED)
+    assert found.effects == sweep(model, *batches, [site], lambda output: output.logits[0, -1, 2]).effects
+    with pytest.raises(SiteError, match="has 4 tokens, .* has 10, so positions do not correspond: 'When' 'John'"):
+        sweep(model, [LONG], ["When John and Anna"], [site], lambda output: output.logits[0, -1, 2])
+
+
 def test_prompts_that_are_not_aligned_are_refused() -> None:
     model = opened()
     with pytest.raises(SiteError, match=r"clean prompts have 10 tokens and the corrupt ones 4"):

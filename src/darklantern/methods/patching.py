@@ -44,13 +44,15 @@ def sweep(
 
     Costs a run for each cell, from the site's own block on where the model can start there. With `at_once`, so many
     cells of a row share one run: faster, and the last bit may round differently; `metric` still gets the output of
-    one cell at a time. Inputs must be aligned: position i of one means position i of the other; `model.batch(...,
-    align=...)` checks that. Source: Vig et al. 2020; Meng et al. 2022, causal tracing.
+    one cell at a time. Inputs must be aligned: position i of one means position i of the other. Prompts given as text
+    are checked to have as many tokens as their partners, as `model.batch(..., align=...)` does. Source: Vig et al.
+    2020; Meng et al. 2022, causal tracing.
 
     Raises SiteError for sites that do not go together, and where clean and corrupt give the same metric.
     """
     # 1. What to patch: rows of sites, columns along one axis.
     _check(sites, metric, at_once)
+    clean, corrupt = _batches(model, clean, corrupt)
     wanted = [site for name in sites for site in model.plan(name).sites]
     wholes = tuple(dict.fromkeys(site.whole for site in wanted))
     axis = "pos" if positions is not None else _swept(wanted)
@@ -125,6 +127,17 @@ def _check(sites: Sequence[str | Site], metric: Metric, at_once: int) -> None:
         )
     if isinstance(at_once, bool) or not isinstance(at_once, int) or at_once < 1:
         raise SiteError(f"at_once must be 1 or more cells in a run, got {at_once!r}", hint="at_once=16, say")
+
+
+def _batches(model: Model, clean: Any, corrupt: Any) -> tuple[Any, Any]:
+    """Prompts as batches that correspond; other inputs as they are."""
+    if not (_is_text(clean) and _is_text(corrupt)):
+        return clean, corrupt
+    return model.batch(clean), model.batch(corrupt, align=clean)
+
+
+def _is_text(inputs: Any) -> bool:
+    return isinstance(inputs, str) or (isinstance(inputs, list) and all(isinstance(each, str) for each in inputs))
 
 
 def _check_effect(clean: float, corrupt: float) -> None:
