@@ -1,13 +1,19 @@
 """Docs cannot lie: fenced examples run, commands exist, links lead somewhere, the map names every room."""
 
+import ast
+import contextlib
+import io
+import itertools
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 import typer.main
 
+import darklantern
 from darklantern.cli.app import app
 
 ROOT = Path(__file__).parent.parent
@@ -24,15 +30,100 @@ def test_each_piece_of_the_readmes_python_runs_on_its_own(block: int) -> None:
     exec(BLOCKS[block], {})  # noqa: S102 - our own README
 
 
-def test_the_tutorial_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+PRINTED = "# →"
+
+
+def python_of(page: str) -> str:
+    """A page's blocks as one program; a line of it stands where it stands on the page."""
+    kept, inside = [], False
+    for line in (ROOT / "docs" / page).read_text().split("\n"):
+        fence = line.startswith("```")
+        kept.append(line if inside and not fence else "")
+        inside = line == "```python" or (inside and not fence)
+    return "\n".join(kept)
+
+
+def run_page(page: str) -> dict[str, object]:
+    """Run a page, statement by statement, and compare what each prints with the arrows below it."""
+    source = python_of(page)
+    lines = source.split("\n")
+    space: dict[str, object] = {"__name__": page}
+    for statement in ast.parse(source).body:
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said):
+            exec(compile(ast.Module([statement], []), page, "exec"), space)  # noqa: S102 - our own page
+        below = itertools.takewhile(lambda line: line.startswith(PRINTED), lines[statement.end_lineno :])
+        expected = [line.removeprefix(PRINTED).removeprefix(" ") for line in below]
+        found = [line.rstrip() for line in said.getvalue().rstrip("\n").split("\n")]
+        if expected:
+            assert matches(expected, found), f"{page}:{statement.lineno} prints\n" + "\n".join(found)
+    return space
+
+
+def matches(expected: list[str], found: list[str]) -> bool:
+    """Whether the lines are the same: `…` stands for anything in a line, on its own for any lines."""
+    pattern = "".join(r"(.*\n)*" if line == "…" else elided(line) + r"\n" for line in expected)
+    return re.fullmatch(pattern, "".join(line + "\n" for line in found)) is not None
+
+
+def elided(line: str) -> str:
+    return ".*".join(map(re.escape, line.split("…")))
+
+
+@pytest.fixture
+def away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """In a folder of its own; the pages turn gradients off, and they come back on here."""
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/looking.md").read_text(), re.DOTALL)
-    assert len(blocks) >= 9
-    space: dict[str, object] = {}
-    with torch.no_grad():  # the tutorial turns gradients off, and they come back on here
-        for block in blocks:
-            exec(block, space)  # noqa: S102 - our own page
+    with torch.no_grad():
+        yield
     torch.set_grad_enabled(True)
+
+
+@pytest.mark.usefixtures("away")
+def test_the_recipes_run_and_print_what_they_say() -> None:
+    assert len(run_page("recipes.md")) > 20
+
+
+@pytest.mark.usefixtures("away")
+def test_the_tutorial_and_each_entry_of_its_table_of_idioms_run() -> None:
+    names = run_page("looking.md")
+    found = [entry for entry in entries() if entry != "nn.Module"]
+    assert len(found) > 40
+    for entry in found:
+        if "(" in entry or "rec[" in entry:
+            assert eval(entry, names) is not None, entry  # noqa: S307 - our own page
+        elif "#" in entry:
+            assert darklantern.open(Twice()).record(torch.ones(1, 3), entry), entry
+        else:
+            assert names["m"].record(names["x"], entry), entry
+
+
+def test_output_that_differs_from_the_page_is_noticed() -> None:
+    assert matches(["a …", "…", "z"], ["a 1.25", "b", "c", "z"])
+    assert matches(["a", "…", "z"], ["a", "z"])
+    assert not matches(["a …", "z"], ["a 1.25", "b", "z"])
+    assert not matches(["a"], ["ab"])
+
+
+class Twice(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = torch.nn.Linear(3, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.block(self.block(x))
+
+
+def entries() -> list[str]:
+    """Everything in code in the last column of the tutorial's table of idioms."""
+    table = (ROOT / "docs/looking.md").read_text().partition("## How do I")[2]
+    rows = [line for line in table.split("\n") if line.startswith("| ")]
+    return [entry for row in rows[1:] for entry in re.findall(r"`([^`]+)`", row.split("|")[-2])]
+
+
+def test_the_table_of_idioms_has_four_columns() -> None:
+    table = (ROOT / "docs/looking.md").read_text().partition("## How do I")[2]
+    assert {line.count("|") for line in table.split("\n") if line.startswith("|")} == {5}
 
 
 def commands(group: object, prefix: tuple[str, ...] = ()) -> dict[tuple[str, ...], object]:

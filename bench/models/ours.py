@@ -74,7 +74,7 @@ def sweep(request: Request) -> Timed:
 
     def run() -> Tensor:
         seen.clear()
-        patch_sweep(opened, ids, corrupt, sites, range(subjects.TOKENS), metric, at_once=AT_ONCE)
+        patch_sweep(opened, ids, corrupt, sites, metric, range(subjects.TOKENS), at_once=AT_ONCE)
         return torch.stack(seen[2:]).view(subjects.LAYERS, subjects.TOKENS)  # the first two: clean and corrupt
 
     seen: list[Tensor] = []

@@ -11,7 +11,9 @@ from darklantern import models
 from darklantern.errors import SiteError
 from darklantern.methods import linearise
 from darklantern.models import edits
+from darklantern.models.on_torch.opened import Model
 
+sites = Model.sites
 ALL = ("attention", "norm", "activation")
 
 
@@ -133,3 +135,27 @@ def test_without_freezing_the_same_model_is_not_affine(tokens: Tensor) -> None:
 def test_what_cannot_be_frozen_is_named() -> None:
     with pytest.raises(SiteError, match="cannot freeze heads"):
         linearise(models.open(gpt2()), {"heads"})
+
+
+def test_a_text_in_place_of_kinds_is_refused_as_one() -> None:
+    with pytest.raises(SiteError, match="expected a set of kinds to freeze, got the text 'attention'") as caught:
+        linearise(models.open(gpt2()), "attention")
+    assert caught.value.hint == "{'attention'}"
+
+
+@pytest.mark.parametrize("build", [gpt2, llama])
+def test_each_nonlinearity_is_frozen_once_and_the_sites_are_listed_once(
+    build: Callable[[], nn.Module], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[object] = []
+    monkeypatch.setattr(
+        Model, "sites", lambda self, *asked, **more: listed.append(asked) or sites(self, *asked, **more)
+    )
+    monkeypatch.setattr(Model, "native", lambda *_: pytest.fail("a look-up for each site, in a model of many modules"))
+    frozen = linearise(models.open(build()), ALL)
+    assert len(listed) == 1
+    expected = {
+        f"layers.{layer}.{part}" for layer in range(3) for part in ("attn:pattern", "norm1:scale", "norm2:scale")
+    }
+    expected |= {f"layers.{layer}.mlp:{'slope' if build is gpt2 else 'post'}" for layer in range(3)} | {"norm:scale"}
+    assert sorted(str(site) for site, _, _ in frozen.plan().edits) == sorted(expected)

@@ -17,40 +17,71 @@ def linearise(model: Model, freeze: Collection[str]) -> Model:
     - `norm`: what every norm divides by.
     - `activation`: each activation's slope, output over input; in gated MLPs the gate's activation itself.
 
-    With all three frozen and no other nonlinearity, the model is affine around each input: the gradient of an
-    output holds everywhere, f = J·x + b. Nothing frozen gives attribution patching, all frozen direct effects and
-    attribution graphs. Sources: Ameisen et al. 2025, Circuit Tracing; Jafari et al. 2025, RelP.
+    A frozen part still passes gradients on, as the linear map that it is in this run. So what a site does through a
+    later layer's values, and through MLPs with their slopes held, counts as its effect, in its own layer too. With all
+    three frozen and no other nonlinearity, the model is affine around each input: the gradient of an output holds
+    everywhere, f = J·x + b. Attribution graphs are made of such gradients; nothing frozen gives attribution patching.
 
-    Raises SiteError for a kind that the model does not have, or one that is none.
+    For direct logit attribution, which counts no path but the residual stream's own to the logits, take the gradient
+    with respect to the last norm's input instead (docs/recipes.md).
+
+    Sources: Ameisen et al. 2025, Circuit Tracing; Jafari et al. 2025, RelP. Raises SiteError for a kind that the model
+    does not have, or one that is none.
     """
+    if isinstance(freeze, str):
+        raise SiteError(f"expected a set of kinds to freeze, got the text {freeze!r}", hint=f"{{{freeze!r}}}")
     unknown = sorted(set(freeze) - set(KINDS))
     if unknown:
-        raise SiteError(f"cannot freeze {', '.join(unknown)}", hint=f"freeze any of {', '.join(KINDS)}")
-    return model.edited({site: stop_gradient() for kind in KINDS if kind in freeze for site in _sites(model, kind)})
+        raise SiteError(f"cannot freeze {', '.join(map(str, unknown))}", hint=f"freeze any of {', '.join(KINDS)}")
+    there = _Sites(model)
+    return model.edited({site: stop_gradient() for kind in KINDS if kind in freeze for site in there.held(kind)})
 
 
-def _sites(model: Model, kind: str) -> Iterable[Site]:
-    if kind == "attention":
-        patterns = _all(model, "pattern", kind)
-        seen = {site.path for site in model.sites("**:*") if site.port == "pattern"}
-        parts = [site.path for site in model.sites("**:out") if site.path.rpartition(".")[2] in ("attn", "cross_attn")]
-        opaque = [path for path in parts if path not in seen]
-        if opaque:
+class _Sites:
+    """A model's sites by port, listed once: listing costs as much as the model has modules."""
+
+    def __init__(self, model: Model) -> None:
+        paths: list[str] = []
+
+        def noted(path: str, _: object) -> bool:
+            paths.append(path)
+            return True
+
+        sites = model.sites("**:*", where=noted)
+        self._by_port: dict[str, dict[Site, str]] = {}
+        """each with the native path of the module that has the value: an activation and the MLP around it share one"""
+        for site, path in zip(sites, paths, strict=True):
+            self._by_port.setdefault(site.port, {})[site] = path
+
+    def held(self, kind: str) -> Iterable[Site]:
+        """What to hold constant, to freeze `kind`."""
+        if kind == "attention":
+            return self._patterns()
+        if kind == "norm":
+            return self._once("scale", kind).values()
+        slopes = self._first("slope")
+        return [slopes.get(path, site) for path, site in self._once("post", kind).items()]  # gated ones have no slope
+
+    def _patterns(self) -> Iterable[Site]:
+        patterns = self._once("pattern", "attention").values()
+        seen = {site.path for site in self._by_port["pattern"]}
+        parts = (site.path for site in self._by_port["out"] if site.path.rpartition(".")[2] in ("attn", "cross_attn"))
+        opaque = next((path for path in parts if path not in seen), None)
+        if opaque is not None:
             raise SiteError(
-                f"{opaque[0]} shows no pattern, so its attention cannot be held constant",
-                hint=f"model.sites({opaque[0] + ':*'!r}) lists what it has",
+                f"{opaque} shows no pattern, so its attention cannot be held constant",
+                hint=f"model.sites({opaque + ':*'!r}) lists what it has",
             )
         return patterns
-    if kind == "norm":
-        return _all(model, "scale", kind)
-    posts = _all(model, "post", kind)
-    slopes = {model.native(site): site for site in model.sites("**:*") if site.port == "slope"}
-    return [slopes.get(model.native(site), site) for site in posts]
 
+    def _once(self, port: str, kind: str) -> dict[str, Site]:
+        """The sites with `port` by native path: the first of those that share one. Raises SiteError for none."""
+        if port not in self._by_port:
+            raise SiteError(f"this model has no port {port!r}, so no {kind} to freeze", hint="leave that kind out")
+        return self._first(port)
 
-def _all(model: Model, port: str, kind: str) -> list[Site]:
-    """One site for each module that has `port`: an activation and the MLP around it share theirs."""
-    sites = [site for site in model.sites("**:*") if site.port == port]
-    if not sites:
-        raise SiteError(f"this model has no port {port!r}, so no {kind} to freeze", hint="leave that kind out")
-    return list({model.native(site): site for site in reversed(sites)}.values())[::-1]
+    def _first(self, port: str) -> dict[str, Site]:
+        first: dict[str, Site] = {}
+        for site, path in self._by_port.get(port, {}).items():
+            first.setdefault(path, site)
+        return first

@@ -1,44 +1,26 @@
 """Activation patching: which sites, put back to what they were, restore a behaviour?"""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import itertools
+import math
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from darklantern.errors import SiteError
 from darklantern.methods.suffixes import Suffixes
-from darklantern.models.edits import take, take_each
+from darklantern.methods.sweeps import Sweep, told
+from darklantern.models.edits import put, take
 from darklantern.models.on_torch.opened import Model
 from darklantern.models.on_torch.starting import Start
 from darklantern.models.on_torch.structure import shares
-from darklantern.models.recording import Recording
-from darklantern.models.sites import Site
+from darklantern.models.recording import Recording, Value
+from darklantern.models.sites import Site, Span
 
 Metric = Callable[[Any], float]
 """a model's output → one number"""
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """The effect of patching each site at each position, as a share of the whole difference.
-
-    1 means that this one patch restores the metric of the clean run, 0 that it does nothing.
-    """
-
-    sites: tuple[Site, ...]
-    positions: tuple[int, ...]
-    effects: tuple[tuple[float, ...], ...]
-    """(site, position)"""
-    clean: float
-    corrupt: float
-
-    def ranked(self) -> list[tuple[Site, float]]:
-        """Sites with their position, strongest first."""
-        cells = [
-            (site.at(pos=pos), effect)
-            for site, row in zip(self.sites, self.effects, strict=True)
-            for pos, effect in zip(self.positions, row, strict=True)
-        ]
-        return sorted(cells, key=lambda cell: -cell[1])
+Sizes = Mapping[Site, Mapping[str, int]]
+"""how long each axis of each site is"""
 
 
 def sweep(
@@ -46,48 +28,225 @@ def sweep(
     clean: Any,
     corrupt: Any,
     sites: Sequence[str | Site],
-    positions: Sequence[int],
     metric: Metric,
+    positions: Sequence[int] | None = None,
     at_once: int = 1,
 ) -> Sweep:
-    """Patch each site at each position from the run on `clean` into the run on `corrupt` (both (n, pos)).
+    """Patch one thing at a time from the run on `clean` into the run on `corrupt`, and see what `metric` says.
 
-    Costs sites × positions runs, each from the site's own block on where the model can start there. With `at_once`,
-    that many positions are one batch: faster, and the last bit may round differently. Inputs must be aligned:
-    position i of one means position i of the other. Source: Vig et al. 2020; Meng et al. 2022, causal tracing.
+    What is swept, in the columns, is the axis that the sites pin to `*`: `["layers.*.attn:z[head=*]"]` gives layers ×
+    heads, each at all positions, and with `pos=-1` besides at the last alone. Sites that pin no axis so are swept
+    over `positions`, or over all that both inputs have (of prompts that differ in length, those that all have). With
+    `positions` and `head=*`, each head is a row. A site that pins `pos` to an index is patched there, one column.
+
+    `metric` turns a model's output for the whole batch into a number. Effects are shares: 0 where a patch leaves it as
+    on `corrupt`, 1 where it becomes that on `clean`.
+
+    Costs a run for each cell, from the site's own block on where the model can start there. With `at_once`, so many
+    cells of a row share one run: faster, and the last bit may round differently; `metric` still gets the output of
+    one cell at a time. Inputs must be aligned: position i of one means position i of the other. Prompts given as text
+    are checked to have as many tokens as their partners, as `model.batch(..., align=...)` does. Source: Vig et al.
+    2020; Meng et al. 2022, causal tracing.
+
+    Raises SiteError for sites that do not go together, and where clean and corrupt give the same metric.
     """
-    wanted = tuple(site for name in sites for site in model.plan(name).sites)
-    suffixes = Suffixes(model, corrupt, wanted)
-    recording = model.record(clean, *dict.fromkeys([*(site.whole for site in wanted), *suffixes.besides]))
-    high, low = metric(recording.output), metric(model.run(corrupt, {}))
-    if high == low:
-        raise SiteError(
-            f"clean and corrupt inputs give the same metric, {high:g}, so there is no effect to restore",
-            hint="choose inputs between which the behaviour differs",
-        )
+    # 1. What to patch: rows of sites, columns along one axis.
+    _check(sites, metric, at_once)
+    clean, corrupt = _batches(model, clean, corrupt)
+    wanted = [site for name in sites for site in model.plan(name).sites]
+    wholes = tuple(dict.fromkeys(site.whole for site in wanted))
+    axis = "pos" if positions is not None else _swept(wanted)
+    suffixes = Suffixes(model, corrupt, wholes)
+    source = model.record(clean, *dict.fromkeys([*wholes, *suffixes.besides]))
+    other, sizes = _measured(model, corrupt, wholes)
+    rows = [row for site in wanted for row in _rows(site, axis, sizes[site.whole])]
+    columns = _columns(wanted, axis, positions, source, other, sizes)
+
+    # 2. What there is to restore.
+    high, low = _number(metric, source.output), _number(metric, other.output)
+    _check_effect(high, low)
+
+    # 3. Each cell: a run from the site's own block on.
     effects = []
-    for site in wanted:
-        start, place = suffixes.start(site, recording)
+    for row in rows:
+        start, place = suffixes.start(row, source)
+        cells = [place.at(**{axis: index}) for index in columns] if axis else [place]
+        examples = sizes[row.whole].get("batch", 0)
         patched = [
             value
-            for first in range(0, len(positions), at_once)
-            for value in _patched(model, start, place, recording, positions[first : first + at_once], metric)
+            for first in range(0, len(cells), at_once)
+            for value in _patched(model, start, cells[first : first + at_once], examples, source, metric)
         ]
         effects.append(tuple((value - low) / (high - low) for value in patched))
-    return Sweep(wanted, tuple(positions), tuple(effects), high, low)
-
-
-def _patched(
-    model: Model, start: Any, site: Site, recording: Recording, positions: Sequence[int], metric: Metric
-) -> list[float]:
-    """The metric with `site` patched at each of the positions, all in one run."""
-    if len(positions) == 1 or not isinstance(start, Start):
-        return [patch(model, start, recording, [site.at(pos=position)], metric) for position in positions]
-    output = model.run(start.repeated(len(positions)), {site: take_each(recording, positions)})
-    return [metric(share) for share in shares(output, len(positions))]
+    named = _tokens(wanted, columns, source, other, sizes) if axis == "pos" else ()
+    return Sweep(tuple(rows), axis, columns, tuple(effects), high, low, named)
 
 
 def patch(model: Model, inputs: Any, source: Recording, sites: Sequence[Site], metric: Metric) -> float:
     """The metric of a run on `inputs` in which `sites` hold what they held in `source`."""
     edits: Mapping[str | Site, Any] = {site: take(source) for site in sites}
-    return metric(model.run(inputs, edits))
+    return _number(metric, model.run(inputs, edits))
+
+
+def _patched(
+    model: Model, start: Any, cells: Sequence[Site], examples: int, source: Recording, metric: Metric
+) -> list[float]:
+    """The metric with each of `cells` patched, all in one run."""
+    alone = len(cells) == 1 or not isinstance(start, Start) or not examples
+    if alone or any(axis == "batch" for cell in cells for axis, _ in cell.select):
+        return [patch(model, start, source, [cell], metric) for cell in cells]
+    # Each cell in a copy of the batch of its own: pinned there, it means what it means alone, padding or not.
+    edits: Mapping[str | Site, Any] = {
+        cell.at(batch=Span(copy * examples, (copy + 1) * examples)): put(source[cell])
+        for copy, cell in enumerate(cells)
+    }
+    output = model.run(start.repeated(len(cells)), edits)
+    return [_number(metric, share) for share in shares(output, len(cells))]
+
+
+def _number(metric: Metric, output: Any) -> float:
+    found: Any = metric(output)
+    try:
+        return float(found.item() if hasattr(found, "item") else found)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise SiteError(
+            f"the metric must return one number, got {type(found).__name__} {found!r:.60}",
+            hint="such as float(output.logits[:, -1, token].mean())",
+        ) from error
+
+
+def _check(sites: Sequence[str | Site], metric: Metric, at_once: int) -> None:
+    if isinstance(sites, str | Site):
+        raise SiteError(f"expected a list of sites, got {str(sites)!r}", hint=f"[{str(sites)!r}]")
+    if not sites:
+        raise SiteError("expected at least one site to patch, got none", hint='["layers.*:out"]')
+    if not callable(metric):
+        raise SiteError(
+            f"expected a function from the model's output to a number as metric, got {type(metric).__name__}",
+            hint="sweep(model, clean, corrupt, sites, metric, positions)",
+        )
+    if isinstance(at_once, bool) or not isinstance(at_once, int) or at_once < 1:
+        raise SiteError(f"at_once must be 1 or more cells in a run, got {at_once!r}", hint="at_once=16, say")
+
+
+def _batches(model: Model, clean: Any, corrupt: Any) -> tuple[Any, Any]:
+    """Prompts as batches that correspond; other inputs as they are."""
+    if not (_is_text(clean) and _is_text(corrupt)):
+        return clean, corrupt
+    return model.batch(clean), model.batch(corrupt, align=clean)
+
+
+def _is_text(inputs: Any) -> bool:
+    return isinstance(inputs, str) or (isinstance(inputs, list) and all(isinstance(each, str) for each in inputs))
+
+
+def _check_effect(clean: float, corrupt: float) -> None:
+    if not math.isfinite(clean) or not math.isfinite(corrupt):
+        raise SiteError(
+            f"the metric is {clean:g} on the clean inputs and {corrupt:g} on the corrupt ones",
+            hint="effects are shares of their difference, which takes finite numbers",
+        )
+    if clean == corrupt:
+        raise SiteError(
+            f"clean and corrupt inputs give the same metric, {clean:g}, so there is no effect to restore",
+            hint="choose inputs between which the behaviour differs",
+        )
+
+
+def _swept(sites: Sequence[Site]) -> str:
+    """The axis that all of `sites` are swept over."""
+    axes = {_own(site): site for site in sites}
+    if len(axes) > 1:
+        (one, site), (two, other), *_ = axes.items()
+        raise SiteError(
+            f"{site} is swept over {one or 'nothing'} and {other} over {two or 'nothing'}: no one table holds both",
+            hint="sweep them one after the other, or pass positions",
+        )
+    return next(iter(axes))
+
+
+def _own(site: Site) -> str:
+    starred = [axis for axis, pin in site.select if pin == "*"]
+    if not starred:
+        return "" if any(axis == "pos" for axis, _ in site.select) else "pos"
+    return "pos" if "pos" in starred else starred[-1]
+
+
+def _measured(model: Model, inputs: Any, sites: Sequence[Site]) -> tuple[Recording, Sizes]:
+    """A run on `inputs` that keeps how large the values at `sites` are, not the values."""
+    sizes: dict[Site, dict[str, int]] = {}
+
+    def measure(value: Value) -> Any:
+        sizes[value.site] = dict(zip(value.axes, value.shape, strict=True))
+        return value.array.reshape(-1)[:1]
+
+    return model.record(inputs, *sites, reduce=measure), sizes
+
+
+def _rows(site: Site, axis: str, sizes: Mapping[str, int]) -> Iterator[Site]:
+    """`site` once for each index of the axes that it pins to `*`, all but that of the columns."""
+    starred = [name for name, pin in site.select if pin == "*"]
+    kept = replace(site, select=tuple((name, pin) for name, pin in site.select if name not in starred))
+    for name in {*starred, axis} - {""}:
+        if name not in sizes:
+            raise SiteError(
+                f"{site} has axes {' '.join(sizes)}, so it cannot be swept over {name}",
+                hint="pin the axis to sweep to *, such as [head=*]",
+            )
+    others = [name for name in starred if name != axis]
+    for numbers in itertools.product(*(range(sizes[name]) for name in others)):
+        yield kept.at(**dict(zip(others, numbers, strict=True)))
+
+
+def _columns(
+    sites: Sequence[Site],
+    axis: str,
+    positions: Sequence[int] | None,
+    clean: Recording,
+    corrupt: Recording,
+    sizes: Sizes,
+) -> tuple[int, ...]:
+    """What to count through along `axis`; a single 0 where there is none."""
+    if positions is not None:
+        if not len(positions):
+            raise SiteError("expected at least one position, got none", hint="leave positions out for all of them")
+        return tuple(map(operator.index, positions))
+    if clean.lengths and corrupt.lengths and clean.lengths != corrupt.lengths:
+        raise SiteError(
+            f"the clean prompts have {_listed(clean.lengths)} tokens and the corrupt ones {_listed(corrupt.lengths)}, "
+            "so positions do not correspond",
+            hint="model.batch(corrupt, align=clean) shows where; or name positions that mean the same in both",
+        )
+    if not axis:
+        return (0,)
+    counts = {site: min(sizes[site.whole][axis], _size(clean[site.whole], axis)) for site in sites}
+    if axis == "pos" and clean.lengths:
+        counts = {site: min(clean.lengths) if n == max(clean.lengths) else n for site, n in counts.items()}
+    if len(set(counts.values())) > 1:
+        one, two = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
+        raise SiteError(
+            f"{one} has {counts[one]} along {axis} and {two} {counts[two]}, which no one table holds",
+            hint="sweep them one after the other" + ", or pass positions" * (axis == "pos"),
+        )
+    return tuple(range(next(iter(counts.values()))))
+
+
+def _tokens(
+    sites: Sequence[Site], positions: Sequence[int], clean: Recording, corrupt: Recording, sizes: Sizes
+) -> tuple[tuple[str, str], ...]:
+    """The tokens at `positions`, where these count the tokens that the model was given."""
+    if clean.tokens is None or corrupt.tokens is None or clean.lengths != corrupt.lengths:
+        return ()
+    longest = max(clean.lengths or ())
+    # The tokens known of a model with two stacks are those that its encoder reads.
+    if any(sizes[site.whole]["pos"] != longest or "decoder" in site.path.split(".") for site in sites):
+        return ()
+    return told(clean.tokens, corrupt.tokens, positions)
+
+
+def _size(value: Value, axis: str) -> int:
+    return value.shape[value.axes.index(axis)]
+
+
+def _listed(lengths: Sequence[int]) -> str:
+    return ", ".join(map(str, lengths))

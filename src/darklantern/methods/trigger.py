@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from darklantern.errors import SiteError
 from darklantern.methods.controls import live_sites, matched
-from darklantern.methods.patching import Sweep, patch, sweep
+from darklantern.methods.patching import patch, sweep
+from darklantern.methods.sweeps import Sweep
 from darklantern.models.on_torch.opened import Model
 from darklantern.models.shim import log_probs, tokens
 from darklantern.models.sites import Site
@@ -126,9 +127,9 @@ def trigger_circuit(
     # 1. Where does the trigger's influence pass? Whole streams first, then each head.
     inputs, other = _runs(contexts, trigger, payload)
     streams = [f"layers.{i}{part}:out" for i in range(layers) for part in ("", ".attn", ".mlp")]
-    blocks = sweep(model, inputs, other, streams, positions, mean_log)
+    blocks = sweep(model, inputs, other, streams, mean_log, positions)
     each = [Site(f"layers.{i}.attn", "z").at(head=h) for i in range(layers) for h in range(heads)]
-    by_head = sweep(model, inputs, other, each, positions, mean_log)
+    by_head = sweep(model, inputs, other, each, mean_log, positions)
 
     # 2. The smallest set, in order of the effect of patching, whose ablation removes the payload. At most half
     #    of the sites that can act, so that as many are left as controls.
