@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from darklantern.errors import SiteError
 from darklantern.models.on_torch.offloaded import at_hand
-from darklantern.models.on_torch.points import Point, plain
+from darklantern.models.on_torch.points import Axes, Point
 from darklantern.models.on_torch.ports.modules import first_argument
 from darklantern.models.on_torch.program import Program
 from darklantern.models.on_torch.running import Run
@@ -33,9 +33,9 @@ class ScaleTap:
 
     order = 0
 
-    def __init__(self, module: nn.Module, path: str, batch_first: bool) -> None:
+    def __init__(self, module: nn.Module, path: str, axes: Axes) -> None:
         self.module = module
-        self.point = Point(self, "scale", module, path, "computed beside it", plain(module, batch_first))
+        self.point = Point(self, "scale", module, path, "computed beside it", axes)
 
     def install(self, program: Program) -> None:
         program.do_after(self.module, self._after)
