@@ -492,7 +492,7 @@ def test_a_patch_of_many_positions_counts_as_single_ones_do() -> None:
     def metric(output: Any) -> float:
         return float(output.logits[1, 2, 7] - output.logits[1, 2, 8])
 
-    single, double = (dl.sweep(model, clean, corrupt, [OUT], positions, metric, at_once=n).effects for n in (1, 2))
+    single, double = (dl.sweep(model, clean, corrupt, [OUT], metric, positions, at_once=n).effects for n in (1, 2))
     np.testing.assert_allclose(double, single, atol=1e-4)
 
 
