@@ -377,6 +377,21 @@ def test_each_example_has_a_position_of_its_own() -> None:
     assert torch.equal(found[f"{OUT}[batch={{0,2}},pos=(3,1)]"].array, expected[[0, 2]])
 
 
+def test_some_examples_keep_the_positions_of_their_own() -> None:
+    model, batch, alone = ragged()
+    for site, numbers in (
+        ("[batch=1:3,pos=-1]", (1, 2)),
+        ("[batch=1:2,pos=-1]", (1,)),
+        ("[batch={2,0},pos=-1]", (2, 0)),
+    ):
+        expected = torch.cat([alone[number][f"{OUT}[pos=-1]"].array for number in numbers])
+        torch.testing.assert_close(model.record(batch, OUT + site)[OUT + site].array, expected)
+        torch.testing.assert_close(model.record(batch, OUT)[OUT + site].array, expected)
+        changed = model.record(batch, OUT, edits={OUT + site: dl.zero()})[OUT].array
+        zeros = {(int(row), int(pos)) for row, pos in (changed == 0).all(-1).nonzero()}
+        assert zeros == {(number, batch.lengths[number] - 1) for number in numbers}
+
+
 def test_positions_of_other_examples_are_refused() -> None:
     model = opened()
     batch = model.batch(["abcx", "xab"])
