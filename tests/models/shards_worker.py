@@ -241,7 +241,7 @@ class Cases:
         near(self.module(self.tokens).logits, self.true.run(self.tokens).logits, "after a start")
 
     def generation(self) -> None:
-        options = {"max_new_tokens": 3, "do_sample": False, "pad_token_id": 0}
+        options = {"max_new_tokens": 3, "do_sample": False, "pad_token_id": 0, "use_cache": True}
         asked, site = {"layers.1.attn:z[head=1]": edits.zero()}, "layers.1.attn:z"
         true, found = (m.generate(self.tokens, site, edits=asked, **options) for m in (self.true, self.model))
         assert torch.equal(found.output, true.output)

@@ -864,3 +864,25 @@ def test_four_axes_are_images_behind_convolutions_only() -> None:
     image = "batch channel height width"
     assert found == [image, image, "axis0 axis1 axis2 axis3", "batch pos dim", image]
     assert axes_of(nn.Sequential(nn.Identity()), given(2, 3, 6, 6), "0:out") == ["axis0 axis1 axis2 axis3"]
+
+
+class Halves(Block):
+    """The stream is one half of a larger tensor; the other half goes to a part of its own."""
+
+    def __init__(self, width: int = 16) -> None:
+        super().__init__(width)
+        self.aside, self.gated = nn.Linear(width, width), Product()
+
+    def rest(self, x: Tensor) -> Tensor:
+        both = torch.stack([x, -x])
+        stream, other = both[0], both[1]
+        return stream + self.gated(self.mlp(self.norm2(stream)), self.aside(other))  # type: ignore[no-any-return]
+
+
+@torch.no_grad()
+def test_what_only_lies_beside_the_stream_in_memory_is_not_edited_with_it() -> None:
+    module, x, site = stack(Halves), given(2, 5, 16), "layers.1:resid_mid"
+    model, block = models.open(module), module.layers[1]
+    mid = 0.5 * model.record(x, site)[site].array
+    made = mid + block.mlp(block.norm2(mid)) * block.aside(-2 * mid)  # type: ignore[operator, union-attr]
+    assert same_bits(model.run(x, {site: edits.scale(0.5)}), made)

@@ -28,7 +28,7 @@ AXES: dict[str, tuple[str, ...]] = {
 }
 """The names of a port's axes, in order, where the port alone decides them."""
 
-_PLAIN = {"batch", "pos", "dim", "channel", "height", "width", "depth", "token", "key"}
+_PLAIN = {"batch", "pos", "head", "dim", "channel", "height", "width", "depth", "token", "key"}
 """what `in` and `out` may have, depending on the module"""
 _MADE = {"call", "step", "layer"}
 """axes along which several values are put together"""

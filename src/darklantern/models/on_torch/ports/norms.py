@@ -99,14 +99,15 @@ def _bound(
 ) -> Tensor:
     """How far rounding takes the output, number by number, from the operands.
 
-    What the mean takes off is as exact as the mean's terms; the scale, where a kernel computes the variance as
-    E[x²] − E[x]², as exact as E[x²].
+    What the mean is taken off is as exact as the mean's terms; the scale, where a kernel computes the variance as
+    E[x²] − E[x]², as exact as these two.
     """
     own, computed = rounding(dtype, weight.dtype), torch.finfo(wide.dtype).eps
-    terms = wide.abs() + (wide.abs().mean(axes, keepdim=True) if middle is not wide else 0.0)
-    condition = wide.square().mean(axes, keepdim=True) / scale.square()
-    made = (4 * own + 8 * computed) * terms + 8 * computed * condition * middle.abs()
-    made = made / scale * weight.abs()
+    terms, share = wide.abs(), (4 * own + 16 * computed) / scale
+    if middle is not wide:
+        level = terms.mean(axes, keepdim=True)
+        terms, share = terms + level, share + 8 * computed * (level / scale).square() / scale
+    made = terms * share * weight.abs()
     return made if bias is None else made + 4 * (own + computed) * bias.abs()
 
 

@@ -110,9 +110,10 @@ class ResidMidTap:
         """Whether it is the stream, in whatever shape."""
         if value is stream:
             return True
-        if not _memory(value) or _memory(value) != _memory(stream):
+        if not _overlap(value, stream):
             return False
-        if value.numel() != stream.numel() or not (value.is_contiguous() and stream.is_contiguous()):
+        shaped = value.data_ptr() == stream.data_ptr() and value.numel() == stream.numel()
+        if not (shaped and value.is_contiguous() and stream.is_contiguous()):
             raise SiteError(
                 f"{self.point.path} hands a part of its residual stream, of shape {tuple(value.shape)}, to something "
                 "beside its norm, where an edit of the stream does not reach",
@@ -174,6 +175,19 @@ def _adds(stream: Tensor, last: Tensor, out: Any) -> bool:
 def _memory(value: Tensor) -> int:
     """Where it lies; 0 for what lies nowhere."""
     return value.untyped_storage().data_ptr() if value.layout is torch.strided else 0
+
+
+def _overlap(one: Tensor, other: Tensor) -> bool:
+    """Whether numbers of both lie in the same place, and not only beside each other in one piece of memory."""
+    if not _memory(one) or _memory(one) != _memory(other) or not one.numel() or not other.numel():
+        return False
+    (first, end), (start, last) = _span(one), _span(other)
+    return first < last and start < end
+
+
+def _span(value: Tensor) -> tuple[int, int]:
+    steps = sum((size - 1) * stride for size, stride in zip(value.shape, value.stride(), strict=True))
+    return value.data_ptr(), value.data_ptr() + (steps + 1) * value.element_size()
 
 
 def _version(value: Tensor) -> int | None:
