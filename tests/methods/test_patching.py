@@ -161,7 +161,7 @@ def test_prompts_as_text_are_batches_that_correspond() -> None:
     assert found.tokens[8] == ("John", "Mary")
     batches = model.batch(LONG), model.batch(SWAPPED)
     assert found.effects == sweep(model, *batches, [site], lambda output: output.logits[0, -1, 2]).effects
-    with pytest.raises(SiteError, match="has 4 tokens, .* has 10, so positions do not correspond: 'When' 'John'"):
+    with pytest.raises(SiteError, match=r"has 4 tokens, .* has 10, so positions do not correspond: 'When' 'John'"):
         sweep(model, [LONG], ["When John and Anna"], [site], lambda output: output.logits[0, -1, 2])
 
 
