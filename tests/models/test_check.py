@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from darklantern import models
 from darklantern.errors import SiteError
-from darklantern.models.on_torch import formula, hub, running
+from darklantern.models.on_torch import formula, hub, placing, running
 from darklantern.models.on_torch.checking import Certificate, subject
 from darklantern.models.on_torch.checking.residual import STEP
 from darklantern.models.on_torch.ports import activations, attention, experts, heads, norms, residual
@@ -347,7 +347,7 @@ def wrong_stream(monkeypatch: pytest.MonkeyPatch) -> None:
         right(self, run, module, (args[0] * 1.01,), kwargs)
 
     monkeypatch.setattr(residual.ResidMidTap, "_before", before)
-    monkeypatch.setattr(residual, "agree", lambda *_: True)
+    monkeypatch.setattr(residual, "_adds", lambda *_: True)
 
 
 def wrong_slope(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -388,21 +388,21 @@ def edits_that_do_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def hooks_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "_last", lambda counts, module: False)
+    monkeypatch.setattr(placing, "_last", lambda holders, thing, setup: False)
 
 
 def changed_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = hub._out
+    right = hub.out
 
     def changed(module: nn.Module, args: Any, output: Any) -> Any:
         right(module, args, output)
         return output * 1.01 if isinstance(output, Tensor) else output
 
-    monkeypatch.setattr(hub, "_out", changed)
+    monkeypatch.setattr(hub, "out", changed)
 
 
 def outputs_that_are_missed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "_out", lambda module, args, output: None)
+    monkeypatch.setattr(hub, "out", lambda module, args, output: None)
 
 
 DAMAGE: list[tuple[Callable[[pytest.MonkeyPatch], None], Callable[[], nn.Module], str]] = [
@@ -418,7 +418,7 @@ DAMAGE: list[tuple[Callable[[pytest.MonkeyPatch], None], Callable[[], nn.Module]
     (edits_that_do_nothing, gpt2, "layers.*.attn:pattern"),
     (hooks_left_behind, gpt2, "model:out"),
     (changed_outputs, gpt2, "model:out"),
-    (outputs_that_are_missed, gpt2, "layers.*:out"),
+    (outputs_that_are_missed, gpt2, "embed:out"),
 ]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 from subjects import hooks, llama, tokens
+from torch import Tensor, nn
 
 from darklantern import models
 from darklantern.errors import SiteError
@@ -83,6 +84,63 @@ def test_what_no_compiler_can_take_in_cannot_be_declared() -> None:
         model.declare("layers.0.attn:pattern")
     with pytest.raises(SiteError, match="every call alike"):
         model.declare("layers.0#0:out")
-    with pytest.raises(SiteError, match="pins batch, pos, dim, not channel"):
-        model.declare("layers.0:out[channel=3]")
     assert hooks(model.module) == 0
+
+
+class Own(nn.Module):
+    """A part that runs twice, a part given its argument by name, and a named output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed, self.twice, self.named = nn.Embedding(64, 8), nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, ids: Tensor) -> dict[str, Tensor]:
+        x = self.twice(torch.tanh(self.twice(self.embed(ids))))
+        return {"logits": self.named(input=x)}
+
+
+COMPILERS = pytest.mark.parametrize("compiler", [None, "aot_eager"])
+
+
+@COMPILERS
+@torch.no_grad()
+def test_a_declared_plan_checks_what_a_run_checks(compiler: str | None) -> None:
+    module = Own()
+    model = models.open(module)
+
+    def called() -> nn.Module:
+        torch._dynamo.reset()
+        return module if compiler is None else torch.compile(module, backend=compiler, fullgraph=True)  # type: ignore[return-value]
+
+    with model.declare("twice:out") as declared:
+        called()(tokens())
+        with pytest.raises(SiteError, match="fired 2 times in one call"):
+            declared.recording()
+    sites, changes = ("named:in", "named:out[pos=-1]", ":out"), {":out": edits.scale(2.0), "embed:out": edits.zero()}
+    true = model.record(tokens(), *sites, edits=changes)
+    with model.declare(*sites, edits=changes) as declared:
+        for _ in range(2):
+            found = called()(tokens())
+            assert torch.equal(found["logits"], true.output["logits"])  # type: ignore[index]
+        seen = declared.recording()
+        for site in true:
+            assert torch.equal(seen[site].array, true[site].array) and seen[site].axes == true[site].axes
+    with model.declare(edits={"embed:out[pos=2]": lambda value: value[:1]}), pytest.raises(Exception) as refused:
+        called()(tokens())
+    assert compiler or (isinstance(refused.value, SiteError) and "must return a tensor of shape" in str(refused.value))
+    with model.declare(edits={"embed:out[pos=40]": edits.zero()}), pytest.raises(Exception) as refused:
+        called()(tokens())
+    assert compiler or isinstance(refused.value, SiteError)
+    assert hooks(module) == 0
+
+
+@torch.no_grad()
+def test_an_edit_that_compiled_code_ignored_is_noticed() -> None:
+    module = Own()
+    compiled = torch.compile(module, backend="eager")
+    compiled(tokens())
+    with models.open(module).declare(edits={"embed:out": edits.zero()}) as declared:
+        compiled(tokens())
+        with pytest.raises(SiteError, match="nothing came through embed:out"):
+            declared.recording()

@@ -78,8 +78,8 @@ def test_a_stream_makes_one_recording_at_a_time(tmp_path: Path) -> None:
         )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["000000", "000001", "000002"]
     assert [r["layers.1:out"].array.device.type for r in model.stream([tokens()], "layers.1:out", to="cpu")] == ["cpu"]
-    with pytest.raises(SiteError, match="stream takes no"):
-        next(model.stream([tokens()], "layers.1:out", wrong=1))
+    with pytest.raises(SiteError, match="no site"):
+        model.stream([tokens()], "layers.9:out")  # at once, not with the first batch
 
 
 def test_nothing_of_a_run_is_alive_after_its_recording_is_gone() -> None:

@@ -3,15 +3,16 @@
 In: a torch `nn.Module`. Out: values at named sites, and outputs under edits. This room never
 changes a model for good: each hook it sets is gone when the call returns.
 
-`sites`, `aliases`, `selecting` and `recording` know no framework; `on_torch` loads only when a model is opened, and
-what draws (`looking`, `picture`, `tables`) only when something is shown.
+Only `edits`, what serves them (`fitting`, `own_functions`) and snapshots know a framework; `on_torch` loads only when a
+model is opened, and what draws (`looking`, `picture`, `tables`) only when something is shown.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from darklantern.errors import MissingExtraError
+from darklantern.models.paths import nearest, select_paths
 from darklantern.models.recording import Recording, Value
-from darklantern.models.sites import Site, nearest, parse, select_paths
+from darklantern.models.sites import Site, parse
 
 if TYPE_CHECKING:
     from os import PathLike

@@ -3,15 +3,18 @@
 A plain function from value to value is an edit too. Several edits at one site apply in the order given.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from darklantern.errors import SiteError
+from darklantern.models.fitting import fitted, held, like, of_fractions
+from darklantern.models.own_functions import named, told
 from darklantern.models.recording import Recording, Value
+from darklantern.models.selecting import select
 from darklantern.models.sites import Site, parse
 
 Function = Callable[[Any, tuple[str, ...]], Any]
@@ -28,6 +31,10 @@ class Edit:
     """makes the edit for one site, where it differs from site to site"""
     keeps_value: bool = False
     """changes gradients only: the run's outputs stay bitwise the same"""
+    mixes: bool = False
+    """gives an example what others hold at the same position, which all must have then: padding is refused"""
+    lengths: Sequence[int] | None = None
+    """how many positions each example has of what is put in whole, where that is known"""
 
     def at(self, site: Site) -> "Edit":
         """This edit, made for `site`."""
@@ -44,7 +51,7 @@ def edit(asked: Any, site: Site) -> Edit:
     """`asked` as an Edit for `site`: an Edit, or any function from value to value. Raises SiteError for others."""
     if isinstance(asked, Edit):
         return asked.at(site)
-    if isinstance(asked, Tensor | Value):
+    if isinstance(asked, Value) or hasattr(asked, "__array__"):
         raise SiteError(
             f"expected an edit at {site}, got a bare {type(asked).__name__}",
             hint="darklantern.put(tensor) replaces by it, darklantern.add(tensor) adds it",
@@ -54,42 +61,56 @@ def edit(asked: Any, site: Site) -> Edit:
             f"expected an edit or a function at {site}, got {type(asked).__name__}",
             hint="zero, mean, resample, put, take, add, scale, project, stop_gradient; or lambda value: ...",
         )
-    return Edit(getattr(asked, "__name__", type(asked).__name__), lambda value, _: asked(value))
+    if getattr(asked, "__module__", "") == __name__:
+        raise SiteError(
+            f"the edit at {site} is the function {asked.__name__} itself, not what it makes",
+            hint=f"with parentheses: {asked.__name__}(...)",
+        )
+    return Edit(named(asked), told(asked, site))
 
 
 def put(value: Any) -> Edit:
-    """Replace by `value`, broadcast to the site's shape. Gradients flow to `value`."""
-    held = value.array if isinstance(value, Value) else torch.as_tensor(value)
+    """Replace by `value`, broadcast to the site's shape, a Value by its axes' names. Gradients flow to `value`."""
+    return _put(held(value), "put")
 
-    def replaced(old: Tensor, axes: tuple[str, ...]) -> Tensor:
-        return _fits(held, old, axes, "put")
 
-    return Edit(f"put({_shape(held)})", replaced)
+def _put(value: Any, name: str) -> Edit:
+    lengths = value.lengths if isinstance(value, Value) and "pos" in value.axes else None
+    return Edit(f"put({_shape(value)})", lambda old, axes: fitted(value, old, axes, name), lengths=lengths)
 
 
 def take(recording: Recording, site: str | Site | None = None) -> Edit:
     """Patch: replace by what `recording` holds at the same site, or at `site`."""
+    _check_recording(recording, "take", "put(tensor) replaces by a tensor, another one at each site")
     source = parse(site) if isinstance(site, str) else site
 
     def bound(target: Site) -> Edit:
-        held = recording[source or target]
-        return Edit(f"take({held.site})", put(held).function)
+        found = recording[source or target]
+        return replace(_put(found, f"take({found.site}) at {target}"), name=f"take({found.site})")
 
     return Edit("take", _unbound("take"), bind=bound)
 
 
 def take_each(recording: Recording, positions: Sequence[int]) -> Edit:
-    """Patch one position in each of several copies of a batch, copy after copy: the n-th at `positions[n]`."""
+    """Patch one position in each of several copies of a batch, copy after copy: the n-th at `positions[n]`.
+
+    Positions count as in `take` at `site.at(pos=...)`: in each example's own tokens.
+    """
 
     def bound(target: Site) -> Edit:
-        held = recording[target].array
+        found = recording[target]
+        parts = [found.at(pos=position) for position in positions]
+        own = None if found.tokens is None else [len(each) for each in found.tokens]
 
         def patched(old: Tensor, axes: tuple[str, ...]) -> Tensor:
-            pos = _axis("pos", axes)
-            made = old.clone().unflatten(_axis("batch", axes), (len(positions), -1))
-            for copy, position in enumerate(positions):
-                made[copy].select(pos, position).copy_(held.select(pos, position))
-            return made.flatten(0, 1)
+            batch = _axis("batch", axes)
+            made = old.clone().unflatten(batch, (len(positions), -1))
+            for copy, (position, part) in enumerate(zip(positions, parts, strict=True)):
+                view = made.select(batch, copy)
+                asked = replace(target, select=(("pos", position),))
+                chosen = select(asked, axes, view.shape, own, width=found.width, some=True)
+                chosen.write(view, fitted(part, chosen.part(view), chosen.remaining, f"take_each at {asked}"))
+            return made.flatten(batch, batch + 1)
 
         return Edit(f"take_each({target}, {len(positions)} positions)", patched)
 
@@ -102,24 +123,20 @@ def zero() -> Edit:
 
 
 def mean(of: Recording | None = None) -> Edit:
-    """Ablate: replace each example by the mean over the batch of this run, or of the recording `of`."""
+    """Ablate: replace each example by the mean over the batch, position by position: of this run, or of `of`."""
+    if of is not None:
+        _check_recording(of, "mean", "put(value.mean('batch')) replaces by a mean of your own")
 
     def bound(site: Site) -> Edit:
         if any(axis == "batch" for axis, _ in site.select):
             raise SiteError(
                 f"mean at {site}: the batch axis is pinned, so there is nothing to average over",
-                hint="leave batch out, or put(recording[site].array.mean(0))",
+                hint="leave batch out, or put(recording[site].mean('batch'))",
             )
         if of is None:
-            return Edit("mean", lambda old, axes: old.mean(_axis("batch", axes), keepdim=True).expand_as(old))
-        held = of[site]
-        if len({len(each) for each in held.tokens or ()}) > 1 and "pos" in held.axes:
-            raise SiteError(
-                f"mean at {site}: the recorded prompts differ in length, so a mean by position would count padding",
-                hint="record prompts of one length, or pin a position that all have, such as pos=-1",
-            )
-        average = held.array.mean(_axis("batch", held.axes), keepdim=True)
-        return Edit("mean(recorded)", lambda old, axes: _fits(average, old, axes, "mean"))
+            return Edit("mean", lambda old, axes: _averaged(old, axes, f"mean at {site}"), mixes=True)
+        average = _recorded_mean(of[site], site)
+        return Edit("mean(recorded)", lambda old, axes: fitted(average, old, axes, f"mean at {site}"))
 
     return Edit("mean" if of is None else "mean(recorded)", _unbound("mean"), bind=bound)
 
@@ -138,32 +155,48 @@ def resample(seed: int) -> Edit:
         source[order] = order.roll(1)
         return old.index_select(axis, source.to(old.device))
 
-    return Edit(f"resample(seed={seed})", moved)
+    return Edit(f"resample(seed={seed})", moved, mixes=True)
 
 
 def scale(factor: Any) -> Edit:
     """Multiply by `factor`, a number or what broadcasts to the site."""
-    return Edit(f"scale({_shape(factor)})", lambda old, _: old * _like(factor, old))
+    return Edit(f"scale({_shape(factor)})", lambda old, axes: old * like(factor, old, axes, "scale"))
 
 
 def add(direction: Any, scale: float = 1.0, norm: float | None = None) -> Edit:
-    """Steer: add `scale` times `direction`; with `norm`, make it `norm` times as long as the value at each place is."""
-    held = direction.array if isinstance(direction, Value) else torch.as_tensor(direction)
+    """Steer: add `scale` times `direction`; with `norm`, make it `norm` times as long as the value at each place is.
+
+    Lengths are taken along the last axis. Raises SiteError for a direction of length 0 that should have a length.
+    """
+    given = held(direction)
+    plain = isinstance(scale, int | float) and scale == 1
+    if norm is not None and bool((torch.as_tensor(getattr(given, "array", given)) == 0).all(dim=-1).any()):
+        raise SiteError(
+            f"add: a direction that is 0 cannot be made {norm:g} times as long as anything",
+            hint="leave norm out, or find out why the direction is 0",
+        )
 
     def added(old: Tensor, axes: tuple[str, ...]) -> Tensor:
-        step = _like(held, old)
+        step = like(given, old, axes, "add")
         if norm is not None:
+            if isinstance(given, Value) and given.axes[-1:] != axes[-1:]:
+                raise SiteError(
+                    f"add: {given.site} has {' '.join(given.axes)}, so its length is along another axis than that of "
+                    f"{' '.join(axes)}",
+                    hint=f"a direction has the last axis of the site, {axes[-1]}",
+                )
             step = step / step.norm(dim=-1, keepdim=True) * norm * old.norm(dim=-1, keepdim=True)
-        return old + scale * _fits(step, old, axes, "add")
+        step = fitted(step, old, axes, "add")
+        return old + (step if plain else like(scale, old, axes, "add") * step)
 
     shown = f", norm={norm:g}" if norm is not None else f", scale={scale:g}" if scale != 1.0 else ""
-    return Edit(f"add({_shape(held)}{shown})", added)
+    return Edit(f"add({_shape(given)}{shown})", added)
 
 
 def project(directions: Any, keep: bool = False) -> Edit:
     """Remove from the last axis its part in the span of `directions`, (dim,) or (n, dim); or `keep` only that part."""
-    held = torch.as_tensor(directions.array if isinstance(directions, Value) else directions)
-    rows = held[None] if held.ndim == 1 else held
+    given = torch.as_tensor(directions.array if isinstance(directions, Value) else directions)
+    rows = given[None] if given.ndim == 1 else given
     # By singular values, so that directions which depend on each other span what they span, and no axis more.
     left, sizes, _ = torch.linalg.svd(rows.double().T, full_matrices=False)
     basis = left[:, sizes > 1e-10 * sizes.max()]
@@ -176,7 +209,7 @@ def project(directions: Any, keep: bool = False) -> Edit:
                 f"project: directions have {basis.shape[0]} components, the last axis {axes[-1]} {old.shape[-1]}",
                 hint="directions live in the last axis of the site",
             )
-        base = basis.to(old)
+        base = basis.to(of_fractions(old, "project"))
         inside = (old @ base) @ base.mT
         return inside if keep else old - inside
 
@@ -194,22 +227,29 @@ def _axis(name: str, axes: Sequence[str]) -> int:
     return list(axes).index(name)
 
 
-def _fits(new: Tensor, old: Tensor, axes: tuple[str, ...], name: str) -> Tensor:
-    try:
-        return _like(new, old).expand_as(old)
-    except RuntimeError as error:
-        raise SiteError(
-            f"{name}: expected a value that broadcasts to {' '.join(axes)} {tuple(old.shape)}, got {tuple(new.shape)}",
-            hint="pin the site to what you want to replace, for example [pos=-1]",
-        ) from error
+def _averaged(old: Tensor, axes: tuple[str, ...], name: str) -> Tensor:
+    return of_fractions(old, name).mean(_axis("batch", axes), keepdim=True).expand_as(old)
 
 
-def _like(value: Any, old: Tensor) -> Tensor:
-    return torch.as_tensor(value.array if isinstance(value, Value) else value).to(old)
+def _recorded_mean(value: Value, site: Site) -> Value:
+    """The mean of a recorded value over its examples; the value, where it is one already."""
+    for axis in ("pos", "key"):
+        if len(set(value.own_lengths(axis) or ())) > 1:
+            raise SiteError(
+                f"mean at {site}: the recorded prompts differ in length, so a mean by {axis} would count padding",
+                hint=f"record prompts of one length, or pin a position that all have, such as {axis}=-1",
+            )
+    return value.mean("batch") if "batch" in value.axes else value
+
+
+def _check_recording(given: Any, name: str, instead: str) -> None:
+    if not isinstance(given, Recording):
+        what = "a dict" if isinstance(given, Mapping) else f"a {type(given).__name__}"
+        raise SiteError(f"{name}: expected a Recording, got {what}", hint=f"model.record(...) makes one; {instead}")
 
 
 def _shape(value: Any) -> str:
-    return f"{tuple(value.shape)}" if getattr(value, "shape", ()) else f"{float(value):g}"
+    return f"{tuple(value.shape)}" if getattr(value, "shape", ()) else f"{torch.as_tensor(value).item():g}"
 
 
 def _unbound(name: str) -> Function:

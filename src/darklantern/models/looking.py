@@ -12,8 +12,10 @@ from darklantern.drawing.fields import MOST_FIELDS, TOLD
 from darklantern.drawing.frame import stacked
 from darklantern.drawing.scales import number
 from darklantern.errors import SiteError
+from darklantern.models.composing import picked
+from darklantern.models.counting import counts_tokens
 from darklantern.models.picture import Picture
-from darklantern.models.recording import Recording, Value, picked
+from darklantern.models.recording import Recording, Value
 from darklantern.models.sites import Several, Site, Span
 
 MOST_VALUES = 12
@@ -114,7 +116,9 @@ def _arranged(value: Value, notes: list[str]) -> tuple[Array, tuple[_Along, _Alo
     along: dict[str, _Along] = {"": _Along("", (0,))}
     for place, axis in enumerate(axes):
         size = array.shape[place]
-        along[axis] = _along(value.site, axis, size, tokens)
+        pinned = any(name == axis for name, _ in value.site.select)
+        # Positions of another number than the batch has are not its tokens': a decoder's, say.
+        along[axis] = _along(value.site, axis, size, tokens if pinned or value.width in (None, size) else ())
         kept = len(along[axis].numbers)
         if kept < size:
             padding = f"The last {size - kept} of {size} positions are padding, left out."
@@ -157,7 +161,7 @@ def _plane(axes: Sequence[str]) -> tuple[str, str]:
 def _along(site: Site, axis: str, size: int, tokens: Sequence[str]) -> _Along:
     """What `axis` counts, after the selections of `site`: tokens where they are known, and then without padding."""
     pins = [pin for name, pin in site.select if name == axis]
-    if tokens and _reads(site, axis):
+    if tokens and counts_tokens(site, axis):
         places = list(range(len(tokens)))
         for pin in pins:
             places = picked(places, pin)
@@ -170,14 +174,6 @@ def _along(site: Site, axis: str, size: int, tokens: Sequence[str]) -> _Along:
         elif isinstance(pin, Span):
             numbers = [number + ((pin.start if number >= 0 else pin.stop) or 0) for number in numbers]
     return _Along(axis, numbers)
-
-
-def _reads(site: Site, axis: str) -> bool:
-    """Whether `axis` counts the tokens that the model was given: those of an encoder, where there is one."""
-    parts = site.path.split(".")
-    if axis == "key" and "cross_attn" in parts:
-        return True
-    return axis in ("pos", "key") and "decoder" not in parts
 
 
 def _wrapped(field: Field, columns: Axis, factor: int) -> tuple[list[Field], Axis, Axis]:

@@ -1,15 +1,19 @@
 """What a run yields: values at sites, with the names of their axes."""
 
 import math
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from darklantern.errors import SiteError
+from darklantern.models import averaging
+from darklantern.models.arithmetic import Arithmetic
+from darklantern.models.composing import composed, picked
+from darklantern.models.counting import own_lengths
+from darklantern.models.finding import Names
 from darklantern.models.selecting import select
-from darklantern.models.sites import Pin, Several, Site, Span, nearest, parse
+from darklantern.models.sites import Site, parse, pin
 
 if TYPE_CHECKING:
     from darklantern.models.picture import Picture
@@ -18,32 +22,49 @@ Axes = tuple[str, ...] | Callable[[Any], tuple[str, ...]]
 """the names of a value's axes, or what finds them"""
 
 
-@dataclass(frozen=True, eq=False)
-class Value:
-    """One recorded value. `array` is the framework's own; `axes` names its axes in order."""
+@dataclass(frozen=True, eq=False, repr=False)
+class Value(Arithmetic):
+    """One recorded value. `array` is the framework's own; `axes` names its axes in order.
+
+    Values add, multiply and so on by the names of their axes: `a - b`, `gradient * value`.
+    """
 
     site: Site
     array: Any
     axes: tuple[str, ...]
     tokens: Sequence[Sequence[str]] | None = None
     """the tokens of each example in it as text, where they are known"""
+    width: int | None = None
+    """how many positions the batch has that the tokens are of, with padding; None for as many as the longest"""
 
     @property
     def shape(self) -> tuple[int, ...]:
         return tuple(self.array.shape)
 
-    def at(self, **pins: Pin) -> "Value":
+    @property
+    def lengths(self) -> Sequence[int] | None:
+        """Each example's own positions, where `pos` counts through all the tokens it was given; else None."""
+        return self.own_lengths("pos")
+
+    def own_lengths(self, axis: str) -> Sequence[int] | None:
+        """As `lengths`, along `pos` or `key`."""
+        if not self.tokens or axis in self._cut:
+            return None
+        own = [len(each) for each in self.tokens]
+        return own_lengths(self.site, axis, self.axes, self.shape, own, self.width or max(own))
+
+    def at(self, **pins: Any) -> "Value":
         """A part of it, by axis: `value.at(head=2, pos=-1)`; `pos` counts an example's own tokens where they are known.
 
-        Raises SiteError for an axis or an index not there.
+        Takes what `Site.at` takes. Raises SiteError for an axis or an index not there.
         """
+        given = {axis: pin(axis, each) for axis, each in pins.items()}
         # Pins count within this value, which may itself be a part of its site.
-        asked = Site(self.site.path, "value", tuple(pins.items()))
-        chosen = select(asked, self.axes, self.shape, self._lengths)
-        pinned = Site(
-            self.site.path, self.site.port, (*self.site.select, *asked.select), self.site.call, self.site.member
-        )
-        return Value(pinned, chosen.part(self.array), chosen.remaining, _examples(self.tokens, asked))
+        asked = replace(self.site, select=tuple(given.items()))
+        own = None if self.tokens is None else [len(each) for each in self.tokens]
+        chosen = select(asked, self.axes, self.shape, own, width=self.width, cut=self._cut, some=True)
+        site = replace(self.site, select=composed(self.site, given, dict(zip(self.axes, self.shape, strict=True))))
+        return Value(site, chosen.part(self.array), chosen.remaining, _examples(self.tokens, asked), self.width)
 
     def mean(self, *axes: str) -> "Value":
         """The mean over the named axes, which go away; over `pos`, of each example's own tokens where known."""
@@ -54,46 +75,14 @@ class Value:
         return self._without(axes, "sum")
 
     def _without(self, axes: tuple[str, ...], how: str) -> "Value":
-        missing = [axis for axis in axes if axis not in self.axes]
-        if missing or not axes:
-            raise SiteError(
-                f"{self.site} has axes {' '.join(self.axes)}, got {' '.join(axes) or 'none'}", hint="name some"
-            )
-        if "pos" in axes and len(set(self._lengths or ())) > 1:
-            array = self._over_own(axes, how)
-        else:
-            array = getattr(self.array, how)(tuple(self.axes.index(axis) for axis in axes))
+        array, left = averaging.without(self, axes, how)
         tokens = None if "batch" in axes else self.tokens
-        return Value(self.site, array, tuple(axis for axis in self.axes if axis not in axes), tokens)
+        return Value(self.site, array, left, tokens, self.width)
 
     @property
-    def _lengths(self) -> tuple[int, ...] | None:
-        """Each example's own tokens, where positions still count through all of them."""
-        cut = any(axis == "pos" for axis, _ in self.site.select)
-        if self.tokens is None or cut or not {"batch", "pos"} <= set(self.axes):
-            return None
-        return tuple(len(each) for each in self.tokens)
-
-    def _over_own(self, axes: tuple[str, ...], how: str) -> Any:
-        """The mean or sum over `axes`, `pos` among them, without padding."""
-        each, lengths = [a for a in axes if a != "batch"], self._lengths or ()
-        left = [axis for axis in self.axes if axis != "batch"]
-        parts = [
-            self.at(batch=number).array[self._upto(left, length)].sum(tuple(left.index(axis) for axis in each))
-            for number, length in enumerate(lengths)
-        ]
-        others = math.prod(self.shape[self.axes.index(axis)] for axis in each if axis != "pos")
-        if "batch" in axes:
-            total = sum(parts)
-            return total / (sum(lengths) * others) if how == "mean" else total
-        if how == "mean":
-            parts = [part / (length * others) for part, length in zip(parts, lengths, strict=True)]
-        stack = sys.modules[type(self.array).__module__.partition(".")[0]].stack
-        return stack(parts, [axis for axis in self.axes if axis not in each].index("batch"))
-
-    @staticmethod
-    def _upto(axes: Sequence[str], length: int) -> tuple[slice, ...]:
-        return tuple(slice(0, length) if axis == "pos" else slice(None) for axis in axes)
+    def _cut(self) -> tuple[str, ...]:
+        """The axes of which it is a part already."""
+        return tuple(axis for axis, at in self.site.select if at != "*")
 
     def show(self) -> "Picture":
         """It as a picture: a heat map, one for each head or channel; tokens beside it where they are known.
@@ -140,28 +129,50 @@ class Recording(Mapping[str, Value]):
         return None if self.tokens is None else tuple(len(each) for each in self.tokens)
 
     @cached_property
+    def _width(self) -> int | None:
+        return max(self.lengths) if self.lengths else None
+
+    @cached_property
     def _values(self) -> dict[Site, Value]:
         # Made when first looked at: a run that records much should cost little more than its copies.
         return {
-            site: Value(site, array, axes if isinstance(axes, tuple) else axes(array), _examples(self.tokens, site))
+            site: Value(
+                site,
+                array,
+                axes if isinstance(axes, tuple) else axes(array),
+                _examples(self.tokens, site),
+                self._width,
+            )
             for site, array, axes in self._rows
         }
 
+    @cached_property
+    def _names(self) -> Names:
+        return Names(self._values)
+
     def __getitem__(self, site: str | Site) -> Value:
-        asked = parse(site) if isinstance(site, str) else site
-        if asked in self._values:
-            return self._values[asked]
-        if asked.select and asked.whole in self._values:
-            held = self._values[asked.whole]
-            chosen = select(asked, held.axes, held.shape, self.lengths)
-            return Value(asked, chosen.part(held.array), chosen.remaining, _examples(self.tokens, asked))
-        names = [str(known) for known in self._values]
-        close = nearest(str(asked), names) or names
-        raise SiteError(f"{str(asked)!r} was not recorded", hint=f"recorded: {', '.join(close) or 'nothing'}")
+        return self._names.part(site)
 
     def __contains__(self, site: object) -> bool:
-        asked = parse(site) if isinstance(site, str) else site
-        return isinstance(asked, Site) and (asked in self._values or asked.whole in self._values)
+        return isinstance(site, str | Site) and self._names.has(site)
+
+    def stack(self, site: str | Site) -> Value:
+        """The values that a glob names, one on the other along a first axis `layer`, in the order they were recorded.
+
+        `recording.stack("layers.*:out[pos=-1]")`. Raises SiteError where none was recorded, or shapes differ.
+        """
+        from darklantern.models.stacking import stacked
+
+        return stacked(self, site if isinstance(site, Site) else parse(site))
+
+    def save(self, folder: str | PathLike[str]) -> None:
+        """Write it to a new folder, as `record(..., to=folder)` does, for `load_recording`. Its output is not in it.
+
+        Raises SiteError for a folder that is not empty.
+        """
+        from darklantern.models.on_torch import keeping
+
+        keeping.save(self, folder)
 
     def __iter__(self) -> Iterator[str]:
         return (str(site) for site, _, _ in self._rows)
@@ -209,21 +220,9 @@ class Recording(Mapping[str, Value]):
         )
 
 
-def picked(items: Sequence[Any], pin: Pin) -> list[Any]:
-    """What `pin` selects of `items`, always as a list."""
-    if isinstance(pin, Span):
-        return list(items[pin.start : pin.stop])
-    if isinstance(pin, str):
-        return list(items)
-    return [
-        items[index] for index in (pin if isinstance(pin, Several) else (pin,)) if -len(items) <= index < len(items)
-    ]
-
-
 def _examples(tokens: Sequence[Sequence[str]] | None, site: Site) -> Sequence[Sequence[str]] | None:
     """The tokens of those examples that `site` selects."""
-    pin = dict(site.select).get("batch", "*")
-    return tokens if tokens is None else picked(tokens, pin)
+    return tokens if tokens is None else picked(tokens, dict(site.select).get("batch", "*"))
 
 
 def _dtype(array: Any) -> str:
@@ -233,6 +232,7 @@ def _dtype(array: Any) -> str:
 def _norm(array: Any) -> float:
     """The Euclidean norm over everything but −inf, by which a mask forbids; NaN and infinity show as they are."""
     held = array.detach() if hasattr(array, "detach") else array
+    held = abs(held) if "complex" in str(held.dtype) else held  # float() would drop the imaginary part
     held = held.float() if hasattr(held, "float") else held
     held = held[held != -math.inf]
     return float((held * held).sum()) ** 0.5

@@ -5,16 +5,15 @@ broadcast against each other instead of spanning a grid.
 """
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from darklantern.errors import SiteError
-from darklantern.models.sites import Pin, Several, Site, Span
+from darklantern.models.counting import ALL, OF_TOKENS, Index, Known, index_of, one_each, within
+from darklantern.models.sites import Each, Site
 
-Index = int | slice | list[int]
-"""of one axis; an int takes the axis away"""
-ALL = slice(None)
+__all__ = ["ALL", "Index", "Selection", "select"]
 
 
 @dataclass(frozen=True)
@@ -25,31 +24,37 @@ class Selection:
     index: tuple[Index, ...]
     """one for each axis"""
     columns: tuple[int, ...] | None = None
-    """where each example's position stands, when examples differ in length; the index of `pos` is then unused"""
+    """the index of `pos`, where each example has its own; None where they share one"""
+
+    def __post_init__(self) -> None:
+        if "pos" not in self.axes:
+            return
+        pos = self.axes.index("pos")
+        if self.columns is not None:
+            object.__setattr__(self, "index", (*self.index[:pos], Each(self.columns), *self.index[pos + 1 :]))
+        elif isinstance(at := self.index[pos], Each):
+            object.__setattr__(self, "columns", at)
 
     @property
     def whole(self) -> bool:
         """Whether everything is selected."""
-        return self.columns is None and all(at == ALL for at in self.index)
+        return all(at == ALL for at in self.index)
 
     @property
     def remaining(self) -> tuple[str, ...]:
         """The axes that are left: a single index takes its axis away."""
-        gone = "pos" if self.columns else None
-        return tuple(
-            axis for axis, at in zip(self.axes, self.index, strict=True) if not isinstance(at, int) and axis != gone
-        )
+        return tuple(axis for axis, at in zip(self.axes, self.index, strict=True) if not isinstance(at, int | Each))
 
     def part(self, value: Any) -> Any:
         """What is selected of `value`; a view where it can be one."""
-        if self.columns is None:
+        if not self._each:
             return _part(value, self.index)
         parts = [_part(value, index) for index in self._by_example()]
         return sys.modules[type(value).__module__.partition(".")[0]].stack(parts, self.remaining.index("batch"))
 
     def write(self, target: Any, new: Any) -> None:
         """Put `new`, shaped as `part(target)`, into `target` in place."""
-        if self.columns is None:
+        if not self._each:
             _write(target, self.index, new)
             return
         axis = self.remaining.index("batch")
@@ -59,71 +64,92 @@ class Selection:
     def numbers(self, axis: str, size: int) -> list[int]:
         """The indices that are selected of one axis."""
         at = self.index[self.axes.index(axis)]
-        if axis == "pos" and self.columns is not None:
-            return list(self.columns)
         if isinstance(at, int):
             return [at]
-        return at if isinstance(at, list) else list(range(size))[at]
+        return list(at) if isinstance(at, list | Each) else list(range(size))[at]
+
+    @property
+    def _each(self) -> bool:
+        return any(isinstance(at, Each) for at in self.index)
 
     def _by_example(self) -> list[tuple[Index, ...]]:
-        """One index for each of the examples, in which batch and position are single numbers."""
-        assert self.columns is not None
-        batch, pos = self.axes.index("batch"), self.axes.index("pos")
-        made = []
-        for example, column in zip(self.numbers("batch", len(self.columns)), self.columns, strict=True):
-            index = list(self.index)
-            index[batch], index[pos] = example, column
-            made.append(tuple(index))
-        return made
+        """One index for each of the examples, in which nothing differs from example to example."""
+        examples = self.numbers("batch", next(len(at) for at in self.index if isinstance(at, Each)))
+        batch = self.axes.index("batch")
+        return [
+            tuple(
+                example if axis == batch else at[number] if isinstance(at, Each) else at
+                for axis, at in enumerate(self.index)
+            )
+            for number, example in enumerate(examples)
+        ]
 
 
-def select(site: Site, axes: tuple[str, ...], shape: Sequence[int], lengths: Sequence[int] | None = None) -> Selection:
+def select(
+    site: Site,
+    axes: tuple[str, ...],
+    shape: Sequence[int],
+    lengths: Sequence[int] | None = None,
+    *,
+    width: int | None = None,
+    cut: Collection[str] = (),
+    some: bool = False,
+    mixes: bool = False,
+) -> Selection:
     """`site`'s selection on a value of these axes. Raises SiteError for an axis or an index that is not there.
 
-    `lengths` are the examples' own, without padding: positions count within them.
+    `lengths` are the examples' own, without padding, and `width` their positions with it (their longest, if not
+    said): positions and keys that are those tokens count within them, but on axes that are `cut`, parts already. With
+    `some`, a selection of nothing is refused; if what is selected `mixes` examples, one that takes in padding.
     """
-    if not site.select:
+    if not site.select and not (mixes and lengths):
         return Selection(axes, (ALL,) * len(shape))
     pins = dict(site.select)
     unknown = [axis for axis in pins if axis not in axes]
     if unknown:
         raise SiteError(
             f"{site} pins {unknown[0]!r}, and the value there has axes {' '.join(axes)}, shape {tuple(shape)}",
-            hint="pin one of those axes",
+            hint="step= is for model.generate(...)" if unknown[0] == "step" else "pin one of those axes",
         )
     sizes = dict(zip(axes, shape, strict=True))
-    ragged = lengths is not None and "pos" in pins and pins["pos"] != "*" and "batch" in axes
-    if not ragged or lengths is None or sizes["batch"] != len(lengths):
-        return Selection(axes, tuple(_index(site, axis, pins.get(axis, "*"), sizes[axis]) for axis in axes))
-    pin = pins.pop("pos")
-    made = Selection(axes, tuple(_index(site, axis, pins.get(axis, "*"), sizes[axis]) for axis in axes))
-    return _within(site, made, pin, [lengths[number] for number in made.numbers("batch", len(lengths))])
+    examples = (
+        _numbers(index_of(site, "batch", pins.get("batch", "*"), sizes["batch"]), sizes) if "batch" in axes else [0]
+    )
+    index: list[Index] = []
+    for axis in axes:
+        pin, known = pins.get(axis, "*"), None
+        if axis in OF_TOKENS and lengths and examples and axis not in cut and (mixes or pin != "*"):
+            known = Known.of(site, axis, sizes, lengths, width, examples)
+        if isinstance(pin, Each):
+            index.append(one_each(site, axis, pin, sizes, examples, known))
+        elif known is None or pin == "*":
+            index.append(index_of(site, axis, pin, sizes[axis]))
+        else:
+            index.append(within(site, axis, pin, sizes[axis], known))
+        if mixes and pin == "*" and known and known.fits and known.padded:
+            raise SiteError(
+                f"{site}: the examples have from {min(known.own)} to {max(known.own)} tokens, so one would get "
+                "another's padding",
+                hint=f"pin {axis} to what all have, such as {axis}=-1, or run prompts of one length",
+            )
+    if some:
+        _refuse_nothing(site, axes, index, sizes)
+    return Selection(axes, tuple(index))
 
 
-def _within(site: Site, made: Selection, pin: Pin, lengths: Sequence[int]) -> Selection:
-    """`made` with a position that counts in each example's own tokens."""
-    pos = made.axes.index("pos")
-
-    def at(index: Index) -> Selection:
-        return replace(made, index=(*made.index[:pos], index, *made.index[pos + 1 :]))
-
-    longest = min(lengths)  # of what all examples have
-    if len(set(lengths)) == 1:
-        return at(_index(site, "pos", pin, longest) if not isinstance(pin, Span) else _clipped(pin, longest))
-    if isinstance(pin, int) and pin < 0:
-        columns = tuple(_index(site, "pos", pin, length) for length in lengths)
-        return replace(made, columns=tuple(each for each in columns if isinstance(each, int)))
-    ends = pin if isinstance(pin, Span | Several) else (pin,)
-    if any(isinstance(end, int) and end < 0 for end in ends) or (isinstance(pin, Span) and pin.stop is None):
-        raise SiteError(
-            f"{site} counts from the end, and the examples have from {min(lengths)} to {max(lengths)} tokens",
-            hint="one position from the end, such as pos=-1, works; or batch examples of one length",
-        )
-    return at(_clipped(pin, longest) if isinstance(pin, Span) else _index(site, "pos", pin, longest))
+def _refuse_nothing(site: Site, axes: Sequence[str], index: Sequence[Index], sizes: dict[str, int]) -> None:
+    for axis, at in zip(axes, index, strict=True):
+        if isinstance(at, slice) and at != ALL and not len(range(sizes[axis])[at]):
+            raise SiteError(
+                f"{site} selects nothing: axis {axis} has {sizes[axis]}",
+                hint=f"a slice such as 0:{sizes[axis]} holds something; the second number is the first left out",
+            )
 
 
-def _clipped(pin: Span, size: int) -> slice:
-    return slice(*slice(pin.start, pin.stop).indices(size))
+def _numbers(at: Index, sizes: dict[str, int]) -> list[int]:
+    if isinstance(at, int):
+        return [at]
+    return list(range(sizes["batch"]))[at] if isinstance(at, slice) else list(at)
 
 
 def _part(value: Any, index: Sequence[Index]) -> Any:
@@ -145,17 +171,3 @@ def _write(target: Any, index: Sequence[Index], new: Any) -> None:
     inner = [at for axis, at in enumerate(kept) if axis != first]
     for place, at in enumerate(kept[first]):  # type: ignore[arg-type]  # a list, by the choice of `first`
         _write(view[(*(ALL,) * first, at)], inner, new[(*(ALL,) * first, place)])
-
-
-def _index(site: Site, axis: str, pin: Pin, size: int) -> Index:
-    if pin == "*":
-        return ALL
-    if isinstance(pin, Span):
-        return slice(pin.start, pin.stop)
-    for each in pin if isinstance(pin, Several) else (pin,):
-        if not isinstance(each, int) or not -size <= each < size:
-            raise SiteError(
-                f"{site} is outside the value there: axis {axis} has {size}",
-                hint=f"indices go from 0 to {size - 1}, or from -{size} to -1",
-            )
-    return [each % size for each in pin] if isinstance(pin, Several) else int(pin) % size

@@ -5,14 +5,15 @@
 docs/sites.md has the grammar in full and says what each port holds.
 """
 
-import difflib
 import itertools
+import operator
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 from darklantern.errors import SiteError
+from darklantern.models.elsewhere import equivalent
+from darklantern.models.paths import QUOTED, braces
 
 _ATTENTION = {
     **dict.fromkeys(("q", "k", "v", "q_pre", "k_pre", "z"), ("batch", "pos", "head", "dim")),
@@ -27,14 +28,18 @@ AXES: dict[str, tuple[str, ...]] = {
 }
 """The names of a port's axes, in order, where the port alone decides them."""
 
-_PLAIN = {"batch", "pos", "dim", "channel", "height", "width", "depth", "token", "key", "call", "step"}
+_PLAIN = {"batch", "pos", "dim", "channel", "height", "width", "depth", "token", "key"}
 """what `in` and `out` may have, depending on the module"""
+_MADE = {"call", "step", "layer"}
+"""axes along which several values are put together"""
 _EVERY = "*"
 _SITE = re.compile(
-    r"(?P<path>[^:#\[\]]*)(?:\#(?P<call>\d+|\*))?:(?P<port>\*|\w+|\{[\w,\s]*\})"
-    r"(?:\.(?P<member>[\w.]+))?(?:\[(?P<select>.*)\])?"
+    rf"(?P<path>(?:{QUOTED}|[^:#\[\]'])*)(?:\#(?P<call>\d+|\*))?:(?P<port>\*|\w+|\{{[\w,\s]*\}})"
+    r"(?:\.(?P<member>[\w.]+))?(?:\[(?P<select>.*)\])?",
+    re.DOTALL,
 )
-_PATH = re.compile(r"/?[\w.*?{},-]*")
+_PATH = re.compile(rf"/?(?:{QUOTED}|[\w.*?{{}},-])*", re.DOTALL)
+_NUMBERS = r"\s*-?\d+\s*(,\s*-?\d+\s*)*"
 
 
 class Span(NamedTuple):
@@ -46,21 +51,46 @@ class Span(NamedTuple):
     def __str__(self) -> str:
         return ":".join("" if end is None else str(end) for end in self)
 
+    # By kind too, here and below: the slice 1:2, the set {1,2} and (1,2) are not the same pin.
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Span) and tuple.__eq__(self, other)
 
-class Several(tuple[int, ...]):
+    def __hash__(self) -> int:
+        return tuple.__hash__(self)
+
+
+class _Numbers(tuple[int, ...]):
+    def __eq__(self, other: object) -> bool:
+        return type(other) in (type(self), tuple) and tuple.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return tuple.__hash__(self)
+
+
+class Several(_Numbers):
     """Several indices of an axis: `{1,4}`."""
 
     def __str__(self) -> str:
         return "{" + ",".join(map(str, self)) + "}"
 
 
-Pin = int | Span | Several | str
+class Each(_Numbers):
+    """One index for each example: `(3,1)`. What `batch.find` returns is one."""
+
+    def __str__(self) -> str:
+        return "(" + ",".join(map(str, self)) + ")"
+
+
+Pin = int | Span | Several | Each | str
 """What is selected of one axis; `"*"` is all of it, one after the other where a method sweeps over it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Site:
-    """One site. `select` pins axes: `(("head", 2), ("pos", -1))`."""
+    """One site. `select` pins axes, in the order of their names: `(("head", 2), ("pos", -1))`."""
 
     path: str
     port: str
@@ -69,6 +99,12 @@ class Site:
     """which of the module's calls in a run; `"*"` for all, None where there is but one"""
     member: str = ""
     """which part of a tuple, a dict or the keyword arguments"""
+    native: str = field(default="", compare=False)
+    """the model's own path, where it is known and another"""
+
+    def __post_init__(self) -> None:
+        if len(self.select) > 1:
+            object.__setattr__(self, "select", tuple(sorted(self.select, key=lambda pin: pin[0])))
 
     def __str__(self) -> str:
         call = "" if self.call is None else f"#{self.call}"
@@ -76,14 +112,16 @@ class Site:
         pins = ",".join(f"{axis}={index}" for axis, index in self.select)
         return f"{self.path}{call}:{self.port}{member}" + (f"[{pins}]" if pins else "")
 
+    __repr__ = __str__
+
     @property
     def whole(self) -> "Site":
         """The same site without a selection."""
         return replace(self, select=())
 
-    def at(self, **pins: Pin) -> "Site":
-        """This site pinned further: `site.at(head=2, pos=5)`."""
-        made = replace(self, select=(*self.select, *sorted(pins.items())))
+    def at(self, **pins: Any) -> "Site":
+        """This site pinned further: `site.at(head=2, pos=5)`; also by a slice, a list, or `pos=batch.find(" Mary")`."""
+        made = replace(self, select=(*self.select, *((axis, pin(axis, given)) for axis, given in pins.items())))
         _check(made)
         return made
 
@@ -102,46 +140,60 @@ def expand(text: str) -> list[Site]:
     """The sites written in `text`, braces in path and port spelt out, globs left as they are. Raises SiteError."""
     match = _SITE.fullmatch(text.strip()) if isinstance(text, str) else None
     if not match or not _PATH.fullmatch(match["path"]):
-        raise SiteError(
-            f"expected path:port[axis=index], got {text!r}", hint='for example "layers.1.attn:z[head=2,pos=-1]"'
-        )
+        raise _no_site(text)
     call = match["call"] if match["call"] in (None, _EVERY) else int(match["call"])
-    pins = tuple(_pin(item, text) for item in _split(match["select"] or ""))
+    pins = tuple(_written(item, text) for item in _split(match["select"] or ""))
     made = [
         Site(path, port, pins, call, match["member"] or "")
-        for path, port in itertools.product(_braces(match["path"]), _braces(match["port"]))
+        for path, port in itertools.product(braces(match["path"]), braces(match["port"]))
     ]
     for site in made:
         _check(site)
     return made
 
 
-def select_paths(glob: str, paths: Iterable[str]) -> list[str]:
-    """The module paths that `glob` names, in model order. `*` matches within one path part, `**` across parts."""
-    pieces = re.split(r"(\*\*|\*|\?)", glob)
-    wild = {"**": ".+", "*": r"[^.]+", "?": r"[^.]"}
-    pattern = re.compile("".join(wild.get(piece, re.escape(piece)) for piece in pieces))
-    return [path for path in paths if pattern.fullmatch(path)]
+def pin(axis: str, given: Any) -> Pin:
+    """What Python says of an axis as a pin: a number, a slice, a list or set for several, a tuple for one each."""
+    if isinstance(given, Span) or (isinstance(given, Several | Each) and given):
+        return given
+    if isinstance(given, str) and given == _EVERY:
+        return given
+    try:
+        if isinstance(given, slice) and given.step in (None, 1):
+            return Span(*(None if end is None else operator.index(end) for end in (given.start, given.stop)))
+        if isinstance(given, list | tuple | set | frozenset | range) and len(given):
+            numbers = sorted(given) if isinstance(given, set | frozenset) else given
+            return (Each if isinstance(given, tuple) else Several)(map(operator.index, numbers))
+        if not isinstance(given, bool):
+            return operator.index(given)
+    except TypeError:
+        pass
+    raise SiteError(
+        f"expected what to take of axis {axis}, got {given!r}",
+        hint='an index, a slice, a list of indices, "*", or a tuple with one position for each example',
+    )
 
 
-def nearest(text: str, known: Iterable[str]) -> list[str]:
-    """Up to three known names close to `text`, for the hint of an error."""
-    return difflib.get_close_matches(text, list(known), n=3, cutoff=0.4)
-
-
-def _braces(text: str) -> list[str]:
-    """`a.{b,c}` as `a.b` and `a.c`."""
-    parts = re.split(r"\{([^{}]*)\}", text)
-    options = [[part] if i % 2 == 0 else [each.strip() for each in part.split(",")] for i, part in enumerate(parts)]
-    return ["".join(chosen) for chosen in itertools.product(*options)]
+def _no_site(text: Any) -> SiteError:
+    """The error for what is no site, with the site that was probably meant."""
+    if not isinstance(text, str):
+        more = "; sites are arguments of their own: *sites" if isinstance(text, list | tuple | set) else ""
+        return SiteError(
+            f"expected a site, got {type(text).__name__} {text!r}"[:200], hint=f'such as "layers.1:out"{more}'
+        )
+    meant = equivalent(text)
+    return SiteError(
+        f"expected path:port[axis=index], got {text!r}",
+        hint=f"that is {meant} here" if meant else 'for example "layers.1.attn:z[head=2,pos=-1]"',
+    )
 
 
 def _split(select: str) -> list[str]:
-    """At commas outside braces."""
-    return [item for item in re.split(r",(?![^{]*\})", select) if item.strip()]
+    """At commas outside braces and parentheses."""
+    return [item for item in re.split(r",(?![^{]*\})(?![^(]*\))", select) if item.strip()]
 
 
-def _pin(item: str, text: str) -> tuple[str, Pin]:
+def _written(item: str, text: str) -> tuple[str, Pin]:
     axis, _, index = (part.strip() for part in item.partition("="))
     if index == _EVERY:
         return axis, _EVERY
@@ -149,20 +201,22 @@ def _pin(item: str, text: str) -> tuple[str, Pin]:
         return axis, int(index)
     if span := re.fullmatch(r"(-?\d+)?:(-?\d+)?", index):
         return axis, Span(*(None if end is None else int(end) for end in span.groups()))
-    if re.fullmatch(r"\{\s*-?\d+\s*(,\s*-?\d+\s*)*\}", index):
-        return axis, Several(int(each) for each in index[1:-1].split(","))
+    for open_, close, kind in (("{", "}", Several), ("(", ")", Each)):
+        if re.fullmatch(rf"\{open_}{_NUMBERS}\{close}", index):
+            return axis, kind(int(each) for each in index[1:-1].split(","))
     raise SiteError(
-        f"expected axis=index, got {item!r} in {text!r}", hint="an index 3 or -1, a slice 2:5, a set {1,4} or *"
+        f"expected axis=index, got {item!r} in {text!r}",
+        hint="an index 3 or -1, a slice 2:5, a set {1,4}, one position for each example (3,1), or *",
     )
 
 
 def _check(site: Site) -> None:
-    axes = {*AXES[site.port], "call", "step"} if site.port in _ATTENTION else _PLAIN
+    axes = _MADE | (set(AXES[site.port]) if site.port in _ATTENTION else _PLAIN)
     if site.port not in _ATTENTION and site.port not in ("in", "out"):
         axes = axes | {axis for known in AXES.values() for axis in known}
     for axis, _ in site.select:
         if axis not in axes:
-            known = " ".join(AXES.get(site.port, ("batch", "pos", "dim")))
+            known = " ".join(AXES[site.port]) if site.port in AXES else "batch pos dim, of images channel height width"
             raise SiteError(f"port {site.port!r} has axes {known}, got {axis!r}", hint="pin one of those axes")
     if len({axis for axis, _ in site.select}) != len(site.select):
         raise SiteError(f"an axis is pinned twice in {site}", hint="pin each axis once")

@@ -1,10 +1,11 @@
 """Prompts as batches that know their tokens: padded on the right, positions counted in each example's own."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from darklantern.errors import SiteError
+from darklantern.models.sites import Each
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,8 +25,11 @@ class Batch(Mapping[str, Any]):
         """How many tokens each example has, without padding."""
         return tuple(len(each) for each in self.tokens)
 
-    def find(self, text: str) -> tuple[int, ...]:
-        """Where each example has the token `text`. Raises SiteError where it does not have it just once."""
+    def find(self, text: str) -> Each:
+        """Where each example has the token `text`: `site.at(pos=batch.find(" Mary"))` selects each one's own.
+
+        Raises SiteError where an example does not have it just once.
+        """
         found = [[i for i, token in enumerate(tokens) if token == text] for tokens in self.tokens]
         for number, places in enumerate(found):
             if len(places) != 1:
@@ -34,7 +38,11 @@ class Batch(Mapping[str, Any]):
                     f"example {number} has the token {text!r} {len(places)} times: {shown}",
                     hint="spaces belong to tokens; look at batch.tokens",
                 )
-        return tuple(places[0] for places in found)
+        return Each(places[0] for places in found)
+
+    def __or__(self, more: Mapping[str, Any]) -> "Batch":
+        """This batch with more arguments: `batch | {"labels": ids}`. A dict made of it would not know its tokens."""
+        return replace(self, arguments={**self.arguments, **more})
 
     def __getitem__(self, name: str) -> Any:
         return self.arguments[name]

@@ -5,19 +5,23 @@ a head is read off a real run, where they are found in the kernel's q, k and v; 
 with what the full run says it adds.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from darklantern.errors import SiteError
-from darklantern.models.on_torch import hub, stubs
 from darklantern.models.on_torch.program import Program
 from darklantern.models.on_torch.starting import Start
+from darklantern.models.on_torch.verifying import agree
 from darklantern.models.recording import Recording
+from darklantern.models.sites import Site
+
+if TYPE_CHECKING:
+    from darklantern.models.on_torch.opened import Model
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,13 +40,10 @@ class Alone(Start):
         made = super().joined(program)
         made.only = {self.attention: self.head}
         for projection in self.rows:
-            made.around[self, projection] = partial(stubs.wrapped, projection, partial(self._sliced, projection))
+            made.around[projection] = [partial(self._sliced, projection), *program.around.get(projection, ())]
         return made
 
-    def _sliced(self, projection: nn.Module, original: Any, x: Tensor) -> Tensor:
-        run = hub.current()
-        if run is None or run.start is not self:
-            return original(x)
+    def _sliced(self, projection: nn.Module, _: Any, __: Any, x: Tensor) -> Tensor:
         weight, bias = _weight(projection), getattr(projection, "bias", None)
         out = x.new_zeros((*x.shape[:-1], weight.shape[0]))
         for rows in self.rows[projection]:
@@ -102,3 +103,28 @@ def _weight(module: nn.Module) -> Tensor:
     """(out, in)"""
     weight = torch.as_tensor(module.weight)
     return weight if type(module) is nn.Linear else weight.T
+
+
+def alone(model: "Model", inputs: Any, attention: str, head: int) -> Alone:
+    """See `Model.alone`."""
+    site = Site(attention, "result").at(head=head)
+    path, block = model.native(Site(attention, "z")), model.block_of(site)
+    if block is None:
+        raise SiteError(f"{attention} lies in no list of blocks", hint="record its result; the other heads run too")
+    start = inputs if isinstance(inputs, Start) and inputs.path == model.native(Site(block, "out")) else None
+    start = start or model.start(inputs.inputs if isinstance(inputs, Start) else inputs, block)
+    module = model.module.get_submodule(path)
+    maps = linear_maps(module, path)
+    ports = [each for each in model.sites(f"{attention}:*") if each.port in ("q", "k", "v", "q_pre", "k_pre")]
+    seen = model.record(start, *ports, *maps, site)
+    names = {str(model.sites(each)[0]): projection for each, projection in maps.items()}
+    q, k = (next(seen[each] for each in ports if each.port == port).shape[2] for port in ("q", "k"))
+    rows = rows_of(head, q // k, seen, str(ports[0]).rpartition(":")[0], names)
+    held = {field.name: getattr(start, field.name) for field in fields(start)}
+    made = Alone(**held, attention=module, head=head, rows=rows)
+    if not agree(model.record(made, site, stop=True)[site].array, seen[site].array):
+        raise SiteError(
+            f"head {head} of {attention} alone does not give what it adds in a full run",
+            hint="its parts depend on other heads; record its result, the other heads run too",
+        )
+    return made

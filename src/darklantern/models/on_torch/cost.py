@@ -3,12 +3,20 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
+
+from darklantern.models.on_torch.calling import call
+from darklantern.models.on_torch.program import Plan
+from darklantern.models.on_torch.restoring import restored
+from darklantern.models.on_torch.starting import Start
+
+if TYPE_CHECKING:
+    from darklantern.models.on_torch.executing import Executor
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,18 @@ class Executed:
             f"{self.parameter_fraction:.1%} of {self.parameters:,} parameters, "
             f"{self.flop_fraction:.1%} of {self.flops_full:,} FLOPs"
         )
+
+
+def measured(executor: "Executor", plan: Plan, inputs: Any) -> Executed:
+    """What a run of `plan` executes, beside a full one. Runs three times; the model is left as it was."""
+    part, full = Meter(executor.module), Meter(executor.module)
+    with restored(executor.module):
+        executor.execute(plan, inputs)  # what is tried out only once does not count
+        with part.on(), torch.no_grad():
+            executor.execute(plan, inputs)
+        with full.on(), torch.no_grad():
+            call(executor.module, inputs.inputs if isinstance(inputs, Start) else inputs)
+    return Executed(part.parameters_read, part.parameters, part.flops, full.flops)
 
 
 class Meter:

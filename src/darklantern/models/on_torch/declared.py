@@ -6,45 +6,77 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from darklantern.errors import SiteError
-from darklantern.models.edits import Edit
 from darklantern.models.on_torch import compiled
 from darklantern.models.on_torch.points import Point
 from darklantern.models.on_torch.ports.modules import InTap, OutTap
 from darklantern.models.on_torch.program import Plan
+from darklantern.models.on_torch.running import part, put_back
 from darklantern.models.recording import Recording
-from darklantern.models.selecting import ALL, Index, Selection
-from darklantern.models.sites import AXES, Several, Site, Span
-
-_AXES = ("batch", "pos", "dim")
+from darklantern.models.selecting import select
+from darklantern.models.sites import Site
 
 
 class Declared:
-    """A plan's hooks on a module, from now until `close`. They are plain enough for torch.compile to trace.
+    """A plan's hooks on a module, from now until `close`, plain enough for torch.compile to trace.
 
-    Unlike other runs it serves every call of the module, in whatever thread.
+    Unlike a run it serves every call of the module, in whatever thread, and knows no padding.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    edits_only: bool | None = None
+    """what the handler under way is to do, as in a run"""
+
+    def __init__(self, module: nn.Module, plan: Plan) -> None:
         compiled.refuse(plan.leading)
-        self.plan = plan
-        self._store: dict[int, Tensor] = {}
+        for site, point in (*((site, point) for site, point, _ in plan.edits), *plan.record):
+            _check(site, point)
+        self.plan, self.program = plan, plan.program
+        # Numbers stand for sites in what the compiled code writes to.
+        self._numbers = {action: number for number, action in enumerate((*plan.changes, *plan.actions))}
+        self._calls: dict[int, int] = {}
+        self._kept: dict[int, Tensor] = {}
+        self._axes: dict[int, tuple[str, ...]] = {}
         self._handles: list[RemovableHandle] = []
-        hooks: list[tuple[Point, Any]] = [(point, _edit(site, edit)) for site, point, edit in plan.edits]
-        hooks += [(point, _keep(site, number, self._store)) for number, (site, point) in enumerate(plan.record)]
-        for point, hook in hooks:
-            self._handles.append(_set(point, hook))
+        try:
+            self._set(module)
+        except BaseException:
+            self.close()
+            raise
 
     def recording(self) -> Recording:
-        """What the last call kept; hands it out once. Raises SiteError for a site that did not fire since."""
-        silent = [str(site) for number, (site, _) in enumerate(self.plan.record) if number not in self._store]
+        """What the last call kept; hands it out once. Raises SiteError for a site that did not fire since, or twice."""
+        sites = [*(site for site, _, _ in self.plan.edits), *self.plan.sites]
+        silent = [str(site) for number, site in enumerate(sites) if number not in self._calls]
         if silent:
             raise SiteError(
                 f"since the last recording nothing came through {', '.join(silent)}",
                 hint="call the compiled module first; it must be compiled after declare, or it ignores the hooks",
             )
-        rows = [(site, self._store[n], point.axes) for n, (site, point) in enumerate(self.plan.record)]
-        self._store.clear()
-        return Recording([(site, array, _left(site, axes)) for site, array, axes in rows], None)
+        several = [(site, self._calls[number]) for number, site in enumerate(sites) if self._calls[number] > 1]
+        before = len(self.plan.edits)
+        rows = [(site, self._kept[before + n], self._axes[before + n]) for n, site in enumerate(self.plan.sites)]
+        self._forget()
+        if several:
+            raise SiteError(
+                f"{several[0][0]} fired {several[0][1]} times in one call, and a declared plan sees every call alike",
+                hint="record it uncompiled, where #0 is the first call; if a part was compiled alone, take a recording "
+                "after each call",
+            )
+        return Recording(rows, None)
+
+    def visit(self, point: Point, value: Tensor) -> Tensor:
+        """As a run's: `value` as it goes on from `point`."""
+        for action in self.program.actions[point]:
+            if self.edits_only is not None and self.edits_only is (action.edit is None):
+                continue
+            number = self._numbers[action]
+            self._calls[number] = self._calls.get(number, 0) + 1
+            chosen = select(action.site, point.axes(value), value.shape)
+            held = part(value, chosen)
+            if action.edit is not None:
+                value = put_back(action, value, chosen, held, action.edit(held, chosen.remaining))
+            else:
+                self._kept[number], self._axes[number] = held, chosen.remaining
+        return value
 
     def close(self) -> None:
         """Take the hooks away; a compiled module compiles again without them."""
@@ -58,77 +90,35 @@ class Declared:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _set(self, root: nn.Module) -> None:
+        self._handles.append(root.register_forward_pre_hook(lambda *_: self._forget(), prepend=True))
+        for module in self.program.before:
+            self._handles.append(module.register_forward_pre_hook(self._before, with_kwargs=True))
+        for module in {**self.program.after, **self.program.out}:
+            self._handles.append(module.register_forward_hook(self._after, with_kwargs=True))
 
-def _set(point: Point, hook: Any) -> RemovableHandle:
-    tap = point.tap
-    if not isinstance(tap, InTap | OutTap) or tap.member:
+    def _before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        for handler in self.program.before[module]:
+            new = handler(self, module, args, kwargs)
+            if new is not None:
+                args, kwargs = new
+        return args, kwargs
+
+    def _after(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+        for handler in (*self.program.after.get(module, ()), *self.program.out.get(module, ())):
+            output = handler(self, module, args, kwargs, output)
+        return output
+
+    def _forget(self) -> None:
+        self._calls.clear()
+        self._kept.clear()
+
+
+def _check(site: Site, point: Point) -> None:
+    if not isinstance(point.tap, InTap | OutTap):
         raise SiteError(
             f"{point.path}:{point.port} cannot be declared for compilation",
             hint='in, out, pre, post and neurons can; open(model, compiled="eager") sees everything, uncompiled',
         )
-    module: nn.Module = tap.module
-    if isinstance(tap, InTap):
-
-        def before(_: nn.Module, args: tuple[Any, ...]) -> Any:
-            new = hook(args[0])
-            return None if new is None else (new, *args[1:])
-
-        return module.register_forward_pre_hook(before)
-
-    def after(_: nn.Module, __: Any, output: Any) -> Any:
-        if isinstance(output, Tensor):
-            return hook(output)
-        new = hook(output[0])
-        return None if new is None else (new, *output[1:])
-
-    return module.register_forward_hook(after)
-
-
-def _keep(site: Site, number: int, store: dict[int, Tensor]) -> Any:
-    chosen = _chosen(site)
-
-    def keep(value: Tensor) -> None:
-        store[number] = (value if chosen is None else chosen.part(value)).clone()
-
-    return keep
-
-
-def _edit(site: Site, edit: Edit) -> Any:
-    chosen = _chosen(site)
-
-    def changed(value: Tensor) -> Tensor:
-        if chosen is None:
-            return edit(value, _AXES[: value.ndim]).to(value.dtype).clone()
-        made = value.clone()
-        chosen.write(made, edit(chosen.part(value), chosen.remaining).to(value.dtype))
-        return made
-
-    return changed
-
-
-def _chosen(site: Site) -> Selection | None:
-    """The selection on (batch, pos, last axis): fixed before any value is seen."""
     if site.call is not None:
         raise SiteError(f"{site}: a declared plan sees every call alike", hint="leave #call out")
-    if not site.select:
-        return None
-    pins = dict(site.select)
-    names = AXES.get(site.port, _AXES)
-    if unknown := [axis for axis in pins if axis not in names]:
-        raise SiteError(
-            f"{site}: a declared plan pins {', '.join(names)}, not {unknown[0]}", hint="select later, with .at()"
-        )
-    return Selection(names, tuple(_fixed(pins.get(axis, "*")) for axis in names))
-
-
-def _fixed(pin: Any) -> Index:
-    if pin == "*":
-        return ALL
-    if isinstance(pin, Span):
-        return slice(pin.start, pin.stop)
-    return list(pin) if isinstance(pin, Several) else int(pin)
-
-
-def _left(site: Site, axes: Any) -> Any:
-    chosen = _chosen(site)
-    return axes if chosen is None else chosen.remaining

@@ -13,7 +13,7 @@ def scores(
     """(…, row, key) from the products q·k, which are overwritten where that is possible.
 
     `added` are biases and masks that broadcast to it: added, or, if boolean, True where attention is allowed.
-    `future` is True where a causal kernel forbids it.
+    `future` is True where the kernel looks away without being given a mask.
     """
     made = products.mul_(scale)
     if softcap is not None:
@@ -43,6 +43,15 @@ def pattern(scores: Tensor, dtype: torch.dtype, masked: bool, sinks: Tensor | No
     return (weights if sinks is None else weights[..., :-1]).to(dtype)
 
 
-def future(rows: int, keys: int, device: Any) -> Tensor:
-    """True above the diagonal: row i sees keys 0 to i."""
-    return torch.ones(rows, keys, dtype=torch.bool, device=device).triu_(1)
+def forbidden(rows: int, keys: int, causal: bool, window: int | None, device: Any) -> Tensor | None:
+    """(row, key): True where a kernel that gets these arguments instead of a mask looks away; None where it never does.
+
+    A causal kernel's row i sees keys 0 to i. In a window the last row stands at the last key; each row sees its own key
+    and the `window - 1` before it, and, where nothing is causal, as many behind it.
+    """
+    made = torch.ones(rows, keys, dtype=torch.bool, device=device).triu_(1) if causal else None
+    if window is None:
+        return made
+    distance = torch.arange(keys - rows, keys, device=device)[:, None] - torch.arange(keys, device=device)
+    outside = (distance if causal else distance.abs()) >= window
+    return outside if made is None else made | outside

@@ -3,13 +3,15 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import forward_ad
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
 from darklantern.models.edits import Edit, put
 from darklantern.models.recording import Recording
@@ -17,13 +19,51 @@ from darklantern.models.recording import Recording
 
 @contextmanager
 def forward_mode() -> Iterator[None]:
-    """Tangents are carried, attention runs by its plain formula: the fused kernels have no forward rule."""
+    """Tangents are carried, attention runs by its plain formula: the fused kernels have no forward rule.
+
+    In this thread only: torch's own switch for that changes the kernels of all threads, and so other runs' bits.
+    """
+    _load_rules()
+    with forward_ad.dual_level(), torch.no_grad(), _PlainAttention():
+        yield
+
+
+@cache
+def _load_rules() -> None:
+    """torch loads its forward rules when first needed, and warns there about a function of its own."""
     with warnings.catch_warnings():
-        # torch loads its rules when first needed, and warns there about a function of its own.
         warnings.simplefilter("ignore", DeprecationWarning)
         import_module("torch._decomp.decompositions_for_jvp")
-    with forward_ad.dual_level(), sdpa_kernel(SDPBackend.MATH), torch.no_grad():
-        yield
+
+
+class _PlainAttention(TorchFunctionMode):
+    """Attention as matrix products and a softmax, whoever calls it."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is F.scaled_dot_product_attention:
+            return _plain(*args, **kwargs)
+        if func is F.multi_head_attention_forward:
+            # It has the plain formula too, and takes it where the weights are wanted.
+            out, weights = func(*args, **{**kwargs, "need_weights": True})
+            return out, weights if kwargs.get("need_weights", True) else None
+        return func(*args, **kwargs)
+
+
+def _plain(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    made: Tensor = torch._scaled_dot_product_attention_math(
+        query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
+    )[0]
+    return made
 
 
 def tangent_edit(tangent: Any) -> Edit:

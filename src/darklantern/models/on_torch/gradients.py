@@ -1,19 +1,23 @@
 """Gradients with respect to sites."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from darklantern.errors import SiteError
-from darklantern.models.on_torch.program import Action
+from darklantern.models.on_torch.program import Action, Plan
 from darklantern.models.on_torch.running import Run
+from darklantern.models.on_torch.structure import whole
 from darklantern.models.recording import Recording
 from darklantern.models.sites import Site
+
+if TYPE_CHECKING:
+    from darklantern.models.on_torch.executing import Executor
 
 Metric = Callable[[Any], Tensor]
 """a model's output → one number, differentiable"""
@@ -26,6 +30,24 @@ class Gradients:
     metric: float
     gradients: Recording
     values: Recording
+
+
+def differentiated(
+    executor: "Executor", plan: Plan, inputs: Any, metric: Callable[[Any, Recording], Tensor]
+) -> Gradients:
+    """The gradients of `metric(output, values)` that `plan` asks for."""
+    with torch.enable_grad():
+        run = executor.begun(plan, inputs)
+        with executor.in_step(run):
+            output = executor.go(run, inputs)
+            values = run.recording(output)
+            number = whole(metric(output, values))
+            found = backward(executor.module, run, number)
+    # Detached, or the values would keep the graph alive.
+    detached = [(site, values[site].array.detach(), values[site].axes) for site in values.sites]
+    values = Recording(detached, None, values.tokens)
+    rows = [(site, gradient, values[site].axes) for site, gradient in found.items()]
+    return Gradients(float(number.detach()), Recording(rows, None, values.tokens), values)
 
 
 def backward(module: nn.Module, run: Run, metric: Tensor) -> dict[Site, Tensor]:
@@ -44,28 +66,60 @@ def backward(module: nn.Module, run: Run, metric: Tensor) -> dict[Site, Tensor]:
     if run.shards is not None:
         run.shards.before_backward(run)
     actions = [action for action in run.plan.actions if action.grad]
-    if len(run.leaves) == len(actions):
-        leaves = [run.leaves[action] for action in actions]
-        found: Mapping[Action, Tensor | None] = dict(
-            zip(actions, torch.autograd.grad(metric, leaves, allow_unused=True), strict=True)
-        )
+    if all(len(run.leaves.get(action, ())) == len(run.kept[action]) for action in actions):
+        found = _straight(metric, run, actions)
     else:
-        # Reentrant checkpointing has no graph of what is inside it, until its backward pass makes one.
-        assert run.graph is not None
-        found = run.graph.gradients
-        for action, leaf in run.leaves.items():
-            leaf.register_hook(partial(found.__setitem__, action))
-        with _parameters_aside(module):
-            metric.backward()
+        found = _recomputed(module, metric, run, actions)
     return {
-        action.site: torch.zeros_like(run.kept[action][0]) if (gradient := found.get(action)) is None else gradient
+        action.site: torch.stack(found[action]) if action.site.call == "*" else found[action][0] for action in actions
+    }
+
+
+def _straight(metric: Tensor, run: Run, actions: list[Action]) -> dict[Action, list[Tensor]]:
+    """By the graph from the metric to the leaves."""
+    leaves = [leaf for action in actions for leaf in run.leaves[action]]
+    gradients = iter(torch.autograd.grad(metric, leaves, allow_unused=True))
+    return {
+        action: [
+            torch.zeros_like(leaf) if gradient is None else gradient
+            for leaf, gradient in zip(run.leaves[action], gradients, strict=False)
+        ]
         for action in actions
     }
+
+
+def _recomputed(module: nn.Module, metric: Tensor, run: Run, actions: list[Action]) -> dict[Action, list[Tensor]]:
+    """Reentrant checkpointing has no graph of what is inside it, until its backward pass makes one."""
+    assert run.graph is not None
+    several = [action.site for action in actions if len(run.kept[action]) > 1]
+    if several:
+        raise SiteError(
+            f"{several[0]} fires several times in a part of the model under reentrant checkpointing, where the calls "
+            "run again in an order of their own",
+            hint="checkpoint with use_reentrant=False, or turn it off",
+        )
+    found = run.graph.gradients
+    for action, leaves in run.leaves.items():
+        leaves[0].register_hook(partial(_caught, found, action))
+    with _parameters_aside(module):
+        metric.backward()
+    return {action: found.get(action) or [torch.zeros_like(run.kept[action][0])] for action in actions}
+
+
+def _caught(found: dict[Action, list[Tensor]], action: Action, gradient: Tensor) -> None:
+    found.setdefault(action, []).append(gradient.clone())
 
 
 @contextmanager
 def _parameters_aside(module: nn.Module) -> Iterator[None]:
     """The parameters' gradients as they were, afterwards."""
+    for name, parameter in module.named_parameters():
+        if parameter._post_accumulate_grad_hooks:  # there is no public way to ask
+            raise SiteError(
+                f"{name} has hooks that act on its gradient, as an optimiser's step in the backward pass does, and "
+                "under reentrant checkpointing a gradient at a site has to pass there",
+                hint="checkpoint with use_reentrant=False, or turn it off while you look",
+            )
     held = [(parameter, parameter.grad) for parameter in module.parameters()]
     for parameter, _ in held:
         parameter.grad = None

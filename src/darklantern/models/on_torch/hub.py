@@ -1,12 +1,12 @@
-"""The hooks, and whom they serve: one pair on a module however many runs need it, gone with the last.
+"""Whom a hook serves: the run under way in its own thread, or, in a backward pass, the run whose graph it walks.
 
-A hook looks up the run under way in its own thread, so that threads that share a module do not see each
-other's edits, and a plain call of the module in another thread sees none. What is called from within an edit
-belongs to no run, or to one of its own.
+So threads that share a module do not see each other's edits, and a plain call of the module in another thread sees
+none. What is called from within an edit belongs to no run, or to one of its own.
 """
 
 import threading
-from collections import OrderedDict
+import weakref
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 from torch._C import _current_graph_task_id
+from torch.autograd import Variable
+from torch.compiler import is_dynamo_compiling
 
 if TYPE_CHECKING:
     from darklantern.models.on_torch.program import Program
@@ -21,30 +23,65 @@ if TYPE_CHECKING:
 
 _NOBODY: Any = object()
 _RUN: ContextVar["Run | None"] = ContextVar("darklantern_run", default=None)
-_LOCK = threading.RLock()
-BACKWARD: "dict[int, Run]" = {}
-"""autograd's number of a backward pass under way → the run whose graph it walks"""
-NESTED = threading.local()
-"""`.tasks`: those of this thread, innermost last; a pass that starts within one belongs to it"""
+_PASSES: "dict[int, weakref.ref[_Pass]]" = {}
+"""autograd's number of a backward pass under way → it"""
+_THREAD = threading.local()
+"""`.passes`: those of this thread, innermost last; a pass that starts within one belongs to it"""
+GONE: "deque[tuple[object, Program]]" = deque()
+"""holders of what is to be taken off, told by a finalizer, which runs wherever the collector does"""
 
-# Set straight in the dictionaries in which `register_forward_hook` would set them: making and taking away its handles
-# costs as much as a dozen small recordings. torch numbers its own hooks from 0 up.
-_KEY, _KEY_OUT = -50791, -50792
-_BEFORE: dict[nn.Module, int] = {}
-_AFTER: dict[nn.Module, int] = {}
-_OUT: dict[nn.Module, int] = {}
-"""how many runs need each module's hook"""
+
+class _Pass:
+    """A backward pass under way. Autograd holds it, as a callback for its end: it goes with the pass, however it ends.
+
+    A pass that raises calls nobody, so an entry that waits for a call would stay and serve later passes.
+    """
+
+    __slots__ = ("__weakref__", "run")
+
+    def __init__(self, run: "Run") -> None:
+        self.run = run
+
+    def __call__(self) -> None:
+        """The pass is over; nothing is left to do."""
 
 
 def current() -> "Run | None":
-    """The run that a module firing now belongs to: of this thread, or, in a backward pass, of its graph."""
+    """The run that a module firing now belongs to."""
+    if is_dynamo_compiling():  # what is compiled now shall run without us
+        return None
     run = _RUN.get()
     if run is _NOBODY:
         return None
-    if not BACKWARD or (task := _current_graph_task_id()) == -1:
-        return run
-    tasks = getattr(NESTED, "tasks", None)
-    return BACKWARD.get(task) or (BACKWARD.get(tasks[-1]) if tasks else None) or run
+    if _PASSES and (task := _current_graph_task_id()) != -1 and (found := walked(task)) is not None:
+        return found
+    if run is None and GONE:
+        from darklantern.models.on_torch import placing
+
+        placing.settle()
+    return run
+
+
+def walked(task: int) -> "Run | None":
+    """The run whose graph the backward pass of this number walks, itself or around it."""
+    for reference in (_PASSES.get(task), *reversed(getattr(_THREAD, "passes", ()))):
+        under_way = None if reference is None else reference()
+        if under_way is not None:
+            return under_way.run
+    return None
+
+
+def walk(run: "Run") -> None:
+    """The backward pass under way belongs to `run`."""
+    task, under_way = _current_graph_task_id(), _Pass(run)
+    reference = _PASSES[task] = weakref.ref(under_way, lambda _: _PASSES.pop(task, None))
+    _THREAD.passes = [*(each for each in getattr(_THREAD, "passes", ()) if each() is not None), reference]
+    Variable._execution_engine.queue_callback(under_way)
+
+
+def is_walked() -> bool:
+    """Whether the backward pass under way is known by its own number."""
+    return _current_graph_task_id() in _PASSES
 
 
 def enter(run: "Run") -> Token["Run | None"]:
@@ -66,71 +103,13 @@ def paused() -> Iterator[None]:
         _RUN.reset(token)
 
 
-def install(program: "Program") -> None:
-    """Count one more run on the hooks that `program` needs, setting those that are not there."""
-    with _LOCK:
-        for module in program.before:
-            if _first(_BEFORE, module):
-                # Behind what a sharding library put there, so that placements are still visible.
-                module._forward_pre_hooks[_KEY] = _before
-                module._forward_pre_hooks_with_kwargs[_KEY] = True
-        for module in program.after:
-            if _first(_AFTER, module):
-                _front(module, _KEY, _after)
-                module._forward_hooks_with_kwargs[_KEY] = True
-        for module in program.out:
-            count = _OUT.get(module)
-            if count is None:
-                hooks = module._forward_hooks
-                if hooks:
-                    _front(module, _KEY_OUT, _out)
-                else:
-                    hooks[_KEY_OUT] = _out
-            _OUT[module] = (count or 0) + 1
+# The hooks. torch looks up hook by hook whether one takes keyword arguments. Where another thread's run ends just then,
+# one is called without them, in a thread that has no run of ours there, and does nothing.
 
 
-def remove(program: "Program") -> None:
-    """Count one run less, removing the hooks that nobody needs."""
-    with _LOCK:
-        for module in program.before:
-            if _last(_BEFORE, module):
-                del module._forward_pre_hooks[_KEY], module._forward_pre_hooks_with_kwargs[_KEY]
-        for module in program.after:
-            if _last(_AFTER, module):
-                del module._forward_hooks[_KEY], module._forward_hooks_with_kwargs[_KEY]
-        for module in program.out:
-            if _last(_OUT, module):
-                del module._forward_hooks[_KEY_OUT]
-
-
-def _front(module: nn.Module, key: int, hook: Any) -> None:
-    """Set a forward hook before all others, so that it sees a sharding library's placements; `_KEY` comes first."""
-    hooks: OrderedDict[int, Any] = module._forward_hooks  # type: ignore[assignment]  # declared as its base class
-    hooks[key] = hook
-    if len(hooks) > 1:
-        hooks.move_to_end(key, last=False)
-        if _KEY in hooks:
-            hooks.move_to_end(_KEY, last=False)
-
-
-def _first(counts: dict[nn.Module, int], module: nn.Module) -> bool:
-    count = counts.get(module, 0)
-    counts[module] = count + 1
-    return not count
-
-
-def _last(counts: dict[nn.Module, int], module: nn.Module) -> bool:
-    count = counts[module] - 1
-    if count:
-        counts[module] = count
-    else:
-        del counts[module]
-    return not count
-
-
-def _before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Any:
     run = current()
-    if run is None:
+    if run is None or kwargs is None:
         return None
     changed = False
     for handler in run.program.before.get(module, ()):
@@ -141,15 +120,15 @@ def _before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     return (args, kwargs) if changed else None
 
 
-def _after(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
-    run = current()
-    if run is not None:
+def after(module: nn.Module, args: tuple[Any, ...], *rest: Any) -> Any:
+    output, run = rest[-1], current()
+    if run is not None and len(rest) == 2:
         for handler in run.program.after.get(module, ()):
-            output = handler(run, module, args, kwargs, output)
+            output = handler(run, module, args, rest[0], output)
     return output
 
 
-def _out(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+def out(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
     run = current()
     if run is None:
         return output

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ def keeper(to: str | PathLike[str] | None, reduce: Reduce | None) -> Keeper | No
 
     def keep(site: Site, value: Tensor, axes: tuple[str, ...], tokens: Tokens) -> tuple[Tensor, tuple[str, ...]]:
         if reduce is not None:
-            value, axes = _reduced(reduce(Value(site, value, axes, tokens)), site, value, axes)
+            value, axes = _reduced(reduce(_value(site, value, axes, tokens)), site, value, axes)
         if folder is not None:
             return folder.keep(site, value, axes, tokens), axes
         return (value if to is None else value.to(str(to))), axes
@@ -63,13 +64,27 @@ def load_recording(folder: str | PathLike[str]) -> Recording:
         if index["format"] != _FORMAT:
             raise ValueError(f"format {index['format']!r}")
         rows: list[tuple[Site, Tensor, tuple[str, ...]]] = [
-            (parse(row["site"]), _mapped(path / row["file"]), tuple(row["axes"])) for row in index["values"]
+            (
+                replace(parse(row["site"]), native=row.get("native", "")),
+                _mapped(path / row["file"]),
+                tuple(row["axes"]),
+            )
+            for row in index["values"]
         ]
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise SiteError(
             f"{path} does not hold a whole recording: {error}", hint="record again into an empty folder"
         ) from error
     return Recording(rows, None, index["tokens"])
+
+
+def save(recording: Recording, folder: str | PathLike[str]) -> None:
+    """Write `recording` to a new folder, for `load_recording`. Raises SiteError for one that is not empty."""
+    if not len(recording):
+        raise SiteError("this recording holds no values", hint="record some sites")
+    held = _Folder(Path(folder))
+    for value in recording.values():
+        held.keep(value.site, torch.as_tensor(value.array), value.axes, recording.tokens)
 
 
 class _Folder:
@@ -88,7 +103,8 @@ class _Folder:
             save_file({"value": value.detach().contiguous().cpu()}, self.path / name)
         except (SafetensorError, OSError) as error:
             raise StoreError(f"cannot write {self.path / name}: {error}", hint="is the disk full?") from error
-        self.rows.append({"site": str(site), "axes": list(axes), "file": name})
+        native = {"native": site.native} if site.native else {}
+        self.rows.append({"site": str(site), "axes": list(axes), "file": name, **native})
         index = {"format": _FORMAT, "tokens": tokens, "values": self.rows}
         write_whole(self.path / _INDEX, json.dumps(index, indent=1).encode())
         return _mapped(self.path / name)
@@ -98,6 +114,11 @@ def _mapped(path: Path) -> Tensor:
     with safe_open(path, framework="pt") as file:
         found: Tensor = file.get_tensor("value")
         return found
+
+
+def _value(site: Site, array: Tensor, axes: tuple[str, ...], tokens: Tokens) -> Value:
+    """A captured value, as its recording would hold it."""
+    return next(iter(Recording([(site, array, axes)], None, tokens).values()))
 
 
 def _reduced(made: Any, site: Site, value: Tensor, axes: tuple[str, ...]) -> tuple[Tensor, tuple[str, ...]]:

@@ -5,42 +5,40 @@ values would not be those of the forward pass and the gradients silently wrong. 
 taps in place; they belong to its autograd graph, go when that goes, and serve nobody else's passes.
 """
 
-import weakref
-from contextlib import ExitStack
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C import _current_graph_task_id
-from torch.autograd import Variable
 
-from darklantern.models.on_torch import hub
+from darklantern.models.on_torch import hub, placing
 from darklantern.models.on_torch.program import Action, Plan, Program
 from darklantern.models.on_torch.structure import tensors
 
 
 class Setup:
-    """A program's hooks and taps, in place from `open` to `close`."""
+    """A program's hooks and taps, in place from `open` to `close`, or until nobody has the Setup any more.
+
+    Where the collector found it, its hooks go with the next call that comes through one of them.
+    """
+
+    _is_open = False
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self._around: ExitStack | None = None
+        self._holder = object()
 
     def open(self) -> None:
-        hub.install(self.program)
-        try:
-            if self.program.around:
-                self._around = ExitStack()
-                for surround in self.program.around.values():
-                    self._around.enter_context(surround())
-        except BaseException:
-            self.close()
-            raise
+        self._is_open = True
+        placing.place(self._holder, self.program)
 
     def close(self) -> None:
-        if self._around is not None:
-            self._around.close()
-        hub.remove(self.program)
+        placing.take_off(self._holder, self.program)
+        self._is_open = False
+
+    def __del__(self) -> None:
+        if self._is_open:
+            hub.GONE.append((self._holder, self.program))
+            placing.settle_unless_collecting()
 
 
 class Graph:
@@ -48,8 +46,10 @@ class Graph:
 
     def __init__(self, plan: Plan, program: Program, start: Any, shards: Any = None) -> None:
         self.plan, self.program, self.start, self.shards = plan, program, start, shards
-        self.gradients: dict[Action, Tensor] = {}
+        self.gradients: dict[Action, list[Tensor]] = {}
         """caught while recomputing, where the first pass had no graph to ask"""
+        self.setup: Setup | None = None
+        """stays as long as the graph"""
 
     def holds(self, *values: Any) -> None:
         """A backward pass that comes through one of these tensors belongs to this run."""
@@ -57,24 +57,13 @@ class Graph:
             if value.grad_fn is not None:
                 value.grad_fn.register_prehook(lambda _: self._bind())
 
-    def lasts(self, setup: Setup) -> None:
-        """`setup` stays until the graph is gone."""
-        weakref.finalize(self, setup.close).atexit = False
-
     def _bind(self) -> None:
         from darklantern.models.on_torch.running import Run
 
-        task = _current_graph_task_id()
-        if task not in hub.BACKWARD:
-            again = hub.BACKWARD[task] = Run(self.plan, self.program, self.start, graph=self)
+        if not hub.is_walked():
+            again = Run(self.plan, self.program, self.start, graph=self)
             again.shards = self.shards
-            hub.NESTED.tasks = [*getattr(hub.NESTED, "tasks", []), task]
-            Variable._execution_engine.queue_callback(lambda: _done(task))
-
-
-def _done(task: int) -> None:
-    hub.BACKWARD.pop(task, None)
-    hub.NESTED.tasks = [each for each in hub.NESTED.tasks if each != task]
+            hub.walk(again)
 
 
 def is_checkpointed(grad_at_start: bool) -> bool:

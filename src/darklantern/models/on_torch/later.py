@@ -27,7 +27,9 @@ class Later:
 
     def __init__(self, own: "AttentionPoints", call: "Call") -> None:
         self.own, self.call = own, call
-        self.key = (call.q.shape, call.k.shape, call.scale, call.causal, call.softcap, id(call.mask))
+        q, k = call.q, call.k
+        how = (call.scale, call.causal, call.window, call.softcap, id(call.mask))
+        self.key = (q.shape, k.shape, q.device, k.device, q.dtype, k.dtype, call.v.dtype, how)
         self.versions = (call.q._version, call.k._version)
 
     @staticmethod
@@ -65,10 +67,12 @@ def _compute(run: "Run", calls: list[Later]) -> None:
     q = torch.stack([each.call.q for each in calls]).view(len(calls), batch, shared, -1, dim)
     products = torch.matmul(q, torch.stack([each.call.k for each in calls]).transpose(-1, -2))
     mask = None if call.mask is None else call.mask[..., : shape[3]]
-    future = formula.future(*shape[2:], q.device) if call.causal else None
+    future = formula.forbidden(*shape[2:], call.causal, call.window, q.device)
     scores = formula.scores(products.view(len(calls), *shape), call.scale, call.softcap, (mask,), future)
     wanted = any(each.own.points["pattern"] in run.program.actions for each in calls)
-    patterns = formula.pattern(scores, call.v.dtype, mask is not None) if wanted else scores
+    patterns = formula.pattern(scores, call.v.dtype, mask is not None or call.window is not None) if wanted else scores
+    # A part of them all would keep them all in memory: each layer's is copied out, unless it is the only one.
+    fresh = len(calls) == 1
     for number, each in enumerate(calls):
-        run.visit(each.own.points["scores"], scores[number], fresh=True)
-        run.visit(each.own.points["pattern"], patterns[number], fresh=True)
+        run.visit(each.own.points["scores"], scores[number], fresh=fresh)
+        run.visit(each.own.points["pattern"], patterns[number], fresh=fresh)

@@ -6,9 +6,11 @@ from torch import nn
 
 from darklantern.errors import SiteError
 from darklantern.models import aliases
+from darklantern.models.elsewhere import equivalent
 from darklantern.models.on_torch.points import Point
 from darklantern.models.on_torch.ports import Catalogue
-from darklantern.models.sites import Site, expand, nearest, select_paths
+from darklantern.models.paths import is_glob, nearest, quoted, select_paths, unquoted
+from darklantern.models.sites import Site, expand
 
 
 class Naming:
@@ -31,11 +33,15 @@ class Naming:
 
     def resolve(self, name: str | Site) -> list[tuple[Site, Point]]:
         """The sites that a text means, each with its point. Raises SiteError naming the nearest matches."""
-        asked = expand(name) if isinstance(name, str) else [name]
+        asked = [name] if isinstance(name, Site) else expand(name)
         return [pair for each in asked for pair in self._resolve_one(each)]
 
     def paths(self, glob: str) -> list[str]:
         """Native paths that a path or glob means, of canonical names first."""
+        if not is_glob(glob):  # looked up, not searched for: methods ask for thousands of parts by name
+            plain = unquoted(glob.removeprefix("/"))
+            path = plain if glob.startswith("/") else self.native.get(plain, plain)
+            return [path] if path in self.modules else []
         if glob.startswith("/"):
             return select_paths(glob[1:], self.modules)
         named = select_paths(glob, self.native)
@@ -44,7 +50,7 @@ class Naming:
     def shown(self, path: str) -> str:
         """How a site names the part at a native path."""
         name = self.names[path]
-        return name if self.native[name] == path else f"/{path}"
+        return quoted(name) if self.native[name] == path else f"/{quoted(path)}"
 
     def block_of(self, path: str) -> str | None:
         """The canonical path of the outermost numbered block around a native path; None outside of all."""
@@ -52,13 +58,14 @@ class Naming:
         while path:
             parent, _, number = path.rpartition(".")
             if number.isdigit() and isinstance(self.modules[parent], nn.ModuleList):
-                found = self.names[path]
+                found = quoted(self.names[path])
             path = parent
         return found
 
     def stack(self, block: str) -> tuple[str, tuple[nn.Module, ...]]:
         """A block's native path, and the blocks before it in its list. Raises SiteError for what is no such block."""
-        path = self.native.get(block, block.lstrip("/"))
+        plain = unquoted(block)
+        path = self.native.get(plain, plain.removeprefix("/"))
         parent, _, number = path.rpartition(".")
         if path not in self.modules or not number.isdigit() or not isinstance(self.modules[parent], nn.ModuleList):
             close = nearest(block, [name for name in self.native if name.rpartition(".")[2].isdigit()])
@@ -81,8 +88,10 @@ class Naming:
 
     def _resolve_one(self, asked: Site) -> list[tuple[Site, Point]]:
         paths = self.paths(asked.path)
-        single = len(paths) == 1 and paths[0] in (asked.path.lstrip("/"), self.native.get(asked.path))
+        single = len(paths) == 1 and not is_glob(asked.path)
         found = []
+        if single and asked.port not in ("in", "out", "*", *self.catalogue.ports(paths[0])) and _elsewhere(asked):
+            raise self._unknown(asked)
         for path in paths:
             if not single and type(self.modules[path]).forward is nn.Module.forward:
                 continue  # lists and dicts of modules are never called
@@ -90,7 +99,9 @@ class Naming:
             for port in ports if asked.port == "*" else [asked.port]:
                 if single or port in ports:
                     point = self.catalogue.point(path, port, asked.member)
-                    found.append((Site(self.shown(path), port, asked.select, asked.call, asked.member), point))
+                    shown = self.shown(path)
+                    native = "" if shown in (path, f"/{path}") else path
+                    found.append((Site(shown, port, asked.select, asked.call, asked.member, native), point))
         if not found:
             raise self._unknown(asked)
         return found
@@ -98,8 +109,15 @@ class Naming:
     def _unknown(self, asked: Site) -> SiteError:
         paths = self.paths(asked.path) or list(self.modules)
         known = [str(Site(self.shown(path), port)) for path in paths for port in self.catalogue.ports(path)]
-        close = nearest(str(asked.whole), known)
+        meant = _elsewhere(asked)
+        close = [meant] if meant else nearest(str(asked.whole), known)
         return SiteError(
             f"no site {str(asked)!r} in this {self._kind}",
             hint=f"did you mean {' or '.join(close)}?" if close else 'model.sites("**:*") lists them all',
         )
+
+
+def _elsewhere(asked: Site) -> str | None:
+    """The site that `asked` is by TransformerLens's name, if it is one."""
+    meant = equivalent(str(asked.whole))
+    return meant if meant != str(asked.whole) else None

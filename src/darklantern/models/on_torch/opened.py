@@ -1,36 +1,33 @@
 """A torch module, opened: what a user holds."""
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import fields
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
 from darklantern.errors import SiteError
 from darklantern.models.edits import edit, put
-from darklantern.models.on_torch import compiled, hub
-from darklantern.models.on_torch.alone import Alone, linear_maps, rows_of
-from darklantern.models.on_torch.calling import Inputs, arguments, call
-from darklantern.models.on_torch.cost import Executed, Meter
+from darklantern.models.on_torch import compiled
+from darklantern.models.on_torch.alone import Alone, alone
+from darklantern.models.on_torch.calling import Inputs, arguments
+from darklantern.models.on_torch.cost import Executed, measured
 from darklantern.models.on_torch.declared import Declared
+from darklantern.models.on_torch.entering import starts
+from darklantern.models.on_torch.executing import executor
 from darklantern.models.on_torch.forward_mode import carried, forward_mode, tangent_edit
-from darklantern.models.on_torch.gradients import Gradients, Metric, backward
-from darklantern.models.on_torch.keeping import Keeper, Reduce, is_device, keeper, numbered
-from darklantern.models.on_torch.lasting import Setup
+from darklantern.models.on_torch.gradients import Gradients, Metric, differentiated
+from darklantern.models.on_torch.keeping import Reduce, is_device, keeper, numbered
 from darklantern.models.on_torch.naming import Naming
 from darklantern.models.on_torch.padding import padded
 from darklantern.models.on_torch.points import Point
 from darklantern.models.on_torch.program import Plan, compile_plan
-from darklantern.models.on_torch.running import Run, Stop
-from darklantern.models.on_torch.starting import Entrance, Start, mapped_inputs, other, verify, without_cache
-from darklantern.models.on_torch.stepping import Steps
-from darklantern.models.on_torch.structure import whole
+from darklantern.models.on_torch.running import Run
+from darklantern.models.on_torch.starting import Start
+from darklantern.models.on_torch.stepping import Steps, refuse_beams
 from darklantern.models.on_torch.surveying import Survey, parts
-from darklantern.models.on_torch.verifying import agree
 from darklantern.models.recording import Recording
 from darklantern.models.sites import Site
 from darklantern.models.tokens import Batch, encode
@@ -45,16 +42,26 @@ Edits = Mapping[str | Site, Any]
 class Model:
     """A torch module, opened. The module itself stays as it is: hooks are there only while a run lasts.
 
-    Safe to use from several threads, and several Models may look into one module at once.
+    Under activation checkpointing a run with gradients lasts as long as its graph. Safe to use from several threads,
+    but for `gradient` under reentrant checkpointing; several Models may look into one module at once.
     """
 
     def __init__(self, module: nn.Module, tokenizer: Any = None, compiled: str = "refuse") -> None:
         self.module = module
         self.tokenizer = tokenizer
-        self.eager = _check(module, compiled)
+        self._executor = executor(module, compiled)
         self._naming = Naming(module)
         self._edits: tuple[tuple[Site, Point, Any], ...] = ()
-        self._fired: dict[Point, int] = {}
+
+    def __repr__(self) -> str:
+        count = sum(each.numel() for each in self.module.parameters() if not isinstance(each, UninitializedParameter))
+        under = "".join(f"\n  {site}: {edit}" for site, _, edit in self._edits)
+        return f"{type(self.module).__name__}, opened: {count:,} parameters; model.tree() shows its parts{under}"
+
+    @property
+    def eager(self) -> bool:
+        """Whether what was compiled runs uncompiled."""
+        return self._executor.eager
 
     # what there is
 
@@ -81,10 +88,10 @@ class Model:
         """
         survey = None if inputs is None else Survey(self._naming.catalogue)
         if survey is not None:
-            if not self.eager:
+            if not self._executor.eager:
                 compiled.refuse(self._naming.modules)
             plan = self.plan()
-            self._go(Run(plan, survey.joined(plan.program)), inputs.inputs if isinstance(inputs, Start) else inputs)
+            self._executor.go(Run(plan, survey.joined(plan.program)), self._given(inputs))
         return Tree(
             parts(self._naming.catalogue, {path: self._naming.shown(path) for path in self._naming.modules}, survey),
             fold,
@@ -112,6 +119,10 @@ class Model:
         self, *record: str | Site, edits: Edits | None = None, stop: bool = False, grad: Sequence[str | Site] = ()
     ) -> Plan:
         """Resolve names and globs, once. Raises SiteError naming the nearest matches of what is not there."""
+        if edits is not None and not isinstance(edits, Mapping):
+            raise SiteError(
+                f"expected edits as a mapping, got {type(edits).__name__}", hint='{"layers.3:out": darklantern.zero()}'
+            )
         asked = dict(pair for name in grad for pair in self._naming.resolve(name))
         sites = dict(pair for name in record for pair in self._naming.resolve(name)) | asked
         changes = [
@@ -123,6 +134,7 @@ class Model:
             ),
         ]
         leading = self._naming.leading_to([*sites.values(), *(point for _, point, _ in changes)])
+        _refuse_changed(leading)
         return compile_plan(sites.items(), changes, stop, leading, asked)
 
     def edited(self, edits: Edits) -> "Model":
@@ -157,40 +169,48 @@ class Model:
         Where tensor parallelism cuts the model over several ranks, each gets the whole values, or with `local` its own
         pieces. Under FSDP each rank records its own batch.
         """
-        return self.execute(self.plan(*sites, edits=edits, stop=stop), inputs, keeper(to, reduce), local)
+        _refuse_nothing(sites, edits)
+        return self.execute(self.plan(*sites, edits=edits, stop=stop), inputs, to=to, reduce=reduce, local=local)
 
     def stream(
-        self, batches: Iterable[Any], *sites: str | Site, to: str | PathLike[str] | None = None, **options: Any
+        self,
+        batches: Iterable[Any],
+        *sites: str | Site,
+        edits: Edits | None = None,
+        stop: bool = False,
+        to: str | PathLike[str] | None = None,
+        reduce: Reduce | None = None,
+        local: bool = False,
     ) -> Iterator[Recording]:
         """One recording for each of `batches`, made when asked for; a folder as `to` gets one inside for each."""
-        plan_free = {"edits", "stop", "reduce"}
-        if unknown := set(options) - plan_free:
-            raise SiteError(
-                f"stream takes no {', '.join(sorted(unknown))}", hint=f"it takes {', '.join(plan_free)}, to"
-            )
-        for number, batch in enumerate(batches):
-            yield self.record(batch, *sites, to=to if is_device(to) else numbered(to, number), **options)
+        plan = self.plan(*sites, edits=edits, stop=stop)
+        _refuse_nothing(sites, edits)
+        return (
+            self.execute(plan, batch, to=to if is_device(to) else numbered(to, number), reduce=reduce, local=local)
+            for number, batch in enumerate(batches)
+        )
 
     def run(self, inputs: Any, edits: Edits | None = None) -> Any:
         """The model's output, under `edits` if there are any."""
         return self.execute(self.plan(edits=edits), inputs).output
 
-    def execute(self, plan: Plan, inputs: Any, keep: Keeper | None = None, local: bool = False) -> Recording:
-        """Run `plan` on `inputs`, or from a Start. Raises SiteError when a site of the plan never fires."""
-        self._check_plan(plan)
-        start = inputs if isinstance(inputs, Start) else None
-        run = self._run(plan, inputs, keep)
-        run.local = local
-        output = self._go(run, start.inputs if start else inputs)
-        recording = run.recording(output)
-        if not plan.stop and not start:
-            self._fired |= run.calls
-        return recording
+    def execute(
+        self,
+        plan: Plan,
+        inputs: Any,
+        *,
+        to: str | PathLike[str] | None = None,
+        reduce: Reduce | None = None,
+        local: bool = False,
+    ) -> Recording:
+        """Run `plan` on `inputs`, or from a Start, as `record` does. Raises SiteError when a site of it never fires."""
+        return self._executor.execute(plan, self._given(inputs), keeper(to, reduce), local)
 
     def gradient(self, inputs: Any, metric: Metric, *sites: str | Site, edits: Edits | None = None) -> Gradients:
         """The gradient of `metric(output)`, one number, with respect to the values at `sites`, under `edits`.
 
-        The parameters' own `.grad` stay as they are. Exact under activation checkpointing of both kinds. For one
+        The parameters' own `.grad` stay as they are. Exact under activation checkpointing of both kinds; under the
+        reentrant kind, tensors of your own that edits use and that require gradients are left with theirs. For one
         gradient an example, sum a metric over the examples: they do not touch each other's values unless the
         model mixes them, as batch statistics do.
         """
@@ -220,7 +240,7 @@ class Model:
         """
         moved = {**(edits or {}), **{name: tangent_edit(tangent) for name, tangent in tangents.items()}}
         plan = self.plan(*sites, edits=moved)
-        self._refuse_cut("jvp", "model.vjp(...) works there")
+        self._executor.refuse_cut("jvp", "model.vjp(...) works there")
         with forward_mode():
             return carried(self.execute(plan, inputs))
 
@@ -233,44 +253,46 @@ class Model:
         edits: Edits | None,
     ) -> Gradients:
         plan = self.plan(*of, edits=edits, grad=sites)
-        self._check_plan(plan)
-        start = inputs if isinstance(inputs, Start) else None
-        with torch.enable_grad():
-            run = self._run(plan, inputs)
-            with self._in_step(run):
-                output = self._go(run, start.inputs if start else inputs)
-                values = run.recording(output)
-                number = whole(metric(output, values))
-                found = backward(self.module, run, number)
-        # Detached, or the values would keep the graph alive.
-        detached = [(site, values[site].array.detach(), values[site].axes) for site in values.sites]
-        values = Recording(detached, None, values.tokens)
-        rows = [(site, gradient, values[site].axes) for site, gradient in found.items()]
-        return Gradients(float(number.detach()), Recording(rows, None, values.tokens), values)
+        return differentiated(self._executor, plan, self._given(inputs), metric)
 
-    def generate(self, inputs: Any, *sites: str | Site, edits: Edits | None = None, **options: Any) -> Recording:
+    def generate(
+        self,
+        inputs: Any,
+        *sites: str | Site,
+        edits: Edits | None = None,
+        to: str | None = None,
+        reduce: Reduce | None = None,
+        **options: Any,
+    ) -> Recording:
         """Let the model continue `inputs`, recording and editing at every decoding step, with its key-value cache.
 
-        `options` go to the model's own `generate`. Recordings run along `pos` through prompt and continuation (the last
-        token drawn never goes in). `[step=0]` acts on the prompt, `[step=1:]` on what follows; positions from 0 count
-        through all steps, `pos=-1` is each step's newest token. `.output` is what `generate` returns.
+        `options` go to the model's own `generate`. `to` (a device) and `reduce` act on each step's values, as in
+        `record`. Raises SiteError where steps cannot be told apart: without a cache, with beams.
+
+        Recordings run along `pos` through prompt and continuation (the last token drawn never goes in). `[step=0]` acts
+        on the prompt, `[step=1:]` on what follows; positions from 0 count through all steps, `pos=-1` is each step's
+        newest token. `.output` is what `generate` returns.
         """
         continues: Any = getattr(self.module, "generate", None)
         if not callable(continues):
             raise SiteError(
                 f"{type(self.module).__name__} has no method `generate`", hint="loop over model.record(...) yourself"
             )
+        inputs = self._given(inputs)
         if isinstance(inputs, Batch) and len(set(inputs.lengths)) > 1:
             raise SiteError(
                 f"a Batch is padded on the right, and its prompts have {min(inputs.lengths)} to {max(inputs.lengths)} "
                 "tokens: what comes next would follow the padding",
                 hint="generate from prompts of one length, or pass tensors padded on the left and their mask",
             )
+        if to is not None and not is_device(to):
+            raise SiteError(f"generate keeps values on a device, got {to!r}", hint='to="cpu", say')
+        refuse_beams(self.module, options)
         plan = self.plan(*sites, edits=edits)
-        self._check_plan(plan)
-        run = Steps(plan, self.module)
+        self._executor.refuse_compiled(plan)
+        run = Steps(plan, self.module, keep=keeper(to, reduce))
         args, kwargs = arguments(inputs)
-        output = self._go(run, Inputs(args, {**kwargs, **options}), continues)
+        output = self._executor.go(run, Inputs(args, {**kwargs, **options}), continues)
         run.finish()
         return run.recording(output)
 
@@ -281,19 +303,12 @@ class Model:
         `.recording()` hands out what it kept. Only `in`, `out`, `pre`, `post`, `neurons` and ports of one's own code
         can be declared: what is computed beside a kernel runs eagerly, see `open(..., compiled="eager")`.
         """
-        self._refuse_cut("declare", "model.record(...) works there, uncompiled")
-        return Declared(self.plan(*sites, edits=edits))
+        self._executor.refuse_cut("declare", "model.record(...) works there, uncompiled")
+        return Declared(self.module, self.plan(*sites, edits=edits))
 
     def executed(self, inputs: Any, *sites: str | Site, edits: Edits | None = None, stop: bool = False) -> Executed:
         """How much of the model `record` with these arguments executes, compared with a full run on the same inputs."""
-        plan = self.plan(*sites, edits=edits, stop=stop)
-        part, whole = Meter(self.module), Meter(self.module)
-        self.execute(plan, inputs)  # what is tried out only once does not count
-        with part.on(), torch.no_grad():
-            self.execute(plan, inputs)
-        with whole.on(), torch.no_grad():
-            call(self.module, inputs.inputs if isinstance(inputs, Start) else inputs)
-        return Executed(part.parameters_read, part.parameters, part.flops, whole.flops)
+        return measured(self._executor, self.plan(*sites, edits=edits, stop=stop), self._given(inputs))
 
     def start(self, inputs: Any, block: str) -> Start:
         """The entrance of `block` (a path such as `layers.9`): `run` and `record` take it in place of inputs.
@@ -318,24 +333,8 @@ class Model:
 
     def starts(self, inputs: Any, *blocks: str) -> list[Start | SiteError]:
         """A start at each of `blocks`, from the same two runs; in place of one that cannot be had, why."""
-        tokens, plan = getattr(inputs, "tokens", None), self.plan()
-        inputs = without_cache(self.module, inputs)
         places = [self._naming.stack(block) for block in blocks]
-        entrances = [Entrance(self._naming.modules[path], prefix) for path, prefix in places]
-        watched = plan.program
-        for entrance in entrances:
-            watched = entrance.joined(watched)
-        output = self._go(Run(plan, watched), inputs)
-        self._go(Run(plan), mapped_inputs(inputs, other))
-        found: list[Start | SiteError] = []
-        for (path, _), entrance in zip(places, entrances, strict=True):
-            try:
-                made = entrance.start(path, inputs, output, tokens)
-                verify(made, self._go(Run(plan, made.joined(plan.program), made), inputs))
-                found.append(made)
-            except SiteError as error:
-                found.append(error)
-        return found
+        return starts(self._executor, self.plan(), self._given(inputs), places, self._naming.modules)
 
     def alone(self, inputs: Any, attention: str, head: int) -> Alone:
         """A start from which one head of `attention`, such as `layers.9.attn`, runs alone, on `inputs` or a Start.
@@ -344,111 +343,28 @@ class Model:
         want of it with `stop=True`, `layers.9.attn:result[head=4]` for instance. Raises SiteError where the head's
         result would not be that of the full run up to rounding.
         """
-        site = Site(attention, "result").at(head=head)
-        path, block = self.native(Site(attention, "z")), self.block_of(site)
-        if block is None:
-            raise SiteError(f"{attention} lies in no list of blocks", hint="record its result; the other heads run too")
-        start = inputs if isinstance(inputs, Start) and inputs.path == self.native(Site(block, "out")) else None
-        start = start or self.start(inputs.inputs if isinstance(inputs, Start) else inputs, block)
-        maps = linear_maps(self._naming.modules[path], path)
-        ports = [each for each in self.sites(f"{attention}:*") if each.port in ("q", "k", "v", "q_pre", "k_pre")]
-        seen = self.record(start, *ports, *maps, site)
-        names = {str(self._naming.resolve(each)[0][0]): module for each, module in maps.items()}
-        q, k = (next(seen[each] for each in ports if each.port == port).shape[2] for port in ("q", "k"))
-        rows = rows_of(head, q // k, seen, str(ports[0]).rpartition(":")[0], names)
-        held = {field.name: getattr(start, field.name) for field in fields(start)}
-        made = Alone(**held, attention=self._naming.modules[path], head=head, rows=rows)
-        if not agree(self.record(made, site, stop=True)[site].array, seen[site].array):
+        return alone(self, inputs, attention, head)
+
+    def _given(self, inputs: Any) -> Any:
+        """Prompts as a batch, everything else as it is."""
+        prompts = isinstance(inputs, str) or (
+            isinstance(inputs, list) and bool(inputs) and all(isinstance(each, str) for each in inputs)
+        )
+        return self.batch(inputs) if prompts else inputs
+
+
+def _refuse_changed(modules: Mapping[str, nn.Module]) -> None:
+    """Raises SiteError where another module stands now at one of the paths."""
+    for path, module in modules.items():
+        parent, _, name = path.rpartition(".")
+        if path and modules[parent]._modules.get(name) is not module:
             raise SiteError(
-                f"head {head} of {attention} alone does not give what it adds in a full run",
-                hint="its parts depend on other heads; record its result, the other heads run too",
+                f"{path} is another module than when this model was opened", hint="open it again after changing it"
             )
-        return made
-
-    def _run(self, plan: Plan, inputs: Any, keep: Keeper | None = None) -> Run:
-        start = inputs if isinstance(inputs, Start) else None
-        tokens = inputs.tokens if isinstance(inputs, Start | Batch) else None
-        return Run(plan, start.joined(plan.program) if start else None, start, keep=keep, tokens=tokens)
-
-    def _go(self, run: Run, inputs: Any, entry: Callable[..., Any] | None = None) -> Any:
-        """What the model returns while `run` is under way; None when the run stopped it."""
-        if not self.eager and not _distributed():
-            return self._set_up(run, inputs, entry or self.module)
-        with self._in_step(run), compiled.eagerly() if self.eager else nullcontext():
-            return self._set_up(run, inputs, entry or self.module)
-
-    def _in_step(self, run: Run) -> AbstractContextManager[None]:
-        """What surrounds a run on a model that is cut over several ranks; nothing elsewhere."""
-        if run.shards is not None or not _distributed():
-            return nullcontext()
-        from darklantern.models.on_torch import shards
-
-        return shards.entered(self.module, run)
-
-    def _set_up(self, run: Run, inputs: Any, entry: Callable[..., Any]) -> Any:
-        setup = Setup(run.program)
-        setup.open()
-        try:
-            output = self._called(run, inputs, entry)
-        except BaseException:
-            setup.close()
-            raise
-        if run.graph is None:
-            setup.close()
-        else:
-            run.graph.holds(output, list(run.kept.values()))
-            run.graph.lasts(setup)
-        return output
-
-    def _called(self, run: Run, inputs: Any, entry: Callable[..., Any]) -> Any:
-        token = hub.enter(run)
-        try:
-            return call(entry, inputs)
-        except Stop as stop:
-            if stop.run is not run:  # of a run around this one
-                raise
-            return None
-        finally:
-            hub.leave(token)
-
-    def _refuse_cut(self, what: str, hint: str) -> None:
-        if _distributed():
-            from darklantern.models.on_torch import sharding
-
-            sharding.refuse(self.module, what, hint)
-
-    def _check_plan(self, plan: Plan) -> None:
-        if not self.eager:
-            compiled.refuse(plan.leading)
-        if plan.stop:
-            for site, point in plan.record:
-                if site.call is None and self._fired.get(point, 1) > 1:
-                    raise SiteError(
-                        f"{site} fires {self._fired[point]} times in a run, so at which one should it stop?",
-                        hint=f"say which: {site.path}#0:{site.port}",
-                    )
 
 
-def _distributed() -> bool:
-    """Whether this process could hold a piece of a model: where it cannot, none of that is loaded."""
-    return "torch.distributed.tensor" in sys.modules and torch.distributed.is_initialized()
-
-
-def _check(module: Any, choice: str) -> bool:
-    """Whether to run eagerly what was compiled. Raises SiteError for what cannot be opened."""
-    if not isinstance(module, nn.Module):
+def _refuse_nothing(sites: Sequence[str | Site], edits: Edits | None) -> None:
+    if not sites and not edits:
         raise SiteError(
-            f"expected a torch.nn.Module, got {type(module).__name__}",
-            hint="build or load the model first, and open what you would call",
+            "nothing to record: no sites were given", hint='model.run(...) runs it; "**:out" is every output'
         )
-    if isinstance(module, nn.DataParallel):
-        raise SiteError(
-            "nn.DataParallel runs copies of the model in threads of its own", hint="open the model inside: .module"
-        )
-    if type(module).__module__.startswith("torch.jit"):
-        raise SiteError("a TorchScript module has no hooks", hint="open the model that it was made from")
-    if choice not in ("refuse", "eager"):
-        raise SiteError(f'expected compiled="refuse" or "eager", got {choice!r}', hint="eager runs it uncompiled")
-    if choice == "refuse":
-        compiled.refuse({"": module})
-    return choice == "eager"

@@ -10,7 +10,7 @@ from darklantern.errors import SiteError
 from darklantern.models.sites import AXES
 
 if TYPE_CHECKING:
-    from darklantern.models.on_torch.program import Program
+    from darklantern.models.on_torch.building import Building
 
 Axes = Callable[[Tensor], tuple[str, ...]]
 
@@ -18,11 +18,8 @@ Axes = Callable[[Tensor], tuple[str, ...]]
 class Tap(Protocol):
     """How the values of some points of one module are reached. One object for each module and mechanism."""
 
-    order: int
-    """taps of one module act in this order, lowest first"""
-
-    def install(self, program: "Program") -> None:
-        """Add to `program` what has to happen while a run lasts."""
+    def install(self, building: "Building") -> None:
+        """Add to `building` what has to happen while a run lasts."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,20 +1,26 @@
 """A plan, resolved once, and the program that it becomes: what each module has to do while a run lasts."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from darklantern.errors import SiteError
 from darklantern.models.edits import Edit
-from darklantern.models.on_torch.points import Point, Tap
-from darklantern.models.sites import Site
+from darklantern.models.on_torch.points import Point
+from darklantern.models.sites import Each, Several, Site, Span
+
+if TYPE_CHECKING:
+    from darklantern.models.on_torch.placing import Tapped
 
 Before = Callable[..., tuple[tuple[Any, ...], dict[str, Any]] | None]
 """(run, module, args, kwargs) → the args and kwargs to go on with, or None"""
 After = Callable[..., Any]
 """(run, module, args, kwargs, output) → the output to go on with"""
+Around = Callable[..., Any]
+"""(run, the module's own forward, *args, **kwargs) → the output"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,36 +56,17 @@ class Program:
     after: dict[nn.Module, list[After]] = field(default_factory=dict)
     out: dict[nn.Module, list[After]] = field(default_factory=dict)
     """handlers of the same kind that come last and need no keyword arguments"""
-    simple: dict[nn.Module, Action] = field(default_factory=dict)
-    """modules of which nothing is asked but to record the whole output"""
     slots: dict[nn.Module, int] = field(default_factory=dict)
-    """the same, by the recording's place in the plan"""
+    """modules of which nothing is asked but to record the whole output, by the recording's place in the plan"""
     kernels: dict[nn.Module, Any] = field(default_factory=dict)
     """attention modules whose kernel is tapped"""
     only: dict[nn.Module, int] = field(default_factory=dict)
     """attention modules of which only one head runs"""
-    around: dict[object, Callable[[], AbstractContextManager[None]]] = field(default_factory=dict)
-    """what is entered while a run lasts, each under a key of its own"""
+    around: dict[nn.Module, list[Around]] = field(default_factory=dict)
+    """what surrounds modules' `forward`, outermost first"""
+    tapped: "dict[Tapped, None]" = field(default_factory=dict)
+    """what else is tapped while a run lasts"""
     actions: dict[Point, tuple[Action, ...]] = field(default_factory=dict)
-
-    def do_before(self, module: nn.Module, handler: Before) -> None:
-        self.before.setdefault(module, []).append(handler)
-
-    def do_after(self, module: nn.Module, handler: After) -> None:
-        self.after.setdefault(module, []).append(handler)
-
-    def do_out(self, module: nn.Module, point: Point, handler: After) -> None:
-        self.out.setdefault(module, []).append(handler)
-        actions = self.actions[point]
-        if (
-            len(actions) == 1
-            and actions[0].simple
-            and actions[0].site.call in (None, "*")
-            and len(self.out[module]) == 1
-        ):
-            self.simple[module] = actions[0]
-        else:
-            self.simple.pop(module, None)
 
     def joined(self) -> "Program":
         """A copy to which one run may add its own."""
@@ -105,8 +92,30 @@ class Plan:
     program: Program = field(repr=False)
     actions: tuple[Action, ...] = field(repr=False)
     """the recordings, as in `record`"""
+    changes: tuple[Action, ...] = field(repr=False)
+    """the edits, as in `edits`"""
     leading: Mapping[str, nn.Module] = field(repr=False)
     """the modules that lead to the sites, which must not be compiled"""
+
+    @cached_property
+    def by_step(self) -> Site | None:
+        """A site that names decoding steps, if there is one."""
+        return next((each.site for each in (*self.changes, *self.actions) if "step" in dict(each.site.select)), None)
+
+    @cached_property
+    def from_the_end(self) -> Site | None:
+        """A site whose positions count from the end, or reach to it, if there is one."""
+        return next((each.site for each in (*self.changes, *self.actions) if _from_the_end(each.site)), None)
+
+    def refuse_lengths(self, own: Sequence[int]) -> None:
+        """Raises SiteError for an edit that puts other examples' padding onto tokens, `own` many in each example."""
+        for site, _, edit in self.edits:
+            if edit.lengths and len(edit.lengths) == len(own) and list(edit.lengths) != list(own):
+                raise SiteError(
+                    f"{edit} at {site}: its examples have {list(edit.lengths)} tokens, those of this run {list(own)}, "
+                    "so some would get padding",
+                    hint="pin positions that correspond, as in [pos=-1]; batch(prompts, align=...) checks lengths",
+                )
 
     @property
     def sites(self) -> tuple[Site, ...]:
@@ -132,18 +141,22 @@ def compile_plan(
 
     `grad` are those of the recorded sites whose gradients are asked for too.
     """
+    from darklantern.models.on_torch.building import built
+
     record, edits = tuple(record), tuple(edits)
-    program = Program()
-    actions: dict[Point, list[Action]] = {}
-    for site, point, edit in edits:
-        actions.setdefault(point, []).append(Action(site, edit))
+    changes = tuple(Action(site, edit) for site, _, edit in edits)
     kept = tuple(Action(site, grad=site in grad) for site, _ in record)
-    for action, (_, point) in zip(kept, record, strict=True):
+    points = [*(point for _, point, _ in edits), *(point for _, point in record)]
+    actions: dict[Point, list[Action]] = {}
+    for action, point in zip((*changes, *kept), points, strict=True):
         actions.setdefault(point, []).append(action)
-    program.actions = {point: tuple(each) for point, each in actions.items()}
-    taps: dict[Tap, None] = dict.fromkeys(point.tap for point in actions)
-    for tap in sorted(taps, key=lambda tap: tap.order):
-        tap.install(program)
-    places = {action: place for place, action in enumerate(kept)}
-    program.slots = {module: places[action] for module, action in program.simple.items()}
-    return Plan(record, edits, stop, program, kept, leading)
+    program = built({point: tuple(each) for point, each in actions.items()}, kept)
+    return Plan(record, edits, stop, program, kept, changes, leading)
+
+
+def _from_the_end(site: Site) -> bool:
+    pin = dict(site.select).get("pos", 0)
+    if isinstance(pin, Span) and pin.stop is None:
+        return True
+    ends = pin if isinstance(pin, Span | Several | Each) else (pin,)
+    return any(isinstance(end, int) and end < 0 for end in ends)

@@ -58,9 +58,15 @@ class Run:
         self.recomputes = graph is not None
         """this is such a walk: edits apply, and nothing is recorded again"""
         self._grad = torch.is_grad_enabled()
-        self.leaves: dict[Action, Tensor] = {}
-        """tensors on the model's path whose gradients are asked for"""
+        self.leaves: dict[Action, list[Tensor]] = {}
+        """tensors on the model's path whose gradients are asked for, call by call"""
         self.calls: dict[Point, int] = {}
+        self.applied: dict[Action, None] = {}
+        """the edits that were applied"""
+        self.edits_only: bool | None = None
+        """what the handler under way is to do: only edits, only the rest, or all"""
+        self.entered = start is None
+        """whether the block that the run starts at was reached"""
         self.kept: dict[Action, list[Tensor]] = {}
         self.axes: dict[Action, tuple[str, ...]] = {}
         """of what was kept, where it is not the whole value"""
@@ -101,14 +107,16 @@ class Run:
         if self.shards is not None and not whole:
             return self.shards.visit(self, point, value, grid)
         call = self.calls.get(point, 0)
-        self.calls[point] = call + 1
+        self.calls[point] = call + (not self.edits_only)
         axes = point.axes(value)
         on_path = value.requires_grad and torch.is_grad_enabled()
         if self._grad and (self.recomputes or is_checkpointed(self._grad)):
             self._checkpointed(actions, value)
         for action in actions:
-            if not action.at(call):
+            if not action.at(call) or (self.edits_only is not None and self.edits_only is (action.edit is None)):
                 continue
+            if action.changes and not self.entered:
+                self.start.refuse_change(action)
             if action.simple and not on_path:
                 self._keep(action, value if fresh else value.clone(), axes)
                 continue
@@ -118,6 +126,7 @@ class Run:
             chosen = grid.local(chosen) if grid else chosen
             if action.edit is not None:
                 value = edited(action, value, chosen)
+                self.applied[action] = None
             elif action.grad:
                 value = self._leaf(action, value, chosen)
             else:
@@ -126,7 +135,11 @@ class Run:
 
     def chosen(self, action: Action, axes: tuple[str, ...], shape: Sequence[int]) -> Selection | None:
         """What `action` selects of a value of this shape; None for nothing."""
-        return select(action.site, axes, shape, self.lengths)
+        return select(action.site, axes, shape, self.lengths, some=True, mixes=bool(action.edit and action.edit.mixes))
+
+    def noted(self, tap: Any) -> Any:
+        """What `tap` noted in another hook; gone then, unless the same handler comes once more."""
+        return self.notes.get(tap) if self.edits_only else self.notes.pop(tap, None)
 
     def joined(self, action: Action, point: Point, held: list[Tensor]) -> tuple[Tensor, Any]:
         """What was kept for `action` as one value, and its axes or what finds them."""
@@ -156,17 +169,17 @@ class Run:
 
     def _leaf(self, action: Action, value: Tensor, chosen: Selection) -> Tensor:
         """Lead the path through a tensor whose gradient can be had; returns what the model goes on with."""
-        shown = (value if chosen.whole else chosen.part(value)).clone()
+        shown = part(value, chosen)
         self._keep(action, shown.detach(), chosen.remaining)
         if not torch.is_grad_enabled():
             return value  # reentrant checkpointing: its second pass makes the graph
         if not shown.requires_grad:
             shown = shown.detach().requires_grad_()
         if self.recomputes and self.graph is not None:
-            caught = self.graph.gradients
-            shown.register_hook(lambda gradient: caught.__setitem__(action, gradient.clone()))
+            caught = self.graph.gradients.setdefault(action, [])
+            shown.register_hook(lambda gradient: caught.append(gradient.clone()))
         else:
-            self.leaves[action] = shown
+            self.leaves.setdefault(action, []).append(shown)
         if chosen.whole:
             return shown.clone()
         value = value.clone()
@@ -175,7 +188,7 @@ class Run:
 
     def _keep_part(self, action: Action, value: Tensor, chosen: Selection, on_path: bool) -> Tensor:
         """Record the chosen part of `value`; returns what the model goes on with."""
-        shown = (value if chosen.whole else chosen.part(value)).clone()
+        shown = part(value, chosen)
         if on_path:
             # The recorded tensor lies on the model's path, so that gradients with respect to it exist; the model
             # goes on with a copy of it, so that writing in place cannot reach what was recorded.
@@ -191,6 +204,8 @@ class Run:
         if self.recomputes:
             return
         if self._keeper is not None:
+            # One value at a time is held: not also all that its gradient would need.
+            value = value.detach()
             with hub.paused():
                 value, axes = self._keeper(action.site, value, axes, self._tokens)
         held = self.kept.setdefault(action, [])
@@ -218,9 +233,16 @@ class Run:
                 fired = self.calls.get(point, 0) + (first is not None)
                 self._check(site, fired if held or isinstance(site.call, int) else 0)
                 rows.append((site, *self.joined(action, point, held)))
-        for site, point, _ in self.plan.edits:
+        for action, (site, point, _) in zip(self.plan.changes, self.plan.edits, strict=True):
             self._check(site, self.calls.get(point, 0))
+            if action not in self.applied:
+                raise self._unapplied(site)
         return Recording(rows, output, self._tokens)
+
+    def _unapplied(self, site: Site) -> SiteError:
+        return SiteError(
+            f"the edit at {site} was never applied", hint="ask for the site in a recording to see its calls"
+        )
 
     def _check(self, site: Site, count: int) -> None:
         if not count:
@@ -237,9 +259,19 @@ class Run:
 def edited(action: Action, value: Tensor, chosen: Selection) -> Tensor:
     """`value` with the chosen part replaced by what the action's edit makes of it."""
     assert action.edit is not None
-    old = value if chosen.whole else chosen.part(value)
+    old = part(value, chosen)
     with hub.paused():  # an edit may call parts of the model itself
         new = action.edit(old, chosen.remaining)
+    return put_back(action, value, chosen, old, new)
+
+
+def part(value: Tensor, chosen: Selection) -> Tensor:
+    """The chosen part as a copy: what gets it may write into it, and `value` is the model's own, or the caller's."""
+    return (value if chosen.whole else chosen.part(value)).clone()
+
+
+def put_back(action: Action, value: Tensor, chosen: Selection, old: Tensor, new: Any) -> Tensor:
+    """`value` with `new` in place of `old`, the copy of its chosen part."""
     if not isinstance(new, Tensor) or new.shape != old.shape:
         came = f"shape {tuple(new.shape)}" if isinstance(new, Tensor) else type(new).__name__
         raise SiteError(
@@ -248,7 +280,7 @@ def edited(action: Action, value: Tensor, chosen: Selection) -> Tensor:
         )
     if chosen.whole:
         # A copy: the edit may have handed back a tensor of somebody's own, to which the model may go on to write.
-        return new.to(value.dtype).clone()
+        return new if new is old else new.to(value.dtype).clone()
     made = value.clone()
     chosen.write(made, new.to(value.dtype))
     return made

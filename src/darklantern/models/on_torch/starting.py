@@ -4,21 +4,18 @@ The run still goes through the root module, whose masks, rotary tables and shard
 Whether that gives the full run's bits is tried out once for each start, and refused where it does not.
 """
 
-import inspect
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from darklantern.errors import SiteError
-from darklantern.models.on_torch import hub, stubs
-from darklantern.models.on_torch.calling import Inputs, arguments
-from darklantern.models.on_torch.program import Program
-from darklantern.models.on_torch.structure import mapped, strangers, tensors
+from darklantern.models.edits import Edit
+from darklantern.models.on_torch.calling import Inputs
+from darklantern.models.on_torch.program import Action, Plan, Program
+from darklantern.models.on_torch.running import Run
+from darklantern.models.on_torch.structure import mapped, tensors
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +37,26 @@ class Start:
     """what each block of the prefix is said to return"""
     tokens: Any = field(default=None, repr=False)
     """the examples' tokens, where the model was given a Batch"""
+    edits: tuple[Edit, ...] = field(default=(), repr=False)
+    """those that were applied before the block, and are in what goes in there"""
+
+    def refuse_change(self, action: Action) -> None:
+        """Raises SiteError for an edit or a gradient before the block, where nothing of this run comes from."""
+        if action.edit is None or action.edit not in self.edits:
+            raise SiteError(
+                f"{action.site} comes before {self.path}, where this run starts, so nothing would follow from a "
+                "change there",
+                hint="run from the model's inputs, or take the start under the edit: model.edited({...}).start(...)",
+            )
+
+    def refuse_plan(self, plan: Plan) -> None:
+        """Raises SiteError for a plan without the edits that this start was taken under."""
+        missing = [edit for edit in self.edits if all(edit is not each for _, _, each in plan.edits)]
+        if missing:
+            raise SiteError(
+                f"this start was taken under the edit {missing[0]}, and holds what follows from it",
+                hint="run it on the edited model, or take a start without the edit",
+            )
 
     def repeated(self, times: int) -> "Start":
         """This start for `times` copies of its batch, one after the other: one run for several edits.
@@ -66,22 +83,19 @@ class Start:
         made = program.joined()
         made.before[self.block] = [self._inject, *program.before.get(self.block, ())]
         for module in self.prefix:
-            made.around[self, module] = partial(self._skipped, module)
+            made.around[module] = [self._skipped]
             for handlers in (made.before, made.after, made.out):
                 handlers.pop(module, None)  # what passes there is a stand-in, not a value
         return made
 
-    def _inject(self, _: Any, __: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _inject(self, run: Run, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        run.entered = True
         held_args, held_kwargs = self.given
         new = tuple(_rather(held, now) for held, now in zip(held_args, args, strict=True))
         return new, {name: _rather(held_kwargs[name], now) for name, now in kwargs.items()}
 
-    def _skipped(self, module: nn.Module) -> AbstractContextManager[None]:
-        return stubs.wrapped(module, self._surround)
-
-    def _surround(self, original: Any, *args: Any, **kwargs: Any) -> Any:
-        run = hub.current()
-        return self.stand_in if run is not None and run.start is self else original(*args, **kwargs)
+    def _skipped(self, _: Any, __: Any, *args: Any, **kwargs: Any) -> Any:
+        return self.stand_in
 
 
 def _rather(held: Any, now: Any) -> Any:
@@ -95,84 +109,5 @@ def _rather(held: Any, now: Any) -> Any:
     return now
 
 
-class Entrance:
-    """Sees, in one full run, what goes into a block and what the blocks before it return."""
-
-    def __init__(self, block: nn.Module, prefix: tuple[nn.Module, ...]) -> None:
-        self.block, self.prefix = block, prefix
-        self.given: tuple[tuple[Any, ...], dict[str, Any]] | None = None
-        self.stand_in: Any = None
-        self.order: list[nn.Module] = []
-
-    def joined(self, program: Program) -> Program:
-        """`program`, watched."""
-        made = program.joined()
-        made.before[self.block] = [*program.before.get(self.block, ()), self._before]
-        for module in self.prefix:
-            made.out[module] = [*program.out.get(module, ()), self._after]
-        return made
-
-    def _before(self, _: Any, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.order.append(module)
-        self.given = (mapped(args, _copy), mapped(kwargs, _copy))
-
-    def _after(self, _: Any, module: nn.Module, __: Any, ___: Any, output: Any) -> Any:
-        self.order.append(module)
-        self.stand_in = mapped(output, _copy)
-        return output
-
-    def start(self, path: str, inputs: Any, output: Any, tokens: Any) -> Start:
-        """The Start that this run showed. Raises SiteError for blocks that do not simply run one after the other."""
-        if self.given is None:
-            raise _refusal(path, "the model never called it with these inputs", "start at a block that runs")
-        if self.order != [*self.prefix, self.block]:
-            raise _refusal(path, "the blocks before it do not each run once, in their order", "start at another block")
-        held = [type(each).__name__ for each in strangers(self.given)]
-        if held:
-            raise _refusal(path, f"it is given {held[0]}, whose state a start does not hold", "pass use_cache=False")
-        return Start(path, inputs, output, self.block, self.prefix, self.given, self.stand_in, tokens)
-
-
-def without_cache(module: nn.Module, inputs: Any) -> Inputs:
-    """`inputs` with `use_cache=False` where the model takes that: a cache is state across blocks."""
-    args, kwargs = arguments(inputs)
-    takes = inspect.signature(type(module).forward).parameters
-    # A wrapper, such as an adapter's, hands on what it does not know.
-    hands_on = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in takes.values())
-    if "use_cache" in takes or (hands_on and hasattr(getattr(module, "config", None), "use_cache")):
-        kwargs.setdefault("use_cache", False)
-    return Inputs(args, kwargs)
-
-
 def mapped_inputs(inputs: Inputs, change: Callable[[Tensor], Tensor]) -> Inputs:
     return Inputs(mapped(inputs.args, change), mapped(inputs.kwargs, change))
-
-
-def other(value: Tensor) -> Tensor:
-    """Inputs that differ from `value` and are valid where it is: they flush out what a model kept from its last run."""
-    if value.dtype == torch.bool or not value.numel():
-        return value
-    if value.is_floating_point() or value.is_complex():
-        return value.flip(-1) * 0.5 + 0.25
-    turned = value.max() + value.min() - value
-    return turned if not torch.equal(turned, value) else torch.where(value > 0, value - 1, value + 1)
-
-
-def verify(start: Start, output: Any) -> None:
-    """Raises SiteError unless a run from `start` returned the full run's bits."""
-    full, found = list(tensors(start.output)), list(tensors(output))
-    if len(full) != len(found) or not all(map(torch.equal, full, found)):
-        differ = sum(not torch.equal(*pair) for pair in zip(full, found, strict=False)) + abs(len(full) - len(found))
-        raise _refusal(
-            start.path,
-            f"{differ} of the {len(full)} tensors that the model returns then differ from a full run's",
-            "is dropout on (model.eval()), or output_hidden_states? Else its blocks share state, and must all run",
-        )
-
-
-def _refusal(path: str, why: str, hint: str) -> SiteError:
-    return SiteError(f"a run cannot start at {path}: {why}", hint=hint)
-
-
-def _copy(value: Tensor) -> Tensor:
-    return value.detach().clone()

@@ -1,6 +1,6 @@
 """Generation: the same plan at each decoding step, positions counted through prompt and continuation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from darklantern.errors import SiteError
+from darklantern.models.on_torch.keeping import Keeper
 from darklantern.models.on_torch.points import Point
 from darklantern.models.on_torch.program import Action, Plan
 from darklantern.models.on_torch.running import Run
 from darklantern.models.selecting import Selection, select
-from darklantern.models.sites import Pin, Several, Site, Span
+from darklantern.models.sites import Each, Pin, Several, Site, Span
 
 
 class Steps(Run):
@@ -21,30 +22,68 @@ class Steps(Run):
     A position from 0 counts through all steps; a negative one counts within each step, so that -1 is the newest token.
     """
 
-    def __init__(self, plan: Plan, root: nn.Module) -> None:
+    def __init__(self, plan: Plan, root: nn.Module, keep: Keeper | None = None) -> None:
         program = plan.program.joined()
         program.before = {root: [self._next], **{m: h for m, h in program.before.items() if m is not root}}
         program.before[root] += plan.program.before.get(root, [])
-        super().__init__(plan, program)
+        super().__init__(plan, program, keep=keep)
         self.puts_off = False
         self.step = -1
         self.offset = 0
         """positions that earlier steps have seen"""
         self._seen = 0
+        self._given: Tensor | None = None
+        """what the last step was given"""
         self._steps: dict[Action, int] = {}
         self._ever: dict[Any, int] = {}
         for action in (a for each in program.actions.values() for a in each):
             _check(action.site)
 
     def _next(self, _: Any, __: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        tokens = next((t for t in (*args, kwargs.get("input_ids"), kwargs.get("inputs_embeds")) if t is not None), None)
-        if not isinstance(tokens, Tensor):
+        names = ("decoder_input_ids", "input_ids", "inputs_embeds")
+        tokens = next((t for t in (*map(kwargs.get, names), *args) if t is not None), None)
+        if not isinstance(tokens, Tensor) or tokens.ndim < 2:
             raise SiteError("a decoding step got no input_ids", hint="generate with a model that takes input_ids")
+        self._refuse_recomputed(tokens)
         self._note()
         self.step += 1
         self.offset += self._seen
-        self._seen = tokens.shape[1]
+        self._refuse_cut_back(kwargs.get("past_key_values"))
+        self._seen, self._given = tokens.shape[1], tokens
         self.calls = {}
+
+    def _refuse_recomputed(self, tokens: Tensor) -> None:
+        """Raises SiteError where a step goes over the positions of the last one again."""
+        last = self._given
+        if last is None:
+            return
+        if last.shape[0] != tokens.shape[0]:
+            raise SiteError(
+                f"a decoding step has {tokens.shape[0]} rows, the one before it {last.shape[0]}, so a recording would "
+                "join rows of different sequences",
+                hint="generate without beams or candidates, or loop over model.record(...) yourself",
+            )
+        width = last.shape[1]
+        grown = tokens.shape[1] > width and torch.equal(tokens[:, :width], last)
+        moved = tokens.shape[1] == width > 1 and torch.equal(tokens[:, :-1], last[:, 1:])
+        if grown or moved:
+            raise SiteError(
+                "this model computes all positions anew at each decoding step, so a step is not what is new in it",
+                hint="generate with use_cache=True where the model has it, or loop over model.record(...) yourself",
+            )
+
+    def _refuse_cut_back(self, cache: Any) -> None:
+        """Raises SiteError where the key-value cache does not hold what the steps so far have put in."""
+        length = getattr(cache, "get_seq_length", None)
+        held = int(length()) if callable(length) else self.offset
+        if self.step == 0:
+            self.offset = held  # a cache of the user's own, from an earlier prompt
+        elif held != self.offset:
+            raise SiteError(
+                f"the key-value cache holds {held} positions and the decoding steps so far had {self.offset}, so a "
+                "recording would not be of the sequence that comes out",
+                hint="generate without an assistant model, prompt lookup or a cache that is cut back",
+            )
 
     def _note(self) -> None:
         for point, count in self.calls.items():
@@ -62,7 +101,17 @@ class Steps(Run):
             if local is None:
                 return None
             pins["pos"] = local
-        return select(replace(action.site, select=tuple(pins.items())), axes, shape)
+        mixes = bool(action.edit and action.edit.mixes)
+        made = select(replace(action.site, select=tuple(pins.items())), axes, shape, mixes=mixes)
+        nothing = any(isinstance(at, slice) and not range(size)[at] for at, size in zip(made.index, shape, strict=True))
+        return None if nothing else made
+
+    def _unapplied(self, site: Site) -> SiteError:
+        return SiteError(
+            f"the edit at {site} was never applied: it matched none of the {self.step + 1} steps, nor of the "
+            f"{self.offset + self._seen} positions",
+            hint="steps count from 0, the prompt's; the last token drawn never goes in",
+        )
 
     def finish(self) -> None:
         """All steps are done: what counts is whether a site ever fired."""
@@ -109,9 +158,30 @@ def _local(pin: Pin, offset: int, size: int) -> Pin | None:
     if isinstance(pin, Several):
         inside = Several(each - offset for each in pin if 0 <= each - offset < size)
         return inside or None
+    if isinstance(pin, Each):
+        found = [_local(each, offset, size) for each in pin]
+        if all(each is None for each in found):
+            return None
+        if None not in found:
+            return Each(each for each in found if isinstance(each, int))
+        raise SiteError(
+            f"pos={pin}: in one decoding step some examples have their position and others do not",
+            hint="positions within the prompt are all in the first step; or generate from one prompt at a time",
+        )
     if isinstance(pin, Span):
         start, stop = (None if end is None or end < 0 else end - offset for end in pin)
         if (stop is not None and stop <= 0) or (start is not None and start >= size):
             return None
         return Span(pin.start if start is None else max(start, 0), pin.stop if stop is None else stop)
     return pin
+
+
+def refuse_beams(module: nn.Module, options: Mapping[str, Any]) -> None:
+    """Raises SiteError for a search in which rows change places between steps."""
+    given = options.get("generation_config") or getattr(module, "generation_config", None)
+    beams = options.get("num_beams") or getattr(given, "num_beams", None) or 1
+    if beams > 1:
+        raise SiteError(
+            f"a search with {beams} beams moves rows between sequences, so a recording would join different ones",
+            hint="num_beams=1; or generate first, and record a run on the sequence that came out",
+        )

@@ -48,7 +48,7 @@ class TorchTap:
 
     def _run(self, tokens: Tensor, sites: tuple[str, ...]) -> Recording:
         try:
-            return self.model.record(tokens, *sites)
+            return self.model.execute(self.model.plan(*sites), tokens)
         except (RuntimeError, IndexError, TypeError, ValueError) as error:
             raise WatchError(
                 f"{type(self.model.module).__name__} cannot run the watch's rows, int64 {tuple(tokens.shape)} on "

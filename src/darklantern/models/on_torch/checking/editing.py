@@ -40,11 +40,8 @@ def findings(subject: Subject) -> Iterator[Finding]:
 
 def _put_back(subject: Subject, place: Place) -> Finding:
     held = subject.values[place]
-    strided = []
 
     def there_and_back(value: Tensor) -> Tensor:
-        if not value.is_contiguous():
-            strided.append(value)
         return edits.put(held)(torch.zeros_like(value), ())
 
     output = _run(subject, place, there_and_back)
@@ -53,7 +50,7 @@ def _put_back(subject: Subject, place: Place) -> Finding:
     floats = list(outputs(subject.output))
     # A view laid out otherwise in memory is put back as a tensor of its own, which torch's kernels may round otherwise.
     # So may a module that is given one tensor as several arguments and now finds them to be two.
-    exact = place.port in _PLAIN and not (strided or subject.fused or _is_shared(subject, place))
+    exact = place.port in _PLAIN and not (subject.seen_at(place).strided or subject.fused or _is_shared(subject, place))
     allowed = EXACT if exact else max((tolerance(each, across=True) for each in floats), default=EXACT)
     return measured(place, BACK, _apart(subject, output), allowed)
 

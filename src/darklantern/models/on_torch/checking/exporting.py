@@ -10,7 +10,7 @@ from darklantern.models.on_torch.calling import arguments
 from darklantern.models.on_torch.checking.certificate import Finding
 from darklantern.models.on_torch.checking.comparing import compared, difference, tolerance, uncovered
 from darklantern.models.on_torch.checking.subject import BROKEN, Subject, told
-from darklantern.models.on_torch.starting import without_cache
+from darklantern.models.on_torch.entering import without_cache
 
 ORACLE = "torch.export's graph"
 

@@ -10,7 +10,7 @@ from darklantern.models.on_torch.calling import call
 from darklantern.models.on_torch.checking.certificate import DIFFERS, NOT_COVERED, OK, Finding
 from darklantern.models.on_torch.checking.comparing import EXACT
 from darklantern.models.on_torch.checking.subject import BROKEN, Subject, same, told
-from darklantern.models.on_torch.starting import without_cache
+from darklantern.models.on_torch.entering import without_cache
 
 ORACLE = "a run from here = a whole run"
 

@@ -32,6 +32,8 @@ class Seen:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     output: Any
+    strided: bool = False
+    """a tensor among them was a view, laid out otherwise in memory than its copy"""
 
     @property
     def argument(self) -> Any:
@@ -149,11 +151,12 @@ class Subject:
         def before(module: nn.Module, args: Any, kwargs: Any) -> None:
             open_calls.append((module, _copied(args), _copied(kwargs)))
 
-        def after(module: nn.Module, _: Any, __: Any, output: Any) -> None:
+        def after(module: nn.Module, given: Any, named: Any, output: Any) -> None:
             while open_calls[-1][0] is not module:  # a call that raised, and was caught
                 open_calls.pop()
             _, args, kwargs = open_calls.pop()
-            seen.setdefault(module, []).append(Seen(module, args, kwargs, _copied(output)))
+            strided = not all(each.is_contiguous() for each in tensors((given, named, output)))
+            seen.setdefault(module, []).append(Seen(module, args, kwargs, _copied(output), strided))
 
         handles = []
         try:

@@ -183,10 +183,9 @@ class Catalogue:
             attn, norm = (self._native.get(f"{self._names[path]}.{role}") for role in ("attn", "norm2"))
             norm = norm if attn else None
         if norm:
-            yield (
-                "resid_mid",
-                lambda: self._once(path, "resid_mid", lambda _: ResidMidTap(module, self.modules[norm], path, first)),
-            )
+            behind = self.modules[norm]
+            axes = plain(behind, first)
+            yield "resid_mid", lambda: self._once(path, "resid_mid", lambda _: ResidMidTap(module, behind, path, axes))
 
     def _around_mlp(self, path: str) -> str | None:
         """The part before the one that holds the MLP, in blocks made of a list of such parts."""

@@ -6,10 +6,11 @@ import torch
 from torch import nn
 
 from darklantern.errors import SiteError
+from darklantern.models.on_torch.building import Building
 from darklantern.models.on_torch.points import Axes, Point
-from darklantern.models.on_torch.program import Program
+from darklantern.models.on_torch.ports.modules import first_argument
 from darklantern.models.on_torch.running import Run
-from darklantern.models.on_torch.verifying import grafted
+from darklantern.models.on_torch.verifying import grafted, unchanged
 
 
 class SlopeTap:
@@ -18,19 +19,17 @@ class SlopeTap:
     Where pre is 0 and so is post, the slope is taken as 0.
     """
 
-    order = 0
-
     def __init__(self, module: nn.Module, path: str, axes: Axes) -> None:
         self.module = module
         self.point = Point(self, "slope", module, path, "computed beside it", axes)
 
-    def install(self, program: Program) -> None:
-        program.do_before(self.module, self._before)
-        program.do_after(self.module, self._after)
+    def install(self, building: Building) -> None:
+        building.do_before(self.module, self._before, late=True)
+        building.do_after(self.module, self._after)
 
-    def _before(self, run: Run, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _before(self, run: Run, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         # A copy: an activation may write in place.
-        run.notes[self] = (args[0] if args else next(iter(kwargs.values()))).clone()
+        run.notes[self] = first_argument(module, self.point.path, args, kwargs).clone()
 
     def _after(self, run: Run, _: nn.Module, __: Any, ___: Any, output: Any) -> Any:
         pre = run.notes.pop(self)
@@ -46,4 +45,4 @@ class SlopeTap:
         if not any(action.changes for action in actions):
             return output
         made = pre * new
-        return grafted(made, output, new.detach() == slope.detach())
+        return grafted(made, output, unchanged(new, slope))

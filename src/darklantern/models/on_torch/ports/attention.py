@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from darklantern.errors import SiteError
 from darklantern.models.on_torch import formula, later
 from darklantern.models.on_torch.points import Point, fixed
-from darklantern.models.on_torch.verifying import agree, grafted
+from darklantern.models.on_torch.ports.certified import Certificates, apart
+from darklantern.models.on_torch.verifying import grafted
 from darklantern.models.selecting import Selection
 
 if TYPE_CHECKING:
@@ -48,6 +49,14 @@ class Call:
     sinks: Tensor | None = None
     """(head,): a logit beside the keys that takes its share and gives nothing"""
     dropout: float = 0.0
+    window: int | None = None
+    """each row sees only so many keys up to its own, counted from the last; to both sides where nothing is causal"""
+    by: object = None
+    """which kernel it is"""
+    told: bool = True
+    """the kernel is known to do what its arguments say; any other's pattern is compared at every call"""
+    untold: str = ""
+    """why nothing can be said about its scores, if so"""
 
 
 @dataclass(eq=False)
@@ -58,8 +67,7 @@ class AttentionPoints:
     points: dict[str, Point] = field(default_factory=dict)
     heads: int = 0
     """query heads, once the kernel was called"""
-    verified: set[tuple[object, ...]] = field(default_factory=set)
-    """kinds of call for which the pattern was found to reproduce the kernel's z"""
+    certificates: Certificates = field(default_factory=Certificates)
 
     def attend(self, run: "Run", call: Call) -> Tensor:
         """The kernel's z, (batch, pos, head, dim), with `run`'s recordings made and its edits applied."""
@@ -69,6 +77,7 @@ class AttentionPoints:
         """As `attend`, where `call` has all heads."""
         self.heads = call.q.shape[1]
         if self.module in run.program.only:
+            self._refuse_untold(call)
             call.kernel = partial(_one_head, call, run.program.only[self.module])
         points, actions = self.points, run.program.actions
         if points["q"] in actions:
@@ -93,13 +102,14 @@ class AttentionPoints:
         scores, pattern = self.points["scores"], self.points["pattern"]
         asked = (*run.program.actions.get(scores, ()), *run.program.actions.get(pattern, ()))
         simple = all(action.simple for action in asked)
-        kind = (type(call.mask), call.mask is not None and call.mask.dtype, call.causal, call.q.shape[2] == 1)
-        if simple and run.puts_off and kind in self.verified and later.Later.can(call):
-            run.later.append(later.Later(self, call))
-            return call.kernel(call.q, call.k, call.v)
+        self._refuse_untold(call)
         shape = (call.q.shape[0], call.q.shape[1], call.q.shape[2], call.k.shape[2])
         chosen = {} if simple else {action: run.chosen(action, _AXES, shape) for action in asked}
         cells = Cells(shape, None, None, None) if simple else Cells.spanning(chosen.values(), shape)
+        certain = self.certificates.cover(call, cells)
+        if simple and run.puts_off and certain and later.Later.can(call):
+            run.later.append(later.Later(self, call))
+            return call.kernel(call.q, call.k, call.v)
         edits = [action for action in asked if action.changes]
         if edits and call.dropout:
             raise SiteError(
@@ -108,12 +118,12 @@ class AttentionPoints:
             )
         # The kernel first, always in the same order: recomputation under checkpointing must repeat it. Only a run that
         # ends at the pattern may do without.
-        early = run.plan.stop and not edits and kind in self.verified
+        early = run.plan.stop and not edits and certain
         z = None if early else call.kernel(call.q, call.k, call.v)
         made = cells.scores(call)
-        if z is not None and kind not in self.verified and not call.dropout and not run.program.only:
+        if z is not None and not certain and not call.dropout and not run.program.only:
             self._verify(cells, call, made, z)
-            self.verified.add(kind)
+            self.certificates.add(call, cells)
         made = run.visit(scores, made, cells, fresh=True)
         weights = run.visit(pattern, cells.pattern(made, call), cells, fresh=True)
         z = call.kernel(call.q, call.k, call.v) if z is None else z
@@ -122,13 +132,23 @@ class AttentionPoints:
         return cells.replaced(z, weights, call, [(action, chosen[action]) for action in edits])
 
     def _verify(self, cells: "Cells", call: Call, made: Tensor, z: Tensor) -> None:
-        with torch.no_grad():
-            mine, found = cells.z(cells.pattern(made, call), call), cells.of_z(z)
-        if not agree(mine.to(found.dtype), found):
+        off = apart(cells, call, made, z)
+        if off is not None:
             raise SiteError(
                 f"the attention kernel of {self.points['pattern'].path} does something that its arguments do not tell: "
-                f"pattern times v is up to {float((mine - found).abs().max()):.2g} from its z",
+                f"pattern times v is up to {off:.2g} from its z",
                 hint="scores and pattern cannot be had here; q, k, v and z can",
+            )
+
+    def _refuse_untold(self, call: Call) -> None:
+        untold = call.untold
+        if not untold and call.dropout and not call.told:
+            untold = f"it drops out attention weights ({call.dropout:g}), so its z cannot be compared with any pattern"
+        if untold:
+            raise SiteError(
+                f"what the attention kernel of {self.points['pattern'].path} does is not known: {untold}",
+                hint='q, k, v and z can be had; or load the model with attn_implementation="sdpa" or "eager"'
+                + (", and call model.eval()" if call.dropout else ""),
             )
 
 
@@ -167,8 +187,9 @@ class Cells:
         else:
             q = self.pick(call.q, self._axes)
             products = torch.matmul(q, self._shared(call.k, call).transpose(-1, -2))
-        added = tuple(None if extra is None else self._part(extra) for extra in (call.bias, call.mask))
-        future = self.pick(formula.future(*self.shape[2:], products.device), (self.rows,)) if call.causal else None
+        added = tuple(None if extra is None else self.part(extra) for extra in (call.bias, call.mask))
+        future = formula.forbidden(*self.shape[2:], call.causal, call.window, products.device)
+        future = None if future is None else self.pick(future, (self.rows,))
         return formula.scores(products, call.scale, call.softcap, added, future)
 
     def pattern(self, scores: Tensor, call: Call) -> Tensor:
@@ -176,11 +197,16 @@ class Cells:
         sinks = call.sinks
         if sinks is not None:
             sinks = (sinks if self.heads is None else sinks[self.heads.to(sinks.device)]).view(1, -1, 1, 1)
-        return formula.pattern(scores, call.v.dtype, call.mask is not None, sinks)
+        masked = call.mask is not None or call.window is not None
+        return formula.pattern(scores, call.v.dtype, masked, sinks)
 
     def z(self, weights: Tensor, call: Call) -> Tensor:
         """(example, head, row, dim)"""
         return torch.matmul(weights, self._shared(call.v, call))
+
+    def operands(self, call: Call) -> tuple[Tensor, Tensor, Tensor]:
+        """q, k and v of this grid, each (example, head, row or key, dim)."""
+        return self.pick(call.q, self._axes), self._shared(call.k, call), self._shared(call.v, call)
 
     def of_z(self, z: Tensor) -> Tensor:
         return self.pick(z.transpose(1, 2), (self.batch, self.heads, self.rows))
@@ -205,7 +231,7 @@ class Cells:
         self, z: Tensor, weights: Tensor, call: Call, edits: "list[tuple[Action, Selection | None]]"
     ) -> Tensor:
         """The kernel's z, with the cells that `edits` touch computed from `weights`."""
-        mine = self.z(weights, call).to(z.dtype)
+        mine = self.z(weights, call)
         mine = grafted(mine, self.of_z(z), ~self.pick(self._touched(edits, keeping=False), self._axes)[..., None])
         shape = self.shape
         full = mine.new_zeros((shape[0], shape[1], shape[2], mine.shape[-1]))
@@ -243,7 +269,7 @@ class Cells:
         batch = None if value.shape[0] == 1 else self.batch
         return self.pick(value, (batch, heads))
 
-    def _part(self, extra: Tensor) -> Tensor:
+    def part(self, extra: Tensor) -> Tensor:
         """The part of a mask or bias that this grid needs."""
         extra = extra[(None,) * (4 - extra.ndim)][..., : self.shape[3]]
         return self.pick(extra, tuple(None if extra.shape[i] == 1 else each for i, each in enumerate(self._axes)))

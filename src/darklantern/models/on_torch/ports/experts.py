@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from darklantern.errors import SiteError
+from darklantern.models.on_torch.building import Building
 from darklantern.models.on_torch.offloaded import at_hand
 from darklantern.models.on_torch.points import Point, fixed
-from darklantern.models.on_torch.ports.modules import OutTap
-from darklantern.models.on_torch.program import Program
+from darklantern.models.on_torch.ports.modules import OutTap, first_argument
 from darklantern.models.on_torch.running import Run
 from darklantern.models.on_torch.verifying import agree
 
@@ -38,24 +38,22 @@ def _unused(point: Point) -> SiteError:
 class RouterTap:
     """The router's output, its tokens put back into (batch, pos)."""
 
-    order = 5
-
     def __init__(self, moe: nn.Module, router: nn.Module, path: str) -> None:
         self.moe, self.router = moe, router
         self.point = Point(self, "router", router, path, "the router's logits", fixed("router"))
 
-    def install(self, program: Program) -> None:
-        program.do_before(self.moe, self._before)
-        program.do_after(self.router, self._after)
+    def install(self, building: Building) -> None:
+        building.do_before(self.moe, self._before, late=True)
+        building.view_returned(self.router, self.point, self._after, as_is=False)
 
-    def _before(self, run: Run, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        hidden = args[0] if args else next(iter(kwargs.values()))
+    def _before(self, run: Run, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        hidden = first_argument(module, self.point.path, args, kwargs)
         run.notes[self] = tuple(hidden.shape[:2])
 
     def _after(self, run: Run, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         place = 0 if isinstance(output, Tensor) else self._which(args, kwargs, output)
         logits = output if isinstance(output, Tensor) else output[place]
-        shown = logits.reshape(*run.notes.pop(self), -1)
+        shown = logits.reshape(*run.noted(self), -1)
         new = run.visit(self.point, shown)
         if new is shown:
             return output
@@ -68,7 +66,8 @@ class RouterTap:
     @torch.no_grad()
     def _which(self, args: tuple[Any, ...], kwargs: dict[str, Any], output: tuple[Any, ...]) -> int:
         """Where the logits stand in what the router returns: beside them may stand scores made from them."""
-        x, weight = args[0] if args else next(iter(kwargs.values())), getattr(self.router, "weight", None)
+        x = first_argument(self.router, self.point.path, args, kwargs)
+        weight = getattr(self.router, "weight", None)
         if not isinstance(weight, Tensor) or weight.ndim != 2:
             return 0
         with at_hand(self.router):

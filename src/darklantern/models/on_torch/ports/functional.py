@@ -1,16 +1,17 @@
 """Attention in one's own code that calls `torch.nn.functional.scaled_dot_product_attention`."""
 
 import inspect
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from darklantern.models.on_torch import hub, stubs
+from darklantern.models.on_torch import hub
+from darklantern.models.on_torch.building import Building
 from darklantern.models.on_torch.ports.attention import AttentionPoints, Call, points
-from darklantern.models.on_torch.program import Program
+from darklantern.models.on_torch.running import Run
 
 _SDPA = F.scaled_dot_product_attention
 
@@ -27,39 +28,35 @@ def calls_sdpa(module: nn.Module) -> bool:
 class FunctionalTap:
     """One module that calls the function; the mode that sees the call is on during this module's forward only."""
 
-    order = 10
-
     def __init__(self, module: nn.Module, path: str) -> None:
         self.module = module
         self.own: AttentionPoints = points(module, path, self, "around scaled_dot_product_attention")
 
-    def install(self, program: Program) -> None:
-        program.kernels[self.module] = self.own
-        program.around[self] = partial(stubs.wrapped, self.module, self._forward)
+    def install(self, building: Building) -> None:
+        building.tap_kernel(self.module, self.own)
+        building.do_around(self.module, self._forward)
 
-    def _forward(self, original: Any, *args: Any, **kwargs: Any) -> Any:
-        with _Seen(self.module):
-            return original(*args, **kwargs)
+    def _forward(self, run: Run, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        with _Seen(self.own, run):
+            return forward(*args, **kwargs)
 
 
 class _Seen(TorchFunctionMode):
-    def __init__(self, module: nn.Module) -> None:
+    """The calls that one run makes within the module. Another run may be under way inside it, in an edit."""
+
+    def __init__(self, own: AttentionPoints, run: Run) -> None:
         super().__init__()
-        self.module = module
+        self.own, self.run = own, run
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func is not _SDPA:
-            return func(*args, **kwargs)
-        run = hub.current()
-        own = None if run is None else run.program.kernels.get(self.module)
-        if own is None:
+        if func is not _SDPA or hub.current() is not self.run:
             return func(*args, **kwargs)
         bound = _bound(*args, **kwargs)
         q, k, v = bound.pop("query"), bound.pop("key"), bound.pop("value")
-        return self._attend(run, own, q, k, v, bound)
+        return self._attend(q, k, v, bound)
 
-    def _attend(self, run: Any, own: AttentionPoints, q: Tensor, k: Tensor, v: Tensor, bound: dict[str, Any]) -> Tensor:
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, bound: dict[str, Any]) -> Tensor:
         def kernel(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             return _SDPA(q, k, v, **bound).transpose(1, 2)
 
@@ -71,7 +68,7 @@ class _Seen(TorchFunctionMode):
             causal=bound["is_causal"],
             dropout=bound["dropout_p"],
         )  # fmt: skip
-        return own.attend(run, call).transpose(1, 2)
+        return self.own.attend(self.run, call).transpose(1, 2)
 
 
 def _bound(

@@ -6,9 +6,7 @@ masks stay as they are, so the kernel gets what it always gets.
 
 import inspect
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -16,13 +14,10 @@ from torch import Tensor, nn
 
 from darklantern.errors import SiteError
 from darklantern.models.on_torch import hub
+from darklantern.models.on_torch.building import Building
 from darklantern.models.on_torch.ports.attention import AttentionPoints, Call, points
-from darklantern.models.on_torch.program import Program
 
 _NAME = "ALL_ATTENTION_FUNCTIONS"
-_LOCK = threading.Lock()
-_TAPPED: dict[int, int] = {}
-"""interface → how many runs tap it"""
 
 
 def calls_interface(module: nn.Module) -> bool:
@@ -35,33 +30,39 @@ def calls_interface(module: nn.Module) -> bool:
 class InterfaceTap:
     """One attention module of transformers."""
 
-    order = 10
-
     def __init__(self, module: nn.Module, path: str) -> None:
         self.module = module
         self.own: AttentionPoints = points(module, path, self, "around its attention kernel")
         self._interface = inspect.unwrap(type(module).forward).__globals__[_NAME]
 
-    def install(self, program: Program) -> None:
-        program.kernels[self.module] = self.own
-        program.around[id(self._interface)] = partial(_tapped, self._interface)
+    def install(self, building: Building) -> None:
+        building.tap_kernel(self.module, self.own, _Tapped(self._interface))
 
 
-@contextmanager
-def _tapped(interface: Any) -> Iterator[None]:
-    with _LOCK:
-        count = _TAPPED.get(id(interface), 0)
-        if not count:
+class _Tapped:
+    """An interface whose `get_interface` is ours while a run lasts."""
+
+    def __init__(self, interface: Any) -> None:
+        self._interface = interface
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Tapped) and other._interface is self._interface
+
+    def __hash__(self) -> int:
+        return id(self._interface)
+
+    def put(self) -> None:
+        if not self._is_ours():
             # An attribute of the object, which hides the method of its class until it is deleted again.
-            interface.get_interface = partial(_get_interface, interface.get_interface)
-        _TAPPED[id(interface)] = count + 1
-    try:
-        yield
-    finally:
-        with _LOCK:
-            _TAPPED[id(interface)] -= 1
-            if not _TAPPED[id(interface)]:
-                del _TAPPED[id(interface)], interface.get_interface
+            self._interface.get_interface = partial(_get_interface, self._interface.get_interface)
+
+    def take(self) -> None:
+        if self._is_ours():
+            del self._interface.get_interface
+
+    def _is_ours(self) -> bool:
+        held = self._interface.__dict__.get("get_interface")
+        return isinstance(held, partial) and held.func is _get_interface
 
 
 def _get_interface(original: Callable[..., Any], name: str, default: Callable[..., Any]) -> Callable[..., Any]:
@@ -92,12 +93,19 @@ def _attend(
         z, weights = kernel(module, q, k, v, attention_mask, *args, **kwargs)
         return z
 
-    told = _call(name, module, query, key, attention_mask, args, kwargs)
+    told = _call(name, kernel, module, query, key, attention_mask, args, kwargs)
     return own.attend(run, Call(query, key, value, attend, **told)), weights
 
 
 def _call(
-    name: str, module: nn.Module, query: Tensor, key: Tensor, mask: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    name: str,
+    kernel: Callable[..., Any],
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    mask: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
 ) -> dict[str, Any]:
     """What the kernel's arguments say about scores and pattern."""
     if mask is not None and not isinstance(mask, Tensor):
@@ -112,14 +120,45 @@ def _call(
     scale = kwargs.get("scaling")
     causal = kwargs.get("is_causal")
     causal = getattr(module, "is_causal", True) if causal is None else causal
-    # The rule of the library's own sdpa kernel; its eager kernels take a mask or see everything.
-    causal = bool(causal) and name != "eager" and mask is None and query.shape[2] > 1
+    window = kwargs.get("sliding_window")
     return {
         "scale": query.shape[-1] ** -0.5 if scale is None else scale,
         "mask": mask,
-        "causal": causal,
+        # The rule of the library's own sdpa kernel; its eager kernels take a mask or see everything.
+        "causal": bool(causal) and name != "eager" and mask is None and query.shape[2] > 1,
+        # A mask has the window in it; kernels that build none, as flash attention's, get it as an argument.
+        "window": window if mask is None and window is not None and window < key.shape[2] else None,
         "bias": kwargs.get("position_bias"),
         "softcap": kwargs.get("softcap"),
         "sinks": kwargs.get("s_aux", kwargs.get("sinks")),
         "dropout": kwargs.get("dropout") or 0.0,
+        "by": (name, kernel),
+        "told": name in _OWN and getattr(kernel, "__module__", "").startswith("transformers."),
+        "untold": _untold(mask, kwargs),
     }
+
+
+def _untold(mask: Tensor | None, kwargs: dict[str, Any]) -> str:
+    """What its arguments say that no formula here knows; empty where there is no such thing."""
+    if mask is not None and mask.ndim != 4:
+        return f"it is given a mask of shape {tuple(mask.shape)} and not (batch, head, pos, key)"
+    unknown = sorted(name for name, value in kwargs.items() if value is not None and name not in _READ | _HARMLESS)
+    return f"it is given {', '.join(unknown)}" if unknown else ""
+
+
+_OWN = ("eager", "sdpa")
+"""transformers' kernels that read nothing but tensors, scale, mask and bias; flash kernels also look at positions"""
+_READ = {
+    "scaling", "is_causal", "sliding_window", "position_bias", "softcap", "s_aux", "sinks", "dropout",
+}  # fmt: skip
+_HARMLESS = {
+    # of the whole model, handed down to whoever wants them
+    "use_cache", "past_key_values", "cache_position", "layer_idx", "return_dict", "output_attentions",
+    "output_hidden_states", "output_router_logits", "logits_to_keep", "num_items_in_batch", "inputs_embeds",
+    "encoder_hidden_states", "encoder_attention_mask", "attn_implementation",
+    # already in the queries and keys; flash kernels find packed sequences by them, and are compared at every call
+    "position_ids", "position_embeddings",
+    # bounds of memory, or how a kernel adds up
+    "max_length_q", "max_length_k", "deterministic", "target_dtype",
+}  # fmt: skip
+"""arguments that leave scores and pattern as they are"""

@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from darklantern.errors import SiteError
+from darklantern.models.on_torch.building import Building
 from darklantern.models.on_torch.points import Axes, Point
-from darklantern.models.on_torch.program import Program
 from darklantern.models.on_torch.running import Run
 
 _OUTPUTS = ("logits", "last_hidden_state", "hidden_states")
@@ -19,38 +19,30 @@ _OUTPUTS = ("logits", "last_hidden_state", "hidden_states")
 class InTap:
     """The argument of a module: the first, or the one that `member` names by position or keyword."""
 
-    order = 10
-
     def __init__(self, module: nn.Module, member: str, port: str, path: str, how: str, axes: Axes) -> None:
         self.module, self.member = module, member
         self.point = Point(self, port, module, path, how, axes)
 
-    def install(self, program: Program) -> None:
-        program.do_before(self.module, self._before)
+    def install(self, building: Building) -> None:
+        building.view_taken(self.module, self.point, self._before)
 
     def _before(self, run: Run, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         key, value = argument(module, self.member, args, kwargs)
         if not isinstance(value, Tensor):
             raise _no_tensor(self.point, value, [*map(str, range(len(args))), *kwargs])
         new = run.visit(self.point, value)
-        if new is value:
-            return None
-        if isinstance(key, int):
-            return (*args[:key], new, *args[key + 1 :]), kwargs
-        return args, {**kwargs, key: new}
+        return None if new is value else replaced(key, new, args, kwargs)
 
 
 class OutTap:
     """What a module returns: the tensor itself, or the part of it that `member` names."""
 
-    order = 10
-
     def __init__(self, module: nn.Module, member: str, port: str, path: str, how: str, axes: Axes) -> None:
         self.module, self.member = module, member
         self.point = Point(self, port, module, path, how, axes)
 
-    def install(self, program: Program) -> None:
-        program.do_out(self.module, self.point, self._after)
+    def install(self, building: Building) -> None:
+        building.view_returned(self.module, self.point, self._after)
 
     def _after(self, run: Run, _: nn.Module, __: Any, ___: Any, output: Any) -> Any:
         if isinstance(output, Tensor) and not self.member:
@@ -60,7 +52,7 @@ class OutTap:
         if not isinstance(value, Tensor):
             raise _no_tensor(self.point, value if self.member else output, _members(output))
         new = run.visit(self.point, value)
-        return output if new is value else _with(output, key, new)
+        return output if new is value else with_member(output, key, new)
 
 
 def argument(module: nn.Module, member: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int | str, Any]:
@@ -77,6 +69,28 @@ def argument(module: nn.Module, member: str, args: tuple[Any, ...], kwargs: dict
         return 0, args[0]
     first = next((name for name in _parameters(module) if name in kwargs), next(iter(kwargs), ""))
     return first, kwargs.get(first)
+
+
+def first_argument(module: nn.Module, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    """The module's first argument by its signature, in whatever order the caller wrote its keywords."""
+    _, value = argument(module, "", args, kwargs)
+    if not isinstance(value, Tensor):
+        came = "nothing" if value is None else type(value).__name__
+        raise SiteError(
+            f"{path}, a {type(module).__name__}, takes {came} as its first argument, not a tensor",
+            hint=f"its arguments: {', '.join([*map(str, range(len(args))), *kwargs]) or 'none'}; "
+            f"one of them can be recorded by its name, {path}:in.name",
+        )
+    return value
+
+
+def replaced(
+    key: int | str, new: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments with the one at `key` replaced."""
+    if isinstance(key, int):
+        return (*args[:key], new, *args[key + 1 :]), kwargs
+    return args, {**kwargs, key: new}
 
 
 def _parameters(module: nn.Module) -> list[str]:
@@ -99,7 +113,7 @@ def get_member(output: Any, key: str) -> Any:
     return getattr(output, key, None) if key else None
 
 
-def _with(output: Any, key: str, new: Tensor) -> Any:
+def with_member(output: Any, key: str, new: Tensor) -> Any:
     """`output` with one member replaced; a new object of the same type."""
     if isinstance(output, Mapping):
         return type(output)({**output, key: new})  # type: ignore[call-arg]  # every mapping that models return takes one

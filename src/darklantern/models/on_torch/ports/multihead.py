@@ -12,26 +12,24 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from darklantern.errors import SiteError
+from darklantern.models.on_torch.building import Building
 from darklantern.models.on_torch.offloaded import at_hand
 from darklantern.models.on_torch.points import Point, fixed
 from darklantern.models.on_torch.ports.attention import AttentionPoints, Call, points
-from darklantern.models.on_torch.program import Program
 from darklantern.models.on_torch.running import Run
-from darklantern.models.on_torch.verifying import agree, grafted
+from darklantern.models.on_torch.verifying import agree, grafted, unchanged
 
 
 class MultiheadTap:
     """One `nn.MultiheadAttention`."""
-
-    order = 5
 
     def __init__(self, module: nn.MultiheadAttention, path: str) -> None:
         self.module = module
         self.own: AttentionPoints = points(module, path, self, "beside nn.MultiheadAttention")
         self.result = Point(self, "result", module, path, "from z and the output projection", fixed("result"))
 
-    def install(self, program: Program) -> None:
-        program.do_after(self.module, self._after)
+    def install(self, building: Building) -> None:
+        building.do_after(self.module, self._after)
 
     def _after(self, run: Run, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         with at_hand(self.module, self.module.out_proj):
@@ -60,7 +58,7 @@ class MultiheadTap:
                     f"{self.own.points['z'].path} returned something else than its weights and arguments say",
                     hint="edit its in or out; is attention dropout on, or was it replaced?",
                 )
-            new = grafted(made, out, (made.detach() == before.detach()).all(-1, keepdim=True))
+            new = grafted(made, out, unchanged(made, before).all(-1, keepdim=True))
         return (new, *output[1:])
 
     def _call(self, given: dict[str, Any]) -> Call:

@@ -7,12 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from darklantern.errors import SiteError
+from darklantern.models.on_torch.building import Building
 from darklantern.models.on_torch.offloaded import at_hand
 from darklantern.models.on_torch.points import Point, plain
-from darklantern.models.on_torch.program import Program
+from darklantern.models.on_torch.ports.modules import first_argument
 from darklantern.models.on_torch.running import Run
 from darklantern.models.on_torch.structure import whole
-from darklantern.models.on_torch.verifying import agree, grafted
+from darklantern.models.on_torch.verifying import grafted, rounding, unchanged, within
 
 
 def is_norm(module: nn.Module) -> bool:
@@ -30,33 +31,34 @@ class ScaleTap:
     comparing with the module's output, at each run.
     """
 
-    order = 0
-
     def __init__(self, module: nn.Module, path: str, batch_first: bool) -> None:
         self.module = module
         self.point = Point(self, "scale", module, path, "computed beside it", plain(module, batch_first))
 
-    def install(self, program: Program) -> None:
-        program.do_after(self.module, self._after)
+    def install(self, building: Building) -> None:
+        building.do_after(self.module, self._after)
 
     def _after(self, run: Run, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
-        x = args[0] if args else next(iter(kwargs.values()))
+        x = first_argument(module, self.point.path, args, kwargs)
         with at_hand(module):
             centred, scale, weight, bias = self._formula(module, x, output)
         new = run.visit(self.point, scale)
         actions = run.program.actions[self.point]
         if not any(action.changes for action in actions):
             return output
-        made = _affine(centred, new, weight, bias).to(output.dtype)
-        return grafted(made, output, new.detach() == scale.detach())
+        made = _affine(centred, new, weight, bias)
+        return grafted(made, output, unchanged(new, scale))
 
     def _formula(self, module: nn.Module, x: Tensor, output: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         if not isinstance(output, Tensor) or output.shape != x.shape:
             raise SiteError(f"{self.point.path} does not return its input's shape", hint="record its in and out")
         named = [getattr(module, name) for name in _EPSILONS if hasattr(module, name)]
-        least = torch.finfo(x.dtype).eps
+        # torch's default is that of the dtype it computes in, in some versions that of its input.
+        least = [torch.finfo(dtype).eps for dtype in (torch.promote_types(x.dtype, torch.float32), x.dtype)]
         # Some write theirs into their code only.
-        epsilons = [least if each is None else float(each) for each in named[:1]] or [1e-5, 1e-6, least, 1e-12]
+        epsilons = [1e-5, 1e-6, *least, 1e-12]
+        if named:
+            epsilons = least if named[0] is None else [float(named[0])]
         axes = _width(module, x)
         centre_first = isinstance(module, nn.LayerNorm) or "RMS" not in type(module).__name__
         held = (getattr(module, "weight", None), getattr(module, "bias", None))
@@ -68,7 +70,8 @@ class ScaleTap:
                 middle = wide - wide.mean(axes, keepdim=True) if centred else wide
                 scale = (middle.square().mean(axes, keepdim=True) + epsilon).sqrt()
                 for each in weights:
-                    if agree(_affine(middle, scale, each, bias).to(output.dtype), output, wide.dtype):
+                    bound = _bound(wide, middle, scale, each, bias, output.dtype, axes)
+                    if within(_affine(middle, scale, each, bias), output, bound):
                         return middle, scale, each, bias
         raise SiteError(
             f"{self.point.path}, a {type(module).__name__}, follows none of the known formulas (is its output finite?)",
@@ -82,6 +85,29 @@ _EPSILONS = ("eps", "variance_epsilon", "epsilon", "norm_eps")
 def _width(module: nn.Module, x: Tensor) -> tuple[int, ...]:
     shape = getattr(module, "normalized_shape", None)
     return tuple(range(-len(shape), 0)) if isinstance(shape, tuple) else (-1,)
+
+
+@torch.no_grad()
+def _bound(
+    wide: Tensor,
+    middle: Tensor,
+    scale: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    dtype: torch.dtype,
+    axes: tuple[int, ...],
+) -> Tensor:
+    """How far rounding takes the output, number by number, from the operands.
+
+    What the mean takes off is as exact as the mean's terms; the scale, where a kernel computes the variance as
+    E[x²] − E[x]², as exact as E[x²].
+    """
+    own, computed = rounding(dtype, weight.dtype), torch.finfo(wide.dtype).eps
+    terms = wide.abs() + (wide.abs().mean(axes, keepdim=True) if middle is not wide else 0.0)
+    condition = wide.square().mean(axes, keepdim=True) / scale.square()
+    made = (4 * own + 8 * computed) * terms + 8 * computed * condition * middle.abs()
+    made = made / scale * weight.abs()
+    return made if bias is None else made + 4 * (own + computed) * bias.abs()
 
 
 def _affine(centred: Tensor, scale: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -1,0 +1,54 @@
+"""Means and sums of a value over named axes, of each example's own tokens where those are known."""
+
+import math
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from darklantern.errors import SiteError
+
+if TYPE_CHECKING:
+    from darklantern.models.recording import Value
+
+
+def without(value: "Value", axes: Sequence[str], how: str) -> tuple[Any, tuple[str, ...]]:
+    """The `how`, mean or sum, of `value` over `axes`, and what axes are left. Raises SiteError for one not there."""
+    missing = [axis for axis in axes if axis not in value.axes]
+    if missing or not axes:
+        raise SiteError(
+            f"{value.site} has axes {' '.join(value.axes)}, got {' '.join(axes) or 'none'}", hint="name some"
+        )
+    left = tuple(axis for axis in value.axes if axis not in axes)
+    known = {axis: own for axis in axes if (own := value.own_lengths(axis)) and set(own) != {_size(value, axis)}}
+    if not known:
+        return getattr(value.array, how)(tuple(value.axes.index(axis) for axis in axes)), left
+    return _over_own(value, axes, how, known, left), left
+
+
+def _over_own(
+    value: "Value", axes: Sequence[str], how: str, known: dict[str, Sequence[int]], left: tuple[str, ...]
+) -> Any:
+    """Example by example, each up to its own length along the axes in `known`."""
+    inner = [axis for axis in value.axes if axis != "batch"]
+    gone = tuple(inner.index(axis) for axis in axes if axis != "batch")
+    examples = range(_size(value, "batch")) if "batch" in value.axes else range(1)
+    sums, counts = [], []
+    for number in examples:
+        array = value.array[_at(value.axes, "batch", number)] if "batch" in value.axes else value.array
+        own = {axis: lengths[number] for axis, lengths in known.items()}
+        sums.append(array[tuple(slice(own.get(axis)) for axis in inner)].sum(gone))
+        counts.append(math.prod(own.get(axis, _size(value, axis)) for axis in axes if axis != "batch"))
+    if "batch" in axes:
+        return sum(sums) / sum(counts) if how == "mean" else sum(sums)
+    made = [total / count for total, count in zip(sums, counts, strict=True)] if how == "mean" else sums
+    if "batch" not in value.axes:
+        return made[0]
+    return sys.modules[type(value.array).__module__.partition(".")[0]].stack(made, left.index("batch"))
+
+
+def _at(axes: Sequence[str], axis: str, number: int) -> tuple[Any, ...]:
+    return (*(slice(None),) * list(axes).index(axis), number)
+
+
+def _size(value: "Value", axis: str) -> int:
+    return value.shape[value.axes.index(axis)]
