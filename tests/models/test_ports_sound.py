@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+import transformers as hf
 from subjects import gpt2, spread, tokens
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
-from transformers import MistralConfig, MistralForCausalLM
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from darklantern import models
@@ -583,10 +583,15 @@ def test_no_norm_is_refused_for_its_rounding(kind: type[nn.Module], dtype: torch
 # what vouches for a pattern
 
 
+SIZES = {
+    "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "vocab_size": 60,
+}  # fmt: skip
+
+
 def mistral(window: int = 4, kernel: str = "sdpa") -> nn.Module:
     torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4, "num_key_value_heads": 2}
-    module = MistralForCausalLM(MistralConfig(**sizes, num_hidden_layers=1, vocab_size=60, sliding_window=window))
+    module = hf.MistralForCausalLM(hf.MistralConfig(**SIZES, sliding_window=window))
     module.config._attn_implementation = kernel
     return spread(module.eval())
 
@@ -724,3 +729,138 @@ def test_a_certificate_covers_only_calls_of_its_kind() -> None:
     for changed in others:
         assert not certificates.cover(attention_call(**changed), every), changed
     assert certificates.cover(attention_call(q=longer[:, :, :7], k=longer[:, :, :7], v=longer[:, :, :7]), every)
+
+
+# axes
+
+
+class Sequence(nn.Module):
+    """torch's default: positions first, everywhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(60, 16)
+        layer = nn.TransformerEncoderLayer(16, 2, 32)
+        self.encoder = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        out: Tensor = self.head(self.encoder(self.embed(ids)))
+        return out
+
+
+class Turned(Sequence):
+    """Batch first outside, as many write it."""
+
+    def forward(self, ids: Tensor) -> Tensor:
+        x = self.encoder(self.embed(ids).transpose(0, 1))
+        out: Tensor = self.head(x.transpose(0, 1))
+        return out
+
+
+class Undecided(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(60, 16)
+        self.first = nn.Sequential(nn.LSTM(16, 16, batch_first=True))
+        self.other = nn.ModuleDict({"norm": nn.LayerNorm(16), "rnn": nn.GRU(16, 16)})
+
+    def forward(self, ids: Tensor) -> Tensor:
+        x, _ = self.first(self.embed(ids))
+        x, _ = self.other["rnn"](self.other["norm"](x))
+        return x  # type: ignore[no-any-return]
+
+
+def axes_of(module: nn.Module, inputs: Tensor, *sites: str) -> list[str]:
+    torch.manual_seed(0)
+    recording = models.open(module.eval()).record(inputs, *sites)
+    return [" ".join(value.axes) for value in recording.values()]
+
+
+@torch.no_grad()
+def test_positions_come_first_throughout_a_model_whose_attention_says_so() -> None:
+    module, ids = Sequence(), tokens(3, 5).T
+    sites = ("embed:in", "embed:out", "encoder:out", "encoder.layers.0.linear1:out", "head:out")
+    found = axes_of(module, ids, *sites)
+    assert found == ["pos batch", *["pos batch dim"] * 4]
+    model = models.open(module)
+    edited = model.run(ids, {"embed:out[pos=-1]": edits.zero()})
+    embedded = module.embed(ids)
+    embedded[-1] = 0
+    torch.testing.assert_close(edited, module.head(module.encoder(embedded)))
+
+
+@torch.no_grad()
+def test_what_code_turns_or_modules_disagree_about_is_not_named() -> None:
+    ids = tokens(3, 5)
+    found = axes_of(Turned(), ids, "embed:in", "embed:out", "encoder:in", "encoder.layers.0:out", "head:out")
+    assert found == ["axis0 axis1", "axis0 axis1 dim", "pos batch dim", "pos batch dim", "axis0 axis1 dim"]
+    found = axes_of(Undecided(), ids, "embed:out", "first:in", "other.norm:out", "other.rnn:in")
+    assert found == ["axis0 axis1 dim", "batch pos dim", "pos batch dim", "pos batch dim"]
+
+
+def qwen3() -> nn.Module:
+    return hf.Qwen3ForCausalLM(hf.Qwen3Config(**SIZES, head_dim=8))
+
+
+def gemma3() -> nn.Module:
+    return hf.Gemma3ForCausalLM(hf.Gemma3TextConfig(**SIZES, head_dim=8))
+
+
+def mixtral() -> nn.Module:
+    return hf.MixtralForCausalLM(hf.MixtralConfig(**SIZES, num_local_experts=4))
+
+
+@torch.no_grad()
+def test_norms_of_q_and_k_have_heads_and_no_channels() -> None:
+    sites = [f"layers.0.attn.{norm}:{port}" for norm in ("q_norm", "k_norm") for port in ("in", "out", "scale")]
+    assert set(axes_of(qwen3(), tokens(3, 7), *sites)) == {"batch pos head dim"}
+    assert set(axes_of(gemma3(), tokens(3, 7), *sites)) == {"batch head pos dim"}
+    assert set(axes_of(qwen3(), tokens(3, 4), *sites[:3])) == {"axis0 axis1 axis2 axis3"}  # as many heads as positions
+
+
+@torch.no_grad()
+def test_tokens_of_all_examples_in_one_row_are_no_batch() -> None:
+    module, site = mixtral(), "layers.0.mlp.gate:in"
+    assert axes_of(module, tokens(3, 7), site, "layers.0.mlp.gate:out.2", "layers.0.mlp:in") == [
+        "token dim", "token dim", "batch pos dim",
+    ]  # fmt: skip
+    model = models.open(module)
+    held = model.record(tokens(3, 7), site, f"{site}[token=9]")
+    assert torch.equal(held[f"{site}[token=9]"].array, held[site].array[9])
+    with pytest.raises(SiteError, match="axis batch"):
+        model.run(tokens(3, 7), {site: edits.resample(0)})
+
+
+class Pictures(nn.Module):
+    """Convolutions, and attention with four axes of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU())
+        self.attn = HeadsApart()
+        self.leave = nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        made: Tensor = self.leave(self.attn(x.flatten(2).transpose(1, 2)))
+        return made.transpose(1, 2).unflatten(2, x.shape[2:])
+
+
+class HeadsApart(CausalSelfAttention):
+    def __init__(self) -> None:
+        super().__init__()
+        self.softened = nn.Dropout(0.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (each.unflatten(-1, (self.heads, -1)).transpose(1, 2) for each in self.qkv(x).chunk(3, -1))
+        z = nn.functional.scaled_dot_product_attention(self.softened(q), k, v)
+        return self.join(z.transpose(1, 2).flatten(2))
+
+
+@torch.no_grad()
+def test_four_axes_are_images_behind_convolutions_only() -> None:
+    found = axes_of(Pictures(), given(2, 3, 6, 6), ":in", "stem.1:out", "attn.softened:out", "attn:out", ":out")
+    image = "batch channel height width"
+    assert found == [image, image, "axis0 axis1 axis2 axis3", "batch pos dim", image]
+    assert axes_of(nn.Sequential(nn.Identity()), given(2, 3, 6, 6), "0:out") == ["axis0 axis1 axis2 axis3"]

@@ -377,6 +377,21 @@ def test_each_example_has_a_position_of_its_own() -> None:
     assert torch.equal(found[f"{OUT}[batch={{0,2}},pos=(3,1)]"].array, expected[[0, 2]])
 
 
+def test_some_examples_keep_the_positions_of_their_own() -> None:
+    model, batch, alone = ragged()
+    for site, numbers in (
+        ("[batch=1:3,pos=-1]", (1, 2)),
+        ("[batch=1:2,pos=-1]", (1,)),
+        ("[batch={2,0},pos=-1]", (2, 0)),
+    ):
+        expected = torch.cat([alone[number][f"{OUT}[pos=-1]"].array for number in numbers])
+        torch.testing.assert_close(model.record(batch, OUT + site)[OUT + site].array, expected)
+        torch.testing.assert_close(model.record(batch, OUT)[OUT + site].array, expected)
+        changed = model.record(batch, OUT, edits={OUT + site: dl.zero()})[OUT].array
+        zeros = {(int(row), int(pos)) for row, pos in (changed == 0).all(-1).nonzero()}
+        assert zeros == {(number, batch.lengths[number] - 1) for number in numbers}
+
+
 def test_positions_of_other_examples_are_refused() -> None:
     model = opened()
     batch = model.batch(["abcx", "xab"])
@@ -492,7 +507,7 @@ def test_a_patch_of_many_positions_counts_as_single_ones_do() -> None:
     def metric(output: Any) -> float:
         return float(output.logits[1, 2, 7] - output.logits[1, 2, 8])
 
-    single, double = (dl.sweep(model, clean, corrupt, [OUT], positions, metric, at_once=n).effects for n in (1, 2))
+    single, double = (dl.sweep(model, clean, corrupt, [OUT], metric, positions, at_once=n).effects for n in (1, 2))
     np.testing.assert_allclose(double, single, atol=1e-4)
 
 

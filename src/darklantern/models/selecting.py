@@ -134,6 +134,8 @@ def select(
             )
     if some:
         _refuse_nothing(site, axes, index, sizes)
+    if any(isinstance(at, Each) for at in index) and isinstance(index[axes.index("batch")], slice):
+        index[axes.index("batch")] = list(examples)  # by number, to which those of Each correspond one by one
     return Selection(axes, tuple(index))
 
 

@@ -51,30 +51,70 @@ def fixed(port: str) -> Axes:
     return axes
 
 
-def plain(module: nn.Module, batch_first: bool, names: tuple[str, ...] = ()) -> Axes:
-    """Axes of what goes into or comes out of `module`: `names` if they fit, else by its kind and the value's rank."""
+@dataclass(frozen=True)
+class Layout:
+    """What the model around a module says about the values that pass there."""
+
+    batch_first: bool | None = True
+    """whether examples come before positions; None where that is not known"""
+    images: bool = False
+    """values of four or five axes are images"""
+    tokens: bool = False
+    """values of two axes are the tokens of all examples in one row"""
+    heads: int | None = None
+    """values of four axes have so many heads"""
+
+
+def plain(module: nn.Module, layout: Layout, names: tuple[str, ...] = ()) -> Axes:
+    """Axes of what goes into or comes out of `module`: `names` if they fit, else by its kind and the value's rank.
+
+    What is not known is named axis0, axis1, …: a wrong name would be believed by whoever pins it.
+    """
     images = isinstance(module, _IMAGES)
 
     def axes(value: Tensor) -> tuple[str, ...]:
-        if value.ndim == len(names):
-            return names
-        if images and value.ndim in _OF_IMAGES:
-            return _OF_IMAGES[value.ndim]
-        if value.ndim == 2 and not value.is_floating_point():
-            return ("batch", "pos") if batch_first else ("pos", "batch")
-        if value.ndim == 3 and not batch_first:
-            return ("pos", "batch", "dim")
-        return _BY_RANK.get(value.ndim) or tuple(f"axis{i}" for i in range(value.ndim))
+        rank = value.ndim
+        if rank == len(names):
+            return _ordered(names, layout)
+        if images and rank in _OF_IMAGES:
+            return _OF_IMAGES[rank]
+        if layout.tokens and rank in (1, 2):
+            return ("token", names[-1] if names else "dim")[:rank]
+        if rank == 2 and not value.is_floating_point():
+            return _ordered(("batch", "pos"), layout)
+        if rank < 4:
+            return _ordered(_BY_RANK[rank], layout)
+        if layout.images and rank in _OF_IMAGES:
+            return _OF_IMAGES[rank]
+        return _of_heads(value, layout) or _unknown(rank)
 
     return axes
 
 
-def declared(port: str, batch_first: bool) -> Axes:
+def _ordered(names: tuple[str, ...], layout: Layout) -> tuple[str, ...]:
+    if names[:2] != ("batch", "pos") or layout.batch_first:
+        return names
+    return (*(("pos", "batch") if layout.batch_first is False else _unknown(2)), *names[2:])
+
+
+def _of_heads(value: Tensor, layout: Layout) -> tuple[str, ...] | None:
+    """Which of the middle axes counts heads, where their number tells."""
+    found = [axis for axis in (1, 2) if value.ndim == 4 and value.shape[axis] == layout.heads]
+    if len(found) != 1:
+        return None
+    return ("batch", "head", "pos", "dim") if found == [1] else ("batch", "pos", "head", "dim")
+
+
+def _unknown(rank: int) -> tuple[str, ...]:
+    return tuple(f"axis{number}" for number in range(rank))
+
+
+def declared(port: str, layout: Layout) -> Axes:
     """Axes of a port that the model's own code declares."""
     names = AXES.get(port, ())
 
     def axes(value: Tensor) -> tuple[str, ...]:
-        return names if value.ndim == len(names) else plain(nn.Identity(), batch_first)(value)
+        return names if value.ndim == len(names) else plain(nn.Identity(), layout)(value)
 
     return axes
 
@@ -95,4 +135,4 @@ _OF_IMAGES = {
     4: ("batch", "channel", "height", "width"),
     5: ("batch", "channel", "depth", "height", "width"),
 }
-_BY_RANK = {1: ("batch",), 2: ("batch", "dim"), 3: ("batch", "pos", "dim"), 4: _OF_IMAGES[4], 5: _OF_IMAGES[5]}
+_BY_RANK: dict[int, tuple[str, ...]] = {0: (), 1: ("batch",), 2: ("batch", "dim"), 3: ("batch", "pos", "dim")}

@@ -7,13 +7,14 @@ from typing import Any
 from torch import nn
 
 from darklantern.errors import SiteError
-from darklantern.models.on_torch.points import Point, declared, plain
+from darklantern.models.on_torch.points import Layout, Point, declared, plain
 from darklantern.models.on_torch.ports import attention
 from darklantern.models.on_torch.ports.activations import SlopeTap
 from darklantern.models.on_torch.ports.experts import ROUTERS, ChosenOutTap, RouterTap
 from darklantern.models.on_torch.ports.functional import FunctionalTap, calls_sdpa
 from darklantern.models.on_torch.ports.heads import OUT_PROJECTIONS, BeforeRotaryTap, ResultTap
 from darklantern.models.on_torch.ports.interface import InterfaceTap, calls_interface
+from darklantern.models.on_torch.ports.layout import Layouts
 from darklantern.models.on_torch.ports.modules import InTap, OutTap
 from darklantern.models.on_torch.ports.multihead import MultiheadTap
 from darklantern.models.on_torch.ports.norms import ScaleTap, is_norm
@@ -45,6 +46,9 @@ class Catalogue:
         self._names = names
         self._points: dict[tuple[int, str], Point] = {}
         self._taps: dict[int, Any] = {}
+        self._calls: dict[type[nn.Module], bool] = {}
+        """classes, and whether their code calls an attention kernel"""
+        self._layouts = Layouts(modules, self._is_attention)
 
     def ports(self, path: str) -> dict[str, Callable[[], Point]]:
         """The ports of the module at a native path, each with what makes its point."""
@@ -114,7 +118,7 @@ class Catalogue:
         out = self._child((inner, path, inner.rpartition(".")[0]), OUT_PROJECTIONS)
         if out:
             yield "result", lambda: self._once(out, "result", lambda module: ResultTap(module, out, tap))
-        head_dim = next((getattr(tap.module, name) for name in _HEAD_DIMS if hasattr(tap.module, name)), None)
+        head_dim = self._head_dim(inner)
         for port, norms, projections in _BEFORE_ROTARY:
             projection = self._child((inner,), projections)
             source = self._child((inner,), norms) or projection
@@ -150,7 +154,7 @@ class Catalogue:
         yield "pre", lambda: self._plain(path, "in", names=names)
         yield "post", lambda: self._plain(path, "out", names=names)
         if not self._gates(path):
-            axes = plain(self.modules[path], self._batch_first(path), names)
+            axes = plain(self.modules[path], self._layout(path), names)
             yield "slope", lambda: self._once(path, "slope", lambda module: SlopeTap(module, path, axes))
 
     def _in_mlp(self, path: str) -> bool:
@@ -167,7 +171,7 @@ class Catalogue:
 
     def _block(self, path: str) -> Iterator[Found]:
         """`resid_mid`, where a block has attention and a norm before its MLP."""
-        module, first = self.modules[path], self._batch_first(path)
+        module = self.modules[path]
         if isinstance(module, nn.TransformerEncoderLayer | nn.TransformerDecoderLayer):
             last = 2 if isinstance(module, nn.TransformerEncoderLayer) else 3
             if not module.norm_first:
@@ -184,7 +188,7 @@ class Catalogue:
             norm = norm if attn else None
         if norm:
             behind = self.modules[norm]
-            axes = plain(behind, first)
+            axes = plain(behind, self._layout(norm))
             yield "resid_mid", lambda: self._once(path, "resid_mid", lambda _: ResidMidTap(module, behind, path, axes))
 
     def _around_mlp(self, path: str) -> str | None:
@@ -196,8 +200,8 @@ class Catalogue:
 
     def _scale(self, path: str) -> Iterator[Found]:
         if is_norm(self.modules[path]):
-            first = self._batch_first(path)
-            yield "scale", lambda: self._once(path, "scale", lambda module: ScaleTap(module, path, first))
+            axes = plain(self.modules[path], self._layout(path))
+            yield "scale", lambda: self._once(path, "scale", lambda module: ScaleTap(module, path, axes))
 
     def _declared(self, path: str) -> Iterator[Found]:
         for name, child in self.modules[path].named_children():
@@ -205,7 +209,7 @@ class Catalogue:
                 yield name, partial(self._own_port, f"{path}.{name}".lstrip("."), name)
 
     def _own_port(self, path: str, name: str) -> Point:
-        axes = declared(name, self._batch_first(path))
+        axes = declared(name, self._layout(path))
         return self._once(
             path, f"port {name}", lambda child: OutTap(child, "", name, path, "a port of its own code", axes)
         )
@@ -213,7 +217,7 @@ class Catalogue:
     # finding things
 
     def _plain(self, path: str, port: str, member: str = "", names: tuple[str, ...] = ()) -> Point:
-        axes = plain(self.modules[path], self._batch_first(path), names)
+        axes = plain(self.modules[path], self._layout(path), names)
         full = f"{port}.{member}".rstrip(".")
         make = InTap if port == "in" else ChosenOutTap if self._is_router(path) else OutTap
         how = "its argument" if port == "in" else "its output"
@@ -241,15 +245,37 @@ class Catalogue:
     def _first_path(self, module: nn.Module) -> str:
         return next(path for path, each in self.modules.items() if each is module)
 
-    def _batch_first(self, path: str) -> bool:
-        """Whether the nearest attention around says that the batch comes first, as almost all do."""
-        while True:
-            for each in (self.modules[path], getattr(self.modules[path], "self_attn", None)):
-                if isinstance(each, nn.MultiheadAttention | nn.RNNBase):
-                    return bool(each.batch_first)
-            if not path:
-                return True
-            path = path.rpartition(".")[0]
+    # layout
+
+    def _layout(self, path: str) -> Layout:
+        around = path
+        while around and not _is_mixture(self.modules[around := around.rpartition(".")[0]]):
+            pass
+        tokens = around != path and _is_mixture(self.modules[around])
+        return Layout(self._layouts.batch_first(path), self._layouts.images(path), tokens, self._heads(path))
+
+    def _is_attention(self, path: str) -> bool:
+        module = self.modules[path]
+        kind: Any = type(module)
+        if kind not in self._calls:
+            self._calls[kind] = calls_interface(module) or calls_sdpa(module)
+        named = self._roles.get(path) in ("attn", "cross_attn")
+        return named or self._calls[kind] or isinstance(module, nn.MultiheadAttention)
+
+    def _heads(self, path: str) -> int | None:
+        """How many heads go through a norm of q or k: as many as the projection before it makes."""
+        around, _, name = path.rpartition(".")
+        head_dim = self._head_dim(around)
+        for _, norms, projections in _BEFORE_ROTARY:
+            projection = self._child((around,), projections)
+            if name in norms and projection and head_dim:
+                width = getattr(self.modules[projection], "out_features", None)
+                return width // head_dim if isinstance(width, int) else None
+        return None
+
+    def _head_dim(self, path: str) -> int | None:
+        module = self.modules[path]
+        return next((getattr(module, name) for name in _HEAD_DIMS if hasattr(module, name)), None)
 
 
 def _is_activation(module: nn.Module) -> bool:

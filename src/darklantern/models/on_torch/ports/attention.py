@@ -102,7 +102,8 @@ class AttentionPoints:
         scores, pattern = self.points["scores"], self.points["pattern"]
         asked = (*run.program.actions.get(scores, ()), *run.program.actions.get(pattern, ()))
         simple = all(action.simple for action in asked)
-        self._refuse_untold(call)
+        if call.untold or call.dropout:
+            self._refuse_untold(call)
         shape = (call.q.shape[0], call.q.shape[1], call.q.shape[2], call.k.shape[2])
         chosen = {} if simple else {action: run.chosen(action, _AXES, shape) for action in asked}
         cells = Cells(shape, None, None, None) if simple else Cells.spanning(chosen.values(), shape)

@@ -19,6 +19,8 @@ Kind = tuple[object, ...]
 _Seen = tuple[frozenset[int] | None, ...]
 """the examples, heads and rows of one comparison; None for all of an axis"""
 
+_ALL: _Seen = (None, None, None)
+
 
 class Certificates:
     """The calls of one attention module whose pattern was found to give the kernel's z."""
@@ -50,9 +52,10 @@ def _within(asked: frozenset[int] | None, seen: frozenset[int] | None) -> bool:
 def _kind(call: "Call") -> Kind:
     """What a kernel may treat in its own way; lengths by their number of binary digits."""
     q, mask = call.q, call.mask
+    rows, keys = q.shape[2], call.k.shape[2]
     return (
-        call.by, q.dtype, q.device.type, mask is not None and mask.dtype, call.causal, call.window, call.softcap,
-        call.bias is None, call.sinks is None, q.shape[2] == 1, q.shape[2].bit_length(), call.k.shape[2].bit_length(),
+        call.by, q.dtype, q.device, mask is None or mask.dtype, call.causal, call.window, call.softcap,
+        call.bias is None, call.sinks is None, rows == 1, rows.bit_length(), keys.bit_length(),
     )  # fmt: skip
 
 

@@ -142,7 +142,10 @@ def _untold(mask: Tensor | None, kwargs: dict[str, Any]) -> str:
     """What its arguments say that no formula here knows; empty where there is no such thing."""
     if mask is not None and mask.ndim != 4:
         return f"it is given a mask of shape {tuple(mask.shape)} and not (batch, head, pos, key)"
-    unknown = sorted(name for name, value in kwargs.items() if value is not None and name not in _READ | _HARMLESS)
+    strange = kwargs.keys() - _KNOWN
+    if not strange:
+        return ""
+    unknown = sorted(name for name in strange if kwargs[name] is not None)
     return f"it is given {', '.join(unknown)}" if unknown else ""
 
 
@@ -162,3 +165,4 @@ _HARMLESS = {
     "max_length_q", "max_length_k", "deterministic", "target_dtype",
 }  # fmt: skip
 """arguments that leave scores and pattern as they are"""
+_KNOWN = frozenset(_READ | _HARMLESS)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from darklantern.errors import SiteError
 from darklantern.models.on_torch.building import Building
 from darklantern.models.on_torch.offloaded import at_hand
-from darklantern.models.on_torch.points import Point, plain
+from darklantern.models.on_torch.points import Axes, Point
 from darklantern.models.on_torch.ports.modules import first_argument
 from darklantern.models.on_torch.running import Run
 from darklantern.models.on_torch.structure import whole
@@ -31,9 +31,9 @@ class ScaleTap:
     comparing with the module's output, at each run.
     """
 
-    def __init__(self, module: nn.Module, path: str, batch_first: bool) -> None:
+    def __init__(self, module: nn.Module, path: str, axes: Axes) -> None:
         self.module = module
-        self.point = Point(self, "scale", module, path, "computed beside it", plain(module, batch_first))
+        self.point = Point(self, "scale", module, path, "computed beside it", axes)
 
     def install(self, building: Building) -> None:
         building.do_after(self.module, self._after)
