@@ -15,7 +15,7 @@ from darklantern.models.on_torch.opened import Model
 from darklantern.models.on_torch.starting import Start
 from darklantern.models.on_torch.structure import shares
 from darklantern.models.recording import Recording, Value
-from darklantern.models.sites import Several, Site
+from darklantern.models.sites import Site, Span
 
 Metric = Callable[[Any], float]
 """a model's output → one number"""
@@ -97,7 +97,7 @@ def _patched(
         return [patch(model, start, source, [cell], metric) for cell in cells]
     # Each cell in a copy of the batch of its own: pinned there, it means what it means alone, padding or not.
     edits: Mapping[str | Site, Any] = {
-        cell.at(batch=Several(range(copy * examples, (copy + 1) * examples))): put(source[cell])
+        cell.at(batch=Span(copy * examples, (copy + 1) * examples)): put(source[cell])
         for copy, cell in enumerate(cells)
     }
     output = model.run(start.repeated(len(cells)), edits)
