@@ -126,15 +126,15 @@ def test_in_a_padded_batch_several_at_once_patch_what_one_at_a_time_does() -> No
         model.batch([LONG, "When Anna and John"]),
         model.batch([SWAPPED, "When John and Anna"], align=[LONG, "When Anna and John"]),
     )
-    one, two = (
-        sweep(model, clean, corrupt, ["layers.*:out", "layers.1.attn:z"], last_mary, [-1, 1, -2], n) for n in (1, 2)
+    one, three = (
+        sweep(model, clean, corrupt, ["layers.*:out", "layers.1.attn:z"], last_mary, [1, -1, -2], n) for n in (1, 3)
     )
-    assert two.array == pytest.approx(one.array, abs=1e-5)
+    assert three.array == pytest.approx(one.array, abs=1e-5)
     # The very last layer's output at each example's own last position is all that the logits there depend on.
-    assert one.effects[2] == pytest.approx((1.0, 0.0, 0.0), abs=1e-5)
+    assert one.effects[2] == pytest.approx((0.0, 1.0, 0.0), abs=1e-5)
     for site in ("layers.1:out[pos=-1]", "layers.1:out[pos=1]", "layers.1.attn:z[pos=-2]"):
         patched = by_hand(model, clean, corrupt, site, last_mary)
-        cells = {str(cell): effect for cell, effect in two.ranked()}
+        cells = {str(cell): effect for cell, effect in three.ranked()}
         assert cells[site] == pytest.approx((patched - one.corrupt) / (one.clean - one.corrupt), abs=1e-5)
 
 
@@ -188,6 +188,18 @@ def test_a_starred_head_gives_layers_by_heads_at_all_positions_or_at_the_pinned_
             patched = by_hand(model, clean, corrupt, f"layers.{layer}.attn:z[{pins.format(head)}]", metric)
             truth = (patched - found.corrupt) / (found.clean - found.corrupt)
             assert found.array[layer, head] == pytest.approx(truth, abs=1e-5)
+
+
+@torch.no_grad()
+def test_heads_are_swept_at_each_examples_own_position() -> None:
+    model = opened()
+    clean, corrupt = model.batch([LONG, "When Anna and John"]), model.batch([SWAPPED, "When John and Anna"])
+    site = parse("layers.*.attn:z[head=*]").at(pos=(8, 3))
+    one, two = (sweep(model, clean, corrupt, [site], last_mary, at_once=n) for n in (1, 2))
+    assert (one.axis, one.array.shape) == ("head", (3, 2))
+    assert two.array == pytest.approx(one.array, abs=1e-5)
+    patched = by_hand(model, clean, corrupt, "layers.1.attn:z[head=1,pos=(8,3)]", last_mary)
+    assert one.array[1, 1] == pytest.approx((patched - one.corrupt) / (one.clean - one.corrupt), abs=1e-5)
 
 
 @torch.no_grad()

@@ -78,7 +78,7 @@ def sweep(
             for value in _patched(model, start, cells[first : first + at_once], examples, source, metric)
         ]
         effects.append(tuple((value - low) / (high - low) for value in patched))
-    named = _tokens(wanted, columns, source, other, sizes) if axis == "pos" else ()
+    named = _tokens(wanted, columns, source, other) if axis == "pos" else ()
     return Sweep(tuple(rows), axis, columns, tuple(effects), high, low, named)
 
 
@@ -219,9 +219,7 @@ def _columns(
         )
     if not axis:
         return (0,)
-    counts = {site: min(sizes[site.whole][axis], _size(clean[site.whole], axis)) for site in sites}
-    if axis == "pos" and clean.lengths:
-        counts = {site: min(clean.lengths) if n == max(clean.lengths) else n for site, n in counts.items()}
+    counts = {site: min(sizes[site.whole][axis], _count(clean[site.whole], axis)) for site in sites}
     if len(set(counts.values())) > 1:
         one, two = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
         raise SiteError(
@@ -231,21 +229,19 @@ def _columns(
     return tuple(range(next(iter(counts.values()))))
 
 
+def _count(value: Value, axis: str) -> int:
+    """How many indices all examples have."""
+    return min([value.shape[value.axes.index(axis)], *(value.own_lengths(axis) or ())])
+
+
 def _tokens(
-    sites: Sequence[Site], positions: Sequence[int], clean: Recording, corrupt: Recording, sizes: Sizes
+    sites: Sequence[Site], positions: Sequence[int], clean: Recording, corrupt: Recording
 ) -> tuple[tuple[str, str], ...]:
     """The tokens at `positions`, where these count the tokens that the model was given."""
     if clean.tokens is None or corrupt.tokens is None or clean.lengths != corrupt.lengths:
         return ()
-    longest = max(clean.lengths or ())
-    # The tokens known of a model with two stacks are those that its encoder reads.
-    if any(sizes[site.whole]["pos"] != longest or "decoder" in site.path.split(".") for site in sites):
-        return ()
-    return told(clean.tokens, corrupt.tokens, positions)
-
-
-def _size(value: Value, axis: str) -> int:
-    return value.shape[value.axes.index(axis)]
+    counted = all(clean[site.whole].lengths for site in sites)
+    return told(clean.tokens, corrupt.tokens, positions) if counted else ()
 
 
 def _listed(lengths: Sequence[int]) -> str:
