@@ -39,7 +39,13 @@ def test_several_copies_of_a_start_are_several_runs() -> None:
     model = models.open(llama(4))
     source = model.record(tokens(seed=9), "layers.2:in")
     start = model.start(tokens(), "layers.2")
-    found = model.run(start.repeated(3), {"layers.2:in": edits.take_each(source, [0, 4, 6])}).logits
+    changes = {
+        f"layers.2:in[batch={2 * copy}:{2 * copy + 2},pos={position}]": edits.put(
+            source["layers.2:in"].at(pos=position)
+        )
+        for copy, position in enumerate((0, 4, 6))
+    }
+    found = model.run(start.repeated(3), changes).logits
     for number, position in enumerate((0, 4, 6)):
         alone = model.run(start, {f"layers.2:in[pos={position}]": edits.take(source)}).logits
         torch.testing.assert_close(found[2 * number : 2 * number + 2], alone, atol=1e-6, rtol=1e-5)

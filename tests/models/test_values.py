@@ -15,7 +15,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 import darklantern as dl
 from darklantern import models
 from darklantern.errors import SiteError
-from darklantern.models import Recording, Site, Value, edits, parse
+from darklantern.models import Recording, Site, Value, parse
 from darklantern.models.on_torch.opened import Model
 from darklantern.models.paths import is_glob, quoted, select_paths, unquoted
 from darklantern.models.selecting import select
@@ -489,26 +489,6 @@ def test_whole_numbers_and_real_values_stay_what_they_are() -> None:
             identity().run(torch.ones(1, 2), {"0:out": change})
     waves = torch.ones(1, 2) * 1j
     assert torch.equal(identity().run(waves, {"0:out": dl.scale(2.0)}), 2 * waves)
-
-
-def test_a_patch_of_many_positions_counts_as_single_ones_do() -> None:
-    model = opened()
-    clean, corrupt = model.batch(["abcdef", "xyz"]), model.batch(["afcdeb", "xwv"])
-    found = model.record(clean, OUT, "layers.1.attn:z")
-    positions = [-1, 0, 2, -2]
-    for site in (OUT, "layers.1.attn:z", "layers.1.attn:z[head=1]"):
-        start = model.start(corrupt, "layers.1").repeated(len(positions))
-        together = model.run(start, {site: edits.take_each(found, positions)}).logits.unflatten(0, (len(positions), -1))
-        for copy, position in zip(together, positions, strict=True):
-            single = model.run(corrupt, {parse(site).at(pos=position): dl.take(found)}).logits
-            for number, length in enumerate(corrupt.lengths):
-                torch.testing.assert_close(copy[number, :length], single[number, :length])
-
-    def metric(output: Any) -> float:
-        return float(output.logits[1, 2, 7] - output.logits[1, 2, 8])
-
-    single, double = (dl.sweep(model, clean, corrupt, [OUT], metric, positions, at_once=n).effects for n in (1, 2))
-    np.testing.assert_allclose(double, single, atol=1e-4)
 
 
 # recordings and values

@@ -14,7 +14,6 @@ from darklantern.errors import SiteError
 from darklantern.models.fitting import fitted, held, like, of_fractions
 from darklantern.models.own_functions import named, told
 from darklantern.models.recording import Recording, Value
-from darklantern.models.selecting import select
 from darklantern.models.sites import Site, parse
 
 Function = Callable[[Any, tuple[str, ...]], Any]
@@ -89,32 +88,6 @@ def take(recording: Recording, site: str | Site | None = None) -> Edit:
         return replace(_put(found, f"take({found.site}) at {target}"), name=f"take({found.site})")
 
     return Edit("take", _unbound("take"), bind=bound)
-
-
-def take_each(recording: Recording, positions: Sequence[int]) -> Edit:
-    """Patch one position in each of several copies of a batch, copy after copy: the n-th at `positions[n]`.
-
-    Positions count as in `take` at `site.at(pos=...)`: in each example's own tokens.
-    """
-
-    def bound(target: Site) -> Edit:
-        found = recording[target]
-        parts = [found.at(pos=position) for position in positions]
-        own = None if found.tokens is None else [len(each) for each in found.tokens]
-
-        def patched(old: Tensor, axes: tuple[str, ...]) -> Tensor:
-            batch = _axis("batch", axes)
-            made = old.clone().unflatten(batch, (len(positions), -1))
-            for copy, (position, part) in enumerate(zip(positions, parts, strict=True)):
-                view = made.select(batch, copy)
-                asked = replace(target, select=(("pos", position),))
-                chosen = select(asked, axes, view.shape, own, width=found.width, some=True)
-                chosen.write(view, fitted(part, chosen.part(view), chosen.remaining, f"take_each at {asked}"))
-            return made.flatten(batch, batch + 1)
-
-        return Edit(f"take_each({target}, {len(positions)} positions)", patched)
-
-    return Edit("take_each", _unbound("take_each"), bind=bound)
 
 
 def zero() -> Edit:

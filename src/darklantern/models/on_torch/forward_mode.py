@@ -14,6 +14,7 @@ from torch.autograd import forward_ad
 from torch.overrides import TorchFunctionMode
 
 from darklantern.models.edits import Edit, put
+from darklantern.models.on_torch.ports.functional import sdpa_arguments
 from darklantern.models.recording import Recording
 
 
@@ -42,28 +43,15 @@ class _PlainAttention(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is F.scaled_dot_product_attention:
-            return _plain(*args, **kwargs)
+            given = sdpa_arguments(*args, **kwargs)
+            # In its order: query, key, value, mask, dropout, causal; the last two by name.
+            *placed, scale, gqa = given.values()
+            return torch._scaled_dot_product_attention_math(*placed, scale=scale, enable_gqa=gqa)[0]
         if func is F.multi_head_attention_forward:
             # It has the plain formula too, and takes it where the weights are wanted.
             out, weights = func(*args, **{**kwargs, "need_weights": True})
             return out, weights if kwargs.get("need_weights", True) else None
         return func(*args, **kwargs)
-
-
-def _plain(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> Tensor:
-    made: Tensor = torch._scaled_dot_product_attention_math(
-        query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
-    )[0]
-    return made
 
 
 def tangent_edit(tangent: Any) -> Edit:

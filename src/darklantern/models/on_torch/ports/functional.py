@@ -52,7 +52,7 @@ class _Seen(TorchFunctionMode):
         kwargs = kwargs or {}
         if func is not _SDPA or hub.current() is not self.run:
             return func(*args, **kwargs)
-        bound = _bound(*args, **kwargs)
+        bound = sdpa_arguments(*args, **kwargs)
         q, k, v = bound.pop("query"), bound.pop("key"), bound.pop("value")
         return self._attend(q, k, v, bound)
 
@@ -71,7 +71,7 @@ class _Seen(TorchFunctionMode):
         return self.own.attend(self.run, call).transpose(1, 2)
 
 
-def _bound(
+def sdpa_arguments(
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -81,4 +81,5 @@ def _bound(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> dict[str, Any]:
+    """What a call of the function was given, by name, in the function's own order."""
     return locals()
