@@ -72,7 +72,7 @@ def test_an_index_outside_of_the_value_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["layers", "a:", "a:z[", "a:z[head]", "a:z[head=x]", "a:out[head=1]", "a:z[pos=1,pos=2]"]
+    "text", ["layers", "a:", "a:z[", "a:z[head]", "a:z[head=x]", "a:out[expert=1]", "a:z[pos=1,pos=2]"]
 )
 def test_what_is_no_site_is_refused_with_a_hint(text: str) -> None:
     with pytest.raises(SiteError) as refused:

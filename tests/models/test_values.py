@@ -631,7 +631,8 @@ def test_each_example_has_a_position_of_its_own_in_generation() -> None:
         (lambda m, x: m.record(x, "layers.1:resid_pre"), "no site 'layers.1:resid_pre'", "layers.1:in"),
         (lambda m, x: m.record(x, "ln_final.hook_scale"), "expected path:port", "norm:scale"),
         (lambda m, x: m.record(x, f"{OUT}[step=1:]"), "names decoding steps", "model.generate"),
-        (lambda m, x: m.record(x, f"{OUT}[head=1]"), "batch pos dim, of images channel height width, got 'head'", ""),
+        (lambda m, x: m.record(x, f"{OUT}[expert=1]"), "batch pos dim, of images channel height width, got 'exp", ""),
+        (lambda m, x: m.record(x, f"{OUT}[head=1]"), "pins 'head', and the value there has axes batch pos dim", ""),
         (lambda m, x: models.open(llama()).record(x, "layers.1.attn:k[head=3]"), "axis head has 2", "key-value heads"),
         (
             lambda m, x: m.record(m.batch(["abc", "xy"]), f"{OUT}[pos=2]"),
