@@ -246,7 +246,7 @@ def test_images_are_swept_over_channels() -> None:
         ({"sites": "first:out"}, "expected a list of sites, got 'first:out'"),
         ({"sites": []}, "at least one site"),
         ({"metric": range(6)}, "expected a function from the model's output to a number as metric, got range"),
-        ({"metric": lambda output: output}, "the metric must return one number, got Tensor"),
+        ({"metric": lambda output: output}, "the metric must return one number, got a Tensor of shape"),
         ({"metric": lambda output: float("nan")}, "the metric is nan on the clean inputs"),
         ({"positions": []}, "at least one position"),
         ({"at_once": 0}, "at_once must be 1 or more cells in a run, got 0"),

@@ -655,3 +655,36 @@ def test_an_error_inside_an_edit_names_the_site() -> None:
     with pytest.raises(ZeroDivisionError, match="mine") as failed:
         opened().run(tokens(), {OUT: broken})
     assert f"in the edit broken at {OUT}" in failed.value.__notes__
+
+
+def test_a_mean_over_one_example_is_refused() -> None:
+    with pytest.raises(SiteError, match="the mean over a batch of one is the value itself"):
+        opened().run(tokens()[:1], {OUT: dl.mean()})
+
+
+def test_norms_do_not_count_padding() -> None:
+    model, batch, alone = ragged()
+    for site in (OUT, PATTERN):
+        expected = sum(float(each[site].array.square().sum()) for each in alone) ** 0.5
+        found = model.record(batch, site)
+        assert found.rows()[0][3] == f"{expected:.4g}"
+        assert repr(found[site]).endswith(f"norm {expected:.4g})")
+
+
+def test_a_token_that_stands_several_times_is_found_by_its_number() -> None:
+    batch = opened().batch(["abca", "xaay"])
+    with pytest.raises(SiteError, match="'a' 2 times") as refused:
+        batch.find("a")
+    assert "which=-1" in refused.value.hint
+    assert (batch.find("a", which=0), batch.find("a", which=-1)) == ((0, 1), (3, 2))
+
+
+def test_a_value_that_is_taken_for_a_tensor_says_where_that_is() -> None:
+    value = opened().record(tokens(), OUT)[OUT]
+    with pytest.raises(SiteError, match="by the names of its axes") as refused:
+        value[0]
+    assert "value.at(batch=0)" in refused.value.hint
+    with pytest.raises(AttributeError, match=r"value\.array"):
+        value.softmax(-1)
+    with pytest.raises(SiteError, match="are batch pos dim, got 0"):
+        value.mean(0)  # type: ignore[arg-type]

@@ -109,8 +109,10 @@ def _number(metric: Metric, output: Any) -> float:
     try:
         return float(found.item() if hasattr(found, "item") else found)
     except (TypeError, ValueError, RuntimeError) as error:
+        shape = tuple(getattr(found, "shape", ()))
+        came = f"a {type(found).__name__} of shape {shape}" if shape else f"{type(found).__name__} {found!r:.60}"
         raise SiteError(
-            f"the metric must return one number, got {type(found).__name__} {found!r:.60}",
+            f"the metric must return one number, got {came}",
             hint="such as float(output.logits[:, -1, token].mean())",
         ) from error
 
@@ -149,7 +151,7 @@ def _check_effect(clean: float, corrupt: float) -> None:
     if clean == corrupt:
         raise SiteError(
             f"clean and corrupt inputs give the same metric, {clean:g}, so there is no effect to restore",
-            hint="choose inputs between which the behaviour differs",
+            hint="choose inputs between which the behaviour differs; to ablate, model.run(inputs, {site: zero()}) each",
         )
 
 

@@ -1,7 +1,7 @@
 """What a sweep found: a number for each site and index, as an array, a table and a picture."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,14 +50,17 @@ class Sweep:
         """What was patched in one cell."""
         return self.sites[row].at(**{self.axis: self.indices[column]}) if self.axis else self.sites[row]
 
-    def ranked(self) -> list[tuple[Site, float]]:
-        """What was patched, with its effect, strongest first; last where a patched run's metric was NaN."""
+    def ranked(self, by: Callable[[float], float] = float) -> list[tuple[Site, float]]:
+        """What was patched, with its effect: what restores most first, or, `by=abs`, what moves the metric most.
+
+        Last where a patched run's metric was NaN.
+        """
         cells = [
             (self.site(row, column), effect)
             for row, effects in enumerate(self.effects)
             for column, effect in enumerate(effects)
         ]
-        return sorted(cells, key=lambda cell: (math.isnan(cell[1]), -cell[1]))
+        return sorted(cells, key=lambda cell: (math.isnan(cell[1]), -by(cell[1])))
 
     def show(self) -> "Picture":
         """It as a heat map: layers down where the sites are those of layers, positions or heads across.

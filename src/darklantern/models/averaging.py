@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from darklantern.errors import SiteError
@@ -15,8 +15,10 @@ def without(value: "Value", axes: Sequence[str], how: str) -> tuple[Any, tuple[s
     """The `how`, mean or sum, of `value` over `axes`, and what axes are left. Raises SiteError for one not there."""
     missing = [axis for axis in axes if axis not in value.axes]
     if missing or not axes:
+        came = ", ".join(map(repr, missing)) or "none"
         raise SiteError(
-            f"{value.site} has axes {' '.join(value.axes)}, got {' '.join(axes) or 'none'}", hint="name some"
+            f"expected axes of {value.site}, which are {' '.join(value.axes) or 'none'}, got {came}",
+            hint=f'axes go by their names: value.{how}("{(value.axes or ("pos",))[0]}")',
         )
     left = tuple(axis for axis in value.axes if axis not in axes)
     known = {axis: own for axis in axes if (own := value.own_lengths(axis)) and set(own) != {_size(value, axis)}}
@@ -44,6 +46,21 @@ def _over_own(
     if "batch" not in value.axes:
         return made[0]
     return sys.modules[type(value.array).__module__.partition(".")[0]].stack(made, left.index("batch"))
+
+
+def own_parts(value: "Value") -> Iterator[Any]:
+    """Its array without padding, in as many parts as that takes."""
+    known = {
+        axis: own for axis in ("pos", "key") if (own := value.own_lengths(axis)) and set(own) != {_size(value, axis)}
+    }
+    if not known:
+        yield value.array
+        return
+    batched = "batch" in value.axes
+    inner = [axis for axis in value.axes if axis != "batch"]
+    for number in range(_size(value, "batch") if batched else 1):
+        array = value.array[_at(value.axes, "batch", number)] if batched else value.array
+        yield array[tuple(slice(known[axis][number] if axis in known else None) for axis in inner)]
 
 
 def _at(axes: Sequence[str], axis: str, number: int) -> tuple[Any, ...]:

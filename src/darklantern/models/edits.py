@@ -201,7 +201,13 @@ def _axis(name: str, axes: Sequence[str]) -> int:
 
 
 def _averaged(old: Tensor, axes: tuple[str, ...], name: str) -> Tensor:
-    return of_fractions(old, name).mean(_axis("batch", axes), keepdim=True).expand_as(old)
+    axis = _axis("batch", axes)
+    if old.shape[axis] < 2:
+        raise SiteError(
+            f"{name}: the mean over a batch of one is the value itself, so nothing would be ablated",
+            hint="run a larger batch, or mean(recording) of other prompts",
+        )
+    return of_fractions(old, name).mean(axis, keepdim=True).expand_as(old)
 
 
 def _recorded_mean(value: Value, site: Site) -> Value:

@@ -7,6 +7,7 @@ from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from darklantern.errors import SiteError
 from darklantern.models import averaging
 from darklantern.models.arithmetic import Arithmetic
 from darklantern.models.composing import composed, picked
@@ -105,7 +106,16 @@ class Value(Arithmetic):
 
     def __repr__(self) -> str:
         named = " ".join(f"{axis}={size}" for axis, size in zip(self.axes, self.shape, strict=True))
-        return f"Value({self.site}, {named or 'scalar'}, {_dtype(self.array)}, norm {_norm(self.array):.4g})"
+        return f"Value({self.site}, {named or 'scalar'}, {_dtype(self.array)}, norm {_norm(self):.4g})"
+
+    def __getitem__(self, index: Any) -> Any:
+        raise SiteError(
+            f"a value goes by the names of its axes, got [{index!r}]",
+            hint=f"value.at({(self.axes or ('pos',))[0]}=0), or value.array[...], which is the tensor",
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"a Value has no {name!r}; its tensor is value.array, which may")
 
 
 class Recording(Mapping[str, Value]):
@@ -196,7 +206,7 @@ class Recording(Mapping[str, Value]):
                 str(value.site),
                 " ".join(f"{axis}={size}" for axis, size in zip(value.axes, value.shape, strict=True)),
                 _dtype(value.array),
-                f"{_norm(value.array):.4g}",
+                f"{_norm(value):.4g}",
             )
             for value in self._values.values()
         ]
@@ -229,10 +239,14 @@ def _dtype(array: Any) -> str:
     return str(array.dtype).removeprefix("torch.")
 
 
-def _norm(array: Any) -> float:
-    """The Euclidean norm over everything but −inf, by which a mask forbids; NaN and infinity show as they are."""
+def _norm(value: Value) -> float:
+    """The Euclidean norm over everything but padding and −inf, by which a mask forbids; NaN and infinity show."""
+    return sum(_squares(part) for part in averaging.own_parts(value)) ** 0.5
+
+
+def _squares(array: Any) -> float:
     held = array.detach() if hasattr(array, "detach") else array
     held = abs(held) if "complex" in str(held.dtype) else held  # float() would drop the imaginary part
     held = held.float() if hasattr(held, "float") else held
     held = held[held != -math.inf]
-    return float((held * held).sum()) ** 0.5
+    return float((held * held).sum())

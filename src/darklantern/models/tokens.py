@@ -25,20 +25,22 @@ class Batch(Mapping[str, Any]):
         """How many tokens each example has, without padding."""
         return tuple(len(each) for each in self.tokens)
 
-    def find(self, text: str) -> Each:
+    def find(self, text: str, which: int | None = None) -> Each:
         """Where each example has the token `text`: `site.at(pos=batch.find(" Mary"))` selects each one's own.
 
-        Raises SiteError where an example does not have it just once.
+        `which` of several: 0 for the first, -1 for the last. Raises SiteError where an example does not have it just
+        once, or not so often.
         """
         found = [[i for i, token in enumerate(tokens) if token == text] for tokens in self.tokens]
         for number, places in enumerate(found):
-            if len(places) != 1:
+            enough = len(places) == 1 if which is None else -len(places) <= which < len(places)
+            if not enough:
                 shown = " ".join(map(repr, self.tokens[number]))
                 raise SiteError(
                     f"example {number} has the token {text!r} {len(places)} times: {shown}",
-                    hint="spaces belong to tokens; look at batch.tokens",
+                    hint="which=0 is the first, which=-1 the last" if places else "spaces belong to tokens",
                 )
-        return Each(places[0] for places in found)
+        return Each(places[which or 0] for places in found)
 
     def __or__(self, more: Mapping[str, Any]) -> "Batch":
         """This batch with more arguments: `batch | {"labels": ids}`. A dict made of it would not know its tokens."""

@@ -29,9 +29,14 @@ class Executor:
 
     def execute(self, plan: Plan, inputs: Any, keep: Keeper | None = None, local: bool = False) -> Recording:
         """Run `plan` on `inputs`, or from a Start. Raises SiteError when a site of the plan never fires."""
-        run = self.begun(plan, inputs, keep)
-        run.local = local
-        return run.recording(self.go(run, inputs))
+        try:
+            run = self.begun(plan, inputs, keep)
+            run.local = local
+            return run.recording(self.go(run, inputs))
+        except BaseException:
+            if keep is not None:
+                keep.dropped()
+            raise
 
     def begun(self, plan: Plan, inputs: Any, keep: Keeper | None = None) -> Run:
         """A run of `plan`, ready to go. Raises SiteError for inputs that do not fit it."""

@@ -66,10 +66,8 @@ def backward(module: nn.Module, run: Run, metric: Tensor) -> dict[Site, Tensor]:
     if run.shards is not None:
         run.shards.before_backward(run)
     actions = [action for action in run.plan.actions if action.grad]
-    if all(len(run.leaves.get(action, ())) == len(run.kept[action]) for action in actions):
-        found = _straight(metric, run, actions)
-    else:
-        found = _recomputed(module, metric, run, actions)
+    reentrant = _is_reentrant(metric)
+    found = _recomputed(module, metric, run, actions) if reentrant else _straight(metric, run, actions)
     return {
         action.site: torch.stack(found[action]) if action.site.call == "*" else found[action][0] for action in actions
     }
@@ -90,24 +88,40 @@ def _straight(metric: Tensor, run: Run, actions: list[Action]) -> dict[Action, l
 
 def _recomputed(module: nn.Module, metric: Tensor, run: Run, actions: list[Action]) -> dict[Action, list[Tensor]]:
     """Reentrant checkpointing has no graph of what is inside it, until its backward pass makes one."""
-    assert run.graph is not None
-    several = [action.site for action in actions if len(run.kept[action]) > 1]
+    hidden = [action for action in actions if len(run.leaves.get(action, ())) < len(run.kept[action])]
+    several = [action.site for action in hidden if len(run.kept[action]) > 1]
     if several:
         raise SiteError(
             f"{several[0]} fires several times in a part of the model under reentrant checkpointing, where the calls "
             "run again in an order of their own",
             hint="checkpoint with use_reentrant=False, or turn it off",
         )
-    found = run.graph.gradients
+    found = {action: [torch.zeros_like(value) for value in run.kept[action]] for action in actions}
     for action, leaves in run.leaves.items():
-        leaves[0].register_hook(partial(_caught, found, action))
+        for call, leaf in enumerate(leaves):
+            leaf.register_hook(partial(_caught, found[action], call))
     with _parameters_aside(module):
         metric.backward()
-    return {action: found.get(action) or [torch.zeros_like(run.kept[action][0])] for action in actions}
+    caught = {} if run.graph is None else run.graph.gradients
+    return found | {action: caught[action] for action in hidden if caught.get(action)}
 
 
-def _caught(found: dict[Action, list[Tensor]], action: Action, gradient: Tensor) -> None:
-    found.setdefault(action, []).append(gradient.clone())
+def _caught(found: list[Tensor], call: int, gradient: Tensor) -> None:
+    found[call] = gradient.clone()
+
+
+def _is_reentrant(metric: Tensor) -> bool:
+    """Whether reentrant checkpointing lies on the way back: its nodes refuse to be asked for single gradients."""
+    seen, waiting = set(), [metric.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if node.name() == "CheckpointFunctionBackward":
+            return True
+        waiting += [before for before, _ in node.next_functions]
+    return False
 
 
 @contextmanager

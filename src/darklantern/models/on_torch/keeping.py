@@ -1,6 +1,7 @@
 """Where captured values go: left where they lie, to another device, to disk, or reduced first."""
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from os import PathLike
@@ -20,25 +21,41 @@ from darklantern.models.sites import Site, parse
 Reduce = Callable[[Value], Any]
 """a captured value → what is kept of it: a Value, or a tensor"""
 Tokens = Sequence[Sequence[str]] | None
-Keeper = Callable[[Site, Tensor, tuple[str, ...], Tokens], tuple[Tensor, tuple[str, ...]]]
 _INDEX = "recording.json"
+_BEGUN = "begun"
+"""stands in a folder until its recording is whole"""
 _FORMAT = "darklantern-recording-1"
+
+
+class Keeper:
+    """What a run does with each value as it is captured, and with its recording when it is whole."""
+
+    def __init__(self, to: str | PathLike[str] | None, reduce: Reduce | None) -> None:
+        self._device = str(to) if to is not None and is_device(to) else None
+        self._folder = None if to is None or is_device(to) else _Folder(Path(to))
+        self._reduce = reduce
+
+    def keep(self, site: Site, value: Tensor, axes: tuple[str, ...], tokens: Tokens) -> tuple[Tensor, tuple[str, ...]]:
+        """What is kept of a captured value."""
+        if self._reduce is not None:
+            value, axes = _reduced(self._reduce(_value(site, value, axes, tokens)), site, value, axes)
+        if self._folder is not None:
+            return self._folder.write(value), axes
+        return (value if self._device is None else value.to(self._device)), axes
+
+    def finished(self, recording: Recording) -> Recording:
+        """The recording, now that it is whole."""
+        return recording if self._folder is None else self._folder.finished(recording)
+
+    def dropped(self) -> None:
+        """The run failed, and there will be no recording."""
+        if self._folder is not None:
+            self._folder.dropped()
 
 
 def keeper(to: str | PathLike[str] | None, reduce: Reduce | None) -> Keeper | None:
     """What `record` does with each value as it is captured; None for nothing special."""
-    if to is None and reduce is None:
-        return None
-    folder = None if to is None or is_device(to) else _Folder(Path(to))
-
-    def keep(site: Site, value: Tensor, axes: tuple[str, ...], tokens: Tokens) -> tuple[Tensor, tuple[str, ...]]:
-        if reduce is not None:
-            value, axes = _reduced(reduce(_value(site, value, axes, tokens)), site, value, axes)
-        if folder is not None:
-            return folder.keep(site, value, axes, tokens), axes
-        return (value if to is None else value.to(str(to))), axes
-
-    return keep
+    return None if to is None and reduce is None else Keeper(to, reduce)
 
 
 def is_device(to: str | PathLike[str] | None) -> bool:
@@ -63,51 +80,99 @@ def load_recording(folder: str | PathLike[str]) -> Recording:
         index = json.loads((path / _INDEX).read_text())
         if index["format"] != _FORMAT:
             raise ValueError(f"format {index['format']!r}")
-        rows: list[tuple[Site, Tensor, tuple[str, ...]]] = [
-            (
-                replace(parse(row["site"]), native=row.get("native", "")),
-                _mapped(path / row["file"]),
-                tuple(row["axes"]),
-            )
-            for row in index["values"]
-        ]
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        rows = [_row(path, row) for row in index["values"]]
+        if not rows:
+            raise ValueError("no values")
+        return Recording(rows, None, _tokens(index["tokens"]))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError, SiteError) as error:
         raise SiteError(
             f"{path} does not hold a whole recording: {error}", hint="record again into an empty folder"
         ) from error
-    return Recording(rows, None, index["tokens"])
+
+
+def _row(path: Path, row: Any) -> tuple[Site, Tensor, tuple[str, ...]]:
+    site, array, axes = parse(row["site"]), _mapped(path / Path(row["file"]).name), tuple(map(str, row["axes"]))
+    if array.ndim != len(axes):
+        raise ValueError(f"{site} has {array.ndim} axes in its file and {len(axes)} in the index")
+    return replace(site, native=row.get("native", "")), array, axes
+
+
+def _tokens(given: Any) -> list[list[str]] | None:
+    if given is None:
+        return None
+    if not isinstance(given, list) or not all(isinstance(each, list) for each in given):
+        raise ValueError(f"tokens are {type(given).__name__}")
+    return [[str(token) for token in each] for each in given]
 
 
 def save(recording: Recording, folder: str | PathLike[str]) -> None:
     """Write `recording` to a new folder, for `load_recording`. Raises SiteError for one that is not empty."""
     if not len(recording):
         raise SiteError("this recording holds no values", hint="record some sites")
-    held = _Folder(Path(folder))
-    for value in recording.values():
-        held.keep(value.site, torch.as_tensor(value.array), value.axes, recording.tokens)
+    written = _Folder(Path(folder))
+    try:
+        written.finished(recording)
+    except BaseException:
+        written.dropped()
+        raise
 
 
 class _Folder:
-    """Writes one file a value, and an index that names only files that are whole."""
+    """Writes one file a value, and, once all of a recording is there, an index: no index, no recording."""
 
     def __init__(self, path: Path) -> None:
-        path.mkdir(parents=True, exist_ok=True)
-        if any(path.iterdir()):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(path / _BEGUN, os.O_CREAT | os.O_EXCL))  # of two at once, one
+            others = [each.name for each in path.iterdir() if each.name != _BEGUN]
+            if others:
+                (path / _BEGUN).unlink()
+        except FileExistsError:
+            others = [_BEGUN]
+        except OSError as error:
+            raise StoreError(f"cannot write to {path}: {error}", hint="is it a folder, and yours to write?") from error
+        if others:
             raise SiteError(f"{path} is not empty", hint="record into a new folder, so that nothing is overwritten")
         self.path = path
-        self.rows: list[dict[str, Any]] = []
+        self._files: dict[int, tuple[str, Tensor]] = {}
+        """by the mapped tensor's identity: the file's name, and the tensor"""
 
-    def keep(self, site: Site, value: Tensor, axes: tuple[str, ...], tokens: Tokens) -> Tensor:
-        name = f"{len(self.rows):06}.safetensors"
+    def write(self, value: Tensor) -> Tensor:
+        """`value`, mapped from the file that it is written to."""
+        name = f"{len(self._files):06}.safetensors"
         try:
             save_file({"value": value.detach().contiguous().cpu()}, self.path / name)
         except (SafetensorError, OSError) as error:
             raise StoreError(f"cannot write {self.path / name}: {error}", hint="is the disk full?") from error
-        native = {"native": site.native} if site.native else {}
-        self.rows.append({"site": str(site), "axes": list(axes), "file": name, **native})
-        index = {"format": _FORMAT, "tokens": tokens, "values": self.rows}
-        write_whole(self.path / _INDEX, json.dumps(index, indent=1).encode())
-        return _mapped(self.path / name)
+        mapped = _mapped(self.path / name)
+        self._files[id(mapped)] = name, mapped
+        return mapped
+
+    def finished(self, recording: Recording) -> Recording:
+        """`recording` with all its values mapped from files here, and the index that makes them one."""
+        rows, held = [], []
+        for value in recording.values():
+            array = torch.as_tensor(value.array)
+            if id(array) not in self._files:  # put together from several calls or steps
+                array = self.write(array)
+            native = {"native": value.site.native} if value.site.native else {}
+            file, _ = self._files[id(array)]
+            rows.append({"site": str(value.site), "axes": list(value.axes), "file": file, **native})
+            held.append((value.site, array, value.axes))
+        index = {"format": _FORMAT, "tokens": recording.tokens, "values": rows}
+        try:
+            for unused in {name for name, _ in self._files.values()} - {row["file"] for row in rows}:
+                (self.path / unused).unlink()
+            write_whole(self.path / _INDEX, json.dumps(index, indent=1).encode())
+            (self.path / _BEGUN).unlink()
+        except OSError as error:
+            raise StoreError(f"cannot write {self.path / _INDEX}: {error}", hint="is the disk full?") from error
+        return Recording(held, recording.output, recording.tokens)
+
+    def dropped(self) -> None:
+        """There will be no recording: what was written of it goes."""
+        for each in (*self.path.glob("*.safetensors"), self.path / _BEGUN):
+            each.unlink(missing_ok=True)
 
 
 def _mapped(path: Path) -> Tensor:

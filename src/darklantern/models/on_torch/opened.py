@@ -26,7 +26,7 @@ from darklantern.models.on_torch.points import Point
 from darklantern.models.on_torch.program import Plan, compile_plan
 from darklantern.models.on_torch.running import Run
 from darklantern.models.on_torch.starting import Start
-from darklantern.models.on_torch.stepping import Steps, refuse_beams
+from darklantern.models.on_torch.stepping import Steps, refuse_search
 from darklantern.models.on_torch.surveying import Survey, parts
 from darklantern.models.recording import Recording
 from darklantern.models.sites import Site
@@ -226,8 +226,9 @@ class Model:
         held = {site: cotangent for name, cotangent in cotangents.items() for site, _ in self._naming.resolve(name)}
 
         def product(_: Any, values: Recording) -> Tensor:
-            pairs = ((values[site].array, cotangent) for site, cotangent in held.items())
-            return torch.stack([(put(cotangent)(value, ()) * value).sum() for value, cotangent in pairs]).sum()
+            pairs = ((values[site], cotangent) for site, cotangent in held.items())
+            products = [(put(cotangent)(value.array, value.axes) * value.array).sum() for value, cotangent in pairs]
+            return torch.stack(products).sum()
 
         return self._differentiated(inputs, product, tuple(held), sites, edits)
 
@@ -238,8 +239,10 @@ class Model:
 
         In forward mode, for which torch's fused attention kernels have no rule: attention runs by its plain formula.
         """
-        moved = {**(edits or {}), **{name: tangent_edit(tangent) for name, tangent in tangents.items()}}
-        plan = self.plan(*sites, edits=moved)
+        # On the edited model, so that at one site the edit comes first and its tangent stays.
+        plan = self.edited(edits or {}).plan(
+            *sites, edits={name: tangent_edit(each) for name, each in tangents.items()}
+        )
         self._executor.refuse_cut("jvp", "model.vjp(...) works there")
         with forward_mode():
             return carried(self.execute(plan, inputs))
@@ -287,7 +290,7 @@ class Model:
             )
         if to is not None and not is_device(to):
             raise SiteError(f"generate keeps values on a device, got {to!r}", hint='to="cpu", say')
-        refuse_beams(self.module, options)
+        refuse_search(self.module, options)
         plan = self.plan(*sites, edits=edits)
         self._executor.refuse_compiled(plan)
         run = Steps(plan, self.module, keep=keeper(to, reduce))

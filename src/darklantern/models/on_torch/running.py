@@ -207,7 +207,7 @@ class Run:
             # One value at a time is held: not also all that its gradient would need.
             value = value.detach()
             with hub.paused():
-                value, axes = self._keeper(action.site, value, axes, self._tokens)
+                value, axes = self._keeper.keep(action.site, value, axes, self._tokens)
         held = self.kept.setdefault(action, [])
         held.append(value)
         if len(held) == 1:
@@ -237,7 +237,8 @@ class Run:
             self._check(site, self.calls.get(point, 0))
             if action not in self.applied:
                 raise self._unapplied(site)
-        return Recording(rows, output, self._tokens)
+        recording = Recording(rows, output, self._tokens)
+        return recording if self._keeper is None else self._keeper.finished(recording)
 
     def _unapplied(self, site: Site) -> SiteError:
         return SiteError(

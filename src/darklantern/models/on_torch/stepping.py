@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from darklantern.errors import SiteError
 from darklantern.models.on_torch.keeping import Keeper
@@ -123,16 +124,26 @@ class Steps(Run):
         axes = self.axes.get(action) or point.axes(held[0])
         if len(held) == 1:
             return held[0], axes
-        if action.site.port in ("k", "v"):
+        newest = isinstance(pin := dict(action.site.select).get("pos"), int) and pin < 0
+        if action.site.port in ("k", "v") and not newest and not self.keeps:
             return held[-1], axes  # the cache's, which holds all steps
-        if "pos" not in axes:
-            return torch.stack(held), ("step", *axes)
         if "key" in axes:
             # Later steps see more keys; what an earlier one could not see has weight 0.
-            most = max(each.shape[-1] for each in held)
-            empty = float("-inf") if action.site.port == "scores" else 0.0
-            held = [torch.nn.functional.pad(each, (0, most - each.shape[-1]), value=empty) for each in held]
-        return torch.cat(held, axes.index("pos")), axes
+            held = _padded(held, axes.index("key"), float("-inf") if action.site.port == "scores" else 0.0)
+        along = axes.index("pos") if "pos" in axes else None
+        if len({tuple(size for axis, size in enumerate(each.shape) if axis != along) for each in held}) > 1:
+            raise SiteError(
+                f"{action.site}: the steps' values have shapes {[tuple(each.shape) for each in held]}, and make no one",
+                hint="name one step, as in [step=0], or reduce each to one shape",
+            )
+        return (torch.stack(held), ("step", *axes)) if along is None else (torch.cat(held, along), axes)
+
+
+def _padded(held: list[Tensor], axis: int, empty: float) -> list[Tensor]:
+    """The values with as many entries along `axis` as the longest."""
+    most = max(each.shape[axis] for each in held)
+    behind = held[0].ndim - 1 - axis
+    return [F.pad(each, (*(0, 0) * behind, 0, most - each.shape[axis]), value=empty) for each in held]
 
 
 def _check(site: Site) -> None:
@@ -176,9 +187,14 @@ def _local(pin: Pin, offset: int, size: int) -> Pin | None:
     return pin
 
 
-def refuse_beams(module: nn.Module, options: Mapping[str, Any]) -> None:
-    """Raises SiteError for a search in which rows change places between steps."""
+def refuse_search(module: nn.Module, options: Mapping[str, Any]) -> None:
+    """Raises SiteError where rows change places between steps, or a prompt goes in by several."""
     given = options.get("generation_config") or getattr(module, "generation_config", None)
+    if options.get("prefill_chunk_size") or getattr(given, "prefill_chunk_size", None):
+        raise SiteError(
+            "prefill_chunk_size cuts the prompt into several steps, so step 0 would not be the prompt's",
+            hint="generate without it",
+        )
     beams = options.get("num_beams") or getattr(given, "num_beams", None) or 1
     if beams > 1:
         raise SiteError(

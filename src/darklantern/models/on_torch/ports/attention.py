@@ -57,6 +57,8 @@ class Call:
     """the kernel is known to do what its arguments say; any other's pattern is compared at every call"""
     untold: str = ""
     """why nothing can be said about its scores, if so"""
+    returned: list[Any] = field(default_factory=lambda: [None])
+    """one place for the pattern that the kernel returned beside z, if it did, (batch, head, pos, key)"""
 
 
 @dataclass(eq=False)
@@ -75,6 +77,12 @@ class AttentionPoints:
 
     def within(self, run: "Run", call: Call) -> Tensor:
         """As `attend`, where `call` has all heads."""
+        if call.q.ndim != 4:
+            raise SiteError(
+                f"the attention kernel of {self.points['z'].path} is given queries of shape {tuple(call.q.shape)}, not "
+                "(batch, head, pos, dim)",
+                hint="its in and out can be had, and any value that its own code names by an nn.Identity",
+            )
         self.heads = call.q.shape[1]
         if self.module in run.program.only:
             self._refuse_untold(call)
@@ -130,7 +138,10 @@ class AttentionPoints:
         z = call.kernel(call.q, call.k, call.v) if z is None else z
         if not edits:
             return z
-        return cells.replaced(z, weights, call, [(action, chosen[action]) for action in edits])
+        touching = [(action, chosen[action]) for action in edits]
+        if isinstance(call.returned[0], Tensor) and call.returned[0].shape == shape:
+            call.returned[0] = cells.written(call.returned[0], weights, touching)
+        return cells.written(z.transpose(1, 2), cells.z(weights, call), touching).transpose(1, 2)
 
     def _verify(self, cells: "Cells", call: Call, made: Tensor, z: Tensor) -> None:
         off = apart(cells, call, made, z)
@@ -228,18 +239,16 @@ class Cells:
                 index[axis] = [places[each] for each in chosen.numbers(_AXES[axis], self.shape[axis])]
         return Selection(_AXES, tuple(index), columns)
 
-    def replaced(
-        self, z: Tensor, weights: Tensor, call: Call, edits: "list[tuple[Action, Selection | None]]"
-    ) -> Tensor:
-        """The kernel's z, with the cells that `edits` touch computed from `weights`."""
-        mine = self.z(weights, call)
-        mine = grafted(mine, self.of_z(z), ~self.pick(self._touched(edits, keeping=False), self._axes)[..., None])
+    def written(self, whole: Tensor, mine: Tensor, edits: "list[tuple[Action, Selection | None]]") -> Tensor:
+        """`whole`, (batch, head, row, …) of the kernel, with `mine`, of this grid, in the cells that `edits` touch."""
+        same = ~self.pick(self._touched(edits, keeping=False), self._axes)[..., None]
+        mine = grafted(mine, self.pick(whole, self._axes), same)
         shape = self.shape
         full = mine.new_zeros((shape[0], shape[1], shape[2], mine.shape[-1]))
         grid = [torch.arange(size) if each is None else each for each, size in zip(self._axes, shape[:3], strict=True)]
-        full = full.index_put(torch.meshgrid(*(each.to(z.device) for each in grid), indexing="ij"), mine)
-        touched = self._touched(edits, keeping=True).to(z.device)[..., None]
-        return torch.where(touched, full, z.transpose(1, 2)).transpose(1, 2)
+        full = full.index_put(torch.meshgrid(*(each.to(whole.device) for each in grid), indexing="ij"), mine)
+        touched = self._touched(edits, keeping=True).to(whole.device)[..., None]
+        return torch.where(touched, full, whole)
 
     def _touched(self, edits: "list[tuple[Action, Selection | None]]", keeping: bool) -> Tensor:
         """The cells that edits touch, (batch, head, pos); with or without edits that keep the value as it is."""

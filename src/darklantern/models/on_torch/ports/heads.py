@@ -69,6 +69,11 @@ class ResultTap:
 
     def _per_head(self, flat: Tensor) -> Tensor:
         flat = flat.flatten(2) if flat.ndim == 4 else flat
+        if flat.ndim != 3:
+            raise SiteError(
+                f"{self.point.path} is given a value of shape {tuple(flat.shape)}, not (batch, pos, all heads)",
+                hint="z has what each head gives; its weight tells what that adds",
+            )
         return flat.unflatten(-1, (int(self.attention.own.heads), -1))
 
     @staticmethod

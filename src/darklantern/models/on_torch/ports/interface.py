@@ -86,15 +86,15 @@ def _attend(
     own: AttentionPoints | None = None if run is None else run.program.kernels.get(module)
     if run is None or own is None:
         return kernel(module, query, key, value, attention_mask, *args, **kwargs)
-    weights: Any = None
+    weights: list[Any] = [None]
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        nonlocal weights
-        z, weights = kernel(module, q, k, v, attention_mask, *args, **kwargs)
+        z, weights[0] = kernel(module, q, k, v, attention_mask, *args, **kwargs)
         return z
 
     told = _call(name, kernel, module, query, key, attention_mask, args, kwargs)
-    return own.attend(run, Call(query, key, value, attend, **told)), weights
+    z = own.attend(run, Call(query, key, value, attend, returned=weights, **told))
+    return z, weights[0]
 
 
 def _call(

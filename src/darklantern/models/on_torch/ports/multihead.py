@@ -5,6 +5,7 @@ Without edits the output keeps its bits; with edits, the rows that change are co
 """
 
 import inspect
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from darklantern.errors import SiteError
 from darklantern.models.on_torch.building import Building
 from darklantern.models.on_torch.offloaded import at_hand
 from darklantern.models.on_torch.points import Point, fixed
-from darklantern.models.on_torch.ports.attention import AttentionPoints, Call, points
+from darklantern.models.on_torch.ports.attention import AttentionPoints, Call, Cells, points
 from darklantern.models.on_torch.running import Run
 from darklantern.models.on_torch.verifying import agree, grafted, unchanged
 
@@ -39,7 +40,7 @@ class MultiheadTap:
         module = self.module
         bound = inspect.signature(nn.MultiheadAttention.forward).bind(module, *args, **kwargs)
         bound.apply_defaults()
-        call = self._call(bound.arguments)
+        call = self._call(bound.arguments, output[1] is not None)
         given = (call.q, call.k, call.v)
         z = self.own.attend(run, call)
         result = self._result(run, z)
@@ -49,6 +50,11 @@ class MultiheadTap:
         if not changes:
             return output
         made = self._out(z) if result is None else self._laid_out(result)
+        weights = output[1]
+        if isinstance(weights, Tensor):
+            averaged, first = weights.ndim == 3, _weights(replace(call, q=given[0], k=given[1]))
+            old, new = (each.mean(1) if averaged else each for each in (first, call.returned[0]))
+            weights = grafted(new, weights, unchanged(new, old))
         if all(action.keeps_value for action in changes):
             new = grafted(made, out)
         else:
@@ -59,9 +65,9 @@ class MultiheadTap:
                     hint="edit its in or out; is attention dropout on, or was it replaced?",
                 )
             new = grafted(made, out, unchanged(made, before).all(-1, keepdim=True))
-        return (new, *output[1:])
+        return (new, weights, *output[2:])
 
-    def _call(self, given: dict[str, Any]) -> Call:
+    def _call(self, given: dict[str, Any], weighed: bool) -> Call:
         module = self.module
         query, key, value = given["query"], given["key"], given["value"]
         if query.is_nested or query.ndim != 3 or module.bias_k is not None or module.add_zero_attn:
@@ -83,11 +89,21 @@ class MultiheadTap:
         )
         mask = _mask(given["attn_mask"], given["key_padding_mask"], q)
 
-        def kernel(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        returned: list[Any] = [None]
+
+        def plain(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             return F.scaled_dot_product_attention(q, k, v, mask).transpose(1, 2)
 
         dropout = module.dropout if module.training else 0.0
-        return Call(q, k, v, kernel, scale=q.shape[-1] ** -0.5, mask=mask, dropout=dropout)
+        call = Call(q, k, v, plain, scale=q.shape[-1] ** -0.5, mask=mask, dropout=dropout, returned=returned)
+        if not weighed:
+            return call
+
+        def kernel(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            returned[0] = _weights(replace(call, q=q, k=k))
+            return plain(q, k, v)
+
+        return replace(call, kernel=kernel)
 
     def _result(self, run: Run, z: Tensor) -> Tensor | None:
         """What the heads add to the output together, where a plan asks for their parts."""
@@ -102,6 +118,12 @@ class MultiheadTap:
 
     def _laid_out(self, out: Tensor) -> Tensor:
         return out if self.module.batch_first else out.transpose(0, 1)
+
+
+def _weights(call: Call) -> Tensor:
+    """The whole pattern, which the module returns where it is asked for weights."""
+    cells = Cells((call.q.shape[0], call.q.shape[1], call.q.shape[2], call.k.shape[2]), None, None, None)
+    return cells.pattern(cells.scores(call), call)
 
 
 def _mask(attn_mask: Tensor | None, padding: Tensor | None, q: Tensor) -> Tensor | None:

@@ -66,9 +66,12 @@ class ResidMidTap:
         if passing is not None and _memory(stream) and (_memory(stream), _version(stream)) in passing.given:
             raise self._refused()  # a parallel block: nothing was added to its input yet
         new = run.visit(self.point, stream)
-        if new is not stream and self._inside(run, passing):
-            self._write(run, stream, new)
-            new = stream
+        if self._inside(run, passing):
+            if run.graph is not None:
+                self._reentrant.add(run.graph)
+            if new is not stream:
+                self._write(stream, new)
+                new = stream
         if passing is not None:
             passing.stream, passing.new = stream, new
         return None if new is stream else replaced(key, new, args, kwargs)
@@ -84,7 +87,7 @@ class ResidMidTap:
             return run.graph in self._reentrant
         return passing.graded and not torch.is_grad_enabled()
 
-    def _write(self, run: Run, stream: Tensor, new: Tensor) -> None:
+    def _write(self, stream: Tensor, new: Tensor) -> None:
         """The one edit in place: of a tensor that was made within the checkpointed region and does not leave it."""
         if stream.requires_grad and not torch.is_grad_enabled():
             raise SiteError(
@@ -93,8 +96,6 @@ class ResidMidTap:
                 hint="checkpoint the whole block, or use non-reentrant checkpointing (use_reentrant=False)",
             )
         stream.copy_(new)
-        if run.graph is not None:
-            self._reentrant.add(run.graph)
 
     def _given(self, run: Run, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Other parts that the block hands the stream, as it may a router, get the new one too."""
