@@ -43,15 +43,21 @@ def test_a_plan_declared_before_compiling_is_part_of_one_graph() -> None:
 
 
 @torch.no_grad()
-def test_a_plan_declared_too_late_says_so() -> None:
+def test_a_plan_declared_after_compiling_is_compiled_in() -> None:
     module = llama(use_cache=False)
     compiled = torch.compile(module, backend="eager")
-    compiled(tokens())
-    with models.open(module).declare("layers.1:out") as declared:
-        compiled(tokens())
-        with pytest.raises(SiteError, match=r"nothing came through layers\.1:out") as refused:
-            declared.recording()
-    assert "compiled after declare" in refused.value.hint
+    plain = compiled(tokens()).logits
+    model = models.open(module)
+    for factor in (1.1, 0.3):
+        changes = {"layers.1:out": edits.scale(factor)}
+        true = model.record(tokens(), "layers.2:in", edits=changes)
+        with model.declare("layers.2:in", edits=changes) as declared:
+            with pytest.raises(SiteError, match="nothing came through") as refused:
+                declared.recording()
+            assert "call the compiled module first" in refused.value.hint
+            assert torch.equal(compiled(tokens()).logits, true.output.logits)
+            assert torch.equal(declared.recording()["layers.2:in"].array, true["layers.2:in"].array)
+        assert torch.equal(compiled(tokens()).logits, plain)
 
 
 @torch.no_grad()
@@ -136,11 +142,9 @@ def test_a_declared_plan_checks_what_a_run_checks(compiler: str | None) -> None:
 
 
 @torch.no_grad()
-def test_an_edit_that_compiled_code_ignored_is_noticed() -> None:
+def test_an_edit_that_never_came_to_act_is_noticed() -> None:
     module = Own()
-    compiled = torch.compile(module, backend="eager")
-    compiled(tokens())
     with models.open(module).declare(edits={"embed:out": edits.zero()}) as declared:
-        compiled(tokens())
+        torch.compile(module.named, backend="eager")(torch.ones(1, 8))
         with pytest.raises(SiteError, match="nothing came through embed:out"):
             declared.recording()

@@ -125,13 +125,19 @@ class Recording(Mapping[str, Value]):
     """
 
     def __init__(
-        self, rows: Sequence[tuple[Site, Any, Axes]], output: Any, tokens: Sequence[Sequence[str]] | None = None
+        self,
+        rows: Sequence[tuple[Site, Any, Axes]],
+        output: Any,
+        tokens: Sequence[Sequence[str]] | None = None,
+        missed: Mapping[Site, str] | None = None,
     ) -> None:
         self._rows = rows
         self.output = output
         """what the model returned; None after an early stop"""
         self.tokens = tokens
         """each example's tokens as text, where the model was given a Batch"""
+        self.missed = missed or {}
+        """sites that `**` found and that had nothing to record, each with why"""
 
     @property
     def lengths(self) -> tuple[int, ...] | None:
@@ -225,9 +231,10 @@ class Recording(Mapping[str, Value]):
     def __repr__(self) -> str:
         table = [("site", "axes", "dtype", "norm"), *self.rows()]
         widths = [max(len(row[i]) for row in table) for i in range(3)]
-        return "\n".join(
+        lines = [
             "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in table
-        )
+        ]
+        return "\n".join([*lines, *([f"not recorded, see .missed: {len(self.missed)} sites"] if self.missed else [])])
 
 
 def _examples(tokens: Sequence[Sequence[str]] | None, site: Site) -> Sequence[Sequence[str]] | None:

@@ -1,12 +1,15 @@
 """Plans for compiled models: hooks that the compiler takes in, set before it looks."""
 
+import sys
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from darklantern.errors import SiteError
 from darklantern.models.on_torch import compiled
+from darklantern.models.on_torch.building import Part
 from darklantern.models.on_torch.points import Point
 from darklantern.models.on_torch.ports.modules import InTap, OutTap
 from darklantern.models.on_torch.program import Plan
@@ -22,8 +25,8 @@ class Declared:
     Unlike a run it serves every call of the module, in whatever thread, and knows no padding.
     """
 
-    edits_only: bool | None = None
-    """what the handler under way is to do, as in a run"""
+    part: Part | None = None
+    """which part of the actions at a point the handler under way is to do, as in a run"""
 
     def __init__(self, module: nn.Module, plan: Plan) -> None:
         compiled.refuse(plan.leading)
@@ -38,6 +41,7 @@ class Declared:
         self._handles: list[RemovableHandle] = []
         try:
             self._set(module)
+            _compile_anew()
         except BaseException:
             self.close()
             raise
@@ -66,7 +70,7 @@ class Declared:
     def visit(self, point: Point, value: Tensor) -> Tensor:
         """As a run's: `value` as it goes on from `point`."""
         for action in self.program.actions[point]:
-            if self.edits_only is not None and self.edits_only is (action.edit is None):
+            if self.part is not None and action not in self.part.actions:
                 continue
             number = self._numbers[action]
             self._calls[number] = self._calls.get(number, 0) + 1
@@ -78,11 +82,19 @@ class Declared:
                 self._kept[number], self._axes[number] = held, chosen.remaining
         return value
 
+    def excused(self, _: Point) -> bool:
+        """As a run's: what is declared was asked for."""
+        return False
+
+    def hands_on(self, _: Point, __: Tensor) -> None:
+        """As a run's, which looks at versions; compiled code has none."""
+
     def close(self) -> None:
         """Take the hooks away; a compiled module compiles again without them."""
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+        _compile_anew()
 
     def __enter__(self) -> "Declared":
         return self
@@ -112,6 +124,12 @@ class Declared:
     def _forget(self) -> None:
         self._calls.clear()
         self._kept.clear()
+
+
+def _compile_anew() -> None:
+    """Compiled code does not look whether hooks have come or gone; so all of it is compiled again when next called."""
+    if "torch._dynamo" in sys.modules:
+        torch._dynamo.reset()
 
 
 def _check(site: Site, point: Point) -> None:

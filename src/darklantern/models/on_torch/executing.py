@@ -43,7 +43,7 @@ class Executor:
         self.refuse_compiled(plan)
         start = inputs if isinstance(inputs, Start) else None
         if start is not None:
-            start.refuse_plan(plan)
+            start.refuse_plan(plan, self.module)
         if plan.by_step:
             raise SiteError(f"{plan.by_step} names decoding steps, and this is one run", hint="model.generate(...)")
         tokens = inputs.tokens if isinstance(inputs, Start | Batch) else None
@@ -94,11 +94,12 @@ def _set_up(run: Run, inputs: Any, entry: Callable[..., Any]) -> Any:
         setup.close()
     else:
         run.graph.holds(output, list(run.kept.values()))
-        run.graph.setup = setup
+        run.graph.ends(setup)
     return output
 
 
 def _called(run: Run, inputs: Any, entry: Callable[..., Any]) -> Any:
+    run.began = torch._C._autograd._get_sequence_nr()
     token = hub.enter(run)
     try:
         return call(entry, inputs)

@@ -75,6 +75,9 @@ def backward(module: nn.Module, run: Run, metric: Tensor) -> dict[Site, Tensor]:
 
 def _straight(metric: Tensor, run: Run, actions: list[Action]) -> dict[Action, list[Tensor]]:
     """By the graph from the metric to the leaves."""
+    for action in actions:
+        if len(run.leaves.get(action, ())) < len(run.kept[action]):
+            raise _without_gradients(action)
     leaves = [leaf for action in actions for leaf in run.leaves[action]]
     gradients = iter(torch.autograd.grad(metric, leaves, allow_unused=True))
     return {
@@ -103,7 +106,17 @@ def _recomputed(module: nn.Module, metric: Tensor, run: Run, actions: list[Actio
     with _parameters_aside(module):
         metric.backward()
     caught = {} if run.graph is None else run.graph.gradients
-    return found | {action: caught[action] for action in hidden if caught.get(action)}
+    for action in hidden:
+        if action not in caught:
+            raise _without_gradients(action)
+    return found | {action: caught[action] for action in hidden if caught[action]}
+
+
+def _without_gradients(action: Action) -> SiteError:
+    return SiteError(
+        f"the model computes {action.site} with gradients turned off (torch.no_grad), so there is none",
+        hint="ask for a site behind it, or turn them on there",
+    )
 
 
 def _caught(found: list[Tensor], call: int, gradient: Tensor) -> None:

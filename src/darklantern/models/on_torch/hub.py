@@ -13,11 +13,14 @@ from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
-from torch._C import _current_graph_task_id
+from torch._C import _current_autograd_node, _current_graph_task_id
 from torch.autograd import Variable
 from torch.compiler import is_dynamo_compiling
 
+from darklantern.errors import SiteError
+
 if TYPE_CHECKING:
+    from darklantern.models.on_torch.lasting import Graph
     from darklantern.models.on_torch.program import Program
     from darklantern.models.on_torch.running import Run
 
@@ -37,13 +40,31 @@ class _Pass:
     A pass that raises calls nobody, so an entry that waits for a call would stay and serve later passes.
     """
 
-    __slots__ = ("__weakref__", "run")
+    __slots__ = ("__weakref__", "now", "runs")
 
-    def __init__(self, run: "Run") -> None:
-        self.run = run
+    def __init__(self) -> None:
+        self.runs: dict[Graph, Run] = {}
+        """those whose graphs the pass has come to; it may also go through plain calls of the same modules"""
+        self.now: Run | None = None
+        """whose part of the graph it is in"""
 
     def __call__(self) -> None:
         """The pass is over; nothing is left to do."""
+
+    def run(self) -> "Run | None":
+        """The run that made the node which the pass is at, and so what that node computes again."""
+        node = _current_autograd_node()
+        if node is not None:
+            number = node._sequence_nr()
+            found = [graph for graph in self.runs if graph.first <= number < graph.last]
+            if len({graph.thread for graph in found}) > 1:
+                raise SiteError(
+                    "one backward pass goes through checkpointed runs of several threads, whose nodes look alike",
+                    hint="call backward once for each thread's runs",
+                )
+            # A run within an edit of another one is the one that began last.
+            self.now = self.runs[max(found, key=lambda graph: graph.first)] if found else None
+        return self.now
 
 
 def current() -> "Run | None":
@@ -53,8 +74,10 @@ def current() -> "Run | None":
     run = _RUN.get()
     if run is _NOBODY:
         return None
-    if _PASSES and (task := _current_graph_task_id()) != -1 and (found := walked(task)) is not None:
-        return found
+    if _PASSES and (task := _current_graph_task_id()) != -1 and (run is None or run.task != task):
+        known, found = _walked(task)
+        if known:
+            return found
     if run is None and GONE:
         from darklantern.models.on_torch import placing
 
@@ -62,30 +85,43 @@ def current() -> "Run | None":
     return run
 
 
-def walked(task: int) -> "Run | None":
-    """The run whose graph the backward pass of this number walks, itself or around it."""
-    for reference in (_PASSES.get(task), *reversed(getattr(_THREAD, "passes", ()))):
-        under_way = None if reference is None else reference()
-        if under_way is not None:
-            return under_way.run
-    return None
+def _walked(task: int) -> "tuple[bool, Run | None]":
+    """Whether anything is known of the backward pass of this number, and the run whose part of a graph it is in."""
+    reference = _PASSES.get(task)
+    own = None if reference is None else reference()
+    alive = (each() for each in getattr(_THREAD, "passes", ()))
+    outermost = next((each for each in alive if each is not None), None)
+    if outermost is None or outermost is own:
+        return own is not None, None if own is None else own.run()
+    # A pass within a pass goes through what was just computed again; of what run, it may know itself.
+    if own is not None and len(own.runs) == 1:
+        return True, next(iter(own.runs.values()))
+    return True, outermost.now
 
 
-def walk(run: "Run") -> None:
-    """The backward pass under way belongs to `run`."""
-    task, under_way = _current_graph_task_id(), _Pass(run)
-    reference = _PASSES[task] = weakref.ref(under_way, lambda _: _PASSES.pop(task, None))
-    _THREAD.passes = [*(each for each in getattr(_THREAD, "passes", ()) if each() is not None), reference]
-    Variable._execution_engine.queue_callback(under_way)
+def walk(graph: "Graph", run: "Run") -> None:
+    """The backward pass under way has come to `graph`, where `run` applies its edits again."""
+    task = _current_graph_task_id()
+    reference = _PASSES.get(task)
+    under_way = None if reference is None else reference()
+    if under_way is None:
+        under_way = _Pass()
+        reference = _PASSES[task] = weakref.ref(under_way, lambda _: _PASSES.pop(task, None))
+        _THREAD.passes = [*(each for each in getattr(_THREAD, "passes", ()) if each() is not None), reference]
+        Variable._execution_engine.queue_callback(under_way)
+    under_way.runs[graph] = run
 
 
-def is_walked() -> bool:
-    """Whether the backward pass under way is known by its own number."""
-    return _current_graph_task_id() in _PASSES
+def is_walked(graph: "Graph") -> bool:
+    """Whether the backward pass under way has come to `graph` before."""
+    reference = _PASSES.get(_current_graph_task_id())
+    under_way = None if reference is None else reference()
+    return under_way is not None and graph in under_way.runs
 
 
 def enter(run: "Run") -> Token["Run | None"]:
     """`run` is under way in this thread, until `leave`."""
+    run.task = _current_graph_task_id()
     return _RUN.set(run)
 
 

@@ -167,7 +167,7 @@ class _Folder:
             (self.path / _BEGUN).unlink()
         except OSError as error:
             raise StoreError(f"cannot write {self.path / _INDEX}: {error}", hint="is the disk full?") from error
-        return Recording(held, recording.output, recording.tokens)
+        return Recording(held, recording.output, recording.tokens, recording.missed)
 
     def dropped(self) -> None:
         """There will be no recording: what was written of it goes."""
@@ -188,6 +188,11 @@ def _value(site: Site, array: Tensor, axes: tuple[str, ...], tokens: Tokens) -> 
 
 def _reduced(made: Any, site: Site, value: Tensor, axes: tuple[str, ...]) -> tuple[Tensor, tuple[str, ...]]:
     if isinstance(made, Value):
+        if made.site.select != site.select:
+            raise SiteError(
+                f"reduce took a part, {made.site}, which would go by the name of all of {site}",
+                hint=f"record {made.site} itself",
+            )
         return made.array.clone(), made.axes
     if not isinstance(made, Tensor):
         raise SiteError(

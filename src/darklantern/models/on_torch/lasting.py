@@ -5,6 +5,8 @@ values would not be those of the forward pass and the gradients silently wrong. 
 taps in place; they belong to its autograd graph, go when that goes, and serve nobody else's passes.
 """
 
+import sys
+import threading
 from typing import Any
 
 import torch
@@ -44,12 +46,19 @@ class Setup:
 class Graph:
     """The autograd graph of one run that will be walked with recomputation. Its nodes hold it; nothing else does."""
 
-    def __init__(self, plan: Plan, program: Program, start: Any, shards: Any = None) -> None:
+    def __init__(self, plan: Plan, program: Program, start: Any, shards: Any, first: int) -> None:
         self.plan, self.program, self.start, self.shards = plan, program, start, shards
+        self.first, self.last = first, sys.maxsize
+        """its nodes are those that the thread made from this number on, and before the other"""
+        self.thread = threading.get_ident()
         self.gradients: dict[Action, list[Tensor]] = {}
         """caught while recomputing, where the first pass had no graph to ask"""
         self.setup: Setup | None = None
         """stays as long as the graph"""
+
+    def ends(self, setup: "Setup") -> None:
+        """The run is over; `setup` stays as long as the graph."""
+        self.last, self.setup = torch._C._autograd._get_sequence_nr(), setup
 
     def holds(self, *values: Any) -> None:
         """A backward pass that comes through one of these tensors belongs to this run."""
@@ -60,10 +69,10 @@ class Graph:
     def _bind(self) -> None:
         from darklantern.models.on_torch.running import Run
 
-        if not hub.is_walked():
+        if not hub.is_walked(self):
             again = Run(self.plan, self.program, self.start, graph=self)
             again.shards = self.shards
-            hub.walk(again)
+            hub.walk(self, again)
 
 
 def is_checkpointed(grad_at_start: bool) -> bool:

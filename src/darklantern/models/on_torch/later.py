@@ -30,15 +30,22 @@ class Later:
         q, k = call.q, call.k
         how = (call.scale, call.causal, call.window, call.softcap, id(call.mask))
         self.key = (q.shape, k.shape, q.device, k.device, q.dtype, k.dtype, call.v.dtype, how)
-        self.versions = (call.q._version, call.k._version)
+        self.versions = _versions(call)
 
     @staticmethod
     def can(call: "Call") -> bool:
         """Whether waiting changes nothing: no gradient, nothing but q, k and a mask, and not too large."""
         size = call.q.shape[0] * call.q.shape[1] * call.q.shape[2] * call.k.shape[2]
-        plain = call.sinks is None and call.bias is None and not call.q.is_inference()
+        # A model may turn autocast on inside, which is off again when the run is over.
+        cast = torch.is_autocast_enabled(call.q.device.type)
+        plain = not cast and call.sinks is None and call.bias is None and not call.q.is_inference()
         recorded = torch.is_grad_enabled() and (call.q.requires_grad or call.k.requires_grad)
         return plain and not recorded and size <= _AT_ONCE // 4 and call.q.shape[0] == call.k.shape[0]
+
+
+def _versions(call: "Call") -> tuple[int, ...]:
+    """They differ once one of its operands has been written into."""
+    return tuple(each._version for each in (call.q, call.k, call.mask) if each is not None)
 
 
 def finish(run: "Run") -> None:
@@ -55,10 +62,11 @@ def finish(run: "Run") -> None:
 
 def _compute(run: "Run", calls: list[Later]) -> None:
     for each in calls:
-        if (each.call.q._version, each.call.k._version) != each.versions:
+        if _versions(each.call) != each.versions:
+            each.own.at_once = True
             raise SiteError(
-                f"the queries or keys of {each.own.points['q'].path} were overwritten later in the run",
-                hint="record its q and k too, and the pattern is computed at once",
+                f"the queries, keys or mask of {each.own.points['q'].path} were overwritten later in the run",
+                hint="run it again: from now on this pattern is computed at once",
             )
     call = calls[0].call
     batch, shared, dim = call.k.shape[0], call.k.shape[1], call.q.shape[3]

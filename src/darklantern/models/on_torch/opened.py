@@ -124,18 +124,21 @@ class Model:
                 f"expected edits as a mapping, got {type(edits).__name__}", hint='{"layers.3:out": darklantern.zero()}'
             )
         asked = dict(pair for name in grad for pair in self._naming.resolve(name))
-        sites = dict(pair for name in record for pair in self._naming.resolve(name)) | asked
+        resolved = [(name, self._naming.resolve(name)) for name in record]
+        sites = dict(pair for _, pairs in resolved for pair in pairs) | asked
+        named = {site for name, pairs in resolved if "**" not in _path(name) for site, _ in pairs} | set(asked)
         changes = [
             *self._edits,
             *(
-                (site, point, edit(change, site))
+                (site, point, edit(each, site))
                 for name, change in (edits or {}).items()
                 for site, point in self._naming.resolve(name)
+                for each in (change if isinstance(change, list | tuple) else (change,))
             ),
         ]
         leading = self._naming.leading_to([*sites.values(), *(point for _, point, _ in changes)])
         _refuse_changed(leading)
-        return compile_plan(sites.items(), changes, stop, leading, asked)
+        return compile_plan(sites.items(), changes, stop, leading, asked, sites.keys() - named)
 
     def edited(self, edits: Edits) -> "Model":
         """This model with `edits` in place in all that is done with it; the module itself stays as it is."""
@@ -206,6 +209,9 @@ class Model:
         """Run `plan` on `inputs`, or from a Start, as `record` does. Raises SiteError when a site of it never fires."""
         return self._executor.execute(plan, self._given(inputs), keeper(to, reduce), local)
 
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        raise SiteError("an opened model is not called itself", hint="model.run(inputs), or model.module(...)")
+
     def gradient(self, inputs: Any, metric: Metric, *sites: str | Site, edits: Edits | None = None) -> Gradients:
         """The gradient of `metric(output)`, one number, with respect to the values at `sites`, under `edits`.
 
@@ -214,6 +220,7 @@ class Model:
         gradient an example, sum a metric over the examples: they do not touch each other's values unless the
         model mixes them, as batch statistics do.
         """
+        _refuse_nothing(sites, None)
         return self._differentiated(inputs, lambda output, _: metric(output), (), sites, edits)
 
     def vjp(
@@ -350,10 +357,19 @@ class Model:
 
     def _given(self, inputs: Any) -> Any:
         """Prompts as a batch, everything else as it is."""
-        prompts = isinstance(inputs, str) or (
-            isinstance(inputs, list) and bool(inputs) and all(isinstance(each, str) for each in inputs)
-        )
-        return self.batch(inputs) if prompts else inputs
+        several = isinstance(inputs, list | tuple) and len(inputs) > 0
+        if isinstance(inputs, str) or (several and all(isinstance(each, str) for each in inputs)):
+            return self.batch(inputs)
+        if isinstance(inputs, list) and not any(isinstance(each, Tensor) for each in inputs):
+            raise SiteError(
+                f"expected what the model takes, or prompts, got a list {inputs!r:.60}",
+                hint="token numbers go in as a tensor: torch.tensor([[1, 2, 3]])",
+            )
+        return inputs
+
+
+def _path(name: str | Site) -> str:
+    return name.path if isinstance(name, Site) else name.partition(":")[0]
 
 
 def _refuse_changed(modules: Mapping[str, nn.Module]) -> None:
@@ -368,6 +384,4 @@ def _refuse_changed(modules: Mapping[str, nn.Module]) -> None:
 
 def _refuse_nothing(sites: Sequence[str | Site], edits: Edits | None) -> None:
     if not sites and not edits:
-        raise SiteError(
-            "nothing to record: no sites were given", hint='model.run(...) runs it; "**:out" is every output'
-        )
+        raise SiteError("no sites were given", hint='model.run(...) runs it; "**:out" is every output')

@@ -5,11 +5,13 @@ serves nobody, and the next run puts it right.
 """
 
 import gc
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Protocol
 
+import torch
 from torch import nn
 
 from darklantern.models.on_torch import hub
@@ -57,7 +59,10 @@ def place(holder: object, program: "Program") -> None:
             _AFTER.setdefault(module, set()).add(holder)
         for module in program.out:
             if not _OUT.get(module):
-                _front(module, _KEY_OUT, hub.out)
+                if "torch.distributed.tensor" in sys.modules and torch.distributed.is_initialized():
+                    _front(module, _KEY_OUT, hub.out)
+                else:
+                    module._forward_hooks[_KEY_OUT] = hub.out  # behind the user's own: what they return flows on
             _OUT.setdefault(module, set()).add(holder)
         for module in program.around:
             if not _AROUND.get(module):

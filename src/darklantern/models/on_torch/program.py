@@ -31,6 +31,8 @@ class Action:
     edit: Edit | None = None
     grad: bool = False
     """the gradient with respect to the value here is asked for"""
+    named: bool = True
+    """asked for by name, and not as one of all that `**` means: then it may also not be there"""
     simple: bool = field(init=False)
     """a recording of the whole value, the common case"""
     changes: bool = field(init=False)
@@ -136,21 +138,22 @@ def compile_plan(
     stop: bool,
     leading: Mapping[str, nn.Module],
     grad: Collection[Site] = (),
+    found: Collection[Site] = (),
 ) -> Plan:
     """The plan and its program. At one point edits come first, in their order: a recording shows what flowed on.
 
-    `grad` are those of the recorded sites whose gradients are asked for too.
+    `grad` are those of the recorded sites whose gradients are asked for too, `found` those that `**` has found.
     """
     from darklantern.models.on_torch.building import built
 
     record, edits = tuple(record), tuple(edits)
     changes = tuple(Action(site, edit) for site, _, edit in edits)
-    kept = tuple(Action(site, grad=site in grad) for site, _ in record)
+    kept = tuple(Action(site, grad=site in grad, named=site not in found) for site, _ in record)
     points = [*(point for _, point, _ in edits), *(point for _, point in record)]
     actions: dict[Point, list[Action]] = {}
     for action, point in zip((*changes, *kept), points, strict=True):
         actions.setdefault(point, []).append(action)
-    program = built({point: tuple(each) for point, each in actions.items()}, kept)
+    program = built({point: tuple(each) for point, each in actions.items()}, changes, kept)
     return Plan(record, edits, stop, program, kept, changes, leading)
 
 

@@ -17,6 +17,7 @@ from darklantern.models.selecting import Selection, select
 from darklantern.models.sites import Site
 
 if TYPE_CHECKING:
+    from darklantern.models.on_torch.building import Part
     from darklantern.models.on_torch.shards import Shards
 
 
@@ -58,18 +59,23 @@ class Run:
         self.recomputes = graph is not None
         """this is such a walk: edits apply, and nothing is recorded again"""
         self._grad = torch.is_grad_enabled()
+        self.task = -1
+        """the backward pass in which it began, by autograd's number, if in one: in a hook of the user's"""
+        self.began = 0
+        """the number of the first autograd node that it may make"""
         self.leaves: dict[Action, list[Tensor]] = {}
         """tensors on the model's path whose gradients are asked for, call by call"""
         self.calls: dict[Point, int] = {}
         self.applied: dict[Action, None] = {}
         """the edits that were applied"""
-        self.edits_only: bool | None = None
-        """what the handler under way is to do: only edits, only the rest, or all"""
+        self.part: Part | None = None
+        """which part of the actions at a point the handler under way is to do; None for all"""
         self.entered = start is None
         """whether the block that the run starts at was reached"""
         self.kept: dict[Action, list[Tensor]] = {}
         self.axes: dict[Action, tuple[str, ...]] = {}
         """of what was kept, where it is not the whole value"""
+        self._given: list[tuple[Point, Tensor, int]] = []
         self.notes: dict[Any, Any] = {}
         """what a tap has to remember between two hooks of this run"""
         self._keeper = keep
@@ -107,13 +113,13 @@ class Run:
         if self.shards is not None and not whole:
             return self.shards.visit(self, point, value, grid)
         call = self.calls.get(point, 0)
-        self.calls[point] = call + (not self.edits_only)
+        self.calls[point] = call + (self.part is None or self.part.last)
         axes = point.axes(value)
         on_path = value.requires_grad and torch.is_grad_enabled()
         if self._grad and (self.recomputes or is_checkpointed(self._grad)):
             self._checkpointed(actions, value)
         for action in actions:
-            if not action.at(call) or (self.edits_only is not None and self.edits_only is (action.edit is None)):
+            if not action.at(call) or (self.part is not None and action not in self.part.actions):
                 continue
             if action.changes and not self.entered:
                 self.start.refuse_change(action)
@@ -137,9 +143,28 @@ class Run:
         """What `action` selects of a value of this shape; None for nothing."""
         return select(action.site, axes, shape, self.lengths, some=True, mixes=bool(action.edit and action.edit.mixes))
 
+    def excused(self, point: Point) -> bool:
+        """Whether nobody asked for `point` by its name, so that it may also carry nothing."""
+        return not any(action.named for action in self.program.actions[point])
+
+    def hands_on(self, point: Point, new: Tensor) -> None:
+        """A module is given `new` in place of what the model handed it, which others may read too."""
+        if not new.is_inference():  # which count no versions
+            self._given.append((point, new, new._version))
+
+    def _refuse_written(self) -> None:
+        written = next((point for point, new, version in self._given if new._version != version), None)
+        if written is not None:
+            raise SiteError(
+                f"{written.path} writes into its argument, of which {written.port!r} gave it a copy: what others read "
+                "of it would not be what it wrote",
+                hint=f"record under torch.no_grad(), or take {written.path}:out",
+            )
+
     def noted(self, tap: Any) -> Any:
         """What `tap` noted in another hook; gone then, unless the same handler comes once more."""
-        return self.notes.get(tap) if self.edits_only else self.notes.pop(tap, None)
+        again = self.part is not None and not self.part.last
+        return self.notes.get(tap) if again else self.notes.pop(tap, None)
 
     def joined(self, action: Action, point: Point, held: list[Tensor]) -> tuple[Tensor, Any]:
         """What was kept for `action` as one value, and its axes or what finds them."""
@@ -158,7 +183,7 @@ class Run:
 
     def _checkpointed(self, actions: tuple[Action, ...], value: Tensor) -> None:
         if self.graph is None:
-            self.graph = Graph(self.plan, self.program, self.start, self.shards)
+            self.graph = Graph(self.plan, self.program, self.start, self.shards, self.began)
         self.graph.holds(value)
         numbered = next((action.site for action in actions if isinstance(action.site.call, int)), None)
         if numbered and any(action.changes for action in actions):
@@ -221,6 +246,8 @@ class Run:
         if self.later:
             later.finish(self)
         rows: list[tuple[Site, Tensor, Any]] = []
+        missed: dict[Site, str] = {}
+        self._refuse_written()
         for action, (site, point), first in zip(self.plan.actions, self.plan.record, self.first, strict=True):
             held = self.kept.get(action)
             if held is None and first is not None and site.call is None:
@@ -231,13 +258,23 @@ class Run:
                 rows.append((site, held[0], self.axes.get(action) or point.axes))
             else:
                 fired = self.calls.get(point, 0) + (first is not None)
-                self._check(site, fired if held or isinstance(site.call, int) else 0)
+                try:
+                    self._check(site, fired if held or isinstance(site.call, int) else 0)
+                except SiteError as error:
+                    if action.named:
+                        raise
+                    missed[site] = error.message
+                    continue
                 rows.append((site, *self.joined(action, point, held)))
-        for action, (site, point, _) in zip(self.plan.changes, self.plan.edits, strict=True):
+        for action, (site, point, edit) in zip(self.plan.changes, self.plan.edits, strict=True):
+            if self.start is not None and edit in self.start.edits and action not in self.applied:
+                continue  # it is in what the start holds
             self._check(site, self.calls.get(point, 0))
             if action not in self.applied:
                 raise self._unapplied(site)
-        recording = Recording(rows, output, self._tokens)
+        if missed and not rows:
+            raise SiteError(f"nothing to record: {next(iter(missed.values()))}", hint="look at model.tree(inputs)")
+        recording = Recording(rows, output, self._tokens, missed)
         return recording if self._keeper is None else self._keeper.finished(recording)
 
     def _unapplied(self, site: Site) -> SiteError:
@@ -247,9 +284,11 @@ class Run:
 
     def _check(self, site: Site, count: int) -> None:
         if not count:
+            started = None if self.start is None else f"this run starts at {self.start.path}; it may come before"
             raise SiteError(
                 f"the run never reached {site}",
-                hint="the module exists, and its forward was not called with these inputs; choose another site",
+                hint=started
+                or "the module exists, and its forward was not called with these inputs; choose another site",
             )
         if isinstance(site.call, int) and site.call >= count:
             raise SiteError(f"{site} never fired: the module ran {count} times", hint=_calls(site, count))
@@ -261,8 +300,12 @@ def edited(action: Action, value: Tensor, chosen: Selection) -> Tensor:
     """`value` with the chosen part replaced by what the action's edit makes of it."""
     assert action.edit is not None
     old = part(value, chosen)
-    with hub.paused():  # an edit may call parts of the model itself
-        new = action.edit(old, chosen.remaining)
+    try:
+        with hub.paused():  # an edit may call parts of the model itself
+            new = action.edit(old, chosen.remaining)
+    except SiteError as error:
+        error.add_note(f"in the edit {action.edit} at {action.site}")
+        raise
     return put_back(action, value, chosen, old, new)
 
 

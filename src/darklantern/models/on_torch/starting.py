@@ -49,8 +49,12 @@ class Start:
                 hint="run from the model's inputs, or take the start under the edit: model.edited({...}).start(...)",
             )
 
-    def refuse_plan(self, plan: Plan) -> None:
-        """Raises SiteError for a plan without the edits that this start was taken under."""
+    def refuse_plan(self, plan: Plan, module: nn.Module) -> None:
+        """Raises SiteError for another model, or a plan without the edits that this start was taken under."""
+        if all(each is not self.block for each in module.modules()):
+            raise SiteError(
+                f"this start, at {self.path}, was taken from another model", hint="model.start(inputs, block)"
+            )
         missing = [edit for edit in self.edits if all(edit is not each for _, _, each in plan.edits)]
         if missing:
             raise SiteError(

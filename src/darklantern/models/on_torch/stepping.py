@@ -16,6 +16,9 @@ from darklantern.models.on_torch.running import Run
 from darklantern.models.selecting import Selection, select
 from darklantern.models.sites import Each, Pin, Several, Site, Span
 
+_KEYS = {"k": 1, "v": 1, "scores": 3, "pattern": 3}
+"""the axis of keys in what these ports show"""
+
 
 class Steps(Run):
     """A run of many steps. A call of the whole model is a step; `step=` in a site says at which ones it acts.
@@ -33,10 +36,12 @@ class Steps(Run):
         self.offset = 0
         """positions that earlier steps have seen"""
         self._seen = 0
-        self._given: Tensor | None = None
+        self._fed: Tensor | None = None
         """what the last step was given"""
         self._steps: dict[Action, int] = {}
         self._ever: dict[Any, int] = {}
+        self._own_keys: dict[Point, bool] = {}
+        """points whose keys are those of the tokens so far"""
         for action in (a for each in program.actions.values() for a in each):
             _check(action.site)
 
@@ -50,12 +55,12 @@ class Steps(Run):
         self.step += 1
         self.offset += self._seen
         self._refuse_cut_back(kwargs.get("past_key_values"))
-        self._seen, self._given = tokens.shape[1], tokens
+        self._seen, self._fed = tokens.shape[1], tokens
         self.calls = {}
 
     def _refuse_recomputed(self, tokens: Tensor) -> None:
         """Raises SiteError where a step goes over the positions of the last one again."""
-        last = self._given
+        last = self._fed
         if last is None:
             return
         if last.shape[0] != tokens.shape[0]:
@@ -89,6 +94,20 @@ class Steps(Run):
     def _note(self) -> None:
         for point, count in self.calls.items():
             self._ever[point] = max(count, self._ever.get(point, 0))
+
+    def visit(self, point: Point, value: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """As a run's; refuses keys of which the cache has dropped some, whose positions nobody knows any more."""
+        axis = _KEYS.get(point.port)
+        if axis is not None and value.ndim == 4:
+            held = value.shape[axis]
+            own = self._own_keys.setdefault(point, held == self.offset + self._seen)  # not of an encoder's output
+            if own and held not in (self._seen, self.offset + self._seen):
+                raise SiteError(
+                    f"{point.path}:{point.port} at step {self.step}: its keys are {held} of {self.offset + self._seen} "
+                    "positions, as the key-value cache keeps a window of them only",
+                    hint="record q or z, or a run on the sequence that came out",
+                )
+        return super().visit(point, value, *args, **kwargs)
 
     def chosen(self, action: Action, axes: tuple[str, ...], shape: Sequence[int]) -> Selection | None:
         """What `action` selects at this step; None for nothing."""

@@ -1,15 +1,11 @@
 """A module's `forward`, replaced while a run needs it: hooks can see a call, they cannot replace or surround it."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from torch import nn
 
 from darklantern.models.on_torch import hub
-
-Surround = Callable[..., Any]
-"""(run, original forward, *args, **kwargs) → output"""
 
 
 class _Stub:

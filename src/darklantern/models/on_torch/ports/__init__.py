@@ -284,4 +284,4 @@ def _is_activation(module: nn.Module) -> bool:
 
 
 def _is_mixture(module: nn.Module) -> bool:
-    return any(name == "experts" for name, _ in module.named_children())
+    return module._modules.get("experts") is not None

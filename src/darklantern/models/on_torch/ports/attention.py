@@ -70,6 +70,8 @@ class AttentionPoints:
     heads: int = 0
     """query heads, once the kernel was called"""
     certificates: Certificates = field(default_factory=Certificates)
+    at_once: bool = False
+    """its operands are overwritten later in a run, so that its pattern cannot wait"""
 
     def attend(self, run: "Run", call: Call) -> Tensor:
         """The kernel's z, (batch, pos, head, dim), with `run`'s recordings made and its edits applied."""
@@ -114,11 +116,17 @@ class AttentionPoints:
             self._refuse_untold(call)
         shape = (call.q.shape[0], call.q.shape[1], call.q.shape[2], call.k.shape[2])
         chosen = {} if simple else {action: run.chosen(action, _AXES, shape) for action in asked}
+        if not simple and all(each is None for each in chosen.values()):
+            for port in (scores, pattern):
+                run.calls[port] = run.calls.get(port, 0) + (port in run.program.actions)
+            return call.kernel(call.q, call.k, call.v)  # a decoding step of which nothing is asked
         cells = Cells(shape, None, None, None) if simple else Cells.spanning(chosen.values(), shape)
         certain = self.certificates.cover(call, cells)
-        if simple and run.puts_off and certain and later.Later.can(call):
+        if simple and run.puts_off and not self.at_once and certain and later.Later.can(call):
             run.later.append(later.Later(self, call))
             return call.kernel(call.q, call.k, call.v)
+        if any(each.own is self for each in run.later):
+            later.finish(run)  # or this call would come before an earlier one
         edits = [action for action in asked if action.changes]
         if edits and call.dropout:
             raise SiteError(

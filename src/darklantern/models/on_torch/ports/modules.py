@@ -25,13 +25,30 @@ class InTap:
 
     def install(self, building: Building) -> None:
         building.view_taken(self.module, self.point, self._before)
+        if getattr(self.module, "inplace", False):
+            building.do_after(self.module, self._wrote)
 
     def _before(self, run: Run, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         key, value = argument(module, self.member, args, kwargs)
         if not isinstance(value, Tensor):
+            if run.excused(self.point):
+                return None
             raise _no_tensor(self.point, value, [*map(str, range(len(args))), *kwargs])
         new = run.visit(self.point, value)
-        return None if new is value else replaced(key, new, args, kwargs)
+        if new is value:
+            return None
+        if getattr(module, "inplace", False):
+            run.notes[self] = value, new
+        else:
+            run.hands_on(self.point, new)
+        return replaced(key, new, args, kwargs)
+
+    def _wrote(self, run: Run, _: nn.Module, __: Any, ___: Any, output: Any) -> Any:
+        """What the module wrote into its argument stands in the model's own tensor too, as others may read that."""
+        value, new = run.notes.pop(self, (None, None))
+        if value is not None:
+            value.copy_(new)
+        return output
 
 
 class OutTap:
@@ -42,7 +59,7 @@ class OutTap:
         self.point = Point(self, port, module, path, how, axes)
 
     def install(self, building: Building) -> None:
-        building.view_returned(self.module, self.point, self._after)
+        building.view_returned(self.module, self.point, self._after, whole=not self.member)
 
     def _after(self, run: Run, _: nn.Module, __: Any, ___: Any, output: Any) -> Any:
         if isinstance(output, Tensor) and not self.member:
@@ -50,6 +67,8 @@ class OutTap:
         key = self.member or first_member(output)
         value = get_member(output, key)
         if not isinstance(value, Tensor):
+            if run.excused(self.point):
+                return output
             raise _no_tensor(self.point, value if self.member else output, _members(output))
         new = run.visit(self.point, value)
         return output if new is value else with_member(output, key, new)
