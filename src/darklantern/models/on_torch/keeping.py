@@ -123,12 +123,10 @@ class _Folder:
     def __init__(self, path: Path) -> None:
         try:
             path.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(path / _BEGUN, os.O_CREAT | os.O_EXCL))  # of two at once, one
-            others = [each.name for each in path.iterdir() if each.name != _BEGUN]
-            if others:
+            others = not _created(path / _BEGUN)
+            if not others and [each.name for each in path.iterdir()] != [_BEGUN]:
                 (path / _BEGUN).unlink()
-        except FileExistsError:
-            others = [_BEGUN]
+                others = True
         except OSError as error:
             raise StoreError(f"cannot write to {path}: {error}", hint="is it a folder, and yours to write?") from error
         if others:
@@ -173,6 +171,15 @@ class _Folder:
         """There will be no recording: what was written of it goes."""
         for each in (*self.path.glob("*.safetensors"), self.path / _BEGUN):
             each.unlink(missing_ok=True)
+
+
+def _created(path: Path) -> bool:
+    """Whether this call made the file: of two at once, one did."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
 
 
 def _mapped(path: Path) -> Tensor:
