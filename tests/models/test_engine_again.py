@@ -75,8 +75,7 @@ def test_one_backward_pass_through_several_runs_is_each_ones_own(
 def test_a_run_within_a_backward_pass_is_its_own(reentrant: bool) -> None:
     module = Stack(reentrant)
     model, seen = models.open(module), []
-    with torch.no_grad():
-        right = model.record(points(), "layers.1:out")["layers.1:out"].array
+    right = models.open(Stack()).record(points(), "layers.1:out")["layers.1:out"].array
 
     @torch.enable_grad()
     def look(_: Tensor) -> None:

@@ -1,7 +1,8 @@
 """Reach inside a model: sites, recordings, edits, partial runs, training-state snapshots.
 
 In: a torch `nn.Module`. Out: values at named sites, and outputs under edits. This room never
-changes a model for good: each hook it sets is gone when the call returns.
+changes a model for good: each hook it sets is gone when the call returns, or, where a backward pass will compute parts
+again, with the graph; what is declared for a compiler stays until it is closed.
 
 Only `edits`, what serves them (`fitting`, `own_functions`) and snapshots know a framework; `on_torch` loads only when a
 model is opened, and what draws (`looking`, `picture`, `tables`) only when something is shown.
@@ -13,13 +14,14 @@ from darklantern.errors import MissingExtraError
 from darklantern.models.paths import nearest, select_paths
 from darklantern.models.recording import Recording, Value
 from darklantern.models.sites import Site, parse
+from darklantern.models.tokens import Batch
 
 if TYPE_CHECKING:
     from os import PathLike
 
     from darklantern.models.on_torch.opened import Model
 
-__all__ = ["Recording", "Site", "Value", "load_recording", "nearest", "open", "parse", "select_paths"]
+__all__ = ["Batch", "Recording", "Site", "Value", "load_recording", "nearest", "open", "parse", "select_paths"]
 
 
 def open(module: Any, tokenizer: Any = None, *, compiled: str = "refuse") -> "Model":
