@@ -21,6 +21,8 @@ def without(value: "Value", axes: Sequence[str], how: str) -> tuple[Any, tuple[s
             hint=f'axes go by their names: value.{how}("{(value.axes or ("pos",))[0]}")',
         )
     left = tuple(axis for axis in value.axes if axis not in axes)
+    if "batch" in axes:
+        _refuse_padding(value, left, how)
     known = {axis: own for axis in axes if (own := value.own_lengths(axis)) and set(own) != {_size(value, axis)}}
     if not known:
         return getattr(value.array, how)(tuple(value.axes.index(axis) for axis in axes)), left
@@ -46,6 +48,19 @@ def _over_own(
     if "batch" not in value.axes:
         return made[0]
     return sys.modules[type(value.array).__module__.partition(".")[0]].stack(made, left.index("batch"))
+
+
+def _refuse_padding(value: "Value", left: Sequence[str], how: str) -> None:
+    """Over examples of several lengths, position by position: where one ends, another's padding would count."""
+    for axis in ("pos", "key"):
+        own = value.own_lengths(axis) if axis in left else None
+        if own and len(set(own)) > 1:
+            raise SiteError(
+                f"{how} of {value.site} over batch: the prompts differ in length, from {min(own)} to {max(own)} "
+                f"tokens, so by {axis} it would count padding",
+                hint=f"pin a position that all have, value.at({axis}=-1), or take {axis} in: "
+                f'value.{how}("batch", "{axis}")',
+            )
 
 
 def own_parts(value: "Value") -> Iterator[Any]:

@@ -108,7 +108,7 @@ def mean(of: Recording | None = None) -> Edit:
             )
         if of is None:
             return Edit("mean", lambda old, axes: _averaged(old, axes, f"mean at {site}"), mixes=True)
-        average = _recorded_mean(of[site], site)
+        average = _recorded_mean(of[site])
         return Edit("mean(recorded)", lambda old, axes: fitted(average, old, axes, f"mean at {site}"))
 
     return Edit("mean" if of is None else "mean(recorded)", _unbound("mean"), bind=bound)
@@ -210,14 +210,8 @@ def _averaged(old: Tensor, axes: tuple[str, ...], name: str) -> Tensor:
     return of_fractions(old, name).mean(axis, keepdim=True).expand_as(old)
 
 
-def _recorded_mean(value: Value, site: Site) -> Value:
+def _recorded_mean(value: Value) -> Value:
     """The mean of a recorded value over its examples; the value, where it is one already."""
-    for axis in ("pos", "key"):
-        if len(set(value.own_lengths(axis) or ())) > 1:
-            raise SiteError(
-                f"mean at {site}: the recorded prompts differ in length, so a mean by {axis} would count padding",
-                hint=f"record prompts of one length, or pin a position that all have, such as {axis}=-1",
-            )
     return value.mean("batch") if "batch" in value.axes else value
 
 

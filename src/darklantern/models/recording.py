@@ -166,6 +166,13 @@ class Recording(Mapping[str, Value]):
     def __contains__(self, site: object) -> bool:
         return isinstance(site, str | Site) and self._names.has(site)
 
+    # By identity: Mapping would compare the values, which have no one answer.
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return object.__hash__(self)
+
     def stack(self, site: str | Site) -> Value:
         """The values that a glob names, one on the other along a first axis `layer`, in the order they were recorded.
 
