@@ -321,6 +321,21 @@ class Parts(nn.Module):
 
 
 @torch.no_grad()
+def test_attention_without_ports_says_which_of_its_inputs_has_none() -> None:
+    layer = nn.TransformerEncoderLayer(16, 2, 24, batch_first=True)
+    nested = models.open(nn.TransformerEncoder(layer, 1).eval())
+    padding = torch.tensor([[False] * 5, [False] * 3 + [True] * 2])
+    with pytest.raises(SiteError, match="with a nested tensor") as refused:
+        nested.record({"src": given(2, 5, 16), "src_key_padding_mask": padding}, "layers.0.attn:pattern")
+    assert "enable_nested_tensor=False" in refused.value.hint
+    for options, said in (({"add_bias_kv": True}, "add_bias_kv"), ({"add_zero_attn": True}, "add_zero_attn")):
+        attention = nn.MultiheadAttention(16, 2, batch_first=True, **options).eval()
+        x = given(2, 5, 16)
+        with pytest.raises(SiteError, match=said):
+            models.open(attention).record({"query": x, "key": x, "value": x}, ":pattern")
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("kind", [lambda: nn.LogSoftmax(-1), nn.Softmax2d, nn.GLU, lambda: nn.Softmax(-1)])
 def test_what_does_not_act_on_each_number_alone_has_no_slope(kind: Callable[[], nn.Module]) -> None:
     model = models.open(nn.Sequential(nn.Linear(4, 4), kind()).eval())

@@ -702,6 +702,25 @@ def test_each_example_has_a_position_of_its_own_in_generation() -> None:
         (lambda m, x: m.record(x, "blocks.1:resid_pre"), "no site 'blocks.1:resid_pre'", "layers.1:in"),
         (lambda m, x: m.record(x, "layers.1:resid_pre"), "no site 'layers.1:resid_pre'", "layers.1:in"),
         (lambda m, x: m.record(x, "ln_final.hook_scale"), "expected path:port", "norm:scale"),
+        (lambda m, x: m.record(x, "layers.1"), "expected path:port", "did you mean layers.1:out?"),
+        (lambda m, x: m.record(x, "transformer.h.1[pos=-1]"), "expected path:port", "transformer.h.1:out[pos=-1]?"),
+        (lambda m, x: m.record(x, "**:resid*"), "expected path:port", "a port is one name"),
+        *(
+            (lambda m, x, axis=axis: m.record(x, f"{OUT}[{axis}=1]"), f"{axis!r}", f"did you mean {here}?")
+            for axis, here in {
+                "seq": "pos",
+                "position": "pos",
+                "token": "pos",
+                "hidden": "dim",
+                "bach": "batch",
+            }.items()
+        ),
+        (lambda m, x: m.record(x, OUT)[OUT].mean("seq"), "are batch pos dim, got 'seq'", "did you mean pos?"),
+        (lambda m, x: dl.add("happy"), "add: expected a Value, a tensor or a number, got str 'happy'", "direction"),
+        (lambda m, x: dl.add(x, "a"), "add: scale: expected a Value, a tensor or a number, got str 'a'", ""),
+        (lambda m, x: dl.scale("a"), "scale: expected a Value, a tensor or a number, got str 'a'", ""),
+        (lambda m, x: dl.put(object()), "put: expected a Value, a tensor or a number, got object", ""),
+        (lambda m, x: dl.project("a"), "project: expected a Value, a tensor or a number, got str 'a'", ""),
         (lambda m, x: m.record(x, f"{OUT}[step=1:]"), "names decoding steps", "model.generate"),
         (lambda m, x: m.record(x, f"{OUT}[expert=1]"), "batch pos dim, of images channel height width, got 'exp", ""),
         (lambda m, x: m.record(x, f"{OUT}[head=1]"), "pins 'head', and the value there has axes batch pos dim", ""),
@@ -718,6 +737,13 @@ def test_a_mistake_is_told_and_a_way_out(call: Any, message: str, hint: str) -> 
         call(opened(), tokens())
     assert message in refused.value.message
     assert hint in refused.value.hint
+
+
+def test_a_recording_of_nothing_says_where_the_output_is() -> None:
+    recording = Recording([], torch.zeros(2))
+    for shown in (repr(recording), recording._repr_html_()):
+        assert "nothing was recorded; .output has what the model returned, a Tensor" in shown
+    assert repr(Recording([], None)) == "nothing was recorded"
 
 
 def test_an_error_inside_an_edit_names_the_site() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from darklantern.errors import SiteError
+from darklantern.models.sites import meant_axis
 
 if TYPE_CHECKING:
     from darklantern.models.recording import Value
@@ -15,10 +16,11 @@ def without(value: "Value", axes: Sequence[str], how: str) -> tuple[Any, tuple[s
     """The `how`, mean or sum, of `value` over `axes`, and what axes are left. Raises SiteError for one not there."""
     missing = [axis for axis in axes if axis not in value.axes]
     if missing or not axes:
+        named = f'axes go by their names: value.{how}("{(value.axes or ("pos",))[0]}")'
         came = ", ".join(map(repr, missing)) or "none"
         raise SiteError(
             f"expected axes of {value.site}, which are {' '.join(value.axes) or 'none'}, got {came}",
-            hint=f'axes go by their names: value.{how}("{(value.axes or ("pos",))[0]}")',
+            hint=meant_axis(str(missing[0]), value.axes, named) if missing else named,
         )
     left = tuple(axis for axis in value.axes if axis not in axes)
     if "batch" in axes:

@@ -227,9 +227,14 @@ class Recording(Mapping[str, Value]):
     def _repr_html_(self) -> str:
         from darklantern.models.tables import table
 
+        if not self._rows:
+            return table((repr(self),), ())
         return table(("site", "axes", "dtype", "norm"), self.rows())
 
     def __repr__(self) -> str:
+        if not self._rows:
+            held = f"; .output has what the model returned, a {type(self.output).__name__}"
+            return "nothing was recorded" + (held if self.output is not None else "")
         table = [("site", "axes", "dtype", "norm"), *self.rows()]
         widths = [max(len(row[i]) for row in table) for i in range(3)]
         return "\n".join(
