@@ -6,10 +6,12 @@ Rank r writes FOLDER/r.json after each case: its name → "ok", or what went wro
 """
 
 import copy
+import gc
 import json
 import sys
 import time
 import traceback
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -316,6 +318,15 @@ class Cases:
         tangents = {"embed:out": torch.ones(WIDTH)}
         raises(SiteError, "jvp is not written", lambda: self.model.jvp(self.tokens, tangents, "layers.0:out"))
         raises(SiteError, "declare is not written", lambda: self.model.declare("layers.0:out"))
+
+    def a_model_is_freed(self) -> None:
+        """What is known of how a model is cut does not keep the model."""
+        module = cut(llama(), self.kind)
+        gone = weakref.ref(module)
+        models.open(module).record(self.tokens, "layers.*:out")
+        del module
+        gc.collect()
+        assert gone() is None, [type(each).__name__ for each in gc.get_referrers(gone())]
 
 
 class Block(nn.Module):

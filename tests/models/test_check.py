@@ -16,7 +16,7 @@ from darklantern.errors import SiteError
 from darklantern.models.on_torch import formula, hub, placing, running
 from darklantern.models.on_torch.checking import Certificate, subject
 from darklantern.models.on_torch.checking.residual import STEP
-from darklantern.models.on_torch.ports import activations, attention, experts, heads, norms, residual
+from darklantern.models.on_torch.ports import Catalogue, activations, attention, experts, heads, norms, residual
 
 SIZES: dict[str, Any] = {
     "num_hidden_layers": 2,
@@ -604,6 +604,39 @@ def test_the_stream_between_attention_and_a_mixture_that_returns_its_tokens_in_o
     recording = models.open(llama4()).record(tokens(), "layers.1:{in,resid_mid}", "layers.1.attn:out")
     parts = [recording[site].array for site in ("layers.1:in", "layers.1.attn:out")]
     torch.testing.assert_close(recording["layers.1:resid_mid"].array, parts[0] + parts[1])
+
+
+@pytest.mark.parametrize("norm_first", [False, True])
+@pytest.mark.parametrize("decodes", [False, True])
+def test_torchs_own_layers_are_certified_with_their_norms_behind_or_before(decodes: bool, norm_first: bool) -> None:
+    options = {"batch_first": True, "norm_first": norm_first}
+    if decodes:
+        layer = nn.TransformerDecoderLayer(32, 4, 64, **options)
+        model: nn.Module = nn.TransformerDecoder(layer, 2)
+        inputs = {"tgt": given(2, 7, 32), "memory": given(2, 5, 32)}
+    else:
+        model = nn.TransformerEncoder(nn.TransformerEncoderLayer(32, 4, 64, **options), 2, enable_nested_tensor=False)
+        inputs = {"src": given(2, 7, 32)}
+    certificate = models.open(randomised(model)).check(inputs)
+    assert certificate.ok, certificate
+    oracles = rows(certificate, "layers.*:resid_mid")
+    assert len(oracles) >= 2
+    assert set(oracles.values()) == {"ok"}
+
+
+def test_a_stream_that_is_not_what_the_norm_behind_attention_returns_is_not_certified(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    layer = nn.TransformerEncoderLayer(32, 4, 64, batch_first=True)
+    model = models.open(randomised(nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)))
+    plain = Catalogue._plain
+
+    def wrong(self: Catalogue, path: str, port: str, *rest: Any, **options: Any) -> Any:
+        return plain(self, path.replace("norm1", "self_attn"), port, *rest, **options)
+
+    monkeypatch.setattr(Catalogue, "_plain", wrong)
+    found = [row for row in model.check(given(2, 7, 32)).rows if row.part.endswith(":resid_mid")]
+    assert "differs" in {row.verdict for row in found}
 
 
 def test_an_mlp_whose_one_projection_makes_both_halves_is_gated_and_has_no_slope() -> None:

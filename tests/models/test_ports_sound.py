@@ -11,6 +11,7 @@ import transformers as hf
 from subjects import gpt2, spread, tokens
 from torch import Tensor, nn
 from torch.autograd import forward_ad
+from torch.nn.modules import activation
 from torch.utils.checkpoint import checkpoint
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
@@ -317,6 +318,44 @@ class Parts(nn.Module):
         normed = self.norm(gain=torch.ones(16), x=x)
         made: Tensor = self.act(leak=torch.full((16,), 0.1), x=normed)
         return made
+
+
+@torch.no_grad()
+def test_attention_without_ports_says_which_of_its_inputs_has_none() -> None:
+    layer = nn.TransformerEncoderLayer(16, 2, 24, batch_first=True)
+    nested = models.open(nn.TransformerEncoder(layer, 1).eval())
+    padding = torch.tensor([[False] * 5, [False] * 3 + [True] * 2])
+    with pytest.raises(SiteError, match="with a nested tensor") as refused:
+        nested.record({"src": given(2, 5, 16), "src_key_padding_mask": padding}, "layers.0.attn:pattern")
+    assert "enable_nested_tensor=False" in refused.value.hint
+    for options, said in (({"add_bias_kv": True}, "add_bias_kv"), ({"add_zero_attn": True}, "add_zero_attn")):
+        attention = nn.MultiheadAttention(16, 2, batch_first=True, **options).eval()
+        x = given(2, 5, 16)
+        with pytest.raises(SiteError, match=said):
+            models.open(attention).record({"query": x, "key": x, "value": x}, ":pattern")
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", [lambda: nn.LogSoftmax(-1), nn.Softmax2d, nn.GLU, lambda: nn.Softmax(-1)])
+def test_what_does_not_act_on_each_number_alone_has_no_slope(kind: Callable[[], nn.Module]) -> None:
+    model = models.open(nn.Sequential(nn.Linear(4, 4), kind()).eval())
+    with pytest.raises(SiteError, match="has no port 'slope'"):
+        model.record(given(2, 3, 4, 4), "1:slope")
+
+
+@torch.no_grad()
+def test_all_of_torchs_activations_that_act_on_each_number_alone_have_a_slope() -> None:
+    """Which those are is found out: one number is changed, and only its own result may change."""
+    arguments: dict[str, tuple[Any, ...]] = dict.fromkeys(("Softmax", "Softmin", "LogSoftmax"), (-1,))
+    arguments["Threshold"] = (0.1, 2.0)
+    for kind in set(activation.__all__) - {"MultiheadAttention"}:
+        module = getattr(activation, kind)(*arguments.get(kind, ())).eval()
+        x = given(2, 4, 6, 6)
+        other = x.clone()
+        other[0, 0, 0, 0] += 1
+        before, after = module(x), module(other)
+        alone = before.shape == x.shape and not (before != after).flatten()[1:].any()
+        assert ("slope" in {site.port for site in models.open(nn.Sequential(module)).sites("0:*")}) == alone, kind
 
 
 @torch.no_grad()

@@ -194,6 +194,32 @@ def test_a_part_of_a_part_has_the_name_of_the_same_part_of_the_whole(data: st.Da
     assert torch.equal(select(again, whole.axes, whole.shape, some=True).part(whole.array), found.array)
 
 
+@given(st.data())
+def test_a_part_of_a_part_of_a_padded_batch_has_the_name_under_which_it_is_found(data: st.DataObject) -> None:
+    lengths = data.draw(st.lists(st.integers(2, 5), min_size=1, max_size=4))
+    array = torch.arange(len(lengths) * max(lengths) * 3).view(len(lengths), max(lengths), 3)
+    tokens = [["t"] * length for length in lengths]
+    recording = Recording([(Site("layers.0", "out"), array, AXES)], None, tokens)
+    found = recording["layers.0:out"]
+    for _ in range(3):
+        axis = data.draw(st.sampled_from(found.axes)) if found.axes else "batch"
+        try:
+            found = found.at(**{axis: data.draw(pins)})
+        except SiteError:
+            return
+        again = recording[found.site]
+        assert again.axes == found.axes
+        assert torch.equal(again.array, found.array)
+
+
+def test_a_slice_that_ends_at_the_shortest_example_ends_there_in_a_part_without_it() -> None:
+    array, tokens = torch.arange(24).view(2, 4, 3), [["a", "b"], ["a", "b", "c", "d"]]
+    recording = Recording([(Site("layers.0", "out"), array, AXES)], None, tokens)
+    part = recording["layers.0:out"].at(pos=slice(0, 3)).at(batch=[1])
+    assert str(part.site) == "layers.0:out[batch={1},pos=0:2]"
+    assert torch.equal(recording[part.site].array, part.array)
+
+
 @pytest.mark.parametrize(
     "site",
     [
@@ -418,6 +444,24 @@ def test_a_batch_with_more_arguments_still_knows_its_tokens() -> None:
 # edits
 
 
+@pytest.mark.parametrize("name", ["input_ids", "attention_mask"])
+def test_a_batch_does_not_keep_its_tokens_beside_other_ones(name: str) -> None:
+    batch = opened().batch(["abc", "xy"])
+    with pytest.raises(SiteError, match=f"other {name} would not be") as refused:
+        batch | {name: batch[name] + 1}
+    assert "model.batch" in refused.value.hint
+
+
+def test_batches_and_recordings_are_themselves_alone() -> None:
+    model = opened()
+    batches = [model.batch(["abc"]) for _ in range(2)]
+    recordings = [model.record(batch, OUT) for batch in batches]
+    for one, other in (batches, recordings):
+        assert one == one
+        assert one != other
+        assert len({one, other, one}) == 2
+
+
 def test_means_and_resampling_do_not_take_padding_in() -> None:
     model, batch, _ = ragged()
     for change in (dl.mean(), dl.resample(seed=1)):
@@ -433,6 +477,22 @@ def test_means_and_resampling_do_not_take_padding_in() -> None:
                 assert torch.equal(both[0][number, :length], both[1][number, :length])
     even = model.batch(["abc", "xyz"])
     assert torch.equal(model.record(even, OUT, edits={OUT: dl.mean()})[OUT].array.std(0), torch.zeros(3, 32))
+
+
+@pytest.mark.parametrize("how", ["mean", "sum"])
+def test_a_mean_over_prompts_of_several_lengths_takes_no_padding_in(how: str) -> None:
+    model, batch, alone = ragged()
+    found = model.record(batch, OUT, PATTERN)
+    for value in (found[OUT], found[PATTERN], found[PATTERN].at(pos=-1)):
+        with pytest.raises(SiteError, match=f"{how} of .* differ in length, from 2 to 7 tokens") as refused:
+            getattr(value, how)("batch")
+        assert "value.at(" in refused.value.hint
+    last = torch.stack([each[OUT].array[0, -1] for each in alone])
+    assert torch.allclose(getattr(found[OUT].at(pos=-1), how)("batch").array, getattr(last, how)(0), atol=1e-6)
+    every = torch.cat([each[OUT].array[0] for each in alone])
+    assert torch.allclose(getattr(found[OUT], how)("batch", "pos").array, getattr(every, how)(0), atol=1e-5)
+    with pytest.raises(SiteError, match="differ in length"):
+        model.run(batch, {OUT: dl.mean(found)})
 
 
 def test_a_mean_that_was_recorded_as_one_is_taken_as_it_is() -> None:
@@ -563,6 +623,18 @@ def test_values_reckon_by_the_names_of_their_axes() -> None:
     assert np.array_equal(arrays.array, (a.array * turned).numpy())
 
 
+@pytest.mark.parametrize("how", [lambda a, b: a + b, lambda a, b: a - b, lambda a, b: a * b, lambda a, b: a / b])
+def test_numbers_and_arrays_of_numpy_leave_values_their_axes(how: Any) -> None:
+    held = value(AXES, 2, 3, 4)
+    ones = np.arange(24, dtype=np.float32).reshape(2, 3, 4) + 2
+    for left, right in ((np.float64(3), held), (held, np.float64(3)), (ones, held), (held, ones)):
+        made = how(left, right)
+        assert isinstance(made, Value)
+        assert isinstance(made.array, Tensor)
+        assert made.axes == AXES
+        assert np.allclose(made.array, how(np.asarray(left), np.asarray(right)))
+
+
 def test_values_of_other_tokens_do_not_meet_position_by_position() -> None:
     model = opened()
     one, other = (model.record(model.batch(each), OUT)[OUT] for each in (["abc", "xy"], ["xy", "abc"]))
@@ -630,6 +702,25 @@ def test_each_example_has_a_position_of_its_own_in_generation() -> None:
         (lambda m, x: m.record(x, "blocks.1:resid_pre"), "no site 'blocks.1:resid_pre'", "layers.1:in"),
         (lambda m, x: m.record(x, "layers.1:resid_pre"), "no site 'layers.1:resid_pre'", "layers.1:in"),
         (lambda m, x: m.record(x, "ln_final.hook_scale"), "expected path:port", "norm:scale"),
+        (lambda m, x: m.record(x, "layers.1"), "expected path:port", "did you mean layers.1:out?"),
+        (lambda m, x: m.record(x, "transformer.h.1[pos=-1]"), "expected path:port", "transformer.h.1:out[pos=-1]?"),
+        (lambda m, x: m.record(x, "**:resid*"), "expected path:port", "a port is one name"),
+        *(
+            (lambda m, x, axis=axis: m.record(x, f"{OUT}[{axis}=1]"), f"{axis!r}", f"did you mean {here}?")
+            for axis, here in {
+                "seq": "pos",
+                "position": "pos",
+                "token": "pos",
+                "hidden": "dim",
+                "bach": "batch",
+            }.items()
+        ),
+        (lambda m, x: m.record(x, OUT)[OUT].mean("seq"), "are batch pos dim, got 'seq'", "did you mean pos?"),
+        (lambda m, x: dl.add("happy"), "add: expected a Value, a tensor or a number, got str 'happy'", "direction"),
+        (lambda m, x: dl.add(x, "a"), "add: scale: expected a Value, a tensor or a number, got str 'a'", ""),
+        (lambda m, x: dl.scale("a"), "scale: expected a Value, a tensor or a number, got str 'a'", ""),
+        (lambda m, x: dl.put(object()), "put: expected a Value, a tensor or a number, got object", ""),
+        (lambda m, x: dl.project("a"), "project: expected a Value, a tensor or a number, got str 'a'", ""),
         (lambda m, x: m.record(x, f"{OUT}[step=1:]"), "names decoding steps", "model.generate"),
         (lambda m, x: m.record(x, f"{OUT}[expert=1]"), "batch pos dim, of images channel height width, got 'exp", ""),
         (lambda m, x: m.record(x, f"{OUT}[head=1]"), "pins 'head', and the value there has axes batch pos dim", ""),
@@ -646,6 +737,13 @@ def test_a_mistake_is_told_and_a_way_out(call: Any, message: str, hint: str) -> 
         call(opened(), tokens())
     assert message in refused.value.message
     assert hint in refused.value.hint
+
+
+def test_a_recording_of_nothing_says_where_the_output_is() -> None:
+    recording = Recording([], torch.zeros(2))
+    for shown in (repr(recording), recording._repr_html_()):
+        assert "nothing was recorded; .output has what the model returned, a Tensor" in shown
+    assert repr(Recording([], None)) == "nothing was recorded"
 
 
 def test_an_error_inside_an_edit_names_the_site() -> None:

@@ -1,6 +1,7 @@
 """Arithmetic of values that keeps the names of axes: `a - b`, `gradient * value`, `value / 2`."""
 
 import operator
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,9 @@ class Arithmetic:
     Two values meet by the names of their axes. One may lack axes of the other, or have 1 there; what neither has in
     full is refused. The result stands under the site and the tokens of the one with all axes, of two the left one.
     """
+
+    __array_ufunc__ = None
+    """NumPy's numbers and arrays leave it to this class, when they stand on the left"""
 
     def __add__(self, other: Any) -> "Self":
         return _joined(operator.add, self, other)
@@ -65,7 +69,7 @@ def by_name(array: Any, own: Sequence[str], axes: Sequence[str]) -> Any:
 
 def _joined(how: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
     if not isinstance(right, Arithmetic):
-        made = how(left.array, right)
+        made = how(left.array, _met(right, left.array))
         if tuple(made.shape) != left.shape:
             raise SiteError(
                 f"{left.site} has shape {left.shape}, got {tuple(getattr(right, 'shape', ()))}",
@@ -78,6 +82,14 @@ def _joined(how: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
     return replace(
         base, array=how(by_name(left.array, left.axes, base.axes), by_name(other.array, other.axes, base.axes))
     )
+
+
+def _met(given: Any, array: Any) -> Any:
+    """What NumPy made, as the array's own framework has it: torch and NumPy do not add in either order."""
+    framework = sys.modules[type(array).__module__.partition(".")[0]]
+    if type(given).__module__ != "numpy" or not hasattr(framework, "as_tensor"):
+        return given
+    return framework.as_tensor(given, device=array.device)
 
 
 def _check(left: "Value", right: "Value", base: "Value") -> None:

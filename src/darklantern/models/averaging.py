@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from darklantern.errors import SiteError
+from darklantern.models.sites import meant_axis
 
 if TYPE_CHECKING:
     from darklantern.models.recording import Value
@@ -15,12 +16,15 @@ def without(value: "Value", axes: Sequence[str], how: str) -> tuple[Any, tuple[s
     """The `how`, mean or sum, of `value` over `axes`, and what axes are left. Raises SiteError for one not there."""
     missing = [axis for axis in axes if axis not in value.axes]
     if missing or not axes:
+        named = f'axes go by their names: value.{how}("{(value.axes or ("pos",))[0]}")'
         came = ", ".join(map(repr, missing)) or "none"
         raise SiteError(
             f"expected axes of {value.site}, which are {' '.join(value.axes) or 'none'}, got {came}",
-            hint=f'axes go by their names: value.{how}("{(value.axes or ("pos",))[0]}")',
+            hint=meant_axis(str(missing[0]), value.axes, named) if missing else named,
         )
     left = tuple(axis for axis in value.axes if axis not in axes)
+    if "batch" in axes:
+        _refuse_padding(value, left, how)
     known = {axis: own for axis in axes if (own := value.own_lengths(axis)) and set(own) != {_size(value, axis)}}
     if not known:
         return getattr(value.array, how)(tuple(value.axes.index(axis) for axis in axes)), left
@@ -46,6 +50,19 @@ def _over_own(
     if "batch" not in value.axes:
         return made[0]
     return sys.modules[type(value.array).__module__.partition(".")[0]].stack(made, left.index("batch"))
+
+
+def _refuse_padding(value: "Value", left: Sequence[str], how: str) -> None:
+    """Over examples of several lengths, position by position: where one ends, another's padding would count."""
+    for axis in ("pos", "key"):
+        own = value.own_lengths(axis) if axis in left else None
+        if own and len(set(own)) > 1:
+            raise SiteError(
+                f"{how} of {value.site} over batch: the prompts differ in length, from {min(own)} to {max(own)} "
+                f"tokens, so by {axis} it would count padding",
+                hint=f"pin a position that all have, value.at({axis}=-1), or take {axis} in: "
+                f'value.{how}("batch", "{axis}")',
+            )
 
 
 def own_parts(value: "Value") -> Iterator[Any]:

@@ -9,7 +9,7 @@ from darklantern.models.sites import Each, Pin, Several, Site, Span
 
 def composed(site: Site, pins: Mapping[str, Pin], sizes: Mapping[str, int]) -> tuple[tuple[str, Pin], ...]:
     """The pins of what `pins` take of the value at `site`, whose axes have these `sizes`."""
-    made = dict(site.select)
+    made = {axis: _as_long(pin, sizes[axis]) if axis in sizes else pin for axis, pin in site.select}
     for axis, pin in pins.items():
         old = made.get(axis, "*")
         made[axis] = pin if old == "*" else _narrowed(site, old, pin, sizes[axis])
@@ -29,6 +29,13 @@ def picked(items: Sequence[Any], pin: Pin) -> list[Any]:
         return list(items)
     several = pin if isinstance(pin, Several | Each) else (pin,)
     return [items[index] for index in several if -len(items) <= index < len(items)]
+
+
+def _as_long(pin: Pin, size: int) -> Pin:
+    """A slice that ends where what it took ended: at the shortest example, which a part may not have in it."""
+    if not isinstance(pin, Span) or pin.stop is None or pin.stop < 0 or (pin.start or 0) < 0:
+        return pin
+    return Span(pin.start, min(pin.stop, (pin.start or 0) + size))
 
 
 def _narrowed(site: Site, old: Pin, pin: Pin, size: int) -> Pin:

@@ -70,7 +70,7 @@ def edit(asked: Any, site: Site) -> Edit:
 
 def put(value: Any) -> Edit:
     """Replace by `value`, broadcast to the site's shape, a Value by its axes' names. Gradients flow to `value`."""
-    return _put(held(value), "put")
+    return _put(held(value, "put"), "put")
 
 
 def _put(value: Any, name: str) -> Edit:
@@ -108,7 +108,7 @@ def mean(of: Recording | None = None) -> Edit:
             )
         if of is None:
             return Edit("mean", lambda old, axes: _averaged(old, axes, f"mean at {site}"), mixes=True)
-        average = _recorded_mean(of[site], site)
+        average = _recorded_mean(of[site])
         return Edit("mean(recorded)", lambda old, axes: fitted(average, old, axes, f"mean at {site}"))
 
     return Edit("mean" if of is None else "mean(recorded)", _unbound("mean"), bind=bound)
@@ -133,7 +133,8 @@ def resample(seed: int) -> Edit:
 
 def scale(factor: Any) -> Edit:
     """Multiply by `factor`, a number or what broadcasts to the site."""
-    return Edit(f"scale({_shape(factor)})", lambda old, axes: old * like(factor, old, axes, "scale"))
+    given = held(factor, "scale")
+    return Edit(f"scale({_shape(given)})", lambda old, axes: old * like(given, old, axes, "scale"))
 
 
 def add(direction: Any, scale: float = 1.0, norm: float | None = None) -> Edit:
@@ -141,7 +142,8 @@ def add(direction: Any, scale: float = 1.0, norm: float | None = None) -> Edit:
 
     Lengths are taken along the last axis. Raises SiteError for a direction of length 0 that should have a length.
     """
-    given = held(direction)
+    given = held(direction, "add")
+    held(scale, "add: scale")
     plain = isinstance(scale, int | float) and scale == 1
     if norm is not None and bool((torch.as_tensor(getattr(given, "array", given)) == 0).all(dim=-1).any()):
         raise SiteError(
@@ -168,7 +170,7 @@ def add(direction: Any, scale: float = 1.0, norm: float | None = None) -> Edit:
 
 def project(directions: Any, keep: bool = False) -> Edit:
     """Remove from the last axis its part in the span of `directions`, (dim,) or (n, dim); or `keep` only that part."""
-    given = torch.as_tensor(directions.array if isinstance(directions, Value) else directions)
+    given = directions.array if isinstance(directions, Value) else held(directions, "project")
     rows = given[None] if given.ndim == 1 else given
     # By singular values, so that directions which depend on each other span what they span, and no axis more.
     left, sizes, _ = torch.linalg.svd(rows.double().T, full_matrices=False)
@@ -210,14 +212,8 @@ def _averaged(old: Tensor, axes: tuple[str, ...], name: str) -> Tensor:
     return of_fractions(old, name).mean(axis, keepdim=True).expand_as(old)
 
 
-def _recorded_mean(value: Value, site: Site) -> Value:
+def _recorded_mean(value: Value) -> Value:
     """The mean of a recorded value over its examples; the value, where it is one already."""
-    for axis in ("pos", "key"):
-        if len(set(value.own_lengths(axis) or ())) > 1:
-            raise SiteError(
-                f"mean at {site}: the recorded prompts differ in length, so a mean by {axis} would count padding",
-                hint=f"record prompts of one length, or pin a position that all have, such as {axis}=-1",
-            )
     return value.mean("batch") if "batch" in value.axes else value
 
 

@@ -10,16 +10,22 @@ from darklantern.models.arithmetic import by_name
 from darklantern.models.recording import Value
 
 
-def held(given: Any) -> Any:
-    """`given` as a Value or a tensor; a number at the precision it has."""
+def held(given: Any, name: str) -> Any:
+    """`given` as a Value or a tensor; a number at the precision it has. Raises SiteError for what is neither."""
     if isinstance(given, Value):
         return given
-    return torch.as_tensor(given, dtype=torch.float64 if isinstance(given, float) else None)
+    try:
+        return torch.as_tensor(given, dtype=torch.float64 if isinstance(given, float) else None)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise SiteError(
+            f"{name}: expected a Value, a tensor or a number, got {type(given).__name__} {given!r}"[:200],
+            hint="a direction is a tensor such as recording[site].mean('batch', 'pos').array",
+        ) from error
 
 
 def like(given: Any, old: Tensor, axes: tuple[str, ...], name: str) -> Tensor:
     """`given` where `old` lies and of its dtype; a Value with its axes in the order of `axes`."""
-    array = _by_axes(given, axes, name) if isinstance(given, Value) else held(given)
+    array = _by_axes(given, axes, name) if isinstance(given, Value) else held(given, name)
     return keeping_kind(torch.as_tensor(array), old, name).to(old)
 
 

@@ -172,6 +172,13 @@ class Recording(Mapping[str, Value]):
     def __contains__(self, site: object) -> bool:
         return isinstance(site, str | Site) and self._names.has(site)
 
+    # By identity: Mapping would compare the values, which have no one answer.
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return object.__hash__(self)
+
     def stack(self, site: str | Site) -> Value:
         """The values that a glob names, one on the other along a first axis `layer`, in the order they were recorded.
 
@@ -226,9 +233,14 @@ class Recording(Mapping[str, Value]):
     def _repr_html_(self) -> str:
         from darklantern.models.tables import table
 
+        if not self._rows:
+            return table((repr(self),), ())
         return table(("site", "axes", "dtype", "norm"), self.rows())
 
     def __repr__(self) -> str:
+        if not self._rows:
+            held = f"; .output has what the model returned, a {type(self.output).__name__}"
+            return "nothing was recorded" + (held if self.output is not None else "")
         table = [("site", "axes", "dtype", "norm"), *self.rows()]
         widths = [max(len(row[i]) for row in table) for i in range(3)]
         lines = [

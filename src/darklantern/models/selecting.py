@@ -11,7 +11,7 @@ from typing import Any
 
 from darklantern.errors import SiteError
 from darklantern.models.counting import ALL, OF_TOKENS, Index, Known, index_of, one_each, within
-from darklantern.models.sites import Each, Site
+from darklantern.models.sites import Each, Site, meant_axis
 
 __all__ = ["ALL", "Index", "Selection", "select"]
 
@@ -109,7 +109,9 @@ def select(
     if unknown:
         raise SiteError(
             f"{site} pins {unknown[0]!r}, and the value there has axes {' '.join(axes)}, shape {tuple(shape)}",
-            hint="step= is for model.generate(...)" if unknown[0] == "step" else "pin one of those axes",
+            hint="step= is for model.generate(...)"
+            if unknown[0] == "step"
+            else meant_axis(unknown[0], axes, "pin one of those axes"),
         )
     sizes = dict(zip(axes, shape, strict=True))
     examples = (

@@ -8,12 +8,13 @@ docs/sites.md has the grammar in full and says what each port holds.
 import itertools
 import operator
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from darklantern.errors import SiteError
 from darklantern.models.elsewhere import equivalent
-from darklantern.models.paths import QUOTED, braces
+from darklantern.models.paths import QUOTED, braces, nearest
 
 _ATTENTION = {
     **dict.fromkeys(("q", "k", "v", "q_pre", "k_pre", "z"), ("batch", "pos", "head", "dim")),
@@ -32,6 +33,14 @@ _PLAIN = {"batch", "pos", "head", "dim", "channel", "height", "width", "depth", 
 """what `in` and `out` may have, depending on the module"""
 _MADE = {"call", "step", "layer"}
 """axes along which several values are put together"""
+_OTHERWISE = {
+    **dict.fromkeys(("seq", "sequence", "seq_len", "position", "positions", "token", "tokens", "time", "query"), "pos"),
+    **dict.fromkeys(("hidden", "hidden_size", "d_model", "d_head", "feature", "features", "embed", "model"), "dim"),
+    **dict.fromkeys(("example", "examples", "sample", "samples", "prompt", "prompts"), "batch"),
+    **dict.fromkeys(("d_mlp", "intermediate"), "neuron"),
+    "source": "key",
+}
+"""what axes are called elsewhere → here"""
 _EVERY = "*"
 _SITE = re.compile(
     rf"(?P<path>(?:{QUOTED}|[^:#\[\]'])*)(?:\#(?P<call>\d+|\*))?:(?P<port>\*|\w+|\{{[\w,\s]*\}})"
@@ -174,6 +183,13 @@ def pin(axis: str, given: Any) -> Pin:
     )
 
 
+def meant_axis(asked: str, axes: Collection[str], otherwise: str) -> str:
+    """The hint for an axis that is not among `axes`: the one that was probably meant, or `otherwise`."""
+    here = _OTHERWISE.get(asked)
+    close = [here] if here in axes else nearest(asked, axes)[:1]
+    return f"did you mean {close[0]}?" if close else otherwise
+
+
 def _no_site(text: Any) -> SiteError:
     """The error for what is no site, with the site that was probably meant."""
     if not isinstance(text, str):
@@ -181,11 +197,22 @@ def _no_site(text: Any) -> SiteError:
         return SiteError(
             f"expected a site, got {type(text).__name__} {text!r}"[:200], hint=f'such as "layers.1:out"{more}'
         )
-    meant = equivalent(text)
-    return SiteError(
-        f"expected path:port[axis=index], got {text!r}",
-        hint=f"that is {meant} here" if meant else 'for example "layers.1.attn:z[head=2,pos=-1]"',
-    )
+    if meant := equivalent(text):
+        hint = f"that is {meant} here"
+    elif meant := _with_port(text):
+        hint = f"did you mean {meant}? a path names a part, and :out what it returns"
+    elif "*" in text.rpartition(":")[2].partition("[")[0]:
+        hint = "a port is one name, {several,names}, or * for all of them"
+    else:
+        hint = 'for example "layers.1.attn:z[head=2,pos=-1]"'
+    return SiteError(f"expected path:port[axis=index], got {text!r}", hint=hint)
+
+
+def _with_port(text: str) -> str | None:
+    """Of a path alone, its output: of `layers.3[pos=-1]`, `layers.3:out[pos=-1]`."""
+    path, bracket, pins = text.strip().partition("[")
+    alone = path and "hook_" not in path and _PATH.fullmatch(path)
+    return f"{path}:out{bracket}{pins}" if alone else None
 
 
 def _split(select: str) -> list[str]:
@@ -217,6 +244,9 @@ def _check(site: Site) -> None:
     for axis, _ in site.select:
         if axis not in axes:
             known = " ".join(AXES[site.port]) if site.port in AXES else "batch pos dim, of images channel height width"
-            raise SiteError(f"port {site.port!r} has axes {known}, got {axis!r}", hint="pin one of those axes")
+            raise SiteError(
+                f"port {site.port!r} has axes {known}, got {axis!r}",
+                hint=meant_axis(axis, axes, "pin one of those axes"),
+            )
     if len({axis for axis, _ in site.select}) != len(site.select):
         raise SiteError(f"an axis is pinned twice in {site}", hint="pin each axis once")

@@ -7,6 +7,9 @@ from typing import Any
 from darklantern.errors import SiteError
 from darklantern.models.sites import Each
 
+_TOLD = frozenset({"input_ids", "attention_mask"})
+"""the arguments by which a batch's tokens and lengths are what they are"""
+
 
 @dataclass(frozen=True, eq=False)
 class Batch(Mapping[str, Any]):
@@ -43,8 +46,23 @@ class Batch(Mapping[str, Any]):
         return Each(places[which or 0] for places in found)
 
     def __or__(self, more: Mapping[str, Any]) -> "Batch":
-        """This batch with more arguments: `batch | {"labels": ids}`. A dict made of it would not know its tokens."""
+        """This batch with more arguments: `batch | {"labels": ids}`. A dict made of it would not know its tokens.
+
+        Raises SiteError for other `input_ids` or another `attention_mask`: its tokens would not be those.
+        """
+        if told := _TOLD & more.keys():
+            raise SiteError(
+                f"a batch knows its tokens, which other {' and '.join(sorted(told))} would not be",
+                hint="model.batch(prompts) makes a batch of other prompts; dict(batch) | {...} knows no tokens",
+            )
         return replace(self, arguments={**self.arguments, **more})
+
+    # By identity: Mapping would compare the tensors, which have no one answer.
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return object.__hash__(self)
 
     def __getitem__(self, name: str) -> Any:
         return self.arguments[name]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 import torch
 import torch.distributed as dist
@@ -48,15 +48,14 @@ class Pieces:
 
 
 class Sharding:
-    """How a model is cut over which ranks. Raises SiteError for what is not covered."""
+    """How a model is cut over which ranks, which it does not keep alive. Raises SiteError for what is not covered."""
 
     def __init__(self, module: nn.Module) -> None:
-        self.modules = dict(module.named_modules())
-        self.data_parallel = [each for each in self.modules.values() if isinstance(each, FSDPModule)]
+        self.modules = WeakValueDictionary(module.named_modules())
         for each in self.data_parallel:
             each.reshard()  # the root stays gathered after a forward, and would then look as if nothing cut it
         inside = {id(below) for each in self.data_parallel for below in each.modules()}  # type: ignore[attr-defined]  # FSDPModule is mixed into modules
-        self.cuts: dict[nn.Module, Cut] = {}
+        self.cuts: WeakKeyDictionary[nn.Module, Cut] = WeakKeyDictionary()
         self.same: set[int] = set()
         """the ranks that work on the same values as this one"""
         ranks: set[int] = set()
@@ -69,8 +68,17 @@ class Sharding:
                         stations[each] = None
                     self._note(f"{path}.{name}", each, name, parameter, id(each) in inside)
         self.ranks = tuple(sorted(ranks))
-        self.stations = tuple(stations)
-        """the modules whose calls may start collectives"""
+        self._stations = [ref(each) for each in stations]
+
+    @property
+    def data_parallel(self) -> list[FSDPModule]:
+        """The modules that FSDP cuts."""
+        return [each for each in self.modules.values() if isinstance(each, FSDPModule)]
+
+    @property
+    def stations(self) -> list[nn.Module]:
+        """The modules whose calls may start collectives."""
+        return [each for held in self._stations if (each := held()) is not None]
 
     def _note(self, path: str, module: nn.Module, name: str, parameter: DTensor, data_parallel: bool) -> None:
         """What tensor parallelism did to one parameter; FSDP's mesh dimensions come first, and replication before."""
@@ -121,6 +129,7 @@ class Sharding:
 
 
 _KNOWN: "WeakKeyDictionary[nn.Module, Sharding]" = WeakKeyDictionary()
+"""by model, as long as it lives: no Sharding holds its model, which would then never be freed"""
 
 
 def sharding_of(module: nn.Module) -> Sharding | None:

@@ -1,6 +1,7 @@
 """`resid_mid`, by adding up what the block's parts returned; and what a step taken there does to the block's output."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,14 +13,20 @@ from darklantern.models.on_torch.checking.comparing import compared, difference,
 from darklantern.models.on_torch.checking.subject import BROKEN, Place, Subject, told
 
 SUM = "block's input + attention's output"
+POST_NORM = "the norms of input + attention's output"
 STEP = "a step there = step + what the MLP makes of it"
+
+
+_Layer = nn.TransformerEncoderLayer | nn.TransformerDecoderLayer
 
 
 def findings(subject: Subject) -> Iterator[Finding]:
     for place in subject.ports("resid_mid"):
         try:
             with torch.no_grad():
-                yield _sum(subject, place)
+                layer = subject.named(place.path)
+                post_norm = isinstance(layer, _Layer) and not layer.norm_first
+                yield _normed(subject, place, layer) if post_norm else _sum(subject, place)
                 yield _step(subject, place)
         except (DarkLanternError, *BROKEN) as error:
             yield uncovered(place, STEP, told(error))
@@ -46,12 +53,22 @@ def _sum(subject: Subject, place: Place) -> Finding:
     return compared(place, name, found, made, why=why)
 
 
+def _normed(subject: Subject, place: Place, layer: Any) -> Finding:
+    """torch's post-norm layers: each attention's output is added to the stream, and a norm behind it makes the next."""
+    found, stream = subject.values[place], subject.seen[layer][place.call].argument
+    attentions = [(layer.self_attn, layer.norm1)]
+    if isinstance(layer, nn.TransformerDecoderLayer):
+        attentions.append((layer.multihead_attn, layer.norm2))
+    for attention, norm in attentions:
+        stream = norm(stream + subject.seen[attention][place.call].result)
+    return compared(place, POST_NORM, found, stream)
+
+
 def _step(subject: Subject, place: Place) -> Finding:
-    block, found = place.point.module, subject.values[place]
-    norm, mlp = (subject.named(f"{place.path}.{name}") for name in ("norm2", "mlp"))
-    if norm is None or mlp is None:
+    block, found, through = subject.named(place.path), subject.values[place], _behind(subject, place)
+    if block is None or through is None:
         return uncovered(place, STEP, "the block has no MLP and norm of its own")
-    if difference(_through(norm, mlp, found), subject.seen_at(place).result) > tolerance(found):
+    if difference(through(found), subject.seen[block][place.call].result) > tolerance(found):
         return uncovered(place, STEP, "the block's output is not its stream plus its MLP's output alone")
     generator = torch.Generator().manual_seed(1)
     step = torch.randn(found.shape, generator=generator).to(found) * found.double().std().to(found)
@@ -60,8 +77,22 @@ def _step(subject: Subject, place: Place) -> Finding:
     if out is None:
         return uncovered(place, STEP, "its output cannot be recorded")
     recording = subject.record(out, edits={site: edits.add(step)})
-    truth = _through(norm, mlp, found + step)
-    return compared(place, STEP, recording[out].array, truth, tolerance(found) * 4)
+    return compared(place, STEP, recording[out].array, through(found + step), tolerance(found) * 4)
+
+
+def _behind(subject: Subject, place: Place) -> Callable[[Tensor], Tensor] | None:
+    """What makes the block's output of the stream there."""
+    layer: Any = subject.named(place.path)
+    if isinstance(layer, _Layer):
+        last = layer.norm2 if isinstance(layer, nn.TransformerEncoderLayer) else layer.norm3
+
+        def fed(value: Tensor) -> Tensor:
+            made: Tensor = layer.linear2(layer.activation(layer.linear1(value)))
+            return made
+
+        return (lambda x: x + fed(last(x))) if layer.norm_first else (lambda x: last(x + fed(x)))
+    norm, mlp = (subject.named(f"{place.path}.{name}") for name in ("norm2", "mlp"))
+    return None if norm is None or mlp is None else lambda stream: _through(norm, mlp, stream)
 
 
 def _through(norm: nn.Module, mlp: nn.Module, stream: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import nn
 from darklantern.errors import SiteError
 from darklantern.models.on_torch.points import Layout, Point, declared, plain
 from darklantern.models.on_torch.ports import attention
-from darklantern.models.on_torch.ports.activations import SlopeTap
+from darklantern.models.on_torch.ports.activations import SlopeTap, acts_alone, is_activation
 from darklantern.models.on_torch.ports.experts import ROUTERS, ChosenOutTap, RouterTap
 from darklantern.models.on_torch.ports.functional import FunctionalTap, calls_sdpa
 from darklantern.models.on_torch.ports.heads import OUT_PROJECTIONS, BeforeRotaryTap, ResultTap
@@ -32,7 +32,6 @@ _BEFORE_ROTARY = (
     ("q_pre", ("q_norm", "q_layernorm", "query_norm"), ("q_proj", "wq", "query", "to_q")),
     ("k_pre", ("k_norm", "k_layernorm", "key_norm"), ("k_proj", "wk", "key", "to_k")),
 )
-_ACTIVATIONS = ("torch.nn.modules.activation", "transformers.activations")
 Found = tuple[str, Callable[[], Point]]
 
 
@@ -133,7 +132,7 @@ class Catalogue:
 
     def _mlp(self, path: str) -> Iterator[Found]:
         module = self.modules[path]
-        if _is_activation(module):
+        if is_activation(module):
             yield from self._activation(path, NEURONS if self._in_mlp(path) else ())
             return
         if self._roles[path] not in ("mlp", "experts") and not _is_mixture(module):
@@ -142,7 +141,7 @@ class Catalogue:
         if router and self._child((path,), ("experts",)):
             yield "router", lambda: self._once(router, "router", lambda gate: RouterTap(module, gate, router))
             return
-        activations = [f"{path}.{name}" for name, child in module.named_children() if _is_activation(child)]
+        activations = [f"{path}.{name}" for name, child in module.named_children() if is_activation(child)]
         if len(activations) == 1:
             yield from self._activation(activations[0], NEURONS)
         linear = [f"{path}.{name}" for name, child in module.named_children() if isinstance(child, nn.Linear)]
@@ -153,7 +152,7 @@ class Catalogue:
     def _activation(self, path: str, names: tuple[str, ...]) -> Iterator[Found]:
         yield "pre", lambda: self._plain(path, "in", names=names)
         yield "post", lambda: self._plain(path, "out", names=names)
-        if not self._gates(path):
+        if acts_alone(self.modules[path]) and not self._gates(path):
             axes = plain(self.modules[path], self._layout(path), names)
             yield "slope", lambda: self._once(path, "slope", lambda module: SlopeTap(module, path, axes))
 
@@ -276,11 +275,6 @@ class Catalogue:
     def _head_dim(self, path: str) -> int | None:
         module = self.modules[path]
         return next((getattr(module, name) for name in _HEAD_DIMS if hasattr(module, name)), None)
-
-
-def _is_activation(module: nn.Module) -> bool:
-    named = type(module).__module__
-    return named in _ACTIVATIONS and not isinstance(module, nn.MultiheadAttention | nn.Softmax | nn.Softmin)
 
 
 def _is_mixture(module: nn.Module) -> bool:

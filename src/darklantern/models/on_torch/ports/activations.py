@@ -12,6 +12,25 @@ from darklantern.models.on_torch.ports.modules import first_argument
 from darklantern.models.on_torch.running import Run
 from darklantern.models.on_torch.verifying import grafted, unchanged
 
+_TORCHS = "torch.nn.modules.activation"
+_ALONE = (
+    nn.Threshold, nn.ReLU, nn.RReLU, nn.Hardtanh, nn.ReLU6, nn.Sigmoid, nn.Hardsigmoid, nn.Tanh, nn.SiLU, nn.Mish,
+    nn.Hardswish, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.Hardshrink, nn.LeakyReLU, nn.LogSigmoid, nn.Softplus,
+    nn.Softshrink, nn.PReLU, nn.Softsign, nn.Tanhshrink,
+)  # fmt: skip
+"""torch's that act on each number alone: listed, since one that does not may well keep the shape"""
+
+
+def is_activation(module: nn.Module) -> bool:
+    """Whether it is a nonlinearity: one of torch's that acts on each number alone or gates, or one of transformers'."""
+    return acts_alone(module) or type(module) is nn.GLU
+
+
+def acts_alone(module: nn.Module) -> bool:
+    """Whether it maps each number by itself, which alone gives a slope a meaning. All of transformers' do."""
+    named = type(module).__module__
+    return named == "transformers.activations" or (named == _TORCHS and isinstance(module, _ALONE))
+
 
 class SlopeTap:
     """post / pre, elementwise: held constant, the activation is linear. The module's own output stays unless edited.

@@ -70,11 +70,7 @@ class MultiheadTap:
     def _call(self, given: dict[str, Any], weighed: bool) -> Call:
         module = self.module
         query, key, value = given["query"], given["key"], given["value"]
-        if query.is_nested or query.ndim != 3 or module.bias_k is not None or module.add_zero_attn:
-            raise SiteError(
-                f"{self.own.points['z'].path}: no attention ports with nested or unbatched inputs, bias_k or zero attn",
-                hint="its in and out can be recorded",
-            )
+        self._refuse_uncovered(query)
         if not module.batch_first:
             query, key, value = (each.transpose(0, 1) for each in (query, key, value))
         weights = (
@@ -104,6 +100,22 @@ class MultiheadTap:
             return plain(q, k, v)
 
         return replace(call, kernel=kernel)
+
+    def _refuse_uncovered(self, query: Tensor) -> None:
+        """Raises SiteError for what has no attention ports, and says which of it this is."""
+        module, hint = self.module, "its in and out can be recorded"
+        if query.is_nested:
+            came = "a nested tensor, as nn.TransformerEncoder makes of padded inputs"
+            hint = f"build the encoder with enable_nested_tensor=False; or {hint}"
+        elif query.ndim != 3:
+            came, hint = f"a query without a batch, of shape {tuple(query.shape)}", f"add an axis batch; or {hint}"
+        elif module.bias_k is not None:
+            came = "keys and values of its own (add_bias_kv=True)"
+        elif module.add_zero_attn:
+            came = "a key of zeros beside the others (add_zero_attn=True)"
+        else:
+            return
+        raise SiteError(f"{self.own.points['z'].path} has no attention ports with {came}", hint=hint)
 
     def _result(self, run: Run, z: Tensor) -> Tensor | None:
         """What the heads add to the output together, where a plan asks for their parts."""
