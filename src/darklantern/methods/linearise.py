@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable
 
 from darklantern.errors import SiteError
+from darklantern.methods.opened import check_opened
 from darklantern.models.edits import stop_gradient
 from darklantern.models.on_torch.opened import Model
 from darklantern.models.sites import Site
@@ -28,6 +29,7 @@ def linearise(model: Model, freeze: Collection[str]) -> Model:
     Sources: Ameisen et al. 2025, Circuit Tracing; Jafari et al. 2025, RelP. Raises SiteError for a kind that the model
     does not have, or one that is none.
     """
+    check_opened(model)
     if isinstance(freeze, str):
         raise SiteError(f"expected a set of kinds to freeze, got the text {freeze!r}", hint=f"{{{freeze!r}}}")
     unknown = sorted(set(freeze) - set(KINDS))

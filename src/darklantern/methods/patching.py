@@ -8,14 +8,15 @@ from dataclasses import replace
 from typing import Any
 
 from darklantern.errors import SiteError
+from darklantern.methods.opened import check_opened
 from darklantern.methods.suffixes import Suffixes
 from darklantern.methods.sweeps import Sweep, told
-from darklantern.models.edits import put, take
+from darklantern.methods.together import Together
+from darklantern.models.edits import take
 from darklantern.models.on_torch.opened import Model
-from darklantern.models.on_torch.starting import Start
-from darklantern.models.on_torch.structure import shares
+from darklantern.models.on_torch.structure import near
 from darklantern.models.recording import Recording, Value
-from darklantern.models.sites import Site, Span
+from darklantern.models.sites import Site
 
 Metric = Callable[[Any], float]
 """a model's output → one number"""
@@ -42,16 +43,19 @@ def sweep(
     `metric` turns a model's output for the whole batch into a number. Effects are shares: 0 where a patch leaves it as
     on `corrupt`, 1 where it becomes that on `clean`.
 
-    Costs a run for each cell, from the site's own block on where the model can start there. With `at_once`, so many
-    cells of a row share one run: faster, and the last bit may round differently; `metric` still gets the output of
-    one cell at a time. Inputs must be aligned: position i of one means position i of the other. Prompts given as text
-    are checked to have as many tokens as their partners, as `model.batch(..., align=...)` does. Source: Vig et al.
-    2020; Meng et al. 2022, causal tracing.
+    Costs a run for each cell, from the site's own block on where the model can start there. With `at_once`, up to
+    so many cells of a row share one run: faster, and the last bit may round differently; `metric` still gets the
+    output of one cell at a time. Cells run one by one where the model's output is not that of separate examples.
+    Inputs must be aligned: position i of one means position i of the other. Prompts given as text are checked to
+    have as many tokens as their partners, as `model.batch(..., align=...)` does. Source: Vig et al. 2020; Meng et
+    al. 2022, causal tracing.
 
-    Raises SiteError for sites that do not go together, and where clean and corrupt give the same metric.
+    Raises SiteError for sites that do not go together, where clean and corrupt give the same metric, and for a model
+    in training mode whose runs differ, as with dropout.
     """
     # 1. What to patch: rows of sites, columns along one axis.
-    _check(sites, metric, at_once)
+    check_opened(model)
+    _check(sites, metric, positions, at_once)
     clean, corrupt = _batches(model, clean, corrupt)
     wanted = [site for name in sites for site in model.plan(name).sites]
     wholes = tuple(dict.fromkeys(site.whole for site in wanted))
@@ -65,18 +69,15 @@ def sweep(
     # 2. What there is to restore.
     high, low = _number(metric, source.output), _number(metric, other.output)
     _check_effect(high, low)
+    _check_repeats(model, corrupt, metric, other.output, high - low)
 
     # 3. Each cell: a run from the site's own block on.
-    effects = []
+    effects, together = [], Together(model, source, at_once)
     for row in rows:
         start, place = suffixes.start(row, source)
         cells = [place.at(**{axis: index}) for index in columns] if axis else [place]
-        examples = sizes[row.whole].get("batch", 0)
-        patched = [
-            value
-            for first in range(0, len(cells), at_once)
-            for value in _patched(model, start, cells[first : first + at_once], examples, source, metric)
-        ]
+        outputs = together.outputs(start, cells, sizes[row.whole].get("batch", 0))
+        patched = [_number(metric, output) for output in outputs]
         effects.append(tuple((value - low) / (high - low) for value in patched))
     named = _tokens(wanted, columns, source, other) if axis == "pos" else ()
     return Sweep(tuple(rows), axis, columns, tuple(effects), high, low, named)
@@ -84,24 +85,9 @@ def sweep(
 
 def patch(model: Model, inputs: Any, source: Recording, sites: Sequence[Site], metric: Metric) -> float:
     """The metric of a run on `inputs` in which `sites` hold what they held in `source`."""
+    check_opened(model)
     edits: Mapping[str | Site, Any] = {site: take(source) for site in sites}
     return _number(metric, model.run(inputs, edits))
-
-
-def _patched(
-    model: Model, start: Any, cells: Sequence[Site], examples: int, source: Recording, metric: Metric
-) -> list[float]:
-    """The metric with each of `cells` patched, all in one run."""
-    alone = len(cells) == 1 or not isinstance(start, Start) or not examples
-    if alone or any(axis == "batch" for cell in cells for axis, _ in cell.select):
-        return [patch(model, start, source, [cell], metric) for cell in cells]
-    # Each cell in a copy of the batch of its own: pinned there, it means what it means alone, padding or not.
-    edits: Mapping[str | Site, Any] = {
-        cell.at(batch=Span(copy * examples, (copy + 1) * examples)): put(source[cell])
-        for copy, cell in enumerate(cells)
-    }
-    output = model.run(start.repeated(len(cells)), edits)
-    return [_number(metric, share) for share in shares(output, len(cells))]
 
 
 def _number(metric: Metric, output: Any) -> float:
@@ -117,7 +103,7 @@ def _number(metric: Metric, output: Any) -> float:
         ) from error
 
 
-def _check(sites: Sequence[str | Site], metric: Metric, at_once: int) -> None:
+def _check(sites: Sequence[str | Site], metric: Metric, positions: Any, at_once: int) -> None:
     if isinstance(sites, str | Site):
         raise SiteError(f"expected a list of sites, got {str(sites)!r}", hint=f"[{str(sites)!r}]")
     if not sites:
@@ -127,8 +113,22 @@ def _check(sites: Sequence[str | Site], metric: Metric, at_once: int) -> None:
             f"expected a function from the model's output to a number as metric, got {type(metric).__name__}",
             hint="sweep(model, clean, corrupt, sites, metric, positions)",
         )
+    if positions is not None:
+        _check_positions(positions)
     if isinstance(at_once, bool) or not isinstance(at_once, int) or at_once < 1:
         raise SiteError(f"at_once must be 1 or more cells in a run, got {at_once!r}", hint="at_once=16, say")
+
+
+def _check_positions(positions: Any) -> None:
+    try:
+        numbers = [operator.index(each) for each in positions]
+    except TypeError as error:
+        raise SiteError(
+            f"expected a list of positions, got {type(positions).__name__} {positions!r:.60}",
+            hint=f"positions=[{positions}]" if isinstance(positions, int) else "whole numbers: positions=[8, -1]",
+        ) from error
+    if not numbers:
+        raise SiteError("expected at least one position, got none", hint="leave positions out for all of them")
 
 
 def _batches(model: Model, clean: Any, corrupt: Any) -> tuple[Any, Any]:
@@ -152,6 +152,21 @@ def _check_effect(clean: float, corrupt: float) -> None:
         raise SiteError(
             f"clean and corrupt inputs give the same metric, {clean:g}, so there is no effect to restore",
             hint="choose inputs between which the behaviour differs; to ablate, model.run(inputs, {site: zero()}) each",
+        )
+
+
+def _check_repeats(model: Model, corrupt: Any, metric: Metric, output: Any, effect: float) -> None:
+    """Raises SiteError for a model in training mode that does not return the same, `output`, once more."""
+    if not any(module.training for module in model.module.modules()):
+        return
+    again = model.run(corrupt)
+    one, two = _number(metric, output), _number(metric, again)
+    # Whatever may round differently is far below this share of the effect. All of the output is looked at besides: few
+    # numbers reach the metric, and dropout may have spared them twice.
+    if not abs(one - two) <= 1e-4 * abs(effect) or not near(again, output):
+        raise SiteError(
+            f"two runs on the corrupt inputs differ, with metrics {one:g} and {two:g}, so effects would be noise",
+            hint="the model is in training mode, where dropout draws anew in each run: model.eval() before the sweep",
         )
 
 
@@ -210,8 +225,6 @@ def _columns(
 ) -> tuple[int, ...]:
     """What to count through along `axis`; a single 0 where there is none."""
     if positions is not None:
-        if not len(positions):
-            raise SiteError("expected at least one position, got none", hint="leave positions out for all of them")
         return tuple(map(operator.index, positions))
     if clean.lengths and corrupt.lengths and clean.lengths != corrupt.lengths:
         raise SiteError(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from darklantern.errors import SiteError
 from darklantern.methods.controls import live_sites, matched
+from darklantern.methods.opened import check_opened
 from darklantern.methods.patching import patch, sweep
 from darklantern.methods.sweeps import Sweep
 from darklantern.models.on_torch.opened import Model
@@ -109,6 +110,7 @@ def trigger_circuit(
     the payload. It does not rule out that other sites, if one chose them, would remove it too, nor that the
     carriers do other work besides.
     """
+    check_opened(model)
     _check(contexts, held_out)
     middle = len(contexts[0]) // 2
     newline = len(contexts[0]) + len(trigger)

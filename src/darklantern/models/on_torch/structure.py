@@ -1,10 +1,14 @@
 """What models take and return: tensors in tuples, lists, mappings and dataclasses."""
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
+
+from darklantern.errors import SiteError
 
 
 def tensors(value: Any) -> Iterator[Tensor]:
@@ -26,12 +30,62 @@ def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
         return type(value)(*(mapped(part, change) for part in value))
     if isinstance(value, tuple | list):
         return type(value)(mapped(part, change) for part in value)
-    return value
+    return _with_fields(value, change) if _is_dataclass(value) else value
 
 
-def shares(value: Any, count: int) -> list[Any]:
-    """`value`, a batch of `count` copies of one batch, as its `count` shares."""
-    return [mapped(value, lambda tensor, i=i: tensor.chunk(count)[i]) for i in range(count)]  # type: ignore[misc]
+def shares(value: Any, one: Any, count: int) -> list[Any]:
+    """`value`, returned for `count` copies of a batch, as what each copy's own run returns, shaped as `one`.
+
+    Raises SiteError for what cannot be cut so: a share that holds more than its own copy would be wrong, silently.
+    """
+    foreign = next(strangers(value), None)
+    if foreign is not None:
+        raise _uncut(f"a {type(foreign).__name__}, which may hold tensors that cannot be cut")
+    sizes, expected = [tuple(each.shape) for each in tensors(value)], [tuple(each.shape) for each in tensors(one)]
+    if not expected:
+        raise _uncut(f"a {type(value).__name__} without tensors")
+    if len(sizes) != len(expected) or not all(_copies(*pair, count) for pair in zip(sizes, expected, strict=True)):
+        raise _uncut(f"tensors of shapes {sizes}, and for one copy {expected}")
+    return [mapped(value, lambda tensor, i=i: _share(tensor, i, count)) for i in range(count)]  # type: ignore[misc]
+
+
+def _copies(size: tuple[int, ...], one: tuple[int, ...], count: int) -> bool:
+    return bool(one) and size == (count * one[0], *one[1:])
+
+
+def _share(tensor: Tensor, number: int, count: int) -> Tensor:
+    size = tensor.shape[0] // count
+    return tensor[number * size : (number + 1) * size]
+
+
+def _uncut(why: str) -> SiteError:
+    return SiteError(
+        f"for copies of a batch the model returns {why}", hint="run the copies one by one: at_once=1 in a sweep"
+    )
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Whether both hold tensors, and the same ones to the bit."""
+    mine, theirs = list(tensors(one)), list(tensors(other))
+    return bool(mine) and len(mine) == len(theirs) and all(map(torch.equal, mine, theirs))
+
+
+def near(one: Any, other: Any) -> bool:
+    """Whether both hold the same tensors, up to what a batch of another size rounds differently."""
+    mine, theirs = list(tensors(one)), list(tensors(other))
+    return len(mine) == len(theirs) and all(map(_near, mine, theirs))
+
+
+def _near(one: Tensor, other: Tensor) -> bool:
+    one, other = one.detach(), other.detach()
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    if not (one.is_floating_point() or one.is_complex()):
+        return torch.equal(one, other)
+    # Half of a kind's digits: a model of many layers loses some, and what one example takes from another is far more.
+    finite = other[other.isfinite()]
+    allowed = torch.finfo(one.dtype).eps ** 0.5 * (float(finite.abs().max()) if finite.numel() else 0.0)
+    return torch.allclose(one, other, rtol=0.0, atol=allowed, equal_nan=True)
 
 
 def whole(value: Tensor) -> Tensor:
@@ -57,6 +111,22 @@ def _parts(value: Any) -> list[Any]:
         return list(value.values())
     if isinstance(value, tuple | list):
         return list(value)
-    if is_dataclass(value) and not isinstance(value, type):
+    if _is_dataclass(value):
         return [getattr(value, field.name) for field in fields(value)]
     return []
+
+
+def _is_dataclass(value: Any) -> bool:
+    return is_dataclass(value) and not isinstance(value, type)
+
+
+def _with_fields(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """A dataclass with each tensor in it changed; itself where nothing in it is."""
+    held = {field.name: getattr(value, field.name) for field in fields(value)}
+    new = {name: mapped(part, change) for name, part in held.items()}
+    if not any(True for part in held.values() for _ in tensors(part)):
+        return value
+    made = copy.copy(value)  # not `replace`: fields may be no arguments of __init__, or be changed by it
+    for name, part in new.items():
+        object.__setattr__(made, name, part)
+    return made
