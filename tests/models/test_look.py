@@ -136,7 +136,7 @@ def test_tokens_are_of_the_examples_that_a_recording_or_a_value_holds() -> None:
     assert recording["a:pattern[batch=1]"].tokens == [TOKENS[1]]
     assert recording["b:pattern[batch={1,0}]"].tokens == [TOKENS[1], TOKENS[0]]
     assert recording["b:pattern"].at(head=0).tokens == [*TOKENS]
-    assert recording["b:pattern"].mean("batch").tokens is None
+    assert recording["b:pattern"].mean("batch", "pos", "key").tokens is None
     assert recording["b:pattern"].mean("head").tokens == [*TOKENS]
 
 

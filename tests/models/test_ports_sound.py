@@ -321,6 +321,7 @@ class Parts(nn.Module):
 
 
 @torch.no_grad()
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 def test_attention_without_ports_says_which_of_its_inputs_has_none() -> None:
     layer = nn.TransformerEncoderLayer(16, 2, 24, batch_first=True)
     nested = models.open(nn.TransformerEncoder(layer, 1).eval())
