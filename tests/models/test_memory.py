@@ -41,6 +41,66 @@ def test_a_folder_that_is_not_whole_is_refused(tmp_path: Path) -> None:
         models.load_recording(tmp_path / "run")
 
 
+def test_a_folder_that_holds_recordings_or_none_says_so(tmp_path: Path) -> None:
+    model = models.open(gpt2())
+    with torch.no_grad():
+        for _ in model.stream([tokens()] * 7, "layers.0:out", to=tmp_path / "run"):
+            pass
+    with pytest.raises(SiteError, match="it holds 7 recordings, 000000 … 000006") as refused:
+        models.load_recording(tmp_path / "run")
+    assert "load each" in refused.value.hint
+    with pytest.raises(SiteError, match="there is no folder"):
+        models.load_recording(tmp_path / "nowhere")
+    (tmp_path / "run" / "000000" / "recording.json").unlink()
+    with pytest.raises(SiteError, match=r"it has no recording\.json"):
+        models.load_recording(tmp_path / "run" / "000000")
+
+
+@torch.no_grad()
+def test_a_dtype_that_files_do_not_have_is_an_error_that_leaves_nothing(tmp_path: Path) -> None:
+    model = models.open(torch.nn.Sequential(torch.nn.Identity()))
+    x = torch.zeros(2, 3, 4, dtype=torch.complex128)
+    with pytest.raises(StoreError, match="complex128: safetensors files have no such dtype") as refused:
+        model.record(x, "0:out", to=tmp_path / "run")
+    assert "reduce=" in refused.value.hint
+    assert list((tmp_path / "run").iterdir()) == []
+    with pytest.raises(StoreError, match="complex128"):
+        model.record(x, "0:out").save(tmp_path / "saved")
+    smaller = lambda value: value.array.to(torch.complex64)  # noqa: E731 - as the hint has it
+    assert model.record(x, "0:out", reduce=smaller, to=tmp_path / "run")["0:out"].array.dtype == torch.complex64
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("cdua", "cuda"), ("gpu", "cuda"), ("gpu:0", "cuda"), ("CUDA", "cuda"), ("cuda1", "cuda"), ("cup", "cpu")],
+)
+def test_a_word_that_is_nearly_a_device_makes_no_folder(
+    word: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = models.open(gpt2())
+    for call in (
+        lambda: model.record(tokens(), "layers.0:out", to=word),
+        lambda: list(model.stream([tokens()], "layers.0:out", to=word)),
+    ):
+        with pytest.raises(SiteError, match="is no device") as refused:
+            call()
+        assert f"did you mean {meant}? For a folder of that name, ./{word}" in refused.value.hint
+    assert list(tmp_path.iterdir()) == []
+    model.record(tokens(), "layers.0:out", to=f"./{word}")
+    model.record(tokens(), "layers.0:out", to="cache")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([word, "cache"])
+
+
+@torch.no_grad()
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is such a device")
+def test_a_device_that_is_not_there_is_an_error_of_ours() -> None:
+    with pytest.raises(SiteError, match="to='cuda': this torch has no such device here") as refused:
+        models.open(gpt2()).record(tokens(), "layers.0:out", to="cuda")
+    assert "cpu" in refused.value.hint
+
+
 def test_a_folder_that_cannot_be_written_is_an_error_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with torch.no_grad(), pytest.raises((StoreError, SiteError, OSError)):

@@ -1,7 +1,9 @@
 """Where captured values go: left where they lie, to another device, to disk, or reduced first."""
 
+import difflib
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from os import PathLike
@@ -24,6 +26,7 @@ Tokens = Sequence[Sequence[str]] | None
 _INDEX = "recording.json"
 _BEGUN = "begun"
 """stands in a folder until its recording is whole"""
+_DEVICES = ("cpu", "cuda", "mps", "xpu")
 _FORMAT = "darklantern-recording-1"
 
 
@@ -31,7 +34,7 @@ class Keeper:
     """What a run does with each value as it is captured, and with its recording when it is whole."""
 
     def __init__(self, to: str | PathLike[str] | None, reduce: Reduce | None) -> None:
-        self._device = str(to) if to is not None and is_device(to) else None
+        self._device = _usable(str(to)) if to is not None and is_device(to) else None
         self._folder = None if to is None or is_device(to) else _Folder(Path(to))
         self._reduce = reduce
 
@@ -59,11 +62,42 @@ def keeper(to: str | PathLike[str] | None, reduce: Reduce | None) -> Keeper | No
 
 
 def is_device(to: str | PathLike[str] | None) -> bool:
-    """Whether `to` names a device, such as cpu or cuda:1; a folder of that name is written ./cpu."""
+    """Whether `to` names a device, such as cpu or cuda:1; a folder of that name is written ./cpu.
+
+    Raises SiteError for a bare word that is nearly a device's name: it would become a folder, on disk.
+    """
     try:
         return to is None or torch.device(str(to)) is not None
     except RuntimeError:
+        if isinstance(to, str) and (meant := _nearly(to)):
+            raise SiteError(
+                f"to={to!r} is no device", hint=f"did you mean {meant}? For a folder of that name, ./{to}"
+            ) from None
         return False
+
+
+def _nearly(word: str) -> str | None:
+    """The device that a word without a slash is nearly the name of."""
+    found = re.fullmatch(r"([a-z]+)[:_ -]?\d*", word.lower())
+    if not found:
+        return None
+    name = found[1]
+    if name in ("gpu", "nvidia"):
+        return "cuda"
+    swapped = (device for device in _DEVICES if sorted(device) == sorted(name))
+    return next(swapped, None) or next(iter(difflib.get_close_matches(name, ["cuda"], cutoff=0.75)), None)
+
+
+def _usable(device: str) -> str:
+    """`device`, after a try: torch built without it says so with an AssertionError, one that is not there otherwise."""
+    try:
+        torch.empty(0, device=device)
+    except (AssertionError, RuntimeError) as error:
+        raise SiteError(
+            f"to={device!r}: this torch has no such device here: {str(error).splitlines()[0]}",
+            hint=f'to="cpu" keeps values in memory; for a folder of that name, ./{device}',
+        ) from error
+    return device
 
 
 def numbered(to: str | PathLike[str] | None, number: int) -> Path | None:
@@ -76,6 +110,8 @@ def load_recording(folder: str | PathLike[str]) -> Recording:
     Raises SiteError for a folder that holds none, or not all of it.
     """
     path = Path(folder)
+    if not (path / _INDEX).is_file():
+        raise _none_in(path)
     try:
         index = json.loads((path / _INDEX).read_text())
         if index["format"] != _FORMAT:
@@ -88,6 +124,24 @@ def load_recording(folder: str | PathLike[str]) -> Recording:
         raise SiteError(
             f"{path} does not hold a whole recording: {error}", hint="record again into an empty folder"
         ) from error
+
+
+def _none_in(path: Path) -> SiteError:
+    """What a folder without an index is instead of a recording."""
+    if not path.is_dir():
+        return SiteError(
+            f"there is no folder {path}", hint="record(..., to=folder) or recording.save(folder) makes one"
+        )
+    inside = sorted(each.parent.name for each in path.glob(f"*/{_INDEX}"))
+    if inside:
+        count, several = len(inside), len(inside) > 1
+        said = f"recording{'s' * several}, {inside[0]}{f' … {inside[-1]}' * several}"
+        return SiteError(
+            f"{path} does not hold a whole recording: it holds {count} {said}",
+            hint=f"load each: load_recording({str(path / inside[0])!r})",
+        )
+    why = "the run that wrote it did not end" if (path / _BEGUN).exists() else f"it has no {_INDEX}"
+    return SiteError(f"{path} does not hold a whole recording: {why}", hint="record again into an empty folder")
 
 
 def _row(path: Path, row: Any) -> tuple[Site, Tensor, tuple[str, ...]]:
@@ -140,6 +194,11 @@ class _Folder:
         name = f"{len(self._files):06}.safetensors"
         try:
             save_file({"value": value.detach().contiguous().cpu()}, self.path / name)
+        except KeyError as error:  # a dtype that the format has no name for
+            raise StoreError(
+                f"cannot write {str(value.dtype).removeprefix('torch.')}: safetensors files have no such dtype",
+                hint="reduce= to one that they have, as in reduce=lambda value: value.array.to(torch.complex64)",
+            ) from error
         except (SafetensorError, OSError) as error:
             raise StoreError(f"cannot write {self.path / name}: {error}", hint="is the disk full?") from error
         mapped = _mapped(self.path / name)
