@@ -664,9 +664,11 @@ def test_a_recording_can_be_saved_when_it_is_there(tmp_path: Path) -> None:
 def test_a_patch_from_prompts_of_other_lengths_puts_no_padding_onto_tokens() -> None:
     model, batch, _ = ragged()
     source = model.record(["xy", "abcdefg", "mnopq"], OUT)
-    for change in (dl.take(source), dl.put(source[OUT])):
+    for change in (dl.take(source), dl.put(source[OUT]), dl.add(source[OUT]), dl.scale(source[OUT])):
         with pytest.raises(SiteError, match="some would get padding"):
             model.run(batch, {OUT: change})
+    with pytest.raises(SiteError, match="some would get padding"):
+        model.jvp(batch, {OUT: source[OUT]}, "layers.2:out")
     model.run(batch, {f"{OUT}[pos=-1]": dl.take(source)})
     model.run(batch, {OUT: dl.take(model.record(batch, OUT))})
 

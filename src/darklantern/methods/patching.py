@@ -16,6 +16,7 @@ from darklantern.models.edits import take
 from darklantern.models.on_torch.opened import Model
 from darklantern.models.on_torch.structure import near
 from darklantern.models.recording import Recording, Value
+from darklantern.models.shim import without_gradients
 from darklantern.models.sites import Site
 
 Metric = Callable[[Any], float]
@@ -53,6 +54,19 @@ def sweep(
     Raises SiteError for sites that do not go together, where clean and corrupt give the same metric, and for a model
     in training mode whose runs differ, as with dropout.
     """
+    with without_gradients():
+        return _swept_over(model, clean, corrupt, sites, metric, positions, at_once)
+
+
+def _swept_over(
+    model: Model,
+    clean: Any,
+    corrupt: Any,
+    sites: Sequence[str | Site],
+    metric: Metric,
+    positions: Sequence[int] | None,
+    at_once: int,
+) -> Sweep:
     # 1. What to patch: rows of sites, columns along one axis.
     check_opened(model)
     _check(sites, metric, positions, at_once)

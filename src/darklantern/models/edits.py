@@ -74,8 +74,12 @@ def put(value: Any) -> Edit:
 
 
 def _put(value: Any, name: str) -> Edit:
-    lengths = value.lengths if isinstance(value, Value) and "pos" in value.axes else None
-    return Edit(f"put({_shape(value)})", lambda old, axes: fitted(value, old, axes, name), lengths=lengths)
+    return Edit(f"put({_shape(value)})", lambda old, axes: fitted(value, old, axes, name), lengths=_lengths(value))
+
+
+def _lengths(value: Any) -> Sequence[int] | None:
+    """How many positions each example of a Value has, where `pos` counts through all of them."""
+    return value.lengths if isinstance(value, Value) and "pos" in value.axes else None
 
 
 def take(recording: Recording, site: str | Site | None = None) -> Edit:
@@ -134,7 +138,8 @@ def resample(seed: int) -> Edit:
 def scale(factor: Any) -> Edit:
     """Multiply by `factor`, a number or what broadcasts to the site."""
     given = held(factor, "scale")
-    return Edit(f"scale({_shape(given)})", lambda old, axes: old * like(given, old, axes, "scale"))
+    shown = f"scale({_shape(given)})"
+    return Edit(shown, lambda old, axes: old * like(given, old, axes, "scale"), lengths=_lengths(given))
 
 
 def add(direction: Any, scale: float = 1.0, norm: float | None = None) -> Edit:
@@ -165,7 +170,7 @@ def add(direction: Any, scale: float = 1.0, norm: float | None = None) -> Edit:
         return old + (step if plain else like(scale, old, axes, "add") * step)
 
     shown = f", norm={norm:g}" if norm is not None else f", scale={scale:g}" if scale != 1.0 else ""
-    return Edit(f"add({_shape(given)}{shown})", added)
+    return Edit(f"add({_shape(given)}{shown})", added, lengths=_lengths(given))
 
 
 def project(directions: Any, keep: bool = False) -> Edit:

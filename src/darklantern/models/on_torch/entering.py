@@ -114,6 +114,10 @@ def other(value: Tensor) -> Tensor:
 def verify(start: Start, output: Any) -> None:
     """Raises SiteError unless a run from `start` returned the full run's bits."""
     full, found = list(tensors(start.output)), list(tensors(output))
+    if not full:
+        raise _refusal(
+            start.path, f"the model returns {type(start.output).__name__}, no tensor to compare by", "run it whole"
+        )
     if len(full) != len(found) or not all(map(torch.equal, full, found)):
         differ = sum(not torch.equal(*pair) for pair in zip(full, found, strict=False)) + abs(len(full) - len(found))
         raise _refusal(

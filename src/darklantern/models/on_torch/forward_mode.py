@@ -63,7 +63,7 @@ def tangent_edit(tangent: Any) -> Edit:
         added = fitted(primal, axes)
         return forward_ad.make_dual(primal, added if before is None else before + added)
 
-    return Edit("tangent", moved)
+    return Edit("tangent", moved, lengths=fitted.lengths)
 
 
 def carried(recording: Recording) -> Recording:
