@@ -314,6 +314,14 @@ class Cases:
         else:
             near(self.model.run(self.tokens, asked).logits, self.true.run(self.tokens, asked).logits, "its own edit")
 
+    def refused_on_one_rank(self) -> None:
+        """Before its run begins: the other one does not wait for it."""
+        mask = torch.ones_like(self.tokens)
+        mask[:, -1] = 1 - dist.get_rank()
+        said = "end in padding" if dist.get_rank() else "rank 1 failed in this run: SiteError: layers.1:out[pos=-1]"
+        given = {"input_ids": self.tokens, "attention_mask": mask}
+        raises(SiteError, said, lambda: self.model.record(given, "layers.1:out[pos=-1]"))
+
     def refusals(self) -> None:
         tangents = {"embed:out": torch.ones(WIDTH)}
         raises(SiteError, "jvp is not written", lambda: self.model.jvp(self.tokens, tangents, "layers.0:out"))

@@ -464,3 +464,10 @@ def test_what_is_no_input_is_told() -> None:
         model.run(tokens(), {"layers.1:out": edits.add(torch.randn(63))})
     assert "layers.1:out" in "".join(refused.value.__notes__)
     assert hooks(model.module) == 0
+
+
+def test_a_block_beyond_the_last_says_which_there_are() -> None:
+    for site in ("layers.12:out", "layers.9.attn:z"):
+        with pytest.raises(SiteError, match="no site") as refused:
+            models.open(gpt2()).sites(site)
+        assert refused.value.hint == "there are layers.0 … layers.2"

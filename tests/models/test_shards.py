@@ -27,7 +27,7 @@ CUT = (
     "every_port", "every_edit", "patches", "gradients", "gradients_under_checkpointing", "products",
     "training_under_an_edit", "stop", "start", "generation", "reduced_values", "pieces_that_are_all_the_same",
     "local_values", "an_edit_fails_on_one_rank", "a_metric_fails_on_one_rank", "plans_differ",
-    "an_edit_differs_by_rank", "refusals", "a_model_is_freed",
+    "an_edit_differs_by_rank", "refusals", "refused_on_one_rank", "a_model_is_freed",
 )  # fmt: skip
 OWN = (
     "biases_and_activations",

@@ -12,7 +12,7 @@ from darklantern.models import averaging
 from darklantern.models.arithmetic import Arithmetic
 from darklantern.models.composing import composed, picked
 from darklantern.models.counting import own_lengths
-from darklantern.models.finding import Names
+from darklantern.models.lookup import Names
 from darklantern.models.selecting import select
 from darklantern.models.sites import Site, parse, pin
 

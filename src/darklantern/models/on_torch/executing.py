@@ -30,12 +30,23 @@ class Executor:
     def execute(self, plan: Plan, inputs: Any, keep: Keeper | None = None, local: bool = False) -> Recording:
         """Run `plan` on `inputs`, or from a Start. Raises SiteError when a site of the plan never fires."""
         try:
-            run = self.begun(plan, inputs, keep)
+            run = self.begun_or_told(plan, inputs, keep)
             run.local = local
             return run.recording(self.go(run, inputs))
         except BaseException:
             if keep is not None:
                 keep.dropped()
+            raise
+
+    def begun_or_told(self, plan: Plan, inputs: Any, keep: Keeper | None = None) -> Run:
+        """As `begun`; where it is refused, the other ranks of a cut module are told, and do not wait."""
+        try:
+            return self.begun(plan, inputs, keep)
+        except SiteError as error:
+            if is_distributed():
+                from darklantern.models.on_torch import shards
+
+                shards.tell(self.module, error)
             raise
 
     def begun(self, plan: Plan, inputs: Any, keep: Keeper | None = None) -> Run:

@@ -23,7 +23,7 @@ Metric = Callable[[Any], Tensor]
 """a model's output → one number, differentiable"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Gradients:
     """The gradient of one number with respect to values at sites, and those values."""
 
@@ -31,13 +31,16 @@ class Gradients:
     gradients: Recording
     values: Recording
 
+    def __repr__(self) -> str:
+        return f"metric {self.metric:.6g}; .values, and their .gradients:\n{self.gradients}"
+
 
 def differentiated(
     executor: "Executor", plan: Plan, inputs: Any, metric: Callable[[Any, Recording], Tensor]
 ) -> Gradients:
     """The gradients of `metric(output, values)` that `plan` asks for."""
     with torch.enable_grad():
-        run = executor.begun(plan, inputs)
+        run = executor.begun_or_told(plan, inputs)
         with executor.in_step(run):
             output = executor.go(run, inputs)
             values = run.recording(output)

@@ -111,10 +111,19 @@ class Naming:
         known = [str(Site(self.shown(path), port)) for path in paths for port in self.catalogue.ports(path)]
         meant = _elsewhere(asked)
         close = [meant] if meant else nearest(str(asked.whole), known)
-        return SiteError(
-            f"no site {str(asked)!r} in this {self._kind}",
-            hint=f"did you mean {' or '.join(close)}?" if close else 'model.sites("**:*") lists them all',
-        )
+        hint = f"did you mean {' or '.join(close)}?" if close else 'model.sites("**:*") lists them all'
+        return SiteError(f"no site {str(asked)!r} in this {self._kind}", hint=self._numbered(asked.path) or hint)
+
+    def _numbered(self, path: str) -> str:
+        """What blocks there are, if `path` names one that is not among them."""
+        parts = path.split(".")
+        for place, part in enumerate(parts):
+            above = ".".join(parts[:place])
+            listed = (name.rpartition(".") for name in self.native)
+            blocks = [number for parent, _, number in listed if place and parent == above and number.isdigit()]
+            if part.isdigit() and blocks and part not in blocks:
+                return f"there are {above}.{blocks[0]} … {above}.{blocks[-1]}"
+        return ""
 
 
 def _elsewhere(asked: Site) -> str | None:

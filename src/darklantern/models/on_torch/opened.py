@@ -188,8 +188,9 @@ class Model:
         """One recording for each of `batches`, made when asked for; a folder as `to` gets one inside for each."""
         plan = self.plan(*sites, edits=edits, stop=stop)
         _refuse_nothing(sites, edits)
+        kept = is_device(to)
         return (
-            self.execute(plan, batch, to=to if is_device(to) else numbered(to, number), reduce=reduce, local=local)
+            self.execute(plan, batch, to=to if kept else numbered(to, number), reduce=reduce, local=local)
             for number, batch in enumerate(batches)
         )
 

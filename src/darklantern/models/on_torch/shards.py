@@ -75,6 +75,13 @@ def entered(module: nn.Module, run: "Run") -> Iterator[None]:
             sharding.reshard()
 
 
+def tell(module: nn.Module, error: BaseException) -> None:
+    """The other ranks learn that this one refused the run, where `module` is cut."""
+    sharding = sharding_of(module)
+    if sharding is not None:
+        Together(sharding.ranks).fail(error)
+
+
 @contextmanager
 def _stations(sharding: Sharding, shards: "Shards") -> Iterator[None]:
     """All ranks meet before each module whose call starts a collective, and before a cut one hands out its output."""

@@ -24,9 +24,9 @@ class Start:
 
     path: str
     """the block's native path"""
-    inputs: Any
+    inputs: Any = field(repr=False)
     """what the whole model was given"""
-    output: Any
+    output: Any = field(repr=False)
     """what the whole model returned"""
     block: nn.Module = field(repr=False)
     prefix: tuple[nn.Module, ...] = field(repr=False)

@@ -26,16 +26,16 @@ from darklantern.models.on_torch.checking import (
     residual,
     starts,
 )
-from darklantern.models.on_torch.checking.certificate import DIFFERS, NOT_COVERED, Certificate, Finding, grouped
+from darklantern.models.on_torch.checking.certificate import DIFFERS, NOT_COVERED, Certificate, Outcome, grouped
 from darklantern.models.on_torch.checking.drawing_inputs import drawn
 from darklantern.models.on_torch.checking.subject import BROKEN, Subject, told
 
 if TYPE_CHECKING:
     from darklantern.models.on_torch.opened import Model
 
-__all__ = ["Certificate", "Finding", "check"]
+__all__ = ["Certificate", "Outcome", "check"]
 
-Oracle = Callable[[Subject], Iterable[Finding]]
+Oracle = Callable[[Subject], Iterable[Outcome]]
 VALUES: tuple[Oracle, ...] = (
     hooks.findings, kernels.findings, functional.findings, multihead.findings, heads.findings,
     norms.findings, activations.findings, residual.findings,
@@ -62,28 +62,28 @@ def check(model: "Model", inputs: Any = None, export: bool = False) -> Certifica
     return Certificate(kind, shown, versions, grouped(found), tuple(notes.notes(model.module)))
 
 
-def _held(oracle: Oracle, subject: Subject) -> Iterator[Finding]:
+def _held(oracle: Oracle, subject: Subject) -> Iterator[Outcome]:
     """What `oracle` says, up to where it breaks down."""
     try:
         yield from oracle(subject)
     except BROKEN as error:
         name = oracle.__module__.rpartition(".")[2]
-        yield Finding("model", "out", f"oracles of {name}", NOT_COVERED, reason=f"they broke down: {told(error)}")
+        yield Outcome("model", "out", f"oracles of {name}", NOT_COVERED, reason=f"they broke down: {told(error)}")
 
 
-def _values(subject: Subject) -> Iterator[Finding]:
+def _values(subject: Subject) -> Iterator[Outcome]:
     found = [finding for oracle in VALUES for finding in _held(oracle, subject)]
     yield from found
     told = {(each.path, each.port) for each in found}
     run = {id(place.site) for place in subject.places}
     for site, _ in subject.sites:
         if id(site) not in run:
-            yield Finding(site.path, site.port, "", NOT_COVERED, reason="its module does not run with these inputs")
+            yield Outcome(site.path, site.port, "", NOT_COVERED, reason="its module does not run with these inputs")
     for place in subject.places:
         if place in subject.crashed:
             reason = f"recording it failed: {subject.crashed[place]}"
-            yield Finding(place.path, place.port, "recording", DIFFERS, reason=reason)
+            yield Outcome(place.path, place.port, "recording", DIFFERS, reason=reason)
         elif place in subject.refused:
-            yield Finding(place.path, place.port, "", NOT_COVERED, reason=subject.refused[place])
+            yield Outcome(place.path, place.port, "", NOT_COVERED, reason=subject.refused[place])
         elif (place.path, place.port) not in told:
-            yield Finding(place.path, place.port, "", NOT_COVERED, reason="no oracle for it here")
+            yield Outcome(place.path, place.port, "", NOT_COVERED, reason="no oracle for it here")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from darklantern.models.on_torch.checking.certificate import Finding
+from darklantern.models.on_torch.checking.certificate import Outcome
 from darklantern.models.on_torch.checking.comparing import compared, difference, measured, tolerance, uncovered
 from darklantern.models.on_torch.checking.subject import BROKEN, Place, Subject, told
 from darklantern.models.on_torch.structure import tensors
@@ -18,7 +18,7 @@ UNGATED = "post, where nothing gates it"
 GATE = "the router called by itself"
 
 
-def findings(subject: Subject) -> Iterator[Finding]:
+def findings(subject: Subject) -> Iterator[Outcome]:
     kinds = {"pre": _pre_and_post, "post": _pre_and_post, "slope": _slope, "neurons": _neurons, "router": _router}
     for place in subject.ports(*kinds):
         try:
@@ -28,7 +28,7 @@ def findings(subject: Subject) -> Iterator[Finding]:
             yield uncovered(place, "", told(error))
 
 
-def _pre_and_post(subject: Subject, place: Place) -> Iterator[Finding]:
+def _pre_and_post(subject: Subject, place: Place) -> Iterator[Outcome]:
     other = subject.value(place.path, "post" if place.port == "pre" else "pre", place.call)
     if other is None:
         yield uncovered(place, ALONE, "its counterpart was not recorded")
@@ -38,7 +38,7 @@ def _pre_and_post(subject: Subject, place: Place) -> Iterator[Finding]:
     yield compared(place, ALONE, post, made)
 
 
-def _slope(subject: Subject, place: Place) -> Iterator[Finding]:
+def _slope(subject: Subject, place: Place) -> Iterator[Outcome]:
     pre, post = (subject.value(place.path, port, place.call) for port in ("pre", "post"))
     if pre is None or post is None:
         yield uncovered(place, PRODUCT, "its pre and post were not recorded")
@@ -46,7 +46,7 @@ def _slope(subject: Subject, place: Place) -> Iterator[Finding]:
     yield compared(place, PRODUCT, subject.values[place].double() * pre.double(), post.double(), tolerance(post))
 
 
-def _neurons(subject: Subject, place: Place) -> Iterator[Finding]:
+def _neurons(subject: Subject, place: Place) -> Iterator[Outcome]:
     found, seen = subject.values[place], subject.seen_at(place)
     out = seen.result
     yield compared(place, DOWN, seen.again(place.point.module, found.clone()), out)
@@ -59,7 +59,7 @@ def _neurons(subject: Subject, place: Place) -> Iterator[Finding]:
         yield compared(place, UNGATED, found, post)
 
 
-def _router(subject: Subject, place: Place) -> Iterator[Finding]:
+def _router(subject: Subject, place: Place) -> Iterator[Outcome]:
     found, seen, gate = subject.values[place], subject.seen_at(place), place.point.module
     weight = getattr(gate, "weight", None)
     if isinstance(weight, Tensor) and weight.shape[0] == found.shape[-1] and weight.device.type != "meta":

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from darklantern.errors import DarkLanternError
-from darklantern.models.on_torch.checking.certificate import DIFFERS, NOT_COVERED, OK, Finding
+from darklantern.models.on_torch.checking.certificate import DIFFERS, NOT_COVERED, OK, Outcome
 from darklantern.models.on_torch.checking.comparing import EXACT, difference
 from darklantern.models.on_torch.checking.subject import BROKEN, Subject, outputs, same, told
 
@@ -38,7 +38,7 @@ class State:
         return [name for name, kept in named.items() if not kept]
 
 
-def findings(subject: Subject, before: State) -> Iterator[Finding]:
+def findings(subject: Subject, before: State) -> Iterator[Outcome]:
     """Compare a bare run with one where everything is recorded, and with one afterwards."""
     bare = subject.unwatched
     yield _bits("a bare run, twice", same(subject.bare(), bare), "this model does not repeat its own bits")
@@ -50,7 +50,7 @@ def findings(subject: Subject, before: State) -> Iterator[Finding]:
     yield _bits(kept, not changed, f"changed: {', '.join(changed)}")
 
 
-def _recorded(subject: Subject) -> Iterator[Finding]:
+def _recorded(subject: Subject) -> Iterator[Outcome]:
     sites = [subject.numbered(place) for place in subject.values]
     oracle = f"run with {len(sites)} sites recorded"
     if not sites:
@@ -61,7 +61,7 @@ def _recorded(subject: Subject) -> Iterator[Finding]:
         yield _bits(oracle, False, f"it failed: {told(error)}")
         return
     if subject.fused and same(output, subject.output):
-        yield Finding("model", "out", oracle, NOT_COVERED, _apart(subject), EXACT, _FUSED)
+        yield Outcome("model", "out", oracle, NOT_COVERED, _apart(subject), EXACT, _FUSED)
     else:
         yield _bits(oracle, same(output, subject.unwatched), "the output's bits changed")
 
@@ -75,8 +75,8 @@ def _apart(subject: Subject) -> float:
     return max(map(difference, outputs(subject.output), outputs(subject.unwatched)), default=0.0)
 
 
-def _bits(oracle: str, fine: bool, why: str) -> Finding:
-    return Finding("model", "out", oracle, OK if fine else DIFFERS, None, EXACT, "" if fine else why)
+def _bits(oracle: str, fine: bool, why: str) -> Outcome:
+    return Outcome("model", "out", oracle, OK if fine else DIFFERS, None, EXACT, "" if fine else why)
 
 
 def _digest(module: nn.Module) -> str:

@@ -11,7 +11,7 @@ OTHER = "another value there: another output"
 
 
 @dataclass(frozen=True)
-class Finding:
+class Outcome:
     """What one oracle says about one site."""
 
     path: str
@@ -113,9 +113,9 @@ class Certificate:
         )
 
 
-def grouped(findings: Iterable[Finding]) -> tuple[Row, ...]:
+def grouped(findings: Iterable[Outcome]) -> tuple[Row, ...]:
     """Findings as rows: the same part of all layers together, in the order in which they first came."""
-    groups: dict[tuple[str, ...], list[Finding]] = {}
+    groups: dict[tuple[str, ...], list[Outcome]] = {}
     for each in findings:
         uncovered = each.reason if each.verdict == NOT_COVERED else ""
         groups.setdefault((part(each.path, each.port), each.oracle, _numberless(uncovered)), []).append(each)
@@ -158,7 +158,7 @@ def _joined(held: list[Row]) -> Row:
     )
 
 
-def _row(name: str, held: list[Finding]) -> Row:
+def _row(name: str, held: list[Outcome]) -> Row:
     differing = [each for each in held if each.verdict == DIFFERS]
     compared = [each.difference for each in held if each.difference is not None]
     allowed = [each.tolerance for each in held if each.tolerance is not None]

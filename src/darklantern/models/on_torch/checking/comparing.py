@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from darklantern.models.on_torch.checking.certificate import DIFFERS, NOT_COVERED, OK, Finding
+from darklantern.models.on_torch.checking.certificate import DIFFERS, NOT_COVERED, OK, Outcome
 from darklantern.models.on_torch.checking.subject import Place
 
 _ROUNDING = {torch.float64: 1e-10, torch.float32: 2e-5, torch.bfloat16: 3e-2, torch.float16: 4e-3}
@@ -38,19 +38,19 @@ def difference(found: Tensor, truth: Tensor) -> float:
 
 def compared(
     place: Place, oracle: str, found: Tensor, truth: Tensor, allowed: float | None = None, why: str = ""
-) -> Finding:
+) -> Outcome:
     """The verdict on one value."""
     allowed = tolerance(found) if allowed is None else allowed
     return measured(place, oracle, difference(found, truth), allowed, why or _shapes(found, truth))
 
 
-def measured(place: Place, oracle: str, apart: float, allowed: float, why: str = "") -> Finding:
+def measured(place: Place, oracle: str, apart: float, allowed: float, why: str = "") -> Outcome:
     fine = apart <= allowed
-    return Finding(place.path, place.port, oracle, OK if fine else DIFFERS, apart, allowed, "" if fine else why)
+    return Outcome(place.path, place.port, oracle, OK if fine else DIFFERS, apart, allowed, "" if fine else why)
 
 
-def uncovered(place: Place, oracle: str, reason: str) -> Finding:
-    return Finding(place.path, place.port, oracle, NOT_COVERED, reason=reason)
+def uncovered(place: Place, oracle: str, reason: str) -> Outcome:
+    return Outcome(place.path, place.port, oracle, NOT_COVERED, reason=reason)
 
 
 def _shapes(found: Tensor, truth: Tensor) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from darklantern.errors import DarkLanternError
 from darklantern.models import edits
-from darklantern.models.on_torch.checking.certificate import BACK, DIFFERS, OK, OTHER, Finding, part
+from darklantern.models.on_torch.checking.certificate import BACK, DIFFERS, OK, OTHER, Outcome, part
 from darklantern.models.on_torch.checking.comparing import EXACT, difference, measured, tolerance, uncovered
 from darklantern.models.on_torch.checking.subject import BROKEN, Place, Subject, outputs, same, told
 from darklantern.models.on_torch.structure import tensors
@@ -20,12 +20,12 @@ UNUSED = "the output does not depend on it"
 _PLAIN = frozenset({"in", "out", "pre", "post", "neurons"})
 
 
-def findings(subject: Subject) -> Iterator[Finding]:
+def findings(subject: Subject) -> Iterator[Outcome]:
     """At the first and the last site of each part. Costs two or three runs for each of them."""
     groups: dict[str, list[Place]] = {}
     for place in subject.values:
         groups.setdefault(part(place.path, place.port), []).append(place)
-    shown: list[Finding] = []
+    shown: list[Outcome] = []
     for places in groups.values():
         ends = list(dict.fromkeys((places[0], places[-1])))
         back = [_put_back(subject, place) for place in ends]
@@ -38,7 +38,7 @@ def findings(subject: Subject) -> Iterator[Finding]:
         yield replace(each, verdict=DIFFERS) if nothing else each
 
 
-def _put_back(subject: Subject, place: Place) -> Finding:
+def _put_back(subject: Subject, place: Place) -> Outcome:
     held = subject.values[place]
 
     def there_and_back(value: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ def _is_shared(subject: Subject, place: Place) -> bool:
     return place.port not in ("out", "post") and len(given) > 1
 
 
-def _other(subject: Subject, places: list[Place], rounding: float) -> Finding:
+def _other(subject: Subject, places: list[Place], rounding: float) -> Outcome:
     """One of them at least must show in the output, by far more than `rounding`."""
     said = ""
     for place in places:
@@ -70,11 +70,11 @@ def _other(subject: Subject, places: list[Place], rounding: float) -> Finding:
         if isinstance(output, str):
             said = output
         elif _apart(subject, output) > 10 * rounding:
-            return Finding(place.path, place.port, OTHER, OK)
+            return Outcome(place.path, place.port, OTHER, OK)
         else:
             said = UNUSED
     if said == UNUSED and places[0].port not in ("in", "out"):
-        return Finding(places[0].path, places[0].port, OTHER, DIFFERS, reason="an edit there does nothing")
+        return Outcome(places[0].path, places[0].port, OTHER, DIFFERS, reason="an edit there does nothing")
     return uncovered(places[0], OTHER, said)
 
 

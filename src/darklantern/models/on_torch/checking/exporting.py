@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, fx
 
 from darklantern.models.on_torch.calling import arguments
-from darklantern.models.on_torch.checking.certificate import Finding
+from darklantern.models.on_torch.checking.certificate import Outcome
 from darklantern.models.on_torch.checking.comparing import compared, difference, tolerance, uncovered
 from darklantern.models.on_torch.checking.subject import BROKEN, Subject, told
 from darklantern.models.on_torch.entering import without_cache
@@ -15,7 +15,7 @@ from darklantern.models.on_torch.entering import without_cache
 ORACLE = "torch.export's graph"
 
 
-def findings(subject: Subject) -> Iterator[Finding]:
+def findings(subject: Subject) -> Iterator[Outcome]:
     """Compare each module's `out` with the values that leave its part of the graph. Takes seconds."""
     places = [place for place in subject.ports("out") if place.site.path]
     try:

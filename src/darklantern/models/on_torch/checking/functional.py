@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from darklantern.models.on_torch.checking.certificate import Finding
+from darklantern.models.on_torch.checking.certificate import Outcome
 from darklantern.models.on_torch.checking.comparing import EXACT, compared, tolerance, uncovered
 from darklantern.models.on_torch.checking.subject import BROKEN, Place, Subject, told
 from darklantern.models.on_torch.ports.functional import FunctionalTap
@@ -25,7 +25,7 @@ UNITS = "the function fed unit vectors"
 _PLACES = ("attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa")
 
 
-def findings(subject: Subject) -> Iterator[Finding]:
+def findings(subject: Subject) -> Iterator[Outcome]:
     """Compare with what the function was given and returned."""
     places = [place for place in subject.values if isinstance(place.point.tap, FunctionalTap)]
     if not places:
@@ -79,7 +79,7 @@ def _end(mode: _Watching, _: nn.Module, __: Any, ___: Any) -> None:
     mode.under_way.pop()
 
 
-def _finding(place: Place, found: Tensor, given: dict[str, Any], out: Tensor) -> Finding:
+def _finding(place: Place, found: Tensor, given: dict[str, Any], out: Tensor) -> Outcome:
     direct = {"q": given["query"], "k": given["key"], "v": given["value"], "z": out}
     if place.port in direct:
         return compared(place, ORACLE, found, direct[place.port].transpose(1, 2), EXACT)

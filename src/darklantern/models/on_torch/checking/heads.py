@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from darklantern.models.on_torch.checking.certificate import Finding
+from darklantern.models.on_torch.checking.certificate import Outcome
 from darklantern.models.on_torch.checking.comparing import EXACT, compared, difference, measured, tolerance, uncovered
 from darklantern.models.on_torch.checking.subject import BROKEN, Place, Subject, told
 from darklantern.models.on_torch.ports.multihead import MultiheadTap
@@ -19,7 +19,7 @@ _TABLES = 2e-5
 """sines and cosines are float32's in any model"""
 
 
-def findings(subject: Subject) -> Iterator[Finding]:
+def findings(subject: Subject) -> Iterator[Outcome]:
     for place in subject.ports("result"):
         try:
             yield from _result(subject, place)
@@ -29,7 +29,7 @@ def findings(subject: Subject) -> Iterator[Finding]:
         yield from _before_rotary(subject, place)
 
 
-def _result(subject: Subject, place: Place) -> Iterator[Finding]:
+def _result(subject: Subject, place: Place) -> Iterator[Outcome]:
     found, module = subject.values[place], place.point.module
     seen = subject.seen_at(place)
     projection: nn.Module
@@ -66,7 +66,7 @@ def _alone(per_head: Tensor, head: int) -> Tensor:
     return made.flatten(2)
 
 
-def _before_rotary(subject: Subject, place: Place) -> Iterator[Finding]:
+def _before_rotary(subject: Subject, place: Place) -> Iterator[Outcome]:
     found, source = subject.values[place], subject.seen_at(place).result
     if isinstance(source, Tensor) and source.numel() == found.numel():
         # Some norms are given heads before positions; which of the two it is, the rotation's other side tells.

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from torch import Tensor, nn
 
-from darklantern.models.on_torch.checking.certificate import Finding
+from darklantern.models.on_torch.checking.certificate import Outcome
 from darklantern.models.on_torch.checking.comparing import EXACT, compared, uncovered
 from darklantern.models.on_torch.checking.subject import Place, Subject
 
@@ -14,7 +14,7 @@ _COMPUTED = frozenset(
 ORACLE = "torch's forward hooks"
 
 
-def findings(subject: Subject) -> Iterator[Finding]:
+def findings(subject: Subject) -> Iterator[Outcome]:
     """Bitwise: these ports are what passed there."""
     for place, value in subject.values.items():
         truth = _truth(subject, place)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from darklantern.errors import DarkLanternError
-from darklantern.models.on_torch.checking.certificate import Finding
+from darklantern.models.on_torch.checking.certificate import Outcome
 from darklantern.models.on_torch.checking.comparing import compared, difference, measured, tolerance, uncovered
 from darklantern.models.on_torch.checking.subject import BROKEN, Place, Subject, told
 from darklantern.models.on_torch.ports.interface import InterfaceTap
@@ -38,7 +38,7 @@ class Watched:
     returned: Any = None
 
 
-def findings(subject: Subject) -> Iterator[Finding]:
+def findings(subject: Subject) -> Iterator[Outcome]:
     """Compare with the products, the softmax and the returned weights of an eager run."""
     places = [place for place in subject.ports(*PORTS) if isinstance(place.point.tap, InterfaceTap)]
     if not places:
@@ -115,7 +115,7 @@ def _end(mode: _Watching, calls: list[Watched], _: nn.Module, __: Any, output: A
     calls.append(watched)
 
 
-def _finding(subject: Subject, place: Place, watched: Watched, apart: float) -> Finding:
+def _finding(subject: Subject, place: Place, watched: Watched, apart: float) -> Outcome:
     truth = _truth(subject, place, watched)
     if isinstance(truth, str):
         return uncovered(place, ORACLE, truth)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from darklantern.models.on_torch.checking.certificate import Finding
+from darklantern.models.on_torch.checking.certificate import Outcome
 from darklantern.models.on_torch.checking.comparing import compared, tolerance, uncovered
 from darklantern.models.on_torch.checking.subject import BROKEN, Place, Seen, Subject, told
 from darklantern.models.on_torch.ports.multihead import MultiheadTap
@@ -17,7 +17,7 @@ ORACLE = "need_weights=True"
 _NAMES = ("query", "key", "value", "key_padding_mask", "need_weights", "attn_mask", "average_attn_weights", "is_causal")
 
 
-def findings(subject: Subject) -> Iterator[Finding]:
+def findings(subject: Subject) -> Iterator[Outcome]:
     """The pattern as the module returns it; q, k and v by what follows from them and it."""
     for place in subject.values:
         module = place.point.module
@@ -41,7 +41,7 @@ def _weights(module: nn.MultiheadAttention, seen: Seen) -> Tensor:
     return found.nan_to_num(0.0)
 
 
-def _finding(subject: Subject, place: Place, module: nn.MultiheadAttention, pattern: Tensor) -> Finding:
+def _finding(subject: Subject, place: Place, module: nn.MultiheadAttention, pattern: Tensor) -> Outcome:
     found = subject.values[place]
     held = {port: subject.value(place.path, port, place.call) for port in ("q", "k", "v", "scores", "z")}
     if place.port == "pattern":

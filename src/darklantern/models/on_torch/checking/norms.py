@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from darklantern.models.on_torch.checking.certificate import Finding
+from darklantern.models.on_torch.checking.certificate import Outcome
 from darklantern.models.on_torch.checking.comparing import compared, tolerance, uncovered
 from darklantern.models.on_torch.checking.subject import BROKEN, Place, Subject, told
 
@@ -19,7 +19,7 @@ _FLOAT32 = 2e-5
 """in which many norms compute whatever they are given"""
 
 
-def findings(subject: Subject) -> Iterator[Finding]:
+def findings(subject: Subject) -> Iterator[Outcome]:
     for place in subject.ports("scale"):
         try:
             with torch.no_grad():
@@ -28,7 +28,7 @@ def findings(subject: Subject) -> Iterator[Finding]:
             yield uncovered(place, ORACLE, told(error))
 
 
-def _scale(subject: Subject, place: Place) -> Finding:
+def _scale(subject: Subject, place: Place) -> Outcome:
     found, module, seen = subject.values[place], place.point.module, subject.seen_at(place)
     x, out = seen.argument, seen.result
     shape = getattr(module, "normalized_shape", None)

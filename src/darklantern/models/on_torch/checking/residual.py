@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from darklantern.errors import DarkLanternError
 from darklantern.models import edits
-from darklantern.models.on_torch.checking.certificate import Finding
+from darklantern.models.on_torch.checking.certificate import Outcome
 from darklantern.models.on_torch.checking.comparing import compared, difference, tolerance, uncovered
 from darklantern.models.on_torch.checking.subject import BROKEN, Place, Subject, told
 
@@ -20,7 +20,7 @@ STEP = "a step there = step + what the MLP makes of it"
 _Layer = nn.TransformerEncoderLayer | nn.TransformerDecoderLayer
 
 
-def findings(subject: Subject) -> Iterator[Finding]:
+def findings(subject: Subject) -> Iterator[Outcome]:
     for place in subject.ports("resid_mid"):
         try:
             with torch.no_grad():
@@ -32,7 +32,7 @@ def findings(subject: Subject) -> Iterator[Finding]:
             yield uncovered(place, STEP, told(error))
 
 
-def _sum(subject: Subject, place: Place) -> Finding:
+def _sum(subject: Subject, place: Place) -> Outcome:
     found, block = subject.values[place], place.point.module
     stream = subject.seen_at(place).argument
     attention = [subject.named(f"{place.path}.{name}") for name in ("attn", "cross_attn")]
@@ -53,7 +53,7 @@ def _sum(subject: Subject, place: Place) -> Finding:
     return compared(place, name, found, made, why=why)
 
 
-def _normed(subject: Subject, place: Place, layer: Any) -> Finding:
+def _normed(subject: Subject, place: Place, layer: Any) -> Outcome:
     """torch's post-norm layers: each attention's output is added to the stream, and a norm behind it makes the next."""
     found, stream = subject.values[place], subject.seen[layer][place.call].argument
     attentions = [(layer.self_attn, layer.norm1)]
@@ -64,7 +64,7 @@ def _normed(subject: Subject, place: Place, layer: Any) -> Finding:
     return compared(place, POST_NORM, found, stream)
 
 
-def _step(subject: Subject, place: Place) -> Finding:
+def _step(subject: Subject, place: Place) -> Outcome:
     block, found, through = subject.named(place.path), subject.values[place], _behind(subject, place)
     if block is None or through is None:
         return uncovered(place, STEP, "the block has no MLP and norm of its own")

@@ -7,7 +7,7 @@ from torch import nn
 
 from darklantern.errors import DarkLanternError
 from darklantern.models.on_torch.calling import call
-from darklantern.models.on_torch.checking.certificate import DIFFERS, NOT_COVERED, OK, Finding
+from darklantern.models.on_torch.checking.certificate import DIFFERS, NOT_COVERED, OK, Outcome
 from darklantern.models.on_torch.checking.comparing import EXACT
 from darklantern.models.on_torch.checking.subject import BROKEN, Subject, same, told
 from darklantern.models.on_torch.entering import without_cache
@@ -15,7 +15,7 @@ from darklantern.models.on_torch.entering import without_cache
 ORACLE = "a run from here = a whole run"
 
 
-def findings(subject: Subject) -> Iterator[Finding]:
+def findings(subject: Subject) -> Iterator[Outcome]:
     inputs = without_cache(subject.module, subject.fresh())
     with subject.unchanged():
         whole = call(subject.module, inputs)
@@ -35,7 +35,7 @@ def findings(subject: Subject) -> Iterator[Finding]:
                 verdict, reason = NOT_COVERED, told(error)
             except BROKEN as error:
                 verdict, reason = DIFFERS, f"starting crashed: {told(error)}"
-            yield Finding(site.path, "start", ORACLE, verdict, None, EXACT, reason)
+            yield Outcome(site.path, "start", ORACLE, verdict, None, EXACT, reason)
 
 
 def _listed(subject: Subject, path: str) -> bool:
