@@ -1,7 +1,7 @@
 """What a run yields: values at sites, with the names of their axes."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence, ValuesView
 from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike
@@ -199,6 +199,13 @@ class Recording(Mapping[str, Value]):
 
     def __iter__(self) -> Iterator[str]:
         return (str(site) for site, _, _ in self._rows)
+
+    def values(self) -> ValuesView[Value]:
+        # Not looked up by their texts one by one, as a mapping's are.
+        return {str(site): value for site, value in self._values.items()}.values()
+
+    def items(self) -> ItemsView[str, Value]:
+        return {str(site): value for site, value in self._values.items()}.items()
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -39,7 +40,7 @@ def starts(
         executor.go(Run(plan), mapped_inputs(inputs, other))
         for (path, _), entrance in zip(places, entrances, strict=True):
             try:
-                made = entrance.start(path, inputs, output, tokens)
+                made = replace(entrance.start(path, inputs, output, tokens), root=executor.module)
                 verify(made, executor.go(Run(plan, made.joined(plan.program), made), made))
                 found.append(made)
             except SiteError as error:

@@ -57,13 +57,16 @@ def place(holder: object, program: "Program") -> None:
                 module._forward_hooks_with_kwargs[_KEY] = True
                 _front(module, _KEY, hub.after)
             _AFTER.setdefault(module, set()).add(holder)
+        cut = "torch.distributed.tensor" in sys.modules and torch.distributed.is_initialized()
         for module in program.out:
-            if not _OUT.get(module):
-                if "torch.distributed.tensor" in sys.modules and torch.distributed.is_initialized():
-                    _front(module, _KEY_OUT, hub.out)
-                else:
-                    module._forward_hooks[_KEY_OUT] = hub.out  # behind the user's own: what they return flows on
-            _OUT.setdefault(module, set()).add(holder)
+            if held := _OUT.get(module):
+                held.add(holder)
+                continue
+            if cut:
+                _front(module, _KEY_OUT, hub.out)
+            else:
+                module._forward_hooks[_KEY_OUT] = hub.out  # behind the user's own: what they return flows on
+            _OUT[module] = {holder}
         for module in program.around:
             if not _AROUND.get(module):
                 put_stub(module)
@@ -109,8 +112,11 @@ def _take_off(holder: object, program: "Program") -> None:
             module._forward_hooks.pop(_KEY, None)
             module._forward_hooks_with_kwargs.pop(_KEY, None)
             _AFTER.pop(module, None)
-    for module in program.out:
-        if _last(_OUT, module, holder):
+    for module in program.out:  # as `_last`, written out: many modules, at every run
+        held = _OUT.get(module)
+        if held:
+            held.discard(holder)
+        if not held:
             module._forward_hooks.pop(_KEY_OUT, None)
             _OUT.pop(module, None)
     for module in program.around:

@@ -39,6 +39,8 @@ class Start:
     """the examples' tokens, where the model was given a Batch"""
     edits: tuple[Edit, ...] = field(default=(), repr=False)
     """those that were applied before the block, and are in what goes in there"""
+    root: nn.Module | None = field(default=None, repr=False)
+    """the model that it was taken from"""
 
     def refuse_change(self, action: Action) -> None:
         """Raises SiteError for an edit or a gradient before the block, where nothing of this run comes from."""
@@ -51,7 +53,7 @@ class Start:
 
     def refuse_plan(self, plan: Plan, module: nn.Module) -> None:
         """Raises SiteError for another model, or a plan without the edits that this start was taken under."""
-        if all(each is not self.block for each in module.modules()):
+        if self.root is not module:
             raise SiteError(
                 f"this start, at {self.path}, was taken from another model", hint="model.start(inputs, block)"
             )

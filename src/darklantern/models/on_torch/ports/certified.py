@@ -33,6 +33,8 @@ class Certificates:
         held = self._seen.get(_kind(call)) if call.told else None
         if not held:
             return False
+        if _ALL in held:
+            return True
         asked = _axes(cells)
         return any(
             all(s is None or (a is not None and a <= s) for s, a in zip(seen, asked, strict=True)) for seen in held
@@ -43,10 +45,6 @@ class Certificates:
         seen = _axes(cells)
         if seen not in held:
             held.append(seen)
-
-
-def _within(asked: frozenset[int] | None, seen: frozenset[int] | None) -> bool:
-    return seen is None or (asked is not None and asked <= seen)
 
 
 def _kind(call: "Call") -> Kind:
