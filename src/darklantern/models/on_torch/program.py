@@ -100,6 +100,12 @@ class Plan:
     """the modules that lead to the sites, which must not be compiled"""
 
     @cached_property
+    def outputs(self) -> "list[tuple[Site, Point]] | None":
+        """What it records, if that is nothing but whole outputs, each of a module's one call."""
+        plain = not self.changes and all(action.simple and action.site.call is None for action in self.actions)
+        return list(self.record) if plain and len(self.program.slots) == len(self.record) else None
+
+    @cached_property
     def by_step(self) -> Site | None:
         """A site that names decoding steps, if there is one."""
         return next((each.site for each in (*self.changes, *self.actions) if "step" in dict(each.site.select)), None)
