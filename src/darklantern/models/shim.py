@@ -27,6 +27,11 @@ def without_gradients() -> Iterator[None]:
         yield
 
 
+def keep_to_one_thread() -> None:
+    """As `one_thread`, for a process that does nothing else."""
+    torch.set_num_threads(1)
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Compute on one thread. For models too small to share out: a second thread saves at most a quarter on an idle
