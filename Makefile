@@ -54,7 +54,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.demo
-	$(PIP) install -c constraints.txt -e ".[torch,page,dev]"
+	$(PIP) install -c constraints.txt -e ".[torch,jax,page,dev]"
 	touch $@
 
 tests/interop/node_modules: tests/interop/package.json
