@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from darklantern.errors import SiteError
 from darklantern.models.edits import Edit
-from darklantern.models.on_torch.calling import Inputs, arguments
+from darklantern.models.calling import Inputs, arguments
 from darklantern.models.on_torch.program import Plan, Program
 from darklantern.models.on_torch.restoring import restored
 from darklantern.models.on_torch.running import Run

@@ -12,7 +12,7 @@ from darklantern.errors import SiteError
 from darklantern.models.edits import edit, put
 from darklantern.models.on_torch import compiled
 from darklantern.models.on_torch.alone import Alone, alone
-from darklantern.models.on_torch.calling import Inputs, arguments
+from darklantern.models.calling import Inputs, arguments
 from darklantern.models.on_torch.cost import Executed, measured
 from darklantern.models.on_torch.declared import Declared
 from darklantern.models.on_torch.entering import starts
