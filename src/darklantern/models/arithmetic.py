@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from darklantern.errors import SiteError
+from darklantern.models.shim import namespace
 
 if TYPE_CHECKING:
     from typing import Self
@@ -63,8 +64,9 @@ def by_name(array: Any, own: Sequence[str], axes: Sequence[str]) -> Any:
     if tuple(own) == tuple(axes):
         return array
     order = [own.index(axis) for axis in axes if axis in own]
-    moved = array.permute(order) if hasattr(array, "permute") else array.transpose(order)
-    return moved[tuple(slice(None) if axis in own else None for axis in axes)]
+    return namespace(array).permute_dims(array, tuple(order))[
+        tuple(slice(None) if axis in own else None for axis in axes)
+    ]
 
 
 def _joined(how: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:

@@ -3,29 +3,39 @@
 A plain function from value to value is an edit too. Several edits at one site apply in the order given.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from darklantern.errors import SiteError
-from darklantern.models.fitting import fitted, held, like, of_fractions
+from darklantern.models.dtypes import is_complex
+from darklantern.models.fitting import Named, broadcast, brought, fitted, held, keeping_kind, like, of_fractions
 from darklantern.models.own_functions import named, told
 from darklantern.models.recording import Recording, Value
+from darklantern.models.shim import backend_of, convert, framework_of, is_traced, namespace
 from darklantern.models.sites import Site, parse
 
-Function = Callable[[Any, tuple[str, ...]], Any]
-"""(value, names of its axes) → what goes on instead"""
+Function = Callable[..., Any]
+"""(value, names of its axes, *operands) → what goes on instead"""
 
 
 @dataclass(frozen=True, eq=False)
 class Edit:
-    """A named replacement of the value at a site."""
+    """A named replacement of the value at a site.
+
+    `function` is given its arrays with each call and holds none: an engine that compiles hands them over as arguments,
+    so that another direction of the same shape runs the same code. It works on torch's tensors and on JAX's arrays,
+    traced ones too, and brings operands of another framework to the value's.
+    """
 
     name: str
     function: Function
+    operands: tuple[Any, ...] = ()
+    """the arrays that it was made of, as they were given; numbers as NumPy's arrays"""
+    key: Hashable = None
+    """with the operands' shapes and dtypes, all that `function` depends on; None for `function` itself"""
     bind: Callable[[Site], "Edit"] | None = None
     """makes the edit for one site, where it differs from site to site"""
     keeps_value: bool = False
@@ -35,12 +45,16 @@ class Edit:
     lengths: Sequence[int] | None = None
     """how many positions each example has of what is put in whole, where that is known"""
 
+    def __post_init__(self) -> None:
+        if self.key is None:
+            object.__setattr__(self, "key", self.function)
+
     def at(self, site: Site) -> "Edit":
         """This edit, made for `site`."""
         return self.bind(site) if self.bind else self
 
     def __call__(self, value: Any, axes: tuple[str, ...]) -> Any:
-        return self.function(value, axes)
+        return self.function(value, axes, *self.operands)
 
     def __str__(self) -> str:
         return self.name
@@ -65,21 +79,31 @@ def edit(asked: Any, site: Site) -> Edit:
             f"the edit at {site} is the function {asked.__name__} itself, not what it makes",
             hint=f"with parentheses: {asked.__name__}(...)",
         )
-    return Edit(named(asked), told(asked, site))
+    made = told(asked, site)
+    return Edit(named(asked), made.function, made.operands, made.key)
 
 
 def put(value: Any) -> Edit:
     """Replace by `value`, broadcast to the site's shape, a Value by its axes' names. Gradients flow to `value`."""
-    return _put(held(value, "put"), "put")
+    return _put(value, "put")
 
 
 def _put(value: Any, name: str) -> Edit:
-    return Edit(f"put({_shape(value)})", lambda old, axes: fitted(value, old, axes, name), lengths=_lengths(value))
+    array, whose = held(value, name)
+
+    def replaced(old: Any, axes: tuple[str, ...], new: Any) -> Any:
+        return fitted(new, old, axes, name, whose)
+
+    return Edit(f"put({_shape(array)})", replaced, (array,), ("put", _axes(whose)), lengths=_lengths(value))
 
 
 def _lengths(value: Any) -> Sequence[int] | None:
     """How many positions each example of a Value has, where `pos` counts through all of them."""
     return value.lengths if isinstance(value, Value) and "pos" in value.axes else None
+
+
+def _axes(whose: Named | None) -> tuple[str, ...] | None:
+    return None if whose is None else whose.axes
 
 
 def take(recording: Recording, site: str | Site | None = None) -> Edit:
@@ -96,7 +120,7 @@ def take(recording: Recording, site: str | Site | None = None) -> Edit:
 
 def zero() -> Edit:
     """Ablate: replace by zeros."""
-    return Edit("zero", lambda old, _: torch.zeros_like(old))
+    return Edit("zero", lambda old, _: namespace(old).zeros_like(old), key=("zero",))
 
 
 def mean(of: Recording | None = None) -> Edit:
@@ -110,95 +134,146 @@ def mean(of: Recording | None = None) -> Edit:
                 f"mean at {site}: the batch axis is pinned, so there is nothing to average over",
                 hint="leave batch out, or put(recording[site].mean('batch'))",
             )
+        name = f"mean at {site}"
         if of is None:
-            return Edit("mean", lambda old, axes: _averaged(old, axes, f"mean at {site}"), mixes=True)
-        average = _recorded_mean(of[site])
-        return Edit("mean(recorded)", lambda old, axes: fitted(average, old, axes, f"mean at {site}"))
+            return Edit("mean", lambda old, axes: _averaged(old, axes, name), key=("mean",), mixes=True)
+        return replace(_put(_recorded_mean(of[site]), name), name="mean(recorded)", lengths=None)
 
     return Edit("mean" if of is None else "mean(recorded)", _unbound("mean"), bind=bound)
 
 
 def resample(seed: int) -> Edit:
-    """Ablate: give each example the value of another example of this run, drawn by `seed`, never its own."""
+    """Ablate: give each example the value of another example of this run, drawn by `seed`, never its own.
 
-    def moved(old: Tensor, axes: tuple[str, ...]) -> Tensor:
+    By NumPy's generator, so that all frameworks move the same examples.
+    """
+
+    def moved(old: Any, axes: tuple[str, ...]) -> Any:
         axis = _axis("batch", axes)
         count = old.shape[axis]
         if count < 2:
             raise SiteError("resample needs at least two examples, got one", hint="run a larger batch, or take(...)")
         # A random cycle through all examples: every one goes to another, none stays.
-        order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-        source = torch.empty_like(order)
-        source[order] = order.roll(1)
-        return old.index_select(axis, source.to(old.device))
+        order = np.random.default_rng(seed).permutation(count)
+        source = np.empty_like(order)
+        source[order] = np.roll(order, 1)
+        return old[(*(slice(None),) * axis, source)]
 
-    return Edit(f"resample(seed={seed})", moved, mixes=True)
+    return Edit(f"resample(seed={seed})", moved, key=("resample", seed), mixes=True)
 
 
 def scale(factor: Any) -> Edit:
     """Multiply by `factor`, a number or what broadcasts to the site."""
-    given = held(factor, "scale")
-    shown = f"scale({_shape(given)})"
-    return Edit(shown, lambda old, axes: old * like(given, old, axes, "scale"), lengths=_lengths(given))
+    array, whose = held(factor, "scale")
+
+    def scaled(old: Any, axes: tuple[str, ...], by: Any) -> Any:
+        return old * like(by, old, axes, "scale", whose)
+
+    return Edit(f"scale({_shape(array)})", scaled, (array,), ("scale", _axes(whose)), lengths=_lengths(factor))
 
 
-def add(direction: Any, scale: float = 1.0, norm: float | None = None) -> Edit:
+def add(direction: Any, scale: Any = 1.0, norm: float | None = None) -> Edit:
     """Steer: add `scale` times `direction`; with `norm`, make it `norm` times as long as the value at each place is.
 
-    Lengths are taken along the last axis. Raises SiteError for a direction of length 0 that should have a length.
+    Lengths are taken along the last axis. Raises SiteError for a direction of length 0 that should have a length, if
+    its numbers are known: traced by JAX, it makes NaN.
     """
-    given = held(direction, "add")
-    held(scale, "add: scale")
+    array, whose = held(direction, "add")
+    times, whose_times = held(scale, "add: scale")
     plain = isinstance(scale, int | float) and scale == 1
-    if norm is not None and bool((torch.as_tensor(getattr(given, "array", given)) == 0).all(dim=-1).any()):
+    lengths = () if norm is None else (held(norm, "add: norm")[0],)
+    as_long = bool(lengths)
+    for length in lengths:
+        _check_length(length, array)
+
+    def added(old: Any, axes: tuple[str, ...], given: Any, *others: Any) -> Any:
+        step, rest = like(given, old, axes, "add", whose), list(others)
+        if as_long:
+            step = _as_long(step, old, axes, rest.pop(0), whose)
+        step = broadcast(step, old, axes, "add", tuple(given.shape))
+        return old + (step if plain else like(rest.pop(0), old, axes, "add", whose_times) * step)
+
+    shown = "" if plain else f", scale={_shape(times)}"
+    shown = f", norm={_shape(lengths[0])}" if lengths else shown
+    operands = (array, *lengths, *(() if plain else (times,)))
+    key = ("add", _axes(whose), as_long, plain, _axes(whose_times))
+    return Edit(f"add({_shape(array)}{shown})", added, operands, key, lengths=_lengths(direction))
+
+
+def _check_length(length: Any, direction: Any) -> None:
+    """Raises SiteError for what is no length, and for a direction along the last axis that has none."""
+    if length.ndim:
         raise SiteError(
-            f"add: a direction that is 0 cannot be made {norm:g} times as long as anything",
+            f"add: expected one number as norm, got shape {tuple(length.shape)}", hint="scale= takes one for each place"
+        )
+    if is_traced(direction):
+        return
+    xp = namespace(direction)
+    if bool(xp.any(xp.all((direction if direction.ndim else direction[None]) == 0, axis=-1))):
+        raise SiteError(
+            f"add: a direction that is 0 cannot be made {_shape(length)} times as long as anything",
             hint="leave norm out, or find out why the direction is 0",
         )
 
-    def added(old: Tensor, axes: tuple[str, ...]) -> Tensor:
-        step = like(given, old, axes, "add")
-        if norm is not None:
-            if isinstance(given, Value) and given.axes[-1:] != axes[-1:]:
-                raise SiteError(
-                    f"add: {given.site} has {' '.join(given.axes)}, so its length is along another axis than that of "
-                    f"{' '.join(axes)}",
-                    hint=f"a direction has the last axis of the site, {axes[-1]}",
-                )
-            step = step / step.norm(dim=-1, keepdim=True) * norm * old.norm(dim=-1, keepdim=True)
-        step = fitted(step, old, axes, "add")
-        return old + (step if plain else like(scale, old, axes, "add") * step)
 
-    shown = f", norm={norm:g}" if norm is not None else f", scale={scale:g}" if scale != 1.0 else ""
-    return Edit(f"add({_shape(given)}{shown})", added, lengths=_lengths(given))
+def _as_long(step: Any, old: Any, axes: tuple[str, ...], norm: Any, whose: Named | None) -> Any:
+    """`step` made `norm` times as long as `old` is at each place."""
+    if whose is not None and whose.axes[-1:] != axes[-1:]:
+        raise SiteError(
+            f"add: {whose.site} has {' '.join(whose.axes)}, so its length is along another axis than that of "
+            f"{' '.join(axes)}",
+            hint=f"a direction has the last axis of the site, {axes[-1]}",
+        )
+    of_fractions(old, "add")
+    length = namespace(old).linalg.vector_norm
+    step = step if step.ndim else step[None]
+    by = backend_of(old).factor(keeping_kind(brought(norm, old), old, "add: norm"), old)
+    return step / length(step, axis=-1, keepdims=True) * by * length(old, axis=-1, keepdims=True)
 
 
 def project(directions: Any, keep: bool = False) -> Edit:
     """Remove from the last axis its part in the span of `directions`, (dim,) or (n, dim); or `keep` only that part."""
-    given = directions.array if isinstance(directions, Value) else held(directions, "project")
-    rows = given[None] if given.ndim == 1 else given
-    # By singular values, so that directions which depend on each other span what they span, and no axis more.
-    left, sizes, _ = torch.linalg.svd(rows.double().T, full_matrices=False)
-    basis = left[:, sizes > 1e-10 * sizes.max()]
-    if not basis.shape[1] or not sizes.max():
-        raise SiteError("project: all directions are zero", hint="pass at least one direction that is not")
+    given, _ = held(directions, "project")
+    rows = given if given.ndim != 1 else given[None]
+    basis = _spanning(rows)
 
-    def projected(old: Tensor, axes: tuple[str, ...]) -> Tensor:
-        if old.shape[-1] != basis.shape[0]:
+    def projected(old: Any, axes: tuple[str, ...], base: Any) -> Any:
+        if old.shape[-1] != base.shape[0]:
             raise SiteError(
-                f"project: directions have {basis.shape[0]} components, the last axis {axes[-1]} {old.shape[-1]}",
+                f"project: directions have {base.shape[0]} components, the last axis {axes[-1]} {old.shape[-1]}",
                 hint="directions live in the last axis of the site",
             )
-        base = basis.to(of_fractions(old, "project"))
-        inside = (old @ base) @ base.mT
+        base = like(base, of_fractions(old, "project"), (), "project")
+        inside = (old @ namespace(old).conj(base)) @ base.mT
         return inside if keep else old - inside
 
-    return Edit(f"project({len(rows)} direction{'s' * (len(rows) > 1)}{', keep' * keep})", projected)
+    shown = f"project({len(rows)} direction{'s' * (len(rows) > 1)}{', keep' * keep})"
+    return Edit(shown, projected, (basis,), ("project", keep))
+
+
+def _spanning(rows: Any) -> Any:
+    """An orthonormal basis, (dim, n), of what (n, dim) directions span; gradients flow to torch's."""
+    if is_traced(rows):
+        raise SiteError(
+            "project: how many directions are independent is not known while JAX traces them",
+            hint="make the edit outside of jit, grad and vmap, or pass a function of your own: lambda value: ...",
+        )
+    if framework_of(rows) == "jax":  # which has 64 bits only if told so
+        rows = convert(rows, "numpy", copy=False)
+    xp = namespace(rows)
+    # By singular values, so that directions which depend on each other span what they span, and no axis more.
+    wide = xp.complex128 if is_complex(rows) else xp.float64
+    left, sizes, _ = xp.linalg.svd(xp.astype(rows, wide).mT, full_matrices=False)
+    if not len(sizes) or not sizes.max():
+        raise SiteError("project: all directions are zero", hint="pass at least one direction that is not")
+    return left[:, sizes > 1e-10 * sizes.max()]
 
 
 def stop_gradient() -> Edit:
     """Let no gradient through: the value counts as a constant. Outputs stay bitwise the same."""
-    return Edit("stop_gradient", lambda old, _: old.detach(), keeps_value=True)
+    return Edit(
+        "stop_gradient", lambda old, _: backend_of(old).stop_gradient(old), key=("stop_gradient",), keeps_value=True
+    )
 
 
 def _axis(name: str, axes: Sequence[str]) -> int:
@@ -207,14 +282,15 @@ def _axis(name: str, axes: Sequence[str]) -> int:
     return list(axes).index(name)
 
 
-def _averaged(old: Tensor, axes: tuple[str, ...], name: str) -> Tensor:
+def _averaged(old: Any, axes: tuple[str, ...], name: str) -> Any:
     axis = _axis("batch", axes)
     if old.shape[axis] < 2:
         raise SiteError(
             f"{name}: the mean over a batch of one is the value itself, so nothing would be ablated",
             hint="run a larger batch, or mean(recording) of other prompts",
         )
-    return of_fractions(old, name).mean(axis, keepdim=True).expand_as(old)
+    xp = namespace(old)
+    return xp.broadcast_to(xp.mean(of_fractions(old, name), axis=axis, keepdims=True), old.shape)
 
 
 def _recorded_mean(value: Value) -> Value:
@@ -228,8 +304,10 @@ def _check_recording(given: Any, name: str, instead: str) -> None:
         raise SiteError(f"{name}: expected a Recording, got {what}", hint=f"model.record(...) makes one; {instead}")
 
 
-def _shape(value: Any) -> str:
-    return f"{tuple(value.shape)}" if getattr(value, "shape", ()) else f"{torch.as_tensor(value).item():g}"
+def _shape(array: Any) -> str:
+    if array.shape:
+        return f"{tuple(array.shape)}"
+    return "a traced number" if is_traced(array) else f"{array.item():g}"
 
 
 def _unbound(name: str) -> Function:

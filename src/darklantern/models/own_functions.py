@@ -1,13 +1,16 @@
 """A user's own function from value to value, so that what goes wrong in it names the site."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from torch import Tensor
+import numpy as np
 
 from darklantern.errors import SiteError
 from darklantern.models.fitting import keeping_kind
+from darklantern.models.shim import framework_of, is_array
 from darklantern.models.sites import Site
 
 
@@ -16,19 +19,92 @@ def named(asked: Callable[..., Any]) -> str:
     return getattr(asked, "__name__", type(asked).__name__)
 
 
-def told(asked: Callable[..., Any], site: Site) -> Callable[[Any, tuple[str, ...]], Any]:
-    """`asked` as what an Edit calls. Raises SiteError for a function that takes more than a value."""
+@dataclass(frozen=True)
+class Told:
+    """What an Edit is made of: its function, the arrays for it, and what decides all else that it computes."""
+
+    function: Callable[..., Any]
+    operands: tuple[Any, ...]
+    key: Hashable
+
+
+def told(asked: Callable[..., Any], site: Site) -> Told:
+    """`asked` as what an Edit calls; arrays that `functools.partial` holds for it become operands.
+
+    Raises SiteError for a function that takes more than a value.
+    """
     _check_takes_a_value(asked, site)
+    called, operands, key = _parted(asked) if isinstance(asked, partial) else (asked, (), _same(asked))
+    name = named(asked)  # not `asked` itself, with its arrays
 
-    def applied(value: Any, _: tuple[str, ...]) -> Any:
+    def applied(value: Any, _: tuple[str, ...], *arrays: Any) -> Any:
         try:
-            new = asked(value)
+            new = called(value, *arrays)
         except Exception as error:
-            error.add_note(f"in the edit {named(asked)} at {site}")
+            error.add_note(f"in the edit {name} at {site}")
             raise
-        return keeping_kind(new, value, f"the edit {named(asked)} at {site}") if isinstance(new, Tensor) else new
+        alike = is_array(new) and framework_of(new) == framework_of(value)
+        return keeping_kind(new, value, f"the edit {name} at {site}") if alike else new
 
-    return applied
+    return Told(applied, operands, key)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where an array stands among the operands."""
+
+    number: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Itself:
+    """Something that cannot be hashed: the same as itself alone, for as long as anybody asks."""
+
+    held: Any
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Itself) and other.held is self.held
+
+    def __hash__(self) -> int:
+        return id(self.held)
+
+
+def _parted(asked: "partial[Any]") -> tuple[Callable[..., Any], tuple[Any, ...], Hashable]:
+    """A partial call as one that is given its arrays, those arrays, and the rest as a key."""
+    arrays: list[Any] = []
+
+    def place(given: Any) -> Any:
+        if not is_array(given) or isinstance(given, np.generic):
+            return given
+        arrays.append(given)
+        return _Place(len(arrays) - 1)
+
+    function, args = asked.func, tuple(map(place, asked.args))
+    kwargs = {name: place(given) for name, given in asked.keywords.items()}
+
+    def called(value: Any, *operands: Any) -> Any:
+        def there(given: Any) -> Any:
+            return operands[given.number] if isinstance(given, _Place) else given
+
+        return partial(function, *map(there, args), **{name: there(given) for name, given in kwargs.items()})(value)
+
+    key = (_same(function), tuple(map(_static, args)), tuple((name, _static(each)) for name, each in kwargs.items()))
+    return called, tuple(arrays), key
+
+
+def _static(given: Any) -> Hashable:
+    """What tells an argument from others: 1, 1.0 and True are equal, 0.0 and -0.0 too, and compute different things."""
+    if isinstance(given, tuple):
+        return (type(given), *map(_static, given))
+    return type(given), repr(given) if isinstance(given, float | complex) else _same(given)
+
+
+def _same(given: Any) -> Hashable:
+    try:
+        hash(given)
+    except TypeError:
+        return _Itself(given)
+    return given
 
 
 def _check_takes_a_value(asked: Callable[..., Any], site: Site) -> None:

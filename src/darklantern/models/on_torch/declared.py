@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from darklantern.errors import SiteError
+from darklantern.models import shim
 from darklantern.models.on_torch import compiled
 from darklantern.models.on_torch.building import Part
 from darklantern.models.on_torch.points import Point
@@ -30,11 +31,16 @@ class Declared:
 
     def __init__(self, module: nn.Module, plan: Plan) -> None:
         compiled.refuse(plan.leading)
+        shim.backend("torch")  # loaded before a compiler looks, which cannot go along
         for site, point in (*((site, point) for site, point, _ in plan.edits), *plan.record):
             _check(site, point)
         self.plan, self.program = plan, plan.program
-        # Numbers stand for sites in what the compiled code writes to.
-        self._numbers = {action: number for number, action in enumerate((*plan.changes, *plan.actions))}
+        # Numbers stand for sites in what compiled code writes to. It looks no action up: that hashes its edit's arrays.
+        numbers = {action: number for number, action in enumerate((*plan.changes, *plan.actions))}
+        self._numbered = {
+            point: tuple((numbers[action], action) for action in actions)
+            for point, actions in self.program.actions.items()
+        }
         self._calls: dict[int, int] = {}
         self._kept: dict[int, Tensor] = {}
         self._axes: dict[int, tuple[str, ...]] = {}
@@ -69,10 +75,9 @@ class Declared:
 
     def visit(self, point: Point, value: Tensor) -> Tensor:
         """As a run's: `value` as it goes on from `point`."""
-        for action in self.program.actions[point]:
+        for number, action in self._numbered[point]:
             if self.part is not None and action not in self.part.actions:
                 continue
-            number = self._numbers[action]
             self._calls[number] = self._calls.get(number, 0) + 1
             chosen = select(action.site, point.axes(value), value.shape)
             held = part(value, chosen)
