@@ -47,7 +47,19 @@ BESIDE_THE_BLOCKS: dict[str, tuple[str, ...]] = {
         "Embed_0",
     ),
     "pos_embed": ("pos_embed", "wpe", "embed_positions", "embeddings.position_embeddings"),
-    "norm": ("norm", "ln_f", "final_layernorm", "final_layer_norm", "layernorm", "ln_post", "final_norm", "LayerNorm_0", "RMSNorm_0", "layer_norm", "rms_norm"),
+    "norm": (
+        "norm",
+        "ln_f",
+        "final_layernorm",
+        "final_layer_norm",
+        "layernorm",
+        "ln_post",
+        "final_norm",
+        "LayerNorm_0",
+        "RMSNorm_0",
+        "layer_norm",
+        "rms_norm",
+    ),
     "unembed": ("unembed", "lm_head", "embed_out", "output", "head", "classifier", "Dense_0", "linear"),
 }
 """parts that stand next to the list of blocks, or above it"""
@@ -122,8 +134,8 @@ def _stacks(tree: Mapping[str, Part]) -> dict[str, str]:
     found: list[str] = []
     for path, part in tree.items():
         inside = any(path.startswith(f"{outer}.") for outer in found)
-        named = path.rpartition(".")[2] in BLOCK_LISTS or part.is_stack
-        if part.is_list and part.children and named and not inside:
+        blocks = path.rpartition(".")[2] in BLOCK_LISTS or part.is_stack
+        if part.is_list and part.children and blocks and not inside:
             found.append(path)
     if len(found) <= 1:
         return dict.fromkeys(found, "layers")

@@ -87,14 +87,13 @@ def put(value: Any, form: Form, numbers: Sequence[Any], new: Any) -> Any:
         return value.at[(*(slice(None),) * batch, rows)].set(changed)
     first = next(axis for axis, each in enumerate(form) if each != ALL)
     here, left = form[first], (*form[:first], ALL, *form[first + 1 :])
-    rest = numbers if isinstance(here, tuple) else numbers[1:]
     if here == ONE:
-        inner = lax.dynamic_index_in_dim(value, numbers[0], first, keepdims=False)
-        changed = put(inner, (*form[:first], *form[first + 1 :]), rest, new)
+        taken = lax.dynamic_index_in_dim(value, numbers[0], first, keepdims=False)
+        changed = put(taken, (*form[:first], *form[first + 1 :]), numbers[1:], new)
         return lax.dynamic_update_index_in_dim(value, changed, numbers[0], first)
-    at = slice(*here) if isinstance(here, tuple) else numbers[0]
-    place = (*(slice(None),) * first, at)
-    return value.at[place].set(put(value[place], left, rest, new))
+    ends = isinstance(here, tuple)
+    place = (*(slice(None),) * first, slice(*here) if ends else numbers[0])
+    return value.at[place].set(put(value[place], left, numbers if ends else numbers[1:], new))
 
 
 def _paired(form: Form, numbers: Sequence[Any]) -> tuple[int, int, Form, Any, Any, list[Any]]:

@@ -5,15 +5,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from darklantern.errors import SiteError
 from darklantern.models.edits import put
+from darklantern.models.gradients import Gradients
 from darklantern.models.on_jax.planning import Plan, Prepared
 from darklantern.models.on_jax.program import SHIFT
 from darklantern.models.on_jax.rewriting import custom_refused
 from darklantern.models.on_jax.running import Call, Traced, check_fired, core, joined, numbers
-from darklantern.models.gradients import Gradients
 from darklantern.models.recording import Recording
 from darklantern.models.sites import Site
 
@@ -42,7 +41,7 @@ def differentiated(
     for row in ready.rows:
         if row.site in plan.grad:
             each = [gradients[step][at] for step, at in _places(ready, row.site)]
-            rows.append((row.site, joined(row, [_turned(row, one) for one in each]), row.axes))
+            rows.append((row.site, joined(row, each), row.axes))
     return Gradients(float(found), Recording(rows, None, tokens), kept)
 
 
@@ -52,20 +51,18 @@ def carried(
     """What `tangents` at some sites become at others."""
     ready, function, arguments = _function(traced, plan, call, tokens)
     shifts = _shifts(ready)
-    moved = {number: np.zeros(each.shape, each.dtype) for number, each in shifts.items()}
-    values: dict[Site, Any] = {}
+    moved = dict(shifts)
     for site, tangent in tangents.items():
         for step, at in _places(ready, site):
             one = ready.program.steps[step]
             zero = jnp.zeros(one.shape, one.point.aval.dtype)
-            values[site] = put(tangent).at(site)(zero, one.axes)
-            moved[step][at] = np.asarray(values[site])
+            moved[step] = moved[step].at[at].set(put(tangent)(zero, one.axes))
 
     def run(shifts: Any) -> Any:
         outs, values, flags, _ = function(*arguments, shifts)
         return values, (outs, flags)
 
-    _, forward, (outs, flags) = jax.jvp(run, (shifts,), (jax.tree.map(jnp.asarray, moved),), has_aux=True)
+    _, forward, (outs, flags) = jax.jvp(run, (shifts,), (moved,), has_aux=True)
     check_fired(ready.program, flags)
     wanted = {site for site in plan.record if site not in plan.grad} | (_asked(traced, sites) & plan.grad)
     rows = [
@@ -79,7 +76,7 @@ def carried(
 def product(values: Recording, cotangents: Mapping[Site, Any]) -> Any:
     """The inner product of values with cotangents."""
     pairs = ((values[site], each) for site, each in cotangents.items())
-    return sum(jnp.sum(put(each).at(value.site)(value.array, value.axes) * value.array) for value, each in pairs)
+    return sum(jnp.sum(put(each)(value.array, value.axes) * value.array) for value, each in pairs)
 
 
 def _asked(traced: Traced, sites: Sequence[Any]) -> set[Site]:
@@ -125,10 +122,6 @@ def _places(ready: Prepared, site: Site) -> list[tuple[int, Any]]:
         if action.kind == SHIFT and action.site == site:
             found.append((step, slice(None) if ready.program.steps[step].every else at))
     return found
-
-
-def _turned(row: Any, one: Any) -> Any:
-    return one
 
 
 def _recording(ready: Prepared, values: Sequence[Sequence[Any]], output: Any, tokens: Tokens) -> Recording:

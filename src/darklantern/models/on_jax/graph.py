@@ -211,5 +211,3 @@ def users(value: Value) -> Iterator[Op]:
             yield from users(op.output)
         else:
             yield op
-
-

@@ -181,8 +181,8 @@ class Naming:
         hint = f"did you mean {' or '.join(close)}?" if close else 'model.sites("**:*") lists them all'
         if asked.port in _OF_KERNELS and self.found(asked.path) and not meant:
             hint = (
-                "its attention is none that JAX code computes: an opaque kernel (implementation='cudnn', Pallas), or one "
-                f"in pieces; {hint}"
+                "its attention is none that JAX code computes whole: an opaque kernel (cudnn's, one of Pallas), "
+                f"or one in pieces; {hint}"
             )
         return SiteError(f"no site {str(asked)!r} in this {self._kind}", hint=self._numbered(asked.path) or hint)
 

@@ -27,14 +27,15 @@ Edits = Mapping[str | Site, Edit | Callable[[Any], Any] | Sequence[Any]]
 class Model:
     """A JAX model with named sites. Nothing about it changes: what looks inside is a function of its own.
 
-    Which sites there are is known once the model was traced on inputs of some shape: at `open(..., example=inputs)`, or
-    by the first run. Weights are arguments of what is compiled: `with_weights` goes on with others, and compiles nothing.
+    Which sites there are is known once the model was traced on inputs of some shape: at `open(..., example=inputs)`,
+    or by the first run. Weights are arguments of what is compiled: `with_weights` goes on with others, and compiles
+    nothing.
     """
 
     def __init__(self, module: Any, tokenizer: Any, weights: Any, call: Any, example: Any, custom: str) -> None:
         if custom not in ("refuse", "inline"):
             raise SiteError(f'expected custom="refuse" or "inline", got {custom!r}', hint="inline derives what they do")
-        self._make = lambda: subject(module, weights, call)
+        self._make: Callable[[], Subject] = lambda: subject(module, weights, call)
         self._subject: Subject = self._make()
         self.module = module
         self.tokenizer = tokenizer
@@ -57,12 +58,10 @@ class Model:
         """
         own, held = self._subject, weights
         if type(weights) is type(self.module):
-            made = subject(weights, None, None)
-            held = made.weights
-        shapes = [
-            [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)] for tree in (own.weights, held)
-        ]
-        if jax.tree.structure(own.weights) != jax.tree.structure(held) or shapes[0] != shapes[1]:
+            held = subject(weights, None, None).weights
+        shapes = [[(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)] for tree in (own.weights, held)]
+        trees: list[Any] = [jax.tree.structure(tree) for tree in (own.weights, held)]
+        if trees[0] != trees[1] or shapes[0] != shapes[1]:
             raise SiteError(
                 "these weights are of other shapes, or in another tree, than the model's",
                 hint="open a model of other shapes by itself",
@@ -258,7 +257,7 @@ class Model:
     # traces
 
     def _now(self) -> Subject:
-        """The model as it is now: an nnx module may have been trained, or put into another mode, since it was opened."""
+        """The model as it is now: an nnx module may have been trained, or put into another mode, since."""
         self._subject = self._make() if self._subject.alive else self._subject
         return self._subject
 
@@ -301,9 +300,7 @@ class Model:
         ready = traced.prepared(plan, lengths)
         made = run(traced, ready, self._call(traced, inputs))
         output = None if made.outs is None else traced.trace.output.back(made.outs)
-        rows = [
-            (row.site, joined(row, values), row.axes) for row, values in zip(ready.rows, made.values, strict=True)
-        ]
+        rows = [(row.site, joined(row, values), row.axes) for row, values in zip(ready.rows, made.values, strict=True)]
         return Recording(rows, output, tokens, ready.missed)
 
 
@@ -327,7 +324,7 @@ def _plain(inputs: Any) -> Any:
 
 def _config() -> Any:
     """What of JAX's settings a trace depends on."""
-    config = jax.config
+    config: Any = jax.config
     return (
         config.jax_enable_x64, config.jax_default_matmul_precision, config.jax_numpy_dtype_promotion,
         config.jax_default_prng_impl, config.jax_numpy_rank_promotion, jax.sharding.get_abstract_mesh(),

@@ -180,7 +180,8 @@ class _Walk:
         inside = [each for each in self.made.parts[parts:] if each.above is part]
         loose = [each.path for each in self.made.tagged[tagged:] if each.part is part]
         stem = _stem(part.path, [*(each.path for each in inside), *loose])
-        for each in (*self.made.parts[parts:], *self.made.tagged[tagged:]):
+        both: list[Part | Tagged] = [*self.made.parts[parts:], *self.made.tagged[tagged:]]
+        for each in both:
             further = sum(loop.layers for loop in each.loops[len(loops) :])
             if each.path[len(part.path) :].count(NUMBER) == further:  # else the user's own code says where it goes
                 object.__setattr__(each, "path", _numbered(each.path, part.path, stem))

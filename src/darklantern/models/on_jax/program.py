@@ -17,6 +17,7 @@ from darklantern.models.edits import Edit
 from darklantern.models.on_jax.choosing import Choice, Form
 from darklantern.models.on_jax.outline import Loop
 from darklantern.models.on_jax.points import Point
+from darklantern.models.shim import convert, framework_of
 from darklantern.models.sites import Site
 
 EDIT, RECORD, SHIFT = "edit", "record", "shift"
@@ -102,7 +103,8 @@ class Step:
                 made["at"] = np.asarray([action.visit.at for action in self.actions], np.int32)
             else:
                 table = np.full(self.total, len(self.actions), np.int32)
-                table[[_flat(action) for action in self.actions]] = np.arange(len(self.actions))
+                for number, action in enumerate(self.actions):
+                    table[_flat(action)] = number
                 made["table"] = table
         return made
 
@@ -112,11 +114,17 @@ def _flat(action: Action) -> int | None:
     at, loops = action.visit.at, action.visit.point.loops
     if action.visit.is_every or any(loop.length is None for loop in loops):
         return None
-    return int(np.ravel_multi_index(at, [loop.length for loop in loops])) if loops else 0  # type: ignore[arg-type]
+    flat = 0
+    for loop, number in zip(loops, at, strict=True):
+        flat = flat * (loop.length or 0) + (number or 0)
+    return flat
 
 
 def _arrays(edit: Edit | None) -> tuple[Any, ...]:
-    return () if edit is None else tuple(edit.operands)
+    """An edit's arrays, as arrays of JAX or NumPy."""
+    if edit is None:
+        return ()
+    return tuple(convert(each, "jax") if framework_of(each) == "torch" else each for each in edit.operands)
 
 
 def _stacked(rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:

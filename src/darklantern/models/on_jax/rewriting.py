@@ -1,4 +1,4 @@
-"""One pass over a jaxpr, with a program's steps done where they belong. What no step lies in runs as it is, in one piece.
+"""One pass over a jaxpr, with a program's steps done where they belong; what no step lies in runs as it is.
 
 The pass is run while JAX traces, so its result is compiled like any function, and what nothing depends on is left out.
 Values that are recorded in loops and branches are threaded through as state: a buffer of the recorded iterations, so
@@ -47,11 +47,12 @@ class Rewriting:
     shifts: Mapping[int, Any] = field(default_factory=dict)
     """by a step's number, what it adds: what gradients are taken with respect to"""
     entrances: Mapping[Address, Entrance] = field(default_factory=dict)
-    custom: Mapping[Address, str] = field(default_factory=dict)
-    """names of the functions with derivatives of their own"""
+    splits: Mapping[Address, int] = field(default_factory=dict)
+    """scans of which it is asked what they carry before an iteration"""
     allow_custom: bool = False
+    """functions with derivatives of their own may be opened up, and lose them"""
     carries: dict[Address, Any] = field(default_factory=dict)
-    """what scans that are asked for carried when they ended"""
+    """what those scans carried"""
 
     def __post_init__(self) -> None:
         self._steps: dict[Place, list[int]] = {}
@@ -137,9 +138,7 @@ class Rewriting:
         return any((*address, (number, each.key)) in self._inside for each in internals.inner(eqn))
 
     def _entered(self, address: Address, number: int, eqn: Any) -> bool:
-        return any((*address, (number, each.key)) in self.entrances for each in internals.inner(eqn)) or any(
-            (*address, (number, each.key)) in self.carries for each in internals.inner(eqn)
-        )
+        return any((*address, (number, "")) in each for each in (self.entrances, self.splits))
 
     # steps
 
@@ -162,11 +161,8 @@ class Rewriting:
             operands = [_of(each, entry, step) for each in numbers["operands"]]
             new = _edited(step, old, operands)
         else:
-            new = old + _of(self.shifts[number], entry, step)
-        if whole(step.form):
-            changed = new
-        else:
-            changed = put(shown, step.form, choice, new)
+            new = old + self.shifts[number][self._flat(step, counts) if step.every else entry]
+        changed = new if whole(step.form) else put(shown, step.form, choice, new)
         changed = point.hidden(changed, value, *reads).astype(value.dtype)
         if here is not None:
             changed = jnp.where(here, changed, value)
@@ -178,18 +174,21 @@ class Rewriting:
         """Which of the step's actions this iteration is for, and whether it is for one; (0, None) for always one."""
         if not step.loops or step.every:
             return 0, None
-        own = counts[len(counts) - len(step.loops) :]
         if step.total is None:
-            same = jnp.all(numbers["at"] == jnp.stack([jnp.asarray(count, jnp.int32) for count in own]), axis=1)
+            same = jnp.all(numbers["at"] == jnp.stack([jnp.asarray(count, jnp.int32) for count in counts]), axis=1)
             return jnp.argmax(same), jnp.any(same)
-        flat: Any = 0
-        for loop, count in zip(step.loops, own, strict=True):
-            flat = flat * loop.length + count
         if step.covers:
-            return flat, None
-        entry = jnp.asarray(numbers["table"])[flat]
+            return self._flat(step, counts), None
+        entry = jnp.asarray(numbers["table"])[self._flat(step, counts)]
         count = len(step.actions)
         return jnp.minimum(entry, count - 1), entry < count
+
+    def _flat(self, step: Step, counts: Counts) -> Any:
+        """The number of this iteration among all of the loops around a step."""
+        flat: Any = 0
+        for loop, count in zip(step.loops, counts, strict=True):
+            flat = flat * loop.length + count
+        return flat
 
     def _recorded(self, number: int, step: Step, part: Any, entry: Any, here: Any, state: State) -> State:
         if step_is_output(step):
@@ -276,8 +275,6 @@ class Rewriting:
         limit = next((ends for loop, ends in self.program.limits.items() if loop.address == own), None)
         if stop and limit is not None:
             first, last = (max(first, limit[0]), last) if scan.reverse else (first, min(last, limit[1]))
-        if first or last < scan.length - 1:
-            sliced = [each[first : last + 1] for each in sliced]
         outputs = [n for n in sorted(self._inside.get(own, ())) if step_is_output(self.program.steps[n])]
 
         def body(carried: Any, each: Any) -> Any:
@@ -289,18 +286,23 @@ class Rewriting:
             kept = {n: held.pop(n) for n in outputs}
             return (tuple(outs[: scan.carry]), held), (outs[scan.carry :], kept)
 
-        (carry, held), (ys, kept) = lax.scan(
-            body,
-            (carry, self._begun(own, state)),
-            (jnp.arange(first, last + 1), sliced),
-            length=last + 1 - first,
-            reverse=scan.reverse,
-            unroll=scan.unroll,
-        )
-        if own in self.carries:
-            self.carries[own] = carry
-        outs = None if stop else [*carry, *ys]
-        return outs, state | held | kept
+        def turns(first: int, last: int, carried: Any) -> Any:
+            part = sliced if last + 1 - first == scan.length else [each[first : last + 1] for each in sliced]
+            counted = jnp.arange(first, last + 1)
+            return lax.scan(
+                body, carried, (counted, part), length=last + 1 - first, reverse=scan.reverse, unroll=scan.unroll
+            )
+
+        carried = (carry, self._begun(own, state))
+        if own in self.splits:
+            carried, early = turns(first, self.splits[own] - 1, carried)
+            self.carries[own] = carried[0]
+            carried, late = turns(self.splits[own], last, carried)
+            (ys, kept) = jax.tree.map(lambda one, other: jnp.concatenate((one, other)), early, late)
+        else:
+            carried, (ys, kept) = turns(first, last, carried)
+        carry, held = carried
+        return (None if stop else [*carry, *ys]), state | held | kept
 
     def _while(
         self, eqn: Any, address: Address, number: int, given: list[Any], counts: Counts, state: State, stop: bool
@@ -354,9 +356,9 @@ class Rewriting:
             assert outs is not None
             return tuple(outs), jax.tree.map(lambda each: each[None], made)
 
-        outs, made = jax.shard_map(
-            called, out_specs=(shards.out_specs, PartitionSpec(shards.axes)), **shards.options
-        )(*given)
+        outs, made = jax.shard_map(called, out_specs=(shards.out_specs, PartitionSpec(shards.axes)), **shards.options)(
+            *given
+        )
         return (None if stop else list(outs)), state | made
 
 
@@ -423,7 +425,5 @@ def custom_refused(name: str) -> SiteError:
     return SiteError(
         f"{name} has a derivative of its own (jax.custom_vjp or custom_jvp), and a site inside it is read or edited: a "
         "gradient through it would be another than its author's",
-        hint='ask for a site outside of it; open(..., custom="inline") takes the derivative of what it computes instead',
+        hint='ask for a site outside of it; open(..., custom="inline") takes the derivative of what it computes',
     )
-
-

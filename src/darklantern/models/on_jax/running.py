@@ -42,6 +42,7 @@ class Traced:
     custom: bool
     """functions with derivatives of their own may be opened up"""
     compiled: Kept = field(default_factory=Kept)
+    plans: Kept = field(default_factory=Kept)
 
     def prepared(self, plan: Plan, lengths: Lengths) -> Prepared:
         key = (self, None if lengths is None else tuple(lengths))
@@ -73,9 +74,12 @@ class Made:
     carries: Mapping[Address, Any]
 
 
-def run(traced: Traced, plan: Prepared, call: Call, ends: Sequence[Address] = ()) -> Made:
-    """Run a plan. Raises SiteError for a site in a branch or a loop that did not run."""
-    function = _compiled(traced, plan, call, ends)
+def run(traced: Traced, plan: Prepared, call: Call, splits: Mapping[Address, int] | None = None) -> Made:
+    """Run a plan. Raises SiteError for a site in a branch or a loop that did not run.
+
+    Of the scans in `splits`, what they carry before that iteration is in `.carries`.
+    """
+    function = _compiled(traced, plan, call, splits or {})
     outs, values, flags, carries = function(*call.arguments(traced), numbers(plan.program), {})
     check_fired(plan.program, flags)
     return Made(outs, values, carries)
@@ -85,12 +89,12 @@ def numbers(built: Program) -> list[dict[str, Any]]:
     return [step.numbers() for step in built.steps]
 
 
-def _compiled(traced: Traced, plan: Prepared, call: Call, ends: Sequence[Address]) -> Callable[..., Any]:
+def _compiled(traced: Traced, plan: Prepared, call: Call, splits: Mapping[Address, int]) -> Callable[..., Any]:
     firsts = tuple((address, entrance.first) for address, entrance in call.entrances.items())
     order = tuple(tuple(plan.place[action] for action in row.actions) for row in plan.rows)
-    key = (plan.program.key, order, firsts, tuple(ends))
+    key = (plan.program.key, order, firsts, tuple(splits.items()))
     found: Callable[..., Any] = traced.compiled.made(
-        key, lambda: jax.jit(core(traced, plan.program, order, dict(firsts), ends))
+        key, lambda: jax.jit(core(traced, plan.program, order, dict(firsts), splits))
     )
     return found
 
@@ -100,19 +104,16 @@ def core(
     built: Program,
     order: Sequence[Sequence[tuple[int, int]]],
     firsts: Mapping[Address, int],
-    ends: Sequence[Address] = (),
+    splits: Mapping[Address, int] | None = None,
 ) -> Callable[..., Any]:
     """The program on the trace as a pure function of its arrays.
 
-    (constants, weights, inputs, carries, numbers, shifts) → (outputs, values, flags, what scans at `ends` carried)
+    (constants, weights, inputs, carries, numbers, shifts) → (outputs, values, flags, what scans in `splits` carried)
     """
-    names = dict(traced.trace.outline.custom)
 
     def function(consts: Any, weights: Any, arrays: Any, carries: Any, numbers: Any, shifts: Any) -> Any:
         entrances = {address: Entrance(first, carries[address]) for address, first in firsts.items()}
-        rewriting = Rewriting(
-            built, numbers, shifts, entrances, names, traced.custom, dict.fromkeys(ends)
-        )  # fmt: skip
+        rewriting = Rewriting(built, numbers, shifts, entrances, splits or {}, traced.custom)
         outs, state = rewriting.run(traced.trace.jaxpr, consts, [*weights, *arrays])
         values = [[_value(built, state, step, at) for step, at in row] for row in order]
         return outs, values, _flags(built, state), rewriting.carries
@@ -145,8 +146,8 @@ def check_fired(built: Program, flags: Mapping[int, Any]) -> None:
     for number, flag in flags.items():
         if isinstance(flag, jax.core.Tracer):
             raise SiteError(
-                f"{built.steps[number].actions[0].site} lies in a branch or a while loop, and inside your own jit or grad "
-                "nobody can tell whether it ran",
+                f"{built.steps[number].actions[0].site} lies in a branch or a while loop, and inside your own jit or "
+                "grad nobody can tell whether it ran",
                 hint="call it outside of jit, or choose a site behind the branch",
             )
         for action, fired in zip(built.steps[number].actions, flag, strict=False):

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import jax
-
 from darklantern.errors import SiteError
 from darklantern.models.edits import put
 from darklantern.models.on_jax.naming import Naming, Target
@@ -37,13 +35,11 @@ class Start:
     def entered(self, plan: Plan) -> Plan:
         """`plan` from here on. Raises SiteError for a site that lies before."""
         for site in (*plan.record, *(site for site, _ in plan.edits)):
-            ((_, target),) = self.traced.naming.resolve(site)
             block = self.traced.naming.block_of(site.native or site.path.removeprefix("/"))
             if block in self.before:
                 raise SiteError(
                     f"the run never reaches {site}: it starts at {self.path}", hint="run it from the inputs"
                 )
-            del target
         return replace(plan, edits=(*self.edits, *plan.edits), how={**plan.how}, prepared={})
 
     def __repr__(self) -> str:
@@ -55,7 +51,7 @@ def started(traced: Traced, plan: Plan, call: Call, inputs: Any, block: str) -> 
     naming = traced.naming
     blocks = naming.blocks()
     plain = unquoted(block).removeprefix("/")
-    name = block if block in blocks else naming.block_of(plain) if naming.has(plain) else None
+    name = block if block in blocks else naming.block_of(plain) if naming.found(plain) else None
     if name is None or naming.native.get(unquoted(name)) not in (plain, naming.native.get(plain)):
         close = nearest(block, blocks)
         raise SiteError(
@@ -64,7 +60,9 @@ def started(traced: Traced, plan: Plan, call: Call, inputs: Any, block: str) -> 
         )
     above = name.rpartition(".")[0]
     number = int(name.rpartition(".")[2])
-    before = frozenset(each for each in blocks if each.rpartition(".")[0] == above and int(each.rpartition(".")[2]) < number)
+    before = frozenset(
+        each for each in blocks if each.rpartition(".")[0] == above and int(each.rpartition(".")[2]) < number
+    )
     entering = _entering(naming, name)
     loops = {loop for target in entering for loop in target.point.loops if loop.layers}
     if len(loops) > 1:
@@ -77,7 +75,7 @@ def started(traced: Traced, plan: Plan, call: Call, inputs: Any, block: str) -> 
     ready = traced.prepared(asked, None)
     made = run(traced, ready, call)
     values = {row.site: joined(row, each) for row, each in zip(ready.rows, made.values, strict=True)}
-    edits = tuple((site, put(value).at(site)) for site, value in values.items())
+    edits = tuple((site, put(value)) for site, value in values.items())
     assert made.outs is not None
     return Start(name, inputs, traced.trace.output.back(made.outs), traced, call, edits, before)
 
@@ -94,7 +92,14 @@ def _entering(naming: Naming, block: str) -> Sequence[Target]:
 
 
 def _in_a_scan(
-    traced: Traced, plan: Plan, call: Call, inputs: Any, name: str, address: Address, number: int, before: frozenset[str]
+    traced: Traced,
+    plan: Plan,
+    call: Call,
+    inputs: Any,
+    name: str,
+    address: Address,
+    number: int,
+    before: frozenset[str],
 ) -> Start:
     """What the scan carries at the block's iteration, as a run that ends there leaves it."""
     made = run(traced, traced.prepared(plan, None), call, {address: number})
@@ -103,6 +108,3 @@ def _in_a_scan(
     entrance = Entrance(number, tuple(carry))
     entered = Call(call.weights, call.given, {address: entrance})
     return Start(name, inputs, traced.trace.output.back(made.outs), traced, entered, (), before)
-
-
-__all__ = ["Start", "jax", "started"]

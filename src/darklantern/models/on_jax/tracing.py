@@ -8,8 +8,8 @@ import jax
 import numpy as np
 
 from darklantern.errors import SiteError
-from darklantern.models.on_jax.adapters import Subject, called
 from darklantern.models.calling import arguments
+from darklantern.models.on_jax.adapters import Subject, called
 from darklantern.models.on_jax.axes import Axes
 from darklantern.models.on_jax.graph import Graph, graphs
 from darklantern.models.on_jax.internals import Jaxpr, Tracer
@@ -129,8 +129,7 @@ def _check_visible(entered: set[tuple[str, ...]], made: Outline) -> None:
         names = ", ".join(".".join(path) or "the model itself" for path in lost[:3])
         raise SiteError(
             f"the model ran {names}, and what it computed there is not in its jaxpr",
-            hint="it lies inside an opaque operation (a kernel, a callback), or returns no array: wrap it otherwise, or "
-            "leave it out of the model",
+            hint="it lies inside an opaque operation (a kernel, a callback), or nothing of it is an array",
         )
 
 

@@ -38,6 +38,8 @@ class Subject:
     """the class of each part, where that is known before a trace"""
     whole: tuple[type, ...] = ()
     """types that go in and out of parts and are no values"""
+    alive: bool = False
+    """the model may change by itself: its weights are to be taken anew for each run"""
 
 
 def subject(model: Any, weights: Any, call: Any) -> Subject:

@@ -82,7 +82,7 @@ def _marked(module: Any, path: Path) -> Any:
         marks = callable(module) and bool(path)
         if same and not marks:  # a StateIndex, for one, has to stay the very object that it is
             return module
-        copy = object.__new__(_marking(type(module)) if marks else type(module))
+        copy: Any = object.__new__(_marking(type(module)) if marks else type(module))
         for name, value in (made | ({_PATH: path} if marks else {})).items():
             object.__setattr__(copy, name, value)
         return copy

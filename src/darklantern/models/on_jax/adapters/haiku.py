@@ -49,9 +49,9 @@ def _marked(function: Any, args: Any, kwargs: Any, context: Any) -> Any:
     path: Path = tuple(part for part in context.module.module_name.split("/") if part != "~")
     if not path or path[-1].startswith("__"):  # Haiku's own, around a scanned stack
         return function(*args, **kwargs)
-    return called(path, function, _signature(type(context.module)), args, kwargs, (hk.Module,))
+    return called(path, function, _signature(context.module.__class__), args, kwargs, (hk.Module,))
 
 
 @cache
-def _signature(kind: type) -> Any:
+def _signature(kind: Any) -> Any:
     return signature_of(kind.__call__, without=1)

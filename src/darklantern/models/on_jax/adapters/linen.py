@@ -53,9 +53,9 @@ def _marked(function: Any, args: Any, kwargs: Any, context: Any) -> Any:
     path: Path = tuple(context.module.path)
     if context.method_name != "__call__" or not path:
         return function(*args, **kwargs)
-    return called(path, function, _signature(type(context.module)), args, kwargs, (nn.Module,))
+    return called(path, function, _signature(context.module.__class__), args, kwargs, (nn.Module,))
 
 
 @cache
-def _signature(kind: type) -> Any:
+def _signature(kind: Any) -> Any:
     return signature_of(kind.__call__, without=1)

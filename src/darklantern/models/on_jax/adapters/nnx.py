@@ -40,6 +40,7 @@ def subject(module: nnx.Module, weights: Any, call: Any) -> Subject:
         ("nnx", graph, call),
         lambda: {tuple(map(str, path)): type(each).__name__ for path, each in nnx.iter_modules(module)},
         (nnx.Module,),
+        alive=True,
     )
 
 

@@ -1,7 +1,8 @@
 """Attention: a softmax over keys of products of queries and keys, whose rows weigh values.
 
 `q` and `k` are what the product is given, before a scale is applied to either; `k` and `v` before heads are repeated
-for groups of query heads. `scores` go into the softmax, `pattern` comes out of it, `z` is what the values' product gives.
+for groups of query heads. `scores` go into the softmax, `pattern` comes out of it, `z` is what the product with the
+values gives.
 """
 
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 import jax
 
 from darklantern.models.on_jax.axes import BATCH, FEATURE, kind
-from darklantern.models.on_jax.graph import Graph, Op, Value, source, users
+from darklantern.models.on_jax.graph import IDENTITIES, Graph, Op, Value, source, users
 from darklantern.models.on_jax.outline import Part
 from darklantern.models.on_jax.points import Named, Point, View, view
 from darklantern.models.on_jax.ports.layout import after, before, scaled_by_number
@@ -148,10 +149,11 @@ def _product(score: Value) -> Op | None:
     return found[0] if len(found) == 1 else None
 
 
-_BETWEEN = frozenset(
-    "darklantern_site name convert_element_type copy optimization_barrier reduce_precision pvary mul div add sub select_n "
-    "transpose reshape squeeze expand_dims tanh max min clamp where neg add_any".split()
-)  # what may happen to scores between product and softmax: scale, bias, mask, cap
+_BETWEEN = IDENTITIES | {
+    "mul", "div", "add", "add_any", "sub", "neg", "select_n", "transpose", "reshape", "squeeze", "expand_dims", "tanh",
+    "max", "min", "clamp",
+}  # fmt: skip
+"""what may happen to scores between product and softmax: scale, bias, mask, cap, moves"""
 
 
 def _names(product: Op) -> Named | None:
@@ -270,7 +272,10 @@ def _certain(what: str) -> int:
 
 def _by_order(count: int) -> dict[str, str]:
     """Where the flow does not tell: examples first, heads second."""
-    return {f"both{number}": name for number, name in zip(range(count), ("batch", "head")[2 - min(count, 2) :], strict=False)}
+    return {
+        f"both{number}": name
+        for number, name in zip(range(count), ("batch", "head")[2 - min(count, 2) :], strict=False)
+    }
 
 
 def _common(one: Part, other: Part) -> Part:
@@ -348,9 +353,9 @@ _DROPPED = frozenset({"mul", "div", "select_n", "transpose", "reshape", "squeeze
 
 
 def _weighed(op: Op, operand: int, named: Named) -> tuple[Op, Named, Named, Value] | None:
-    used, both = ([each[operand] for each in op.params["dimension_numbers"]])
+    used, both = [each[operand] for each in op.params["dimension_numbers"]]
     other = 1 - operand
-    others_used, others_both = ([each[other] for each in op.params["dimension_numbers"]])
+    others_used, others_both = [each[other] for each in op.params["dimension_numbers"]]
     values = op.inputs[other]
     if values.constant or len(used) != 1 or [name for name, _ in named[used[0]]] != ["key"]:
         return None
@@ -367,5 +372,3 @@ def _weighed(op: Op, operand: int, named: Named) -> tuple[Op, Named, Named, Valu
     shared = [named[place] for place in both]
     of_z = tuple([*shared, *(mine + theirs if operand == 0 else theirs + mine)])
     return op, tuple(axes), of_z, values
-
-
