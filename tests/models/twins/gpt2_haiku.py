@@ -149,7 +149,18 @@ def norm(w: of.Weights) -> dict[str, Array]:
     return {"scale": w["weight"], "offset": w["bias"]}
 
 
+PARTS = (("norm1", "layer_norm"), ("norm2", "layer_norm_1"))
+AROUND = (("embed", "transformer.embed"), ("norm", "transformer.layer_norm"))
+ONE_BY_ONE = (
+    (r"layers\.0", "transformer.block"),
+    (r"layers\.(\d+)", r"transformer.block_\1"),
+    ("attn", "multi_head_attention"),
+)
+STACKED = (
+    (r"layers\.(\d+)", r"transformer.__layer_stack_no_per_layer.block[\1]"),
+    ("attn", "causal_self_attention"),
+)
 TWINS = (
-    Twin("gpt2-haiku", "gpt2", "haiku", unrolled, lacks=BARE),
-    Twin("gpt2-haiku-stack", "gpt2", "haiku", layer_stack, lacks=BARE),
+    Twin("gpt2-haiku", "gpt2", "haiku", unrolled, (*PARTS, *AROUND, *ONE_BY_ONE), lacks=BARE),
+    Twin("gpt2-haiku-stack", "gpt2", "haiku", layer_stack, (*PARTS, *AROUND, *STACKED), lacks=BARE),
 )

@@ -161,7 +161,9 @@ class ScannedGPT2(nn.Module):
     def setup(self) -> None:
         self.embed = nn.Embed(self.vocabulary, self.dim)
         self.pos_embed = self.param("pos_embed", nn.initializers.normal(), (self.positions, self.dim))
-        scan = nn.scan(self.body, variable_axes={"params": 0}, split_rngs={"params": True}, length=self.layers)
+        # Without an axis for `intermediates`, linen's own capture leaves out all blocks and says nothing.
+        axes = {"params": 0, "intermediates": 0}
+        scan = nn.scan(self.body, variable_axes=axes, split_rngs={"params": True}, length=self.layers)
         self.blocks = scan(self.heads, self.epsilon, **dict(self.options))
         self.norm = nn.LayerNorm(epsilon=self.epsilon)
 
@@ -253,9 +255,26 @@ def sizes(model: torch_nn.Module) -> tuple[int, int, int, int, int, float]:
     )  # fmt: skip
 
 
-TWINS = (
-    Twin("gpt2-linen", "gpt2", "linen", automatic),
-    Twin("gpt2-linen-named", "gpt2", "linen", named),
-    Twin("gpt2-linen-scan", "gpt2", "linen", scanned),
-    Twin("gpt2-linen-scan-remat", "gpt2", "linen", rematerialised),
+AUTOMATIC = (
+    ("embed", "Embed_0"),
+    ("unembed", "Embed_0:attend"),
+    (r"layers\.(\d+)", r"Block_\1"),
+    ("norm1?", "LayerNorm_0"),
+    ("norm2", "LayerNorm_1"),
+    ("attn", "MultiHeadDotProductAttention_0"),
+    ("mlp", "Mlp_0"),
 )
+NORMS = (("norm1", "ln_1"), ("norm2", "ln_2"))
+TIED = ("unembed", "embed:attend")
+TWINS = (
+    Twin("gpt2-linen", "gpt2", "linen", automatic, AUTOMATIC),
+    Twin(
+        "gpt2-linen-named", "gpt2", "linen", named,
+        (*NORMS, ("embed", "wte"), ("unembed", "wte:attend"), ("norm", "ln_f"), (r"layers\.(\d+)", r"block_\1")),
+    ),
+    Twin("gpt2-linen-scan", "gpt2", "linen", scanned, (*NORMS, TIED, (r"layers\.(\d+)", r"blocks[\1]"))),
+    Twin(
+        "gpt2-linen-scan-remat", "gpt2", "linen", rematerialised,
+        (*NORMS, TIED, (r"layers\.(\d+)", r"blocks[\1].block")),
+    ),
+)  # fmt: skip

@@ -173,8 +173,12 @@ def fill(variable: nnx.Variable[Any], value: Array) -> None:
     variable.set_value(value)
 
 
+TIED = ("unembed", "embed:attend")
 TWINS = (
     # nnx calls jax.nn.dot_product_attention, whose softmax is float32 whatever it is given.
-    Twin("gpt2-nnx", "gpt2", "nnx", unrolled, tolerance=1e-6),
-    Twin("gpt2-nnx-scan", "gpt2", "nnx", scanned),
-)
+    Twin("gpt2-nnx", "gpt2", "nnx", unrolled, (TIED, ("layers", "blocks")), tolerance=1e-6),
+    Twin(
+        "gpt2-nnx-scan", "gpt2", "nnx", scanned,
+        (TIED, ("norm1", "ln_1"), ("norm2", "ln_2"), (r"layers\.(\d+)", r"blocks[\1]")),
+    ),
+)  # fmt: skip

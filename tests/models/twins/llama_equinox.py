@@ -148,4 +148,13 @@ def layer_values(each: of.Weights) -> tuple[Array, ...]:
     return (each["norm1"], each["norm2"], *(each[name].T for name in linears))
 
 
-TWINS = (Twin("llama-equinox-scan", "llama", "equinox", scanned, forward=truth),)
+PAIRS = (
+    ("embed", "tok_embeddings"),
+    (r"layers\.(\d+)", r"layers[\1]"),
+    ("norm1", "attention_norm"),
+    ("attn", "attention"),
+    ("norm2", "ffn_norm"),
+    ("mlp", "feed_forward"),
+    ("unembed", "output"),
+)
+TWINS = (Twin("llama-equinox-scan", "llama", "equinox", scanned, PAIRS, forward=truth),)

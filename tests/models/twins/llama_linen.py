@@ -109,4 +109,12 @@ def layer(each: of.Weights, head_dim: int) -> dict[str, Any]:
     return {"self_attn": by_head, "mlp": mlp, **norms}
 
 
-TWINS = (Twin("llama-linen", "llama", "linen", unrolled, forward=truth),)
+PAIRS = (
+    ("embed", "embed_tokens"),
+    (r"layers\.(\d+)", r"layers_\1"),
+    ("attn", "self_attn"),
+    ("norm1", "input_layernorm"),
+    ("norm2", "post_attention_layernorm"),
+    ("unembed", "lm_head"),
+)
+TWINS = (Twin("llama-linen", "llama", "linen", unrolled, PAIRS, forward=truth),)

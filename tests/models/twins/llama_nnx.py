@@ -101,5 +101,12 @@ def unrolled(model: nn.Module, dtype: DTypeLike) -> Built:
     return Built(module)
 
 
+PAIRS = (
+    ("embed", "embed_tokens"),
+    ("attn", "self_attn"),
+    ("norm1", "input_layernorm"),
+    ("norm2", "post_attention_layernorm"),
+    ("unembed", "lm_head"),
+)
 # Its kernel takes the softmax in float32 whatever it is given.
-TWINS = (Twin("llama-nnx", "llama", "nnx", unrolled, forward=truth, tolerance=1e-6),)
+TWINS = (Twin("llama-nnx", "llama", "nnx", unrolled, PAIRS, forward=truth, tolerance=1e-6),)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import DTypeLike
 from oracles import Inputs
+from oracles.parts import renamed
 from torch import Tensor, nn
 
 Array = np.ndarray[Any, Any]
@@ -27,6 +28,8 @@ class Built(NamedTuple):
 class Twin(NamedTuple):
     """A JAX model with the weights of a torch oracle; `build(torch_module, dtype)` converts them.
 
+    `pairs` put a canonical path in the model's own words, as an oracle's do: fields, numbers in lists and names of
+    modules, joined by dots. `blocks[1]` is layer 1 of parts that are stacked; `embed:attend` is a method.
     `lacks` and `layout` go by site, as regular expressions for all of it: sites that the twin cannot have, each with
     the reason, and sites whose numbers stand in another order, each with what puts the oracle's in the twin's.
     `forward` is another truth than the oracle's own pass. `tolerance`, of the largest value, holds in float64.
@@ -36,10 +39,19 @@ class Twin(NamedTuple):
     oracle: str
     framework: str
     build: Callable[[nn.Module, DTypeLike], Built]
+    pairs: tuple[tuple[str, str], ...] = ()
     lacks: tuple[tuple[str, str], ...] = ()
     layout: tuple[tuple[str, Convert], ...] = ()
     forward: Callable[..., Tensor] | None = None
     tolerance: float = 1e-10
+
+    def native(self, path: str) -> str:
+        """The path in the model's own words: `layers.1.attn` to `block_1.attn`."""
+        return renamed(path, self.pairs)
+
+    def lacking(self, site: str) -> str | None:
+        """Why the twin has no such site, or None where it should have it."""
+        return next((reason for pattern, reason in self.lacks if re.fullmatch(pattern, site)), None)
 
     def inputs(self, torch_inputs: Inputs) -> Any:
         """The same inputs for JAX: an array, or a dict of arrays that are keyword arguments."""
