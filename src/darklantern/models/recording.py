@@ -204,9 +204,9 @@ class Recording(Mapping[str, Value]):
 
         Raises SiteError for a folder that is not empty.
         """
-        from darklantern.models.on_torch import keeping
+        from darklantern.models import at_rest
 
-        keeping.save(self, folder)
+        at_rest.save(self, folder)
 
     def __iter__(self) -> Iterator[str]:
         return (str(site) for site, _, _ in self._rows)

@@ -19,6 +19,7 @@ class JaxBackend:
 
     name = "jax"
     xp = jnp
+    devices = ("cpu", "gpu", "cuda", "rocm", "tpu")
 
     def value_and_grad(self, metric: Callable[[Any], Array]) -> Callable[[Any], tuple[Array, Any]]:
         def both(params: Any) -> tuple[Array, Any]:
@@ -82,6 +83,23 @@ class JaxBackend:
         tiny: float = 1e-8,
     ) -> tuple[Any, Any]:
         return adam.step(self.xp, state, params, grads, rate, decay, tiny)
+
+    def is_device(self, word: str) -> bool:
+        kind, _, number = word.partition(":")
+        return kind in self.devices and (number.isdecimal() or word == kind)
+
+    def usable(self, device: str) -> jax.Device:
+        kind, _, number = device.partition(":")
+        try:
+            return jax.devices(kind)[int(number or 0)]
+        except (RuntimeError, IndexError) as error:
+            raise SiteError(
+                f"to={device!r}: this JAX has no such device here: {str(error).splitlines()[0]}",
+                hint=f'to="cpu" keeps values in memory; for a folder of that name, ./{device}',
+            ) from error
+
+    def placed(self, array: Array, device: jax.Device) -> Array:
+        return jax.device_put(array, device)
 
     def like(self, array: Array, old: Array) -> Array:
         made = jnp.astype(array, old.dtype)

@@ -10,6 +10,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from darklantern.errors import SiteError
 from darklantern.models.edits import edit, put
+from darklantern.models.keeping import Reduce, is_device, keeper, numbered
 from darklantern.models.on_torch import compiled
 from darklantern.models.on_torch.alone import Alone, alone
 from darklantern.models.on_torch.calling import Inputs, arguments
@@ -19,7 +20,6 @@ from darklantern.models.on_torch.entering import starts
 from darklantern.models.on_torch.executing import executor
 from darklantern.models.on_torch.forward_mode import carried, forward_mode, tangent_edit
 from darklantern.models.on_torch.gradients import Gradients, Metric, differentiated
-from darklantern.models.on_torch.keeping import Reduce, is_device, keeper, numbered
 from darklantern.models.on_torch.naming import Naming
 from darklantern.models.on_torch.padding import padded
 from darklantern.models.on_torch.points import Point
