@@ -133,14 +133,14 @@ class JaxBackend:
     def from_numpy(self, array: Any, copy: bool) -> Array:
         """64 bits become 32, unless jax_enable_x64 is on, where that keeps the numbers; whole ones exactly."""
         try:
-            made = jnp.array(array, copy=True) if copy else jnp.asarray(array)
+            dtype = jnp.asarray(np.empty(0, array.dtype)).dtype  # what JAX makes of it, with 64 bits or without
         except TypeError as error:
             raise SiteError(
                 f"JAX has no dtype {dtype_name(array)}", hint="turn it into float32 first, or other numbers"
             ) from error
-        if made.dtype != array.dtype:
-            _refuse_lost(array, made.dtype)
-        return made
+        if dtype != array.dtype:
+            array, copy = _narrowed(array, dtype), False
+        return jnp.array(array, copy=True) if copy else jnp.asarray(array)
 
     def from_device(self, array: Any, copy: bool) -> Array | None:
         if dtype_name(array).endswith(("64", "128")) and jnp.result_type(float) != jnp.float64:
@@ -158,13 +158,13 @@ def _without_lists(index: Any) -> Any:
     return np.asarray(index) if isinstance(index, list) else index
 
 
-def _refuse_lost(given: Any, dtype: Any) -> None:
-    """Raises SiteError where `dtype` lacks the range for `given`: whole numbers would wrap around."""
+def _narrowed(given: Any, dtype: Any) -> Any:
+    """`given` in fewer bits. Raises SiteError where `dtype` lacks the range for it: whole numbers would wrap around."""
     with np.errstate(over="ignore"):
         made = given.astype(dtype)
     whole = given.dtype.kind in "iu"
     if np.array_equal(given, made) if whole else np.array_equal(np.isfinite(given), np.isfinite(made)):
-        return
+        return made
     raise SiteError(
         f"{dtype_name(given)} numbers up to {np.abs(given[np.isfinite(given)]).max():.4g} do not fit into "
         f"{dtype_name(made)}, which JAX makes of them",
