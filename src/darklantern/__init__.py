@@ -13,7 +13,9 @@ _ROOMS = {
     # look inside
     "open": "models",
     "load_recording": "models",
-    "Inputs": "models.on_torch.calling",
+    "Inputs": "models.calling",
+    "part": "models",
+    "tag": "models",
     # what may replace the value at a site
     "add": "models.edits",
     "mean": "models.edits",
@@ -77,8 +79,8 @@ if TYPE_CHECKING:
     from darklantern.errors import DarkLanternError
     from darklantern.methods import linearise, sweep, trigger_circuit
     from darklantern.models import load_recording, open
+    from darklantern.models.calling import Inputs
     from darklantern.models.edits import add, mean, project, put, resample, scale, stop_gradient, take, zero
-    from darklantern.models.on_torch.calling import Inputs
     from darklantern.records import Evidence, Finding
     from darklantern.replication import rerun
     from darklantern.watch import PayloadProbe, Reaction, Settings, SpanProbe, watch

@@ -1,206 +1,175 @@
 """What every framework's engine must do, held against forward passes written by hand.
 
-The wording knows no framework: a subject has an oracle, the engine under test opens the subject's model, and whatever
-the oracle sees at a site the engine must see there, whatever an edit does in the oracle it must do in the engine.
+The wording knows no framework: a subject has a truth, the engine under test opens the subject's model, and whatever the
+hand-written pass sees at a site the engine must see there, whatever an edit does in it it must do in the engine.
 """
 
-from collections.abc import Callable
-from functools import cache
-from typing import Any
+import re
+from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
-from oracles import SUBJECTS, Inputs, Subject, cast
-from torch import Tensor, nn
+from conforming import SUBJECTS, Subject
+from conforming.subject import can_move, logits, one_of_each_kind
+from conforming.truth import noise
 
-from darklantern import models
 from darklantern.errors import SiteError
 from darklantern.models import edits
-from darklantern.models.on_torch.opened import Model
-from darklantern.models.on_torch.ports import ORDER
 from darklantern.models.sites import Site, parse
 
-every_subject = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
-LOOSE = 1e-6  # some libraries' norms compute in float32 whatever they are given
-TIGHT = 1e-11
+SITES = Path(__file__).parents[2] / "docs" / "sites.md"
+AXES = {
+    **dict.fromkeys(("q", "k", "v", "q_pre", "k_pre", "z", "result"), ("batch", "pos", "head", "dim")),
+    **dict.fromkeys(("scores", "pattern"), ("batch", "head", "pos", "key")),
+    "resid_mid": ("batch", "pos", "dim"),
+}
+every_subject = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name, indirect=True)
 
 
-@cache
-def prepared(name: str) -> tuple[Subject, nn.Module, Inputs, Model]:
-    subject = next(each for each in SUBJECTS if each.name == name)
-    module = subject.build(torch.float64)
-    return subject, module, cast(subject.inputs(), torch.float64), models.open(module)
+@pytest.fixture
+def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+    with request.param.framework.looking():
+        yield request.param
 
 
-@cache
-def truth(name: str) -> tuple[Tensor, dict[str, Tensor]]:
-    subject, module, inputs, _ = prepared(name)
-    seen: dict[str, Tensor] = {}
-
-    def visit(site: str, value: Tensor) -> Tensor:
-        seen[site] = value
-        return value
-
-    with torch.no_grad():
-        return subject.forward(module, inputs, visit), seen
-
-
-def edited_truth(name: str, changes: dict[str, Callable[[Tensor], Tensor]]) -> Tensor:
-    """The oracle's output when it goes on from `changes[site](value)` at these sites."""
-    subject, module, inputs, _ = prepared(name)
-    return subject.forward(module, inputs, lambda site, value: changes.get(site, lambda same: same)(value))
-
-
-def output(returned: Any) -> Tensor:
-    return returned if isinstance(returned, Tensor) else returned.logits
-
-
-def own_tokens(name: str, site: str, value: Tensor) -> Tensor:
-    """`value` with what belongs to padding set to 0: there the kernels agree on nothing."""
-    inputs = prepared(name)[2]
-    if not isinstance(inputs, dict) or "attention_mask" not in inputs:
-        return value
-    mask = inputs["attention_mask"].to(value.dtype)
-    value = value.masked_fill(value.isinf(), 0)
-    if parse(site).port in ("scores", "pattern"):
-        if value.shape[3] == mask.shape[1]:
-            value = value * mask[:, None, None, :]
-        return value * mask[:, None, :, None] if value.shape[2] == mask.shape[1] else value
-    return value * mask.view(*mask.shape, *(1,) * (value.ndim - 2)) if value.shape[:2] == mask.shape else value
-
-
-def close(found: Tensor, true: Tensor, site: str, tolerance: float) -> None:
-    assert found.shape == true.shape, f"{site}: {tuple(found.shape)}, not {tuple(true.shape)}"
-    largest = float(true.masked_fill(true.isinf(), 0).abs().max())
-    torch.testing.assert_close(
-        found, true.to(found.dtype), rtol=0, atol=tolerance * max(largest, 1e-3), msg=lambda text: f"{site}\n{text}"
-    )
-
-
-def tolerance(name: str) -> float:
-    return LOOSE if name in ("llama", "mistral", "qwen3", "moe", "t5") else TIGHT
-
-
-def noise(value: Tensor) -> Tensor:
-    return 0.3 * torch.randn(value.shape, generator=torch.Generator().manual_seed(9), dtype=value.dtype)
-
-
-def kinds(name: str) -> list[str]:
-    """One site of each kind: the last block's, or whatever else there is."""
-    found: dict[str, str] = {}
-    for site in truth(name)[1]:
-        path, _, port = site.partition(":")
-        found["".join(c for c in path if not c.isdigit()) + port] = site
-    return list(found.values())
+def only(*oracles: str) -> pytest.MarkDecorator:
+    chosen = [subject for subject in SUBJECTS if subject.oracle in oracles]
+    return pytest.mark.parametrize("subject", chosen, ids=lambda subject: subject.name, indirect=True)
 
 
 @every_subject
-@torch.no_grad()
 def test_every_site_holds_what_the_hand_written_forward_has_there(subject: Subject) -> None:
-    expected, seen = truth(subject.name)
-    model = prepared(subject.name)[3]
-    recording = model.record(prepared(subject.name)[2], *seen)
-    assert list(recording) == list(seen)
-    for site, value in seen.items():
-        found = own_tokens(subject.name, site, recording[site].array)
-        close(found, own_tokens(subject.name, site, value), site, tolerance(subject.name))
-    close(output(recording.output), expected, "output", tolerance(subject.name))
+    recording = subject.model.record(subject.inputs, *subject.seen) if subject.seen else {}
+    assert list(recording) == list(subject.seen)
+    for site, value in subject.seen.items():
+        subject.close(subject.framework.numbers(recording[site].array), value, site)
+    returned = recording.output if subject.seen else subject.model.run(subject.inputs)
+    subject.close(subject.output(returned), subject.true_output)
 
 
 @every_subject
-@torch.no_grad()
+def test_values_name_their_axes_as_documented(subject: Subject) -> None:
+    sites = [site for site in one_of_each_kind(subject.seen) if parse(site).port in AXES]
+    recording = subject.model.record(subject.inputs, *sites) if sites else {}
+    for site in sites:
+        assert recording[site].axes == AXES[parse(site).port], site
+
+
+@only("cnn")
+def test_the_axes_of_images_are_named_in_the_order_in_which_the_framework_has_them(subject: Subject) -> None:
+    sizes = {"batch": 2, "channel": 3, "height": 5, "width": 7}
+    order = subject.place("conv:out", np.zeros(tuple(sizes.values()))).shape
+    named = tuple(next(name for name, size in sizes.items() if size == each) for each in order)
+    assert subject.model.record(subject.inputs, "conv:out")["conv:out"].axes == named
+
+
+@every_subject
+def test_what_a_model_lacks_by_nature_is_an_error_and_not_nothing(subject: Subject) -> None:
+    for site in one_of_each_kind(subject.lacks):
+        with pytest.raises(SiteError):
+            subject.model.record(subject.inputs, site)
+
+
+@every_subject
 def test_looking_changes_no_bit(subject: Subject) -> None:
-    _, module, inputs, model = prepared(subject.name)
-    bare = module(**inputs) if isinstance(inputs, dict) else module(inputs)
-    assert torch.equal(output(model.record(inputs, *truth(subject.name)[1]).output), output(bare))
-    assert torch.equal(output(model.run(inputs)), output(bare))
-    assert torch.equal(output(module(**inputs) if isinstance(inputs, dict) else module(inputs)), output(bare))
+    bare = subject.bare()
+    if subject.seen:
+        subject.same(subject.output(subject.model.record(subject.inputs, *subject.seen).output), bare)
+    subject.same(subject.output(subject.model.run(subject.inputs)), bare)
+    assert np.array_equal(subject.bare(), bare)
 
 
 @every_subject
-@torch.no_grad()
 def test_an_edit_at_any_site_does_what_it_does_in_the_hand_written_forward(subject: Subject) -> None:
-    _, _, inputs, model = prepared(subject.name)
-    for site in kinds(subject.name):
-        value = truth(subject.name)[1][site]
-        if parse(site).port == "router" or not value.is_floating_point():
-            continue  # routers have a test of their own; token numbers cannot be moved a little
-        moved = edited_truth(subject.name, {site: lambda old: old + noise(old)})
-        assert not torch.equal(moved, truth(subject.name)[0]), site
-        close(output(model.run(inputs, {site: edits.add(noise(value))})), moved, site, tolerance(subject.name))
-        gone = edited_truth(subject.name, {site: torch.zeros_like})
-        if not gone.isnan().any():
-            close(output(model.run(inputs, {site: edits.zero()})), gone, site, tolerance(subject.name))
+    for site in subject.kinds():
+        if not can_move(site, subject.seen[site]):
+            continue
+        moved = subject.output_after_step(site)
+        assert not np.array_equal(moved, subject.true_output), site
+        step = subject.framework.array(subject.step(site))
+        subject.close(subject.output(subject.model.run(subject.inputs, {site: edits.add(step)})), moved)
+        gone = subject.output_after_zero(site)
+        if not np.isnan(gone).any():
+            subject.close(subject.output(subject.model.run(subject.inputs, {site: edits.zero()})), gone)
 
 
 @every_subject
 def test_the_gradient_at_any_site_is_that_of_the_hand_written_forward(subject: Subject) -> None:
-    _, _, inputs, model = prepared(subject.name)
-    weights = noise(truth(subject.name)[0])
-    seen = truth(subject.name)[1]
-    sites = [site for site in kinds(subject.name) if seen[site].is_floating_point() and parse(site).port != "router"]
-    leaves: dict[str, Tensor] = {}
-
-    def visit(site: str, value: Tensor) -> Tensor:
-        if site in sites:
-            leaves[site] = value = value.detach().requires_grad_() if not value.requires_grad else value.clone()
-            value.retain_grad()
-        return value
-
-    expected = subject.forward(prepared(subject.name)[1], inputs, visit)
-    (expected * weights).sum().backward()
-    found = model.gradient(inputs, lambda returned: (output(returned) * weights).sum(), *sites)
+    sites = [site for site in subject.kinds() if can_move(site, subject.seen[site])]
+    if not sites:
+        return
+    weights = noise(subject.true_output)
+    expected = subject.gradients(weights, sites)
+    with subject.framework.differentiating():
+        times = subject.framework.array(weights)
+        found = subject.model.gradient(subject.inputs, lambda returned: (logits(returned) * times).sum(), *sites)
     for site in sites:
-        true = leaves[site].grad
-        true = torch.zeros_like(leaves[site]) if true is None else true
-        ours = own_tokens(subject.name, site, found.gradients[site].array.nan_to_num())
-        close(ours, own_tokens(subject.name, site, true.nan_to_num()), site, 10 * tolerance(subject.name))
+        ours = np.nan_to_num(subject.framework.numbers(found.gradients[site].array))
+        subject.close(ours, np.nan_to_num(expected[site]), site, times=10)
 
 
 @every_subject
-@torch.no_grad()
 def test_a_run_can_start_at_every_block_and_see_the_rest_unchanged(subject: Subject) -> None:
-    _, _, inputs, model = prepared(subject.name)
+    model, inputs = subject.model, subject.inputs
     blocks = [site.path for site in model.sites("**:out") if model.block_of(site) == site.path]
-    blocks = [block for block in blocks if "encoder" not in block or "decoder" not in block]
+    streams = {site.removesuffix(":resid_mid") for site in subject.seen if site.endswith(":resid_mid")}
+    assert {path for path in streams if re.search(r"(^|\.)layers\.\d+$", path)} <= set(blocks)
     full = model.record(inputs, *(f"{block}:out" for block in blocks)) if blocks else None
     for number, block in enumerate(blocks):
-        start = model.start(inputs, block)
         later = [f"{each}:out" for each in blocks[number:] if each.rpartition(".")[0] == block.rpartition(".")[0]]
-        found = model.record(start, *later)
+        found = model.record(model.start(inputs, block), *later)
         assert full is not None
-        assert torch.equal(output(found.output), output(full.output))
-        assert all(torch.equal(found[site].array, full[site].array) for site in later)
+        subject.same(subject.output(found.output), subject.output(full.output))
+        for site in later:
+            numbers = subject.framework.numbers
+            subject.same(numbers(found[site].array), numbers(full[site].array))
 
 
-@torch.no_grad()
-def test_a_slope_is_post_over_pre_and_editing_it_multiplies() -> None:
-    for name in ("gpt2", "vit"):
-        _, _, inputs, model = prepared(name)
-        for site in [site for site in model.sites("**:*") if site.port == "slope"]:
-            pre, post = (Site(site.path, port) for port in ("pre", "post"))
-            recording = model.record(inputs, site, pre, post)
-            close(recording[site].array * recording[pre].array, recording[post].array, str(site), TIGHT)
-            doubled = output(model.run(inputs, {site: edits.scale(2.0)}))
-            close(doubled, output(model.run(inputs, {post: edits.scale(2.0)})), str(site), TIGHT)
+@only("gpt2", "vit")
+def test_a_slope_is_post_over_pre_and_editing_it_multiplies(subject: Subject) -> None:
+    model, inputs, numbers = subject.model, subject.inputs, subject.framework.numbers
+    slopes = [site for site in model.sites("**:*") if site.port == "slope"]
+    assert bool(slopes) == (subject.lacking("layers.0.mlp:slope") is None)
+    for site in slopes:
+        pre, post = (Site(site.path, port) for port in ("pre", "post"))
+        recording = model.record(inputs, site, pre, post)
+        product = numbers(recording[site].array) * numbers(recording[pre].array)
+        subject.close(product, numbers(recording[post].array), str(site))
+        doubled = subject.output(model.run(inputs, {site: edits.scale(2.0)}))
+        subject.close(doubled, subject.output(model.run(inputs, {post: edits.scale(2.0)})))
 
 
-def test_a_router_that_chooses_by_itself_refuses_edits_that_would_do_nothing() -> None:
-    _, _, inputs, model = prepared("moe")
+@only("moe")
+def test_a_router_that_chooses_by_itself_refuses_edits_that_would_do_nothing(subject: Subject) -> None:
+    model, inputs = subject.model, subject.inputs
     site = "layers.0.mlp:router"
     for attempt in (
         lambda: model.run(inputs, {site: edits.zero()}),
         lambda: model.run(inputs, {site: edits.stop_gradient()}),
         lambda: model.run(inputs, {"layers.0.mlp.gate:out": edits.zero()}),
-        lambda: model.gradient(inputs, lambda returned: returned.logits.sum(), site),
+        lambda: model.gradient(inputs, lambda returned: logits(returned).sum(), site),
     ):
         with pytest.raises(SiteError, match="chooses the experts itself"):
             attempt()
-    with torch.no_grad():
-        even = model.run(inputs, {"layers.0.mlp.gate:out.1": lambda scores: torch.full_like(scores, 0.5)})
-        assert not torch.equal(output(even), truth("moe")[0])
+    even = model.run(inputs, {"layers.0.mlp.gate:out.1": edits.put(0.5)})
+    assert not np.array_equal(subject.output(even), subject.true_output)
 
 
-def test_every_port_of_the_table_is_held_against_something() -> None:
-    covered = {parse(site).port for subject in SUBJECTS for site in truth(subject.name)[1]}
-    assert set(ORDER) - covered == {"slope"}  # by its own test above
+@pytest.mark.parametrize("framework", sorted({subject.framework.name for subject in SUBJECTS}))
+def test_every_documented_port_is_held_against_something(framework: str) -> None:
+    subjects = [subject for subject in SUBJECTS if subject.framework.name == framework]
+    covered = {parse(site).port for subject in subjects for site in subject.seen}
+    assert documented_ports() - covered == set(subjects[0].framework.uncovered)
+
+
+def documented_ports() -> set[str]:
+    """The names in the tables of docs/sites.md that list ports."""
+    text = SITES.read_text().partition("## Ports of every module")[2].partition("## Canonical paths")[0]
+    ports: set[str] = set()
+    for section in re.split(r"^## ", text, flags=re.M):
+        if "| port |" in section:
+            column = 2 if "| where | port |" in section else 1
+            rows = [line.split("|") for line in section.splitlines() if line.startswith("|")]
+            ports |= {name for row in rows for name in re.findall(r"`(\w+)`", row[column])}
+    return ports

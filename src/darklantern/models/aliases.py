@@ -11,19 +11,23 @@ BLOCK_LISTS = ("layers", "h", "blocks", "block", "layer", "resblocks", "encoder_
 """what families call their list of repeated blocks"""
 
 IN_A_BLOCK: dict[str, tuple[str, ...]] = {
-    "attn": ("self_attn", "attn", "attention", "self_attention", "layer.0.SelfAttention", "mixer.attn"),
+    "attn": (
+        "self_attn", "attn", "attention", "self_attention", "layer.0.SelfAttention", "mixer.attn",
+        "multi_head_attention", "MultiHeadDotProductAttention_0", "SelfAttention_0",
+    ),
     "cross_attn": ("cross_attn", "encoder_attn", "crossattention", "multihead_attn", "layer.1.EncDecAttention"),
     "mlp": (
         "mlp", "feed_forward", "ffn", "ff", "block_sparse_moe", "moe",
-        "layer.2.DenseReluDense", "layer.1.DenseReluDense",
+        "layer.2.DenseReluDense", "layer.1.DenseReluDense", "MlpBlock_0", "Mlp_0", "MLP_0",
     ),
     "norm1": (
         "norm1", "ln_1", "ln1", "input_layernorm", "layernorm_before", "self_attn_layer_norm", "attention_norm",
-        "layer.0.layer_norm",
+        "layer.0.layer_norm", "norm_1", "LayerNorm_0", "RMSNorm_0", "layer_norm", "rms_norm",
     ),
     "norm2": (
         "norm2", "ln_2", "ln2", "pre_feedforward_layernorm", "post_attention_layernorm", "layernorm_after",
         "encoder_attn_layer_norm", "layer.1.layer_norm", "final_layer_norm", "ffn_norm", "mlp_norm",
+        "norm_2", "LayerNorm_1", "RMSNorm_1", "layer_norm_1", "rms_norm_1",
     ),
     "norm3": ("norm3", "layer.2.layer_norm", "final_layer_norm"),
 }  # fmt: skip
@@ -39,10 +43,24 @@ BESIDE_THE_BLOCKS: dict[str, tuple[str, ...]] = {
         "embeddings.word_embeddings",
         "embed_in",
         "token_embedding",
+        "embedding",
+        "Embed_0",
     ),
     "pos_embed": ("pos_embed", "wpe", "embed_positions", "embeddings.position_embeddings"),
-    "norm": ("norm", "ln_f", "final_layernorm", "final_layer_norm", "layernorm", "ln_post", "final_norm"),
-    "unembed": ("unembed", "lm_head", "embed_out", "output", "head", "classifier"),
+    "norm": (
+        "norm",
+        "ln_f",
+        "final_layernorm",
+        "final_layer_norm",
+        "layernorm",
+        "ln_post",
+        "final_norm",
+        "LayerNorm_0",
+        "RMSNorm_0",
+        "layer_norm",
+        "rms_norm",
+    ),
+    "unembed": ("unembed", "lm_head", "embed_out", "output", "head", "classifier", "Dense_0", "linear"),
 }
 """parts that stand next to the list of blocks, or above it"""
 
@@ -59,11 +77,16 @@ class Part:
     is_list: bool
     """holds numbered children and is not called itself"""
     children: tuple[str, ...] = ()
+    is_stack: bool = False
+    """a list of blocks, whatever it is called"""
 
 
-def canonical(tree: Mapping[str, Part]) -> dict[str, str]:
-    """Each native path's canonical path; its own where it has no other. `tree` is in model order, parents first."""
-    roles = {"": ""} | _roles(tree)
+def canonical(tree: Mapping[str, Part], found: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Each native path's canonical path; its own where it has no other. `tree` is in model order, parents first.
+
+    `found` says which role parts within a block play by what they compute, for those whose names do not tell.
+    """
+    roles = {"": ""} | _roles(tree, found or {})
     names: dict[str, str] = {}
     taken: set[str] = set()
     for path in tree:
@@ -78,14 +101,19 @@ def canonical(tree: Mapping[str, Part]) -> dict[str, str]:
     return names
 
 
-def _roles(tree: Mapping[str, Part]) -> dict[str, str]:
+def _roles(tree: Mapping[str, Part], found: Mapping[str, str]) -> dict[str, str]:
     stacks = _stacks(tree)
     roles: dict[str, str] = {}
     for path, name in stacks.items():
         for child in tree[path].children:
             block = f"{path}.{child}"
             roles[block] = f"{name}.{child}"
-            roles |= {f"{block}.{own}": f"{name}.{child}.{role}" for role, own in _found(tree, block, IN_A_BLOCK)}
+            told = {f"{block}.{own}": role for role, own in _found(tree, block, IN_A_BLOCK)}
+            for own in tree[block].children if block in tree else ():
+                role = found.get(f"{block}.{own}")
+                if role and role not in told.values() and f"{block}.{own}" not in told:
+                    told[f"{block}.{own}"] = role
+            roles |= {own: f"{name}.{child}.{role}" for own, role in told.items()}
         roles[path] = name
         prefix = name.rpartition("layers")[0]
         above = path
@@ -106,7 +134,8 @@ def _stacks(tree: Mapping[str, Part]) -> dict[str, str]:
     found: list[str] = []
     for path, part in tree.items():
         inside = any(path.startswith(f"{outer}.") for outer in found)
-        if part.is_list and part.children and path.rpartition(".")[2] in BLOCK_LISTS and not inside:
+        blocks = path.rpartition(".")[2] in BLOCK_LISTS or part.is_stack
+        if part.is_list and part.children and blocks and not inside:
             found.append(path)
     if len(found) <= 1:
         return dict.fromkeys(found, "layers")

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +38,7 @@ NATIVE = (
 PADDING = 3  # tokens on the left of the second example
 
 Mlp = Callable[[Visit, str, Tensor, nn.Module], Tensor]
+Norm = Callable[[str, Tensor, nn.Module], Tensor]
 
 
 def build(dtype: torch.dtype = torch.float64, seed: int = 0) -> nn.Module:
@@ -65,10 +67,21 @@ def gated_mlp(visit: Visit, path: str, x: Tensor, mlp: nn.Module) -> Tensor:
     return visit(f"{path}:out", linear(neurons, mlp.down_proj.weight))
 
 
+def forward_in_float64(model: nn.Module, inputs: Inputs, visit: Visit) -> Tensor:
+    """The same in exact numbers, for models whose norms and angles do not insist on float32."""
+    return decoder(model, inputs, visit, inner=torch.float64)
+
+
 def decoder(
-    model: nn.Module, inputs: Inputs, visit: Visit, *, mlp: Mlp = gated_mlp, window: int | None = None
+    model: nn.Module,
+    inputs: Inputs,
+    visit: Visit,
+    *,
+    mlp: Mlp = gated_mlp,
+    window: int | None = None,
+    inner: torch.dtype = torch.float32,
 ) -> Tensor:
-    """The whole forward pass of this family."""
+    """The whole forward pass of this family; `inner` is the dtype of norms and angles, whatever the model's own."""
     assert isinstance(inputs, dict)
     config, body = model.config, model.model
     real = inputs["attention_mask"].bool()
@@ -76,27 +89,27 @@ def decoder(
 
     x = embed(visit, inputs["input_ids"], body.embed_tokens.weight)
     # Positions count the padding too, as the model does unless it is told otherwise.
-    turn = _rotation(real.shape[1], config.head_dim, config.rope_parameters["rope_theta"], x.dtype)
+    turn = _rotation(real.shape[1], config.head_dim, config.rope_parameters["rope_theta"], x.dtype, inner)
+    norm = partial(_norm, visit, inner=inner)
     for number, block in enumerate(body.layers):
         path = f"layers.{number}"
         x = visit(f"{path}:in", x)
-        normed = _norm(visit, f"{path}.norm1", x, block.input_layernorm)
-        x = x + _attention(visit, f"{path}.attn", normed, block.self_attn, turn, allowed)
+        normed = norm(f"{path}.norm1", x, block.input_layernorm)
+        x = x + _attention(visit, f"{path}.attn", normed, block.self_attn, norm, turn, allowed)
         x = visit(f"{path}:resid_mid", x)
-        normed = _norm(visit, f"{path}.norm2", x, block.post_attention_layernorm)
+        normed = norm(f"{path}.norm2", x, block.post_attention_layernorm)
         x = x + mlp(visit, f"{path}.mlp", normed, block.mlp)
         x = visit(f"{path}:out", x)
-    x = _norm(visit, "norm", x, body.norm)
+    x = norm("norm", x, body.norm)
     return unembedding(visit, "unembed", x, model.lm_head.weight)
 
 
-def _norm(visit: Visit, path: str, x: Tensor, norm: nn.Module) -> Tensor:
-    # These norms compute in float32 even in a float64 model.
-    return rms_norm(visit, path, x, norm.weight, norm.variance_epsilon, all_in=torch.float32)
+def _norm(visit: Visit, path: str, x: Tensor, norm: nn.Module, *, inner: torch.dtype) -> Tensor:
+    return rms_norm(visit, path, x, norm.weight, norm.variance_epsilon, all_in=inner)
 
 
 def _attention(
-    visit: Visit, path: str, x: Tensor, attention: nn.Module, turn: tuple[Tensor, Tensor], allowed: Tensor
+    visit: Visit, path: str, x: Tensor, attention: nn.Module, norm: Norm, turn: tuple[Tensor, Tensor], allowed: Tensor
 ) -> Tensor:
     x = visit(f"{path}:in", x)
     q, k, v = (
@@ -104,17 +117,17 @@ def _attention(
         for part in (attention.q_proj, attention.k_proj, attention.v_proj)
     )
     if hasattr(attention, "q_norm"):
-        q = _norm(visit, f"{path}.q_norm", q, attention.q_norm)
-        k = _norm(visit, f"{path}.k_norm", k, attention.k_norm)
+        q = norm(f"{path}.q_norm", q, attention.q_norm)
+        k = norm(f"{path}.k_norm", k, attention.k_norm)
     q, k = visit(f"{path}:q_pre", q), visit(f"{path}:k_pre", k)
     z = attend(visit, path, _turned(q, *turn), _turned(k, *turn), v, scale=attention.head_dim**-0.5, allowed=allowed)
     return project_heads(visit, path, z, attention.o_proj.weight)
 
 
-def _rotation(positions: int, dim: int, base: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """cos and sin of the angles, each `pos head dim/2` with one head; the model computes them in float32."""
-    frequencies = 1.0 / base ** (torch.arange(0, dim, 2, dtype=torch.float32) / dim)
-    angles = torch.arange(positions, dtype=torch.float32)[:, None, None] * frequencies
+def _rotation(positions: int, dim: int, base: float, dtype: torch.dtype, inner: torch.dtype) -> tuple[Tensor, Tensor]:
+    """cos and sin of the angles, each `pos head dim/2` with one head."""
+    frequencies = 1.0 / base ** (torch.arange(0, dim, 2, dtype=inner) / dim)
+    angles = torch.arange(positions, dtype=inner)[:, None, None] * frequencies
     return angles.cos().to(dtype), angles.sin().to(dtype)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from darklantern.models.on_torch.calling import call
+from darklantern.models.calling import call
 from darklantern.models.on_torch.program import Plan
 from darklantern.models.on_torch.restoring import restored
 from darklantern.models.on_torch.starting import Start

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from darklantern.errors import SiteError
+from darklantern.models.calling import Inputs, arguments
 from darklantern.models.edits import Edit
-from darklantern.models.on_torch.calling import Inputs, arguments
 from darklantern.models.on_torch.program import Plan, Program
 from darklantern.models.on_torch.restoring import restored
 from darklantern.models.on_torch.running import Run

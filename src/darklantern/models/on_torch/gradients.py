@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from darklantern.errors import SiteError
+from darklantern.models.gradients import Gradients
 from darklantern.models.on_torch.program import Action, Plan
 from darklantern.models.on_torch.running import Run
 from darklantern.models.on_torch.structure import whole
@@ -21,18 +21,6 @@ if TYPE_CHECKING:
 
 Metric = Callable[[Any], Tensor]
 """a model's output → one number, differentiable"""
-
-
-@dataclass(frozen=True, repr=False)
-class Gradients:
-    """The gradient of one number with respect to values at sites, and those values."""
-
-    metric: float
-    gradients: Recording
-    values: Recording
-
-    def __repr__(self) -> str:
-        return f"metric {self.metric:.6g}; .values, and their .gradients:\n{self.gradients}"
 
 
 def differentiated(

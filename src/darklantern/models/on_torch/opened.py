@@ -9,17 +9,18 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from darklantern.errors import SiteError
+from darklantern.models.calling import Inputs, arguments
 from darklantern.models.edits import edit, put
+from darklantern.models.gradients import Gradients
 from darklantern.models.keeping import Reduce, is_device, keeper, numbered
 from darklantern.models.on_torch import compiled
 from darklantern.models.on_torch.alone import Alone, alone
-from darklantern.models.on_torch.calling import Inputs, arguments
 from darklantern.models.on_torch.cost import Executed, measured
 from darklantern.models.on_torch.declared import Declared
 from darklantern.models.on_torch.entering import starts
 from darklantern.models.on_torch.executing import executor
 from darklantern.models.on_torch.forward_mode import carried, forward_mode, tangent_edit
-from darklantern.models.on_torch.gradients import Gradients, Metric, differentiated
+from darklantern.models.on_torch.gradients import Metric, differentiated
 from darklantern.models.on_torch.naming import Naming
 from darklantern.models.on_torch.padding import padded
 from darklantern.models.on_torch.points import Point

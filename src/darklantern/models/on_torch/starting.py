@@ -11,8 +11,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from darklantern.errors import SiteError
+from darklantern.models.calling import Inputs
 from darklantern.models.edits import Edit
-from darklantern.models.on_torch.calling import Inputs
 from darklantern.models.on_torch.program import Action, Plan, Program
 from darklantern.models.on_torch.running import Run
 from darklantern.models.on_torch.structure import mapped, tensors

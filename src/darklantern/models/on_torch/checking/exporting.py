@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from darklantern.models.on_torch.calling import arguments
+from darklantern.models.calling import arguments
 from darklantern.models.on_torch.checking.certificate import Outcome
 from darklantern.models.on_torch.checking.comparing import compared, difference, tolerance, uncovered
 from darklantern.models.on_torch.checking.subject import BROKEN, Subject, told

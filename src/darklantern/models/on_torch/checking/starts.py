@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from torch import nn
 
 from darklantern.errors import DarkLanternError
-from darklantern.models.on_torch.calling import call
+from darklantern.models.calling import call
 from darklantern.models.on_torch.checking.certificate import DIFFERS, NOT_COVERED, OK, Outcome
 from darklantern.models.on_torch.checking.comparing import EXACT
 from darklantern.models.on_torch.checking.subject import BROKEN, Subject, same, told

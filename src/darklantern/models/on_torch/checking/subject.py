@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from darklantern.errors import DarkLanternError
+from darklantern.models.calling import call
 from darklantern.models.on_torch import compiled
-from darklantern.models.on_torch.calling import call
 from darklantern.models.on_torch.points import Point
 from darklantern.models.on_torch.structure import mapped, tensors
 from darklantern.models.sites import Site

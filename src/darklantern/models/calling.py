@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
-
 
 @dataclass(frozen=True)
 class Inputs:
@@ -28,7 +26,7 @@ def arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 def call(module: Callable[..., Any], inputs: Any) -> Any:
     """What `module`, or a method of it, returns for `inputs`."""
-    if isinstance(inputs, Tensor):
+    if not isinstance(inputs, Inputs | Mapping | tuple):
         return module(inputs)
     args, kwargs = arguments(inputs)
     return module(*args, **kwargs)

@@ -1,0 +1,114 @@
+"""Equinox: paths by fields; the modules of a trace are given a subclass with the same fields that marks its calls.
+
+A module is a tree of arrays, so it has to keep its leaves and their order: wrapping would not (tied weights reach into
+modules), a subclass does.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+import equinox as eqx
+import jax
+
+from darklantern.models.on_jax.adapters import Path, Subject, called, refuse, signature_of
+from darklantern.models.on_jax.marks import is_marking
+
+_PATH = "_darklantern_path"
+
+
+def fits(model: Any) -> bool:
+    return isinstance(model, eqx.Module)
+
+
+def subject(module: Any, weights: Any, call: Any) -> Subject:
+    refuse(weights, "weights", "an Equinox module holds its own; eqx.tree_at(...) makes one with others")
+    arrays, rest = eqx.partition(module, eqx.is_array)
+
+    def run(weights: Any, *args: Any, **kwargs: Any) -> Any:
+        model = _marked(eqx.combine(weights, rest), ())
+        return (call or _call)(model, *args, **kwargs)
+
+    return Subject(
+        module,
+        arrays,
+        run,
+        lambda weights: eqx.filter(weights, eqx.is_inexact_array),
+        signature_of(call, without=1) if call else signature_of(type(module).__call__, without=1),
+        ("equinox", jax.tree.structure(rest), _hashable(jax.tree.leaves(rest)), call),
+        lambda: dict(_kinds(module, ())),
+        (eqx.Module,),
+    )
+
+
+def _call(model: Any, *args: Any, **kwargs: Any) -> Any:
+    return model(*args, **kwargs)
+
+
+def _hashable(leaves: list[Any]) -> Any:
+    """What is no array in a module, such as its activation functions, as a key."""
+    found = []
+    for leaf in leaves:
+        try:
+            hash(leaf)
+            found.append((type(leaf), leaf))
+        except TypeError:
+            found.append((type(leaf), id(leaf)))
+    return tuple(found)
+
+
+def _children(module: Any) -> dict[str, Any]:
+    """What can hold modules, by the part of a path that leads there."""
+    if isinstance(module, eqx.Module):
+        return {f.name: getattr(module, f.name) for f in dataclasses.fields(module) if hasattr(module, f.name)}
+    if isinstance(module, dict):
+        return {str(key): value for key, value in module.items()}
+    return dict(zip(map(str, range(len(module))), module, strict=True)) if type(module) in (list, tuple) else {}
+
+
+def _kinds(module: Any, path: Path) -> Any:
+    if isinstance(module, eqx.Module) and callable(module):
+        yield path, type(module).__name__
+    for name, child in _children(module).items():
+        yield from _kinds(child, (*path, name))
+
+
+def _marked(module: Any, path: Path) -> Any:
+    """A copy of `module` whose parts mark their calls; what has none in it, as it is."""
+    children = _children(module)
+    made = {name: _marked(child, (*path, name)) for name, child in children.items()}
+    same = all(made[name] is child for name, child in children.items())
+    if isinstance(module, eqx.Module):
+        marks = callable(module) and bool(path)
+        if same and not marks:  # a StateIndex, for one, has to stay the very object that it is
+            return module
+        copy: Any = object.__new__(_marking(type(module)) if marks else type(module))
+        for name, value in (made | ({_PATH: path} if marks else {})).items():
+            object.__setattr__(copy, name, value)
+        return copy
+    if same:
+        return module
+    return dict(zip(module, made.values(), strict=True)) if isinstance(module, dict) else type(module)(made.values())
+
+
+@functools.cache
+def _marking(kind: type) -> type:
+    """`kind` with calls that are marked: isinstance, attributes and the order of leaves stay what they were."""
+    signature = signature_of(kind.__call__, without=1)
+
+    def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if not is_marking():
+            return kind.__call__(self, *args, **kwargs)
+        return called(getattr(self, _PATH), functools.partial(kind.__call__, self), signature, args, kwargs, _WHOLE)
+
+    body = {
+        "__call__": __call__,
+        "__annotations__": {_PATH: tuple},
+        _PATH: eqx.field(static=True),
+        "__module__": kind.__module__,
+        "__qualname__": kind.__qualname__,
+    }
+    return type(kind)(kind.__name__, (kind,), body)
+
+
+_WHOLE = (eqx.Module,)

@@ -1,0 +1,61 @@
+"""Flax linen: paths by `nn.intercept_methods`; weights are the variables that `init` returned."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from flax import linen as nn
+
+from darklantern.errors import SiteError
+from darklantern.models.on_jax.adapters import Path, Subject, called, check_arrays, signature_of
+
+_HINT = "darklantern.open(module, weights=variables), variables being what module.init(...) returned"
+
+
+def fits(model: Any) -> bool:
+    return isinstance(model, nn.Module)
+
+
+def subject(module: nn.Module, weights: Any, call: Any) -> Subject:
+    if module.scope is not None:
+        if weights is not None:
+            raise SiteError("a bound module has its weights already", hint="open(module), or open it unbound")
+        module, weights = module.unbind()
+    if weights is None or not isinstance(weights, Mapping):
+        raise SiteError(f"expected weights for a linen module, got {type(weights).__name__}", hint=_HINT)
+    check_arrays(weights, _HINT)
+    if "params" not in weights and not any(key in weights for key in ("batch_stats", "cache")):
+        weights = {"params": weights}
+    method = getattr(type(module), call) if isinstance(call, str) else call
+
+    def run(weights: Any, *args: Any, **kwargs: Any) -> Any:
+        with nn.intercept_methods(_marked):
+            return module.apply(weights, *args, method=method, **kwargs)
+
+    try:
+        hash(module)
+        key: Any = module
+    except TypeError:  # a field that has no hash, a dict say
+        key = id(module)
+    return Subject(
+        module,
+        weights,
+        run,
+        lambda weights: weights.get("params", {}),
+        signature_of(method or type(module).__call__, without=1),
+        ("linen", key, method),
+        dict,
+        (nn.Module,),
+    )
+
+
+def _marked(function: Any, args: Any, kwargs: Any, context: Any) -> Any:
+    path: Path = tuple(context.module.path)
+    if context.method_name != "__call__" or not path:
+        return function(*args, **kwargs)
+    return called(path, function, _signature(context.module.__class__), args, kwargs, (nn.Module,))
+
+
+@cache
+def _signature(kind: Any) -> Any:
+    return signature_of(kind.__call__, without=1)

@@ -1,0 +1,63 @@
+"""Flax nnx: paths by attributes; the modules that a trace merges are given a subclass that marks its calls.
+
+They are made for the trace alone: the user's own module is split, and never touched. What a call changes in it, batch
+statistics and counts of random streams, stays in the trace: a run changes nothing.
+"""
+
+import functools
+from typing import Any
+
+from flax import nnx
+
+from darklantern.models.on_jax.adapters import Path, Subject, called, refuse, signature_of
+from darklantern.models.on_jax.marks import is_marking
+
+_PATH = "_darklantern_path"
+
+
+def fits(model: Any) -> bool:
+    return isinstance(model, nnx.Module)
+
+
+def subject(module: nnx.Module, weights: Any, call: Any) -> Subject:
+    refuse(weights, "weights", "an nnx module holds its own; nnx.update(module, state) gives it others")
+    graph, state = nnx.split(module)
+
+    def run(weights: Any, *args: Any, **kwargs: Any) -> Any:
+        merged = nnx.merge(graph, weights)
+        for path, each in list(nnx.iter_modules(merged)):
+            if path and callable(each):
+                setattr(each, _PATH, tuple(map(str, path)))
+                each.__class__ = _marking(type(each))
+        return (call or _call)(merged, *args, **kwargs)
+
+    return Subject(
+        module,
+        state,
+        run,
+        lambda weights: nnx.filter_state(weights, nnx.Param),
+        signature_of(call, without=1) if call else signature_of(type(module).__call__, without=1),
+        ("nnx", graph, call),
+        lambda: {tuple(map(str, path)): type(each).__name__ for path, each in nnx.iter_modules(module)},
+        (nnx.Module,),
+        alive=True,
+    )
+
+
+def _call(model: Any, *args: Any, **kwargs: Any) -> Any:
+    return model(*args, **kwargs)
+
+
+@functools.cache
+def _marking(kind: type) -> type:
+    """`kind` with calls that are marked: isinstance and attributes stay what they were."""
+    signature = signature_of(kind.__call__, without=1)
+
+    def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:
+        path: Path | None = getattr(self, _PATH, None)
+        if path is None or not is_marking():
+            return kind.__call__(self, *args, **kwargs)
+        return called(path, functools.partial(kind.__call__, self), signature, args, kwargs, (nnx.Module,))
+
+    body = {"__call__": __call__, "__module__": kind.__module__, "__qualname__": kind.__qualname__}
+    return type(kind)(kind.__name__, (kind,), body)

@@ -1,0 +1,236 @@
+"""What the axes of a value come from, followed through a model's equations.
+
+Each axis is a row of factors, (what, how many): a reshape that splits or joins axes splits or joins the row. Of a
+model's inputs the first axis counts examples (`batch`) and the others what each example has (`data`: positions, rows,
+columns); axes of weights are `feature`s. So a `(2, 7, 4, 8)` whose axes are batch, data, feature, feature is `batch pos
+head dim`, and not by its rank. What cannot be followed is unknown, and named by no guess.
+"""
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+Factor = tuple[str, int]
+Axis = tuple[Factor, ...]
+Axes = tuple[Axis, ...]
+
+BATCH, DATA, FEATURE, CHANNEL, UNKNOWN = "batch", "data", "feature", "channel", "unknown"
+
+
+def of_weights(aval: Any) -> Axes:
+    """Axes of a weight, or of a constant."""
+    return tuple(((FEATURE, size),) if size != 1 else () for size in _shape(aval))
+
+
+def of_input(aval: Any) -> Axes:
+    """Axes of what a model takes: examples first, features last unless the values are whole numbers.
+
+    Of four axes, images, a convolution says which of the others counts channels.
+    """
+    shape = _shape(aval)
+    if len(shape) > 3:
+        return (((BATCH, shape[0]),), *unknown(aval)[1:])
+    whole = aval.dtype.kind in "iub" if hasattr(aval, "dtype") else True
+    kinds = [BATCH, *[DATA] * (len(shape) - 1)][: len(shape)]
+    if len(shape) > 1 and not whole:
+        kinds[-1] = FEATURE
+    return tuple(((kind, size),) for kind, size in zip(kinds, shape, strict=True))
+
+
+def unknown(aval: Any) -> Axes:
+    return tuple(((UNKNOWN, size),) if size != 1 else () for size in _shape(aval))
+
+
+def kept(axes: Axes, aval: Any) -> Axes:
+    """`axes` for a value of `aval`, on the way into a loop or out of it: one may be gone in front, or be new there."""
+    shape = _shape(aval)
+    if len(shape) == len(axes) + 1:
+        axes = (((UNKNOWN, shape[0]),), *axes)
+    return _sized(axes[max(0, len(axes) - len(shape)) :], shape)
+
+
+def kind(axis: Axis) -> str:
+    """The one kind of an axis; `token` for examples and positions in one row, unknown for other mixtures."""
+    kinds = {what for what, _ in axis}
+    if kinds == {BATCH, DATA}:
+        return "token"
+    return kinds.pop() if len(kinds) == 1 else UNKNOWN
+
+
+def regrouped(axes: Axes, shape: Sequence[int]) -> Axes | None:
+    """The same factors in a value of another shape; None where they do not divide into it."""
+    factors = [factor for axis in axes for factor in axis if factor[1] != 1]
+    made: list[Axis] = []
+    for size in shape:
+        row: list[Factor] = []
+        left = size
+        while left != 1:
+            if not factors:
+                return None
+            what, count = factors.pop(0)
+            if left % count == 0:
+                row.append((what, count))
+                left //= count
+            elif count % left == 0:
+                row.append((what, left))
+                factors.insert(0, (what, count // left))
+                left = 1
+            else:
+                return None
+        made.append(tuple(row))
+    return None if factors else tuple(made)
+
+
+def through(eqn: Any, given: Sequence[Axes], constant: bool) -> list[Axes]:
+    """The axes of what an equation returns."""
+    avals = [v.aval for v in eqn.outvars]
+    if constant:
+        return [of_weights(aval) for aval in avals]
+    rule = _RULES.get(eqn.primitive.name, _elementwise)
+    try:
+        made = rule(eqn, given)
+    except (IndexError, KeyError, ValueError, TypeError):  # an equation of a form that nobody here knows
+        made = None
+    if made is None:
+        return [unknown(aval) for aval in avals]
+    return [_sized(axes, _shape(aval)) for axes, aval in zip(made, avals, strict=True)]
+
+
+def _shape(aval: Any) -> tuple[int, ...]:
+    return tuple(getattr(aval, "shape", ()))
+
+
+def _sized(axes: Axes, shape: Sequence[int]) -> Axes:
+    """`axes` with the sizes that the value has: what a slice or a concatenation left of one keeps its kind."""
+    if len(axes) != len(shape):
+        return tuple(((UNKNOWN, size),) if size != 1 else () for size in shape)
+    return tuple(
+        axis if prod(count for _, count in axis) == size else ((kind(axis) if axis else UNKNOWN, size),)
+        for axis, size in zip(axes, shape, strict=True)
+    )
+
+
+def _joined(several: Sequence[Axes]) -> Axes:
+    """What meets axis by axis: examples before positions before features before what is not known."""
+    return tuple(max(axes, key=_rank) for axes in zip(*several, strict=True))
+
+
+_ORDER = {BATCH: 5, "token": 5, DATA: 4, CHANNEL: 3, FEATURE: 2, UNKNOWN: 1}
+
+
+def _rank(axis: Axis) -> tuple[bool, int, int]:
+    return bool(axis), _ORDER[kind(axis)] if axis else 0, len(axis)
+
+
+def _elementwise(eqn: Any, given: Sequence[Axes]) -> list[Axes] | None:
+    made = []
+    for v in eqn.outvars:
+        rank = len(_shape(v.aval))
+        alike = [
+            axes
+            for axes, read in zip(given, eqn.invars, strict=True)
+            if len(axes) == rank and all(a in (1, b) for a, b in zip(_shape(read.aval), _shape(v.aval), strict=True))
+        ]
+        if not alike:
+            return None
+        made.append(_joined(alike))
+    return made
+
+
+def _transpose(eqn: Any, given: Sequence[Axes]) -> list[Axes]:
+    return [tuple(given[0][number] for number in eqn.params["permutation"])]
+
+
+def _reshape(eqn: Any, given: Sequence[Axes]) -> list[Axes] | None:
+    made = regrouped(given[0], _shape(eqn.outvars[0].aval))
+    return None if made is None else [made]
+
+
+def _squeeze(eqn: Any, given: Sequence[Axes]) -> list[Axes]:
+    gone = set(eqn.params["dimensions"])
+    return [tuple(axis for number, axis in enumerate(given[0]) if number not in gone)]
+
+
+def _broadcast(eqn: Any, given: Sequence[Axes]) -> list[Axes]:
+    shape = _shape(eqn.outvars[0].aval)
+    made: list[Axis] = [((UNKNOWN, size),) if size != 1 else () for size in shape]
+    for number, place in enumerate(eqn.params["broadcast_dimensions"]):
+        if given[0][number]:
+            made[place] = given[0][number]
+    return [tuple(made)]
+
+
+def _reduce(eqn: Any, given: Sequence[Axes]) -> list[Axes]:
+    gone = set(eqn.params["axes"])
+    return [tuple(axis for number, axis in enumerate(given[0]) if number not in gone) for _ in eqn.outvars]
+
+
+def _dot(eqn: Any, given: Sequence[Axes]) -> list[Axes]:
+    (left, right), (left_batch, right_batch) = eqn.params["dimension_numbers"]
+    batch = [_joined([(given[0][a],), (given[1][b],)])[0] for a, b in zip(left_batch, right_batch, strict=True)]
+    free = [
+        axis
+        for axes, used in ((given[0], (*left, *left_batch)), (given[1], (*right, *right_batch)))
+        for number, axis in enumerate(axes)
+        if number not in used
+    ]
+    return [(*batch, *free)]
+
+
+def _conv(eqn: Any, given: Sequence[Axes]) -> list[Axes]:
+    spec = eqn.params["dimension_numbers"]
+    shape = _shape(eqn.outvars[0].aval)
+    made: list[Axis] = [((DATA, size),) for size in shape]
+    made[spec.out_spec[0]] = given[0][spec.lhs_spec[0]]
+    made[spec.out_spec[1]] = ((CHANNEL, shape[spec.out_spec[1]]),)
+    return [tuple(made)]
+
+
+def _gather(eqn: Any, given: Sequence[Axes]) -> list[Axes]:
+    numbers = eqn.params["dimension_numbers"]
+    batched = getattr(numbers, "operand_batching_dims", ())
+    sliced = [n for n in range(len(given[0])) if n not in (*numbers.collapsed_slice_dims, *batched)]
+    rank = len(_shape(eqn.outvars[0].aval))
+    places = {place: given[0][number] for place, number in zip(numbers.offset_dims, sliced, strict=True)}
+    rest = iter(given[1][:-1])
+    return [tuple(places[number] if number in places else next(rest) for number in range(rank))]
+
+
+def _first(eqn: Any, given: Sequence[Axes]) -> list[Axes]:
+    return [given[0] for _ in eqn.outvars]
+
+
+def _concatenate(eqn: Any, given: Sequence[Axes]) -> list[Axes]:
+    return [_joined(given)]
+
+
+def _select(eqn: Any, given: Sequence[Axes]) -> list[Axes]:
+    rank = len(given[1])
+    return [_joined([axes for axes in given if len(axes) == rank])]
+
+
+def _new(eqn: Any, _: Sequence[Axes]) -> None:
+    return None
+
+
+_RULES: dict[str, Any] = {
+    "transpose": _transpose,
+    "reshape": _reshape,
+    "squeeze": _squeeze,
+    "broadcast_in_dim": _broadcast,
+    **dict.fromkeys(
+        ("reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_and", "reduce_or", "argmax", "argmin"),
+        _reduce,
+    ),
+    "dot_general": _dot,
+    "conv_general_dilated": _conv,
+    "gather": _gather,
+    **dict.fromkeys(
+        ("slice", "dynamic_slice", "pad", "dynamic_update_slice", "split", "sort", "rev", "cumsum", "scatter",
+         "scatter-add", "reduce_window_max", "reduce_window_sum"),
+        _first,
+    ),
+    "concatenate": _concatenate,
+    "select_n": _select,
+    **dict.fromkeys(("iota", "random_bits"), _new),
+}  # fmt: skip

@@ -1,0 +1,213 @@
+"""The data flow of a jaxpr: values, the operations between them, and what each axis of a value comes from.
+
+What jitted functions, checkpoints and functions with derivatives of their own hold is seen through; bodies of loops and
+branches are graphs of their own, joined to the one around them by what goes in. Nothing here is run.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from darklantern.models.on_jax import internals
+from darklantern.models.on_jax.axes import Axes, kept, of_input, of_weights, through
+from darklantern.models.on_jax.internals import Jaxpr, Literal
+from darklantern.models.on_jax.marks import MARKS
+from darklantern.models.on_jax.outline import Address, Outline, Part, Place
+
+IDENTITIES = frozenset({"darklantern_site", "name", "convert_element_type", "copy", "optimization_barrier",
+                        "reduce_precision", "pvary", "copy_p"})  # fmt: skip
+"""operations that hand on what they are given, but for its precision"""
+
+
+@dataclass(eq=False)
+class Value:
+    """One value in the flow."""
+
+    aval: Any
+    axes: Axes
+    """what each axis comes from"""
+    constant: bool
+    """computed from weights and constants alone"""
+    op: "Op | None" = None
+    """what computes it; None for what goes into the graph"""
+    users: list["Op"] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)
+    """where it is defined, and where the calls around that return it, from the inside out"""
+    returned: bool = False
+    """it leaves the graph"""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.aval.shape)
+
+    @property
+    def is_scalar(self) -> bool:
+        """One number, a constant."""
+        return self.constant and all(size == 1 for size in self.shape)
+
+
+@dataclass(eq=False)
+class Op:
+    """One operation."""
+
+    name: str
+    params: dict[str, Any]
+    inputs: list[Value]
+    outputs: list[Value]
+    part: Part
+    place: Place
+    custom: tuple[Address, ...]
+    """the functions with derivatives of their own that it lies in"""
+
+    @property
+    def output(self) -> Value:
+        return self.outputs[0]
+
+
+@dataclass(eq=False)
+class Graph:
+    """The flow of one jaxpr: of the model, or of a loop's body."""
+
+    ops: list[Op] = field(default_factory=list)
+
+
+def graphs(jaxpr: Jaxpr, weights: int, found: Outline) -> list[Graph]:
+    """The flow of a jaxpr whose first `weights` inputs are the model's weights, and of each body in it."""
+    parts = {(part.address, part.first): part for part in found.parts}
+    made = _Making(parts)
+    root = Part((), (), -1, (), None, False)
+    inputs = [
+        Value(v.aval, of_weights(v.aval) if number < weights else of_input(v.aval), number < weights)
+        for number, v in enumerate(jaxpr.invars)
+    ]
+    graph = made.graph()
+    outputs = made.through(graph, jaxpr, (), inputs, root, ())
+    for value in outputs:
+        value.returned = True
+    return made.graphs
+
+
+class _Making:
+    def __init__(self, parts: dict[tuple[Address, int], Part]) -> None:
+        self.parts = parts
+        self.graphs: list[Graph] = []
+
+    def graph(self) -> Graph:
+        self.graphs.append(Graph())
+        return self.graphs[-1]
+
+    def through(
+        self,
+        graph: Graph,
+        jaxpr: Jaxpr,
+        address: Address,
+        inputs: Sequence[Value],
+        part: Part,
+        custom: tuple[Address, ...],
+    ) -> list[Value]:
+        """Add a jaxpr's operations to `graph`; what it returns."""
+        env: dict[Any, Value] = {v: Value(v.aval, of_weights(v.aval), True) for v in jaxpr.constvars}
+        for number, (v, value) in enumerate(zip(jaxpr.invars, inputs, strict=True)):
+            env[v] = value
+            if not value.places:
+                value.places.append(Place(address, -1, number))
+
+        def read(v: Any) -> Value:
+            return Value(v.aval, of_weights(v.aval), True) if isinstance(v, Literal) else env[v]
+
+        outermost = part
+        for number, eqn in enumerate(jaxpr.eqns):
+            if eqn.primitive in MARKS:
+                if "path" in eqn.params:
+                    part = self.parts.get((address, number)) or _nowhere(part)
+                elif part is not outermost and part.above is not None:
+                    part = part.above
+                continue
+            given = [read(v) for v in eqn.invars]
+            inside = internals.inner(eqn)
+            if inside and (eqn.primitive.name in internals.CALLS or internals.is_remat(eqn)):
+                (called,) = inside
+                own = (*address, (number, called.key))
+                rules = (*custom, own) if eqn.primitive.name in internals.CUSTOM else custom
+                outputs = self.through(graph, called.jaxpr, own, given, part, rules)
+                # A call may hand on what it was given: then that is the value, and it has no new place.
+                for place, (v, value) in enumerate(zip(eqn.outvars, outputs, strict=True)):
+                    if value.op is not None:
+                        value.places.append(Place(address, number, place))
+                    env[v] = value
+                continue
+            outputs = self._op(graph, eqn, given, Place(address, number, 0), part, custom)
+            env.update(zip(eqn.outvars, outputs, strict=True))
+        return [read(v) for v in jaxpr.outvars]
+
+    def _op(
+        self, graph: Graph, eqn: Any, given: list[Value], place: Place, part: Part, custom: tuple[Address, ...]
+    ) -> list[Value]:
+        constant = all(value.constant for value in given)
+        bodies = [self._body(eqn, inside, given, place, part) for inside in internals.inner(eqn)]
+        avals = [v.aval for v in eqn.outvars]
+        if bodies:
+            axes = [kept(value.axes, aval) for value, aval in zip(bodies[0], avals, strict=True)]
+        else:
+            axes = through(eqn, [value.axes for value in given], constant)
+        outputs = [
+            Value(aval, each, constant, places=[Place(place.address, place.eqn, number)])
+            for number, (aval, each) in enumerate(zip(avals, axes, strict=True))
+        ]
+        made = Op(eqn.primitive.name, eqn.params, given, outputs, part, place, custom)
+        for value in given:
+            value.users.append(made)
+        for value in outputs:
+            value.op = made
+        graph.ops.append(made)
+        return outputs
+
+    def _body(self, eqn: Any, inside: internals.Inner, given: list[Value], place: Place, part: Part) -> list[Value]:
+        """The body of a loop, or a branch, as a graph of its own; what it returns."""
+        name = eqn.primitive.name
+        if name == "while":
+            loop = internals.while_loop(eqn)
+            entering = _carried(given[loop.condition_consts :], loop.body_consts)
+        elif name == "cond":
+            entering = given[1:]
+        elif name == "scan":
+            loop_ = internals.scan(eqn)
+            sliced = given[loop_.consts + loop_.carry :]
+            entering = _carried(given[: loop_.consts + loop_.carry], loop_.consts) + sliced
+        else:
+            entering = given
+        inputs = [
+            Value(v.aval, kept(value.axes, v.aval), value.constant)
+            for v, value in zip(inside.jaxpr.invars, entering, strict=True)
+        ]
+        address = (*place.address, (place.eqn, inside.key))
+        outputs = self.through(self.graph(), inside.jaxpr, address, inputs, part, ())
+        for value in outputs:
+            value.returned = True
+        return outputs
+
+
+def _carried(given: list[Value], consts: int) -> list[Value]:
+    """What a loop is given, with what it carries no constant: the next iteration may carry anything."""
+    return [*given[:consts], *(Value(value.aval, value.axes, False) for value in given[consts:])]
+
+
+def _nowhere(part: Part) -> Part:
+    """A part without a value of its own, which the outline left out."""
+    return Part(part.path, part.address, -1, part.loops, part, part.branch)
+
+
+def source(value: Value) -> Value:
+    """`value` before everything that only handed it on."""
+    while value.op is not None and value.op.name in IDENTITIES:
+        value = value.op.inputs[0]
+    return value
+
+
+def users(value: Value) -> Iterator[Op]:
+    """What computes with `value`, also with what only hands it on."""
+    for op in value.users:
+        if op.name in IDENTITIES:
+            yield from users(op.output)
+        else:
+            yield op

@@ -1,0 +1,193 @@
+"""Every name of JAX that its compatibility promise does not cover and that this package touches, in one place.
+
+What JAX promises (`jax.make_jaxpr`, `lax.scan`, `lax.switch`, `lax.while_loop`, `jax.checkpoint`, `jax.shard_map`,
+`jax.make_user_context`) is used directly elsewhere. What stands here may change with a release:
+
+- `jax.extend.core`: Jaxpr, ClosedJaxpr, Var, Literal, Primitive. Public, explicitly without a promise.
+- `jax.core.eval_jaxpr`, `jax.core.Tracer`.
+- `jax.interpreters.{ad,batching,mlir}`: the rules of a primitive of one's own.
+- the keys of `eqn.params`: of `jit`, `remat2`, `custom_jvp_call`, `custom_vjp_call`, `closed_call`, `scan`, `while`,
+  `cond`, `shard_map`, and of `call_hi_primitive`, which is remat under `jax_remat3`.
+- `DropVar`, told by its class's name.
+
+Untouched equations are never bound one by one: they run as segments through `eval_jaxpr`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Primitive, Var
+from jax.interpreters import ad, batching, mlir
+
+__all__ = [
+    "CALLS",
+    "CUSTOM",
+    "ClosedJaxpr",
+    "Inner",
+    "Jaxpr",
+    "Literal",
+    "Primitive",
+    "Scan",
+    "Shards",
+    "Tracer",
+    "Var",
+    "While",
+    "ad",
+    "batching",
+    "custom_name",
+    "inner",
+    "is_remat",
+    "mlir",
+    "remat_options",
+    "run",
+    "scan",
+    "segment",
+    "shards",
+    "while_loop",
+]
+
+Tracer = jax.core.Tracer
+
+CUSTOM = frozenset({"custom_jvp_call", "custom_vjp_call"})
+"""calls whose derivative is the author's own"""
+_REMAT = frozenset({"remat2", "remat", "checkpoint"})
+CALLS = frozenset({"jit", "pjit", "closed_call", "core_call"}) | _REMAT | CUSTOM
+"""equations that run one jaxpr once, on their own operands in order"""
+_LOOPS = frozenset({"scan", "while", "cond", "shard_map"})
+
+
+@dataclass(frozen=True, eq=False)
+class Inner:
+    """One jaxpr inside an equation."""
+
+    key: str
+    """which of them"""
+    jaxpr: Jaxpr
+    consts: Sequence[Any]
+
+
+def inner(eqn: Any) -> list[Inner]:
+    """The jaxprs that an equation runs and whose values can be reached; none of an opaque one."""
+    name, params = eqn.primitive.name, eqn.params
+    if name in CALLS:
+        return [_opened("", params["jaxpr"] if "jaxpr" in params else params["call_jaxpr"])]
+    if name == "scan":
+        return [_opened("", params["jaxpr"])]
+    if name == "shard_map":
+        return [_opened("", params["jaxpr"])]
+    if name == "while":
+        return [_opened("", params["body_jaxpr"])]
+    if name == "cond":
+        return [_opened(str(number), branch) for number, branch in enumerate(params["branches"])]
+    if is_remat(eqn):
+        return [_opened("", params["_prim"].jaxpr)]
+    return []
+
+
+def hidden(eqn: Any) -> Iterator[Jaxpr]:
+    """The jaxprs inside an equation that `inner` does not know: a kernel's, a rule's, a comparison's."""
+    if inner(eqn):
+        return
+    for value in eqn.params.values():
+        for each in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(each, ClosedJaxpr):
+                yield each.jaxpr
+            elif isinstance(each, Jaxpr):
+                yield each
+
+
+def _opened(key: str, jaxpr: Any) -> Inner:
+    return Inner(key, jaxpr.jaxpr, jaxpr.consts) if isinstance(jaxpr, ClosedJaxpr) else Inner(key, jaxpr, ())
+
+
+def is_remat(eqn: Any) -> bool:
+    """Whether an equation is `jax.checkpoint`, of today's kind or of the one behind `jax_remat3`."""
+    if eqn.primitive.name in _REMAT:
+        return True
+    return eqn.primitive.name == "call_hi_primitive" and type(eqn.params.get("_prim")).__name__ == "RematTraced"
+
+
+def remat_options(eqn: Any) -> dict[str, Any]:
+    """What `jax.checkpoint` was told."""
+    params = eqn.params
+    if "_prim" in params:
+        return {"policy": params["_prim"].policy}
+    return {"prevent_cse": params["prevent_cse"], "policy": params["policy"]}
+
+
+def custom_name(eqn: Any) -> str:
+    """What the function with a derivative of its own is called."""
+    info = getattr(_opened("", eqn.params["call_jaxpr"]).jaxpr, "debug_info", None)
+    return str(eqn.params.get("name") or getattr(info, "func_name", None) or eqn.primitive.name)
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """A `lax.scan` equation: its operands are `consts` many constants, `carry` many carried values, the rest sliced."""
+
+    consts: int
+    carry: int
+    length: int
+    reverse: bool
+    unroll: Any
+
+
+def scan(eqn: Any) -> Scan:
+    params = eqn.params
+    if "num_consts" in params:
+        consts, carry = params["num_consts"], params["num_carry"]
+    else:  # from JAX 0.12 on
+        consts, carry = (len(list(part)) for part in list(params["ft_in"].unpack())[:2])
+    return Scan(consts, carry, params["length"], params["reverse"], params["unroll"])
+
+
+@dataclass(frozen=True, eq=False)
+class While:
+    """A `lax.while_loop` equation: its operands are the condition's constants, the body's, and what is carried."""
+
+    condition: Inner
+    condition_consts: int
+    body_consts: int
+
+
+def while_loop(eqn: Any) -> While:
+    params = eqn.params
+    return While(_opened("", params["cond_jaxpr"]), params["cond_nconsts"], params["body_nconsts"])
+
+
+@dataclass(frozen=True, eq=False)
+class Shards:
+    """A `jax.shard_map` equation."""
+
+    axes: tuple[str, ...]
+    options: Mapping[str, Any]
+    """keyword arguments of `jax.shard_map`, but for the outputs' specs"""
+    out_specs: tuple[Any, ...]
+
+
+def shards(eqn: Any) -> Shards:
+    params = eqn.params
+    axes = tuple(params["newly_manual_axes"] if "newly_manual_axes" in params else params["manual_axes"])
+    options = {
+        "mesh": params["mesh"],
+        "in_specs": tuple(params["in_specs"]),
+        "axis_names": set(axes),
+        "check_vma": params["check_vma"],
+    }
+    return Shards(axes, options, tuple(params["out_specs"]))
+
+
+def run(jaxpr: Jaxpr, consts: Sequence[Any], args: Sequence[Any]) -> list[Any]:
+    """What a jaxpr returns."""
+    return list(jax.core.eval_jaxpr(jaxpr, consts, *args))
+
+
+def segment(jaxpr: Jaxpr, eqns: Sequence[Any]) -> tuple[Jaxpr, list[Var], list[Var]]:
+    """Some equations in a row as a jaxpr of their own, the variables that they read, and those that they define."""
+    defined = [v for eqn in eqns for v in eqn.outvars if type(v).__name__ != "DropVar"]
+    own = set(defined)
+    read = dict.fromkeys(v for eqn in eqns for v in eqn.invars if not isinstance(v, Literal) and v not in own)
+    made = jaxpr.replace(constvars=[], invars=list(read), outvars=defined, eqns=list(eqns), debug_info=None)
+    return made, list(read), defined

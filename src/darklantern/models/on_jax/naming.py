@@ -1,0 +1,285 @@
+"""What the parts of a traced model are called, and which values a site's text means."""
+
+import itertools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from darklantern.errors import SiteError
+from darklantern.models import aliases
+from darklantern.models.elsewhere import equivalent
+from darklantern.models.on_jax.outline import NUMBER, Loop, Path
+from darklantern.models.on_jax.points import Point
+from darklantern.models.on_jax.program import Visit
+from darklantern.models.paths import is_glob, nearest, quoted, select_paths, unquoted
+from darklantern.models.sites import Site, expand
+
+_NUMBERED = re.compile(r"(.+?)_(\d+)")
+_FIRST = ("", "logits", "last_hidden_state")
+"""which member of several a port without one means; else the first"""
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """What a site means: the visits at which its value passes, in order."""
+
+    visits: tuple[Visit, ...]
+    """each of one iteration of layers; of the loops that call a part again and again, of all iterations"""
+
+    @property
+    def point(self) -> Point:
+        return self.visits[0].point
+
+    @cached_property
+    def again(self) -> tuple[Loop, ...]:
+        """The loops that call it again and again."""
+        return tuple(loop for loop in self.point.loops if not loop.layers)
+
+    @property
+    def count(self) -> int | None:
+        """How often it fires; None where a loop does not say."""
+        total = len(self.visits)
+        for loop in self.again:
+            if loop.length is None:
+                return None
+            total *= loop.length
+        return total
+
+    def call(self, site: Site) -> tuple[Visit, ...]:
+        """The visits that `site`'s call means. Raises SiteError where it says too little, or too much."""
+        if site.call == "*":
+            if self.count is None:
+                raise SiteError(
+                    f"{site}: a while loop does not say before how often it runs, so not all calls can be stacked",
+                    hint=f"one of them: {replace(site, call=0)}",
+                )
+            return self.visits if self._alike else tuple(self._visit(number) for number in range(self.count))
+        if site.call is None:
+            if self.count != 1:
+                often = "as often as a while loop runs" if self.count is None else f"{self.count} times"
+                last = "" if self.count is None else f", {replace(site, call=self.count - 1)} the last"
+                raise SiteError(
+                    f"{site} fires {often} in one run, so which one?",
+                    hint=f"{replace(site, call=0)} is the first{last}, {replace(site, call='*')} all",
+                )
+            return (self._visit(0),)
+        number = int(site.call)
+        if self.count is not None and number >= self.count:
+            raise SiteError(
+                f"{site} never fires: the part runs {self.count} times",
+                hint=f"{replace(site, call=0)} is the first, {replace(site, call=self.count - 1)} the last",
+            )
+        return (self._visit(number),)
+
+    @property
+    def _alike(self) -> bool:
+        """Whether all iterations of all loops are meant, or none is there."""
+        return all(len({number is None for number in visit.at}) <= 1 for visit in self.visits)
+
+    def _visit(self, number: int) -> Visit:
+        """Call `number` as one iteration of every loop."""
+        turn, which = divmod(number, len(self.visits))
+        visit = self.visits[which]
+        lengths = [loop.length for loop in self.again]
+        turns: list[int] = []
+        for length in reversed(lengths[1:]):
+            assert length is not None
+            turn, inner = divmod(turn, length)
+            turns.insert(0, inner)
+        own = iter([turn, *turns] if lengths else [])
+        at = tuple(next(own) if number is None else number for number in visit.at)
+        return Visit(visit.point, at)
+
+
+class Naming:
+    """The parts of one traced model under canonical names and under its own."""
+
+    def __init__(self, points: Sequence[Point], kind: str) -> None:
+        self._kind = kind
+        own: dict[Path, dict[str, dict[str, list[Visit]]]] = {(): {}}
+        for point in points:
+            for path, visit in _visits(point):
+                for depth in range(len(path)):
+                    own.setdefault(path[:depth], {})
+                own.setdefault(path, {}).setdefault(point.port, {}).setdefault(point.member, []).append(visit)
+        listed = _listed(own)
+        tree = _tree(own, listed)
+        names = aliases.canonical(tree, _by_ports(own, listed))
+        self.paths = {".".join(path): path for path in own}
+        """the model's own path as text → its parts"""
+        self.names = {".".join(path): names[".".join(listed[path])] for path in own}
+        self.native: dict[str, str] = {}
+        for text, name in self.names.items():
+            self.native.setdefault(name, text)
+        self.ports = {".".join(path): {port: _targets(of) for port, of in ports.items()} for path, ports in own.items()}
+        """own path → port → member → what it means"""
+        self._stacks = {".".join(path) for path in own if tree[".".join(listed[path])].is_list}
+
+    def resolve(self, name: str | Site) -> list[tuple[Site, Target]]:
+        """The sites that a text means, each with what it is. Raises SiteError naming the nearest matches."""
+        asked = [name] if isinstance(name, Site) else expand(name)
+        return [pair for each in asked for pair in self._resolve_one(each)]
+
+    def found(self, glob: str) -> list[str]:
+        """Own paths that a path or glob means, of canonical names first."""
+        if not is_glob(glob):
+            plain = unquoted(glob.removeprefix("/"))
+            path = plain if glob.startswith("/") else self.native.get(plain, plain)
+            return [path] if path in self.paths else []
+        if glob.startswith("/"):
+            return select_paths(glob[1:], self.paths)
+        named = select_paths(glob, self.native)
+        return [self.native[name] for name in named] or select_paths(glob, self.paths)
+
+    def shown(self, path: str) -> str:
+        """How a site names the part at an own path."""
+        name = self.names[path]
+        return quoted(name) if self.native[name] == path else f"/{quoted(path)}"
+
+    def block_of(self, path: str) -> str | None:
+        """The canonical path of the outermost numbered block around an own path; None outside of all."""
+        parts = path.split(".")
+        for depth in range(1, len(parts) + 1):
+            above = ".".join(parts[:depth])
+            if above in self.names and self.names[above].rpartition(".")[2].isdigit():
+                return quoted(self.names[above])
+        return None
+
+    def blocks(self) -> list[str]:
+        """The canonical paths of all numbered blocks that are in no other."""
+        return list(dict.fromkeys(found for path in self.paths if (found := self.block_of(path))))
+
+    def _resolve_one(self, asked: Site) -> list[tuple[Site, Target]]:
+        paths = self.found(asked.path)
+        single = len(paths) == 1 and not is_glob(asked.path)
+        found = []
+        for path in paths:
+            ports = self.ports[path]
+            for port in ports if asked.port == "*" else [asked.port]:
+                target = _member(ports.get(port, {}), asked.member)
+                if target is None and single and asked.port != "*":
+                    raise self._unknown(asked)
+                if target is not None:
+                    shown = self.shown(path)
+                    native = "" if shown in (path, f"/{path}") else path
+                    found.append((Site(shown, port, asked.select, asked.call, asked.member, native), target))
+        if not found:
+            raise self._unknown(asked)
+        return found
+
+    def _unknown(self, asked: Site) -> SiteError:
+        paths = self.found(asked.path) or list(self.paths)
+        known = [
+            str(Site(self.shown(path), port, member=member if member not in _FIRST else ""))
+            for path in paths
+            for port, members in self.ports[path].items()
+            for member in members
+        ]
+        meant = equivalent(str(asked.whole))
+        close = [meant] if meant and meant != str(asked.whole) else nearest(str(asked.whole), known)
+        hint = f"did you mean {' or '.join(close)}?" if close else 'model.sites("**:*") lists them all'
+        if asked.port in _OF_KERNELS and self.found(asked.path) and not meant:
+            hint = (
+                "its attention is none that JAX code computes whole: an opaque kernel (cudnn's, one of Pallas), "
+                f"or one in pieces; {hint}"
+            )
+        return SiteError(f"no site {str(asked)!r} in this {self._kind}", hint=self._numbered(asked.path) or hint)
+
+    def _numbered(self, path: str) -> str:
+        """What blocks there are, if `path` names one that is not among them."""
+        parts = path.split(".")
+        for place, part in enumerate(parts):
+            above = ".".join(parts[:place])
+            listed = (name.rpartition(".") for name in self.native)
+            blocks = [number for parent, _, number in listed if place and parent == above and number.isdigit()]
+            if part.isdigit() and blocks and part not in blocks:
+                return f"there are {above}.{blocks[0]} … {above}.{blocks[-1]}"
+        return ""
+
+
+_OF_KERNELS = frozenset({"q", "k", "v", "scores", "pattern", "z"})
+
+
+def _visits(point: Point) -> Iterable[tuple[Path, Visit]]:
+    """Each layer's path, and its visit."""
+    layers = [loop for loop in point.loops if loop.layers]
+    for numbers in itertools.product(*(range(loop.length or 0) for loop in layers)):
+        rest, at = iter(numbers), iter(numbers)
+        path = tuple(str(next(rest)) if part == NUMBER else part for part in point.path)
+        yield path, Visit(point, tuple(next(at) if loop.layers else None for loop in point.loops))
+
+
+def _targets(members: Mapping[str, list[Visit]]) -> dict[str, Target]:
+    return {member: Target(tuple(visits)) for member, visits in members.items()}
+
+
+def _member(members: Mapping[str, Target], asked: str) -> Target | None:
+    if asked:
+        return members.get(asked)
+    return next((members[name] for name in _FIRST if name in members), next(iter(members.values()), None))
+
+
+def _listed(own: Iterable[Path]) -> dict[Path, Path]:
+    """Paths with rows of numbered names as lists: `block_0`, `block_1` as `block.0`, `block.1`.
+
+    Of parts that have parts themselves: a row of single layers is no list of blocks.
+    """
+    children: dict[Path, list[str]] = {}
+    for path in own:
+        if path:
+            children.setdefault(path[:-1], []).append(path[-1])
+    renamed: dict[Path, tuple[str, ...]] = {}
+    for above, names in children.items():
+        rows: dict[str, dict[int, str]] = {}
+        for name in names:
+            if (*above, name) in children:
+                match = _NUMBERED.fullmatch(name)
+                stem, number = (match[1], int(match[2])) if match else (name, 0)
+                rows.setdefault(stem, {}).setdefault(number, name)
+        for stem, row in rows.items():
+            is_row = len(row) > 1 or (_NUMBERED.fullmatch(next(iter(row.values()))) and stem in aliases.BLOCK_LISTS)
+            if is_row and sorted(row) == list(range(len(row))):
+                renamed |= {(*above, name): (stem, str(number)) for number, name in row.items()}
+    made: dict[Path, Path] = {}
+    for path in own:
+        parts: list[str] = []
+        for depth in range(1, len(path) + 1):
+            parts += renamed.get(path[:depth], (path[depth - 1],))
+        made[path] = tuple(parts)
+    return made
+
+
+def _tree(own: Mapping[Path, object], listed: Mapping[Path, Path]) -> dict[str, aliases.Part]:
+    """The parts in the form that the table of canonical names is read by."""
+    children: dict[Path, dict[str, None]] = {(): {}}
+    for path in own:
+        full = listed[path]
+        for depth in range(1, len(full) + 1):
+            children.setdefault(full[: depth - 1], {})[full[depth - 1]] = None
+            children.setdefault(full[:depth], {})
+
+    def part(path: Path) -> aliases.Part:
+        names = tuple(children[path])
+        numbered = bool(names) and all(name.isdigit() for name in names)
+        composite = numbered and all(children[(*path, name)] for name in names)
+        return aliases.Part(numbered, names, composite and bool(path))
+
+    return {".".join(path): part(path) for path in children}
+
+
+def _by_ports(own: Mapping[Path, Mapping[str, object]], listed: Mapping[Path, Path]) -> dict[str, str]:
+    """What role a part of a block plays, by the ports that it has."""
+    roles: dict[str, str] = {}
+    taken: dict[Path, set[str]] = {}
+    for path, ports in own.items():
+        wanted = (
+            ("attn",) if "pattern" in ports else ("mlp",) if "pre" in ports else
+            ("norm1", "norm2") if "scale" in ports else ()
+        )  # fmt: skip
+        held = taken.setdefault(path[:-1], set())
+        role = next((each for each in wanted if each not in held), None)
+        if role and path:
+            held.add(role)
+            roles[".".join(listed[path])] = role
+    return roles

@@ -1,0 +1,336 @@
+"""A JAX model, opened: what a user holds."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from os import PathLike
+from typing import Any
+
+import jax
+
+from darklantern.errors import SiteError
+from darklantern.models.calling import Inputs
+from darklantern.models.edits import Edit, edit
+from darklantern.models.on_jax.adapters import Subject, subject
+from darklantern.models.on_jax.gradients import Gradients, Metric, carried, differentiated, product
+from darklantern.models.on_jax.naming import Naming
+from darklantern.models.on_jax.planning import Plan, resolved
+from darklantern.models.on_jax.points import Point
+from darklantern.models.on_jax.running import Call, Kept, Traced, joined, run
+from darklantern.models.on_jax.starting import Start, started
+from darklantern.models.on_jax.tracing import Given, trace
+from darklantern.models.recording import Recording
+from darklantern.models.sites import Site
+from darklantern.models.tokens import Batch
+
+Edits = Mapping[str | Site, Edit | Callable[[Any], Any] | Sequence[Any]]
+
+
+class Model:
+    """A JAX model with named sites. Nothing about it changes: what looks inside is a function of its own.
+
+    Which sites there are is known once the model was traced on inputs of some shape: at `open(..., example=inputs)`,
+    or by the first run. Weights are arguments of what is compiled: `with_weights` goes on with others, and compiles
+    nothing.
+    """
+
+    def __init__(self, module: Any, tokenizer: Any, weights: Any, call: Any, example: Any, custom: str) -> None:
+        if custom not in ("refuse", "inline"):
+            raise SiteError(f'expected custom="refuse" or "inline", got {custom!r}', hint="inline derives what they do")
+        self._make: Callable[[], Subject] = lambda: subject(module, weights, call)
+        self._subject: Subject = self._make()
+        self.module = module
+        self.tokenizer = tokenizer
+        self._custom = custom == "inline"
+        self._traces = Kept()
+        self._known: list[Traced] = []
+        self._edits: tuple[tuple[Site, Edit], ...] = ()
+        if example is not None:
+            self._traced(example)
+
+    @property
+    def weights(self) -> Any:
+        """The weights, a tree of arrays."""
+        return self._now().weights
+
+    def with_weights(self, weights: Any) -> "Model":
+        """This model with other weights of the same shapes, those of a later step say. Shares all that was compiled.
+
+        Of an Equinox or nnx model, another module. Raises SiteError for weights of other shapes.
+        """
+        own, held = self._subject, weights
+        if type(weights) is type(self.module):
+            held = subject(weights, None, None).weights
+        shapes = [[(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)] for tree in (own.weights, held)]
+        trees: list[Any] = [jax.tree.structure(tree) for tree in (own.weights, held)]
+        if trees[0] != trees[1] or shapes[0] != shapes[1]:
+            raise SiteError(
+                "these weights are of other shapes, or in another tree, than the model's",
+                hint="open a model of other shapes by itself",
+            )
+        made = self._copy()
+        made._subject = Subject(**{**own.__dict__, "weights": held})
+        made._make = lambda: made._subject
+        return made
+
+    def _copy(self) -> "Model":
+        made = Model.__new__(Model)
+        made.__dict__.update(self.__dict__)
+        return made
+
+    # what there is
+
+    def sites(self, pattern: str | Site = "**:*", where: Callable[[str, Point], bool] | None = None) -> list[Site]:
+        """The sites that `pattern` names, in model order; with `where`, those for which it is true.
+
+        `where` is given a part's own path and the point. Raises SiteError when there are none, and where the model was
+        never traced.
+        """
+        found = [
+            site
+            for site, target in self._naming().resolve(pattern)
+            if where is None or where(site.native or site.path.removeprefix("/"), target.point)
+        ]
+        if not found:
+            raise SiteError(f"none of the sites {pattern} passes `where`", hint="where=None lists them all")
+        return found
+
+    def native(self, site: str | Site) -> str:
+        """The model's own path of a site's part."""
+        found = self._naming().resolve(site)[0][0]
+        return found.native or found.path.removeprefix("/")
+
+    def has(self, path: str) -> bool:
+        """Whether there is a part at `path`, canonical or native."""
+        return bool(self._naming().found(path))
+
+    def block_of(self, site: str | Site) -> str | None:
+        """The block in a row of blocks that a site lies in, such as `layers.3`; None outside of all."""
+        return self._naming().block_of(self.native(site))
+
+    # plans
+
+    def plan(
+        self, *record: str | Site, edits: Edits | None = None, stop: bool = False, grad: Sequence[str | Site] = ()
+    ) -> Plan:
+        """Resolve names and globs, once. Raises SiteError naming the nearest matches of what is not there."""
+        return self._plan(self._naming(), record, edits, stop, grad)
+
+    def _plan(
+        self,
+        naming: Naming,
+        record: Sequence[str | Site],
+        edits: Edits | None,
+        stop: bool = False,
+        grad: Sequence[str | Site] = (),
+    ) -> Plan:
+        if edits is not None and not isinstance(edits, Mapping):
+            raise SiteError(
+                f"expected edits as a mapping, got {type(edits).__name__}", hint='{"layers.3:out": darklantern.zero()}'
+            )
+        found = [*resolved(naming, record), *resolved(naming, grad)]
+        asked = {site for site, _, _ in resolved(naming, grad)}
+        how = {site: target.point.how for site, target, _ in found}
+        changes: list[tuple[Site, Edit]] = [*self._edits]
+        for name, change in (edits or {}).items():
+            for site, target in naming.resolve(name):
+                how[site] = target.point.how
+                several = change if isinstance(change, list | tuple) else (change,)
+                changes += [(site, edit(each, site)) for each in several]
+        for site, _ in self._edits:
+            how.setdefault(site, "an edit of this model")
+        named = frozenset(site for site, _, by_name in found if by_name) | asked
+        return Plan(
+            tuple(dict.fromkeys(site for site, _, _ in found)), tuple(changes), stop, frozenset(asked), named, how
+        )
+
+    def edited(self, edits: Edits) -> "Model":
+        """This model with `edits` in place in all that is done with it; the module itself stays as it is."""
+        made = self._copy()
+        made._edits = self.plan(edits=edits).edits
+        return made
+
+    # runs
+
+    def record(
+        self,
+        inputs: Any,
+        *sites: str | Site,
+        edits: Edits | None = None,
+        stop: bool = False,
+        to: str | PathLike[str] | None = None,
+        reduce: Any = None,
+    ) -> Recording:
+        """Run the model and keep the values at `sites`, as they flow on after the edits.
+
+        With `stop`, only what the recorded sites need is computed, and there is no output.
+
+        The run is compiled, once for each set of sites and shapes; other numbers in edits, indices and layers compile
+        nothing. Works within your own `jit`, `vmap` and `grad`.
+        """
+        _refuse_nothing(sites, edits)
+        traced = self._traced(inputs)
+        plan = traced.plans.made(
+            (sites, stop, self._edits), lambda: self._plan(traced.naming, sites, None, stop)
+        ) if edits is None else self._plan(traced.naming, sites, edits, stop)  # fmt: skip
+        return self._execute(traced, plan, inputs, to, reduce)
+
+    def stream(
+        self, batches: Iterable[Any], *sites: str | Site, edits: Edits | None = None, stop: bool = False
+    ) -> Iterator[Recording]:
+        """One recording for each of `batches`, made when asked for."""
+        _refuse_nothing(sites, edits)
+        return (self.record(batch, *sites, edits=edits, stop=stop) for batch in batches)
+
+    def run(self, inputs: Any, edits: Edits | None = None) -> Any:
+        """The model's output, under `edits` if there are any."""
+        traced = self._traced(inputs)
+        return self._execute(traced, self._plan(traced.naming, (), edits), inputs).output
+
+    def execute(
+        self, plan: Plan, inputs: Any, *, to: str | PathLike[str] | None = None, reduce: Any = None
+    ) -> Recording:
+        """Run `plan` on `inputs`, or from a Start, as `record` does. Raises SiteError when a site of it never fires."""
+        return self._execute(self._traced(inputs), plan, inputs, to, reduce)
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        raise SiteError("an opened model is not called itself", hint="model.run(inputs), or the model that you opened")
+
+    def gradient(self, inputs: Any, metric: Metric, *sites: str | Site, edits: Edits | None = None) -> Gradients:
+        """The gradient of `metric(output)`, one number, with respect to the values at `sites`, under `edits`.
+
+        For one gradient an example, sum a metric over the examples: they do not touch each other's values unless the
+        model mixes them, as batch statistics do.
+        """
+        _refuse_nothing(sites, None)
+        return self._differentiated(inputs, lambda output, _: metric(output), (), sites, edits)
+
+    def vjp(
+        self, inputs: Any, cotangents: Mapping[str | Site, Any], *sites: str | Site, edits: Edits | None = None
+    ) -> Gradients:
+        """Vector-Jacobian product: `cotangents` at some sites, carried back to `sites`.
+
+        A cotangent has its site's shape or broadcasts to it. `.metric` is its inner product with the site's value.
+        """
+        naming = self._traced(inputs).naming
+        held = {site: given for name, given in cotangents.items() for site, _ in naming.resolve(name)}
+        return self._differentiated(inputs, lambda _, values: product(values, held), tuple(held), sites, edits)
+
+    def jvp(
+        self, inputs: Any, tangents: Mapping[str | Site, Any], *sites: str | Site, edits: Edits | None = None
+    ) -> Recording:
+        """Jacobian-vector product: `tangents` at some sites, carried forward to `sites`. The output is the model's."""
+        traced = self._traced(inputs)
+        held = {site: given for name, given in tangents.items() for site, _ in traced.naming.resolve(name)}
+        plan = self._plan(traced.naming, sites, edits, grad=tuple(held))
+        return carried(traced, plan, self._call(traced, inputs), held, _tokens(inputs), sites=sites)
+
+    def _differentiated(
+        self,
+        inputs: Any,
+        metric: Callable[[Any, Recording], Any],
+        of: Sequence[str | Site],
+        sites: Sequence[str | Site],
+        edits: Edits | None,
+    ) -> Gradients:
+        traced = self._traced(inputs)
+        plan = self._plan(traced.naming, of, edits, grad=sites)
+        return differentiated(traced, plan, self._call(traced, inputs), metric, _tokens(inputs))
+
+    def start(self, inputs: Any, block: str) -> Start:
+        """The entrance of `block` (a path such as `layers.9`): `run` and `record` take it in place of inputs.
+
+        What a run from it computes follows from the model's data flow: the block's inputs are what they were, and what
+        else later blocks need is computed again. Raises SiteError for what is no block.
+        """
+        traced = self._traced(inputs)
+        return started(traced, self._plan(traced.naming, (), None), self._call(traced, inputs), inputs, block)
+
+    def starts(self, inputs: Any, *blocks: str) -> list[Start | SiteError]:
+        """A start at each of `blocks`; in place of one that cannot be had, why."""
+        found: list[Start | SiteError] = []
+        for block in blocks:
+            try:
+                found.append(self.start(inputs, block))
+            except SiteError as error:
+                found.append(error)
+        return found
+
+    # traces
+
+    def _now(self) -> Subject:
+        """The model as it is now: an nnx module may have been trained, or put into another mode, since."""
+        self._subject = self._make() if self._subject.alive else self._subject
+        return self._subject
+
+    def _traced(self, inputs: Any) -> Traced:
+        if isinstance(inputs, Start):
+            return inputs.traced
+        own = self._now()
+        given = Given.of(_given(inputs))
+        leaves, tree = jax.tree.flatten(own.weights)
+        key = (own.key, tree, tuple(map(jax.typeof, leaves)), given.key, _config())
+
+        def make() -> Traced:
+            made = trace(own, own.weights, given)
+            return Traced(made, Naming(made.points, type(self.module).__name__), self._custom)
+
+        found: Traced = self._traces.made(key, make)
+        self._known[:] = [found]
+        return found
+
+    def _naming(self) -> Naming:
+        if not self._known:
+            raise SiteError(
+                "which sites a JAX model has is known once it was traced, and it never was",
+                hint="open(..., example=inputs), arrays or jax.ShapeDtypeStruct; or run it once",
+            )
+        return self._known[0].naming
+
+    def _call(self, traced: Traced, inputs: Any) -> Call:
+        if isinstance(inputs, Start):
+            return inputs.call
+        return Call(jax.tree.leaves(self._subject.weights), Given.of(_given(inputs)))
+
+    def _execute(
+        self, traced: Traced, plan: Plan, inputs: Any, to: str | PathLike[str] | None = None, reduce: Any = None
+    ) -> Recording:
+        if isinstance(inputs, Start):
+            plan = inputs.entered(plan)
+        tokens = _tokens(inputs)
+        lengths = None if tokens is None else tuple(map(len, tokens))
+        ready = traced.prepared(plan, lengths)
+        made = run(traced, ready, self._call(traced, inputs))
+        output = None if made.outs is None else traced.trace.output.back(made.outs)
+        rows = [(row.site, joined(row, values), row.axes) for row, values in zip(ready.rows, made.values, strict=True)]
+        return Recording(rows, output, tokens, ready.missed)
+
+
+def _tokens(inputs: Any) -> Sequence[Sequence[str]] | None:
+    if isinstance(inputs, Start):
+        return _tokens(inputs.inputs)
+    return inputs.tokens if isinstance(inputs, Batch) else None
+
+
+def _given(inputs: Any) -> Any:
+    if any(type(leaf).__module__.partition(".")[0] == "torch" for leaf in jax.tree.leaves(_plain(inputs))):
+        raise SiteError("expected arrays of JAX or NumPy, got torch tensors", hint="jnp.asarray(tensor.numpy())")
+    return inputs
+
+
+def _plain(inputs: Any) -> Any:
+    if isinstance(inputs, Inputs):
+        return inputs.args, dict(inputs.kwargs)
+    return dict(inputs) if isinstance(inputs, Mapping) else inputs
+
+
+def _config() -> Any:
+    """What of JAX's settings a trace depends on."""
+    config: Any = jax.config
+    return (
+        config.jax_enable_x64, config.jax_default_matmul_precision, config.jax_numpy_dtype_promotion,
+        config.jax_default_prng_impl, config.jax_numpy_rank_promotion, jax.sharding.get_abstract_mesh(),
+    )  # fmt: skip
+
+
+def _refuse_nothing(sites: Sequence[str | Site], edits: Edits | None) -> None:
+    if not sites and not edits:
+        raise SiteError("no sites were given", hint='model.run(...) runs it; "**:out" is every output')

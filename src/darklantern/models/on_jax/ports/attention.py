@@ -1,0 +1,374 @@
+"""Attention: a softmax over keys of products of queries and keys, whose rows weigh values.
+
+`q` and `k` are what the product is given, before a scale is applied to either; `k` and `v` before heads are repeated
+for groups of query heads. `scores` go into the softmax, `pattern` comes out of it, `z` is what the product with the
+values gives.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import jax
+
+from darklantern.models.on_jax.axes import BATCH, FEATURE, kind
+from darklantern.models.on_jax.graph import IDENTITIES, Graph, Op, Value, source, users
+from darklantern.models.on_jax.outline import Part
+from darklantern.models.on_jax.points import Named, Point, View, view
+from darklantern.models.on_jax.ports.layout import after, before, scaled_by_number
+
+_OF_HEADS = (("batch",), ("pos",), ("head", "group"), ("dim",))
+_OF_KEYS = (("batch",), ("key",), ("head",), ("dim",))
+_OF_SCORES = (("batch",), ("head", "group"), ("pos",), ("key",))
+_MOST = 40
+"""operations between the product of queries and keys and the softmax, or the softmax and the values' product"""
+
+
+@dataclass(eq=False)
+class Attention:
+    """One attention, as the values between its operations and the names of their axes."""
+
+    part: Part
+    scores: tuple[Value, Named]
+    pattern: tuple[Value, Named]
+    product: Op
+    q: tuple[Value, Named]
+    k: tuple[Value, Named]
+    v: tuple[Value, Named]
+    z: tuple[Value, Named]
+    single: frozenset[str]
+    """the names of axes that have one entry, which moves may drop"""
+
+
+def found(graph: Graph) -> list[Attention]:
+    """Every attention in the flow of one body."""
+    return [made for op in graph.ops if (made := _attention(op)) is not None]
+
+
+def points(several: list[Attention]) -> Iterator[Point]:
+    """The ports of each."""
+    for each in several:
+        for port, (value, named), axes in (
+            ("q", each.q, _OF_HEADS),
+            ("k", each.k, _OF_KEYS),
+            ("v", each.v, _OF_KEYS),
+            ("scores", each.scores, _OF_SCORES),
+            ("pattern", each.pattern, _OF_SCORES),
+            ("z", each.z, _OF_HEADS),
+        ):
+            made = view(named, axes, each.single)
+            if made is None:
+                continue
+            how, names = made
+            names = tuple("pos" if name == "key" and port in ("k", "v") else name for name in names)
+            yield point(each.part, port, value, how, names)
+
+
+def point(part: Part, port: str, value: Value, how: View, names: tuple[str, ...]) -> Point:
+    """The point of a value that a view shows."""
+    op = value.op
+    custom = () if op is None else op.custom
+    place = value.places[0]
+    if custom and len(value.places) > 1:
+        # Seen from outside, where its function's own derivative stays.
+        outside = [each for each in value.places if not any(each.address[: len(rule)] == rule for rule in custom)]
+        if outside:
+            place, custom = outside[0], ()
+    aval = jax.ShapeDtypeStruct(how.joined, value.aval.dtype)
+    return Point(
+        part.path, port, "", place, part.loops, names, aval, "in the data flow", part.branch, custom, how.shown,
+        how.hidden,
+    )  # fmt: skip
+
+
+def inside(attention: Attention) -> list[Value]:
+    """The values between the product of queries and keys and the pattern."""
+    found: dict[int, Value] = {}
+    waiting = [attention.pattern[0]]
+    while waiting:
+        value = waiting.pop()
+        if id(value) not in found and not value.constant:
+            found[id(value)] = value
+            if value.op is not None and value.op is not attention.product:
+                waiting += value.op.inputs
+    return list(found.values())
+
+
+def _attention(op: Op) -> Attention | None:
+    """The attention whose softmax ends in `op`."""
+    scores = softmaxed(op)
+    if scores is None or scores.constant:
+        return None
+    score, axis = scores
+    product = _product(score)
+    if product is None:
+        return None
+    named = _forward(product, score)
+    return None if named is None else _joined(op, score, axis, product, named)
+
+
+def softmaxed(op: Op) -> "_Softmax | None":
+    """What `op` divides by its own sum after an exponential, if it does."""
+    if op.name != "div":
+        return None
+    top, bottom = source(op.inputs[0]), source(op.inputs[1])
+    while bottom.op is not None and bottom.op.name in ("broadcast_in_dim", "reshape", "expand_dims"):
+        bottom = source(bottom.op.inputs[0])
+    total = bottom.op
+    if total is None or total.name != "reduce_sum" or source(total.inputs[0]) is not top:
+        return None
+    if top.op is None or top.op.name != "exp" or len(total.params["axes"]) != 1:
+        return None
+    shifted = source(top.op.inputs[0])
+    value = shifted.op.inputs[0] if shifted.op is not None and shifted.op.name == "sub" else shifted
+    return _Softmax((source(value), int(total.params["axes"][0])))
+
+
+class _Softmax(tuple[Value, int]):
+    """What goes into a softmax, and the axis along which it sums to one."""
+
+    @property
+    def constant(self) -> bool:
+        return self[0].constant
+
+
+def _product(score: Value) -> Op | None:
+    """The one product of two values that are no weights on the way back from `score`."""
+    seen: set[int] = set()
+    waiting, found = [score], []
+    while waiting and len(seen) < _MOST:
+        value = waiting.pop()
+        if id(value) in seen or value.op is None or value.constant:
+            continue
+        seen.add(id(value))
+        if value.op.name == "dot_general":
+            if not any(each.constant for each in value.op.inputs):
+                found.append(value.op)
+            continue
+        if value.op.name in _BETWEEN:
+            waiting += value.op.inputs
+    return found[0] if len(found) == 1 else None
+
+
+_BETWEEN = IDENTITIES | {
+    "mul", "div", "add", "add_any", "sub", "neg", "select_n", "transpose", "reshape", "squeeze", "expand_dims", "tanh",
+    "max", "min", "clamp",
+}  # fmt: skip
+"""what may happen to scores between product and softmax: scale, bias, mask, cap, moves"""
+
+
+def _names(product: Op) -> Named | None:
+    """The product's axes, one name each: the first operand's rows are `left`, the second's `right`."""
+    (_, _), (batch, _) = product.params["dimension_numbers"]
+    names = []
+    for place in range(len(product.output.shape)):
+        names.append(f"both{place}" if place < len(batch) else f"free{place}")
+    return tuple(((name, size),) for name, size in zip(names, product.output.shape, strict=True))
+
+
+def _forward(product: Op, score: Value) -> Named | None:
+    """The names of the scores' axes, each by the product's axis that it is."""
+    way = _way(product.output, score)
+    named = _names(product)
+    for op in way or ():
+        named = None if named is None else after(op, named)
+    return None if way is None else named
+
+
+def _way(start: Value, end: Value) -> list[Op] | None:
+    """The operations from `start` to `end`."""
+    waiting: list[tuple[Value, list[Op]]] = [(end, [])]
+    seen: set[int] = set()
+    while waiting:
+        value, behind = waiting.pop()
+        if value is start:
+            return behind
+        if value.op is None or id(value) in seen or len(seen) > _MOST:
+            continue
+        seen.add(id(value))
+        waiting += [(each, [value.op, *behind]) for each in value.op.inputs if not each.constant]
+    return None
+
+
+def _joined(end: Op, score: Value, axis: int, product: Op, named: Named) -> Attention | None:
+    # 1. Which operand has the keys: the one whose free axis the softmax runs along.
+    if len(named[axis]) != 1:
+        return None
+    key = named[axis][0][0]
+    (left, right), (left_batch, right_batch) = product.params["dimension_numbers"]
+    count = len(left_batch)
+    frees = [
+        [place for place in range(len(value.shape)) if place not in (*used, *both)]
+        for value, used, both in zip(product.inputs, (left, right), (left_batch, right_batch), strict=True)
+    ]
+    if not key.startswith("free") or len(left) != 1:
+        return None
+    place = int(key.removeprefix("free")) - count
+    of_keys = 0 if place < len(frees[0]) else 1
+    of_queries = 1 - of_keys
+    if len(frees[of_keys]) != 1:
+        return None
+
+    # 2. What the product's axes are: examples, heads, groups of heads that share keys, positions.
+    queries = product.inputs[of_queries]
+    names: dict[str, str] = {key: "key"}
+    for number in range(count):
+        names[f"both{number}"] = ""
+    shared = (left_batch, right_batch)
+    kinds = [
+        max(kind(product.inputs[0].axes[a]), kind(product.inputs[1].axes[b]), key=_certain)
+        for a, b in zip(left_batch, right_batch, strict=True)
+    ]
+    for number, what in enumerate(kinds):
+        names[f"both{number}"] = "batch" if what == BATCH else "head" if what == FEATURE else ""
+    if "" in names.values() or len(set(names.values())) < len(names):
+        names |= _by_order(count)
+    offset = count + (len(frees[0]) if of_queries else 0)
+    rows = frees[of_queries]
+    if len(rows) == 1:
+        names[f"free{offset}"] = "pos"
+    elif len(rows) == 2:
+        features = [kind(queries.axes[place]) == FEATURE for place in rows]
+        if features.count(True) != 1:
+            return None
+        for number, is_group in enumerate(features):
+            names[f"free{offset + number}"] = "group" if is_group else "pos"
+    else:
+        return None
+
+    # 3. The same names on the operands, and on what the pattern weighs.
+    def renamed(axes: Named) -> Named:
+        return tuple(tuple((names[name], size) for name, size in axis) for axis in axes)
+
+    of_product = renamed(_names(product) or ())
+    own = [list[tuple[tuple[str, int], ...]]([()] * len(value.shape)) for value in product.inputs]
+    for operand, (used, both, free) in enumerate(zip((left, right), shared, frees, strict=True)):
+        own[operand][used[0]] = (("dim", product.inputs[operand].shape[used[0]]),)
+        for number, at in enumerate(both):
+            own[operand][at] = of_product[number]
+        start = count + (len(frees[0]) if operand else 0)
+        for number, at in enumerate(free):
+            own[operand][at] = of_product[start + number]
+    weighing = _weighing(end.output, renamed(named))
+    if weighing is None:
+        return None
+    last, of_values, of_z, values = weighing
+    part = _common(product.part, last.part)
+    return Attention(
+        part,
+        (score, renamed(named)),
+        (end.output, renamed(named)),
+        product,
+        _unscaled(queries, tuple(own[of_queries])),
+        _unrepeated(*_unscaled(product.inputs[of_keys], tuple(own[of_keys]))),
+        _unrepeated(values, of_values),
+        (last.output, of_z),
+        frozenset(name for axes in (*own, of_z) for axis in axes for name, size in axis if size == 1),
+    )
+
+
+def _certain(what: str) -> int:
+    return {BATCH: 2, FEATURE: 1}.get(what, 0)
+
+
+def _by_order(count: int) -> dict[str, str]:
+    """Where the flow does not tell: examples first, heads second."""
+    return {
+        f"both{number}": name
+        for number, name in zip(range(count), ("batch", "head")[2 - min(count, 2) :], strict=False)
+    }
+
+
+def _common(one: Part, other: Part) -> Part:
+    """The innermost part that holds both."""
+    above = []
+    walk: Part | None = one
+    while walk is not None:
+        above.append(walk)
+        walk = walk.above
+    walk = other
+    while walk is not None and walk not in above:
+        walk = walk.above
+    return walk or one
+
+
+def _unscaled(value: Value, named: Named) -> tuple[Value, Named]:
+    """`value` before it is multiplied by a scale, if it is."""
+    walked, axes = source(value), named
+    while walked.op is not None:
+        scaled = scaled_by_number(walked.op)
+        if scaled is not None:
+            return source(scaled), axes
+        earlier = before(walked.op, axes)
+        if earlier is None:
+            break
+        walked, axes = source(walked.op.inputs[0]), earlier
+    return source(value), named
+
+
+def _unrepeated(value: Value, named: Named) -> tuple[Value, Named]:
+    """Keys or values before their heads are repeated, if they are."""
+    walked, axes = value, named
+    while walked.op is not None:
+        op = walked.op
+        if op.name == "broadcast_in_dim" and not op.inputs[0].constant:
+            earlier = before(op, axes)
+            sizes = {name: size for axis in earlier or () for name, size in axis}
+            if earlier is not None and sizes.get("head", 1) < _heads(named):
+                return op.inputs[0], earlier
+        earlier = before(op, axes)
+        if earlier is None:
+            break
+        walked, axes = op.inputs[0], earlier
+    return value, named
+
+
+def _heads(named: Named) -> int:
+    return next((size for axis in named for name, size in axis if name == "head"), 1)
+
+
+def _weighing(pattern: Value, named: Named) -> tuple[Op, Named, Named, Value] | None:
+    """The product of the pattern with the values: it, the values' axes, the result's, and the values."""
+    waiting: list[tuple[Value, Named]] = [(pattern, named)]
+    steps = 0
+    while waiting and steps < _MOST:
+        value, axes = waiting.pop(0)
+        steps += 1
+        for op in users(value):
+            operand = next((n for n, each in enumerate(op.inputs) if source(each) is source(value)), None)
+            if operand is None:
+                continue
+            if op.name == "dot_general":
+                made = _weighed(op, operand, axes)
+                if made is not None:
+                    return made
+            elif op.name in _DROPPED:
+                turned = after(op, axes)
+                if turned is not None:
+                    waiting.append((op.output, turned))
+    return None
+
+
+_DROPPED = frozenset({"mul", "div", "select_n", "transpose", "reshape", "squeeze", "expand_dims"})
+"""what may happen to a pattern before it weighs values: dropout, moves"""
+
+
+def _weighed(op: Op, operand: int, named: Named) -> tuple[Op, Named, Named, Value] | None:
+    used, both = [each[operand] for each in op.params["dimension_numbers"]]
+    other = 1 - operand
+    others_used, others_both = [each[other] for each in op.params["dimension_numbers"]]
+    values = op.inputs[other]
+    if values.constant or len(used) != 1 or [name for name, _ in named[used[0]]] != ["key"]:
+        return None
+    axes: list[tuple[tuple[str, int], ...]] = [()] * len(values.shape)
+    axes[others_used[0]] = named[used[0]]
+    for mine, theirs in zip(both, others_both, strict=True):
+        axes[theirs] = named[mine]
+    free = [place for place in range(len(values.shape)) if place not in (*others_used, *others_both)]
+    if len(free) != 1:
+        return None
+    axes[free[0]] = (("dim", values.shape[free[0]]),)
+    mine = [named[place] for place in range(len(named)) if place not in (*used, *both)]
+    theirs = [axes[free[0]]]
+    shared = [named[place] for place in both]
+    of_z = tuple([*shared, *(mine + theirs if operand == 0 else theirs + mine)])
+    return op, tuple(axes), of_z, values

@@ -1,0 +1,73 @@
+"""JAX subjects: the oracles' twins, in float64 and 64-bit mode. The truth is the oracle's pass, in torch.
+
+A documented difference: JAX compiles what the engine runs, and may fuse otherwise than where it runs a model operation
+by operation. Two runs agree to rounding there, not to the bit.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from oracles import SUBJECTS as ORACLES
+from twins import TWINS, Twin, run, wide
+
+from darklantern import models
+
+from .subject import Case, Subject
+from .truth import Array, Truth
+
+ROUNDING = 1e-12
+
+
+class Jax:
+    """As the tests need it."""
+
+    name = "jax"
+    uncovered = ("slope", "router")  # a test of its own; no twin is a mixture of experts
+
+    def array(self, numbers: Array) -> jax.Array:
+        return jnp.asarray(numbers)
+
+    def numbers(self, array: jax.Array) -> Array:
+        return np.asarray(array)
+
+    def looking(self) -> AbstractContextManager[Any]:
+        return wide()
+
+    def differentiating(self) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+
+def opener(twin: Twin) -> Callable[[Truth], Case]:
+    def opened(truth: Truth) -> Case:
+        built, inputs = twin.build(truth.module, np.float64), twin.inputs(truth.inputs)
+        model = models.open(built.module, weights=built.weights, call=built.call, example=inputs)
+        return Case(model, inputs, partial(run, twin, built, inputs))
+
+    return opened
+
+
+def truth(twin: Twin) -> Truth:
+    return Truth(next(oracle for oracle in ORACLES if oracle.name == twin.oracle), twin.forward)
+
+
+SUBJECTS = tuple(
+    Subject(
+        twin.name,
+        twin.oracle,
+        Jax(),
+        truth(twin),
+        opener(twin),
+        tolerance=twin.tolerance,
+        # Where a kernel takes its softmax in float32, a fusion shows in float32's last digit.
+        rounding=ROUNDING if twin.tolerance < 1e-8 else twin.tolerance,
+        lacking=twin.lacking,
+        place=twin.placed,
+        padding_counts=False,
+    )
+    for twin in TWINS
+)
