@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -374,6 +374,7 @@ def test_arrays_that_torch_does_not_take_as_they_are_do_their_work() -> None:
     close(dl.add(rounded)(torch.tensor(OLD), AXES), OLD + rounded.astype(np.float32))
 
 
+@settings(deadline=None)
 @given(count=st.sampled_from([2, 3, 17]), seed=st.integers(0, 1000))  # JAX compiles for each shape
 def test_resampling_moves_the_same_examples_everywhere(count: int, seed: int) -> None:
     value = np.arange(count, dtype=np.float32).reshape(count, 1)

@@ -4,8 +4,9 @@ In: a torch `nn.Module`, or a JAX model. Out: values at named sites, and outputs
 changes a model for good: each hook it sets is gone when the call returns, or, where a backward pass will compute parts
 again, with the graph; what is declared for a compiler stays until it is closed.
 
-Only `edits`, what serves them (`fitting`, `own_functions`) and snapshots know a framework; `on_torch` loads only when a
-model is opened, and what draws (`looking`, `picture`, `tables`) only when something is shown.
+No file here knows a framework but `snapshot` and `streams`, which are of torch's training states; all others go through
+`shim`, behind which `backends` has a file for each framework. `on_torch` or `on_jax` loads only when a model is opened,
+and what draws (`looking`, `picture`, `tables`) only when something is shown.
 """
 
 import sys
@@ -131,11 +132,13 @@ def tag(name: str, value: Any) -> Any:
     return marks.tag(name, value)
 
 
-def load_recording(folder: "str | PathLike[str]") -> Recording:
-    """The recording that `model.record(..., to=folder)` wrote there; its arrays are mapped from the files, not read.
+def load_recording(folder: "str | PathLike[str]", framework: str | None = None) -> Recording:
+    """The recording that `model.record(..., to=folder)` or `recording.save(folder)` wrote there.
 
-    Raises SiteError for a folder that does not hold all of one.
+    Its arrays are of the framework that wrote them, or of `framework`: torch, jax or numpy. torch's and NumPy's are
+    mapped from the files, not read; JAX maps no files, so that all of its arrays are read and copied at once.
+    Raises SiteError for a folder that does not hold all of one, MissingExtraError without the framework.
     """
-    from darklantern.models.on_torch import keeping
+    from darklantern.models import at_rest
 
-    return keeping.load_recording(folder)
+    return at_rest.load_recording(folder, framework)

@@ -1,13 +1,12 @@
 """Arithmetic of values that keeps the names of axes: `a - b`, `gradient * value`, `value / 2`."""
 
 import operator
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from darklantern.errors import SiteError
-from darklantern.models.shim import namespace
+from darklantern.models.shim import framework_of, is_array, namespace, plain
 
 if TYPE_CHECKING:
     from typing import Self
@@ -81,17 +80,28 @@ def _joined(how: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
     other: Value = right  # type: ignore[assignment]
     base = left if set(other.axes) <= set(left.axes) else other
     _check(left, other, base)
-    return replace(
-        base, array=how(by_name(left.array, left.axes, base.axes), by_name(other.array, other.axes, base.axes))
-    )
+    mine, theirs = left.array, other.array
+    if framework_of(mine) == "numpy":
+        mine = _met(mine, theirs)
+    else:
+        theirs = _met(theirs, mine)
+    return replace(base, array=how(by_name(mine, left.axes, base.axes), by_name(theirs, other.axes, base.axes)))
 
 
 def _met(given: Any, array: Any) -> Any:
-    """What NumPy made, as the array's own framework has it: torch and NumPy do not add in either order."""
-    framework = sys.modules[type(array).__module__.partition(".")[0]]
-    if type(given).__module__ != "numpy" or not hasattr(framework, "as_tensor"):
+    """What NumPy made, as the array's own framework has it: torch and NumPy do not add in either order.
+
+    Raises SiteError for an array of another framework.
+    """
+    framework = framework_of(array)
+    if not is_array(given) or framework_of(given) == framework:
         return given
-    return framework.as_tensor(given, device=array.device)
+    if framework_of(given) != "numpy":
+        raise SiteError(
+            f"an array of {framework_of(given)} does not add to one of {framework}",
+            hint=f'value.to("{framework}") has the same numbers there',
+        )
+    return namespace(array).asarray(plain(given), device=array.device) if framework == "torch" else given
 
 
 def _check(left: "Value", right: "Value", base: "Value") -> None:

@@ -1,11 +1,11 @@
 """Means and sums of a value over named axes, of each example's own tokens where those are known."""
 
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from darklantern.errors import SiteError
+from darklantern.models.shim import stacked
 from darklantern.models.sites import meant_axis
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _over_own(
     made = [total / count for total, count in zip(sums, counts, strict=True)] if how == "mean" else sums
     if "batch" not in value.axes:
         return made[0]
-    return sys.modules[type(value.array).__module__.partition(".")[0]].stack(made, left.index("batch"))
+    return stacked(made, left.index("batch"))
 
 
 def _refuse_padding(value: "Value", left: Sequence[str], how: str) -> None:

@@ -1,11 +1,12 @@
 """What kind of numbers an array holds, by the name of its dtype, which is one word in every framework."""
 
 from importlib.util import find_spec
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from darklantern.errors import SiteError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def dtype_name(array: Any) -> str:
@@ -22,11 +23,13 @@ def has_fractions(array: Any) -> bool:
     return "float" in dtype_name(array)
 
 
-def numpy_dtype(name: str) -> np.dtype[Any]:
+def numpy_dtype(name: str) -> "np.dtype[Any]":
     """NumPy's dtype of that name. Those it lacks itself, such as bfloat16, it has from ml_dtypes, which JAX brings.
 
     Raises SiteError where there is none.
     """
+    import numpy as np
+
     try:
         if not hasattr(np, name) and find_spec("ml_dtypes"):
             import ml_dtypes

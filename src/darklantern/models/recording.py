@@ -12,8 +12,10 @@ from darklantern.models import averaging
 from darklantern.models.arithmetic import Arithmetic
 from darklantern.models.composing import composed, picked
 from darklantern.models.counting import own_lengths
+from darklantern.models.dtypes import dtype_name, is_complex
 from darklantern.models.lookup import Names
 from darklantern.models.selecting import select
+from darklantern.models.shim import backend_of, convert, framework_of, is_traced, namespace, numbers
 from darklantern.models.sites import Site, parse, pin
 
 if TYPE_CHECKING:
@@ -85,6 +87,13 @@ class Value(Arithmetic):
         """The axes of which it is a part already."""
         return tuple(axis for axis, at in self.site.select if at != "*")
 
+    def to(self, framework: str, copy: bool = True) -> "Value":
+        """The same value in an array of `framework`: torch, jax or numpy; see `shim.convert` for what it keeps.
+
+        With `copy=False` it may share memory with this one. Raises SiteError for numbers that are not to be had there.
+        """
+        return replace(self, array=convert(self.array, framework, copy))
+
     def show(self) -> "Picture":
         """It as a picture: a heat map, one for each head or channel; tokens beside it where they are known.
 
@@ -98,15 +107,12 @@ class Value(Arithmetic):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         import numpy as np
 
-        held = self.array
-        if hasattr(held, "detach"):
-            held = held.detach().cpu()
-            held = held.float() if "bfloat16" in str(held.dtype) else held
-        return np.array(held, dtype=dtype, copy=copy)
+        return np.array(numbers(self.array), dtype=dtype, copy=copy)
 
     def __repr__(self) -> str:
         named = " ".join(f"{axis}={size}" for axis, size in zip(self.axes, self.shape, strict=True))
-        return f"Value({self.site}, {named or 'scalar'}, {_dtype(self.array)}, norm {_norm(self):.4g})"
+        size = "traced" if is_traced(self.array) else f"norm {_norm(self)}"
+        return f"Value({self.site}, {named or 'scalar'}, {dtype_name(self.array)}, {size})"
 
     def __getitem__(self, index: Any) -> Any:
         raise SiteError(
@@ -188,14 +194,19 @@ class Recording(Mapping[str, Value]):
 
         return stacked(self, site if isinstance(site, Site) else parse(site))
 
+    def to(self, framework: str, copy: bool = True) -> "Recording":
+        """The same values in arrays of `framework`, as `Value.to` has them; `output` stays what the model returned."""
+        rows = [(value.site, value.to(framework, copy).array, value.axes) for value in self.values()]
+        return Recording(rows, self.output, self.tokens, self.missed)
+
     def save(self, folder: str | PathLike[str]) -> None:
         """Write it to a new folder, as `record(..., to=folder)` does, for `load_recording`. Its output is not in it.
 
         Raises SiteError for a folder that is not empty.
         """
-        from darklantern.models.on_torch import keeping
+        from darklantern.models import at_rest
 
-        keeping.save(self, folder)
+        at_rest.save(self, folder)
 
     def __iter__(self) -> Iterator[str]:
         return (str(site) for site, _, _ in self._rows)
@@ -225,8 +236,8 @@ class Recording(Mapping[str, Value]):
             (
                 str(value.site),
                 " ".join(f"{axis}={size}" for axis, size in zip(value.axes, value.shape, strict=True)),
-                _dtype(value.array),
-                f"{_norm(value):.4g}",
+                dtype_name(value.array),
+                _norm(value),
             )
             for value in self._values.values()
         ]
@@ -261,18 +272,17 @@ def _examples(tokens: Sequence[Sequence[str]] | None, site: Site) -> Sequence[Se
     return tokens if tokens is None else picked(tokens, dict(site.select).get("batch", "*"))
 
 
-def _dtype(array: Any) -> str:
-    return str(array.dtype).removeprefix("torch.")
-
-
-def _norm(value: Value) -> float:
+def _norm(value: Value) -> str:
     """The Euclidean norm over everything but padding and −inf, by which a mask forbids; NaN and infinity show."""
-    return sum(_squares(part) for part in averaging.own_parts(value)) ** 0.5
+    if is_traced(value.array):
+        return "traced"
+    return f"{sum(_squares(part) for part in averaging.own_parts(value)) ** 0.5:.4g}"
 
 
 def _squares(array: Any) -> float:
-    held = array.detach() if hasattr(array, "detach") else array
-    held = abs(held) if "complex" in str(held.dtype) else held  # float() would drop the imaginary part
-    held = held.float() if hasattr(held, "float") else held
+    xp, of_numpy = namespace(array), framework_of(array) == "numpy"
+    held = array if of_numpy else backend_of(array).stop_gradient(array)
+    held = abs(held) if is_complex(held) else held  # as real numbers they would have no imaginary part
+    held = xp.astype(held, xp.float64 if of_numpy else xp.float32)
     held = held[held != -math.inf]
     return float((held * held).sum())

@@ -4,13 +4,13 @@ Axes are taken one after the other, never all in one index: several sets of indi
 broadcast against each other instead of spanning a grid.
 """
 
-import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from darklantern.errors import SiteError
 from darklantern.models.counting import ALL, OF_TOKENS, Index, Known, index_of, one_each, within
+from darklantern.models.shim import listed, stacked
 from darklantern.models.sites import Each, Site, meant_axis
 
 __all__ = ["ALL", "Index", "Selection", "select"]
@@ -50,10 +50,10 @@ class Selection:
         if not self._each:
             return _part(value, self.index)
         parts = [_part(value, index) for index in self._by_example()]
-        return sys.modules[type(value).__module__.partition(".")[0]].stack(parts, self.remaining.index("batch"))
+        return stacked(parts, self.remaining.index("batch"))
 
     def write(self, target: Any, new: Any) -> None:
-        """Put `new`, shaped as `part(target)`, into `target` in place."""
+        """Put `new`, shaped as `part(target)`, into `target` in place, which JAX's arrays do not allow."""
         if not self._each:
             _write(target, self.index, new)
             return
@@ -160,7 +160,7 @@ def _part(value: Any, index: Sequence[Index]) -> Any:
     seen = value[tuple(ALL if isinstance(at, list) else at for at in index)]
     for axis, at in enumerate([at for at in index if not isinstance(at, int)]):
         if isinstance(at, list):
-            seen = seen[(*(ALL,) * axis, at)]
+            seen = seen[(*(ALL,) * axis, listed(at, seen))]
     return seen
 
 

@@ -5,19 +5,21 @@ takes arrays from one framework to another. Importing this loads no framework: e
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from darklantern.errors import MissingExtraError, SiteError
 from darklantern.models.backends import Backend
+from darklantern.models.dtypes import dtype_name
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _BACKENDS = {"torch": "PyTorch", "jax": "JAX"}
-_NUMPY = (np.ndarray, np.generic)
+_KINDS = (("torch", "Tensor"), ("jax", "Array"), ("numpy", "ndarray"), ("numpy", "generic"))
 _loaded: dict[str, Backend] = {}
 
 
@@ -105,27 +107,56 @@ def convert(array: Any, to: str, copy: bool = True) -> Any:
     return there.from_numpy(plain(here.to_numpy(array, copy=False)), copy and here.is_on_host(array))
 
 
-def plain(array: Any) -> NDArray[Any]:
+def numbers(array: Any) -> "NDArray[Any]":
+    """What an array holds, to be read by NumPy: bfloat16 and other numbers that NumPy lacks as float32."""
+    if dtype_name(array).startswith(("bfloat16", "float8_", "float4_")):
+        xp = namespace(array)
+        array = xp.astype(array, xp.float32)
+    held: NDArray[Any] = convert(array, "numpy", copy=False)
+    return held
+
+
+def stacked(arrays: Sequence[Any], axis: int = 0) -> Any:
+    """Arrays of one framework and shape, along a new axis."""
+    return namespace(arrays[0]).stack(list(arrays), axis=axis)
+
+
+def listed(index: list[int], array: Any) -> Any:
+    """A list of indices as `array` takes it: JAX's arrays take no lists."""
+    if framework_of(array) != "jax":
+        return index
+    import numpy as np
+
+    return np.asarray(index)
+
+
+def plain(array: Any) -> "NDArray[Any]":
     """A NumPy array that every framework takes: writable, in this machine's byte order, no stride negative."""
+    import numpy as np
+
     held = np.asarray(array)
     if held.flags.writeable and held.dtype.isnative and min(held.strides, default=0) >= 0:
         return held
     return np.array(held, dtype=held.dtype.newbyteorder("="), order="C")
 
 
-def tokens(rows: NDArray[np.uint8], framework: str = "torch") -> Any:
+def tokens(rows: "NDArray[np.uint8]", framework: str = "torch") -> Any:
     """Byte rows (n, width) as the integer tokens that a model takes."""
-    return convert(rows.astype(np.int64), framework, copy=False)
+    return convert(rows.astype("int64"), framework, copy=False)
 
 
-def log_probs(logits: Any) -> NDArray[np.float64]:
+def log_probs(logits: Any) -> "NDArray[np.float64]":
     """Natural logarithms of the softmax over the last axis, as NumPy."""
+    import numpy as np
+
+    out: NDArray[np.float64]
     if framework_of(logits) == "torch":
-        out: NDArray[np.float64] = logits.detach().double().log_softmax(-1).cpu().numpy()
-        return out
-    held = convert(logits, "numpy").astype(np.float64)
-    held -= held.max(-1, keepdims=True)
-    return held - np.log(np.exp(held).sum(-1, keepdims=True))
+        out = logits.detach().double().log_softmax(-1).cpu().numpy()
+    else:
+        held = convert(logits, "numpy").astype(np.float64)
+        held -= held.max(-1, keepdims=True)
+        out = held - np.log(np.exp(held).sum(-1, keepdims=True))
+    return out
 
 
 @contextmanager
@@ -162,15 +193,15 @@ def one_thread() -> Iterator[None]:
 
 def _framework(array: Any) -> str | None:
     # By what is loaded: an array of a framework that is not cannot be there. Plain enough for a compiler to trace.
-    for name, kind in (("torch", "Tensor"), ("jax", "Array")):
+    for name, kind in _KINDS:
         if isinstance(array, getattr(sys.modules.get(name), kind, ())):
             return name
-    return "numpy" if isinstance(array, _NUMPY) else None
+    return None
 
 
 def _copied(array: Any) -> Any:
-    if isinstance(array, _NUMPY):
-        return np.array(array)
+    if framework_of(array) == "numpy":
+        return array.copy()
     here = backend_of(array)
     return array if here.is_traced(array) else here.copied(array)
 

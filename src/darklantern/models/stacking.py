@@ -1,10 +1,10 @@
 """Values of several layers as one."""
 
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from darklantern.errors import SiteError
+from darklantern.models import shim
 from darklantern.models.paths import nearest, select_paths, unquoted
 from darklantern.models.sites import Site
 
@@ -28,6 +28,5 @@ def stacked(recording: "Recording", asked: Site) -> "Value":
             f"the values at {asked} have different shapes: {', '.join(sorted(str(shape) for _, shape in shapes))}",
             hint="stack fewer of them, or parts that have one shape",
         )
-    stack = sys.modules[type(values[0].array).__module__.partition(".")[0]].stack
-    made = stack([value.array for value in values], 0)
+    made = shim.stacked([value.array for value in values])
     return replace(values[0], site=asked, array=made, axes=("layer", *values[0].axes))

@@ -101,6 +101,25 @@ class Backend(Protocol):
         """The parameters after one step, and the state after it."""
         ...
 
+    # devices
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The kinds of them that have names."""
+        ...
+
+    def is_device(self, word: str) -> bool:
+        """Whether `word` is what a device is called, be it there or not."""
+        ...
+
+    def usable(self, device: str) -> Any:
+        """The device of that name, to be handed to `placed`. Raises SiteError where it is not there."""
+        ...
+
+    def placed(self, array: Array, device: Any) -> Array:
+        """`array`, on `device`."""
+        ...
+
     # arrays from and to elsewhere
 
     def like(self, array: Array, old: Array) -> Array:

@@ -19,6 +19,7 @@ class JaxBackend:
 
     name = "jax"
     xp = jnp
+    devices = ("cpu", "gpu", "cuda", "rocm", "tpu")
 
     def value_and_grad(self, metric: Callable[[Any], Array]) -> Callable[[Any], tuple[Array, Any]]:
         def both(params: Any) -> tuple[Array, Any]:
@@ -83,6 +84,23 @@ class JaxBackend:
     ) -> tuple[Any, Any]:
         return adam.step(self.xp, state, params, grads, rate, decay, tiny)
 
+    def is_device(self, word: str) -> bool:
+        kind, _, number = word.partition(":")
+        return kind in self.devices and (number.isdecimal() or word == kind)
+
+    def usable(self, device: str) -> jax.Device:
+        kind, _, number = device.partition(":")
+        try:
+            return jax.devices(kind)[int(number or 0)]
+        except (RuntimeError, IndexError) as error:
+            raise SiteError(
+                f"to={device!r}: this JAX has no such device here: {str(error).splitlines()[0]}",
+                hint=f'to="cpu" keeps values in memory; for a folder of that name, ./{device}',
+            ) from error
+
+    def placed(self, array: Array, device: jax.Device) -> Array:
+        return jax.device_put(array, device)
+
     def like(self, array: Array, old: Array) -> Array:
         made = jnp.astype(array, old.dtype)
         if self.is_traced(made) or self.is_traced(old):
@@ -115,14 +133,14 @@ class JaxBackend:
     def from_numpy(self, array: Any, copy: bool) -> Array:
         """64 bits become 32, unless jax_enable_x64 is on, where that keeps the numbers; whole ones exactly."""
         try:
-            made = jnp.array(array, copy=True) if copy else jnp.asarray(array)
+            dtype = jnp.asarray(np.empty(0, array.dtype)).dtype  # what JAX makes of it, with 64 bits or without
         except TypeError as error:
             raise SiteError(
                 f"JAX has no dtype {dtype_name(array)}", hint="turn it into float32 first, or other numbers"
             ) from error
-        if made.dtype != array.dtype:
-            _refuse_lost(array, made.dtype)
-        return made
+        if dtype != array.dtype:
+            array, copy = _narrowed(array, dtype), False
+        return jnp.array(array, copy=True) if copy else jnp.asarray(array)
 
     def from_device(self, array: Any, copy: bool) -> Array | None:
         if dtype_name(array).endswith(("64", "128")) and jnp.result_type(float) != jnp.float64:
@@ -140,13 +158,13 @@ def _without_lists(index: Any) -> Any:
     return np.asarray(index) if isinstance(index, list) else index
 
 
-def _refuse_lost(given: Any, dtype: Any) -> None:
-    """Raises SiteError where `dtype` lacks the range for `given`: whole numbers would wrap around."""
+def _narrowed(given: Any, dtype: Any) -> Any:
+    """`given` in fewer bits. Raises SiteError where `dtype` lacks the range for it: whole numbers would wrap around."""
     with np.errstate(over="ignore"):
         made = given.astype(dtype)
     whole = given.dtype.kind in "iu"
     if np.array_equal(given, made) if whole else np.array_equal(np.isfinite(given), np.isfinite(made)):
-        return
+        return made
     raise SiteError(
         f"{dtype_name(given)} numbers up to {np.abs(given[np.isfinite(given)]).max():.4g} do not fit into "
         f"{dtype_name(made)}, which JAX makes of them",

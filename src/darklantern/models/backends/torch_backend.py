@@ -22,6 +22,7 @@ class TorchBackend:
 
     name = "torch"
     xp = namespace
+    devices = ("cpu", "cuda", "mps", "xpu")
 
     def value_and_grad(self, metric: Callable[[Any], Tensor]) -> Callable[[Any], tuple[Tensor, Any]]:
         def both(params: Any) -> tuple[Tensor, Any]:
@@ -102,6 +103,26 @@ class TorchBackend:
     ) -> tuple[Any, Any]:
         with torch.no_grad():
             return adam.step(self.xp, state, params, grads, rate, decay, tiny)
+
+    def is_device(self, word: str) -> bool:
+        try:
+            return torch.device(word) is not None
+        except RuntimeError:
+            return False
+
+    def usable(self, device: str) -> str:
+        # torch built without it says so with an AssertionError, of one that is not there otherwise.
+        try:
+            torch.empty(0, device=device)
+        except (AssertionError, RuntimeError) as error:
+            raise SiteError(
+                f"to={device!r}: this torch has no such device here: {str(error).splitlines()[0]}",
+                hint=f'to="cpu" keeps values in memory; for a folder of that name, ./{device}',
+            ) from error
+        return device
+
+    def placed(self, array: Tensor, device: str) -> Tensor:
+        return array.to(device)
 
     def like(self, array: Tensor, old: Tensor) -> Tensor:
         return array.to(old)

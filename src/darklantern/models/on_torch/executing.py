@@ -10,8 +10,8 @@ from torch import nn
 
 from darklantern.errors import SiteError
 from darklantern.models.calling import arguments, call
+from darklantern.models.keeping import Keeper
 from darklantern.models.on_torch import compiled, hub
-from darklantern.models.on_torch.keeping import Keeper
 from darklantern.models.on_torch.lasting import Setup
 from darklantern.models.on_torch.padding import refuse_padding
 from darklantern.models.on_torch.program import Plan

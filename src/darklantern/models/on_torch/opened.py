@@ -12,6 +12,7 @@ from darklantern.errors import SiteError
 from darklantern.models.calling import Inputs, arguments
 from darklantern.models.edits import edit, put
 from darklantern.models.gradients import Gradients
+from darklantern.models.keeping import Reduce, is_device, keeper, numbered
 from darklantern.models.on_torch import compiled
 from darklantern.models.on_torch.alone import Alone, alone
 from darklantern.models.on_torch.cost import Executed, measured
@@ -20,7 +21,6 @@ from darklantern.models.on_torch.entering import starts
 from darklantern.models.on_torch.executing import executor
 from darklantern.models.on_torch.forward_mode import carried, forward_mode, tangent_edit
 from darklantern.models.on_torch.gradients import Metric, differentiated
-from darklantern.models.on_torch.keeping import Reduce, is_device, keeper, numbered
 from darklantern.models.on_torch.naming import Naming
 from darklantern.models.on_torch.padding import padded
 from darklantern.models.on_torch.points import Point

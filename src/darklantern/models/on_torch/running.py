@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from darklantern.errors import SiteError
+from darklantern.models.keeping import Keeper
 from darklantern.models.on_torch import hub, later
-from darklantern.models.on_torch.keeping import Keeper
 from darklantern.models.on_torch.lasting import Graph, is_checkpointed
 from darklantern.models.on_torch.points import Point
 from darklantern.models.on_torch.program import Action, Plan, Program

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from darklantern.errors import SiteError
-from darklantern.models.on_torch.keeping import Keeper
+from darklantern.models.keeping import Keeper
 from darklantern.models.on_torch.points import Point
 from darklantern.models.on_torch.program import Action, Plan
 from darklantern.models.on_torch.running import Run
