@@ -10,6 +10,7 @@ from twins.traps import TRAPS, Trap, opaque, state
 
 from darklantern.models.sites import parse
 
+pytestmark = pytest.mark.slow
 every_trap = pytest.mark.parametrize("make", TRAPS, ids=lambda make: make.__name__)
 
 

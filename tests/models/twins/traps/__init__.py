@@ -1,7 +1,8 @@
 """Tiny models, each with one thing in it that misleads who looks inside: its docstring says which.
 
 In: nothing; a trap makes its model and inputs anew each time it is called, in float32 unless 64-bit mode is on.
-Out: the model, and what is at its sites, worked out by hand in NumPy. Never: an engine.
+Out: the model, and what is at its sites, worked out by hand in NumPy; where a model drops numbers at random, by its
+framework. Never: an engine.
 """
 
 from collections.abc import Callable
