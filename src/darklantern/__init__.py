@@ -61,6 +61,7 @@ __all__ = [
     "load_recording",
     "mean",
     "open",
+    "part",
     "project",
     "put",
     "rerun",
@@ -68,6 +69,7 @@ __all__ = [
     "scale",
     "stop_gradient",
     "sweep",
+    "tag",
     "take",
     "trigger_circuit",
     "watch",
@@ -78,7 +80,7 @@ if TYPE_CHECKING:
     from darklantern.assess import assess
     from darklantern.errors import DarkLanternError
     from darklantern.methods import linearise, sweep, trigger_circuit
-    from darklantern.models import load_recording, open
+    from darklantern.models import load_recording, open, part, tag
     from darklantern.models.calling import Inputs
     from darklantern.models.edits import add, mean, project, put, resample, scale, stop_gradient, take, zero
     from darklantern.records import Evidence, Finding

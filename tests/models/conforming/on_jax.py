@@ -33,7 +33,9 @@ class Jax:
         return jnp.array(numbers)
 
     def numbers(self, array: jax.Array) -> Array:
-        return np.asarray(array)
+        numbers = np.asarray(array)
+        # A documented difference: scores hold what the model's own mask puts there, often a very low number.
+        return np.where(numbers < -1e29, -np.inf, numbers) if numbers.dtype.kind == "f" else numbers
 
     def looking(self) -> AbstractContextManager[Any]:
         return wide()

@@ -32,7 +32,7 @@ class Value:
     """what computes it; None for what goes into the graph"""
     users: list["Op"] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
-    """where it is defined, and where the calls around that return it, from the inside out"""
+    """where it is defined, and where else it stands: what calls around that return, what calls are given"""
     returned: bool = False
     """it leaves the graph"""
 
@@ -134,8 +134,7 @@ class _Making:
         env: dict[Any, Value] = {v: Value(v.aval, of_weights(v.aval), True) for v in jaxpr.constvars}
         for number, (v, value) in enumerate(zip(jaxpr.invars, inputs, strict=True)):
             env[v] = value
-            if not value.places:
-                value.places.append(Place(address, -1, number))
+            value.places.append(Place(address, -1, number))
 
         def read(v: Any) -> Value:
             return Value(v.aval, of_weights(v.aval), True) if isinstance(v, Literal) else env[v]

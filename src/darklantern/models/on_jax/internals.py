@@ -8,7 +8,7 @@ What JAX promises (`jax.make_jaxpr`, `lax.scan`, `lax.switch`, `lax.while_loop`,
 - `jax.interpreters.{ad,batching,mlir}`: the rules of a primitive of one's own.
 - the keys of `eqn.params`: of `jit`, `remat2`, `custom_jvp_call`, `custom_vjp_call`, `closed_call`, `scan`, `while`,
   `cond`, `shard_map`, and of `call_hi_primitive`, which is remat under `jax_remat3`.
-- `DropVar`, told by its class's name.
+- `DropVar`, told by its class's name; `debug_info`, a named tuple that a jaxpr has to carry.
 
 Untouched equations are never bound one by one: they run as segments through `eval_jaxpr`.
 """
@@ -189,5 +189,6 @@ def segment(jaxpr: Jaxpr, eqns: Sequence[Any]) -> tuple[Jaxpr, list[Var], list[V
     defined = [v for eqn in eqns for v in eqn.outvars if type(v).__name__ != "DropVar"]
     own = set(defined)
     read = dict.fromkeys(v for eqn in eqns for v in eqn.invars if not isinstance(v, Literal) and v not in own)
-    made = jaxpr.replace(constvars=[], invars=list(read), outvars=defined, eqns=list(eqns), debug_info=None)
+    told = jaxpr.debug_info._replace(arg_names=("",) * len(read), result_paths=("",) * len(defined))
+    made = jaxpr.replace(constvars=[], invars=list(read), outvars=defined, eqns=list(eqns), debug_info=told)
     return made, list(read), defined

@@ -19,8 +19,11 @@ Ports = Mapping[str, Mapping[str, Sequence[Any]]]
 _NUMBERED = re.compile(r"(.+?)_(\d+)")
 
 
-def canonical(own: Mapping[Path, Ports]) -> dict[Path, str]:
-    """Each part's canonical name; its own where it has no other. `own` are the parts, in the order of their values."""
+def canonical(own: Mapping[Path, Ports]) -> tuple[dict[Path, str], set[Path]]:
+    """Each part's canonical name, its own where it has no other; and the parts that only wrap a block.
+
+    `own` are the parts, in the order of their values.
+    """
     listed, wrappers = _unwrapped(own, _listed(own))
     inside = {path: place for path, place in listed.items() if path not in wrappers}
     tree = _tree(inside)
@@ -31,7 +34,7 @@ def canonical(own: Mapping[Path, Ports]) -> dict[Path, str]:
     for path in wrappers:
         text = ".".join(path)
         names[path] = text if text not in taken else f"{text}.whole"
-    return {path: names[path] for path in own}
+    return {path: names[path] for path in own}, wrappers
 
 
 def _listed(own: Mapping[Path, Ports]) -> dict[Path, Path]:

@@ -103,7 +103,9 @@ class Naming:
                 own.setdefault(path, {}).setdefault(point.port, {}).setdefault(point.member, []).append(visit)
         self.paths = {".".join(path): path for path in own}
         """the model's own path as text → its parts"""
-        self.names = {".".join(path): name for path, name in canonical(own).items()}
+        names, wrappers = canonical(own)
+        self.names = {".".join(path): name for path, name in names.items()}
+        self._wrappers = {".".join(path) for path in wrappers}
         self.native: dict[str, str] = {}
         for text, name in self.names.items():
             self.native.setdefault(name, text)
@@ -136,7 +138,8 @@ class Naming:
         parts = path.split(".")
         for depth in range(1, len(parts) + 1):
             above = ".".join(parts[:depth])
-            if above in self.names and self.names[above].rpartition(".")[2].isdigit():
+            named = above in self.names and above not in self._wrappers
+            if named and self.names[above].rpartition(".")[2].isdigit():
                 return quoted(self.names[above])
         return None
 

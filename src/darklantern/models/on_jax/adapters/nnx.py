@@ -26,10 +26,10 @@ def subject(module: nnx.Module, weights: Any, call: Any) -> Subject:
     def run(weights: Any, *args: Any, **kwargs: Any) -> Any:
         merged = nnx.merge(graph, weights)
         for path, each in list(nnx.iter_modules(merged)):
-            if path and (callable(each) or any(hasattr(each, name) for name in METHODS)):
+            if path and any(callable(getattr(each, name, None)) for name in ("__call__", *METHODS)):
                 setattr(each, _PATH, tuple(map(str, path)))
                 each.__class__ = _marking(type(each))
-        return (call or _call)(merged, *args, **kwargs)
+        return (_call if call is None else call)(merged, *args, **kwargs)
 
     return Subject(
         module,

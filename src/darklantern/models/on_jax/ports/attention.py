@@ -5,10 +5,12 @@ for groups of query heads. `scores` go into the softmax, `pattern` comes out of 
 values gives.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from darklantern.models.on_jax.axes import BATCH, FEATURE, kind
 from darklantern.models.on_jax.graph import IDENTITIES, Graph, Op, Value, source, users
@@ -62,23 +64,46 @@ def points(several: list[Attention]) -> Iterator[Point]:
                 continue
             how, names = made
             names = tuple("pos" if name == "key" and port in ("k", "v") else name for name in names)
-            copies = each.softmax.copies if port == "scores" else ()
-            yield point(each.part, port, value, how, names, copies)
+            if port == "scores" and each.softmax.masks:
+                yield from _masked(each, how, names)
+            else:
+                yield point(each.part, port, value, how, names)
 
 
-def point(
-    part: Part, port: str, value: Value, how: View, names: tuple[str, ...], copies: Sequence[Value] = ()
-) -> Point:
-    """The point of a value that a view shows; of `copies` of it, the first is where it is changed."""
-    place, custom, also = value.place, value.custom, ()
-    if copies:
-        beside = [each for each in copies[0].places if each.address == place.address]
-        if beside and beside[0].eqn < place.eqn:
-            place, also = beside[0], (place,)
+def point(part: Part, port: str, value: Value, how: View, names: tuple[str, ...]) -> Point:
+    """The point of a value that a view shows."""
     aval = jax.ShapeDtypeStruct(how.joined, value.aval.dtype)
     return Point(
-        part.path, port, "", place, part.loops, names, aval, "in the data flow", part.branch, custom, how.shown,
-        how.hidden, also=also,
+        part.path, port, "", value.place, part.loops, names, aval, "in the data flow", part.branch, value.custom,
+        how.shown, how.hidden,
+    )  # fmt: skip
+
+
+def _masked(attention: Attention, how: View, names: tuple[str, ...]) -> Iterator[Point]:
+    """The scores of a softmax that masks by itself (`where=`): to change them, their softmax takes the pattern's place.
+
+    Else it would mask once more what an edit has unmasked.
+    """
+    softmax, part = attention.softmax, attention.part
+    pattern, scores = softmax.pattern, softmax.scores
+    read = scores.at(pattern.place.address)
+    if read is None:
+        return
+
+    def shown(_: Any, scores: Any) -> Any:
+        return how.shown(scores)
+
+    def hidden(new: Any, pattern: Any, scores: Any) -> Any:
+        turned = how.hidden(new, scores)
+        # A query that may see nothing has a pattern of zeros there, not of NaN.
+        blind = jnp.all(turned == -jnp.inf, softmax.axis, keepdims=True)
+        made = jax.nn.softmax(jnp.where(blind, 0, turned), softmax.axis)
+        return jnp.where(blind, 0, made).astype(pattern.dtype)
+
+    aval = jax.ShapeDtypeStruct(how.joined, scores.aval.dtype)
+    yield Point(
+        part.path, "scores", "", pattern.place, part.loops, names, aval, "in the data flow", part.branch,
+        pattern.custom, shown, hidden, (read,),
     )  # fmt: skip
 
 

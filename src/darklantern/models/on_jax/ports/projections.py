@@ -38,7 +38,7 @@ def _projection(value: Value, named: Named) -> tuple[Op, int, Named] | None:
                 used = op.params["dimension_numbers"][0][operand]
                 names = {name for axis in used for name, _ in named[axis]}
                 return (op, operand, named) if {"head", "dim"} <= names <= {"head", "group", "dim"} else None
-            if op.name in ("transpose", "reshape", "squeeze", "expand_dims"):
+            if op.name in ("transpose", "reshape", "squeeze", "expand_dims", "select_n"):
                 turned = after(op, named)
                 if turned is not None:
                     waiting.append((op.output, turned))

@@ -1,6 +1,5 @@
 """Softmaxes in the data flow: exponentials over their own sum, with a mask or without."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from darklantern.models.on_jax.graph import Op, Value, source, users
@@ -11,9 +10,9 @@ class Softmax:
     """A softmax: what goes in, what comes out, and the axis along which that sums to one."""
 
     scores: Value
-    copies: tuple[Value, ...]
-    """the same scores, computed once more"""
     pattern: Value
+    masks: bool
+    """it forbids keys itself, whatever the scores say"""
     axis: int
 
 
@@ -30,14 +29,14 @@ def softmaxed(op: Op) -> Softmax | None:
     if top.op is None or top.op.name != "exp" or len(total.params["axes"]) != 1:
         return None
     shifted = source(top.op.inputs[0])
-    scores, copies = shifted, ()
+    scores: Value = shifted
     if shifted.op is not None and shifted.op.name == "sub":
         scores = source(shifted.op.inputs[0])
-        copies = tuple(each for each in _largest_of(shifted.op.inputs[1]) if each is not scores and _same(each, scores))
     # With `where=`, what is masked is set to 0 afterwards.
     after = [user for user in users(op.output) if _unmasked(user.output) is op.output]
     pattern = after[0].output if len(after) == 1 and len(op.output.users) == 1 else op.output
-    return Softmax(scores, copies, pattern, int(total.params["axes"][0]))
+    masks = pattern is not op.output or source(total.inputs[0]) is not top
+    return Softmax(scores, pattern, masks, int(total.params["axes"][0]))
 
 
 def _unmasked(value: Value) -> Value:
@@ -48,23 +47,3 @@ def _unmasked(value: Value) -> Value:
         if len(cases) == 1:
             return source(cases[0])
     return value
-
-
-def _largest_of(value: Value) -> Iterator[Value]:
-    """What `value` is the largest of, if it is that."""
-    value = source(value)
-    for _ in range(8):
-        if value.op is None or value.constant:
-            return
-        if value.op.name == "reduce_max":
-            yield source(value.op.inputs[0])
-            return
-        value = next((source(each) for each in value.op.inputs if not each.constant), value)
-
-
-def _same(one: Value, other: Value) -> bool:
-    """Whether two values are computed alike from the same ones."""
-    if one.op is None or other.op is None or one.op.name != other.op.name or one.shape != other.shape:
-        return False
-    pairs = zip(one.op.inputs, other.op.inputs, strict=True)
-    return all(source(a) is source(b) or (a.constant and b.constant and a.shape == b.shape) for a, b in pairs)
