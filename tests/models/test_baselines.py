@@ -10,6 +10,7 @@ from test_twins import built, oracle
 from twins import TWINS, Twin, wide
 from twins.baselines import Captured, capture, difference, differences
 
+pytestmark = pytest.mark.slow
 SEEN = [twin for twin in TWINS if twin.framework in ("linen", "nnx") or twin.name == "gpt2-haiku"]
 UNSEEN = [twin for twin in TWINS if twin.framework in ("equinox", "function")]
 

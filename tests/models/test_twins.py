@@ -13,6 +13,7 @@ from oracles import SUBJECTS, Inputs, Subject, cast
 from torch import nn
 from twins import TWINS, Built, Twin, run, wide
 
+pytestmark = pytest.mark.slow  # JAX compiles each model: half a minute together
 every_twin = pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.name)
 ARRAY = np.ndarray[Any, Any]
 

@@ -60,7 +60,20 @@ BESIDE_THE_BLOCKS: dict[str, tuple[str, ...]] = {
         "layer_norm",
         "rms_norm",
     ),
-    "unembed": ("unembed", "lm_head", "embed_out", "output", "head", "classifier", "Dense_0", "linear"),
+    "unembed": (
+        "unembed",
+        "lm_head",
+        "embed_out",
+        "output",
+        "head",
+        "classifier",
+        "Dense_0",
+        "linear",
+        "embed.attend",
+        "wte.attend",
+        "Embed_0.attend",
+        "embedding.attend",
+    ),
 }
 """parts that stand next to the list of blocks, or above it"""
 

@@ -30,7 +30,7 @@ class Jax:
     uncovered = ("slope", "router")  # a test of its own; no twin is a mixture of experts
 
     def array(self, numbers: Array) -> jax.Array:
-        return jnp.asarray(numbers)
+        return jnp.array(numbers)
 
     def numbers(self, array: jax.Array) -> Array:
         return np.asarray(array)

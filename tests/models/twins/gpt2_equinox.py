@@ -163,7 +163,7 @@ def unrolled(model: nn.Module, dtype: DTypeLike) -> Built:
 def scanned(model: nn.Module, dtype: DTypeLike) -> Built:
     module = eqx.filter_eval_shape(ScannedGPT2, model.config, dtype=dtype, key=jax.random.key(0))
     w = of.gpt2(model, dtype)
-    each = stacked([own_values(block, model.config.n_head) for block in w["blocks"]])
+    each = stacked([own_values(block) for block in w["blocks"]])
     module = eqx.tree_at(
         lambda m: (m.embed.weight, m.positions, *norm_leaves(m.norm), *own_leaves(m.blocks)),
         module,
@@ -205,7 +205,7 @@ def own_leaves(block: OwnBlock) -> tuple[Array, ...]:
     return (*norm_leaves(block.ln_1), *norm_leaves(block.ln_2), *(leaf for pair in pairs for leaf in pair))
 
 
-def own_values(each: of.Weights, heads: int) -> tuple[Array, ...]:
+def own_values(each: of.Weights) -> tuple[Array, ...]:
     pairs = ((each[name]["weight"].T, each[name]["bias"]) for name in ("qkv", "proj", "up", "down"))
     return (*norm_values(each["norm1"]), *norm_values(each["norm2"]), *(value for pair in pairs for value in pair))
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from importlib.util import find_spec
 from typing import Any
 
 import jax
@@ -12,6 +11,7 @@ from numpy.typing import DTypeLike
 from torch import nn
 
 from . import weights as of
+from .tagging import tag
 from .twin import Built, Twin
 
 Params = dict[str, Any]
@@ -76,10 +76,6 @@ def bare(model: nn.Module, dtype: DTypeLike) -> Built:
 
 def tagged(model: nn.Module, dtype: DTypeLike) -> Built:
     function, params, _ = bare(model, dtype)
-    if find_spec("darklantern.models.on_jax") is None:  # until the JAX engine, and `tag` with it, is there
-        return Built(function, params)
-    from darklantern import tag
-
     return Built(partial(function, tag=tag), params)
 
 

@@ -67,7 +67,7 @@ class Twin(NamedTuple):
         return value
 
     def _placed(self, name: str, value: Tensor) -> jax.Array:
-        return jnp.asarray(self.placed(name, value.numpy()))
+        return jnp.array(self.placed(name, value.numpy()))  # a copy: torch writes in place
 
 
 def run(twin: Twin, built: Built, inputs: Any) -> jax.Array:

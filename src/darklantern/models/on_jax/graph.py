@@ -41,6 +41,29 @@ class Value:
         return tuple(self.aval.shape)
 
     @property
+    def place(self) -> Place:
+        """Where it is read and changed: where it is defined, or behind a function with a derivative of its own."""
+        return self._seen[0]
+
+    @property
+    def custom(self) -> tuple[Address, ...]:
+        """The functions with derivatives of their own that have to be opened up for that."""
+        return self._seen[1]
+
+    @property
+    def _seen(self) -> tuple[Place, tuple[Address, ...]]:
+        rules = () if self.op is None else self.op.custom
+        for place in self.places:
+            around = tuple(rule for rule in rules if place.address[: len(rule)] == rule)
+            if not around:
+                return place, ()
+        return self.places[0], rules
+
+    def at(self, address: Address) -> Place | None:
+        """Where it stands in the jaxpr at `address`, if it does."""
+        return next((place for place in self.places if place.address == address), None)
+
+    @property
     def is_scalar(self) -> bool:
         """One number, a constant."""
         return self.constant and all(size == 1 for size in self.shape)
@@ -58,6 +81,8 @@ class Op:
     place: Place
     custom: tuple[Address, ...]
     """the functions with derivatives of their own that it lies in"""
+    number: int
+    """its place in the order of operations"""
 
     @property
     def output(self) -> Value:
@@ -154,7 +179,7 @@ class _Making:
             Value(aval, each, constant, places=[Place(place.address, place.eqn, number)])
             for number, (aval, each) in enumerate(zip(avals, axes, strict=True))
         ]
-        made = Op(eqn.primitive.name, eqn.params, given, outputs, part, place, custom)
+        made = Op(eqn.primitive.name, eqn.params, given, outputs, part, place, custom, len(graph.ops))
         for value in given:
             value.users.append(made)
         for value in outputs:

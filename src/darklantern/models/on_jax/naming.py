@@ -1,21 +1,19 @@
 """What the parts of a traced model are called, and which values a site's text means."""
 
 import itertools
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from darklantern.errors import SiteError
-from darklantern.models import aliases
 from darklantern.models.elsewhere import equivalent
+from darklantern.models.on_jax.listing import canonical
 from darklantern.models.on_jax.outline import NUMBER, Loop, Path
 from darklantern.models.on_jax.points import Point
 from darklantern.models.on_jax.program import Visit
 from darklantern.models.paths import is_glob, nearest, quoted, select_paths, unquoted
 from darklantern.models.sites import Site, expand
 
-_NUMBERED = re.compile(r"(.+?)_(\d+)")
 _FIRST = ("", "logits", "last_hidden_state")
 """which member of several a port without one means; else the first"""
 
@@ -103,18 +101,14 @@ class Naming:
                 for depth in range(len(path)):
                     own.setdefault(path[:depth], {})
                 own.setdefault(path, {}).setdefault(point.port, {}).setdefault(point.member, []).append(visit)
-        listed = _listed(own)
-        tree = _tree(own, listed)
-        names = aliases.canonical(tree, _by_ports(own, listed))
         self.paths = {".".join(path): path for path in own}
         """the model's own path as text → its parts"""
-        self.names = {".".join(path): names[".".join(listed[path])] for path in own}
+        self.names = {".".join(path): name for path, name in canonical(own).items()}
         self.native: dict[str, str] = {}
         for text, name in self.names.items():
             self.native.setdefault(name, text)
         self.ports = {".".join(path): {port: _targets(of) for port, of in ports.items()} for path, ports in own.items()}
         """own path → port → member → what it means"""
-        self._stacks = {".".join(path) for path in own if tree[".".join(listed[path])].is_list}
 
     def resolve(self, name: str | Site) -> list[tuple[Site, Target]]:
         """The sites that a text means, each with what it is. Raises SiteError naming the nearest matches."""
@@ -218,68 +212,3 @@ def _member(members: Mapping[str, Target], asked: str) -> Target | None:
     if asked:
         return members.get(asked)
     return next((members[name] for name in _FIRST if name in members), next(iter(members.values()), None))
-
-
-def _listed(own: Iterable[Path]) -> dict[Path, Path]:
-    """Paths with rows of numbered names as lists: `block_0`, `block_1` as `block.0`, `block.1`.
-
-    Of parts that have parts themselves: a row of single layers is no list of blocks.
-    """
-    children: dict[Path, list[str]] = {}
-    for path in own:
-        if path:
-            children.setdefault(path[:-1], []).append(path[-1])
-    renamed: dict[Path, tuple[str, ...]] = {}
-    for above, names in children.items():
-        rows: dict[str, dict[int, str]] = {}
-        for name in names:
-            if (*above, name) in children:
-                match = _NUMBERED.fullmatch(name)
-                stem, number = (match[1], int(match[2])) if match else (name, 0)
-                rows.setdefault(stem, {}).setdefault(number, name)
-        for stem, row in rows.items():
-            is_row = len(row) > 1 or (_NUMBERED.fullmatch(next(iter(row.values()))) and stem in aliases.BLOCK_LISTS)
-            if is_row and sorted(row) == list(range(len(row))):
-                renamed |= {(*above, name): (stem, str(number)) for number, name in row.items()}
-    made: dict[Path, Path] = {}
-    for path in own:
-        parts: list[str] = []
-        for depth in range(1, len(path) + 1):
-            parts += renamed.get(path[:depth], (path[depth - 1],))
-        made[path] = tuple(parts)
-    return made
-
-
-def _tree(own: Mapping[Path, object], listed: Mapping[Path, Path]) -> dict[str, aliases.Part]:
-    """The parts in the form that the table of canonical names is read by."""
-    children: dict[Path, dict[str, None]] = {(): {}}
-    for path in own:
-        full = listed[path]
-        for depth in range(1, len(full) + 1):
-            children.setdefault(full[: depth - 1], {})[full[depth - 1]] = None
-            children.setdefault(full[:depth], {})
-
-    def part(path: Path) -> aliases.Part:
-        names = tuple(children[path])
-        numbered = bool(names) and all(name.isdigit() for name in names)
-        composite = numbered and all(children[(*path, name)] for name in names)
-        return aliases.Part(numbered, names, composite and bool(path))
-
-    return {".".join(path): part(path) for path in children}
-
-
-def _by_ports(own: Mapping[Path, Mapping[str, object]], listed: Mapping[Path, Path]) -> dict[str, str]:
-    """What role a part of a block plays, by the ports that it has."""
-    roles: dict[str, str] = {}
-    taken: dict[Path, set[str]] = {}
-    for path, ports in own.items():
-        wanted = (
-            ("attn",) if "pattern" in ports else ("mlp",) if "pre" in ports else
-            ("norm1", "norm2") if "scale" in ports else ()
-        )  # fmt: skip
-        held = taken.setdefault(path[:-1], set())
-        role = next((each for each in wanted if each not in held), None)
-        if role and path:
-            held.add(role)
-            roles[".".join(listed[path])] = role
-    return roles

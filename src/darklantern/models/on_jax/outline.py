@@ -54,6 +54,8 @@ class Part:
     above: "Part | None"
     branch: bool
     """it may not run: it lies in a branch"""
+    returns: bool = False
+    """it marks what it returns"""
     last: int = -1
 
 
@@ -75,6 +77,8 @@ class Tagged:
 class Outline:
     parts: list[Part] = field(default_factory=list)
     tagged: list[Tagged] = field(default_factory=list)
+    entered: list[Path] = field(default_factory=list)
+    """the paths of all parts whose marks are there"""
     custom: list[tuple[Address, str]] = field(default_factory=list)
     """functions with derivatives of their own, by the address of what they run"""
 
@@ -85,7 +89,15 @@ def outline(jaxpr: Jaxpr, weights: int) -> Outline:
     root = Part((), (), -1, (), None, False)
     own = {*jaxpr.constvars, *jaxpr.invars[:weights]}
     _Walk(made).through(jaxpr, (), root, (), own, False)
-    # A framework may trace a body once only to see what it makes of constants: what is left of that holds nothing.
+    made.entered = [part.path for part in made.parts]
+    # A framework may trace a body once only to see what it makes of constants: of that, parts are left that never
+    # returned, or that hold nothing.
+    returned = {id(each.part) for each in made.tagged if each.port == "out"}
+    made.tagged = [
+        each
+        for each in made.tagged
+        if all(id(part) in returned or not part.returns for part in _around(each.part) if part is not root)
+    ]
     held = {id(part) for tagged in made.tagged for part in _around(tagged.part)}
     made.parts = [part for part in made.parts if id(part) in held]
     return made
@@ -110,7 +122,7 @@ class _Walk:
             if eqn.primitive is enter_p:
                 path = eqn.params["path"]
                 path = path if eqn.params["absolute"] else part.path + path
-                part = Part(path, address, number, loops, part, branch)
+                part = Part(path, address, number, loops, part, branch, eqn.params["returns"])
                 self.made.parts.append(part)
             elif eqn.primitive is leave_p:
                 if part is not outermost and part.above is not None:

@@ -77,6 +77,8 @@ class Point:
     """(what is to be shown, value, *reads) → the value that does"""
     reads: tuple[Place, ...] = ()
     """other values that it takes to show this one"""
+    also: tuple[Place, ...] = ()
+    """where the same is computed once more, and takes the new value too"""
 
 
 def named_axes(axes: Axes, aval: Any) -> tuple[str, ...]:

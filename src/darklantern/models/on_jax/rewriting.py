@@ -62,7 +62,11 @@ class Rewriting:
             self._steps.setdefault(place, []).append(number)
             for depth in range(len(place.address) + 1):
                 self._inside.setdefault(place.address[:depth], set()).add(number)
-        self._eqns = {(place.address, place.eqn) for place in self._steps}
+        self._copies = {
+            also: step.point.place for step in self.program.steps if step.kind != RECORD for also in step.point.also
+        }
+        """where a changed value is taken instead of computing it once more: from where"""
+        self._eqns = {(place.address, place.eqn) for place in (*self._steps, *self._copies)}
 
     # the pass
 
@@ -90,6 +94,9 @@ class Rewriting:
             for place in sorted((p for p in self._steps if p.address == address and p.eqn == eqn), key=lambda p: p.var):
                 for number in self._steps[place]:
                     env[defined[place.var]], state = self._step(number, env, defined[place.var], counts, state, jaxpr)
+            for place, of in self._copies.items():
+                if place.address == address and place.eqn == eqn:
+                    env[defined[place.var]] = env[_variable(jaxpr, of)]
             return state
 
         waiting: list[Any] = []

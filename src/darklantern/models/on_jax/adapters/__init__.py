@@ -16,6 +16,8 @@ from darklantern.errors import SiteError
 from darklantern.models.on_jax.marks import entered, marked
 
 Path = tuple[str, ...]
+METHODS = ("attend", "encode", "decode")
+"""methods that are parts of their own when they are called: an embedding that unembeds, halves of an autoencoder"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +75,7 @@ def called(
     whole: tuple[type, ...] = (),
 ) -> Any:
     """What `function` returns, as the part at `path`: what it takes and what it returns are its `in` and `out`."""
-    with entered(path):
+    with entered(path, returns=True):
         names = _names(signature, len(args))
         args = [marked("in", value, member=name, whole=whole) for name, value in zip(names, args, strict=True)]
         first = _first(signature) if not args else None

@@ -11,7 +11,7 @@ from typing import Any
 import equinox as eqx
 import jax
 
-from darklantern.models.on_jax.adapters import Path, Subject, called, refuse, signature_of
+from darklantern.models.on_jax.adapters import METHODS, Path, Subject, called, refuse, signature_of
 from darklantern.models.on_jax.marks import is_marking
 
 _PATH = "_darklantern_path"
@@ -94,21 +94,29 @@ def _marked(module: Any, path: Path) -> Any:
 @functools.cache
 def _marking(kind: type) -> type:
     """`kind` with calls that are marked: isinstance, attributes and the order of leaves stay what they were."""
-    signature = signature_of(kind.__call__, without=1)
-
-    def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if not is_marking():
-            return kind.__call__(self, *args, **kwargs)
-        return called(getattr(self, _PATH), functools.partial(kind.__call__, self), signature, args, kwargs, _WHOLE)
-
     body = {
-        "__call__": __call__,
+        **{name: _method(kind, name) for name in ("__call__", *METHODS) if callable(getattr(kind, name, None))},
         "__annotations__": {_PATH: tuple},
-        _PATH: eqx.field(static=True),
+        _PATH: eqx.field(static=True, default=()),
         "__module__": kind.__module__,
         "__qualname__": kind.__qualname__,
     }
     return type(kind)(kind.__name__, (kind,), body)
+
+
+def _method(kind: type, name: str) -> Any:
+    function = getattr(kind, name)
+    signature = signature_of(function, without=1)
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if not is_marking():
+            return function(self, *args, **kwargs)
+        path = getattr(self, _PATH)
+        own = path if name == "__call__" else (*path, name)
+        return called(own, functools.partial(function, self), signature, args, kwargs, _WHOLE)
+
+    method.__name__ = name
+    return method
 
 
 _WHOLE = (eqx.Module,)

@@ -7,7 +7,7 @@ from typing import Any
 import haiku as hk
 
 from darklantern.errors import SiteError
-from darklantern.models.on_jax.adapters import Path, Subject, called, check_arrays, refuse, signature_of
+from darklantern.models.on_jax.adapters import METHODS, Path, Subject, called, check_arrays, refuse, signature_of
 
 _HINT = "darklantern.open(transformed, weights=parameters), or weights=(parameters, state) with state"
 
@@ -44,14 +44,16 @@ def subject(model: Any, weights: Any, call: Any) -> Subject:
 
 
 def _marked(function: Any, args: Any, kwargs: Any, context: Any) -> Any:
-    if context.method_name != "__call__":
+    name = context.method_name
+    if name != "__call__" and name not in METHODS:
         return function(*args, **kwargs)
     path: Path = tuple(part for part in context.module.module_name.split("/") if part != "~")
     if not path or path[-1].startswith("__"):  # Haiku's own, around a scanned stack
         return function(*args, **kwargs)
-    return called(path, function, _signature(context.module.__class__), args, kwargs, (hk.Module,))
+    path = path if name == "__call__" else (*path, name)
+    return called(path, function, _signature(context.module.__class__, name), args, kwargs, (hk.Module,))
 
 
 @cache
-def _signature(kind: Any) -> Any:
-    return signature_of(kind.__call__, without=1)
+def _signature(kind: Any, method: str) -> Any:
+    return signature_of(getattr(kind, method), without=1)

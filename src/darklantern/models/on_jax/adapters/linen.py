@@ -7,7 +7,7 @@ from typing import Any
 from flax import linen as nn
 
 from darklantern.errors import SiteError
-from darklantern.models.on_jax.adapters import Path, Subject, called, check_arrays, signature_of
+from darklantern.models.on_jax.adapters import METHODS, Path, Subject, called, check_arrays, signature_of
 
 _HINT = "darklantern.open(module, weights=variables), variables being what module.init(...) returned"
 
@@ -51,11 +51,14 @@ def subject(module: nn.Module, weights: Any, call: Any) -> Subject:
 
 def _marked(function: Any, args: Any, kwargs: Any, context: Any) -> Any:
     path: Path = tuple(context.module.path)
-    if context.method_name != "__call__" or not path:
+    name = context.method_name
+    if name in METHODS:
+        path = (*path, name)
+    elif name != "__call__" or not path:
         return function(*args, **kwargs)
-    return called(path, function, _signature(context.module.__class__), args, kwargs, (nn.Module,))
+    return called(path, function, _signature(context.module.__class__, name), args, kwargs, (nn.Module,))
 
 
 @cache
-def _signature(kind: Any) -> Any:
-    return signature_of(kind.__call__, without=1)
+def _signature(kind: Any, method: str) -> Any:
+    return signature_of(getattr(kind, method), without=1)

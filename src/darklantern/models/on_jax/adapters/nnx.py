@@ -9,7 +9,7 @@ from typing import Any
 
 from flax import nnx
 
-from darklantern.models.on_jax.adapters import Path, Subject, called, refuse, signature_of
+from darklantern.models.on_jax.adapters import METHODS, Path, Subject, called, refuse, signature_of
 from darklantern.models.on_jax.marks import is_marking
 
 _PATH = "_darklantern_path"
@@ -26,7 +26,7 @@ def subject(module: nnx.Module, weights: Any, call: Any) -> Subject:
     def run(weights: Any, *args: Any, **kwargs: Any) -> Any:
         merged = nnx.merge(graph, weights)
         for path, each in list(nnx.iter_modules(merged)):
-            if path and callable(each):
+            if path and (callable(each) or any(hasattr(each, name) for name in METHODS)):
                 setattr(each, _PATH, tuple(map(str, path)))
                 each.__class__ = _marking(type(each))
         return (call or _call)(merged, *args, **kwargs)
@@ -51,13 +51,21 @@ def _call(model: Any, *args: Any, **kwargs: Any) -> Any:
 @functools.cache
 def _marking(kind: type) -> type:
     """`kind` with calls that are marked: isinstance and attributes stay what they were."""
-    signature = signature_of(kind.__call__, without=1)
+    body = {name: _method(kind, name) for name in ("__call__", *METHODS) if callable(getattr(kind, name, None))}
+    about = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
+    return type(kind)(kind.__name__, (kind,), {**body, **about})
 
-    def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:
+
+def _method(kind: type, name: str) -> Any:
+    function = getattr(kind, name)
+    signature = signature_of(function, without=1)
+
+    @functools.wraps(function)
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         path: Path | None = getattr(self, _PATH, None)
         if path is None or not is_marking():
-            return kind.__call__(self, *args, **kwargs)
-        return called(path, functools.partial(kind.__call__, self), signature, args, kwargs, (nnx.Module,))
+            return function(self, *args, **kwargs)
+        own = path if name == "__call__" else (*path, name)
+        return called(own, functools.partial(function, self), signature, args, kwargs, (nnx.Module,))
 
-    body = {"__call__": __call__, "__module__": kind.__module__, "__qualname__": kind.__qualname__}
-    return type(kind)(kind.__name__, (kind,), body)
+    return method

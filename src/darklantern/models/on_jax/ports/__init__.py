@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from darklantern.models.on_jax.graph import Graph
 from darklantern.models.on_jax.points import Point
-from darklantern.models.on_jax.ports import activations, attention, norms, residual
+from darklantern.models.on_jax.ports import activations, attention, norms, projections, residual, rotations
 
 
 def points(graphs: Iterable[Graph]) -> list[Point]:
@@ -17,6 +17,8 @@ def points(graphs: Iterable[Graph]) -> list[Point]:
     for graph in graphs:
         heads = attention.found(graph)
         found += attention.points(heads)
+        found += rotations.points(heads)
+        found += projections.points(heads)
         found += norms.points(graph)
         found += activations.points(graph, heads)
         found += residual.points(graph, heads)

@@ -13,7 +13,6 @@ import jax.numpy as jnp
 
 from darklantern.models.on_jax.axes import CHANNEL, FEATURE, kind
 from darklantern.models.on_jax.graph import IDENTITIES, Graph, Op, Value, users
-from darklantern.models.on_jax.outline import Place
 from darklantern.models.on_jax.points import Point, named_axes
 from darklantern.models.on_jax.ports.attention import Attention, inside
 
@@ -125,18 +124,15 @@ def _is_projected(value: Value) -> bool:
 
 def _point(first: Op, port: str, value: Value, **more: Any) -> Point:
     part = first.part
-    outer = [each for each in value.places if not any(each.address[: len(rule)] == rule for rule in first.custom)]
-    place = outer[0] if outer else value.places[0]
     return Point(
-        part.path, port, "", place, part.loops, _named(value),
-        jax.ShapeDtypeStruct(value.shape, value.aval.dtype), "in the data flow", part.branch,
-        () if outer else first.custom, **more,
+        part.path, port, "", value.place, part.loops, _named(value),
+        jax.ShapeDtypeStruct(value.shape, value.aval.dtype), "in the data flow", part.branch, value.custom, **more,
     )  # fmt: skip
 
 
 def _slope(first: Op, pre: Value, post: Value) -> Point | None:
     """post / pre, where both stand in one jaxpr."""
-    read = _beside(pre, post)
+    read = pre.at(post.place.address)
     if read is None:
         return None
 
@@ -148,12 +144,6 @@ def _slope(first: Op, pre: Value, post: Value) -> Point | None:
         return jnp.where(pre == 0, post, new * pre)
 
     return _point(first, "slope", post, shown=shown, hidden=hidden, reads=(read,))
-
-
-def _beside(value: Value, other: Value) -> Place | None:
-    """Where `value` stands in the jaxpr in which `other` is defined."""
-    at = other.places[-1].address
-    return next((place for place in value.places if place.address == at), None)
 
 
 def _named(value: Value) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ for groups of query heads. `scores` go into the softmax, `pattern` comes out of 
 values gives.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -15,9 +15,10 @@ from darklantern.models.on_jax.graph import IDENTITIES, Graph, Op, Value, source
 from darklantern.models.on_jax.outline import Part
 from darklantern.models.on_jax.points import Named, Point, View, view
 from darklantern.models.on_jax.ports.layout import after, before, scaled_by_number
+from darklantern.models.on_jax.ports.softmaxes import Softmax, softmaxed
 
-_OF_HEADS = (("batch",), ("pos",), ("head", "group"), ("dim",))
-_OF_KEYS = (("batch",), ("key",), ("head",), ("dim",))
+OF_HEADS = (("batch",), ("pos",), ("head", "group"), ("dim",))
+OF_KEYS = (("batch",), ("key",), ("head",), ("dim",))
 _OF_SCORES = (("batch",), ("head", "group"), ("pos",), ("key",))
 _MOST = 40
 """operations between the product of queries and keys and the softmax, or the softmax and the values' product"""
@@ -28,8 +29,9 @@ class Attention:
     """One attention, as the values between its operations and the names of their axes."""
 
     part: Part
-    scores: tuple[Value, Named]
-    pattern: tuple[Value, Named]
+    softmax: Softmax
+    named: Named
+    """the axes of scores and pattern"""
     product: Op
     q: tuple[Value, Named]
     k: tuple[Value, Named]
@@ -48,42 +50,42 @@ def points(several: list[Attention]) -> Iterator[Point]:
     """The ports of each."""
     for each in several:
         for port, (value, named), axes in (
-            ("q", each.q, _OF_HEADS),
-            ("k", each.k, _OF_KEYS),
-            ("v", each.v, _OF_KEYS),
-            ("scores", each.scores, _OF_SCORES),
-            ("pattern", each.pattern, _OF_SCORES),
-            ("z", each.z, _OF_HEADS),
+            ("q", each.q, OF_HEADS),
+            ("k", each.k, OF_KEYS),
+            ("v", each.v, OF_KEYS),
+            ("scores", (each.softmax.scores, each.named), _OF_SCORES),
+            ("pattern", (each.softmax.pattern, each.named), _OF_SCORES),
+            ("z", each.z, OF_HEADS),
         ):
             made = view(named, axes, each.single)
             if made is None:
                 continue
             how, names = made
             names = tuple("pos" if name == "key" and port in ("k", "v") else name for name in names)
-            yield point(each.part, port, value, how, names)
+            copies = each.softmax.copies if port == "scores" else ()
+            yield point(each.part, port, value, how, names, copies)
 
 
-def point(part: Part, port: str, value: Value, how: View, names: tuple[str, ...]) -> Point:
-    """The point of a value that a view shows."""
-    op = value.op
-    custom = () if op is None else op.custom
-    place = value.places[0]
-    if custom and len(value.places) > 1:
-        # Seen from outside, where its function's own derivative stays.
-        outside = [each for each in value.places if not any(each.address[: len(rule)] == rule for rule in custom)]
-        if outside:
-            place, custom = outside[0], ()
+def point(
+    part: Part, port: str, value: Value, how: View, names: tuple[str, ...], copies: Sequence[Value] = ()
+) -> Point:
+    """The point of a value that a view shows; of `copies` of it, the first is where it is changed."""
+    place, custom, also = value.place, value.custom, ()
+    if copies:
+        beside = [each for each in copies[0].places if each.address == place.address]
+        if beside and beside[0].eqn < place.eqn:
+            place, also = beside[0], (place,)
     aval = jax.ShapeDtypeStruct(how.joined, value.aval.dtype)
     return Point(
         part.path, port, "", place, part.loops, names, aval, "in the data flow", part.branch, custom, how.shown,
-        how.hidden,
+        how.hidden, also=also,
     )  # fmt: skip
 
 
 def inside(attention: Attention) -> list[Value]:
     """The values between the product of queries and keys and the pattern."""
     found: dict[int, Value] = {}
-    waiting = [attention.pattern[0]]
+    waiting = [attention.softmax.pattern]
     while waiting:
         value = waiting.pop()
         if id(value) not in found and not value.constant:
@@ -95,40 +97,14 @@ def inside(attention: Attention) -> list[Value]:
 
 def _attention(op: Op) -> Attention | None:
     """The attention whose softmax ends in `op`."""
-    scores = softmaxed(op)
-    if scores is None or scores.constant:
+    softmax = softmaxed(op)
+    if softmax is None or softmax.scores.constant:
         return None
-    score, axis = scores
-    product = _product(score)
+    product = _product(softmax.scores)
     if product is None:
         return None
-    named = _forward(product, score)
-    return None if named is None else _joined(op, score, axis, product, named)
-
-
-def softmaxed(op: Op) -> "_Softmax | None":
-    """What `op` divides by its own sum after an exponential, if it does."""
-    if op.name != "div":
-        return None
-    top, bottom = source(op.inputs[0]), source(op.inputs[1])
-    while bottom.op is not None and bottom.op.name in ("broadcast_in_dim", "reshape", "expand_dims"):
-        bottom = source(bottom.op.inputs[0])
-    total = bottom.op
-    if total is None or total.name != "reduce_sum" or source(total.inputs[0]) is not top:
-        return None
-    if top.op is None or top.op.name != "exp" or len(total.params["axes"]) != 1:
-        return None
-    shifted = source(top.op.inputs[0])
-    value = shifted.op.inputs[0] if shifted.op is not None and shifted.op.name == "sub" else shifted
-    return _Softmax((source(value), int(total.params["axes"][0])))
-
-
-class _Softmax(tuple[Value, int]):
-    """What goes into a softmax, and the axis along which it sums to one."""
-
-    @property
-    def constant(self) -> bool:
-        return self[0].constant
+    named = _forward(product, softmax.scores)
+    return None if named is None else _joined(softmax, product, named)
 
 
 def _product(score: Value) -> Op | None:
@@ -189,8 +165,9 @@ def _way(start: Value, end: Value) -> list[Op] | None:
     return None
 
 
-def _joined(end: Op, score: Value, axis: int, product: Op, named: Named) -> Attention | None:
+def _joined(softmax: Softmax, product: Op, named: Named) -> Attention | None:
     # 1. Which operand has the keys: the one whose free axis the softmax runs along.
+    axis = softmax.axis
     if len(named[axis]) != 1:
         return None
     key = named[axis][0][0]
@@ -227,11 +204,11 @@ def _joined(end: Op, score: Value, axis: int, product: Op, named: Named) -> Atte
     if len(rows) == 1:
         names[f"free{offset}"] = "pos"
     elif len(rows) == 2:
+        # Positions are data, groups of heads are features; of one entry each may say nothing, and then comes second.
         features = [kind(queries.axes[place]) == FEATURE for place in rows]
-        if features.count(True) != 1:
-            return None
-        for number, is_group in enumerate(features):
-            names[f"free{offset + number}"] = "group" if is_group else "pos"
+        of_positions = features.index(False) if features.count(True) == 1 else 0
+        for number in range(2):
+            names[f"free{offset + number}"] = "pos" if number == of_positions else "group"
     else:
         return None
 
@@ -248,15 +225,15 @@ def _joined(end: Op, score: Value, axis: int, product: Op, named: Named) -> Atte
         start = count + (len(frees[0]) if operand else 0)
         for number, at in enumerate(free):
             own[operand][at] = of_product[start + number]
-    weighing = _weighing(end.output, renamed(named))
+    weighing = _weighing(softmax.pattern, renamed(named))
     if weighing is None:
         return None
     last, of_values, of_z, values = weighing
     part = _common(product.part, last.part)
     return Attention(
         part,
-        (score, renamed(named)),
-        (end.output, renamed(named)),
+        softmax,
+        renamed(named),
         product,
         _unscaled(queries, tuple(own[of_queries])),
         _unrepeated(*_unscaled(product.inputs[of_keys], tuple(own[of_keys]))),

@@ -10,10 +10,10 @@ from typing import Any
 import jax
 
 from darklantern.models.on_jax.axes import FEATURE, kind
-from darklantern.models.on_jax.graph import Graph, Op, source, users
+from darklantern.models.on_jax.graph import Graph, Op, Value, source, users
 from darklantern.models.on_jax.points import Point
 
-_MOST = 12
+_MOST = 24
 """operations between a mean of squares and its square root"""
 
 
@@ -42,8 +42,8 @@ def _scale(op: Op, shown: Any, hidden: Any) -> Point:
     shape = (*value.shape, 1) if reduced else value.shape
     axes = (*_named(op)[: len(shape) - 1], "dim") if len(shape) > 1 else ("dim",)
     return Point(
-        op.part.path, "scale", "", value.places[0], op.part.loops, axes,
-        jax.ShapeDtypeStruct(shape, value.aval.dtype), "in the data flow", op.part.branch, op.custom,
+        op.part.path, "scale", "", value.place, op.part.loops, axes,
+        jax.ShapeDtypeStruct(shape, value.aval.dtype), "in the data flow", op.part.branch, value.custom,
         lambda given: shown(given).reshape(shape), lambda new, old: hidden(new).reshape(old.shape),
     )  # fmt: skip
 
@@ -62,21 +62,23 @@ def _of_squares(op: Op) -> bool:
     if op.name not in ("rsqrt", "sqrt"):
         return False
     waiting, seen = [op.inputs[0]], 0
-    summed = False
     while waiting and seen < _MOST:
-        value = source(waiting.pop())
+        value = source(waiting.pop(0))
         seen += 1
         if value.op is None or value.constant:
             continue
-        if value.op.name in ("reduce_sum",):
-            summed = True
-            waiting.append(value.op.inputs[0])
-        elif value.op.name in ("square", "integer_pow") or (
-            value.op.name == "mul" and source(value.op.inputs[0]) is source(value.op.inputs[1])
-        ):
-            if summed:
+        if value.op.name == "reduce_sum":
+            if _is_square(value.op.inputs[0]):
                 return True
-            waiting += value.op.inputs
         elif value.op.name in ("add", "sub", "div", "mul", "max", "broadcast_in_dim", "reshape", "select_n", "cumsum"):
             waiting += [each for each in value.op.inputs if not each.constant]
     return False
+
+
+def _is_square(value: Value) -> bool:
+    op = source(value).op
+    if op is None:
+        return False
+    if op.name == "mul":
+        return source(op.inputs[0]) is source(op.inputs[1])
+    return op.name == "square" or (op.name == "integer_pow" and op.params["y"] == 2)

@@ -1,0 +1,29 @@
+"""JAX models cut over eight virtual devices give what one device gives. The cases are in jax_shards_worker.py."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from jax_shards_worker import CASES, DEVICES
+
+WORKER = Path(__file__).with_name("jax_shards_worker.py")
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    file = tmp_path_factory.mktemp("shards") / "told.json"
+    flags = f"--xla_force_host_platform_device_count={DEVICES}"
+    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(WORKER), str(file)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(file.read_text())
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_cut_model_gives_what_a_whole_one_gives(case: str, told: dict[str, str]) -> None:
+    assert told[case] == "ok", told[case]
