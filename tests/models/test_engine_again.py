@@ -389,7 +389,8 @@ def record_and_die(folder: Path) -> None:
 
 
 def test_a_run_that_was_killed_leaves_no_recording(tmp_path: Path) -> None:
-    process = multiprocessing.get_context("fork").Process(target=record_and_die, args=(tmp_path / "run",))
+    # Not forked: other tests of this process may have started JAX's threads, which a fork would leave behind.
+    process = multiprocessing.get_context("spawn").Process(target=record_and_die, args=(tmp_path / "run",))
     process.start()
     process.join(60)
     assert process.exitcode == -signal.SIGKILL

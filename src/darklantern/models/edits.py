@@ -234,7 +234,12 @@ def _as_long(step: Any, old: Any, axes: tuple[str, ...], norm: Any, whose: Named
 def project(directions: Any, keep: bool = False) -> Edit:
     """Remove from the last axis its part in the span of `directions`, (dim,) or (n, dim); or `keep` only that part."""
     given, _ = held(directions, "project")
-    rows = given if given.ndim != 1 else given[None]
+    if given.ndim not in (1, 2):
+        raise SiteError(
+            f"project: expected directions (dim,) or (n, dim), got shape {tuple(given.shape)}",
+            hint="directions.reshape(-1, dim) makes a list of them",
+        )
+    rows = given if given.ndim == 2 else given[None]
     basis = _spanning(rows)
 
     def projected(old: Any, axes: tuple[str, ...], base: Any) -> Any:

@@ -27,7 +27,7 @@ def held(given: Any, name: str) -> tuple[Any, Named | None]:
     Raises SiteError for what is neither a Value, nor an array, nor numbers.
     """
     if isinstance(given, Value):
-        return held(given.array, name)[0], Named(given.site, given.axes)
+        return held(given.array, name)[0], Named(given.site, tuple(given.axes))
     if hasattr(given, "__jax_array__") and not is_array(given):
         given = given.__jax_array__()  # a parameter of a JAX library
     if is_array(given) and framework_of(given) != "numpy":
