@@ -68,6 +68,7 @@ SUBJECTS = tuple(
         # Where a kernel takes its softmax in float32, a fusion shows in float32's last digit.
         rounding=ROUNDING if twin.tolerance < 1e-8 else twin.tolerance,
         lacking=twin.lacking,
+        together=twin.together,
         place=twin.placed,
         padding_counts=False,
     )

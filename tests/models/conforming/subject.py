@@ -46,7 +46,8 @@ class Subject:
     """One model. Sites, values, steps and gradients here are in the model's own order of axes.
 
     `tolerance` is a share of the largest value, against the truth; `rounding` the same between two runs of the model, 0
-    for bit for bit. `lacking(site)` is why the model cannot have a site of the truth, None where it must have it.
+    for bit for bit. `together(site)` are the sites that are one in the truth, and `lacking(site)` is why the model
+    cannot have a site of the truth, None where it must have it.
     """
 
     def __init__(
@@ -61,12 +62,13 @@ class Subject:
         rounding: float,
         lacking: Callable[[str], str | None] = lambda site: None,
         place: Place = lambda site, value: value,
+        together: Callable[[str], tuple[str, ...]] = lambda site: (site,),
         padding_counts: bool = True,
     ) -> None:
         self.name, self.oracle, self.framework, self.tolerance, self.rounding = (
             name, oracle, framework, tolerance, rounding
         )  # fmt: skip
-        self.lacking, self.place = lacking, place
+        self.lacking, self.place, self.together = lacking, place, together
         self._truth, self._open, self._padding_counts = truth, open, padding_counts
 
     @cached_property

@@ -222,13 +222,13 @@ TWINS = (
     Twin(
         "gpt2-equinox", "gpt2", "equinox", unrolled,
         (("layers", "blocks"), ("embed", "tied.pytree.0"), ("unembed", "tied.pytree.1")),
+        several=((r".*\.attn:in", ("in.key_", "in.value")),),
     ),
     Twin(
         "gpt2-equinox-scan", "gpt2", "equinox", scanned,
         (("norm1", "ln_1"), ("norm2", "ln_2"), (r"layers\.(\d+)", r"blocks[\1]")),
         lacks=(
             (r"unembed:.*", "the unembedding is a product in the model's own code: no part stands for it"),
-            *GIVEN_THREE,
         ),
     ),
 )  # fmt: skip

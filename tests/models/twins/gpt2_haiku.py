@@ -160,7 +160,8 @@ STACKED = (
     (r"layers\.(\d+)", r"transformer.__layer_stack_no_per_layer.block[\1]"),
     ("attn", "causal_self_attention"),
 )
+GIVEN_THREE = ((r".*\.attn:in", ("in.key", "in.value")),)
 TWINS = (
-    Twin("gpt2-haiku", "gpt2", "haiku", unrolled, (*PARTS, *AROUND, *ONE_BY_ONE), lacks=BARE),
+    Twin("gpt2-haiku", "gpt2", "haiku", unrolled, (*PARTS, *AROUND, *ONE_BY_ONE), lacks=BARE, several=GIVEN_THREE),
     Twin("gpt2-haiku-stack", "gpt2", "haiku", layer_stack, (*PARTS, *AROUND, *STACKED), lacks=BARE),
 )

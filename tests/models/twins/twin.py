@@ -32,6 +32,7 @@ class Twin(NamedTuple):
     modules, joined by dots. `blocks[1]` is layer 1 of parts that are stacked; `embed:attend` is a method.
     `lacks` and `layout` go by site, as regular expressions for all of it: sites that the twin cannot have, each with
     the reason, and sites whose numbers stand in another order, each with what puts the oracle's in the twin's.
+    `several` go by site too: other ports where the same value goes in, as an attention's key and value do.
     `forward` is another truth than the oracle's own pass. `tolerance`, of the largest value, holds in float64.
     """
 
@@ -42,6 +43,7 @@ class Twin(NamedTuple):
     pairs: tuple[tuple[str, str], ...] = ()
     lacks: tuple[tuple[str, str], ...] = ()
     layout: tuple[tuple[str, Convert], ...] = ()
+    several: tuple[tuple[str, tuple[str, ...]], ...] = ()
     forward: Callable[..., Tensor] | None = None
     tolerance: float = 1e-10
 
@@ -52,6 +54,11 @@ class Twin(NamedTuple):
     def lacking(self, site: str) -> str | None:
         """Why the twin has no such site, or None where it should have it."""
         return next((reason for pattern, reason in self.lacks if re.fullmatch(pattern, site)), None)
+
+    def together(self, site: str) -> tuple[str, ...]:
+        """The sites that are one in the oracle."""
+        more = next((ports for pattern, ports in self.several if re.fullmatch(pattern, site)), ())
+        return (site, *(f"{site.partition(':')[0]}:{port}" for port in more))
 
     def inputs(self, torch_inputs: Inputs) -> Any:
         """The same inputs for JAX: an array, or a dict of arrays that are keyword arguments."""

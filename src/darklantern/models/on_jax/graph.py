@@ -32,7 +32,9 @@ class Value:
     """what computes it; None for what goes into the graph"""
     users: list["Op"] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
-    """where it is defined, and where else it stands: what calls around that return, what calls are given"""
+    """where it is defined, and where the calls around that return it, from the inside out"""
+    handed: list[Place] = field(default_factory=list)
+    """where calls are given it"""
     returned: bool = False
     """it leaves the graph"""
 
@@ -52,7 +54,7 @@ class Value:
 
     @property
     def _seen(self) -> tuple[Place, tuple[Address, ...]]:
-        rules = () if self.op is None else self.op.custom
+        rules = self._rules
         for place in self.places:
             around = tuple(rule for rule in rules if place.address[: len(rule)] == rule)
             if not around:
@@ -61,7 +63,20 @@ class Value:
 
     def at(self, address: Address) -> Place | None:
         """Where it stands in the jaxpr at `address`, if it does."""
-        return next((place for place in self.places if place.address == address), None)
+        return next((place for place in (*self.places, *self.handed) if place.address == address), None)
+
+    def beside(self, *others: "Value") -> tuple[Place, tuple[Place, ...]] | None:
+        """Where it can be changed in sight of others, and where those stand there; None where that is nowhere."""
+        for place in self.places[self.places.index(self.place) :]:
+            reads = [other.at(place.address) for other in others]
+            found = tuple(read for read in reads if read is not None and read.eqn <= place.eqn)
+            if len(found) == len(others):
+                return place, found
+        return None
+
+    @property
+    def _rules(self) -> tuple[Address, ...]:
+        return () if self.op is None else self.op.custom
 
     @property
     def is_scalar(self) -> bool:
@@ -134,7 +149,7 @@ class _Making:
         env: dict[Any, Value] = {v: Value(v.aval, of_weights(v.aval), True) for v in jaxpr.constvars}
         for number, (v, value) in enumerate(zip(jaxpr.invars, inputs, strict=True)):
             env[v] = value
-            value.places.append(Place(address, -1, number))
+            (value.handed if value.places else value.places).append(Place(address, -1, number))
 
         def read(v: Any) -> Value:
             return Value(v.aval, of_weights(v.aval), True) if isinstance(v, Literal) else env[v]

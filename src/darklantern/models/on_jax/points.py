@@ -77,6 +77,8 @@ class Point:
     """(what is to be shown, value, *reads) → the value that does"""
     reads: tuple[Place, ...] = ()
     """other values that it takes to show this one"""
+    early: bool = False
+    """it is shown and changed before other points in its place, which are made of it"""
 
 
 def named_axes(axes: Axes, aval: Any) -> tuple[str, ...]:

@@ -62,6 +62,8 @@ class Rewriting:
             self._steps.setdefault(place, []).append(number)
             for depth in range(len(place.address) + 1):
                 self._inside.setdefault(place.address[:depth], set()).add(number)
+        for numbers in self._steps.values():
+            numbers.sort(key=lambda number: not self.program.steps[number].point.early)
         self._eqns = {(place.address, place.eqn) for place in self._steps}
 
     # the pass

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from darklantern.models.on_jax.axes import CHANNEL, FEATURE, kind
 from darklantern.models.on_jax.graph import IDENTITIES, Graph, Op, Value, users
+from darklantern.models.on_jax.outline import Place
 from darklantern.models.on_jax.points import Point, named_axes
 from darklantern.models.on_jax.ports.attention import Attention, inside
 
@@ -122,19 +123,20 @@ def _is_projected(value: Value) -> bool:
     return any(op.name == "dot_general" and any(each.constant for each in op.inputs) for op in users(value))
 
 
-def _point(first: Op, port: str, value: Value, **more: Any) -> Point:
+def _point(first: Op, port: str, value: Value, place: Place | None = None, **more: Any) -> Point:
     part = first.part
     return Point(
-        part.path, port, "", value.place, part.loops, _named(value),
+        part.path, port, "", place or value.place, part.loops, _named(value),
         jax.ShapeDtypeStruct(value.shape, value.aval.dtype), "in the data flow", part.branch, value.custom, **more,
     )  # fmt: skip
 
 
 def _slope(first: Op, pre: Value, post: Value) -> Point | None:
     """post / pre, where both stand in one jaxpr."""
-    read = pre.at(post.place.address)
-    if read is None:
+    beside = post.beside(pre)
+    if beside is None:
         return None
+    place, reads = beside
 
     def shown(post: Any, pre: Any) -> Any:
         # Where pre is 0 its slope is that of the function, which no quotient tells: there any number does.
@@ -143,7 +145,7 @@ def _slope(first: Op, pre: Value, post: Value) -> Point | None:
     def hidden(new: Any, post: Any, pre: Any) -> Any:
         return jnp.where(pre == 0, post, new * pre)
 
-    return _point(first, "slope", post, shown=shown, hidden=hidden, reads=(read,))
+    return _point(first, "slope", post, place, shown=shown, hidden=hidden, reads=reads)
 
 
 def _named(value: Value) -> tuple[str, ...]:

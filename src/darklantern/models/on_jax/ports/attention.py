@@ -6,7 +6,7 @@ values gives.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from darklantern.models.on_jax.axes import BATCH, FEATURE, kind
 from darklantern.models.on_jax.graph import IDENTITIES, Graph, Op, Value, source, users
-from darklantern.models.on_jax.outline import Part
+from darklantern.models.on_jax.outline import Part, Place
 from darklantern.models.on_jax.points import Named, Point, View, view
 from darklantern.models.on_jax.ports.layout import after, before, scaled_by_number
 from darklantern.models.on_jax.ports.softmaxes import Softmax, softmaxed
@@ -64,10 +64,11 @@ def points(several: list[Attention]) -> Iterator[Point]:
                 continue
             how, names = made
             names = tuple("pos" if name == "key" and port in ("k", "v") else name for name in names)
-            if port == "scores" and each.softmax.masks:
-                yield from _masked(each, how, names)
-            else:
+            if not each.softmax.masks or port not in ("scores", "pattern"):
                 yield point(each.part, port, value, how, names)
+            elif (beside := each.softmax.pattern.beside(each.softmax.scores)) is not None:
+                made = point(each.part, port, value, how, names)
+                yield _masked(made, each.softmax, how, *beside) if port == "scores" else replace(made, place=beside[0])
 
 
 def point(part: Part, port: str, value: Value, how: View, names: tuple[str, ...]) -> Point:
@@ -79,16 +80,11 @@ def point(part: Part, port: str, value: Value, how: View, names: tuple[str, ...]
     )  # fmt: skip
 
 
-def _masked(attention: Attention, how: View, names: tuple[str, ...]) -> Iterator[Point]:
+def _masked(scores: Point, softmax: Softmax, how: View, place: Place, reads: tuple[Place, ...]) -> Point:
     """The scores of a softmax that masks by itself (`where=`): to change them, their softmax takes the pattern's place.
 
     Else it would mask once more what an edit has unmasked.
     """
-    softmax, part = attention.softmax, attention.part
-    pattern, scores = softmax.pattern, softmax.scores
-    read = scores.at(pattern.place.address)
-    if read is None:
-        return
 
     def shown(_: Any, scores: Any) -> Any:
         return how.shown(scores)
@@ -100,11 +96,7 @@ def _masked(attention: Attention, how: View, names: tuple[str, ...]) -> Iterator
         made = jax.nn.softmax(jnp.where(blind, 0, turned), softmax.axis)
         return jnp.where(blind, 0, made).astype(pattern.dtype)
 
-    aval = jax.ShapeDtypeStruct(how.joined, scores.aval.dtype)
-    yield Point(
-        part.path, "scores", "", pattern.place, part.loops, names, aval, "in the data flow", part.branch,
-        pattern.custom, shown, hidden, (read,),
-    )  # fmt: skip
+    return replace(scores, place=place, shown=shown, hidden=hidden, reads=reads, early=True)
 
 
 def inside(attention: Attention) -> list[Value]:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from darklantern.models.on_jax.graph import Op, Value, source, users
+from darklantern.models.on_jax.outline import Place
 from darklantern.models.on_jax.points import Named, Point, View, view
 from darklantern.models.on_jax.ports.attention import Attention
 from darklantern.models.on_jax.ports.layout import after
@@ -62,13 +63,13 @@ def _result(attention: Attention, op: Op, operand: int, named: Named) -> Point |
     summed = tuple([*rows, axes[left[0]]] if operand == 0 else [axes[left[0]], *rows])
     views = [view(named, _HEADS, attention.single), view(tuple(axes), _WEIGHT, attention.single - {"batch", "pos"}),
              view(summed, _OUT, attention.single - {"head", "group", "dim"})]  # fmt: skip
-    reads = [each.at(out.place.address) for each in (given, weight)]
-    if any(each is None for each in (*views, *reads)):
+    beside = out.beside(given, weight)
+    if beside is None or any(each is None for each in views):
         return None
-    return _point(attention, out, [each[0] for each in views if each], [each for each in reads if each])
+    return _point(attention, out, [each[0] for each in views if each], *beside)
 
 
-def _point(attention: Attention, out: Value, views: Sequence[View], reads: Any) -> Point:
+def _point(attention: Attention, out: Value, views: Sequence[View], place: Place, reads: tuple[Place, ...]) -> Point:
     heads, weights, sums = views
     shape = (*heads.joined[:-1], weights.joined[-1])
 
@@ -80,8 +81,8 @@ def _point(attention: Attention, out: Value, views: Sequence[View], reads: Any) 
         return sums.hidden(new.sum(-2), value)
 
     return Point(
-        attention.part.path, "result", "", out.place, attention.part.loops,
+        attention.part.path, "result", "", place, attention.part.loops,
         ("batch", "pos", "head", "dim")[-len(shape) :],
         jax.ShapeDtypeStruct(shape, out.aval.dtype), "head by head, from z and the projection", attention.part.branch,
-        out.custom, shown, hidden, tuple(reads),
+        out.custom, shown, hidden, reads,
     )  # fmt: skip
