@@ -59,10 +59,10 @@ def points(several: list[Attention]) -> Iterator[Point]:
             ("pattern", (each.softmax.pattern, each.named), _OF_SCORES),
             ("z", each.z, OF_HEADS),
         ):
-            made = view(named, axes, each.single)
-            if made is None:
+            viewed = view(named, axes, each.single)
+            if viewed is None:
                 continue
-            how, names = made
+            how, names = viewed
             names = tuple("pos" if name == "key" and port in ("k", "v") else name for name in names)
             if not each.softmax.masks or port not in ("scores", "pattern"):
                 yield point(each.part, port, value, how, names)

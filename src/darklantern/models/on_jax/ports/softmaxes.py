@@ -32,10 +32,11 @@ def softmaxed(op: Op) -> Softmax | None:
     scores: Value = shifted
     if shifted.op is not None and shifted.op.name == "sub":
         scores = source(shifted.op.inputs[0])
-    # With `where=`, what is masked is set to 0 afterwards.
-    after = [user for user in users(op.output) if _unmasked(user.output) is op.output]
-    pattern = after[0].output if len(after) == 1 and len(op.output.users) == 1 else op.output
-    masks = pattern is not op.output or source(total.inputs[0]) is not top
+    # With `where=`, what is masked is left out of the sum, and set to 0 afterwards.
+    masks, pattern = source(total.inputs[0]) is not top, op.output
+    after = [user for user in users(pattern) if _unmasked(user.output) is pattern]
+    if masks and len(after) == 1 and len(pattern.users) == 1:
+        pattern = after[0].output
     return Softmax(scores, pattern, masks, int(total.params["axes"][0]))
 
 
