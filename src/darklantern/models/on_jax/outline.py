@@ -29,6 +29,8 @@ class Loop:
     """how often it runs; None where that is not known before"""
     layers: bool
     """each iteration has weights of its own"""
+    reverse: bool = False
+    """the last iteration runs first"""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,11 @@ class Place:
     eqn: int
     var: int
     """which of the equation's outputs, or of the jaxpr's inputs"""
+
+    @property
+    def when(self) -> tuple[float, ...]:
+        """When a value is there, in order: what an equation returns comes behind all that happens inside it."""
+        return (*(eqn for eqn, _ in self.address), self.eqn + 0.5)
 
 
 @dataclass(eq=False)
@@ -161,7 +168,7 @@ class _Walk:
         if name == "scan":
             scan = internals.scan(eqn)
             sliced = mine[scan.consts + scan.carry :]
-            loop = Loop(address, scan.length, any(sliced))
+            loop = Loop(address, scan.length, any(sliced), scan.reverse)
             mine = [*mine[: scan.consts], *(False for _ in range(scan.carry)), *sliced]
             self._layers(jaxpr, address, part, (*loops, loop), _held(jaxpr, mine), branch, loop.layers)
             return

@@ -31,10 +31,17 @@ Counts = tuple[Any, ...]
 
 @dataclass(frozen=True, eq=False)
 class Entrance:
-    """A run that begins in the midst of a scan: at iteration `first`, with what the scan carries there."""
+    """A run that begins in the midst of a scan: the iterations before it do not run.
 
-    first: int
+    All of it goes in when it runs, so that one compiled function serves every iteration to begin at.
+    """
+
+    first: Any
+    """the iteration that runs first"""
     carry: tuple[Any, ...]
+    """what the scan carries there"""
+    rows: tuple[Any, ...]
+    """what it returned for each iteration of the whole run, of which those that do not run keep theirs"""
 
 
 @dataclass(eq=False)
@@ -47,12 +54,10 @@ class Rewriting:
     shifts: Mapping[int, Any] = field(default_factory=dict)
     """by a step's number, what it adds: what gradients are taken with respect to"""
     entrances: Mapping[Address, Entrance] = field(default_factory=dict)
-    splits: Mapping[Address, int] = field(default_factory=dict)
-    """scans of which it is asked what they carry before an iteration"""
+    splits: Mapping[Address, Any] = field(default_factory=dict)
+    """scans of which it is asked what they carry before some iterations, and the numbers of these"""
     allow_custom: bool = False
     """functions with derivatives of their own may be opened up, and lose them"""
-    carries: dict[Address, Any] = field(default_factory=dict)
-    """what those scans carried"""
 
     def __post_init__(self) -> None:
         self._steps: dict[Place, list[int]] = {}
@@ -62,9 +67,18 @@ class Rewriting:
             self._steps.setdefault(place, []).append(number)
             for depth in range(len(place.address) + 1):
                 self._inside.setdefault(place.address[:depth], set()).add(number)
+        for address in (*self.entrances, *self.splits):
+            for depth in range(1, len(address) + 1):
+                self._inside.setdefault(address[:depth], set())
+        # Their places in the state, behind those of the steps.
+        self._caught = {address: len(self.program.steps) + number for number, address in enumerate(self.splits)}
         for numbers in self._steps.values():
             numbers.sort(key=lambda number: not self.program.steps[number].point.early)
         self._eqns = {(place.address, place.eqn) for place in self._steps}
+
+    def carries(self, state: State) -> dict[Address, Any]:
+        """For each of `splits`, what the scan carried before those iterations, and what it returned for all."""
+        return {address: state[number] for address, number in self._caught.items()}
 
     # the pass
 
@@ -115,7 +129,7 @@ class Rewriting:
             if eqn.primitive.name in MARKED:  # its output may be used by nothing
                 flush()
                 env[eqn.outvars[0]] = read(eqn.invars[0])
-            elif inside or self._entered(address, number, eqn):
+            elif inside:
                 flush()
                 outs, state = self._higher(
                     eqn, (*address,), number, [read(v) for v in eqn.invars], counts, state, stop and number == last
@@ -135,12 +149,9 @@ class Rewriting:
 
     def _touches(self, address: Address, number: int, eqn: Any) -> bool:
         """Whether a step is at an equation or inside it."""
-        if (address, number) in self._eqns or self._entered(address, number, eqn):
+        if (address, number) in self._eqns:
             return True
         return any((*address, (number, each.key)) in self._inside for each in internals.inner(eqn))
-
-    def _entered(self, address: Address, number: int, eqn: Any) -> bool:
-        return any((*address, (number, "")) in each for each in (self.entrances, self.splits))
 
     # steps
 
@@ -272,38 +283,50 @@ class Rewriting:
             given[scan.consts + scan.carry :],
         )
         first, last = 0, scan.length - 1
-        if own in self.entrances:
-            first, carry = self.entrances[own].first, self.entrances[own].carry
+        entrance, wanted = self.entrances.get(own), self.splits.get(own)
+        rows: tuple[Any, ...] = ()
+        if entrance is not None:
+            carry, rows = entrance.carry, entrance.rows
         limit = next((ends for loop, ends in self.program.limits.items() if loop.address == own), None)
         if stop and limit is not None:
             first, last = (max(first, limit[0]), last) if scan.reverse else (first, min(last, limit[1]))
         outputs = [n for n in sorted(self._inside.get(own, ())) if step_is_output(self.program.steps[n])]
 
-        def body(carried: Any, each: Any) -> Any:
-            (values, held), (count, xs) = carried, each
+        def turn(count: Any, carried: Any, xs: Any) -> Any:
+            values, held = carried
             outs, held = self.through(
                 inside.jaxpr, inside.consts, [*consts, *values, *xs], own, (*counts, count), held, False
             )
             assert outs is not None
             kept = {n: held.pop(n) for n in outputs}
-            return (tuple(outs[: scan.carry]), held), (outs[scan.carry :], kept)
+            return (tuple(outs[: scan.carry]), held), (tuple(outs[scan.carry :]), kept)
 
-        def turns(first: int, last: int, carried: Any) -> Any:
-            part = sliced if last + 1 - first == scan.length else [each[first : last + 1] for each in sliced]
-            counted = jnp.arange(first, last + 1)
-            return lax.scan(
-                body, carried, (counted, part), length=last + 1 - first, reverse=scan.reverse, unroll=scan.unroll
-            )
+        def body(carried: Any, each: Any) -> Any:
+            (carried, caught), (count, xs, returned) = carried, each
+            if wanted is not None:
+                here = wanted == count
+                caught = [_kept(b, v, jnp.argmax(here), jnp.any(here)) for b, v in zip(caught, carried[0], strict=True)]
+            if entrance is None:
+                carried, made = turn(count, carried, xs)
+                return (carried, caught), made
+            runs = count <= entrance.first if scan.reverse else count >= entrance.first
+            # What an iteration that does not run records nobody asks for.
+            kept = jax.eval_shape(turn, count, carried, xs)[1][1] if outputs else {}
+            nothing = returned, jax.tree.map(lambda each: jnp.zeros(each.shape, each.dtype), kept)
+            carried, made = lax.cond(runs, turn, lambda _, carried, __: (carried, nothing), count, carried, xs)
+            return (carried, caught), made
 
-        carried = (carry, self._begun(own, state))
-        if own in self.splits:
-            carried, early = turns(first, self.splits[own] - 1, carried)
-            self.carries[own] = carried[0]
-            carried, late = turns(self.splits[own], last, carried)
-            (ys, kept) = jax.tree.map(lambda one, other: jnp.concatenate((one, other)), early, late)
-        else:
-            carried, (ys, kept) = turns(first, last, carried)
-        carry, held = carried
+        def some(several: Any) -> list[Any]:
+            return [each[first : last + 1] for each in several] if last + 1 - first < scan.length else list(several)
+
+        caught = [] if wanted is None else [jnp.zeros((len(wanted), *each.shape), each.dtype) for each in carry]
+        each = (jnp.arange(first, last + 1), some(sliced), tuple(some(rows)))
+        ((carry, held), caught), (ys, kept) = lax.scan(
+            body, ((carry, self._begun(own, state)), caught), each,
+            length=last + 1 - first, reverse=scan.reverse, unroll=scan.unroll,
+        )  # fmt: skip
+        if wanted is not None:
+            held = held | {self._caught[own]: (caught, ys)}
         return (None if stop else [*carry, *ys]), state | held | kept
 
     def _while(
