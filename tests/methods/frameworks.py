@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 import torch
@@ -34,13 +35,13 @@ class Engine:
     name: str
     framework: Framework
 
-    def open(self, module: nn.Module, example: Numbers, tokenizer: Any = None) -> Model:
+    def open(self, module: nn.Module, example: Numbers | dict[str, Numbers], tokenizer: Any = None) -> Model:
         """`module` in this framework, opened, its sites known."""
         if self.name == "torch":
             return models.open(module, tokenizer)
         twin = next(each for each in TWINS if each.name == self.name)
         built = twin.build(module, np.float64)
-        inputs = self.framework.array(example)
+        inputs = jax.tree.map(self.framework.array, example)
         return models.open(built.module, tokenizer, weights=built.weights, call=built.call, example=inputs)
 
     def array(self, numbers: Numbers) -> Any:
