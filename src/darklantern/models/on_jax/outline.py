@@ -54,6 +54,8 @@ class Part:
     above: "Part | None"
     branch: bool
     """it may not run: it lies in a branch"""
+    kind: str = ""
+    """the class's name, of a module"""
     returns: bool = False
     """it marks what it returns"""
     last: int = -1
@@ -122,7 +124,7 @@ class _Walk:
             if eqn.primitive is enter_p:
                 path = eqn.params["path"]
                 path = path if eqn.params["absolute"] else part.path + path
-                part = Part(path, address, number, loops, part, branch, eqn.params["returns"])
+                part = Part(path, address, number, loops, part, branch, eqn.params["kind"], eqn.params["returns"])
                 self.made.parts.append(part)
             elif eqn.primitive is leave_p:
                 if part is not outermost and part.above is not None:
