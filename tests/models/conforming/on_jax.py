@@ -40,7 +40,7 @@ class Jax:
     @contextmanager
     def looking(self) -> Iterator[None]:
         # A subject compiles hundreds of functions to run each once: a third of the time without XLA's optimisations.
-        before = jax.config.jax_disable_most_optimizations
+        before = jax.config.values["jax_disable_most_optimizations"]
         jax.config.update("jax_disable_most_optimizations", True)
         try:
             with wide():
