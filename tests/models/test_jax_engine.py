@@ -296,6 +296,13 @@ def test_a_stopped_run_computes_what_is_recorded_and_no_more(model: Any) -> None
     assert part.parameters_read == 2 * own
 
 
+def test_an_edit_behind_the_stop_is_refused(model: Any) -> None:
+    for site in ("layers.2:out", "layers.4:in", "head:out"):
+        with pytest.raises(SiteError, match="stops once"):
+            model.record(X, "layers.1:out", edits={site: dl.zero()}, stop=True)
+    assert not model.record(X, "layers.1:out", edits={"layers.1:out": dl.zero()}, stop=True)["layers.1:out"].array.any()
+
+
 def test_a_run_from_a_start_is_the_rest_of_the_run(model: Any) -> None:
     start = model.start(X, "layers.3")
     np.testing.assert_allclose(model.run(start), model.run(X), atol=1e-5)
@@ -331,6 +338,12 @@ def test_recordings_go_to_folders_and_come_back(model: Any, tmp_path: Path) -> N
     with pytest.raises(SiteError):
         model.record(X, "layers.9:out", to=tmp_path / "none")
     assert not (tmp_path / "none").exists() or not list((tmp_path / "none").iterdir())
+
+
+def test_a_stream_of_batches_is_recorded_one_by_one(model: Any, tmp_path: Path) -> None:
+    for recording in model.stream([X, X + 1], "layers.1:out", to=tmp_path):
+        assert recording["layers.1:out"].shape == X.shape
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["000000", "000001"]
 
 
 def test_a_tree_shows_classes_ports_weights_and_shapes(model: Any) -> None:

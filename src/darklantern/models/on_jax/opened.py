@@ -10,7 +10,7 @@ from darklantern.errors import SiteError
 from darklantern.models.calling import Inputs
 from darklantern.models.edits import Edit, edit
 from darklantern.models.executed import Executed
-from darklantern.models.keeping import keeper
+from darklantern.models.keeping import is_device, keeper, numbered
 from darklantern.models.on_jax.adapters import Subject, subject
 from darklantern.models.on_jax.cost import measured
 from darklantern.models.on_jax.gradients import Gradients, Metric, carried, differentiated, product
@@ -201,11 +201,21 @@ class Model:
         return self._execute(traced, plan, inputs, to, reduce)
 
     def stream(
-        self, batches: Iterable[Any], *sites: str | Site, edits: Edits | None = None, stop: bool = False
+        self,
+        batches: Iterable[Any],
+        *sites: str | Site,
+        edits: Edits | None = None,
+        stop: bool = False,
+        to: str | PathLike[str] | None = None,
+        reduce: Any = None,
     ) -> Iterator[Recording]:
-        """One recording for each of `batches`, made when asked for."""
+        """One recording for each of `batches`, made when asked for; a folder as `to` gets one inside for each."""
         _refuse_nothing(sites, edits)
-        return (self.record(batch, *sites, edits=edits, stop=stop) for batch in batches)
+        kept = is_device(to, "jax")
+        return (
+            self.record(batch, *sites, edits=edits, stop=stop, to=to if kept else numbered(to, number), reduce=reduce)
+            for number, batch in enumerate(batches)
+        )
 
     def run(self, inputs: Any, edits: Edits | None = None) -> Any:
         """The model's output, under `edits` if there are any."""

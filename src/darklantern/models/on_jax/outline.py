@@ -4,7 +4,7 @@ A scan whose iterations have weights of their own is a stack of layers: iteratio
 or a while loop whose iterations share their weights is one part that is called several times.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,8 @@ class Loop:
     """how often it runs; None where that is not known before"""
     layers: bool
     """each iteration has weights of its own"""
+    reverse: bool = False
+    """the last iteration comes first"""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,16 @@ class Place:
     eqn: int
     var: int
     """which of the equation's outputs, or of the jaxpr's inputs"""
+
+    def when(self, turns: Mapping[Address, float] | None = None) -> tuple[float, ...]:
+        """When a value is there, in order: what an equation returns comes behind all that happens inside it.
+
+        `turns` are the iterations of the loops around it, by their bodies' addresses.
+        """
+        order: list[float] = []
+        for depth, (eqn, _) in enumerate(self.address, 1):
+            order += [eqn, (turns or {}).get(self.address[:depth], 0)]
+        return (*order, self.eqn + 0.5)
 
 
 @dataclass(eq=False)
@@ -163,7 +175,7 @@ class _Walk:
         if name == "scan":
             scan = internals.scan(eqn)
             sliced = mine[scan.consts + scan.carry :]
-            loop = Loop(address, scan.length, any(sliced))
+            loop = Loop(address, scan.length, any(sliced), scan.reverse)
             mine = [*mine[: scan.consts], *(False for _ in range(scan.carry)), *sliced]
             self._layers(jaxpr, address, part, (*loops, loop), _held(jaxpr, mine), branch, loop.layers)
             return
