@@ -34,6 +34,18 @@ class Loop:
 
 
 @dataclass(frozen=True)
+class Shard:
+    """A `jax.shard_map`, in whose body each device holds a piece of a value, or all of it."""
+
+    address: Address
+    """of its body"""
+    axes: tuple[tuple[str, int], ...]
+    """of the mesh, those over which it cuts, each with its number of devices; of a point, those over which it varies"""
+    checked: bool
+    """types say over which of them a value varies (`check_vma`)"""
+
+
+@dataclass(frozen=True)
 class Place:
     """Right behind equation `eqn` of the jaxpr at `address` (-1: at its beginning), a variable."""
 
@@ -95,6 +107,7 @@ class Outline:
     """the paths of all parts whose marks are there"""
     custom: list[tuple[Address, str]] = field(default_factory=list)
     """functions with derivatives of their own, by the address of what they run"""
+    shards: list[Shard] = field(default_factory=list)
 
 
 def outline(jaxpr: Jaxpr, weights: int) -> Outline:
@@ -186,6 +199,9 @@ class _Walk:
             loops = (*loops, Loop(address, None, False))
         elif name == "cond":
             mine, branch = mine[1:], True
+        elif name == "shard_map":
+            shards = internals.shards(eqn)
+            self.made.shards.append(Shard(address, shards.axes, shards.checked))
         self.through(jaxpr, address, part, loops, _held(jaxpr, mine), branch)
 
     def _layers(

@@ -115,6 +115,12 @@ def _calls(naming: Naming, site: Site) -> tuple[Visit, ...]:
 
 def _action(site: Site, visit: Visit, kind: str, lengths: Lengths, edit: Edit | None = None) -> Action:
     point = visit.point
+    if edit is not None and point.apart:
+        raise SiteError(
+            f"no edit at {site}: it lies in a branch or a loop of a shard_map that not all devices take alike, and an "
+            "edit, which gets all devices' pieces, would wait for them forever",
+            hint="edit behind the branch or the loop, where all devices come; recordings and gradients work here",
+        )
     shape = tuple(point.aval.shape)
     chosen = select(site, point.axes, shape, lengths, some=True, mixes=bool(edit and edit.mixes))
     choice = Choice.of(chosen)
