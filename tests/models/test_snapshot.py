@@ -147,6 +147,9 @@ def with_pos(snap: snapshot.Snapshot) -> snapshot.Snapshot:
 DAMAGE: dict[str, Callable[[snapshot.Snapshot], snapshot.Snapshot]] = {
     "no random streams": lambda snap: without(snap, "random"),
     "no stream of torch's": lambda snap: without(snap, "random", "torch"),
+    "torch's stream as a JAX loop may leave it": lambda snap: replace(
+        snap, rest={**snap.rest, "random": {**snap.rest["random"], "torch": None}}
+    ),
     "no streams of GPUs": lambda snap: without(snap, "random", "cuda"),
     "half of NumPy's stream": lambda snap: without(snap, "random", "numpy", "state", "key"),
     "NumPy's stream beyond its key": with_pos,

@@ -31,6 +31,8 @@ def test_every_port_of_the_torch_one_is_there_and_holds_the_same_numbers(twins) 
     # What the torch one has beside them are its modules that only name a value, and the table of positions.
     named = [str(s) for s in ours.sites() if not any(part in s.path for part in (".pattern", ".z", ".act", "position"))]
     assert {"layers.1.attn:pattern", "layers.0.attn:z", "layers.1:resid_mid", "layers.1.mlp:post"} <= {*named}
+    more = {str(site).partition(":")[2] for site in theirs.sites() if str(site) not in named}
+    assert more == {"q", "k", "v", "scores", "result"}, "attention in plain code, of which the torch one names two"
     with torch.no_grad():
         expected = ours.record(torch.from_numpy(TOKENS), *named)
     found = theirs.record(jnp.asarray(TOKENS), *named)
@@ -55,7 +57,8 @@ def test_the_same_loss_and_the_same_gradient(twins) -> None:
     assert float(value) == pytest.approx(loss.item(), abs=1e-5)
     expected = flax_bytelm.parameters(held)
     assert jax.tree.structure(gradient) == jax.tree.structure(expected)
-    assert all(np.allclose(a, b, rtol=1e-3, atol=1e-5) for a, b in zip(*map(jax.tree.leaves, (gradient, expected))))
+    close = jax.tree.map(lambda one, other: np.allclose(one, other, rtol=1e-3, atol=1e-5), gradient, expected)
+    assert all(jax.tree.leaves(close))
 
 
 def test_fresh_parameters_are_those_of_the_converter_in_tree_shape_and_spread(twins) -> None:

@@ -92,8 +92,8 @@ def _norm(name: str | None = None) -> nn.LayerNorm:
 
 def new(shape: Shape, seed: int) -> dict[str, Any]:
     """Fresh parameters of `FlaxByteLM(shape)`: of the same law as the torch one's, other numbers."""
-    variables: dict[str, Any] = FlaxByteLM(shape).init(jax.random.key(seed), jnp.zeros((1, shape.context), int))
-    return variables["params"]
+    made: dict[str, Any] = FlaxByteLM(shape).init(jax.random.key(seed), jnp.zeros((1, shape.context), int))["params"]
+    return made
 
 
 def parameters(model: "ByteLM") -> dict[str, Any]:

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from darklantern.errors import WatchError
+from darklantern.models.cursors import Cursor
 from darklantern.models.on_torch.opened import Model
 from darklantern.models.recording import Recording
-from darklantern.models.snapshot import Cursor, Snapshot, capture, restore
+from darklantern.models.snapshot import Snapshot, capture, restore
 from darklantern.watch.probes import Floats, Seen
 from darklantern.watch.rows import Bytes, byte_rows
 
