@@ -63,32 +63,41 @@ def restore(snapshot: Snapshot, loader: Cursor) -> Any:
     return state
 
 
+def check(state: Any) -> None:
+    """Raises SnapshotError for a tree that cannot be copied. Copies nothing."""
+    jax.tree.map_with_path(_check, state)
+
+
 def copied(state: Any) -> Any:
     """The same tree over arrays of its own: same bits, dtypes, weak types, devices and sharding; keys too.
 
     Raises SnapshotError for a leaf that is no array that can be read, no number, no text and no function.
     """
-    return jax.tree.map_with_path(_copied, state)
+    check(state)
+    return jax.tree.map(_copied, state)
 
 
-def _copied(path: Any, leaf: Any) -> Any:
+def _copied(leaf: Any) -> Any:
+    if isinstance(leaf, jax.Array):
+        return jnp.copy(leaf)
+    return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
+
+
+def _check(path: Any, leaf: Any) -> None:
     if is_traced(leaf):
         raise SnapshotError(f"{_named(path)} is traced, so it has no numbers yet", hint=_WHERE)
-    if isinstance(leaf, jax.Array):
-        if leaf.is_deleted():
-            raise SnapshotError(
-                f"{_named(path)} was deleted: a step that donates its state was given it",
-                hint="hand over the state that the step returned; what donate_argnums names is gone after the call",
-            )
-        return jnp.copy(leaf)
-    if isinstance(leaf, np.ndarray) and leaf.dtype != object:
-        return leaf.copy()
-    if isinstance(leaf, _CONSTANT) or callable(leaf):  # an Equinox module has its activations as leaves
-        return leaf
-    raise SnapshotError(
-        f"expected arrays, numbers and functions in the state, got {type(leaf).__name__} at {_named(path)}",
-        hint="what a step changes has to be an array in the state, or in the loader's cursor",
-    )
+    if isinstance(leaf, jax.Array) and leaf.is_deleted():
+        raise SnapshotError(
+            f"{_named(path)} was deleted: a step that donates its state was given it",
+            hint="hand over the state that the step returned; what donate_argnums names is gone after the call",
+        )
+    array = isinstance(leaf, jax.Array) or (isinstance(leaf, np.ndarray) and leaf.dtype != object)
+    # Functions, because an Equinox module has its activations as leaves.
+    if not (array or isinstance(leaf, _CONSTANT) or callable(leaf)):
+        raise SnapshotError(
+            f"expected arrays, numbers and functions in the state, got {type(leaf).__name__} at {_named(path)}",
+            hint="what a step changes has to be an array in the state, or in the loader's cursor",
+        )
 
 
 def _named(path: Any) -> str:
