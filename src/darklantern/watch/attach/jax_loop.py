@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from darklantern import models
 from darklantern.errors import DarkLanternError, SnapshotError, WatchError
+from darklantern.models import open as open_model
 from darklantern.models import shim
 from darklantern.models.cursors import Cursor
 from darklantern.models.on_jax.opened import Model
@@ -199,7 +199,7 @@ def _opened(model: Any, weights: Any) -> Model:
     if isinstance(model, Model):
         return model
     holds_its_own = type(weights) is type(model)  # Equinox and nnx: the weights of a later step are another module
-    opened: Model = models.open(model) if holds_its_own else models.open(model, weights=weights)
+    opened: Model = open_model(model) if holds_its_own else open_model(model, weights=weights)
     return opened
 
 
