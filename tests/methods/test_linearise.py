@@ -1,9 +1,14 @@
 """`linearise`: ground truths G9 (a linear net: gradients are exact) and G11 (a frozen model is affine)."""
 
 from collections.abc import Callable
+from typing import Any
 
+import linear_nets
+import numpy as np
 import pytest
 import torch
+from frameworks import GPT2, Engine, Numbers, engine, engines, logits, normal
+from frameworks import tokens as tokens_of
 from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
@@ -13,6 +18,7 @@ from darklantern.methods import linearise
 from darklantern.models import edits
 from darklantern.models.on_torch.opened import Model
 
+__all__ = ["engine"]
 sites = Model.sites
 ALL = ("attention", "norm", "activation")
 
@@ -50,45 +56,27 @@ def tokens() -> Tensor:
     return torch.randint(0, 50, (2, 7), generator=torch.Generator().manual_seed(5))
 
 
-class LinearNet(nn.Module):
-    """Fixed attention pattern, no norm, no nonlinearity: values and MLPs only."""
+@engines("torch", "linen", "nnx", "equinox", "haiku")
+def test_g9_in_a_linear_net_gradients_give_the_exact_effect_of_every_patch(engine: Engine) -> None:
+    model = linear_nets.opened(engine)
+    clean, corrupt, weight = (engine.array(normal(1, 5, 6, seed=seed)) for seed in (20, 21, 22))
 
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(3)
-        self.layers = nn.ModuleList(
-            nn.ModuleDict({"v": nn.Linear(6, 6), "up": nn.Linear(6, 8), "down": nn.Linear(8, 6)}) for _ in range(3)
-        )
-        self.register_buffer("fixed", torch.randn(5, 5).tril().softmax(-1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        for layer in self.layers:
-            x = x + self.fixed @ layer["v"](x)
-            x = x + layer["down"](layer["up"](x))
-        return x
-
-
-def test_g9_in_a_linear_net_gradients_give_the_exact_effect_of_every_patch() -> None:
-    net = LinearNet().double()
-    model = models.open(net)
-    generator = torch.Generator().manual_seed(4)
-    clean, corrupt = (torch.randn(1, 5, 6, generator=generator, dtype=torch.float64) for _ in range(2))
-    weight = torch.randn(5, 6, generator=generator, dtype=torch.float64)
-
-    def metric(output: Tensor) -> Tensor:
+    def metric(output: Any) -> Any:
         return (output * weight).sum()
 
     sites = [f"layers.{i}.{part}:out" for i in range(3) for part in ("v", "up", "down")]
     there = model.record(clean, *sites)
-    at_corrupt, at_clean = (model.gradient(inputs, metric, *sites) for inputs in (corrupt, clean))
+    with engine.differentiating():
+        at_corrupt, at_clean = (model.gradient(inputs, metric, *sites) for inputs in (corrupt, clean))
     with pytest.raises(SiteError, match="no port 'pattern'"):
         linearise(model, {"attention"})
+    before = float(metric(model.run(corrupt)))
     for site in sites:
-        with torch.no_grad():
-            exact = metric(model.run(corrupt, {site: edits.take(there)})) - metric(model.run(corrupt))
-        step = there[site].array.detach() - at_corrupt.values[site].array
+        exact = float(metric(model.run(corrupt, {site: edits.take(there)}))) - before
+        step = engine.numbers(there[site].array) - engine.numbers(at_corrupt.values[site].array)
         for gradients in (at_corrupt, at_clean):  # and so the integral over the path between is the same
-            assert float((gradients.gradients[site].array * step).sum()) == pytest.approx(float(exact), abs=1e-10)
+            found = (engine.numbers(gradients.gradients[site].array) * step).sum()
+            assert float(found) == pytest.approx(exact, abs=1e-10)
 
 
 @pytest.mark.parametrize("build", [gpt2, llama])
@@ -98,28 +86,50 @@ def test_freezing_leaves_every_bit_of_the_output(build: Callable[[], nn.Module],
         assert torch.equal(linearise(models.open(module), freeze).run(tokens).logits, module(tokens).logits)
 
 
-@torch.no_grad()
-def test_g11_a_frozen_model_is_affine_around_its_input(tokens: Tensor) -> None:
-    model = models.open(gpt2())
+@engines("gpt2-linen", "gpt2-equinox-scan")
+def test_on_jax_freezing_leaves_the_output_as_it_is_up_to_rounding(engine: Engine) -> None:
+    model, inputs = engine.open(gpt2(), numbered()), engine.array(numbered())
+    plain = engine.numbers(model.run(inputs))
+    for freeze in (("attention",), ("norm",), ("activation",), ALL):
+        found = engine.numbers(linearise(model, freeze).run(inputs))
+        np.testing.assert_allclose(found, plain, rtol=0, atol=1e-12 * np.abs(plain).max())
+
+
+@engines(*GPT2)
+def test_g11_a_frozen_model_is_affine_around_its_input(engine: Engine) -> None:
+    model, inputs = engine.open(gpt2(), numbered()), engine.array(numbered())
     frozen = linearise(model, ALL)
-    here = model.record(tokens, "layers.0:in", "**:{pattern,scale,slope}")
+    here = model.record(inputs, "layers.0:in", "**:{pattern,scale,slope}")
     held = {site: edits.take(here) for site in here.sites if site.port != "in"}
-    # The same nonlinearities, their values written down at `tokens` and put in wherever we go: truly affine.
-    start, step = here["layers.0:in"].array, torch.randn(2, 7, 32, generator=torch.Generator().manual_seed(6))
+    # The same nonlinearities, their values written down at `inputs` and put in wherever we go: truly affine.
+    start, step = here["layers.0:in"].array, engine.array(normal(2, 7, 32, seed=6))
 
-    def at(distance: float) -> Tensor:
-        return model.run(tokens, {**held, "layers.0:in": edits.add(step, scale=distance)}).logits
+    def at(distance: float) -> Numbers:
+        changed = {**held, "layers.0:in": edits.add(step, scale=distance)}
+        return engine.numbers(logits(model.run(inputs, changed)))
 
-    torch.testing.assert_close(at(1.0) - at(0.0), at(5.0) - at(4.0), atol=1e-10, rtol=1e-10)
-    moved = frozen.jvp(tokens, {"layers.0:in": step.double()}, "unembed:out")["unembed:out"].array
-    torch.testing.assert_close(moved, at(1.0) - at(0.0), atol=1e-10, rtol=1e-10)
+    def along(tangent: Any) -> Numbers:
+        return engine.numbers(frozen.jvp(inputs, {"layers.0:in": tangent}, ":out")[":out"].array)
+
+    equal(at(1.0) - at(0.0), at(5.0) - at(4.0))
+    moved = along(step)
+    equal(moved, at(1.0) - at(0.0))
     # f = J·x + bias, the bias being what is left at x = 0.
-    jx = frozen.jvp(tokens, {"layers.0:in": start}, "unembed:out")["unembed:out"].array
-    bias = model.run(tokens, {**held, "layers.0:in": edits.zero()}).logits
-    torch.testing.assert_close(jx + bias, here.output.logits, atol=1e-10, rtol=1e-10)
+    bias = engine.numbers(logits(model.run(inputs, {**held, "layers.0:in": edits.zero()})))
+    equal(along(start) + bias, engine.numbers(logits(here.output)))
     # And backwards: the gradient of one logit is the row of that same J.
-    one = frozen.gradient(tokens, lambda output: output.logits[1, -1, 7], "layers.0:in").gradients["layers.0:in"]
-    assert float((one.array * step).sum()) == pytest.approx(float(moved[1, -1, 7]), abs=1e-10)
+    with engine.differentiating():
+        one = frozen.gradient(inputs, lambda output: logits(output)[1, -1, 7], "layers.0:in")
+    row = engine.numbers(one.gradients["layers.0:in"].array)
+    assert float((row * engine.numbers(step)).sum()) == pytest.approx(float(moved[1, -1, 7]), abs=1e-10)
+
+
+def equal(found: Numbers, true: Numbers) -> None:
+    np.testing.assert_allclose(found, true, atol=1e-10, rtol=1e-10)
+
+
+def numbered() -> Numbers:
+    return tokens_of(2, 7)
 
 
 def test_without_freezing_the_same_model_is_not_affine(tokens: Tensor) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel
+from words import LONG, SWAPPED, WORDS, Words
 
 from darklantern import models
 from darklantern.errors import SiteError
@@ -82,22 +83,6 @@ def test_replaying_the_suffix_several_positions_at_once_is_one_whole_run_a_cell(
             truth = (patched - one.corrupt) / (one.clean - one.corrupt)
             assert row[position] == pytest.approx(truth, abs=1e-5), site
             assert other[position] == pytest.approx(truth, abs=1e-5), site
-
-
-WORDS = ["<pad>", "When", "Mary", "and", "John", "went", "to", "the", "shop", "gave", "a", "drink", "Anna", "left"]
-LONG, SWAPPED = "When Mary and John went to the shop John gave", "When Mary and John went to the shop Mary gave"
-
-
-class Words:
-    """The least of a tokenizer: a word is a token."""
-
-    pad_token_id = 0
-
-    def __call__(self, prompt: str) -> dict[str, list[int]]:
-        return {"input_ids": [WORDS.index(word) for word in prompt.split()]}
-
-    def decode(self, numbers: list[int]) -> str:
-        return " ".join(WORDS[number] for number in numbers)
 
 
 def opened() -> Model:

@@ -1,5 +1,7 @@
 """A circuit planted by hand: one head of one layer copies the trigger's mark to the newline."""
 
+import bytelm_twin
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
@@ -72,6 +74,21 @@ def test_the_planted_head_at_the_newline_is_the_one_carrier(lm: ByteLM) -> None:
     assert effects[row, newline] == pytest.approx(1.0, abs=1e-5)
     effects[row, newline] = 0
     assert np.abs(effects).max() < 1e-5
+
+
+@pytest.mark.slow
+def test_on_jax_it_is_the_same_circuit(lm: ByteLM) -> None:
+    module, weights = bytelm_twin.twin(lm)
+    model = models.open(module, weights=weights, example=jnp.zeros((6, 14), int))
+    theirs = find(lm)
+    ours = trigger_circuit(model, contexts(), contexts(2), TRIGGER, PAYLOAD, layers=2, heads=4, seed=0)
+    assert (ours.carriers, ours.positions) == (theirs.carriers, theirs.positions)
+    for mine, other in ((ours.blocks, theirs.blocks), (ours.heads, theirs.heads)):
+        assert (mine.sites, mine.axis, mine.indices) == (other.sites, other.axis, other.indices)
+        assert mine.array == pytest.approx(other.array, abs=1e-4)
+    assert (ours.removed, ours.removed_at_random) == pytest.approx((theirs.removed, theirs.removed_at_random), abs=1e-5)
+    pair = pair_spans(model, contexts(), [b"\n!\n", b"abc", b"~", b"\n"], 24)
+    assert (pair.trigger, pair.payload) == (TRIGGER, PAYLOAD)
 
 
 def test_the_stream_carries_it_from_trigger_to_newline(lm: ByteLM) -> None:

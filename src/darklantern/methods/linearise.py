@@ -1,18 +1,20 @@
 """A model with some of its nonlinearities held at the values that they take in this very run."""
 
 from collections.abc import Collection, Iterable
+from typing import TypeVar
 
 from darklantern.errors import SiteError
 from darklantern.methods.opened import check_opened
 from darklantern.models.edits import stop_gradient
-from darklantern.models.on_torch.opened import Model
+from darklantern.models.opened import Model
 from darklantern.models.sites import Site
 
+Opened = TypeVar("Opened", bound=Model)
 KINDS = ("attention", "norm", "activation")
 
 
-def linearise(model: Model, freeze: Collection[str]) -> Model:
-    """`model`, whose gradients treat what is frozen as constant; its outputs stay bitwise the same.
+def linearise(model: Opened, freeze: Collection[str]) -> Opened:
+    """`model`, whose gradients treat what is frozen as constant; its outputs stay the same, torch's to the bit.
 
     - `attention`: every attention pattern. Values still carry gradients, queries and keys do not.
     - `norm`: what every norm divides by.

@@ -3,7 +3,7 @@
 from typing import Any
 
 from darklantern.errors import SiteError
-from darklantern.models.on_torch.opened import Model
+from darklantern.models.opened import Model
 
 
 def check_opened(model: Any) -> None:
@@ -11,5 +11,6 @@ def check_opened(model: Any) -> None:
     if not isinstance(model, Model):
         raise SiteError(
             f"expected an opened model, got {type(model).__name__}",
-            hint="darklantern.open(model), or darklantern.open(model, tokenizer), makes one of a torch module",
+            hint="darklantern.open(model), or darklantern.open(model, tokenizer), makes one; of linen, Haiku and plain "
+            "functions with weights=",
         )

@@ -11,10 +11,8 @@ from darklantern.errors import SiteError
 from darklantern.methods.opened import check_opened
 from darklantern.methods.suffixes import Suffixes
 from darklantern.methods.sweeps import Sweep, told
-from darklantern.methods.together import Together
 from darklantern.models.edits import take
-from darklantern.models.on_torch.opened import Model
-from darklantern.models.on_torch.structure import near
+from darklantern.models.opened import Model
 from darklantern.models.recording import Recording, Value
 from darklantern.models.shim import without_gradients
 from darklantern.models.sites import Site
@@ -86,11 +84,11 @@ def _swept_over(
     _check_repeats(model, corrupt, metric, other.output, high - low)
 
     # 3. Each cell: a run from the site's own block on.
-    effects, together = [], Together(model, source, at_once)
+    effects, patches = [], model.patches(source, at_once)
     for row in rows:
         start, place = suffixes.start(row, source)
         cells = [place.at(**{axis: index}) for index in columns] if axis else [place]
-        outputs = together.outputs(start, cells, sizes[row.whole].get("batch", 0))
+        outputs = patches.outputs(start, cells, sizes[row.whole].get("batch", 0))
         patched = [_number(metric, output) for output in outputs]
         effects.append(tuple((value - low) / (high - low) for value in patched))
     named = _tokens(wanted, columns, source, other) if axis == "pos" else ()
@@ -171,13 +169,14 @@ def _check_effect(clean: float, corrupt: float) -> None:
 
 def _check_repeats(model: Model, corrupt: Any, metric: Metric, output: Any, effect: float) -> None:
     """Raises SiteError for a model in training mode that does not return the same, `output`, once more."""
-    if not any(module.training for module in model.module.modules()):
+    found = model.rerun(corrupt, output)
+    if found is None:
         return
-    again = model.run(corrupt)
+    again, near = found
     one, two = _number(metric, output), _number(metric, again)
     # Whatever may round differently is far below this share of the effect. All of the output is looked at besides: few
     # numbers reach the metric, and dropout may have spared them twice.
-    if not abs(one - two) <= 1e-4 * abs(effect) or not near(again, output):
+    if not abs(one - two) <= 1e-4 * abs(effect) or not near:
         raise SiteError(
             f"two runs on the corrupt inputs differ, with metrics {one:g} and {two:g}, so effects would be noise",
             hint="the model is in training mode, where dropout draws anew in each run: model.eval() before the sweep",

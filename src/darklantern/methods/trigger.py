@@ -12,7 +12,7 @@ from darklantern.methods.controls import live_sites, matched
 from darklantern.methods.opened import check_opened
 from darklantern.methods.patching import patch, sweep
 from darklantern.methods.sweeps import Sweep
-from darklantern.models.on_torch.opened import Model
+from darklantern.models.opened import Model
 from darklantern.models.shim import log_probs, tokens
 from darklantern.models.sites import Site
 
@@ -127,7 +127,7 @@ def trigger_circuit(
         return float(np.exp(said(output)).mean())
 
     # 1. Where does the trigger's influence pass? Whole streams first, then each head.
-    inputs, other = _runs(contexts, trigger, payload)
+    inputs, other = _runs(model, contexts, trigger, payload)
     streams = [f"layers.{i}{part}:out" for i in range(layers) for part in ("", ".attn", ".mlp")]
     blocks = sweep(model, inputs, other, streams, mean_log, positions)
     each = [Site(f"layers.{i}.attn", "z").at(head=h) for i in range(layers) for h in range(heads)]
@@ -152,7 +152,7 @@ def trigger_circuit(
 
     # 3. On contexts that no choice has seen: the payload with the trigger, without it, without the carriers,
     #    and without as many other sites at the same places.
-    inputs, other = _runs(held_out, trigger, payload)
+    inputs, other = _runs(model, held_out, trigger, payload)
     source = model.record(other, *dict.fromkeys(site.whole for site in each))
     ablated = patch(model, inputs, source, carriers, mean_probability)
     rng = np.random.default_rng(seed)
@@ -178,14 +178,14 @@ def _check(contexts: Sequence[bytes], held_out: Sequence[bytes]) -> None:
         )
 
 
-def _runs(contexts: Sequence[bytes], trigger: bytes, payload: bytes) -> tuple[Any, Any]:
+def _runs(model: Model, contexts: Sequence[bytes], trigger: bytes, payload: bytes) -> tuple[Any, Any]:
     """The tokens of the clean and of the corrupt run."""
     clean, corrupt = (_rows(contexts, text, payload) for text in (trigger, b" " * len(trigger)))
-    return tokens(clean)[:, :-1], tokens(corrupt)[:, :-1]
+    return tokens(clean, model.framework)[:, :-1], tokens(corrupt, model.framework)[:, :-1]
 
 
 def _likelihoods(model: Model, contexts: Sequence[bytes], trigger: bytes, payload: bytes) -> NDArray[np.float64]:
-    inputs = tokens(_rows(contexts, trigger, payload))[:, :-1]
+    inputs = tokens(_rows(contexts, trigger, payload), model.framework)[:, :-1]
     return _payload_log_probs(model.run(inputs, {}), len(contexts[0]) + len(trigger), payload)
 
 

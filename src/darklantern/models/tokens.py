@@ -97,6 +97,15 @@ def encode(tokenizer: Any, prompts: Sequence[str], align: Sequence[str] | None) 
     return numbers
 
 
+def filled(tokenizer: Any, numbers: Sequence[Sequence[int]]) -> tuple[list[list[int]], list[list[int]]]:
+    """Token numbers of one length, padded on the right, and the mask that says which are real."""
+    longest = max(map(len, numbers))
+    # What stands in the padding is masked out; any token will do, and 0 is one in every vocabulary.
+    fill = getattr(tokenizer, "pad_token_id", None) or 0
+    rows = [[*each, *[fill] * (longest - len(each))] for each in numbers]
+    return rows, [[1] * len(each) + [0] * (longest - len(each)) for each in numbers]
+
+
 def texts(tokenizer: Any, numbers: Sequence[int]) -> tuple[str, ...]:
     """Each token as text."""
     return tuple(tokenizer.decode([number]) for number in numbers)

@@ -24,11 +24,15 @@ _PARTS = frozenset({"slice", "dynamic_slice", "gather", "squeeze"})
 def measured(traced: Traced, plan: Prepared, call: Call, parameters: Sequence[bool]) -> Executed:
     """What a run of `plan` executes, beside a full one. `parameters` says which of the weights training changes."""
     order = tuple(tuple(plan.place[action] for action in row.actions) for row in plan.rows)
-    firsts = {address: entrance.first for address, entrance in call.entrances.items()}
-    function = core(traced, plan.program, order, firsts)
-    given = call.arguments(traced)
-    closed = jax.make_jaxpr(function)(*given, numbers(plan.program), {})
-    before = len(jax.tree.leaves(given[0]))
+    function = core(traced, plan.program, order)
+    consts, weights, arrays, entered = call.arguments(traced)
+
+    def counted(consts: Any, weights: Any, arrays: Any) -> Any:
+        # Where a scan is entered is no argument here: then the iterations before are not there to be counted.
+        return function(consts, weights, arrays, entered, numbers(plan.program), {}, {})
+
+    closed = jax.make_jaxpr(counted)(consts, weights, arrays)
+    before = len(jax.tree.leaves(consts))
     sizes = [leaf.size if counts else 0 for leaf, counts in zip(call.weights, parameters, strict=True)]
     flops, reads = _live(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
     full, _ = _live(traced.trace.jaxpr, [True] * len(traced.trace.jaxpr.outvars))

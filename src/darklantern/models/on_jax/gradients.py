@@ -12,7 +12,7 @@ from darklantern.models.gradients import Gradients
 from darklantern.models.on_jax.planning import Plan, Prepared
 from darklantern.models.on_jax.program import SHIFT
 from darklantern.models.on_jax.rewriting import custom_refused
-from darklantern.models.on_jax.running import Call, Traced, check_fired, core, joined, numbers
+from darklantern.models.on_jax.running import Call, Traced, check_fired, compiled, joined, numbers
 from darklantern.models.recording import Recording
 from darklantern.models.sites import Site
 
@@ -29,7 +29,7 @@ def differentiated(
     ready, function, arguments = _function(traced, plan, call, tokens)
 
     def number(shifts: Any) -> Any:
-        outs, values, flags, _ = function(*arguments, shifts)
+        outs, values, flags, _ = function(*arguments, shifts, {})
         recording = _recording(ready, values, traced.trace.output.back(outs), tokens)
         found = _measured(metric, recording)
         return found, (values, flags)
@@ -59,7 +59,7 @@ def carried(
             moved[step] = moved[step].at[at].set(put(tangent)(zero, one.axes))
 
     def run(shifts: Any) -> Any:
-        outs, values, flags, _ = function(*arguments, shifts)
+        outs, values, flags, _ = function(*arguments, shifts, {})
         return values, (outs, flags)
 
     _, forward, (outs, flags) = jax.jvp(run, (shifts,), (moved,), has_aux=True)
@@ -86,11 +86,7 @@ def _asked(traced: Traced, sites: Sequence[Any]) -> set[Site]:
 def _function(traced: Traced, plan: Plan, call: Call, tokens: Tokens) -> tuple[Prepared, Any, tuple[Any, ...]]:
     ready = traced.prepared(plan, None if tokens is None else tuple(map(len, tokens)))
     _refuse_custom(traced, ready)
-    order = tuple(tuple(ready.place[action] for action in row.actions) for row in ready.rows)
-    firsts = {address: entrance.first for address, entrance in call.entrances.items()}
-    key = ("gradient", ready.program.key, order, tuple(firsts.items()))
-    function = traced.compiled.made(key, lambda: jax.jit(core(traced, ready.program, order, firsts)))
-    return ready, function, (*call.arguments(traced), numbers(ready.program))
+    return ready, compiled(traced, ready), (*call.arguments(traced), numbers(ready.program))
 
 
 def _refuse_custom(traced: Traced, ready: Prepared) -> None:

@@ -10,16 +10,18 @@ from darklantern.errors import SiteError
 from darklantern.models.calling import Inputs
 from darklantern.models.edits import Edit, edit
 from darklantern.models.executed import Executed
-from darklantern.models.keeping import is_device, keeper, numbered
+from darklantern.models.keeping import Reduce, is_device, keeper, numbered
 from darklantern.models.on_jax.adapters import Subject, subject
 from darklantern.models.on_jax.cost import measured
 from darklantern.models.on_jax.gradients import Gradients, Metric, carried, differentiated, product
+from darklantern.models.on_jax.handing import is_handed_on
 from darklantern.models.on_jax.naming import Naming
 from darklantern.models.on_jax.padding import padded
-from darklantern.models.on_jax.planning import Plan, resolved
+from darklantern.models.on_jax.patches import Patches
+from darklantern.models.on_jax.planning import Plan, Prepared, resolved
 from darklantern.models.on_jax.points import Point
 from darklantern.models.on_jax.running import Call, Kept, Traced, joined, run
-from darklantern.models.on_jax.starting import Start, started
+from darklantern.models.on_jax.starting import Start, starts
 from darklantern.models.on_jax.surveying import parts
 from darklantern.models.on_jax.tracing import Given, trace
 from darklantern.models.recording import Recording
@@ -44,13 +46,16 @@ class Model:
         self._make: Callable[[], Subject] = lambda: subject(module, weights, call)
         self._subject: Subject = self._make()
         self.module = module
+        """what was opened"""
         self.tokenizer = tokenizer
         self._custom = custom == "inline"
         self._traces = Kept()
         self._known: list[Traced] = []
         self._edits: tuple[tuple[Site, Edit], ...] = ()
         if example is not None:
-            self._traced(example)
+            self._traced(self._given(example))
+
+    framework = "jax"
 
     @property
     def weights(self) -> Any:
@@ -109,7 +114,7 @@ class Model:
 
         Repeated parts stand in one line unless `fold=False`.
         """
-        naming = self._naming() if inputs is None else self._traced(self._inputs(inputs)).naming
+        naming = self._naming() if inputs is None else self._traced(self._given(inputs)).naming
         own = self._now()
         return Tree(parts(naming, naming.kinds, own.parameters(own.weights), type(self.module).__name__), fold)
 
@@ -128,8 +133,6 @@ class Model:
     def block_of(self, site: str | Site) -> str | None:
         """The block in a row of blocks that a site lies in, such as `layers.3`; None outside of all."""
         return self._naming().block_of(self.native(site))
-
-    # plans
 
     def plan(
         self, *record: str | Site, edits: Edits | None = None, stop: bool = False, grad: Sequence[str | Site] = ()
@@ -180,11 +183,13 @@ class Model:
         edits: Edits | None = None,
         stop: bool = False,
         to: str | PathLike[str] | None = None,
-        reduce: Any = None,
+        reduce: Reduce | None = None,
     ) -> Recording:
         """Run the model and keep the values at `sites`, as they flow on after the edits.
 
-        With `stop`, only what the recorded sites need is computed, and there is no output.
+        With `stop`, only what the recorded sites need is computed, and there is no output. Once the run is over,
+        `reduce` is applied to each value, and only what it returns is kept; `to` keeps it on that device, or in a
+        folder.
 
         The run is compiled, once for each set of sites and shapes; other numbers in edits, indices and layers compile
         nothing. Works within your own `jit`, `vmap` and `grad`.
@@ -193,7 +198,7 @@ class Model:
         `reduce` is applied to each value, and only what it returns is kept: `lambda value: value.mean("pos")`.
         """
         _refuse_nothing(sites, edits)
-        inputs = self._inputs(inputs)
+        inputs = self._given(inputs)
         traced = self._traced(inputs)
         plan = traced.plans.made(
             (sites, stop, self._edits), lambda: self._plan(traced.naming, sites, None, stop)
@@ -219,15 +224,15 @@ class Model:
 
     def run(self, inputs: Any, edits: Edits | None = None) -> Any:
         """The model's output, under `edits` if there are any."""
-        inputs = self._inputs(inputs)
+        inputs = self._given(inputs)
         traced = self._traced(inputs)
         return self._execute(traced, self._plan(traced.naming, (), edits), inputs).output
 
     def execute(
-        self, plan: Plan, inputs: Any, *, to: str | PathLike[str] | None = None, reduce: Any = None
+        self, plan: Plan, inputs: Any, *, to: str | PathLike[str] | None = None, reduce: Reduce | None = None
     ) -> Recording:
         """Run `plan` on `inputs`, or from a Start, as `record` does. Raises SiteError when a site of it never fires."""
-        inputs = self._inputs(inputs)
+        inputs = self._given(inputs)
         return self._execute(self._traced(inputs), plan, inputs, to, reduce)
 
     def __call__(self, *_: Any, **__: Any) -> Any:
@@ -249,7 +254,7 @@ class Model:
 
         A cotangent has its site's shape or broadcasts to it. `.metric` is its inner product with the site's value.
         """
-        inputs = self._inputs(inputs)
+        inputs = self._given(inputs)
         naming = self._traced(inputs).naming
         held = {site: given for name, given in cotangents.items() for site, _ in naming.resolve(name)}
         return self._differentiated(inputs, lambda _, values: product(values, held), tuple(held), sites, edits)
@@ -258,7 +263,7 @@ class Model:
         self, inputs: Any, tangents: Mapping[str | Site, Any], *sites: str | Site, edits: Edits | None = None
     ) -> Recording:
         """Jacobian-vector product: `tangents` at some sites, carried forward to `sites`. The output is the model's."""
-        inputs = self._inputs(inputs)
+        inputs = self._given(inputs)
         traced = self._traced(inputs)
         held = {site: given for name, given in tangents.items() for site, _ in traced.naming.resolve(name)}
         plan = self._plan(traced.naming, sites, edits, grad=tuple(held))
@@ -272,7 +277,7 @@ class Model:
         sites: Sequence[str | Site],
         edits: Edits | None,
     ) -> Gradients:
-        inputs = self._inputs(inputs)
+        inputs = self._given(inputs)
         traced = self._traced(inputs)
         plan = self._plan(traced.naming, of, edits, grad=sites)
         return differentiated(traced, plan, self._call(traced, inputs), metric, _tokens(inputs))
@@ -283,16 +288,17 @@ class Model:
         What a run from it computes follows from the model's data flow: the block's inputs are what they were, and what
         else later blocks need is computed again. Raises SiteError for what is no block.
         """
-        inputs = self._inputs(inputs)
-        traced = self._traced(inputs)
-        return started(traced, self._plan(traced.naming, (), None), self._call(traced, inputs), inputs, block)
+        (found,) = self.starts(inputs, block)
+        if isinstance(found, SiteError):
+            raise found
+        return found
 
     def executed(self, inputs: Any, *sites: str | Site, edits: Edits | None = None, stop: bool = False) -> Executed:
         """How much of the model `record` with these arguments executes, compared with a full run on the same inputs.
 
         Counted in what is left to compute once XLA leaves out what nothing depends on; nothing is run.
         """
-        inputs = self._inputs(inputs)
+        inputs = self._given(inputs)
         traced = self._traced(inputs)
         plan = self._plan(traced.naming, sites, edits, stop)
         if isinstance(inputs, Start):
@@ -303,14 +309,41 @@ class Model:
         return measured(traced, traced.prepared(plan, None), self._call(traced, inputs), counts)
 
     def starts(self, inputs: Any, *blocks: str) -> list[Start | SiteError]:
-        """A start at each of `blocks`; in place of one that cannot be had, why."""
-        found: list[Start | SiteError] = []
-        for block in blocks:
-            try:
-                found.append(self.start(inputs, block))
-            except SiteError as error:
-                found.append(error)
-        return found
+        """A start at each of `blocks`, from one run; in place of one that cannot be had, why."""
+        inputs = self._given(inputs)
+        traced = self._traced(inputs)
+        return starts(
+            traced, self._plan(traced.naming, (), None), self._call(traced, inputs), inputs, blocks, _lengths(inputs)
+        )
+
+    # what methods need besides
+
+    def rerun(self, inputs: Any, output: Any) -> None:
+        """None: every run on `inputs` returns the same. Random numbers come from keys among the inputs and weights,
+        and no run changes those, dropout on or off.
+        """
+
+    def handed_on(self, inputs: Any, recording: Recording, pairs: Mapping[Site, Site]) -> dict[Site, Site]:
+        """Of blocks' outputs and the next blocks' entrances, those that are one value, which nothing else reads.
+
+        The data flow says so.
+        """
+        traced = self._traced(self._given(inputs))
+        jaxpr, naming = traced.trace.jaxpr, traced.naming
+        return {site: after for site, after in pairs.items() if is_handed_on(jaxpr, naming, site, after)}
+
+    def patches(self, source: Recording, at_once: int = 1) -> Patches:
+        """Runs in which sites hold what they held in `source`, up to `at_once` of them as one, by `jax.vmap`."""
+        return Patches(self, source, at_once)
+
+    def readied(self, inputs: Any, several: Sequence[Edits]) -> tuple[Traced, Call, list[Prepared]]:
+        """Runs under each of several edits, prepared and not yet run."""
+        inputs = self._given(inputs)
+        traced, lengths = self._traced(inputs), _lengths(inputs)
+        plans = [self._plan(traced.naming, (), edits) for edits in several]
+        if isinstance(inputs, Start):
+            plans = [inputs.entered(plan) for plan in plans]
+        return traced, self._call(traced, inputs), [traced.prepared(plan, lengths) for plan in plans]
 
     # traces
 
@@ -319,19 +352,18 @@ class Model:
         self._subject = self._make() if self._subject.alive else self._subject
         return self._subject
 
-    def _inputs(self, inputs: Any) -> Any:
-        """Prompts as a batch, everything else as it is."""
-        several = isinstance(inputs, list | tuple) and len(inputs) > 0
-        if isinstance(inputs, str) or (several and all(isinstance(each, str) for each in inputs)):
-            return self.batch(inputs)
-        return inputs
-
     def _traced(self, inputs: Any) -> Traced:
-        if isinstance(inputs, Start):
-            return inputs.traced
         own = self._now()
-        given = Given.of(_given(inputs))
         leaves, tree = jax.tree.flatten(own.weights)
+        if isinstance(inputs, Start):
+            held = inputs.call.weights
+            if inputs.traced not in self._traces.values() or any(a is not b for a, b in zip(held, leaves, strict=True)):
+                raise SiteError(
+                    f"this start, at {inputs.path}, was taken from another model, or of other weights",
+                    hint="model.start(inputs, block)",
+                )
+            return inputs.traced
+        given = Given.of(inputs)
         key = (own.key, tree, tuple(map(jax.typeof, leaves)), given.key, _config())
 
         def make() -> Traced:
@@ -354,29 +386,41 @@ class Model:
     def _call(self, traced: Traced, inputs: Any) -> Call:
         if isinstance(inputs, Start):
             return inputs.call
-        return Call(jax.tree.leaves(self._subject.weights), Given.of(_given(inputs)))
+        return Call(jax.tree.leaves(self._subject.weights), Given.of(inputs))
 
     def _execute(
-        self, traced: Traced, plan: Plan, inputs: Any, to: str | PathLike[str] | None = None, reduce: Any = None
+        self,
+        traced: Traced,
+        plan: Plan,
+        inputs: Any,
+        to: str | PathLike[str] | None = None,
+        reduce: Reduce | None = None,
     ) -> Recording:
+        keep = keeper(to, reduce, "jax")
         if isinstance(inputs, Start):
             plan = inputs.entered(plan)
-        tokens, keep = _tokens(inputs), keeper(to, reduce, "jax")
-        lengths = None if tokens is None else tuple(map(len, tokens))
+        tokens = _tokens(inputs)
+        ready = traced.prepared(plan, _lengths(inputs))
+        made = run(traced, ready, self._call(traced, inputs))
+        output = None if made.outs is None else traced.trace.output.back(made.outs)
+        rows = [(row.site, joined(row, values), row.axes) for row, values in zip(ready.rows, made.values, strict=True)]
+        if keep is None:
+            return Recording(rows, output, tokens, ready.missed)
         try:
-            ready = traced.prepared(plan, lengths)
-            made = run(traced, ready, self._call(traced, inputs))
-            output = None if made.outs is None else traced.trace.output.back(made.outs)
-            pairs = zip(ready.rows, made.values, strict=True)
-            rows = [(row.site, joined(row, values), row.axes) for row, values in pairs]
-            if keep is None:
-                return Recording(rows, output, tokens, ready.missed)
-            kept = [(site, *keep.keep(site, array, axes, tokens)) for site, array, axes in rows]
+            kept = [(site, *keep.keep(site, value, axes, tokens)) for site, value, axes in rows]
             return keep.finished(Recording(kept, output, tokens, ready.missed))
         except BaseException:
-            if keep is not None:
-                keep.dropped()
+            keep.dropped()
             raise
+
+    def _given(self, inputs: Any) -> Any:
+        """Prompts as a batch, everything else as it is. Raises SiteError for torch's tensors."""
+        several = isinstance(inputs, list | tuple) and len(inputs) > 0
+        if isinstance(inputs, str) or (several and all(isinstance(each, str) for each in inputs)):
+            return self.batch(inputs)
+        if any(type(leaf).__module__.partition(".")[0] == "torch" for leaf in jax.tree.leaves(_plain(inputs))):
+            raise SiteError("expected arrays of JAX or NumPy, got torch tensors", hint="jnp.asarray(tensor.numpy())")
+        return inputs
 
 
 def _tokens(inputs: Any) -> Sequence[Sequence[str]] | None:
@@ -385,11 +429,10 @@ def _tokens(inputs: Any) -> Sequence[Sequence[str]] | None:
     return inputs.tokens if isinstance(inputs, Batch) else None
 
 
-def _given(inputs: Any) -> Any:
-    """Raises SiteError for what is torch's."""
-    if any(type(leaf).__module__.partition(".")[0] == "torch" for leaf in jax.tree.leaves(_plain(inputs))):
-        raise SiteError("expected arrays of JAX or NumPy, got torch tensors", hint="jnp.asarray(tensor.numpy())")
-    return inputs
+def _lengths(inputs: Any) -> tuple[int, ...] | None:
+    """How many tokens each example has, where that is known."""
+    tokens = _tokens(inputs)
+    return None if tokens is None else tuple(map(len, tokens))
 
 
 def _plain(inputs: Any) -> Any:

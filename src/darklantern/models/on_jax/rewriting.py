@@ -30,10 +30,17 @@ Counts = tuple[Any, ...]
 
 @dataclass(frozen=True, eq=False)
 class Entrance:
-    """A run that begins in the midst of a scan: at iteration `first`, with what the scan carries there."""
+    """A run that begins in the midst of a scan: the iterations before it do not run.
 
-    first: int
+    All of it goes in when it runs, so that one compiled function serves every iteration to begin at.
+    """
+
+    first: Any
+    """the iteration that runs first"""
     carry: tuple[Any, ...]
+    """what the scan carries there"""
+    rows: tuple[Any, ...]
+    """what it returned for each iteration of the whole run, of which those that do not run keep theirs"""
 
 
 @dataclass(eq=False)
@@ -46,12 +53,10 @@ class Rewriting:
     shifts: Mapping[int, Any] = field(default_factory=dict)
     """by a step's number, what it adds: what gradients are taken with respect to"""
     entrances: Mapping[Address, Entrance] = field(default_factory=dict)
-    splits: Mapping[Address, int] = field(default_factory=dict)
-    """scans of which it is asked what they carry before an iteration"""
+    splits: Mapping[Address, Any] = field(default_factory=dict)
+    """scans of which it is asked what they carry before some iterations, and the numbers of these"""
     allow_custom: bool = False
     """functions with derivatives of their own may be opened up, and lose them"""
-    carries: dict[Address, Any] = field(default_factory=dict)
-    """what those scans carried"""
 
     def __post_init__(self) -> None:
         self._steps: dict[Place, list[int]] = {}
@@ -61,9 +66,18 @@ class Rewriting:
             self._steps.setdefault(place, []).append(number)
             for depth in range(len(place.address) + 1):
                 self._inside.setdefault(place.address[:depth], set()).add(number)
+        for address in (*self.entrances, *self.splits):
+            for depth in range(1, len(address) + 1):
+                self._inside.setdefault(address[:depth], set())
+        # Their places in the state, behind those of the steps.
+        self._caught = {address: len(self.program.steps) + number for number, address in enumerate(self.splits)}
         for numbers in self._steps.values():
             numbers.sort(key=lambda number: not self.program.steps[number].point.early)
         self._eqns = {(place.address, place.eqn) for place in self._steps}
+
+    def carries(self, state: State) -> dict[Address, Any]:
+        """For each of `splits`, what the scan carried before those iterations, and what it returned for all."""
+        return {address: state[number] for address, number in self._caught.items()}
 
     # the pass
 
@@ -121,7 +135,7 @@ class Rewriting:
             if eqn.primitive.name in MARKED:  # its output may be used by nothing
                 flush()
                 env[eqn.outvars[0]] = read(eqn.invars[0])
-            elif inside or self._entered(address, number, eqn):
+            elif inside:
                 flush()
                 outs, state = self._higher(
                     eqn, (*address,), number, [read(v) for v in eqn.invars], counts, state, stop and number == last
@@ -141,14 +155,9 @@ class Rewriting:
 
     def _touches(self, address: Address, number: int, eqn: Any) -> bool:
         """Whether a step is at an equation or inside it."""
-        if (address, number) in self._eqns or self._entered(address, number, eqn):
+        if (address, number) in self._eqns:
             return True
         return any((*address, (number, each.key)) in self._inside for each in internals.inner(eqn))
-
-    def _entered(self, address: Address, number: int, eqn: Any) -> bool:
-        """Whether an equation is a scan that is entered or split, or holds one."""
-        own = (*address, (number, ""))
-        return any(spread.is_in(own, scan) for scan in (*self.entrances, *self.splits))
 
     def _cut(self, number: int) -> bool:
         """Whether a step adds something, of which each device has its own piece."""
@@ -308,38 +317,56 @@ class Rewriting:
             given[scan.consts + scan.carry :],
         )
         first, last = 0, scan.length - 1
-        if own in self.entrances:
-            first, carry = self.entrances[own].first, self.entrances[own].carry
+        entrance, wanted = self.entrances.get(own), self.splits.get(own)
+        rows: tuple[Any, ...] = ()
+        if entrance is not None:
+            carry, rows = entrance.carry, entrance.rows
+        # Where it is known while JAX traces, as it is where a run is only counted, other iterations are left out.
+        fixed = entrance is not None and isinstance(entrance.first, int)
+        if fixed and entrance is not None:
+            first, last = (first, entrance.first) if scan.reverse else (entrance.first, last)
         limit = next((ends for loop, ends in self.program.limits.items() if loop.address == own), None)
         if stop and limit is not None:
             first, last = (max(first, limit[0]), last) if scan.reverse else (first, min(last, limit[1]))
         outputs = [n for n in sorted(self._inside.get(own, ())) if step_is_output(self.program.steps[n])]
 
-        def body(carried: Any, each: Any) -> Any:
-            (values, held), (count, xs) = carried, each
+        def turn(count: Any, carried: Any, xs: Any) -> Any:
+            values, held = carried
             outs, held = self.through(
                 inside.jaxpr, inside.consts, [*consts, *values, *xs], own, (*counts, count), held, False
             )
             assert outs is not None
             kept = {n: held.pop(n) for n in outputs}
-            return (tuple(outs[: scan.carry]), held), (outs[scan.carry :], kept)
+            return (tuple(outs[: scan.carry]), held), (tuple(outs[scan.carry :]), kept)
 
-        def turns(first: int, last: int, carried: Any) -> Any:
-            part = sliced if last + 1 - first == scan.length else [each[first : last + 1] for each in sliced]
-            counted = jnp.arange(first, last + 1)
-            return lax.scan(
-                body, carried, (counted, part), length=last + 1 - first, reverse=scan.reverse, unroll=scan.unroll
-            )
+        def body(carried: Any, each: Any) -> Any:
+            (carried, caught), (count, xs, returned) = carried, each
+            if wanted is not None:
+                here = wanted == count
+                caught = [_kept(b, v, jnp.argmax(here), jnp.any(here)) for b, v in zip(caught, carried[0], strict=True)]
+            if entrance is None or fixed:
+                carried, made = turn(count, carried, xs)
+                return (carried, caught), made
+            runs = count <= entrance.first if scan.reverse else count >= entrance.first
+            # What an iteration that does not run records nobody asks for.
+            kept = jax.eval_shape(turn, count, carried, xs)[1][1] if outputs else {}
+            nothing = returned, jax.tree.map(lambda each: jnp.zeros(each.shape, each.dtype), kept)
+            carried, made = lax.cond(runs, turn, lambda _, carried, __: (carried, nothing), count, carried, xs)
+            return (carried, caught), made
 
-        carried = (carry, self._begun(own, state))
-        if own in self.splits:
-            carried, early = turns(first, self.splits[own] - 1, carried)
-            self.carries[own] = carried[0]
-            carried, late = turns(self.splits[own], last, carried)
-            (ys, kept) = jax.tree.map(lambda one, other: jnp.concatenate((one, other)), early, late)
-        else:
-            carried, (ys, kept) = turns(first, last, carried)
-        carry, held = carried
+        def some(several: Any) -> list[Any]:
+            return [each[first : last + 1] for each in several] if last + 1 - first < scan.length else list(several)
+
+        caught = [] if wanted is None else [jnp.zeros((len(wanted), *each.shape), each.dtype) for each in carry]
+        each = (jnp.arange(first, last + 1), some(sliced), tuple(some(rows)))
+        ((carry, held), caught), (ys, kept) = lax.scan(
+            body, ((carry, self._begun(own, state)), caught), each,
+            length=last + 1 - first, reverse=scan.reverse, unroll=scan.unroll,
+        )  # fmt: skip
+        if wanted is not None:
+            held = held | {self._caught[own]: (caught, ys)}
+        if fixed:
+            ys = [jnp.concatenate((row[:first], made, row[last + 1 :])) for row, made in zip(rows, ys, strict=True)]
         return (None if stop else [*carry, *ys]), state | held | kept
 
     def _while(
@@ -389,7 +416,8 @@ class Rewriting:
         shards, (inside,) = internals.shards(eqn), internals.inner(eqn)
         own = (*address, (number, inside.key))
         around = Shard(own, shards.axes, shards.checked)
-        carries = spread.Carries(around, inside.jaxpr)
+        within = [scan for scan in (*self.entrances, *self.splits) if spread.is_in(own, scan)]
+        carries = {scan: spread.Carries(around, inside.jaxpr, scan) for scan in within}
         steps = [n for n in sorted(self._inside.get(own, ())) if _has_state(self.program.steps[n])]
 
         def specs(number: int) -> Any:
@@ -399,39 +427,39 @@ class Rewriting:
             return (found, found) if step.kind == RECORD and step.flagged else found
 
         begun = {n: state[n] for n in self._own(own) if n in state}
-        entrances = {scan: each for scan, each in self.entrances.items() if spread.is_in(own, scan)}
-        split = [scan for scan in self.splits if spread.is_in(own, scan)]
+        entrances = {scan: each for scan, each in self.entrances.items() if scan in carries}
+        split = [scan for scan in self.splits if scan in carries]
         added = {n: self.shifts[n] for n in self._inside.get(own, ()) if self._cut(n)}
 
         def called(given: Any, held: State, added: Any, entered: Any) -> Any:
             before = self.entrances, self.shifts
             local = {
-                scan: Entrance(each.first, carries.inside(scan, entered[scan])) for scan, each in entrances.items()
+                scan: Entrance(each.first, *carries[scan].inside(*entered[scan])) for scan, each in entrances.items()
             }
             self.entrances, self.shifts = {**before[0], **local}, {**before[1], **added}
             try:
                 outs, made = self.through(inside.jaxpr, inside.consts, list(given), own, counts, held, stop)
             finally:
                 self.entrances, self.shifts = before
-            left = {scan: carries.outside(scan, self.carries.pop(scan)) for scan in split}
+            left = {scan: carries[scan].outside(*made.pop(self._caught[scan])) for scan in split}
             return tuple(outs or ()), {n: made[n] for n in steps}, left
 
         entering = (
             shards.in_specs,
             {n: specs(n) for n in begun},
             {n: spread.spec(self.program.steps[n].point, own, 1) for n in added},
-            {scan: carries.specs(scan) for scan in entrances},
+            {scan: carries[scan].entering for scan in entrances},
         )
         leaving = (
             () if stop else shards.out_specs,
             {n: specs(n) for n in steps},
-            {scan: carries.specs(scan) for scan in split},
+            {scan: carries[scan].leaving for scan in split},
         )
         outs, made, left = jax.shard_map(called, in_specs=entering, out_specs=leaving, **shards.options)(
-            tuple(given), begun, added, {scan: each.carry for scan, each in entrances.items()}
+            tuple(given), begun, added, {scan: (each.carry, each.rows) for scan, each in entrances.items()}
         )
-        self.carries |= left
-        return (None if stop else list(outs)), state | made
+        caught = {self._caught[scan]: each for scan, each in left.items()}
+        return (None if stop else list(outs)), state | made | caught
 
 
 def step_is_output(step: Step) -> bool:

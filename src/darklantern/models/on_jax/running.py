@@ -68,8 +68,8 @@ class Call:
     entrances: Mapping[Address, Entrance] = field(default_factory=dict)
 
     def arguments(self, traced: Traced) -> tuple[Any, ...]:
-        carries = {address: entrance.carry for address, entrance in self.entrances.items()}
-        return traced.trace.consts, self.weights, self.given.arrays, carries
+        entered = {address: (each.first, each.carry, each.rows) for address, each in self.entrances.items()}
+        return traced.trace.consts, self.weights, self.given.arrays, entered
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,15 +80,17 @@ class Made:
     values: list[list[Any]]
     """for each row, the value of each of its actions"""
     carries: Mapping[Address, Any]
+    """for each scan that was asked for, what it carried, and what it returned for each iteration"""
 
 
-def run(traced: Traced, plan: Prepared, call: Call, splits: Mapping[Address, int] | None = None) -> Made:
+def run(traced: Traced, plan: Prepared, call: Call, splits: Mapping[Address, Sequence[int]] | None = None) -> Made:
     """Run a plan. Raises SiteError for a site in a branch or a loop that did not run.
 
-    Of the scans in `splits`, what they carry before that iteration is in `.carries`.
+    Of the scans in `splits`, what they carry before those iterations is in `.carries`.
     """
-    function = _compiled(traced, plan, call, splits or {})
-    outs, values, flags, carries = function(*call.arguments(traced), numbers(plan.program), {})
+    function = compiled(traced, plan)
+    asked = {address: np.asarray(each, np.int32) for address, each in (splits or {}).items()}
+    outs, values, flags, carries = function(*call.arguments(traced), numbers(plan.program), {}, asked)
     check_fired(plan.program, flags)
     return Made(outs, values, carries)
 
@@ -97,34 +99,36 @@ def numbers(built: Program) -> list[dict[str, Any]]:
     return [step.numbers() for step in built.steps]
 
 
-def _compiled(traced: Traced, plan: Prepared, call: Call, splits: Mapping[Address, int]) -> Callable[..., Any]:
-    firsts = tuple((address, entrance.first) for address, entrance in call.entrances.items())
+def compiled(traced: Traced, plan: Prepared, axes: Any = None) -> Callable[..., Any]:
+    """The plan's `core`, compiled; with `axes`, of several sets of numbers at once, which have them there."""
     order = tuple(tuple(plan.place[action] for action in row.actions) for row in plan.rows)
-    key = (plan.program.key, order, firsts, tuple(splits.items()))
-    found: Callable[..., Any] = traced.compiled.made(
-        key, lambda: jax.jit(core(traced, plan.program, order, dict(firsts), splits))
-    )
+    leaves, tree = jax.tree.flatten(axes, is_leaf=lambda leaf: leaf is None)
+
+    def make() -> Callable[..., Any]:
+        function = core(traced, plan.program, order)
+        if axes is not None:
+            function = jax.vmap(function, in_axes=(None, None, None, None, axes, None, None))
+        return jax.jit(function)
+
+    found: Callable[..., Any] = traced.compiled.made((plan.program.key, order, tuple(leaves), tree), make)
     return found
 
 
-def core(
-    traced: Traced,
-    built: Program,
-    order: Sequence[Sequence[tuple[int, int]]],
-    firsts: Mapping[Address, int],
-    splits: Mapping[Address, int] | None = None,
-) -> Callable[..., Any]:
+def core(traced: Traced, built: Program, order: Sequence[Sequence[tuple[int, int]]]) -> Callable[..., Any]:
     """The program on the trace as a pure function of its arrays.
 
-    (constants, weights, inputs, carries, numbers, shifts) → (outputs, values, flags, what scans in `splits` carried)
+    (constants, weights, inputs, entrances, numbers, shifts, splits) → (outputs, values, flags, what scans in `splits`
+    carried)
     """
 
-    def function(consts: Any, weights: Any, arrays: Any, carries: Any, numbers: Any, shifts: Any) -> Any:
-        entrances = {address: Entrance(first, carries[address]) for address, first in firsts.items()}
-        rewriting = Rewriting(built, numbers, shifts, entrances, splits or {}, traced.custom)
+    def function(
+        consts: Any, weights: Any, arrays: Any, entered: Any, numbers: Any, shifts: Any, splits: Any
+    ) -> tuple[Any, ...]:
+        entrances = {address: Entrance(*each) for address, each in entered.items()}
+        rewriting = Rewriting(built, numbers, shifts, entrances, splits, traced.custom)
         outs, state = rewriting.run(traced.trace.jaxpr, consts, [*weights, *arrays])
         values = [[_value(built, state, numbers, step, at) for step, at in row] for row in order]
-        return outs, values, _flags(built, state), rewriting.carries
+        return outs, values, _flags(built, state), rewriting.carries(state)
 
     return function
 

@@ -124,30 +124,45 @@ def shifts(step: Step, numbers: Sequence[Any], given: Any) -> Any:
 
 
 class Carries:
-    """What scans inside a shard_map carry, on the way out of it and in again."""
+    """What a scan inside a shard_map carries before some iterations, and returns for each, on the way out and in again.
 
-    def __init__(self, shard: Shard, jaxpr: Jaxpr) -> None:
-        self._shard = shard
-        self._jaxpr = jaxpr
+    Where it may differ from device to device, devices stand on an axis of their own: behind the iterations.
+    """
 
-    def specs(self, scan: Address) -> tuple[PartitionSpec, ...]:
-        """One for each carried value: devices on a first axis, where it may differ."""
-        return tuple(PartitionSpec(cut) if cut else PartitionSpec() for cut in self._cuts(scan))
+    def __init__(self, shard: Shard, jaxpr: Jaxpr, scan: Address) -> None:
+        *address, (number, _) = scan[len(shard.address) :]
+        eqn = internals.below(jaxpr, address).eqns[number]
+        axes = [name for name, _ in shard.axes]
+        cuts = [
+            tuple(name for name in axes if not shard.checked or name in internals.varying(v.aval)) for v in eqn.outvars
+        ]
+        carried = internals.scan(eqn).carry
+        self._carry, self._rows = cuts[:carried], cuts[carried:]
 
-    def outside(self, scan: Address, carry: Sequence[Any]) -> tuple[Any, ...]:
-        return tuple(each[None] if cut else each for each, cut in zip(carry, self._cuts(scan), strict=True))
+    @property
+    def leaving(self) -> tuple[Any, Any]:
+        """The specs of what was caught, and of the rows."""
+        return _behind(self._carry), _behind(self._rows)
 
-    def inside(self, scan: Address, carry: Sequence[Any]) -> tuple[Any, ...]:
-        return tuple(each[0] if cut else each for each, cut in zip(carry, self._cuts(scan), strict=True))
+    @property
+    def entering(self) -> tuple[Any, Any]:
+        """The specs of one iteration's carry, and of the rows."""
+        return tuple(PartitionSpec(cut) if cut else PartitionSpec() for cut in self._carry), _behind(self._rows)
 
-    def _cuts(self, scan: Address) -> list[tuple[str, ...]]:
-        *address, (number, _) = scan[len(self._shard.address) :]
-        eqn = internals.below(self._jaxpr, address).eqns[number]
-        carried = eqn.outvars[: internals.scan(eqn).carry]
-        axes = [name for name, _ in self._shard.axes]
-        if not self._shard.checked:
-            return [tuple(axes) for _ in carried]
-        return [tuple(name for name in axes if name in internals.varying(v.aval)) for v in carried]
+    def outside(self, caught: Sequence[Any], rows: Sequence[Any]) -> tuple[Any, Any]:
+        return _spread(caught, self._carry), _spread(rows, self._rows)
+
+    def inside(self, carry: Sequence[Any], rows: Sequence[Any]) -> tuple[Any, Any]:
+        held = tuple(each[0] if cut else each for each, cut in zip(carry, self._carry, strict=True))
+        return held, tuple(each[:, 0] if cut else each for each, cut in zip(rows, self._rows, strict=True))
+
+
+def _behind(cuts: Sequence[tuple[str, ...]]) -> tuple[PartitionSpec, ...]:
+    return tuple(PartitionSpec(None, cut) if cut else PartitionSpec() for cut in cuts)
+
+
+def _spread(several: Sequence[Any], cuts: Sequence[tuple[str, ...]]) -> tuple[Any, ...]:
+    return tuple(each[:, None] if cut else each for each, cut in zip(several, cuts, strict=True))
 
 
 def _numbered(form: Form) -> int:

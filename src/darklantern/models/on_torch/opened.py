@@ -22,13 +22,16 @@ from darklantern.models.on_torch.entering import starts
 from darklantern.models.on_torch.executing import executor
 from darklantern.models.on_torch.forward_mode import carried, forward_mode, tangent_edit
 from darklantern.models.on_torch.gradients import Metric, differentiated
+from darklantern.models.on_torch.handing import handed_on
 from darklantern.models.on_torch.naming import Naming
 from darklantern.models.on_torch.padding import padded
+from darklantern.models.on_torch.patches import Patches
 from darklantern.models.on_torch.points import Point
 from darklantern.models.on_torch.program import Plan, compile_plan
 from darklantern.models.on_torch.running import Run
 from darklantern.models.on_torch.starting import Start
 from darklantern.models.on_torch.stepping import Steps, refuse_search
+from darklantern.models.on_torch.structure import near
 from darklantern.models.on_torch.surveying import Survey, parts
 from darklantern.models.recording import Recording
 from darklantern.models.sites import Site
@@ -47,6 +50,8 @@ class Model:
     Under activation checkpointing a run with gradients lasts as long as its graph. Safe to use from several threads,
     but for `gradient` under reentrant checkpointing; several Models may look into one module at once.
     """
+
+    framework = "torch"
 
     def __init__(self, module: nn.Module, tokenizer: Any = None, compiled: str = "refuse") -> None:
         self.module = module
@@ -357,6 +362,29 @@ class Model:
         result would not be that of the full run up to rounding.
         """
         return alone(self, inputs, attention, head)
+
+    # what methods need besides
+
+    def rerun(self, inputs: Any, output: Any) -> tuple[Any, bool] | None:
+        """What another run on `inputs` returns, and whether that is `output` up to rounding.
+
+        None, without a run, outside of training mode: then every run returns the same.
+        """
+        if not any(module.training for module in self.module.modules()):
+            return None
+        again = self.run(inputs)
+        return again, near(again, output)
+
+    def handed_on(self, inputs: Any, recording: Recording, pairs: Mapping[Site, Site]) -> dict[Site, Site]:
+        """Of blocks' outputs and the next blocks' entrances, those that are one value, which nothing else reads.
+
+        Tried out in two runs on `inputs`; `recording` holds the values at all of them.
+        """
+        return handed_on(self, inputs, recording, pairs)
+
+    def patches(self, source: Recording, at_once: int = 1) -> Patches:
+        """Runs in which sites hold what they held in `source`; from a Start, up to `at_once` of them as one."""
+        return Patches(self, source, at_once)
 
     def _given(self, inputs: Any) -> Any:
         """Prompts as a batch, everything else as it is."""

@@ -8,18 +8,14 @@ from torch import nn
 
 from darklantern.errors import SiteError
 from darklantern.models.sites import Site
-from darklantern.models.tokens import Batch, texts
+from darklantern.models.tokens import Batch, filled, texts
 
 
 def padded(tokenizer: Any, numbers: Sequence[Sequence[int]], module: nn.Module) -> Batch:
     """`input_ids` and `attention_mask`, (batch, pos), on the device of the module's first parameter."""
     first = next(module.parameters(), None)
     device = torch.device("cpu") if first is None else first.device
-    longest = max(map(len, numbers))
-    # What stands in the padding is masked out; any token will do, and 0 is one in every vocabulary.
-    fill = getattr(tokenizer, "pad_token_id", None) or 0
-    rows = [[*each, *[fill] * (longest - len(each))] for each in numbers]
-    mask = [[1] * len(each) + [0] * (longest - len(each)) for each in numbers]
+    rows, mask = filled(tokenizer, numbers)
     given = {"input_ids": torch.tensor(rows, device=device), "attention_mask": torch.tensor(mask, device=device)}
     return Batch(given, tuple(texts(tokenizer, each) for each in numbers))
 

@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from darklantern.errors import SiteError
-
 
 def tensors(value: Any) -> Iterator[Tensor]:
     """The tensors in `value`, in order."""
@@ -31,37 +29,6 @@ def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(value, tuple | list):
         return type(value)(mapped(part, change) for part in value)
     return _with_fields(value, change) if _is_dataclass(value) else value
-
-
-def shares(value: Any, one: Any, count: int) -> list[Any]:
-    """`value`, returned for `count` copies of a batch, as what each copy's own run returns, shaped as `one`.
-
-    Raises SiteError for what cannot be cut so: a share that holds more than its own copy would be wrong, silently.
-    """
-    foreign = next(strangers(value), None)
-    if foreign is not None:
-        raise _uncut(f"a {type(foreign).__name__}, which may hold tensors that cannot be cut")
-    sizes, expected = [tuple(each.shape) for each in tensors(value)], [tuple(each.shape) for each in tensors(one)]
-    if not expected:
-        raise _uncut(f"a {type(value).__name__} without tensors")
-    if len(sizes) != len(expected) or not all(_copies(*pair, count) for pair in zip(sizes, expected, strict=True)):
-        raise _uncut(f"tensors of shapes {sizes}, and for one copy {expected}")
-    return [mapped(value, lambda tensor, i=i: _share(tensor, i, count)) for i in range(count)]  # type: ignore[misc]
-
-
-def _copies(size: tuple[int, ...], one: tuple[int, ...], count: int) -> bool:
-    return bool(one) and size == (count * one[0], *one[1:])
-
-
-def _share(tensor: Tensor, number: int, count: int) -> Tensor:
-    size = tensor.shape[0] // count
-    return tensor[number * size : (number + 1) * size]
-
-
-def _uncut(why: str) -> SiteError:
-    return SiteError(
-        f"for copies of a batch the model returns {why}", hint="run the copies one by one: at_once=1 in a sweep"
-    )
 
 
 def alike(one: Any, other: Any) -> bool:
