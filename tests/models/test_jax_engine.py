@@ -314,7 +314,7 @@ def test_a_run_from_a_start_is_the_rest_of_the_run(model: Any) -> None:
     np.testing.assert_allclose(patched, model.run(X, {"layers.3:in": dl.zero()}), atol=1e-5)
     with pytest.raises(SiteError, match=r"starts at layers\.3"):
         model.record(start, "layers.2:out")
-    with pytest.raises(SiteError, match=r"starts at layers\.3"):
+    with pytest.raises(SiteError, match=r"comes before layers\.3"):
         model.run(start, {"layers.0:out": dl.zero()})
     with pytest.raises(SiteError, match="expected a block"):
         model.start(X, "head")

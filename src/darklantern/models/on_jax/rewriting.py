@@ -350,14 +350,18 @@ class Rewriting:
             runs = count <= entrance.first if scan.reverse else count >= entrance.first
             # What an iteration that does not run records nobody asks for.
             kept = jax.eval_shape(turn, count, carried, xs)[1][1] if outputs else {}
-            nothing = returned, jax.tree.map(lambda each: jnp.zeros(each.shape, each.dtype), kept)
+            nothing = returned, jax.tree.map(lambda each: laid_out(jnp.zeros(each.shape, each.dtype), each), kept)
             carried, made = lax.cond(runs, turn, lambda _, carried, __: (carried, nothing), count, carried, xs)
             return (carried, caught), made
 
         def some(several: Any) -> list[Any]:
             return [each[first : last + 1] for each in several] if last + 1 - first < scan.length else list(several)
 
-        caught = [] if wanted is None else [jnp.zeros((len(wanted), *each.shape), each.dtype) for each in carry]
+        caught = (
+            []
+            if wanted is None
+            else [laid_out(jnp.zeros((len(wanted), *each.shape), each.dtype), each, 1) for each in carry]
+        )
         each = (jnp.arange(first, last + 1), some(sliced), tuple(some(rows)))
         ((carry, held), caught), (ys, kept) = lax.scan(
             body, ((carry, self._begun(own, state)), caught), each,

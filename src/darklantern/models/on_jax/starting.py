@@ -89,7 +89,10 @@ class Start:
                     "change there",
                     hint="run from the inputs, or take the start under the edit: model.edited({...}).start(...)",
                 )
-        return replace(plan, edits=(*self.puts, *plan.edits), prepared={})
+        # Edits of the model itself at the block's entrance are in what is put there.
+        done = {id(edit) for site, edit in self.edits if self.puts and site.whole in self.block.sites}
+        after = [pair for pair in plan.edits if id(pair[1]) not in done]
+        return replace(plan, edits=(*self.puts, *after), prepared={})
 
     def __repr__(self) -> str:
         return f"the entrance of {self.path}"
