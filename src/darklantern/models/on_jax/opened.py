@@ -9,8 +9,10 @@ import jax
 from darklantern.errors import SiteError
 from darklantern.models.calling import Inputs
 from darklantern.models.edits import Edit, edit
-from darklantern.models.keeping import Reduce, keeper
+from darklantern.models.executed import Executed
+from darklantern.models.keeping import Reduce, is_device, keeper, numbered
 from darklantern.models.on_jax.adapters import Subject, subject
+from darklantern.models.on_jax.cost import measured
 from darklantern.models.on_jax.gradients import Gradients, Metric, carried, differentiated, product
 from darklantern.models.on_jax.handing import is_handed_on
 from darklantern.models.on_jax.naming import Naming
@@ -20,10 +22,12 @@ from darklantern.models.on_jax.planning import Plan, Prepared, resolved
 from darklantern.models.on_jax.points import Point
 from darklantern.models.on_jax.running import Call, Kept, Traced, joined, run
 from darklantern.models.on_jax.starting import Start, starts
+from darklantern.models.on_jax.surveying import parts
 from darklantern.models.on_jax.tracing import Given, trace
 from darklantern.models.recording import Recording
 from darklantern.models.sites import Site
 from darklantern.models.tokens import Batch, encode
+from darklantern.models.tree import Tree
 
 Edits = Mapping[str | Site, Edit | Callable[[Any], Any] | Sequence[Any]]
 
@@ -105,6 +109,23 @@ class Model:
         found = self._naming().resolve(site)[0][0]
         return found.native or found.path.removeprefix("/")
 
+    def tree(self, inputs: Any = None, *, fold: bool = True) -> Tree:
+        """The model's parts as a tree to print: class, parameters, ports, and shapes on `inputs`, or where last traced.
+
+        Repeated parts stand in one line unless `fold=False`.
+        """
+        naming = self._naming() if inputs is None else self._traced(self._given(inputs)).naming
+        own = self._now()
+        return Tree(parts(naming, naming.kinds, own.parameters(own.weights), type(self.module).__name__), fold)
+
+    def batch(self, prompts: str | Sequence[str], align: str | Sequence[str] | None = None) -> Batch:
+        """The prompts as tokens, padded on the right, as the model's first argument; with a mask if it takes one.
+
+        With `align`, each prompt must have as many tokens as its partner there, so that positions correspond; raises
+        SiteError showing both where it does not.
+        """
+        return padded(self.tokenizer, encode(self.tokenizer, prompts, align), self._now().signature)
+
     def has(self, path: str) -> bool:
         """Whether there is a part at `path`, canonical or native."""
         return bool(self._naming().found(path))
@@ -112,16 +133,6 @@ class Model:
     def block_of(self, site: str | Site) -> str | None:
         """The block in a row of blocks that a site lies in, such as `layers.3`; None outside of all."""
         return self._naming().block_of(self.native(site))
-
-    def batch(self, prompts: str | Sequence[str], align: str | Sequence[str] | None = None) -> Batch:
-        """The prompts as tokens, padded on the right: `input_ids` and `attention_mask`, as keyword arguments.
-
-        With `align`, each prompt must have as many tokens as its partner there, so that positions correspond;
-        raises SiteError showing both where it does not.
-        """
-        return padded(self.tokenizer, encode(self.tokenizer, prompts, align))
-
-    # plans
 
     def plan(
         self, *record: str | Site, edits: Edits | None = None, stop: bool = False, grad: Sequence[str | Site] = ()
@@ -182,6 +193,9 @@ class Model:
 
         The run is compiled, once for each set of sites and shapes; other numbers in edits, indices and layers compile
         nothing. Works within your own `jit`, `vmap` and `grad`.
+
+        `to="cpu"` (or another device) keeps the values there; `to=folder` writes each to a file and maps it from there;
+        `reduce` is applied to each value, and only what it returns is kept: `lambda value: value.mean("pos")`.
         """
         _refuse_nothing(sites, edits)
         inputs = self._given(inputs)
@@ -192,11 +206,21 @@ class Model:
         return self._execute(traced, plan, inputs, to, reduce)
 
     def stream(
-        self, batches: Iterable[Any], *sites: str | Site, edits: Edits | None = None, stop: bool = False
+        self,
+        batches: Iterable[Any],
+        *sites: str | Site,
+        edits: Edits | None = None,
+        stop: bool = False,
+        to: str | PathLike[str] | None = None,
+        reduce: Any = None,
     ) -> Iterator[Recording]:
-        """One recording for each of `batches`, made when asked for."""
+        """One recording for each of `batches`, made when asked for; a folder as `to` gets one inside for each."""
         _refuse_nothing(sites, edits)
-        return (self.record(batch, *sites, edits=edits, stop=stop) for batch in batches)
+        kept = is_device(to, "jax")
+        return (
+            self.record(batch, *sites, edits=edits, stop=stop, to=to if kept else numbered(to, number), reduce=reduce)
+            for number, batch in enumerate(batches)
+        )
 
     def run(self, inputs: Any, edits: Edits | None = None) -> Any:
         """The model's output, under `edits` if there are any."""
@@ -269,6 +293,21 @@ class Model:
             raise found
         return found
 
+    def executed(self, inputs: Any, *sites: str | Site, edits: Edits | None = None, stop: bool = False) -> Executed:
+        """How much of the model `record` with these arguments executes, compared with a full run on the same inputs.
+
+        Counted in what is left to compute once XLA leaves out what nothing depends on; nothing is run.
+        """
+        inputs = self._given(inputs)
+        traced = self._traced(inputs)
+        plan = self._plan(traced.naming, sites, edits, stop)
+        if isinstance(inputs, Start):
+            plan = inputs.entered(plan)
+        own = self._subject
+        kept = {id(leaf) for leaf in jax.tree.leaves(own.parameters(own.weights))}
+        counts = [id(leaf) in kept for leaf in jax.tree.leaves(own.weights)]
+        return measured(traced, traced.prepared(plan, None), self._call(traced, inputs), counts)
+
     def starts(self, inputs: Any, *blocks: str) -> list[Start | SiteError]:
         """A start at each of `blocks`, from one run; in place of one that cannot be had, why."""
         inputs = self._given(inputs)
@@ -329,7 +368,8 @@ class Model:
 
         def make() -> Traced:
             made = trace(own, own.weights, given)
-            return Traced(made, Naming(made.points, type(self.module).__name__), self._custom)
+            kinds = {part.path: part.kind for part in made.outline.parts if part.kind}
+            return Traced(made, Naming(made.points, type(self.module).__name__, kinds), self._custom)
 
         found: Traced = self._traces.made(key, make)
         self._known[:] = [found]

@@ -4,7 +4,7 @@ A scan whose iterations have weights of their own is a stack of layers: iteratio
 or a while loop whose iterations share their weights is one part that is called several times.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,7 +30,19 @@ class Loop:
     layers: bool
     """each iteration has weights of its own"""
     reverse: bool = False
-    """the last iteration runs first"""
+    """the last iteration comes first"""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A `jax.shard_map`, in whose body each device holds a piece of a value, or all of it."""
+
+    address: Address
+    """of its body"""
+    axes: tuple[tuple[str, int], ...]
+    """of the mesh, those over which it cuts, each with its number of devices; of a point, those over which it varies"""
+    checked: bool
+    """types say over which of them a value varies (`check_vma`)"""
 
 
 @dataclass(frozen=True)
@@ -42,10 +54,15 @@ class Place:
     var: int
     """which of the equation's outputs, or of the jaxpr's inputs"""
 
-    @property
-    def when(self) -> tuple[float, ...]:
-        """When a value is there, in order: what an equation returns comes behind all that happens inside it."""
-        return (*(eqn for eqn, _ in self.address), self.eqn + 0.5)
+    def when(self, turns: Mapping[Address, float] | None = None) -> tuple[float, ...]:
+        """When a value is there, in order: what an equation returns comes behind all that happens inside it.
+
+        `turns` are the iterations of the loops around it, by their bodies' addresses.
+        """
+        order: list[float] = []
+        for depth, (eqn, _) in enumerate(self.address, 1):
+            order += [eqn, (turns or {}).get(self.address[:depth], 0)]
+        return (*order, self.eqn + 0.5)
 
 
 @dataclass(eq=False)
@@ -61,6 +78,8 @@ class Part:
     above: "Part | None"
     branch: bool
     """it may not run: it lies in a branch"""
+    kind: str = ""
+    """the class's name, of a module"""
     returns: bool = False
     """it marks what it returns"""
     last: int = -1
@@ -88,6 +107,7 @@ class Outline:
     """the paths of all parts whose marks are there"""
     custom: list[tuple[Address, str]] = field(default_factory=list)
     """functions with derivatives of their own, by the address of what they run"""
+    shards: list[Shard] = field(default_factory=list)
 
 
 def outline(jaxpr: Jaxpr, weights: int) -> Outline:
@@ -129,7 +149,7 @@ class _Walk:
             if eqn.primitive is enter_p:
                 path = eqn.params["path"]
                 path = path if eqn.params["absolute"] else part.path + path
-                part = Part(path, address, number, loops, part, branch, eqn.params["returns"])
+                part = Part(path, address, number, loops, part, branch, eqn.params["kind"], eqn.params["returns"])
                 self.made.parts.append(part)
             elif eqn.primitive is leave_p:
                 if part is not outermost and part.above is not None:
@@ -179,6 +199,9 @@ class _Walk:
             loops = (*loops, Loop(address, None, False))
         elif name == "cond":
             mine, branch = mine[1:], True
+        elif name == "shard_map":
+            shards = internals.shards(eqn)
+            self.made.shards.append(Shard(address, shards.axes, shards.checked))
         self.through(jaxpr, address, part, loops, _held(jaxpr, mine), branch)
 
     def _layers(

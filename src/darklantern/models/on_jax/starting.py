@@ -46,7 +46,7 @@ class Block:
         if self.loop in point.loops:
             at = visit.at[point.loops.index(self.loop)]
             return at is not None and _earlier(self.loop, at, self.number)
-        return point.place.when < self.when
+        return point.place.when() < self.when
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -89,7 +89,10 @@ class Start:
                     "change there",
                     hint="run from the inputs, or take the start under the edit: model.edited({...}).start(...)",
                 )
-        return replace(plan, edits=(*self.puts, *plan.edits), prepared={})
+        # Edits of the model itself at the block's entrance are in what is put there.
+        done = {id(edit) for site, edit in self.edits if self.puts and site.whole in self.block.sites}
+        after = [pair for pair in plan.edits if id(pair[1]) not in done]
+        return replace(plan, edits=(*self.puts, *after), prepared={})
 
     def __repr__(self) -> str:
         return f"the entrance of {self.path}"
@@ -163,8 +166,16 @@ def _block(naming: Naming, asked: str) -> Block | SiteError:
     row = [each for each in blocks if each.rpartition(".")[0] == above]
     before = frozenset(each for each in row if _earlier(loop, int(each.rpartition(".")[2]), number))
     sites = tuple(Site(naming.shown(path), "in", member=target.point.member) for target in targets)
-    when = min(visit.point.place.when for visit in visits) if loop is None else tuple(n for n, _ in loop.address)
+    when = min(visit.point.place.when() for visit in visits) if loop is None else _entered(loop)
     return Block(name, number, sites, loop, when, before)
+
+
+def _entered(loop: Loop) -> tuple[float, ...]:
+    """When a scan begins: before all that happens inside it."""
+    order: list[float] = []
+    for eqn, _ in loop.address:
+        order += [eqn, float("-inf")]
+    return tuple(order)
 
 
 def _earlier(loop: Loop | None, one: int, other: int) -> bool:

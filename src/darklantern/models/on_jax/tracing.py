@@ -17,6 +17,7 @@ from darklantern.models.on_jax.marks import MARKED, marking
 from darklantern.models.on_jax.outline import Outline, outline
 from darklantern.models.on_jax.points import Point, named_axes
 from darklantern.models.on_jax.ports import points
+from darklantern.models.on_jax.spread import within
 from darklantern.models.sites import AXES
 
 
@@ -101,7 +102,8 @@ def trace(subject: Subject, weights: Any, given: Given) -> Trace:
     _check_visible(entered, made)
     flow = graphs(closed.jaxpr, len(leaves), made)
     found = [*_tagged(made, flow), *points(flow)]
-    found.sort(key=lambda point: point.place.when)
+    found = [within(point, made.shards, closed.jaxpr) for point in found]
+    found.sort(key=lambda point: point.place.when())
     return Trace(closed.jaxpr, closed.consts, len(leaves), output, made, tuple(found))
 
 
