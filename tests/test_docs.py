@@ -7,6 +7,7 @@ import itertools
 import re
 import shlex
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,38 @@ def test_the_tutorial_and_each_entry_of_its_table_of_idioms_run() -> None:
             assert darklantern.open(Twice()).record(torch.ones(1, 3), entry), entry
         else:
             assert names["m"].record(names["x"], entry), entry
+
+
+TWICE = (ROOT / "docs/two-frameworks.md").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("away")
+def test_the_page_for_two_frameworks_runs_and_prints_the_same_for_both() -> None:
+    assert len(run_page("two-frameworks.md")) > 20
+    theirs, ours = (re.search(rf"^look\({call}\)\n((?:# → .*\n)+)", TWICE, re.M) for call in ("m,.*", "j,.*"))
+    assert theirs and ours and theirs[1] == ours[1]
+
+
+def test_what_the_page_says_is_not_there_on_jax_is_all_that_is_not_there() -> None:
+    theirs, ours = (
+        {name for name in dir(import_module(f"darklantern.models.{room}.opened").Model) if not name.startswith("_")}
+        for room in ("on_torch", "on_jax")
+    )
+    row = next(line for line in TWICE.split("\n") if line.startswith("| not there yet"))
+    assert theirs - ours == {*re.findall(r"`(\w+)`", row), "eager"}  # which is of what torch compiled
+
+
+def test_the_internals_of_jax_that_the_page_lists_are_those_of_the_one_file_that_touches_them() -> None:
+    def listed(text: str) -> list[str]:
+        return re.findall(r"^- (?:.|\n  )*", text, re.M)
+
+    room = ROOT / "src/darklantern/models/on_jax"
+    ours = listed((room / "internals.py").read_text().split('"""')[1])
+    assert len(ours) > 4
+    assert listed(TWICE.partition("## What JAX does not promise")[2]) == ours
+    for path in [path for path in room.rglob("*.py") if path.name != "internals.py"]:
+        assert not re.search(r"jax\.(core|extend|interpreters|_src)\b", path.read_text()), path
 
 
 def test_output_that_differs_from_the_page_is_noticed() -> None:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from darklantern.errors import SiteError
 from darklantern.models.edits import put
 from darklantern.models.gradients import Gradients
+from darklantern.models.on_jax.internals import Tracer
 from darklantern.models.on_jax.planning import Plan, Prepared
 from darklantern.models.on_jax.program import SHIFT
 from darklantern.models.on_jax.rewriting import custom_refused
@@ -136,8 +137,8 @@ def _measured(metric: Callable[[Any, Recording], Any], recording: Recording) -> 
     if shape:
         raise SiteError(f"the metric must give one number, got shape {tuple(shape)}", hint="sum or average it")
     leaves = jax.tree.leaves(recording.output)
-    depends = any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)  # else the model's own derivative is 0
-    if depends and not isinstance(found, jax.core.Tracer):
+    depends = any(isinstance(leaf, Tracer) for leaf in leaves)  # else the model's own derivative is 0
+    if depends and not isinstance(found, Tracer):
         raise SiteError(
             "the metric has no gradient: it does not depend on what the model computes",
             hint="compute it from the output with jax.numpy, without NumPy or float()",

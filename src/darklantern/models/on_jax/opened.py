@@ -187,9 +187,11 @@ class Model:
     ) -> Recording:
         """Run the model and keep the values at `sites`, as they flow on after the edits.
 
-        With `stop`, only what the recorded sites need is computed, and there is no output. Once the run is over,
-        `reduce` is applied to each value, and only what it returns is kept; `to` keeps it on that device, or in a
-        folder.
+        With `stop`, only what the recorded sites need is computed, and there is no output.
+
+        Once the run is over, `to="cpu"` (or another device) keeps the values there; `to=folder` writes each to a file
+        and maps it from there; `reduce` is applied to each value, and only what it returns is kept:
+        `lambda value: value.mean("pos")`.
 
         The run is compiled, once for each set of sites and shapes; other numbers in edits, indices and layers compile
         nothing. Works within your own `jit`, `vmap` and `grad`.
@@ -266,7 +268,7 @@ class Model:
         inputs = self._given(inputs)
         traced = self._traced(inputs)
         held = {site: given for name, given in tangents.items() for site, _ in traced.naming.resolve(name)}
-        plan = self._plan(traced.naming, sites, edits, grad=tuple(held))
+        plan = _entered(self._plan(traced.naming, sites, edits, grad=tuple(held)), inputs)
         return carried(traced, plan, self._call(traced, inputs), held, _tokens(inputs), sites=sites)
 
     def _differentiated(
@@ -279,7 +281,7 @@ class Model:
     ) -> Gradients:
         inputs = self._given(inputs)
         traced = self._traced(inputs)
-        plan = self._plan(traced.naming, of, edits, grad=sites)
+        plan = _entered(self._plan(traced.naming, of, edits, grad=sites), inputs)
         return differentiated(traced, plan, self._call(traced, inputs), metric, _tokens(inputs))
 
     def start(self, inputs: Any, block: str) -> Start:
@@ -300,9 +302,7 @@ class Model:
         """
         inputs = self._given(inputs)
         traced = self._traced(inputs)
-        plan = self._plan(traced.naming, sites, edits, stop)
-        if isinstance(inputs, Start):
-            plan = inputs.entered(plan)
+        plan = _entered(self._plan(traced.naming, sites, edits, stop), inputs)
         own = self._subject
         kept = {id(leaf) for leaf in jax.tree.leaves(own.parameters(own.weights))}
         counts = [id(leaf) in kept for leaf in jax.tree.leaves(own.weights)]
@@ -340,9 +340,7 @@ class Model:
         """Runs under each of several edits, prepared and not yet run."""
         inputs = self._given(inputs)
         traced, lengths = self._traced(inputs), _lengths(inputs)
-        plans = [self._plan(traced.naming, (), edits) for edits in several]
-        if isinstance(inputs, Start):
-            plans = [inputs.entered(plan) for plan in plans]
+        plans = [_entered(self._plan(traced.naming, (), edits), inputs) for edits in several]
         return traced, self._call(traced, inputs), [traced.prepared(plan, lengths) for plan in plans]
 
     # traces
@@ -397,10 +395,8 @@ class Model:
         reduce: Reduce | None = None,
     ) -> Recording:
         keep = keeper(to, reduce, "jax")
-        if isinstance(inputs, Start):
-            plan = inputs.entered(plan)
         tokens = _tokens(inputs)
-        ready = traced.prepared(plan, _lengths(inputs))
+        ready = traced.prepared(_entered(plan, inputs), _lengths(inputs))
         made = run(traced, ready, self._call(traced, inputs))
         output = None if made.outs is None else traced.trace.output.back(made.outs)
         rows = [(row.site, joined(row, values), row.axes) for row, values in zip(ready.rows, made.values, strict=True)]
@@ -421,6 +417,11 @@ class Model:
         if any(type(leaf).__module__.partition(".")[0] == "torch" for leaf in jax.tree.leaves(_plain(inputs))):
             raise SiteError("expected arrays of JAX or NumPy, got torch tensors", hint="jnp.asarray(tensor.numpy())")
         return inputs
+
+
+def _entered(plan: Plan, inputs: Any) -> Plan:
+    """`plan`, from a Start on if the inputs are one."""
+    return inputs.entered(plan) if isinstance(inputs, Start) else plan
 
 
 def _tokens(inputs: Any) -> Sequence[Sequence[str]] | None:

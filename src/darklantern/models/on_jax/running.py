@@ -12,6 +12,7 @@ import numpy as np
 
 from darklantern.errors import SiteError
 from darklantern.models.on_jax import spread
+from darklantern.models.on_jax.internals import Tracer
 from darklantern.models.on_jax.naming import Naming
 from darklantern.models.on_jax.outline import Address
 from darklantern.models.on_jax.planning import Lengths, Plan, Prepared, Row, prepared
@@ -161,7 +162,7 @@ def _flags(built: Program, state: State) -> dict[int, Any]:
 def check_fired(built: Program, flags: Mapping[int, Any]) -> None:
     """Raises SiteError for an action in a branch, or beyond a loop's end, that never came about."""
     for number, flag in flags.items():
-        if isinstance(flag, jax.core.Tracer):
+        if isinstance(flag, Tracer):
             raise SiteError(
                 f"{built.steps[number].actions[0].site} lies in a branch or a while loop, and inside your own jit or "
                 "grad nobody can tell whether it ran",

@@ -29,13 +29,13 @@ class Patches:
         self._apart: dict[Start, bool] = {}
         """whether copies keep apart in runs from a start, where that was tried out"""
 
-    def outputs(self, start: Any, cells: Sequence[Site], examples: int) -> Iterator[Any]:
+    def outputs(self, inputs: Any, cells: Sequence[Site], examples: int) -> Iterator[Any]:
         """What the model returns with each of `cells` changed, in their order."""
         first = 0
         while first < len(cells):
-            some = self._shared(start, cells[first:], examples)
+            some = self._shared(inputs, cells[first:], examples)
             if some is None:
-                some = [self._model.run(start, {cells[first]: take(self._source)})]
+                some = [self._model.run(inputs, {cells[first]: take(self._source)})]
             yield from some
             first += len(some)
 
