@@ -85,14 +85,14 @@ class Truth:
         """`value` with what belongs to padding set to 0: there the kernels agree on nothing. `site` may be `output`."""
         if not isinstance(self.inputs, dict) or "attention_mask" not in self.inputs:
             return value
-        mask = self.inputs["attention_mask"].numpy().astype(value.dtype)
+        mask = self.inputs["attention_mask"].numpy() != 0
         value = np.where(np.isinf(value), 0, value) if value.dtype.kind == "f" else value
         if site != "output" and parse(site).port in ("scores", "pattern"):
             if value.shape[3] == mask.shape[1]:
-                value = value * mask[:, None, None, :]
-            return value * mask[:, None, :, None] if value.shape[2] == mask.shape[1] else value
+                value = np.where(mask[:, None, None, :], value, 0)
+            return np.where(mask[:, None, :, None], value, 0) if value.shape[2] == mask.shape[1] else value
         fits = value.shape[:2] == mask.shape
-        return value * mask.reshape(*mask.shape, *(1,) * (value.ndim - 2)) if fits else value
+        return np.where(mask.reshape(*mask.shape, *(1,) * (value.ndim - 2)), value, 0) if fits else value
 
 
 def noise(like: Array) -> Array:
