@@ -10,61 +10,23 @@ import json
 import sys
 import traceback
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+import jax_by_hand_cases
+import jax_cut_cases
+import jax_typed_cases
 import numpy as np
 import torch
-from conforming.truth import Truth
 from jax import Array
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-from oracles import SUBJECTS as ORACLES
-from twins import TWINS, Built, Twin, run, wide
+from jax.sharding import AxisType, Mesh, PartitionSpec
+from jax_cut import cut
+from jax_mesh import Case, close, devices
+from twins import run, wide
 from twins.tagging import tag
 
 DEVICES = 8
-Case = Callable[[Mesh], None]
-
-
-def devices(kind: AxisType) -> Mesh:
-    """Two rows of four. Over `Auto` axes the compiler spreads values, over `Explicit` ones their types say how."""
-    return jax.make_mesh((2, 4), ("data", "model"), axis_types=(kind, kind))
-
-
-def cut_tree(mesh: Mesh, tree: Any) -> Any:
-    """Matrices cut by columns where they divide, all else on every device."""
-
-    def place(leaf: Array) -> Array:
-        columns = leaf.ndim >= 2 and leaf.shape[-1] % mesh.shape["model"] == 0
-        spec = PartitionSpec(*(None,) * (leaf.ndim - 1), "model") if columns else PartitionSpec()
-        return jax.device_put(leaf, NamedSharding(mesh, spec))
-
-    return jax.tree.map(place, tree)
-
-
-def cut_rows(mesh: Mesh, array: Array) -> Array:
-    return jax.device_put(array, NamedSharding(mesh, PartitionSpec("data")))
-
-
-def twin(name: str) -> tuple[Twin, Truth]:
-    found = next(each for each in TWINS if each.name == name)
-    return found, Truth(next(oracle for oracle in ORACLES if oracle.name == found.oracle), found.forward)
-
-
-def close(found: Any, expected: Any) -> None:
-    found, expected = np.asarray(found), np.asarray(expected)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10 * np.abs(np.nan_to_num(expected, neginf=0)).max())
-
-
-def cut(name: str, mesh: Mesh) -> tuple[Twin, Truth, Built, Array]:
-    """The twin with its weights and its inputs over the mesh."""
-    whole, truth = twin(name)
-    built = whole.build(truth.module, np.float64)
-    built = built._replace(weights=cut_tree(mesh, built.weights))
-    return whole, truth, built, cut_rows(mesh, whole.inputs(truth.inputs))
 
 
 def weights_and_batch(name: str) -> Case:
@@ -119,31 +81,6 @@ def by_type(_: Mesh) -> None:
     close(found, jnp.tanh(x @ weights["up"]) @ weights["down"])
 
 
-def every_site(mesh: Mesh) -> None:
-    """The engine sees whole values in a model that is cut."""
-    from darklantern import models
-
-    _, truth, built, inputs = cut("gpt2-function-tagged", mesh)
-    recording = models.open(built.module, weights=built.weights, example=inputs).record(inputs, *truth.seen)
-    for site, value in truth.seen.items():
-        close(recording[site].array, value)
-    close(recording.output, truth.output)
-
-
-def edits_and_gradients(mesh: Mesh) -> None:
-    """And changes and differentiates them as in one that is whole."""
-    from darklantern import models
-    from darklantern.models import edits
-
-    _, truth, built, inputs = cut("gpt2-function-tagged", mesh)
-    model = models.open(built.module, weights=built.weights, example=inputs)
-    for site in ("layers.1.attn:pattern", "layers.1.mlp:neurons", "layers.0:resid_mid"):
-        close(model.run(inputs, {site: edits.zero()}), truth.gone(site))
-        weights = np.ones_like(truth.output)
-        found = model.gradient(inputs, lambda output: output.sum(), site).gradients[site].array
-        close(found, truth.gradients(weights, [site])[site])
-
-
 BARE: dict[str, Case] = {
     "linen, cut weights": weights_and_batch("gpt2-linen"),
     "linen under a scan, cut weights": weights_and_batch("gpt2-linen-scan"),
@@ -152,8 +89,7 @@ BARE: dict[str, Case] = {
     "shard_map": by_hand,
     "explicit axes": by_type,
 }
-ENGINE: dict[str, Case] = {"engine: every site": every_site, "engine: edits and gradients": edits_and_gradients}
-CASES = BARE | (ENGINE if find_spec("darklantern.models.on_jax") else {})
+CASES: dict[str, Case] = BARE | jax_by_hand_cases.CASES | jax_cut_cases.CASES | jax_typed_cases.CASES
 
 
 def told(case: Case, mesh: Mesh) -> str:

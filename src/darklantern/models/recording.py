@@ -157,15 +157,11 @@ class Recording(Mapping[str, Value]):
     @cached_property
     def _values(self) -> dict[Site, Value]:
         # Made when first looked at: a run that records much should cost little more than its copies.
+        named = ((site, array, axes if isinstance(axes, tuple) else axes(array)) for site, array, axes in self._rows)
+        # Of pieces on devices nothing says which examples each device has.
         return {
-            site: Value(
-                site,
-                array,
-                axes if isinstance(axes, tuple) else axes(array),
-                _examples(self.tokens, site),
-                self._width,
-            )
-            for site, array, axes in self._rows
+            site: Value(site, array, axes, None if _is_piece(site, axes) else _examples(self.tokens, site), self._width)
+            for site, array, axes in named
         }
 
     @cached_property
@@ -270,6 +266,10 @@ class Recording(Mapping[str, Value]):
 def _examples(tokens: Sequence[Sequence[str]] | None, site: Site) -> Sequence[Sequence[str]] | None:
     """The tokens of those examples that `site` selects."""
     return tokens if tokens is None else picked(tokens, dict(site.select).get("batch", "*"))
+
+
+def _is_piece(site: Site, axes: tuple[str, ...]) -> bool:
+    return "device" in axes or any(axis == "device" for axis, _ in site.select)
 
 
 def _norm(value: Value) -> str:

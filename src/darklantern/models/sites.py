@@ -31,7 +31,7 @@ AXES: dict[str, tuple[str, ...]] = {
 
 _PLAIN = {"batch", "pos", "head", "dim", "channel", "height", "width", "depth", "token", "key"}
 """what `in` and `out` may have, depending on the module"""
-_MADE = {"call", "step", "layer"}
+_MADE = {"call", "step", "layer", "device"}
 """axes along which several values are put together"""
 _OTHERWISE = {
     **dict.fromkeys(("seq", "sequence", "seq_len", "position", "positions", "token", "tokens", "time", "query"), "pos"),

@@ -16,8 +16,10 @@ from darklantern.models.selecting import Selection
 from darklantern.models.sites import Each
 
 Form = tuple[Any, ...]
-"""for each axis: a slice's ends, ALL, ONE, SOME or EACH"""
+"""for each axis: a slice's ends, ALL, ONE, SOME, SOME_DEVICES or EACH"""
 ALL, ONE, SOME, EACH = "all", "one", "some", "each"
+SOME_DEVICES = "some devices"
+"""SOME of the axis of devices, which never stand for examples"""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Choice:
             if isinstance(at, slice):
                 form.append(ALL if at == slice(None) else (at.start, at.stop))
             else:
-                form.append(ONE if isinstance(at, int) else EACH if isinstance(at, Each) else SOME)
+                some = SOME_DEVICES if chosen.axes[len(form)] == "device" else SOME
+                form.append(ONE if isinstance(at, int) else EACH if isinstance(at, Each) else some)
                 numbers.append(np.asarray(at, np.int32))
         return cls(tuple(form), tuple(numbers))
 
@@ -62,7 +65,7 @@ def get(value: Any, form: Form, numbers: Sequence[Any]) -> Any:
         if each == ONE:
             value = lax.dynamic_index_in_dim(value, next(given), axis, keepdims=False)
             continue
-        if each == SOME:
+        if each in (SOME, SOME_DEVICES):
             value = jnp.take(value, next(given), axis)
         elif each != ALL:
             value = lax.slice_in_dim(value, *slice(*each).indices(value.shape[axis])[:2], axis=axis)
@@ -98,7 +101,7 @@ def put(value: Any, form: Form, numbers: Sequence[Any], new: Any) -> Any:
 
 def _paired(form: Form, numbers: Sequence[Any]) -> tuple[int, int, Form, Any, Any, list[Any]]:
     """A choice of one position for each example: the axes of both, their numbers, and the numbers of the rest."""
-    numbered = [axis for axis, each in enumerate(form) if each in (ONE, SOME, EACH)]
+    numbered = [axis for axis, each in enumerate(form) if each in (ONE, SOME, SOME_DEVICES, EACH)]
     held = dict(zip(numbered, numbers, strict=True))
     at = form.index(EACH)
     batch = next(axis for axis in numbered if form[axis] == SOME and held[axis].shape == held[at].shape)
@@ -110,5 +113,5 @@ def _paired(form: Form, numbers: Sequence[Any]) -> tuple[int, int, Form, Any, An
 def _placed(inner: Form, rest: Sequence[Any], at: int, batch: int, place: Any) -> list[Any]:
     """The numbers of one example's choice, with its own position among them."""
     at = at - (batch < at)
-    before = sum(each in (ONE, SOME) for each in inner[:at])
+    before = sum(each in (ONE, SOME, SOME_DEVICES) for each in inner[:at])
     return [*rest[:before], place, *rest[before:]]

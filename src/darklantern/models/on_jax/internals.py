@@ -8,18 +8,21 @@ What JAX promises (`jax.make_jaxpr`, `lax.scan`, `lax.switch`, `lax.while_loop`,
 - `jax.interpreters.{ad,batching,mlir}`: the rules of a primitive of one's own.
 - the keys of `eqn.params`: of `jit`, `remat2`, `custom_jvp_call`, `custom_vjp_call`, `closed_call`, `scan`, `while`,
   `cond`, `shard_map`, and of `call_hi_primitive`, which is remat under `jax_remat3`.
+- `aval.vma`, `aval.mat.varying`: over which axes of a mesh a value varies.
 - `DropVar`, told by its class's name; `debug_info`, a named tuple that a jaxpr has to carry.
 
 Untouched equations are never bound one by one: they run as segments through `eval_jaxpr`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax
+from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Primitive, Var
 from jax.interpreters import ad, batching, mlir
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 __all__ = [
     "CALLS",
@@ -36,15 +39,24 @@ __all__ = [
     "While",
     "ad",
     "batching",
+    "below",
+    "constrained",
     "custom_name",
+    "decides",
+    "explicit",
     "inner",
     "is_remat",
+    "laid_out",
+    "loosened",
     "mlir",
     "remat_options",
     "run",
     "scan",
     "segment",
     "shards",
+    "variable",
+    "vary",
+    "varying",
     "while_loop",
 ]
 
@@ -157,26 +169,101 @@ def while_loop(eqn: Any) -> While:
     return While(_opened("", params["cond_jaxpr"]), params["cond_nconsts"], params["body_nconsts"])
 
 
+def decides(eqn: Any) -> Any:
+    """The variable that says which branch is taken, or whether a loop goes on; None of what decides nothing."""
+    if eqn.primitive.name == "cond":
+        return eqn.invars[0]
+    return while_loop(eqn).condition.jaxpr.outvars[0] if eqn.primitive.name == "while" else None
+
+
 @dataclass(frozen=True, eq=False)
 class Shards:
     """A `jax.shard_map` equation."""
 
-    axes: tuple[str, ...]
+    axes: tuple[tuple[str, int], ...]
+    """of the mesh, in its order, each with its size"""
+    checked: bool
+    """types say over which of them a value varies"""
     options: Mapping[str, Any]
-    """keyword arguments of `jax.shard_map`, but for the outputs' specs"""
+    """keyword arguments of `jax.shard_map`, but for the specs"""
+    in_specs: tuple[Any, ...]
     out_specs: tuple[Any, ...]
 
 
 def shards(eqn: Any) -> Shards:
     params = eqn.params
-    axes = tuple(params["newly_manual_axes"] if "newly_manual_axes" in params else params["manual_axes"])
-    options = {
-        "mesh": params["mesh"],
-        "in_specs": tuple(params["in_specs"]),
-        "axis_names": set(axes),
-        "check_vma": params["check_vma"],
-    }
-    return Shards(axes, options, tuple(params["out_specs"]))
+    names = params["newly_manual_axes"] if "newly_manual_axes" in params else params["manual_axes"]
+    axes = tuple((name, size) for name, size in params["mesh"].shape.items() if name in names)
+    options = {"mesh": params["mesh"], "axis_names": set(names), "check_vma": params["check_vma"]}
+    return Shards(axes, params["check_vma"], options, tuple(params["in_specs"]), tuple(params["out_specs"]))
+
+
+def varying(aval: Any) -> frozenset[str]:
+    """The axes of a mesh over which a value inside a shard_map varies, as far as its type says."""
+    found = getattr(aval, "vma", None)  # until JAX 0.9
+    return getattr(getattr(aval, "mat", None), "varying", frozenset()) if found is None else found
+
+
+def vary(value: Any, names: Iterable[str]) -> Any:
+    """`value` as one that varies over these axes too, for types that have to be alike."""
+    more = tuple(name for name in names if name not in varying(jax.typeof(value)))
+    if not more:
+        return value
+    return lax.pcast(value, more, to="varying")
+
+
+def explicit(aval: Any) -> bool:
+    """Whether a value's type says how it is cut: over `Explicit` axes of a mesh."""
+    sharding = getattr(aval, "sharding", None)
+    return isinstance(sharding, NamedSharding) and any(kind == AxisType.Explicit for kind in sharding.mesh.axis_types)
+
+
+def laid_out(value: Any, like: Any, before: int = 0) -> Any:
+    """`value` with a type as `like` has it, behind `before` axes of its own: cut alike, varying alike."""
+    aval = jax.typeof(like) if not isinstance(like, jax.ShapeDtypeStruct) else like
+    if explicit(aval):
+        spec = PartitionSpec(*(None,) * before, *aval.sharding.spec)
+        value = _recut(value, NamedSharding(aval.sharding.mesh, spec))
+    return vary(value, varying(aval))
+
+
+def loosened(value: Any, axes: Sequence[bool] | None = None) -> Any:
+    """`value` in whole along these axes, or along all, where its type says how it is cut: to be indexed there."""
+    aval = jax.typeof(value)
+    if not explicit(aval) or not any(axes or (True,)):
+        return value
+    spec = aval.sharding.spec
+    kept = [None if axes is None or loose else each for each, loose in zip(spec, axes or spec, strict=True)]
+    return _recut(value, NamedSharding(aval.sharding.mesh, PartitionSpec(*kept)))
+
+
+def _recut(value: Any, sharding: NamedSharding) -> Any:
+    now = jax.typeof(value).sharding
+    return value if now == sharding else jax.sharding.reshard(value, sharding)
+
+
+def constrained(eqn: Any, values: Sequence[Any], which: str) -> list[Any]:
+    """Operands (`in_shardings`) or results of a `jit` equation, cut as it was told."""
+    told = eqn.params.get(which, ())
+    return [
+        lax.with_sharding_constraint(value, how)
+        if isinstance(how, NamedSharding) and all(kind == AxisType.Auto for kind in how.mesh.axis_types)
+        else value
+        for value, how in zip(values, told or (None,) * len(values), strict=True)
+    ]
+
+
+def below(jaxpr: Jaxpr, address: Sequence[tuple[int, str]]) -> Jaxpr:
+    """The jaxpr at `address` within a jaxpr."""
+    for place, key in address:
+        jaxpr = next(each.jaxpr for each in inner(jaxpr.eqns[place]) if each.key == key)
+    return jaxpr
+
+
+def variable(jaxpr: Jaxpr, address: Sequence[tuple[int, str]], eqn: int, number: int) -> Any:
+    """An output of an equation of the jaxpr at `address`, or, of equation -1, one of what goes into that."""
+    jaxpr = below(jaxpr, address)
+    return jaxpr.invars[number] if eqn < 0 else jaxpr.eqns[eqn].outvars[number]
 
 
 def run(jaxpr: Jaxpr, consts: Sequence[Any], args: Sequence[Any]) -> list[Any]:

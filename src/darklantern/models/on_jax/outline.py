@@ -4,7 +4,7 @@ A scan whose iterations have weights of their own is a stack of layers: iteratio
 or a while loop whose iterations share their weights is one part that is called several times.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,20 @@ class Loop:
     """how often it runs; None where that is not known before"""
     layers: bool
     """each iteration has weights of its own"""
+    reverse: bool = False
+    """the last iteration comes first"""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A `jax.shard_map`, in whose body each device holds a piece of a value, or all of it."""
+
+    address: Address
+    """of its body"""
+    axes: tuple[tuple[str, int], ...]
+    """of the mesh, those over which it cuts, each with its number of devices; of a point, those over which it varies"""
+    checked: bool
+    """types say over which of them a value varies (`check_vma`)"""
 
 
 @dataclass(frozen=True)
@@ -39,6 +53,16 @@ class Place:
     eqn: int
     var: int
     """which of the equation's outputs, or of the jaxpr's inputs"""
+
+    def when(self, turns: Mapping[Address, float] | None = None) -> tuple[float, ...]:
+        """When a value is there, in order: what an equation returns comes behind all that happens inside it.
+
+        `turns` are the iterations of the loops around it, by their bodies' addresses.
+        """
+        order: list[float] = []
+        for depth, (eqn, _) in enumerate(self.address, 1):
+            order += [eqn, (turns or {}).get(self.address[:depth], 0)]
+        return (*order, self.eqn + 0.5)
 
 
 @dataclass(eq=False)
@@ -54,6 +78,8 @@ class Part:
     above: "Part | None"
     branch: bool
     """it may not run: it lies in a branch"""
+    kind: str = ""
+    """the class's name, of a module"""
     returns: bool = False
     """it marks what it returns"""
     last: int = -1
@@ -81,6 +107,7 @@ class Outline:
     """the paths of all parts whose marks are there"""
     custom: list[tuple[Address, str]] = field(default_factory=list)
     """functions with derivatives of their own, by the address of what they run"""
+    shards: list[Shard] = field(default_factory=list)
 
 
 def outline(jaxpr: Jaxpr, weights: int) -> Outline:
@@ -122,7 +149,7 @@ class _Walk:
             if eqn.primitive is enter_p:
                 path = eqn.params["path"]
                 path = path if eqn.params["absolute"] else part.path + path
-                part = Part(path, address, number, loops, part, branch, eqn.params["returns"])
+                part = Part(path, address, number, loops, part, branch, eqn.params["kind"], eqn.params["returns"])
                 self.made.parts.append(part)
             elif eqn.primitive is leave_p:
                 if part is not outermost and part.above is not None:
@@ -161,7 +188,7 @@ class _Walk:
         if name == "scan":
             scan = internals.scan(eqn)
             sliced = mine[scan.consts + scan.carry :]
-            loop = Loop(address, scan.length, any(sliced))
+            loop = Loop(address, scan.length, any(sliced), scan.reverse)
             mine = [*mine[: scan.consts], *(False for _ in range(scan.carry)), *sliced]
             self._layers(jaxpr, address, part, (*loops, loop), _held(jaxpr, mine), branch, loop.layers)
             return
@@ -172,6 +199,9 @@ class _Walk:
             loops = (*loops, Loop(address, None, False))
         elif name == "cond":
             mine, branch = mine[1:], True
+        elif name == "shard_map":
+            shards = internals.shards(eqn)
+            self.made.shards.append(Shard(address, shards.axes, shards.checked))
         self.through(jaxpr, address, part, loops, _held(jaxpr, mine), branch)
 
     def _layers(

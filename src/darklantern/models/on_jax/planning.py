@@ -90,9 +90,22 @@ def prepared(plan: Plan, naming: Naming, lengths: Lengths) -> Prepared:
         rows.append(Row(site, tuple(made), _axes(site, made)))
     if missed and not rows:
         raise SiteError(f"nothing to record: {next(iter(missed.values()))}", hint="look at model.tree(inputs)")
+    if plan.stop:
+        _refuse_behind(actions)
     built = program(actions, plan.stop)
     place = {action: (number, at) for number, step in enumerate(built.steps) for at, action in enumerate(step.actions)}
     return Prepared(built, tuple(rows), missed, place)
+
+
+def _refuse_behind(actions: Sequence[Action]) -> None:
+    """Raises SiteError for an edit behind the last recording, where the run has stopped."""
+    last = max((action.visit.when(last=True) for action in actions if action.kind == RECORD), default=())
+    for action in actions:
+        if action.kind == EDIT and action.visit.when(last=False) > last:
+            raise SiteError(
+                f"the run never reached {action.site}: it stops once every recorded site has fired",
+                hint="leave stop out, or the edit",
+            )
 
 
 def _calls(naming: Naming, site: Site) -> tuple[Visit, ...]:
@@ -102,6 +115,12 @@ def _calls(naming: Naming, site: Site) -> tuple[Visit, ...]:
 
 def _action(site: Site, visit: Visit, kind: str, lengths: Lengths, edit: Edit | None = None) -> Action:
     point = visit.point
+    if edit is not None and point.apart:
+        raise SiteError(
+            f"no edit at {site}: it lies in a branch or a loop of a shard_map that not all devices take alike, and an "
+            "edit, which gets all devices' pieces, would wait for them forever",
+            hint="edit behind the branch or the loop, where all devices come; recordings and gradients work here",
+        )
     shape = tuple(point.aval.shape)
     chosen = select(site, point.axes, shape, lengths, some=True, mixes=bool(edit and edit.mixes))
     choice = Choice.of(chosen)

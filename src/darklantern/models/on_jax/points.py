@@ -6,7 +6,7 @@ from math import prod
 from typing import Any
 
 from darklantern.models.on_jax.axes import BATCH, CHANNEL, DATA, FEATURE, Axes, kind
-from darklantern.models.on_jax.outline import Address, Loop, Path, Place
+from darklantern.models.on_jax.outline import Address, Loop, Path, Place, Shard
 
 Named = tuple[tuple[tuple[str, int], ...], ...]
 """each axis of a variable, as the named factors that it joins"""
@@ -79,6 +79,15 @@ class Point:
     """other values that it takes to show this one"""
     early: bool = False
     """it is shown and changed before other points in its place, which are made of it"""
+    shards: tuple[Shard, ...] = ()
+    """the shard_maps around it"""
+    apart: bool = False
+    """it lies in a branch or a loop that not all devices of a shard_map take alike"""
+
+    @property
+    def spread(self) -> bool:
+        """Whether devices hold different pieces of it, which are shown on a first axis."""
+        return any(shard.axes for shard in self.shards)
 
 
 def named_axes(axes: Axes, aval: Any) -> tuple[str, ...]:

@@ -13,15 +13,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.sharding import PartitionSpec
 
 from darklantern.errors import SiteError
-from darklantern.models.on_jax import internals
-from darklantern.models.on_jax.choosing import get, put, whole
-from darklantern.models.on_jax.internals import Jaxpr, Literal
+from darklantern.models.on_jax import internals, spread
+from darklantern.models.on_jax.choosing import ALL, get, put, whole
+from darklantern.models.on_jax.internals import Jaxpr, Literal, laid_out, loosened
 from darklantern.models.on_jax.marks import MARKED
-from darklantern.models.on_jax.outline import Address, Place
-from darklantern.models.on_jax.program import EDIT, RECORD, Program, Step
+from darklantern.models.on_jax.outline import Address, Place, Shard
+from darklantern.models.on_jax.program import EDIT, RECORD, SHIFT, Program, Step
 
 State = dict[int, Any]
 """by a step's number: what it has recorded so far"""
@@ -70,6 +69,13 @@ class Rewriting:
 
     def run(self, jaxpr: Jaxpr, consts: Sequence[Any], args: Sequence[Any]) -> tuple[list[Any] | None, State]:
         """What the jaxpr returns, None where the program stops before, and what was recorded."""
+        self._root = jaxpr
+        self.shifts = {
+            number: spread.shifts(self.program.steps[number], self.numbers[number]["choice"], each)
+            if self._cut(number)
+            else each
+            for number, each in self.shifts.items()
+        }
         return self.through(jaxpr, consts, args, (), (), {}, self.program.stop)
 
     def through(
@@ -140,7 +146,13 @@ class Rewriting:
         return any((*address, (number, each.key)) in self._inside for each in internals.inner(eqn))
 
     def _entered(self, address: Address, number: int, eqn: Any) -> bool:
-        return any((*address, (number, "")) in each for each in (self.entrances, self.splits))
+        """Whether an equation is a scan that is entered or split, or holds one."""
+        own = (*address, (number, ""))
+        return any(spread.is_in(own, scan) for scan in (*self.entrances, *self.splits))
+
+    def _cut(self, number: int) -> bool:
+        """Whether a step adds something, of which each device has its own piece."""
+        return number in self.shifts and self.program.steps[number].point.spread
 
     # steps
 
@@ -155,17 +167,16 @@ class Rewriting:
         entry, here = self._entry(step, numbers, counts)
         choice = [_of(each, entry, step) for each in numbers["choice"]]
         if step.kind == RECORD:
-            part = get(shown, step.form, choice)
+            part = _part(step, shown, choice)
             return value, self._recorded(number, step, part, entry, here, state)
-        old = get(shown, step.form, choice)
         if step.kind == EDIT:
             assert step.edit is not None
             operands = [_of(each, entry, step) for each in numbers["operands"]]
-            new = _edited(step, old, operands)
+            changed = _changed(step, shown, choice, lambda old: _edited(step, old, operands))
         else:
-            new = old + self.shifts[number][self._flat(step, counts) if step.every else entry]
-        changed = new if whole(step.form) else put(shown, step.form, choice, new)
-        changed = point.hidden(changed, value, *reads).astype(value.dtype)
+            shift = self.shifts[number][self._flat(step, counts) if step.every else entry]
+            changed = _changed(step, shown, choice, lambda old: old + shift)
+        changed = laid_out(point.hidden(changed, value, *reads).astype(value.dtype), value)
         if here is not None:
             changed = jnp.where(here, changed, value)
         if step.flagged:
@@ -200,11 +211,11 @@ class Rewriting:
         held = state[number]
         if isinstance(held, tuple):  # with a flag that it ran
             held, flags = held
-            return state | {number: (_kept(held, part, entry, here), _kept(flags, jnp.bool_(True), entry, here))}
+            return state | {number: (_kept(held, part, entry, here), _kept(flags, _true(flags), entry, here))}
         return state | {number: _kept(held, part, entry, here)}
 
     def _flag(self, number: int, step: Step, entry: Any, here: Any, state: State) -> State:
-        return state | {number: _kept(state[number], jnp.bool_(True), entry, here)}
+        return state | {number: _kept(state[number], _true(state[number]), entry, here)}
 
     # control flow
 
@@ -217,10 +228,11 @@ class Rewriting:
         if internals.is_remat(eqn):
             return self._remat(eqn, inside[0], own, given, counts, state, stop)
         if name in internals.CALLS:
+            if name in internals.CUSTOM and not self.allow_custom:
+                given = _undifferentiable(given, internals.custom_name(eqn))
+            given = internals.constrained(eqn, given, "in_shardings")
             outs, state = self.through(inside[0].jaxpr, inside[0].consts, given, own, counts, state, stop)
-            if name in internals.CUSTOM and outs is not None and not self.allow_custom:
-                outs = _undifferentiable(outs, internals.custom_name(eqn))
-            return outs, state
+            return (None if outs is None else internals.constrained(eqn, outs, "out_shardings")), state
         rules: dict[str, Callable[..., tuple[list[Any] | None, State]]] = {
             "scan": self._scan,
             "while": self._while,
@@ -242,7 +254,7 @@ class Rewriting:
 
     def _begun(self, own: Address, state: State) -> State:
         """The state of what lies inside, with empty buffers where nothing was recorded yet."""
-        return {number: state[number] if number in state else self._empty(number) for number in self._own(own)}
+        return {number: state[number] if number in state else self._empty(number, own) for number in self._own(own)}
 
     def _own(self, own: Address) -> list[int]:
         """Steps inside that have a state, and not an output of their own."""
@@ -252,14 +264,38 @@ class Rewriting:
             if _has_state(self.program.steps[number]) and not step_is_output(self.program.steps[number])
         ]
 
-    def _empty(self, number: int) -> Any:
+    def _empty(self, number: int, own: Address) -> Any:
+        """Buffers in the jaxpr at `own`: within a shard_map those of one device, else those of all."""
         step = self.program.steps[number]
+        point = step.point
         count = 1 if not step.loops or step.every else len(step.actions)
-        flags = jnp.zeros(count, bool)
+        entered = [shard for shard in point.shards if spread.is_in(shard.address, own)]
+        pieces = (spread.devices(point.shards) // spread.devices(entered),) if point.spread else ()
+
+        def empty(shape: tuple[int, ...], dtype: Any) -> Any:
+            return internals.vary(jnp.zeros((count, *pieces, *shape), dtype), spread.names(entered))
+
+        flags = empty((), bool)
         if step.kind != RECORD:
             return flags
-        buffer = jnp.zeros((count, *step.shape), step.point.aval.dtype)
+        if point.spread:
+            buffer = empty(spread.of_each(step), point.aval.dtype)
+        else:
+            buffer = empty(step.shape, point.aval.dtype)
+            like = self._explicit(number)
+            buffer = buffer if like is None else laid_out(buffer, like, 1)
         return (buffer, flags) if step.flagged else buffer
+
+    def _explicit(self, number: int) -> Any:
+        """What a step records, as a type that says how it is cut; None where types do not say."""
+        step = self.program.steps[number]
+        places = [step.point.place, *step.point.reads]
+        avals = [internals.variable(self._root, each.address, each.eqn, each.var).aval for each in places]
+        if not internals.explicit(avals[0]):
+            return None
+        choice = [_of(each, 0, step) for each in self.numbers[number]["choice"]]
+        given = [jax.ShapeDtypeStruct(aval.shape, aval.dtype, sharding=aval.sharding) for aval in avals]
+        return jax.eval_shape(lambda *given: _part(step, step.point.shown(*given), choice), *given)
 
     def _scan(
         self, eqn: Any, address: Address, number: int, given: list[Any], counts: Counts, state: State, stop: bool
@@ -352,15 +388,49 @@ class Rewriting:
     ) -> tuple[list[Any] | None, State]:
         shards, (inside,) = internals.shards(eqn), internals.inner(eqn)
         own = (*address, (number, inside.key))
+        around = Shard(own, shards.axes, shards.checked)
+        carries = spread.Carries(around, inside.jaxpr)
+        steps = [n for n in sorted(self._inside.get(own, ())) if _has_state(self.program.steps[n])]
 
-        def called(*values: Any) -> Any:
-            outs, made = self.through(inside.jaxpr, inside.consts, list(values), own, counts, {}, False)
-            assert outs is not None
-            return tuple(outs), jax.tree.map(lambda each: each[None], made)
+        def specs(number: int) -> Any:
+            step = self.program.steps[number]
+            before = spread.loops_within(step, own) if step_is_output(step) else 1
+            found = spread.spec(step.point, own, before)
+            return (found, found) if step.kind == RECORD and step.flagged else found
 
-        outs, made = jax.shard_map(called, out_specs=(shards.out_specs, PartitionSpec(shards.axes)), **shards.options)(
-            *given
+        begun = {n: state[n] for n in self._own(own) if n in state}
+        entrances = {scan: each for scan, each in self.entrances.items() if spread.is_in(own, scan)}
+        split = [scan for scan in self.splits if spread.is_in(own, scan)]
+        added = {n: self.shifts[n] for n in self._inside.get(own, ()) if self._cut(n)}
+
+        def called(given: Any, held: State, added: Any, entered: Any) -> Any:
+            before = self.entrances, self.shifts
+            local = {
+                scan: Entrance(each.first, carries.inside(scan, entered[scan])) for scan, each in entrances.items()
+            }
+            self.entrances, self.shifts = {**before[0], **local}, {**before[1], **added}
+            try:
+                outs, made = self.through(inside.jaxpr, inside.consts, list(given), own, counts, held, stop)
+            finally:
+                self.entrances, self.shifts = before
+            left = {scan: carries.outside(scan, self.carries.pop(scan)) for scan in split}
+            return tuple(outs or ()), {n: made[n] for n in steps}, left
+
+        entering = (
+            shards.in_specs,
+            {n: specs(n) for n in begun},
+            {n: spread.spec(self.program.steps[n].point, own, 1) for n in added},
+            {scan: carries.specs(scan) for scan in entrances},
         )
+        leaving = (
+            () if stop else shards.out_specs,
+            {n: specs(n) for n in steps},
+            {scan: carries.specs(scan) for scan in split},
+        )
+        outs, made, left = jax.shard_map(called, in_specs=entering, out_specs=leaving, **shards.options)(
+            tuple(given), begun, added, {scan: each.carry for scan, each in entrances.items()}
+        )
+        self.carries |= left
         return (None if stop else list(outs)), state | made
 
 
@@ -378,6 +448,34 @@ def _kept(held: Any, part: Any, entry: Any, here: Any) -> Any:
     if here is not None:
         part = jnp.where(here, part, lax.dynamic_index_in_dim(held, entry, keepdims=False))
     return lax.dynamic_update_index_in_dim(held, part, entry, 0)
+
+
+def _true(flags: Any) -> Any:
+    return jnp.ones(flags.shape[1:], bool)
+
+
+def _part(step: Step, shown: Any, choice: Sequence[Any]) -> Any:
+    """What a step records."""
+    if step.point.spread:
+        return get(shown[None], *spread.alone(step.form, choice))
+    return get(loosened(shown, [each != ALL for each in step.form]), step.form, choice)
+
+
+def _changed(step: Step, shown: Any, choice: Sequence[Any], change: Callable[[Any], Any]) -> Any:
+    """What is shown, with its chosen part changed. In a shard_map an edit gets all devices' pieces: it may mix them."""
+    form, shards = step.form, step.point.shards
+    spreads, alone = step.point.spread, step.kind == SHIFT
+    if spreads:
+        shown = shown[None] if alone else spread.pieces(shown, shards)
+        form, choice = spread.alone(form, choice) if alone else (form, choice)
+    if whole(form):
+        changed = change(shown)
+    else:
+        shown = loosened(shown)
+        changed = put(shown, form, choice, loosened(change(get(shown, form, choice))))
+    if not spreads:
+        return changed
+    return changed[0] if alone else spread.own(changed, shards)
 
 
 def _of(each: Any, entry: Any, step: Step) -> Any:
@@ -409,18 +507,22 @@ def _variable(jaxpr: Jaxpr, place: Place) -> Any:
     return jaxpr.invars[place.var] if place.eqn < 0 else jaxpr.eqns[place.eqn].outvars[place.var]
 
 
-def _undifferentiable(outs: list[Any], name: str) -> list[Any]:
-    """`outs`, of which nobody can take a derivative: that of the function's author would not be in it."""
+def _undifferentiable(given: list[Any], name: str) -> list[Any]:
+    """`given`, through which nobody can take a derivative: that of the function's author would not be in it.
+
+    What goes into the function, not what comes out: its own equations may have no derivative at all, and then nobody
+    would ask.
+    """
 
     @jax.custom_jvp
-    def kept(outs: list[Any]) -> list[Any]:
-        return outs
+    def kept(given: list[Any]) -> list[Any]:
+        return given
 
     @kept.defjvp
     def refused(primals: Any, tangents: Any) -> Any:
         raise custom_refused(name)
 
-    return kept(outs)
+    return kept(given)
 
 
 def custom_refused(name: str) -> SiteError:

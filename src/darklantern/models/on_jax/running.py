@@ -3,16 +3,19 @@
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from threading import RLock
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from darklantern.errors import SiteError
+from darklantern.models.on_jax import spread
 from darklantern.models.on_jax.naming import Naming
 from darklantern.models.on_jax.outline import Address
 from darklantern.models.on_jax.planning import Lengths, Plan, Prepared, Row, prepared
-from darklantern.models.on_jax.program import Program
+from darklantern.models.on_jax.program import Action, Program
 from darklantern.models.on_jax.rewriting import Entrance, Rewriting, State, step_is_output
 from darklantern.models.on_jax.tracing import Given, Trace
 
@@ -23,14 +26,19 @@ _MOST = 128
 class Kept(OrderedDict[Hashable, Any]):
     """The latest few of what is costly to make."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = RLock()
+
     def made(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        if key in self:
-            self.move_to_end(key)
-            return self[key]
-        self[key] = found = make()
-        while len(self) > _MOST:
-            self.popitem(last=False)
-        return found
+        with self._lock:
+            if key in self:
+                self.move_to_end(key)
+                return self[key]
+            self[key] = found = make()
+            while len(self) > _MOST:
+                self.popitem(last=False)
+            return found
 
 
 @dataclass(eq=False)
@@ -115,13 +123,13 @@ def core(
         entrances = {address: Entrance(first, carries[address]) for address, first in firsts.items()}
         rewriting = Rewriting(built, numbers, shifts, entrances, splits or {}, traced.custom)
         outs, state = rewriting.run(traced.trace.jaxpr, consts, [*weights, *arrays])
-        values = [[_value(built, state, step, at) for step, at in row] for row in order]
+        values = [[_value(built, state, numbers, step, at) for step, at in row] for row in order]
         return outs, values, _flags(built, state), rewriting.carries
 
     return function
 
 
-def _value(built: Program, state: State, number: int, at: int) -> Any:
+def _value(built: Program, state: State, numbers: Any, number: int, at: int) -> Any:
     """What one action recorded."""
     step, held = built.steps[number], state[number]
     if step.flagged:
@@ -129,8 +137,13 @@ def _value(built: Program, state: State, number: int, at: int) -> Any:
     if step_is_output(step):
         loops = len(step.loops)
         flat = held.reshape(-1, *held.shape[loops:])
-        return flat if step.every else flat[at]
-    return held[at]
+        found = flat if step.every else flat[at]
+    else:
+        found = held[at]
+    if not step.point.spread:
+        return found
+    choice = [each if len(step.actions) == 1 else each[at] for each in numbers[number]["choice"]]
+    return spread.of_devices(found, step.form, choice, axis=int(step.every and step_is_output(step)))
 
 
 def _flags(built: Program, state: State) -> dict[int, Any]:
@@ -151,11 +164,20 @@ def check_fired(built: Program, flags: Mapping[int, Any]) -> None:
                 hint="call it outside of jit, or choose a site behind the branch",
             )
         for action, fired in zip(built.steps[number].actions, flag, strict=False):
-            if not bool(fired):
+            if not bool(np.all(fired)) and (missed := _missed(action, np.asarray(fired))):
+                where = f" on devices {', '.join(missed)}" if np.any(fired) else ""
                 raise SiteError(
-                    f"the run never reached {action.site}",
+                    f"the run never reached {action.site}{where}",
                     hint="it lies in a branch that was not taken, or in a loop that ended before; choose another site",
                 )
+
+
+def _missed(action: Action, fired: np.ndarray[Any, Any]) -> list[str]:
+    """The devices, of those that an action asks for, which did not reach it; one without a number outside of all."""
+    if not action.visit.point.spread:
+        return [""]
+    asked = spread.of_devices(np.arange(len(fired)), action.choice.form, action.choice.numbers, axis=0)
+    return [str(device) for device in np.atleast_1d(asked) if not fired[device]]
 
 
 def joined(row: Row, values: Sequence[Any]) -> Any:
