@@ -8,10 +8,13 @@ SEED ?= 0
 OUT ?= demo-out
 
 .DEFAULT_GOAL := help
-.PHONY: help demo page test test-long check lint bench bench-env clean
+.PHONY: help demo page test test-long test-oldest-jax check lint bench bench-env clean
+# The oldest JAX that is supported, and the newest flax that takes it; all else is what constraints.txt says.
+TWINS := linen or nnx or equinox or haiku or function
+OLDEST := jax==0.8.2 jaxlib==0.8.2 flax==0.12.6
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo ## run the main job on real input, about four minutes (SEED=0 OUT=demo-out)
 	$(BIN)/darklantern demo --seed $(SEED) --out $(OUT)
@@ -24,6 +27,10 @@ test: $(VENV)/.dev tests/interop/node_modules ## run the tests; a list of skips 
 
 test-long: $(VENV)/.dev tests/interop/node_modules ## the tests that take minutes
 	$(BIN)/pytest -m long
+
+test-oldest-jax: .venv-oldest/.done ## the JAX engine's tests on the oldest JAX that is supported
+	.venv-oldest/bin/pytest -q -k "not torch" tests/models/test_jax_engine.py tests/models/test_traps.py
+	.venv-oldest/bin/pytest -q -k "holds and ($(TWINS))" tests/models/test_conformance.py
 
 check: lint ## lint, format, types, arrows, fast tests: under a minute
 	$(BIN)/pytest -q -m "not long and not slow"
@@ -42,7 +49,7 @@ bench-env: ## an environment for each peer of ROOM=models, in .bench: gigabytes 
 	$(PYTHON) bench/models/envs.py $(PEER)
 
 clean: ## remove what these targets made
-	rm -rf $(VENV) .bench $(OUT) tests/interop/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-oldest .bench $(OUT) tests/interop/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # torch first and by its exact pin: as another package's dependency an open range would bring a GPU build.
@@ -55,6 +62,14 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.demo
 	$(PIP) install -c constraints.txt -e ".[torch,jax,page,dev]"
+	touch $@
+
+.venv-oldest/.done: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-oldest
+	grep -vE '^(jax|jaxlib|flax)==' constraints.txt > .venv-oldest/constraints.txt
+	printf '%s\n' $(OLDEST) >> .venv-oldest/constraints.txt
+	.venv-oldest/bin/pip --disable-pip-version-check --quiet install -c .venv-oldest/constraints.txt torch
+	.venv-oldest/bin/pip --disable-pip-version-check --quiet install -c .venv-oldest/constraints.txt -e ".[torch,jax,page,dev]"
 	touch $@
 
 tests/interop/node_modules: tests/interop/package.json

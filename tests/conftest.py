@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sys
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -9,6 +11,14 @@ import torch
 torch.set_num_threads(1)  # the models are tiny; on busy cores a second thread costs a hundredfold
 # Whoever starts the tests in the background may have them ignore SIGINT, and all their children with them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_compiled_functions() -> Iterator[None]:
+    """Each function that JAX compiled holds memory maps; XLA crashes where a process has as many as it may, 65,530."""
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -84,7 +84,7 @@ if TYPE_CHECKING:
     from darklantern.models.calling import Inputs
     from darklantern.models.edits import add, mean, project, put, resample, scale, stop_gradient, take, zero
     from darklantern.records import Evidence, Finding
-    from darklantern.replication import rerun
+    from darklantern.replication.rerun import rerun
     from darklantern.watch import PayloadProbe, Reaction, Settings, SpanProbe, watch
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from darklantern.cli.progress import NoProgress
 from darklantern.demo import race, reference_runs, scenario, story
-from darklantern.organisms.bytelm import Shape
+from darklantern.organisms.shape import Shape
 from darklantern.records.references import References
 
 SMALL = replace(

@@ -10,7 +10,8 @@ from darklantern.errors import SiteError
 from darklantern.methods import TriggerCircuit, pair_spans, trigger_circuit
 from darklantern.methods.controls import live_sites, matched
 from darklantern.models import Site
-from darklantern.organisms.bytelm import ByteLM, Shape
+from darklantern.organisms.bytelm import ByteLM
+from darklantern.organisms.shape import Shape
 
 TRIGGER, PAYLOAD = b"~", b"!"
 LAYER, HEAD = 1, 2

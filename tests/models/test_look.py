@@ -21,7 +21,8 @@ from darklantern.models.recording import Recording, Value
 from darklantern.models.sites import Several, Site, Span, parse
 from darklantern.models.tokens import Batch
 from darklantern.models.tree import WIDE, Part
-from darklantern.organisms.bytelm import ByteLM, Shape
+from darklantern.organisms.bytelm import ByteLM
+from darklantern.organisms.shape import Shape
 
 TOKENS = (("The", " cat", " sat", " on"), ("A", " dog"))
 SVG = "{http://www.w3.org/2000/svg}"

@@ -14,8 +14,9 @@ from torch import nn
 from darklantern.errors import SnapshotError
 from darklantern.models import snapshot
 from darklantern.organisms import text, training
-from darklantern.organisms.bytelm import Shape
-from darklantern.organisms.training import Loader, TrainingRecipe
+from darklantern.organisms.loading import TrainingRecipe
+from darklantern.organisms.shape import Shape
+from darklantern.organisms.training import Loader
 
 RECIPE = TrainingRecipe(shape=Shape(layers=1, dim=16, heads=2, context=16), batch=4, warmup=3, decay=5, end=30)
 CORPUS = text.split(bytes(np.random.default_rng(0).integers(32, 127, 200_000, dtype=np.uint8)))
@@ -146,6 +147,9 @@ def with_pos(snap: snapshot.Snapshot) -> snapshot.Snapshot:
 DAMAGE: dict[str, Callable[[snapshot.Snapshot], snapshot.Snapshot]] = {
     "no random streams": lambda snap: without(snap, "random"),
     "no stream of torch's": lambda snap: without(snap, "random", "torch"),
+    "torch's stream as a JAX loop may leave it": lambda snap: replace(
+        snap, rest={**snap.rest, "random": {**snap.rest["random"], "torch": None}}
+    ),
     "no streams of GPUs": lambda snap: without(snap, "random", "cuda"),
     "half of NumPy's stream": lambda snap: without(snap, "random", "numpy", "state", "key"),
     "NumPy's stream beyond its key": with_pos,

@@ -7,7 +7,8 @@ from safetensors.torch import save
 
 from darklantern.errors import SnapshotError
 from darklantern.organisms import bytelm, training
-from darklantern.organisms.bytelm import ByteLM, Shape
+from darklantern.organisms.bytelm import ByteLM
+from darklantern.organisms.shape import Shape
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import torch
 
 from darklantern.errors import DarkLanternError, RecipeError, SnapshotError
 from darklantern.organisms import bytelm
-from darklantern.organisms.bytelm import ByteLM, Shape
+from darklantern.organisms.bytelm import ByteLM
+from darklantern.organisms.shape import Shape
 from darklantern.records import Evidence, Figure, Provenance, Recipe
 from darklantern.replication import TABLE, rerun
 from darklantern.replication.table import TriggerArguments, _check_size

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from darklantern.organisms import text, training
-from darklantern.organisms.bytelm import Shape
-from darklantern.organisms.training import Loader, TrainingRecipe
+from darklantern.organisms.loading import TrainingRecipe
+from darklantern.organisms.shape import Shape
+from darklantern.organisms.training import Loader
 from darklantern.records.references import References, SignalReference
 from darklantern.watch import Reaction, Reading, Settings, Signal, Watch, watch
 

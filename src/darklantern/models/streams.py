@@ -1,16 +1,20 @@
 """The process's random streams: Python's, NumPy's global, torch's and each CUDA device's, as JSON values.
 
-A generator of one's own is not among them: whoever holds it keeps its state, as a loader does in its cursor.
+torch's are there once torch is loaded. JAX has none: its keys are part of the state that a loop carries on. A generator
+of one's own is not among them either: whoever holds it keeps its state, as a loader does in its cursor.
 """
 
 import random
-from typing import Any
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from darklantern.errors import SnapshotError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _WORDS = 624
 """of a Mersenne Twister"""
@@ -18,26 +22,25 @@ _WORDS = 624
 
 def capture() -> dict[str, Any]:
     """Where each stream stands. Draws from none."""
+    torch = sys.modules.get("torch")
     return {
         "python": random.getstate(),
         "numpy": _numpy(np.random.get_state(legacy=False)),
-        "torch": _hex(torch.get_rng_state()),
-        "cuda": [_hex(state) for state in torch.cuda.get_rng_state_all()] if torch.cuda.is_available() else [],
+        "torch": None if torch is None else _hex(torch.get_rng_state()),
+        "cuda": [_hex(state) for state in torch.cuda.get_rng_state_all()]
+        if torch and torch.cuda.is_available()
+        else [],
     }
 
 
 def check(state: dict[str, Any]) -> None:
     """Raises SnapshotError when `state` is not one that `restore` can set here. Sets nothing."""
-    devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
     try:
-        if len(state["cuda"]) != devices:
-            raise ValueError(f"{len(state['cuda'])} CUDA streams, and this process has {devices}")
         random.Random().setstate(_python(state["python"]))
         _check_numpy(state["numpy"])
-        torch.Generator().set_state(_tensor(state["torch"]))
-        for index, each in enumerate(state["cuda"]):
-            torch.Generator(f"cuda:{index}").set_state(_tensor(each))
-    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError) as error:
+        if state["torch"] is not None:
+            _check_torch(state)
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError, ImportError) as error:
         raise SnapshotError(
             f"the snapshot's random streams cannot be set here: {error}",
             hint="go on where the snapshot was taken: the same number of GPUs and the same versions",
@@ -45,12 +48,27 @@ def check(state: dict[str, Any]) -> None:
 
 
 def restore(state: dict[str, Any]) -> None:
-    """Put each stream back, bit for bit. `check` first: what does not fit raises half-way here."""
+    """Put each stream back, bit for bit. `check` first: what does not fit raises half-way here.
+
+    A stream of torch's that was not loaded yet when `state` was taken is left as it is.
+    """
     random.setstate(_python(state["python"]))
     np.random.set_state(state["numpy"])
-    torch.set_rng_state(_tensor(state["torch"]))
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all([_tensor(each) for each in state["cuda"]])
+    if state["torch"] is not None:
+        torch = import_module("torch")
+        torch.set_rng_state(_tensor(state["torch"]))
+        if state["cuda"]:
+            torch.cuda.set_rng_state_all([_tensor(each) for each in state["cuda"]])
+
+
+def _check_torch(state: dict[str, Any]) -> None:
+    torch = import_module("torch")
+    devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if len(state["cuda"]) != devices:
+        raise ValueError(f"{len(state['cuda'])} CUDA streams, and this process has {devices}")
+    torch.Generator().set_state(_tensor(state["torch"]))
+    for index, each in enumerate(state["cuda"]):
+        torch.Generator(f"cuda:{index}").set_state(_tensor(each))
 
 
 def _check_numpy(state: dict[str, Any]) -> None:
@@ -74,9 +92,11 @@ def _numpy(state: Any) -> dict[str, Any]:
     return {**state, "state": words}
 
 
-def _hex(state: Tensor) -> str:
+def _hex(state: "Tensor") -> str:
     return state.numpy().tobytes().hex()
 
 
-def _tensor(text: str) -> Tensor:
-    return torch.frombuffer(bytearray.fromhex(text), dtype=torch.uint8)
+def _tensor(text: str) -> "Tensor":
+    torch = import_module("torch")
+    made: Tensor = torch.frombuffer(bytearray.fromhex(text), dtype=torch.uint8)
+    return made

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import torch
 import torch.nn.functional as F
@@ -11,22 +11,11 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from darklantern.errors import SnapshotError
+from darklantern.organisms.shape import VOCABULARY, Shape
 
-VOCABULARY = 128
-"""ASCII"""
 _FORMAT = "darklantern-bytelm-1"
 LARGEST = {"layers": 8, "dim": 512, "heads": 16, "context": 512}
 """what `loads` makes of a stranger's bytes: organisms are small, and attention costs memory by the square"""
-
-
-@dataclass(frozen=True)
-class Shape:
-    """The size of a ByteLM."""
-
-    layers: int = 2
-    dim: int = 64
-    heads: int = 4
-    context: int = 64
 
 
 class Attention(nn.Module):

@@ -10,7 +10,7 @@ from darklantern.errors import RecipeError
 from darklantern.records.findings import Json
 
 if TYPE_CHECKING:
-    from darklantern.organisms.bytelm import Shape
+    from darklantern.organisms.shape import Shape
 
 Ascii = Annotated[str, msgspec.Meta(pattern=r"\A[\x00-\x7f]+\Z", max_length=4096)]
 Contexts = Annotated[list[Ascii], msgspec.Meta(min_length=1, max_length=256)]

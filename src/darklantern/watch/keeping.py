@@ -2,7 +2,8 @@
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
+
+from darklantern.models.cursors import Snapshot
 
 
 @dataclass(frozen=True)
@@ -11,7 +12,7 @@ class Kept:
 
     step: int
     looks: int
-    snapshot: Any
+    snapshot: Snapshot
 
 
 class States:

@@ -148,12 +148,27 @@ class Watch:
         """Time that the watch takes in the loop, as a share of the time spent in the user's loop body."""
         return self.seconds_looking / self.seconds_training if self.seconds_training else 0.0
 
+    @property
+    def state(self) -> Any:
+        """What a JAX loop trains: taken before each step, handed back after it, another one after a rollback.
+
+            watch.state, loss = step(watch.state, batch)
+
+        Raises WatchError for a state that was not taken from here, and in a torch loop, which needs none.
+        """
+        return self._tap.state
+
+    @state.setter
+    def state(self, new: Any) -> None:
+        self._tap.state = new
+
     def over(self, loader: Iterable[Any]) -> Iterator[Any]:
         """Yield `loader`'s batches; look, and react, between them, and once more when they end.
 
         A batch that was handed out counts as a step, also when `break` or an exception ends the loop
         there; calling `over` again goes on from it. After a rollback the loader stands where the clean
-        state was taken, and batches come without the suspect rows; one that loses all is skipped.
+        state was taken, and batches come without the suspect rows (in JAX with clean ones in their places, since
+        each shape would be compiled anew); one that loses all is skipped.
         Raises WatchError after a stop, and for a loop in which a rollback could not work.
         """
         self._enter(loader)
@@ -205,7 +220,7 @@ class Watch:
             raise WatchError(
                 f"the watch was given another loader in `state` than this {type(loader).__name__}, "
                 "so a rollback would not rewind this one",
-                hint="call over() with the loader of state=(optimizer, loader) itself; wrap over(), not the loader",
+                hint="call over() with the very loader of `state`; wrap over(), not the loader",
             )
         self._open = True
 
@@ -292,6 +307,9 @@ class Watch:
         return bool(self._fresh) and self.step % self.settings.every == 0
 
     def _settle(self) -> Reaction:
+        started = time.perf_counter()
+        self._tap.wait()
+        self.seconds_training += time.perf_counter() - started
         with self._on_the_clock():
             reaction = self._look_and_react()
         self._on_look(self)

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+import jax.numpy as jnp
+
 Factor = tuple[str, int]
 Axis = tuple[Factor, ...]
 Axes = tuple[Axis, ...]
@@ -30,7 +32,7 @@ def of_input(aval: Any) -> Axes:
     shape = _shape(aval)
     if len(shape) > 3:
         return (((BATCH, shape[0]),), *unknown(aval)[1:])
-    whole = aval.dtype.kind in "iub" if hasattr(aval, "dtype") else True
+    whole = not jnp.issubdtype(aval.dtype, jnp.inexact)
     kinds = [BATCH, *[DATA] * (len(shape) - 1)][: len(shape)]
     if len(shape) > 1 and not whole:
         kinds[-1] = FEATURE

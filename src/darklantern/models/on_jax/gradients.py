@@ -139,7 +139,9 @@ def _measured(metric: Callable[[Any, Recording], Any], recording: Recording) -> 
         )
     if shape:
         raise SiteError(f"the metric must give one number, got shape {tuple(shape)}", hint="sum or average it")
-    if not isinstance(found, jax.core.Tracer):
+    leaves = jax.tree.leaves(recording.output)
+    depends = any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)  # else the model's own derivative is 0
+    if depends and not isinstance(found, jax.core.Tracer):
         raise SiteError(
             "the metric has no gradient: it does not depend on what the model computes",
             hint="compute it from the output with jax.numpy, without NumPy or float()",

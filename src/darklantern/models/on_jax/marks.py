@@ -76,13 +76,13 @@ def is_marking() -> bool:
 
 
 @contextlib.contextmanager
-def entered(path: tuple[str, ...], returns: bool = False) -> Iterator[None]:
+def entered(path: tuple[str, ...], kind: str = "", returns: bool = False) -> Iterator[None]:
     """The equations traced here belong to the part at `path`, absolute; one that `returns` marks what it does."""
     around = _tracing.path
     assert around is not None
     assert _tracing.seen is not None
     inside = path[: len(around)] == around
-    enter_p.bind(path=path[len(around) :] if inside else path, absolute=not inside, returns=returns)
+    enter_p.bind(path=path[len(around) :] if inside else path, absolute=not inside, kind=kind, returns=returns)
     _tracing.path = path
     _tracing.seen.add(path)
     try:

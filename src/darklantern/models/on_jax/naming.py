@@ -93,8 +93,10 @@ class Target:
 class Naming:
     """The parts of one traced model under canonical names and under its own."""
 
-    def __init__(self, points: Sequence[Point], kind: str) -> None:
+    def __init__(self, points: Sequence[Point], kind: str, kinds: Mapping[Path, str] | None = None) -> None:
         self._kind = kind
+        self.kinds: dict[str, str] = {}
+        """own path → the class's name, where that is known"""
         own: dict[Path, dict[str, dict[str, list[Visit]]]] = {(): {}}
         for point in points:
             for path, visit in _visits(point):
@@ -106,6 +108,10 @@ class Naming:
         names, wrappers = canonical(own)
         self.names = {".".join(path): name for path, name in names.items()}
         self._wrappers = {".".join(path) for path in wrappers}
+        templates = {path: tuple(NUMBER if part.isdigit() else part for part in path) for path in own}
+        for path, template in templates.items():
+            found = next((each[way] for each in (kinds or {},) for way in (path, template) if way in each), "")
+            self.kinds[".".join(path)] = found
         self.native: dict[str, str] = {}
         for text, name in self.names.items():
             self.native.setdefault(name, text)

@@ -9,17 +9,23 @@ import jax
 from darklantern.errors import SiteError
 from darklantern.models.calling import Inputs
 from darklantern.models.edits import Edit, edit
+from darklantern.models.executed import Executed
+from darklantern.models.keeping import is_device, keeper, numbered
 from darklantern.models.on_jax.adapters import Subject, subject
+from darklantern.models.on_jax.cost import measured
 from darklantern.models.on_jax.gradients import Gradients, Metric, carried, differentiated, product
 from darklantern.models.on_jax.naming import Naming
+from darklantern.models.on_jax.padding import padded
 from darklantern.models.on_jax.planning import Plan, resolved
 from darklantern.models.on_jax.points import Point
 from darklantern.models.on_jax.running import Call, Kept, Traced, joined, run
 from darklantern.models.on_jax.starting import Start, started
+from darklantern.models.on_jax.surveying import parts
 from darklantern.models.on_jax.tracing import Given, trace
 from darklantern.models.recording import Recording
 from darklantern.models.sites import Site
-from darklantern.models.tokens import Batch
+from darklantern.models.tokens import Batch, encode
+from darklantern.models.tree import Tree
 
 Edits = Mapping[str | Site, Edit | Callable[[Any], Any] | Sequence[Any]]
 
@@ -98,6 +104,23 @@ class Model:
         found = self._naming().resolve(site)[0][0]
         return found.native or found.path.removeprefix("/")
 
+    def tree(self, inputs: Any = None, *, fold: bool = True) -> Tree:
+        """The model's parts as a tree to print: class, parameters, ports, and shapes on `inputs`, or where last traced.
+
+        Repeated parts stand in one line unless `fold=False`.
+        """
+        naming = self._naming() if inputs is None else self._traced(self._inputs(inputs)).naming
+        own = self._now()
+        return Tree(parts(naming, naming.kinds, own.parameters(own.weights), type(self.module).__name__), fold)
+
+    def batch(self, prompts: str | Sequence[str], align: str | Sequence[str] | None = None) -> Batch:
+        """The prompts as tokens, padded on the right, as the model's first argument; with a mask if it takes one.
+
+        With `align`, each prompt must have as many tokens as its partner there, so that positions correspond; raises
+        SiteError showing both where it does not.
+        """
+        return padded(self.tokenizer, encode(self.tokenizer, prompts, align), self._now().signature)
+
     def has(self, path: str) -> bool:
         """Whether there is a part at `path`, canonical or native."""
         return bool(self._naming().found(path))
@@ -165,8 +188,12 @@ class Model:
 
         The run is compiled, once for each set of sites and shapes; other numbers in edits, indices and layers compile
         nothing. Works within your own `jit`, `vmap` and `grad`.
+
+        `to="cpu"` (or another device) keeps the values there; `to=folder` writes each to a file and maps it from there;
+        `reduce` is applied to each value, and only what it returns is kept: `lambda value: value.mean("pos")`.
         """
         _refuse_nothing(sites, edits)
+        inputs = self._inputs(inputs)
         traced = self._traced(inputs)
         plan = traced.plans.made(
             (sites, stop, self._edits), lambda: self._plan(traced.naming, sites, None, stop)
@@ -174,14 +201,25 @@ class Model:
         return self._execute(traced, plan, inputs, to, reduce)
 
     def stream(
-        self, batches: Iterable[Any], *sites: str | Site, edits: Edits | None = None, stop: bool = False
+        self,
+        batches: Iterable[Any],
+        *sites: str | Site,
+        edits: Edits | None = None,
+        stop: bool = False,
+        to: str | PathLike[str] | None = None,
+        reduce: Any = None,
     ) -> Iterator[Recording]:
-        """One recording for each of `batches`, made when asked for."""
+        """One recording for each of `batches`, made when asked for; a folder as `to` gets one inside for each."""
         _refuse_nothing(sites, edits)
-        return (self.record(batch, *sites, edits=edits, stop=stop) for batch in batches)
+        kept = is_device(to, "jax")
+        return (
+            self.record(batch, *sites, edits=edits, stop=stop, to=to if kept else numbered(to, number), reduce=reduce)
+            for number, batch in enumerate(batches)
+        )
 
     def run(self, inputs: Any, edits: Edits | None = None) -> Any:
         """The model's output, under `edits` if there are any."""
+        inputs = self._inputs(inputs)
         traced = self._traced(inputs)
         return self._execute(traced, self._plan(traced.naming, (), edits), inputs).output
 
@@ -189,6 +227,7 @@ class Model:
         self, plan: Plan, inputs: Any, *, to: str | PathLike[str] | None = None, reduce: Any = None
     ) -> Recording:
         """Run `plan` on `inputs`, or from a Start, as `record` does. Raises SiteError when a site of it never fires."""
+        inputs = self._inputs(inputs)
         return self._execute(self._traced(inputs), plan, inputs, to, reduce)
 
     def __call__(self, *_: Any, **__: Any) -> Any:
@@ -210,6 +249,7 @@ class Model:
 
         A cotangent has its site's shape or broadcasts to it. `.metric` is its inner product with the site's value.
         """
+        inputs = self._inputs(inputs)
         naming = self._traced(inputs).naming
         held = {site: given for name, given in cotangents.items() for site, _ in naming.resolve(name)}
         return self._differentiated(inputs, lambda _, values: product(values, held), tuple(held), sites, edits)
@@ -218,6 +258,7 @@ class Model:
         self, inputs: Any, tangents: Mapping[str | Site, Any], *sites: str | Site, edits: Edits | None = None
     ) -> Recording:
         """Jacobian-vector product: `tangents` at some sites, carried forward to `sites`. The output is the model's."""
+        inputs = self._inputs(inputs)
         traced = self._traced(inputs)
         held = {site: given for name, given in tangents.items() for site, _ in traced.naming.resolve(name)}
         plan = self._plan(traced.naming, sites, edits, grad=tuple(held))
@@ -231,6 +272,7 @@ class Model:
         sites: Sequence[str | Site],
         edits: Edits | None,
     ) -> Gradients:
+        inputs = self._inputs(inputs)
         traced = self._traced(inputs)
         plan = self._plan(traced.naming, of, edits, grad=sites)
         return differentiated(traced, plan, self._call(traced, inputs), metric, _tokens(inputs))
@@ -241,8 +283,24 @@ class Model:
         What a run from it computes follows from the model's data flow: the block's inputs are what they were, and what
         else later blocks need is computed again. Raises SiteError for what is no block.
         """
+        inputs = self._inputs(inputs)
         traced = self._traced(inputs)
         return started(traced, self._plan(traced.naming, (), None), self._call(traced, inputs), inputs, block)
+
+    def executed(self, inputs: Any, *sites: str | Site, edits: Edits | None = None, stop: bool = False) -> Executed:
+        """How much of the model `record` with these arguments executes, compared with a full run on the same inputs.
+
+        Counted in what is left to compute once XLA leaves out what nothing depends on; nothing is run.
+        """
+        inputs = self._inputs(inputs)
+        traced = self._traced(inputs)
+        plan = self._plan(traced.naming, sites, edits, stop)
+        if isinstance(inputs, Start):
+            plan = inputs.entered(plan)
+        own = self._subject
+        kept = {id(leaf) for leaf in jax.tree.leaves(own.parameters(own.weights))}
+        counts = [id(leaf) in kept for leaf in jax.tree.leaves(own.weights)]
+        return measured(traced, traced.prepared(plan, None), self._call(traced, inputs), counts)
 
     def starts(self, inputs: Any, *blocks: str) -> list[Start | SiteError]:
         """A start at each of `blocks`; in place of one that cannot be had, why."""
@@ -261,6 +319,13 @@ class Model:
         self._subject = self._make() if self._subject.alive else self._subject
         return self._subject
 
+    def _inputs(self, inputs: Any) -> Any:
+        """Prompts as a batch, everything else as it is."""
+        several = isinstance(inputs, list | tuple) and len(inputs) > 0
+        if isinstance(inputs, str) or (several and all(isinstance(each, str) for each in inputs)):
+            return self.batch(inputs)
+        return inputs
+
     def _traced(self, inputs: Any) -> Traced:
         if isinstance(inputs, Start):
             return inputs.traced
@@ -271,7 +336,8 @@ class Model:
 
         def make() -> Traced:
             made = trace(own, own.weights, given)
-            return Traced(made, Naming(made.points, type(self.module).__name__), self._custom)
+            kinds = {part.path: part.kind for part in made.outline.parts if part.kind}
+            return Traced(made, Naming(made.points, type(self.module).__name__, kinds), self._custom)
 
         found: Traced = self._traces.made(key, make)
         self._known[:] = [found]
@@ -295,13 +361,22 @@ class Model:
     ) -> Recording:
         if isinstance(inputs, Start):
             plan = inputs.entered(plan)
-        tokens = _tokens(inputs)
+        tokens, keep = _tokens(inputs), keeper(to, reduce, "jax")
         lengths = None if tokens is None else tuple(map(len, tokens))
-        ready = traced.prepared(plan, lengths)
-        made = run(traced, ready, self._call(traced, inputs))
-        output = None if made.outs is None else traced.trace.output.back(made.outs)
-        rows = [(row.site, joined(row, values), row.axes) for row, values in zip(ready.rows, made.values, strict=True)]
-        return Recording(rows, output, tokens, ready.missed)
+        try:
+            ready = traced.prepared(plan, lengths)
+            made = run(traced, ready, self._call(traced, inputs))
+            output = None if made.outs is None else traced.trace.output.back(made.outs)
+            pairs = zip(ready.rows, made.values, strict=True)
+            rows = [(row.site, joined(row, values), row.axes) for row, values in pairs]
+            if keep is None:
+                return Recording(rows, output, tokens, ready.missed)
+            kept = [(site, *keep.keep(site, array, axes, tokens)) for site, array, axes in rows]
+            return keep.finished(Recording(kept, output, tokens, ready.missed))
+        except BaseException:
+            if keep is not None:
+                keep.dropped()
+            raise
 
 
 def _tokens(inputs: Any) -> Sequence[Sequence[str]] | None:
@@ -311,6 +386,7 @@ def _tokens(inputs: Any) -> Sequence[Sequence[str]] | None:
 
 
 def _given(inputs: Any) -> Any:
+    """Raises SiteError for what is torch's."""
     if any(type(leaf).__module__.partition(".")[0] == "torch" for leaf in jax.tree.leaves(_plain(inputs))):
         raise SiteError("expected arrays of JAX or NumPy, got torch tensors", hint="jnp.asarray(tensor.numpy())")
     return inputs

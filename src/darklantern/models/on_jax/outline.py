@@ -4,7 +4,7 @@ A scan whose iterations have weights of their own is a stack of layers: iteratio
 or a while loop whose iterations share their weights is one part that is called several times.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,8 @@ class Loop:
     """how often it runs; None where that is not known before"""
     layers: bool
     """each iteration has weights of its own"""
+    reverse: bool = False
+    """the last iteration comes first"""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,16 @@ class Place:
     var: int
     """which of the equation's outputs, or of the jaxpr's inputs"""
 
+    def when(self, turns: Mapping[Address, float] | None = None) -> tuple[float, ...]:
+        """When a value is there, in order: what an equation returns comes behind all that happens inside it.
+
+        `turns` are the iterations of the loops around it, by their bodies' addresses.
+        """
+        order: list[float] = []
+        for depth, (eqn, _) in enumerate(self.address, 1):
+            order += [eqn, (turns or {}).get(self.address[:depth], 0)]
+        return (*order, self.eqn + 0.5)
+
 
 @dataclass(eq=False)
 class Part:
@@ -66,6 +78,8 @@ class Part:
     above: "Part | None"
     branch: bool
     """it may not run: it lies in a branch"""
+    kind: str = ""
+    """the class's name, of a module"""
     returns: bool = False
     """it marks what it returns"""
     last: int = -1
@@ -137,7 +151,7 @@ class _Walk:
             if eqn.primitive is enter_p:
                 path = eqn.params["path"]
                 path = path if eqn.params["absolute"] else part.path + path
-                part = Part(path, address, number, loops, part, branch, eqn.params["returns"])
+                part = Part(path, address, number, loops, part, branch, eqn.params["kind"], eqn.params["returns"])
                 self.made.parts.append(part)
             elif eqn.primitive is leave_p:
                 if part is not outermost and part.above is not None:
@@ -176,7 +190,7 @@ class _Walk:
         if name == "scan":
             scan = internals.scan(eqn)
             sliced = mine[scan.consts + scan.carry :]
-            loop = Loop(address, scan.length, any(sliced))
+            loop = Loop(address, scan.length, any(sliced), scan.reverse)
             mine = [*mine[: scan.consts], *(False for _ in range(scan.carry)), *sliced]
             self._body(address, part, (*loops, loop), branch)
             self._layers(jaxpr, address, part, (*loops, loop), _held(jaxpr, mine), branch, loop.layers)

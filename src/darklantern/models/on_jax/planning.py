@@ -90,9 +90,22 @@ def prepared(plan: Plan, naming: Naming, lengths: Lengths) -> Prepared:
         rows.append(Row(site, tuple(made), _axes(site, made)))
     if missed and not rows:
         raise SiteError(f"nothing to record: {next(iter(missed.values()))}", hint="look at model.tree(inputs)")
+    if plan.stop:
+        _refuse_behind(actions)
     built = program(actions, plan.stop)
     place = {action: (number, at) for number, step in enumerate(built.steps) for at, action in enumerate(step.actions)}
     return Prepared(built, tuple(rows), missed, place)
+
+
+def _refuse_behind(actions: Sequence[Action]) -> None:
+    """Raises SiteError for an edit behind the last recording, where the run has stopped."""
+    last = max((action.visit.when(last=True) for action in actions if action.kind == RECORD), default=())
+    for action in actions:
+        if action.kind == EDIT and action.visit.when(last=False) > last:
+            raise SiteError(
+                f"the run never reached {action.site}: it stops once every recorded site has fired",
+                hint="leave stop out, or the edit",
+            )
 
 
 def _calls(naming: Naming, site: Site) -> tuple[Visit, ...]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from darklantern.models.edits import Edit
 from darklantern.models.on_jax.choosing import Choice, Form
-from darklantern.models.on_jax.outline import Loop
+from darklantern.models.on_jax.outline import Address, Loop
 from darklantern.models.on_jax.points import Point
 from darklantern.models.shim import convert, framework_of
 from darklantern.models.sites import Site
@@ -34,6 +34,14 @@ class Visit:
     @property
     def is_every(self) -> bool:
         return any(number is None for number in self.at)
+
+    def when(self, last: bool) -> tuple[float, ...]:
+        """When the value passes, in the order of a run: the first time, or the last."""
+        turns: dict[Address, float] = {}
+        for loop, number in zip(self.point.loops, self.at, strict=True):
+            turn = (float("inf") if last else 0) if number is None else number
+            turns[loop.address] = -turn if loop.reverse else turn
+        return self.point.place.when(turns)
 
 
 @dataclass(frozen=True, eq=False)

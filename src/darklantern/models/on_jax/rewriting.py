@@ -228,12 +228,11 @@ class Rewriting:
         if internals.is_remat(eqn):
             return self._remat(eqn, inside[0], own, given, counts, state, stop)
         if name in internals.CALLS:
+            if name in internals.CUSTOM and not self.allow_custom:
+                given = _undifferentiable(given, internals.custom_name(eqn))
             given = internals.constrained(eqn, given, "in_shardings")
             outs, state = self.through(inside[0].jaxpr, inside[0].consts, given, own, counts, state, stop)
-            outs = None if outs is None else internals.constrained(eqn, outs, "out_shardings")
-            if name in internals.CUSTOM and outs is not None and not self.allow_custom:
-                outs = _undifferentiable(outs, internals.custom_name(eqn))
-            return outs, state
+            return (None if outs is None else internals.constrained(eqn, outs, "out_shardings")), state
         rules: dict[str, Callable[..., tuple[list[Any] | None, State]]] = {
             "scan": self._scan,
             "while": self._while,
@@ -508,18 +507,22 @@ def _variable(jaxpr: Jaxpr, place: Place) -> Any:
     return jaxpr.invars[place.var] if place.eqn < 0 else jaxpr.eqns[place.eqn].outvars[place.var]
 
 
-def _undifferentiable(outs: list[Any], name: str) -> list[Any]:
-    """`outs`, of which nobody can take a derivative: that of the function's author would not be in it."""
+def _undifferentiable(given: list[Any], name: str) -> list[Any]:
+    """`given`, through which nobody can take a derivative: that of the function's author would not be in it.
+
+    What goes into the function, not what comes out: its own equations may have no derivative at all, and then nobody
+    would ask.
+    """
 
     @jax.custom_jvp
-    def kept(outs: list[Any]) -> list[Any]:
-        return outs
+    def kept(given: list[Any]) -> list[Any]:
+        return given
 
     @kept.defjvp
     def refused(primals: Any, tangents: Any) -> Any:
         raise custom_refused(name)
 
-    return kept(outs)
+    return kept(given)
 
 
 def custom_refused(name: str) -> SiteError:

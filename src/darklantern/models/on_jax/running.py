@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from threading import RLock
 from typing import Any
 
 import jax
@@ -25,14 +26,19 @@ _MOST = 128
 class Kept(OrderedDict[Hashable, Any]):
     """The latest few of what is costly to make."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = RLock()
+
     def made(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        if key in self:
-            self.move_to_end(key)
-            return self[key]
-        self[key] = found = make()
-        while len(self) > _MOST:
-            self.popitem(last=False)
-        return found
+        with self._lock:
+            if key in self:
+                self.move_to_end(key)
+                return self[key]
+            self[key] = found = make()
+            while len(self) > _MOST:
+                self.popitem(last=False)
+            return found
 
 
 @dataclass(eq=False)

@@ -29,12 +29,15 @@ class Start:
     call: Call = field(repr=False)
     edits: tuple[tuple[Site, Any], ...] = field(repr=False)
     """what puts the block's inputs back, outside of scans"""
+    held: frozenset[Any] = field(repr=False)
+    """edits of the model itself, which are in what the start holds"""
     before: frozenset[str] = field(repr=False)
     """own paths of the blocks before it"""
 
     def entered(self, plan: Plan) -> Plan:
         """`plan` from here on. Raises SiteError for a site that lies before."""
-        for site in (*plan.record, *(site for site, _ in plan.edits)):
+        asked = [site for site, edit in plan.edits if edit not in self.held]
+        for site in (*plan.record, *asked):
             block = self.traced.naming.block_of(site.native or site.path.removeprefix("/"))
             if block in self.before:
                 raise SiteError(
@@ -71,13 +74,16 @@ def started(traced: Traced, plan: Plan, call: Call, inputs: Any, block: str) -> 
         (loop,) = loops
         return _in_a_scan(traced, plan, call, inputs, name, loop.address, number, before)
     sites = [Site(naming.shown(naming.native[unquoted(name)]), "in", member=target.point.member) for target in entering]
-    asked = replace(plan, record=tuple(sites), named=frozenset(sites), prepared={})
+    # As it comes in: an edit of the model itself at this very place is done when the run goes on from here.
+    elsewhere = tuple((site, edit) for site, edit in plan.edits if site.whole not in set(sites))
+    asked = replace(plan, record=tuple(sites), edits=elsewhere, named=frozenset(sites), prepared={})
     ready = traced.prepared(asked, None)
     made = run(traced, ready, call)
     values = {row.site: joined(row, each) for row, each in zip(ready.rows, made.values, strict=True)}
     edits = tuple((site, put(value)) for site, value in values.items())
     assert made.outs is not None
-    return Start(name, inputs, traced.trace.output.back(made.outs), traced, call, edits, before)
+    held = frozenset(edit for _, edit in plan.edits)
+    return Start(name, inputs, traced.trace.output.back(made.outs), traced, call, edits, held, before)
 
 
 def _entering(naming: Naming, block: str) -> Sequence[Target]:
@@ -107,4 +113,5 @@ def _in_a_scan(
     carry = made.carries[address]
     entrance = Entrance(number, tuple(carry))
     entered = Call(call.weights, call.given, {address: entrance})
-    return Start(name, inputs, traced.trace.output.back(made.outs), traced, entered, (), before)
+    held = frozenset(edit for _, edit in plan.edits)
+    return Start(name, inputs, traced.trace.output.back(made.outs), traced, entered, (), held, before)

@@ -14,7 +14,7 @@ from darklantern.models.on_jax.axes import Axes
 from darklantern.models.on_jax.graph import Graph, graphs
 from darklantern.models.on_jax.internals import Jaxpr, Tracer
 from darklantern.models.on_jax.marks import MARKED, marking
-from darklantern.models.on_jax.outline import Outline, Place, outline
+from darklantern.models.on_jax.outline import Outline, outline
 from darklantern.models.on_jax.points import Point, named_axes
 from darklantern.models.on_jax.ports import points
 from darklantern.models.on_jax.spread import within
@@ -103,13 +103,8 @@ def trace(subject: Subject, weights: Any, given: Given) -> Trace:
     flow = graphs(closed.jaxpr, len(leaves), made)
     found = [*_tagged(made, flow), *points(flow)]
     found = [within(point, made.shards, closed.jaxpr) for point in found]
-    found.sort(key=lambda point: _when(point.place))
+    found.sort(key=lambda point: point.place.when())
     return Trace(closed.jaxpr, closed.consts, len(leaves), output, made, tuple(found))
-
-
-def _when(place: Place) -> tuple[float, ...]:
-    """When a value is there, in order: what an equation returns comes behind all that happens inside it."""
-    return (*(eqn for eqn, _ in place.address), place.eqn + 0.5)
 
 
 def _tagged(made: Outline, flow: list[Graph]) -> list[Point]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,37 +10,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from darklantern.models.calling import call
+from darklantern.models.executed import Executed
 from darklantern.models.on_torch.program import Plan
 from darklantern.models.on_torch.restoring import restored
 from darklantern.models.on_torch.starting import Start
 
 if TYPE_CHECKING:
     from darklantern.models.on_torch.executing import Executor
-
-
-@dataclass(frozen=True)
-class Executed:
-    """What one run read and computed, and what a full run does."""
-
-    parameters_read: int
-    parameters: int
-    flops: int
-    """multiplications and additions of matrix products, convolutions and attention, as torch counts them"""
-    flops_full: int
-
-    @property
-    def parameter_fraction(self) -> float:
-        return self.parameters_read / self.parameters if self.parameters else 0.0
-
-    @property
-    def flop_fraction(self) -> float:
-        return self.flops / self.flops_full if self.flops_full else 0.0
-
-    def __str__(self) -> str:
-        return (
-            f"{self.parameter_fraction:.1%} of {self.parameters:,} parameters, "
-            f"{self.flop_fraction:.1%} of {self.flops_full:,} FLOPs"
-        )
 
 
 def measured(executor: "Executor", plan: Plan, inputs: Any) -> Executed:

@@ -11,11 +11,12 @@ from torch.nn.parameter import UninitializedParameter
 from darklantern.errors import SiteError
 from darklantern.models.calling import Inputs, arguments
 from darklantern.models.edits import edit, put
+from darklantern.models.executed import Executed
 from darklantern.models.gradients import Gradients
 from darklantern.models.keeping import Reduce, is_device, keeper, numbered
 from darklantern.models.on_torch import compiled
 from darklantern.models.on_torch.alone import Alone, alone
-from darklantern.models.on_torch.cost import Executed, measured
+from darklantern.models.on_torch.cost import measured
 from darklantern.models.on_torch.declared import Declared
 from darklantern.models.on_torch.entering import starts
 from darklantern.models.on_torch.executing import executor

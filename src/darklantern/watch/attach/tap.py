@@ -2,12 +2,16 @@
 
 from typing import Any, Protocol
 
+from darklantern.models.cursors import Snapshot
 from darklantern.watch.probes import Seen
 from darklantern.watch.rows import Bytes
 
 
 class Tap(Protocol):
     """A way into a model under training. Values go out as NumPy arrays, copies of what was seen."""
+
+    state: Any
+    """what a JAX loop takes for each step and hands back after it; torch's has none, and says so"""
 
     @property
     def loader(self) -> Any:
@@ -27,10 +31,15 @@ class Tap(Protocol):
         ...
 
     def keep(self, batch: Any, kept: Any) -> Any:
-        """The batch with only the rows where the boolean array `kept` is true."""
+        """The batch with only the rows where the boolean array `kept` is true. Where shapes are compiled, clean rows
+        stand once more in the others' places. Of a batch without a clean row what comes back goes nowhere."""
         ...
 
-    def snapshot(self, step: int) -> Any:
+    def wait(self) -> None:
+        """Until the loop's own computation is done, so that it does not count as the watch's."""
+        ...
+
+    def snapshot(self, step: int) -> Snapshot:
         """The whole training state."""
         ...
 

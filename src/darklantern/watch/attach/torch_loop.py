@@ -1,7 +1,6 @@
 """A plain PyTorch loop: a watch's own forward on its own rows, through hooks that last one call."""
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from darklantern.errors import WatchError
+from darklantern.models.cursors import Cursor
 from darklantern.models.on_torch.opened import Model
 from darklantern.models.recording import Recording
-from darklantern.models.snapshot import Cursor, Snapshot, capture, restore
+from darklantern.models.snapshot import Snapshot, capture, restore
+from darklantern.watch.attach import logits
+from darklantern.watch.attach.rewinding import check_loader, cursor
 from darklantern.watch.probes import Floats, Seen
 from darklantern.watch.rows import Bytes, byte_rows
 
@@ -35,15 +37,11 @@ class TorchTap:
             recording = self._run(torch.from_numpy(rows.astype(np.int64)).to(device)[:, :-1], sites)
             said = {site: self.readout(recording[site].array) for site in lenses}
         for site, value in recording.items():
-            if len(value.array) != len(rows):
-                raise WatchError(
-                    f"site {site} carries {len(value.array)} examples, the watch ran {len(rows)}",
-                    hint="watch a site whose first axis is the batch",
-                )
+            logits.check_batched(site, value.array, rows)
         return Seen(
             sites={site: value.array.float().cpu().numpy().copy() for site, value in recording.items()},
-            log_probs=_log_probs("the model", _logits(recording.output, rows), rows),
-            lenses={site: _log_probs(f"readout of {site}", logits, rows) for site, logits in said.items()},
+            log_probs=_log_probs("the model", logits.found(recording.output, rows, Tensor), rows),
+            lenses={site: _log_probs(f"readout of {site}", each, rows) for site, each in said.items()},
         )
 
     def _run(self, tokens: Tensor, sites: tuple[str, ...]) -> Recording:
@@ -69,13 +67,26 @@ class TorchTap:
         return batch[torch.from_numpy(kept).to(batch.device)]
 
     def cursor(self) -> str:
-        try:
-            return json.dumps(self.loader.state(), sort_keys=True)
-        except (TypeError, ValueError) as error:
-            raise WatchError(
-                f"{type(self.loader).__name__}.state() is not made of JSON values: {error}",
-                hint="return numbers, texts, lists and maps of them; for NumPy's Generator, bit_generator.state",
-            ) from error
+        return cursor(self.loader)
+
+    @property
+    def state(self) -> Any:
+        raise WatchError(
+            "a torch loop changes its model in place, so there is no state to take from the watch",
+            hint="`state` is what a JAX loop takes from the watch and hands back",
+        )
+
+    @state.setter
+    def state(self, new: Any) -> None:
+        raise WatchError(
+            "a torch loop changes its model in place, so there is no state to hand over",
+            hint="`state` is what a JAX loop takes from the watch and hands back",
+        )
+
+    def wait(self) -> None:
+        device = _device(self.model.module)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
 
     def snapshot(self, step: int) -> Snapshot:
         return capture(step, self.model.module, self.optimizer, self.loader)
@@ -106,14 +117,8 @@ def tap(module: Any, state: Iterable[Any], readout: Callable[[Tensor], Tensor] |
             hint="the model is the first argument and no part of `state`",
         ) from error
     _check_optimizer(optimizer, module)
-    if not callable(getattr(loader, "state", None)) or not callable(getattr(loader, "restore", None)):
-        raise WatchError(
-            f"{type(loader).__name__} has no state() and restore(state), so a rollback could not rewind the data",
-            hint="wrap it in a class with __iter__, state() and restore(state); organisms.training.Loader is one",
-        )
-    made = TorchTap(Model(module), optimizer, loader, found)
-    made.cursor()
-    return made
+    check_loader(loader)
+    return TorchTap(Model(module), optimizer, loader, found)
 
 
 def _check_optimizer(optimizer: Any, module: nn.Module) -> None:
@@ -151,32 +156,5 @@ def _aside(module: nn.Module, device: torch.device) -> Iterator[None]:
                 part.training = training  # not train(): that would also set the parts of a part
 
 
-def _logits(output: Any, rows: Bytes) -> Any:
-    """The logits in what a model returned: the tensor itself, its `logits`, or the one of their shape in a tuple."""
-    named = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", None)
-    if named is not None:
-        return named
-    if not isinstance(output, tuple | list):
-        return output
-    found = [part for part in output if _is_logits(part, rows)]
-    if len(found) != 1:
-        raise WatchError(
-            f"the model returns {len(output)} values, of which {len(found)} could be logits",
-            hint="return the logits, or an object that names them `logits`",
-        )
-    return found[0]
-
-
-def _is_logits(value: Any, rows: Bytes) -> bool:
-    shape = (len(rows), rows.shape[1] - 1)
-    return isinstance(value, Tensor) and value.ndim == 3 and value.shape[:2] == shape and value.is_floating_point()
-
-
-def _log_probs(whose: str, logits: Any, rows: Bytes) -> Floats:
-    if not _is_logits(logits, rows) or rows.max() >= logits.shape[2]:
-        shape = f"{tuple(logits.shape)} of {logits.dtype}" if isinstance(logits, Tensor) else type(logits).__name__
-        raise WatchError(
-            f"expected {whose} to give logits ({len(rows)}, {rows.shape[1] - 1}, more than {rows.max()}), got {shape}",
-            hint="the watch needs logits at every position, for every byte that its rows hold",
-        )
-    return logits.float().log_softmax(-1).cpu().numpy()
+def _log_probs(whose: str, said: Any, rows: Bytes) -> Floats:
+    return logits.checked(whose, said, rows, Tensor).float().log_softmax(-1).cpu().numpy()

@@ -110,7 +110,7 @@ def remat() -> Trap:
 
 
 def named_for_remat() -> Trap:
-    """A value that its author named for a remat policy (`checkpoint_name`): a site in a function without parts.
+    """A value that its author named for a remat policy (`checkpoint_name`): a port of the part around, here the model.
 
     The policy must still find the name afterwards. Under vmap that primitive leaves the batch axis wherever vmap put
     it, so that the value's axes may come in another order than in the code.
@@ -122,7 +122,7 @@ def named_for_remat() -> Trap:
         return jax.checkpoint(lambda x: jnp.sin(checkpoint_name(x @ params, "kept")), policy=policy)(x)
 
     kept = numbers(x) @ numbers(weight)
-    return Trap("function", Built(model, weight), x, np.sin(kept), {"kept:out": kept})
+    return Trap("function", Built(model, weight), x, np.sin(kept), {":kept": kept})
 
 
 def filled(kind: type[eqx.nn.Linear], weight: Array) -> eqx.nn.Linear:

@@ -48,7 +48,7 @@ def branch_for_some() -> Trap:
     weight, x = matrix(1), jnp.array([[1.0, 2.0, 3.0], [-1.0, 2.0, 3.0]])
     built = Built(Branching(filled(eqx.nn.Linear, weight)), call=lambda model, x: jax.vmap(model)(x[:, None])[:, 0])
     out = numbers(x) @ numbers(weight)
-    return Trap("equinox", built, x, np.stack((out[0], numbers(x)[1])), {"extra:out": out})
+    return Trap("equinox", built, x, np.stack((out[0], numbers(x)[1])), {"extra:out": out[:, None]})
 
 
 def repeated() -> Trap:

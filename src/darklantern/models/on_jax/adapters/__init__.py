@@ -36,8 +36,6 @@ class Subject:
     """of the model's own arguments"""
     key: Hashable
     """what decides what `call` does, besides shapes"""
-    kinds: Callable[[], dict[Path, str]]
-    """the class of each part, where that is known before a trace"""
     whole: tuple[type, ...] = ()
     """types that go in and out of parts and are no values"""
     alive: bool = False
@@ -73,9 +71,10 @@ def called(
     args: Sequence[Any],
     kwargs: dict[str, Any],
     whole: tuple[type, ...] = (),
+    kind: str = "",
 ) -> Any:
     """What `function` returns, as the part at `path`: what it takes and what it returns are its `in` and `out`."""
-    with entered(path, returns=True):
+    with entered(path, kind, returns=True):
         names = _names(signature, len(args))
         args = [marked("in", value, member=name, whole=whole) for name, value in zip(names, args, strict=True)]
         first = _first(signature) if not args else None

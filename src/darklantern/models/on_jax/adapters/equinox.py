@@ -36,7 +36,6 @@ def subject(module: Any, weights: Any, call: Any) -> Subject:
         lambda weights: eqx.filter(weights, eqx.is_inexact_array),
         signature_of(call, without=1) if call else signature_of(type(module).__call__, without=1),
         ("equinox", jax.tree.structure(rest), _hashable(jax.tree.leaves(rest)), call),
-        lambda: dict(_kinds(module, ())),
         (eqx.Module,),
     )
 
@@ -64,13 +63,6 @@ def _children(module: Any) -> dict[str, Any]:
     if isinstance(module, dict):
         return {str(key): value for key, value in module.items()}
     return dict(zip(map(str, range(len(module))), module, strict=True)) if type(module) in (list, tuple) else {}
-
-
-def _kinds(module: Any, path: Path) -> Any:
-    if isinstance(module, eqx.Module) and callable(module):
-        yield path, type(module).__name__
-    for name, child in _children(module).items():
-        yield from _kinds(child, (*path, name))
 
 
 def _marked(module: Any, path: Path) -> Any:
@@ -113,7 +105,7 @@ def _method(kind: type, name: str) -> Any:
             return function(self, *args, **kwargs)
         path = getattr(self, _PATH)
         own = path if name == "__call__" else (*path, name)
-        return called(own, functools.partial(function, self), signature, args, kwargs, _WHOLE)
+        return called(own, functools.partial(function, self), signature, args, kwargs, _WHOLE, kind.__name__)
 
     method.__name__ = name
     return method

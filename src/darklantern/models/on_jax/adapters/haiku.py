@@ -1,6 +1,7 @@
 """Haiku: paths by `hk.intercept_methods`; weights are the parameters that `init` returned, or (parameters, state)."""
 
 import inspect
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
@@ -28,7 +29,7 @@ def subject(model: Any, weights: Any, call: Any) -> Subject:
 
     def run(weights: Any, *args: Any, rng: Any = None, **kwargs: Any) -> Any:
         held = weights if stateful else (weights,)
-        with hk.intercept_methods(_marked):
+        with intercepted():
             return model.apply(*held, *((rng,) if takes_rng else ()), *args, **kwargs)
 
     return Subject(
@@ -38,9 +39,14 @@ def subject(model: Any, weights: Any, call: Any) -> Subject:
         lambda weights: weights[0] if stateful else weights,
         None,
         ("haiku", model),
-        dict,
         (hk.Module,),
     )
+
+
+def intercepted() -> AbstractContextManager[None]:
+    """Modules that run here mark their calls."""
+    context: AbstractContextManager[None] = hk.intercept_methods(_marked)
+    return context
 
 
 def _marked(function: Any, args: Any, kwargs: Any, context: Any) -> Any:
@@ -51,7 +57,15 @@ def _marked(function: Any, args: Any, kwargs: Any, context: Any) -> Any:
     if not path or path[-1].startswith("__"):  # Haiku's own, around a scanned stack
         return function(*args, **kwargs)
     path = path if name == "__call__" else (*path, name)
-    return called(path, function, _signature(context.module.__class__, name), args, kwargs, (hk.Module,))
+    return called(
+        path,
+        function,
+        _signature(context.module.__class__, name),
+        args,
+        kwargs,
+        (hk.Module,),
+        type(context.module).__name__,
+    )
 
 
 @cache

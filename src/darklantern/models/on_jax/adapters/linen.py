@@ -1,6 +1,7 @@
 """Flax linen: paths by `nn.intercept_methods`; weights are the variables that `init` returned."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
@@ -29,7 +30,7 @@ def subject(module: nn.Module, weights: Any, call: Any) -> Subject:
     method = getattr(type(module), call) if isinstance(call, str) else call
 
     def run(weights: Any, *args: Any, **kwargs: Any) -> Any:
-        with nn.intercept_methods(_marked):
+        with intercepted():
             return module.apply(weights, *args, method=method, **kwargs)
 
     try:
@@ -44,9 +45,14 @@ def subject(module: nn.Module, weights: Any, call: Any) -> Subject:
         lambda weights: weights.get("params", {}),
         signature_of(method or type(module).__call__, without=1),
         ("linen", key, method),
-        dict,
         (nn.Module,),
     )
+
+
+def intercepted() -> AbstractContextManager[None]:
+    """Modules that run here mark their calls."""
+    context: AbstractContextManager[None] = nn.intercept_methods(_marked)
+    return context
 
 
 def _marked(function: Any, args: Any, kwargs: Any, context: Any) -> Any:
@@ -56,7 +62,15 @@ def _marked(function: Any, args: Any, kwargs: Any, context: Any) -> Any:
         path = (*path, name)
     elif name != "__call__" or not path:
         return function(*args, **kwargs)
-    return called(path, function, _signature(context.module.__class__, name), args, kwargs, (nn.Module,))
+    return called(
+        path,
+        function,
+        _signature(context.module.__class__, name),
+        args,
+        kwargs,
+        (nn.Module,),
+        type(context.module).__name__,
+    )
 
 
 @cache

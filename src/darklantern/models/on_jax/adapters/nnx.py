@@ -38,7 +38,6 @@ def subject(module: nnx.Module, weights: Any, call: Any) -> Subject:
         lambda weights: nnx.filter_state(weights, nnx.Param),
         signature_of(call, without=1) if call else signature_of(type(module).__call__, without=1),
         ("nnx", graph, call),
-        lambda: {tuple(map(str, path)): type(each).__name__ for path, each in nnx.iter_modules(module)},
         (nnx.Module,),
         alive=True,
     )
@@ -66,6 +65,6 @@ def _method(kind: type, name: str) -> Any:
         if path is None or not is_marking():
             return function(self, *args, **kwargs)
         own = path if name == "__call__" else (*path, name)
-        return called(own, functools.partial(function, self), signature, args, kwargs, (nnx.Module,))
+        return called(own, functools.partial(function, self), signature, args, kwargs, (nnx.Module,), kind.__name__)
 
     return method

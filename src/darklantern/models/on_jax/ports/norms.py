@@ -19,7 +19,7 @@ _MOST = 24
 
 def points(graph: Graph) -> Iterator[Point]:
     for op in graph.ops:
-        if op.output.constant or not _of_squares(op):
+        if op.output.constant or not _under(op):
             continue
         if op.name == "rsqrt":
             yield _scale(op, lambda value: 1 / value, lambda new: 1 / new)
@@ -57,22 +57,31 @@ def _named(op: Op) -> tuple[str, ...]:
     return tuple(f"axis{number}" for number in range(len(kinds)))
 
 
-def _of_squares(op: Op) -> bool:
-    """Whether `op` takes the root of a sum of squares that data have a part in."""
+def inside(graph: Graph) -> Iterator[Value]:
+    """All values between a deviation that is squared and the root: what is done to them activates nothing."""
+    for op in graph.ops:
+        if not op.output.constant:
+            yield from _under(op)
+
+
+def _under(op: Op) -> list[Value]:
+    """What `op` takes the root of, back to the squares whose sum it is; nothing where data have no part in one."""
     if op.name not in ("rsqrt", "sqrt"):
-        return False
-    waiting, seen = [op.inputs[0]], 0
-    while waiting and seen < _MOST:
+        return []
+    waiting, seen = [op.inputs[0]], list[Value]()
+    while waiting and len(seen) < _MOST:
         value = source(waiting.pop(0))
-        seen += 1
+        seen.append(value)
         if value.op is None or value.constant:
             continue
         if value.op.name == "reduce_sum":
-            if _is_square(value.op.inputs[0]):
-                return True
+            squared = value.op.inputs[0]
+            if _is_square(squared):
+                made = source(squared).op
+                return [*seen, squared, *([] if made is None else made.inputs)]
         elif value.op.name in ("add", "sub", "div", "mul", "max", "broadcast_in_dim", "reshape", "select_n", "cumsum"):
             waiting += [each for each in value.op.inputs if not each.constant]
-    return False
+    return []
 
 
 def _is_square(value: Value) -> bool:
