@@ -55,9 +55,7 @@ class Transformer(nn.Module):
         sizes = self.sizes
         x = nn.Embed(sizes.vocabulary, sizes.dim, name="embed")(ids)
         if self.scan:
-            layers = nn.scan(
-                Scanned, variable_axes={"params": 0}, split_rngs={"params": True}, length=sizes.layers
-            )
+            layers = nn.scan(Scanned, variable_axes={"params": 0}, split_rngs={"params": True}, length=sizes.layers)
             x, _ = layers(sizes.heads, name="layers")(x, None)
         else:
             for number in range(sizes.layers):

@@ -64,5 +64,3 @@ def unrolled(sizes: Sizes) -> Subject:
         return nnx.capture(nnx.merge(graph, state), nnx.Intermediate, method_outputs=nnx.Intermediate)(ids)
 
     return Subject("nnx", model, None, apply, state, captured, "nnx.capture")
-
-

@@ -18,6 +18,7 @@ from darklantern.models.on_jax.naming import Naming
 from darklantern.models.on_jax.padding import padded
 from darklantern.models.on_jax.planning import Plan, resolved
 from darklantern.models.on_jax.points import Point
+from darklantern.models.on_jax.recent import Recent
 from darklantern.models.on_jax.running import Call, Kept, Traced, joined, run
 from darklantern.models.on_jax.starting import Start, started
 from darklantern.models.on_jax.surveying import parts
@@ -47,6 +48,7 @@ class Model:
         self.tokenizer = tokenizer
         self._custom = custom == "inline"
         self._traces = Kept()
+        self._recent: Recent | None = None
         self._known: list[Traced] = []
         self._edits: tuple[tuple[Site, Edit], ...] = ()
         if example is not None:
@@ -194,11 +196,8 @@ class Model:
         """
         _refuse_nothing(sites, edits)
         inputs = self._inputs(inputs)
-        traced = self._traced(inputs)
-        plan = traced.plans.made(
-            (sites, stop, self._edits), lambda: self._plan(traced.naming, sites, None, stop)
-        ) if edits is None else self._plan(traced.naming, sites, edits, stop)  # fmt: skip
-        return self._execute(traced, plan, inputs, to, reduce)
+        traced, call = self._entered(inputs)
+        return self._execute(traced, self._asked(traced, sites, edits, stop), inputs, to, reduce, call)
 
     def stream(
         self,
@@ -220,15 +219,16 @@ class Model:
     def run(self, inputs: Any, edits: Edits | None = None) -> Any:
         """The model's output, under `edits` if there are any."""
         inputs = self._inputs(inputs)
-        traced = self._traced(inputs)
-        return self._execute(traced, self._plan(traced.naming, (), edits), inputs).output
+        traced, call = self._entered(inputs)
+        return self._execute(traced, self._asked(traced, (), edits, False), inputs, call=call).output
 
     def execute(
         self, plan: Plan, inputs: Any, *, to: str | PathLike[str] | None = None, reduce: Any = None
     ) -> Recording:
         """Run `plan` on `inputs`, or from a Start, as `record` does. Raises SiteError when a site of it never fires."""
         inputs = self._inputs(inputs)
-        return self._execute(self._traced(inputs), plan, inputs, to, reduce)
+        traced, call = self._entered(inputs)
+        return self._execute(traced, plan, inputs, to, reduce, call)
 
     def __call__(self, *_: Any, **__: Any) -> Any:
         raise SiteError("an opened model is not called itself", hint="model.run(inputs), or the model that you opened")
@@ -316,7 +316,8 @@ class Model:
 
     def _now(self) -> Subject:
         """The model as it is now: an nnx module may have been trained, or put into another mode, since."""
-        self._subject = self._make() if self._subject.alive else self._subject
+        if self._subject.alive and not self._subject.unchanged():
+            self._subject = self._make()
         return self._subject
 
     def _inputs(self, inputs: Any) -> Any:
@@ -329,10 +330,21 @@ class Model:
     def _traced(self, inputs: Any) -> Traced:
         if isinstance(inputs, Start):
             return inputs.traced
+        return self._entered(inputs)[0]
+
+    def _entered(self, inputs: Any) -> tuple[Traced, Call]:
+        """The trace for a run, and what goes into it."""
+        if isinstance(inputs, Start):
+            return inputs.traced, inputs.call
         own = self._now()
         given = Given.of(_given(inputs))
-        leaves, tree = jax.tree.flatten(own.weights)
-        key = (own.key, tree, tuple(map(jax.typeof, leaves)), given.key, _config())
+        recent, told = self._recent, (given.key, _config())
+        leaves, tree = jax.tree.flatten(own.weights) if recent is None or recent.own is not own else recent.flat
+        call = Call(leaves, given)
+        if recent is not None and recent.fits(own, leaves, tree, *told):
+            self._known[:] = [recent.traced]
+            return recent.traced, call
+        key = (own.key, tree, tuple(map(jax.typeof, leaves)), *told)
 
         def make() -> Traced:
             made = trace(own, own.weights, given)
@@ -341,7 +353,9 @@ class Model:
 
         found: Traced = self._traces.made(key, make)
         self._known[:] = [found]
-        return found
+        recent = Recent(own, leaves, tree, *told, found)
+        self._recent = recent if recent.lasts else None
+        return found, call
 
     def _naming(self) -> Naming:
         if not self._known:
@@ -356,8 +370,23 @@ class Model:
             return inputs.call
         return Call(jax.tree.leaves(self._subject.weights), Given.of(_given(inputs)))
 
+    def _asked(self, traced: Traced, sites: tuple[str | Site, ...], edits: Edits | None, stop: bool) -> Plan:
+        """A plan for one run; without edits of its own, that of the last run that asked for the same."""
+        if edits is not None:
+            return self._plan(traced.naming, sites, edits, stop)
+        found: Plan = traced.plans.made(
+            (sites, stop, self._edits), lambda: self._plan(traced.naming, sites, None, stop)
+        )
+        return found
+
     def _execute(
-        self, traced: Traced, plan: Plan, inputs: Any, to: str | PathLike[str] | None = None, reduce: Any = None
+        self,
+        traced: Traced,
+        plan: Plan,
+        inputs: Any,
+        to: str | PathLike[str] | None = None,
+        reduce: Any = None,
+        call: Call | None = None,
     ) -> Recording:
         if isinstance(inputs, Start):
             plan = inputs.entered(plan)
@@ -365,7 +394,7 @@ class Model:
         lengths = None if tokens is None else tuple(map(len, tokens))
         try:
             ready = traced.prepared(plan, lengths)
-            made = run(traced, ready, self._call(traced, inputs))
+            made = run(traced, ready, call or self._call(traced, inputs))
             output = None if made.outs is None else traced.trace.output.back(made.outs)
             pairs = zip(ready.rows, made.values, strict=True)
             rows = [(row.site, joined(row, values), row.axes) for row, values in pairs]

@@ -65,6 +65,8 @@ class Prepared:
     missed: Mapping[Site, str]
     place: Mapping[Action, tuple[int, int]]
     """each action's step, and its number there"""
+    compiled: dict[Any, Any] = field(default_factory=dict)
+    """what runs it, by the scans that it enters and splits"""
 
 
 def prepared(plan: Plan, naming: Naming, lengths: Lengths) -> Prepared:

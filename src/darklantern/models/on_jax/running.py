@@ -99,12 +99,13 @@ def numbers(built: Program) -> list[dict[str, Any]]:
 
 def _compiled(traced: Traced, plan: Prepared, call: Call, splits: Mapping[Address, int]) -> Callable[..., Any]:
     firsts = tuple((address, entrance.first) for address, entrance in call.entrances.items())
-    order = tuple(tuple(plan.place[action] for action in row.actions) for row in plan.rows)
-    key = (plan.program.key, order, firsts, tuple(splits.items()))
-    found: Callable[..., Any] = traced.compiled.made(
-        key, lambda: jax.jit(core(traced, plan.program, order, dict(firsts), splits))
-    )
-    return found
+    own = (firsts, tuple(splits.items()))
+    if own not in plan.compiled:  # the plan's own key is long: to hash it takes longer than to run some models
+        order = tuple(tuple(plan.place[action] for action in row.actions) for row in plan.rows)
+        plan.compiled[own] = traced.compiled.made(
+            (plan.program.key, order, *own), lambda: jax.jit(core(traced, plan.program, order, dict(firsts), splits))
+        )
+    return plan.compiled[own]
 
 
 def core(

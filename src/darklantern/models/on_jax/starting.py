@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from darklantern.errors import SiteError
 from darklantern.models.edits import put
@@ -34,8 +35,16 @@ class Start:
     before: frozenset[str] = field(repr=False)
     """own paths of the blocks before it"""
 
+    entering: WeakKeyDictionary[Plan, Plan] = field(default_factory=WeakKeyDictionary, repr=False)
+    """plans from here on, by those from the beginning"""
+
     def entered(self, plan: Plan) -> Plan:
         """`plan` from here on. Raises SiteError for a site that lies before."""
+        if plan not in self.entering:
+            self.entering[plan] = self._from_here(plan)
+        return self.entering[plan]
+
+    def _from_here(self, plan: Plan) -> Plan:
         asked = [site for site, edit in plan.edits if edit not in self.held]
         for site in (*plan.record, *asked):
             block = self.traced.naming.block_of(site.native or site.path.removeprefix("/"))
