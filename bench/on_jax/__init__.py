@@ -1,1 +1,1 @@
-"""The room `jax`: the product beside what each framework jits by itself, and beside the captures that two of them have."""
+"""The room `jax`: the product beside what each framework jits by itself, and beside two frameworks' own captures."""

@@ -230,8 +230,8 @@ class _Walk:
         inside = [each for each in self.made.parts[parts:] if each.above is part]
         loose = [each.path for each in self.made.tagged[tagged:] if each.part is part]
         stem = _stem(part.path, [*(each.path for each in inside), *loose])
-        own = self.made.bodies[address]
-        own.path = (*stem, NUMBER) if len(stem) > len(part.path) else _numbered(own.path, part.path, part.path)
+        body = self.made.bodies[address]
+        body.path = (*stem, NUMBER) if len(stem) > len(part.path) else _numbered(body.path, part.path, part.path)
         both: list[Part | Tagged] = [*self.made.parts[parts:], *self.made.tagged[tagged:]]
         for each in both:
             further = sum(loop.layers for loop in each.loops[len(loops) :])

@@ -93,6 +93,11 @@ def run(traced: Traced, plan: Prepared, call: Call, splits: Mapping[Address, int
     return Made(outs, values, carries)
 
 
+def lowered(traced: Traced, plan: Prepared, call: Call) -> Any:
+    """The run as XLA is given it: to be compiled, and asked for what it costs."""
+    return _compiled(traced, plan, call, {}).lower(*call.arguments(traced), numbers(plan.program), {})
+
+
 def numbers(built: Program) -> list[dict[str, Any]]:
     return [step.numbers() for step in built.steps]
 
