@@ -22,11 +22,17 @@ MEMORY = 0.25
 
 def lines(results: Results) -> list[Line]:
     """One for each case and subject, then memory, compilation and silent failures."""
-    return [*_timed(results), *_memory(results), *_compiled(results), _silent(results)]
+    return [*_noise(results), *_timed(results), *_memory(results), *_compiled(results), _silent(results)]
 
 
 def ratio(values: list[float]) -> float:
     return round(statistics.median(values), 4)
+
+
+def _noise(results: Results) -> Iterator[Line]:
+    for name, told in results.subjects.items():
+        if "error" not in told:
+            yield _line(f"noise {name}", ratio(told["ratios"]["noise"]), "× its jit", None, "–", None, {})
 
 
 def _timed(results: Results) -> Iterator[Line]:

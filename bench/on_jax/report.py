@@ -34,22 +34,24 @@ def _head(results: Results) -> list[str]:
         "",
         f"Made by `make bench ROOM=jax`. {platform.system()} {platform.machine()}, {cores} cores; {versions}. Seed 20.",
         "",
-        "Transformers of 12 blocks, d = 128, 4 heads, random weights, 128 tokens, batch 1, fp32, one thread. A ratio is over what "
-        "`jax.jit` makes of the same model, in the same process, where bare and case alternate; medians of 8 rounds of 12 pairs, in "
-        "processor time. A case is a call of the public interface on an opened model, warmed up: what Python does in it counts. "
-        f"Milliseconds of the bare run, to judge by how much that can show: {bare}. All values are held against the bare run's, or "
-        "against each other, where the model says that they are equal; another compilation may round otherwise, so to 1e-5 of the largest.",
+        "Transformers of 12 blocks, d = 128, 4 heads, random weights, 128 tokens, batch 1, fp32, one thread. A ratio is "
+        "over what `jax.jit` makes of the same model, in the same process, where bare and case alternate; medians of 8 "
+        "rounds of 12 pairs, in processor time. A case is a call of the public interface on an opened model, warmed up: "
+        "what Python does in it counts. `noise` is the plain jit a second time. Milliseconds of the bare run, to judge "
+        f"by how much that can show: {bare}. All values are held against the bare run's, or against each other, where "
+        "the model says that they are equal; another compilation may round otherwise, so to 1e-5 of the largest.",
     ]
 
 
 def _figures(found: Sequence[Line]) -> list[str]:
     told = {line["name"]: line for line in found}
-    rows = [(case, *(_shown(told.get(f"{case} {name}")) for name in SUBJECTS)) for case in CASES]
+    rows = [(case, *(_shown(told.get(f"{case} {name}")) for name in SUBJECTS)) for case in ("noise", *CASES)]
     own = {line["name"].split()[1]: line for line in found if " · " in line["name"]}
     rows.append(("the framework's own capture", *(_shown(own.get(name)) for name in SUBJECTS)))
     about = (
-        "`≠` marks what was not true. The frameworks' own captures: linen's `capture_intermediates` of the blocks alone (under "
-        "`nn.scan` it gives none of them), and `nnx.capture` of all methods, as it knows no choice; Equinox and Haiku under a scan have none."
+        "`≠` marks what was not true. The frameworks' own captures: linen's `capture_intermediates` of the blocks alone "
+        "(under `nn.scan` it gives none of them), and `nnx.capture` of all methods, as it knows no choice; Equinox and "
+        "Haiku under a scan have none."
     )
     return ["## Figures", "", about, "", *_table(("case", *SUBJECTS), rows)]
 
@@ -80,7 +82,10 @@ def _compiled(found: Sequence[Line]) -> list[str]:
         for line in found
         if line["name"].startswith("first_recording")
     ]
-    about = "Seconds of processor time until the first numbers, with nothing cached: the plain jit, and the product from `open` to twelve blocks."
+    about = (
+        "Seconds of processor time until the first numbers, with nothing cached: the plain jit, and the product from "
+        "`open` to twelve blocks."
+    )
     return ["## The first run", "", about, "", *_table(("", "plain", "recorded", ""), rows)] if rows else []
 
 
@@ -89,7 +94,10 @@ def _traps(found: Sequence[Line]) -> list[str]:
     if told is None:
         return []
     rows = [(kind, str(len(sites)), ", ".join(f"`{site}`" for site in sites)) for kind, sites in told["detail"].items()]
-    about = "Sites of the traps in tests/models/twins/traps. loud: it raised; right: the true value; silent: wrong, and no word."
+    about = (
+        "Sites of the traps in tests/models/twins/traps. loud: it raised; right: the true value; silent: wrong, and no "
+        "word."
+    )
     return ["## Silent failures", "", about, "", *_table(("", "sites", ""), sorted(rows))]
 
 

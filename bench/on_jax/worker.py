@@ -27,6 +27,7 @@ def main(name: str) -> dict[str, Any]:
     subject = SUBJECTS[name](USUAL)
     plain, cases = bare(subject), ours(subject)
     detail = {case: {"off": each.off()} for case, each in cases.items()}
+    cases["noise"] = Case(bare(subject), lambda: 0.0)
     if (capture := theirs(subject)) is not None:
         cases["capture of its own"] = capture
     timed = alternated(plain, cases)
