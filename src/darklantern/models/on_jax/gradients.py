@@ -10,9 +10,9 @@ from darklantern.errors import SiteError
 from darklantern.models.edits import put
 from darklantern.models.gradients import Gradients
 from darklantern.models.on_jax.internals import Tracer
+from darklantern.models.on_jax.nested import custom_refused
 from darklantern.models.on_jax.planning import Plan, Prepared
 from darklantern.models.on_jax.program import SHIFT
-from darklantern.models.on_jax.rewriting import custom_refused
 from darklantern.models.on_jax.running import Call, Traced, check_fired, compiled, joined, numbers
 from darklantern.models.recording import Recording
 from darklantern.models.sites import Site

@@ -114,7 +114,7 @@ class Graph:
 def graphs(jaxpr: Jaxpr, weights: int, found: Outline) -> list[Graph]:
     """The flow of a jaxpr whose first `weights` inputs are the model's weights, and of each body in it."""
     parts = {(part.address, part.first): part for part in found.parts}
-    made = _Making(parts)
+    made = _Making(parts, found.bodies)
     root = Part((), (), -1, (), None, False)
     inputs = [
         Value(v.aval, of_weights(v.aval) if number < weights else of_input(v.aval), number < weights)
@@ -128,8 +128,9 @@ def graphs(jaxpr: Jaxpr, weights: int, found: Outline) -> list[Graph]:
 
 
 class _Making:
-    def __init__(self, parts: dict[tuple[Address, int], Part]) -> None:
+    def __init__(self, parts: dict[tuple[Address, int], Part], bodies: dict[Address, Part]) -> None:
         self.parts = parts
+        self.bodies = bodies
         self.graphs: list[Graph] = []
 
     def graph(self) -> Graph:
@@ -220,6 +221,7 @@ class _Making:
             for v, value in zip(inside.jaxpr.invars, entering, strict=True)
         ]
         address = (*place.address, (place.eqn, inside.key))
+        part = self.bodies.get(address, part)
         outputs = self.through(self.graph(), inside.jaxpr, address, inputs, part, ())
         for value in outputs:
             value.returned = True

@@ -1,5 +1,6 @@
 """A JAX model, opened: what a user holds."""
 
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Any
@@ -7,12 +8,12 @@ from typing import Any
 import jax
 
 from darklantern.errors import SiteError
-from darklantern.models.calling import Inputs
 from darklantern.models.edits import Edit, edit
 from darklantern.models.executed import Executed
 from darklantern.models.keeping import Reduce, is_device, keeper, numbered
 from darklantern.models.on_jax.adapters import Subject, subject
 from darklantern.models.on_jax.cost import measured
+from darklantern.models.on_jax.entry import Entry, refuse_torch
 from darklantern.models.on_jax.gradients import Gradients, Metric, carried, differentiated, product
 from darklantern.models.on_jax.handing import is_handed_on
 from darklantern.models.on_jax.naming import Naming
@@ -20,6 +21,7 @@ from darklantern.models.on_jax.padding import padded
 from darklantern.models.on_jax.patches import Patches
 from darklantern.models.on_jax.planning import Plan, Prepared, resolved
 from darklantern.models.on_jax.points import Point
+from darklantern.models.on_jax.recent import Recent
 from darklantern.models.on_jax.running import Call, Kept, Traced, joined, run
 from darklantern.models.on_jax.starting import Start, starts
 from darklantern.models.on_jax.surveying import parts
@@ -50,10 +52,11 @@ class Model:
         self.tokenizer = tokenizer
         self._custom = custom == "inline"
         self._traces = Kept()
+        self._recent: Recent | None = None
         self._known: list[Traced] = []
         self._edits: tuple[tuple[Site, Edit], ...] = ()
         if example is not None:
-            self._traced(self._given(example))
+            self._enter(example)
 
     framework = "jax"
 
@@ -114,7 +117,7 @@ class Model:
 
         Repeated parts stand in one line unless `fold=False`.
         """
-        naming = self._naming() if inputs is None else self._traced(self._given(inputs)).naming
+        naming = self._naming() if inputs is None else self._enter(inputs).traced.naming
         own = self._now()
         return Tree(parts(naming, naming.kinds, own.parameters(own.weights), type(self.module).__name__), fold)
 
@@ -189,23 +192,16 @@ class Model:
 
         With `stop`, only what the recorded sites need is computed, and there is no output.
 
-        Once the run is over, `to="cpu"` (or another device) keeps the values there; `to=folder` writes each to a file
-        and maps it from there; `reduce` is applied to each value, and only what it returns is kept:
-        `lambda value: value.mean("pos")`.
-
         The run is compiled, once for each set of sites and shapes; other numbers in edits, indices and layers compile
         nothing. Works within your own `jit`, `vmap` and `grad`.
 
-        `to="cpu"` (or another device) keeps the values there; `to=folder` writes each to a file and maps it from there;
-        `reduce` is applied to each value, and only what it returns is kept: `lambda value: value.mean("pos")`.
+        Once the run is over, `to="cpu"` (or another device) keeps the values there; `to=folder` writes each to a file
+        and maps it from there; `reduce` is applied to each value, and only what it returns is kept:
+        `lambda value: value.mean("pos")`.
         """
         _refuse_nothing(sites, edits)
-        inputs = self._given(inputs)
-        traced = self._traced(inputs)
-        plan = traced.plans.made(
-            (sites, stop, self._edits), lambda: self._plan(traced.naming, sites, None, stop)
-        ) if edits is None else self._plan(traced.naming, sites, edits, stop)  # fmt: skip
-        return self._execute(traced, plan, inputs, to, reduce)
+        entry = self._enter(inputs)
+        return self._execute(entry, self._asked(entry, sites, edits, stop), to, reduce)
 
     def stream(
         self,
@@ -226,16 +222,14 @@ class Model:
 
     def run(self, inputs: Any, edits: Edits | None = None) -> Any:
         """The model's output, under `edits` if there are any."""
-        inputs = self._given(inputs)
-        traced = self._traced(inputs)
-        return self._execute(traced, self._plan(traced.naming, (), edits), inputs).output
+        entry = self._enter(inputs)
+        return self._execute(entry, self._asked(entry, (), edits)).output
 
     def execute(
         self, plan: Plan, inputs: Any, *, to: str | PathLike[str] | None = None, reduce: Reduce | None = None
     ) -> Recording:
         """Run `plan` on `inputs`, or from a Start, as `record` does. Raises SiteError when a site of it never fires."""
-        inputs = self._given(inputs)
-        return self._execute(self._traced(inputs), plan, inputs, to, reduce)
+        return self._execute(self._enter(inputs), plan, to, reduce)
 
     def __call__(self, *_: Any, **__: Any) -> Any:
         raise SiteError("an opened model is not called itself", hint="model.run(inputs), or the model that you opened")
@@ -247,7 +241,7 @@ class Model:
         model mixes them, as batch statistics do.
         """
         _refuse_nothing(sites, None)
-        return self._differentiated(inputs, lambda output, _: metric(output), (), sites, edits)
+        return self._differentiated(self._enter(inputs), lambda output, _: metric(output), (), sites, edits)
 
     def vjp(
         self, inputs: Any, cotangents: Mapping[str | Site, Any], *sites: str | Site, edits: Edits | None = None
@@ -256,33 +250,31 @@ class Model:
 
         A cotangent has its site's shape or broadcasts to it. `.metric` is its inner product with the site's value.
         """
-        inputs = self._given(inputs)
-        naming = self._traced(inputs).naming
+        entry = self._enter(inputs)
+        naming = entry.traced.naming
         held = {site: given for name, given in cotangents.items() for site, _ in naming.resolve(name)}
-        return self._differentiated(inputs, lambda _, values: product(values, held), tuple(held), sites, edits)
+        return self._differentiated(entry, lambda _, values: product(values, held), tuple(held), sites, edits)
 
     def jvp(
         self, inputs: Any, tangents: Mapping[str | Site, Any], *sites: str | Site, edits: Edits | None = None
     ) -> Recording:
         """Jacobian-vector product: `tangents` at some sites, carried forward to `sites`. The output is the model's."""
-        inputs = self._given(inputs)
-        traced = self._traced(inputs)
-        held = {site: given for name, given in tangents.items() for site, _ in traced.naming.resolve(name)}
-        plan = _entered(self._plan(traced.naming, sites, edits, grad=tuple(held)), inputs)
-        return carried(traced, plan, self._call(traced, inputs), held, _tokens(inputs), sites=sites)
+        entry = self._enter(inputs)
+        naming = entry.traced.naming
+        held = {site: given for name, given in tangents.items() for site, _ in naming.resolve(name)}
+        plan = entry.plan(self._plan(naming, sites, edits, grad=tuple(held)))
+        return carried(entry.traced, plan, entry.call, held, entry.tokens, sites=sites)
 
     def _differentiated(
         self,
-        inputs: Any,
+        entry: Entry,
         metric: Callable[[Any, Recording], Any],
         of: Sequence[str | Site],
         sites: Sequence[str | Site],
         edits: Edits | None,
     ) -> Gradients:
-        inputs = self._given(inputs)
-        traced = self._traced(inputs)
-        plan = _entered(self._plan(traced.naming, of, edits, grad=sites), inputs)
-        return differentiated(traced, plan, self._call(traced, inputs), metric, _tokens(inputs))
+        plan = entry.plan(self._plan(entry.traced.naming, of, edits, grad=sites))
+        return differentiated(entry.traced, plan, entry.call, metric, entry.tokens)
 
     def start(self, inputs: Any, block: str) -> Start:
         """The entrance of `block` (a path such as `layers.9`): `run` and `record` take it in place of inputs.
@@ -300,21 +292,18 @@ class Model:
 
         Counted in what is left to compute once XLA leaves out what nothing depends on; nothing is run.
         """
-        inputs = self._given(inputs)
-        traced = self._traced(inputs)
-        plan = _entered(self._plan(traced.naming, sites, edits, stop), inputs)
+        entry = self._enter(inputs)
+        plan = entry.plan(self._plan(entry.traced.naming, sites, edits, stop))
         own = self._subject
         kept = {id(leaf) for leaf in jax.tree.leaves(own.parameters(own.weights))}
         counts = [id(leaf) in kept for leaf in jax.tree.leaves(own.weights)]
-        return measured(traced, traced.prepared(plan, None), self._call(traced, inputs), counts)
+        return measured(entry.traced, entry.traced.prepared(plan, None), entry.call, counts)
 
     def starts(self, inputs: Any, *blocks: str) -> list[Start | SiteError]:
         """A start at each of `blocks`, from one run; in place of one that cannot be had, why."""
-        inputs = self._given(inputs)
-        traced = self._traced(inputs)
-        return starts(
-            traced, self._plan(traced.naming, (), None), self._call(traced, inputs), inputs, blocks, _lengths(inputs)
-        )
+        entry = self._enter(inputs)
+        plan = self._plan(entry.traced.naming, (), None)
+        return starts(entry.traced, plan, entry.call, entry.inputs, blocks, entry.lengths)
 
     # what methods need besides
 
@@ -328,7 +317,7 @@ class Model:
 
         The data flow says so.
         """
-        traced = self._traced(self._given(inputs))
+        traced = self._enter(inputs).traced
         jaxpr, naming = traced.trace.jaxpr, traced.naming
         return {site: after for site, after in pairs.items() if is_handed_on(jaxpr, naming, site, after)}
 
@@ -338,40 +327,50 @@ class Model:
 
     def readied(self, inputs: Any, several: Sequence[Edits]) -> tuple[Traced, Call, list[Prepared]]:
         """Runs under each of several edits, prepared and not yet run."""
-        inputs = self._given(inputs)
-        traced, lengths = self._traced(inputs), _lengths(inputs)
-        plans = [_entered(self._plan(traced.naming, (), edits), inputs) for edits in several]
-        return traced, self._call(traced, inputs), [traced.prepared(plan, lengths) for plan in plans]
+        entry = self._enter(inputs)
+        naming = entry.traced.naming
+        return entry.traced, entry.call, [entry.ready(self._plan(naming, (), edits)) for edits in several]
 
     # traces
 
     def _now(self) -> Subject:
         """The model as it is now: an nnx module may have been trained, or put into another mode, since."""
-        self._subject = self._make() if self._subject.alive else self._subject
+        if self._subject.alive and not self._subject.unchanged():
+            self._subject = self._make()
         return self._subject
 
-    def _traced(self, inputs: Any) -> Traced:
-        own = self._now()
-        leaves, tree = jax.tree.flatten(own.weights)
+    def _enter(self, inputs: Any) -> Entry:
+        """What was given with the trace that it belongs to: prompts as a batch, a Start as it is."""
+        own, recent = self._now(), self._recent
+        leaves, tree = jax.tree.flatten(own.weights) if recent is None or recent.own is not own else recent.flat
         if isinstance(inputs, Start):
-            held = inputs.call.weights
-            if inputs.traced not in self._traces.values() or any(a is not b for a, b in zip(held, leaves, strict=True)):
+            same = inputs.traced.key == own.key and len(leaves) == len(inputs.call.weights)
+            if not same or not all(map(operator.is_, inputs.call.weights, leaves)):
                 raise SiteError(
                     f"this start, at {inputs.path}, was taken from another model, or of other weights",
                     hint="model.start(inputs, block)",
                 )
-            return inputs.traced
-        given = Given.of(inputs)
-        key = (own.key, tree, tuple(map(jax.typeof, leaves)), given.key, _config())
+            return Entry(inputs, inputs.traced, inputs.call)
+        several = isinstance(inputs, list | tuple) and len(inputs) > 0
+        if isinstance(inputs, str) or (several and all(isinstance(each, str) for each in inputs)):
+            inputs = self.batch(inputs)
+        refuse_torch(inputs)
+        call = Call(leaves, Given.of(inputs))
+        told = call.given.key, _config()
+        if recent is not None and recent.fits(own, leaves, tree, *told):
+            self._known[:] = [recent.traced]
+            return Entry(inputs, recent.traced, call)
 
         def make() -> Traced:
-            made = trace(own, own.weights, given)
+            made = trace(own, own.weights, call.given)
             kinds = {part.path: part.kind for part in made.outline.parts if part.kind}
-            return Traced(made, Naming(made.points, type(self.module).__name__, kinds), self._custom)
+            return Traced(own.key, made, Naming(made.points, type(self.module).__name__, kinds), self._custom)
 
-        found: Traced = self._traces.made(key, make)
+        found: Traced = self._traces.made((own.key, tree, tuple(map(jax.typeof, leaves)), *told), make)
         self._known[:] = [found]
-        return found
+        recent = Recent(own, leaves, tree, *told, found)
+        self._recent = recent if recent.lasts else None
+        return Entry(inputs, found, call)
 
     def _naming(self) -> Naming:
         if not self._known:
@@ -381,24 +380,21 @@ class Model:
             )
         return self._known[0].naming
 
-    def _call(self, traced: Traced, inputs: Any) -> Call:
-        if isinstance(inputs, Start):
-            return inputs.call
-        return Call(jax.tree.leaves(self._subject.weights), Given.of(inputs))
+    def _asked(self, entry: Entry, sites: tuple[str | Site, ...], edits: Edits | None, stop: bool = False) -> Plan:
+        """A plan for one run; without edits of its own, that of the last run that asked for the same."""
+        naming = entry.traced.naming
+        if edits is not None:
+            return self._plan(naming, sites, edits, stop)
+        plan: Plan = entry.traced.plans.made((sites, stop, self._edits), lambda: self._plan(naming, sites, None, stop))
+        return plan
 
     def _execute(
-        self,
-        traced: Traced,
-        plan: Plan,
-        inputs: Any,
-        to: str | PathLike[str] | None = None,
-        reduce: Reduce | None = None,
+        self, entry: Entry, plan: Plan, to: str | PathLike[str] | None = None, reduce: Reduce | None = None
     ) -> Recording:
         keep = keeper(to, reduce, "jax")
-        tokens = _tokens(inputs)
-        ready = traced.prepared(_entered(plan, inputs), _lengths(inputs))
-        made = run(traced, ready, self._call(traced, inputs))
-        output = None if made.outs is None else traced.trace.output.back(made.outs)
+        tokens, ready = entry.tokens, entry.ready(plan)
+        made = run(entry.traced, ready, entry.call)
+        output = None if made.outs is None else entry.traced.trace.output.back(made.outs)
         rows = [(row.site, joined(row, values), row.axes) for row, values in zip(ready.rows, made.values, strict=True)]
         if keep is None:
             return Recording(rows, output, tokens, ready.missed)
@@ -408,38 +404,6 @@ class Model:
         except BaseException:
             keep.dropped()
             raise
-
-    def _given(self, inputs: Any) -> Any:
-        """Prompts as a batch, everything else as it is. Raises SiteError for torch's tensors."""
-        several = isinstance(inputs, list | tuple) and len(inputs) > 0
-        if isinstance(inputs, str) or (several and all(isinstance(each, str) for each in inputs)):
-            return self.batch(inputs)
-        if any(type(leaf).__module__.partition(".")[0] == "torch" for leaf in jax.tree.leaves(_plain(inputs))):
-            raise SiteError("expected arrays of JAX or NumPy, got torch tensors", hint="jnp.asarray(tensor.numpy())")
-        return inputs
-
-
-def _entered(plan: Plan, inputs: Any) -> Plan:
-    """`plan`, from a Start on if the inputs are one."""
-    return inputs.entered(plan) if isinstance(inputs, Start) else plan
-
-
-def _tokens(inputs: Any) -> Sequence[Sequence[str]] | None:
-    if isinstance(inputs, Start):
-        return _tokens(inputs.inputs)
-    return inputs.tokens if isinstance(inputs, Batch) else None
-
-
-def _lengths(inputs: Any) -> tuple[int, ...] | None:
-    """How many tokens each example has, where that is known."""
-    tokens = _tokens(inputs)
-    return None if tokens is None else tuple(map(len, tokens))
-
-
-def _plain(inputs: Any) -> Any:
-    if isinstance(inputs, Inputs):
-        return inputs.args, dict(inputs.kwargs)
-    return dict(inputs) if isinstance(inputs, Mapping) else inputs
 
 
 def _config() -> Any:

@@ -108,6 +108,8 @@ class Outline:
     custom: list[tuple[Address, str]] = field(default_factory=list)
     """functions with derivatives of their own, by the address of what they run"""
     shards: list[Shard] = field(default_factory=list)
+    bodies: dict[Address, Part] = field(default_factory=dict)
+    """of loops and branches, the part that their own equations belong to: the one around, in each iteration"""
 
 
 def outline(jaxpr: Jaxpr, weights: int) -> Outline:
@@ -190,6 +192,7 @@ class _Walk:
             sliced = mine[scan.consts + scan.carry :]
             loop = Loop(address, scan.length, any(sliced), scan.reverse)
             mine = [*mine[: scan.consts], *(False for _ in range(scan.carry)), *sliced]
+            self._body(address, part, (*loops, loop), branch)
             self._layers(jaxpr, address, part, (*loops, loop), _held(jaxpr, mine), branch, loop.layers)
             return
         if name == "while":
@@ -197,12 +200,17 @@ class _Walk:
             mine = mine[parts.condition_consts :]
             mine = [*mine[: parts.body_consts], *(False for _ in mine[parts.body_consts :])]
             loops = (*loops, Loop(address, None, False))
+            self._body(address, part, loops, branch)
         elif name == "cond":
             mine, branch = mine[1:], True
+            self._body(address, part, loops, branch)
         elif name == "shard_map":
             shards = internals.shards(eqn)
             self.made.shards.append(Shard(address, shards.axes, shards.checked))
         self.through(jaxpr, address, part, loops, _held(jaxpr, mine), branch)
+
+    def _body(self, address: Address, part: Part, loops: tuple[Loop, ...], branch: bool) -> None:
+        self.made.bodies[address] = Part(part.path, address, -1, loops, part, branch)
 
     def _layers(
         self,
@@ -222,6 +230,8 @@ class _Walk:
         inside = [each for each in self.made.parts[parts:] if each.above is part]
         loose = [each.path for each in self.made.tagged[tagged:] if each.part is part]
         stem = _stem(part.path, [*(each.path for each in inside), *loose])
+        body = self.made.bodies[address]
+        body.path = (*stem, NUMBER) if len(stem) > len(part.path) else _numbered(body.path, part.path, part.path)
         both: list[Part | Tagged] = [*self.made.parts[parts:], *self.made.tagged[tagged:]]
         for each in both:
             further = sum(loop.layers for loop in each.loops[len(loops) :])

@@ -1,6 +1,6 @@
 """A plan: what is asked for, resolved once; and the actions and steps that it becomes on one trace."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,6 +65,8 @@ class Prepared:
     missed: Mapping[Site, str]
     place: Mapping[Action, tuple[int, int]]
     """each action's step, and its number there"""
+    compiled: dict[Hashable, Callable[..., Any]] = field(default_factory=dict)
+    """what runs it, by the axes along which several runs are one"""
 
 
 def prepared(plan: Plan, naming: Naming, lengths: Lengths) -> Prepared:

@@ -1,6 +1,5 @@
 """Runs of a plan: traced once, compiled once, called with the arrays of this run."""
 
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import RLock
@@ -9,36 +8,37 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from darklantern.errors import SiteError
 from darklantern.models.on_jax import spread
+from darklantern.models.on_jax.buffers import State, is_output
 from darklantern.models.on_jax.internals import Tracer
 from darklantern.models.on_jax.naming import Naming
+from darklantern.models.on_jax.nested import Entrance
 from darklantern.models.on_jax.outline import Address
 from darklantern.models.on_jax.planning import Lengths, Plan, Prepared, Row, prepared
 from darklantern.models.on_jax.program import Action, Program
-from darklantern.models.on_jax.rewriting import Entrance, Rewriting, State, step_is_output
+from darklantern.models.on_jax.rewriting import Rewriting
 from darklantern.models.on_jax.tracing import Given, Trace
 
 _MOST = 128
 """compiled functions, or plans, kept for a trace"""
 
 
-class Kept(OrderedDict[Hashable, Any]):
+class Kept:
     """The latest few of what is costly to make."""
 
     def __init__(self) -> None:
-        super().__init__()
+        self._held: dict[Hashable, Any] = {}
         self._lock = RLock()
 
     def made(self, key: Hashable, make: Callable[[], Any]) -> Any:
         with self._lock:
-            if key in self:
-                self.move_to_end(key)
-                return self[key]
-            self[key] = found = make()
-            while len(self) > _MOST:
-                self.popitem(last=False)
+            found = self._held.pop(key) if key in self._held else make()
+            self._held[key] = found
+            while len(self._held) > _MOST:
+                del self._held[next(iter(self._held))]
             return found
 
 
@@ -46,6 +46,8 @@ class Kept(OrderedDict[Hashable, Any]):
 class Traced:
     """A trace with its names, and what was compiled for it."""
 
+    key: Hashable
+    """what was traced, weights and shapes aside"""
     trace: Trace
     naming: Naming
     custom: bool
@@ -102,8 +104,11 @@ def numbers(built: Program) -> list[dict[str, Any]]:
 
 def compiled(traced: Traced, plan: Prepared, axes: Any = None) -> Callable[..., Any]:
     """The plan's `core`, compiled; with `axes`, of several sets of numbers at once, which have them there."""
-    order = tuple(tuple(plan.place[action] for action in row.actions) for row in plan.rows)
     leaves, tree = jax.tree.flatten(axes, is_leaf=lambda leaf: leaf is None)
+    own = (tuple(leaves), tree)
+    if found := plan.compiled.get(own):  # the plan's whole key is long: to hash it takes longer than to run some models
+        return found
+    order = tuple(tuple(plan.place[action] for action in row.actions) for row in plan.rows)
 
     def make() -> Callable[..., Any]:
         function = core(traced, plan.program, order)
@@ -111,8 +116,8 @@ def compiled(traced: Traced, plan: Prepared, axes: Any = None) -> Callable[..., 
             function = jax.vmap(function, in_axes=(None, None, None, None, axes, None, None))
         return jax.jit(function)
 
-    found: Callable[..., Any] = traced.compiled.made((plan.program.key, order, tuple(leaves), tree), make)
-    return found
+    plan.compiled[own] = traced.compiled.made((plan.program.key, order, *own), make)
+    return plan.compiled[own]
 
 
 def core(traced: Traced, built: Program, order: Sequence[Sequence[tuple[int, int]]]) -> Callable[..., Any]:
@@ -122,12 +127,16 @@ def core(traced: Traced, built: Program, order: Sequence[Sequence[tuple[int, int
     carried)
     """
 
+    stacks = {number for number, step in enumerate(built.steps) if is_output(step)}
+
     def function(
         consts: Any, weights: Any, arrays: Any, entered: Any, numbers: Any, shifts: Any, splits: Any
     ) -> tuple[Any, ...]:
         entrances = {address: Entrance(*each) for address, each in entered.items()}
-        rewriting = Rewriting(built, numbers, shifts, entrances, splits, traced.custom)
-        outs, state = rewriting.run(traced.trace.jaxpr, consts, [*weights, *arrays])
+        rewriting = Rewriting(traced.trace.jaxpr, built, numbers, shifts, entrances, splits, traced.custom)
+        outs, state = rewriting.run(consts, [*weights, *arrays])
+        # XLA would merge a scan's last copy with the cutting up of it, and do both more slowly: decision 0008.
+        state = {n: lax.optimization_barrier(held) if n in stacks else held for n, held in state.items()}
         values = [[_value(built, state, numbers, step, at) for step, at in row] for row in order]
         return outs, values, _flags(built, state), rewriting.carries(state)
 
@@ -139,7 +148,7 @@ def _value(built: Program, state: State, numbers: Any, number: int, at: int) -> 
     step, held = built.steps[number], state[number]
     if step.flagged:
         held = held[0]
-    if step_is_output(step):
+    if is_output(step):
         loops = len(step.loops)
         flat = held.reshape(-1, *held.shape[loops:])
         found = flat if step.every else flat[at]
@@ -148,7 +157,7 @@ def _value(built: Program, state: State, numbers: Any, number: int, at: int) -> 
     if not step.point.spread:
         return found
     choice = [each if len(step.actions) == 1 else each[at] for each in numbers[number]["choice"]]
-    return spread.of_devices(found, step.form, choice, axis=int(step.every and step_is_output(step)))
+    return spread.of_devices(found, step.form, choice, axis=int(step.every and is_output(step)))
 
 
 def _flags(built: Program, state: State) -> dict[int, Any]:

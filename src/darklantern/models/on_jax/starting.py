@@ -9,14 +9,15 @@ function.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from darklantern.errors import SiteError
 from darklantern.models.edits import Edit, put
 from darklantern.models.on_jax.naming import Naming, Target
+from darklantern.models.on_jax.nested import Entrance
 from darklantern.models.on_jax.outline import Address, Loop
 from darklantern.models.on_jax.planning import Lengths, Plan
 from darklantern.models.on_jax.program import Visit
-from darklantern.models.on_jax.rewriting import Entrance
 from darklantern.models.on_jax.running import Call, Traced, joined, run
 from darklantern.models.paths import nearest, unquoted
 from darklantern.models.recording import Recording
@@ -67,8 +68,16 @@ class Start:
     edits: tuple[tuple[Site, Edit], ...] = field(repr=False)
     """those that it was taken under, of which some are in what goes in"""
 
+    _plans: WeakKeyDictionary[Plan, Plan] = field(default_factory=WeakKeyDictionary, init=False, repr=False)
+    """from here on, by those from the beginning"""
+
     def entered(self, plan: Plan) -> Plan:
         """`plan` from here on. Raises SiteError for what lies before, where nothing would follow from it."""
+        if plan not in self._plans:
+            self._plans[plan] = self._from_here(plan)
+        return self._plans[plan]
+
+    def _from_here(self, plan: Plan) -> Plan:
         held = [edit for _, edit in self.edits]
         if missing := [edit for edit in held if all(edit is not each for _, each in plan.edits)]:
             raise SiteError(

@@ -40,6 +40,8 @@ class Subject:
     """types that go in and out of parts and are no values"""
     alive: bool = False
     """the model may change by itself: its weights are to be taken anew for each run"""
+    unchanged: Callable[[], bool] = lambda: False
+    """of one that may: whether it is sure that it did not"""
 
 
 def subject(model: Any, weights: Any, call: Any) -> Subject:

@@ -10,6 +10,7 @@ from typing import Any
 from flax import nnx
 
 from darklantern.models.on_jax.adapters import METHODS, Path, Subject, called, refuse, signature_of
+from darklantern.models.on_jax.adapters.unchanged import Unchanged
 from darklantern.models.on_jax.marks import is_marking
 
 _PATH = "_darklantern_path"
@@ -40,6 +41,7 @@ def subject(module: nnx.Module, weights: Any, call: Any) -> Subject:
         ("nnx", graph, call),
         (nnx.Module,),
         alive=True,
+        unchanged=Unchanged(module).holds,
     )
 
 
