@@ -11,7 +11,8 @@ from darklantern.models.on_jax.listing import canonical
 from darklantern.models.on_jax.outline import NUMBER, Loop, Path
 from darklantern.models.on_jax.points import Point
 from darklantern.models.on_jax.program import Visit
-from darklantern.models.paths import is_glob, nearest, quoted, select_paths, unquoted
+from darklantern.models.part_names import PartNames
+from darklantern.models.paths import is_glob, nearest, quoted
 from darklantern.models.sites import Site, expand
 
 _FIRST = ("", "logits", "last_hidden_state")
@@ -90,7 +91,7 @@ class Target:
         return Visit(visit.point, at)
 
 
-class Naming:
+class Naming(PartNames):
     """The parts of one traced model under canonical names and under its own."""
 
     def __init__(self, points: Sequence[Point], kind: str, kinds: Mapping[Path, str] | None = None) -> None:
@@ -103,41 +104,27 @@ class Naming:
                 for depth in range(len(path)):
                     own.setdefault(path[:depth], {})
                 own.setdefault(path, {}).setdefault(point.port, {}).setdefault(point.member, []).append(visit)
-        self.paths = {".".join(path): path for path in own}
-        """the model's own path as text → its parts"""
         names, wrappers = canonical(own)
-        self.names = {".".join(path): name for path, name in names.items()}
+        super().__init__({".".join(path): names[path] for path in own})
         self._wrappers = {".".join(path) for path in wrappers}
         templates = {path: tuple(NUMBER if part.isdigit() else part for part in path) for path in own}
         for path, template in templates.items():
             found = next((each[way] for each in (kinds or {},) for way in (path, template) if way in each), "")
             self.kinds[".".join(path)] = found
-        self.native: dict[str, str] = {}
-        for text, name in self.names.items():
-            self.native.setdefault(name, text)
         self.ports = {".".join(path): {port: _targets(of) for port, of in ports.items()} for path, ports in own.items()}
         """own path → port → member → what it means"""
+        self._resolved: dict[str | Site, tuple[tuple[Site, Target], ...]] = {}
 
-    def resolve(self, name: str | Site) -> list[tuple[Site, Target]]:
+    def resolve(self, name: str | Site) -> Sequence[tuple[Site, Target]]:
         """The sites that a text means, each with what it is. Raises SiteError naming the nearest matches."""
-        asked = [name] if isinstance(name, Site) else expand(name)
-        return [pair for each in asked for pair in self._resolve_one(each)]
-
-    def found(self, glob: str) -> list[str]:
-        """Own paths that a path or glob means, of canonical names first."""
-        if not is_glob(glob):
-            plain = unquoted(glob.removeprefix("/"))
-            path = plain if glob.startswith("/") else self.native.get(plain, plain)
-            return [path] if path in self.paths else []
-        if glob.startswith("/"):
-            return select_paths(glob[1:], self.paths)
-        named = select_paths(glob, self.native)
-        return [self.native[name] for name in named] or select_paths(glob, self.paths)
-
-    def shown(self, path: str) -> str:
-        """How a site names the part at an own path."""
-        name = self.names[path]
-        return quoted(name) if self.native[name] == path else f"/{quoted(path)}"
+        found = self._resolved.get(name)
+        if found is None:
+            asked = [name] if isinstance(name, Site) else expand(name)
+            found = tuple(pair for each in asked for pair in self._resolve_one(each))
+            if len(self._resolved) >= _MOST:
+                self._resolved.clear()
+            self._resolved[name] = found
+        return found
 
     def block_of(self, path: str) -> str | None:
         """The canonical path of the outermost numbered block around an own path; None outside of all."""
@@ -151,7 +138,7 @@ class Naming:
 
     def blocks(self) -> list[str]:
         """The canonical paths of all numbered blocks that are in no other."""
-        return list(dict.fromkeys(found for path in self.paths if (found := self.block_of(path))))
+        return list(dict.fromkeys(found for path in self.names if (found := self.block_of(path))))
 
     def _resolve_one(self, asked: Site) -> list[tuple[Site, Target]]:
         paths = self.found(asked.path)
@@ -172,7 +159,7 @@ class Naming:
         return found
 
     def _unknown(self, asked: Site) -> SiteError:
-        paths = self.found(asked.path) or list(self.paths)
+        paths = self.found(asked.path) or list(self.names)
         known = [
             str(Site(self.shown(path), port, member=member if member not in _FIRST else ""))
             for path in paths
@@ -187,20 +174,11 @@ class Naming:
                 "its attention is none that JAX code computes whole: an opaque kernel (cudnn's, one of Pallas), "
                 f"or one in pieces; {hint}"
             )
-        return SiteError(f"no site {str(asked)!r} in this {self._kind}", hint=self._numbered(asked.path) or hint)
-
-    def _numbered(self, path: str) -> str:
-        """What blocks there are, if `path` names one that is not among them."""
-        parts = path.split(".")
-        for place, part in enumerate(parts):
-            above = ".".join(parts[:place])
-            listed = (name.rpartition(".") for name in self.native)
-            blocks = [number for parent, _, number in listed if place and parent == above and number.isdigit()]
-            if part.isdigit() and blocks and part not in blocks:
-                return f"there are {above}.{blocks[0]} … {above}.{blocks[-1]}"
-        return ""
+        return SiteError(f"no site {str(asked)!r} in this {self._kind}", hint=self.numbered(asked.path) or hint)
 
 
+_MOST = 4096
+"""names that are remembered: a sweep asks for each of its cells once"""
 _OF_KERNELS = frozenset({"q", "k", "v", "scores", "pattern", "z"})
 
 

@@ -12,7 +12,7 @@ from darklantern.models.on_jax.choosing import Choice
 from darklantern.models.on_jax.naming import Naming, Target
 from darklantern.models.on_jax.points import Point
 from darklantern.models.on_jax.program import EDIT, RECORD, SHIFT, Action, Program, Visit, program
-from darklantern.models.selecting import select
+from darklantern.models.selecting import ALL, select
 from darklantern.models.sites import Site
 
 Lengths = Sequence[int] | None
@@ -141,8 +141,8 @@ def _shift(action: Action) -> Action:
 def _shape(shape: tuple[int, ...], chosen: Any) -> tuple[int, ...]:
     """Of the chosen part of a value."""
     return tuple(
-        len(chosen.numbers(axis, size))
-        for axis, size in zip(chosen.axes, shape, strict=True)
+        size if at == ALL else len(chosen.numbers(axis, size))
+        for axis, at, size in zip(chosen.axes, chosen.index, shape, strict=True)
         if axis in chosen.remaining
     )
 

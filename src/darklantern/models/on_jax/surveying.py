@@ -13,7 +13,7 @@ def parts(naming: Naming, kinds: Mapping[str, str], weights: Any, root: str) -> 
     """The model as nested parts, with the shapes of the trace. `weights` are those that training changes."""
     sizes = _sizes(weights)
     # Rows of blocks, and what else is never called, are no parts by themselves.
-    called = [path for path in naming.paths if not path or naming.ports[path]]
+    called = [path for path in naming.names if not path or naming.ports[path]]
     below: dict[str, list[str]] = {path: [] for path in called}
     at = {naming.names[path]: path for path in reversed(called)}
     for path in called:

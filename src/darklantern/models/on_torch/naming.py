@@ -9,11 +9,12 @@ from darklantern.models import aliases
 from darklantern.models.elsewhere import equivalent
 from darklantern.models.on_torch.points import Point
 from darklantern.models.on_torch.ports import Catalogue
-from darklantern.models.paths import is_glob, nearest, quoted, select_paths, unquoted
+from darklantern.models.part_names import PartNames
+from darklantern.models.paths import is_glob, nearest, quoted, unquoted
 from darklantern.models.sites import Site, expand
 
 
-class Naming:
+class Naming(PartNames):
     """The modules of one model under their canonical and their native paths."""
 
     def __init__(self, module: nn.Module) -> None:
@@ -25,9 +26,7 @@ class Naming:
             )
             for path, each in self.modules.items()
         }
-        self.names = aliases.canonical(parts)
-        """native path → canonical"""
-        self.native = {name: path for path, name in self.names.items()}
+        super().__init__(aliases.canonical(parts))
         self.catalogue = Catalogue(self.modules, self.names)
         self._kind = type(module).__name__
 
@@ -35,22 +34,6 @@ class Naming:
         """The sites that a text means, each with its point. Raises SiteError naming the nearest matches."""
         asked = [name] if isinstance(name, Site) else expand(name)
         return [pair for each in asked for pair in self._resolve_one(each)]
-
-    def paths(self, glob: str) -> list[str]:
-        """Native paths that a path or glob means, of canonical names first."""
-        if not is_glob(glob):  # looked up, not searched for: methods ask for thousands of parts by name
-            plain = unquoted(glob.removeprefix("/"))
-            path = plain if glob.startswith("/") else self.native.get(plain, plain)
-            return [path] if path in self.modules else []
-        if glob.startswith("/"):
-            return select_paths(glob[1:], self.modules)
-        named = select_paths(glob, self.native)
-        return [self.native[name] for name in named] or select_paths(glob, self.modules)
-
-    def shown(self, path: str) -> str:
-        """How a site names the part at a native path."""
-        name = self.names[path]
-        return quoted(name) if self.native[name] == path else f"/{quoted(path)}"
 
     def block_of(self, path: str) -> str | None:
         """The canonical path of the outermost numbered block around a native path; None outside of all."""
@@ -87,7 +70,7 @@ class Naming:
         return found
 
     def _resolve_one(self, asked: Site) -> list[tuple[Site, Point]]:
-        paths = self.paths(asked.path)
+        paths = self.found(asked.path)
         single = len(paths) == 1 and not is_glob(asked.path)
         found = []
         if single and asked.port not in ("in", "out", "*", *self.catalogue.ports(paths[0])) and _elsewhere(asked):
@@ -107,23 +90,12 @@ class Naming:
         return found
 
     def _unknown(self, asked: Site) -> SiteError:
-        paths = self.paths(asked.path) or list(self.modules)
+        paths = self.found(asked.path) or list(self.modules)
         known = [str(Site(self.shown(path), port)) for path in paths for port in self.catalogue.ports(path)]
         meant = _elsewhere(asked)
         close = [meant] if meant else nearest(str(asked.whole), known)
         hint = f"did you mean {' or '.join(close)}?" if close else 'model.sites("**:*") lists them all'
-        return SiteError(f"no site {str(asked)!r} in this {self._kind}", hint=self._numbered(asked.path) or hint)
-
-    def _numbered(self, path: str) -> str:
-        """What blocks there are, if `path` names one that is not among them."""
-        parts = path.split(".")
-        for place, part in enumerate(parts):
-            above = ".".join(parts[:place])
-            listed = (name.rpartition(".") for name in self.native)
-            blocks = [number for parent, _, number in listed if place and parent == above and number.isdigit()]
-            if part.isdigit() and blocks and part not in blocks:
-                return f"there are {above}.{blocks[0]} … {above}.{blocks[-1]}"
-        return ""
+        return SiteError(f"no site {str(asked)!r} in this {self._kind}", hint=self.numbered(asked.path) or hint)
 
 
 def _elsewhere(asked: Site) -> str | None:

@@ -114,7 +114,7 @@ class Model:
 
     def has(self, path: str) -> bool:
         """Whether there is a part at `path`, canonical or native."""
-        return bool(self._naming.paths(path))
+        return bool(self._naming.found(path))
 
     def block_of(self, site: str | Site) -> str | None:
         """The block in a list of blocks that a site lies in, such as `layers.3`; None outside of all."""
