@@ -99,15 +99,11 @@ def inner(eqn: Any) -> list[Inner]:
 
 
 def hidden(eqn: Any) -> Iterator[Jaxpr]:
-    """The jaxprs inside an equation that `inner` does not know: a kernel's, a rule's, a comparison's."""
-    if inner(eqn):
-        return
-    for value in eqn.params.values():
-        for each in value if isinstance(value, tuple | list) else (value,):
-            if isinstance(each, ClosedJaxpr):
-                yield each.jaxpr
-            elif isinstance(each, Jaxpr):
-                yield each
+    """The jaxprs inside an equation that `inner` does not know: a kernel's, a rule's, a loop's condition."""
+    known = {id(each.jaxpr) for each in inner(eqn)}
+    leaves = jax.tree.leaves(tuple(eqn.params.values()), is_leaf=lambda each: isinstance(each, ClosedJaxpr | Jaxpr))
+    found = (each.jaxpr if isinstance(each, ClosedJaxpr) else each for each in leaves)
+    return (each for each in found if isinstance(each, Jaxpr) and id(each) not in known)
 
 
 def _opened(key: str, jaxpr: Any) -> Inner:

@@ -4,12 +4,17 @@ Three primitives of our own, all of which compute nothing. `enter` and `leave` b
 identity on one value, and its rule for `vmap` puts the mapped axis first, so that a batch is where it is expected.
 Paths in marks are relative to the part around them: a jitted function that two parts share is traced once, and its one
 jaxpr must be true of both.
+
+Each entrance has a number, and each `site` has that of the part under way. Where JAX takes a jaxpr apart, as under a
+gradient that the model itself takes over a scan, it leaves out what has no result: a `site` whose part is gone tells.
 """
 
 import contextlib
+import itertools
 import re
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -42,9 +47,21 @@ MARKS = frozenset({enter_p, leave_p})
 MARKED = frozenset({site_p.name, "name"})
 """primitives that name a value: ours, and that of `jax.ad_checkpoint.checkpoint_name`"""
 
-# Part of the key of every trace that JAX caches: what was traced without marks is not taken for what has them.
+# Part of the key of every trace that JAX caches: what was traced without marks, or for another trace of ours with other
+# numbers, is not taken for what has these.
 _marked = jax.make_user_context(None)
+_numbers = itertools.count(1)
 _NAME = re.compile(r"(?:(?P<path>[\w.*/-]*):)?(?P<port>\w+)")
+
+
+@dataclass(eq=False)
+class Marking:
+    """What one trace marks, filled as it goes."""
+
+    root: int
+    """the number of the model itself"""
+    parts: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    """by the numbers of their entrances, the paths of the parts that were entered"""
 
 
 class _Tracing(threading.local):
@@ -52,23 +69,26 @@ class _Tracing(threading.local):
 
     path: tuple[str, ...] | None = None
     """of the part under way; None outside of traces"""
-    seen: set[tuple[str, ...]] | None = None
-    """the parts that were entered"""
+    number: int = 0
+    """of its entrance"""
+    marking: Marking | None = None
 
 
 _tracing = _Tracing()
 
 
 @contextlib.contextmanager
-def marking() -> Iterator[set[tuple[str, ...]]]:
-    """What is traced here carries marks. Yields the set of paths that are entered, filled as it goes."""
-    before = _tracing.path, _tracing.seen
-    _tracing.path, _tracing.seen = (), set()
+def marking() -> Iterator[Marking]:
+    """What is traced here carries marks."""
+    before = _tracing.path, _tracing.number, _tracing.marking
+    made = Marking(next(_numbers))
+    made.parts[made.root] = ()
+    _tracing.path, _tracing.number, _tracing.marking = (), made.root, made
     try:
-        with _marked("darklantern"):
-            yield _tracing.seen
+        with _marked(("darklantern", made.root)):
+            yield made
     finally:
-        _tracing.path, _tracing.seen = before
+        _tracing.path, _tracing.number, _tracing.marking = before
 
 
 def is_marking() -> bool:
@@ -78,17 +98,18 @@ def is_marking() -> bool:
 @contextlib.contextmanager
 def entered(path: tuple[str, ...], kind: str = "", returns: bool = False) -> Iterator[None]:
     """The equations traced here belong to the part at `path`, absolute; one that `returns` marks what it does."""
-    around = _tracing.path
+    around, before = _tracing.path, _tracing.number
     assert around is not None
-    assert _tracing.seen is not None
-    inside = path[: len(around)] == around
-    enter_p.bind(path=path[len(around) :] if inside else path, absolute=not inside, kind=kind, returns=returns)
-    _tracing.path = path
-    _tracing.seen.add(path)
+    assert _tracing.marking is not None
+    inside, number = path[: len(around)] == around, next(_numbers)
+    below = path[len(around) :] if inside else path
+    enter_p.bind(path=below, absolute=not inside, kind=kind, returns=returns, number=number)
+    _tracing.path, _tracing.number = path, number
+    _tracing.marking.parts[number] = path
     try:
         yield
     finally:
-        _tracing.path = around
+        _tracing.path, _tracing.number = around, before
         leave_p.bind()
 
 
@@ -102,7 +123,7 @@ def marked(port: str, value: Any, path: str = "", member: str = "", whole: tuple
         if not is_value(leaf):
             return leaf
         inside = ".".join(filter(None, (member, *map(_key, keys))))
-        return site_p.bind(leaf, path=path, port=port, member=inside)
+        return site_p.bind(leaf, path=path, port=port, member=inside, within=_tracing.number)
 
     return jax.tree_util.tree_map_with_path(mark, value, is_leaf=lambda leaf: isinstance(leaf, whole))
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from darklantern.errors import SiteError
 from darklantern.models.elsewhere import equivalent
 from darklantern.models.on_jax.listing import canonical
-from darklantern.models.on_jax.outline import NUMBER, Loop, Path
+from darklantern.models.on_jax.outline import NUMBER, Address, Path, plain
 from darklantern.models.on_jax.points import Point
 from darklantern.models.on_jax.program import Visit
 from darklantern.models.part_names import PartNames
@@ -31,19 +31,10 @@ class Target:
         return self.visits[0].point
 
     @cached_property
-    def again(self) -> tuple[Loop, ...]:
-        """The loops that call it again and again."""
-        return tuple(loop for loop in self.point.loops if not loop.layers)
-
-    @property
     def count(self) -> int | None:
-        """How often it fires; None where a loop does not say."""
-        total = len(self.visits)
-        for loop in self.again:
-            if loop.length is None:
-                return None
-            total *= loop.length
-        return total
+        """How often it fires, if every branch is taken; None where a loop does not say."""
+        counts = [visit.count for visit in self.visits]
+        return None if any(count is None for count in counts) else sum(count or 0 for count in counts)
 
     def call(self, site: Site) -> tuple[Visit, ...]:
         """The visits that `site`'s call means. Raises SiteError where it says too little, or too much."""
@@ -53,49 +44,93 @@ class Target:
                     f"{site}: a while loop does not say before how often it runs, so not all calls can be stacked",
                     hint=f"one of them: {replace(site, call=0)}",
                 )
-            return self.visits if self._alike else tuple(self._visit(number) for number in range(self.count))
+            return self.visits if self._together else self._calls
         if site.call is None:
             if self.count != 1:
-                often = "as often as a while loop runs" if self.count is None else f"{self.count} times"
-                last = "" if self.count is None else f", {replace(site, call=self.count - 1)} the last"
-                raise SiteError(
-                    f"{site} fires {often} in one run, so which one?",
-                    hint=f"{replace(site, call=0)} is the first{last}, {replace(site, call='*')} all",
-                )
-            return (self._visit(0),)
+                raise self._which(site)
+            return self._calls
         number = int(site.call)
         if self.count is not None and number >= self.count:
             raise SiteError(
                 f"{site} never fires: the part runs {self.count} times",
                 hint=f"{replace(site, call=0)} is the first, {replace(site, call=self.count - 1)} the last",
             )
-        return (self._visit(number),)
+        return (self._calls[number] if self.count is not None else self._unbounded(site, number),)
+
+    @cached_property
+    def _calls(self) -> tuple[Visit, ...]:
+        """Each call as one iteration of every loop, in the order in which a run comes by."""
+        return _in_order(each for visit in self.visits for each in visit.each())
+
+    @cached_property
+    def _together(self) -> bool:
+        """Whether all calls are all iterations of the same loops, and none may be left out."""
+        return len({visit.again for visit in self.visits}) == 1 and not any(each.point.branch for each in self.visits)
+
+    def _unbounded(self, site: Site, number: int) -> Visit:
+        """Call `number` where a while loop comes last: what is before it can be counted, and its own iterations."""
+        before = [visit for visit in self.visits if visit.count is not None]
+        inside = [visit for visit in self.visits if visit.count is None]
+        (loop, *nested), *others = {visit.again for visit in inside}
+        first = min(visit.when(last=False) for visit in inside)
+        if others or loop.length is not None or None in {each.length for each in nested} or any(
+            visit.when(last=True) > first for visit in before
+        ):  # fmt: skip
+            raise SiteError(
+                f"{site}: how often a while loop runs before that call is not known, so calls have no numbers",
+                hint="choose a site outside of the loop",
+            )
+        calls = _in_order(each for visit in before for each in visit.each())
+        if number < len(calls):
+            return calls[number]
+        # The calls within one iteration of it, and how many of them lie behind.
+        within = _in_order(each for visit in inside for each in visit.each(turn=0))
+        turn, which = divmod(number - len(calls), len(within))
+        found = within[which]
+        place = found.point.loops.index(loop)
+        return Visit(found.point, (*found.at[:place], turn, *found.at[place + 1 :]))
+
+    def _which(self, site: Site) -> SiteError:
+        if self.point.branch and self.count == len(self.visits) and self._alternatives:
+            return SiteError(
+                f"{site} stands in {self.count} branches, of which a run takes one, so which?",
+                hint=f"{replace(site, call=0)} is that of the first branch, and so on",
+            )
+        often = "as often as a while loop runs" if self.count is None else f"{self.count} times"
+        last = "" if self.count is None else f", {replace(site, call=self.count - 1)} the last"
+        return SiteError(
+            f"{site} fires {often} in one run, so which one?",
+            hint=f"{replace(site, call=0)} is the first{last}, {replace(site, call='*')} all",
+        )
 
     @property
-    def _alike(self) -> bool:
-        """Whether all iterations of all loops are meant, or none is there."""
-        return all(len({number is None for number in visit.at}) <= 1 for visit in self.visits)
+    def _alternatives(self) -> bool:
+        """Whether its visits lie in different branches of one equation."""
+        first, *rest = (visit.point.place.address for visit in self.visits)
+        return all(_part_ways(first, other) for other in rest)
 
-    def _visit(self, number: int) -> Visit:
-        """Call `number` as one iteration of every loop."""
-        turn, which = divmod(number, len(self.visits))
-        visit = self.visits[which]
-        lengths = [loop.length for loop in self.again]
-        turns: list[int] = []
-        for length in reversed(lengths[1:]):
-            assert length is not None
-            turn, inner = divmod(turn, length)
-            turns.insert(0, inner)
-        own = iter([turn, *turns] if lengths else [])
-        at = tuple(next(own) if number is None else number for number in visit.at)
-        return Visit(visit.point, at)
+
+def _part_ways(one: Address, other: Address) -> bool:
+    """Whether two ways part at the branches of one equation."""
+    return next((a[0] == b[0] for a, b in zip(one, other, strict=False) if a != b), False)
+
+
+def _in_order(visits: Iterable[Visit]) -> tuple[Visit, ...]:
+    return tuple(sorted(visits, key=lambda visit: visit.when(last=False)))
 
 
 class Naming(PartNames):
     """The parts of one traced model under canonical names and under its own."""
 
-    def __init__(self, points: Sequence[Point], kind: str, kinds: Mapping[Path, str] | None = None) -> None:
+    def __init__(
+        self,
+        points: Sequence[Point],
+        kind: str,
+        kinds: Mapping[Path, str] | None = None,
+        unreachable: Mapping[tuple[Path, str], str] | None = None,
+    ) -> None:
         self._kind = kind
+        self._unreachable = unreachable or {}
         self.kinds: dict[str, str] = {}
         """own path → the class's name, where that is known"""
         own: dict[Path, dict[str, dict[str, list[Visit]]]] = {(): {}}
@@ -150,6 +185,13 @@ class Naming(PartNames):
                 target = _member(ports.get(port, {}), asked.member)
                 if target is None and single and asked.port != "*":
                     raise self._unknown(asked)
+                if why := target and self._unreachable.get((plain(tuple(path.split("."))), port)):
+                    if "**" in asked.path:
+                        continue
+                    raise SiteError(
+                        f"{self.shown(path)}:{port} is also computed where it cannot be reached: {why}",
+                        hint="choose another site, or another name for one of the two",
+                    )
                 if target is not None:
                     shown = self.shown(path)
                     native = "" if shown in (path, f"/{path}") else path
@@ -174,6 +216,10 @@ class Naming(PartNames):
                 "its attention is none that JAX code computes whole: an opaque kernel (cudnn's, one of Pallas), "
                 f"or one in pieces; {hint}"
             )
+        for (path, port), why in self._unreachable.items():
+            if port == asked.port:
+                name = f"{'.'.join(path)}:{port}"
+                return SiteError(f"no site {str(asked)!r} in this {self._kind}", hint=f"{name} is marked, but {why}")
         return SiteError(f"no site {str(asked)!r} in this {self._kind}", hint=self.numbered(asked.path) or hint)
 
 

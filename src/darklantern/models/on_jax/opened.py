@@ -364,7 +364,8 @@ class Model:
         def make() -> Traced:
             made = trace(own, own.weights, call.given)
             kinds = {part.path: part.kind for part in made.outline.parts if part.kind}
-            return Traced(own.key, made, Naming(made.points, type(self.module).__name__, kinds), self._custom)
+            naming = Naming(made.points, type(self.module).__name__, kinds, made.outline.unreachable)
+            return Traced(own.key, made, naming, self._custom)
 
         found: Traced = self._traces.made((own.key, tree, tuple(map(jax.typeof, leaves)), *told), make)
         self._known[:] = [found]

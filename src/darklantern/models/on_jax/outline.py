@@ -10,7 +10,7 @@ from typing import Any
 
 from darklantern.models.on_jax import internals
 from darklantern.models.on_jax.internals import Jaxpr, Literal
-from darklantern.models.on_jax.marks import enter_p, leave_p, site_p
+from darklantern.models.on_jax.marks import Marking, enter_p, leave_p, site_p
 
 Path = tuple[str, ...]
 Address = tuple[tuple[int, str], ...]
@@ -82,6 +82,8 @@ class Part:
     """the class's name, of a module"""
     returns: bool = False
     """it marks what it returns"""
+    number: int = -1
+    """of its entrance"""
     last: int = -1
 
 
@@ -110,26 +112,36 @@ class Outline:
     shards: list[Shard] = field(default_factory=list)
     bodies: dict[Address, Part] = field(default_factory=dict)
     """of loops and branches, the part that their own equations belong to: the one around, in each iteration"""
+    unreachable: dict[tuple[Path, str], str] = field(default_factory=dict)
+    """by path without numbers, and port: why values that carry that mark cannot be reached"""
 
 
-def outline(jaxpr: Jaxpr, weights: int) -> Outline:
-    """The outline of a jaxpr whose first `weights` inputs are the model's weights."""
+def outline(jaxpr: Jaxpr, weights: int, marking: Marking) -> Outline:
+    """The outline of a jaxpr whose first `weights` inputs are the model's weights, and which `marking` marked."""
     made = Outline()
-    root = Part((), (), -1, (), None, False)
-    own = {*jaxpr.constvars, *jaxpr.invars[:weights]}
-    _Walk(made).through(jaxpr, (), root, (), own, False)
+    root = Part((), (), -1, (), None, False, number=marking.root)
+    own = dict.fromkeys(jaxpr.constvars, not weights) | dict.fromkeys(jaxpr.invars[:weights], True)
+    walk = _Walk(made, marking)
+    walk.through(jaxpr, (), root, (), own, False)
+    walk.drop_strays()
     made.entered = [part.path for part in made.parts]
     # A framework may trace a body once only to see what it makes of constants: of that, parts are left that never
     # returned, or that hold nothing.
     returned = {id(each.part) for each in made.tagged if each.port == "out"}
-    made.tagged = [
-        each
-        for each in made.tagged
-        if all(id(part) in returned or not part.returns for part in _around(each.part) if part is not root)
-    ]
+
+    def is_whole(part: Part) -> bool:
+        return all(id(each) in returned or not each.returns for each in _around(part) if each is not root)
+
+    made.tagged = [each for each in made.tagged if is_whole(each.part)]
     held = {id(part) for tagged in made.tagged for part in _around(tagged.part)}
-    made.parts = [part for part in made.parts if id(part) in held]
+    held |= {id(around) for part in made.parts if part.last > part.first + 1 for around in _around(part)}
+    made.parts = [part for part in made.parts if id(part) in held and is_whole(part)]
     return made
+
+
+def plain(path: Path) -> Path:
+    """A path without the numbers of layers, which marks may say or not."""
+    return tuple(part for part in path if part != NUMBER and not part.isdigit())
 
 
 def _around(part: Part | None) -> Iterator[Part]:
@@ -139,19 +151,37 @@ def _around(part: Part | None) -> Iterator[Part]:
 
 
 class _Walk:
-    def __init__(self, made: Outline) -> None:
+    def __init__(self, made: Outline, marking: Marking) -> None:
         self.made = made
+        self.marking = marking
+        self.marks: list[tuple[Any, Tagged]] = []
+        """the equation of each tagged value; what is shared by several calls stands there for each"""
+        self.at_home: set[int] = set()
+        """those equations that were met within the part that they were traced in"""
+
+    def drop_strays(self) -> None:
+        """What carries a mark of a part that is gone cannot be told from its like."""
+        strays = [(eqn, tagged) for eqn, tagged in self.marks if id(eqn) not in self.at_home]
+        for eqn, tagged in strays:
+            path = (*self.marking.parts.get(eqn.params["within"], tagged.part.path), *_below(eqn))
+            self.made.unreachable[plain(path), tagged.port] = (
+                "the model takes a gradient of it inside itself, over a scan or jax.checkpoint, which JAX takes apart "
+                "and leaves no names in"
+            )
+        gone = {id(tagged) for _, tagged in strays}
+        self.made.tagged = [each for each in self.made.tagged if id(each) not in gone]
 
     def through(
-        self, jaxpr: Jaxpr, address: Address, part: Part, loops: tuple[Loop, ...], own: set[Any], branch: bool
+        self, jaxpr: Jaxpr, address: Address, part: Part, loops: tuple[Loop, ...], own: dict[Any, bool], branch: bool
     ) -> None:
-        """`own` are the variables that hold weights, or what is computed from weights alone."""
+        """`own` are the variables that hold no inputs, each with whether a weight is in it."""
         outermost = part
         for number, eqn in enumerate(jaxpr.eqns):
             if eqn.primitive is enter_p:
                 path = eqn.params["path"]
                 path = path if eqn.params["absolute"] else part.path + path
-                part = Part(path, address, number, loops, part, branch, eqn.params["kind"], eqn.params["returns"])
+                told = (eqn.params[name] for name in ("kind", "returns", "number"))
+                part = Part(path, address, number, loops, part, branch, *told)
                 self.made.parts.append(part)
             elif eqn.primitive is leave_p:
                 if part is not outermost and part.above is not None:
@@ -159,19 +189,36 @@ class _Walk:
                     part = part.above
             elif eqn.primitive is site_p or eqn.primitive.name == "name":
                 self._tagged(eqn, Place(address, number, 0), part, loops, branch)
+            for jaxpr_within in internals.hidden(eqn):
+                self._hidden(eqn.primitive.name, jaxpr_within, part)
             inside = internals.inner(eqn)
             if all(isinstance(v, Literal) or v in own for v in eqn.invars):
-                own.update(eqn.outvars)
+                weighted = any(not isinstance(v, Literal) and own[v] for v in eqn.invars)
+                own.update(dict.fromkeys(eqn.outvars, weighted))
             for each in inside:
                 self._into(eqn, each, (*address, (number, each.key)), part, loops, own, branch)
 
     def _tagged(self, eqn: Any, place: Place, part: Part, loops: tuple[Loop, ...], branch: bool) -> None:
-        params = eqn.params
-        ours = eqn.primitive is site_p
-        below = tuple(filter(None, params["path"].replace("/", ".").split("."))) if ours else ()
-        port, member = (params["port"], params["member"]) if ours else (str(params["name"]), "")
-        aval = eqn.outvars[0].aval
-        self.made.tagged.append(Tagged(part, part.path + below, port, member, place, loops, branch, aval))
+        params, aval = eqn.params, eqn.outvars[0].aval
+        if eqn.primitive is not site_p:
+            self.made.tagged.append(Tagged(part, part.path, str(params["name"]), "", place, loops, branch, aval))
+            return
+        path = part.path + _below(eqn)
+        tagged = Tagged(part, path, params["port"], params["member"], place, loops, branch, aval)
+        self.made.tagged.append(tagged)
+        self.marks.append((eqn, tagged))
+        if params["within"] == part.number:
+            self.at_home.add(id(eqn))
+
+    def _hidden(self, name: str, jaxpr: Jaxpr, part: Part) -> None:
+        """Marks in what an equation computes in its own way."""
+        for eqn in jaxpr.eqns:
+            if eqn.primitive is site_p:
+                path = (*self.marking.parts.get(eqn.params["within"], part.path), *_below(eqn))
+                where = "the condition of a while loop" if name == "while" else f"{name}, which runs it in its own way"
+                self.made.unreachable[plain(path), eqn.params["port"]] = f"it lies in {where}"
+            for each in (*(inside.jaxpr for inside in internals.inner(eqn)), *internals.hidden(eqn)):
+                self._hidden(name, each, part)
 
     def _into(
         self,
@@ -180,25 +227,26 @@ class _Walk:
         address: Address,
         part: Part,
         loops: tuple[Loop, ...],
-        own: set[Any],
+        own: dict[Any, bool],
         branch: bool,
     ) -> None:
         name, jaxpr = eqn.primitive.name, inside.jaxpr
-        mine = [isinstance(v, Literal) or v in own for v in eqn.invars]
+        # Of each operand, whether it has a weight in it; None where it has an input in it.
+        mine = [False if isinstance(v, Literal) else own.get(v) for v in eqn.invars]
         if name in internals.CUSTOM:
             self.made.custom.append((address, internals.custom_name(eqn)))
         if name == "scan":
             scan = internals.scan(eqn)
             sliced = mine[scan.consts + scan.carry :]
             loop = Loop(address, scan.length, any(sliced), scan.reverse)
-            mine = [*mine[: scan.consts], *(False for _ in range(scan.carry)), *sliced]
+            mine = [*mine[: scan.consts], *(None for _ in range(scan.carry)), *sliced]
             self._body(address, part, (*loops, loop), branch)
             self._layers(jaxpr, address, part, (*loops, loop), _held(jaxpr, mine), branch, loop.layers)
             return
         if name == "while":
             parts = internals.while_loop(eqn)
             mine = mine[parts.condition_consts :]
-            mine = [*mine[: parts.body_consts], *(False for _ in mine[parts.body_consts :])]
+            mine = [*mine[: parts.body_consts], *(None for _ in mine[parts.body_consts :])]
             loops = (*loops, Loop(address, None, False))
             self._body(address, part, loops, branch)
         elif name == "cond":
@@ -218,7 +266,7 @@ class _Walk:
         address: Address,
         part: Part,
         loops: tuple[Loop, ...],
-        own: set[Any],
+        own: dict[Any, bool],
         branch: bool,
         layers: bool,
     ) -> None:
@@ -239,8 +287,14 @@ class _Walk:
                 object.__setattr__(each, "path", _numbered(each.path, part.path, stem))
 
 
-def _held(jaxpr: Jaxpr, mine: Sequence[bool]) -> set[Any]:
-    return {*jaxpr.constvars, *(v for v, is_own in zip(jaxpr.invars, mine, strict=True) if is_own)}
+def _held(jaxpr: Jaxpr, mine: Sequence[bool | None]) -> dict[Any, bool]:
+    given = {v: weighted for v, weighted in zip(jaxpr.invars, mine, strict=True) if weighted is not None}
+    return dict.fromkeys(jaxpr.constvars, False) | given
+
+
+def _below(eqn: Any) -> Path:
+    """The path that a mark says, below the part that it lies in."""
+    return tuple(filter(None, eqn.params["path"].replace("/", ".").split(".")))
 
 
 def _stem(above: Path, paths: Sequence[Path]) -> Path:

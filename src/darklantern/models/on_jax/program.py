@@ -5,9 +5,10 @@ around it or in several. Its form (`Step`) is what a compiled function is made f
 and with what arrays goes in when it runs (`Numbers`). So another layer, head or direction compiles nothing.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 from math import prod
 from typing import Any
 
@@ -34,6 +35,25 @@ class Visit:
     @property
     def is_every(self) -> bool:
         return any(number is None for number in self.at)
+
+    @property
+    def again(self) -> tuple[Loop, ...]:
+        """The loops of which all iterations are meant."""
+        return tuple(loop for loop, number in zip(self.point.loops, self.at, strict=True) if number is None)
+
+    @property
+    def count(self) -> int | None:
+        """How many iterations these are; None where a loop does not say."""
+        lengths = [loop.length for loop in self.again]
+        return None if any(length is None for length in lengths) else prod(lengths)  # type: ignore[arg-type]
+
+    def each(self, turn: int | None = None) -> "Iterator[Visit]":
+        """Each of them by itself; of a loop that does not say how often it runs, iteration `turn`."""
+        numbers = [
+            ((turn,) if loop.length is None else range(loop.length)) if at is None else (at,)
+            for loop, at in zip(self.point.loops, self.at, strict=True)
+        ]
+        return (Visit(self.point, at) for at in product(*numbers))
 
     def when(self, last: bool) -> tuple[float, ...]:
         """When the value passes, in the order of a run: the first time, or the last."""
@@ -117,15 +137,22 @@ class Step:
         return made
 
 
+def flat(loops: Sequence[Loop], at: Sequence[Any]) -> Any:
+    """The number of an iteration among all: calls in the order of a run, layers in that of their numbers."""
+    found: Any = 0
+    for loop, number in zip(loops, at, strict=True):
+        assert loop.length is not None
+        turn = loop.length - 1 - number if loop.reverse and not loop.layers else number
+        found = found * loop.length + turn
+    return found
+
+
 def _flat(action: Action) -> int | None:
-    """The number of an action's iteration among all, loops inside turning first."""
     at, loops = action.visit.at, action.visit.point.loops
     if action.visit.is_every or any(loop.length is None for loop in loops):
         return None
-    flat = 0
-    for loop, number in zip(loops, at, strict=True):
-        flat = flat * (loop.length or 0) + (number or 0)
-    return flat
+    found: int = flat(loops, at)
+    return found
 
 
 def _arrays(edit: Edit | None) -> tuple[Any, ...]:

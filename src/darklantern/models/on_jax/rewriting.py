@@ -18,7 +18,7 @@ from darklantern.models.on_jax.internals import Jaxpr, Literal
 from darklantern.models.on_jax.marks import MARKED
 from darklantern.models.on_jax.nested import Entrance, Nest, Result, entered
 from darklantern.models.on_jax.outline import Address, Place
-from darklantern.models.on_jax.program import RECORD, Program, Step
+from darklantern.models.on_jax.program import RECORD, Program, Step, flat
 from darklantern.models.on_jax.stepping import Counts, Numbers
 
 
@@ -165,7 +165,7 @@ class Rewriting:
             return value, buffers.recorded(state, number, step, part, entry, here)
         shift = None
         if number in self.shifts:
-            shift = self.shifts[number][stepping.flat(step, counts) if step.every else entry]
+            shift = self.shifts[number][flat(step.loops, counts) if step.every else entry]
         changed = stepping.changed(step, numbers, entry, value, reads, shift)
         if here is not None:
             changed = jnp.where(here, changed, value)

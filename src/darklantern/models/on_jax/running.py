@@ -149,9 +149,11 @@ def _value(built: Program, state: State, numbers: Any, number: int, at: int) -> 
     if step.flagged:
         held = held[0]
     if is_output(step):
-        loops = len(step.loops)
-        flat = held.reshape(-1, *held.shape[loops:])
-        found = flat if step.every else flat[at]
+        # As `flat` counts: the calls of a loop that runs backwards in the order in which they were made.
+        if backwards := [n for n, loop in enumerate(step.loops) if loop.reverse and not loop.layers]:
+            held = jnp.flip(held, backwards)
+        rows = held.reshape(-1, *held.shape[len(step.loops) :])
+        found = rows if step.every else rows[at]
     else:
         found = held[at]
     if not step.point.spread:

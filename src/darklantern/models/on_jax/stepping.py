@@ -10,7 +10,7 @@ from darklantern.errors import SiteError
 from darklantern.models.on_jax import spread
 from darklantern.models.on_jax.choosing import ALL, get, put, whole
 from darklantern.models.on_jax.internals import laid_out, loosened
-from darklantern.models.on_jax.program import EDIT, SHIFT, Step
+from darklantern.models.on_jax.program import EDIT, SHIFT, Step, flat
 
 Numbers = Mapping[str, Any]
 """of a step, what goes in when it runs"""
@@ -26,18 +26,10 @@ def turn(step: Step, numbers: Numbers, counts: Counts) -> tuple[Any, Any]:
         same = jnp.all(numbers["at"] == jnp.stack([jnp.asarray(count, jnp.int32) for count in counts]), axis=1)
         return jnp.argmax(same), jnp.any(same)
     if step.covers:
-        return flat(step, counts), None
-    entry = jnp.asarray(numbers["table"])[flat(step, counts)]
+        return flat(step.loops, counts), None
+    entry = jnp.asarray(numbers["table"])[flat(step.loops, counts)]
     count = len(step.actions)
     return jnp.minimum(entry, count - 1), entry < count
-
-
-def flat(step: Step, counts: Counts) -> Any:
-    """The number of this iteration among all of the loops around a step."""
-    found: Any = 0
-    for loop, count in zip(step.loops, counts, strict=True):
-        found = found * loop.length + count
-    return found
 
 
 def part(step: Step, numbers: Numbers, entry: Any, shown: Any) -> Any:

@@ -14,7 +14,7 @@ from darklantern.models.on_jax.axes import Axes
 from darklantern.models.on_jax.graph import Graph, graphs
 from darklantern.models.on_jax.internals import Jaxpr, Tracer
 from darklantern.models.on_jax.marks import MARKED, marking
-from darklantern.models.on_jax.outline import Outline, outline
+from darklantern.models.on_jax.outline import Outline, outline, plain
 from darklantern.models.on_jax.points import Point, named_axes
 from darklantern.models.on_jax.ports import points
 from darklantern.models.on_jax.spread import within
@@ -96,10 +96,10 @@ def trace(subject: Subject, weights: Any, given: Given) -> Trace:
         output.fixed.update((place, leaf) for place, leaf in enumerate(found) if not _is_array(leaf))
         return [leaf for leaf in found if _is_array(leaf)]
 
-    with marking() as entered:
+    with marking() as marked:
         closed = jax.make_jaxpr(flat)(leaves, given.arrays)
-    made = outline(closed.jaxpr, len(leaves))
-    _check_visible(entered, made)
+    made = outline(closed.jaxpr, len(leaves), marked)
+    _check_visible(set(marked.parts.values()) - {()}, made)
     flow = graphs(closed.jaxpr, len(leaves), made)
     found = [*_tagged(made, flow), *points(flow)]
     found = [within(point, made.shards, closed.jaxpr) for point in found]
@@ -130,9 +130,13 @@ def _check_visible(entered: set[tuple[str, ...]], made: Outline) -> None:
     lost = sorted(path for path in entered if tuple(part for part in path if part != "*") not in visible)
     if lost:
         names = ", ".join(".".join(path) or "the model itself" for path in lost[:3])
+        told = next((why for (path, _), why in made.unreachable.items() if path in map(plain, lost)), None)
         raise SiteError(
-            f"the model ran {names}, and what it computed there is not in its jaxpr",
-            hint="it lies inside an opaque operation (a kernel, a callback), or nothing of it is an array",
+            f"the model ran {names}, and what it computed there is not in its jaxpr" + (f": {told}" if told else ""),
+            hint="open a function that returns what it takes the gradient of, and take the gradient of that: "
+            "model.gradient(...)"
+            if told and "gradient" in told
+            else "it lies inside an opaque operation (a kernel, a callback), or nothing of it is an array",
         )
 
 
