@@ -36,6 +36,8 @@ class Edit:
     """the arrays that it was made of, as they were given; numbers as NumPy's arrays"""
     key: Hashable = None
     """with the operands' shapes and dtypes, all that `function` depends on; None for `function` itself"""
+    reads: Callable[[], Hashable] | None = None
+    """of a user's own function: a key of all that it reads besides, as that is now"""
     bind: Callable[[Site], "Edit"] | None = None
     """makes the edit for one site, where it differs from site to site"""
     keeps_value: bool = False
@@ -80,7 +82,7 @@ def edit(asked: Any, site: Site) -> Edit:
             hint=f"with parentheses: {asked.__name__}(...)",
         )
     made = told(asked, site)
-    return Edit(named(asked), made.function, made.operands, made.key)
+    return Edit(named(asked), made.function, made.operands, made.reads(), made.reads)
 
 
 def put(value: Any) -> Edit:

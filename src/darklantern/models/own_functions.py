@@ -10,6 +10,7 @@ import numpy as np
 
 from darklantern.errors import SiteError
 from darklantern.models.fitting import keeping_kind
+from darklantern.models.sameness import sameness
 from darklantern.models.shim import framework_of, is_array
 from darklantern.models.sites import Site
 
@@ -21,11 +22,11 @@ def named(asked: Callable[..., Any]) -> str:
 
 @dataclass(frozen=True)
 class Told:
-    """What an Edit is made of: its function, the arrays for it, and what decides all else that it computes."""
+    """What an Edit is made of: its function, the arrays for it, and a key of all else that it reads, taken anew."""
 
     function: Callable[..., Any]
     operands: tuple[Any, ...]
-    key: Hashable
+    reads: Callable[[], Hashable]
 
 
 def told(asked: Callable[..., Any], site: Site) -> Told:
@@ -34,7 +35,7 @@ def told(asked: Callable[..., Any], site: Site) -> Told:
     Raises SiteError for a function that takes more than a value.
     """
     _check_takes_a_value(asked, site)
-    called, operands, key = _parted(asked) if isinstance(asked, partial) else (asked, (), _same(asked))
+    called, operands, rest = _parted(asked) if isinstance(asked, partial) else (asked, (), asked)
     name = named(asked)  # not `asked` itself, with its arrays
 
     def applied(value: Any, _: tuple[str, ...], *arrays: Any) -> Any:
@@ -46,7 +47,7 @@ def told(asked: Callable[..., Any], site: Site) -> Told:
         alike = is_array(new) and framework_of(new) == framework_of(value)
         return keeping_kind(new, value, f"the edit {name} at {site}") if alike else new
 
-    return Told(applied, operands, key)
+    return Told(applied, operands, lambda: sameness(rest))
 
 
 @dataclass(frozen=True)
@@ -56,21 +57,8 @@ class _Place:
     number: int
 
 
-@dataclass(frozen=True, eq=False)
-class _Itself:
-    """Something that cannot be hashed: the same as itself alone, for as long as anybody asks."""
-
-    held: Any
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Itself) and other.held is self.held
-
-    def __hash__(self) -> int:
-        return id(self.held)
-
-
-def _parted(asked: "partial[Any]") -> tuple[Callable[..., Any], tuple[Any, ...], Hashable]:
-    """A partial call as one that is given its arrays, those arrays, and the rest as a key."""
+def _parted(asked: "partial[Any]") -> tuple[Callable[..., Any], tuple[Any, ...], Any]:
+    """A partial call as one that is given its arrays, those arrays, and the rest."""
     arrays: list[Any] = []
 
     def place(given: Any) -> Any:
@@ -88,23 +76,7 @@ def _parted(asked: "partial[Any]") -> tuple[Callable[..., Any], tuple[Any, ...],
 
         return partial(function, *map(there, args), **{name: there(given) for name, given in kwargs.items()})(value)
 
-    key = (_same(function), tuple(map(_static, args)), tuple((name, _static(each)) for name, each in kwargs.items()))
-    return called, tuple(arrays), key
-
-
-def _static(given: Any) -> Hashable:
-    """What tells an argument from others: 1, 1.0 and True are equal, 0.0 and -0.0 too, and compute different things."""
-    if isinstance(given, tuple):
-        return (type(given), *map(_static, given))
-    return type(given), repr(given) if isinstance(given, float | complex) else _same(given)
-
-
-def _same(given: Any) -> Hashable:
-    try:
-        hash(given)
-    except TypeError:
-        return _Itself(given)
-    return given
+    return called, tuple(arrays), (function, args, kwargs)
 
 
 def _check_takes_a_value(asked: Callable[..., Any], site: Site) -> None:

@@ -4,6 +4,7 @@ import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import jax
 
@@ -31,6 +32,8 @@ from darklantern.models.sites import Site
 from darklantern.models.tokens import Batch, encode
 from darklantern.models.tree import Tree
 
+_TRACES, _PLANS = 64, 128
+"""how many are kept, of a model and of a trace"""
 Edits = Mapping[str | Site, Edit | Callable[[Any], Any] | Sequence[Any]]
 
 
@@ -45,16 +48,22 @@ class Model:
     def __init__(self, module: Any, tokenizer: Any, weights: Any, call: Any, example: Any, custom: str) -> None:
         if custom not in ("refuse", "inline"):
             raise SiteError(f'expected custom="refuse" or "inline", got {custom!r}', hint="inline derives what they do")
-        self._make: Callable[[], Subject] = lambda: subject(module, weights, call)
-        self._subject: Subject = self._make()
+        self._given = module, weights, call
+        self._others: Any = None
+        """weights in place of what was opened with"""
+        self._subject = self._made()
         self.module = module
         """what was opened"""
         self.tokenizer = tokenizer
         self._custom = custom == "inline"
-        self._traces = Kept()
+        self._traces = Kept(_TRACES)
+        self._plans: WeakKeyDictionary[Traced, Kept] = WeakKeyDictionary()
+        """of this model's own edits, which no trace should keep alive"""
         self._recent: Recent | None = None
         self._known: list[Traced] = []
-        self._edits: tuple[tuple[Site, Edit], ...] = ()
+        self._edits: tuple[tuple[str | Site, Edit | Callable[[Any], Any]], ...] = ()
+        """its own, by the names that were given: another trace may have other parts"""
+        self._resolved: WeakKeyDictionary[Naming, tuple[tuple[Site, Edit], ...]] = WeakKeyDictionary()
         if example is not None:
             self._enter(example)
 
@@ -68,21 +77,33 @@ class Model:
     def with_weights(self, weights: Any) -> "Model":
         """This model with other weights of the same shapes, those of a later step say. Shares all that was compiled.
 
-        Of an Equinox or nnx model, another module. Raises SiteError for weights of other shapes.
+        `weights` are what `open` takes, or a tree like `.weights`; of an Equinox or nnx model another module, which is
+        followed if it is trained. Raises SiteError for weights of other shapes, and for a module that differs in more.
         """
-        own, held = self._subject, weights
-        if type(weights) is type(self.module):
-            held = subject(weights, None, None).weights
-        shapes = [[(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)] for tree in (own.weights, held)]
-        trees: list[Any] = [jax.tree.structure(tree) for tree in (own.weights, held)]
-        if trees[0] != trees[1] or shapes[0] != shapes[1]:
+        made, own = self._copy(), self._now()
+        leaves, tree = own.flat()
+        if jax.tree.structure(weights) == tree:
+            made._others = weights
+            made._subject = own.with_weights(weights)
+        else:
+            made._given, made._others = (self._given[0], weights, self._given[2]), None
+            if type(weights) is type(self.module):
+                made.module, made._given = weights, (weights, None, self._given[2])
+            made._subject = made._made()
+        others, how = made._subject.flat()
+        if missing := next((leaf for leaf in others if not hasattr(leaf, "shape") or not hasattr(leaf, "dtype")), None):
+            raise SiteError(f"expected weights, a tree of arrays, got {missing!r:.60} in it", hint="jnp.asarray(...)")
+        shapes = [[(leaf.shape, leaf.dtype) for leaf in each] for each in (leaves, others)]
+        if how != tree or shapes[0] != shapes[1]:
             raise SiteError(
                 "these weights are of other shapes, or in another tree, than the model's",
-                hint="open a model of other shapes by itself",
+                hint="a tree like model.weights; open a model of other shapes by itself",
             )
-        made = self._copy()
-        made._subject = Subject(**{**own.__dict__, "weights": held})
-        made._make = lambda: made._subject
+        if made._subject.key != own.key:
+            raise SiteError(
+                "this module differs from the opened one in more than its weights: a mode, a number, a function",
+                hint="darklantern.open(module)",
+            )
         return made
 
     def _copy(self) -> "Model":
@@ -158,14 +179,13 @@ class Model:
         found = [*resolved(naming, record), *resolved(naming, grad)]
         asked = {site for site, _, _ in resolved(naming, grad)}
         how = {site: target.point.how for site, target, _ in found}
-        changes: list[tuple[Site, Edit]] = [*self._edits]
-        for name, change in (edits or {}).items():
+        changes = self._own(naming)
+        for site, _ in changes:
+            how.setdefault(site, "an edit of this model")
+        for name, each in _listed(edits):
             for site, target in naming.resolve(name):
                 how[site] = target.point.how
-                several = change if isinstance(change, list | tuple) else (change,)
-                changes += [(site, edit(each, site)) for each in several]
-        for site, _ in self._edits:
-            how.setdefault(site, "an edit of this model")
+                changes.append((site, edit(each, site)))
         named = frozenset(site for site, _, by_name in found if by_name) | asked
         return Plan(
             tuple(dict.fromkeys(site for site, _, _ in found)), tuple(changes), stop, frozenset(asked), named, how
@@ -173,9 +193,18 @@ class Model:
 
     def edited(self, edits: Edits) -> "Model":
         """This model with `edits` in place in all that is done with it; the module itself stays as it is."""
+        self.plan(edits=edits)  # for what it refuses
         made = self._copy()
-        made._edits = self.plan(edits=edits).edits
+        made._edits = (*self._edits, *_listed(edits))
+        made._plans, made._resolved = WeakKeyDictionary(), WeakKeyDictionary()
         return made
+
+    def _own(self, naming: Naming) -> list[tuple[Site, Edit]]:
+        """The model's own edits on one trace, which has each of them once: a start knows them again."""
+        if naming not in self._resolved:
+            pairs = [(site, edit(each, site)) for name, each in self._edits for site, _ in naming.resolve(name)]
+            self._resolved[naming] = tuple(pairs)
+        return [*self._resolved[naming]]
 
     # runs
 
@@ -334,15 +363,19 @@ class Model:
     # traces
 
     def _now(self) -> Subject:
-        """The model as it is now: an nnx module may have been trained, or put into another mode, since."""
-        if self._subject.alive and not self._subject.unchanged():
-            self._subject = self._make()
+        """The model as it is now: its owner may have put an nnx module into another mode since, say."""
+        if not self._subject.unchanged():
+            self._subject = self._made()
         return self._subject
+
+    def _made(self) -> Subject:
+        made = subject(*self._given)
+        return made if self._others is None else made.with_weights(self._others)
 
     def _enter(self, inputs: Any) -> Entry:
         """What was given with the trace that it belongs to: prompts as a batch, a Start as it is."""
         own, recent = self._now(), self._recent
-        leaves, tree = jax.tree.flatten(own.weights) if recent is None or recent.own is not own else recent.flat
+        leaves, tree = own.flat()
         if isinstance(inputs, Start):
             same = inputs.traced.key == own.key and len(leaves) == len(inputs.call.weights)
             if not same or not all(map(operator.is_, inputs.call.weights, leaves)):
@@ -357,7 +390,7 @@ class Model:
         refuse_torch(inputs)
         call = Call(leaves, Given.of(inputs))
         told = call.given.key, _config()
-        if recent is not None and recent.fits(own, leaves, tree, *told):
+        if recent is not None and recent.fits(own, leaves, tree, told):
             self._known[:] = [recent.traced]
             return Entry(inputs, recent.traced, call)
 
@@ -369,8 +402,7 @@ class Model:
 
         found: Traced = self._traces.made((own.key, tree, tuple(map(jax.typeof, leaves)), *told), make)
         self._known[:] = [found]
-        recent = Recent(own, leaves, tree, *told, found)
-        self._recent = recent if recent.lasts else None
+        self._recent = Recent.of(own, leaves, tree, told, found)
         return Entry(inputs, found, call)
 
     def _naming(self) -> Naming:
@@ -386,7 +418,10 @@ class Model:
         naming = entry.traced.naming
         if edits is not None:
             return self._plan(naming, sites, edits, stop)
-        plan: Plan = entry.traced.plans.made((sites, stop, self._edits), lambda: self._plan(naming, sites, None, stop))
+        plans = self._plans.get(entry.traced)
+        if plans is None:
+            plans = self._plans[entry.traced] = Kept(_PLANS)
+        plan: Plan = plans.made((sites, stop), lambda: self._plan(naming, sites, None, stop))
         return plan
 
     def _execute(
@@ -405,6 +440,15 @@ class Model:
         except BaseException:
             keep.dropped()
             raise
+
+
+def _listed(edits: Edits | None) -> list[tuple[str | Site, Any]]:
+    """Each edit with its name, of several under one name each."""
+    return [
+        (name, each)
+        for name, change in (edits or {}).items()
+        for each in (change if isinstance(change, list | tuple) else (change,))
+    ]
 
 
 def _config() -> Any:

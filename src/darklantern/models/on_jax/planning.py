@@ -66,7 +66,7 @@ class Prepared:
     place: Mapping[Action, tuple[int, int]]
     """each action's step, and its number there"""
     compiled: dict[Hashable, Callable[..., Any]] = field(default_factory=dict)
-    """what runs it, by the axes along which several runs are one"""
+    """what runs it, by the axes along which several runs are one, and by what users' functions in it read"""
 
 
 def prepared(plan: Plan, naming: Naming, lengths: Lengths) -> Prepared:

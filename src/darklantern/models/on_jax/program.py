@@ -6,7 +6,7 @@ and with what arrays goes in when it runs (`Numbers`). So another layer, head or
 """
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
 from math import prod
@@ -186,6 +186,14 @@ class Program:
     def key(self) -> Hashable:
         return tuple(step.key for step in self.steps), self.stop, tuple(self.limits.items())
 
+    def bare(self) -> "Program":
+        """This program without the arrays of its edits: what compiled code may keep alive."""
+        return replace(self, steps=tuple(map(_bare, self.steps)))
+
+    def reads(self) -> Hashable:
+        """What users' own functions in it read now."""
+        return tuple(step.edit.reads() for step in self.steps if step.edit is not None and step.edit.reads)
+
     @cached_property
     def limits(self) -> Mapping[Loop, tuple[int, int]]:
         """Where a run stops, the first and the last iteration that it needs of each scan."""
@@ -200,6 +208,11 @@ class Program:
                     before = found.get(loop, (low, high))
                     found[loop] = (min(low, before[0]), max(high, before[1]))
         return found
+
+
+def _bare(step: Step) -> Step:
+    edit = None if step.edit is None else replace(step.edit, operands=())
+    return replace(step, edit=edit, actions=[replace(action, edit=edit) for action in step.actions])
 
 
 def program(actions: Sequence[Action], stop: bool) -> Program:

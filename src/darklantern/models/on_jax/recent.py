@@ -1,10 +1,11 @@
-"""The trace of the last run, found again by identity: a run like the last one asks no array for its type.
+"""The trace of the last run, found again without its key: a run like the last one asks no array for its type.
 
-Asking two hundred arrays takes as long as JAX takes to dispatch the model. See docs/decisions/0008.
+Asking two hundred arrays takes as long as JAX takes to dispatch the model, and the key of an nnx model ten times as
+long. No weight is kept alive here. See docs/decisions/0008.
 """
 
-import operator
-from collections.abc import Hashable
+import weakref
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,29 +21,27 @@ class Recent:
     """What a trace was found for."""
 
     own: Subject
-    leaves: list[Any]
+    leaves: Sequence[Any]
+    """weak references"""
+    kinds: Sequence[Any]
+    """their types, as far as JAX tells them apart"""
     tree: Any
-    given: Hashable
-    settings: Hashable
+    rest: Hashable
+    """of the inputs and the settings"""
     traced: Traced
 
-    @property
-    def flat(self) -> tuple[list[Any], Any]:
-        """The leaves and the tree of the weights as they are now. Those of a module that was split stay as they are."""
-        return (self.leaves, self.tree) if self.own.alive else jax.tree.flatten(self.own.weights)
+    @classmethod
+    def of(cls, own: Subject, leaves: Sequence[Any], tree: Any, rest: Hashable, traced: Traced) -> "Recent | None":
+        """None where nothing may be kept: weights of a function that is being traced."""
+        if any(isinstance(leaf, Tracer) for leaf in leaves):
+            return None
+        kinds = [jax.typeof(leaf) for leaf in leaves]
+        return cls(own, list(map(weakref.ref, leaves)), kinds, tree, rest, traced)
 
-    def fits(self, own: Subject, leaves: list[Any], tree: Any, given: Hashable, settings: Hashable) -> bool:
-        """Whether a run has the same weights, and inputs of the same shapes, under the same settings."""
-        return (
-            own is self.own
-            and len(leaves) == len(self.leaves)
-            and all(map(operator.is_, leaves, self.leaves))
-            and tree == self.tree
-            and given == self.given
-            and settings == self.settings
+    def fits(self, own: Subject, leaves: Sequence[Any], tree: Any, rest: Hashable) -> bool:
+        """Whether a run has weights of the same types, and inputs of the same shapes, under the same settings."""
+        if own is not self.own or len(leaves) != len(self.leaves) or tree != self.tree or rest != self.rest:
+            return False
+        return all(held() is leaf for held, leaf in zip(self.leaves, leaves, strict=True)) or all(
+            jax.typeof(leaf) == kind for leaf, kind in zip(leaves, self.kinds, strict=True)
         )
-
-    @property
-    def lasts(self) -> bool:
-        """Whether it may be kept: not where it would keep values of a function that is being traced."""
-        return not any(isinstance(leaf, Tracer) for leaf in self.leaves)

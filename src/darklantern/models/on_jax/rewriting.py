@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import jax.numpy as jnp
-
 from darklantern.models.on_jax import buffers, internals, spread, stepping
 from darklantern.models.on_jax.buffers import State
 from darklantern.models.on_jax.internals import Jaxpr, Literal
@@ -166,9 +164,7 @@ class Rewriting:
         shift = None
         if number in self.shifts:
             shift = self.shifts[number][flat(step.loops, counts) if step.every else entry]
-        changed = stepping.changed(step, numbers, entry, value, reads, shift)
-        if here is not None:
-            changed = jnp.where(here, changed, value)
+        changed = stepping.changed(step, numbers, entry, here, value, reads, shift)
         if step.flagged:
             state = buffers.flagged(state, number, entry, here)
         return changed, state

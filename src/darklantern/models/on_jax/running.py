@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from threading import RLock
 from typing import Any
 
@@ -22,22 +23,24 @@ from darklantern.models.on_jax.program import Action, Program
 from darklantern.models.on_jax.rewriting import Rewriting
 from darklantern.models.on_jax.tracing import Given, Trace
 
-_MOST = 128
-"""compiled functions, or plans, kept for a trace"""
+_COMPILED = 128
+"""how many compiled functions are kept of a trace"""
 
 
 class Kept:
-    """The latest few of what is costly to make."""
+    """The latest `most` of what is costly to make."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._held: dict[Hashable, Any] = {}
         self._lock = RLock()
 
     def made(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What there is under `key`, made if there is nothing: once, whoever asks meanwhile waits."""
         with self._lock:
             found = self._held.pop(key) if key in self._held else make()
             self._held[key] = found
-            while len(self._held) > _MOST:
+            while len(self._held) > self._most:
                 del self._held[next(iter(self._held))]
             return found
 
@@ -52,8 +55,7 @@ class Traced:
     naming: Naming
     custom: bool
     """functions with derivatives of their own may be opened up"""
-    compiled: Kept = field(default_factory=Kept)
-    plans: Kept = field(default_factory=Kept)
+    compiled: Kept = field(default_factory=lambda: Kept(_COMPILED))
 
     def prepared(self, plan: Plan, lengths: Lengths) -> Prepared:
         key = (self, None if lengths is None else tuple(lengths))
@@ -105,18 +107,30 @@ def numbers(built: Program) -> list[dict[str, Any]]:
 def compiled(traced: Traced, plan: Prepared, axes: Any = None) -> Callable[..., Any]:
     """The plan's `core`, compiled; with `axes`, of several sets of numbers at once, which have them there."""
     leaves, tree = jax.tree.flatten(axes, is_leaf=lambda leaf: leaf is None)
-    own = (tuple(leaves), tree)
+    own = (tuple(leaves), tree, plan.program.reads())
     if found := plan.compiled.get(own):  # the plan's whole key is long: to hash it takes longer than to run some models
         return found
     order = tuple(tuple(plan.place[action] for action in row.actions) for row in plan.rows)
 
+    mine = False
+
     def make() -> Callable[..., Any]:
-        function = core(traced, plan.program, order)
+        nonlocal mine
+        mine = True
+        function = core(traced, plan.program.bare(), order)
         if axes is not None:
             function = jax.vmap(function, in_axes=(None, None, None, None, axes, None, None))
         return jax.jit(function)
 
-    plan.compiled[own] = traced.compiled.made((plan.program.key, order, *own), make)
+    found = traced.compiled.made((plan.program.key, order, *own), make)
+
+    def called(*arguments: Any) -> Any:
+        try:
+            return found(*arguments)
+        except Exception:  # noqa: BLE001 - raised again, whatever it is, with this plan's sites instead of the other's
+            return make()(*arguments)
+
+    plan.compiled[own] = found if mine else called
     return plan.compiled[own]
 
 
@@ -152,7 +166,8 @@ def _value(built: Program, state: State, numbers: Any, number: int, at: int) -> 
         # As `flat` counts: the calls of a loop that runs backwards in the order in which they were made.
         if backwards := [n for n, loop in enumerate(step.loops) if loop.reverse and not loop.layers]:
             held = jnp.flip(held, backwards)
-        rows = held.reshape(-1, *held.shape[len(step.loops) :])
+        loops = len(step.loops)
+        rows = held.reshape(prod(held.shape[:loops]), *held.shape[loops:])
         found = rows if step.every else rows[at]
     else:
         found = held[at]

@@ -40,17 +40,34 @@ def part(step: Step, numbers: Numbers, entry: Any, shown: Any) -> Any:
     return get(loosened(shown, [each != ALL for each in step.form]), step.form, choice)
 
 
-def changed(step: Step, numbers: Numbers, entry: Any, value: Any, reads: Sequence[Any], shift: Any) -> Any:
-    """What a value becomes by an edit, or with `shift` added."""
+def changed(step: Step, numbers: Numbers, entry: Any, here: Any, value: Any, reads: Sequence[Any], shift: Any) -> Any:
+    """What a value becomes by an edit, or with `shift` added; where not `here`, itself."""
     choice = _choice(step, numbers, entry)
+    operands = [_of(step, each, entry) for each in numbers["operands"]] if step.kind == EDIT else [shift]
 
-    def change(old: Any) -> Any:
-        if step.kind == EDIT:
-            return _edited(step, old, [_of(step, each, entry) for each in numbers["operands"]])
-        return old + shift
+    def made(value: Any, reads: Sequence[Any], operands: Sequence[Any]) -> Any:
+        def change(old: Any) -> Any:
+            return _edited(step, old, operands) if step.kind == EDIT else old + operands[0]
 
-    made = _put(step, step.point.shown(value, *reads), choice, change)
-    return laid_out(step.point.hidden(made, value, *reads).astype(value.dtype), value)
+        new = _put(step, step.point.shown(value, *reads), choice, change)
+        return laid_out(step.point.hidden(new, value, *reads).astype(value.dtype), value)
+
+    if here is None:
+        return made(value, reads, operands)
+    if step.edit is not None and step.edit.reads and not step.point.spread:
+        # A user's own function runs where it is meant alone: it may be costly, or do something besides.
+        return lax.cond(here, made, lambda value, *_: value, value, reads, operands)
+    # It is computed in all iterations. Elsewhere it may have no derivative (a norm of 0), which times 0 would be NaN.
+    there = [_still(each, here) for each in (value, *reads, *operands)]
+    inputs, numbers_of_it = there[: len(reads) + 1], there[len(reads) + 1 :]
+    return jnp.where(here, made(inputs[0], inputs[1:], numbers_of_it), value)
+
+
+def _still(array: Any, here: Any) -> Any:
+    """`array`, which no gradient flows back to unless `here`."""
+    if not jnp.issubdtype(jnp.result_type(array), jnp.inexact):
+        return array
+    return jnp.where(here, array, lax.stop_gradient(array))
 
 
 def _choice(step: Step, numbers: Numbers, entry: Any) -> list[Any]:

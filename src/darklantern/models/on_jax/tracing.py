@@ -18,6 +18,7 @@ from darklantern.models.on_jax.outline import Outline, outline, plain
 from darklantern.models.on_jax.points import Point, named_axes
 from darklantern.models.on_jax.ports import points
 from darklantern.models.on_jax.spread import within
+from darklantern.models.sameness import sameness
 from darklantern.models.sites import AXES
 
 
@@ -46,8 +47,11 @@ class Given:
 
     @property
     def key(self) -> Hashable:
-        kinds = tuple((place, type(leaf), _hashable(leaf)) for place, leaf in self.fixed)
-        return self.tree, kinds, tuple(jax.typeof(each) if not _is_shape(each) else each for each in self.arrays)
+        return (
+            self.tree,
+            sameness(self.fixed, _hashable),
+            tuple(jax.typeof(each) if not _is_shape(each) else each for each in self.arrays),
+        )
 
 
 @dataclass(eq=False)

@@ -7,7 +7,7 @@ of a framework is loaded unless one of its models is opened.
 import inspect
 import sys
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -26,8 +26,8 @@ class Subject:
 
     model: Any
     """what was opened"""
-    weights: Any
-    """a tree of arrays"""
+    flat: Callable[[], tuple[list[Any], Any]]
+    """() → the leaves of its weights, arrays as they are now, and their tree"""
     call: Callable[..., Any]
     """(weights, *args, **kwargs) → the model's output, with marks for its parts; run while `marking()`"""
     parameters: Callable[[Any], Any]
@@ -38,10 +38,18 @@ class Subject:
     """what decides what `call` does, besides shapes"""
     whole: tuple[type, ...] = ()
     """types that go in and out of parts and are no values"""
-    alive: bool = False
-    """the model may change by itself: its weights are to be taken anew for each run"""
-    unchanged: Callable[[], bool] = lambda: False
-    """of one that may: whether it is sure that it did not"""
+    unchanged: Callable[[], bool] = lambda: True
+    """() → whether it is sure that `call` still does what the model does, weights aside: its owner may change it"""
+
+    @property
+    def weights(self) -> Any:
+        """A tree of arrays."""
+        leaves, tree = self.flat()
+        return jax.tree.unflatten(tree, leaves)
+
+    def with_weights(self, weights: Any) -> "Subject":
+        """The same with other arrays."""
+        return replace(self, flat=lambda: jax.tree.flatten(weights))
 
 
 def subject(model: Any, weights: Any, call: Any) -> Subject:

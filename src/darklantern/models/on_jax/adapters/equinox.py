@@ -6,6 +6,7 @@ modules), a subclass does.
 
 import dataclasses
 import functools
+import operator
 from typing import Any
 
 import equinox as eqx
@@ -13,6 +14,7 @@ import jax
 
 from darklantern.models.on_jax.adapters import METHODS, Path, Subject, called, refuse, signature_of
 from darklantern.models.on_jax.marks import is_marking
+from darklantern.models.sameness import Itself, hashed, sameness
 
 _PATH = "_darklantern_path"
 
@@ -29,31 +31,29 @@ def subject(module: Any, weights: Any, call: Any) -> Subject:
         model = _marked(eqx.combine(weights, rest), ())
         return (call or _call)(model, *args, **kwargs)
 
+    leaves, tree = jax.tree.flatten(module)
+    structure: Any = tree
+    flat = jax.tree.flatten(arrays)
+
+    def unchanged() -> bool:
+        """A list among its fields may have another module in it now."""
+        now, how = jax.tree.flatten(module)
+        return len(now) == len(leaves) and all(map(operator.is_, now, leaves)) and bool(structure == how)
+
     return Subject(
         module,
-        arrays,
+        lambda: flat,
         run,
         lambda weights: eqx.filter(weights, eqx.is_inexact_array),
         signature_of(call, without=1) if call else signature_of(type(module).__call__, without=1),
-        ("equinox", jax.tree.structure(rest), _hashable(jax.tree.leaves(rest)), call),
+        ("equinox", hashed(jax.tree.structure(rest)), sameness(jax.tree.leaves(rest), Itself), call),
         (eqx.Module,),
+        unchanged,
     )
 
 
 def _call(model: Any, *args: Any, **kwargs: Any) -> Any:
     return model(*args, **kwargs)
-
-
-def _hashable(leaves: list[Any]) -> Any:
-    """What is no array in a module, such as its activation functions, as a key."""
-    found = []
-    for leaf in leaves:
-        try:
-            hash(leaf)
-            found.append((type(leaf), leaf))
-        except TypeError:
-            found.append((type(leaf), id(leaf)))
-    return tuple(found)
 
 
 def _children(module: Any) -> dict[str, Any]:
@@ -97,14 +97,13 @@ def _marking(kind: type) -> type:
 
 
 def _method(kind: type, name: str) -> Any:
-    function = getattr(kind, name)
-    signature = signature_of(function, without=1)
-
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        function = getattr(kind, name)  # as it is now: a notebook that reloads its modules replaces methods
         if not is_marking():
             return function(self, *args, **kwargs)
         path = getattr(self, _PATH)
         own = path if name == "__call__" else (*path, name)
+        signature = signature_of(function, without=1)
         return called(own, functools.partial(function, self), signature, args, kwargs, _WHOLE, kind.__name__)
 
     method.__name__ = name

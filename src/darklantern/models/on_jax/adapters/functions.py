@@ -9,8 +9,11 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import jax
+
 from darklantern.errors import SiteError
 from darklantern.models.on_jax.adapters import Subject, refuse, signature_of
+from darklantern.models.sameness import Itself, sameness
 
 
 def subject(function: Any, weights: Any, call: Any) -> Subject:
@@ -31,6 +34,7 @@ def subject(function: Any, weights: Any, call: Any) -> Subject:
         if nnx.fits(weights):
             return nnx.subject(weights, None, function)
     given = weights is not None
+    key = sameness(function, Itself)
 
     def run(weights: Any, *args: Any, **kwargs: Any) -> Any:
         with _intercepted():
@@ -38,11 +42,12 @@ def subject(function: Any, weights: Any, call: Any) -> Subject:
 
     return Subject(
         function,
-        weights if given else (),
+        lambda: jax.tree.flatten(weights if given else ()),
         run,
         lambda weights: weights,
         signature_of(function, without=int(given)),
-        ("function", function),
+        ("function", key),
+        unchanged=lambda: sameness(function, Itself) == key,
     )
 
 

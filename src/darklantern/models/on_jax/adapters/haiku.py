@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 import haiku as hk
+import jax
 
 from darklantern.errors import SiteError
 from darklantern.models.on_jax.adapters import METHODS, Path, Subject, called, check_arrays, refuse, signature_of
@@ -34,7 +35,7 @@ def subject(model: Any, weights: Any, call: Any) -> Subject:
 
     return Subject(
         model,
-        weights,
+        lambda: jax.tree.flatten(weights),
         run,
         lambda weights: weights[0] if stateful else weights,
         None,

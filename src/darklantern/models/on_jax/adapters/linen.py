@@ -5,10 +5,12 @@ from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
+import jax
 from flax import linen as nn
 
 from darklantern.errors import SiteError
 from darklantern.models.on_jax.adapters import METHODS, Path, Subject, called, check_arrays, signature_of
+from darklantern.models.sameness import Itself, sameness
 
 _HINT = "darklantern.open(module, weights=variables), variables being what module.init(...) returned"
 
@@ -33,18 +35,13 @@ def subject(module: nn.Module, weights: Any, call: Any) -> Subject:
         with intercepted():
             return module.apply(weights, *args, method=method, **kwargs)
 
-    try:
-        hash(module)
-        key: Any = module
-    except TypeError:  # a field that has no hash, a dict say
-        key = id(module)
     return Subject(
         module,
-        weights,
+        lambda: jax.tree.flatten(weights),
         run,
         lambda weights: weights.get("params", {}),
         signature_of(method or type(module).__call__, without=1),
-        ("linen", key, method),
+        ("linen", sameness(module, Itself), sameness(method, Itself)),
         (nn.Module,),
     )
 

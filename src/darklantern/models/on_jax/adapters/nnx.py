@@ -7,11 +7,13 @@ statistics and counts of random streams, stays in the trace: a run changes nothi
 import functools
 from typing import Any
 
+import jax
 from flax import nnx
 
 from darklantern.models.on_jax.adapters import METHODS, Path, Subject, called, refuse, signature_of
-from darklantern.models.on_jax.adapters.unchanged import Unchanged
+from darklantern.models.on_jax.adapters.living import Living
 from darklantern.models.on_jax.marks import is_marking
+from darklantern.models.sameness import hashed
 
 _PATH = "_darklantern_path"
 
@@ -23,6 +25,8 @@ def fits(model: Any) -> bool:
 def subject(module: nnx.Module, weights: Any, call: Any) -> Subject:
     refuse(weights, "weights", "an nnx module holds its own; nnx.update(module, state) gives it others")
     graph, state = nnx.split(module)
+    living = Living(module, state)
+    flat = jax.tree.flatten(state)
 
     def run(weights: Any, *args: Any, **kwargs: Any) -> Any:
         merged = nnx.merge(graph, weights)
@@ -34,14 +38,13 @@ def subject(module: nnx.Module, weights: Any, call: Any) -> Subject:
 
     return Subject(
         module,
-        state,
+        living.flat if living.is_read else lambda: flat,
         run,
         lambda weights: nnx.filter_state(weights, nnx.Param),
         signature_of(call, without=1) if call else signature_of(type(module).__call__, without=1),
-        ("nnx", graph, call),
+        ("nnx", hashed(graph), living.key, call),
         (nnx.Module,),
-        alive=True,
-        unchanged=Unchanged(module).holds,
+        living.unchanged,
     )
 
 
@@ -58,15 +61,14 @@ def _marking(kind: type) -> type:
 
 
 def _method(kind: type, name: str) -> Any:
-    function = getattr(kind, name)
-    signature = signature_of(function, without=1)
-
-    @functools.wraps(function)
+    @functools.wraps(getattr(kind, name))
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        function = getattr(kind, name)  # as it is now: a notebook that reloads its modules replaces methods
         path: Path | None = getattr(self, _PATH, None)
         if path is None or not is_marking():
             return function(self, *args, **kwargs)
         own = path if name == "__call__" else (*path, name)
+        signature = signature_of(function, without=1)
         return called(own, functools.partial(function, self), signature, args, kwargs, (nnx.Module,), kind.__name__)
 
     return method
