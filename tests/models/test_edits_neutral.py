@@ -269,7 +269,7 @@ def plain(value: Any, *more: Any, **named: Any) -> Any:
         (partial(plain, times=0.0), partial(plain, times=-0.0)),
         (partial(plain, times=(1, 2)), partial(plain, times=(1.0, 2))),
         (partial(plain, times=1), partial(plain, time=1)),
-        (partial(plain, times=[1]), partial(plain, times=[1])),
+        (partial(plain, times=[1]), partial(plain, times=[1.0])),
     ],
 )
 def test_what_computes_something_else_has_another_key(pair: tuple[Any, Any]) -> None:

@@ -65,7 +65,7 @@ class Living:
         elif isinstance(node, nnx.Pytree):
             held = vars(node)
             self._attributes.append((held, tuple(held), tuple(held.values())))
-            for name, value in held.items():
+            for name, value in sorted(held.items()):  # a merged module has them in another order
                 if not name.startswith(_OWN):
                     self._visit(value, met)
         elif isinstance(node, tuple):
