@@ -13,6 +13,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from darklantern.models.on_jax import internals
+
 Factor = tuple[str, int]
 Axis = tuple[Factor, ...]
 Axes = tuple[Axis, ...]
@@ -197,7 +199,7 @@ def _elementwise(eqn: Any, given: Sequence[Axes]) -> list[Axes] | None:
 
 
 def _transpose(eqn: Any, given: Sequence[Axes]) -> list[Axes]:
-    return [tuple(given[0][number] for number in eqn.params["permutation"])]
+    return [tuple(given[0][number] for number in internals.permutation(eqn))]
 
 
 def _reshape(eqn: Any, given: Sequence[Axes]) -> list[Axes] | None:
@@ -206,53 +208,47 @@ def _reshape(eqn: Any, given: Sequence[Axes]) -> list[Axes] | None:
 
 
 def _squeeze(eqn: Any, given: Sequence[Axes]) -> list[Axes]:
-    gone = set(eqn.params["dimensions"])
+    gone = internals.squeezed_axes(eqn)
     return [tuple(axis for number, axis in enumerate(given[0]) if number not in gone)]
 
 
 def _broadcast(eqn: Any, given: Sequence[Axes]) -> list[Axes]:
     shape = _shape(eqn.outvars[0].aval)
     made: list[Axis] = [((UNKNOWN, size),) if size != 1 else () for size in shape]
-    for number, place in enumerate(eqn.params["broadcast_dimensions"]):
+    for number, place in enumerate(internals.spread_axes(eqn)):
         if given[0][number]:
             made[place] = given[0][number]
     return [tuple(made)]
 
 
 def _reduce(eqn: Any, given: Sequence[Axes]) -> list[Axes]:
-    gone = set(eqn.params["axes"])
+    gone = internals.reduced_axes(eqn)
     return [tuple(axis for number, axis in enumerate(given[0]) if number not in gone) for _ in eqn.outvars]
 
 
 def _dot(eqn: Any, given: Sequence[Axes]) -> list[Axes]:
-    (left, right), (left_batch, right_batch) = eqn.params["dimension_numbers"]
-    batch = [_joined([(given[0][a],), (given[1][b],)])[0] for a, b in zip(left_batch, right_batch, strict=True)]
-    free = [
-        axis
-        for axes, used in ((given[0], (*left, *left_batch)), (given[1], (*right, *right_batch)))
-        for number, axis in enumerate(axes)
-        if number not in used
-    ]
-    return [(*batch, *free)]
+    product = internals.contraction(eqn)
+    shared = [_joined([(given[0][a],), (given[1][b],)])[0] for a, b in zip(*product.shared, strict=True)]
+    free = [axes[place] for operand, axes in enumerate(given) for place in product.free(operand, len(axes))]
+    return [(*shared, *free)]
 
 
 def _conv(eqn: Any, given: Sequence[Axes]) -> list[Axes]:
-    spec = eqn.params["dimension_numbers"]
+    places = internals.convolution(eqn)
     shape = _shape(eqn.outvars[0].aval)
     made: list[Axis] = [((DATA, size),) for size in shape]
-    made[spec.out_spec[0]] = given[0][spec.lhs_spec[0]]
-    made[spec.out_spec[1]] = ((CHANNEL, shape[spec.out_spec[1]]),)
+    made[places.examples[1]] = given[0][places.examples[0]]
+    made[places.channels] = ((CHANNEL, shape[places.channels]),)
     return [tuple(made)]
 
 
 def _gather(eqn: Any, given: Sequence[Axes]) -> list[Axes]:
-    numbers = eqn.params["dimension_numbers"]
-    batched = getattr(numbers, "operand_batching_dims", ())
-    sliced = [n for n in range(len(given[0])) if n not in (*numbers.collapsed_slice_dims, *batched)]
+    gather = internals.gathered(eqn)
+    table = [axis for number, axis in enumerate(given[0]) if number not in gather.looked_up | gather.shared]
     rank = len(_shape(eqn.outvars[0].aval))
-    places = {place: given[0][number] for place, number in zip(numbers.offset_dims, sliced, strict=True)}
+    places = dict(zip(gather.places, table, strict=True))
     rows = given[1][:-1]
-    if all(not given[0][number] or kind(given[0][number]) == FEATURE for number in numbers.collapsed_slice_dims):
+    if all(not given[0][number] or kind(given[0][number]) == FEATURE for number in gather.looked_up):
         rows = tuple(((DATA, axis[0][1]),) if axis and kind(axis) == COUNTED else axis for axis in rows)
     rest = iter(rows)
     return [tuple(places[number] if number in places else next(rest) for number in range(rank))]

@@ -11,7 +11,7 @@ from typing import Any
 from darklantern.models.on_jax import internals
 from darklantern.models.on_jax.axes import Axes, Lengths, kept, of_constant, of_inputs, of_weights, through
 from darklantern.models.on_jax.internals import Jaxpr, Literal
-from darklantern.models.on_jax.marks import MARKS
+from darklantern.models.on_jax.marks import MARKS, enter_p
 from darklantern.models.on_jax.outline import Address, Outline, Part, Place
 
 IDENTITIES = frozenset({"darklantern_site", "name", "convert_element_type", "copy", "optimization_barrier",
@@ -89,7 +89,8 @@ class Op:
     """One operation."""
 
     name: str
-    params: dict[str, Any]
+    eqn: Any
+    """which `internals` says more about"""
     inputs: list[Value]
     outputs: list[Value]
     part: Part
@@ -159,7 +160,7 @@ class _Making:
         outermost = part
         for number, eqn in enumerate(jaxpr.eqns):
             if eqn.primitive in MARKS:
-                if "path" in eqn.params:
+                if eqn.primitive is enter_p:
                     part = self.parts.get((address, number)) or _nowhere(part)
                 elif part is not outermost and part.above is not None:
                     part = part.above
@@ -195,7 +196,7 @@ class _Making:
             Value(aval, each, constant, places=[Place(place.address, place.eqn, number)])
             for number, (aval, each) in enumerate(zip(avals, axes, strict=True))
         ]
-        made = Op(eqn.primitive.name, eqn.params, given, outputs, part, place, custom, len(graph.ops))
+        made = Op(eqn.primitive.name, eqn, given, outputs, part, place, custom, len(graph.ops))
         for value in given:
             value.users.append(made)
         for value in outputs:

@@ -11,6 +11,7 @@ import jax
 
 from darklantern.models.on_jax.axes import FEATURE, kind
 from darklantern.models.on_jax.graph import Graph, Op, Value, source, users
+from darklantern.models.on_jax.internals import power
 from darklantern.models.on_jax.points import Point
 
 _MOST = 24
@@ -90,4 +91,4 @@ def _is_square(value: Value) -> bool:
         return False
     if op.name == "mul":
         return source(op.inputs[0]) is source(op.inputs[1])
-    return op.name == "square" or (op.name == "integer_pow" and op.params["y"] == 2)
+    return op.name == "square" or (op.name == "integer_pow" and power(op.eqn) == 2)
