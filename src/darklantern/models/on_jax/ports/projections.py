@@ -4,7 +4,7 @@ A point of its own kind: the value that stands in the model is the projection's 
 shown is made of what goes into the projection and of its weights, and an edited one is summed again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -24,13 +24,14 @@ _OUT = (("batch",), ("pos",), ("out",))
 
 def points(several: Sequence[Attention]) -> Iterator[Point]:
     for each in several:
-        found = _projection(*each.z)
+        found = _projection(*each.z, each.single)
         if found is not None and (made := _result(each, *found)) is not None:
             yield made
 
 
-def _projection(value: Value, named: Named) -> tuple[Op, int, Named] | None:
+def _projection(value: Value, named: Named, single: Collection[str]) -> tuple[Op, int, Named] | None:
     """The map of weights that takes all heads at once, which operand they are, and that operand's axes."""
+    wanted = {"head", "dim"} - {*single}  # what there is one of may have been dropped on the way
     waiting = [(value, named)]
     while waiting:
         value, named = waiting.pop(0)
@@ -39,7 +40,7 @@ def _projection(value: Value, named: Named) -> tuple[Op, int, Named] | None:
             if op.name == "dot_general" and operand is not None and op.inputs[1 - operand].constant:
                 used = contraction(op.eqn).summed[operand]
                 names = {name for axis in used for name, _ in named[axis]}
-                return (op, operand, named) if {"head", "dim"} <= names <= {"head", "group", "dim"} else None
+                return (op, operand, named) if wanted <= names <= {"head", "group", "dim"} else None
             if op.name in ("transpose", "reshape", "squeeze", "expand_dims", "select_n"):
                 turned = after(op, named)
                 if turned is not None:
