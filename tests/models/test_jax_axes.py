@@ -10,6 +10,7 @@ import pytest
 
 import darklantern as dl
 from darklantern.errors import SiteError
+from darklantern.models.on_jax.axes import BATCH, DATA, FEATURE, UNKNOWN, Axes, through
 
 DIM = 8
 WEIGHTS = {
@@ -108,3 +109,36 @@ def test_a_count_as_long_as_the_text_is_no_position_where_features_meet_it() -> 
         return dl.tag("turned", (x @ weights["q"]).reshape(2, 4, 2, 4) * jnp.cos(angles)[:, None])
 
     assert axes(turned, jnp.ones((2, 4, DIM)), ":turned") == ("batch", "pos", "head", "dim")
+
+
+def one_of_each(*kinds: str) -> Axes:
+    return tuple(((what, size),) for what, size in zip(kinds, (2, 3, 4), strict=False))
+
+
+@pytest.mark.parametrize(
+    ("equation", "kinds", "made"),
+    [
+        ("bpf,pm->bfm", (BATCH, DATA, FEATURE), (BATCH, FEATURE, UNKNOWN)),  # positions are mixed, feature by feature
+        ("bfp,pm->bfm", (BATCH, FEATURE, DATA), (BATCH, FEATURE, UNKNOWN)),
+        ("bpf,fm->bpm", (BATCH, DATA, FEATURE), (BATCH, DATA, FEATURE)),
+        ("bp,pm->bm", (BATCH, DATA), (BATCH, FEATURE)),  # an example is a row of numbers, and none is apart
+    ],
+)
+def test_a_mix_of_positions_is_neither_positions_nor_features(equation: str, kinds: Any, made: Any) -> None:
+    summed = equation.index(equation[equation.index(",") + 1])
+    left, right = jnp.ones((2, 3, 4)[: len(kinds)]), jnp.ones(((2, 3, 4)[summed], 5))
+    contract = (((summed,), (0,)), ((), ()))
+    (product,) = jax.make_jaxpr(lambda left, right: jax.lax.dot_general(left, right, contract))(left, right).eqns
+    (found,) = through(product, [one_of_each(*kinds), (((FEATURE, right.shape[0]),), ((FEATURE, 5),))], False, {})
+    assert [what for ((what, _),) in found] == list(made)
+
+
+def test_what_passes_a_mix_of_positions_is_named_again_where_it_joins_the_stream() -> None:
+    def mixer(weights: Any, x: jax.Array) -> jax.Array:
+        mixed = jax.nn.gelu(jnp.swapaxes(x, 1, 2) @ weights["up"]) @ weights["down"]
+        return dl.tag("stream", x + dl.tag("mixed", jnp.swapaxes(mixed, 1, 2)))
+
+    x, weights = jnp.ones((2, 5, DIM)), {"up": jnp.ones((5, 7)), "down": jnp.ones((7, 5))}
+    found = dl.open(mixer, weights=weights, example=x).record(x, ":{mixed,stream}")
+    assert found[":stream"].axes == ("batch", "pos", "dim")
+    assert "pos" not in found[":mixed"].axes

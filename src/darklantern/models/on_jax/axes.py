@@ -229,8 +229,13 @@ def _reduce(eqn: Any, given: Sequence[Axes]) -> list[Axes]:
 def _dot(eqn: Any, given: Sequence[Axes]) -> list[Axes]:
     product = internals.contraction(eqn)
     shared = [_joined([(given[0][a],), (given[1][b],)])[0] for a, b in zip(*product.shared, strict=True)]
-    free = [axes[place] for operand, axes in enumerate(given) for place in product.free(operand, len(axes))]
-    return [(*shared, *free)]
+    free = [[axes[place] for place in product.free(operand, len(axes))] for operand, axes in enumerate(given)]
+    for operand, other in ((0, 1), (1, 0)):
+        met = [{kind(given[each][place]) for place in product.summed[each]} for each in (operand, other)]
+        if met == [{DATA}, {FEATURE}] and any(kind(axis) in (FEATURE, CHANNEL) for axis in free[operand] if axis):
+            # Weights mix positions, each feature for itself: what comes out beside the features is neither.
+            free[other] = [tuple((UNKNOWN, size) for _, size in axis) for axis in free[other]]
+    return [(*shared, *free[0], *free[1])]
 
 
 def _conv(eqn: Any, given: Sequence[Axes]) -> list[Axes]:
