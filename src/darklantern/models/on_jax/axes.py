@@ -1,46 +1,108 @@
 """What the axes of a value come from, followed through a model's equations.
 
 Each axis is a row of factors, (what, how many): a reshape that splits or joins axes splits or joins the row. Of a
-model's inputs the first axis counts examples (`batch`) and the others what each example has (`data`: positions, rows,
-columns); axes of weights are `feature`s. So a `(2, 7, 4, 8)` whose axes are batch, data, feature, feature is `batch pos
-head dim`, and not by its rank. What cannot be followed is unknown, and named by no guess.
+model's first input the first axis counts examples (`batch`) and the others what each example has (`data`: positions,
+rows, columns); axes of weights are `feature`s. So a `(2, 7, 4, 8)` whose axes are batch, data, feature, feature is
+`batch pos head dim`, and not by its rank. Another input's axis is what the axis of its length in the first one is. What
+cannot be followed, and what may be one thing or another, is unknown, and named by no guess.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
 import jax.numpy as jnp
 
+from darklantern.models.on_jax import internals
+
 Factor = tuple[str, int]
 Axis = tuple[Factor, ...]
 Axes = tuple[Axis, ...]
+Lengths = Mapping[int, str]
+"""what an axis of a length is in a model's first input; unknown where several things are that long"""
 
 BATCH, DATA, FEATURE, CHANNEL, UNKNOWN = "batch", "data", "feature", "channel", "unknown"
+COUNTED = "counted"
+"""0, 1, 2, … as many as there are positions: these, if features are looked up by them, but it may be another count"""
 
 
 def of_weights(aval: Any) -> Axes:
-    """Axes of a weight, or of a constant."""
-    return tuple(((FEATURE, size),) if size != 1 else () for size in _shape(aval))
+    """Axes of a weight."""
+    return _each([FEATURE] * len(_shape(aval)), aval)
 
 
-def of_input(aval: Any) -> Axes:
-    """Axes of what a model takes: examples first, features last unless the values are whole numbers.
+def of_constant(aval: Any, lengths: Lengths) -> Axes:
+    """Axes of an array that the model's code holds: a weight if it has fractions; whole numbers count something."""
+    return of_weights(aval) if jnp.issubdtype(aval.dtype, jnp.inexact) else _counted(aval, lengths)
+
+
+def _counted(aval: Any, lengths: Lengths) -> Axes:
+    return _each([COUNTED if lengths.get(size) == DATA else UNKNOWN for size in _shape(aval)], aval)
+
+
+def of_inputs(avals: Sequence[Any]) -> tuple[list[Axes], Lengths]:
+    """Axes of what a model takes, and what lengths say there.
+
+    The first input that looks like examples says how many there are; another's axes are told by their lengths. A `(5,)`
+    beside `(2, 5)` has positions; beside `(5, 5)` nobody can tell.
+    """
+    first = _first_of(avals)
+    if first is None:
+        return [() for _ in avals], {}
+    axes = _of_first(first)
+    lengths: dict[int, str] = {}
+    for ((what, size),) in axes:
+        lengths[size] = what if lengths.get(size, what) == what else UNKNOWN
+    return [axes if aval is first else _beside(aval, lengths) for aval in avals], lengths
+
+
+def _first_of(avals: Sequence[Any]) -> Any:
+    """The first input that looks like examples."""
+    return min((aval for aval in avals if _shape(aval)), key=_doubts, default=None)
+
+
+def _doubts(aval: Any) -> tuple[bool, ...]:
+    """What speaks against examples: masks are truths, or have an axis twice; positions and lengths have one axis."""
+    truths, rank, square = jnp.issubdtype(aval.dtype, jnp.bool_), len(_shape(aval)), _is_square(aval)
+    mask = rank == 2 and square and jnp.issubdtype(aval.dtype, jnp.inexact)
+    return truths, rank == 1 or mask, square
+
+
+def _is_square(aval: Any) -> bool:
+    """Whether it may hold something for each position and each position: a mask, a bias."""
+    return _shape(aval)[-2:-1] == _shape(aval)[-1:]
+
+
+def _of_first(aval: Any) -> Axes:
+    """Examples first, features last unless the values are whole numbers.
 
     Of four axes, images, a convolution says which of the others counts channels.
     """
     shape = _shape(aval)
-    if len(shape) > 3:
-        return (((BATCH, shape[0]),), *unknown(aval)[1:])
-    whole = not jnp.issubdtype(aval.dtype, jnp.inexact)
-    kinds = [BATCH, *[DATA] * (len(shape) - 1)][: len(shape)]
-    if len(shape) > 1 and not whole:
+    kinds = [BATCH, *[DATA if len(shape) < 4 else UNKNOWN] * (len(shape) - 1)]
+    if 1 < len(shape) < 4 and jnp.issubdtype(aval.dtype, jnp.inexact):
         kinds[-1] = FEATURE
     return tuple(((kind, size),) for kind, size in zip(kinds, shape, strict=True))
 
 
+def _beside(aval: Any, lengths: Lengths) -> Axes:
+    """Axes of another input than the first."""
+    shape = _shape(aval)
+    kinds = [lengths.get(size, UNKNOWN) for size in shape]
+    if kinds[:1] == [BATCH] and not _is_square(aval):  # as many examples, and for each whatever it is
+        return _each([what for ((what, _),) in _of_first(aval)], aval)
+    last = len(shape) - 1 if jnp.issubdtype(aval.dtype, jnp.inexact) else None
+    sure = [what == DATA or (what == FEATURE and place == last) for place, what in enumerate(kinds)]
+    return _each([what if is_sure else UNKNOWN for what, is_sure in zip(kinds, sure, strict=True)], aval)
+
+
+def _each(kinds: Sequence[str], aval: Any) -> Axes:
+    """Axes of one kind each, but for those of one entry, which say nothing."""
+    return tuple(((what, size),) if size != 1 else () for what, size in zip(kinds, _shape(aval), strict=True))
+
+
 def unknown(aval: Any) -> Axes:
-    return tuple(((UNKNOWN, size),) if size != 1 else () for size in _shape(aval))
+    return _each([UNKNOWN] * len(_shape(aval)), aval)
 
 
 def kept(axes: Axes, aval: Any) -> Axes:
@@ -83,18 +145,15 @@ def regrouped(axes: Axes, shape: Sequence[int]) -> Axes | None:
     return None if factors else tuple(made)
 
 
-def through(eqn: Any, given: Sequence[Axes], constant: bool) -> list[Axes]:
-    """The axes of what an equation returns."""
+def through(eqn: Any, given: Sequence[Axes], constant: bool, lengths: Lengths) -> list[Axes]:
+    """The axes of what an equation returns. It is `constant` where it is computed from weights and constants alone."""
     avals = [v.aval for v in eqn.outvars]
-    if constant:
-        return [of_weights(aval) for aval in avals]
-    rule = _RULES.get(eqn.primitive.name, _elementwise)
-    try:
-        made = rule(eqn, given)
-    except (IndexError, KeyError, ValueError, TypeError):  # an equation of a form that nobody here knows
-        made = None
+    if eqn.primitive.name == "iota":
+        return [_counted(aval, lengths) for aval in avals]
+    made = _RULES.get(eqn.primitive.name, _elementwise)(eqn, given)
     if made is None:
-        return [unknown(aval) for aval in avals]
+        kinds = {kind(axis) for axes in given for axis in axes if axis}
+        return [of_weights(aval) if constant and kinds == {FEATURE} else unknown(aval) for aval in avals]
     return [_sized(axes, _shape(aval)) for axes, aval in zip(made, avals, strict=True)]
 
 
@@ -113,11 +172,11 @@ def _sized(axes: Axes, shape: Sequence[int]) -> Axes:
 
 
 def _joined(several: Sequence[Axes]) -> Axes:
-    """What meets axis by axis: examples before positions before features before what is not known."""
+    """What meets axis by axis: examples before positions before features before what is not known well."""
     return tuple(max(axes, key=_rank) for axes in zip(*several, strict=True))
 
 
-_ORDER = {BATCH: 5, "token": 5, DATA: 4, CHANNEL: 3, FEATURE: 2, UNKNOWN: 1}
+_ORDER = {BATCH: 6, "token": 6, DATA: 5, CHANNEL: 4, FEATURE: 3, COUNTED: 2, UNKNOWN: 1}
 
 
 def _rank(axis: Axis) -> tuple[bool, int, int]:
@@ -140,7 +199,7 @@ def _elementwise(eqn: Any, given: Sequence[Axes]) -> list[Axes] | None:
 
 
 def _transpose(eqn: Any, given: Sequence[Axes]) -> list[Axes]:
-    return [tuple(given[0][number] for number in eqn.params["permutation"])]
+    return [tuple(given[0][number] for number in internals.permutation(eqn))]
 
 
 def _reshape(eqn: Any, given: Sequence[Axes]) -> list[Axes] | None:
@@ -149,52 +208,54 @@ def _reshape(eqn: Any, given: Sequence[Axes]) -> list[Axes] | None:
 
 
 def _squeeze(eqn: Any, given: Sequence[Axes]) -> list[Axes]:
-    gone = set(eqn.params["dimensions"])
+    gone = internals.squeezed_axes(eqn)
     return [tuple(axis for number, axis in enumerate(given[0]) if number not in gone)]
 
 
 def _broadcast(eqn: Any, given: Sequence[Axes]) -> list[Axes]:
     shape = _shape(eqn.outvars[0].aval)
     made: list[Axis] = [((UNKNOWN, size),) if size != 1 else () for size in shape]
-    for number, place in enumerate(eqn.params["broadcast_dimensions"]):
+    for number, place in enumerate(internals.spread_axes(eqn)):
         if given[0][number]:
             made[place] = given[0][number]
     return [tuple(made)]
 
 
 def _reduce(eqn: Any, given: Sequence[Axes]) -> list[Axes]:
-    gone = set(eqn.params["axes"])
+    gone = internals.reduced_axes(eqn)
     return [tuple(axis for number, axis in enumerate(given[0]) if number not in gone) for _ in eqn.outvars]
 
 
 def _dot(eqn: Any, given: Sequence[Axes]) -> list[Axes]:
-    (left, right), (left_batch, right_batch) = eqn.params["dimension_numbers"]
-    batch = [_joined([(given[0][a],), (given[1][b],)])[0] for a, b in zip(left_batch, right_batch, strict=True)]
-    free = [
-        axis
-        for axes, used in ((given[0], (*left, *left_batch)), (given[1], (*right, *right_batch)))
-        for number, axis in enumerate(axes)
-        if number not in used
-    ]
-    return [(*batch, *free)]
+    product = internals.contraction(eqn)
+    shared = [_joined([(given[0][a],), (given[1][b],)])[0] for a, b in zip(*product.shared, strict=True)]
+    free = [[axes[place] for place in product.free(operand, len(axes))] for operand, axes in enumerate(given)]
+    for operand, other in ((0, 1), (1, 0)):
+        met = [{kind(given[each][place]) for place in product.summed[each]} for each in (operand, other)]
+        if met == [{DATA}, {FEATURE}] and any(kind(axis) in (FEATURE, CHANNEL) for axis in free[operand] if axis):
+            # Weights mix positions, each feature for itself: what comes out beside the features is neither.
+            free[other] = [tuple((UNKNOWN, size) for _, size in axis) for axis in free[other]]
+    return [(*shared, *free[0], *free[1])]
 
 
 def _conv(eqn: Any, given: Sequence[Axes]) -> list[Axes]:
-    spec = eqn.params["dimension_numbers"]
+    places = internals.convolution(eqn)
     shape = _shape(eqn.outvars[0].aval)
     made: list[Axis] = [((DATA, size),) for size in shape]
-    made[spec.out_spec[0]] = given[0][spec.lhs_spec[0]]
-    made[spec.out_spec[1]] = ((CHANNEL, shape[spec.out_spec[1]]),)
+    made[places.examples[1]] = given[0][places.examples[0]]
+    made[places.channels] = ((CHANNEL, shape[places.channels]),)
     return [tuple(made)]
 
 
 def _gather(eqn: Any, given: Sequence[Axes]) -> list[Axes]:
-    numbers = eqn.params["dimension_numbers"]
-    batched = getattr(numbers, "operand_batching_dims", ())
-    sliced = [n for n in range(len(given[0])) if n not in (*numbers.collapsed_slice_dims, *batched)]
+    gather = internals.gathered(eqn)
+    table = [axis for number, axis in enumerate(given[0]) if number not in gather.looked_up | gather.shared]
     rank = len(_shape(eqn.outvars[0].aval))
-    places = {place: given[0][number] for place, number in zip(numbers.offset_dims, sliced, strict=True)}
-    rest = iter(given[1][:-1])
+    places = dict(zip(gather.places, table, strict=True))
+    rows = given[1][:-1]
+    if all(not given[0][number] or kind(given[0][number]) == FEATURE for number in gather.looked_up):
+        rows = tuple(((DATA, axis[0][1]),) if axis and kind(axis) == COUNTED else axis for axis in rows)
+    rest = iter(rows)
     return [tuple(places[number] if number in places else next(rest) for number in range(rank))]
 
 
@@ -234,5 +295,5 @@ _RULES: dict[str, Any] = {
     ),
     "concatenate": _concatenate,
     "select_n": _select,
-    **dict.fromkeys(("iota", "random_bits"), _new),
+    **dict.fromkeys(("random_bits", "random_wrap"), _new),
 }  # fmt: skip

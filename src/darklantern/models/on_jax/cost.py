@@ -98,11 +98,10 @@ def _scan(eqn: Any, inside: internals.Inner, wanted: list[bool]) -> tuple[float,
 def _multiplied(eqn: Any) -> float:
     """Multiplications and additions of products and convolutions; others cost nothing beside them."""
     if eqn.primitive.name == "dot_general":
-        (contracted, _), _ = eqn.params["dimension_numbers"]
-        depth = prod(eqn.invars[0].aval.shape[axis] for axis in contracted)
+        depth = prod(eqn.invars[0].aval.shape[axis] for axis in internals.contraction(eqn).summed[0])
         return 2.0 * eqn.outvars[0].aval.size * depth
     if eqn.primitive.name == "conv_general_dilated":
         kernel = eqn.invars[1].aval
-        out = kernel.shape[eqn.params["dimension_numbers"].rhs_spec[0]]
-        return 2.0 * eqn.outvars[0].aval.size * kernel.size / out
+        filters = kernel.shape[internals.convolution(eqn).filters]
+        return 2.0 * eqn.outvars[0].aval.size * kernel.size / filters
     return 0.0

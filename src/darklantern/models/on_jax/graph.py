@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from darklantern.models.on_jax import internals
-from darklantern.models.on_jax.axes import Axes, kept, of_input, of_weights, through
+from darklantern.models.on_jax.axes import Axes, Lengths, kept, of_constant, of_inputs, of_weights, through
 from darklantern.models.on_jax.internals import Jaxpr, Literal
-from darklantern.models.on_jax.marks import MARKS
+from darklantern.models.on_jax.marks import MARKS, enter_p
 from darklantern.models.on_jax.outline import Address, Outline, Part, Place
 
 IDENTITIES = frozenset({"darklantern_site", "name", "convert_element_type", "copy", "optimization_barrier",
@@ -89,7 +89,8 @@ class Op:
     """One operation."""
 
     name: str
-    params: dict[str, Any]
+    eqn: Any
+    """which `internals` says more about"""
     inputs: list[Value]
     outputs: list[Value]
     part: Part
@@ -114,12 +115,12 @@ class Graph:
 def graphs(jaxpr: Jaxpr, weights: int, found: Outline) -> list[Graph]:
     """The flow of a jaxpr whose first `weights` inputs are the model's weights, and of each body in it."""
     parts = {(part.address, part.first): part for part in found.parts}
-    made = _Making(parts, found.bodies)
     root = Part((), (), -1, (), None, False)
-    inputs = [
-        Value(v.aval, of_weights(v.aval) if number < weights else of_input(v.aval), number < weights)
-        for number, v in enumerate(jaxpr.invars)
-    ]
+    avals = [v.aval for v in jaxpr.invars]
+    axes, lengths = of_inputs(avals[weights:])
+    made = _Making(parts, found.bodies, lengths)
+    inputs = [Value(aval, of_weights(aval), True) for aval in avals[:weights]]
+    inputs += [Value(aval, each, False) for aval, each in zip(avals[weights:], axes, strict=True)]
     graph = made.graph()
     outputs = made.through(graph, jaxpr, (), inputs, root, ())
     for value in outputs:
@@ -128,9 +129,10 @@ def graphs(jaxpr: Jaxpr, weights: int, found: Outline) -> list[Graph]:
 
 
 class _Making:
-    def __init__(self, parts: dict[tuple[Address, int], Part], bodies: dict[Address, Part]) -> None:
+    def __init__(self, parts: dict[tuple[Address, int], Part], bodies: dict[Address, Part], lengths: Lengths) -> None:
         self.parts = parts
         self.bodies = bodies
+        self.lengths = lengths
         self.graphs: list[Graph] = []
 
     def graph(self) -> Graph:
@@ -147,18 +149,18 @@ class _Making:
         custom: tuple[Address, ...],
     ) -> list[Value]:
         """Add a jaxpr's operations to `graph`; what it returns."""
-        env: dict[Any, Value] = {v: Value(v.aval, of_weights(v.aval), True) for v in jaxpr.constvars}
+        env = {v: Value(v.aval, of_constant(v.aval, self.lengths), True) for v in jaxpr.constvars}
         for number, (v, value) in enumerate(zip(jaxpr.invars, inputs, strict=True)):
             env[v] = value
             (value.handed if value.places else value.places).append(Place(address, -1, number))
 
         def read(v: Any) -> Value:
-            return Value(v.aval, of_weights(v.aval), True) if isinstance(v, Literal) else env[v]
+            return Value(v.aval, of_constant(v.aval, self.lengths), True) if isinstance(v, Literal) else env[v]
 
         outermost = part
         for number, eqn in enumerate(jaxpr.eqns):
             if eqn.primitive in MARKS:
-                if "path" in eqn.params:
+                if eqn.primitive is enter_p:
                     part = self.parts.get((address, number)) or _nowhere(part)
                 elif part is not outermost and part.above is not None:
                     part = part.above
@@ -189,12 +191,12 @@ class _Making:
         if bodies:
             axes = [kept(value.axes, aval) for value, aval in zip(bodies[0], avals, strict=True)]
         else:
-            axes = through(eqn, [value.axes for value in given], constant)
+            axes = through(eqn, [value.axes for value in given], constant, self.lengths)
         outputs = [
             Value(aval, each, constant, places=[Place(place.address, place.eqn, number)])
             for number, (aval, each) in enumerate(zip(avals, axes, strict=True))
         ]
-        made = Op(eqn.primitive.name, eqn.params, given, outputs, part, place, custom, len(graph.ops))
+        made = Op(eqn.primitive.name, eqn, given, outputs, part, place, custom, len(graph.ops))
         for value in given:
             value.users.append(made)
         for value in outputs:

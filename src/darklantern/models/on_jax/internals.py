@@ -4,10 +4,14 @@ What JAX promises (`jax.make_jaxpr`, `lax.scan`, `lax.switch`, `lax.while_loop`,
 `jax.make_user_context`) is used directly elsewhere. What stands here may change with a release:
 
 - `jax.extend.core`: Jaxpr, ClosedJaxpr, Var, Literal, Primitive. Public, explicitly without a promise.
-- `jax.core.eval_jaxpr`, `jax.core.Tracer`.
+- `jax.core.eval_jaxpr`, `jax.core.Tracer`; the latter also in `models/backends/jax_backend.py`, which has no engine.
 - `jax.interpreters.{ad,batching,mlir}`: the rules of a primitive of one's own.
 - the keys of `eqn.params`: of `jit`, `remat2`, `custom_jvp_call`, `custom_vjp_call`, `closed_call`, `scan`, `while`,
-  `cond`, `shard_map`, and of `call_hi_primitive`, which is remat under `jax_remat3`.
+  `cond`, `shard_map`, and of `call_hi_primitive`, which is remat under `jax_remat3`; of `transpose`, `squeeze`,
+  `broadcast_in_dim`, `reduce_*`, `argmax`, `argmin`, `dot_general`, `conv_general_dilated`, `gather` and `integer_pow`;
+  of `name`, in `outline`, beside those of our own marks. One that is not there is an error that says of which equation.
+- the names of primitives, by which operations are recognised (also in `axes`, `cost`, `graph` and `ports`). What gets
+  another name is no longer recognised; the tests of ports and of axes say so.
 - `aval.vma`, `aval.mat.varying`: over which axes of a mesh a value varies.
 - `DropVar`, told by its class's name; `debug_info`, a named tuple that a jaxpr has to carry.
 
@@ -24,10 +28,15 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Primitive, Var
 from jax.interpreters import ad, batching, mlir
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from darklantern.errors import DarkLanternError
+
 __all__ = [
     "CALLS",
     "CUSTOM",
     "ClosedJaxpr",
+    "Contraction",
+    "Convolution",
+    "Gather",
     "Inner",
     "Jaxpr",
     "Literal",
@@ -41,19 +50,27 @@ __all__ = [
     "batching",
     "below",
     "constrained",
+    "contraction",
+    "convolution",
     "custom_name",
     "decides",
     "explicit",
+    "gathered",
     "inner",
     "is_remat",
     "laid_out",
     "loosened",
     "mlir",
+    "permutation",
+    "power",
+    "reduced_axes",
     "remat_options",
     "run",
     "scan",
     "segment",
     "shards",
+    "spread_axes",
+    "squeezed_axes",
     "variable",
     "vary",
     "varying",
@@ -67,7 +84,22 @@ CUSTOM = frozenset({"custom_jvp_call", "custom_vjp_call"})
 _REMAT = frozenset({"remat2", "remat", "checkpoint"})
 CALLS = frozenset({"jit", "pjit", "closed_call", "core_call"}) | _REMAT | CUSTOM
 """equations that run one jaxpr once, on their own operands in order"""
-_LOOPS = frozenset({"scan", "while", "cond", "shard_map"})
+_OLDEST = "0.8.2"
+"""the first JAX that is supported, as pyproject.toml says"""
+
+
+class _Params(dict[str, Any]):
+    """An equation's parameters. One that is not there is an error: what would follow from its absence is wrong."""
+
+    def __init__(self, eqn: Any) -> None:
+        super().__init__(eqn.params)
+        self.primitive = eqn.primitive.name
+
+    def __missing__(self, key: str) -> Any:
+        raise DarkLanternError(
+            f"expected a parameter {key!r} of {self.primitive}, got {', '.join(self) or 'none'}",
+            hint=f"JAX is supported from {_OLDEST} on; {jax.__version__} is installed, and may be too old or too new",
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +114,7 @@ class Inner:
 
 def inner(eqn: Any) -> list[Inner]:
     """The jaxprs that an equation runs and whose values can be reached; none of an opaque one."""
-    name, params = eqn.primitive.name, eqn.params
+    name, params = eqn.primitive.name, _Params(eqn)
     if name in CALLS:
         return [_opened("", params["jaxpr"] if "jaxpr" in params else params["call_jaxpr"])]
     if name == "scan":
@@ -119,7 +151,7 @@ def is_remat(eqn: Any) -> bool:
 
 def remat_options(eqn: Any) -> dict[str, Any]:
     """What `jax.checkpoint` was told."""
-    params = eqn.params
+    params = _Params(eqn)
     if "_prim" in params:
         return {"policy": params["_prim"].policy}
     return {"prevent_cse": params["prevent_cse"], "policy": params["policy"]}
@@ -127,7 +159,7 @@ def remat_options(eqn: Any) -> dict[str, Any]:
 
 def custom_name(eqn: Any) -> str:
     """What the function with a derivative of its own is called."""
-    info = getattr(_opened("", eqn.params["call_jaxpr"]).jaxpr, "debug_info", None)
+    info = getattr(_opened("", _Params(eqn)["call_jaxpr"]).jaxpr, "debug_info", None)
     return str(eqn.params.get("name") or getattr(info, "func_name", None) or eqn.primitive.name)
 
 
@@ -143,7 +175,7 @@ class Scan:
 
 
 def scan(eqn: Any) -> Scan:
-    params = eqn.params
+    params = _Params(eqn)
     if "num_consts" in params:
         consts, carry = params["num_consts"], params["num_carry"]
     else:  # from JAX 0.12 on
@@ -161,7 +193,7 @@ class While:
 
 
 def while_loop(eqn: Any) -> While:
-    params = eqn.params
+    params = _Params(eqn)
     return While(_opened("", params["cond_jaxpr"]), params["cond_nconsts"], params["body_nconsts"])
 
 
@@ -187,7 +219,7 @@ class Shards:
 
 
 def shards(eqn: Any) -> Shards:
-    params = eqn.params
+    params = _Params(eqn)
     names = params["newly_manual_axes"] if "newly_manual_axes" in params else params["manual_axes"]
     axes = tuple((name, size) for name, size in params["mesh"].shape.items() if name in names)
     options = {"mesh": params["mesh"], "axis_names": set(names), "check_vma": params["check_vma"]}
@@ -247,6 +279,87 @@ def constrained(eqn: Any, values: Sequence[Any], which: str) -> list[Any]:
         else value
         for value, how in zip(values, told or (None,) * len(values), strict=True)
     ]
+
+
+def permutation(eqn: Any) -> tuple[int, ...]:
+    """Of a `transpose`: for each axis that comes out, which one went in."""
+    return tuple(_Params(eqn)["permutation"])
+
+
+def squeezed_axes(eqn: Any) -> frozenset[int]:
+    """The axes that a `squeeze` takes away."""
+    return frozenset(_Params(eqn)["dimensions"])
+
+
+def spread_axes(eqn: Any) -> tuple[int, ...]:
+    """Of a `broadcast_in_dim`: for each axis that goes in, where it comes out."""
+    return tuple(_Params(eqn)["broadcast_dimensions"])
+
+
+def reduced_axes(eqn: Any) -> tuple[int, ...]:
+    """The axes that a `reduce_…`, an `argmax` or an `argmin` takes away."""
+    return tuple(_Params(eqn)["axes"])
+
+
+def power(eqn: Any) -> int:
+    """To what an `integer_pow` raises."""
+    return int(_Params(eqn)["y"])
+
+
+@dataclass(frozen=True, eq=False)
+class Contraction:
+    """A `dot_general` equation. What it returns has the shared axes first, then the left's others, then the right's."""
+
+    summed: tuple[tuple[int, ...], tuple[int, ...]]
+    """the left operand's axes that are summed over, and the right's"""
+    shared: tuple[tuple[int, ...], tuple[int, ...]]
+    """the axes that both have, examples or heads say"""
+
+    def free(self, operand: int, rank: int) -> list[int]:
+        """The axes of an operand of `rank` axes that the other one does not meet."""
+        return [axis for axis in range(rank) if axis not in (*self.summed[operand], *self.shared[operand])]
+
+
+def contraction(eqn: Any) -> Contraction:
+    (left, right), (left_shared, right_shared) = _Params(eqn)["dimension_numbers"]
+    return Contraction((tuple(left), tuple(right)), (tuple(left_shared), tuple(right_shared)))
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution:
+    """A `conv_general_dilated` equation, as the places of axes."""
+
+    examples: tuple[int, int]
+    """of what goes in, and of what comes out"""
+    channels: int
+    """of what comes out"""
+    filters: int
+    """of the kernel, which has one for each channel that comes out"""
+
+
+def convolution(eqn: Any) -> Convolution:
+    numbers = _Params(eqn)["dimension_numbers"]
+    given, kernel, made = numbers.lhs_spec, numbers.rhs_spec, numbers.out_spec
+    return Convolution((given[0], made[0]), made[1], kernel[0])
+
+
+@dataclass(frozen=True, eq=False)
+class Gather:
+    """A `gather` equation: what it returns has some axes of the table, and in the other places those of the indices."""
+
+    looked_up: frozenset[int]
+    """axes of the table that an index takes the place of"""
+    shared: frozenset[int]
+    """axes of the table that indices have too"""
+    places: tuple[int, ...]
+    """where the table's other axes come out, in their order"""
+
+
+def gathered(eqn: Any) -> Gather:
+    numbers = _Params(eqn)["dimension_numbers"]
+    return Gather(
+        frozenset(numbers.collapsed_slice_dims), frozenset(numbers.operand_batching_dims), tuple(numbers.offset_dims)
+    )
 
 
 def below(jaxpr: Jaxpr, address: Sequence[tuple[int, str]]) -> Jaxpr:

@@ -5,7 +5,7 @@ for groups of query heads. `scores` go into the softmax, `pattern` comes out of 
 values gives.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from darklantern.models.on_jax.axes import BATCH, FEATURE, kind
 from darklantern.models.on_jax.graph import IDENTITIES, Graph, Op, Value, source, users
+from darklantern.models.on_jax.internals import contraction
 from darklantern.models.on_jax.outline import Part, Place
 from darklantern.models.on_jax.points import Named, Point, View, view
 from darklantern.models.on_jax.ports.layout import after, before, scaled_by_number
@@ -149,19 +150,17 @@ _BETWEEN = IDENTITIES | {
 """what may happen to scores between product and softmax: scale, bias, mask, cap, moves"""
 
 
-def _names(product: Op) -> Named | None:
-    """The product's axes, one name each: the first operand's rows are `left`, the second's `right`."""
-    (_, _), (batch, _) = product.params["dimension_numbers"]
-    names = []
-    for place in range(len(product.output.shape)):
-        names.append(f"both{place}" if place < len(batch) else f"free{place}")
+def _names(product: Op) -> Named:
+    """The product's axes, one name each: what both operands have is `both…`, and what one has is `free…`."""
+    count = len(contraction(product.eqn).shared[0])
+    names = [f"both{place}" if place < count else f"free{place}" for place in range(len(product.output.shape))]
     return tuple(((name, size),) for name, size in zip(names, product.output.shape, strict=True))
 
 
 def _forward(product: Op, score: Value) -> Named | None:
     """The names of the scores' axes, each by the product's axis that it is."""
     way = _way(product.output, score)
-    named = _names(product)
+    named: Named | None = _names(product)
     for op in way or ():
         named = None if named is None else after(op, named)
     return None if way is None else named
@@ -183,81 +182,102 @@ def _way(start: Value, end: Value) -> list[Op] | None:
 
 
 def _joined(softmax: Softmax, product: Op, named: Named) -> Attention | None:
-    # 1. Which operand has the keys: the one whose free axis the softmax runs along.
-    axis = softmax.axis
-    if len(named[axis]) != 1:
+    # 1. Which operand has the keys.
+    sides = _sides(product, named[softmax.axis])
+    if sides is None:
         return None
-    key = named[axis][0][0]
-    (left, right), (left_batch, right_batch) = product.params["dimension_numbers"]
-    count = len(left_batch)
-    frees = [
-        [place for place in range(len(value.shape)) if place not in (*used, *both)]
-        for value, used, both in zip(product.inputs, (left, right), (left_batch, right_batch), strict=True)
-    ]
-    if not key.startswith("free") or len(left) != 1:
-        return None
-    place = int(key.removeprefix("free")) - count
-    of_keys = 0 if place < len(frees[0]) else 1
-    of_queries = 1 - of_keys
-    if len(frees[of_keys]) != 1:
-        return None
+    of_queries, key = sides
 
     # 2. What the product's axes are: examples, heads, groups of heads that share keys, positions.
-    queries = product.inputs[of_queries]
-    names: dict[str, str] = {key: "key"}
-    for number in range(count):
-        names[f"both{number}"] = ""
-    shared = (left_batch, right_batch)
-    kinds = [
-        max(kind(product.inputs[0].axes[a]), kind(product.inputs[1].axes[b]), key=_certain)
-        for a, b in zip(left_batch, right_batch, strict=True)
-    ]
-    for number, what in enumerate(kinds):
-        names[f"both{number}"] = "batch" if what == BATCH else "head" if what == FEATURE else ""
-    if "" in names.values() or len(set(names.values())) < len(names):
-        names |= _by_order(count)
-    offset = count + (len(frees[0]) if of_queries else 0)
-    rows = frees[of_queries]
-    if len(rows) == 1:
-        names[f"free{offset}"] = "pos"
-    elif len(rows) == 2:
-        # Positions are data, groups of heads are features; of one entry each may say nothing, and then comes second.
-        features = [kind(queries.axes[place]) == FEATURE for place in rows]
-        of_positions = features.index(False) if features.count(True) == 1 else 0
-        for number in range(2):
-            names[f"free{offset + number}"] = "pos" if number == of_positions else "group"
-    else:
+    rows = _of_rows(product, of_queries)
+    if rows is None:
         return None
+    names = {key: "key"} | _of_shared(product) | rows
 
     # 3. The same names on the operands, and on what the pattern weighs.
-    def renamed(axes: Named) -> Named:
-        return tuple(tuple((names[name], size) for name, size in axis) for axis in axes)
-
-    of_product = renamed(_names(product) or ())
-    own = [list[tuple[tuple[str, int], ...]]([()] * len(value.shape)) for value in product.inputs]
-    for operand, (used, both, free) in enumerate(zip((left, right), shared, frees, strict=True)):
-        own[operand][used[0]] = (("dim", product.inputs[operand].shape[used[0]]),)
-        for number, at in enumerate(both):
-            own[operand][at] = of_product[number]
-        start = count + (len(frees[0]) if operand else 0)
-        for number, at in enumerate(free):
-            own[operand][at] = of_product[start + number]
-    weighing = _weighing(softmax.pattern, renamed(named))
+    own = _of_operands(product, _renamed(_names(product), names))
+    of_scores = _renamed(named, names)
+    weighing = _weighing(softmax.pattern, of_scores)
     if weighing is None:
         return None
     last, of_values, of_z, values = weighing
-    part = _common(product.part, last.part)
     return Attention(
-        part,
+        _common(product.part, last.part),
         softmax,
-        renamed(named),
+        of_scores,
         product,
-        _unscaled(queries, tuple(own[of_queries])),
-        _unrepeated(*_unscaled(product.inputs[of_keys], tuple(own[of_keys]))),
+        _unscaled(product.inputs[of_queries], own[of_queries]),
+        _unrepeated(*_unscaled(product.inputs[1 - of_queries], own[1 - of_queries])),
         _unrepeated(values, of_values),
         (last.output, of_z),
         frozenset(name for axes in (*own, of_z) for axis in axes for name, size in axis if size == 1),
     )
+
+
+def _frees(product: Op) -> list[list[int]]:
+    """Of each operand, the axes that the other one does not meet."""
+    numbers = contraction(product.eqn)
+    return [numbers.free(operand, len(value.shape)) for operand, value in enumerate(product.inputs)]
+
+
+def _sides(product: Op, along: Sequence[tuple[str, int]]) -> tuple[int, str] | None:
+    """Which operand has the queries, and which of the product's axes the keys: the one the softmax runs `along`."""
+    numbers, frees = contraction(product.eqn), _frees(product)
+    if len(along) != 1 or len(numbers.summed[0]) != 1:
+        return None
+    ((key, _),) = along
+    if not key.startswith("free"):
+        return None
+    place = int(key.removeprefix("free")) - len(numbers.shared[0])
+    of_keys = 0 if place < len(frees[0]) else 1
+    return (1 - of_keys, key) if len(frees[of_keys]) == 1 else None
+
+
+def _of_shared(product: Op) -> dict[str, str]:
+    """What the axes are that queries and keys both have: examples and heads, as their flow says, or else in order."""
+    left, right = product.inputs
+    shared = contraction(product.eqn).shared
+    kinds = [max(kind(left.axes[a]), kind(right.axes[b]), key=_certain) for a, b in zip(*shared, strict=True)]
+    told = ["batch" if what == BATCH else "head" if what == FEATURE else "" for what in kinds]
+    if "" in told or len(set(told)) < len(told):
+        return _by_order(len(told))
+    return {f"both{number}": name for number, name in enumerate(told)}
+
+
+def _of_rows(product: Op, of_queries: int) -> dict[str, str] | None:
+    """What the axes are that queries have alone: positions, and groups of heads where several share their keys."""
+    frees = _frees(product)
+    rows = frees[of_queries]
+    offset = len(contraction(product.eqn).shared[0]) + (len(frees[0]) if of_queries else 0)
+    if len(rows) == 1:
+        return {f"free{offset}": "pos"}
+    if len(rows) != 2:
+        return None
+    # Positions are data, groups of heads are features; of one entry each may say nothing, and then comes second.
+    features = [kind(product.inputs[of_queries].axes[place]) == FEATURE for place in rows]
+    of_positions = features.index(False) if features.count(True) == 1 else 0
+    return {f"free{offset + number}": "pos" if number == of_positions else "group" for number in range(2)}
+
+
+def _renamed(axes: Named, names: Mapping[str, str]) -> Named:
+    return tuple(tuple((names[name], size) for name, size in axis) for axis in axes)
+
+
+def _of_operands(product: Op, of_product: Named) -> list[Named]:
+    """The axes of both operands, given those of what they make."""
+    numbers, frees = contraction(product.eqn), _frees(product)
+    count = len(numbers.shared[0])
+    made = []
+    for operand, value in enumerate(product.inputs):
+        axes: list[tuple[tuple[str, int], ...]] = [()] * len(value.shape)
+        (summed,) = numbers.summed[operand]
+        axes[summed] = (("dim", value.shape[summed]),)
+        start = count + (len(frees[0]) if operand else 0)
+        places = [*range(count), *range(start, start + len(frees[operand]))]
+        for place, at in zip(places, (*numbers.shared[operand], *frees[operand]), strict=True):
+            axes[at] = of_product[place]
+        made.append(tuple(axes))
+    return made
 
 
 def _certain(what: str) -> int:
@@ -347,21 +367,20 @@ _DROPPED = frozenset({"mul", "div", "select_n", "transpose", "reshape", "squeeze
 
 
 def _weighed(op: Op, operand: int, named: Named) -> tuple[Op, Named, Named, Value] | None:
-    used, both = [each[operand] for each in op.params["dimension_numbers"]]
-    other = 1 - operand
-    others_used, others_both = [each[other] for each in op.params["dimension_numbers"]]
+    numbers, other = contraction(op.eqn), 1 - operand
+    used, both = numbers.summed[operand], numbers.shared[operand]
     values = op.inputs[other]
     if values.constant or len(used) != 1 or [name for name, _ in named[used[0]]] != ["key"]:
         return None
     axes: list[tuple[tuple[str, int], ...]] = [()] * len(values.shape)
-    axes[others_used[0]] = named[used[0]]
-    for mine, theirs in zip(both, others_both, strict=True):
-        axes[theirs] = named[mine]
-    free = [place for place in range(len(values.shape)) if place not in (*others_used, *others_both)]
+    axes[numbers.summed[other][0]] = named[used[0]]
+    for here, there in zip(both, numbers.shared[other], strict=True):
+        axes[there] = named[here]
+    free = numbers.free(other, len(values.shape))
     if len(free) != 1:
         return None
     axes[free[0]] = (("dim", values.shape[free[0]]),)
-    mine = [named[place] for place in range(len(named)) if place not in (*used, *both)]
+    mine = [named[place] for place in numbers.free(operand, len(named))]
     theirs = [axes[free[0]]]
     shared = [named[place] for place in both]
     of_z = tuple([*shared, *(mine + theirs if operand == 0 else theirs + mine)])

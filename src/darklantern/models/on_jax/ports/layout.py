@@ -1,5 +1,6 @@
 """Named axes of one value, followed back to the values that it was made from by moves alone."""
 
+from darklantern.models.on_jax import internals
 from darklantern.models.on_jax.axes import regrouped
 from darklantern.models.on_jax.graph import IDENTITIES, Op, Value
 from darklantern.models.on_jax.points import Named
@@ -10,12 +11,12 @@ def before(op: Op, named: Named) -> Named | None:
     if op.name in IDENTITIES:
         return named
     if op.name == "transpose":
-        order = op.params["permutation"]
+        order = internals.permutation(op.eqn)
         return tuple(named[order.index(place)] for place in range(len(order)))
     if op.name in ("reshape", "squeeze", "expand_dims"):
         return regrouped(named, op.inputs[0].shape)
     if op.name == "broadcast_in_dim":
-        places = op.params["broadcast_dimensions"]
+        places = internals.spread_axes(op.eqn)
         sizes = op.inputs[0].shape
         return tuple(named[place] if size != 1 else () for place, size in zip(places, sizes, strict=True))
     return None
@@ -24,7 +25,7 @@ def before(op: Op, named: Named) -> Named | None:
 def after(op: Op, named: Named) -> Named | None:
     """The axes of what `op` made, given those of its first operand that is no constant."""
     if op.name == "transpose":
-        return tuple(named[place] for place in op.params["permutation"])
+        return tuple(named[place] for place in internals.permutation(op.eqn))
     if op.name in ("reshape", "squeeze", "expand_dims"):
         return regrouped(named, op.output.shape)
     moved = next((value for value in op.inputs if not value.constant), None)

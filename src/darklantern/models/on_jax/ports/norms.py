@@ -5,13 +5,14 @@ of weights alone, as a batch norm's running statistics are, is no scale that a r
 """
 
 from collections.abc import Iterator
+from math import prod
 from typing import Any
 
 import jax
 
-from darklantern.models.on_jax.axes import FEATURE, kind
 from darklantern.models.on_jax.graph import Graph, Op, Value, source, users
-from darklantern.models.on_jax.points import Point
+from darklantern.models.on_jax.internals import power, reduced_axes
+from darklantern.models.on_jax.points import Point, named_axes
 
 _MOST = 24
 """operations between a mean of squares and its square root"""
@@ -19,12 +20,13 @@ _MOST = 24
 
 def points(graph: Graph) -> Iterator[Point]:
     for op in graph.ops:
-        if op.output.constant or not _under(op):
+        under = None if op.output.constant else _under(op)
+        if under is None:
             continue
         if op.name == "rsqrt":
-            yield _scale(op, lambda value: 1 / value, lambda new: 1 / new)
-        elif op.name == "sqrt" and any(user.name == "div" for user in _dividing(op)):
-            yield _scale(op, lambda value: value, lambda new: new)
+            yield _scale(op, under[0], lambda value: 1 / value, lambda new: 1 / new)
+        elif any(user.name == "div" for user in _dividing(op)):
+            yield _scale(op, under[0], lambda value: value, lambda new: new)
 
 
 def _dividing(op: Op) -> Iterator[Op]:
@@ -35,39 +37,52 @@ def _dividing(op: Op) -> Iterator[Op]:
             yield user
 
 
-def _scale(op: Op, shown: Any, hidden: Any) -> Point:
+def _scale(op: Op, total: Op, shown: Any, hidden: Any) -> Point:
     value = op.output
-    # Reduced axes are shown as 1, whether the model's code keeps them or not.
-    reduced = len(value.shape) == 0 or value.shape[-1] != 1
-    shape = (*value.shape, 1) if reduced else value.shape
-    axes = (*_named(op)[: len(shape) - 1], "dim") if len(shape) > 1 else ("dim",)
+    names, shape = _shown(value, total)
     return Point(
-        op.part.path, "scale", "", value.place, op.part.loops, axes,
+        op.part.path, "scale", "", value.place, op.part.loops, names,
         jax.ShapeDtypeStruct(shape, value.aval.dtype), "in the data flow", op.part.branch, value.custom,
         lambda given: shown(given).reshape(shape), lambda new, old: hidden(new).reshape(old.shape),
     )  # fmt: skip
 
 
-def _named(op: Op) -> tuple[str, ...]:
-    kinds = [kind(axis) if axis else "" for axis in op.output.axes]
-    if len(kinds) >= 2 and FEATURE in kinds[1:-1]:  # of queries and keys, head by head
-        return ("batch", "pos", "head") if kinds[1] != FEATURE else ("batch", "head", "pos")
-    if len(kinds) <= 3:
-        return ("batch", "pos")[: max(1, len(kinds))] if kinds[:1] != ["token"] else ("token",)
-    return tuple(f"axis{number}" for number in range(len(kinds)))
+def _shown(value: Value, total: Op) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Names and shape of a scale: those of what is normed, with 1 for what is summed, kept by the code or not."""
+    squared, gone = total.inputs[0], reduced_axes(total.eqn)
+    shape = tuple(1 if place in gone else size for place, size in enumerate(squared.shape))
+    if prod(shape) != prod(value.shape):  # of groups of features, spread over these before the root is taken
+        normed = _ungrouped(squared)
+        fits = [a in (1, b) for a, b in zip(value.shape, normed.shape, strict=False)]
+        like = normed if len(fits) == len(value.shape) == len(normed.shape) and all(fits) else value
+        return named_axes(like.axes, like.aval), value.shape
+    names = named_axes(squared.axes, squared.aval)
+    if "head" in names and gone != (len(shape) - 1,):  # groups of features that are no heads
+        names = tuple(f"axis{place}" for place in range(len(shape)))
+    return names, shape
+
+
+def _ungrouped(squared: Value) -> Value:
+    """What is squared, before its mean is subtracted and its features are taken apart in groups."""
+    value = source(squared)
+    for names in (("square", "mul", "integer_pow"), ("sub",), ("reshape",)):
+        if value.op is not None and value.op.name in names:
+            value = source(value.op.inputs[0])
+    return value
 
 
 def inside(graph: Graph) -> Iterator[Value]:
     """All values between a deviation that is squared and the root: what is done to them activates nothing."""
     for op in graph.ops:
-        if not op.output.constant:
-            yield from _under(op)
+        under = None if op.output.constant else _under(op)
+        if under is not None:
+            yield from under[1]
 
 
-def _under(op: Op) -> list[Value]:
-    """What `op` takes the root of, back to the squares whose sum it is; nothing where data have no part in one."""
+def _under(op: Op) -> tuple[Op, list[Value]] | None:
+    """The sum of squares that `op` takes the root of, and all on the way; None where data have no part in one."""
     if op.name not in ("rsqrt", "sqrt"):
-        return []
+        return None
     waiting, seen = [op.inputs[0]], list[Value]()
     while waiting and len(seen) < _MOST:
         value = source(waiting.pop(0))
@@ -78,10 +93,10 @@ def _under(op: Op) -> list[Value]:
             squared = value.op.inputs[0]
             if _is_square(squared):
                 made = source(squared).op
-                return [*seen, squared, *([] if made is None else made.inputs)]
+                return value.op, [*seen, squared, *([] if made is None else made.inputs)]
         elif value.op.name in ("add", "sub", "div", "mul", "max", "broadcast_in_dim", "reshape", "select_n", "cumsum"):
             waiting += [each for each in value.op.inputs if not each.constant]
-    return []
+    return None
 
 
 def _is_square(value: Value) -> bool:
@@ -90,4 +105,4 @@ def _is_square(value: Value) -> bool:
         return False
     if op.name == "mul":
         return source(op.inputs[0]) is source(op.inputs[1])
-    return op.name == "square" or (op.name == "integer_pow" and op.params["y"] == 2)
+    return op.name == "square" or (op.name == "integer_pow" and power(op.eqn) == 2)

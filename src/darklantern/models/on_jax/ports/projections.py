@@ -4,13 +4,14 @@ A point of its own kind: the value that stands in the model is the projection's 
 shown is made of what goes into the projection and of its weights, and an edited one is summed again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from darklantern.models.on_jax.graph import Op, Value, source, users
+from darklantern.models.on_jax.internals import contraction
 from darklantern.models.on_jax.outline import Place
 from darklantern.models.on_jax.points import Named, Point, View, view
 from darklantern.models.on_jax.ports.attention import Attention
@@ -23,22 +24,23 @@ _OUT = (("batch",), ("pos",), ("out",))
 
 def points(several: Sequence[Attention]) -> Iterator[Point]:
     for each in several:
-        found = _projection(*each.z)
+        found = _projection(*each.z, each.single)
         if found is not None and (made := _result(each, *found)) is not None:
             yield made
 
 
-def _projection(value: Value, named: Named) -> tuple[Op, int, Named] | None:
+def _projection(value: Value, named: Named, single: Collection[str]) -> tuple[Op, int, Named] | None:
     """The map of weights that takes all heads at once, which operand they are, and that operand's axes."""
+    wanted = {"head", "dim"} - {*single}  # what there is one of may have been dropped on the way
     waiting = [(value, named)]
     while waiting:
         value, named = waiting.pop(0)
         for op in users(value):
             operand = next((n for n, each in enumerate(op.inputs) if source(each) is source(value)), None)
             if op.name == "dot_general" and operand is not None and op.inputs[1 - operand].constant:
-                used = op.params["dimension_numbers"][0][operand]
+                used = contraction(op.eqn).summed[operand]
                 names = {name for axis in used for name, _ in named[axis]}
-                return (op, operand, named) if {"head", "dim"} <= names <= {"head", "group", "dim"} else None
+                return (op, operand, named) if wanted <= names <= {"head", "group", "dim"} else None
             if op.name in ("transpose", "reshape", "squeeze", "expand_dims", "select_n"):
                 turned = after(op, named)
                 if turned is not None:
@@ -48,18 +50,18 @@ def _projection(value: Value, named: Named) -> tuple[Op, int, Named] | None:
 
 def _result(attention: Attention, op: Op, operand: int, named: Named) -> Point | None:
     given, weight, out = op.inputs[operand], op.inputs[1 - operand], op.output
-    contracted, batched = op.params["dimension_numbers"]
-    if batched[0]:
+    product = contraction(op.eqn)
+    if product.shared[0]:
         return None
     # The weight's axes: those that meet heads have their names, the one that is left is the output's.
     axes: list[tuple[tuple[str, int], ...]] = [()] * len(weight.shape)
-    for mine, theirs in zip(contracted[operand], contracted[1 - operand], strict=True):
+    for mine, theirs in zip(product.summed[operand], product.summed[1 - operand], strict=True):
         axes[theirs] = named[mine]
-    left = [axis for axis in range(len(axes)) if axis not in contracted[1 - operand]]
+    left = product.free(1 - operand, len(axes))
     if len(left) != 1:
         return None
     axes[left[0]] = (("out", weight.shape[left[0]]),)
-    rows = [named[axis] for axis in range(len(named)) if axis not in contracted[operand]]
+    rows = [named[axis] for axis in product.free(operand, len(named))]
     summed = tuple([*rows, axes[left[0]]] if operand == 0 else [axes[left[0]], *rows])
     views = [view(named, _HEADS, attention.single), view(tuple(axes), _WEIGHT, attention.single - {"batch", "pos"}),
              view(summed, _OUT, attention.single - {"head", "group", "dim"})]  # fmt: skip

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from darklantern.models.on_jax.graph import Op, Value, source, users
+from darklantern.models.on_jax.internals import reduced_axes
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +27,7 @@ def softmaxed(op: Op) -> Softmax | None:
     total = bottom.op
     if total is None or total.name != "reduce_sum" or _unmasked(total.inputs[0]) is not top:
         return None
-    if top.op is None or top.op.name != "exp" or len(total.params["axes"]) != 1:
+    if top.op is None or top.op.name != "exp" or len(reduced_axes(total.eqn)) != 1:
         return None
     shifted = source(top.op.inputs[0])
     scores: Value = shifted
@@ -37,7 +38,7 @@ def softmaxed(op: Op) -> Softmax | None:
     after = [user for user in users(pattern) if _unmasked(user.output) is pattern]
     if masks and len(after) == 1 and len(pattern.users) == 1:
         pattern = after[0].output
-    return Softmax(scores, pattern, masks, int(total.params["axes"][0]))
+    return Softmax(scores, pattern, masks, reduced_axes(total.eqn)[0])
 
 
 def _unmasked(value: Value) -> Value:
