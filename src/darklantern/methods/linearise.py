@@ -72,15 +72,14 @@ class _Sites:
         return [slopes.get(path, site) for path, site in self._once("post", kind).items()]  # gated ones have no slope
 
     def _patterns(self) -> Iterable[Site]:
-        patterns = self._once("pattern", "attention").values()
-        seen = {site.path for site in self._by_port["pattern"]}
+        seen = {site.path for site in self._by_port.get("pattern", ())}
         parts = (site.path for site in self._by_port["out"] if site.path.rpartition(".")[2] in ("attn", "cross_attn"))
         opaque = next((path for path in parts if path not in seen), None)
         if opaque is not None:
             raise _opaque(opaque)
         if pair := without((site for sites in self._by_port.values() for site in sites), "pattern"):
             raise _opaque(pair[0], f", as {pair[1]} does")
-        return patterns
+        return self._once("pattern", "attention").values()
 
     def _once(self, port: str, kind: str) -> dict[str, Site]:
         """The sites with `port` by native path: the first of those that share one. Raises SiteError for none."""
