@@ -165,7 +165,8 @@ def test_each_nonlinearity_is_frozen_once_and_the_sites_are_listed_once(
     frozen = linearise(models.open(build()), ALL)
     assert len(listed) == 1
     expected = {
-        f"layers.{layer}.{part}" for layer in range(3) for part in ("attn:pattern", "norm1:scale", "norm2:scale")
+        f"layers.{layer}.{part}" for layer in range(3) for part in ("attn#*:pattern", "norm1#*:scale", "norm2#*:scale")
     }
-    expected |= {f"layers.{layer}.mlp:{'slope' if build is gpt2 else 'post'}" for layer in range(3)} | {"norm:scale"}
+    slope = "slope" if build is gpt2 else "post"
+    expected |= {f"layers.{layer}.mlp#*:{slope}" for layer in range(3)} | {"norm#*:scale"}
     assert sorted(str(site) for site, _, _ in frozen.plan().edits) == sorted(expected)

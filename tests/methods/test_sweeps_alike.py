@@ -184,3 +184,50 @@ def test_a_patch_reaches_all_that_reads_it_and_no_other_patch(besides: str, at_o
                 assert found.array[row, position] == pytest.approx(truth, abs=1e-9), site
         pairs = {parse(f"layers.{i}:out"): parse(f"layers.{i + 1}:in") for i in range(3)}
         assert model.handed_on(corrupt, source, pairs) == ({} if besides in ("sum", "rows") else pairs)
+
+
+def tagged(scanned: bool) -> Any:
+    """Layers of a plain function whose code names what they return, and not what goes in; a weight each."""
+
+    def layer(x: Any, w: Any) -> Any:
+        return dl.tag("out", x + jnp.tanh(jnp.roll(x, 1, 1) @ w))
+
+    def body(x: Any, w: Any) -> Any:
+        with dl.part("layers.*"):
+            return layer(x, w), None
+
+    def function(weights: Any, x: Any) -> Any:
+        if scanned:
+            return jax.lax.scan(body, x, weights)[0]
+        for number in range(len(weights)):
+            with dl.part(f"layers.{number}"):
+                x = layer(x, weights[number])
+        return x
+
+    return function
+
+
+@pytest.mark.parametrize("scanned", [False, True])
+@pytest.mark.parametrize("at_once", [1, 4])
+def test_blocks_whose_entrance_nobody_named_are_swept_in_whole_runs(scanned: bool, at_once: int) -> None:
+    with wide():
+        weights = jnp.array(normal(3, 6, 6, seed=1) / 2)
+        clean, corrupt = (jnp.array(normal(2, 4, 6, seed=seed)) for seed in (3, 4))
+        model = models.open(tagged(scanned), weights=weights, example=clean)
+        assert {site.port for site in model.sites("layers.*:*")}.isdisjoint({"in"})
+        found = sweep(model, clean, corrupt, ["layers.*:out"], lambda output: output[:, -1, 0].sum(), at_once=at_once)
+
+        def stream(x: Any, first: int) -> list[Any]:
+            """What each layer from `first` on returns, by hand."""
+            made = [x]
+            for w in weights[first:]:
+                made.append(made[-1] + jnp.tanh(jnp.roll(made[-1], 1, 1) @ w))
+            return made[1:]
+
+        kept, plain = stream(clean, 0), stream(corrupt, 0)
+        low, high = (float(each[-1][:, -1, 0].sum()) for each in (plain, kept))
+        for layer in range(3):
+            for position in range(4):
+                patched = plain[layer].at[:, position].set(kept[layer][:, position])
+                value = float([patched, *stream(patched, layer + 1)][-1][:, -1, 0].sum())
+                assert found.array[layer, position] == pytest.approx((value - low) / (high - low), abs=1e-9)

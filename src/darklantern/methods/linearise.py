@@ -1,10 +1,12 @@
 """A model with some of its nonlinearities held at the values that they take in this very run."""
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import TypeVar
 
 from darklantern.errors import SiteError
 from darklantern.methods.opened import check_opened
+from darklantern.methods.rows import without
 from darklantern.models.edits import stop_gradient
 from darklantern.models.opened import Model
 from darklantern.models.sites import Site
@@ -28,8 +30,10 @@ def linearise(model: Opened, freeze: Collection[str]) -> Opened:
     For direct logit attribution, which counts no path but the residual stream's own to the logits, take the gradient
     with respect to the last norm's input instead (docs/recipes.md).
 
+    All calls are frozen, of a part that is called several times or computes several of a kind.
+
     Sources: Ameisen et al. 2025, Circuit Tracing; Jafari et al. 2025, RelP. Raises SiteError for a kind that the model
-    does not have, or one that is none.
+    does not have, or one that is none, and for an attention that shows no pattern, as in an opaque kernel.
     """
     check_opened(model)
     if isinstance(freeze, str):
@@ -38,7 +42,8 @@ def linearise(model: Opened, freeze: Collection[str]) -> Opened:
     if unknown:
         raise SiteError(f"cannot freeze {', '.join(map(str, unknown))}", hint=f"freeze any of {', '.join(KINDS)}")
     there = _Sites(model)
-    return model.edited({site: stop_gradient() for kind in KINDS if kind in freeze for site in there.held(kind)})
+    held = [site for kind in KINDS if kind in freeze for site in there.held(kind)]
+    return model.edited({replace(site, call="*"): stop_gradient() for site in held})
 
 
 class _Sites:
@@ -67,16 +72,14 @@ class _Sites:
         return [slopes.get(path, site) for path, site in self._once("post", kind).items()]  # gated ones have no slope
 
     def _patterns(self) -> Iterable[Site]:
-        patterns = self._once("pattern", "attention").values()
-        seen = {site.path for site in self._by_port["pattern"]}
+        seen = {site.path for site in self._by_port.get("pattern", ())}
         parts = (site.path for site in self._by_port["out"] if site.path.rpartition(".")[2] in ("attn", "cross_attn"))
         opaque = next((path for path in parts if path not in seen), None)
         if opaque is not None:
-            raise SiteError(
-                f"{opaque} shows no pattern, so its attention cannot be held constant",
-                hint=f"model.sites({opaque + ':*'!r}) lists what it has",
-            )
-        return patterns
+            raise _opaque(opaque)
+        if pair := without((site for sites in self._by_port.values() for site in sites), "pattern"):
+            raise _opaque(pair[0], f", as {pair[1]} does")
+        return self._once("pattern", "attention").values()
 
     def _once(self, port: str, kind: str) -> dict[str, Site]:
         """The sites with `port` by native path: the first of those that share one. Raises SiteError for none."""
@@ -89,3 +92,10 @@ class _Sites:
         for site, path in self._by_port.get(port, {}).items():
             first.setdefault(path, site)
         return first
+
+
+def _opaque(path: str, other: str = "") -> SiteError:
+    return SiteError(
+        f"{path} shows no pattern{other}, so its attention cannot be held constant",
+        hint=f"is it computed by an opaque kernel? model.sites({path + ':*'!r}) lists what it has",
+    )

@@ -49,5 +49,13 @@ def _following(model: Model, site: Site) -> Site | None:
     if block is None or block != site.path or site.port != "out" or site.member or site.call is not None:
         return None
     stack, _, number = block.rpartition(".")
-    following = f"{stack}.{int(number) + 1}"
-    return Site(following, "in") if model.has(following) else None
+    entrance = Site(f"{stack}.{int(number) + 1}", "in")
+    # A block of a plain function has an entrance only where its code names one.
+    return entrance if model.has(entrance.path) and _is_there(model, entrance) else None
+
+
+def _is_there(model: Model, site: Site) -> bool:
+    try:
+        return bool(model.sites(site))
+    except SiteError:
+        return False

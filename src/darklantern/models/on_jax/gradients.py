@@ -1,4 +1,7 @@
-"""Gradients with respect to sites: of what is added there, which is nothing."""
+"""Gradients with respect to sites: of what is added there, which is nothing.
+
+Within the user's own `jit`, `vmap` and `grad` all of it is traced, the metric's value too.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -43,7 +46,8 @@ def differentiated(
         if row.site in plan.grad:
             each = [gradients[step][at] for step, at in _places(ready, row.site)]
             rows.append((row.site, joined(row, each), row.axes))
-    return Gradients(float(found), Recording(rows, None, tokens), kept)
+    value: Any = found if isinstance(found, Tracer) else float(found)
+    return Gradients(value, Recording(rows, None, tokens), kept)
 
 
 def carried(

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from darklantern.errors import SiteError
 from darklantern.models.edits import take
 from darklantern.models.on_jax.planning import Prepared
 from darklantern.models.on_jax.running import Call, Traced, check_fired, compiled, numbers
@@ -42,7 +43,9 @@ class Patches:
         if size > 1 and not self._alone:
             try:
                 found = self._mapped(inputs, cells, size)
-            except Exception:  # noqa: BLE001 - whatever a model's own rules for vmap raise; a fault of the cells comes up again when alone
+            except Exception as error:
+                if not _has_no_rule(error):
+                    raise
                 self._alone = True
         if found is None:
             found = [self._model.run(inputs, {cell: take(self._source)}) for cell in cells]
@@ -69,6 +72,15 @@ def _outputs(traced: Traced, call: Call, ready: Sequence[Prepared], axes: Any, j
         check_fired(each.program, {step: flag[number] for step, flag in flags.items()})
         found.append(traced.trace.output.back([out[number] for out in outs]))
     return found
+
+
+def _has_no_rule(error: Exception) -> bool:
+    """Whether this is how JAX says that it cannot map what a model does.
+
+    Where a primitive or a callback has no rule, by NotImplementedError. Of ordered callbacks by a ValueError, in while
+    loops by a plain Exception: only the word in them tells.
+    """
+    return isinstance(error, NotImplementedError) or (not isinstance(error, SiteError) and "vmap" in str(error))
 
 
 def _same(leaves: Sequence[Any]) -> bool:
