@@ -1,4 +1,4 @@
-"""What an owner changes between two runs: followed, refused, or none of the run's business; and nothing is kept alive."""
+"""What an owner changes between two runs: followed, refused, or no concern of the run. And nothing is kept alive."""
 
 import gc
 import weakref
@@ -176,7 +176,7 @@ def test_what_open_takes_with_weights_takes() -> None:
     function = dl.open(lambda net, x: net.linear(x[0]), weights=NET, example=X)
     zeroed = eqx.tree_at(lambda net: net.linear.weight, NET, jnp.zeros((4, 4)))
     np.testing.assert_allclose(function.with_weights(zeroed).run(X), NET.linear.bias, rtol=1e-6)
-    with pytest.raises(SiteError, match="a tree of arrays, got 2.0"):
+    with pytest.raises(SiteError, match="a tree of arrays, got"):
         dl.open(lambda w, x: x * w["a"], weights={"a": jnp.ones(4)}, example=X).with_weights({"a": 2.0})
 
 

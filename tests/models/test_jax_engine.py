@@ -156,7 +156,7 @@ def test_torch_tensors_and_wrong_weights_are_refused(model: Any) -> None:
         model.run(torch.ones(2, 4, DIM))
     with pytest.raises(SiteError, match="weights for a linen module"):
         dl.open(Unrolled())
-    with pytest.raises(SiteError, match="other shapes|a tree of arrays"):
+    with pytest.raises(SiteError, match=r"other shapes|a tree of arrays"):
         model.with_weights({"params": {}})
 
 

@@ -51,7 +51,7 @@ def test_a_site_that_is_computed_again_where_it_has_no_name_is_refused(function:
 
     model = dl.open(both, weights=WEIGHTS, example=X)
     np.testing.assert_allclose(model.run(X), both(WEIGHTS, X), rtol=1e-6)
-    with pytest.raises(SiteError, match="gradient|no site"):
+    with pytest.raises(SiteError, match=r"gradient|no site"):
         model.run(X, {site: dl.zero()})
 
 
