@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import Array, lax
 
+import darklantern as dl
 from darklantern import models
 from darklantern.errors import SiteError
 from darklantern.models import edits
@@ -63,3 +65,34 @@ def test_a_branch_that_is_not_taken_has_nothing_to_record() -> None:
     np.testing.assert_allclose(opened.record(x, ":post")[":post"].array, jnp.tanh(x @ weights()[0][0]), rtol=1e-5)
     with pytest.raises(SiteError, match="never reached :post"):
         opened.record(-x, ":post")
+
+
+def test_what_prints_or_calls_back_changes_no_site(capfd: pytest.CaptureFixture[str]) -> None:
+    """Looked at on the way: each value of attention, norms, activations and the stream."""
+
+    def model(watched: Any) -> Any:
+        def run(w: Any, x: Any) -> Any:
+            for number in range(2):
+                with dl.part(f"layers.{number}"):
+                    centred = watched(x - x.mean(-1, keepdims=True))
+                    n = watched(centred * watched(jax.lax.rsqrt(watched((centred**2).mean(-1, keepdims=True) + 1e-5))))
+                    q, k, v = (watched(n @ each) for each in w)
+                    pattern = watched(jax.nn.softmax(watched(jnp.einsum("bqd,bkd->bqk", q, k))))
+                    x = watched(x + watched(pattern @ v))
+                    x = watched(x + watched(jax.nn.gelu(watched(x @ w[0]))) @ w[1])
+            return x
+
+        return run
+
+    def printed(value: Any) -> Any:
+        jax.debug.print("{}", value.sum())
+        jax.debug.callback(lambda _: None, value)
+        return value
+
+    weights, x = jax.random.normal(jax.random.key(0), (3, 8, 8)), jax.random.normal(jax.random.key(1), (2, 5, 8))
+    plain, looked = (dl.open(model(each), weights=weights, example=x) for each in (lambda value: value, printed))
+    assert list(map(str, plain.sites())) == list(map(str, looked.sites()))
+    site = "layers.1:pattern"
+    np.testing.assert_allclose(looked.record(x, site)[site].array, plain.record(x, site)[site].array, rtol=1e-6)
+    jax.effects_barrier()
+    assert capfd.readouterr().out

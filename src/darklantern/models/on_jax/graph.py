@@ -11,7 +11,7 @@ from typing import Any
 from darklantern.models.on_jax import internals
 from darklantern.models.on_jax.axes import Axes, Lengths, kept, of_constant, of_inputs, of_weights, through
 from darklantern.models.on_jax.internals import Jaxpr, Literal
-from darklantern.models.on_jax.marks import MARKS, enter_p
+from darklantern.models.on_jax.marks import MARKED, MARKS, enter_p
 from darklantern.models.on_jax.outline import Address, Outline, Part, Place
 
 IDENTITIES = frozenset({"darklantern_site", "name", "convert_element_type", "copy", "optimization_barrier",
@@ -125,6 +125,7 @@ def graphs(jaxpr: Jaxpr, weights: int, found: Outline) -> list[Graph]:
     outputs = made.through(graph, jaxpr, (), inputs, root, ())
     for value in outputs:
         value.returned = True
+    made.drop_watched()
     return made.graphs
 
 
@@ -134,6 +135,22 @@ class _Making:
         self.bodies = bodies
         self.lengths = lengths
         self.graphs: list[Graph] = []
+        self.watched: list[Value] = []
+        """what was only looked at, as by jax.debug.print"""
+
+    def drop_watched(self) -> None:
+        """Leave out what is computed to be looked at alone: nothing flows on from it."""
+        dropped = set()
+        while self.watched:
+            op = self.watched.pop().op
+            if op is None or op.name in MARKED or any(each.users or each.returned for each in op.outputs):
+                continue
+            dropped.add(id(op))
+            for value in op.inputs:
+                value.users = [user for user in value.users if user is not op]
+            self.watched += op.inputs
+        for graph in self.graphs:
+            graph.ops = [op for op in graph.ops if id(op) not in dropped]
 
     def graph(self) -> Graph:
         self.graphs.append(Graph())
@@ -196,6 +213,9 @@ class _Making:
             Value(aval, each, constant, places=[Place(place.address, place.eqn, number)])
             for number, (aval, each) in enumerate(zip(avals, axes, strict=True))
         ]
+        if not outputs:
+            self.watched += given
+            return []
         made = Op(eqn.primitive.name, eqn, given, outputs, part, place, custom, len(graph.ops))
         for value in given:
             value.users.append(made)

@@ -20,7 +20,7 @@ _MOST = 24
 
 def points(graph: Graph) -> Iterator[Point]:
     for op in graph.ops:
-        under = None if op.output.constant else _under(op)
+        under = _under(op)
         if under is None:
             continue
         if op.name == "rsqrt":
@@ -74,14 +74,14 @@ def _ungrouped(squared: Value) -> Value:
 def inside(graph: Graph) -> Iterator[Value]:
     """All values between a deviation that is squared and the root: what is done to them activates nothing."""
     for op in graph.ops:
-        under = None if op.output.constant else _under(op)
+        under = _under(op)
         if under is not None:
             yield from under[1]
 
 
 def _under(op: Op) -> tuple[Op, list[Value]] | None:
     """The sum of squares that `op` takes the root of, and all on the way; None where data have no part in one."""
-    if op.name not in ("rsqrt", "sqrt"):
+    if op.name not in ("rsqrt", "sqrt") or op.output.constant:
         return None
     waiting, seen = [op.inputs[0]], list[Value]()
     while waiting and len(seen) < _MOST:
