@@ -50,3 +50,91 @@ def test_each_heads_result_is_its_part_of_the_projection(
     np.testing.assert_allclose(found.array, by_head, rtol=1e-4, atol=1e-4)
     without = model.run(x, {":result[head=-1]": dl.zero()})
     np.testing.assert_allclose(without, x + by_head[:, :, :-1].sum(2), rtol=1e-4, atol=1e-4)
+
+
+MLP = {"up": random(5, DIM, 16), "down": random(6, 16, DIM)}
+PLAIN = attention_weights(2, 2) | MLP
+
+
+def mlp(weights: Any, x: jax.Array) -> jax.Array:
+    return jax.nn.gelu(x @ weights["up"]) @ weights["down"]
+
+
+def in_one_piece(weights: Any, x: jax.Array) -> jax.Array:
+    x = x + attention(weights, x, 2, 2)[0]
+    return x + mlp(weights, x)
+
+
+def head_by_head(weights: Any, x: jax.Array) -> jax.Array:
+    """The same, with attention as a sum over heads that has names of its own."""
+    rows = (*x.shape[:2], 2, DIM // 2)
+    q, k, v = ((x @ weights[name]).reshape(rows) for name in "qkv")
+    added = []
+    for head, out in enumerate(weights["o"].reshape(2, DIM // 2, DIM)):
+        pattern = jax.nn.softmax(jnp.einsum("bqd,bkd->bqk", q[:, :, head], k[:, :, head]))
+        added.append(jnp.einsum("bqk,bkd->bqd", pattern, v[:, :, head]) @ out)
+    x = x + (added[0] + added[1])
+    return x + mlp(weights, x)
+
+
+def in_parts(weights: Any, x: jax.Array) -> jax.Array:
+    with dl.part("attn"):
+        added = dl.tag("out", attention(weights, dl.tag("in", x), 2, 2)[0])
+    x = x + added
+    with dl.part("mlp"):
+        added = dl.tag("out", mlp(weights, dl.tag("in", x)))
+    return x + added
+
+
+def looking_twice(weights: Any, x: jax.Array) -> jax.Array:
+    """Attention again before the MLP, as in a decoder that also looks at an encoder."""
+    x = x + attention(weights, x, 2, 2)[0]
+    return in_one_piece(weights, x)
+
+
+def scanned(weights: Any, x: jax.Array) -> jax.Array:
+    def body(x: jax.Array, weights: Any) -> tuple[jax.Array, None]:
+        with dl.part("block"):
+            return dl.tag("out", in_one_piece(weights, dl.tag("in", x))), None
+
+    return jax.lax.scan(body, x, jax.tree.map(lambda each: jnp.stack([each] * 3), weights))[0]
+
+
+@pytest.mark.parametrize("block", [in_one_piece, head_by_head, in_parts, looking_twice])
+def test_the_stream_between_attention_and_mlp_is_there_however_a_block_is_written(block: Any) -> None:
+    x = random(0, 2, 5, DIM)
+    model = dl.open(block, weights=PLAIN, example=x)
+    mid = x + attention(PLAIN, x, 2, 2)[0]
+    if block is looking_twice:
+        mid = mid + attention(PLAIN, mid, 2, 2)[0]
+    found = model.record(x, ":resid_mid")[":resid_mid"]
+    assert found.axes == ("batch", "pos", "dim")
+    np.testing.assert_allclose(found.array, mid, rtol=1e-4, atol=1e-4)
+    halved = model.run(x, {":resid_mid": dl.scale(0.5)})
+    np.testing.assert_allclose(halved, mid / 2 + mlp(PLAIN, mid / 2), rtol=1e-4, atol=1e-3)
+
+
+def test_each_layer_of_a_scan_has_its_stream_between_attention_and_mlp() -> None:
+    x = random(0, 2, 5, DIM) / 100
+    weights = jax.tree.map(lambda each: each / 10, PLAIN)
+    model = dl.open(lambda weights, x: scanned(weights, x), weights=weights, example=x)
+    (path,) = {str(site).partition(".")[0] for site in model.sites("**:resid_mid")}
+    found = model.record(x, f"{path}.*:{{in,resid_mid}}")
+    for layer in range(3):
+        before, mid = (found[f"{path}.{layer}:{port}"].array for port in ("in", "resid_mid"))
+        np.testing.assert_allclose(mid, before + attention(weights, before, 2, 2)[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        lambda weights, x: x + attention(weights, x, 2, 2)[0] + mlp(weights, x),  # one beside the other
+        lambda weights, x: x + attention(weights, x, 2, 2)[0],
+        lambda weights, x: x + mlp(weights, attention(weights, x, 2, 2)[0]),
+        lambda weights, x: attention(weights, x + mlp(weights, x), 2, 2)[0],
+    ],
+)
+def test_a_block_that_does_not_add_one_after_the_other_has_none(block: Any) -> None:
+    x = random(0, 2, 5, DIM)
+    ports = {str(site) for site in dl.open(block, weights=PLAIN, example=x).sites("**:*")}
+    assert ":z" in ports and ":resid_mid" not in ports

@@ -1,4 +1,8 @@
-"""The residual stream between attention and MLP, where a block adds one after the other: `resid_mid`."""
+"""The residual stream between attention and MLP, where a block adds one after the other: `resid_mid`.
+
+Recognised by two sums: the first adds what attention made to what it was not made of, the second adds to the first what
+was made of it without attention. So it makes no difference whether a block has parts or is written in one piece.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,19 +16,16 @@ from darklantern.models.on_jax.ports.attention import Attention
 
 def points(graph: Graph, heads: Sequence[Attention]) -> Iterator[Point]:
     by_block: dict[int, list[Op]] = {}
-    blocks: dict[int, Part] = {}
     for op in graph.ops:
         if op.name in ("add", "add_any") and not any(value.constant for value in op.inputs):
             by_block.setdefault(id(op.part), []).append(op)
-            blocks[id(op.part)] = op.part
-    for key, sums in by_block.items():
-        inside = [each for each in heads if _holds(blocks[key], each.part)]
-        if not inside:
-            continue
-        # The stream: sums of which each takes the one before. The first after attention is between it and the MLP.
-        stream = [op for op in sums if _reaches(op, inside[0].z[0], blocks[key])]
-        if len(stream) >= 2 and any(source(value) is stream[0].output for value in stream[1].inputs):
-            yield _point(blocks[key], stream[0].output)
+    weighed = {id(each.z[0]) for each in heads}
+    for sums in by_block.values():
+        block = sums[0].part
+        inside = [each for each in heads if _holds(block, each.part)]
+        found = (_between(sums, _made_of(each.z[0], block), weighed) for each in inside)
+        for op in dict.fromkeys(op for op in found if op is not None):
+            yield _point(block, op.output)
 
 
 def _point(part: Part, value: Value) -> Point:
@@ -40,14 +41,37 @@ def _holds(block: Part, part: Part | None) -> bool:
     return part is block
 
 
-def _reaches(op: Op, value: Value, block: Part) -> bool:
-    """Whether `op` computes with `value`, by ways within `block`."""
-    waiting, seen = list(op.inputs), set()
+def _made_of(value: Value, block: Part) -> set[int]:
+    """`value`, and all that is computed from it within `block`."""
+    found, waiting = {id(value)}, [value]
     while waiting:
-        each = waiting.pop()
-        if each is value:
-            return True
-        if id(each) not in seen and each.op is not None and _holds(block, each.op.part):
-            seen.add(id(each))
-            waiting += each.op.inputs
-    return False
+        for op in waiting.pop().users:
+            if _holds(block, op.part):
+                made = [each for each in op.outputs if id(each) not in found]
+                found.update(map(id, made))
+                waiting += made
+    return found
+
+
+def _between(sums: Sequence[Op], attended: set[int], weighed: set[int]) -> Op | None:
+    """The first sum of what is `attended` and what is not, to which is added what is made of it without attention."""
+    for op in sums:
+        if [id(value) in attended for value in op.inputs].count(True) == 1 and any(
+            _adds(later, op, weighed) for later in sums
+        ):
+            return op
+    return None
+
+
+def _adds(later: Op, op: Op, weighed: set[int]) -> bool:
+    """Whether `later` adds to what `op` made what was made of that, with no attention on the way."""
+    waiting = [value for value in later.inputs if source(value) is not op.output]
+    if len(waiting) != 1:
+        return False
+    seen = set[int]()
+    while waiting:
+        value = waiting.pop()
+        if id(value) not in seen and value.op is not None and value.op.number >= op.number:
+            seen.add(id(value))
+            waiting += [] if value.op is op else value.op.inputs
+    return id(op.output) in seen and not seen & weighed
