@@ -43,8 +43,10 @@ class Entry:
         return self.traced.prepared(self.plan(plan), self.lengths)
 
 
-def refuse_torch(inputs: Any) -> None:
-    """Raises SiteError for torch's tensors among the inputs."""
+def refuse_strange(inputs: Any) -> None:
+    """Raises SiteError for torch's tensors among the inputs, and for lists of numbers."""
+    if isinstance(inputs, list) and inputs and all(isinstance(leaf, int | float) for leaf in jax.tree.leaves(inputs)):
+        raise SiteError("expected arrays, got a list of numbers", hint="jnp.asarray(...)")
     if isinstance(inputs, Inputs):
         inputs = inputs.args, dict(inputs.kwargs)
     leaves = jax.tree.leaves(dict(inputs) if isinstance(inputs, Mapping) else inputs)

@@ -12,9 +12,10 @@ from darklantern.errors import SiteError
 from darklantern.models.edits import Edit, edit
 from darklantern.models.executed import Executed
 from darklantern.models.keeping import Reduce, is_device, keeper, numbered
+from darklantern.models.on_jax import trees
 from darklantern.models.on_jax.adapters import Subject, subject
 from darklantern.models.on_jax.cost import measured
-from darklantern.models.on_jax.entry import Entry, refuse_torch
+from darklantern.models.on_jax.entry import Entry, refuse_strange
 from darklantern.models.on_jax.gradients import Gradients, Metric, carried, differentiated, product
 from darklantern.models.on_jax.handing import is_handed_on
 from darklantern.models.on_jax.naming import Naming
@@ -32,6 +33,7 @@ from darklantern.models.sites import Site
 from darklantern.models.tokens import Batch, encode
 from darklantern.models.tree import Tree
 
+trees.register()
 _TRACES, _PLANS = 64, 128
 """how many are kept, of a model and of a trace"""
 Edits = Mapping[str | Site, Edit | Callable[[Any], Any] | Sequence[Any]]
@@ -260,6 +262,17 @@ class Model:
         """Run `plan` on `inputs`, or from a Start, as `record` does. Raises SiteError when a site of it never fires."""
         return self._execute(self._enter(inputs), plan, to, reduce)
 
+    def __repr__(self) -> str:
+        own = self._now()
+        count = sum(leaf.size for leaf in jax.tree.leaves(own.parameters(own.weights)))
+        under = "".join(f"\n  {name}: {each}" for name, each in self._edits)
+        return f"{type(self.module).__name__}, opened: {count:,} parameters; model.tree() shows its parts{under}"
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("generate", "declare", "check", "alone"):
+            raise AttributeError(f"{name} is for torch models: there is none on JAX yet")
+        raise AttributeError(f"an opened model has no {name!r}; what was opened is model.module")
+
     def __call__(self, *_: Any, **__: Any) -> Any:
         raise SiteError("an opened model is not called itself", hint="model.run(inputs), or the model that you opened")
 
@@ -387,7 +400,7 @@ class Model:
         several = isinstance(inputs, list | tuple) and len(inputs) > 0
         if isinstance(inputs, str) or (several and all(isinstance(each, str) for each in inputs)):
             inputs = self.batch(inputs)
-        refuse_torch(inputs)
+        refuse_strange(inputs)
         call = Call(leaves, Given.of(inputs))
         told = call.given.key, _config()
         if recent is not None and recent.fits(own, leaves, tree, told):

@@ -123,6 +123,15 @@ def refuse(what: Any, name: str, hint: str) -> None:
         raise SiteError(f"{name}= is not for a model of this kind, got {type(what).__name__}", hint=hint)
 
 
+def refuse_wrapped(module: Any) -> None:
+    """Raises SiteError for a module within a function, or within what `filter_jit` or `vmap` made of it."""
+    raise SiteError(
+        f"this function holds a module, {type(module).__name__}, whose parts nobody can name from outside",
+        hint="open the module, and say how it is called: "
+        "darklantern.open(module, call=lambda module, x: jax.vmap(module)(x))",
+    )
+
+
 def check_arrays(weights: Any, hint: str) -> None:
     """Raises SiteError unless `weights` is a tree with arrays in it."""
     leaves = jax.tree.leaves(weights)

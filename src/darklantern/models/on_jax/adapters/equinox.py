@@ -12,7 +12,7 @@ from typing import Any
 import equinox as eqx
 import jax
 
-from darklantern.models.on_jax.adapters import METHODS, Path, Subject, called, refuse, signature_of
+from darklantern.models.on_jax.adapters import METHODS, Path, Subject, called, refuse, refuse_wrapped, signature_of
 from darklantern.models.on_jax.marks import is_marking
 from darklantern.models.sameness import Itself, hashed, sameness
 
@@ -24,12 +24,19 @@ def fits(model: Any) -> bool:
 
 
 def subject(module: Any, weights: Any, call: Any) -> Subject:
+    if fits(getattr(module, "__wrapped__", None)):
+        refuse_wrapped(module.__wrapped__)
     refuse(weights, "weights", "an Equinox module holds its own; eqx.tree_at(...) makes one with others")
     arrays, rest = eqx.partition(module, eqx.is_array)
 
     def run(weights: Any, *args: Any, **kwargs: Any) -> Any:
         model = _marked(eqx.combine(weights, rest), ())
-        return (call or _call)(model, *args, **kwargs)
+        try:
+            return (call or _call)(model, *args, **kwargs)
+        except Exception as error:
+            if call is None:
+                error.add_note("a model of one example is opened with call=lambda model, x: jax.vmap(model)(x)")
+            raise
 
     leaves, tree = jax.tree.flatten(module)
     structure: Any = tree

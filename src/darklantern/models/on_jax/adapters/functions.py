@@ -5,6 +5,7 @@ its first argument.
 """
 
 import contextlib
+import importlib
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import jax
 
 from darklantern.errors import SiteError
-from darklantern.models.on_jax.adapters import Subject, refuse, signature_of
+from darklantern.models.on_jax.adapters import Subject, refuse, refuse_wrapped, signature_of
 from darklantern.models.sameness import Itself, sameness
 
 
@@ -23,6 +24,8 @@ def subject(function: Any, weights: Any, call: Any) -> Subject:
             f"expected a model, got {type(function).__name__}",
             hint="a torch module, a Flax, Equinox or Haiku model, or a JAX function",
         )
+    if (inside := _module_inside(function)) is not None:
+        refuse_wrapped(inside)
     if "equinox" in sys.modules:
         from darklantern.models.on_jax.adapters import equinox
 
@@ -33,6 +36,7 @@ def subject(function: Any, weights: Any, call: Any) -> Subject:
 
         if nnx.fits(weights):
             return nnx.subject(weights, None, function)
+        nnx.refuse_state(weights)
     given = weights is not None
     key = sameness(function, Itself)
 
@@ -49,6 +53,31 @@ def subject(function: Any, weights: Any, call: Any) -> Subject:
         ("function", key),
         unchanged=lambda: sameness(function, Itself) == key,
     )
+
+
+def _module_inside(function: Any, depth: int = 3) -> Any:
+    """The first Equinox or nnx module that a function wraps, or closes over; None without one."""
+    closed = [cell.cell_contents for cell in getattr(function, "__closure__", None) or () if _is_filled(cell)]
+    wrapped = (getattr(function, name, None) for name in ("__wrapped__", "__self__", "func"))
+    for held in (*closed, *wrapped):
+        if _is_module(held):
+            return held
+        if depth and callable(held) and (found := _module_inside(held, depth - 1)) is not None:
+            return found
+    return None
+
+
+def _is_filled(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False
+
+
+def _is_module(held: Any) -> bool:
+    rooms = [name for name, room in (("equinox", "equinox"), ("nnx", "flax.nnx")) if room in sys.modules]
+    adapters = [importlib.import_module(f"darklantern.models.on_jax.adapters.{name}") for name in rooms]
+    return not isinstance(held, type) and any(each.fits(held) for each in adapters)
 
 
 @contextlib.contextmanager

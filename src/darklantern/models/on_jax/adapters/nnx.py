@@ -10,6 +10,7 @@ from typing import Any
 import jax
 from flax import nnx
 
+from darklantern.errors import SiteError
 from darklantern.models.on_jax.adapters import METHODS, Path, Subject, called, refuse, signature_of
 from darklantern.models.on_jax.adapters.living import Living
 from darklantern.models.on_jax.marks import is_marking
@@ -20,6 +21,15 @@ _PATH = "_darklantern_path"
 
 def fits(model: Any) -> bool:
     return isinstance(model, nnx.Module)
+
+
+def refuse_state(weights: Any) -> None:
+    """Raises SiteError for a state: the module that a function makes of it is not known by any name."""
+    if isinstance(weights, nnx.State):
+        raise SiteError(
+            "expected an nnx module, or a tree of arrays, as weights, got a State of one, which has no parts",
+            hint="darklantern.open(module, call=lambda module, x: ...); model.with_weights(state) goes on with others",
+        )
 
 
 def subject(module: nnx.Module, weights: Any, call: Any) -> Subject:
