@@ -22,6 +22,8 @@ Lengths = Mapping[int, str]
 """what an axis of a length is in a model's first input; unknown where several things are that long"""
 
 BATCH, DATA, FEATURE, CHANNEL, UNKNOWN = "batch", "data", "feature", "channel", "unknown"
+MIXED = "mixed"
+"""what weights make of positions, each feature for itself: neither positions nor features"""
 COUNTED = "counted"
 """0, 1, 2, … as many as there are positions: these, if features are looked up by them, but it may be another count"""
 
@@ -176,7 +178,7 @@ def _joined(several: Sequence[Axes]) -> Axes:
     return tuple(max(axes, key=_rank) for axes in zip(*several, strict=True))
 
 
-_ORDER = {BATCH: 6, "token": 6, DATA: 5, CHANNEL: 4, FEATURE: 3, COUNTED: 2, UNKNOWN: 1}
+_ORDER = {BATCH: 7, "token": 7, DATA: 6, MIXED: 5, CHANNEL: 4, FEATURE: 3, COUNTED: 2, UNKNOWN: 1}
 
 
 def _rank(axis: Axis) -> tuple[bool, int, int]:
@@ -231,10 +233,10 @@ def _dot(eqn: Any, given: Sequence[Axes]) -> list[Axes]:
     shared = [_joined([(given[0][a],), (given[1][b],)])[0] for a, b in zip(*product.shared, strict=True)]
     free = [[axes[place] for place in product.free(operand, len(axes))] for operand, axes in enumerate(given)]
     for operand, other in ((0, 1), (1, 0)):
-        met = [{kind(given[each][place]) for place in product.summed[each]} for each in (operand, other)]
-        if met == [{DATA}, {FEATURE}] and any(kind(axis) in (FEATURE, CHANNEL) for axis in free[operand] if axis):
-            # Weights mix positions, each feature for itself: what comes out beside the features is neither.
-            free[other] = [tuple((UNKNOWN, size) for _, size in axis) for axis in free[other]]
+        mine, weights = [{kind(given[each][place]) for place in product.summed[each]} for each in (operand, other)]
+        features = any(kind(axis) in (FEATURE, CHANNEL) for axis in free[operand] if axis)
+        if mine in ({DATA}, {MIXED}) and weights == {FEATURE} and features:
+            free[other] = [tuple((MIXED, size) for _, size in axis) for axis in free[other]]
     return [(*shared, *free[0], *free[1])]
 
 
