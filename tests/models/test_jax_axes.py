@@ -83,6 +83,15 @@ def test_a_mask_for_all_examples_names_no_axis_of_the_stream(
         assert axes(function, inputs, "attn:pattern") == ("batch", "head", "pos", "key")
 
 
+def test_another_text_of_as_many_examples_has_positions_of_its_own() -> None:
+    def both(weights: Any, one: jax.Array, other: jax.Array) -> jax.Array:
+        return weights["tokens"][one].sum() + dl.tag("other", weights["tokens"][other])
+
+    assert axes(both, (tokens(2, 5), tokens(2, 7)), ":other") == ("batch", "pos", "dim")
+    assert axes(both, (tokens(3, 5), tokens(3, 3)), ":other") == ("axis0", "axis1", "axis2")  # or a mask
+    assert axes(both, (tokens(3, 3), tokens(3, 3)), ":other") == ("axis0", "axis1", "axis2")
+
+
 def test_lengths_for_each_example_count_examples() -> None:
     def pooled(weights: Any, tokens: jax.Array, lengths: jax.Array) -> jax.Array:
         last = weights["tokens"][tokens][jnp.arange(len(tokens)), lengths - 1]

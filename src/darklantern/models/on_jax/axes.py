@@ -48,19 +48,16 @@ def of_inputs(avals: Sequence[Any]) -> tuple[list[Axes], Lengths]:
     The first input that looks like examples says how many there are; another's axes are told by their lengths. A `(5,)`
     beside `(2, 5)` has positions; beside `(5, 5)` nobody can tell.
     """
-    first = _first_of(avals)
-    if first is None:
+    first = min(
+        (place for place, aval in enumerate(avals) if _shape(aval)), key=lambda n: _doubts(avals[n]), default=-1
+    )
+    if first < 0:
         return [() for _ in avals], {}
-    axes = _of_first(first)
+    axes = _of_first(avals[first])
     lengths: dict[int, str] = {}
     for ((what, size),) in axes:
         lengths[size] = what if lengths.get(size, what) == what else UNKNOWN
-    return [axes if aval is first else _beside(aval, lengths) for aval in avals], lengths
-
-
-def _first_of(avals: Sequence[Any]) -> Any:
-    """The first input that looks like examples."""
-    return min((aval for aval in avals if _shape(aval)), key=_doubts, default=None)
+    return [axes if place == first else _beside(aval, lengths) for place, aval in enumerate(avals)], lengths
 
 
 def _doubts(aval: Any) -> tuple[bool, ...]:
