@@ -10,7 +10,7 @@ import pytest
 
 import darklantern as dl
 from darklantern.errors import SiteError
-from darklantern.models.on_jax.axes import BATCH, DATA, FEATURE, UNKNOWN, Axes, through
+from darklantern.models.on_jax.axes import BATCH, DATA, FEATURE, MIXED, Axes, through
 
 DIM = 8
 WEIGHTS = {
@@ -83,6 +83,15 @@ def test_a_mask_for_all_examples_names_no_axis_of_the_stream(
         assert axes(function, inputs, "attn:pattern") == ("batch", "head", "pos", "key")
 
 
+def test_another_text_of_as_many_examples_has_positions_of_its_own() -> None:
+    def both(weights: Any, one: jax.Array, other: jax.Array) -> jax.Array:
+        return weights["tokens"][one].sum() + dl.tag("other", weights["tokens"][other])
+
+    assert axes(both, (tokens(2, 5), tokens(2, 7)), ":other") == ("batch", "pos", "dim")
+    assert axes(both, (tokens(3, 5), tokens(3, 3)), ":other") == ("axis0", "axis1", "axis2")  # or a mask
+    assert axes(both, (tokens(3, 3), tokens(3, 3)), ":other") == ("axis0", "axis1", "axis2")
+
+
 def test_lengths_for_each_example_count_examples() -> None:
     def pooled(weights: Any, tokens: jax.Array, lengths: jax.Array) -> jax.Array:
         last = weights["tokens"][tokens][jnp.arange(len(tokens)), lengths - 1]
@@ -118,8 +127,10 @@ def one_of_each(*kinds: str) -> Axes:
 @pytest.mark.parametrize(
     ("equation", "kinds", "made"),
     [
-        ("bpf,pm->bfm", (BATCH, DATA, FEATURE), (BATCH, FEATURE, UNKNOWN)),  # positions are mixed, feature by feature
-        ("bfp,pm->bfm", (BATCH, FEATURE, DATA), (BATCH, FEATURE, UNKNOWN)),
+        ("bpf,pm->bfm", (BATCH, DATA, FEATURE), (BATCH, FEATURE, MIXED)),  # positions are mixed, feature by feature
+        ("bfp,pm->bfm", (BATCH, FEATURE, DATA), (BATCH, FEATURE, MIXED)),
+        ("bfp,pm->bfm", (BATCH, FEATURE, MIXED), (BATCH, FEATURE, MIXED)),  # and again
+        ("bpf,fm->bpm", (BATCH, DATA, MIXED), (BATCH, DATA, FEATURE)),  # nothing beside it is a feature
         ("bpf,fm->bpm", (BATCH, DATA, FEATURE), (BATCH, DATA, FEATURE)),
         ("bp,pm->bm", (BATCH, DATA), (BATCH, FEATURE)),  # an example is a row of numbers, and none is apart
     ],
@@ -135,10 +146,10 @@ def test_a_mix_of_positions_is_neither_positions_nor_features(equation: str, kin
 
 def test_what_passes_a_mix_of_positions_is_named_again_where_it_joins_the_stream() -> None:
     def mixer(weights: Any, x: jax.Array) -> jax.Array:
-        mixed = jax.nn.gelu(jnp.swapaxes(x, 1, 2) @ weights["up"]) @ weights["down"]
+        mixed = jax.nn.gelu(jnp.swapaxes(x, 1, 2) @ weights["up"] + weights["bias"]) @ weights["down"]
         return dl.tag("stream", x + dl.tag("mixed", jnp.swapaxes(mixed, 1, 2)))
 
-    x, weights = jnp.ones((2, 5, DIM)), {"up": jnp.ones((5, 7)), "down": jnp.ones((7, 5))}
+    x, weights = jnp.ones((2, 5, DIM)), {"up": jnp.ones((5, 7)), "bias": jnp.ones(7), "down": jnp.ones((7, 5))}
     found = dl.open(mixer, weights=weights, example=x).record(x, ":{mixed,stream}")
     assert found[":stream"].axes == ("batch", "pos", "dim")
     assert "pos" not in found[":mixed"].axes

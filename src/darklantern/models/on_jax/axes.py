@@ -22,6 +22,8 @@ Lengths = Mapping[int, str]
 """what an axis of a length is in a model's first input; unknown where several things are that long"""
 
 BATCH, DATA, FEATURE, CHANNEL, UNKNOWN = "batch", "data", "feature", "channel", "unknown"
+MIXED = "mixed"
+"""what weights make of positions, each feature for itself: neither positions nor features"""
 COUNTED = "counted"
 """0, 1, 2, … as many as there are positions: these, if features are looked up by them, but it may be another count"""
 
@@ -46,19 +48,16 @@ def of_inputs(avals: Sequence[Any]) -> tuple[list[Axes], Lengths]:
     The first input that looks like examples says how many there are; another's axes are told by their lengths. A `(5,)`
     beside `(2, 5)` has positions; beside `(5, 5)` nobody can tell.
     """
-    first = _first_of(avals)
-    if first is None:
+    first = min(
+        (place for place, aval in enumerate(avals) if _shape(aval)), key=lambda n: _doubts(avals[n]), default=-1
+    )
+    if first < 0:
         return [() for _ in avals], {}
-    axes = _of_first(first)
+    axes = _of_first(avals[first])
     lengths: dict[int, str] = {}
     for ((what, size),) in axes:
         lengths[size] = what if lengths.get(size, what) == what else UNKNOWN
-    return [axes if aval is first else _beside(aval, lengths) for aval in avals], lengths
-
-
-def _first_of(avals: Sequence[Any]) -> Any:
-    """The first input that looks like examples."""
-    return min((aval for aval in avals if _shape(aval)), key=_doubts, default=None)
+    return [axes if place == first else _beside(aval, lengths) for place, aval in enumerate(avals)], lengths
 
 
 def _doubts(aval: Any) -> tuple[bool, ...]:
@@ -176,7 +175,7 @@ def _joined(several: Sequence[Axes]) -> Axes:
     return tuple(max(axes, key=_rank) for axes in zip(*several, strict=True))
 
 
-_ORDER = {BATCH: 6, "token": 6, DATA: 5, CHANNEL: 4, FEATURE: 3, COUNTED: 2, UNKNOWN: 1}
+_ORDER = {BATCH: 7, "token": 7, DATA: 6, MIXED: 5, CHANNEL: 4, FEATURE: 3, COUNTED: 2, UNKNOWN: 1}
 
 
 def _rank(axis: Axis) -> tuple[bool, int, int]:
@@ -231,10 +230,10 @@ def _dot(eqn: Any, given: Sequence[Axes]) -> list[Axes]:
     shared = [_joined([(given[0][a],), (given[1][b],)])[0] for a, b in zip(*product.shared, strict=True)]
     free = [[axes[place] for place in product.free(operand, len(axes))] for operand, axes in enumerate(given)]
     for operand, other in ((0, 1), (1, 0)):
-        met = [{kind(given[each][place]) for place in product.summed[each]} for each in (operand, other)]
-        if met == [{DATA}, {FEATURE}] and any(kind(axis) in (FEATURE, CHANNEL) for axis in free[operand] if axis):
-            # Weights mix positions, each feature for itself: what comes out beside the features is neither.
-            free[other] = [tuple((UNKNOWN, size) for _, size in axis) for axis in free[other]]
+        mine, weights = [{kind(given[each][place]) for place in product.summed[each]} for each in (operand, other)]
+        features = any(kind(axis) in (FEATURE, CHANNEL) for axis in free[operand] if axis)
+        if mine in ({DATA}, {MIXED}) and weights == {FEATURE} and features:
+            free[other] = [tuple((MIXED, size) for _, size in axis) for axis in free[other]]
     return [(*shared, *free[0], *free[1])]
 
 

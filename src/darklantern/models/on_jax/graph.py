@@ -182,22 +182,26 @@ class _Making:
                 elif part is not outermost and part.above is not None:
                     part = part.above
                 continue
-            given = [read(v) for v in eqn.invars]
-            inside = internals.inner(eqn)
-            if inside and (eqn.primitive.name in internals.CALLS or internals.is_remat(eqn)):
-                (called,) = inside
-                own = (*address, (number, called.key))
-                rules = (*custom, own) if eqn.primitive.name in internals.CUSTOM else custom
-                outputs = self.through(graph, called.jaxpr, own, given, part, rules)
-                # A call may hand on what it was given: then that is the value, and it has no new place.
-                for place, (v, value) in enumerate(zip(eqn.outvars, outputs, strict=True)):
-                    if value.op is not None:
-                        value.places.append(Place(address, number, place))
-                    env[v] = value
-                continue
-            outputs = self._op(graph, eqn, given, Place(address, number, 0), part, custom)
-            env.update(zip(eqn.outvars, outputs, strict=True))
+            is_call = eqn.primitive.name in internals.CALLS or internals.is_remat(eqn)
+            made = (self._called if is_call else self._op)(
+                graph, eqn, [read(v) for v in eqn.invars], Place(address, number, 0), part, custom
+            )
+            env.update(zip(eqn.outvars, made, strict=True))
         return [read(v) for v in jaxpr.outvars]
+
+    def _called(
+        self, graph: Graph, eqn: Any, given: list[Value], place: Place, part: Part, custom: tuple[Address, ...]
+    ) -> list[Value]:
+        """What is called, seen through: its operations are the graph's own."""
+        (called,) = internals.inner(eqn)
+        own = (*place.address, (place.eqn, called.key))
+        rules = (*custom, own) if eqn.primitive.name in internals.CUSTOM else custom
+        outputs = self.through(graph, called.jaxpr, own, given, part, rules)
+        # A call may hand on what it was given: then that is the value, and it has no new place.
+        for number, value in enumerate(outputs):
+            if value.op is not None:
+                value.places.append(Place(place.address, place.eqn, number))
+        return outputs
 
     def _op(
         self, graph: Graph, eqn: Any, given: list[Value], place: Place, part: Part, custom: tuple[Address, ...]
