@@ -62,7 +62,8 @@ def test_positions_for_each_example_keep_their_names() -> None:
 
 def test_as_many_positions_as_examples_are_told_where_they_meet_what_is_known() -> None:
     inputs = tokens(5, 5), jnp.arange(5)
-    assert axes(embedded, inputs, "pos_embed:out") == ("axis0", "axis1")
+    assert not {"batch", "pos"} & {*axes(embedded, inputs, "pos_embed:out")}
+    assert axes(embedded, inputs, ":stream") == ("batch", "pos", "dim")
 
 
 @pytest.mark.parametrize("examples", [1, 2, 5])
@@ -88,8 +89,8 @@ def test_another_text_of_as_many_examples_has_positions_of_its_own() -> None:
         return weights["tokens"][one].sum() + dl.tag("other", weights["tokens"][other])
 
     assert axes(both, (tokens(2, 5), tokens(2, 7)), ":other") == ("batch", "pos", "dim")
-    assert axes(both, (tokens(3, 5), tokens(3, 3)), ":other") == ("axis0", "axis1", "axis2")  # or a mask
-    assert axes(both, (tokens(3, 3), tokens(3, 3)), ":other") == ("axis0", "axis1", "axis2")
+    for positions in (5, 3):  # of three by three it may be a mask
+        assert not {"batch", "pos"} & {*axes(both, (tokens(3, positions), tokens(3, 3)), ":other")}
 
 
 def test_lengths_for_each_example_count_examples() -> None:
