@@ -90,17 +90,20 @@ class Point:
         return any(shard.axes for shard in self.shards)
 
 
-def named_axes(axes: Axes, aval: Any) -> tuple[str, ...]:
+def named_axes(axes: Axes) -> tuple[str, ...]:
     """What the axes of a value that goes into or comes out of a part are called.
 
-    What is not known is named axis0, axis1, …: a wrong name would be believed by whoever pins it.
+    What is not known is named axis0, axis1, …: a wrong name would be believed by whoever pins it. Beside it an axis
+    that is the only one of its kind keeps its name.
     """
-    shape = tuple(aval.shape)
     kinds = tuple(kind(axis) if axis else "one" for axis in axes)
     found = _NAMES.get(kinds)
     if found is None:
         found = next((names for known, names in _NAMES.items() if _fits(kinds, known)), None)
-    return found or tuple(f"axis{number}" for number in range(len(shape)))
+    return found or tuple(
+        _ALONE[what] if what in _ALONE and kinds.count(what) == 1 else f"axis{number}"
+        for number, what in enumerate(kinds)
+    )
 
 
 def _fits(kinds: Sequence[str], known: Sequence[str]) -> bool:
@@ -108,6 +111,7 @@ def _fits(kinds: Sequence[str], known: Sequence[str]) -> bool:
     return len(kinds) == len(known) and all(a in ("one", b) for a, b in zip(kinds, known, strict=True))
 
 
+_ALONE = {BATCH: "batch", DATA: "pos", FEATURE: "dim", CHANNEL: "channel"}
 _NAMES: dict[tuple[str, ...], tuple[str, ...]] = {
     (): (),
     (BATCH,): ("batch",),

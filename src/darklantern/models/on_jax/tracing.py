@@ -126,7 +126,7 @@ def _tagged(made: Outline, flow: list[Graph]) -> list[Point]:
 def _named(port: str, axes: Axes, aval: Any) -> tuple[str, ...]:
     """A value that the model's own code marks has the axes of the port that it is called, if it has as many."""
     names = AXES.get(port, ())
-    return names if len(names) == len(aval.shape) and port in AXES else named_axes(axes, aval)
+    return names if len(names) == len(aval.shape) and port in AXES else named_axes(axes)
 
 
 def _check_visible(entered: set[tuple[str, ...]], made: Outline) -> None:

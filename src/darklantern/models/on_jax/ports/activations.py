@@ -150,5 +150,5 @@ def _slope(first: Op, pre: Value, post: Value) -> Point | None:
 
 
 def _named(value: Value) -> tuple[str, ...]:
-    names = named_axes(value.axes, value.aval)
+    names = named_axes(value.axes)
     return (*names[:-1], "neuron") if names[-1:] == ("dim",) else names

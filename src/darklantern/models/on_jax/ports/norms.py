@@ -55,8 +55,8 @@ def _shown(value: Value, total: Op) -> tuple[tuple[str, ...], tuple[int, ...]]:
         normed = _ungrouped(squared)
         fits = [a in (1, b) for a, b in zip(value.shape, normed.shape, strict=False)]
         like = normed if len(fits) == len(value.shape) == len(normed.shape) and all(fits) else value
-        return named_axes(like.axes, like.aval), value.shape
-    names = named_axes(squared.axes, squared.aval)
+        return named_axes(like.axes), value.shape
+    names = named_axes(squared.axes)
     if "head" in names and gone != (len(shape) - 1,):  # groups of features that are no heads
         names = tuple(f"axis{place}" for place in range(len(shape)))
     return names, shape

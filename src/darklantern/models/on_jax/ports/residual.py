@@ -30,7 +30,7 @@ def points(graph: Graph, heads: Sequence[Attention]) -> Iterator[Point]:
 
 def _point(part: Part, value: Value) -> Point:
     return Point(
-        part.path, "resid_mid", "", value.place, part.loops, named_axes(value.axes, value.aval),
+        part.path, "resid_mid", "", value.place, part.loops, named_axes(value.axes),
         jax.ShapeDtypeStruct(value.shape, value.aval.dtype), "in the data flow", part.branch,
     )  # fmt: skip
 
