@@ -1,6 +1,7 @@
 """Keys of functions: another key when anything that the function reads has changed, the same one when nothing has."""
 
 import functools
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -114,3 +115,20 @@ def test_what_cannot_be_looked_into_has_another_key_each_time_or_the_one_that_is
     function = lambda value: value + drawn.normal()  # noqa: E731
     assert sameness(function) != sameness(function)
     assert sameness(function, Itself) == sameness(function, Itself)
+
+
+def test_what_an_object_keeps_for_itself_is_no_change_and_its_fields_are() -> None:
+    @dataclass(frozen=True)
+    class By:
+        number: float
+
+    class Lazy:
+        @functools.cached_property
+        def length(self) -> int:
+            return 3
+
+    lazy, mesh = Lazy(), jax.make_mesh((1,), ("x",))
+    assert changed(closure([lazy]), lambda: lazy.length) is False
+    assert changed(closure([mesh]), lambda: mesh.shape_tuple) is False
+    assert sameness(By(0.0)) != sameness(By(-0.0))
+    assert sameness(By(1.0)) == sameness(By(1.0))

@@ -4,6 +4,7 @@ Compiled code is found again by what it was compiled from. A function is the sam
 global that it names or an attribute of its object has changed; then it is another function here. No framework.
 """
 
+import dataclasses
 import dis
 import functools
 import types
@@ -37,11 +38,7 @@ def never(_: Any) -> Hashable:
 
 def hashed(asked: Any) -> Hashable:
     """Something with a hash of its own as a key; what has none, as what it holds."""
-    try:
-        hash(asked)
-    except TypeError:
-        return sameness(asked, Itself)
-    found: Hashable = asked
+    found: Hashable = asked if _has_hash(asked) else sameness(asked, Itself)
     return found
 
 
@@ -105,13 +102,21 @@ class _Reading:
             return "empty"
 
     def _of_object(self, asked: Any) -> Hashable:
-        kind = type(asked)
+        kind: Any = type(asked)
+        if kind.__module__.partition(".")[0] in ("jax", "jaxlib"):  # meshes, shardings, jitted functions: they stay
+            return kind, asked if _has_hash(asked) else Itself(asked)
         slots = [name for each in kind.__mro__ for name in _slots(each)]
         if kind.__basicsize__ > object.__basicsize__ + _WORD * (2 + len(slots)):  # holds more than Python shows
-            return Itself(asked) if hasattr(asked, "__wrapped__") else self.unknown(asked)  # jax.jit's read but once
+            return self.unknown(asked)
+        if dataclasses.is_dataclass(kind):
+            names = [each.name for each in dataclasses.fields(kind)]
+        elif kind.__eq__ is not object.__eq__ and _has_hash(asked):  # it says itself what it is the same as
+            return kind, asked
+        else:
+            names = [name for name in (*slots, *getattr(asked, "__dict__", {})) if not _is_cached(kind, name)]
+        held = tuple((name, self.key(getattr(asked, name))) for name in names if hasattr(asked, name))
         called = kind.__dict__.get("__call__")
-        held = {name: getattr(asked, name) for name in slots if hasattr(asked, name)} | getattr(asked, "__dict__", {})
-        return kind, called and self.key(called), tuple((name, self.key(each)) for name, each in held.items())
+        return kind, called and self.key(called), held
 
 
 _WORD = tuple.__itemsize__
@@ -123,6 +128,19 @@ def _slots(kind: type) -> tuple[str, ...]:
     return tuple(
         name for name in ((found,) if isinstance(found, str) else found) if name not in ("__dict__", "__weakref__")
     )
+
+
+def _has_hash(asked: Any) -> bool:
+    try:
+        hash(asked)
+    except TypeError:
+        return False
+    return True
+
+
+def _is_cached(kind: type, name: str) -> bool:
+    """Whether an attribute is computed from the others when somebody first asks."""
+    return isinstance(getattr(kind, name, None), functools.cached_property)
 
 
 @functools.lru_cache(maxsize=4096)

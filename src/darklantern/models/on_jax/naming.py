@@ -211,7 +211,7 @@ class Naming(PartNames):
         meant = equivalent(str(asked.whole))
         close = [meant] if meant and meant != str(asked.whole) else nearest(str(asked.whole), known)
         hint = f"did you mean {' or '.join(close)}?" if close else 'model.sites("**:*") lists them all'
-        if asked.port in _OF_KERNELS and self.found(asked.path) and not meant:
+        if asked.port in _OF_KERNELS and self.found(asked.path) and meant in (None, "", str(asked.whole)):
             hint = (
                 "its attention is none that JAX code computes whole: an opaque kernel (cudnn's, one of Pallas), "
                 f"or one in pieces; {hint}"

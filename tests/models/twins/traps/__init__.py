@@ -17,7 +17,7 @@ TRAPS: tuple[Callable[[], Trap], ...] = (
     loops.branch_taken, loops.branch_not_taken, loops.branch_for_some,
     loops.repeated, loops.repeated_as_told, loops.repeated_until,
     loops.recurrent, loops.recurrent_equinox, loops.recurrent_layers,
-    sharing.called_twice, sharing.two_names, sharing.two_copies, sharing.closed_over, sharing.linen_in_a_function,
+    sharing.called_twice, sharing.two_names, sharing.two_copies, sharing.linen_in_a_function,
     state.dropout, state.dropout_with_a_stream, state.training_norm, state.training_norm_with_state,
     opaque.own_gradient, opaque.callback, opaque.kernel,
 )  # fmt: skip

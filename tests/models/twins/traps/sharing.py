@@ -1,7 +1,6 @@
 """One part at several places, several parts that look like one, and parts that no argument leads to."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen, nnx
@@ -63,20 +62,6 @@ def two_copies() -> Trap:
     linear = filled(eqx.nn.Linear, weight)
     inside = twice("first", "second", numbers(x), weight, weight)
     return Trap("equinox", Built(Copies(linear, linear), call=mapped), x, inside["second:out"], inside)
-
-
-def closed_over() -> Trap:
-    """A function of the inputs alone: its parts' weights are constants of the jaxpr, and no argument leads to them.
-
-    The parts are Equinox modules that nobody was handed: without a way to them there is no site, and no guess either.
-    """
-    weight, x = matrix(3), vectors()
-    linear = filled(eqx.nn.Linear, weight)
-
-    def model(_: dict[str, Array], x: Array) -> Array:
-        return jnp.tanh(jax.vmap(linear)(x))
-
-    return Trap("function", Built(model, {}), x, np.tanh(numbers(x) @ numbers(weight)), {})
 
 
 class Inner(linen.Module):
