@@ -23,8 +23,7 @@ _PARTS = frozenset({"slice", "dynamic_slice", "gather", "squeeze"})
 
 def measured(traced: Traced, plan: Prepared, call: Call, parameters: Sequence[bool]) -> Executed:
     """What a run of `plan` executes, beside a full one. `parameters` says which of the weights training changes."""
-    order = tuple(tuple(plan.place[action] for action in row.actions) for row in plan.rows)
-    function = core(traced, plan.program, order)
+    function = core(traced, plan.program, plan.order)
     consts, weights, arrays, entered = call.arguments(traced)
 
     def counted(consts: Any, weights: Any, arrays: Any) -> Any:

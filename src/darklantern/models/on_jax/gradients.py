@@ -23,7 +23,6 @@ from darklantern.models.sites import Site
 Metric = Callable[[Any], Any]
 """a model's output → one number, differentiable"""
 Tokens = Sequence[Sequence[str]] | None
-__all__ = ["Gradients", "Metric", "carried", "differentiated", "product"]
 
 
 def differentiated(

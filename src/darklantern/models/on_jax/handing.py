@@ -51,9 +51,7 @@ def _way(body: Jaxpr, var: Any) -> Iterator[Any]:
 
 def _body(jaxpr: Jaxpr, address: Address) -> tuple[Jaxpr, internals.Scan | None]:
     """The jaxpr at an address, and the scan that it is the body of."""
-    scan = None
-    for number, key in address:
-        eqn = jaxpr.eqns[number]
-        jaxpr = next(each.jaxpr for each in internals.inner(eqn) if each.key == key)
-        scan = internals.scan(eqn) if eqn.primitive.name == "scan" else None
-    return jaxpr, scan
+    if not address:
+        return jaxpr, None
+    eqn = internals.below(jaxpr, address[:-1]).eqns[address[-1][0]]
+    return internals.below(jaxpr, address), internals.scan(eqn) if eqn.primitive.name == "scan" else None

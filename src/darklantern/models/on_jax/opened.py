@@ -11,12 +11,13 @@ import jax
 from darklantern.errors import SiteError
 from darklantern.models.edits import Edit, edit
 from darklantern.models.executed import Executed
+from darklantern.models.gradients import Gradients
 from darklantern.models.keeping import Reduce, is_device, keeper, numbered
 from darklantern.models.on_jax import trees
 from darklantern.models.on_jax.adapters import Subject, subject
 from darklantern.models.on_jax.cost import measured
 from darklantern.models.on_jax.entry import Entry, refuse_strange
-from darklantern.models.on_jax.gradients import Gradients, Metric, carried, differentiated, product
+from darklantern.models.on_jax.gradients import Metric, carried, differentiated, product
 from darklantern.models.on_jax.handing import is_handed_on
 from darklantern.models.on_jax.naming import Naming
 from darklantern.models.on_jax.padding import padded
@@ -221,7 +222,8 @@ class Model:
     ) -> Recording:
         """Run the model and keep the values at `sites`, as they flow on after the edits.
 
-        With `stop`, only what the recorded sites need is computed, and there is no output.
+        With `stop`, only what the recorded sites need is computed, and there is no output. Raises SiteError for a site
+        that is not there, or that the run never reached (in a branch, beyond a loop's end).
 
         The run is compiled, once for each set of sites and shapes; other numbers in edits, indices and layers compile
         nothing. Works within your own `jit`, `vmap` and `grad`.
@@ -252,7 +254,7 @@ class Model:
         )
 
     def run(self, inputs: Any, edits: Edits | None = None) -> Any:
-        """The model's output, under `edits` if there are any."""
+        """The model's output, under `edits` if there are any. Raises SiteError as `record` does."""
         entry = self._enter(inputs)
         return self._execute(entry, self._asked(entry, (), edits)).output
 
@@ -279,8 +281,9 @@ class Model:
     def gradient(self, inputs: Any, metric: Metric, *sites: str | Site, edits: Edits | None = None) -> Gradients:
         """The gradient of `metric(output)`, one number, with respect to the values at `sites`, under `edits`.
 
-        For one gradient an example, sum a metric over the examples: they do not touch each other's values unless the
-        model mixes them, as batch statistics do.
+        Each has its site's shape. For one gradient an example, sum a metric over the examples: they do not touch each
+        other's values unless the model mixes them, as batch statistics do. Raises SiteError for a site of whole
+        numbers, one that is not there, and one inside a function with a derivative of its own: it would be another.
         """
         _refuse_nothing(sites, None)
         return self._differentiated(self._enter(inputs), lambda output, _: metric(output), (), sites, edits)

@@ -10,7 +10,6 @@ from darklantern.errors import SiteError
 from darklantern.models.edits import Edit
 from darklantern.models.on_jax.choosing import Choice
 from darklantern.models.on_jax.naming import Naming, Target
-from darklantern.models.on_jax.points import Point
 from darklantern.models.on_jax.program import EDIT, RECORD, SHIFT, Action, Program, Visit, program
 from darklantern.models.selecting import ALL, select
 from darklantern.models.sites import Site
@@ -67,6 +66,11 @@ class Prepared:
     """each action's step, and its number there"""
     compiled: dict[Hashable, Callable[..., Any]] = field(default_factory=dict)
     """what runs it, by the axes along which several runs are one, and by what users' functions in it read"""
+
+    @property
+    def order(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+        """Of each row, the step of each of its actions, and its number there."""
+        return tuple(tuple(self.place[action] for action in row.actions) for row in self.rows)
 
 
 def prepared(plan: Plan, naming: Naming, lengths: Lengths) -> Prepared:
@@ -158,6 +162,3 @@ def resolved(naming: Naming, names: Sequence[str | Site]) -> list[tuple[Site, Ta
         for name in names
         for site, target in naming.resolve(name)
     ]
-
-
-__all__ = ["Plan", "Point", "Prepared", "Row", "prepared", "resolved"]

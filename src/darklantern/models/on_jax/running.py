@@ -110,7 +110,7 @@ def compiled(traced: Traced, plan: Prepared, axes: Any = None) -> Callable[..., 
     own = (tuple(leaves), tree, plan.program.reads())
     if found := plan.compiled.get(own):  # the plan's whole key is long: to hash it takes longer than to run some models
         return found
-    order = tuple(tuple(plan.place[action] for action in row.actions) for row in plan.rows)
+    order = plan.order
 
     mine = False
 

@@ -95,6 +95,19 @@ def called(
         return marked("out", function(*args, **kwargs), whole=whole)
 
 
+def called_method(
+    path: Path,
+    kind: type,
+    name: str,
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    whole: tuple[type, ...],
+) -> Any:
+    """`called`, of a method of a module's class; `function` is that method of one module."""
+    return called(path, function, signature_of(getattr(kind, name), without=1), args, kwargs, whole, kind.__name__)
+
+
 def signature_of(function: Any, without: int = 0) -> inspect.Signature | None:
     """The signature of `function` without its first arguments; None where it does not tell."""
     try:

@@ -12,11 +12,9 @@ from typing import Any
 import equinox as eqx
 import jax
 
-from darklantern.models.on_jax.adapters import METHODS, Path, Subject, called, refuse, refuse_wrapped, signature_of
-from darklantern.models.on_jax.marks import is_marking
+from darklantern.models.on_jax.adapters import Path, Subject, refuse, refuse_wrapped, signature_of
+from darklantern.models.on_jax.adapters.subclassing import PATH, marking_methods
 from darklantern.models.sameness import Itself, hashed, sameness
-
-_PATH = "_darklantern_path"
 
 
 def fits(model: Any) -> bool:
@@ -82,7 +80,7 @@ def _marked(module: Any, path: Path) -> Any:
         if same and not marks:  # a StateIndex, for one, has to stay the very object that it is
             return module
         copy: Any = object.__new__(_marking(type(module)) if marks else type(module))
-        for name, value in (made | ({_PATH: path} if marks else {})).items():
+        for name, value in (made | ({PATH: path} if marks else {})).items():
             object.__setattr__(copy, name, value)
         return copy
     if same:
@@ -94,27 +92,10 @@ def _marked(module: Any, path: Path) -> Any:
 def _marking(kind: type) -> type:
     """`kind` with calls that are marked: isinstance, attributes and the order of leaves stay what they were."""
     body = {
-        **{name: _method(kind, name) for name in ("__call__", *METHODS) if callable(getattr(kind, name, None))},
-        "__annotations__": {_PATH: tuple},
-        _PATH: eqx.field(static=True, default=()),
+        **marking_methods(kind, (eqx.Module,)),
+        "__annotations__": {PATH: tuple},
+        PATH: eqx.field(static=True, default=()),
         "__module__": kind.__module__,
         "__qualname__": kind.__qualname__,
     }
     return type(kind)(kind.__name__, (kind,), body)
-
-
-def _method(kind: type, name: str) -> Any:
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        function = getattr(kind, name)  # as it is now: a notebook that reloads its modules replaces methods
-        if not is_marking():
-            return function(self, *args, **kwargs)
-        path = getattr(self, _PATH)
-        own = path if name == "__call__" else (*path, name)
-        signature = signature_of(function, without=1)
-        return called(own, functools.partial(function, self), signature, args, kwargs, _WHOLE, kind.__name__)
-
-    method.__name__ = name
-    return method
-
-
-_WHOLE = (eqx.Module,)

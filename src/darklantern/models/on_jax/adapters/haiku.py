@@ -2,14 +2,13 @@
 
 import inspect
 from contextlib import AbstractContextManager
-from functools import cache
 from typing import Any
 
 import haiku as hk
 import jax
 
 from darklantern.errors import SiteError
-from darklantern.models.on_jax.adapters import METHODS, Path, Subject, called, check_arrays, refuse, signature_of
+from darklantern.models.on_jax.adapters import METHODS, Path, Subject, called_method, check_arrays, refuse
 
 _HINT = "darklantern.open(transformed, weights=parameters), or weights=(parameters, state) with state"
 
@@ -58,17 +57,4 @@ def _marked(function: Any, args: Any, kwargs: Any, context: Any) -> Any:
     if not path or path[-1].startswith("__"):  # Haiku's own, around a scanned stack
         return function(*args, **kwargs)
     path = path if name == "__call__" else (*path, name)
-    return called(
-        path,
-        function,
-        _signature(context.module.__class__, name),
-        args,
-        kwargs,
-        (hk.Module,),
-        type(context.module).__name__,
-    )
-
-
-@cache
-def _signature(kind: Any, method: str) -> Any:
-    return signature_of(getattr(kind, method), without=1)
+    return called_method(path, type(context.module), name, function, args, kwargs, (hk.Module,))

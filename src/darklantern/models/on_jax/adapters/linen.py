@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from functools import cache
 from typing import Any
 
 import jax
 from flax import linen as nn
 
 from darklantern.errors import SiteError
-from darklantern.models.on_jax.adapters import METHODS, Path, Subject, called, check_arrays, signature_of
+from darklantern.models.on_jax.adapters import METHODS, Path, Subject, called_method, check_arrays, signature_of
 from darklantern.models.sameness import Itself, sameness
 
 _HINT = "darklantern.open(module, weights=variables), variables being what module.init(...) returned"
@@ -59,17 +58,4 @@ def _marked(function: Any, args: Any, kwargs: Any, context: Any) -> Any:
         path = (*path, name)
     elif name != "__call__" or not path:
         return function(*args, **kwargs)
-    return called(
-        path,
-        function,
-        _signature(context.module.__class__, name),
-        args,
-        kwargs,
-        (nn.Module,),
-        type(context.module).__name__,
-    )
-
-
-@cache
-def _signature(kind: Any, method: str) -> Any:
-    return signature_of(getattr(kind, method), without=1)
+    return called_method(path, type(context.module), name, function, args, kwargs, (nn.Module,))

@@ -11,12 +11,10 @@ import jax
 from flax import nnx
 
 from darklantern.errors import SiteError
-from darklantern.models.on_jax.adapters import METHODS, Path, Subject, called, refuse, signature_of
+from darklantern.models.on_jax.adapters import METHODS, Subject, refuse, signature_of
 from darklantern.models.on_jax.adapters.living import Living
-from darklantern.models.on_jax.marks import is_marking
+from darklantern.models.on_jax.adapters.subclassing import PATH, marking_methods
 from darklantern.models.sameness import hashed
-
-_PATH = "_darklantern_path"
 
 
 def fits(model: Any) -> bool:
@@ -42,7 +40,7 @@ def subject(module: nnx.Module, weights: Any, call: Any) -> Subject:
         merged = nnx.merge(graph, weights)
         for path, each in list(nnx.iter_modules(merged)):
             if path and any(callable(getattr(each, name, None)) for name in ("__call__", *METHODS)):
-                setattr(each, _PATH, tuple(map(str, path)))
+                setattr(each, PATH, tuple(map(str, path)))
                 each.__class__ = _marking(type(each))
         return (_call if call is None else call)(merged, *args, **kwargs)
 
@@ -65,20 +63,5 @@ def _call(model: Any, *args: Any, **kwargs: Any) -> Any:
 @functools.cache
 def _marking(kind: type) -> type:
     """`kind` with calls that are marked: isinstance and attributes stay what they were."""
-    body = {name: _method(kind, name) for name in ("__call__", *METHODS) if callable(getattr(kind, name, None))}
     about = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
-    return type(kind)(kind.__name__, (kind,), {**body, **about})
-
-
-def _method(kind: type, name: str) -> Any:
-    @functools.wraps(getattr(kind, name))
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        function = getattr(kind, name)  # as it is now: a notebook that reloads its modules replaces methods
-        path: Path | None = getattr(self, _PATH, None)
-        if path is None or not is_marking():
-            return function(self, *args, **kwargs)
-        own = path if name == "__call__" else (*path, name)
-        signature = signature_of(function, without=1)
-        return called(own, functools.partial(function, self), signature, args, kwargs, (nnx.Module,), kind.__name__)
-
-    return method
+    return type(kind)(kind.__name__, (kind,), {**marking_methods(kind, (nnx.Module,)), **about})
