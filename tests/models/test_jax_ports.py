@@ -138,3 +138,60 @@ def test_a_block_that_does_not_add_one_after_the_other_has_none(block: Any) -> N
     x = random(0, 2, 5, DIM)
     ports = {str(site) for site in dl.open(block, weights=PLAIN, example=x).sites("**:*")}
     assert ":z" in ports and ":resid_mid" not in ports
+
+
+def with_a_sink(weights: Any, x: jax.Array, zeroed: bool = False) -> tuple[jax.Array, jax.Array]:
+    """Scores stand beside one of the weights, to which a query may look instead of any key; and the pattern."""
+    q, k, v = (jnp.reshape(x @ weights[name], (*x.shape[:2], 2, DIM // 2)) for name in "qkv")
+    scores = jnp.where(jnp.tri(x.shape[1], dtype=bool), jnp.einsum("bqhd,bkhd->bhqk", q, k), -1e9)
+    sink = jnp.broadcast_to(weights["sink"][None, :, None, None], (*scores.shape[:3], 1))
+    pattern = jax.nn.softmax(jnp.concatenate([scores, sink], -1))[..., :-1]
+    pattern = pattern.at[:, 1].set(0) if zeroed else pattern
+    return jnp.einsum("bhqk,bkhd->bqhd", pattern, v).reshape(x.shape) @ weights["o"], pattern
+
+
+def test_an_attention_with_a_sink_has_a_pattern_that_sums_to_less_than_one_and_no_activation() -> None:
+    weights, x = attention_weights(2, 2) | {"sink": random(5, 2)}, random(0, 3, 5, DIM)
+    model = dl.open(lambda weights, x: with_a_sink(weights, x)[0], weights=weights, example=x)
+    assert {site.port for site in model.sites()} == {
+        "in", "out", "q", "k", "v", "scores", "pattern", "z", "result",
+    }  # fmt: skip
+    found = model.record(x, ":pattern", ":scores")
+    assert found[":pattern"].axes == ("batch", "head", "pos", "key")
+    assert found[":scores"].shape == (3, 2, 5, 5)
+    np.testing.assert_allclose(found[":pattern"].array, with_a_sink(weights, x)[1], rtol=1e-5, atol=1e-6)
+    assert found[":pattern"].array.sum(-1).min() < 0.5
+    changed = model.run(x, {":pattern[head=1]": dl.zero()})
+    np.testing.assert_allclose(changed, with_a_sink(weights, x, zeroed=True)[0], rtol=1e-4, atol=1e-5)
+
+
+def test_heads_that_all_share_one_key_are_heads() -> None:
+    def shared(weights: Any, x: jax.Array, kept: Any = None) -> jax.Array:
+        q = (x @ weights["q"]).reshape(*x.shape[:2], 4, DIM // 4)
+        k, v = x @ weights["k"], x @ weights["v"]
+        z = jnp.einsum("bhqk,bkd->bqhd", jax.nn.softmax(jnp.einsum("bqhd,bkd->bhqk", q, k)), v)
+        z = z if kept is None else z * kept
+        return z.reshape(x.shape) @ weights["o"]
+
+    weights, x = attention_weights(4, 1), random(0, 3, 5, DIM)
+    model = dl.open(lambda weights, x: shared(weights, x), weights=weights, example=x)
+    axes = {port: model.record(x, f":{port}")[f":{port}"].axes for port in ("q", "k", "pattern", "z", "result")}
+    assert axes["q"] == axes["z"] == ("batch", "pos", "head", "dim")
+    assert axes["k"] == ("batch", "pos", "dim")
+    assert axes["pattern"] == ("batch", "head", "pos", "key")
+    assert axes["result"] == ("batch", "pos", "head", "dim")
+    kept = jnp.ones((4, 1)).at[2].set(0)
+    changed = model.run(x, {":z[head=2]": dl.zero()})
+    np.testing.assert_allclose(changed, shared(weights, x, kept), rtol=1e-4, atol=1e-4)
+
+
+def test_a_softmax_that_is_no_attention_is_no_activation_either() -> None:
+    def routed(weights: jax.Array, x: jax.Array) -> jax.Array:
+        with dl.part("router"):
+            gates = dl.tag("gates", jax.nn.softmax(x @ weights))
+        with dl.part("mlp"):
+            return gates * jax.nn.relu(x @ weights)
+
+    sites = {str(site) for site in dl.open(routed, weights=random(1, DIM, DIM), example=random(0, 3, 5, DIM)).sites()}
+    assert {site for site in sites if site.startswith("router")} == {"router:gates"}
+    assert "mlp:pre" in sites

@@ -8,7 +8,8 @@ What JAX promises (`jax.make_jaxpr`, `lax.scan`, `lax.switch`, `lax.while_loop`,
 - `jax.interpreters.{ad,batching,mlir}`: the rules of a primitive of one's own.
 - the keys of `eqn.params`: of `jit`, `remat2`, `custom_jvp_call`, `custom_vjp_call`, `closed_call`, `scan`, `while`,
   `cond`, `shard_map`, and of `call_hi_primitive`, which is remat under `jax_remat3`; of `transpose`, `squeeze`,
-  `broadcast_in_dim`, `reduce_*`, `argmax`, `argmin`, `dot_general`, `conv_general_dilated`, `gather` and `integer_pow`;
+  `broadcast_in_dim`, `reduce_*`, `argmax`, `argmin`, `dot_general`, `conv_general_dilated`, `gather`,
+  `concatenate`, `slice` and `integer_pow`;
   of `name`, in `outline`, beside those of our own marks. One that is not there is an error that says of which equation.
 - the names of primitives, by which operations are recognised (also in `axes`, `cost`, `graph` and `ports`). What gets
   another name is no longer recognised; the tests of ports and of axes say so.
@@ -53,11 +54,13 @@ __all__ = [
     "contraction",
     "convolution",
     "custom_name",
+    "cut",
     "decides",
     "explicit",
     "gathered",
     "inner",
     "is_remat",
+    "joined_axis",
     "laid_out",
     "loosened",
     "mlir",
@@ -289,6 +292,20 @@ def permutation(eqn: Any) -> tuple[int, ...]:
 def squeezed_axes(eqn: Any) -> frozenset[int]:
     """The axes that a `squeeze` takes away."""
     return frozenset(_Params(eqn)["dimensions"])
+
+
+def joined_axis(eqn: Any) -> int:
+    """The axis along which a `concatenate` joins."""
+    return int(_Params(eqn)["dimension"])
+
+
+def cut(eqn: Any) -> tuple[tuple[int, int], ...] | None:
+    """Of a `slice`, where each axis begins and ends; None where it leaves some out in between."""
+    params = _Params(eqn)
+    strides = params["strides"]
+    if strides is not None and any(step != 1 for step in strides):
+        return None
+    return tuple(zip(params["start_indices"], params["limit_indices"], strict=True))
 
 
 def spread_axes(eqn: Any) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from darklantern.models.on_jax.axes import CHANNEL, FEATURE, kind
 from darklantern.models.on_jax.graph import IDENTITIES, Graph, Op, Value, users
 from darklantern.models.on_jax.outline import Place
 from darklantern.models.on_jax.points import Point, named_axes
-from darklantern.models.on_jax.ports import norms
+from darklantern.models.on_jax.ports import norms, softmaxes
 from darklantern.models.on_jax.ports.attention import Attention, inside
 
 _LINEAR = frozenset({"add", "sub", "neg", "mul", "div", "add_any"})
@@ -23,7 +23,8 @@ _LINEAR = frozenset({"add", "sub", "neg", "mul", "div", "add_any"})
 
 
 def points(graph: Graph, heads: Sequence[Attention]) -> Iterator[Point]:
-    taken = {id(value) for each in heads for value in inside(each)} | {id(value) for value in norms.inside(graph)}
+    taken = {id(value) for each in heads for value in inside(each)}
+    taken |= {id(value) for room in (norms, softmaxes) for value in room.inside(graph)}
     for op in graph.ops:
         for value in op.inputs:
             if id(value) in taken or not _may_activate(value):

@@ -193,6 +193,8 @@ def _joined(softmax: Softmax, product: Op, named: Named) -> Attention | None:
     if rows is None:
         return None
     names = {key: "key"} | _of_shared(product) | rows
+    if "head" not in names.values():  # all heads share one key: then they are no groups of heads, but the heads
+        names = {axis: "head" if name == "group" else name for axis, name in names.items()}
 
     # 3. The same names on the operands, and on what the pattern weighs.
     own = _of_operands(product, _renamed(_names(product), names))

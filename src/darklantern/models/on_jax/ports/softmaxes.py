@@ -1,9 +1,10 @@
 """Softmaxes in the data flow: exponentials over their own sum, with a mask or without."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
-from darklantern.models.on_jax.graph import Op, Value, source, users
-from darklantern.models.on_jax.internals import reduced_axes
+from darklantern.models.on_jax.graph import Graph, Op, Value, source, users
+from darklantern.models.on_jax.internals import cut, joined_axis, reduced_axes
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +39,36 @@ def softmaxed(op: Op) -> Softmax | None:
     after = [user for user in users(pattern) if _unmasked(user.output) is pattern]
     if masks and len(after) == 1 and len(pattern.users) == 1:
         pattern = after[0].output
-    return Softmax(scores, pattern, masks, reduced_axes(total.eqn)[0])
+    axis = reduced_axes(total.eqn)[0]
+    return _without_sink(Softmax(scores, pattern, masks, axis))
+
+
+def _without_sink(whole: Softmax) -> Softmax:
+    """Of scores that stand beside weights (an attention sink), the scores, and their part of what comes out.
+
+    Rows of such a pattern sum to less than one: the rest goes to the sink.
+    """
+    op, uses = whole.scores.op, list(users(whole.pattern))
+    if op is None or op.name != "concatenate" or joined_axis(op.eqn) != whole.axis:
+        return whole
+    scores = [value for value in op.inputs if not value.constant]
+    first = sum(value.shape[whole.axis] for value in op.inputs[: op.inputs.index(scores[0])]) if len(scores) == 1 else 0
+    cuts = [cut(use.eqn) if use.name == "slice" else None for use in uses]
+    if len(scores) != 1 or len(cuts) != 1 or cuts[0] is None:
+        return whole
+    wanted = tuple(
+        (first, first + size) if place == whole.axis else (0, size) for place, size in enumerate(scores[0].shape)
+    )
+    return replace(whole, scores=source(scores[0]), pattern=uses[0].output) if cuts[0] == wanted else whole
+
+
+def inside(graph: Graph) -> Iterator[Value]:
+    """The exponentials of all softmaxes and what goes into them: what is done there activates nothing."""
+    for op in graph.ops:
+        if softmaxed(op) is not None:
+            exponentials = source(op.inputs[0])
+            assert exponentials.op is not None
+            yield from (exponentials, *map(source, exponentials.op.inputs), *exponentials.op.inputs)
 
 
 def _unmasked(value: Value) -> Value:
