@@ -195,3 +195,20 @@ def test_a_softmax_that_is_no_attention_is_no_activation_either() -> None:
     sites = {str(site) for site in dl.open(routed, weights=random(1, DIM, DIM), example=random(0, 3, 5, DIM)).sites()}
     assert {site for site in sites if site.startswith("router")} == {"router:gates"}
     assert "mlp:pre" in sites
+
+
+def test_layers_within_layers_keep_their_numbers() -> None:
+    def model(weights: jax.Array, x: jax.Array) -> jax.Array:
+        def layer(x: jax.Array, w: jax.Array) -> tuple[jax.Array, None]:
+            with dl.part("layer"):
+                return dl.tag("out", jax.nn.gelu(x @ w)), None
+
+        def group(x: jax.Array, w: jax.Array) -> tuple[jax.Array, None]:
+            with dl.part("groups"):
+                return jax.lax.scan(layer, x, w)[0], None
+
+        return jax.lax.scan(group, x, weights)[0]
+
+    opened = dl.open(model, weights=random(1, 2, 3, DIM, DIM), example=random(0, 2, 5, DIM))
+    paths = {str(site).partition(":")[0] for site in opened.sites("**:out")} - {""}
+    assert len(paths) == 6 and all(path.split(".")[-1].isdigit() for path in paths), paths

@@ -128,7 +128,7 @@ def _in_blocks(own: Mapping[Path, Ports], listed: Mapping[Path, Path]) -> dict[s
             wanted = ("norm1", "norm2")
         held = taken.setdefault(place[:-1], set())
         role = next((each for each in wanted if each not in held), None)
-        if role and place:
+        if role and place and not place[-1].isdigit():  # one of a row is a block
             held.add(role)
             roles[".".join(place)] = role
     return roles
