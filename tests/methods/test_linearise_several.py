@@ -239,3 +239,15 @@ def test_on_torch_an_attention_that_shows_nothing_is_named_and_a_recurrence_is_n
     assert linearise(dl.open(TorchStack(Kernel(), Recurrence(), Kernel())), {"attention"}).plan().edits
     with pytest.raises(SiteError, match=r"layers\.1\.mixer shows no pattern, as layers\.0\.\w+ does"):
         linearise(dl.open(TorchStack(Kernel(), Opaque())), {"attention"})
+
+
+def test_activations_with_a_gate_and_without_in_one_part_are_refused_not_half_held() -> None:
+    import jax
+    import jax.numpy as jnp
+
+    def mixed(weights: jax.Array, x: jax.Array) -> jax.Array:
+        return (jax.nn.silu(jax.nn.relu(x @ weights) @ weights) * (x @ weights)) @ weights
+
+    model = dl.open(mixed, weights=jnp.eye(4), example=jnp.ones((1, 2, 4)))
+    with pytest.raises(SiteError, match="computes 2 activations, of which 1 have a slope to hold"):
+        dl.linearise(model, {"activation"})

@@ -50,6 +50,7 @@ class _Sites:
     """A model's sites by port, listed once: listing costs as much as the model has modules."""
 
     def __init__(self, model: Model) -> None:
+        self._model = model
         paths: list[str] = []
 
         def noted(path: str, _: object) -> bool:
@@ -69,7 +70,20 @@ class _Sites:
         if kind == "norm":
             return self._once("scale", kind).values()
         slopes = self._first("slope")
-        return [slopes.get(path, site) for path, site in self._once("post", kind).items()]  # gated ones have no slope
+        return [self._slope(slopes.get(path), post) for path, post in self._once("post", kind).items()]
+
+    def _slope(self, slope: Site | None, post: Site) -> Site:
+        """What to hold of the activations of one part: their slopes, or, of gated ones, which have none, themselves."""
+        if slope is None:
+            return post
+        counts = [self._model.calls(site) for site in (slope, post)]
+        if None not in counts and counts[0] != counts[1]:
+            raise SiteError(
+                f"{post.path or 'the model'} computes {counts[1]} activations, of which {counts[0]} have a slope to "
+                "hold: with a gate and without in one part",
+                hint='name a part for each, darklantern.part("gate") in JAX code; or leave activation out',
+            )
+        return slope
 
     def _patterns(self) -> Iterable[Site]:
         seen = {site.path for site in self._by_port.get("pattern", ())}

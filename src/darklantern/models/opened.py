@@ -73,6 +73,10 @@ class Model(Protocol):
 
     def block_of(self, site: str | Site) -> str | None: ...
 
+    def calls(self, site: str | Site) -> int | None:
+        """How often a site fires in one run; None where only a run tells."""
+        ...
+
     def batch(self, prompts: str | Sequence[str], align: str | Sequence[str] | None = ...) -> Batch: ...
 
     # what is asked for

@@ -55,8 +55,8 @@ def sameness(asked: Any, unknown: Callable[[Any], Hashable] = never) -> Hashable
 class _Reading:
     def __init__(self, unknown: Callable[[Any], Hashable]) -> None:
         self.unknown = unknown
-        self.met: dict[int, int] = {}
-        """objects under way, and those that were read: a circle ends there"""
+        self.met: dict[int, tuple[int, Any]] = {}
+        """by id, the objects that were read, each with its number: a circle ends there; held, as ids are used again"""
         self.home: dict[str, Any] | None = None
         """the globals of the first function: of other modules' functions they are nobody's state"""
 
@@ -66,8 +66,8 @@ class _Reading:
         if isinstance(asked, float | complex):  # 0.0 and -0.0 are equal, and NaN is not
             return type(asked), repr(asked)
         if id(asked) in self.met:
-            return "met", self.met[id(asked)]
-        self.met[id(asked)] = len(self.met)
+            return "met", self.met[id(asked)][0]
+        self.met[id(asked)] = len(self.met), asked
         if isinstance(asked, _READ):
             return type(asked), *self._of_function(asked)
         if isinstance(asked, Mapping) and type(asked).__module__ in ("builtins", "collections", "types"):

@@ -161,6 +161,11 @@ class Model:
         """The block in a row of blocks that a site lies in, such as `layers.3`; None outside of all."""
         return self._naming().block_of(self.native(site))
 
+    def calls(self, site: str | Site) -> int | None:
+        """How often a site fires in one run where every branch is taken; None where a while loop decides."""
+        ((_, target),) = self._naming().resolve(site)
+        return target.count
+
     def plan(
         self, *record: str | Site, edits: Edits | None = None, stop: bool = False, grad: Sequence[str | Site] = ()
     ) -> Plan:

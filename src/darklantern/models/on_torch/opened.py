@@ -122,6 +122,10 @@ class Model:
 
     # plans
 
+    def calls(self, site: str | Site) -> None:
+        """None: how often modules are called the model's own code says, and only when it runs. Raises SiteError."""
+        self._naming.resolve(site)
+
     def plan(
         self, *record: str | Site, edits: Edits | None = None, stop: bool = False, grad: Sequence[str | Site] = ()
     ) -> Plan:
