@@ -92,7 +92,7 @@ class _Reading:
             yield self.key(asked.__kwdefaults__)
             yield tuple(self._of_cell(cell) for cell in asked.__closure__ or ())
             if asked.__globals__ is self.home:
-                names = sorted(_names(asked.__code__) & asked.__globals__.keys())
+                names = sorted(names_read(asked.__code__) & asked.__globals__.keys())
                 yield tuple((name, self.key(asked.__globals__[name])) for name in names)
 
     def _of_cell(self, cell: Any) -> Hashable:
@@ -144,10 +144,10 @@ def _is_cached(kind: type, name: str) -> bool:
 
 
 @functools.lru_cache(maxsize=4096)
-def _names(code: types.CodeType) -> frozenset[str]:
+def names_read(code: types.CodeType) -> frozenset[str]:
     """The globals that a function's code reads, and that of functions defined in it."""
     own = (each.argval for each in dis.get_instructions(code) if each.opname in ("LOAD_GLOBAL", "LOAD_NAME"))
-    inside = (_names(each) for each in code.co_consts if isinstance(each, types.CodeType))
+    inside = (names_read(each) for each in code.co_consts if isinstance(each, types.CodeType))
     return frozenset(own).union(*inside)
 
 

@@ -8,13 +8,14 @@ import contextlib
 import importlib
 import sys
 from collections.abc import Iterator
+from types import FunctionType
 from typing import Any
 
 import jax
 
 from darklantern.errors import SiteError
 from darklantern.models.on_jax.adapters import Subject, refuse, refuse_wrapped, signature_of
-from darklantern.models.sameness import Itself, sameness
+from darklantern.models.sameness import Itself, names_read, sameness
 
 
 def subject(function: Any, weights: Any, call: Any) -> Subject:
@@ -56,8 +57,11 @@ def subject(function: Any, weights: Any, call: Any) -> Subject:
 
 
 def _module_inside(function: Any, depth: int = 3) -> Any:
-    """The first Equinox or nnx module that a function wraps, or closes over; None without one."""
+    """The first Equinox or nnx module that a function wraps, closes over or finds by a global name, if there is one."""
     closed = [cell.cell_contents for cell in getattr(function, "__closure__", None) or () if _is_filled(cell)]
+    if isinstance(function, FunctionType):
+        found = names_read(function.__code__) & function.__globals__.keys()
+        closed += [each for each in map(function.__globals__.get, sorted(found)) if _is_module(each)]
     wrapped = (getattr(function, name, None) for name in ("__wrapped__", "__self__", "func"))
     for held in (*closed, *wrapped):
         if _is_module(held):
