@@ -1,12 +1,13 @@
 """Files that appear whole or not at all."""
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from darklantern.errors import StoreError
-from darklantern.files import write_whole
+from darklantern.files import link_named, link_unnamed, write_whole
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,3 +37,24 @@ def test_an_interrupted_write_leaves_nothing_behind(tmp_path: Path, monkeypatch:
 def test_a_folder_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="No such file or directory"):
         write_whole(tmp_path / "nowhere" / "export", b"bytes")
+
+
+@pytest.mark.parametrize("link", [link_unnamed, link_named])
+def test_a_new_file_gets_its_name_last_and_replaces_none(tmp_path: Path, link: Callable[..., object]) -> None:
+    path = tmp_path / "export"
+
+    def chunks(fails: bool) -> Iterator[bytes]:
+        yield b"one "
+        assert not path.exists()
+        if fails:
+            raise KeyboardInterrupt
+        yield b"two"
+
+    with pytest.raises(KeyboardInterrupt):
+        link(path, chunks(fails=True))
+    assert list(tmp_path.iterdir()) == []
+    assert link(path, chunks(fails=False)) in (True, None)
+    assert path.read_bytes() == b"one two" and [each.name for each in tmp_path.iterdir()] == ["export"]
+    with pytest.raises(StoreError, match="File exists"):
+        link(path, iter([b"three"]))
+    assert path.read_bytes() == b"one two" and [each.name for each in tmp_path.iterdir()] == ["export"]

@@ -1,10 +1,11 @@
 """Files that appear whole or not at all, readable by their owner only.
 
-In: a path and bytes. Out: the file, synced, under its name; or an error, and no such name.
+In: a path and bytes, or chunks of them. Out: the file, synced, under its name; or an error, and no such name.
 """
 
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
 from darklantern.errors import StoreError
@@ -22,7 +23,7 @@ def write_whole(path: Path, data: bytes) -> None:
         raise cannot_write(path, error) from error
 
 
-def write_unsynced(path: Path, data: bytes) -> None:
+def write_unsynced(path: Path, data: bytes | memoryview) -> None:
     """The same, but the name survives a power cut only after `sync_folder`: for many files in one folder."""
     partial = partial_of(path)
     try:
@@ -32,6 +33,56 @@ def write_unsynced(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
+    except BaseException as error:
+        partial.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise cannot_write(path, error) from error
+        raise
+
+
+def link_unnamed(path: Path, chunks: Iterable[bytes]) -> bool:
+    """A new file `path` of all `chunks`, which has no name at all until the last is written and synced.
+
+    So that neither an error nor a crash leaves a part of it. Never replaces a file. Returns False, having taken no
+    chunk, where the system or the file system has no such files. Raises StoreError.
+    """
+    try:
+        handle = os.open(path.parent, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
+    except (AttributeError, OSError):  # macOS has no O_TMPFILE; a folder that cannot be written fails again by name
+        return False
+    with os.fdopen(handle, "wb") as file:
+        try:
+            proc = Path(f"/proc/self/fd/{handle}")
+            if not proc.exists():
+                return False
+            for chunk in chunks:
+                file.write(chunk)
+            file.flush()
+            os.fsync(handle)
+            folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                # A folder's handle makes Python call linkat(2) with AT_SYMLINK_FOLLOW; without one it calls link(2).
+                os.link(proc, path.name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=True)
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+    return True
+
+
+def link_named(path: Path, chunks: Iterable[bytes]) -> None:
+    """The same with a partial name beside `path`, which a crash may leave: only for what was verified before."""
+    partial = partial_of(path)
+    try:
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            for chunk in chunks:
+                file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(partial, path)  # unlike a rename, refuses to replace
+        partial.unlink()
+        sync_folder(path.parent)
     except BaseException as error:
         partial.unlink(missing_ok=True)
         if isinstance(error, OSError):

@@ -1,12 +1,14 @@
 """A device's own library: what it may read, sealed to be shared, and synced by bundles.
 
 In: a folder and a passphrase, findings, posts, bundles. Out: the same, opened or sealed, or an error
-that says which rule or which damage stands in the way. It never writes plaintext to a disk, never
-seals to anyone whom its own view does not show to be a member, and never imports half a bundle.
+that says which rule or which damage stands in the way. It writes no plaintext to a disk but an artifact
+that its user wants as a file, never seals to anyone whom its own view does not show to be a member, and
+never imports half a bundle.
 """
 
+from darklantern.library.artifact_reading import ArtifactReader
 from darklantern.library.importing import Imported
 from darklantern.library.library import Library, create
 from darklantern.library.opening import Author, Listed, OpenedFinding, ThreadPost
 
-__all__ = ["Author", "Imported", "Library", "Listed", "OpenedFinding", "ThreadPost", "create"]
+__all__ = ["ArtifactReader", "Author", "Imported", "Library", "Listed", "OpenedFinding", "ThreadPost", "create"]

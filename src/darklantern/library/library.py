@@ -6,12 +6,15 @@ once: pieces, then one transaction.
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-from darklantern.errors import RefusedError
+from darklantern.errors import RefusedError, StoreError
 from darklantern.library import opening, sharing
+from darklantern.library.artifact_reading import ArtifactReader
+from darklantern.library.artifact_sealing import Progress, forget_named, give_up, seal_file
 from darklantern.library.bundles import read_bundle, write_bundle
 from darklantern.library.importing import Imported, take_in, wanted_pieces
 from darklantern.library.opening import Listed, OpenedFinding, ThreadPost
@@ -21,6 +24,7 @@ from darklantern.network.circles import Terms, check_terms
 from darklantern.network.deciding import Follows
 from darklantern.network.effective import Effective, effective
 from darklantern.network.heads import ForkedLogError
+from darklantern.network.items import SealedArtifact
 from darklantern.network.merging import LogCopy
 from darklantern.network.pledges import Pledge, PledgeText
 from darklantern.network.reading import leaf_id
@@ -176,20 +180,48 @@ class Library:
     # Sharing
 
     def share(
-        self, finding: Finding, artifacts: Mapping[str, bytes], *, circle: str, assessment: Assessment | None
+        self,
+        finding: Finding,
+        artifacts: Mapping[str, bytes | Path],
+        *,
+        circle: str,
+        assessment: Assessment | None,
+        progress: Progress | None = None,
     ) -> str:
-        """Seal a finding and its artifacts (SHA-256 → bytes) to a circle, by name or id. The item's id.
+        """Seal a finding and its artifacts (SHA-256 → bytes, or a file) to a circle, by name or id. The item's id.
 
+        Files are read piece by piece, whatever their size; where this is interrupted, the same call goes on, and
+        `give_up` removes what it left. `progress` is told of each piece of a file.
         Raises RefusedError naming the rule that forbids it, and then nothing is written: no assessment, a level
         that does not follow or is more closed than the circle's, a stale view, an expired roster, nobody to seal to.
         """
         circle = self._circle(circle)
-        carried = opening.carried_levels(self._state, finding, self._fetch)
+        carried = tuple(opening.carried_levels(self._state, finding, self._fetch))
+        # 1. Refuse before hours of sealing, not after.
+        sharing.check_finding(self._state, finding, artifacts, circle, assessment, carried, self._follows, self._time())
+        # 2. Files, piece by piece.
+        sealed = {
+            sha256: self._seal_file(data, sha256, progress) if isinstance(data, Path) else data
+            for sha256, data in artifacts.items()
+        }
+        # 3. Decide, by the clock as it is now, and write.
         state, item, pieces = sharing.share_finding(
-            self._state, finding, artifacts, circle, assessment, carried, self._follows, self._time()
+            self._state, finding, sealed, circle, assessment, carried, self._follows, self._time()
         )
         self._step(state, pieces)
+        with suppress(StoreError):  # it is shared; and before the next file is sealed, this is asked again
+            self._forget_shared()
         return item
+
+    def give_up(self, sha256: str) -> None:
+        """Remove what an interrupted sealing of a file has left. Raises StoreError."""
+        self._forget_shared()
+        give_up(
+            sha256,
+            blobs=self._vault.blobs,
+            journals=self._vault.unfinished,
+            device=self._state.device.receiving,
+        )
 
     def post(self, item: str, text: str, *, reply_to: str | None = None) -> str:
         """Answer in the thread of an item, at the item's level. The post's id. Raises RefusedError."""
@@ -216,8 +248,16 @@ class Library:
 
     def artifact(self, item: str, sha256: str) -> bytes:
         """One artifact of an item, with its hash checked. Raises SealError, RefusedError or RecordError."""
+        return b"".join(self.open_artifact(item, sha256).stream())
+
+    def open_artifact(self, item: str, sha256: str) -> ArtifactReader:
+        """One artifact of an item, to stream, to read a range of, to write to a file or to check; of any size.
+
+        Raises SealError, RefusedError or RecordError.
+        """
         found = opening.find(self._state, "item", item)
-        return opening.artifact_bytes(self._state, found, sha256, self._fetch, self._follows)
+        artifact = opening.artifact_of(self._state, found, sha256, self._fetch, self._follows)
+        return ArtifactReader(artifact, self._vault.blobs.get)
 
     def thread(self, item: str) -> tuple[ThreadPost, ...]:
         """The posts under an item, in the order of the circle's log."""
@@ -282,6 +322,22 @@ class Library:
         with self._vault.blobs.put(pieces or {}):
             self._vault.database.write(difference(self._state, state))
         self._state = state
+
+    def _seal_file(self, source: Path, sha256: str, progress: Progress | None) -> SealedArtifact:
+        self._forget_shared()
+        return seal_file(
+            source,
+            sha256,
+            blobs=self._vault.blobs,
+            journals=self._vault.unfinished,
+            device=self._state.device.receiving,
+            progress=progress,
+        )
+
+    def _forget_shared(self) -> None:
+        """Journals of what is shared by now; a crash right after the transaction leaves one."""
+        if self._vault.unfinished.is_dir():
+            forget_named(wanted_pieces(self._state.working), journals=self._vault.unfinished)
 
     def _circle(self, circle: str) -> str:
         """The id of a circle named by its id or by its terms' name. Raises RefusedError: unknown means nobody."""

@@ -11,7 +11,7 @@ from typing import TypeVar
 from darklantern.errors import DarkLanternError, RefusedError, SealError
 from darklantern.library.state import State
 from darklantern.network.deciding import Follows, allows, check_follows
-from darklantern.network.items import Package, SealedKind, finding_hash, open_artifact, open_content
+from darklantern.network.items import Package, SealedArtifact, SealedKind, finding_hash, open_content
 from darklantern.network.keyring import seed_of
 from darklantern.network.states import CircleState, SealedEntry
 from darklantern.records.assessments import Assessment, Level
@@ -173,15 +173,15 @@ def opened(state: State, found: Found, fetch: Fetch, follows: Follows) -> Opened
     )
 
 
-def artifact_bytes(state: State, found: Found, sha256: str, fetch: Fetch, follows: Follows) -> bytes:
-    """One artifact of an item, with its hash checked. Raises SealError, RefusedError or RecordError."""
+def artifact_of(state: State, found: Found, sha256: str, fetch: Fetch, follows: Follows) -> SealedArtifact:
+    """One artifact of an item, still sealed, with its seed. Raises SealError, RefusedError or RecordError."""
     package, _ = open_package(state, found, fetch, follows)
     artifact = next((each for each in package.artifacts if each.sha256 == sha256), None)
     if artifact is None:
         raise SealError(
             f"the item has no artifact {sha256}", hint=f"it has {len(package.artifacts)}; its evidence names them"
         )
-    return open_artifact(artifact, fetch(artifact.pieces))
+    return artifact
 
 
 def thread(state: State, item: Found, fetch: Fetch) -> Iterator[ThreadPost]:

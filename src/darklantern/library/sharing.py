@@ -5,8 +5,9 @@ rule. Nothing is written here, so a refusal leaves no trace.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from darklantern.errors import RefusedError
 from darklantern.library.state import State, put
@@ -16,7 +17,7 @@ from darklantern.network.circles import Terms
 from darklantern.network.clock import text
 from darklantern.network.deciding import Follows, Plan, check_carried, check_label, plan
 from darklantern.network.epochs import Previous, new_epoch
-from darklantern.network.items import Binding, Package, SealedKind, seal_artifact, seal_content
+from darklantern.network.items import Binding, Package, SealedArtifact, SealedKind, seal_artifact, seal_content
 from darklantern.network.reading import leaf_id
 from darklantern.network.states import EpochEntry
 from darklantern.records.assessments import Assessment, Level
@@ -28,37 +29,55 @@ Sealing = tuple[State, str, dict[str, bytes]]
 """The next state, the id of the new record, and the pieces that it names."""
 
 
+def check_finding(
+    state: State,
+    finding: Finding,
+    artifacts: Mapping[str, bytes | Path],
+    circle: str,
+    assessment: Assessment | None,
+    carried: Iterable[Level],
+    follows: Follows,
+    clock: int,
+) -> None:
+    """What `share_finding` would refuse, to ask before hours of sealing files. Raises RefusedError."""
+    terms = state.terms(circle)
+    check_carried(check_label(finding, assessment, terms, follows), terms, carried)
+    _check_artifacts(finding, artifacts)
+    _ready(state, circle, terms, clock)
+
+
 def share_finding(
     state: State,
     finding: Finding,
-    artifacts: Mapping[str, bytes],
+    artifacts: Mapping[str, bytes | SealedArtifact],
     circle: str,
     assessment: Assessment | None,
     carried: Iterable[Level],
     follows: Follows,
     clock: int,
 ) -> Sealing:
-    """The step that shares a finding with all its artifacts. Raises RefusedError."""
+    """The step that shares a finding with all its artifacts, some of them sealed before. Raises RefusedError."""
     terms = state.terms(circle)
     level = check_label(finding, assessment, terms, follows)
     assert assessment is not None  # check_label refuses None
     check_carried(level, terms, carried)
     _check_artifacts(finding, artifacts)
     state, epoch = _ready(state, circle, terms, clock)
-    sealed, attached = [], dict[str, bytes]()
+    sealed, names, attached = [], list[str](), dict[str, bytes]()
     for _, data in sorted(artifacts.items()):
-        artifact, pieces = seal_artifact(data)
+        artifact, pieces = (data, dict[str, bytes]()) if isinstance(data, SealedArtifact) else seal_artifact(data)
         sealed.append(artifact)
+        names += artifact.pieces
         attached |= pieces
     package = Package(finding=finding, assessment=assessment, artifacts=tuple(sealed))
-    state, item, pieces = _seal(state, package, "item", circle, epoch, level, attached, clock)
+    state, item, pieces = _seal(state, package, "item", circle, epoch, level, names, clock)
     return state, item, pieces | attached
 
 
 def post_reply(state: State, post: Post, circle: str, level: Level, clock: int) -> Sealing:
     """The step that adds a post to a thread at the item's level. Raises RefusedError."""
     state, epoch = _ready(state, circle, state.terms(circle), clock)
-    return _seal(state, post, "post", circle, epoch, level, {}, clock)
+    return _seal(state, post, "post", circle, epoch, level, (), clock)
 
 
 def rotate(state: State, circle: str, clock: int) -> State:
@@ -117,22 +136,28 @@ def _seal(
     circle: str,
     epoch: EpochEntry,
     level: Level,
-    attached: Mapping[str, bytes],
+    attached: Sequence[str],
     clock: int,
 ) -> Sealing:
     binding = Binding(kind=kind, circle=circle, epoch=epoch.id, author=state.device_id, level=level)
-    body, pieces = seal_content(content, binding, Recipient.parse(epoch.body.recipient), tuple(attached))
+    body, pieces = seal_content(content, binding, Recipient.parse(epoch.body.recipient), attached)
     data = authored(state.view, circle, kind, body, state.device, state.last(circle), state.now(clock))
     return put(state, circle, data), leaf_id(data), pieces
 
 
-def _check_artifacts(finding: Finding, artifacts: Mapping[str, bytes]) -> None:
+def _check_artifacts(finding: Finding, artifacts: Mapping[str, bytes | Path | SealedArtifact]) -> None:
     """All artifacts that the finding names, and no other, each with the hash that it names."""
     named = {artifact.sha256 for evidence in finding.evidence for artifact in evidence.artifacts}
-    wrong = [name for name, data in artifacts.items() if hashlib.sha256(data).hexdigest() != name]
+    wrong = [name for name, data in artifacts.items() if _has_other_hash(data, name)]
     if wrong or artifacts.keys() != named:
         raise RefusedError(
             f"expected the {len(named)} artifacts that the finding names, by their SHA-256; got {len(artifacts)}, "
             f"of which {len(wrong)} have another hash and {len(named - artifacts.keys())} are missing",
             hint="a finding without its artifacts cannot be checked by others: pass every artifact's bytes",
         )
+
+
+def _has_other_hash(data: bytes | Path | SealedArtifact, sha256: str) -> bool:
+    if isinstance(data, Path):
+        return False  # only its sealing, which reads all of it, can tell
+    return (data.sha256 if isinstance(data, SealedArtifact) else hashlib.sha256(data).hexdigest()) != sha256

@@ -9,6 +9,7 @@ import io
 import os
 import re
 from collections.abc import Iterable
+from typing import BinaryIO
 
 from darklantern.errors import SealError
 from darklantern.sealing import header, payload
@@ -23,6 +24,24 @@ def seal(plaintext: bytes, recipients: Iterable[Recipient]) -> bytes:
 
     Stanzas keep the order of `recipients`. Raises SealError for no recipient, or for one named twice.
     """
+    file_key = new_file_key()
+    return b"".join((head(recipients, file_key), *payload.encrypt(io.BytesIO(plaintext), file_key)))
+
+
+def open(ciphertext: bytes, identities: Iterable[Identity]) -> bytes:
+    """The plaintext, all of it verified. Raises SealError for a damaged file or when no identity fits."""
+    source = io.BytesIO(ciphertext)
+    file_key = read_file_key(source, identities)
+    return b"".join(payload.decrypt(source, file_key))
+
+
+def new_file_key() -> bytes:
+    """A fresh file key. It stays within this room."""
+    return os.urandom(FILE_KEY)
+
+
+def head(recipients: Iterable[Recipient], file_key: bytes) -> bytes:
+    """The header that wraps `file_key` for each recipient. Raises SealError as `seal` does."""
     everyone = tuple(recipients)
     if not everyone:
         raise SealError(
@@ -33,18 +52,15 @@ def seal(plaintext: bytes, recipients: Iterable[Recipient]) -> bytes:
             f"expected {len(everyone)} different recipients, got one of them twice",
             hint="name each device once; two devices that share a key are one device",
         )
-    file_key = os.urandom(FILE_KEY)
-    head = header.write([recipient.wrap(file_key) for recipient in everyone], file_key)
-    return b"".join((head, *payload.encrypt(io.BytesIO(plaintext), file_key)))
+    return header.write([recipient.wrap(file_key) for recipient in everyone], file_key)
 
 
-def open(ciphertext: bytes, identities: Iterable[Identity]) -> bytes:
-    """The plaintext, all of it verified. Raises SealError for a damaged file or when no identity fits."""
-    source = io.BytesIO(ciphertext)
-    head = header.read(source)
-    file_key = _unwrap(head.stanzas, tuple(identities))
-    header.check_mac(head, file_key)
-    return b"".join(payload.decrypt(source, file_key))
+def read_file_key(source: BinaryIO, identities: Iterable[Identity]) -> bytes:
+    """The file key in the header at the start of `source`, which is left at the nonce. Raises SealError."""
+    found = header.read(source)
+    file_key = _unwrap(found.stanzas, tuple(identities))
+    header.check_mac(found, file_key)
+    return file_key
 
 
 def _unwrap(stanzas: tuple[header.Stanza, ...], identities: tuple[Identity, ...]) -> bytes:

@@ -16,17 +16,18 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from darklantern.errors import SealError
 
 CHUNK = 64 * 1024
-_TAG = 16
-_NONCE = 16
+TAG = 16
+NONCE = 16
+SEALED_CHUNK = CHUNK + TAG
 
 
 def encrypt(source: BinaryIO, file_key: bytes) -> Iterator[bytes]:
     """The payload that seals all of `source`: a fresh nonce, then one piece for each chunk."""
-    nonce = os.urandom(_NONCE)
+    nonce = os.urandom(NONCE)
     yield nonce
-    cipher = _cipher(file_key, nonce)
+    aead = cipher(file_key, nonce)
     for index, chunk, last in _chunks(source, CHUNK):
-        yield cipher.encrypt(_chunk_nonce(index, last), chunk, None)
+        yield aead.encrypt(chunk_nonce(index, last), chunk, None)
 
 
 def decrypt(source: BinaryIO, file_key: bytes) -> Iterator[bytes]:
@@ -34,18 +35,18 @@ def decrypt(source: BinaryIO, file_key: bytes) -> Iterator[bytes]:
 
     What came out before an error is authentic but incomplete: do not act on it before the end.
     """
-    nonce = _read(source, _NONCE)
-    if len(nonce) != _NONCE:
+    nonce = _read(source, NONCE)
+    if len(nonce) != NONCE:
         raise SealError(
-            f"age header: expected a {_NONCE}-byte nonce to follow it, got {len(nonce)} bytes",
+            f"age header: expected a {NONCE}-byte nonce to follow it, got {len(nonce)} bytes",
             hint="the file is truncated; ask the sender for it again",
         )
-    cipher = _cipher(file_key, nonce)
-    for index, sealed, last in _chunks(source, CHUNK + _TAG):
+    aead = cipher(file_key, nonce)
+    for index, sealed, last in _chunks(source, SEALED_CHUNK):
         try:
-            chunk = cipher.decrypt(_chunk_nonce(index, last), sealed, None)
+            chunk = aead.decrypt(chunk_nonce(index, last), sealed, None)
         except InvalidTag as error:
-            raise _error(f"{'last ' if last else ''}chunk {index} to verify, and it does not") from error
+            raise does_not_verify(index, last) from error
         if last and index and not chunk:
             # Otherwise one plaintext would have two payloads: with and without an empty tail.
             raise _error(f"the last chunk, {index}, to hold data, and it is empty")
@@ -72,12 +73,19 @@ def _read(source: BinaryIO, size: int) -> bytes:
     return data
 
 
-def _cipher(file_key: bytes, nonce: bytes) -> ChaCha20Poly1305:
+def cipher(file_key: bytes, nonce: bytes) -> ChaCha20Poly1305:
+    """The cipher of one file's chunks."""
     return ChaCha20Poly1305(HKDF(algorithm=SHA256(), length=32, salt=nonce, info=b"payload").derive(file_key))
 
 
-def _chunk_nonce(index: int, last: bool) -> bytes:
+def chunk_nonce(index: int, last: bool) -> bytes:
+    """The nonce of one chunk. The flag makes a file that was cut at a chunk's border fail."""
     return index.to_bytes(11, "big") + bytes([last])
+
+
+def does_not_verify(index: int, last: bool) -> SealError:
+    """What to raise for a chunk whose tag is wrong."""
+    return _error(f"{'last ' if last else ''}chunk {index} to verify, and it does not")
 
 
 def _error(expected: str) -> SealError:

@@ -68,6 +68,26 @@ class Blobs:
                 path.unlink(missing_ok=True)
             raise
 
+    def add(self, name: str, data: bytes | memoryview) -> None:
+        """Store one piece, which is on the disk when this returns. Raises StoreError.
+
+        For pieces of what is too large for one `put`. Whoever calls it keeps a journal, and
+        discards what nothing will name.
+        """
+        if blake3(data).hexdigest() != name:
+            raise StoreError(f"the piece {name} has other bytes than its name says", hint="ask for it again")
+        if not self.is_whole(name):
+            self._sync([self._write(name, data)])
+
+    def discard(self, names: Iterable[str]) -> None:
+        """Remove pieces that no record names. Raises StoreError."""
+        for name in names:
+            path = self._path(name)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise cannot_write(path, error) from error
+
     def damaged(self) -> tuple[str, ...]:
         """The names of pieces whose bytes are no longer theirs. Reads everything."""
         return tuple(name for name in self if not self.is_whole(name))
@@ -83,7 +103,7 @@ class Blobs:
             return self.get(name) is not None
         return False
 
-    def _write(self, name: str, data: bytes) -> Path:
+    def _write(self, name: str, data: bytes | memoryview) -> Path:
         path = self._path(name)
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

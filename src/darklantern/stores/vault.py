@@ -3,6 +3,7 @@
     header.json   salt and cost, readable without the passphrase
     library.db    SQLCipher
     blobs/        sealed pieces
+    unfinished/   journals of sealings that a crash interrupted, or that wait to be shared
     lock          held while open
 
 In: a folder and a passphrase. Out: an open vault, or StoreError. A second opener is refused at
@@ -26,6 +27,7 @@ from darklantern.stores.passphrase import Cost, VaultHeader, database_key, new_h
 _HEADER: Final = "header.json"
 _DATABASE: Final = "library.db"
 _BLOBS: Final = "blobs"
+_UNFINISHED: Final = "unfinished"
 _LOCK: Final = "lock"
 _MAX_HEADER: Final = 4096
 
@@ -37,6 +39,7 @@ class Vault:
         self.folder = folder
         self.database = database
         self.blobs = blobs
+        self.unfinished = folder / _UNFINISHED
         self._lock = lock
 
     def close(self) -> None:
