@@ -95,7 +95,7 @@ class Found:
 def entries(state: State, kind: str) -> Iterator[Found]:
     """Every accepted entry of a kind, waiting ones last."""
     for circle in state.working.circles.values():
-        yield from (Found(circle, entry) for entry in circle.entries.values() if entry.record.kind == kind)
+        yield from (Found(circle, entry) for entry in circle.in_order() if entry.record.kind == kind)
 
 
 def find(state: State, kind: str, entry_id: str) -> Found:

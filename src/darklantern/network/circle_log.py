@@ -4,8 +4,10 @@ In: the network's states, the circle's state and a record. Out: the next state, 
 names the rule. All of it can be judged without opening anything: a relay and a member agree.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import reduce
 
 from darklantern.errors import DarkLanternError, RefusedError
 from darklantern.network.chaining import check_seen, place
@@ -57,8 +59,9 @@ def cutoffs(chains: Chains, devices: frozenset[str], size: int) -> tuple[Cutoff,
     """For each device that is dropped, its last record within the first `size` entries."""
     found: list[Cutoff] = []
     for device in sorted(devices):
-        kept = [link for link in chains.get(device, ()) if link.position < size]
-        found.append(Cutoff(device=device, last=Last(seq=len(kept) - 1, id=kept[-1].id) if kept else None))
+        chain = chains.get(device) or ()
+        kept = bisect_left(chain, size, key=lambda link: link.position)
+        found.append(Cutoff(device=device, last=Last(seq=kept - 1, id=chain[kept - 1].id) if kept else None))
     return tuple(found)
 
 
@@ -99,6 +102,8 @@ def _epoch(
 
 def _cut(state: CircleState, epoch: Epoch) -> CircleState:
     """Entries of dropped devices above their cut-off stop counting, although they came before the epoch."""
+    if not epoch.dropped:
+        return state
     last = {cutoff.device: cutoff.last.seq if cutoff.last else -1 for cutoff in epoch.dropped}
     late = {
         id: entry
@@ -108,7 +113,7 @@ def _cut(state: CircleState, epoch: Epoch) -> CircleState:
     reason = f"its device was dropped by epoch {epoch.number}, which had not seen it"
     return replace(
         state,
-        entries={id: entry for id, entry in state.entries.items() if id not in late},
+        entries=reduce(lambda entries, id: entries.remove(id), late, state.entries),
         opaque=(*state.opaque, *(Opaque(state.id, entry.position, id, reason, True) for id, entry in late.items())),
     )
 
@@ -126,7 +131,7 @@ def _sealed(state: CircleState, trail: Trail, read: Read, sealed: Sealed) -> Cir
     if author not in newest.members:
         raise RefusedError(f"epoch {newest.body.number} had dropped its author", hint="ask the circle's admins")
     entry = SealedEntry(read.id, trail.size, read.record, sealed)
-    return replace(state, entries={**state.entries, read.id: entry})
+    return replace(state, entries=state.entries.insert(read.id, entry))
 
 
 def _refused(epoch: Epoch, reason: str) -> RefusedError:

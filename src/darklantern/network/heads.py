@@ -85,7 +85,7 @@ def check_extends(log: str, head: Head, mine: Trail, held: Head | None, theirs: 
     if held is None or mine.roots[common] == theirs.roots[common]:
         return
     longer = mine if mine.size > theirs.size else theirs
-    raise ForkedLogError(LogFork(log=log, first=held.note, second=head.note, leaves=longer.ids))
+    raise ForkedLogError(LogFork(log=log, first=held.note, second=head.note, leaves=tuple(longer.ids)))
 
 
 def proves_fork(fork: LogFork, key: LogVerifyKey) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from darklantern.errors import DarkLanternError, RefusedError
 from darklantern.network import circle_log, network_log
+from darklantern.network.growing import Grown
 from darklantern.network.heads import Head, LogFork, origin
 from darklantern.network.network_log import State, Verdict
 from darklantern.network.reading import Read, leaf_id, read
@@ -23,7 +24,7 @@ class View:
 
     net: str
     """id of the first roster's envelope: what was pinned when joining"""
-    history: tuple[NetworkState, ...] = (NetworkState(),)
+    history: Grown[NetworkState] = field(default_factory=lambda: Grown([NetworkState()]))
     """the network's state after each entry of its log"""
     trails: Mapping[str, Trail] = field(default_factory=dict)
     circles: Mapping[str, CircleState] = field(default_factory=dict)
@@ -91,8 +92,11 @@ def fold(net: str, logs: Mapping[str, Iterable[bytes]]) -> View:
 
 def append(view: View, log: str, data: bytes) -> View:
     """The view with one more entry in `log`, counting or opaque. Raises RecordError for what is no envelope."""
+    position, envelope_id = view.trail(log).size, leaf_id(data)
     view = ahead(view, log, data)
-    return replace(view, trails={**view.trails, log: view.trail(log).append(leaf_id(data))})
+    opaque = (view.network if log == view.net else view.circle(log)).opaque
+    own = not opaque or opaque[-1].position != position or opaque[-1].belongs
+    return replace(view, trails={**view.trails, log: view.trail(log).append(envelope_id, own=own)})
 
 
 def ahead(view: View, log: str, data: bytes) -> View:
@@ -104,7 +108,7 @@ def ahead(view: View, log: str, data: bytes) -> View:
     if log == view.net:
         network = _network(view, data, envelope_id, position)
         fresh = {id: CircleState(id, circle) for id, circle in network.circles.items() if id not in view.circles}
-        return replace(view, history=(*view.history, network), circles={**view.circles, **fresh})
+        return replace(view, history=view.history.plus(network), circles={**view.circles, **fresh})
     return replace(view, circles={**view.circles, log: _circle(view, log, data, envelope_id, position)})
 
 
@@ -129,12 +133,7 @@ def is_registered(view: View, log: str, envelope_id: str) -> bool:
 
     The id leaves out signatures, so a badly signed copy must not keep the real one out.
     """
-    trail = view.trail(log)
-    if envelope_id not in trail:
-        return False
-    return trail.ids.count(envelope_id) > sum(
-        leaf.log == log and leaf.id == envelope_id and not leaf.belongs for leaf in view.opaque
-    )
+    return envelope_id in view.trail(log).own
 
 
 def _network(view: View, data: bytes, envelope_id: str, position: int) -> NetworkState:
