@@ -134,7 +134,7 @@ class Library:
         state, circle = self._state, self._circle(circle)
         view = state.working
         frozen = view.circle(circle).frozen_at(view.trail(circle).size)
-        return effective(view.network, view.circle(circle).circle, self._now(), frozen)
+        return effective(view.network, circle, self._now(), frozen)
 
     # Setting up
 
@@ -165,7 +165,7 @@ class Library:
         """Tell this library the terms of a circle that its user has helped to found. Raises RefusedError."""
         state = self._state
         check_terms(terms)
-        if state.view.circle(circle).circle.terms != terms.commitment:
+        if state.view.rules(circle).terms != terms.commitment:
             raise RefusedError(
                 "these are not the terms that the circle's admins signed",
                 hint="ask the one who drafted the circle for its terms",

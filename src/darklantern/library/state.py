@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Final
 
 from darklantern.errors import RefusedError, StoreError
-from darklantern.network.circles import Terms, check_terms
+from darklantern.network.circles import Terms, check_closed, check_terms
 from darklantern.network.clock import now as judged_now
 from darklantern.network.heads import Head, LogFork, read_head, sign_head
 from darklantern.network.keyring import Keyring, unlock
@@ -79,6 +79,7 @@ class State:
             )
         terms = self.keyring.terms[circle]
         check_terms(terms)
+        check_closed(self.view.rules(circle), terms)
         return terms
 
     def last(self, log: str) -> tuple[int, str] | None:

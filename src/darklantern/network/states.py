@@ -11,16 +11,21 @@ from typing import Generic, TypeAlias, TypeVar
 from rpds import HashTrieMap
 
 from darklantern.logs import merkle
-from darklantern.network.circles import Circle
+from darklantern.network.circles import Circle, Removal
 from darklantern.network.epochs import Epoch
 from darklantern.network.growing import Grown
+from darklantern.network.handovers import Handover
 from darklantern.network.items import Sealed
 from darklantern.network.manifests import OrgManifest, Standing
-from darklantern.network.pledges import Pledge
+from darklantern.network.pledges import Breach, Commitment, Pledge, PledgeText
 from darklantern.network.rosters import Roster
+from darklantern.network.vouching import Notice, Vouched
 from darklantern.records.record import Record, Seen
 
 Body = TypeVar("Body")
+
+Owner: TypeAlias = tuple[str, str]
+"""(org, person)"""
 
 
 @dataclass(frozen=True)
@@ -104,8 +109,17 @@ class NetworkState:
     """org → the devices in its newest manifest"""
     devices: Mapping[str, Standing] = field(default_factory=dict)
     """every device that a manifest ever listed, as the latest one that did lists it"""
-    pledges: Mapping[tuple[str, str], tuple[Pledge, ...]] = field(default_factory=dict)
-    circles: Mapping[str, Circle] = field(default_factory=dict)
+    pledges: Mapping[Owner, tuple[Pledge, ...]] = field(default_factory=dict)
+    commitments: Mapping[PledgeText, Commitment] = field(default_factory=dict)
+    breaches: Mapping[str, Breach] = field(default_factory=dict)
+    """record id → what was broken, without what was taken back"""
+    circles: Mapping[str, tuple[Version[Circle], ...]] = field(default_factory=dict)
+    circle_forks: Mapping[str, Fork] = field(default_factory=dict)
+    removals: Mapping[str, Removal] = field(default_factory=dict)
+    """record id → who was removed; only grows"""
+    notices: Mapping[str, tuple[int, Notice]] = field(default_factory=dict)
+    """record id → (position, notice)"""
+    vouches: tuple[Vouched, ...] = ()
     chains: Chains = field(default_factory=HashTrieMap)
     frozen: Mapping[str, Fork] = field(default_factory=dict)
     opaque: tuple[Opaque, ...] = ()
@@ -119,6 +133,23 @@ class NetworkState:
         """The newest manifest of an org, or None when it has none."""
         versions = self.manifests.get(org)
         return versions[-1].body if versions else None
+
+    def circle(self, circle: str) -> Circle | None:
+        """The newest version of a circle's record, or None for one that is not here."""
+        versions = self.circles.get(circle)
+        return versions[-1].body if versions else None
+
+    def broken_by(self, owner: Owner) -> tuple[Breach, ...]:
+        """The breaches that are recorded of an (org, person)."""
+        return tuple(breach for breach in self.breaches.values() if (breach.org, breach.person) == owner)
+
+    def removed_from(self, circle: str) -> tuple[Removal, ...]:
+        """The removals that hold in a circle."""
+        found = self.circle(circle)
+        restored = found.restored if found else ()
+        return tuple(
+            removal for id, removal in self.removals.items() if removal.circle == circle and id not in restored
+        )
 
     def is_active(self, device: str) -> bool:
         """Whether the newest manifest of its org lists the device, and the roster the org."""
@@ -139,7 +170,7 @@ class EpochEntry:
     network_size: int
     """how much of the network's log the members were computed from"""
     members: frozenset[str]
-    persons: frozenset[tuple[str, str]]
+    persons: frozenset[Owner]
 
 
 @dataclass(frozen=True)
@@ -154,13 +185,19 @@ class SealedEntry:
 
 @dataclass(frozen=True)
 class CircleState:
-    """What a circle's log says up to some entry."""
+    """What a circle's log says up to some entry. The circle's own record stands in the network's log."""
 
     id: str
-    circle: Circle
     epochs: tuple[EpochEntry, ...] = ()
     entries: "HashTrieMap[str, SealedEntry]" = field(default_factory=HashTrieMap)
     """id → what counts; `in_order` has them as the log does"""
+    buried: "HashTrieMap[str, SealedEntry]" = field(default_factory=HashTrieMap)
+    """id → what a tombstone took out of `entries`"""
+    tombstones: Mapping[str, tuple[Owner, ...]] = field(default_factory=dict)
+    """id → who asked for it to be dropped"""
+    receipts: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """id of what was buried → the devices that say they have dropped it"""
+    handovers: tuple[Handover, ...] = ()
     chains: Chains = field(default_factory=HashTrieMap)
     frozen: Mapping[str, Fork] = field(default_factory=dict)
     opaque: tuple[Opaque, ...] = ()
