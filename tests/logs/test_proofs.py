@@ -213,6 +213,9 @@ def test_nothing_is_the_beginning_of_everything() -> None:
     for old_root, size, proof in [(MANY[0], 5, []), (EMPTY_ROOT, 5, [MANY[0]]), (MANY[0], 0, [])]:
         with pytest.raises(LogError):
             verify_consistency(0, old_root, size, root(MANY[:size]), proof)
+    for old_root, new_root in [(EMPTY_ROOT, MANY[0]), (MANY[0], EMPTY_ROOT), (MANY[0], MANY[0])]:
+        with pytest.raises(LogError, match="the root of these 0 entries"):
+            verify_consistency(0, old_root, 0, new_root, ())
 
 
 @pytest.mark.parametrize(("at", "size"), [(-1, 4), (4, 4), (0, 0), (1, 1 << 63), (1 << 70, 1 << 71)])

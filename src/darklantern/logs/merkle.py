@@ -93,7 +93,7 @@ def verify_consistency(old_size: int, old_root: bytes, size: int, root: bytes, p
         _refuse("an old size of at most the new one, below 2^63", f"{old_size} of {size}")
     if old_size in (0, size):
         _check_proof(proof, 0, old_root, root)
-        if old_root != (EMPTY_ROOT if old_size == 0 else root):
+        if (old_size == 0 and old_root != EMPTY_ROOT) or (old_size == size and old_root != root):
             _refuse(f"the root of these {old_size} entries", "another root")
         return
     # 1. The last full subtree of the old tree: node `node` of the level `full`. What lies beside its path is the proof.
