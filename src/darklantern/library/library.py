@@ -23,6 +23,7 @@ from darklantern.network.authoring import authored
 from darklantern.network.circles import Terms, check_terms
 from darklantern.network.deciding import Follows
 from darklantern.network.effective import Effective, effective
+from darklantern.network.explaining import Explained, explain
 from darklantern.network.heads import ForkedLogError
 from darklantern.network.items import SealedArtifact
 from darklantern.network.merging import LogCopy
@@ -135,6 +136,10 @@ class Library:
         view = state.working
         frozen = view.circle(circle).frozen_at(view.trail(circle).size)
         return effective(view.network, circle, self._now(), frozen)
+
+    def explain(self, org: str, person: str, record: str) -> Explained:
+        """Why somebody can or cannot read an item or a post, and why it may not have reached them."""
+        return explain(self._state.working, (org, person), record, waiting=frozenset(self.pending), now=self._now())
 
     # Setting up
 
