@@ -20,7 +20,7 @@ from darklantern.network.rosters import Roster
 from darklantern.network.view import View, admit, ahead, append, fold, is_registered
 from darklantern.records.exact import decode, encode
 from darklantern.sealing import Device, LogKey
-from darklantern.stores.database import Change, Contents, Waiting
+from darklantern.stores.values import Change, Contents, Waiting
 
 _DEVICE: Final = "device"
 _LOG_KEY: Final = "log key"
