@@ -10,5 +10,16 @@ from darklantern.library.artifact_reading import ArtifactReader
 from darklantern.library.importing import Imported
 from darklantern.library.library import Library, create
 from darklantern.library.opening import Author, Listed, OpenedFinding, ThreadPost
+from darklantern.library.versions import Linked
 
-__all__ = ["ArtifactReader", "Author", "Imported", "Library", "Listed", "OpenedFinding", "ThreadPost", "create"]
+__all__ = [
+    "ArtifactReader",
+    "Author",
+    "Imported",
+    "Library",
+    "Linked",
+    "Listed",
+    "OpenedFinding",
+    "ThreadPost",
+    "create",
+]

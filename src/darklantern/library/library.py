@@ -12,19 +12,21 @@ from pathlib import Path
 from types import TracebackType
 
 from darklantern.errors import RefusedError, StoreError
-from darklantern.library import opening, sharing
+from darklantern.library import opening, sharing, versions
 from darklantern.library.artifact_reading import ArtifactReader
 from darklantern.library.artifact_sealing import Progress, forget_named, give_up, seal_file
 from darklantern.library.bundles import read_bundle, write_bundle
 from darklantern.library.importing import Imported, take_in, wanted_pieces
 from darklantern.library.opening import Listed, OpenedFinding, ThreadPost
 from darklantern.library.state import State, difference, first_contents, load, put, unlocked, with_heads
+from darklantern.library.versions import Linked
 from darklantern.network.authoring import authored
 from darklantern.network.circles import Terms, check_terms
 from darklantern.network.deciding import Follows
 from darklantern.network.effective import Effective, effective
 from darklantern.network.heads import ForkedLogError
 from darklantern.network.items import SealedArtifact
+from darklantern.network.links import LinkKind
 from darklantern.network.merging import LogCopy
 from darklantern.network.pledges import Pledge, PledgeText
 from darklantern.network.reading import leaf_id
@@ -186,9 +188,15 @@ class Library:
         *,
         circle: str,
         assessment: Assessment | None,
+        supersedes: str | None = None,
+        links: Iterable[tuple[LinkKind, str]] = (),
+        tags: Iterable[str] = (),
         progress: Progress | None = None,
     ) -> str:
         """Seal a finding and its artifacts (SHA-256 → bytes, or a file) to a circle, by name or id. The item's id.
+
+        `supersedes` is the item of which this is a new version, of one's own only; `links` are (kind, item) pairs;
+        `tags` are words for people.
 
         Files are read piece by piece, whatever their size; where this is interrupted, the same call goes on, and
         `give_up` removes what it left. `progress` is told of each piece of a file.
@@ -196,6 +204,7 @@ class Library:
         that does not follow or is more closed than the circle's, a stale view, an expired roster, nobody to seal to.
         """
         circle = self._circle(circle)
+        relations = versions.related(self._state, supersedes, links, tags)
         carried = tuple(opening.carried_levels(self._state, finding, self._fetch))
         # 1. Refuse before hours of sealing, not after.
         sharing.check_finding(self._state, finding, artifacts, circle, assessment, carried, self._follows, self._time())
@@ -206,7 +215,7 @@ class Library:
         }
         # 3. Decide, by the clock as it is now, and write.
         state, item, pieces = sharing.share_finding(
-            self._state, finding, sealed, circle, assessment, carried, self._follows, self._time()
+            self._state, finding, sealed, circle, assessment, carried, self._follows, self._time(), relations
         )
         self._step(state, pieces)
         with suppress(StoreError):  # it is shared; and before the next file is sealed, this is asked again
@@ -237,10 +246,22 @@ class Library:
 
     # Reading
 
-    def findings(self) -> tuple[Listed, ...]:
-        """All items that count, each with its title, or with the reason why it does not open here."""
+    def findings(self, *, older: bool = False) -> tuple[Listed, ...]:
+        """The newest version of each item that counts, with its title, or with the reason why it does not open here.
+
+        With `older`, all versions.
+        """
         items = opening.entries(self._state, "item")
-        return tuple(opening.listed(self._state, found, self._fetch, self._follows) for found in items)
+        found = tuple(opening.listed(self._state, each, self._fetch, self._follows) for each in items)
+        return found if older else versions.newest(found)
+
+    def versions(self, item: str) -> tuple[Listed, ...]:
+        """All versions of an item that are here, older before newer. Raises RefusedError."""
+        return versions.versions(self._state, item, self._fetch, self._follows)
+
+    def links(self, item: str) -> tuple[Linked, ...]:
+        """Links from an item and to it. Of an end that does not open here only the id is told. Raises RefusedError."""
+        return versions.links(self._state, item, self._fetch, self._follows)
 
     def open_item(self, item: str) -> OpenedFinding:
         """The finding in an item. Raises SealError, RefusedError or RecordError, which says what is wrong with it."""

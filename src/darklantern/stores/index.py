@@ -15,7 +15,6 @@ BEGIN, END = "\x02", "\x03"
 """Around each word of an excerpt that was looked for. They are taken out of every text before it is stored."""
 
 _STRIPPED: Final = {ord(BEGIN): " ", ord(END): " ", 0: " "}
-_WORDS: Final = 24
 
 
 @dataclass(frozen=True)
@@ -53,13 +52,13 @@ class Row:
 
 
 # Ranked first and joined to the rest afterwards: excerpts cost more than ranks, and only few rows need one.
-_FIND: Final = f"""
+_FIND: Final = """
 WITH best AS (
     SELECT texts.rowid AS number, texts.rank AS score
-    FROM texts {{join}} WHERE texts MATCH :expression {{filters}}
+    FROM texts {join} WHERE texts MATCH :expression {filters}
     ORDER BY texts.rank LIMIT :limit)
 SELECT documents.id, item, circle, kind, org, person, time, texts.title,
-       snippet(texts, -1, char({ord(BEGIN)}), char({ord(END)}), '…', {_WORDS}), best.score
+       snippet(texts, -1, :begin, :end, '…', 24), best.score
 FROM best JOIN texts ON texts.rowid = best.number JOIN documents ON documents.number = best.number
 WHERE texts MATCH :expression
 ORDER BY best.score, documents.number
@@ -119,10 +118,9 @@ def find(connection: Any, query: Query) -> tuple[Row, ...]:
         join="JOIN documents ON documents.number = texts.rowid" if filters else "",
         filters="".join(f"AND {each} " for each in filters),
     )
-    return tuple(
-        Row(*row)
-        for row in connection.execute(statement, {**values, "expression": query.expression, "limit": query.limit})
-    )
+    marks = {"begin": BEGIN, "end": END}
+    values |= {"expression": query.expression, "limit": query.limit, **marks}
+    return tuple(Row(*row) for row in connection.execute(statement, values))
 
 
 def _clean(text: str) -> str:
