@@ -12,12 +12,13 @@ from pathlib import Path
 from types import TracebackType
 
 from darklantern.errors import RefusedError, StoreError
-from darklantern.library import opening, sharing, versions
+from darklantern.library import opening, searching, sharing, versions
 from darklantern.library.artifact_reading import ArtifactReader
 from darklantern.library.artifact_sealing import Progress, forget_named, give_up, seal_file
 from darklantern.library.bundles import read_bundle, write_bundle
 from darklantern.library.importing import Imported, take_in, wanted_pieces
 from darklantern.library.opening import Listed, OpenedFinding, ThreadPost
+from darklantern.library.searching import Hit
 from darklantern.library.state import State, difference, first_contents, load, put, unlocked, with_heads
 from darklantern.library.versions import Linked
 from darklantern.network.authoring import authored
@@ -39,6 +40,7 @@ from darklantern.records.posts import Post
 from darklantern.sealing import Device, DevicePublic, Envelope, LogKey
 from darklantern.stores import RECOMMENDED, Cost, Vault, create_vault, open_vault
 from darklantern.stores.blobs import pick
+from darklantern.stores.schema import STALE_INDEX
 
 Clock = Callable[[], float]
 
@@ -83,7 +85,10 @@ class Library:
         """
         vault = open_vault(folder, passphrase)
         try:
-            return cls(vault, load(vault.database.read()), follows, clock)
+            library = cls(vault, load(vault.database.read()), follows, clock)
+            if STALE_INDEX in library._state.settings:
+                library.reindex()
+            return library
         except BaseException:
             vault.close()
             raise
@@ -244,6 +249,49 @@ class Library:
         self._step(state, pieces)
         return post
 
+    # Searching
+
+    def search(
+        self,
+        text: str,
+        *,
+        circle: str | None = None,
+        author: str | None = None,
+        tag: str | None = None,
+        since: Time | None = None,
+        older: bool = False,
+        limit: int = 20,
+    ) -> tuple[Hit, ...]:
+        """Findings and posts that hold all words of `text`, best first.
+
+        "two words" in quotes stand together, begin* finds beginnings; nothing else has a meaning. `author` is a person's
+        or an org's id. With `older` also superseded versions. A circle marked `no-index`, or at V3 or V4, is searched
+        only after `set_indexed`. Raises SearchError for a text without a word.
+        """
+        found = searching.query(
+            text,
+            circle=self._circle(circle) if circle else None,
+            author=author,
+            tag=tag,
+            since=since,
+            older=older,
+            limit=limit,
+        )
+        return tuple(searching.hit(row) for row in self._vault.database.find(found))
+
+    def set_indexed(self, circle: str, wanted: bool) -> None:
+        """Put a circle's texts into the index on this device, or take them out, whatever the circle asks for."""
+        settings = {**self._state.settings, searching.OPTED + self._circle(circle): "yes" if wanted else "no"}
+        self._step(replace(self._state, settings=settings))
+
+    def reindex(self) -> int:
+        """Make the index anew of all that opens here. How many texts it holds."""
+        database = self._vault.database
+        database.reindex(searching.documents(self._state, self._fetch, self._follows))
+        settings = {name: value for name, value in self._state.settings.items() if name != STALE_INDEX}
+        self._state = replace(self._state, settings=settings)
+        return len(database.indexed())
+
     # Reading
 
     def findings(self, *, older: bool = False) -> tuple[Listed, ...]:
@@ -340,8 +388,11 @@ class Library:
     def _step(self, state: State, pieces: Mapping[str, bytes] | None = None) -> None:
         """Write what is new in `state`, and then hold it. Raises StoreError, and then nothing has changed."""
         state = with_heads(state, self._time())
-        with self._vault.blobs.put(pieces or {}):
-            self._vault.database.write(difference(self._state, state))
+        pieces = pieces or {}
+        with self._vault.blobs.put(pieces):
+            change = difference(self._state, state)
+            change = searching.with_texts(change, self._state, state, pieces.keys(), self._fetch, self._follows)
+            self._vault.database.write(change)
         self._state = state
 
     def _seal_file(self, source: Path, sha256: str, progress: Progress | None) -> SealedArtifact:

@@ -42,6 +42,8 @@ class State:
     outbox: tuple[Waiting, ...] = ()
     """what waits for another library to append it"""
     keyring: Keyring = field(default_factory=Keyring)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """what this device's user has chosen, and what it must remember besides"""
 
     @cached_property
     def device_id(self) -> str:
@@ -119,6 +121,7 @@ def load(contents: Contents) -> State:
             seeds=_named(contents.secrets, _EPOCH),
             terms={circle: decode(Terms, data) for circle, data in _named(contents.secrets, _TERMS).items()},
         ),
+        settings=contents.settings,
     )
 
 
@@ -142,6 +145,8 @@ def difference(old: State, new: State) -> Change:
             if old.keyring.terms.get(id) != terms
         },
         proofs={log: encode(fork) for log, fork in new.view.forks.items() if log not in old.view.forks},
+        settings={name: value for name, value in new.settings.items() if old.settings.get(name) != value},
+        unset=tuple(sorted(old.settings.keys() - new.settings.keys())),
     )
 
 
