@@ -11,6 +11,7 @@ from darklantern.library.importing import Imported
 from darklantern.library.library import Library, create
 from darklantern.library.opening import Author, Listed, OpenedFinding, ThreadPost
 from darklantern.library.searching import Hit
+from darklantern.library.verifying import Problem
 from darklantern.library.versions import Linked
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Linked",
     "Listed",
     "OpenedFinding",
+    "Problem",
     "ThreadPost",
     "create",
 ]

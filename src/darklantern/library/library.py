@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from darklantern.errors import RefusedError, StoreError
-from darklantern.library import opening, searching, sharing, versions
+from darklantern.library import opening, searching, sharing, verifying, versions
 from darklantern.library.artifact_reading import ArtifactReader
 from darklantern.library.artifact_sealing import Progress, forget_named, give_up, seal_file
 from darklantern.library.bundles import read_bundle, write_bundle
@@ -20,6 +20,7 @@ from darklantern.library.importing import Imported, take_in, wanted_pieces
 from darklantern.library.opening import Listed, OpenedFinding, ThreadPost
 from darklantern.library.searching import Hit
 from darklantern.library.state import State, difference, first_contents, load, put, unlocked, with_heads
+from darklantern.library.verifying import Problem
 from darklantern.library.versions import Linked
 from darklantern.network.authoring import authored
 from darklantern.network.circles import Terms, check_terms
@@ -264,9 +265,9 @@ class Library:
     ) -> tuple[Hit, ...]:
         """Findings and posts that hold all words of `text`, best first.
 
-        "two words" in quotes stand together, begin* finds beginnings; nothing else has a meaning. `author` is a person's
-        or an org's id. With `older` also superseded versions. A circle marked `no-index`, or at V3 or V4, is searched
-        only after `set_indexed`. Raises SearchError for a text without a word.
+        "two words" in quotes stand together, begin* finds beginnings; nothing else has a meaning. `author` is the id of
+        a person or an org. With `older` also superseded versions. A circle marked `no-index`, or at V3 or V4, is
+        searched only after `set_indexed`. Raises SearchError for a text without a word.
         """
         found = searching.query(
             text,
@@ -333,15 +334,16 @@ class Library:
         return tuple(opening.thread(self._state, opening.find(self._state, "item", item), self._fetch))
 
     def problems(self) -> tuple[str, ...]:
-        """What is not as it should be: damaged or missing pieces, and entries that count and do not open."""
-        damaged = self._vault.blobs.damaged()
-        missing = sorted(wanted_pieces(self._state.working) - set(self._vault.blobs))
-        return (
-            *(f"the piece {name} is damaged on disk" for name in damaged),
-            *(f"the piece {name} is missing" for name in missing),
-            *self._state.keyring.problems.values(),
-            *(f"{entry}: {reason}" for entry, reason in opening.unreadable(self._state, self._fetch, self._follows)),
-        )
+        """What `verify` finds, each as a sentence."""
+        return tuple(str(problem) for problem in self.verify())
+
+    def verify(self, progress: verifying.Progress | None = None) -> tuple[Problem, ...]:
+        """Everything that is not as it should be, and what it belongs to. Reads all of the store, in flat memory.
+
+        Damaged pages and pieces, missing pieces, and entries that count and do not open. `progress` is told of
+        (bytes done, bytes in all) after each piece.
+        """
+        return tuple(verifying.verify(self._vault, self._state, self._fetch, self._follows, progress))
 
     # Syncing
 
