@@ -1,8 +1,8 @@
 """Fuzz under atheris, guided by what each input reaches: `make fuzz SECONDS=600`, `make fuzz TARGET=envelope`.
 
-In: seconds in all, shared out over the targets and this machine's cores. Out: a line for each target, and an exit status
-of 1 when one crashed; the input that did it is then under `.fuzz/crashes`: give it a name in `found/`. What was reached is
-kept in `.fuzz/corpus` and is where the next run begins, with seeds that our writers make anew.
+In: seconds in all, shared out over the targets and this machine's cores. Out: a line for each target, and an exit
+status of 1 when one crashed; the input that did it is then under `.fuzz/crashes`: give it a name in `found/`. What was
+reached is kept in `.fuzz/corpus` and is where the next run begins, with seeds that our writers make anew.
 
 Each target runs in a process of its own, whose memory is limited; atheris ends it at a crash.
 """
