@@ -7,6 +7,7 @@ never imports half a bundle.
 """
 
 from darklantern.library.artifact_reading import ArtifactReader
+from darklantern.library.compacting import Compaction
 from darklantern.library.importing import Imported
 from darklantern.library.library import Library, create
 from darklantern.library.opening import Author, Listed, OpenedFinding, ThreadPost
@@ -17,6 +18,7 @@ from darklantern.library.versions import Linked
 __all__ = [
     "ArtifactReader",
     "Author",
+    "Compaction",
     "Hit",
     "Imported",
     "Library",

@@ -5,17 +5,18 @@ once: pieces, then one transaction.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
 from darklantern.errors import RefusedError, StoreError
-from darklantern.library import opening, searching, sharing, verifying, versions
+from darklantern.library import compacting, opening, searching, sharing, verifying, versions
 from darklantern.library.artifact_reading import ArtifactReader
 from darklantern.library.artifact_sealing import Progress, forget_named, give_up, seal_file
 from darklantern.library.bundles import read_bundle, write_bundle
+from darklantern.library.compacting import Compaction
 from darklantern.library.importing import Imported, take_in, wanted_pieces
 from darklantern.library.opening import Listed, OpenedFinding, ThreadPost
 from darklantern.library.searching import Hit
@@ -229,7 +230,7 @@ class Library:
         return item
 
     def give_up(self, sha256: str) -> None:
-        """Remove what an interrupted sealing of a file has left. Raises StoreError."""
+        """Remove what an interrupted sealing left, by its file's SHA-256 or its journal's name. Raises StoreError."""
         self._forget_shared()
         give_up(
             sha256,
@@ -344,6 +345,26 @@ class Library:
         (bytes done, bytes in all) after each piece.
         """
         return tuple(verifying.verify(self._vault, self._state, self._fetch, self._follows, progress))
+
+    # Housekeeping
+
+    def compaction(self, forget: Collection[str] = ()) -> Compaction:
+        """What `compact` would remove: pieces that nothing names, and all of the epochs `forget`. Print it, and ask.
+
+        Raises RefusedError for an epoch that a circle seals to.
+        """
+        self._forget_shared()
+        return compacting.plan(self._state, self._vault, forget)
+
+    def compact(self, planned: Compaction) -> int:
+        """Remove what `compaction` said, and nothing that is in use by now. How many bytes the disk has back."""
+        epochs = [each.epoch for each in planned.forgotten]
+        again = self.compaction(epochs)
+        self._step(compacting.without_seeds(self._state, again))
+        going = set(planned.pieces) & set(again.pieces)
+        freed = sum(map(self._vault.blobs.size, going))
+        self._vault.blobs.discard(sorted(going))
+        return freed + self._vault.database.vacuum()
 
     # Syncing
 

@@ -4,10 +4,10 @@ In: a state and records. Out: the next state, or an error and no step. The edge 
 between two states; nothing else reaches the disk.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Final
+from typing import Final, TypeVar
 
 from darklantern.errors import RefusedError, StoreError
 from darklantern.network.circles import Terms, check_terms
@@ -22,11 +22,14 @@ from darklantern.records.exact import decode, encode
 from darklantern.sealing import Device, LogKey
 from darklantern.stores.values import Change, Contents, Waiting
 
+Stored = TypeVar("Stored", bytes, str)
+
 _DEVICE: Final = "device"
 _LOG_KEY: Final = "log key"
 _EPOCH: Final = "epoch "
 _TERMS: Final = "terms "
 _NET: Final = "net"
+_FORGOTTEN: Final = "forgotten "
 
 
 @dataclass(frozen=True, repr=False)
@@ -120,6 +123,7 @@ def load(contents: Contents) -> State:
         keyring=Keyring(
             seeds=_named(contents.secrets, _EPOCH),
             terms={circle: decode(Terms, data) for circle, data in _named(contents.secrets, _TERMS).items()},
+            forgotten=frozenset(_named(contents.settings, _FORGOTTEN)),
         ),
         settings=contents.settings,
     )
@@ -144,10 +148,19 @@ def difference(old: State, new: State) -> Change:
             for id, terms in new.keyring.terms.items()
             if old.keyring.terms.get(id) != terms
         },
+        erased=tuple(sorted(f"{_EPOCH}{id}" for id in old.keyring.seeds.keys() - new.keyring.seeds.keys())),
         proofs={log: encode(fork) for log, fork in new.view.forks.items() if log not in old.view.forks},
         settings={name: value for name, value in new.settings.items() if old.settings.get(name) != value},
         unset=tuple(sorted(old.settings.keys() - new.settings.keys())),
     )
+
+
+def forgetting(state: State, epochs: Collection[str]) -> State:
+    """The state without the seeds of these epochs, which it takes from nobody again."""
+    seeds = {id: seed for id, seed in state.keyring.seeds.items() if id not in epochs}
+    keyring = replace(state.keyring, seeds=seeds, forgotten=state.keyring.forgotten | frozenset(epochs))
+    settings = {**state.settings, **{f"{_FORGOTTEN}{id}": "yes" for id in epochs}}
+    return replace(state, keyring=keyring, settings=settings)
 
 
 def put(state: State, log: str, data: bytes) -> State:
@@ -236,5 +249,5 @@ def _load_heads(view: View, contents: Contents) -> dict[str, Head]:
     return heads
 
 
-def _named(secrets: Mapping[str, bytes], prefix: str) -> dict[str, bytes]:
-    return {name.removeprefix(prefix): value for name, value in secrets.items() if name.startswith(prefix)}
+def _named(values: Mapping[str, Stored], prefix: str) -> dict[str, Stored]:
+    return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}

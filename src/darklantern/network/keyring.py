@@ -25,6 +25,8 @@ class Keyring:
     """circle id → terms"""
     problems: Mapping[str, str] = field(default_factory=dict)
     """epoch id → why this device, a member, could not take its seed"""
+    forgotten: frozenset[str] = frozenset()
+    """epochs whose seed this device has destroyed, and takes from nobody again"""
 
     def __repr__(self) -> str:
         return f"<Keyring of {len(self.seeds)} epochs, secret not shown>"
@@ -34,8 +36,8 @@ def unlock(view: View, device: str, identity: Identity, held: Keyring) -> Keyrin
     """`held`, with every seed that `view` brings within reach of the device."""
     seeds, terms, problems = dict(held.seeds), dict(held.terms), dict[str, str]()
     for circle in view.circles.values():
-        _unlock_circle(circle, device, identity, seeds, terms, problems)
-    return Keyring(seeds, terms, problems)
+        _unlock_circle(circle, device, identity, seeds, terms, problems, held.forgotten)
+    return Keyring(seeds, terms, problems, held.forgotten)
 
 
 def _unlock_circle(
@@ -45,11 +47,12 @@ def _unlock_circle(
     seeds: dict[str, bytes],
     terms: dict[str, Terms],
     problems: dict[str, str],
+    forgotten: frozenset[str],
 ) -> None:
     """Newest first, so that each seed found can open the link to the one before."""
     for index in range(len(circle.epochs) - 1, -1, -1):
         epoch = circle.epochs[index]
-        if epoch.id in seeds:
+        if epoch.id in seeds or epoch.id in forgotten:
             continue
         try:
             if device in epoch.members:
@@ -67,6 +70,11 @@ def _unlock_circle(
 
 def seed_of(keyring: Keyring, epoch: str) -> bytes:
     """The seed of an epoch. Raises SealError when this device does not hold it."""
+    if epoch in keyring.forgotten:
+        raise SealError(
+            "it is sealed to an epoch whose seed was destroyed on this device",
+            hint="its time had come by the circle's retention; whoever still holds the seed can share it anew",
+        )
     if epoch not in keyring.seeds:
         raise SealError(
             keyring.problems.get(epoch, "it is sealed to an epoch that this device was never given"),
