@@ -109,6 +109,9 @@ def _append_waiting(
             continue
         if is_registered(state.view, log, envelope_id):
             continue
+        if waits := state.waits(log):
+            refused.append((envelope_id, waits))
+            continue
         try:
             reason = admit(state.view, log, data)
         except DarkLanternError as error:

@@ -12,9 +12,10 @@ from pathlib import Path
 from types import TracebackType
 
 from darklantern.errors import RefusedError, StoreError
-from darklantern.library import compacting, opening, searching, sharing, verifying, versions
+from darklantern.library import backup, compacting, opening, restored, searching, sharing, verifying, versions
 from darklantern.library.artifact_reading import ArtifactReader
 from darklantern.library.artifact_sealing import Progress, forget_named, give_up, seal_file
+from darklantern.library.backup import BackedUp
 from darklantern.library.bundles import read_bundle, write_bundle
 from darklantern.library.compacting import Compaction
 from darklantern.library.importing import Imported, take_in, wanted_pieces
@@ -88,6 +89,9 @@ class Library:
         vault = open_vault(folder, passphrase)
         try:
             library = cls(vault, load(vault.database.read()), follows, clock)
+            if restored.COPIED in library._state.settings:
+                settings = restored.opened(library._state.settings, library._now())
+                library._step(replace(library._state, settings=settings))
             if STALE_INDEX in library._state.settings:
                 library.reindex()
             return library
@@ -365,6 +369,29 @@ class Library:
         freed = sum(map(self._vault.blobs.size, going))
         self._vault.blobs.discard(sorted(going))
         return freed + self._vault.database.vacuum()
+
+    def backup(self, path: Path, progress: backup.Progress | None = None) -> BackedUp:
+        """All of this library as one new file, which its passphrase of today opens. `restore` takes it back.
+
+        Encrypted like the library, pieces included; sealings that are not finished stay out. Keep it where the library
+        would be safe too: it holds this device's keys. Raises StoreError, and then there is no file.
+        """
+        return backup.back_up(self._state, self._vault, path, self._now(), progress)
+
+    @property
+    def restored(self) -> dict[str, str]:
+        """Log → why this library, which came from a backup, signs nothing in it yet. Empty for any other library."""
+        state = self._state
+        waiting = {log: state.waits(log) for log in (self.net, *state.view.circles)}
+        return {log: reason for log, reason in waiting.items() if reason}
+
+    def confirm_whole(self, log: str) -> None:
+        """Say that a log, as it is here, has all that this device and its log key ever signed in it.
+
+        Only for a log that nobody else keeps, after importing from everybody who reads it. If it is not true, the next
+        record freezes this device, or the log for everybody, and nothing takes that back.
+        """
+        self._step(replace(self._state, settings=restored.confirmed(self._state.settings, log)))
 
     # Syncing
 

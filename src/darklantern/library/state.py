@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Final, TypeVar
 
 from darklantern.errors import RefusedError, StoreError
+from darklantern.library import restored
 from darklantern.network.circles import Terms, check_terms
 from darklantern.network.clock import now as judged_now
 from darklantern.network.heads import Head, LogFork, read_head, sign_head
@@ -66,6 +67,15 @@ class State:
         """The logs that this library appends to."""
         logs = (self.view.net, *self.view.circles)
         return frozenset(log for log in logs if self.log_key and self.view.log_key(log) == self.log_key.public)
+
+    def waits(self, log: str) -> str | None:
+        """Why nothing may be signed in a log yet, or None: only a library that came from a backup has to wait."""
+        return restored.waits(self.view, self.entries, self.settings, self.kept, log)
+
+    @property
+    def appends(self) -> frozenset[str]:
+        """The logs that this library keeps and may append to now."""
+        return frozenset(log for log in self.kept if self.waits(log) is None)
 
     def now(self, clock: int) -> int:
         """The time to judge by."""
@@ -169,7 +179,10 @@ def put(state: State, log: str, data: bytes) -> State:
     Raises DarkLanternError for a record that would not count.
     """
     if not _keeps(state, log, data):
+        if read(data).record.author_device == state.device_id:
+            restored.check(state.waits(log))
         return _wait(state, log, data)
+    restored.check(state.waits(log))
     check_not_frozen(state.view, log)
     refused = admit(state.view, log, data)
     if refused is not None:
@@ -188,7 +201,7 @@ def with_heads(state: State, clock: int, *, refresh: bool = False) -> State:
     if state.log_key is None:
         return state
     heads, now = dict(state.view.heads), state.now(clock)
-    for log in state.kept - state.view.forks.keys():
+    for log in state.appends - state.view.forks.keys():
         trail, head = state.view.trail(log), heads.get(log)
         if trail.size and (head is None or head.size != trail.size or (refresh and head.time < now)):
             # Never before the last one, whatever the clock says: readers refuse a log that goes back in time.
