@@ -7,9 +7,12 @@ never imports half a bundle.
 """
 
 from darklantern.library.artifact_reading import ArtifactReader
+from darklantern.library.backup import BackedUp
+from darklantern.library.compacting import Compaction
 from darklantern.library.importing import Imported
 from darklantern.library.library import Library, create
 from darklantern.library.opening import Author, Listed, OpenedFinding, ThreadPost
+from darklantern.library.restoring import restore
 from darklantern.library.searching import Hit
 from darklantern.library.verifying import Problem
 from darklantern.library.versions import Linked
@@ -17,6 +20,8 @@ from darklantern.library.versions import Linked
 __all__ = [
     "ArtifactReader",
     "Author",
+    "BackedUp",
+    "Compaction",
     "Hit",
     "Imported",
     "Library",
@@ -26,4 +31,5 @@ __all__ = [
     "Problem",
     "ThreadPost",
     "create",
+    "restore",
 ]
