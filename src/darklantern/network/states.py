@@ -4,7 +4,7 @@ These are the shapes that rules read and return. A state is never changed: each 
 makes a new one, and the old ones stay, because an epoch is judged at the prefix that it cites.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
@@ -91,6 +91,19 @@ class Trail:
         if len(ids) - self.indexed < _INDEX_EVERY:
             return Trail(ids, roots, frontier, self.indexed, self.index)
         return Trail(ids, roots, frontier, len(ids), frozenset(ids))
+
+    def extend(self, envelope_ids: Sequence[str]) -> "Trail":
+        """The trail with more entries, copied once and not once for each."""
+        frontier, roots = self.frontier, list(self.roots)
+        for envelope_id in envelope_ids:
+            frontier = frontier.append(merkle.leaf_hash(bytes.fromhex(envelope_id)))
+            roots.append(frontier.root)
+        ids = (*self.ids, *envelope_ids)
+        return Trail(ids, tuple(roots), frontier, len(ids), frozenset(ids)) if envelope_ids else self
+
+    def first(self, size: int) -> "Trail":
+        """The trail as it was after `size` entries. Hashes those again, unless it is all of them."""
+        return self if size == self.size else Trail().extend(self.ids[:size])
 
     def seen(self) -> Seen:
         """What a record cites whose author has read all of it."""

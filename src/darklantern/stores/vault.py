@@ -3,6 +3,7 @@
     header.json   salt and cost, readable without the passphrase
     library.db    SQLCipher
     blobs/        sealed pieces
+    incoming/     pieces that a relay has begun to give, and those of a bundle that is being judged
     unfinished/   journals of sealings that a crash interrupted, or that wait to be shared
     lock          held while open
 
@@ -22,11 +23,13 @@ from darklantern.files import cannot_write, partial_of, sync_folder, write_whole
 from darklantern.records.exact import decode, encode
 from darklantern.stores.blobs import Blobs
 from darklantern.stores.database import Change, Database
+from darklantern.stores.incoming import Incoming
 from darklantern.stores.passphrase import Cost, VaultHeader, database_key, new_header
 
 _HEADER: Final = "header.json"
 _DATABASE: Final = "library.db"
 _BLOBS: Final = "blobs"
+_INCOMING: Final = "incoming"
 _UNFINISHED: Final = "unfinished"
 _LOCK: Final = "lock"
 _MAX_HEADER: Final = 4096
@@ -39,6 +42,7 @@ class Vault:
         self.folder = folder
         self.database = database
         self.blobs = blobs
+        self.incoming = Incoming(folder / _INCOMING)
         self.unfinished = folder / _UNFINISHED
         self._lock = lock
 
@@ -97,7 +101,9 @@ def open_vault(folder: Path, passphrase: str) -> Vault:
         database = Database.open(folder / _DATABASE, database_key(passphrase, header))
         blobs = Blobs(folder / _BLOBS)
         blobs.sweep()
-        return Vault(folder, database, blobs, lock)
+        vault = Vault(folder, database, blobs, lock)
+        vault.incoming.sweep()
+        return vault
     except BaseException:
         os.close(lock)
         raise
