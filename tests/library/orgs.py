@@ -118,7 +118,7 @@ def circle_record(aurora: Library, terms: Terms, **changes: object) -> Envelope:
     """'evals', signed by both admins, not yet in the log."""
     body = Circle(
         orgs=("Aurora", "Beacon"),
-        pledge=PLEDGE,
+        pledges=(PLEDGE,),
         admins=(Admin(org="Aurora", person="ada"), Admin(org="Beacon", person="bo")),
         quorum=2,
         history="all",

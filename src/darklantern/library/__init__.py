@@ -11,16 +11,22 @@ from darklantern.library.carrying import Exported, Holdings
 from darklantern.library.importing import Imported
 from darklantern.library.library import Library, create
 from darklantern.library.opening import Author, Listed, OpenedFinding, ThreadPost
+from darklantern.library.searching import Hit
+from darklantern.library.verifying import Problem
+from darklantern.library.versions import Linked
 
 __all__ = [
     "ArtifactReader",
     "Author",
     "Exported",
+    "Hit",
     "Holdings",
     "Imported",
     "Library",
+    "Linked",
     "Listed",
     "OpenedFinding",
+    "Problem",
     "ThreadPost",
     "create",
 ]

@@ -4,13 +4,13 @@ In: a state and records. Out: the next state, or an error and no step. The edge 
 between two states; nothing else reaches the disk.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
 from darklantern.errors import RefusedError, StoreError
-from darklantern.network.circles import Terms, check_terms
+from darklantern.network.circles import Terms, check_closed, check_terms
 from darklantern.network.clock import now as judged_now
 from darklantern.network.heads import Head, LogFork, read_head, sign_head
 from darklantern.network.keyring import Keyring, unlock
@@ -21,7 +21,7 @@ from darklantern.network.states import Link
 from darklantern.network.view import View, admit, ahead, append, fold, is_registered
 from darklantern.records.exact import decode, encode
 from darklantern.sealing import Device, LogKey
-from darklantern.stores.database import Change, Contents, Waiting
+from darklantern.stores.values import Change, Contents, Waiting
 
 _DEVICE: Final = "device"
 _LOG_KEY: Final = "log key"
@@ -43,9 +43,9 @@ class State:
     """log → envelopes in order"""
     outbox: tuple[Waiting, ...] = ()
     """what waits for a relay, or another library, to append it"""
-    left: frozenset[str] = frozenset()
-    """ids in the outbox of records that others may hold by now: none of these may be replaced"""
     keyring: Keyring = field(default_factory=Keyring)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """what this device's user has chosen, and what it must remember besides"""
 
     @cached_property
     def device_id(self) -> str:
@@ -65,6 +65,11 @@ class State:
         """What waits and may still count."""
         return tuple(waiting for waiting in self.outbox if waiting.id not in self.overtaken)
 
+    @property
+    def left(self) -> frozenset[str]:
+        """Ids in the outbox of records that others may hold by now: none of these may be replaced."""
+        return frozenset(self.settings.get(_LEFT, "").split())
+
     @cached_property
     def overtaken(self) -> Mapping[str, str]:
         """Id in the outbox → why this own record cannot count any more as it is."""
@@ -74,9 +79,9 @@ class State:
         found: dict[str, str] = {}
         for waiting in self.outbox:
             if is_registered(self.view, waiting.log, waiting.id):
-                first = self.view.trail(waiting.log).ids.index(waiting.id)
-                if (waiting.log, first) in opaque:
-                    found[waiting.id] = opaque[waiting.log, first]
+                place = waiting.log, self.view.trail(waiting.log).own[waiting.id]
+                if place in opaque:
+                    found[waiting.id] = opaque[place]
                 continue
             record = read(waiting.envelope).record
             if record.author_device == self.device_id and record.seq < len(self._chain(waiting.log)):
@@ -107,6 +112,7 @@ class State:
             )
         terms = self.keyring.terms[circle]
         check_terms(terms)
+        check_closed(self.view.rules(circle), terms)
         return terms
 
     def last(self, log: str) -> tuple[int, str] | None:
@@ -122,9 +128,11 @@ class State:
 
     def leaving(self, records: Iterable[Waiting]) -> "State":
         """The state in which others may hold these records by now."""
-        return replace(self, left=self.left | {waiting.id for waiting in records})
+        left = self.left | {waiting.id for waiting in records}
+        listed = " ".join(waiting.id for waiting in self.outbox if waiting.id in left)
+        return self if listed == self.settings.get(_LEFT, "") else with_setting(self, _LEFT, listed)
 
-    def _chain(self, log: str) -> tuple[Link, ...]:
+    def _chain(self, log: str) -> Sequence[Link]:
         chains = self.view.network.chains if log == self.view.net else self.view.circle(log).chains
         return chains.get(self.device_id, ())
 
@@ -153,11 +161,11 @@ def load(contents: Contents) -> State:
         view=replace(view, heads=heads, forks={log: decode(LogFork, data) for log, data in contents.proofs.items()}),
         entries=contents.entries,
         outbox=contents.outbox,
-        left=frozenset(contents.settings.get(_LEFT, "").split()),
         keyring=Keyring(
             seeds=_named(contents.secrets, _EPOCH),
             terms={circle: decode(Terms, data) for circle, data in _named(contents.secrets, _TERMS).items()},
         ),
+        settings=contents.settings,
     )
 
 
@@ -181,12 +189,9 @@ def difference(old: State, new: State) -> Change:
             if old.keyring.terms.get(id) != terms
         },
         proofs={log: encode(fork) for log, fork in new.view.forks.items() if log not in old.view.forks},
-        settings={} if _left(old) == _left(new) else {_LEFT: _left(new)},
+        settings={name: value for name, value in new.settings.items() if old.settings.get(name) != value},
+        unset=tuple(sorted(old.settings.keys() - new.settings.keys())),
     )
-
-
-def _left(state: State) -> str:
-    return " ".join(waiting.id for waiting in state.outbox if waiting.id in state.left)
 
 
 def put(state: State, log: str, data: bytes) -> State:
@@ -220,6 +225,11 @@ def with_heads(state: State, clock: int, *, refresh: bool = False) -> State:
             # Never before the last one, whatever the clock says: readers refuse a log that goes back in time.
             heads[log] = sign_head(trail, log, state.log_key, max(now, head.time if head else 0))
     return replace(state, view=replace(state.view, heads=heads))
+
+
+def with_setting(state: State, name: str, value: str) -> State:
+    """The state that remembers `value` under `name`."""
+    return replace(state, settings={**state.settings, name: value})
 
 
 def with_proof(state: State, proof: LogFork) -> State:

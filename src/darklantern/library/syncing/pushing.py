@@ -15,7 +15,7 @@ from darklantern.network.items import Sealed
 from darklantern.network.reading import read
 from darklantern.network.view import View
 from darklantern.stores.blobs import Blobs
-from darklantern.stores.database import Waiting
+from darklantern.stores.values import Waiting
 
 INLINE: Final = 64 * 1024
 """Bytes: pieces up to this size travel with their record in one request."""
