@@ -7,6 +7,7 @@ its reason, and the rest goes on.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from darklantern.errors import DarkLanternError, RefusedError
 from darklantern.network import circle_log, network_log
@@ -15,6 +16,8 @@ from darklantern.network.network_log import State, Verdict
 from darklantern.network.reading import Read, leaf_id, read
 from darklantern.network.states import CircleState, NetworkState, Opaque, Trail
 from darklantern.sealing import LogVerifyKey
+
+_State = TypeVar("_State", NetworkState, CircleState)
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,7 @@ def fold(net: str, logs: Mapping[str, Iterable[bytes]]) -> View:
 
 def append(view: View, log: str, data: bytes) -> View:
     """The view with one more entry in `log`, counting or opaque. Raises RecordError for what is no envelope."""
-    view = ahead(view, log, data)
-    return replace(view, trails={**view.trails, log: view.trail(log).append(leaf_id(data))})
+    return _longer(ahead(view, log, data), log, leaf_id(data))
 
 
 def ahead(view: View, log: str, data: bytes) -> View:
@@ -115,13 +117,27 @@ def admit(view: View, log: str, data: bytes) -> str | None:
     there already, or by a device that is no longer active as far as the keeper knows.
     """
     found = read(data)
-    if is_registered(view, log, found.id):
-        raise RefusedError(f"the record {found.id} is in the log already", hint="nothing needs to be done")
-    author = found.record.author_device
-    if log != view.net and not view.network.is_active(author):
-        # Its author may not have known yet that it was revoked; the log's keeper does.
-        raise RefusedError(f"device {author[:8]}… is no longer active", hint="its org must list it again")
+    _check_place(view, log, found)
     return _judge_network(view, found).refused if log == view.net else _judge_circle(view, log, found).refused
+
+
+def enter(view: View, log: str, data: bytes) -> tuple[View, Read, str | None]:
+    """`admit`, then `append`, for the price of one judgement: the view with this entry, and why it does not count.
+
+    Raises as `admit` does. For who keeps a log that many write to: most of what a record costs is its signature.
+    """
+    found = read(data)
+    _check_place(view, log, found)
+    trail = view.trail(log)
+    if log == view.net:
+        verdict = _judge_network(view, found)
+        network = _listed(verdict, log, trail.size, found.id)
+        fresh = {id: CircleState(id, circle) for id, circle in network.circles.items() if id not in view.circles}
+        view = replace(view, history=(*view.history, network), circles={**view.circles, **fresh})
+        return _longer(view, log, found.id), found, verdict.refused
+    judged = _judge_circle(view, log, found)
+    state = _listed(judged, log, trail.size, found.id)
+    return _longer(replace(view, circles={**view.circles, log: state}), log, found.id), found, judged.refused
 
 
 def is_registered(view: View, log: str, envelope_id: str) -> bool:
@@ -135,6 +151,27 @@ def is_registered(view: View, log: str, envelope_id: str) -> bool:
     return trail.ids.count(envelope_id) > sum(
         leaf.log == log and leaf.id == envelope_id and not leaf.belongs for leaf in view.opaque
     )
+
+
+def _check_place(view: View, log: str, found: Read) -> None:
+    if is_registered(view, log, found.id):
+        raise RefusedError(f"the record {found.id} is in the log already", hint="nothing needs to be done")
+    author = found.record.author_device
+    if log != view.net and not view.network.is_active(author):
+        # Its author may not have known yet that it was revoked; the log's keeper does.
+        raise RefusedError(f"device {author[:8]}… is no longer active", hint="its org must list it again")
+
+
+def _longer(view: View, log: str, envelope_id: str) -> View:
+    return replace(view, trails={**view.trails, log: view.trail(log).append(envelope_id)})
+
+
+def _listed(verdict: Verdict[_State], log: str, position: int, envelope_id: str) -> _State:
+    """The state after a verdict, with its leaf listed when it does not count."""
+    if verdict.refused is None:
+        return verdict.state
+    leaf = Opaque(log, position, envelope_id, verdict.refused, True)
+    return replace(verdict.state, opaque=(*verdict.state.opaque, leaf))
 
 
 def _network(view: View, data: bytes, envelope_id: str, position: int) -> NetworkState:

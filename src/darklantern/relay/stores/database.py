@@ -13,9 +13,10 @@ from darklantern.relay.stores.schema import migrate
 from darklantern.relay.stores.token_tables import TokenTables
 from darklantern.relay.stores.usage_tables import UsageTables, put_charges
 from darklantern.relay.stores.values import Append, Charge, Group
+from darklantern.relay.stores.witness_tables import WitnessTables
 
 
-class Database(LogTables, PieceTables, TokenTables, UsageTables):
+class Database(LogTables, WitnessTables, PieceTables, TokenTables, UsageTables):
     """All that a relay keeps but large blobs, over `engine`, which it migrates, and closes."""
 
     def __init__(self, engine: Engine) -> None:

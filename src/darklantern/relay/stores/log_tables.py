@@ -1,4 +1,4 @@
-"""Logs in a relay's database: entries, checkpoints and cosignatures."""
+"""Logs in a relay's database: entries and checkpoints."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -8,7 +8,6 @@ from darklantern.logs.merkle import Frontier
 from darklantern.relay.stores.engine import Session, Tables
 from darklantern.relay.stores.values import (
     Append,
-    Cosignature,
     Entry,
     Head,
     Page,
@@ -115,37 +114,12 @@ class LogTables(Tables):
             rows = session.rows("SELECT position FROM entries WHERE log = ? AND id = ?", log, record)
         return int(rows[0][0]) if rows else None
 
-    # Cosignatures
-
-    def cosign(self, log: str, cosignature: Cosignature) -> None:
-        """Keep the cosigner's newest line, beside the checkpoint that it is about. An older one changes nothing.
-
-        Raises LogError when the relay has no checkpoint of that size, or no longer.
-        """
-        check_name(log)
-        with self._engine.transaction(write=True) as session:
-            # Holding the log's row keeps an append from dropping the checkpoint meanwhile.
-            session.change("UPDATE logs SET size = size WHERE log = ?", log)
-            if not session.rows("SELECT 1 FROM checkpoints WHERE log = ? AND size = ?", log, cosignature.size):
-                raise LogError(
-                    f"expected a cosignature over a checkpoint that this relay has, got one over {cosignature.size} "
-                    f"entries of {log}",
-                    hint="fetch the newest checkpoint and cosign that",
-                )
-            session.change(
-                "INSERT INTO cosignatures (log, cosigner, size, line) VALUES (?, ?, ?, ?) "
-                "ON CONFLICT (log, cosigner) DO UPDATE SET size = excluded.size, line = excluded.line "
-                "WHERE excluded.size >= cosignatures.size",
-                *(log, cosignature.cosigner, cosignature.size, cosignature.line),
-            )
-
-    def cosignatures(self, log: str) -> tuple[Cosignature, ...]:
-        """The newest of each cosigner, sorted by its name."""
+    def newest_notes(self, log: str, most: int = 50) -> tuple[bytes, ...]:
+        """The notes of the newest checkpoints that are kept, newest first."""
         check_name(log)
         with self._engine.transaction(write=False) as session:
-            rows = session.rows("SELECT cosigner, size, line FROM cosignatures WHERE log = ?", log)
-        found = (Cosignature(cosigner, size, bytes(line)) for cosigner, size, line in rows)
-        return tuple(sorted(found, key=lambda each: each.cosigner))
+            rows = session.rows("SELECT note FROM checkpoints WHERE log = ? ORDER BY size DESC LIMIT ?", log, most)
+        return tuple(bytes(note) for (note,) in rows)
 
 
 def put_entries(session: Session, step: Append) -> None:
