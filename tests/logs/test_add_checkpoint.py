@@ -24,7 +24,7 @@ from darklantern.logs.add_checkpoint import (
 )
 from darklantern.logs.checkpoint import Checkpoint
 from darklantern.sealing import LogKey, WitnessKey
-from tests.logs import c2sp
+from logs import c2sp
 
 ORIGIN = "relay.example/evals"
 TIME = 1_780_000_000

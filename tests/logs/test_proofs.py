@@ -22,7 +22,7 @@ from darklantern.logs.merkle import (
     verify_consistency,
     verify_inclusion,
 )
-from tests.logs.test_merkle import LEAVES, MANY, by_definition
+from logs.trees import LEAVES, MANY, by_definition
 
 
 def split(size: int) -> int:

@@ -12,7 +12,7 @@ from darklantern.errors import LogError, SignatureError
 from darklantern.logs import checkpoint, witness
 from darklantern.logs.checkpoint import MAX_NOTE, Checkpoint, parse
 from darklantern.sealing import LogKey, WitnessKey
-from tests.logs import c2sp
+from logs import c2sp
 
 ORIGIN = "relay.example/evals"
 TIME = 1_780_000_000

@@ -1,7 +1,7 @@
 """What DSSE publishes, against our pre-authentication encoding: signatures made elsewhere verify over our bytes.
 
-Sources: the example in protocol.md and testvectors/vectors.json of https://github.com/secure-systems-lab/dsse (Community
-Specification License 1.0; The DSSE Authors). The Ed25519 keys are TEST 1 and TEST 2 of RFC 8032, section 7.1.
+Sources: the example in protocol.md, and testvectors/vectors.json, of https://github.com/secure-systems-lab/dsse
+(Community Specification License 1.0). The Ed25519 keys are TEST 1 and TEST 2 of RFC 8032, section 7.1.
 
 Our envelope is not theirs (docs/spec/sealing.md): the payload type fixes the signatures, and one that does not verify
 refuses all. So their envelopes are not read here, only what is signed is compared, and what they ask to be rejected.
