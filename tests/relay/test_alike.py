@@ -72,7 +72,7 @@ questions: st.SearchStrategy[Question] = st.one_of(
     st.builds(
         lambda log, some: lambda db: (db.missing(log, some), [db.piece(log, each) for each in some]), logs, names
     ),
-    st.builds(lambda log: lambda db: (db.wanted(log, 9), db.used("org")), logs),
+    st.builds(lambda log: lambda db: (db.wanted(log, "1", 9), db.used("org")), logs),
     st.builds(lambda log, a, b, most: lambda db: db.entries(log, a, b, most * 10), logs, sizes, sizes, sizes),
     st.builds(lambda log, who, at: lambda db: db.cosign(log, Cosignature(who, at, b"%d" % at)), logs, devices, sizes),
     st.builds(lambda nonce, time: lambda db: db.issue_nonce(nonce, time), hashes, times),

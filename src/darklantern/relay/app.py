@@ -7,6 +7,7 @@ database and one store of blobs.
 import asyncio
 import hmac
 import os
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,12 +28,14 @@ from darklantern.relay.measuring import Counts, gauge
 from darklantern.relay.mirroring import Mirror
 from darklantern.relay.pieces import Pieces
 from darklantern.relay.problems import Problem, problem
+from darklantern.relay.remembering import Remembered
 from darklantern.relay.service import Bounds, Service
 from darklantern.relay.stores import Blobs, Database, open_blobs, open_database
 from darklantern.relay.telling import short, tell, tell_defect
 from darklantern.relay.witnessing import Witnessing
 from darklantern.sealing import RelayCard, RelayKey
 
+_SWITCH_S: Final = 0.0005
 _THREADS: Final = 16
 """that wait for stores: twice as many as there are connections to the database"""
 _GONE: Final = 499
@@ -50,6 +53,7 @@ class App:
         database: Database,
         blobs: Blobs,
         metrics_token: str,
+        folder: Path,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -67,7 +71,17 @@ class App:
             for peer in config.peers
             if peer.pull
         ]
-        self._chores = Chores(database, self._folded, self._appender, self._pieces, mirrors, key.log, config, clock)
+        self._chores = Chores(
+            database,
+            self._folded,
+            self._appender,
+            self._pieces,
+            mirrors,
+            Remembered(folder, key.log.public),
+            key.log,
+            config,
+            clock,
+        )
         self._bounds = Bounds(
             Bound(limits.requests, "requests"),
             Bound(limits.buffered_bytes, "bytes of requests"),
@@ -100,6 +114,8 @@ class App:
     async def start(self) -> None:
         """Fold the logs, and begin the chores. Raises StoreError."""
         await self._chores.begin()
+        # A transaction's thread takes ten turns; with Python's 5 ms for each it would last 50.
+        sys.setswitchinterval(_SWITCH_S)
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "relay"))
         self._tasks = [asyncio.create_task(self._appender.run()), asyncio.create_task(self._chores.run())]
         for task in self._tasks:
@@ -197,4 +213,4 @@ def make_app(folder: Path) -> App:
     except BaseException:
         database.close()
         raise
-    return App(config, key, peers, database, blobs, token)
+    return App(config, key, peers, database, blobs, token, folder)

@@ -7,13 +7,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from darklantern.errors import DarkLanternError, LogError
+from darklantern.errors import DarkLanternError, LogError, StoreError
 from darklantern.logs import checkpoint
 from darklantern.relay.appending import Appender
 from darklantern.relay.config import Config
-from darklantern.relay.folded import Folded
-from darklantern.relay.mirroring import Mirror
+from darklantern.relay.folded import Folded, GoneBackError
+from darklantern.relay.mirroring import ForkSeenError, Mirror
 from darklantern.relay.pieces import Pieces
+from darklantern.relay.remembering import Remembered
 from darklantern.relay.stores import Database
 from darklantern.relay.telling import short, tell
 from darklantern.sealing import LogKey
@@ -34,6 +35,7 @@ class Chores:
         appender: Appender,
         pieces: Pieces,
         mirrors: Sequence[Mirror],
+        remembered: Remembered,
         key: LogKey,
         config: Config,
         clock: Callable[[], float],
@@ -43,14 +45,21 @@ class Chores:
         self._appender = appender
         self._pieces = pieces
         self._mirrors = mirrors
+        self._remembered = remembered
+        self._forked: str | None = None
+        """two histories of one log were seen: only a person can say which counts"""
         self._key = key
         self._config = config
         self._clock = clock
 
     async def begin(self) -> None:
-        """What must be done before the first request: fold, and learn from mirrors what a backup has lost."""
+        """What must be done before the first request: fold, and learn from mirrors what a backup has lost.
+
+        Raises StoreError for a database that cannot be read at all.
+        """
         await self._folded.follow()
         await self.pull()
+        await self.follow()
 
     async def run(self) -> None:
         """All of it, until cancelled."""
@@ -62,12 +71,22 @@ class Chores:
         )
 
     async def follow(self) -> None:
-        """Take in what other processes have appended; stop appending to a database that has gone back."""
+        """Take in what other processes have appended. Append nothing while the database holds less than was signed."""
         try:
             await self._folded.follow()
-        except DarkLanternError as error:
-            self._appender.frozen = error.message
-            raise
+            view = self._folded.view
+            reason = await asyncio.to_thread(self._remembered.check, view)
+            reason = reason or self._forked
+            if reason is None:
+                await asyncio.to_thread(self._remembered.keep, view)
+        except GoneBackError as error:
+            await asyncio.to_thread(self._remembered.keep, error.view)
+            reason = error.message
+        except StoreError as error:
+            reason = error.message
+        if reason != self._appender.frozen:
+            tell("frozen" if reason else "appending")
+        self._appender.frozen = reason
 
     async def pull(self) -> None:
         """Ask each peer for what is new there."""
@@ -76,6 +95,8 @@ class Chores:
                 await mirror.pull()
             except DarkLanternError as error:
                 tell("peer", peer=short(mirror.id), problem=type(error).__name__)
+                if isinstance(error, ForkSeenError):
+                    self._forked = error.message
 
     async def expire(self) -> None:
         """Delete what has expired."""
@@ -88,7 +109,7 @@ class Chores:
         """Sign quiet logs anew, so that readers see that they are complete."""
         now = int(self._clock())
         async with self._folded.turn:
-            if self._appender.frozen:
+            if self._appender.frozen is not None:
                 return
             for log in list(self._folded.view.trails):
                 if self._folded.view.log_key(log) == self._key.public:

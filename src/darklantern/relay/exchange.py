@@ -21,6 +21,7 @@ V = TypeVar("V", bound=Value)
 
 JSON: Final = b"application/json"
 FRAMES: Final = b"application/octet-stream"
+_AT_ONCE: Final = 16 * 1024
 
 
 class DisconnectedError(Exception):
@@ -113,15 +114,22 @@ class Answer:
         headers = [(b"content-length", b"%d" % length), (b"cache-control", b"no-store"), *self.headers]
         if length or self.head_only:
             headers.append((b"content-type", self.content_type))
+        start = {"type": "http.response.start", "status": self.status, "headers": headers}
+        if length <= _AT_ONCE:  # the socket takes it, whether it is read or not
+            await self._write(send, start)
+            return
         try:
             async with asyncio.timeout(pace.seconds(length)):
-                await send({"type": "http.response.start", "status": self.status, "headers": headers})
-                if self.stream is not None and not self.head_only:
-                    async for chunk in self.stream:
-                        await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                await send({"type": "http.response.body", "body": b"" if self.head_only else self.body})
+                await self._write(send, start)
         except (TimeoutError, OSError) as error:
             raise DisconnectedError from error
+
+    async def _write(self, send: Send, start: Message) -> None:
+        await send(start)
+        if self.stream is not None and not self.head_only:
+            async for chunk in self.stream:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b"" if self.head_only else self.body})
 
 
 def said(value: Value, status: int = 200) -> Answer:

@@ -13,6 +13,17 @@ from darklantern.relay.stores import Database
 _PAGE_BYTES = 8 * 1024 * 1024
 
 
+class GoneBackError(StoreError):
+    """A database that holds less than it held before. `view` is what it had."""
+
+    def __init__(self, log: str, had: int, has: int, view: View) -> None:
+        super().__init__(
+            f"log {log[:8]}… had {had} entries and has {has}: an older backup was restored",
+            hint="nothing is appended until a mirror has given back what is missing: add a peer that has it, and wait",
+        )
+        self.view = view
+
+
 class Folded:
     """Holds the newest `view`. Whoever replaces it holds `turn`."""
 
@@ -28,7 +39,10 @@ class Folded:
             await asyncio.to_thread(self.catch_up)
 
     def catch_up(self) -> None:
-        """The same, for who holds `turn`. Raises StoreError for a database that has gone back, or is another."""
+        """The same, for who holds `turn`. Raises StoreError for a damaged database.
+
+        And GoneBackError for one that holds less than before; it begins to fold anew then.
+        """
         sizes = self._database.sizes()
         view = self.view
         view = self._read(view, view.net, sizes.get(view.net, 0))
@@ -40,16 +54,14 @@ class Folded:
     def _read(self, view: View, log: str, size: int) -> View:
         have = view.trail(log).size
         if size < have:
-            raise gone_back(log, have, size)
+            lost, self.view = self.view, View(self.view.net)
+            raise GoneBackError(log, have, size, lost)
         if size == have:
             return view
         while view.trail(log).size < size:
             at = view.trail(log).size
-            page = self._database.entries(log, at, size, _PAGE_BYTES)
-            for entry in page.entries:
+            for entry in self._database.entries(log, at, size, _PAGE_BYTES).entries:
                 view = append(view, log, entry.envelope)
-            if not page.entries:
-                raise gone_back(log, size, at)
         self._compare(log, view.trail(log))
         return view
 
@@ -60,11 +72,3 @@ class Folded:
                 f"the entries of log {log[:8]}… do not give the root in the database",
                 hint="it is damaged, or was restored while the relay ran: stop the relay and check it",
             )
-
-
-def gone_back(log: str, had: int, has: int) -> StoreError:
-    """What to raise for a database that holds less than was seen before."""
-    return StoreError(
-        f"log {log[:8]}… had {had} entries and has {has}: the database was restored from an older backup",
-        hint="it appends nothing until a mirror has given back what is missing: add a peer that has it, and wait",
-    )

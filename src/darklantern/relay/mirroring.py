@@ -6,20 +6,24 @@ its database was restored from an older backup: what its own key signed is its o
 """
 
 import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from blake3 import blake3
 
-from darklantern.errors import LogError
+from darklantern.errors import DarkLanternError, LogError
 from darklantern.logs import add_checkpoint, merkle
 from darklantern.network.heads import Head, read_head
 from darklantern.network.reading import leaf_id, read
 from darklantern.network.rosters import Roster
 from darklantern.network.view import View
+from darklantern.relay.appending import names_of
 from darklantern.relay.folded import Folded
 from darklantern.relay.peers import PeerClient
 from darklantern.relay.pieces import Pieces
-from darklantern.relay.stores import Append, Database, Entry
+from darklantern.relay.stores import Append, Database, Entry, Group, Uses
 from darklantern.relay.stores.values import after
 from darklantern.relay.witnessing import Witnessing
 from darklantern.sealing import LogVerifyKey, RelayCard, RelayKey
@@ -84,17 +88,22 @@ class Mirror:
             entries += [Entry(bytes.fromhex(leaf_id(data)), data) for data in self._peer.entries(log, at, head.size)]
         if after(trail.frontier, tuple(entries)).root != head.root:
             raise _forked(log)
-        self._database.append(Append(log, trail.frontier, tuple(entries), head.note, head.time))
+        step = Append(log, trail.frontier, tuple(entries), head.note, head.time)
+        self._database.commit(Group((step,), _uses(log, entries), time=head.time))
 
     def _first_key(self, view: View) -> LogVerifyKey | None:
         found = read(self._peer.entries(view.net, 0, 1)[0])
         return found.body.log if found.id == view.net and isinstance(found.body, Roster) else None
 
     def _fetch_blobs(self, log: str) -> None:
-        for name in self._database.wanted(log, _BLOBS_AT_ONCE):
-            data = self._peer.blob(log, name)
-            if data is not None and blake3(data).hexdigest() == name:
-                self._pieces.put_now(log, name, data, f"peer:{self._card.public.id}")
+        last = ""
+        while names := self._database.wanted(log, last, _BLOBS_AT_ONCE):
+            last = names[-1]
+            lacking = self._peer.missing(log, names)
+            for name in names:
+                data = None if name in lacking else self._peer.blob(log, name)
+                if data is not None and blake3(data).hexdigest() == name:
+                    self._pieces.put_now(log, name, data, f"peer:{self._card.public.id}")
 
     def _cosign(self, log: str, note: bytes) -> None:
         """Only for the appender itself, which shows the line to all others."""
@@ -116,6 +125,15 @@ class Mirror:
         trail = view.trail(log)
         leaves = [merkle.leaf_hash(bytes.fromhex(id)) for id in trail.ids[: head.size]]
         return add_checkpoint.Request(old, merkle.consistency(leaves, old), head.note)
+
+
+def _uses(log: str, entries: Sequence[Entry]) -> tuple[Uses, ...]:
+    """What these entries need of blobs. One that does not read as a record of a known kind needs none."""
+    counts: Counter[str] = Counter()
+    for entry in entries:
+        with suppress(DarkLanternError):
+            counts.update(names_of(read(entry.envelope)))
+    return tuple(Uses(log, name, count) for name, count in counts.items())
 
 
 def _forked(log: str) -> ForkSeenError:

@@ -17,7 +17,7 @@ from darklantern.logs.frames import Range
 from darklantern.logs.stream import Kind
 from darklantern.network.items import PIECE
 from darklantern.records.exact import Value, decode, encode
-from darklantern.records.relay_wire import Challenge, Heads, Leave, Login
+from darklantern.records.relay_wire import Challenge, Heads, Leave, Login, Names
 from darklantern.sealing import RelayCard, RelayKey
 from darklantern.sealing.login import login_message
 
@@ -56,6 +56,11 @@ class PeerClient:
         if any(kind != Kind.ENTRY for kind, _ in rest):
             raise LogError("expected entries, got other frames", hint="is the peer sound?")
         return [payload for _, payload in rest]
+
+    def missing(self, log: str, names: tuple[str, ...]) -> frozenset[str]:
+        """Those of `names` that the peer lacks."""
+        body = self._asked("POST", f"/v1/logs/{log}/missing", encode(Names(names=names)), most=_MAX_PAGE)
+        return frozenset(decode(Names, body).names)
 
     def blob(self, log: str, name: str) -> bytes | None:
         """A blob, not verified; None where the peer does not have it."""

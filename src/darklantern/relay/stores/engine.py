@@ -23,8 +23,9 @@ class Session(Protocol):
     def change(self, statement: str, *values: Value) -> int:
         """How many rows the statement changed."""
 
-    def insert(self, table: str, columns: Mapping[str, ColumnType], rows: Sequence[Row], conflict: str = "") -> None:
-        """Many rows with few round trips. `conflict` is what follows: ON CONFLICT …, in which no row meets another."""
+    def insert(self, table: str, columns: Mapping[str, ColumnType], rows: Sequence[Row], conflict: str = "") -> int:
+        """Many rows with few round trips; how many were put or changed. `conflict` follows: ON CONFLICT …, in which no
+        row meets another."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Logs in a relay's database: entries and checkpoints."""
 
-from collections.abc import Iterable, Sequence
 from typing import Final
 
 from darklantern.errors import LogError, RefusedError
@@ -23,8 +22,6 @@ KEEP_S: Final = 3600
 """How long a checkpoint that nobody has cosigned waits for a cosignature once a newer one is there."""
 SLOT_S: Final = 10
 """Of the checkpoints that wait for longer than this, one in so many seconds is kept."""
-_AT_ONCE: Final = 500
-"""values in one statement"""
 
 
 class LogTables(Tables):
@@ -124,19 +121,16 @@ class LogTables(Tables):
 
 def put_entries(session: Session, step: Append) -> None:
     """Entries and checkpoint after the log's end. LogError when that is elsewhere, RefusedError for one twice."""
-    _advance(session, step)
-    # Whoever holds the log's row is the only one to append to it, so this cannot race.
-    for found in _among(session, step.log, [entry.id for entry in step.entries]):
-        raise RefusedError(
-            f"the log {step.log} has the record {found[0].hex()} already, at {found[1]}",
-            hint="it has arrived; there is nothing to send again",
-        )
-    session.insert(
+    signed_before = _advance(session, step)
+    put = session.insert(
         "entries",
         {"log": "text", "position": "integer", "id": "bytes", "envelope": "bytes"},
         [(step.log, at, entry.id, entry.envelope) for at, entry in enumerate(step.entries, step.before.size)],
+        "ON CONFLICT DO NOTHING",
     )
-    _put_checkpoint(session, step)
+    if put != len(step.entries):
+        raise _there_already(session, step)
+    _put_checkpoint(session, step, signed_before)
 
 
 def outrun(log: str, size: int) -> LogError:
@@ -147,38 +141,45 @@ def outrun(log: str, size: int) -> LogError:
     )
 
 
-def _among(session: Session, log: str, ids: Sequence[bytes]) -> Iterable[tuple[bytes, int]]:
-    for at in range(0, len(ids), _AT_ONCE):
-        some = ids[at : at + _AT_ONCE]
-        marks = ",".join("?" * len(some))
-        for id_, position in session.rows(
-            f"SELECT id, position FROM entries WHERE log = ? AND id IN ({marks})", log, *some
-        ):
-            yield bytes(id_), int(position)
+def _there_already(session: Session, step: Append) -> RefusedError:
+    for entry in step.entries:
+        rows = session.rows("SELECT position FROM entries WHERE log = ? AND id = ?", step.log, entry.id)
+        if rows and rows[0][0] < step.before.size:
+            return RefusedError(
+                f"the log {step.log} has the record {entry.id.hex()} already, at {rows[0][0]}",
+                hint="it has arrived; there is nothing to send again",
+            )
+    raise outrun(step.log, step.before.size)
 
 
-def _advance(session: Session, step: Append) -> None:
-    """Move the log's end, if it is where `step` begins. The row stays locked to the end of the transaction."""
+def _advance(session: Session, step: Append) -> int | None:
+    """Move the log's end, if it is where `step` begins; when its checkpoint there was signed.
+
+    The row stays locked to the end of the transaction: nobody else appends meanwhile.
+    """
     if not step.before.size:
         session.change("INSERT INTO logs (log, size, peaks) VALUES (?, 0, ?) ON CONFLICT DO NOTHING", step.log, b"")
-    moved = session.change(
-        "UPDATE logs SET size = ?, peaks = ? WHERE log = ? AND size = ? AND peaks = ?",
-        *(step.after.size, pack(step.after), step.log, step.before.size, pack(step.before)),
+    moved = session.rows(
+        "UPDATE logs SET size = ?, peaks = ? WHERE log = ? AND size = ? AND peaks = ? "
+        "RETURNING (SELECT time FROM checkpoints c WHERE c.log = logs.log AND c.size = ?)",
+        *(step.after.size, pack(step.after), step.log, step.before.size, pack(step.before), step.before.size),
     )
     if not moved:
         raise outrun(step.log, step.before.size)
+    return None if moved[0][0] is None else int(moved[0][0])
 
 
-def _put_checkpoint(session: Session, step: Append) -> None:
+def _put_checkpoint(session: Session, step: Append, signed_before: int | None) -> None:
     """The log's newest checkpoint. Older ones wait for a cosignature: all for some seconds, then one of each slot."""
     log, size, time = step.log, step.after.size, step.time
-    before = session.rows("SELECT time FROM checkpoints WHERE log = ? AND size = ?", log, step.before.size)
     if not session.change(
         "INSERT INTO checkpoints (log, size, time, note) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
         *(log, size, time, step.checkpoint),
     ):
         raise outrun(log, size)  # a log that was begun twice, empty
-    if before and before[0][0] // SLOT_S != time // SLOT_S:  # a busy log signs a hundred in a second
+    if (
+        signed_before is not None and signed_before // SLOT_S != time // SLOT_S
+    ):  # a busy log signs a hundred in a second
         session.change(
             "DELETE FROM checkpoints WHERE log = ? AND size < ? AND time < ? AND (time < ? OR EXISTS (SELECT 1 FROM "
             f"checkpoints n WHERE n.log = checkpoints.log AND n.size > checkpoints.size AND n.time / {SLOT_S} = "

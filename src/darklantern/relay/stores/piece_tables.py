@@ -50,11 +50,12 @@ class PieceTables(Tables):
             here = {name for name, here in _known(session, log, names) if here}
         return tuple(name for name in names if name not in here)
 
-    def wanted(self, log: str, limit: int) -> tuple[str, ...]:
-        """Blobs that records of this log name and that it does not have."""
+    def wanted(self, log: str, after: str, limit: int) -> tuple[str, ...]:
+        """Blobs that records of this log name and that it does not have: the first ones after a name, sorted."""
         with self._engine.transaction(write=False) as session:
             rows = session.rows(
-                "SELECT name FROM pieces WHERE log = ? AND here = 0 AND uses > 0 ORDER BY name LIMIT ?", log, limit
+                "SELECT name FROM pieces WHERE log = ? AND here = 0 AND uses > 0 AND name > ? ORDER BY name LIMIT ?",
+                *(log, after, limit),
             )
         return tuple(name for (name,) in rows)
 

@@ -91,13 +91,14 @@ class _Session:
     def change(self, statement: str, *values: Value) -> int:
         return self._connection.execute(_placed(statement), values).rowcount
 
-    def insert(self, table: str, columns: Mapping[str, ColumnType], rows: Sequence[Row], conflict: str = "") -> None:
+    def insert(self, table: str, columns: Mapping[str, ColumnType], rows: Sequence[Row], conflict: str = "") -> int:
         if not rows:
-            return
+            return 0
         # One statement and one array for each column: a fifth of the time that a statement for each row takes.
         arrays = ",".join(f"%b::{_ARRAYS[kind]}" for kind in columns.values())
         statement = f"INSERT INTO {table} ({','.join(columns)}) SELECT * FROM unnest({arrays}) {conflict}"
-        self._connection.execute(statement.encode(), [list(column) for column in zip(*rows, strict=True)])
+        columns_of = [list(column) for column in zip(*rows, strict=True)]
+        return self._connection.execute(statement.encode(), columns_of).rowcount
 
 
 def _placed(statement: str) -> bytes:

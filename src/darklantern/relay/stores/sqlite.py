@@ -111,9 +111,10 @@ class _Session:
     def change(self, statement: str, *values: Value) -> int:
         return self._connection.execute(statement, values).rowcount
 
-    def insert(self, table: str, columns: Mapping[str, ColumnType], rows: Sequence[Row], conflict: str = "") -> None:
+    def insert(self, table: str, columns: Mapping[str, ColumnType], rows: Sequence[Row], conflict: str = "") -> int:
         marks = ",".join("?" * len(columns))
-        self._connection.executemany(f"INSERT INTO {table} ({','.join(columns)}) VALUES ({marks}) {conflict}", rows)
+        statement = f"INSERT INTO {table} ({','.join(columns)}) VALUES ({marks}) {conflict}"
+        return self._connection.executemany(statement, rows).rowcount if rows else 0
 
 
 @contextmanager

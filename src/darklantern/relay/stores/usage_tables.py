@@ -1,10 +1,13 @@
 """Quotas in a relay's database: what is counted against whom."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from darklantern.errors import RefusedError
 from darklantern.relay.stores.engine import Session, Tables
 from darklantern.relay.stores.values import Charge, check_integer, check_name
+
+_AT_ONCE: Final = 500
 
 
 class QuotaError(RefusedError):
@@ -47,15 +50,34 @@ class UsageTables(Tables):
 
 
 def put_charges(session: Session, charges: Iterable[Charge]) -> None:
-    """Count all of them. Raises QuotaError that names the account which is full."""
+    """Count all of them. Raises QuotaError that names an account which is full.
+
+    Two statements however many there are. The rows stay locked, so what is read back is what was added up.
+    """
+    by_key: dict[tuple[str, int], Charge] = {}
+    for charge in charges:
+        known = by_key.get((charge.account, charge.period))
+        amount = charge.amount + (known.amount if known else 0)
+        by_key[charge.account, charge.period] = Charge(charge.account, amount, charge.limit, charge.period)
     # In one order everywhere: two relays that lock accounts crosswise would wait for each other.
-    for charge in sorted(charges, key=lambda each: (each.account, each.period)):
-        room = charge.limit - charge.amount
-        if room < 0 or not session.change(
-            "INSERT INTO usage (account, period, used) VALUES (?, ?, ?) ON CONFLICT (account, period) "
-            "DO UPDATE SET used = usage.used + excluded.used WHERE usage.used <= ?",
-            *(charge.account, charge.period, charge.amount, room),
+    merged = [by_key[key] for key in sorted(by_key)]
+    session.insert(
+        "usage",
+        {"account": "text", "period": "integer", "used": "integer"},
+        [(charge.account, charge.period, charge.amount) for charge in merged],
+        "ON CONFLICT (account, period) DO UPDATE SET used = usage.used + excluded.used",
+    )
+    accounts = sorted({charge.account for charge in merged})
+    used: dict[tuple[str, int], int] = {}
+    for at in range(0, len(accounts), _AT_ONCE):
+        some = accounts[at : at + _AT_ONCE]
+        marks = ",".join("?" * len(some))
+        for account, period, now in session.rows(
+            f"SELECT account, period, used FROM usage WHERE account IN ({marks})", *some
         ):
+            used[account, period] = now
+    for charge in merged:
+        if used[charge.account, charge.period] > charge.limit:
             raise QuotaError(charge)
 
 
