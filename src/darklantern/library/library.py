@@ -448,6 +448,7 @@ class Library:
         self,
         state: State,
         pieces: Mapping[str, bytes] | None = None,
+        came: Collection[str] = (),
         beside: AbstractContextManager[None] | None = None,
         /,
     ) -> None:
@@ -456,7 +457,9 @@ class Library:
         pieces = pieces or {}
         with self._vault.blobs.put(pieces), beside or nullcontext():
             change = difference(self._state, state)
-            change = searching.with_texts(change, self._state, state, pieces.keys(), self._fetch, self._follows)
+            names = {*pieces, *came}
+            if names or change.tells_more_than_heads:
+                change = searching.with_texts(change, self._state, state, names, self._fetch, self._follows)
             self._vault.database.write(change)
         self._state = state
 
