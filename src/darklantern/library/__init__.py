@@ -11,6 +11,7 @@ from darklantern.library.backup import BackedUp
 from darklantern.library.compacting import Compaction
 from darklantern.library.importing import Imported
 from darklantern.library.library import Library, create
+from darklantern.library.open_log import Opening, OpenLog
 from darklantern.library.opening import Author, Listed, OpenedFinding, ThreadPost
 from darklantern.library.restoring import restore
 from darklantern.library.searching import Hit
@@ -27,7 +28,9 @@ __all__ = [
     "Library",
     "Linked",
     "Listed",
+    "OpenLog",
     "OpenedFinding",
+    "Opening",
     "Problem",
     "ThreadPost",
     "create",
