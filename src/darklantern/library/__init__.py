@@ -13,6 +13,7 @@ from darklantern.library.importing import Imported
 from darklantern.library.library import Library, create
 from darklantern.library.open_log import Opening, OpenLog
 from darklantern.library.opening import Author, Listed, OpenedFinding, ThreadPost
+from darklantern.library.report import Report
 from darklantern.library.restoring import restore
 from darklantern.library.searching import Hit
 from darklantern.library.verifying import Problem
@@ -32,6 +33,7 @@ __all__ = [
     "OpenedFinding",
     "Opening",
     "Problem",
+    "Report",
     "ThreadPost",
     "create",
     "restore",

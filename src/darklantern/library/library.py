@@ -18,6 +18,7 @@ from darklantern.library import (
     exporting,
     open_log,
     opening,
+    report,
     restored,
     searching,
     sharing,
@@ -32,6 +33,7 @@ from darklantern.library.compacting import Compaction
 from darklantern.library.importing import Imported, take_in, wanted_pieces
 from darklantern.library.open_log import OpenLog
 from darklantern.library.opening import Listed, OpenedFinding, ThreadPost
+from darklantern.library.report import Report
 from darklantern.library.searching import Hit
 from darklantern.library.state import State, difference, first_contents, load, put, unlocked, with_heads
 from darklantern.library.verifying import Problem
@@ -363,6 +365,13 @@ class Library:
         """What was opened on this device, in order, each at most once an hour. Raises LogError if it was altered."""
         database = self._vault.database
         return open_log.read(database.openings(), database.setting(open_log.END))
+
+    def report(self) -> Report:
+        """Who may read what, who changed that, and what was opened here: for somebody who is cleared for none of it.
+
+        Raises LogError where the open-log was altered.
+        """
+        return report.report(self._state, self.opened_log(), self._now())
 
     def export_age(self, path: Path, item: str, recipients: Iterable[str], *, artifact: str | None = None) -> None:
         """A finding, or one artifact of it by its SHA-256, as a new age file for recipients `age1pq1…`.
