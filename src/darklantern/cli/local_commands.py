@@ -34,8 +34,8 @@ def search(
 ) -> None:
     """Find findings and posts by their words.
 
-    The best come first. The words come from stdin, and are never an argument: every user of this machine could read them there. "Two words"
-    in quotes stand together; begin* finds beginnings.
+    The best come first. The words come from stdin, and are never an argument: every user of this machine could read
+    them there. "Two words" in quotes stand together; begin* finds beginnings.
     """
     words = _words()
     with open_library(folder, passphrase_file) as library:
@@ -97,7 +97,8 @@ def compact(
 ) -> None:
     """Say what would go, ask, and remove that.
 
-    It gives space back: pieces that nothing names, and epochs whose time has come. Without an answer, nothing goes. With `--json` nothing is asked, and nothing removed without `--yes`.
+    It gives space back: pieces that nothing names, and epochs whose time has come. Without an answer, nothing goes.
+    With `--json` nothing is asked, and nothing removed without `--yes`.
     """
     with open_library(folder, passphrase_file) as library:
         for sealing in give_up or []:
@@ -124,7 +125,8 @@ def backup(
 ) -> None:
     """Write all of a library as one file.
 
-    It is encrypted, and today's passphrase opens it. It holds this device's keys: keep it where the library would be safe too.
+    It is encrypted, and today's passphrase opens it. It holds this device's keys: keep it where the library would
+    be safe too.
     """
     check_place(file)
     with open_library(folder, passphrase_file) as library, bytes_bar("backing up") as progress:
@@ -148,8 +150,8 @@ def restore(
 ) -> None:
     """Make a library from its backup.
 
-    All of it, or nothing. Use it in place of the library that is lost, never beside it: two that hold one device's keys would freeze it. It
-    reads at once, and signs only after a sync with the keeper of each log.
+    All of it, or nothing. Use it in place of the library that is lost, never beside it: two that hold one device's
+    keys would freeze it. It reads at once, and signs only after a sync with the keeper of each log.
     """
     from darklantern.assess import level_follows
     from darklantern.library import Library
@@ -182,7 +184,8 @@ def export_age(
 ) -> None:
     """Write a finding as an age file.
 
-    Or one of its artifacts; a stock age from 1.3 on opens it. It leaves its circle with this: nothing holds its readers to its level any more, and nothing takes it back.
+    Or one of its artifacts; a stock age from 1.3 on opens it. It leaves its circle with this: nothing holds its
+    readers to its level any more, and nothing takes it back.
     """
     check_place(file)
     lines = read(recipients_file).decode("utf-8", "replace").splitlines()
