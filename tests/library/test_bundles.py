@@ -101,7 +101,7 @@ def test_p16_the_keeper_appends_a_waiting_record_once(orgs: Orgs) -> None:
     before = every_byte_of(orgs.folder / "aurora")
     assert orgs.aurora.import_bundle(bundle) == Imported()
     assert every_byte_of(orgs.folder / "aurora") == before
-    assert len(orgs.aurora.thread(item)) == 1
+    assert len(orgs.aurora.thread(item).posts) == 1
 
 
 def test_an_older_bundle_is_refused(orgs: Orgs) -> None:
@@ -207,7 +207,7 @@ def test_p30_an_author_sees_why_their_record_does_not_count(orgs: Orgs) -> None:
     assert orgs.beacon.pending == ()
     orgs.beacon.post(item, "again, under the one that won")
     assert orgs.to_aurora().refused == ()
-    assert [post.text for post in orgs.aurora.thread(item)] == ["again, under the one that won"]
+    assert [post.text for post in orgs.aurora.thread(item).posts] == ["again, under the one that won"]
 
 
 def test_missing_pieces_are_listed_and_come_with_a_later_bundle(orgs: Orgs) -> None:

@@ -8,6 +8,7 @@ import typer
 from darklantern.cli.library_commands import library_app, open_library, rerun
 from darklantern.cli.options import Folder, Json, PassphraseFile
 from darklantern.cli.output import tell, tell_json
+from darklantern.cli.thread_commands import thread_app
 
 app = typer.Typer(
     help="Look inside a neural network while it trains, react to dangerous circuits as they form, "
@@ -20,6 +21,7 @@ app = typer.Typer(
 watch_app = typer.Typer(help="Signals, detectors and reactions on a training loop.", no_args_is_help=True)
 app.add_typer(watch_app, name="watch")
 app.add_typer(library_app, name="library")
+app.add_typer(thread_app, name="thread")
 app.command()(rerun)
 
 

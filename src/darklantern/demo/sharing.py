@@ -87,7 +87,7 @@ def share(folder: Path, founded: Founded, found: Found, lead: Lead, canary: str,
     )
     write_whole(bundle, founded.aurora.export_bundle())
     founded.beacon.import_bundle(bundle.read_bytes())
-    for post in founded.aurora.thread(item):
+    for post in founded.aurora.thread(item).posts:
         say(f"{post.author}: {post.text}")
 
     # 5. No word of it anywhere in the clear.

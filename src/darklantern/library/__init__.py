@@ -9,6 +9,22 @@ never imports half a bundle.
 from darklantern.library.artifact_reading import ArtifactReader
 from darklantern.library.importing import Imported
 from darklantern.library.library import Library, create
-from darklantern.library.opening import Author, Listed, OpenedFinding, ThreadPost
+from darklantern.library.opening import Author, Listed, OpenedFinding
+from darklantern.library.threads.noticing import Notice
+from darklantern.library.threads.posting import Attached
+from darklantern.library.threads.values import Thread, ThreadListed, ThreadPost
 
-__all__ = ["ArtifactReader", "Author", "Imported", "Library", "Listed", "OpenedFinding", "ThreadPost", "create"]
+__all__ = [
+    "ArtifactReader",
+    "Attached",
+    "Author",
+    "Imported",
+    "Library",
+    "Listed",
+    "Notice",
+    "OpenedFinding",
+    "Thread",
+    "ThreadListed",
+    "ThreadPost",
+    "create",
+]

@@ -17,12 +17,11 @@ from darklantern.network.circles import Terms
 from darklantern.network.clock import text
 from darklantern.network.deciding import Follows, Plan, check_carried, check_label, plan
 from darklantern.network.epochs import Previous, new_epoch
-from darklantern.network.items import Binding, Package, SealedArtifact, SealedKind, seal_artifact, seal_content
+from darklantern.network.items import Binding, Package, Posting, SealedArtifact, SealedKind, seal_artifact, seal_content
 from darklantern.network.reading import leaf_id
 from darklantern.network.states import EpochEntry
 from darklantern.records.assessments import Assessment, Level
 from darklantern.records.findings import Finding
-from darklantern.records.posts import Post
 from darklantern.sealing import Recipient
 
 Sealing = tuple[State, str, dict[str, bytes]]
@@ -74,10 +73,11 @@ def share_finding(
     return state, item, pieces | attached
 
 
-def post_reply(state: State, post: Post, circle: str, level: Level, clock: int) -> Sealing:
-    """The step that adds a post to a thread at the item's level. Raises RefusedError."""
+def share_posting(state: State, posting: Posting, circle: str, level: Level, clock: int) -> Sealing:
+    """The step that adds a post, or what is done to one, to a circle's log. Raises RefusedError."""
     state, epoch = _ready(state, circle, state.terms(circle), clock)
-    return _seal(state, post, "post", circle, epoch, level, (), clock)
+    attached = [name for artifact in posting.artifacts for name in artifact.pieces]
+    return _seal(state, posting, "post", circle, epoch, level, attached, clock)
 
 
 def rotate(state: State, circle: str, clock: int) -> State:
@@ -131,7 +131,7 @@ def _rotated(state: State, circle: str, terms: Terms, made: Plan, clock: int) ->
 
 def _seal(
     state: State,
-    content: Package | Post,
+    content: Package | Posting,
     kind: SealedKind,
     circle: str,
     epoch: EpochEntry,

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Final
 
 from darklantern.errors import RefusedError, StoreError
+from darklantern.library.threads.places import LocalThreads, load_threads, threads_difference
 from darklantern.network.circles import Terms, check_terms
 from darklantern.network.clock import now as judged_now
 from darklantern.network.heads import Head, LogFork, read_head, sign_head
@@ -42,6 +43,7 @@ class State:
     outbox: tuple[Waiting, ...] = ()
     """what waits for another library to append it"""
     keyring: Keyring = field(default_factory=Keyring)
+    threads: LocalThreads = field(default_factory=LocalThreads)
 
     @cached_property
     def device_id(self) -> str:
@@ -119,6 +121,7 @@ def load(contents: Contents) -> State:
             seeds=_named(contents.secrets, _EPOCH),
             terms={circle: decode(Terms, data) for circle, data in _named(contents.secrets, _TERMS).items()},
         ),
+        threads=load_threads(contents.rows),
     )
 
 
@@ -142,6 +145,7 @@ def difference(old: State, new: State) -> Change:
             if old.keyring.terms.get(id) != terms
         },
         proofs={log: encode(fork) for log, fork in new.view.forks.items() if log not in old.view.forks},
+        rows=threads_difference(old.threads, new.threads),
     )
 
 

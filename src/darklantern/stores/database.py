@@ -25,6 +25,8 @@ CREATE TABLE outbox (id TEXT PRIMARY KEY, ordinal INTEGER NOT NULL UNIQUE, log T
 CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE proofs (log TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE local (part TEXT NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL,
+                    PRIMARY KEY (part, name)) STRICT, WITHOUT ROWID;
 """
 
 
@@ -49,6 +51,8 @@ class Contents:
     secrets: Mapping[str, bytes] = field(default_factory=dict)
     proofs: Mapping[str, bytes] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
+    rows: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
+    """part → name → value: what this device keeps for itself and no log holds"""
 
 
 @dataclass(frozen=True, repr=False)
@@ -65,11 +69,13 @@ class Change:
     proofs: Mapping[str, bytes] = field(default_factory=dict)
     """the first proof for a log stays"""
     settings: Mapping[str, str] = field(default_factory=dict)
+    rows: tuple[tuple[str, str, bytes | None], ...] = ()
+    """(part, name, value); None removes it"""
 
     def __bool__(self) -> bool:
         """Whether there is anything to write."""
         return any(
-            (self.entries, self.heads, self.outbox, self.sent, self.secrets, self.proofs, self.settings),
+            (self.entries, self.heads, self.outbox, self.sent, self.secrets, self.proofs, self.settings, self.rows),
         )
 
 
@@ -126,6 +132,7 @@ class Database:
                 secrets=dict(run("SELECT name, value FROM secrets").fetchall()),
                 proofs=dict(run("SELECT log, value FROM proofs").fetchall()),
                 settings=dict(run("SELECT name, value FROM settings").fetchall()),
+                rows=self._local(),
             )
 
     def write(self, change: Change) -> None:
@@ -144,10 +151,18 @@ class Database:
             many("INSERT OR REPLACE INTO secrets VALUES (?, ?)", change.secrets.items())
             many("INSERT OR IGNORE INTO proofs VALUES (?, ?)", change.proofs.items())
             many("INSERT OR REPLACE INTO settings VALUES (?, ?)", change.settings.items())
+            many("INSERT OR REPLACE INTO local VALUES (?, ?, ?)", [row for row in change.rows if row[2] is not None])
+            many("DELETE FROM local WHERE part = ? AND name = ?", [row[:2] for row in change.rows if row[2] is None])
 
     def close(self) -> None:
         """Close it. Nothing waits to be written."""
         self._connection.close()
+
+    def _local(self) -> dict[str, dict[str, bytes]]:
+        rows: dict[str, dict[str, bytes]] = {}
+        for part, name, value in self._connection.execute("SELECT part, name, value FROM local"):
+            rows.setdefault(part, {})[name] = value
+        return rows
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
