@@ -110,7 +110,7 @@ def found_circle(aurora: Library, terms: Terms | None = None, **changes: object)
     terms = terms or new_terms("evals", "V2", ("use:safety-only",))
     body = Circle(
         orgs=("Aurora", "Beacon"),
-        pledge=PLEDGE,
+        pledges=(PLEDGE,),
         admins=(Admin(org="Aurora", person="ada"), Admin(org="Beacon", person="bo")),
         quorum=2,
         history="all",

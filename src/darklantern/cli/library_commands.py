@@ -12,7 +12,7 @@ from darklantern.errors import RecipeError, StoreError
 from darklantern.records.exact import plain
 
 if TYPE_CHECKING:
-    from darklantern.library import Imported, Library, Notice
+    from darklantern.library import Imported, Library, Notification
 
 library_app = typer.Typer(
     help="A device's encrypted store of findings.\n\n"
@@ -58,9 +58,9 @@ def import_bundle(
     """Take in a bundle, whole or not at all."""
     data = read(bundle)
     with open_library(folder, passphrase_file) as library:
-        before = {notice.id for notice in library.notifications()}
+        before = {each.id for each in library.notifications()}
         imported = library.import_bundle(data, allow_clock_jump=allow_clock_jump)
-        fresh = [notice for notice in library.notifications() if notice.id not in before]
+        fresh = [each for each in library.notifications() if each.id not in before]
     if as_json:
         tell_json(plain(imported))
         return
@@ -140,7 +140,7 @@ def open_library(folder: Path, passphrase_file: Path | None) -> "Library":
 
 def _whole(library: "Library", item: str) -> str:
     """The one item whose id begins with `item`."""
-    found = [entry.id for entry in library.findings() if item and entry.id.startswith(item)]
+    found = [entry.id for entry in library.findings(older=True) if item and entry.id.startswith(item)]
     if len(found) != 1:
         raise StoreError(
             f"expected the beginning of one item's id, got {item!r}, with which {len(found)} begin",
@@ -150,11 +150,11 @@ def _whole(library: "Library", item: str) -> str:
     return found[0]
 
 
-def noticed(fresh: "list[Notice]") -> list[str]:
+def noticed(fresh: "list[Notification]") -> list[str]:
     """That there is something to look at, and where."""
-    from darklantern.library.threads.noticing import summary
+    from darklantern.library.threads.notifications import summary
 
-    return [f"{summary(fresh)}: `darklantern thread notices` lists them"] if fresh else []
+    return [f"{summary(fresh)}: `darklantern thread notifications` lists them"] if fresh else []
 
 
 def told(imported: "Imported") -> list[str]:

@@ -218,7 +218,7 @@ def save(
 
 
 @thread_app.command()
-def notices(
+def notifications(
     folder: Folder,
     desktop: Annotated[bool, typer.Option("--desktop", help="Tell the desktop how many are new.")] = False,
     run: Annotated[
@@ -260,11 +260,11 @@ def quiet(
     folder: Folder,
     what: Annotated[str, typer.Argument(help="A finding, a thread or a circle.")],
     rule: Annotated[
-        Literal["muted", "mentions", "off"], typer.Option(help="No notices, only mentions, or all of them again.")
+        Literal["muted", "mentions", "off"], typer.Option(help="No notifications, only mentions, or all of them again.")
     ] = "muted",
     passphrase_file: PassphraseFile = None,
 ) -> None:
-    """Want fewer notices of a thread or a circle. Alarms always come."""
+    """Want fewer notifications of a thread or a circle. Alarms always come."""
     with open_library(folder, passphrase_file) as library:
         whole = what if what in library.view.circles else _whole(library, what)[0]
         library.quiet(whole, None if rule == "off" else rule)

@@ -69,7 +69,13 @@ def found(folder: Path) -> Founded:
         threshold=2,
         roots=tuple(NetworkRoot(org=org, key=key.public) for org, key in roots.items()),
         orgs=tuple(
-            Org(name=org, roots=(OrgRoot(person=f"{org}'s director", key=key.public),), threshold=1)
+            Org(
+                name=org,
+                roots=(OrgRoot(person=f"{org}'s director", key=key.public),),
+                threshold=1,
+                admitted=_text(now),
+                reason="founded the network",
+            )
             for org, key in org_roots.items()
         ),
         log=log.public,
@@ -98,7 +104,7 @@ def found(folder: Path) -> Founded:
     terms = new_terms(CIRCLE, "V2", ("use:safety-only",))
     circle = Circle(
         orgs=("Aurora", "Beacon"),
-        pledge=pledge,
+        pledges=(pledge,),
         admins=(Admin(org="Aurora", person="ada"), Admin(org="Beacon", person="bo")),
         quorum=2,
         history="all",

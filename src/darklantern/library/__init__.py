@@ -10,19 +10,25 @@ from darklantern.library.artifact_reading import ArtifactReader
 from darklantern.library.importing import Imported
 from darklantern.library.library import Library, create
 from darklantern.library.opening import Author, Listed, OpenedFinding
-from darklantern.library.threads.noticing import Notice
+from darklantern.library.searching import Hit
+from darklantern.library.threads.notifications import Notification
 from darklantern.library.threads.posting import Attached
 from darklantern.library.threads.values import Thread, ThreadListed, ThreadPost
+from darklantern.library.verifying import Problem
+from darklantern.library.versions import Linked
 
 __all__ = [
     "ArtifactReader",
     "Attached",
     "Author",
+    "Hit",
     "Imported",
     "Library",
+    "Linked",
     "Listed",
-    "Notice",
+    "Notification",
     "OpenedFinding",
+    "Problem",
     "Thread",
     "ThreadListed",
     "ThreadPost",

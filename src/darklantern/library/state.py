@@ -11,7 +11,7 @@ from typing import Final
 
 from darklantern.errors import RefusedError, StoreError
 from darklantern.library.threads.places import LocalThreads, load_threads, threads_difference
-from darklantern.network.circles import Terms, check_terms
+from darklantern.network.circles import Terms, check_closed, check_terms
 from darklantern.network.clock import now as judged_now
 from darklantern.network.heads import Head, LogFork, read_head, sign_head
 from darklantern.network.keyring import Keyring, unlock
@@ -21,7 +21,7 @@ from darklantern.network.rosters import Roster
 from darklantern.network.view import View, admit, ahead, append, fold, is_registered
 from darklantern.records.exact import decode, encode
 from darklantern.sealing import Device, LogKey
-from darklantern.stores.database import Change, Contents, Waiting
+from darklantern.stores.values import Change, Contents, Waiting
 
 _DEVICE: Final = "device"
 _LOG_KEY: Final = "log key"
@@ -44,6 +44,8 @@ class State:
     """what waits for another library to append it"""
     keyring: Keyring = field(default_factory=Keyring)
     threads: LocalThreads = field(default_factory=LocalThreads)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """what this device's user has chosen, and what it must remember besides"""
 
     @cached_property
     def device_id(self) -> str:
@@ -81,6 +83,7 @@ class State:
             )
         terms = self.keyring.terms[circle]
         check_terms(terms)
+        check_closed(self.view.rules(circle), terms)
         return terms
 
     def last(self, log: str) -> tuple[int, str] | None:
@@ -121,7 +124,8 @@ def load(contents: Contents) -> State:
             seeds=_named(contents.secrets, _EPOCH),
             terms={circle: decode(Terms, data) for circle, data in _named(contents.secrets, _TERMS).items()},
         ),
-        threads=load_threads(contents.rows),
+        threads=load_threads(contents.local),
+        settings=contents.settings,
     )
 
 
@@ -145,7 +149,9 @@ def difference(old: State, new: State) -> Change:
             if old.keyring.terms.get(id) != terms
         },
         proofs={log: encode(fork) for log, fork in new.view.forks.items() if log not in old.view.forks},
-        rows=threads_difference(old.threads, new.threads),
+        local=threads_difference(old.threads, new.threads),
+        settings={name: value for name, value in new.settings.items() if old.settings.get(name) != value},
+        unset=tuple(sorted(old.settings.keys() - new.settings.keys())),
     )
 
 

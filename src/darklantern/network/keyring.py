@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from darklantern.errors import DarkLanternError, SealError
 from darklantern.network.circles import Terms
 from darklantern.network.epochs import open_epoch, open_link
+from darklantern.network.handovers import open_handover
 from darklantern.network.states import CircleState
 from darklantern.network.view import View
+from darklantern.records.exact import Sha256
 from darklantern.sealing import Identity
 
 
@@ -34,12 +36,27 @@ def unlock(view: View, device: str, identity: Identity, held: Keyring) -> Keyrin
     """`held`, with every seed that `view` brings within reach of the device."""
     seeds, terms, problems = dict(held.seeds), dict(held.terms), dict[str, str]()
     for circle in view.circles.values():
-        _unlock_circle(circle, device, identity, seeds, terms, problems)
+        _take_handovers(circle, device, identity, seeds, problems)
+        _unlock_circle(circle, view.rules(circle.id).terms, device, identity, seeds, terms, problems)
     return Keyring(seeds, terms, problems)
+
+
+def _take_handovers(
+    circle: CircleState, device: str, identity: Identity, seeds: dict[str, bytes], problems: dict[str, str]
+) -> None:
+    """Seeds from another device of the same person; those of destroyed epochs do not come back this way."""
+    wanted = {epoch.id: epoch.body.recipient for epoch in circle.epochs if epoch.id not in seeds}
+    for handover in circle.handovers:
+        if handover.device == device and wanted:
+            try:
+                seeds |= open_handover(handover, circle.id, wanted, identity)
+            except DarkLanternError as error:
+                problems[circle.id] = error.message
 
 
 def _unlock_circle(
     circle: CircleState,
+    committed: Sha256,
     device: str,
     identity: Identity,
     seeds: dict[str, bytes],
@@ -53,7 +70,7 @@ def _unlock_circle(
             continue
         try:
             if device in epoch.members:
-                secret = open_epoch(epoch.body, circle.id, circle.circle.terms, epoch.members, identity)
+                secret = open_epoch(epoch.body, circle.id, committed, epoch.members, identity)
                 seeds[epoch.id] = secret.seed
                 terms[circle.id] = secret.terms
                 continue

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from darklantern.errors import DarkLanternError
-from darklantern.library.opening import Fetch, Found, entries, open_post
+from darklantern.library.opening import Fetch, Found, open_post
 from darklantern.library.state import State
 from darklantern.library.threads.places import place_of
 from darklantern.network.keyring import seed_of
@@ -24,10 +24,8 @@ def placed(state: State, fetch: Fetch) -> State:
     """
     threads, me = state.threads, person_of(state)
     places, problems = dict(threads.places), dict(threads.problems)
-    for found in entries(state, "post"):
+    for found in _unplaced(state):
         entry = found.entry
-        if entry.id in places or entry.id in problems or entry.body.header.epoch not in state.keyring.seeds:
-            continue
         held = dict(fetch(entry.body.pieces))
         if any(name not in held for name in entry.body.pieces):
             continue
@@ -40,6 +38,20 @@ def placed(state: State, fetch: Fetch) -> State:
     if len(places) == len(threads.places) and len(problems) == len(threads.problems):
         return state
     return replace(state, threads=replace(threads, places=places, problems=problems))
+
+
+def _unplaced(state: State) -> list[Found]:
+    """Posts of which nothing is known and whose key is here, in the order of each log."""
+    known, seeds = (state.threads.places, state.threads.problems), state.keyring.seeds
+    found = [
+        Found(circle, entry)
+        for circle in state.working.circles.values()
+        for entry in circle.entries.values()
+        if entry.record.kind == "post"
+        and not any(entry.id in each for each in known)
+        and entry.body.header.epoch in seeds
+    ]
+    return sorted(found, key=lambda each: (each.circle.id, each.entry.position, each.entry.record.seq))
 
 
 def _of(held: Mapping[str, bytes], names: Iterable[str]) -> Mapping[str, bytes]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from darklantern.errors import RefusedError
 from darklantern.library import opening
 from darklantern.library.state import State
-from darklantern.library.threads.noticing import notices
+from darklantern.library.threads.notifying import notifications
 from darklantern.library.threads.places import LocalThreads, Mark, Quiet
 from darklantern.library.threads.reading import members_of, root_of
 
@@ -52,8 +52,8 @@ def quieted(state: State, thread_or_circle: str, quiet: Quiet | None) -> State:
 
 
 def told(state: State) -> State:
-    """The state in which everything that there is to notice has been announced."""
-    return _with(state, replace(state.threads, told=frozenset(notice.id for notice in notices(state))))
+    """The state in which all that there is to notify of has been announced."""
+    return _with(state, replace(state.threads, told=frozenset(each.id for each in notifications(state))))
 
 
 def _marked(state: State, name: str, position: int) -> State:

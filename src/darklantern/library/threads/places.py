@@ -17,7 +17,7 @@ Rows = Mapping[str, Mapping[str, bytes]]
 """part → name → value, as the store keeps them"""
 What = Literal["post", "revision", "reaction", "retraction"]
 Quiet = Literal["muted", "mentions"]
-"""no notices at all, or only of mentions"""
+"""no notifications at all, or only of mentions"""
 
 _PLACES: Final = "place"
 _MARKS: Final = "mark"
@@ -65,7 +65,7 @@ class LocalThreads:
     rules: Mapping[str, Quiet] = field(default_factory=dict)
     """thread or circle → how quiet"""
     told: frozenset[str] = frozenset()
-    """notices that were announced"""
+    """notifications that were announced"""
 
     @cached_property
     def threads(self) -> Mapping[str, tuple[str, ...]]:
@@ -74,6 +74,15 @@ class LocalThreads:
         for entry, place in self.places.items():
             found[place.thread].append(entry)
         return {thread: tuple(entries) for thread, entries in found.items()}
+
+    @cached_property
+    def acts(self) -> Mapping[str, tuple[str, ...]]:
+        """Post → revisions, reactions and retractions that name it, in no order."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for entry, place in self.places.items():
+            if place.what != "post" and place.post:
+                found[place.post].append(entry)
+        return {post: tuple(entries) for post, entries in found.items()}
 
     @property
     def arrivals(self) -> int:

@@ -77,6 +77,12 @@ def root_of(state: State, thread_id: str) -> Found:
     return opening.find(state, "item", thread_id)  # says why
 
 
+def thread_id_of(state: State, root: Found) -> str:
+    """The thread that hangs on what `root_of` gave."""
+    place = state.threads.places.get(root.entry.id)
+    return place.thread if place else root.entry.id
+
+
 def members_of(state: State, thread_id: str, circle: str) -> tuple[list[Found], list[Found]]:
     """The records that say they are in the thread, in the order of the log: of its circle, and of others."""
     found = _found(state, state.threads.threads.get(thread_id, ()))
@@ -149,13 +155,10 @@ def about(state: State, post_id: str) -> list[Found]:
     found = opening.find(state, "post", post_id)
     if place is None:
         raise RefusedError(f"post {post_id} does not open here: {why_not(state, found)}", hint="import a newer bundle")
-    inside, _ = members_of(state, place.thread, found.circle.id)
-    places = state.threads.places
-    return [each for each in inside if each.entry.id == post_id or _acts_on(places[each.entry.id], post_id)]
-
-
-def _acts_on(place: Place, post_id: str) -> bool:
-    return place.what != "post" and place.post == post_id
+    acts = [
+        entry for entry in state.threads.acts.get(post_id, ()) if state.threads.places[entry].thread == place.thread
+    ]
+    return [each for each in _found(state, (post_id, *acts)) if each.circle.id == found.circle.id]
 
 
 def _begins(state: State, post_id: str) -> bool:
@@ -178,8 +181,7 @@ def _is_taken_back(state: State, root: Found) -> bool:
 
 
 def _listed(state: State, root: Found, fetch: Fetch, follows: Follows) -> ThreadListed:
-    place = state.threads.places.get(root.entry.id)
-    thread_id = place.thread if place else root.entry.id
+    thread_id = thread_id_of(state, root)
     inside, _ = members_of(state, thread_id, root.circle.id)
     last = inside[-1] if inside else root
     return ThreadListed(
@@ -199,7 +201,7 @@ def _foreign(state: State, found: Found) -> Ignored:
 
 
 def _unplaced(state: State, root: Found) -> Iterable[Unreadable]:
-    for entry in root.circle.entries.values():
+    for entry in root.circle.in_order():
         if entry.record.kind == "post" and entry.id not in state.threads.places:
             found = Found(root.circle, entry)
             yield Unreadable(entry.id, author_of(state, entry), entry.record.time, why_not(state, found))
