@@ -12,7 +12,7 @@ from darklantern.library.threads.alarms import alarms
 from darklantern.library.threads.indexing import person_of
 from darklantern.library.threads.notifications import KINDS, Kind, Notification
 from darklantern.library.threads.places import Place
-from darklantern.library.threads.reading import members_of, person_behind, roots, thread_id_of, unread_in
+from darklantern.library.threads.reading import members_of, person_behind, roots, standing_in, thread_id_of, unread_in
 
 
 def notifications(state: State) -> tuple[Notification, ...]:
@@ -30,7 +30,7 @@ def _in_thread(state: State, root: Found) -> Iterator[Notification]:
     inside, _ = members_of(state, thread_id, circle)
     me, places = person_of(state), state.threads.places
     mine = {each.entry.id for each in (root, *inside) if me and person_behind(state, each.entry) == (me.org, me.person)}
-    taking_part = bool(mine) or any(places[each.entry.id].mentions_me for each in inside)
+    taking_part = bool(mine) or any(places[each.entry.id].mentions_me for each in standing_in(state, inside))
     unread = frozenset(unread_in(state, inside))
     news = [(each, _kind(places[each.entry.id], each, mine, taking_part)) for each in inside if each.entry.id in unread]
     if root.entry.record.kind == "item" and root.entry.id not in mine and thread_id not in state.threads.marks:

@@ -46,8 +46,10 @@ def threads(state: State, fetch: Fetch, follows: Follows) -> tuple[ThreadListed,
 def unread(state: State) -> dict[str, int]:
     """Thread → how many posts in it are unread, where there are any."""
     counts: dict[str, int] = {}
-    for thread_id, ids in state.threads.threads.items():
-        if count := len(unread_in(state, _found(state, ids))):
+    for root in roots(state):
+        thread_id = thread_id_of(state, root)
+        inside, _ = members_of(state, thread_id, root.circle.id)
+        if count := len(unread_in(state, inside)):
             counts[thread_id] = count
     return counts
 
@@ -108,22 +110,24 @@ def opened(state: State, members: Iterable[Found], fetch: Fetch) -> tuple[list[O
 def unread_in(state: State, inside: Iterable[Found]) -> list[str]:
     """The posts of others that were not read and not taken back, by the index alone."""
     me, places = person_of(state), state.threads.places
-    authors = {
-        found.entry.id: state.working.network.devices[found.entry.record.author_device].owner for found in inside
-    }
+    return [
+        found.entry.id
+        for found in standing_in(state, inside)
+        if person_behind(state, found.entry) != (me and (me.org, me.person))
+        and not is_read(state.threads.marks.get(places[found.entry.id].thread), found.entry, places[found.entry.id])
+    ]
+
+
+def standing_in(state: State, inside: Iterable[Found]) -> list[Found]:
+    """The posts that were not taken back, by the index alone."""
+    inside, places = list(inside), state.threads.places
+    authors = {found.entry.id: person_behind(state, found.entry) for found in inside}
     taken_back = {
         place.post
         for entry, author in authors.items()
         if (place := places[entry]).what == "retraction" and place.post and authors.get(place.post) == author
     }
-    return [
-        found.entry.id
-        for found in inside
-        if (place := places[found.entry.id]).what == "post"
-        and authors[found.entry.id] != (me and (me.org, me.person))
-        and found.entry.id not in taken_back
-        and not is_read(state.threads.marks.get(place.thread), found.entry, place)
-    ]
+    return [found for found in inside if places[found.entry.id].what == "post" and found.entry.id not in taken_back]
 
 
 def person_behind(state: State, entry: SealedEntry) -> tuple[str, str]:
