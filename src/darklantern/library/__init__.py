@@ -7,9 +7,12 @@ never imports half a bundle.
 """
 
 from darklantern.library.artifact_reading import ArtifactReader
+from darklantern.library.backup import BackedUp
+from darklantern.library.compacting import Compaction
 from darklantern.library.importing import Imported
 from darklantern.library.library import Library, create
 from darklantern.library.opening import Author, Listed, OpenedFinding
+from darklantern.library.restoring import restore
 from darklantern.library.searching import Hit
 from darklantern.library.threads.notifications import Notification
 from darklantern.library.threads.posting import Attached
@@ -21,6 +24,8 @@ __all__ = [
     "ArtifactReader",
     "Attached",
     "Author",
+    "BackedUp",
+    "Compaction",
     "Hit",
     "Imported",
     "Library",
@@ -33,4 +38,5 @@ __all__ = [
     "ThreadListed",
     "ThreadPost",
     "create",
+    "restore",
 ]

@@ -4,7 +4,7 @@ In: a state and a bundle. Out: the next state, the pieces to keep, and a report;
 is: logs and their checkpoints, the maker, records that wait, keys, pieces.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from darklantern.errors import DarkLanternError, RefusedError
@@ -68,7 +68,7 @@ def take_in(state: State, bundle: Bundle, *, has: frozenset[str], clock: int, co
     state, lost = _tidy_outbox(state)
     # 4. Keys, then pieces that an entry which counts has asked for.
     state = unlocked(with_heads(state, clock))
-    wanted = wanted_pieces(state.working) - has
+    wanted = wanted_pieces(state.working, state.keyring.forgotten) - has
     pieces = {name: bundle.pieces[name] for name in sorted(wanted) if name in bundle.pieces}
     old = {(leaf.log, leaf.position) for leaf in before.view.opaque}
     imported = Imported(
@@ -84,12 +84,13 @@ def take_in(state: State, bundle: Bundle, *, has: frozenset[str], clock: int, co
     return Step(state, pieces, imported)
 
 
-def wanted_pieces(view: View) -> frozenset[str]:
-    """Every piece that an entry which counts names."""
+def wanted_pieces(view: View, forgotten: Collection[str] = ()) -> frozenset[str]:
+    """Every piece that an entry which counts names, but for entries of `forgotten` epochs."""
     return frozenset(
         name
         for circle in view.circles.values()
         for entry in circle.entries.values()
+        if entry.body.header.epoch not in forgotten
         for name in (*entry.body.pieces, *entry.body.attached)
     )
 
@@ -107,6 +108,9 @@ def _append_waiting(
             refused.append((envelope_id, "this library does not keep its log: take the bundle to the one that does"))
             continue
         if is_registered(state.view, log, envelope_id):
+            continue
+        if waits := state.waits(log):
+            refused.append((envelope_id, waits))
             continue
         try:
             reason = admit(state.view, log, data)

@@ -5,17 +5,19 @@ once: pieces, then one transaction.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
 from darklantern.errors import RefusedError, StoreError
-from darklantern.library import opening, searching, sharing, verifying, versions
+from darklantern.library import backup, compacting, opening, restored, searching, sharing, verifying, versions
 from darklantern.library.artifact_reading import ArtifactReader
 from darklantern.library.artifact_sealing import Progress, forget_named, give_up, seal_file
+from darklantern.library.backup import BackedUp
 from darklantern.library.bundles import read_bundle, write_bundle
+from darklantern.library.compacting import Compaction
 from darklantern.library.importing import Imported, take_in, wanted_pieces
 from darklantern.library.opening import Listed, OpenedFinding
 from darklantern.library.searching import Hit
@@ -93,6 +95,9 @@ class Library:
         vault = open_vault(folder, passphrase)
         try:
             library = cls(vault, load(vault.database.read()), follows, clock)
+            if restored.COPIED in library._state.settings:
+                settings = restored.opened(library._state.settings, library._now())
+                library._step(replace(library._state, settings=settings))
             library._step(library._state)  # a post that no older program, or no damaged disk, opened may open now
             if STALE_INDEX in library._state.settings:
                 library.reindex()
@@ -246,7 +251,7 @@ class Library:
         return item
 
     def give_up(self, sha256: str) -> None:
-        """Remove what an interrupted sealing of a file has left. Raises StoreError."""
+        """Remove what an interrupted sealing left, by its file's SHA-256 or its journal's name. Raises StoreError."""
         self._forget_shared()
         give_up(
             sha256,
@@ -467,6 +472,49 @@ class Library:
         (bytes done, bytes in all) after each piece.
         """
         return tuple(verifying.verify(self._vault, self._state, self._fetch, self._follows, progress))
+
+    # Housekeeping
+
+    def compaction(self, forget: Collection[str] = ()) -> Compaction:
+        """What `compact` would remove: pieces that nothing names, and all of the epochs `forget`. Print it, and ask.
+
+        Raises RefusedError for an epoch that a circle seals to.
+        """
+        self._forget_shared()
+        return compacting.plan(self._state, self._vault, forget)
+
+    def compact(self, planned: Compaction) -> int:
+        """Remove what `compaction` said, and nothing that is in use by now. How many bytes the disk has back."""
+        epochs = [each.epoch for each in planned.forgotten]
+        again = self.compaction(epochs)
+        self._step(compacting.without_seeds(self._state, again))
+        going = set(planned.pieces) & set(again.pieces)
+        freed = sum(map(self._vault.blobs.size, going))
+        self._vault.blobs.discard(sorted(going))
+        return freed + self._vault.database.vacuum()
+
+    def backup(self, path: Path, progress: backup.Progress | None = None) -> BackedUp:
+        """All of this library as one new file, which its passphrase of today opens. `restore` takes it back.
+
+        Encrypted like the library, pieces included; sealings that are not finished stay out. Keep it where the library
+        would be safe too: it holds this device's keys. Raises StoreError, and then there is no file.
+        """
+        return backup.back_up(self._state, self._vault, path, self._now(), progress)
+
+    @property
+    def restored(self) -> dict[str, str]:
+        """Log → why this library, which came from a backup, signs nothing in it yet. Empty for any other library."""
+        state = self._state
+        waiting = {log: state.waits(log) for log in (self.net, *state.view.circles)}
+        return {log: reason for log, reason in waiting.items() if reason}
+
+    def confirm_whole(self, log: str) -> None:
+        """Say that a log, as it is here, has all that this device and its log key ever signed in it.
+
+        Only for a log that nobody else keeps, after importing from everybody who reads it. If it is not true, the next
+        record freezes this device, or the log for everybody, and nothing takes that back.
+        """
+        self._step(replace(self._state, settings=restored.confirmed(self._state.settings, log)))
 
     # Syncing
 

@@ -4,7 +4,7 @@ In: a path, a key, and changes as values. Out: contents as values. A change is o
 knows tables, and nothing of what the bytes in them mean.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +136,18 @@ class Database:
         with refusing(self._path):
             found = self._connection.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
             return found[0] if found else None
+
+    def copy(self, path: Path, settings: Mapping[str, str]) -> None:
+        """A copy as of now at `path`, a new file under the same key, with these settings besides. Raises StoreError."""
+        run = self._connection.execute
+        with refusing(path):
+            run("VACUUM INTO ?", (str(path),))
+            run("ATTACH ? AS copy", (str(path),))  # without a key of its own it takes this one's
+            try:
+                self._connection.executemany("INSERT OR REPLACE INTO copy.settings VALUES (?, ?)", settings.items())
+            finally:
+                run("DETACH copy")
+        check_encrypted(self._connection, path)
 
     def check(self) -> None:
         """Read every page again. Raises StoreError for one that is damaged."""
