@@ -98,7 +98,8 @@ class Library:
             if restored.COPIED in library._state.settings:
                 settings = restored.opened(library._state.settings, library._now())
                 library._step(replace(library._state, settings=settings))
-            library._step(library._state)  # a post that no older program, or no damaged disk, opened may open now
+            # A post that no older program opened, or that was on a damaged disk, may open now.
+            library._step(indexing.placed(library._state, library._fetch))
             if STALE_INDEX in library._state.settings:
                 library.reindex()
             return library
@@ -562,10 +563,13 @@ class Library:
         """Write what is new in `state`, and then hold it. Raises StoreError, and then nothing has changed."""
         state = with_heads(state, self._time())
         pieces = pieces or {}
-        state = indexing.placed(state, lambda names: {**self._fetch(set(names) - pieces.keys()), **pieces})
+        same = not pieces and state.holds_the_same(self._state)
+        if not same:
+            state = indexing.placed(state, lambda names: {**self._fetch(set(names) - pieces.keys()), **pieces})
         with self._vault.blobs.put(pieces):
             change = difference(self._state, state)
-            change = searching.with_texts(change, self._state, state, pieces.keys(), self._fetch, self._follows)
+            if not same:
+                change = searching.with_texts(change, self._state, state, pieces.keys(), self._fetch, self._follows)
             self._vault.database.write(change)
         self._state = state
 

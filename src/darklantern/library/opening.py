@@ -93,6 +93,11 @@ def entries(state: State, kind: str) -> Iterator[Found]:
         yield from (Found(circle, entry) for entry in circle.in_order() if entry.record.kind == kind)
 
 
+def in_order(found: Iterable[Found]) -> list[Found]:
+    """Circle by circle in the order of its log; what waits comes last, as it was written."""
+    return sorted(found, key=lambda each: (each.circle.id, each.entry.position, each.entry.record.seq))
+
+
 def packages(state: State, fetch: Fetch, follows: Follows) -> Iterator[tuple[Found, Package, Level]]:
     """Every item that opens here."""
     for found in entries(state, "item"):

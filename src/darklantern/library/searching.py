@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from darklantern.errors import DarkLanternError, SearchError
-from darklantern.library.opening import Fetch, Found, author_of, entries, open_package, open_post
+from darklantern.library.opening import Fetch, Found, author_of, in_order, open_package, open_post
 from darklantern.library.state import State
 from darklantern.library.threads.posting import standing
 from darklantern.network.deciding import Follows
@@ -119,7 +119,7 @@ def with_texts(
     `arrived` are the pieces that come with it. What cannot be opened yet is looked at again when its key, its circle's
     terms or a piece of it comes.
     """
-    before, after = _ids(old), {found.entry.id: found for found in _counting(new)}
+    before, after = {found.entry.id for found in _counting(old)}, {found.entry.id: found for found in _counting(new)}
     opened = _opted(new) - _opted(old)
     keys = new.keyring.seeds.keys() - old.keyring.seeds.keys()
     terms = {id for id, each in new.keyring.terms.items() if old.keyring.terms.get(id) != each}
@@ -132,9 +132,10 @@ def with_texts(
         or found.circle.id in opened
         or not set(found.entry.body.pieces).isdisjoint(arrived)
     ]
-    changed = [*(found.entry.id for found in fresh), *sorted(before - after.keys())]
-    said = {subject: after[subject] for entry in changed if (subject := _subject(new, entry)) in after}
-    texts = tuple(_documents(new, said.values(), fetch, follows))
+    subjects = {_subject(new, found.entry.id) for found in fresh}
+    subjects |= {_subject(old, entry) for entry in before - after.keys()}  # an act that counts no longer was undone
+    said = {subject: after[subject] for subject in subjects if subject in after}
+    texts = tuple(_documents(new, in_order(said.values()), fetch, follows))
     # A post whose text was just taken back is still there, without one.
     gone = (before - after.keys()) | (said.keys() & before) - {document.id for document in texts}
     return replace(change, documents=texts, unindexed=tuple(sorted(gone)))
@@ -143,26 +144,23 @@ def with_texts(
 def documents(state: State, fetch: Fetch, follows: Follows) -> Iterator[Document]:
     """Every text that belongs into the index."""
     subjects = (found for found in _counting(state) if _subject(state, found.entry.id) == found.entry.id)
-    return _documents(state, subjects, fetch, follows)
+    return _documents(state, in_order(subjects), fetch, follows)
 
 
 def _counting(state: State) -> Iterator[Found]:
-    """Items and posts that count, of circles that are indexed here, whose seed was not destroyed."""
+    """Items and posts that count, of circles that are indexed here, whose seed was not destroyed. In no order."""
     indexed, forgotten = _opted(state), state.keyring.forgotten
-    for kind in ("item", "post"):
-        for found in entries(state, kind):
-            if found.circle.id in indexed and found.entry.body.header.epoch not in forgotten:
-                yield found
+    for circle in state.working.circles.values():
+        if circle.id in indexed:
+            for entry in circle.entries.values():
+                if entry.record.kind in ("item", "post") and entry.body.header.epoch not in forgotten:
+                    yield Found(circle, entry)
 
 
 def _subject(state: State, entry: str) -> str:
     """Whose text an entry says: its own, or that of the post which it is about."""
     place = state.threads.places.get(entry)
     return place.post if place and place.what != "post" and place.post else entry
-
-
-def _ids(state: State) -> frozenset[str]:
-    return frozenset(found.entry.id for found in _counting(state))
 
 
 def _opted(state: State) -> frozenset[str]:

@@ -9,23 +9,29 @@ from dataclasses import replace
 from functools import partial
 
 from darklantern.errors import DarkLanternError
-from darklantern.library.opening import Fetch, Found, open_post
+from darklantern.library.opening import Fetch, Found, in_order, open_post
 from darklantern.library.state import State
-from darklantern.library.threads.places import place_of
+from darklantern.library.threads.places import PostIndex, place_of
 from darklantern.network.keyring import seed_of
+from darklantern.network.states import CircleState
 from darklantern.records.posts import Mention
 
 
 def placed(state: State, fetch: Fetch) -> State:
-    """The state with every post in its index that opens here. The very same state where there is nothing to place.
+    """The state with every post in its index that opens here, and nothing else there. The very same if it was so.
 
     One whose key or pieces are missing is asked for again with the next step; one that does not open in spite of
     them is listed as a problem, and tried again when the library is next opened.
     """
     threads, me = state.threads, person_of(state)
-    places, problems = dict(threads.places), dict(threads.problems)
-    for found in _unplaced(state):
+    gone = _gone(state)
+    places = {entry: place for entry, place in threads.places.items() if entry not in gone}
+    problems = {entry: problem for entry, problem in threads.problems.items() if entry not in gone}
+    arrival = threads.index.arrivals
+    for found in unplaced(state, state.working.circles.values()):
         entry = found.entry
+        if entry.id in problems or entry.body.header.epoch not in state.keyring.seeds:
+            continue
         held = dict(fetch(entry.body.pieces))
         if any(name not in held for name in entry.body.pieces):
             continue
@@ -34,24 +40,38 @@ def placed(state: State, fetch: Fetch) -> State:
         except DarkLanternError as error:
             problems[entry.id] = error.message
         else:
-            places[entry.id] = place_of(entry.id, content, me, len(places))
-    if len(places) == len(threads.places) and len(problems) == len(threads.problems):
+            places[entry.id] = place_of(entry.id, content, me, arrival)
+            arrival += 1
+    if (places, problems) == (threads.places, threads.problems):
         return state
-    return replace(state, threads=replace(threads, places=places, problems=problems))
+    return replace(state, threads=replace(threads, index=PostIndex(places), problems=problems))
 
 
-def _unplaced(state: State) -> list[Found]:
-    """Posts of which nothing is known and whose key is here, in the order of each log."""
-    known, seeds = (state.threads.places, state.threads.problems), state.keyring.seeds
+def unplaced(state: State, circles: Iterable[CircleState]) -> list[Found]:
+    """Posts that count and are not in the index, circle by circle in the order of its log."""
+    places = state.threads.places
     found = [
         Found(circle, entry)
-        for circle in state.working.circles.values()
-        for entry in circle.entries.values()
-        if entry.record.kind == "post"
-        and not any(entry.id in each for each in known)
-        and entry.body.header.epoch in seeds
+        for circle in circles
+        for entry_id in circle.entries
+        if entry_id not in places and (entry := circle.entries[entry_id]).record.kind == "post"
     ]
-    return sorted(found, key=lambda each: (each.circle.id, each.entry.position, each.entry.record.seq))
+    return in_order(found)
+
+
+def _gone(state: State) -> frozenset[str]:
+    """What was placed and counts no longer, or was forgotten with the seed of its epoch."""
+    circles, forgotten = state.working.circles.values(), state.keyring.forgotten
+    known = {*state.threads.places, *state.threads.problems}
+    gone = known.difference(*(circle.entries for circle in circles))
+    if forgotten:
+        gone |= {
+            entry_id
+            for circle in circles
+            for entry_id in circle.entries
+            if entry_id in known and circle.entries[entry_id].body.header.epoch in forgotten
+        }
+    return frozenset(gone)
 
 
 def _of(held: Mapping[str, bytes], names: Iterable[str]) -> Mapping[str, bytes]:

@@ -1,9 +1,10 @@
 """What was read, what to be quiet about, what was announced: steps that its user makes, on this device alone."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from darklantern.errors import RefusedError
-from darklantern.library import opening
+from darklantern.library.opening import Found
 from darklantern.library.state import State
 from darklantern.library.threads.notifying import notifications
 from darklantern.library.threads.places import LocalThreads, Mark, Quiet
@@ -15,30 +16,22 @@ def mark_read(state: State, thread_or_log: str, up_to: str | None = None) -> Sta
 
     Raises RefusedError for a thread, a log or a post that is not here.
     """
-    view = state.view
-    if thread_or_log == view.net or thread_or_log in view.circles:
-        return _marked(state, thread_or_log, view.trail(thread_or_log).size - 1)
+    if _is_log(state, thread_or_log):
+        return _marked(state, {thread_or_log: state.view.trail(thread_or_log).size - 1})
     root = root_of(state, thread_or_log)
-    inside, _ = members_of(state, thread_or_log, root.circle.id)
     if up_to is None:
-        return _marked(state, thread_or_log, max(each.entry.position for each in (root, *inside)))
+        return _marked(state, {thread_or_log: _end(state, root)})
+    inside, _ = members_of(state, thread_or_log, root.circle.id)
     found = next((each for each in inside if each.entry.id == up_to), None)
     if found is None:
         raise RefusedError(f"thread {thread_or_log} has no post {up_to}", hint="import a newer bundle, or check the id")
-    return _marked(state, thread_or_log, found.entry.position)
+    return _marked(state, {thread_or_log: found.entry.position})
 
 
 def all_read(state: State) -> State:
     """The state in which everything that is here is read."""
-    logs = [state.view.net, *state.view.circles]
-    threads = {
-        state.threads.places[found.entry.id].thread
-        for found in opening.entries(state, "post")
-        if found.entry.id in state.threads.places
-    }
-    for each in sorted({*logs, *threads, *(found.entry.id for found in opening.entries(state, "item"))}):
-        state = mark_read(state, each)
-    return state
+    logs = {log: state.view.trail(log).size - 1 for log in (state.view.net, *state.view.circles)}
+    return _marked(state, logs | {thread_id_of(state, root): _end(state, root) for root in roots(state)})
 
 
 def quieted(state: State, thread_or_circle: str, quiet: Quiet | None) -> State:
@@ -56,12 +49,24 @@ def told(state: State) -> State:
     return _with(state, replace(state.threads, told=frozenset(each.id for each in notifications(state))))
 
 
-def _marked(state: State, name: str, position: int) -> State:
-    old = state.threads.marks.get(name)
-    if old and old.position > position:
-        return state
-    mark = Mark(position=position, arrival=state.threads.arrivals)
-    return _with(state, replace(state.threads, marks={**state.threads.marks, name: mark}))
+def _is_log(state: State, id: str) -> bool:
+    return id == state.view.net or id in state.view.circles
+
+
+def _end(state: State, root: Found) -> int:
+    """The position of a thread's last record."""
+    inside, _ = members_of(state, thread_id_of(state, root), root.circle.id)
+    return max(each.entry.position for each in (root, *inside))
+
+
+def _marked(state: State, positions: Mapping[str, int]) -> State:
+    old, arrival = state.threads.marks, state.threads.index.arrivals
+    fresh = {
+        name: Mark(position=position, arrival=arrival)
+        for name, position in positions.items()
+        if name not in old or position >= old[name].position
+    }
+    return _with(state, replace(state.threads, marks={**old, **fresh}))
 
 
 def _with(state: State, threads: LocalThreads) -> State:

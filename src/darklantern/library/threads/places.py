@@ -34,7 +34,7 @@ class Place(Value, frozen=True, kw_only=True):
     """the post that it answers, or that it is about"""
     mentions_me: bool
     arrival: int
-    """how many were placed here before: a late one is unread although the log has it early"""
+    """later than all that were placed here before: a late one is unread although the log has it early"""
 
 
 class Mark(Value, frozen=True, kw_only=True):
@@ -53,19 +53,11 @@ class Rule(Value, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True)
-class LocalThreads:
-    """The index of posts, and the user's own marks and rules."""
+class PostIndex:
+    """Which record belongs to which thread, and what it is about."""
 
     places: Mapping[str, Place] = field(default_factory=dict)
     """id of a post's record → where it belongs"""
-    problems: Mapping[str, str] = field(default_factory=dict)
-    """id → why it does not open. Not stored: a newer program, or a mended disk, may open it"""
-    marks: Mapping[str, Mark] = field(default_factory=dict)
-    """thread or log → how far it was read"""
-    rules: Mapping[str, Quiet] = field(default_factory=dict)
-    """thread or circle → how quiet"""
-    told: frozenset[str] = frozenset()
-    """notifications that were announced"""
 
     @cached_property
     def threads(self) -> Mapping[str, tuple[str, ...]]:
@@ -84,10 +76,30 @@ class LocalThreads:
                 found[place.post].append(entry)
         return {post: tuple(entries) for post, entries in found.items()}
 
-    @property
+    @cached_property
     def arrivals(self) -> int:
-        """How many records were placed so far."""
-        return len(self.places)
+        """A number above that of every record that is placed."""
+        return 1 + max((place.arrival for place in self.places.values()), default=-1)
+
+
+@dataclass(frozen=True)
+class LocalThreads:
+    """The index of posts, and the user's own marks and rules."""
+
+    index: PostIndex = field(default_factory=PostIndex)
+    problems: Mapping[str, str] = field(default_factory=dict)
+    """id → why it does not open. Not stored: a newer program, or a mended disk, may open it"""
+    marks: Mapping[str, Mark] = field(default_factory=dict)
+    """thread or log → how far it was read"""
+    rules: Mapping[str, Quiet] = field(default_factory=dict)
+    """thread or circle → how quiet"""
+    told: frozenset[str] = frozenset()
+    """notifications that were announced"""
+
+    @property
+    def places(self) -> Mapping[str, Place]:
+        """id of a post's record → where it belongs"""
+        return self.index.places
 
 
 def place_of(entry: str, content: Content, me: Mention | None, arrival: int) -> Place:
@@ -119,7 +131,7 @@ def what_of(content: Content) -> What:
 def load_threads(rows: Rows) -> LocalThreads:
     """The value that stored rows hold. Raises RecordError."""
     return LocalThreads(
-        places=_decoded(Place, rows.get(_PLACES, {})),
+        index=PostIndex(_decoded(Place, rows.get(_PLACES, {}))),
         marks=_decoded(Mark, rows.get(_MARKS, {})),
         rules={name: rule.quiet for name, rule in _decoded(Rule, rows.get(_RULES, {})).items()},
         told=frozenset(rows.get(_TOLD, {})),

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from darklantern.errors import DarkLanternError, RefusedError
 from darklantern.library import opening
-from darklantern.library.opening import Fetch, Found, author_of
+from darklantern.library.opening import Fetch, Found, author_of, in_order
 from darklantern.library.state import State
 from darklantern.library.threads.folding import Opened, fold
-from darklantern.library.threads.indexing import person_of, why_not
+from darklantern.library.threads.indexing import person_of, unplaced, why_not
 from darklantern.library.threads.places import Mark, Place
 from darklantern.library.threads.values import Ignored, Thread, ThreadListed, Unreadable
 from darklantern.network.deciding import Follows
@@ -56,7 +56,7 @@ def unread(state: State) -> dict[str, int]:
 
 def roots(state: State) -> Iterable[Found]:
     """What threads hang on: items, posts with a title, and whatever else a post says that it is about."""
-    known = {found.entry.id for found in opening.entries(state, "item")} | state.threads.threads.keys()
+    known = {found.entry.id for found in opening.entries(state, "item")} | state.threads.index.threads.keys()
     for thread_id in sorted(known):
         try:
             yield root_of(state, thread_id)
@@ -70,7 +70,7 @@ def root_of(state: State, thread_id: str) -> Found:
         found = opening.look_up(state, kind, thread_id)
         if found and (kind == "item" or _begins(state, thread_id)):
             return found
-    inside = _found(state, state.threads.threads.get(thread_id, ()))
+    inside = _found(state, state.threads.index.threads.get(thread_id, ()))
     if inside:
         return inside[0]
     place = state.threads.places.get(thread_id)
@@ -87,7 +87,7 @@ def thread_id_of(state: State, root: Found) -> str:
 
 def members_of(state: State, thread_id: str, circle: str) -> tuple[list[Found], list[Found]]:
     """The records that say they are in the thread, in the order of the log: of its circle, and of others."""
-    found = _found(state, state.threads.threads.get(thread_id, ()))
+    found = _found(state, state.threads.index.threads.get(thread_id, ()))
     return [each for each in found if each.circle.id == circle], [each for each in found if each.circle.id != circle]
 
 
@@ -132,7 +132,7 @@ def standing_in(state: State, inside: Iterable[Found]) -> list[Found]:
 
 def person_behind(state: State, entry: SealedEntry) -> tuple[str, str]:
     """(org, person) of whoever signed the entry: all devices of a person speak for that person."""
-    return state.working.network.devices[entry.record.author_device].owner
+    return state.owners[entry.record.author_device]
 
 
 def is_read(mark: Mark | None, entry: SealedEntry, place: Place) -> bool:
@@ -160,7 +160,9 @@ def about(state: State, post_id: str) -> list[Found]:
     if place is None:
         raise RefusedError(f"post {post_id} does not open here: {why_not(state, found)}", hint="import a newer bundle")
     acts = [
-        entry for entry in state.threads.acts.get(post_id, ()) if state.threads.places[entry].thread == place.thread
+        entry
+        for entry in state.threads.index.acts.get(post_id, ())
+        if state.threads.places[entry].thread == place.thread
     ]
     return [each for each in _found(state, (post_id, *acts)) if each.circle.id == found.circle.id]
 
@@ -173,7 +175,7 @@ def _begins(state: State, post_id: str) -> bool:
 def _found(state: State, ids: Iterable[str]) -> list[Found]:
     """Those that count, circle by circle in the order of its log; what waits comes last, as it was written."""
     found = [each for entry in ids if (each := opening.look_up(state, "post", entry))]
-    return sorted(found, key=lambda each: (each.circle.id, each.entry.position, each.entry.record.seq))
+    return in_order(found)
 
 
 def _is_taken_back(state: State, root: Found) -> bool:
@@ -205,7 +207,6 @@ def _foreign(state: State, found: Found) -> Ignored:
 
 
 def _unplaced(state: State, root: Found) -> Iterable[Unreadable]:
-    for entry in root.circle.in_order():
-        if entry.record.kind == "post" and entry.id not in state.threads.places:
-            found = Found(root.circle, entry)
-            yield Unreadable(entry.id, author_of(state, entry), entry.record.time, why_not(state, found))
+    for found in unplaced(state, (root.circle,)):
+        entry = found.entry
+        yield Unreadable(entry.id, author_of(state, entry), entry.record.time, why_not(state, found))
