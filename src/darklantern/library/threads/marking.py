@@ -8,7 +8,7 @@ from darklantern.library.opening import Found
 from darklantern.library.state import State
 from darklantern.library.threads.notifying import notifications
 from darklantern.library.threads.places import LocalThreads, Mark, Quiet
-from darklantern.library.threads.reading import members_of, root_of
+from darklantern.library.threads.reading import members_of, root_of, roots, thread_id_of
 
 
 def mark_read(state: State, thread_or_log: str, up_to: str | None = None) -> State:

@@ -159,11 +159,8 @@ def about(state: State, post_id: str) -> list[Found]:
     found = opening.find(state, "post", post_id)
     if place is None:
         raise RefusedError(f"post {post_id} does not open here: {why_not(state, found)}", hint="import a newer bundle")
-    acts = [
-        entry
-        for entry in state.threads.index.acts.get(post_id, ())
-        if state.threads.places[entry].thread == place.thread
-    ]
+    index = state.threads.index
+    acts = [entry for entry in index.acts.get(post_id, ()) if index.places[entry].thread == place.thread]
     return [each for each in _found(state, (post_id, *acts)) if each.circle.id == found.circle.id]
 
 
