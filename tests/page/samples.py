@@ -11,7 +11,7 @@ import msgspec
 
 from darklantern.assess import assess, load
 from darklantern.errors import RefusedError
-from darklantern.page import Author, Item, Post, Unopened
+from darklantern.page import Author, Download, Item, Post, Thread, Topic, Unopened
 from darklantern.records.assessments import Answer, ClosureCost
 from darklantern.records.findings import Artifact, Event, Evidence, Figure, Finding, Grid, Provenance, Recipe, Series
 
@@ -35,8 +35,21 @@ class Shelf:
                 return each
         raise RefusedError(f"no item {item} counts here: it is not in this library", hint="import a newer bundle")
 
-    def thread(self, item: str) -> Sequence[Post]:
-        return self.threads.get(item, [])
+    def thread(self, thread: str) -> Thread:
+        if thread not in self.threads and all(each.id != thread for each in self.items):
+            raise RefusedError(f"no thread {thread} here", hint="import a newer bundle")
+        return Thread(self.threads.get(thread, []), "How we work", "evals")
+
+    def topics(self) -> Sequence[Topic]:
+        items = {each.id for each in self.items}
+        return [
+            Topic(each, "How we work", "evals", len(posts), 1, "2026-11-20T09:40:00Z")
+            for each, posts in self.threads.items()
+            if each not in items
+        ]
+
+    def attachment(self, post: str, sha256: str) -> Download:
+        raise RefusedError(f"no post {post} here", hint="import a newer bundle")
 
 
 def sha(text: str) -> str:

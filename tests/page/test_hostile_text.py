@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from darklantern.page import Author, Post, home, report
+from darklantern.page import Author, Post, Thread, home, report
 from darklantern.page.markup import Html, tag, together
 from darklantern.page.prose import prose
 
@@ -40,7 +40,7 @@ def plain() -> dict[str, int]:
 def _pages(text: str) -> dict[str, int]:
     item = with_text(text)
     post = Post(Author(text, text), text, text)
-    counted = names(parsed(report(item, [post])))
+    counted = names(parsed(report(item, Thread([post]))))
     for name, count in names(parsed(home([item]))).items():
         counted["home " + name] = count
     return dict(counted)
@@ -58,7 +58,7 @@ def test_hostile_text_stays_text(kind: str, plain: dict[str, int]) -> None:
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_nothing_harmful_reaches_the_page(kind: str) -> None:
     item = with_text(HOSTILE[kind])
-    html = report(item, [Post(Author(HOSTILE[kind], "x"), "", HOSTILE[kind])])
+    html = report(item, Thread([Post(Author(HOSTILE[kind], "x"), "", HOSTILE[kind])]))
     root = parsed(html)
     for each in root.iter():
         assert not any(name.startswith("on") or name in ("style", "srcdoc", "action") for name in each.attrib)
@@ -72,7 +72,7 @@ def test_nothing_harmful_reaches_the_page(kind: str) -> None:
 
 def test_a_hundred_kilobytes_in_every_field() -> None:
     item = with_text("W" * 100_000)
-    html = report(item, [Post(Author("W" * 100_000, "x"), "", "W " * 50_000)])
+    html = report(item, Thread([Post(Author("W" * 100_000, "x"), "", "W " * 50_000)]))
     parsed(html)
     assert len(html) < 2_000_000
     assert len(home([item])) < 10_000
