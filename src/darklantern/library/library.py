@@ -353,6 +353,13 @@ class Library:
         """A file that came with a post, to stream, to write to a file or to check. Raises RefusedError or SealError."""
         return ArtifactReader(posting.attachment(self._state, post, sha256, self._fetch), self._vault.blobs.get)
 
+    def save_attachment(self, post: str, sha256: str, file: Path) -> None:
+        """Write a file that came with a post, in the clear, to a new file that appears once all of it is verified.
+
+        Raises RefusedError, SealError or StoreError.
+        """
+        self.open_attachment(post, sha256).write(file)
+
     def mark_read(self, thread: str, up_to: str | None = None) -> None:
         """Note on this device that a thread was read, up to a post or all of it; by a log's id, its alarms.
 
