@@ -6,22 +6,41 @@ once: pieces, then one transaction.
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
 from darklantern.errors import RefusedError, StoreError
-from darklantern.library import backup, compacting, opening, restored, searching, sharing, verifying, versions
+from darklantern.library import (
+    backup,
+    carrying,
+    compacting,
+    exporting,
+    open_log,
+    opening,
+    report,
+    restored,
+    searching,
+    sharing,
+    verifying,
+    versions,
+)
 from darklantern.library.artifact_reading import ArtifactReader
 from darklantern.library.artifact_sealing import Progress, forget_named, give_up, seal_file
 from darklantern.library.backup import BackedUp
-from darklantern.library.bundles import read_bundle, write_bundle
+from darklantern.library.carrying import Exported, Holdings
 from darklantern.library.compacting import Compaction
-from darklantern.library.importing import Imported, take_in, wanted_pieces
+from darklantern.library.hands import Hands
+from darklantern.library.importing import Imported, wanted_pieces
+from darklantern.library.open_log import OpenLog
 from darklantern.library.opening import Listed, OpenedFinding
+from darklantern.library.report import Report
 from darklantern.library.searching import Hit
 from darklantern.library.state import State, difference, first_contents, load, put, unlocked, with_heads
+from darklantern.library.syncing.remote import Remote
+from darklantern.library.syncing.reports import Synced
+from darklantern.library.syncing.session import sync_with
 from darklantern.library.threads import attaching, indexing, marking, notifying, posting, reading
 from darklantern.library.threads.notifications import Notification
 from darklantern.library.threads.places import Quiet
@@ -37,7 +56,6 @@ from darklantern.network.explaining import Explained, explain
 from darklantern.network.heads import ForkedLogError
 from darklantern.network.items import Posting, SealedArtifact
 from darklantern.network.links import LinkKind
-from darklantern.network.merging import LogCopy
 from darklantern.network.pledges import Pledge, PledgeText
 from darklantern.network.reading import leaf_id
 from darklantern.network.states import Opaque
@@ -335,7 +353,9 @@ class Library:
 
     def thread(self, thread: str) -> Thread:
         """What was said about an item, or under a title. Raises RefusedError for one that is not here."""
-        return reading.thread(self._state, thread, self._fetch, self._follows)
+        found = reading.thread(self._state, thread, self._fetch, self._follows)
+        self._note("thread", thread)
+        return found
 
     def post_of(self, post: str) -> ThreadPost:
         """One post as it is now, without opening the rest of its thread. Raises RefusedError, also where taken back."""
@@ -351,7 +371,9 @@ class Library:
 
     def open_attachment(self, post: str, sha256: str) -> ArtifactReader:
         """A file that came with a post, to stream, to write to a file or to check. Raises RefusedError or SealError."""
-        return ArtifactReader(posting.attachment(self._state, post, sha256, self._fetch), self._vault.blobs.get)
+        artifact = posting.attachment(self._state, post, sha256, self._fetch)
+        self._note("artifact", post, sha256)
+        return ArtifactReader(artifact, self._vault.blobs.get)
 
     def save_attachment(self, post: str, sha256: str, file: Path) -> None:
         """Write a file that came with a post, in the clear, to a new file that appears once all of it is verified.
@@ -453,8 +475,13 @@ class Library:
         return versions.links(self._state, item, self._fetch, self._follows)
 
     def open_item(self, item: str) -> OpenedFinding:
-        """The finding in an item. Raises SealError, RefusedError or RecordError, which says what is wrong with it."""
-        return opening.opened(self._state, opening.find(self._state, "item", item), self._fetch, self._follows)
+        """The finding in an item. Raises SealError, RefusedError or RecordError, which says what is wrong with it.
+
+        The open-log says so first, and a disk that cannot take that entry refuses the opening (StoreError).
+        """
+        opened = opening.opened(self._state, opening.find(self._state, "item", item), self._fetch, self._follows)
+        self._note("item", item)
+        return opened
 
     def artifact(self, item: str, sha256: str) -> bytes:
         """One artifact of an item, with its hash checked. Raises SealError, RefusedError or RecordError."""
@@ -467,7 +494,36 @@ class Library:
         """
         found = opening.find(self._state, "item", item)
         artifact = opening.artifact_of(self._state, found, sha256, self._fetch, self._follows)
+        self._note("artifact", item, sha256)
         return ArtifactReader(artifact, self._vault.blobs.get)
+
+    def opened_log(self) -> OpenLog:
+        """What was opened on this device, in order, each at most once an hour. Raises LogError if it was altered."""
+        database = self._vault.database
+        return open_log.read(database.openings(), database.setting(open_log.END))
+
+    def report(self) -> Report:
+        """Who may read what, who changed that, and what was opened here: for somebody who is cleared for none of it.
+
+        Raises LogError where the open-log was altered.
+        """
+        return report.report(self._state, self.opened_log(), self._now())
+
+    def export_age(self, path: Path, item: str, recipients: Iterable[str], *, artifact: str | None = None) -> None:
+        """A finding, or one artifact of it by its SHA-256, as a new age file for recipients `age1pq1…`.
+
+        A stock age from 1.3 on opens it. It leaves the circle with this, and nothing takes it back: its level goes
+        along as a word only. The open-log has an entry. Raises SealError, RefusedError, RecordError or StoreError.
+        """
+        keys = exporting.parse_recipients(recipients)
+        found = opening.find(self._state, "item", item)
+        opened = opening.opened(self._state, found, self._fetch, self._follows)
+        plaintext: Iterable[bytes] = (exporting.exported(opened),)
+        if artifact is not None:
+            sealed = opening.artifact_of(self._state, found, artifact, self._fetch, self._follows)
+            plaintext = ArtifactReader(sealed, self._vault.blobs.get).stream()
+        self._note("export", item, artifact)
+        exporting.export(path, plaintext, keys)
 
     def problems(self) -> tuple[str, ...]:
         """What `verify` finds, each as a sentence."""
@@ -526,57 +582,65 @@ class Library:
 
     # Syncing
 
-    def export_bundle(self) -> bytes:
-        """Everything that this library holds and its outbox, as one file: for a stick, or any other way.
+    @property
+    def holdings(self) -> Holdings:
+        """What this library holds: with it, others make a bundle of only what it lacks."""
+        return carrying.holdings(self._state, self._vault.blobs)
 
-        Logs that it keeps get a fresh checkpoint, so that readers know how new their view is. Sealed
-        pieces go along; nothing in it opens without the readers' own keys.
+    def export_bundle(self, path: Path, *, since: Holdings | None = None) -> Exported:
+        """Everything that this library holds and its outbox, as the file `path`: for a stick, or any other way.
+
+        With the other library's `holdings`, only what that one lacks. Logs kept here get a fresh checkpoint, so that
+        readers know how new their view is. Sealed pieces go along; nothing in it opens without the readers' own keys.
         """
-        if not self._state.view.heads:
-            raise RefusedError(
-                "there is nothing to export: this library has seen no log yet", hint="import a bundle first"
-            )
-        self._step(with_heads(self._state, self._time(), refresh=True))
-        state = self._state
-        logs = [LogCopy(log, head.note, tuple(state.entries[log])) for log, head in sorted(state.view.heads.items())]
-        names = sorted(wanted_pieces(state.working))
-        pieces = self._fetch(names)
-        waiting = [waiting.envelope for waiting in state.outbox]
-        return write_bundle(self.net, state.device, logs, waiting, [pieces[name] for name in names if name in pieces])
+        return carrying.export(self._hands(), path, since)
 
-    def import_bundle(self, data: bytes, *, allow_clock_jump: bool = False) -> Imported:
+    def import_bundle(self, path: Path, *, allow_clock_jump: bool = False) -> Imported:
         """Take in what another library exported: all that holds together, or nothing.
 
         Importing twice changes nothing. Raises LogError, SignatureError, RecordError or RefusedError for a
         bundle that is cut, altered, older, of another network or by nobody known. Two histories of one
         log raise ForkedLogError, and only the proof is kept.
         """
-        bundle = read_bundle(data, self.net)
-        blobs = self._vault.blobs
-        has = frozenset(name for name in blobs if name not in bundle.pieces or blobs.is_whole(name))
-        try:
-            step = take_in(self._state, bundle, has=has, clock=self._time(), confirmed=allow_clock_jump)
-        except ForkedLogError as error:
-            view = self._state.view
-            forked = replace(view, forks={error.proof.log: error.proof, **view.forks})
-            self._step(replace(self._state, view=forked))
-            raise
-        self._step(step.state, step.pieces)
-        return step.imported
+        return carrying.take(self._hands(), path, confirmed=allow_clock_jump)
+
+    def sync(self, remotes: Iterable[Remote], *, allow_clock_jump: bool = False) -> Synced:
+        """Take in what these relays have and this library lacks, and give them what waits. In any order.
+
+        Each relay is judged for itself: what one cannot or will not give comes from another. Raises ForkedLogError
+        once all were asked, if two histories of one log were seen: the proof is kept, and that log is frozen. Raises
+        the first error if no relay could be synced with; otherwise each error is in the report.
+        """
+        forks = self._state.view.forks.keys()
+        hands = self._hands()
+        synced = Synced({remote.name: sync_with(remote, hands, confirmed=allow_clock_jump) for remote in remotes})
+        for log, proof in self._state.view.forks.items():
+            if log not in forks:
+                raise ForkedLogError(proof)
+        if synced.relays and len(synced.failed) == len(synced.relays):
+            raise next(iter(synced.failed.values()))
+        return synced
 
     # The edge
 
-    def _step(self, state: State, pieces: Mapping[str, bytes] | None = None) -> None:
+    def _step(
+        self,
+        state: State,
+        pieces: Mapping[str, bytes] | None = None,
+        came: Collection[str] = (),
+        beside: AbstractContextManager[None] | None = None,
+        /,
+    ) -> None:
         """Write what is new in `state`, and then hold it. Raises StoreError, and then nothing has changed."""
         state = with_heads(state, self._time())
         pieces = pieces or {}
-        same = not pieces and state.holds_the_same(self._state)
-        if not same:
-            state = indexing.placed(state, lambda names: {**self._fetch(set(names) - pieces.keys()), **pieces})
-        with self._vault.blobs.put(pieces):
+        with self._vault.blobs.put(pieces), beside or nullcontext():
             change = difference(self._state, state)
-            if not same:
-                change = searching.with_texts(change, self._state, state, pieces.keys(), self._fetch, self._follows)
+            names = {*pieces, *came}
+            if names or change.tells_of_records:
+                state = indexing.placed(state, self._fetch)
+                change = difference(self._state, state)
+                change = searching.with_texts(change, self._state, state, names, self._fetch, self._follows)
             self._vault.database.write(change)
         self._state = state
 
@@ -595,6 +659,13 @@ class Library:
         with suppress(StoreError):  # as after sharing
             self._forget_shared()
         return entry
+
+    def _hands(self) -> Hands:
+        return Hands(lambda: self._state, self._step, self._fetch, self._vault.blobs, self._vault.incoming, self._time)
+
+    def _note(self, act: open_log.Act, item: str, artifact: str | None = None) -> None:
+        """What is handed out is in the open-log first."""
+        open_log.note(self._vault.database, self._state.device_id, act, item, self._now(), artifact)
 
     def _seal_file(self, source: Path, sha256: str, progress: Progress | None) -> SealedArtifact:
         self._forget_shared()

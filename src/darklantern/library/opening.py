@@ -253,6 +253,13 @@ def is_pending(state: State, found: Found) -> bool:
     return found.entry.id not in state.view.circle(found.circle.id).entries
 
 
+def open_entry(state: State, found: Found, fetch: Fetch) -> tuple[Package | Posting, Level]:
+    """What is in an item or a post, whether its level follows or not. Raises SealError, RefusedError or RecordError."""
+    if found.entry.record.kind == "item":
+        return _open(state, found, Package, "item", fetch)
+    return _open(state, found, Posting, "post", fetch)
+
+
 Content = TypeVar("Content", Package, Posting)
 
 

@@ -4,7 +4,7 @@ In: a state and records. Out: the next state, or an error and no step. The edge 
 between two states; nothing else reaches the disk.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final, TypeVar
@@ -19,6 +19,7 @@ from darklantern.network.keyring import Keyring, unlock
 from darklantern.network.merging import check_not_frozen
 from darklantern.network.reading import leaf_id, read
 from darklantern.network.rosters import Roster
+from darklantern.network.states import Link
 from darklantern.network.view import View, admit, ahead, append, fold, is_registered
 from darklantern.records.exact import decode, encode
 from darklantern.sealing import Device, LogKey
@@ -32,6 +33,7 @@ _EPOCH: Final = "epoch "
 _TERMS: Final = "terms "
 _NET: Final = "net"
 _FORGOTTEN: Final = "forgotten "
+_LEFT: Final = "left"
 
 
 @dataclass(frozen=True, repr=False)
@@ -45,7 +47,7 @@ class State:
     entries: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
     """log → envelopes in order"""
     outbox: tuple[Waiting, ...] = ()
-    """what waits for another library to append it"""
+    """what waits for a relay, or another library, to append it"""
     keyring: Keyring = field(default_factory=Keyring)
     threads: LocalThreads = field(default_factory=LocalThreads)
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -61,18 +63,42 @@ class State:
         """Device → (org, person), for every device that a manifest ever listed."""
         return {id: standing.owner for id, standing in self.working.network.devices.items()}
 
-    def holds_the_same(self, other: "State") -> bool:
-        """Whether logs, outbox, keys and settings are the very same: nothing that was sealed can open otherwise."""
-        mine, theirs = ((s.view, s.entries, s.outbox, s.keyring, s.settings) for s in (self, other))
-        return all(a is b for a, b in zip(mine, theirs, strict=True))
-
     @cached_property
     def working(self) -> View:
         """The view with what waits in the outbox: its author already builds on it."""
         view = self.view
         for circle in self.view.circles:  # what waits for the network's log binds nobody before it is in it
-            view = _with_waiting(view, self.outbox, circle)
+            view = _with_waiting(view, self.standing, circle)
         return view
+
+    @cached_property
+    def standing(self) -> tuple[Waiting, ...]:
+        """What waits and may still count."""
+        return tuple(waiting for waiting in self.outbox if waiting.id not in self.overtaken)
+
+    @property
+    def left(self) -> frozenset[str]:
+        """Ids in the outbox of records that others may hold by now: none of these may be replaced."""
+        return frozenset(self.settings.get(_LEFT, "").split())
+
+    @cached_property
+    def overtaken(self) -> Mapping[str, str]:
+        """Id in the outbox → why this own record cannot count any more as it is."""
+        if not self.outbox:
+            return {}
+        opaque = {(leaf.log, leaf.position): leaf.reason for leaf in self.view.opaque if leaf.belongs}
+        found: dict[str, str] = {}
+        for waiting in self.outbox:
+            if is_registered(self.view, waiting.log, waiting.id):
+                place = waiting.log, self.view.trail(waiting.log).own[waiting.id]
+                if place in opaque:
+                    found[waiting.id] = opaque[place]
+                continue
+            record = read(waiting.envelope).record
+            if record.author_device == self.device_id and record.seq < len(self._chain(waiting.log)):
+                # So it is after a restored backup. It must never leave: it would be the proof that freezes this device.
+                found[waiting.id] = "another record of this device stands in its place"
+        return found
 
     @cached_property
     def kept(self) -> frozenset[str]:
@@ -112,11 +138,23 @@ class State:
     def last(self, log: str) -> tuple[int, str] | None:
         """(seq, id) of this device's last record in a log, waiting ones included."""
         for waiting in reversed(self.outbox):
-            if waiting.log == log and (record := read(waiting.envelope).record).author_device == self.device_id:
+            if waiting.log != log or waiting.id in self.overtaken:
+                continue
+            record = read(waiting.envelope).record
+            if record.author_device == self.device_id:
                 return record.seq, waiting.id
-        chains = self.view.network.chains if log == self.view.net else self.view.circle(log).chains
-        chain = chains.get(self.device_id, ())
+        chain = self._chain(log)
         return (len(chain) - 1, chain[-1].id) if chain else None
+
+    def leaving(self, records: Iterable[Waiting]) -> "State":
+        """The state in which others may hold these records by now."""
+        left = self.left | {waiting.id for waiting in records}
+        listed = " ".join(waiting.id for waiting in self.outbox if waiting.id in left)
+        return self if listed == self.settings.get(_LEFT, "") else with_setting(self, _LEFT, listed)
+
+    def _chain(self, log: str) -> Sequence[Link]:
+        chains = self.view.network.chains if log == self.view.net else self.view.circle(log).chains
+        return chains.get(self.device_id) or ()
 
 
 def first_contents(net: str, device: Device, log_key: LogKey | None) -> Change:
@@ -224,6 +262,16 @@ def with_heads(state: State, clock: int, *, refresh: bool = False) -> State:
     return replace(state, view=replace(state.view, heads=heads))
 
 
+def with_setting(state: State, name: str, value: str) -> State:
+    """The state that remembers `value` under `name`."""
+    return replace(state, settings={**state.settings, name: value})
+
+
+def with_proof(state: State, proof: LogFork) -> State:
+    """The state that keeps the proof of a fork: the log is frozen. The first proof stays."""
+    return replace(state, view=replace(state.view, forks={proof.log: proof, **state.view.forks}))
+
+
 def unlocked(state: State) -> State:
     """The state with every seed within this device's reach."""
     keyring = unlock(state.view, state.device_id, state.device.receiving, state.keyring)
@@ -234,7 +282,7 @@ def _wait(state: State, log: str, data: bytes) -> State:
     envelope_id = leaf_id(data)
     if any(waiting.id == envelope_id for waiting in state.outbox) or is_registered(state.view, log, envelope_id):
         return state
-    view = _with_waiting(state.view, state.outbox, log)
+    view = _with_waiting(state.view, state.standing, log)
     reason = next((leaf.reason for leaf in ahead(view, log, data).opaque if leaf.id == envelope_id), None)
     if reason is not None:
         raise RefusedError(reason, hint="nothing was written")

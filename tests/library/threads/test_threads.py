@@ -14,6 +14,7 @@ from darklantern.library.sharing import share_posting
 from darklantern.network import new_terms
 from darklantern.network.items import Posting
 from darklantern.records.posts import Content, Mention, Post, Reaction, Retraction, Revision
+from library.carried import exported, imported
 from library.orgs import CANARY, Orgs, every_byte_of, found_circle, founded, library, reopened, share
 
 
@@ -194,18 +195,18 @@ def test_any_device_of_a_person_revises_and_takes_back_what_the_person_wrote(org
     orgs.manifest("Aurora", person("ada", "ada", "phone"), person("al"))
     orgs.aurora.rotate("evals")
     with library(orgs.folder / "phone", "phone", orgs.clock) as phone:
-        phone.import_bundle(orgs.aurora.export_bundle())
+        imported(phone, exported(orgs.aurora))
         phone.revise(post, "from the phone")
         orgs.aurora.react(post, "👍")
-        orgs.aurora.import_bundle(phone.export_bundle())
+        imported(orgs.aurora, exported(phone))
         assert orgs.aurora.thread(item).posts[0].text == "from the phone"
-        phone.import_bundle(orgs.aurora.export_bundle())
+        imported(phone, exported(orgs.aurora))
         with pytest.raises(RefusedError, match="the same emoji there already"):
             phone.react(post, "👍")
         phone.react(post, "👍", remove=True)
         assert phone.thread(item).posts[0].reactions == () and phone.unread() == {}
         phone.retract(post)
-        orgs.aurora.import_bundle(phone.export_bundle())
+        imported(orgs.aurora, exported(phone))
     assert orgs.aurora.thread(item).posts[0].text is None
 
 
@@ -221,11 +222,11 @@ def test_p16_bundles_in_any_order_and_an_index_made_anew_give_the_same_threads(o
         lambda: orgs.aurora.react(post, "🎉", remove=True),
     ):
         step()
-        bundles.append(orgs.aurora.export_bundle())
+        bundles.append(exported(orgs.aurora))
     with library(orgs.folder / "late", "bo", orgs.clock) as late:
         for bundle in bundles:
-            orgs.beacon.import_bundle(bundle)
-        late.import_bundle(bundles[-1])
+            imported(orgs.beacon, bundle)
+        imported(late, bundles[-1])
         threads = [each.id for each in orgs.aurora.threads()]
         assert len(threads) == 2
         for each in threads:
