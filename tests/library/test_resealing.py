@@ -27,7 +27,7 @@ def test_what_lost_a_race_is_sealed_again_to_the_epoch_that_won(us: Meeting) -> 
     us.aurora.rotate("evals")
     us.beacon.rotate("evals")
     first = us.beacon.post(item, "under the epoch that lost")
-    second = us.beacon.post(item, "and its answer", reply_to=first)
+    second = us.beacon.reply(first, "and its answer")
     us.sync()
     report = us.beacon.sync([us.relay]).relays["relay"]
     assert us.beacon.pending == () and report.refused == ()

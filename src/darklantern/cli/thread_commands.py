@@ -44,7 +44,7 @@ def list_threads(
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """List findings and threads, the newest first, with what is unread."""
+    """List findings and threads, and what is unread."""
     with open_library(folder, passphrase_file) as library:
         listed = [each for each in library.threads() if each.unread or not unread]
         names = {circle: terms.name for circle, terms in library.circles().items()}
@@ -145,7 +145,7 @@ def react(
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Put one emoji, from stdin or a file, on a post."""
+    """Put an emoji from stdin on a post, or take it back."""
     emoji = text_to_seal(file)
     with open_library(folder, passphrase_file) as library:
         made = library.react(_whole(library, post)[0], emoji, remove=remove)
@@ -213,7 +213,7 @@ def save(
                 f"expected the beginning of one attachment's SHA-256, got {sha256!r}, with which {len(found)} begin",
                 hint="`darklantern thread show` lists them",
             )
-        library.open_attachment(whole, found[0].sha256).write(out)
+        library.save_attachment(whole, found[0].sha256, out)
     tell(f"{out}: {found[0].size:,} bytes, as they were sealed; whether they are harmless is for you to judge")
 
 
@@ -264,7 +264,7 @@ def quiet(
     ] = "muted",
     passphrase_file: PassphraseFile = None,
 ) -> None:
-    """Want fewer notifications of a thread or a circle. Alarms always come."""
+    """Want fewer notifications. Alarms always come."""
     with open_library(folder, passphrase_file) as library:
         whole = what if what in library.view.circles else _whole(library, what)[0]
         library.quiet(whole, None if rule == "off" else rule)
@@ -272,7 +272,7 @@ def quiet(
 
 
 def _tell_thread(thread: "Thread") -> None:
-    tell(thread.title or "does not open here, or was taken back")
+    tell(thread.title or "its title does not open here, or was taken back", lead="thread: ")
     for each in thread.posts:
         _tell_post(each)
     for ignored in thread.ignored:

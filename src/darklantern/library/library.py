@@ -371,7 +371,16 @@ class Library:
 
     def open_attachment(self, post: str, sha256: str) -> ArtifactReader:
         """A file that came with a post, to stream, to write to a file or to check. Raises RefusedError or SealError."""
-        return ArtifactReader(posting.attachment(self._state, post, sha256, self._fetch), self._vault.blobs.get)
+        artifact = posting.attachment(self._state, post, sha256, self._fetch)
+        self._note("artifact", post, sha256)
+        return ArtifactReader(artifact, self._vault.blobs.get)
+
+    def save_attachment(self, post: str, sha256: str, file: Path) -> None:
+        """Write a file that came with a post, in the clear, to a new file that appears once all of it is verified.
+
+        Raises RefusedError, SealError or StoreError.
+        """
+        self.open_attachment(post, sha256).write(file)
 
     def mark_read(self, thread: str, up_to: str | None = None) -> None:
         """Note on this device that a thread was read, up to a post or all of it; by a log's id, its alarms.
@@ -626,11 +635,11 @@ class Library:
         state = with_heads(state, self._time())
         pieces = pieces or {}
         with self._vault.blobs.put(pieces), beside or nullcontext():
-            names = {*pieces, *came}
-            if names or not state.holds_the_same(self._state):
-                state = indexing.placed(state, self._fetch)
             change = difference(self._state, state)
-            if names or change.tells_more_than_heads:
+            names = {*pieces, *came}
+            if names or change.tells_of_records:
+                state = indexing.placed(state, self._fetch)
+                change = difference(self._state, state)
                 change = searching.with_texts(change, self._state, state, names, self._fetch, self._follows)
             self._vault.database.write(change)
         self._state = state

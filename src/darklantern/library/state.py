@@ -63,11 +63,6 @@ class State:
         """Device → (org, person), for every device that a manifest ever listed."""
         return {id: standing.owner for id, standing in self.working.network.devices.items()}
 
-    def holds_the_same(self, other: "State") -> bool:
-        """Whether logs, outbox, keys and settings are the very same: nothing that was sealed can open otherwise."""
-        mine, theirs = ((s.view, s.entries, s.outbox, s.keyring, s.settings) for s in (self, other))
-        return all(a is b for a, b in zip(mine, theirs, strict=True))
-
     @cached_property
     def working(self) -> View:
         """The view with what waits in the outbox: its author already builds on it."""

@@ -78,6 +78,6 @@ class Change:
         return any(getattr(self, each.name) for each in fields(self))
 
     @property
-    def tells_more_than_heads(self) -> bool:
-        """Whether anything changes but signed notes: a sync without news writes only those."""
-        return any(getattr(self, each.name) for each in fields(self) if each.name != "heads")
+    def tells_of_records(self) -> bool:
+        """Whether anything changes but signed notes, which a sync without news writes, and a device's own rows."""
+        return any(getattr(self, each.name) for each in fields(self) if each.name not in ("heads", "local"))
