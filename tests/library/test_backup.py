@@ -16,6 +16,7 @@ from darklantern.assess import level_follows
 from darklantern.errors import DarkLanternError, RefusedError, StoreError
 from darklantern.library import Library, restore
 from darklantern.library.restored import COPIED
+from library.carried import exported, imported
 from library.orgs import CANARY, Orgs, artifacts, assessment, every_byte_of, finding, founded, reopened
 
 
@@ -84,7 +85,7 @@ def test_a_restored_device_signs_only_after_its_logs_keeper_has_spoken_again(org
     orgs.beacon.post(item, "after the backup: the restored library does not know it")
     orgs.to_aurora()
     orgs.clock.now += 60
-    stale = orgs.aurora.export_bundle()  # newer than the backup, older than what Beacon writes now
+    stale = exported(orgs.aurora)  # newer than the backup, older than what Beacon writes now
     orgs.clock.now += 60
     orgs.to_beacon()
     orgs.beacon.post(item, "last words")
@@ -101,7 +102,7 @@ def test_a_restored_device_signs_only_after_its_logs_keeper_has_spoken_again(org
             with pytest.raises(RefusedError, match=r"restored from a backup.*two records at one place"):
                 sign()
         assert beacon.open_item(item)  # reading goes on
-        beacon.import_bundle(stale)
+        imported(beacon, stale)
     orgs.to_beacon()
     assert beacon.restored == {}
     beacon.post(item, "goes on")
@@ -141,10 +142,10 @@ def test_a_keeper_that_was_restored_signs_no_checkpoint_before_a_person_says_tha
     for sign in (lambda: share(aurora, "no"), lambda: orgs.manifest("Aurora", person("ada"))):
         with pytest.raises(RefusedError, match=r"keeps log .* itself"):
             sign()
-    aurora.export_bundle()
+    exported(aurora)
     assert aurora.view.heads == heads  # no checkpoint over what may be less than it signed before
-    imported = orgs.to_aurora()
-    assert imported.appended == () and "restored from a backup" in imported.refused[0][1]
+    told = orgs.to_aurora()
+    assert told.appended == () and "restored from a backup" in told.refused[0][1]
     assert aurora.open_item(late) and aurora.view.heads == orgs.beacon.view.heads
     assert set(aurora.restored) == {aurora.net, orgs.circle}  # nobody can know that there is no more
     for log in (aurora.net, orgs.circle):
@@ -163,7 +164,8 @@ def test_p26_what_was_taken_away_since_the_backup_does_not_come_back_with_a_newe
     orgs.beacon.backup(orgs.folder / "backup")
     orgs.manifest("Beacon", person("bea"), revoked=("bo",))
     orgs.aurora.rotate("evals")
-    bundle = orgs.aurora.export_bundle()
+    bundle = orgs.folder / "bundle"
+    orgs.aurora.export_bundle(bundle)
     beacon = restored(orgs, "bo", bundle=bundle)
     assert beacon.thread(item) == () and beacon.search("gonewords") == ()
     assert beacon.compaction().orphans == () and beacon.open_item(item)

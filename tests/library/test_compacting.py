@@ -9,6 +9,7 @@ import pytest
 from darklantern.errors import RefusedError, SealError
 from darklantern.library import Library
 from darklantern.network.items import PIECE
+from library.carried import exported, imported
 from library.orgs import Orgs, artifacts, assessment, finding, founded, reopened
 from library.test_crash import child
 
@@ -114,7 +115,7 @@ def test_a_forgotten_epoch_opens_nothing_again_not_even_after_importing_it_anew(
     new = share(orgs, "kept")
     orgs.to_beacon()
     first, second = epochs(orgs.aurora, orgs.circle)
-    everything = orgs.aurora.export_bundle()
+    everything = exported(orgs.aurora)
     planned = orgs.beacon.compaction([first])
     (going,) = planned.forgotten
     assert (going.number, set(going.entries), len(going.pieces)) == (1, {old, post}, 3)
@@ -129,7 +130,7 @@ def test_a_forgotten_epoch_opens_nothing_again_not_even_after_importing_it_anew(
             orgs.beacon.open_item(old)
         assert orgs.beacon.open_item(new).finding.title == "kept"
         assert orgs.beacon.verify() == () and orgs.beacon.thread(old) == ()
-        orgs.beacon.import_bundle(everything)
+        imported(orgs.beacon, everything)
         orgs.beacon.close()
         orgs.beacon = reopened(orgs.folder / "beacon", "bo", orgs.clock)
         assert first not in orgs.beacon._state.keyring.seeds and second in orgs.beacon._state.keyring.seeds

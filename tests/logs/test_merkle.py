@@ -1,14 +1,10 @@
 """RFC 6962 trees: the published vectors, and the definitions themselves as ground truth."""
 
-import hashlib
-from collections.abc import Sequence
-
 import pytest
 
 from darklantern.logs.merkle import Frontier, leaf_hash, node_hash, root
+from logs.trees import LEAVES, MANY, by_definition
 
-# The eight-leaf tree of the Certificate Transparency test suites.
-INPUTS = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"]
 ROOTS = [
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
     "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
@@ -20,20 +16,6 @@ ROOTS = [
     "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
     "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
 ]
-LEAVES = [leaf_hash(bytes.fromhex(text)) for text in INPUTS]
-MANY = [leaf_hash(bytes([i])) for i in range(130)]
-
-
-def by_definition(leaves: Sequence[bytes]) -> bytes:
-    """MTH of RFC 6962, section 2.1, word for word."""
-    if not leaves:
-        return hashlib.sha256(b"").digest()
-    if len(leaves) == 1:
-        return leaves[0]
-    k = 1
-    while k * 2 < len(leaves):
-        k *= 2
-    return hashlib.sha256(b"\x01" + by_definition(leaves[:k]) + by_definition(leaves[k:])).digest()
 
 
 # Vectors

@@ -1,4 +1,4 @@
-"""Device, root and log keys: roles, exact bytes, and secrets that do not show."""
+"""Device, root, log and witness keys: roles, exact bytes, and secrets that do not show."""
 
 import base64
 import copy
@@ -10,30 +10,42 @@ import pytest
 
 from darklantern.errors import DarkLanternError, RecordError, SealError, SignatureError
 from darklantern.records import decode, encode
-from darklantern.sealing import Device, DevicePublic, Identity, LogKey, LogVerifyKey, SigningKey, VerifyKey, age
+from darklantern.sealing import (
+    Device,
+    DevicePublic,
+    Identity,
+    LogKey,
+    LogVerifyKey,
+    SigningKey,
+    VerifyKey,
+    WitnessKey,
+    age,
+)
 from darklantern.sealing.secret import Secret
 
 DEVICE = Device.generate()
 SIGNING = SigningKey.generate()
 LOG = LogKey.generate()
-SECRETS: list[Device | SigningKey | LogKey] = [DEVICE, SIGNING, LOG]
+WITNESS = WitnessKey.generate()
+Key = Device | SigningKey | LogKey | WitnessKey
+SECRETS: list[Key] = [DEVICE, SIGNING, LOG, WITNESS]
 by_type = pytest.mark.parametrize("secret", SECRETS, ids=lambda s: type(s).__name__)
 
 
-def seeds(secret: Device | SigningKey | LogKey) -> list[bytes]:
+def seeds(secret: Key) -> list[bytes]:
     data = secret.to_bytes().split(b"\n", 1)[1]
     return [data[at : at + 32] for at in range(0, len(data), 32)]
 
 
 @by_type
-def test_bytes_round_trip(secret: Device | SigningKey | LogKey) -> None:
+def test_bytes_round_trip(secret: Key) -> None:
     again = type(secret).from_bytes(secret.to_bytes())
     assert again.to_bytes() == secret.to_bytes()
     assert again.public == secret.public
 
 
 @by_type
-def test_public_halves_have_exact_bytes_and_computed_names(secret: Device | SigningKey | LogKey) -> None:
+def test_public_halves_have_exact_bytes_and_computed_names(secret: Key) -> None:
     public = secret.public
     assert decode(type(public), encode(public)) == public
     assert re.fullmatch("[0-9a-f]{64}", public.id)
@@ -44,7 +56,7 @@ def test_public_halves_have_exact_bytes_and_computed_names(secret: Device | Sign
 
 
 @by_type
-def test_secrets_do_not_show(secret: Device | SigningKey | LogKey) -> None:
+def test_secrets_do_not_show(secret: Key) -> None:
     shown = f"{secret} {secret!r} {[secret]} {vars(type(secret))}"
     assert secret.fingerprint in shown
     for seed in seeds(secret):
@@ -62,7 +74,7 @@ def test_secrets_do_not_leave_by_accident(secret: Secret) -> None:
 
 
 @by_type
-def test_other_bytes_are_refused_and_not_quoted(secret: Device | SigningKey | LogKey) -> None:
+def test_other_bytes_are_refused_and_not_quoted(secret: Key) -> None:
     data = secret.to_bytes()
     others = [b"", data[:-1], data + b"\x00", b"D" + data[1:], *(s.to_bytes() for s in SECRETS if s is not secret)]
     for other in others:
@@ -87,6 +99,13 @@ def test_a_device_signs_and_receives() -> None:
     for algorithm in VerifyKey.algorithms():
         public.signing.verify(algorithm, DEVICE.signing.sign(algorithm, b"record"), b"record")
     assert age.open(age.seal(b"finding", [public.receiver()]), [DEVICE.receiving]) == b"finding"
+
+
+def test_a_witness_has_one_algorithm() -> None:
+    assert WITNESS.public.algorithms() == ("mldsa44",)
+    WITNESS.public.verify("mldsa44", WITNESS.sign("mldsa44", b"message"), b"message")
+    with pytest.raises(SignatureError, match="expected one of mldsa44"):
+        WITNESS.sign("ed25519", b"message")
 
 
 @pytest.mark.parametrize("key", [SIGNING, LOG], ids=["signing", "log"])

@@ -1,4 +1,4 @@
-"""A device's own library: what it may read, sealed to be shared, and synced by bundles.
+"""A device's own library: what it may read, sealed to be shared, and synced by relays and bundles.
 
 In: a folder and a passphrase, findings, posts, bundles. Out: the same, opened or sealed, or an error
 that says which rule or which damage stands in the way. It writes no plaintext to a disk but an artifact
@@ -8,6 +8,7 @@ never imports half a bundle.
 
 from darklantern.library.artifact_reading import ArtifactReader
 from darklantern.library.backup import BackedUp
+from darklantern.library.carrying import Exported, Holdings
 from darklantern.library.compacting import Compaction
 from darklantern.library.importing import Imported
 from darklantern.library.library import Library, create
@@ -24,7 +25,9 @@ __all__ = [
     "Author",
     "BackedUp",
     "Compaction",
+    "Exported",
     "Hit",
+    "Holdings",
     "Imported",
     "Library",
     "Linked",

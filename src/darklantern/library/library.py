@@ -6,7 +6,7 @@ once: pieces, then one transaction.
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +14,7 @@ from types import TracebackType
 from darklantern.errors import RefusedError, StoreError
 from darklantern.library import (
     backup,
+    carrying,
     compacting,
     exporting,
     open_log,
@@ -28,24 +29,28 @@ from darklantern.library import (
 from darklantern.library.artifact_reading import ArtifactReader
 from darklantern.library.artifact_sealing import Progress, forget_named, give_up, seal_file
 from darklantern.library.backup import BackedUp
-from darklantern.library.bundles import read_bundle, write_bundle
+from darklantern.library.carrying import Exported, Holdings
 from darklantern.library.compacting import Compaction
-from darklantern.library.importing import Imported, take_in, wanted_pieces
+from darklantern.library.hands import Hands
+from darklantern.library.importing import Imported, wanted_pieces
 from darklantern.library.open_log import OpenLog
 from darklantern.library.opening import Listed, OpenedFinding, ThreadPost
 from darklantern.library.report import Report
 from darklantern.library.searching import Hit
 from darklantern.library.state import State, difference, first_contents, load, put, unlocked, with_heads
+from darklantern.library.syncing.remote import Remote
+from darklantern.library.syncing.reports import Synced
+from darklantern.library.syncing.session import sync_with
 from darklantern.library.verifying import Problem
 from darklantern.library.versions import Linked
 from darklantern.network.authoring import authored
 from darklantern.network.circles import Terms, check_terms
 from darklantern.network.deciding import Follows
 from darklantern.network.effective import Effective, effective
+from darklantern.network.explaining import Explained, explain
 from darklantern.network.heads import ForkedLogError
 from darklantern.network.items import SealedArtifact
 from darklantern.network.links import LinkKind
-from darklantern.network.merging import LogCopy
 from darklantern.network.pledges import Pledge, PledgeText
 from darklantern.network.reading import leaf_id
 from darklantern.network.states import Opaque
@@ -91,6 +96,7 @@ class Library:
         self._state = state
         self._follows = follows
         self._clock = clock
+        self._awaited = searching.awaited(state, vault.database.indexed())
 
     @classmethod
     def open(cls, folder: Path, passphrase: str, *, follows: Follows, clock: Clock = time.time) -> "Library":
@@ -161,7 +167,11 @@ class Library:
         state, circle = self._state, self._circle(circle)
         view = state.working
         frozen = view.circle(circle).frozen_at(view.trail(circle).size)
-        return effective(view.network, view.circle(circle).circle, self._now(), frozen)
+        return effective(view.network, circle, self._now(), frozen)
+
+    def explain(self, org: str, person: str, record: str) -> Explained:
+        """Why somebody can or cannot read an item or a post, and why it may not have reached them."""
+        return explain(self._state.working, (org, person), record, waiting=frozenset(self.pending), now=self._now())
 
     # Setting up
 
@@ -192,7 +202,7 @@ class Library:
         """Tell this library the terms of a circle that its user has helped to found. Raises RefusedError."""
         state = self._state
         check_terms(terms)
-        if state.view.circle(circle).circle.terms != terms.commitment:
+        if state.view.rules(circle).terms != terms.commitment:
             raise RefusedError(
                 "these are not the terms that the circle's admins signed",
                 hint="ask the one who drafted the circle for its terms",
@@ -311,7 +321,9 @@ class Library:
         database.reindex(searching.documents(self._state, self._fetch, self._follows))
         settings = {name: value for name, value in self._state.settings.items() if name != STALE_INDEX}
         self._state = replace(self._state, settings=settings)
-        return len(database.indexed())
+        indexed = database.indexed()
+        self._awaited = searching.awaited(self._state, indexed)
+        return len(indexed)
 
     # Reading
 
@@ -446,59 +458,71 @@ class Library:
 
     # Syncing
 
-    def export_bundle(self) -> bytes:
-        """Everything that this library holds and its outbox, as one file: for a stick, or any other way.
+    @property
+    def holdings(self) -> Holdings:
+        """What this library holds: with it, others make a bundle of only what it lacks."""
+        return carrying.holdings(self._state, self._vault.blobs)
 
-        Logs that it keeps get a fresh checkpoint, so that readers know how new their view is. Sealed
-        pieces go along; nothing in it opens without the readers' own keys.
+    def export_bundle(self, path: Path, *, since: Holdings | None = None) -> Exported:
+        """Everything that this library holds and its outbox, as the file `path`: for a stick, or any other way.
+
+        With the other library's `holdings`, only what that one lacks. Logs kept here get a fresh checkpoint, so that
+        readers know how new their view is. Sealed pieces go along; nothing in it opens without the readers' own keys.
         """
-        if not self._state.view.heads:
-            raise RefusedError(
-                "there is nothing to export: this library has seen no log yet", hint="import a bundle first"
-            )
-        self._step(with_heads(self._state, self._time(), refresh=True))
-        state = self._state
-        logs = [LogCopy(log, head.note, tuple(state.entries[log])) for log, head in sorted(state.view.heads.items())]
-        names = sorted(wanted_pieces(state.working))
-        pieces = self._fetch(names)
-        waiting = [waiting.envelope for waiting in state.outbox]
-        return write_bundle(self.net, state.device, logs, waiting, [pieces[name] for name in names if name in pieces])
+        return carrying.export(self._hands(), path, since)
 
-    def import_bundle(self, data: bytes, *, allow_clock_jump: bool = False) -> Imported:
+    def import_bundle(self, path: Path, *, allow_clock_jump: bool = False) -> Imported:
         """Take in what another library exported: all that holds together, or nothing.
 
         Importing twice changes nothing. Raises LogError, SignatureError, RecordError or RefusedError for a
         bundle that is cut, altered, older, of another network or by nobody known. Two histories of one
         log raise ForkedLogError, and only the proof is kept.
         """
-        bundle = read_bundle(data, self.net)
-        blobs = self._vault.blobs
-        has = frozenset(name for name in blobs if name not in bundle.pieces or blobs.is_whole(name))
-        try:
-            step = take_in(self._state, bundle, has=has, clock=self._time(), confirmed=allow_clock_jump)
-        except ForkedLogError as error:
-            view = self._state.view
-            forked = replace(view, forks={error.proof.log: error.proof, **view.forks})
-            self._step(replace(self._state, view=forked))
-            raise
-        self._step(step.state, step.pieces)
-        return step.imported
+        return carrying.take(self._hands(), path, confirmed=allow_clock_jump)
+
+    def sync(self, remotes: Iterable[Remote], *, allow_clock_jump: bool = False) -> Synced:
+        """Take in what these relays have and this library lacks, and give them what waits. In any order.
+
+        Each relay is judged for itself: what one cannot or will not give comes from another. Raises ForkedLogError
+        once all were asked, if two histories of one log were seen: the proof is kept, and that log is frozen. Raises
+        the first error if no relay could be synced with; otherwise each error is in the report.
+        """
+        forks = self._state.view.forks.keys()
+        hands = self._hands()
+        synced = Synced({remote.name: sync_with(remote, hands, confirmed=allow_clock_jump) for remote in remotes})
+        for log, proof in self._state.view.forks.items():
+            if log not in forks:
+                raise ForkedLogError(proof)
+        if synced.relays and len(synced.failed) == len(synced.relays):
+            raise next(iter(synced.failed.values()))
+        return synced
 
     # The edge
 
-    def _step(self, state: State, pieces: Mapping[str, bytes] | None = None) -> None:
+    def _step(
+        self,
+        state: State,
+        pieces: Mapping[str, bytes] | None = None,
+        beside: AbstractContextManager[None] | None = None,
+        /,
+    ) -> None:
         """Write what is new in `state`, and then hold it. Raises StoreError, and then nothing has changed."""
         state = with_heads(state, self._time())
         pieces = pieces or {}
-        with self._vault.blobs.put(pieces):
+        with self._vault.blobs.put(pieces), beside or nullcontext():
             change = difference(self._state, state)
-            change = searching.with_texts(change, self._state, state, pieces.keys(), self._fetch, self._follows)
+            awaited = self._awaited | searching.awaited(state, searching.ids(self._state))
+            arrived = frozenset(name for name in awaited if name in self._vault.blobs)
+            change = searching.with_texts(change, self._state, state, arrived, self._fetch, self._follows)
             self._vault.database.write(change)
-        self._state = state
+        self._state, self._awaited = state, awaited - arrived
 
     def _note(self, act: open_log.Act, item: str, artifact: str | None = None) -> None:
         """What is handed out is in the open-log first."""
         open_log.note(self._vault.database, self._state.device_id, act, item, self._now(), artifact)
+
+    def _hands(self) -> Hands:
+        return Hands(lambda: self._state, self._step, self._fetch, self._vault.blobs, self._vault.incoming, self._time)
 
     def _seal_file(self, source: Path, sha256: str, progress: Progress | None) -> SealedArtifact:
         self._forget_shared()

@@ -103,7 +103,7 @@ class Found:
 def entries(state: State, kind: str) -> Iterator[Found]:
     """Every accepted entry of a kind, waiting ones last."""
     for circle in state.working.circles.values():
-        yield from (Found(circle, entry) for entry in circle.entries.values() if entry.record.kind == kind)
+        yield from (Found(circle, entry) for entry in circle.in_order() if entry.record.kind == kind)
 
 
 def packages(state: State, fetch: Fetch, follows: Follows) -> Iterator[tuple[Found, Package, Level]]:
@@ -263,6 +263,13 @@ def _kept(state: State, kind: str) -> Iterator[Found]:
 def is_pending(state: State, found: Found) -> bool:
     """Whether the entry still waits in the outbox."""
     return found.entry.id not in state.view.circle(found.circle.id).entries
+
+
+def open_entry(state: State, found: Found, fetch: Fetch) -> tuple[Package | Post, Level]:
+    """What is in an item or a post, whether its level follows or not. Raises SealError, RefusedError or RecordError."""
+    if found.entry.record.kind == "item":
+        return _open(state, found, Package, "item", fetch)
+    return _open(state, found, Post, "post", fetch)
 
 
 Content = TypeVar("Content", Package, Post)

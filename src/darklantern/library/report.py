@@ -13,15 +13,19 @@ from darklantern.library.open_log import OpenLog
 from darklantern.library.opening import author_of, is_pending
 from darklantern.library.opening import entries as sealed_entries
 from darklantern.library.state import State
-from darklantern.network.circles import Circle
+from darklantern.network.circles import Circle, Removal
 from darklantern.network.clock import text
+from darklantern.network.deleting import Receipt, Tombstone
 from darklantern.network.effective import Effective, effective
 from darklantern.network.epochs import Epoch
+from darklantern.network.handovers import Handover
+from darklantern.network.items import Sealed
 from darklantern.network.manifests import OrgManifest
-from darklantern.network.pledges import Pledge
+from darklantern.network.pledges import Breach, Commitment, Pledge
 from darklantern.network.reading import Body, Read, read
 from darklantern.network.rosters import Roster
 from darklantern.network.states import CircleState
+from darklantern.network.vouching import Notice, Vouch
 from darklantern.records.exact import Time
 
 
@@ -44,8 +48,10 @@ class CircleOf:
     """None where its terms are not known on this device"""
     level: str | None
     markings: tuple[str, ...]
-    pledge: str
+    pledges: tuple[str, ...]
     history: str
+    retention_s: int | None
+    """seconds after an epoch's end at which its seed is to be destroyed; None: never"""
     members: tuple[Reader, ...]
     excluded: tuple[str, ...]
     """candidates who are no members, each with the reason"""
@@ -113,14 +119,16 @@ def report(state: State, opened: OpenLog, now: int) -> Report:
 
 def _circle(state: State, circle: CircleState, now: int) -> CircleOf:
     view, terms = state.working, state.keyring.terms.get(circle.id)
-    found = effective(view.network, circle.circle, now, circle.frozen_at(view.trail(circle.id).size))
+    rules = view.rules(circle.id)
+    found = effective(view.network, circle.id, now, circle.frozen_at(view.trail(circle.id).size))
     return CircleOf(
         id=circle.id,
         name=terms.name if terms else None,
         level=terms.level if terms else None,
         markings=terms.tags if terms else (),
-        pledge=f"{circle.circle.pledge.name}, version {circle.circle.pledge.version}",
-        history=circle.circle.history,
+        pledges=tuple(f"{pledge.name}, version {pledge.version}" for pledge in rules.pledges),
+        history=rules.history,
+        retention_s=rules.retention,
         members=_readers(state, found.ids),
         excluded=_excluded(found),
     )
@@ -204,13 +212,34 @@ def _said(body: Body) -> str:
             pledge = body.pledge
             return f"{body.person} of {body.org} pledges {pledge.name!r} version {pledge.version} until {body.until}"
         case Circle():
+            who = ", ".join((*body.orgs, *(f"{named.person} of {named.org}" for named in body.people)))
             admins = ", ".join(f"{admin.person} of {admin.org}" for admin in body.admins)
-            return f"a circle for {', '.join(body.orgs)} with admins {admins}, {body.quorum} of whom sign"
+            of = f" of {body.circle[:8]}…" if body.circle else ""
+            return f"circle version {body.version}{of} for {who} with admins {admins}, {body.quorum} of whom sign"
+        case Removal():
+            device = f", device {body.device[:8]}…" if body.device else ""
+            return f"removes {body.person} of {body.org}{device} from circle {body.circle[:8]}…"
+        case Commitment():
+            return f"commitment {body.name!r} version {body.version}, by {body.basis}"
+        case Breach():
+            if body.withdraws:
+                return f"takes back the record {body.withdraws[:8]}… of a breach"
+            return f"{body.person} of {body.org} has broken the pledge {body.pledge!r}"
+        case Notice():
+            return f"notice that device {body.device[:8]}… is to count in circle {body.circle[:8]}…"
+        case Vouch():
+            return f"vouches for device {body.device[:8]}…"
+        case Handover():
+            return f"hands seeds to device {body.device[:8]}… of the same person"
+        case Tombstone():
+            return f"asks that {body.target[:8]}… be dropped"
+        case Receipt():
+            return f"says that {body.target[:8]}… is dropped"
         case Epoch():
             dropped = ", ".join(f"{cutoff.device[:8]}…" for cutoff in body.dropped) or "none"
             return f"epoch {body.number} for {body.count} devices; dropped: {dropped}"
-        case _:
-            return f"a record of kind {type(body).__name__}"
+        case Sealed():
+            return "an item or a post"
 
 
 def _signers(state: State) -> Mapping[str, str]:

@@ -26,7 +26,7 @@ def restore(
     passphrase: str,
     *,
     follows: Follows,
-    bundle: bytes | None = None,
+    bundle: Path | None = None,
     clock: Clock = time.time,
     progress: Progress | None = None,
 ) -> Copied:

@@ -90,6 +90,15 @@ def post_reply(state: State, post: Post, circle: str, level: Level, clock: int) 
     return _seal(state, post, "post", circle, epoch, level, (), clock)
 
 
+def seal_again(
+    state: State, content: Package | Post, circle: str, level: Level, attached: Sequence[str], clock: int
+) -> Sealing:
+    """The step that seals a content of this device's own once more, to the epoch of now. Raises RefusedError."""
+    state, epoch = _ready(state, circle, state.terms(circle), clock)
+    kind: SealedKind = "item" if isinstance(content, Package) else "post"
+    return _seal(state, content, kind, circle, epoch, level, attached, clock)
+
+
 def rotate(state: State, circle: str, clock: int) -> State:
     """The step to a new epoch for whoever is effective now. Raises RefusedError."""
     made = _plan(state, circle, clock)

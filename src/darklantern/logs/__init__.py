@@ -4,9 +4,10 @@ In: hashes, notes and frames as bytes. Out: roots, signed notes and streams, or 
 what does not hold together. This room never stores a log, never makes or holds a key (callers pass
 one in), and never looks into an entry.
 
-Three modules, used by their names: `merkle.root`, `checkpoint.verify`, `stream.read`.
+Modules, used by their names: `merkle.root`, `checkpoint.verify`, `witness.cosigned`, `add_checkpoint.judge`,
+`stream.read`.
 """
 
-from darklantern.logs import checkpoint, merkle, stream
+from darklantern.logs import add_checkpoint, checkpoint, merkle, stream, witness
 
-__all__ = ["checkpoint", "merkle", "stream"]
+__all__ = ["add_checkpoint", "checkpoint", "merkle", "stream", "witness"]

@@ -1,30 +1,29 @@
 """Checkpoints: what a log says that it holds, signed by the log.
 
-In: origin, size and root, and keys. Out: a signed note (c2sp.org/signed-note, tlog-checkpoint and
-tlog-cosignature), or LogError and SignatureError. It does not compare one checkpoint with another.
+In: origin, size and root, and keys. Out: a signed note (c2sp.org/tlog-checkpoint and tlog-cosignature), or LogError and
+SignatureError. It does not compare one checkpoint with another.
 
-The log signs twice, in this order: an Ed25519 note signature (type 0x01), and an ML-DSA-44 cosignature
-of its own tree (type 0x06). Both are required. Other lines, such as witnesses' cosignatures, say nothing here.
+The log signs twice, in this order: an Ed25519 note signature (type 0x01), and an ML-DSA-44 cosignature of its own tree
+(type 0x06). Both are required. What follows them, such as witnesses' cosignatures, is for `witness` to read.
 """
 
-import base64
-import binascii
-import hashlib
 import re
 import struct
 from dataclasses import dataclass
-from typing import Final, Literal, NoReturn, Protocol
+from typing import Final, Literal, Protocol
 
-from darklantern.errors import LogError, SignatureError
+from darklantern.errors import SignatureError
+from darklantern.logs.notes import Line, check_name, decode64, encode64, key_id, read, refuse, write
 
 MAX_NOTE: Final = 256 * 1024
 """Bytes; about 70 cosignatures. The specification asks readers to take at least 16."""
 
 Algorithm = Literal["ed25519", "mldsa44"]
 
-_TYPES: Final[dict[Algorithm, bytes]] = {"ed25519": b"\x01", "mldsa44": b"\x06"}
+TYPES: Final[dict[Algorithm, bytes]] = {"ed25519": b"\x01", "mldsa44": b"\x06"}
+"""The type byte of each algorithm's lines. 0x04, an Ed25519 cosignature, is never written and never counts."""
+
 _TEXT = re.compile(r"(?P<origin>[^\n]+)\n(?P<size>0|[1-9][0-9]{0,18})\n(?P<root>[A-Za-z0-9+/]{43}=)\n")
-_LINE = re.compile(r"— (?P<name>[^ \n]+) (?P<sig>[A-Za-z0-9+/]+={0,2})\n")
 
 
 class NoteVerifier(Protocol):
@@ -57,30 +56,20 @@ class Checkpoint:
     root: bytes
 
     def __post_init__(self) -> None:
-        _check_name(self.origin)
+        check_name(self.origin)
         if not 0 <= self.size < 1 << 63 or len(self.root) != 32:
-            _refuse(f"a size below 2^63 and a root of 32 bytes, got {self.size} and {len(self.root)} bytes")
+            refuse("a size below 2^63 and a root of 32 bytes", f"{self.size} and {len(self.root)} bytes")
 
-    def text(self) -> bytes:
+    def text(self) -> str:
         """The three lines that are signed."""
-        return f"{self.origin}\n{self.size}\n{_encode64(self.root)}\n".encode()
-
-
-@dataclass(frozen=True)
-class _Line:
-    name: str
-    key_id: bytes
-    signature: bytes
-
-    def __str__(self) -> str:
-        return f"— {self.name} {_encode64(self.key_id + self.signature)}\n"
+        return f"{self.origin}\n{self.size}\n{encode64(self.root)}\n"
 
 
 def sign(checkpoint: Checkpoint, key: NoteSigner, time: int) -> bytes:
     """The note that says `checkpoint`, signed by the log itself at `time` (seconds since 1970)."""
-    text = checkpoint.text()
-    plain = _Line(checkpoint.origin, _key_id(checkpoint.origin, "ed25519", key.public), key.sign("ed25519", text))
-    return text + b"\n" + str(plain).encode() + str(_cosignature(checkpoint, key, time)).encode()
+    text, origin = checkpoint.text(), checkpoint.origin
+    plain = Line(origin, _id(origin, "ed25519", key.public), key.sign("ed25519", text.encode()))
+    return write(text, (plain, cosignature(checkpoint, origin, key, time)))
 
 
 def verify(note: bytes, origin: str, log: NoteVerifier) -> tuple[Checkpoint, int]:
@@ -90,114 +79,71 @@ def verify(note: bytes, origin: str, log: NoteVerifier) -> tuple[Checkpoint, int
     log's signatures come first and verify. Signatures under other keys are ignored, as the
     specification asks.
     """
-    checkpoint, lines = _parse(note)
+    checkpoint, lines = parse(note)
     if checkpoint.origin != origin:
-        _refuse(f"a checkpoint of {origin}, got one of {checkpoint.origin}")
-    expected = [(origin, _key_id(origin, algorithm, log)) for algorithm in _TYPES]
-    if [(line.name, line.key_id) for line in lines[:2]] != expected:
+        refuse(f"a checkpoint of {origin}", f"one of {checkpoint.origin}")
+    expected = [(origin, _id(origin, algorithm, log)) for algorithm in TYPES]
+    if [line.key for line in lines[:2]] != expected:
         raise SignatureError(
             f"expected the two signatures of {origin} first, Ed25519 and then ML-DSA-44, got other lines",
             hint="the log may have a new key; its circle's record names the one that counts",
         )
-    log.verify("ed25519", lines[0].signature, checkpoint.text())
-    return checkpoint, _check_cosignature(lines[1], checkpoint, log)
+    log.verify("ed25519", lines[0].signature, checkpoint.text().encode())
+    return checkpoint, check_cosignature(lines[1], checkpoint, log)
 
 
-def _parse(note: bytes) -> tuple[Checkpoint, list[_Line]]:
-    """The note's parts. Writing them again must give the same bytes."""
-    if len(note) > MAX_NOTE:
-        _refuse(f"a checkpoint of at most {MAX_NOTE} bytes, got {len(note)}")
-    try:
-        text, _, signatures = note.decode().partition("\n\n")
-    except UnicodeDecodeError as error:
-        raise _error("UTF-8 text, got other bytes") from error
-    match = _TEXT.fullmatch(text + "\n")
+def parse(note: bytes) -> tuple[Checkpoint, tuple[Line, ...]]:
+    """What a note says and the lines under it, none of it verified. Raises LogError."""
+    text, lines = read(note, MAX_NOTE)
+    match = _TEXT.fullmatch(text)
     if not match:
-        _refuse("three lines (origin, size, root), an empty line and signatures, got other text")
-    checkpoint = Checkpoint(match["origin"], int(match["size"]), _decode64(match["root"]))
-    lines: list[_Line] = []
-    for line in signatures.splitlines(keepends=True):
-        parts = _LINE.fullmatch(line)
-        if not parts:
-            _refuse("signature lines '— name base64', got another line")
-        _check_name(parts["name"])
-        blob = _decode64(parts["sig"])
-        if len(blob) <= 4:
-            _refuse("a key id of 4 bytes and a signature, got too few bytes")
-        lines.append(_Line(parts["name"], blob[:4], blob[4:]))
-    if len({(line.name, line.key_id) for line in lines}) != len(lines):
-        _refuse("one signature by each key, got two")
-    if checkpoint.text() + b"\n" + "".join(map(str, lines)).encode() != note:
-        _refuse("canonical bytes, got another spelling of the same checkpoint")
+        refuse("three lines (origin, size, root) before the signatures", "other text")
+    checkpoint = Checkpoint(match["origin"], int(match["size"]), decode64(match["root"]))
+    if checkpoint.text() != text:
+        refuse("canonical bytes", "another spelling of the same checkpoint")
     return checkpoint, lines
 
 
-def _key_id(name: str, algorithm: Algorithm, key: NoteVerifier) -> bytes:
-    return hashlib.sha256(name.encode() + b"\n" + _TYPES[algorithm] + key.raw(algorithm)).digest()[:4]
-
-
-def _cosignature(checkpoint: Checkpoint, key: NoteSigner, time: int) -> _Line:
+def cosignature(checkpoint: Checkpoint, name: str, key: NoteSigner, time: int) -> Line:
+    """`name`'s statement that at `time` this is the largest consistent tree that it has seen of the log."""
     if not 0 < time < 1 << 63:
-        _refuse(f"a time in seconds since 1970, got {time}")
-    signature = key.sign("mldsa44", _cosigned_message(checkpoint, time))
-    return _Line(
-        checkpoint.origin, _key_id(checkpoint.origin, "mldsa44", key.public), struct.pack(">Q", time) + signature
-    )
+        refuse("a time in seconds since 1970", f"{time}")
+    signature = key.sign("mldsa44", _cosigned_message(checkpoint, name, time))
+    return Line(name, cosigner_id(name, key.public), struct.pack(">Q", time) + signature)
 
 
-def _check_cosignature(line: _Line, checkpoint: Checkpoint, key: NoteVerifier) -> int:
-    time, signature = _timestamp(line)
-    key.verify("mldsa44", signature, _cosigned_message(checkpoint, time))
+def check_cosignature(line: Line, checkpoint: Checkpoint, key: NoteVerifier) -> int:
+    """When `line` was signed. Raises SignatureError unless `key` signed `checkpoint` under the line's name."""
+    time = int.from_bytes(line.signature[:8], "big")
+    if not 0 < time < 1 << 63:  # time 0 says nothing about when, so freshness could not be judged by it
+        refuse("a cosignature that says when it was made", f"time {time}")
+    key.verify("mldsa44", line.signature[8:], _cosigned_message(checkpoint, line.name, time))
     return time
 
 
-def _timestamp(line: _Line) -> tuple[int, bytes]:
-    """`timestamped_signature`. Time 0 says nothing about when, so freshness could not be judged by it."""
-    time = int.from_bytes(line.signature[:8], "big")
-    if not 0 < time < 1 << 63:
-        _refuse(f"a cosignature that says when it was made, got time {time}")
-    return time, line.signature[8:]
+def cosigner_id(name: str, key: NoteVerifier) -> bytes:
+    """The key id of the cosignatures that `key` makes under `name`."""
+    return _id(name, "mldsa44", key)
 
 
-def _cosigned_message(checkpoint: Checkpoint, time: int) -> bytes:
-    """`cosigned_message`: the log is its own cosigner, and the whole tree is the subtree from 0 to its size."""
-    origin = checkpoint.origin.encode()
-    name = bytes([len(origin)]) + origin
+def _id(name: str, algorithm: Algorithm, key: NoteVerifier) -> bytes:
+    return key_id(name, TYPES[algorithm], key.raw(algorithm))
+
+
+def _cosigned_message(checkpoint: Checkpoint, cosigner: str, time: int) -> bytes:
+    """`cosigned_message`: the whole tree is the subtree from 0 to its size. It binds the cosigner's name."""
     return b"".join(
         (
             b"subtree/v1\n\x00",
-            name,
+            _opaque(check_name(cosigner)),
             struct.pack(">Q", time),
-            name,
+            _opaque(checkpoint.origin),
             struct.pack(">QQ", 0, checkpoint.size),
             checkpoint.root,
         )
     )
 
 
-def _check_name(name: str) -> None:
-    """Key names as signed-note has them, short enough for the one-byte lengths of a cosignature."""
-    if not name.isprintable() or " " in name or "+" in name or not 0 < len(name.encode()) < 256:
-        _refuse(f"a name of 1 to 255 bytes without spaces, plus or control characters, got {name!r}")
-
-
-def _encode64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
-def _decode64(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
-        raise _error("base64 with padding, got other text") from error
-
-
-def _refuse(message: str) -> NoReturn:
-    raise _error(message)
-
-
-def _error(message: str) -> LogError:
-    return LogError(
-        f"checkpoint: expected {message}",
-        hint="the relay sent something else than the log's checkpoint; fetch it again, and keep this one if it recurs",
-    )
+def _opaque(name: str) -> bytes:
+    data = name.encode()
+    return bytes([len(data)]) + data

@@ -1,16 +1,23 @@
-"""Merkle trees of RFC 6962: roots, and appending.
+"""Merkle trees of RFC 6962: roots, appending, and proofs of inclusion and of consistency.
 
-In: leaf hashes. Out: roots. It holds no log. There are no proofs: whoever reads a log holds all its leaves and
-recomputes the root.
+In: leaf hashes, or a proof and the roots that it should join. Out: roots and proofs, or LogError. It holds no log,
+and never learns who vouches for a root: that is a checkpoint's job.
 
-Section numbers are those of RFC 9162, which defines the same tree more precisely.
+Section numbers are those of RFC 9162, which defines the same tree more precisely. A proof is the shortest list of
+hashes there is: each position and size fixes how many, and a list of another length is refused before any hashing.
 """
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NoReturn
 
+from darklantern.errors import LogError
+
+HASH: Final = 32
+"""Bytes in each hash of a tree."""
+MAX_SIZE: Final = (1 << 63) - 1
+"""Entries; as many as a checkpoint can say."""
 EMPTY_ROOT: Final = hashlib.sha256().digest()
 
 
@@ -32,11 +39,78 @@ def root(leaves: Sequence[bytes]) -> bytes:
     """
     if not leaves:
         return EMPTY_ROOT
-    level = list(leaves)
+    level = leaves
     while len(level) > 1:
-        pairs = zip(level[::2], level[1::2], strict=False)
-        level = [node_hash(left, right) for left, right in pairs] + level[len(level) & ~1 :]
+        level = _parents(level)
     return level[0]
+
+
+def inclusion(leaves: Sequence[bytes], index: int) -> tuple[bytes, ...]:
+    """The proof that leaf `index` is in the tree over these leaf hashes (2.1.3.1). Costs as much as `root`.
+
+    Raises LogError when there is no such leaf.
+    """
+    if not 0 <= index < len(leaves):
+        _refuse(f"an entry below the size of the tree, {len(leaves)}", str(index))
+    return tuple(_siblings(leaves, index))
+
+
+def consistency(leaves: Sequence[bytes], old_size: int) -> tuple[bytes, ...]:
+    """The proof that the tree over these leaf hashes begins with its first `old_size` (2.1.4.1).
+
+    Costs as much as `root`. Empty when there is nothing to prove: for an old size of 0, and for the whole tree. Raises
+    LogError for an old size beyond the tree.
+    """
+    if not 0 <= old_size <= len(leaves):
+        _refuse(f"an old size of at most {len(leaves)}", str(old_size))
+    if old_size in (0, len(leaves)):
+        return ()
+    # The proof starts at the last full subtree of the old tree, which the new tree has too.
+    level, node = leaves, old_size - 1
+    while node & 1:
+        level, node = _parents(level), node >> 1
+    start = [level[node]] if node else []  # alone it is the old tree, whose root the verifier knows
+    return (*start, *_siblings(level, node))
+
+
+def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> None:
+    """Raises LogError unless `proof` shows that the leaf hash is entry `index` of the `size` under `root` (2.1.3.2)."""
+    if not 0 <= index < size <= MAX_SIZE:
+        _refuse("an entry below a size below 2^63", f"{index} of {size}")
+    inner, border = _shape(index, size)
+    _check_proof(proof, inner + border, leaf, root)
+    found = leaf
+    for level, sibling in enumerate(proof):
+        on_the_left = level >= inner or index >> level & 1
+        found = node_hash(sibling, found) if on_the_left else node_hash(found, sibling)
+    if found != root:
+        _refuse("an inclusion proof that leads to the root", "one that leads elsewhere")
+
+
+def verify_consistency(old_size: int, old_root: bytes, size: int, root: bytes, proof: Sequence[bytes]) -> None:
+    """Raises LogError unless `proof` shows that the tree of `root` begins with that of `old_root` (2.1.4.2)."""
+    if not 0 <= old_size <= size <= MAX_SIZE:
+        _refuse("an old size of at most the new one, below 2^63", f"{old_size} of {size}")
+    if old_size in (0, size):
+        _check_proof(proof, 0, old_root, root)
+        if (old_size == 0 and old_root != EMPTY_ROOT) or (old_size == size and old_root != root):
+            _refuse(f"the root of these {old_size} entries", "another root")
+        return
+    # 1. The last full subtree of the old tree: node `node` of the level `full`. What lies beside its path is the proof.
+    full = (old_size & -old_size).bit_length() - 1
+    node = (old_size - 1) >> full
+    inner, border = _shape(old_size - 1, size)
+    inner -= full
+    _check_proof(proof, bool(node) + inner + border, old_root, root)
+    # 2. Left of the path both trees are the same; right of it there is only the new one.
+    old = new = proof[0] if node else old_root
+    for level, sibling in enumerate(proof[1:] if node else proof):
+        if level >= inner or node >> level & 1:
+            old, new = node_hash(sibling, old), node_hash(sibling, new)
+        else:
+            new = node_hash(new, sibling)
+    if old != old_root or new != root:
+        _refuse(f"a proof that leads to the {'old' if old != old_root else 'new'} root", "one that leads elsewhere")
 
 
 @dataclass(frozen=True)
@@ -64,3 +138,42 @@ class Frontier:
         for peak in reversed(rest):
             result = node_hash(peak, result)
         return result
+
+
+def _parents(level: Sequence[bytes]) -> list[bytes]:
+    """The level above. The odd one at the end moves up unpaired."""
+    pairs = zip(level[::2], level[1::2], strict=False)
+    return [node_hash(left, right) for left, right in pairs] + list(level[len(level) & ~1 :])
+
+
+def _siblings(level: Sequence[bytes], node: int) -> list[bytes]:
+    """What stands beside the path from `node` of this level up to the root, lowest first."""
+    found = []
+    while len(level) > 1:
+        if node ^ 1 < len(level):
+            found.append(level[node ^ 1])
+        level, node = _parents(level), node >> 1
+    return found
+
+
+def _shape(index: int, size: int) -> tuple[int, int]:
+    """How many siblings stand beside the path of a leaf: below and above where it meets the path of the last leaf.
+
+    Below, each level has one. Above, the path is the tree's right edge, and siblings are only on the left.
+    """
+    inner = (index ^ (size - 1)).bit_length()
+    return inner, (index >> inner).bit_count()
+
+
+def _check_proof(proof: Sequence[bytes], length: int, *ends: bytes) -> None:
+    if len(proof) != length:
+        _refuse(f"a proof of {length} hashes", str(len(proof)))
+    if any(len(part) != HASH for part in (*proof, *ends)):
+        _refuse(f"hashes of {HASH} bytes", "others")
+
+
+def _refuse(expected: str, got: str) -> NoReturn:
+    raise LogError(
+        f"Merkle tree: expected {expected}, got {got}",
+        hint="the proof is for another tree, or the log was changed; ask for it again, and keep this one if it recurs",
+    )

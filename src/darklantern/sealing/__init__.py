@@ -24,6 +24,7 @@ from darklantern.sealing.envelope import (
 from darklantern.sealing.hybrid import Identity, Recipient, recipient_of
 from darklantern.sealing.keys import Device, DevicePublic
 from darklantern.sealing.signing import LogKey, LogVerifyKey, SigningKey, VerifyKey
+from darklantern.sealing.witness_keys import WitnessKey, WitnessVerifyKey
 
 __all__ = [
     "SUITES",
@@ -39,6 +40,8 @@ __all__ = [
     "SigningKey",
     "Suite",
     "VerifyKey",
+    "WitnessKey",
+    "WitnessVerifyKey",
     "add_signature",
     "decode_envelope",
     "envelope_id",

@@ -30,7 +30,7 @@ MLDSA44Bytes = Annotated[bytes, msgspec.Meta(min_length=1312, max_length=1312)]
 MLDSA65Bytes = Annotated[bytes, msgspec.Meta(min_length=1952, max_length=1952)]
 
 
-class PublicPair(Identified, frozen=True):
+class PublicKeys(Identified, frozen=True):
     """Base of the public halves. Its fields are named after the algorithms, in signing order."""
 
     @classmethod
@@ -57,7 +57,7 @@ class PublicPair(Identified, frozen=True):
 
 
 @final
-class VerifyKey(PublicPair, frozen=True, kw_only=True):
+class VerifyKey(PublicKeys, frozen=True, kw_only=True):
     """The public half of a `SigningKey`."""
 
     ed25519: Ed25519Bytes
@@ -65,18 +65,18 @@ class VerifyKey(PublicPair, frozen=True, kw_only=True):
 
 
 @final
-class LogVerifyKey(PublicPair, frozen=True, kw_only=True):
+class LogVerifyKey(PublicKeys, frozen=True, kw_only=True):
     """The public half of a `LogKey`."""
 
     ed25519: Ed25519Bytes
     mldsa44: MLDSA44Bytes
 
 
-class SecretPair(Secret):
-    """Base of the secret halves: an Ed25519 key and an ML-DSA key, made and stored together."""
+class SecretKeys(Secret):
+    """Base of the secret halves: a key for each algorithm, made and stored together."""
 
     label: ClassVar[bytes]
-    public_type: ClassVar[type[PublicPair]]
+    public_type: ClassVar[type[PublicKeys]]
     __slots__ = ("_keys",)
 
     def __init__(self, seeds: list[bytes]) -> None:
@@ -85,7 +85,7 @@ class SecretPair(Secret):
 
     @property
     @abstractmethod
-    def public(self) -> PublicPair:
+    def public(self) -> PublicKeys:
         """The half that may be shown to anyone."""
 
     @property
@@ -122,7 +122,7 @@ class SecretPair(Secret):
 
 
 @final
-class SigningKey(SecretPair):
+class SigningKey(SecretKeys):
     """Signs envelopes, for a device or a root: Ed25519 + ML-DSA-65."""
 
     label = b"darklantern signing key v1\n"
@@ -136,7 +136,7 @@ class SigningKey(SecretPair):
 
 
 @final
-class LogKey(SecretPair):
+class LogKey(SecretKeys):
     """Signs the checkpoints of one log: Ed25519 + ML-DSA-44, the pair that C2SP specifies."""
 
     label = b"darklantern log key v1\n"

@@ -3,6 +3,7 @@
     header.json   salt and cost, readable without the passphrase
     library.db    SQLCipher
     blobs/        sealed pieces
+    incoming/     pieces that a relay has begun to give, and those of a bundle that is being judged
     unfinished/   journals of sealings that a crash interrupted, or that wait to be shared
     lock          held while open
 
@@ -23,9 +24,11 @@ from darklantern.records.exact import decode, encode
 from darklantern.stores.archive import BLOBS, DATABASE, HEADER
 from darklantern.stores.blobs import Blobs
 from darklantern.stores.database import Database
+from darklantern.stores.incoming import Incoming
 from darklantern.stores.passphrase import Cost, VaultHeader, database_key, new_header
 from darklantern.stores.values import Change
 
+_INCOMING: Final = "incoming"
 _UNFINISHED: Final = "unfinished"
 _LOCK: Final = "lock"
 _MAX_HEADER: Final = 4096
@@ -38,6 +41,7 @@ class Vault:
         self.folder = folder
         self.database = database
         self.blobs = blobs
+        self.incoming = Incoming(folder / _INCOMING)
         self.unfinished = folder / _UNFINISHED
         self._lock = lock
 
@@ -96,7 +100,9 @@ def open_vault(folder: Path, passphrase: str) -> Vault:
         database = Database.open(folder / DATABASE, database_key(passphrase, header))
         blobs = Blobs(folder / BLOBS)
         blobs.sweep()
-        return Vault(folder, database, blobs, lock)
+        vault = Vault(folder, database, blobs, lock)
+        vault.incoming.sweep()
+        return vault
     except BaseException:
         os.close(lock)
         raise
