@@ -16,6 +16,7 @@ from darklantern.library import (
     backup,
     carrying,
     compacting,
+    deleting,
     exporting,
     open_log,
     opening,
@@ -280,6 +281,18 @@ class Library:
         self._step(state, pieces)
         return post
 
+    def bury(self, entry: str) -> str:
+        """Ask that an item or a post be dropped by everybody. The request's id.
+
+        One's own is dropped at once, here and wherever the request arrives; somebody else's once a quorum of the
+        circle's admins has asked. Relays and libraries that keep to it drop ciphertext, text and index, and say so
+        (`report` lists who has not). Nothing can be said of copies. Raises RefusedError.
+        """
+        kind = "item" if any(found.entry.id == entry for found in opening.entries(self._state, "item")) else "post"
+        state, request = deleting.bury(self._state, opening.find(self._state, kind, entry), self._time())
+        self._step(deleting.with_receipts(state, self._time()))
+        return request
+
     # Searching
 
     def search(
@@ -415,13 +428,15 @@ class Library:
 
     # Housekeeping
 
-    def compaction(self, forget: Collection[str] = ()) -> Compaction:
+    def compaction(self, forget: Collection[str] | None = None) -> Compaction:
         """What `compact` would remove: pieces that nothing names, and all of the epochs `forget`. Print it, and ask.
 
-        Raises RefusedError for an epoch that a circle seals to.
+        Without `forget`, the epochs whose retention has ended by their circle's rules. Raises RefusedError for an epoch
+        that a circle seals to.
         """
         self._forget_shared()
-        return compacting.plan(self._state, self._vault, forget)
+        epochs = compacting.past(self._state, self._now()) if forget is None else forget
+        return compacting.plan(self._state, self._vault, epochs)
 
     def compact(self, planned: Compaction) -> int:
         """Remove what `compaction` said, and nothing that is in use by now. How many bytes the disk has back."""
@@ -478,7 +493,9 @@ class Library:
         bundle that is cut, altered, older, of another network or by nobody known. Two histories of one
         log raise ForkedLogError, and only the proof is kept.
         """
-        return carrying.take(self._hands(), path, confirmed=allow_clock_jump)
+        imported = carrying.take(self._hands(), path, confirmed=allow_clock_jump)
+        self._step(deleting.with_receipts(self._state, self._time()))
+        return imported
 
     def sync(self, remotes: Iterable[Remote], *, allow_clock_jump: bool = False) -> Synced:
         """Take in what these relays have and this library lacks, and give them what waits. In any order.
@@ -490,6 +507,7 @@ class Library:
         forks = self._state.view.forks.keys()
         hands = self._hands()
         synced = Synced({remote.name: sync_with(remote, hands, confirmed=allow_clock_jump) for remote in remotes})
+        self._step(deleting.with_receipts(self._state, self._time()))
         for log, proof in self._state.view.forks.items():
             if log not in forks:
                 raise ForkedLogError(proof)
@@ -515,7 +533,9 @@ class Library:
             arrived = frozenset(name for name in awaited if name in self._vault.blobs)
             change = searching.with_texts(change, self._state, state, arrived, self._fetch, self._follows)
             self._vault.database.write(change)
+        gone = deleting.going(self._state, state)
         self._state, self._awaited = state, awaited - arrived
+        self._vault.blobs.discard(sorted(gone))
 
     def _note(self, act: open_log.Act, item: str, artifact: str | None = None) -> None:
         """What is handed out is in the open-log first."""

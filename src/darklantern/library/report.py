@@ -73,6 +73,21 @@ class Held:
 
 
 @dataclass(frozen=True)
+class Dropped:
+    """An item or a post that was taken back."""
+
+    id: str
+    kind: str
+    circle: str
+    asked: tuple[str, ...]
+    """who asked for it"""
+    receipts: tuple[Reader, ...]
+    """who says that it is dropped, with the devices"""
+    missing: tuple[Reader, ...]
+    """who has had a key to it and has not said so, with the devices"""
+
+
+@dataclass(frozen=True)
 class Act:
     """A record that says who may do what."""
 
@@ -97,6 +112,7 @@ class Report:
     device: str
     circles: tuple[CircleOf, ...]
     held: tuple[Held, ...]
+    dropped: tuple[Dropped, ...]
     acts: tuple[Act, ...]
     opened: OpenLog
     stale: tuple[str, ...]
@@ -111,6 +127,7 @@ def report(state: State, opened: OpenLog, now: int) -> Report:
         device=state.device_id,
         circles=tuple(_circle(state, circle, now) for circle in state.working.circles.values()),
         held=tuple(_held(state)),
+        dropped=tuple(_dropped(state)),
         acts=tuple(_acts(state)),
         opened=opened,
         stale=tuple(_stale(state)),
@@ -153,6 +170,22 @@ def _held(state: State) -> Iterator[Held]:
                 pending=is_pending(state, found),
                 epoch=epoch.body.number,
                 readers=_readers(state, _reached(found.circle, epoch.body.number)),
+            )
+
+
+def _dropped(state: State) -> Iterator[Dropped]:
+    for circle in state.working.circles.values():
+        for id, entry in circle.buried.items():
+            epoch = circle.find_epoch(entry.body.header.epoch)
+            reached = _reached(circle, epoch.body.number) if epoch else frozenset[str]()
+            said = circle.receipts.get(id, frozenset())
+            yield Dropped(
+                id=id,
+                kind=entry.record.kind,
+                circle=circle.id,
+                asked=tuple(f"{person} of {org}" for org, person in circle.tombstones[id]),
+                receipts=_readers(state, said),
+                missing=_readers(state, reached - said),
             )
 
 

@@ -21,6 +21,10 @@ def lines(report: Report) -> Iterator[str]:
         pending = ", not yet in the log" if held.pending else ""
         yield f"  {held.kind} {held.id} by {held.author}, {held.time}, epoch {held.epoch}{pending}"
         yield from (f"    has had a key: {_reader(reader)}" for reader in held.readers)
+    for dropped in report.dropped:
+        yield f"  {dropped.kind} {dropped.id} was taken back by {', '.join(dropped.asked)}"
+        yield from (f"    says that it is dropped: {_reader(reader)}" for reader in dropped.receipts)
+        yield from (f"    has had a key, and no receipt: {_reader(reader)}" for reader in dropped.missing)
     yield "Acts in the logs"
     for act in report.acts:
         counts = f"; does not count: {act.refused}" if act.refused else ""
