@@ -16,6 +16,7 @@ from darklantern.library import (
     backup,
     carrying,
     compacting,
+    deleting,
     exporting,
     open_log,
     opening,
@@ -101,6 +102,7 @@ class Library:
         self._state = state
         self._follows = follows
         self._clock = clock
+        self._awaited = searching.awaited(state, vault.database.indexed())
 
     @classmethod
     def open(cls, folder: Path, passphrase: str, *, follows: Follows, clock: Clock = time.time) -> "Library":
@@ -412,6 +414,18 @@ class Library:
         """Note on this device that all notifications were announced, so that `untold` leaves them out."""
         self._step(marking.told(self._state))
 
+    def bury(self, entry: str) -> str:
+        """Ask that an item or a post be dropped by everybody. The request's id.
+
+        One's own is dropped at once, here and wherever the request arrives; somebody else's once a quorum of the
+        circle's admins has asked. Relays and libraries that keep to it drop ciphertext, text and index, and say so
+        (`report` lists who has not). Nothing can be said of copies. Raises RefusedError.
+        """
+        kind = "item" if any(found.entry.id == entry for found in opening.entries(self._state, "item")) else "post"
+        state, request = deleting.bury(self._state, opening.find(self._state, kind, entry), self._time())
+        self._step(deleting.with_receipts(state, self._time()))
+        return request
+
     # Searching
 
     def search(
@@ -453,7 +467,9 @@ class Library:
         database.reindex(searching.documents(self._state, self._fetch, self._follows))
         settings = {name: value for name, value in self._state.settings.items() if name != STALE_INDEX}
         self._state = replace(self._state, settings=settings)
-        return len(database.indexed())
+        indexed = database.indexed()
+        self._awaited = searching.awaited(self._state, indexed)
+        return len(indexed)
 
     # Reading
 
@@ -539,13 +555,15 @@ class Library:
 
     # Housekeeping
 
-    def compaction(self, forget: Collection[str] = ()) -> Compaction:
+    def compaction(self, forget: Collection[str] | None = None) -> Compaction:
         """What `compact` would remove: pieces that nothing names, and all of the epochs `forget`. Print it, and ask.
 
-        Raises RefusedError for an epoch that a circle seals to.
+        Without `forget`, the epochs whose retention has ended by their circle's rules. Raises RefusedError for an epoch
+        that a circle seals to.
         """
         self._forget_shared()
-        return compacting.plan(self._state, self._vault, forget)
+        epochs = compacting.past(self._state, self._now()) if forget is None else forget
+        return compacting.plan(self._state, self._vault, epochs)
 
     def compact(self, planned: Compaction) -> int:
         """Remove what `compaction` said, and nothing that is in use by now. How many bytes the disk has back."""
@@ -602,7 +620,9 @@ class Library:
         bundle that is cut, altered, older, of another network or by nobody known. Two histories of one
         log raise ForkedLogError, and only the proof is kept.
         """
-        return carrying.take(self._hands(), path, confirmed=allow_clock_jump)
+        imported = carrying.take(self._hands(), path, confirmed=allow_clock_jump)
+        self._step(deleting.with_receipts(self._state, self._time()))
+        return imported
 
     def sync(self, remotes: Iterable[Remote], *, allow_clock_jump: bool = False) -> Synced:
         """Take in what these relays have and this library lacks, and give them what waits. In any order.
@@ -614,6 +634,7 @@ class Library:
         forks = self._state.view.forks.keys()
         hands = self._hands()
         synced = Synced({remote.name: sync_with(remote, hands, confirmed=allow_clock_jump) for remote in remotes})
+        self._step(deleting.with_receipts(self._state, self._time()))
         for log, proof in self._state.view.forks.items():
             if log not in forks:
                 raise ForkedLogError(proof)
@@ -635,14 +656,17 @@ class Library:
         state = with_heads(state, self._time())
         pieces = pieces or {}
         with self._vault.blobs.put(pieces), beside or nullcontext():
-            change = difference(self._state, state)
-            names = {*pieces, *came}
-            if names or change.tells_of_records:
+            change, awaited, arrived = difference(self._state, state), self._awaited, frozenset[str]()
+            if pieces or came or change.tells_of_records:
                 state = indexing.placed(state, self._fetch)
                 change = difference(self._state, state)
-                change = searching.with_texts(change, self._state, state, names, self._fetch, self._follows)
+                awaited |= searching.awaited(state, searching.ids(self._state))
+                arrived = frozenset(name for name in awaited if name in self._vault.blobs)
+                change = searching.with_texts(change, self._state, state, arrived, self._fetch, self._follows)
             self._vault.database.write(change)
-        self._state = state
+        gone = deleting.going(self._state, state)
+        self._state, self._awaited = state, awaited - arrived
+        self._vault.blobs.discard(sorted(gone))
 
     def _hands(self) -> Hands:
         return Hands(lambda: self._state, self._step, self._fetch, self._vault.blobs, self._vault.incoming, self._time)

@@ -60,7 +60,7 @@ def _pulled(remote: Remote, hands: Hands, report: RelaySync, confirmed: bool) ->
     wanted = step.wanted if step else wanted_from(state.working, state.keyring.forgotten)
     lacking = wanted.keys() - new.keys() - set(hands.blobs)
     fetched = fetch(remote, {name: wanted[name] for name in sorted(lacking)}, hands.blobs, hands.incoming)
-    if step or fetched.came:
+    if step or fetched.came:  # what came is to be found by its words
         hands.step(step.state if step else state, new, fetched.came)
     imported = step.imported if step else Imported()
     imported = replace(imported, skipped=tuple(dict.fromkeys((*imported.skipped, *pulled.skipped))))
