@@ -66,7 +66,7 @@ def _pulled(remote: Remote, hands: Hands, report: RelaySync, confirmed: bool) ->
     imported = replace(imported, skipped=tuple(dict.fromkeys((*imported.skipped, *pulled.skipped))))
     missing, came = lacking - set(fetched.came), len(new) + len(fetched.came)
     imported = with_pieces(imported, came, missing, _altered(remote, fetched))
-    return replace(report, imported=joined(report.imported, imported), hidden=pulled.hidden)
+    return replace(report, imported=joined(report.imported, imported), hidden=pulled.hidden, there=pulled.there)
 
 
 def _pushed(remote: Remote, hands: Hands, report: RelaySync) -> RelaySync:
