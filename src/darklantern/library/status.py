@@ -7,7 +7,6 @@ at the last sync.
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from darklantern.library.importing import wanted_from
 from darklantern.library.state import State
 from darklantern.library.syncing.remembering import relays, visits
 from darklantern.network.clock import text
@@ -105,7 +104,7 @@ def status(state: State, pieces: Collection[str], clock: int) -> Status:
     """The status at `clock`, with these pieces here."""
     known, last, now = relays(state), visits(state), state.now(clock)
     missing: dict[str, list[str]] = {}
-    for name, log in wanted_from(state.working).items():
+    for name, log in state.wanted.items():
         if name not in pieces:
             missing.setdefault(log, []).append(name)
     logs = [state.view.net, *sorted(state.view.circles)]

@@ -63,7 +63,7 @@ def merge(
     check_not_frozen(view, view.net)
     merging = _Merging(view, held, kept, clock, confirmed)
     network = merging.take(by_log.pop(view.net), _network_key(view, copies))
-    founded = fold(view.net, {view.net: network[0]})
+    founded = _folded(view, held, {view.net: network[0]})
     # 2. Then each circle's log, under the key that its circle's record names.
     taken: dict[str, tuple[tuple[bytes, ...], Head]] = {view.net: network}
     skipped: list[str] = []

@@ -9,7 +9,7 @@ from typing import Final
 
 from darklantern.errors import DarkLanternError, RelayError
 from darklantern.library.hands import Hands
-from darklantern.library.importing import Imported, Step, settle, take_in, wanted_from, with_pieces
+from darklantern.library.importing import Imported, Step, settle, take_in, with_pieces
 from darklantern.library.resealing import sendable
 from darklantern.library.state import with_proof
 from darklantern.library.syncing.fetching import Fetched, fetch
@@ -57,7 +57,7 @@ def _pulled(remote: Remote, hands: Hands, report: RelaySync, confirmed: bool) ->
             # Its log is frozen now, and the others go on; the library raises it once all relays were asked.
             hands.step(with_proof(state, error.proof), {})
     new = step.pieces if step else {}
-    wanted = step.wanted if step else wanted_from(state.working)
+    wanted = step.state.wanted if step else state.wanted
     lacking = wanted.keys() - new.keys() - set(hands.blobs)
     fetched = fetch(remote, {name: wanted[name] for name in sorted(lacking)}, hands.blobs, hands.incoming)
     if step or fetched.came:
