@@ -7,10 +7,15 @@ never imports half a bundle.
 """
 
 from darklantern.library.artifact_reading import ArtifactReader
+from darklantern.library.backup import BackedUp
 from darklantern.library.carrying import Exported, Holdings
+from darklantern.library.compacting import Compaction
 from darklantern.library.importing import Imported
 from darklantern.library.library import Library, create
+from darklantern.library.open_log import Opening, OpenLog
 from darklantern.library.opening import Author, Listed, OpenedFinding, ThreadPost
+from darklantern.library.report import Report
+from darklantern.library.restoring import restore
 from darklantern.library.searching import Hit
 from darklantern.library.verifying import Problem
 from darklantern.library.versions import Linked
@@ -18,6 +23,8 @@ from darklantern.library.versions import Linked
 __all__ = [
     "ArtifactReader",
     "Author",
+    "BackedUp",
+    "Compaction",
     "Exported",
     "Hit",
     "Holdings",
@@ -25,8 +32,12 @@ __all__ = [
     "Library",
     "Linked",
     "Listed",
+    "OpenLog",
     "OpenedFinding",
+    "Opening",
     "Problem",
+    "Report",
     "ThreadPost",
     "create",
+    "restore",
 ]

@@ -4,7 +4,7 @@ In: a state, and parts from a relay or a bundle. Out: the next state, the pieces
 report; or an error. The order is: logs and their checkpoints, the maker, records that wait, keys, pieces.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from darklantern.errors import DarkLanternError, RefusedError
@@ -118,9 +118,9 @@ def with_pieces(imported: Imported, new: int, missing: Iterable[str], problems: 
     return replace(imported, pieces=new, missing=tuple(sorted(missing)), problems=(*imported.problems, *problems))
 
 
-def wanted_pieces(view: View) -> frozenset[str]:
-    """Every piece that an entry which counts names."""
-    return frozenset(pieces_of(view))
+def wanted_pieces(view: View, forgotten: Collection[str] = ()) -> frozenset[str]:
+    """Every piece that an entry which counts names, but for entries of `forgotten` epochs."""
+    return frozenset(pieces_of(view, forgotten))
 
 
 def _append_waiting(
@@ -136,6 +136,9 @@ def _append_waiting(
             refused.append((envelope_id, "this library does not keep its log: take the bundle to the one that does"))
             continue
         if is_registered(state.view, log, envelope_id):
+            continue
+        if waits := state.waits(log):
+            refused.append((envelope_id, waits))
             continue
         try:
             reason = admit(state.view, log, data)

@@ -12,13 +12,30 @@ from pathlib import Path
 from types import TracebackType
 
 from darklantern.errors import RefusedError, StoreError
-from darklantern.library import carrying, opening, searching, sharing, verifying, versions
+from darklantern.library import (
+    backup,
+    carrying,
+    compacting,
+    exporting,
+    open_log,
+    opening,
+    report,
+    restored,
+    searching,
+    sharing,
+    verifying,
+    versions,
+)
 from darklantern.library.artifact_reading import ArtifactReader
 from darklantern.library.artifact_sealing import Progress, forget_named, give_up, seal_file
+from darklantern.library.backup import BackedUp
 from darklantern.library.carrying import Exported, Holdings
+from darklantern.library.compacting import Compaction
 from darklantern.library.hands import Hands
 from darklantern.library.importing import Imported, wanted_pieces
+from darklantern.library.open_log import OpenLog
 from darklantern.library.opening import Listed, OpenedFinding, ThreadPost
+from darklantern.library.report import Report
 from darklantern.library.searching import Hit
 from darklantern.library.state import State, difference, first_contents, load, put, unlocked, with_heads
 from darklantern.library.status import Status, status
@@ -94,6 +111,9 @@ class Library:
         vault = open_vault(folder, passphrase)
         try:
             library = cls(vault, load(vault.database.read()), follows, clock)
+            if restored.COPIED in library._state.settings:
+                settings = restored.opened(library._state.settings, library._now())
+                library._step(replace(library._state, settings=settings))
             if STALE_INDEX in library._state.settings:
                 library.reindex()
             return library
@@ -240,7 +260,7 @@ class Library:
         return item
 
     def give_up(self, sha256: str) -> None:
-        """Remove what an interrupted sealing of a file has left. Raises StoreError."""
+        """Remove what an interrupted sealing left, by its file's SHA-256 or its journal's name. Raises StoreError."""
         self._forget_shared()
         give_up(
             sha256,
@@ -253,7 +273,8 @@ class Library:
         """Answer in the thread of an item, at the item's level. The post's id. Raises RefusedError."""
         found = opening.find(self._state, "item", item)
         _, level = opening.open_package(self._state, found, self._fetch, self._follows)
-        if reply_to is not None and reply_to not in {post.id for post in self.thread(item)}:
+        posts = opening.thread(self._state, found, self._fetch)
+        if reply_to is not None and reply_to not in {each.id for each in posts}:
             raise RefusedError(f"the thread has no post {reply_to}", hint="import a newer bundle, or check the id")
         state, post, pieces = sharing.post_reply(
             self._state, Post(item=item, reply_to=reply_to, text=text), found.circle.id, level, self._time()
@@ -324,8 +345,13 @@ class Library:
         return versions.links(self._state, item, self._fetch, self._follows)
 
     def open_item(self, item: str) -> OpenedFinding:
-        """The finding in an item. Raises SealError, RefusedError or RecordError, which says what is wrong with it."""
-        return opening.opened(self._state, opening.find(self._state, "item", item), self._fetch, self._follows)
+        """The finding in an item. Raises SealError, RefusedError or RecordError, which says what is wrong with it.
+
+        The open-log says so first, and a disk that cannot take that entry refuses the opening (StoreError).
+        """
+        opened = opening.opened(self._state, opening.find(self._state, "item", item), self._fetch, self._follows)
+        self._note("item", item)
+        return opened
 
     def artifact(self, item: str, sha256: str) -> bytes:
         """One artifact of an item, with its hash checked. Raises SealError, RefusedError or RecordError."""
@@ -338,11 +364,42 @@ class Library:
         """
         found = opening.find(self._state, "item", item)
         artifact = opening.artifact_of(self._state, found, sha256, self._fetch, self._follows)
+        self._note("artifact", item, sha256)
         return ArtifactReader(artifact, self._vault.blobs.get)
 
     def thread(self, item: str) -> tuple[ThreadPost, ...]:
         """The posts under an item, in the order of the circle's log."""
-        return tuple(opening.thread(self._state, opening.find(self._state, "item", item), self._fetch))
+        posts = tuple(opening.thread(self._state, opening.find(self._state, "item", item), self._fetch))
+        self._note("thread", item)
+        return posts
+
+    def opened_log(self) -> OpenLog:
+        """What was opened on this device, in order, each at most once an hour. Raises LogError if it was altered."""
+        database = self._vault.database
+        return open_log.read(database.openings(), database.setting(open_log.END))
+
+    def report(self) -> Report:
+        """Who may read what, who changed that, and what was opened here: for somebody who is cleared for none of it.
+
+        Raises LogError where the open-log was altered.
+        """
+        return report.report(self._state, self.opened_log(), self._now())
+
+    def export_age(self, path: Path, item: str, recipients: Iterable[str], *, artifact: str | None = None) -> None:
+        """A finding, or one artifact of it by its SHA-256, as a new age file for recipients `age1pq1…`.
+
+        A stock age from 1.3 on opens it. It leaves the circle with this, and nothing takes it back: its level goes
+        along as a word only. The open-log has an entry. Raises SealError, RefusedError, RecordError or StoreError.
+        """
+        keys = exporting.parse_recipients(recipients)
+        found = opening.find(self._state, "item", item)
+        opened = opening.opened(self._state, found, self._fetch, self._follows)
+        plaintext: Iterable[bytes] = (exporting.exported(opened),)
+        if artifact is not None:
+            sealed = opening.artifact_of(self._state, found, artifact, self._fetch, self._follows)
+            plaintext = ArtifactReader(sealed, self._vault.blobs.get).stream()
+        self._note("export", item, artifact)
+        exporting.export(path, plaintext, keys)
 
     def problems(self) -> tuple[str, ...]:
         """What `verify` finds, each as a sentence."""
@@ -355,6 +412,49 @@ class Library:
         (bytes done, bytes in all) after each piece.
         """
         return tuple(verifying.verify(self._vault, self._state, self._fetch, self._follows, progress))
+
+    # Housekeeping
+
+    def compaction(self, forget: Collection[str] = ()) -> Compaction:
+        """What `compact` would remove: pieces that nothing names, and all of the epochs `forget`. Print it, and ask.
+
+        Raises RefusedError for an epoch that a circle seals to.
+        """
+        self._forget_shared()
+        return compacting.plan(self._state, self._vault, forget)
+
+    def compact(self, planned: Compaction) -> int:
+        """Remove what `compaction` said, and nothing that is in use by now. How many bytes the disk has back."""
+        epochs = [each.epoch for each in planned.forgotten]
+        again = self.compaction(epochs)
+        self._step(compacting.without_seeds(self._state, again))
+        going = set(planned.pieces) & set(again.pieces)
+        freed = sum(map(self._vault.blobs.size, going))
+        self._vault.blobs.discard(sorted(going))
+        return freed + self._vault.database.vacuum()
+
+    def backup(self, path: Path, progress: backup.Progress | None = None) -> BackedUp:
+        """All of this library as one new file, which its passphrase of today opens. `restore` takes it back.
+
+        Encrypted like the library, pieces included; sealings that are not finished stay out. Keep it where the library
+        would be safe too: it holds this device's keys. Raises StoreError, and then there is no file.
+        """
+        return backup.back_up(self._state, self._vault, path, self._now(), progress)
+
+    @property
+    def restored(self) -> dict[str, str]:
+        """Log → why this library, which came from a backup, signs nothing in it yet. Empty for any other library."""
+        state = self._state
+        waiting = {log: state.waits(log) for log in (self.net, *state.view.circles)}
+        return {log: reason for log, reason in waiting.items() if reason}
+
+    def confirm_whole(self, log: str) -> None:
+        """Say that a log, as it is here, has all that this device and its log key ever signed in it.
+
+        Only for a log that nobody else keeps, after importing from everybody who reads it. If it is not true, the next
+        record freezes this device, or the log for everybody, and nothing takes that back.
+        """
+        self._step(replace(self._state, settings=restored.confirmed(self._state.settings, log)))
 
     # Syncing
 
@@ -450,6 +550,10 @@ class Library:
 
     def _hands(self) -> Hands:
         return Hands(lambda: self._state, self._step, self._fetch, self._vault.blobs, self._vault.incoming, self._time)
+
+    def _note(self, act: open_log.Act, item: str, artifact: str | None = None) -> None:
+        """What is handed out is in the open-log first."""
+        open_log.note(self._vault.database, self._state.device_id, act, item, self._now(), artifact)
 
     def _seal_file(self, source: Path, sha256: str, progress: Progress | None) -> SealedArtifact:
         self._forget_shared()

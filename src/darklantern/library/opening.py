@@ -244,15 +244,20 @@ def carried_levels(state: State, finding: Finding, fetch: Fetch) -> Iterator[Lev
 
 
 def unreadable(state: State, fetch: Fetch, follows: Follows) -> Iterator[tuple[str, str]]:
-    """(id, reason) of each entry that counts and does not open here."""
-    for found in entries(state, "item"):
+    """(id, reason) of each entry that counts and does not open here, though its seed was not destroyed."""
+    for found in _kept(state, "item"):
         if problem := listed(state, found, fetch, follows).problem:
             yield found.entry.id, problem
-    for found in entries(state, "post"):
+    for found in _kept(state, "post"):
         try:
             open_post(state, found, fetch)
         except DarkLanternError as error:
             yield found.entry.id, error.message
+
+
+def _kept(state: State, kind: str) -> Iterator[Found]:
+    forgotten = state.keyring.forgotten
+    return (found for found in entries(state, kind) if found.entry.body.header.epoch not in forgotten)
 
 
 def is_pending(state: State, found: Found) -> bool:

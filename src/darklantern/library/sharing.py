@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from darklantern.errors import RefusedError
+from darklantern.library import restored
 from darklantern.library.state import State, put
 from darklantern.network.authoring import authored
 from darklantern.network.circle_log import cutoffs
@@ -116,7 +117,8 @@ def _plan(state: State, circle: str, clock: int) -> Plan:
 
 
 def _ready(state: State, circle: str, terms: Terms, clock: int) -> tuple[State, EpochEntry]:
-    """A state whose newest epoch is for exactly the effective members."""
+    """A state whose newest epoch is for exactly the effective members, and in whose log this device may sign."""
+    restored.check(state.waits(circle))
     made = _plan(state, circle, clock)
     return (state, made.epoch) if made.epoch else _rotated(state, circle, terms, made, clock)
 

@@ -4,12 +4,13 @@ In: a state and records. Out: the next state, or an error and no step. The edge 
 between two states; nothing else reaches the disk.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Final
+from typing import Final, TypeVar
 
 from darklantern.errors import RefusedError, StoreError
+from darklantern.library import restored
 from darklantern.network.circles import Terms, check_closed, check_terms
 from darklantern.network.clock import now as judged_now
 from darklantern.network.heads import Head, LogFork, read_head, sign_head
@@ -23,11 +24,14 @@ from darklantern.records.exact import decode, encode
 from darklantern.sealing import Device, LogKey
 from darklantern.stores.values import Change, Contents, Waiting
 
+Stored = TypeVar("Stored", bytes, str)
+
 _DEVICE: Final = "device"
 _LOG_KEY: Final = "log key"
 _EPOCH: Final = "epoch "
 _TERMS: Final = "terms "
 _NET: Final = "net"
+_FORGOTTEN: Final = "forgotten "
 _LEFT: Final = "left"
 
 
@@ -92,13 +96,22 @@ class State:
     @cached_property
     def wanted(self) -> Mapping[str, str]:
         """Piece → log, for every piece that an entry which counts names. Of 100,000 entries it takes 0.2 s, once."""
-        return pieces_of(self.working)
+        return pieces_of(self.working, self.keyring.forgotten)
 
     @cached_property
     def kept(self) -> frozenset[str]:
         """The logs that this library appends to."""
         logs = (self.view.net, *self.view.circles)
         return frozenset(log for log in logs if self.log_key and self.view.log_key(log) == self.log_key.public)
+
+    def waits(self, log: str) -> str | None:
+        """Why nothing may be signed in a log yet, or None: only a library that came from a backup has to wait."""
+        return restored.waits(self.view, self.entries, self.settings, self.kept, log)
+
+    @property
+    def appends(self) -> frozenset[str]:
+        """The logs that this library keeps and may append to now."""
+        return frozenset(log for log in self.kept if self.waits(log) is None)
 
     def now(self, clock: int) -> int:
         """The time to judge by."""
@@ -139,15 +152,16 @@ class State:
 
     def _chain(self, log: str) -> Sequence[Link]:
         chains = self.view.network.chains if log == self.view.net else self.view.circle(log).chains
-        return chains.get(self.device_id, ())
+        return chains.get(self.device_id) or ()
 
 
-def pieces_of(view: View) -> dict[str, str]:
-    """Piece → log, for every piece that an entry which counts names: a relay keeps pieces by log."""
+def pieces_of(view: View, forgotten: Collection[str] = ()) -> dict[str, str]:
+    """Piece → log, for every piece that an entry which counts names, but for entries of `forgotten` epochs."""
     return {
         name: circle.id
         for circle in view.circles.values()
         for entry in circle.entries.values()
+        if entry.body.header.epoch not in forgotten
         for name in (*entry.body.pieces, *entry.body.attached)
     }
 
@@ -179,6 +193,7 @@ def load(contents: Contents) -> State:
         keyring=Keyring(
             seeds=_named(contents.secrets, _EPOCH),
             terms={circle: decode(Terms, data) for circle, data in _named(contents.secrets, _TERMS).items()},
+            forgotten=frozenset(_named(contents.settings, _FORGOTTEN)),
         ),
         settings=contents.settings,
     )
@@ -204,10 +219,19 @@ def difference(old: State, new: State) -> Change:
             for id, terms in new.keyring.terms.items()
             if old.keyring.terms.get(id) != terms
         },
+        erased=tuple(sorted(f"{_EPOCH}{id}" for id in old.keyring.seeds.keys() - new.keyring.seeds.keys())),
         proofs={log: encode(fork) for log, fork in new.view.forks.items() if log not in old.view.forks},
         settings={name: value for name, value in new.settings.items() if old.settings.get(name) != value},
         unset=tuple(sorted(old.settings.keys() - new.settings.keys())),
     )
+
+
+def forgetting(state: State, epochs: Collection[str]) -> State:
+    """The state without the seeds of these epochs, which it takes from nobody again."""
+    seeds = {id: seed for id, seed in state.keyring.seeds.items() if id not in epochs}
+    keyring = replace(state.keyring, seeds=seeds, forgotten=state.keyring.forgotten | frozenset(epochs))
+    settings = {**state.settings, **{f"{_FORGOTTEN}{id}": "yes" for id in epochs}}
+    return replace(state, keyring=keyring, settings=settings)
 
 
 def put(state: State, log: str, data: bytes) -> State:
@@ -216,7 +240,10 @@ def put(state: State, log: str, data: bytes) -> State:
     Raises DarkLanternError for a record that would not count.
     """
     if not _keeps(state, log, data):
+        if read(data).record.author_device == state.device_id:
+            restored.check(state.waits(log))
         return _wait(state, log, data)
+    restored.check(state.waits(log))
     check_not_frozen(state.view, log)
     refused = admit(state.view, log, data)
     if refused is not None:
@@ -235,7 +262,7 @@ def with_heads(state: State, clock: int, *, refresh: bool = False) -> State:
     if state.log_key is None:
         return state
     heads, now = dict(state.view.heads), state.now(clock)
-    for log in state.kept - state.view.forks.keys():
+    for log in state.appends - state.view.forks.keys():
         trail, head = state.view.trail(log), heads.get(log)
         if trail.size and (head is None or head.size != trail.size or (refresh and head.time < now)):
             # Never before the last one, whatever the clock says: readers refuse a log that goes back in time.
@@ -306,5 +333,5 @@ def _load_heads(view: View, contents: Contents) -> dict[str, Head]:
     return heads
 
 
-def _named(secrets: Mapping[str, bytes], prefix: str) -> dict[str, bytes]:
-    return {name.removeprefix(prefix): value for name, value in secrets.items() if name.startswith(prefix)}
+def _named(values: Mapping[str, Stored], prefix: str) -> dict[str, Stored]:
+    return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}

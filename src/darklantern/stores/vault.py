@@ -21,15 +21,13 @@ from typing import Final
 from darklantern.errors import RecordError, StoreError
 from darklantern.files import cannot_write, partial_of, sync_folder, write_whole
 from darklantern.records.exact import decode, encode
+from darklantern.stores.archive import BLOBS, DATABASE, HEADER
 from darklantern.stores.blobs import Blobs
 from darklantern.stores.database import Database
 from darklantern.stores.incoming import Incoming
 from darklantern.stores.passphrase import Cost, VaultHeader, database_key, new_header
 from darklantern.stores.values import Change
 
-_HEADER: Final = "header.json"
-_DATABASE: Final = "library.db"
-_BLOBS: Final = "blobs"
 _INCOMING: Final = "incoming"
 _UNFINISHED: Final = "unfinished"
 _LOCK: Final = "lock"
@@ -75,11 +73,11 @@ def create_vault(folder: Path, passphrase: str, first: Change, cost: Cost) -> No
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial.mkdir(mode=0o700)
-        (partial / _BLOBS).mkdir(mode=0o700)
-        write_whole(partial / _HEADER, encode(header))
+        (partial / BLOBS).mkdir(mode=0o700)
+        write_whole(partial / HEADER, encode(header))
         (partial / _LOCK).touch(mode=0o600)
-        (partial / _DATABASE).touch(mode=0o600)
-        database = Database.create(partial / _DATABASE, key)
+        (partial / DATABASE).touch(mode=0o600)
+        database = Database.create(partial / DATABASE, key)
         database.write(first)
         database.close()
         sync_folder(partial)
@@ -99,8 +97,8 @@ def open_vault(folder: Path, passphrase: str) -> Vault:
     header = _read_header(folder)
     lock = _take_lock(folder)
     try:
-        database = Database.open(folder / _DATABASE, database_key(passphrase, header))
-        blobs = Blobs(folder / _BLOBS)
+        database = Database.open(folder / DATABASE, database_key(passphrase, header))
+        blobs = Blobs(folder / BLOBS)
         blobs.sweep()
         vault = Vault(folder, database, blobs, lock)
         vault.incoming.sweep()
@@ -112,7 +110,7 @@ def open_vault(folder: Path, passphrase: str) -> Vault:
 
 def _read_header(folder: Path) -> VaultHeader:
     try:
-        with (folder / _HEADER).open("rb") as file:
+        with (folder / HEADER).open("rb") as file:
             return decode(VaultHeader, file.read(_MAX_HEADER))
     except OSError as error:
         raise StoreError(
