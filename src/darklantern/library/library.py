@@ -39,8 +39,11 @@ from darklantern.library.opening import Listed, OpenedFinding
 from darklantern.library.report import Report
 from darklantern.library.searching import Hit
 from darklantern.library.state import State, difference, first_contents, load, put, unlocked, with_heads
+from darklantern.library.status import Status, status
+from darklantern.library.syncing import remembering
+from darklantern.library.syncing.http import HttpRemote
 from darklantern.library.syncing.remote import Remote
-from darklantern.library.syncing.reports import Synced
+from darklantern.library.syncing.reports import RelaySync, Synced
 from darklantern.library.syncing.session import sync_with
 from darklantern.library.threads import attaching, indexing, marking, notifying, posting, reading
 from darklantern.library.threads.notifications import Notification
@@ -65,7 +68,7 @@ from darklantern.records.assessments import Assessment
 from darklantern.records.exact import Time, encode
 from darklantern.records.findings import Finding
 from darklantern.records.posts import Content
-from darklantern.sealing import Device, DevicePublic, Envelope, LogKey
+from darklantern.sealing import Device, DevicePublic, Envelope, LogKey, RelayCard
 from darklantern.stores import RECOMMENDED, Cost, Vault, create_vault, open_vault
 from darklantern.stores.blobs import pick
 from darklantern.stores.schema import STALE_INDEX
@@ -624,23 +627,53 @@ class Library:
         self._step(deleting.with_receipts(self._state, self._time()))
         return imported
 
-    def sync(self, remotes: Iterable[Remote], *, allow_clock_jump: bool = False) -> Synced:
-        """Take in what these relays have and this library lacks, and give them what waits. In any order.
+    def add_relay(self, card: RelayCard) -> None:
+        """Sync with this relay from now on. Compare the card's fingerprint with its keeper before."""
+        self._step(remembering.added(self._state, card))
+
+    def remove_relay(self, relay: str) -> None:
+        """Forget the relay of that id. Raises RefusedError."""
+        self._step(remembering.removed(self._state, relay))
+
+    @property
+    def relays(self) -> Mapping[str, RelayCard]:
+        """Relay id → card."""
+        return remembering.relays(self._state)
+
+    def sync(self, remotes: Iterable[Remote] | None = None, *, allow_clock_jump: bool = False) -> Synced:
+        """Take in what the known relays have and this library lacks, and give them what waits. In any order.
 
         Each relay is judged for itself: what one cannot or will not give comes from another. Raises ForkedLogError
         once all were asked, if two histories of one log were seen: the proof is kept, and that log is frozen. Raises
         the first error if no relay could be synced with; otherwise each error is in the report.
+        `remotes` are asked in place of the known relays.
         """
-        forks = self._state.view.forks.keys()
-        hands = self._hands()
-        synced = Synced({remote.name: sync_with(remote, hands, confirmed=allow_clock_jump) for remote in remotes})
+        hands, forks = self._hands(), self._state.view.forks.keys()
+        reports = dict[str, RelaySync]()
+        if remotes is not None:
+            reports = {each.name: sync_with(each, hands, confirmed=allow_clock_jump) for each in remotes}
+        else:
+            for id, card in self._known().items():
+                with HttpRemote(card, self.net, self._state.device) as remote:
+                    report = reports[remote.name] = sync_with(remote, hands, confirmed=allow_clock_jump)
+                self._step(remembering.visited(self._state, id, report, self._time()))
         self._step(deleting.with_receipts(self._state, self._time()))
         for log, proof in self._state.view.forks.items():
             if log not in forks:
                 raise ForkedLogError(proof)
-        if synced.relays and len(synced.failed) == len(synced.relays):
+        synced = Synced(reports)
+        if reports and len(synced.failed) == len(reports):
             raise next(iter(synced.failed.values()))
         return synced
+
+    def status(self) -> Status:
+        """What is held and what is there, what waits and for whom, what is stale and since when. Asks nobody."""
+        return status(self._state, frozenset(self._vault.blobs), self._time())
+
+    def _known(self) -> Mapping[str, RelayCard]:
+        if not self.relays:
+            raise RefusedError("no relay is known here", hint="ask its keeper for the relay's card, and add it")
+        return self.relays
 
     # The edge
 

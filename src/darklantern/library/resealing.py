@@ -64,9 +64,12 @@ def remade(state: State, fetch: Fetch, clock: int) -> Remade:
 
 
 def sendable(state: State, clock: int) -> tuple[Waiting, ...]:
-    """What may leave the outbox: neither overtaken, nor sealed to others than this device would seal to now."""
+    """What may leave the outbox: neither overtaken, nor sealed to others than this device would seal to now.
+
+    Nor does anything leave a restored library before its log's keeper has spoken: its place may be taken there.
+    """
     stays = {*state.overtaken, *(waiting.id for log in _logs(state) for waiting in _stale(state, log, clock))}
-    return tuple(waiting for waiting in state.outbox if waiting.id not in stays)
+    return tuple(each for each in state.outbox if each.id not in stays and state.waits(each.log) is None)
 
 
 def _tidied(state: State) -> tuple[State, tuple[tuple[str, str], ...]]:
