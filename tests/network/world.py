@@ -82,6 +82,8 @@ def roster(**changes: object) -> Roster:
                 name=org,
                 roots=tuple(OrgRoot(person=p, key=key(f"{org} {p}").public) for p in ("first", "second")),
                 threshold=2,
+                admitted=text(NOW),
+                reason="met in Lisbon",
             )
             for org in ORGS
         ),
@@ -159,7 +161,7 @@ class World:
         terms = new_terms("evals", "V2", ("use:safety-only",))
         body = Circle(
             orgs=("Aurora", "Beacon"),
-            pledge=PLEDGE,
+            pledges=(PLEDGE,),
             admins=(Admin(org="Aurora", person="ada"), Admin(org="Beacon", person="bo")),
             quorum=2,
             history="all",
@@ -172,6 +174,13 @@ class World:
         circle = self.add(cosign(draft, [device("ada").signing, device("bo").signing]))
         self.terms[circle] = terms
         return circle
+
+    def successor(self, circle: str, *signers: str, **changes: object) -> Envelope:
+        """The next version of a circle's record; not appended."""
+        last = self.view.network.circles[circle][-1]
+        changes = {"circle": circle, "version": last.body.version + 1, "previous": last.id} | changes
+        body = msgspec.structs.replace(last.body, **changes)
+        return cosign(draft_circle(self.net, body, NOW), [device(each).signing for each in signers])
 
     def plan(self, circle: str, author: str, now: int = NOW):
         return plan(

@@ -69,7 +69,13 @@ def found(folder: Path, devices: int = 1) -> Founded:
         threshold=2,
         roots=tuple(NetworkRoot(org=org, key=key.public) for org, key in roots.items()),
         orgs=tuple(
-            Org(name=org, roots=(OrgRoot(person=f"{org}'s director", key=key.public),), threshold=1)
+            Org(
+                name=org,
+                roots=(OrgRoot(person=f"{org}'s director", key=key.public),),
+                threshold=1,
+                admitted=_text(now),
+                reason="founded the network",
+            )
             for org, key in org_roots.items()
         ),
         log=log.public,
@@ -93,14 +99,14 @@ def found(folder: Path, devices: int = 1) -> Founded:
     # Each signs the pledge on their own machine; Beacon's travels to the keeper of the log in a bundle.
     pledge = PledgeText(name="no-frontier", version=1, text=hashlib.sha256(PLEDGE.encode()).hexdigest())
     aurora.pledge(pledge, _text(now + YEAR))
-    beacon.import_bundle(aurora.export_bundle())
+    carry(aurora, beacon, folder / "founding.bundle")
     beacon.pledge(pledge, _text(now + YEAR))
-    aurora.import_bundle(beacon.export_bundle())
+    carry(beacon, aurora, folder / "founding.bundle")
 
     terms = new_terms(CIRCLE, "V2", ("use:safety-only",))
     circle = Circle(
         orgs=("Aurora", "Beacon"),
-        pledge=pledge,
+        pledges=(pledge,),
         admins=(Admin(org="Aurora", person="ada"), Admin(org="Beacon", person="bo")),
         quorum=2,
         history="all",
@@ -111,6 +117,12 @@ def found(folder: Path, devices: int = 1) -> Founded:
     circle_id = aurora.add(cosign(draft_circle(net, circle, now), [ada.signing, bo.signing]))
     aurora.add_terms(circle_id, terms)
     return Founded(aurora, beacon, passphrases)
+
+
+def carry(giver: Library, taker: Library, bundle: Path) -> None:
+    """A bundle from one library to the other, as the file `bundle`."""
+    giver.export_bundle(bundle)
+    taker.import_bundle(bundle)
 
 
 def _manifest(net: str, org: str, person: Person, key: SigningKey, now: int) -> Envelope:

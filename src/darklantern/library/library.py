@@ -5,27 +5,37 @@ once: pieces, then one transaction.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
 from darklantern.errors import RefusedError, StoreError
-from darklantern.library import opening, sharing
+from darklantern.library import backup, carrying, compacting, opening, restored, searching, sharing, verifying, versions
 from darklantern.library.artifact_reading import ArtifactReader
 from darklantern.library.artifact_sealing import Progress, forget_named, give_up, seal_file
-from darklantern.library.bundles import read_bundle, write_bundle
-from darklantern.library.importing import Imported, take_in, wanted_pieces
+from darklantern.library.backup import BackedUp
+from darklantern.library.carrying import Exported, Holdings
+from darklantern.library.compacting import Compaction
+from darklantern.library.hands import Hands
+from darklantern.library.importing import Imported, wanted_pieces
 from darklantern.library.opening import Listed, OpenedFinding, ThreadPost
+from darklantern.library.searching import Hit
 from darklantern.library.state import State, difference, first_contents, load, put, unlocked, with_heads
+from darklantern.library.syncing.remote import Remote
+from darklantern.library.syncing.reports import Synced
+from darklantern.library.syncing.session import sync_with
+from darklantern.library.verifying import Problem
+from darklantern.library.versions import Linked
 from darklantern.network.authoring import authored
 from darklantern.network.circles import Terms, check_terms
 from darklantern.network.deciding import Follows
 from darklantern.network.effective import Effective, effective
+from darklantern.network.explaining import Explained, explain
 from darklantern.network.heads import ForkedLogError
 from darklantern.network.items import SealedArtifact
-from darklantern.network.merging import LogCopy
+from darklantern.network.links import LinkKind
 from darklantern.network.pledges import Pledge, PledgeText
 from darklantern.network.reading import leaf_id
 from darklantern.network.states import Opaque
@@ -37,6 +47,7 @@ from darklantern.records.posts import Post
 from darklantern.sealing import Device, DevicePublic, Envelope, LogKey
 from darklantern.stores import RECOMMENDED, Cost, Vault, create_vault, open_vault
 from darklantern.stores.blobs import pick
+from darklantern.stores.schema import STALE_INDEX
 
 Clock = Callable[[], float]
 
@@ -81,7 +92,13 @@ class Library:
         """
         vault = open_vault(folder, passphrase)
         try:
-            return cls(vault, load(vault.database.read()), follows, clock)
+            library = cls(vault, load(vault.database.read()), follows, clock)
+            if restored.COPIED in library._state.settings:
+                settings = restored.opened(library._state.settings, library._now())
+                library._step(replace(library._state, settings=settings))
+            if STALE_INDEX in library._state.settings:
+                library.reindex()
+            return library
         except BaseException:
             vault.close()
             raise
@@ -134,7 +151,11 @@ class Library:
         state, circle = self._state, self._circle(circle)
         view = state.working
         frozen = view.circle(circle).frozen_at(view.trail(circle).size)
-        return effective(view.network, view.circle(circle).circle, self._now(), frozen)
+        return effective(view.network, circle, self._now(), frozen)
+
+    def explain(self, org: str, person: str, record: str) -> Explained:
+        """Why somebody can or cannot read an item or a post, and why it may not have reached them."""
+        return explain(self._state.working, (org, person), record, waiting=frozenset(self.pending), now=self._now())
 
     # Setting up
 
@@ -165,7 +186,7 @@ class Library:
         """Tell this library the terms of a circle that its user has helped to found. Raises RefusedError."""
         state = self._state
         check_terms(terms)
-        if state.view.circle(circle).circle.terms != terms.commitment:
+        if state.view.rules(circle).terms != terms.commitment:
             raise RefusedError(
                 "these are not the terms that the circle's admins signed",
                 hint="ask the one who drafted the circle for its terms",
@@ -186,9 +207,15 @@ class Library:
         *,
         circle: str,
         assessment: Assessment | None,
+        supersedes: str | None = None,
+        links: Iterable[tuple[LinkKind, str]] = (),
+        tags: Iterable[str] = (),
         progress: Progress | None = None,
     ) -> str:
         """Seal a finding and its artifacts (SHA-256 → bytes, or a file) to a circle, by name or id. The item's id.
+
+        `supersedes` is the item of which this is a new version, of one's own only; `links` are (kind, item) pairs;
+        `tags` are words for people.
 
         Files are read piece by piece, whatever their size; where this is interrupted, the same call goes on, and
         `give_up` removes what it left. `progress` is told of each piece of a file.
@@ -196,6 +223,7 @@ class Library:
         that does not follow or is more closed than the circle's, a stale view, an expired roster, nobody to seal to.
         """
         circle = self._circle(circle)
+        relations = versions.related(self._state, supersedes, links, tags)
         carried = tuple(opening.carried_levels(self._state, finding, self._fetch))
         # 1. Refuse before hours of sealing, not after.
         sharing.check_finding(self._state, finding, artifacts, circle, assessment, carried, self._follows, self._time())
@@ -206,7 +234,7 @@ class Library:
         }
         # 3. Decide, by the clock as it is now, and write.
         state, item, pieces = sharing.share_finding(
-            self._state, finding, sealed, circle, assessment, carried, self._follows, self._time()
+            self._state, finding, sealed, circle, assessment, carried, self._follows, self._time(), relations
         )
         self._step(state, pieces)
         with suppress(StoreError):  # it is shared; and before the next file is sealed, this is asked again
@@ -214,7 +242,7 @@ class Library:
         return item
 
     def give_up(self, sha256: str) -> None:
-        """Remove what an interrupted sealing of a file has left. Raises StoreError."""
+        """Remove what an interrupted sealing left, by its file's SHA-256 or its journal's name. Raises StoreError."""
         self._forget_shared()
         give_up(
             sha256,
@@ -235,12 +263,67 @@ class Library:
         self._step(state, pieces)
         return post
 
+    # Searching
+
+    def search(
+        self,
+        text: str,
+        *,
+        circle: str | None = None,
+        author: str | None = None,
+        tag: str | None = None,
+        since: Time | None = None,
+        older: bool = False,
+        limit: int = 20,
+    ) -> tuple[Hit, ...]:
+        """Findings and posts that hold all words of `text`, best first.
+
+        "two words" in quotes stand together, begin* finds beginnings; nothing else has a meaning. `author` is the id of
+        a person or an org. With `older` also superseded versions. A circle marked `no-index`, or at V3 or V4, is
+        searched only after `set_indexed`. Raises SearchError for a text without a word.
+        """
+        found = searching.query(
+            text,
+            circle=self._circle(circle) if circle else None,
+            author=author,
+            tag=tag,
+            since=since,
+            older=older,
+            limit=limit,
+        )
+        return tuple(searching.hit(row) for row in self._vault.database.find(found))
+
+    def set_indexed(self, circle: str, wanted: bool) -> None:
+        """Put a circle's texts into the index on this device, or take them out, whatever the circle asks for."""
+        settings = {**self._state.settings, searching.OPTED + self._circle(circle): "yes" if wanted else "no"}
+        self._step(replace(self._state, settings=settings))
+
+    def reindex(self) -> int:
+        """Make the index anew of all that opens here. How many texts it holds."""
+        database = self._vault.database
+        database.reindex(searching.documents(self._state, self._fetch, self._follows))
+        settings = {name: value for name, value in self._state.settings.items() if name != STALE_INDEX}
+        self._state = replace(self._state, settings=settings)
+        return len(database.indexed())
+
     # Reading
 
-    def findings(self) -> tuple[Listed, ...]:
-        """All items that count, each with its title, or with the reason why it does not open here."""
+    def findings(self, *, older: bool = False) -> tuple[Listed, ...]:
+        """The newest version of each item that counts, with its title, or with the reason why it does not open here.
+
+        With `older`, all versions.
+        """
         items = opening.entries(self._state, "item")
-        return tuple(opening.listed(self._state, found, self._fetch, self._follows) for found in items)
+        found = tuple(opening.listed(self._state, each, self._fetch, self._follows) for each in items)
+        return found if older else versions.newest(found)
+
+    def versions(self, item: str) -> tuple[Listed, ...]:
+        """All versions of an item that are here, older before newer. Raises RefusedError."""
+        return versions.versions(self._state, item, self._fetch, self._follows)
+
+    def links(self, item: str) -> tuple[Linked, ...]:
+        """Links from an item and to it. Of an end that does not open here only the id is told. Raises RefusedError."""
+        return versions.links(self._state, item, self._fetch, self._follows)
 
     def open_item(self, item: str) -> OpenedFinding:
         """The finding in an item. Raises SealError, RefusedError or RecordError, which says what is wrong with it."""
@@ -264,64 +347,121 @@ class Library:
         return tuple(opening.thread(self._state, opening.find(self._state, "item", item), self._fetch))
 
     def problems(self) -> tuple[str, ...]:
-        """What is not as it should be: damaged or missing pieces, and entries that count and do not open."""
-        damaged = self._vault.blobs.damaged()
-        missing = sorted(wanted_pieces(self._state.working) - set(self._vault.blobs))
-        return (
-            *(f"the piece {name} is damaged on disk" for name in damaged),
-            *(f"the piece {name} is missing" for name in missing),
-            *self._state.keyring.problems.values(),
-            *(f"{entry}: {reason}" for entry, reason in opening.unreadable(self._state, self._fetch, self._follows)),
-        )
+        """What `verify` finds, each as a sentence."""
+        return tuple(str(problem) for problem in self.verify())
+
+    def verify(self, progress: verifying.Progress | None = None) -> tuple[Problem, ...]:
+        """Everything that is not as it should be, and what it belongs to. Reads all of the store, in flat memory.
+
+        Damaged pages and pieces, missing pieces, and entries that count and do not open. `progress` is told of
+        (bytes done, bytes in all) after each piece.
+        """
+        return tuple(verifying.verify(self._vault, self._state, self._fetch, self._follows, progress))
+
+    # Housekeeping
+
+    def compaction(self, forget: Collection[str] = ()) -> Compaction:
+        """What `compact` would remove: pieces that nothing names, and all of the epochs `forget`. Print it, and ask.
+
+        Raises RefusedError for an epoch that a circle seals to.
+        """
+        self._forget_shared()
+        return compacting.plan(self._state, self._vault, forget)
+
+    def compact(self, planned: Compaction) -> int:
+        """Remove what `compaction` said, and nothing that is in use by now. How many bytes the disk has back."""
+        epochs = [each.epoch for each in planned.forgotten]
+        again = self.compaction(epochs)
+        self._step(compacting.without_seeds(self._state, again))
+        going = set(planned.pieces) & set(again.pieces)
+        freed = sum(map(self._vault.blobs.size, going))
+        self._vault.blobs.discard(sorted(going))
+        return freed + self._vault.database.vacuum()
+
+    def backup(self, path: Path, progress: backup.Progress | None = None) -> BackedUp:
+        """All of this library as one new file, which its passphrase of today opens. `restore` takes it back.
+
+        Encrypted like the library, pieces included; sealings that are not finished stay out. Keep it where the library
+        would be safe too: it holds this device's keys. Raises StoreError, and then there is no file.
+        """
+        return backup.back_up(self._state, self._vault, path, self._now(), progress)
+
+    @property
+    def restored(self) -> dict[str, str]:
+        """Log → why this library, which came from a backup, signs nothing in it yet. Empty for any other library."""
+        state = self._state
+        waiting = {log: state.waits(log) for log in (self.net, *state.view.circles)}
+        return {log: reason for log, reason in waiting.items() if reason}
+
+    def confirm_whole(self, log: str) -> None:
+        """Say that a log, as it is here, has all that this device and its log key ever signed in it.
+
+        Only for a log that nobody else keeps, after importing from everybody who reads it. If it is not true, the next
+        record freezes this device, or the log for everybody, and nothing takes that back.
+        """
+        self._step(replace(self._state, settings=restored.confirmed(self._state.settings, log)))
 
     # Syncing
 
-    def export_bundle(self) -> bytes:
-        """Everything that this library holds and its outbox, as one file: for a stick, or any other way.
+    @property
+    def holdings(self) -> Holdings:
+        """What this library holds: with it, others make a bundle of only what it lacks."""
+        return carrying.holdings(self._state, self._vault.blobs)
 
-        Logs that it keeps get a fresh checkpoint, so that readers know how new their view is. Sealed
-        pieces go along; nothing in it opens without the readers' own keys.
+    def export_bundle(self, path: Path, *, since: Holdings | None = None) -> Exported:
+        """Everything that this library holds and its outbox, as the file `path`: for a stick, or any other way.
+
+        With the other library's `holdings`, only what that one lacks. Logs kept here get a fresh checkpoint, so that
+        readers know how new their view is. Sealed pieces go along; nothing in it opens without the readers' own keys.
         """
-        if not self._state.view.heads:
-            raise RefusedError(
-                "there is nothing to export: this library has seen no log yet", hint="import a bundle first"
-            )
-        self._step(with_heads(self._state, self._time(), refresh=True))
-        state = self._state
-        logs = [LogCopy(log, head.note, tuple(state.entries[log])) for log, head in sorted(state.view.heads.items())]
-        names = sorted(wanted_pieces(state.working))
-        pieces = self._fetch(names)
-        waiting = [waiting.envelope for waiting in state.outbox]
-        return write_bundle(self.net, state.device, logs, waiting, [pieces[name] for name in names if name in pieces])
+        return carrying.export(self._hands(), path, since)
 
-    def import_bundle(self, data: bytes, *, allow_clock_jump: bool = False) -> Imported:
+    def import_bundle(self, path: Path, *, allow_clock_jump: bool = False) -> Imported:
         """Take in what another library exported: all that holds together, or nothing.
 
         Importing twice changes nothing. Raises LogError, SignatureError, RecordError or RefusedError for a
         bundle that is cut, altered, older, of another network or by nobody known. Two histories of one
         log raise ForkedLogError, and only the proof is kept.
         """
-        bundle = read_bundle(data, self.net)
-        blobs = self._vault.blobs
-        has = frozenset(name for name in blobs if name not in bundle.pieces or blobs.is_whole(name))
-        try:
-            step = take_in(self._state, bundle, has=has, clock=self._time(), confirmed=allow_clock_jump)
-        except ForkedLogError as error:
-            view = self._state.view
-            forked = replace(view, forks={error.proof.log: error.proof, **view.forks})
-            self._step(replace(self._state, view=forked))
-            raise
-        self._step(step.state, step.pieces)
-        return step.imported
+        return carrying.take(self._hands(), path, confirmed=allow_clock_jump)
+
+    def sync(self, remotes: Iterable[Remote], *, allow_clock_jump: bool = False) -> Synced:
+        """Take in what these relays have and this library lacks, and give them what waits. In any order.
+
+        Each relay is judged for itself: what one cannot or will not give comes from another. Raises ForkedLogError
+        once all were asked, if two histories of one log were seen: the proof is kept, and that log is frozen. Raises
+        the first error if no relay could be synced with; otherwise each error is in the report.
+        """
+        forks = self._state.view.forks.keys()
+        hands = self._hands()
+        synced = Synced({remote.name: sync_with(remote, hands, confirmed=allow_clock_jump) for remote in remotes})
+        for log, proof in self._state.view.forks.items():
+            if log not in forks:
+                raise ForkedLogError(proof)
+        if synced.relays and len(synced.failed) == len(synced.relays):
+            raise next(iter(synced.failed.values()))
+        return synced
 
     # The edge
 
-    def _step(self, state: State, pieces: Mapping[str, bytes] | None = None) -> None:
+    def _step(
+        self,
+        state: State,
+        pieces: Mapping[str, bytes] | None = None,
+        beside: AbstractContextManager[None] | None = None,
+        /,
+    ) -> None:
         """Write what is new in `state`, and then hold it. Raises StoreError, and then nothing has changed."""
         state = with_heads(state, self._time())
-        with self._vault.blobs.put(pieces or {}):
-            self._vault.database.write(difference(self._state, state))
+        pieces = pieces or {}
+        with self._vault.blobs.put(pieces), beside or nullcontext():
+            change = difference(self._state, state)
+            change = searching.with_texts(change, self._state, state, pieces.keys(), self._fetch, self._follows)
+            self._vault.database.write(change)
         self._state = state
+
+    def _hands(self) -> Hands:
+        return Hands(lambda: self._state, self._step, self._fetch, self._vault.blobs, self._vault.incoming, self._time)
 
     def _seal_file(self, source: Path, sha256: str, progress: Progress | None) -> SealedArtifact:
         self._forget_shared()

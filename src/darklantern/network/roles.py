@@ -34,7 +34,7 @@ def _held(state: NetworkState, besides: Role) -> frozenset[object]:
     held: dict[Role, set[object]] = {
         "root": {part for version in state.rosters for part in root_parts(version.body)},
         "log": {part for version in state.rosters for part in log_parts(version.body.log)}
-        | {part for circle in state.circles.values() for part in log_parts(circle.log)},
+        | {part for versions in state.circles.values() for each in versions for part in log_parts(each.body.log)},
         "device": {part for standing in state.devices.values() for part in device_parts(standing.device)},
     }
     return frozenset().union(*(parts for role, parts in held.items() if role != besides))

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field, replace
 
 from darklantern.errors import DarkLanternError, RefusedError
 from darklantern.network import circle_log, network_log
+from darklantern.network.circles import Circle
+from darklantern.network.growing import Grown
 from darklantern.network.heads import Head, LogFork, origin
-from darklantern.network.network_log import State, Verdict
 from darklantern.network.reading import Read, leaf_id, read
 from darklantern.network.states import CircleState, NetworkState, Opaque, Trail
+from darklantern.network.verdicts import State, Verdict
 from darklantern.sealing import LogVerifyKey
 
 
@@ -23,7 +25,7 @@ class View:
 
     net: str
     """id of the first roster's envelope: what was pinned when joining"""
-    history: tuple[NetworkState, ...] = (NetworkState(),)
+    history: Grown[NetworkState] = field(default_factory=lambda: Grown([NetworkState()]))
     """the network's state after each entry of its log"""
     trails: Mapping[str, Trail] = field(default_factory=dict)
     circles: Mapping[str, CircleState] = field(default_factory=dict)
@@ -46,7 +48,7 @@ class View:
         roster = self.network.roster
         if log == self.net:
             return roster.log if roster else None
-        circle = self.network.circles.get(log)
+        circle = self.network.circle(log)
         return circle.log if circle else None
 
     def origin(self, log: str) -> str:
@@ -57,10 +59,17 @@ class View:
         return origin(key, log)
 
     def circle(self, circle: str) -> CircleState:
-        """The circle of that id. Raises RefusedError when there is none: unknown means nobody."""
+        """What the log of that circle says. Raises RefusedError when there is none: unknown means nobody."""
         if circle not in self.circles:
             raise _unknown(circle)
         return self.circles[circle]
+
+    def rules(self, circle: str) -> Circle:
+        """The newest version of the circle's record. Raises RefusedError when there is none."""
+        found = self.network.circle(circle)
+        if found is None:
+            raise _unknown(circle)
+        return found
 
     @property
     def opaque(self) -> tuple[Opaque, ...]:
@@ -83,7 +92,7 @@ def fold(net: str, logs: Mapping[str, Iterable[bytes]]) -> View:
     view = View(net)
     for data in logs.get(net, ()):
         view = append(view, net, data)
-    for circle in view.network.circles:
+    for circle in view.circles:
         for data in logs.get(circle, ()):
             view = append(view, circle, data)
     return view
@@ -91,8 +100,11 @@ def fold(net: str, logs: Mapping[str, Iterable[bytes]]) -> View:
 
 def append(view: View, log: str, data: bytes) -> View:
     """The view with one more entry in `log`, counting or opaque. Raises RecordError for what is no envelope."""
+    position, envelope_id = view.trail(log).size, leaf_id(data)
     view = ahead(view, log, data)
-    return replace(view, trails={**view.trails, log: view.trail(log).append(leaf_id(data))})
+    opaque = (view.network if log == view.net else view.circle(log)).opaque
+    own = not opaque or opaque[-1].position != position or opaque[-1].belongs
+    return replace(view, trails={**view.trails, log: view.trail(log).append(envelope_id, own=own)})
 
 
 def ahead(view: View, log: str, data: bytes) -> View:
@@ -103,8 +115,8 @@ def ahead(view: View, log: str, data: bytes) -> View:
     position, envelope_id = view.trail(log).size, leaf_id(data)
     if log == view.net:
         network = _network(view, data, envelope_id, position)
-        fresh = {id: CircleState(id, circle) for id, circle in network.circles.items() if id not in view.circles}
-        return replace(view, history=(*view.history, network), circles={**view.circles, **fresh})
+        fresh = {id: CircleState(id) for id in network.circles if id not in view.circles}
+        return replace(view, history=view.history.plus(network), circles={**view.circles, **fresh})
     return replace(view, circles={**view.circles, log: _circle(view, log, data, envelope_id, position)})
 
 
@@ -129,12 +141,7 @@ def is_registered(view: View, log: str, envelope_id: str) -> bool:
 
     The id leaves out signatures, so a badly signed copy must not keep the real one out.
     """
-    trail = view.trail(log)
-    if envelope_id not in trail:
-        return False
-    return trail.ids.count(envelope_id) > sum(
-        leaf.log == log and leaf.id == envelope_id and not leaf.belongs for leaf in view.opaque
-    )
+    return envelope_id in view.trail(log).own
 
 
 def _network(view: View, data: bytes, envelope_id: str, position: int) -> NetworkState:
@@ -165,7 +172,7 @@ def _entry(
 
 
 def _judge_network(view: View, found: Read) -> Verdict[NetworkState]:
-    return network_log.judge(view.net, view.network, view.trail(view.net), found)
+    return network_log.judge(view.net, view.history, view.trail(view.net), found)
 
 
 def _judge_circle(view: View, log: str, found: Read) -> Verdict[CircleState]:
