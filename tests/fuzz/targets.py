@@ -21,6 +21,7 @@ from darklantern.network.reading import Read, read
 from darklantern.records.exact import encode
 from darklantern.records.posts import Post
 from darklantern.sealing import Identity, Recipient, age, header, payload, payload_type, seal, sign
+from darklantern.stores import archive
 from darklantern.stores.journal import open_journal
 from fuzz import judged, seeds, values
 
@@ -181,7 +182,8 @@ def _bundle(data: bytes) -> None:
     body = stream.MAGIC + data
     digest = hashlib.sha256(body).digest()
     end = len(body).to_bytes(8, "big") + digest + signed(digest)
-    read_bundle(body + bytes([stream.Kind.TRAILER]) + len(end).to_bytes(8, "big") + end, net)
+    whole = body + bytes([stream.Kind.TRAILER]) + len(end).to_bytes(8, "big") + end
+    read_bundle(io.BytesIO(whole), net, lambda name, piece: None)
 
 
 def _frames() -> list[bytes]:
@@ -238,6 +240,14 @@ def _journals() -> list[bytes]:
     return [begin, begin + mark, begin + mark + done, begin + mark + done[:20]]
 
 
+def _archive(data: bytes) -> list[tuple[str, bytes]]:
+    return [(member.name, b"".join(member.chunks)) for member in archive.unpack(io.BytesIO(data))]
+
+
+def _archive_again(files: list[tuple[str, bytes]]) -> bytes:
+    return b"".join(archive.pack(archive.Member(name, len(data), [data]) for name, data in files))
+
+
 TARGETS = {
     "records": Target(values.read, values.write, seeds.records),
     "envelope": Target(read, _envelope, seeds.entries),
@@ -257,4 +267,5 @@ TARGETS = {
     "bundle": Target(_bundle, None, _frames, 512 * 1024),
     "content": Target(_content, None, _contents),
     "journal": Target(_journal, None, _journals, 8 * 1024),
+    "backup": Target(_archive, _archive_again, seeds.backups),
 }
