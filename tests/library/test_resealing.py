@@ -52,7 +52,7 @@ def test_p07_what_waits_is_sealed_anew_before_it_leaves_when_a_device_was_remove
     us.aurora.sync([us.relay])
     report = us.beacon.sync([us.relay]).relays["relay"]
     assert [old for old, _ in report.imported.remade] == [waiting]
-    assert waiting not in us.relay.view.trail(us.circle).ids
+    assert waiting not in us.relay.view.trail(us.circle).own
     newest = us.relay.view.circle(us.circle).epoch
     (sent,) = [e for e in us.relay.view.circle(us.circle).entries.values() if e.record.kind == "post"]
     assert newest and sent.body.header.epoch == newest.id

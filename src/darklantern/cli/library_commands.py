@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from darklantern.cli.bars import bytes_bar
 from darklantern.cli.hardening import keep_secrets_in_memory
 from darklantern.cli.options import Folder, Json, PassphraseFile, check_place, passphrase, read, text_to_seal
 from darklantern.cli.output import tell, tell_json, tell_text
@@ -44,7 +45,7 @@ def findings(folder: Folder, passphrase_file: PassphraseFile = None, as_json: Js
 def thread(folder: Folder, item: Item, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
     """Print the posts about a finding."""
     with open_library(folder, passphrase_file) as library:
-        posts = library.thread(_whole(library, item))
+        posts = library.thread(item_named(library, item))
     if as_json:
         tell_json([plain(post) for post in posts])
         return
@@ -69,7 +70,7 @@ def post(
     argument: every user of this machine could read it there.
     """
     with open_library(folder, passphrase_file) as library:
-        whole = _whole(library, item)
+        whole = item_named(library, item)
         made = library.post(whole, text_to_seal(file))
     if as_json:
         tell_json({"post": made})
@@ -150,8 +151,8 @@ def holdings(
 @library_app.command()
 def check(folder: Folder, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
     """Verify every record and every sealed piece on disk."""
-    with open_library(folder, passphrase_file) as library:
-        problems = library.problems()
+    with open_library(folder, passphrase_file) as library, bytes_bar("checking") as progress:
+        problems = [str(problem) for problem in library.verify(progress)]
     if as_json:
         tell_json({"problems": problems})
     else:
@@ -170,7 +171,7 @@ def rerun(folder: Folder, item: Item, passphrase_file: PassphraseFile = None, as
     from darklantern.replication import rerun as run_again
 
     with open_library(folder, passphrase_file) as library:
-        whole = _whole(library, item)
+        whole = item_named(library, item)
         opened = library.open_item(whole)
         evidence = [e for e in opened.finding.evidence if e.recipe is not None]
         held = {a.sha256: library.artifact(whole, a.sha256) for e in evidence for a in e.artifacts}
@@ -197,7 +198,7 @@ def open_library(folder: Path, passphrase_file: Path | None) -> "Library":
     return Library.open(folder, passphrase(passphrase_file), follows=level_follows)
 
 
-def _whole(library: "Library", item: str) -> str:
+def item_named(library: "Library", item: str) -> str:
     """The one item whose id begins with `item`."""
     found = [entry.id for entry in library.findings(older=True) if item and entry.id.startswith(item)]
     if len(found) != 1:

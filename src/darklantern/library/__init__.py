@@ -12,7 +12,9 @@ from darklantern.library.carrying import Exported, Holdings
 from darklantern.library.compacting import Compaction
 from darklantern.library.importing import Imported
 from darklantern.library.library import Library, create
+from darklantern.library.open_log import Opening, OpenLog
 from darklantern.library.opening import Author, Listed, OpenedFinding, ThreadPost
+from darklantern.library.report import Report
 from darklantern.library.restoring import restore
 from darklantern.library.searching import Hit
 from darklantern.library.verifying import Problem
@@ -30,8 +32,11 @@ __all__ = [
     "Library",
     "Linked",
     "Listed",
+    "OpenLog",
     "OpenedFinding",
+    "Opening",
     "Problem",
+    "Report",
     "ThreadPost",
     "create",
     "restore",

@@ -109,7 +109,7 @@ def take(hands: Hands, path: Path, *, confirmed: bool) -> Imported:
             raise StoreError(f"cannot read {path}: {error.strerror}", hint="check the path and the disk") from error
         came = sorted(step.wanted.keys() & staged.names)
         missing = step.wanted.keys() - staged.names - step.pieces.keys() - set(blobs)
-        hands.step(step.state, step.pieces, staged.given(came, blobs))
+        hands.step(step.state, step.pieces, came, staged.given(came, blobs))
     return with_pieces(step.imported, len(came) + len(step.pieces), missing)
 
 

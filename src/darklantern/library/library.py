@@ -12,7 +12,20 @@ from pathlib import Path
 from types import TracebackType
 
 from darklantern.errors import RefusedError, StoreError
-from darklantern.library import backup, carrying, compacting, opening, restored, searching, sharing, verifying, versions
+from darklantern.library import (
+    backup,
+    carrying,
+    compacting,
+    exporting,
+    open_log,
+    opening,
+    report,
+    restored,
+    searching,
+    sharing,
+    verifying,
+    versions,
+)
 from darklantern.library.artifact_reading import ArtifactReader
 from darklantern.library.artifact_sealing import Progress, forget_named, give_up, seal_file
 from darklantern.library.backup import BackedUp
@@ -20,7 +33,9 @@ from darklantern.library.carrying import Exported, Holdings
 from darklantern.library.compacting import Compaction
 from darklantern.library.hands import Hands
 from darklantern.library.importing import Imported, wanted_pieces
+from darklantern.library.open_log import OpenLog
 from darklantern.library.opening import Listed, OpenedFinding, ThreadPost
+from darklantern.library.report import Report
 from darklantern.library.searching import Hit
 from darklantern.library.state import State, difference, first_contents, load, put, unlocked, with_heads
 from darklantern.library.syncing.remote import Remote
@@ -255,7 +270,8 @@ class Library:
         """Answer in the thread of an item, at the item's level. The post's id. Raises RefusedError."""
         found = opening.find(self._state, "item", item)
         _, level = opening.open_package(self._state, found, self._fetch, self._follows)
-        if reply_to is not None and reply_to not in {post.id for post in self.thread(item)}:
+        posts = opening.thread(self._state, found, self._fetch)
+        if reply_to is not None and reply_to not in {each.id for each in posts}:
             raise RefusedError(f"the thread has no post {reply_to}", hint="import a newer bundle, or check the id")
         state, post, pieces = sharing.post_reply(
             self._state, Post(item=item, reply_to=reply_to, text=text), found.circle.id, level, self._time()
@@ -326,8 +342,13 @@ class Library:
         return versions.links(self._state, item, self._fetch, self._follows)
 
     def open_item(self, item: str) -> OpenedFinding:
-        """The finding in an item. Raises SealError, RefusedError or RecordError, which says what is wrong with it."""
-        return opening.opened(self._state, opening.find(self._state, "item", item), self._fetch, self._follows)
+        """The finding in an item. Raises SealError, RefusedError or RecordError, which says what is wrong with it.
+
+        The open-log says so first, and a disk that cannot take that entry refuses the opening (StoreError).
+        """
+        opened = opening.opened(self._state, opening.find(self._state, "item", item), self._fetch, self._follows)
+        self._note("item", item)
+        return opened
 
     def artifact(self, item: str, sha256: str) -> bytes:
         """One artifact of an item, with its hash checked. Raises SealError, RefusedError or RecordError."""
@@ -340,11 +361,42 @@ class Library:
         """
         found = opening.find(self._state, "item", item)
         artifact = opening.artifact_of(self._state, found, sha256, self._fetch, self._follows)
+        self._note("artifact", item, sha256)
         return ArtifactReader(artifact, self._vault.blobs.get)
 
     def thread(self, item: str) -> tuple[ThreadPost, ...]:
         """The posts under an item, in the order of the circle's log."""
-        return tuple(opening.thread(self._state, opening.find(self._state, "item", item), self._fetch))
+        posts = tuple(opening.thread(self._state, opening.find(self._state, "item", item), self._fetch))
+        self._note("thread", item)
+        return posts
+
+    def opened_log(self) -> OpenLog:
+        """What was opened on this device, in order, each at most once an hour. Raises LogError if it was altered."""
+        database = self._vault.database
+        return open_log.read(database.openings(), database.setting(open_log.END))
+
+    def report(self) -> Report:
+        """Who may read what, who changed that, and what was opened here: for somebody who is cleared for none of it.
+
+        Raises LogError where the open-log was altered.
+        """
+        return report.report(self._state, self.opened_log(), self._now())
+
+    def export_age(self, path: Path, item: str, recipients: Iterable[str], *, artifact: str | None = None) -> None:
+        """A finding, or one artifact of it by its SHA-256, as a new age file for recipients `age1pq1…`.
+
+        A stock age from 1.3 on opens it. It leaves the circle with this, and nothing takes it back: its level goes
+        along as a word only. The open-log has an entry. Raises SealError, RefusedError, RecordError or StoreError.
+        """
+        keys = exporting.parse_recipients(recipients)
+        found = opening.find(self._state, "item", item)
+        opened = opening.opened(self._state, found, self._fetch, self._follows)
+        plaintext: Iterable[bytes] = (exporting.exported(opened),)
+        if artifact is not None:
+            sealed = opening.artifact_of(self._state, found, artifact, self._fetch, self._follows)
+            plaintext = ArtifactReader(sealed, self._vault.blobs.get).stream()
+        self._note("export", item, artifact)
+        exporting.export(path, plaintext, keys)
 
     def problems(self) -> tuple[str, ...]:
         """What `verify` finds, each as a sentence."""
@@ -448,6 +500,7 @@ class Library:
         self,
         state: State,
         pieces: Mapping[str, bytes] | None = None,
+        came: Collection[str] = (),
         beside: AbstractContextManager[None] | None = None,
         /,
     ) -> None:
@@ -456,12 +509,18 @@ class Library:
         pieces = pieces or {}
         with self._vault.blobs.put(pieces), beside or nullcontext():
             change = difference(self._state, state)
-            change = searching.with_texts(change, self._state, state, pieces.keys(), self._fetch, self._follows)
+            names = {*pieces, *came}
+            if names or change.tells_more_than_heads:
+                change = searching.with_texts(change, self._state, state, names, self._fetch, self._follows)
             self._vault.database.write(change)
         self._state = state
 
     def _hands(self) -> Hands:
         return Hands(lambda: self._state, self._step, self._fetch, self._vault.blobs, self._vault.incoming, self._time)
+
+    def _note(self, act: open_log.Act, item: str, artifact: str | None = None) -> None:
+        """What is handed out is in the open-log first."""
+        open_log.note(self._vault.database, self._state.device_id, act, item, self._now(), artifact)
 
     def _seal_file(self, source: Path, sha256: str, progress: Progress | None) -> SealedArtifact:
         self._forget_shared()

@@ -77,14 +77,11 @@ def _tidied(state: State) -> tuple[State, tuple[tuple[str, str], ...]]:
     for waiting in state.outbox:
         found = read(waiting.envelope)
         mine, reason = found.record.author_device == state.device_id, state.overtaken.get(waiting.id)
-        if reason is None and is_registered(state.view, waiting.log, waiting.id):
-            continue
-        landed = reason is not None and waiting.id in state.view.trail(waiting.log).own
-        if landed and not (mine and isinstance(found.body, Sealed)):
-            if found.record.kind != "epoch":
-                dropped.append((waiting.id, f"it is in its log and does not count: {reason}"))
-            continue
-        left.append(waiting)
+        landed = is_registered(state.view, waiting.log, waiting.id)
+        if not landed or (reason and mine and isinstance(found.body, Sealed)):
+            left.append(waiting)
+        elif reason and found.record.kind != "epoch":
+            dropped.append((waiting.id, f"it is in its log and does not count: {reason}"))
     return replace(state, outbox=tuple(left)), tuple(dropped)
 
 

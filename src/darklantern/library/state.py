@@ -47,8 +47,6 @@ class State:
     """log → envelopes in order"""
     outbox: tuple[Waiting, ...] = ()
     """what waits for a relay, or another library, to append it"""
-    left: frozenset[str] = frozenset()
-    """ids in the outbox of records that others may hold by now: none of these may be replaced"""
     keyring: Keyring = field(default_factory=Keyring)
     settings: Mapping[str, str] = field(default_factory=dict)
     """what this device's user has chosen, and what it must remember besides"""
@@ -71,6 +69,11 @@ class State:
         """What waits and may still count."""
         return tuple(waiting for waiting in self.outbox if waiting.id not in self.overtaken)
 
+    @property
+    def left(self) -> frozenset[str]:
+        """Ids in the outbox of records that others may hold by now: none of these may be replaced."""
+        return frozenset(self.settings.get(_LEFT, "").split())
+
     @cached_property
     def overtaken(self) -> Mapping[str, str]:
         """Id in the outbox → why this own record cannot count any more as it is."""
@@ -80,9 +83,9 @@ class State:
         found: dict[str, str] = {}
         for waiting in self.outbox:
             if is_registered(self.view, waiting.log, waiting.id):
-                first = self.view.trail(waiting.log).ids.index(waiting.id)
-                if (waiting.log, first) in opaque:
-                    found[waiting.id] = opaque[waiting.log, first]
+                place = waiting.log, self.view.trail(waiting.log).own[waiting.id]
+                if place in opaque:
+                    found[waiting.id] = opaque[place]
                 continue
             record = read(waiting.envelope).record
             if record.author_device == self.device_id and record.seq < len(self._chain(waiting.log)):
@@ -138,7 +141,9 @@ class State:
 
     def leaving(self, records: Iterable[Waiting]) -> "State":
         """The state in which others may hold these records by now."""
-        return replace(self, left=self.left | {waiting.id for waiting in records})
+        left = self.left | {waiting.id for waiting in records}
+        listed = " ".join(waiting.id for waiting in self.outbox if waiting.id in left)
+        return self if listed == self.settings.get(_LEFT, "") else with_setting(self, _LEFT, listed)
 
     def _chain(self, log: str) -> Sequence[Link]:
         chains = self.view.network.chains if log == self.view.net else self.view.circle(log).chains
@@ -169,7 +174,6 @@ def load(contents: Contents) -> State:
         view=replace(view, heads=heads, forks={log: decode(LogFork, data) for log, data in contents.proofs.items()}),
         entries=contents.entries,
         outbox=contents.outbox,
-        left=frozenset(contents.settings.get(_LEFT, "").split()),
         keyring=Keyring(
             seeds=_named(contents.secrets, _EPOCH),
             terms={circle: decode(Terms, data) for circle, data in _named(contents.secrets, _TERMS).items()},
@@ -200,8 +204,7 @@ def difference(old: State, new: State) -> Change:
         },
         erased=tuple(sorted(f"{_EPOCH}{id}" for id in old.keyring.seeds.keys() - new.keyring.seeds.keys())),
         proofs={log: encode(fork) for log, fork in new.view.forks.items() if log not in old.view.forks},
-        settings={name: value for name, value in new.settings.items() if old.settings.get(name) != value}
-        | ({} if _left(old) == _left(new) else {_LEFT: _left(new)}),
+        settings={name: value for name, value in new.settings.items() if old.settings.get(name) != value},
         unset=tuple(sorted(old.settings.keys() - new.settings.keys())),
     )
 
@@ -212,10 +215,6 @@ def forgetting(state: State, epochs: Collection[str]) -> State:
     keyring = replace(state.keyring, seeds=seeds, forgotten=state.keyring.forgotten | frozenset(epochs))
     settings = {**state.settings, **{f"{_FORGOTTEN}{id}": "yes" for id in epochs}}
     return replace(state, keyring=keyring, settings=settings)
-
-
-def _left(state: State) -> str:
-    return " ".join(waiting.id for waiting in state.outbox if waiting.id in state.left)
 
 
 def put(state: State, log: str, data: bytes) -> State:
@@ -252,6 +251,11 @@ def with_heads(state: State, clock: int, *, refresh: bool = False) -> State:
             # Never before the last one, whatever the clock says: readers refuse a log that goes back in time.
             heads[log] = sign_head(trail, log, state.log_key, max(now, head.time if head else 0))
     return replace(state, view=replace(state.view, heads=heads))
+
+
+def with_setting(state: State, name: str, value: str) -> State:
+    """The state that remembers `value` under `name`."""
+    return replace(state, settings={**state.settings, name: value})
 
 
 def with_proof(state: State, proof: LogFork) -> State:

@@ -7,6 +7,7 @@ one by one.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 from darklantern.errors import LogError
 from darklantern.network.clock import check_jump
@@ -163,7 +164,7 @@ class _Merging:
             if data != own and leaf_id(data) != envelope_id:
                 break
             same += 1
-        return mine.first(copy.start + same).extend([leaf_id(data) for data in copy.entries[same:]])
+        return reduce(Trail.append, map(leaf_id, copy.entries[same:]), mine.first(copy.start + same))
 
     def _best(self, log: str, mine: Trail, copy: LogCopy) -> tuple[bytes, ...]:
         """The envelopes to try: mine where it is its signer's own, theirs where it is not, or not here.

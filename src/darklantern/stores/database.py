@@ -113,16 +113,16 @@ class Database:
             index.add(self._connection, documents)
             self._connection.execute("DELETE FROM settings WHERE name = ?", (schema.STALE_INDEX,))
 
-    def note_opening(self, item: str, act: str, time: int, entry: bytes, head: tuple[str, str]) -> None:
+    def note_opening(self, what: str, act: str, time: int, entry: bytes, head: tuple[str, str]) -> None:
         """Put an entry at the end of the open-log, and what the log's end is now in a setting. Raises StoreError."""
         with refusing(self._path), transaction(self._connection):
-            openings.append(self._connection, item, act, time, entry)
+            openings.append(self._connection, what, act, time, entry)
             self._connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", head)
 
-    def latest_opening(self, item: str, act: str) -> int | None:
-        """When this was last done with the item. Raises StoreError."""
+    def latest_opening(self, what: str, act: str) -> int | None:
+        """When this was last done with it. Raises StoreError."""
         with refusing(self._path):
-            return openings.latest(self._connection, item, act)
+            return openings.latest(self._connection, what, act)
 
     def openings(self) -> tuple[bytes, ...]:
         """All entries of the open-log, in order. Raises StoreError."""

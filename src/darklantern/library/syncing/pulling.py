@@ -6,6 +6,7 @@ so a relay that does not hold a log's key cannot make anyone download.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import islice
 from typing import Final
 
@@ -16,6 +17,7 @@ from darklantern.network.heads import Head, read_head
 from darklantern.network.merging import Entries, LogCopy, check_not_frozen, merge
 from darklantern.network.reading import leaf_id, read
 from darklantern.network.rosters import Roster
+from darklantern.network.states import Trail
 from darklantern.network.view import View
 from darklantern.sealing import LogVerifyKey
 
@@ -78,7 +80,7 @@ def _copy(remote: Remote, log: str, note: bytes, key: LogVerifyKey, view: View, 
     again = [better.get(position, held[log][position]) for position in range(start, mine.size)]
     new = _entries(remote, log, mine.size, head.size)
     ids = [_id(remote, log, position, data) for position, data in enumerate(new, mine.size)]
-    if mine.size and mine.extend(ids).roots[-1] != head.root:
+    if mine.size and reduce(Trail.append, ids, mine).roots[-1] != head.root:
         # Altered on the way, or another history of the log: only all of what the relay calls it can tell.
         return LogCopy(log, note, _entries(remote, log, 0, head.size))
     return LogCopy(log, note, (*again, *new), start=start)

@@ -60,8 +60,8 @@ def _pulled(remote: Remote, hands: Hands, report: RelaySync, confirmed: bool) ->
     wanted = step.wanted if step else wanted_from(state.working, state.keyring.forgotten)
     lacking = wanted.keys() - new.keys() - set(hands.blobs)
     fetched = fetch(remote, {name: wanted[name] for name in sorted(lacking)}, hands.blobs, hands.incoming)
-    if step:
-        hands.step(step.state, new)
+    if step or fetched.came:
+        hands.step(step.state if step else state, new, fetched.came)
     imported = step.imported if step else Imported()
     imported = replace(imported, skipped=tuple(dict.fromkeys((*imported.skipped, *pulled.skipped))))
     missing, came = lacking - set(fetched.came), len(new) + len(fetched.came)
