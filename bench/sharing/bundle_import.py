@@ -4,9 +4,8 @@ import shutil
 from pathlib import Path
 
 from darklantern.assess import level_follows
-from darklantern.demo import founding
 from darklantern.library import Library
-from sharing.libraries import at_v2, finding
+from sharing.libraries import sharing
 from sharing.measuring import Case, Line, Took, command, in_turns, line, middle, own, times_faster
 from sharing.scratch import random_file, scratch
 from sharing.sizes import Sizes
@@ -17,12 +16,10 @@ LEAST = 0.5
 def lines(sizes: Sizes) -> list[Line]:
     """`bundle_import`."""
     with scratch(8 * sizes.bundle) as folder:
-        made = founding.found(folder / "orgs")
+        made = sharing(folder / "orgs", random_file(folder / "artifact", sizes.bundle))
         beacon, passphrase = folder / "orgs" / "beacon", made.passphrases["beacon"]
-        what, sha256 = finding(random_file(folder / "artifact", sizes.bundle))
-        made.aurora.share(what, {sha256: folder / "artifact"}, circle=founding.CIRCLE, assessment=at_v2(what))
         bundle = folder / "bundle"
-        bundle.write_bytes(made.aurora.export_bundle())
+        made.aurora.export_bundle(bundle)
         made.close()
         cases = {
             "ours": _import(beacon, folder / "copy", passphrase, bundle),
@@ -50,6 +47,6 @@ def _import(beacon: Path, copy: Path, passphrase: str, bundle: Path) -> Case:
 
 
 def _taken(library: Library, bundle: Path) -> None:
-    imported = library.import_bundle(bundle.read_bytes())
+    imported = library.import_bundle(bundle)
     if not imported.pieces or imported.missing:
         raise ValueError(f"expected every piece of the bundle, got {imported}")

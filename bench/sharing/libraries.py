@@ -5,11 +5,20 @@ from datetime import date
 from pathlib import Path
 
 from darklantern.assess import assess, load
+from darklantern.demo import founding
 from darklantern.network.items import finding_hash
 from darklantern.records.assessments import Answer, Assessment
 from darklantern.records.findings import Artifact, Evidence, Finding, Provenance
 
 _ZERO = "0" * 64
+
+
+def sharing(folder: Path, artifact: Path) -> founding.Founded:
+    """Both libraries; Aurora's has shared a finding with this artifact."""
+    made = founding.found(folder)
+    what, sha256 = finding(artifact)
+    made.aurora.share(what, {sha256: artifact}, circle=founding.CIRCLE, assessment=at_v2(what))
+    return made
 
 
 def finding(artifact: Path) -> tuple[Finding, str]:

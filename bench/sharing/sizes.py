@@ -13,12 +13,13 @@ class Sizes(NamedTuple):
     stream: int = GIB
     bundle: int = 512 * MIB
     devices: int = 200
+    documents: int = 50_000
     artifacts: tuple[int, ...] = (GIB, 4 * GIB, 16 * GIB, 50 * 10**9)
     repeats: int = 7
 
 
 WHOLE = Sizes()
-QUICK = Sizes(stream=64 * MIB, bundle=32 * MIB, artifacts=(64 * MIB, 256 * MIB), repeats=3)
+QUICK = Sizes(stream=64 * MIB, bundle=32 * MIB, documents=5_000, artifacts=(64 * MIB, 256 * MIB), repeats=3)
 
 
 def asked() -> Sizes:

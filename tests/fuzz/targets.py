@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import sqlite3
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from network.world import device
 
 from darklantern.errors import DarkLanternError, LogError
 from darklantern.library.bundles import Trailer, read_bundle
+from darklantern.library.searching import expression
 from darklantern.logs import add_checkpoint, merkle, notes, stream, witness
 from darklantern.logs.add_checkpoint import SIZE_TYPE, Remembered, Response
 from darklantern.logs.checkpoint import parse
@@ -248,6 +250,19 @@ def _archive_again(files: list[tuple[str, bytes]]) -> bytes:
     return b"".join(archive.pack(archive.Member(name, len(data), [data]) for name, data in files))
 
 
+# A user's words
+
+
+def _words(data: bytes) -> None:
+    """FTS5 understands what is made of them, whatever they are: sqlite3.Error would be a crash."""
+    asked = expression(data.decode("utf-8", "replace"))
+    FTS.execute("SELECT rowid FROM texts WHERE texts MATCH ?", (asked,)).fetchall()
+
+
+FTS = sqlite3.connect(":memory:")
+FTS.execute("CREATE VIRTUAL TABLE texts USING fts5(title, tags, body)")
+
+
 TARGETS = {
     "records": Target(values.read, values.write, seeds.records),
     "envelope": Target(read, _envelope, seeds.entries),
@@ -267,5 +282,6 @@ TARGETS = {
     "bundle": Target(_bundle, None, _frames, 512 * 1024),
     "content": Target(_content, None, _contents),
     "journal": Target(_journal, None, _journals, 8 * 1024),
+    "search": Target(_words, None, lambda: [b"heads", b'"two words" begin* NEAR(a b) OR c^'], 8 * 1024),
     "backup": Target(_archive, _archive_again, seeds.backups),
 }
