@@ -14,7 +14,7 @@ from network.world import device
 from darklantern.errors import DarkLanternError, LogError
 from darklantern.library.bundles import Trailer, read_bundle
 from darklantern.library.searching import expression
-from darklantern.logs import add_checkpoint, merkle, notes, stream, witness
+from darklantern.logs import add_checkpoint, frames, merkle, notes, stream, witness
 from darklantern.logs.add_checkpoint import SIZE_TYPE, Remembered, Response
 from darklantern.logs.checkpoint import parse
 from darklantern.network.items import Binding, Package, Sealed, cut, open_content
@@ -25,7 +25,7 @@ from darklantern.records.posts import Post
 from darklantern.sealing import Identity, Recipient, age, header, payload, payload_type, seal, sign
 from darklantern.stores import archive
 from darklantern.stores.journal import open_journal
-from fuzz import judged, seeds, values
+from fuzz import judged, relaying, seeds, values
 
 
 @dataclass(frozen=True)
@@ -282,6 +282,8 @@ TARGETS = {
     "bundle": Target(_bundle, None, _frames, 512 * 1024),
     "content": Target(_content, None, _contents),
     "journal": Target(_journal, None, _journals, 8 * 1024),
+    "frames": Target(frames.unpack, frames.pack, lambda: _frames()[:1], 512 * 1024),
+    "relay": Target(relaying.answered, None, relaying.requests, 256 * 1024),
     "search": Target(_words, None, lambda: [b"heads", b'"two words" begin* NEAR(a b) OR c^'], 8 * 1024),
     "backup": Target(_archive, _archive_again, seeds.backups),
 }
