@@ -11,7 +11,7 @@ from network.world import NOW, World, circled, device, log_key
 from darklantern.library.bundles import write_bundle
 from darklantern.logs import add_checkpoint, checkpoint, merkle, witness
 from darklantern.network.heads import LogFork, origin
-from darklantern.network.items import Binding, Package, SealedArtifact, seal_artifact, seal_content
+from darklantern.network.items import Binding, Package, Posting, SealedArtifact, seal_artifact, seal_content
 from darklantern.network.merging import LogCopy
 from darklantern.network.reading import read
 from darklantern.records.exact import Value, encode
@@ -50,7 +50,7 @@ def artifact() -> SealedArtifact:
     return seal_artifact(b"notes")[0]
 
 
-POST = Post(item="0" * 64, text="hello")
+POST = Posting(content=Post(thread="0" * 64, text="hello"))
 
 
 @cache

@@ -159,9 +159,8 @@ def restore(
 
     keep_secrets_in_memory()
     typed = passphrase(passphrase_file)
-    data = read(bundle) if bundle else None
     with bytes_bar("checking") as progress:
-        said = restore_library(file, folder, typed, follows=level_follows, bundle=data, progress=progress)
+        said = restore_library(file, folder, typed, follows=level_follows, bundle=bundle, progress=progress)
     with Library.open(folder, typed, follows=level_follows) as library:
         waiting = library.restored
     if as_json:

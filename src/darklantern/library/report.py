@@ -44,7 +44,7 @@ class CircleOf:
     """None where its terms are not known on this device"""
     level: str | None
     markings: tuple[str, ...]
-    pledge: str
+    pledges: tuple[str, ...]
     history: str
     members: tuple[Reader, ...]
     excluded: tuple[str, ...]
@@ -112,15 +112,15 @@ def report(state: State, opened: OpenLog, now: int) -> Report:
 
 
 def _circle(state: State, circle: CircleState, now: int) -> CircleOf:
-    view, terms = state.working, state.keyring.terms.get(circle.id)
-    found = effective(view.network, circle.circle, now, circle.frozen_at(view.trail(circle.id).size))
+    view, terms, rules = state.working, state.keyring.terms.get(circle.id), state.working.rules(circle.id)
+    found = effective(view.network, circle.id, now, circle.frozen_at(view.trail(circle.id).size))
     return CircleOf(
         id=circle.id,
         name=terms.name if terms else None,
         level=terms.level if terms else None,
         markings=terms.tags if terms else (),
-        pledge=f"{circle.circle.pledge.name}, version {circle.circle.pledge.version}",
-        history=circle.circle.history,
+        pledges=tuple(f"{pledge.name}, version {pledge.version}" for pledge in rules.pledges),
+        history=rules.history,
         members=_readers(state, found.ids),
         excluded=_excluded(found),
     )

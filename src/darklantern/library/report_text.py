@@ -13,7 +13,7 @@ def lines(report: Report) -> Iterator[str]:
     for circle in report.circles:
         marked = f", {', '.join(circle.markings)}" if circle.markings else ""
         yield f"  circle {circle.name or circle.id} at {circle.level or 'an unknown level'}{marked}: {circle.id}"
-        yield f"    asks for the pledge {circle.pledge}; history {circle.history}"
+        yield f"    asks for {', '.join(circle.pledges)}; history {circle.history}"
         yield from (f"    member: {_reader(member)}" for member in circle.members)
         yield from (f"    no member: {reason}" for reason in circle.excluded)
     for held in report.held:

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 from darklantern.errors import RefusedError, StoreError
 from darklantern.library import restored
+from darklantern.library.threads.places import LocalThreads, load_threads, threads_difference
 from darklantern.network.circles import Terms, check_closed, check_terms
 from darklantern.network.clock import now as judged_now
 from darklantern.network.heads import Head, LogFork, read_head, sign_head
@@ -48,6 +49,7 @@ class State:
     outbox: tuple[Waiting, ...] = ()
     """what waits for a relay, or another library, to append it"""
     keyring: Keyring = field(default_factory=Keyring)
+    threads: LocalThreads = field(default_factory=LocalThreads)
     settings: Mapping[str, str] = field(default_factory=dict)
     """what this device's user has chosen, and what it must remember besides"""
 
@@ -55,6 +57,11 @@ class State:
     def device_id(self) -> str:
         """This device, as others name it."""
         return self.device.public.id
+
+    @cached_property
+    def owners(self) -> Mapping[str, tuple[str, str]]:
+        """Device → (org, person), for every device that a manifest ever listed."""
+        return {id: standing.owner for id, standing in self.working.network.devices.items()}
 
     @cached_property
     def working(self) -> View:
@@ -195,6 +202,7 @@ def load(contents: Contents) -> State:
             terms={circle: decode(Terms, data) for circle, data in _named(contents.secrets, _TERMS).items()},
             forgotten=frozenset(_named(contents.settings, _FORGOTTEN)),
         ),
+        threads=load_threads(contents.local),
         settings=contents.settings,
     )
 
@@ -221,6 +229,7 @@ def difference(old: State, new: State) -> Change:
         },
         erased=tuple(sorted(f"{_EPOCH}{id}" for id in old.keyring.seeds.keys() - new.keyring.seeds.keys())),
         proofs={log: encode(fork) for log, fork in new.view.forks.items() if log not in old.view.forks},
+        local=threads_difference(old.threads, new.threads),
         settings={name: value for name, value in new.settings.items() if old.settings.get(name) != value},
         unset=tuple(sorted(old.settings.keys() - new.settings.keys())),
     )
