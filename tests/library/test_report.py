@@ -12,7 +12,8 @@ from darklantern.library.report_text import lines
 from darklantern.network import new_terms
 from darklantern.network.clock import text
 from darklantern.records.exact import plain
-from library.orgs import CANARY, Orgs, artifacts, assessment, carried, finding, found_circle, founded, library, share
+from library.carried import carried
+from library.orgs import CANARY, Orgs, artifacts, assessment, finding, found_circle, founded, library, share
 
 
 @pytest.fixture

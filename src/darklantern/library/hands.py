@@ -1,6 +1,6 @@
 """What a sync, an import and an export may touch of the library that they work for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,7 +15,12 @@ class Write(Protocol):
     """Write what is new in a state, and then hold it. Raises StoreError, and then nothing has changed."""
 
     def __call__(
-        self, state: State, pieces: Mapping[str, bytes], beside: AbstractContextManager[None] | None = None, /
+        self,
+        state: State,
+        pieces: Mapping[str, bytes],
+        came: Collection[str] = (),
+        beside: AbstractContextManager[None] | None = None,
+        /,
     ) -> None: ...
 
 
@@ -25,7 +30,7 @@ class Hands:
 
     state: Callable[[], State]
     step: Write
-    """`beside` holds what else must be written with it, and is undone with it"""
+    """`pieces` are written with it; those that `came` are stored already, or by `beside`, which is undone with it"""
     fetch: Fetch
     blobs: Blobs
     incoming: Incoming

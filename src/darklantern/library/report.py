@@ -135,8 +135,7 @@ def report(state: State, opened: OpenLog, now: int) -> Report:
 
 
 def _circle(state: State, circle: CircleState, now: int) -> CircleOf:
-    view, terms = state.working, state.keyring.terms.get(circle.id)
-    rules = view.rules(circle.id)
+    view, terms, rules = state.working, state.keyring.terms.get(circle.id), state.working.rules(circle.id)
     found = effective(view.network, circle.id, now, circle.frozen_at(view.trail(circle.id).size))
     return CircleOf(
         id=circle.id,

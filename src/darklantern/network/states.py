@@ -4,8 +4,9 @@ These are the shapes that rules read and return. A state is never changed: each 
 makes a new one, and the old ones stay, because an epoch is judged at the prefix that it cites.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Generic, TypeAlias, TypeVar
 
 from rpds import HashTrieMap
@@ -92,16 +93,9 @@ class Trail:
         places = self.own.insert(envelope_id, self.size) if own and envelope_id not in self.own else self.own
         return Trail(self.ids.plus(envelope_id), self.roots.plus(frontier.root), frontier, places)
 
-    def extend(self, envelope_ids: Sequence[str]) -> "Trail":
-        """The trail with more entries, all of which their signers made for their places."""
-        trail = self
-        for envelope_id in envelope_ids:
-            trail = trail.append(envelope_id)
-        return trail
-
     def first(self, size: int) -> "Trail":
-        """The trail as it was after `size` entries. Hashes those again, unless it is all of them."""
-        return self if size == self.size else Trail().extend(self.ids[:size])
+        """The trail as it was after `size` entries, without whose they were. Hashes them again, unless it is all."""
+        return self if size == self.size else reduce(Trail.append, self.ids[:size], Trail())
 
     def seen(self) -> Seen:
         """What a record cites whose author has read all of it."""

@@ -4,8 +4,9 @@ In: a remote and a view. Out: parts to judge like a bundle's. Notes are verified
 so a relay that does not hold a log's key cannot make anyone download.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
 from itertools import islice
 from typing import Final
 
@@ -16,6 +17,7 @@ from darklantern.network.heads import Head, read_head
 from darklantern.network.merging import Entries, LogCopy, check_not_frozen, merge
 from darklantern.network.reading import leaf_id, read
 from darklantern.network.rosters import Roster
+from darklantern.network.states import Trail
 from darklantern.network.view import View
 from darklantern.sealing import LogVerifyKey
 
@@ -32,6 +34,8 @@ class Pulled:
     """logs that the relay shows and no accepted record names, or that are frozen"""
     hidden: tuple[str, ...] = ()
     """logs that are held here and that the relay does not show"""
+    there: Mapping[str, int] = field(default_factory=dict)
+    """log → how many entries the relay showed"""
 
 
 def pull(remote: Remote, view: View, held: Entries, *, clock: int, confirmed: bool) -> Pulled:
@@ -61,11 +65,13 @@ def pull(remote: Remote, view: View, held: Entries, *, clock: int, confirmed: bo
             skipped.append(log)
         else:
             copies.append(_copy(remote, log, note, key, view, held))
+    there = {copy.log: copy.start + len(copy.entries) for copy in (network, *copies)}
     news = [copy for copy in (network, *copies) if _is_news(copy, view.heads.get(copy.log))]
     if not news:
-        return Pulled(None, tuple(skipped), hidden)
+        return Pulled(None, tuple(skipped), hidden, there)
     logs = (network, *(copy for copy in copies if copy in news))
-    return Pulled(Parts(logs, behind=_behind(remote, named, notes.keys() | {net})), tuple(skipped), hidden)
+    parts = Parts(logs, behind=_behind(remote, named, notes.keys() | {net}))
+    return Pulled(parts, tuple(skipped), hidden, there)
 
 
 def _copy(remote: Remote, log: str, note: bytes, key: LogVerifyKey, view: View, held: Entries) -> LogCopy:
@@ -78,7 +84,7 @@ def _copy(remote: Remote, log: str, note: bytes, key: LogVerifyKey, view: View, 
     again = [better.get(position, held[log][position]) for position in range(start, mine.size)]
     new = _entries(remote, log, mine.size, head.size)
     ids = [_id(remote, log, position, data) for position, data in enumerate(new, mine.size)]
-    if mine.size and mine.extend(ids).roots[-1] != head.root:
+    if mine.size and reduce(Trail.append, ids, mine).roots[-1] != head.root:
         # Altered on the way, or another history of the log: only all of what the relay calls it can tell.
         return LogCopy(log, note, _entries(remote, log, 0, head.size))
     return LogCopy(log, note, (*again, *new), start=start)
