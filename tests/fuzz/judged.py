@@ -9,10 +9,9 @@ from network.world import NOW, device, network_keys, org_keys
 from darklantern.errors import RecordError
 from darklantern.network import cosign
 from darklantern.network.authoring import drafted
-from darklantern.network.items import Binding, Package, cut, seal_content
+from darklantern.network.items import Binding, Package, Posting, cut, seal_content
 from darklantern.network.reading import BODIES
 from darklantern.records.exact import decode, encode
-from darklantern.records.posts import Post
 from darklantern.sealing import SUITES, Identity, open
 from fuzz import seeds
 
@@ -37,7 +36,7 @@ def judge(data: bytes) -> None:
         world.put(world.sign(log, name, value, "ada"), log)  # type: ignore[arg-type]
 
 
-def plaintext(content: Package | Post, binding: Binding) -> bytes:
+def plaintext(content: Package | Posting, binding: Binding) -> bytes:
     """What is sealed for `content`."""
     kind = "item" if isinstance(content, Package) else "post"
     where = Binding(kind, binding.circle, binding.epoch, binding.author, binding.level)

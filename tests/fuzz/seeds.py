@@ -16,7 +16,7 @@ from darklantern.network.clock import text
 from darklantern.network.deleting import Receipt, Tombstone
 from darklantern.network.handovers import Handover
 from darklantern.network.heads import LogFork, origin
-from darklantern.network.items import Binding, Package, SealedArtifact, seal_artifact, seal_content
+from darklantern.network.items import Binding, Package, Posting, SealedArtifact, seal_artifact, seal_content
 from darklantern.network.merging import LogCopy
 from darklantern.network.pledges import Breach, Commitment
 from darklantern.network.reading import read
@@ -58,7 +58,7 @@ def artifact() -> SealedArtifact:
     return seal_artifact(b"notes")[0]
 
 
-POST = Post(item="0" * 64, text="hello")
+POST = Posting(content=Post(thread="0" * 64, text="hello"))
 
 
 @cache

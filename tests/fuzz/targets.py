@@ -17,11 +17,10 @@ from darklantern.library.searching import expression
 from darklantern.logs import add_checkpoint, frames, merkle, notes, stream, witness
 from darklantern.logs.add_checkpoint import SIZE_TYPE, Remembered, Response
 from darklantern.logs.checkpoint import parse
-from darklantern.network.items import Binding, Package, Sealed, cut, open_content
+from darklantern.network.items import Binding, Package, Posting, Sealed, cut, open_content
 from darklantern.network.items import Header as ItemHeader
 from darklantern.network.reading import Read, read
 from darklantern.records.exact import encode
-from darklantern.records.posts import Post
 from darklantern.sealing import Identity, Recipient, age, header, payload, payload_type, seal, sign
 from darklantern.stores import archive
 from darklantern.stores.journal import open_journal
@@ -214,7 +213,7 @@ def _content(data: bytes) -> None:
     if b'"kind":"item"' in data[:40]:
         open_content(Package, "item", sealed, pieces, ME.seed)
     else:
-        open_content(Post, "post", sealed, pieces, ME.seed)
+        open_content(Posting, "post", sealed, pieces, ME.seed)
 
 
 def _contents() -> list[bytes]:
