@@ -59,6 +59,10 @@ class StoreError(DarkLanternError):
     """A file or an encrypted store that cannot be opened or written."""
 
 
+class SearchError(DarkLanternError):
+    """A search that names nothing to look for."""
+
+
 class PageError(DarkLanternError):
     """The local page cannot be served."""
 

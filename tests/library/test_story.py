@@ -37,7 +37,7 @@ def test_a_finding_travels_from_aurora_to_beacon_and_an_answer_comes_back(tmp_pa
     opened = orgs.beacon.open_item(item)
     assert opened.finding == what
     assert opened.assessment == assessment(what)
-    assert (opened.level, opened.tags, opened.pending) == ("V2", ("use:safety-only",), False)
+    assert (opened.level, opened.markings, opened.pending) == ("V2", ("use:safety-only",), False)
     assert (opened.author.person, opened.author.org, str(opened.author)) == ("ada", "Aurora", "Dr ada (Aurora)")
     assert orgs.beacon.artifact(item, hashlib.sha256(ARTIFACT).hexdigest()) == ARTIFACT
 

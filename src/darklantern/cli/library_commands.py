@@ -175,7 +175,7 @@ def open_library(folder: Path, passphrase_file: Path | None) -> "Library":
 
 def _whole(library: "Library", item: str) -> str:
     """The one item whose id begins with `item`."""
-    found = [entry.id for entry in library.findings() if item and entry.id.startswith(item)]
+    found = [entry.id for entry in library.findings(older=True) if item and entry.id.startswith(item)]
     if len(found) != 1:
         raise StoreError(
             f"expected the beginning of one item's id, got {item!r}, with which {len(found)} begin",

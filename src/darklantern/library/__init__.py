@@ -10,5 +10,20 @@ from darklantern.library.artifact_reading import ArtifactReader
 from darklantern.library.importing import Imported
 from darklantern.library.library import Library, create
 from darklantern.library.opening import Author, Listed, OpenedFinding, ThreadPost
+from darklantern.library.searching import Hit
+from darklantern.library.verifying import Problem
+from darklantern.library.versions import Linked
 
-__all__ = ["ArtifactReader", "Author", "Imported", "Library", "Listed", "OpenedFinding", "ThreadPost", "create"]
+__all__ = [
+    "ArtifactReader",
+    "Author",
+    "Hit",
+    "Imported",
+    "Library",
+    "Linked",
+    "Listed",
+    "OpenedFinding",
+    "Problem",
+    "ThreadPost",
+    "create",
+]

@@ -12,19 +12,24 @@ from pathlib import Path
 from types import TracebackType
 
 from darklantern.errors import RefusedError, StoreError
-from darklantern.library import opening, sharing
+from darklantern.library import opening, searching, sharing, verifying, versions
 from darklantern.library.artifact_reading import ArtifactReader
 from darklantern.library.artifact_sealing import Progress, forget_named, give_up, seal_file
 from darklantern.library.bundles import read_bundle, write_bundle
 from darklantern.library.importing import Imported, take_in, wanted_pieces
 from darklantern.library.opening import Listed, OpenedFinding, ThreadPost
+from darklantern.library.searching import Hit
 from darklantern.library.state import State, difference, first_contents, load, put, unlocked, with_heads
+from darklantern.library.verifying import Problem
+from darklantern.library.versions import Linked
 from darklantern.network.authoring import authored
 from darklantern.network.circles import Terms, check_terms
 from darklantern.network.deciding import Follows
 from darklantern.network.effective import Effective, effective
+from darklantern.network.explaining import Explained, explain
 from darklantern.network.heads import ForkedLogError
 from darklantern.network.items import SealedArtifact
+from darklantern.network.links import LinkKind
 from darklantern.network.merging import LogCopy
 from darklantern.network.pledges import Pledge, PledgeText
 from darklantern.network.reading import leaf_id
@@ -37,6 +42,7 @@ from darklantern.records.posts import Post
 from darklantern.sealing import Device, DevicePublic, Envelope, LogKey
 from darklantern.stores import RECOMMENDED, Cost, Vault, create_vault, open_vault
 from darklantern.stores.blobs import pick
+from darklantern.stores.schema import STALE_INDEX
 
 Clock = Callable[[], float]
 
@@ -81,7 +87,10 @@ class Library:
         """
         vault = open_vault(folder, passphrase)
         try:
-            return cls(vault, load(vault.database.read()), follows, clock)
+            library = cls(vault, load(vault.database.read()), follows, clock)
+            if STALE_INDEX in library._state.settings:
+                library.reindex()
+            return library
         except BaseException:
             vault.close()
             raise
@@ -136,6 +145,10 @@ class Library:
         frozen = view.circle(circle).frozen_at(view.trail(circle).size)
         return effective(view.network, circle, self._now(), frozen)
 
+    def explain(self, org: str, person: str, record: str) -> Explained:
+        """Why somebody can or cannot read an item or a post, and why it may not have reached them."""
+        return explain(self._state.working, (org, person), record, waiting=frozenset(self.pending), now=self._now())
+
     # Setting up
 
     def add(self, envelope: Envelope | bytes) -> str:
@@ -186,9 +199,15 @@ class Library:
         *,
         circle: str,
         assessment: Assessment | None,
+        supersedes: str | None = None,
+        links: Iterable[tuple[LinkKind, str]] = (),
+        tags: Iterable[str] = (),
         progress: Progress | None = None,
     ) -> str:
         """Seal a finding and its artifacts (SHA-256 → bytes, or a file) to a circle, by name or id. The item's id.
+
+        `supersedes` is the item of which this is a new version, of one's own only; `links` are (kind, item) pairs;
+        `tags` are words for people.
 
         Files are read piece by piece, whatever their size; where this is interrupted, the same call goes on, and
         `give_up` removes what it left. `progress` is told of each piece of a file.
@@ -196,6 +215,7 @@ class Library:
         that does not follow or is more closed than the circle's, a stale view, an expired roster, nobody to seal to.
         """
         circle = self._circle(circle)
+        relations = versions.related(self._state, supersedes, links, tags)
         carried = tuple(opening.carried_levels(self._state, finding, self._fetch))
         # 1. Refuse before hours of sealing, not after.
         sharing.check_finding(self._state, finding, artifacts, circle, assessment, carried, self._follows, self._time())
@@ -206,7 +226,7 @@ class Library:
         }
         # 3. Decide, by the clock as it is now, and write.
         state, item, pieces = sharing.share_finding(
-            self._state, finding, sealed, circle, assessment, carried, self._follows, self._time()
+            self._state, finding, sealed, circle, assessment, carried, self._follows, self._time(), relations
         )
         self._step(state, pieces)
         with suppress(StoreError):  # it is shared; and before the next file is sealed, this is asked again
@@ -235,12 +255,67 @@ class Library:
         self._step(state, pieces)
         return post
 
+    # Searching
+
+    def search(
+        self,
+        text: str,
+        *,
+        circle: str | None = None,
+        author: str | None = None,
+        tag: str | None = None,
+        since: Time | None = None,
+        older: bool = False,
+        limit: int = 20,
+    ) -> tuple[Hit, ...]:
+        """Findings and posts that hold all words of `text`, best first.
+
+        "two words" in quotes stand together, begin* finds beginnings; nothing else has a meaning. `author` is the id of
+        a person or an org. With `older` also superseded versions. A circle marked `no-index`, or at V3 or V4, is
+        searched only after `set_indexed`. Raises SearchError for a text without a word.
+        """
+        found = searching.query(
+            text,
+            circle=self._circle(circle) if circle else None,
+            author=author,
+            tag=tag,
+            since=since,
+            older=older,
+            limit=limit,
+        )
+        return tuple(searching.hit(row) for row in self._vault.database.find(found))
+
+    def set_indexed(self, circle: str, wanted: bool) -> None:
+        """Put a circle's texts into the index on this device, or take them out, whatever the circle asks for."""
+        settings = {**self._state.settings, searching.OPTED + self._circle(circle): "yes" if wanted else "no"}
+        self._step(replace(self._state, settings=settings))
+
+    def reindex(self) -> int:
+        """Make the index anew of all that opens here. How many texts it holds."""
+        database = self._vault.database
+        database.reindex(searching.documents(self._state, self._fetch, self._follows))
+        settings = {name: value for name, value in self._state.settings.items() if name != STALE_INDEX}
+        self._state = replace(self._state, settings=settings)
+        return len(database.indexed())
+
     # Reading
 
-    def findings(self) -> tuple[Listed, ...]:
-        """All items that count, each with its title, or with the reason why it does not open here."""
+    def findings(self, *, older: bool = False) -> tuple[Listed, ...]:
+        """The newest version of each item that counts, with its title, or with the reason why it does not open here.
+
+        With `older`, all versions.
+        """
         items = opening.entries(self._state, "item")
-        return tuple(opening.listed(self._state, found, self._fetch, self._follows) for found in items)
+        found = tuple(opening.listed(self._state, each, self._fetch, self._follows) for each in items)
+        return found if older else versions.newest(found)
+
+    def versions(self, item: str) -> tuple[Listed, ...]:
+        """All versions of an item that are here, older before newer. Raises RefusedError."""
+        return versions.versions(self._state, item, self._fetch, self._follows)
+
+    def links(self, item: str) -> tuple[Linked, ...]:
+        """Links from an item and to it. Of an end that does not open here only the id is told. Raises RefusedError."""
+        return versions.links(self._state, item, self._fetch, self._follows)
 
     def open_item(self, item: str) -> OpenedFinding:
         """The finding in an item. Raises SealError, RefusedError or RecordError, which says what is wrong with it."""
@@ -264,15 +339,16 @@ class Library:
         return tuple(opening.thread(self._state, opening.find(self._state, "item", item), self._fetch))
 
     def problems(self) -> tuple[str, ...]:
-        """What is not as it should be: damaged or missing pieces, and entries that count and do not open."""
-        damaged = self._vault.blobs.damaged()
-        missing = sorted(wanted_pieces(self._state.working) - set(self._vault.blobs))
-        return (
-            *(f"the piece {name} is damaged on disk" for name in damaged),
-            *(f"the piece {name} is missing" for name in missing),
-            *self._state.keyring.problems.values(),
-            *(f"{entry}: {reason}" for entry, reason in opening.unreadable(self._state, self._fetch, self._follows)),
-        )
+        """What `verify` finds, each as a sentence."""
+        return tuple(str(problem) for problem in self.verify())
+
+    def verify(self, progress: verifying.Progress | None = None) -> tuple[Problem, ...]:
+        """Everything that is not as it should be, and what it belongs to. Reads all of the store, in flat memory.
+
+        Damaged pages and pieces, missing pieces, and entries that count and do not open. `progress` is told of
+        (bytes done, bytes in all) after each piece.
+        """
+        return tuple(verifying.verify(self._vault, self._state, self._fetch, self._follows, progress))
 
     # Syncing
 
@@ -319,8 +395,11 @@ class Library:
     def _step(self, state: State, pieces: Mapping[str, bytes] | None = None) -> None:
         """Write what is new in `state`, and then hold it. Raises StoreError, and then nothing has changed."""
         state = with_heads(state, self._time())
-        with self._vault.blobs.put(pieces or {}):
-            self._vault.database.write(difference(self._state, state))
+        pieces = pieces or {}
+        with self._vault.blobs.put(pieces):
+            change = difference(self._state, state)
+            change = searching.with_texts(change, self._state, state, pieces.keys(), self._fetch, self._follows)
+            self._vault.database.write(change)
         self._state = state
 
     def _seal_file(self, source: Path, sha256: str, progress: Progress | None) -> SealedArtifact:

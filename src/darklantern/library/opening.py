@@ -5,6 +5,7 @@ that comes out was written by a peer: it is data, never markup and never a comma
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from darklantern.library.state import State
 from darklantern.network.deciding import Follows, allows, check_follows
 from darklantern.network.items import Package, SealedArtifact, SealedKind, finding_hash, open_content
 from darklantern.network.keyring import seed_of
+from darklantern.network.links import Relations
 from darklantern.network.states import CircleState, SealedEntry
 from darklantern.records.assessments import Assessment, Level
 from darklantern.records.exact import Time
@@ -50,6 +52,9 @@ class Listed:
     title: str | None = None
     level: Level | None = None
     problem: str | None = None
+    supersedes: str | None = None
+    """the item of which it claims to be a new version"""
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,12 +69,15 @@ class OpenedFinding:
     finding: Finding
     assessment: Assessment
     level: Level
-    tags: tuple[str, ...]
+    markings: tuple[str, ...]
+    """what the circle says of use and handling"""
     author: Author
     time: Time
     pending: bool
     artifacts: tuple[str, ...]
     """SHA-256 of each"""
+    relations: Relations
+    """as its author gave them: `Library.versions` and `Library.links` say what they amount to"""
 
 
 @dataclass(frozen=True)
@@ -96,6 +104,13 @@ def entries(state: State, kind: str) -> Iterator[Found]:
     """Every accepted entry of a kind, waiting ones last."""
     for circle in state.working.circles.values():
         yield from (Found(circle, entry) for entry in circle.in_order() if entry.record.kind == kind)
+
+
+def packages(state: State, fetch: Fetch, follows: Follows) -> Iterator[tuple[Found, Package, Level]]:
+    """Every item that opens here."""
+    for found in entries(state, "item"):
+        with suppress(DarkLanternError):
+            yield (found, *open_package(state, found, fetch, follows))
 
 
 def find(state: State, kind: str, entry_id: str) -> Found:
@@ -138,10 +153,9 @@ def open_post(state: State, found: Found, fetch: Fetch) -> Post:
 def listed(state: State, found: Found, fetch: Fetch, follows: Follows) -> Listed:
     """The item as a list shows it. Never raises for one that does not open: it is listed with its problem."""
     entry = found.entry
-    title, level, problem = None, None, None
+    package, level, problem = None, None, None
     try:
         package, level = open_package(state, found, fetch, follows)
-        title = package.finding.title
     except DarkLanternError as error:
         problem = error.message
     return Listed(
@@ -150,9 +164,11 @@ def listed(state: State, found: Found, fetch: Fetch, follows: Follows) -> Listed
         author=author_of(state, entry),
         time=entry.record.time,
         pending=is_pending(state, found),
-        title=title,
+        title=package.finding.title if package else None,
         level=level,
         problem=problem,
+        supersedes=package.supersedes if package else None,
+        tags=package.tags if package else (),
     )
 
 
@@ -165,11 +181,12 @@ def opened(state: State, found: Found, fetch: Fetch, follows: Follows) -> Opened
         finding=package.finding,
         assessment=package.assessment,
         level=level,
-        tags=state.terms(found.circle.id).tags,
+        markings=state.terms(found.circle.id).tags,
         author=author_of(state, found.entry),
         time=found.entry.record.time,
         pending=is_pending(state, found),
         artifacts=tuple(artifact.sha256 for artifact in package.artifacts),
+        relations=Relations(package.supersedes, package.links, package.tags),
     )
 
 

@@ -18,6 +18,7 @@ from darklantern.network.clock import text
 from darklantern.network.deciding import Follows, Plan, check_carried, check_label, plan
 from darklantern.network.epochs import Previous, new_epoch
 from darklantern.network.items import Binding, Package, SealedArtifact, SealedKind, seal_artifact, seal_content
+from darklantern.network.links import UNRELATED, Relations
 from darklantern.network.reading import leaf_id
 from darklantern.network.states import EpochEntry
 from darklantern.records.assessments import Assessment, Level
@@ -55,6 +56,7 @@ def share_finding(
     carried: Iterable[Level],
     follows: Follows,
     clock: int,
+    relations: Relations = UNRELATED,
 ) -> Sealing:
     """The step that shares a finding with all its artifacts, some of them sealed before. Raises RefusedError."""
     terms = state.terms(circle)
@@ -69,7 +71,14 @@ def share_finding(
         sealed.append(artifact)
         names += artifact.pieces
         attached |= pieces
-    package = Package(finding=finding, assessment=assessment, artifacts=tuple(sealed))
+    package = Package(
+        finding=finding,
+        assessment=assessment,
+        artifacts=tuple(sealed),
+        supersedes=relations.supersedes,
+        links=relations.links,
+        tags=relations.tags,
+    )
     state, item, pieces = _seal(state, package, "item", circle, epoch, level, names, clock)
     return state, item, pieces | attached
 

@@ -20,7 +20,7 @@ from darklantern.network.rosters import Roster
 from darklantern.network.view import View, admit, ahead, append, fold, is_registered
 from darklantern.records.exact import decode, encode
 from darklantern.sealing import Device, LogKey
-from darklantern.stores.database import Change, Contents, Waiting
+from darklantern.stores.values import Change, Contents, Waiting
 
 _DEVICE: Final = "device"
 _LOG_KEY: Final = "log key"
@@ -42,6 +42,8 @@ class State:
     outbox: tuple[Waiting, ...] = ()
     """what waits for another library to append it"""
     keyring: Keyring = field(default_factory=Keyring)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """what this device's user has chosen, and what it must remember besides"""
 
     @cached_property
     def device_id(self) -> str:
@@ -120,6 +122,7 @@ def load(contents: Contents) -> State:
             seeds=_named(contents.secrets, _EPOCH),
             terms={circle: decode(Terms, data) for circle, data in _named(contents.secrets, _TERMS).items()},
         ),
+        settings=contents.settings,
     )
 
 
@@ -143,6 +146,8 @@ def difference(old: State, new: State) -> Change:
             if old.keyring.terms.get(id) != terms
         },
         proofs={log: encode(fork) for log, fork in new.view.forks.items() if log not in old.view.forks},
+        settings={name: value for name, value in new.settings.items() if old.settings.get(name) != value},
+        unset=tuple(sorted(old.settings.keys() - new.settings.keys())),
     )
 
 

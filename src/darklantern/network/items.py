@@ -15,6 +15,7 @@ from blake3 import blake3
 
 from darklantern.errors import RefusedError, SealError
 from darklantern.network.epochs import Seed
+from darklantern.network.links import MOST_LINKS, MOST_TAGS, Link, Tag, check_order
 from darklantern.network.secret_values import SecretValue
 from darklantern.records.assessments import Assessment, Level
 from darklantern.records.exact import Sha256, Value, decode, encode
@@ -88,6 +89,15 @@ class Package(SecretValue, frozen=True, kw_only=True):
     finding: Finding
     assessment: Assessment
     artifacts: tuple[SealedArtifact, ...]
+    supersedes: Sha256 | None = None
+    """the item of which this is a new version; by anybody but that item's author it is only a link"""
+    links: Annotated[tuple[Link, ...], msgspec.Meta(max_length=MOST_LINKS)] = ()
+    tags: Annotated[tuple[Tag, ...], msgspec.Meta(max_length=MOST_TAGS)] = ()
+    """words for people; what is said of use and handling are the circle's markings"""
+
+    def __post_init__(self) -> None:
+        """One content, one byte string."""
+        check_order(self.links, self.tags)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class Held:
             audience=members,
             left_out=left_out,
             assessment=opened.assessment,
-            tags=opened.tags,
+            tags=opened.markings,
             pending=opened.pending,
         )
 

@@ -14,6 +14,7 @@ from blake3 import blake3
 
 from darklantern.errors import StoreError
 from darklantern.files import PARTIAL, cannot_write, sync_folder, write_unsynced
+from darklantern.stores.checking import check
 
 _NAME: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -90,7 +91,19 @@ class Blobs:
 
     def damaged(self) -> tuple[str, ...]:
         """The names of pieces whose bytes are no longer theirs. Reads everything."""
-        return tuple(name for name in self if not self.is_whole(name))
+        names = list(self)
+        return tuple(name for name, problem in zip(names, self.check(names), strict=True) if problem)
+
+    def check(self, names: Iterable[str]) -> Iterator[str | None]:
+        """For each name in order: None where the piece is whole, else what is wrong, as the end of a sentence."""
+        return check((self._path(name), name) for name in names)
+
+    def size(self, name: str) -> int:
+        """Bytes of a piece on the disk; 0 when it is not here."""
+        try:
+            return self._path(name).stat().st_size
+        except OSError:
+            return 0
 
     def sweep(self) -> None:
         """Remove what a crash left half-written."""

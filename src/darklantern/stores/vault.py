@@ -21,8 +21,9 @@ from darklantern.errors import RecordError, StoreError
 from darklantern.files import cannot_write, partial_of, sync_folder, write_whole
 from darklantern.records.exact import decode, encode
 from darklantern.stores.blobs import Blobs
-from darklantern.stores.database import Change, Database
+from darklantern.stores.database import Database
 from darklantern.stores.passphrase import Cost, VaultHeader, database_key, new_header
+from darklantern.stores.values import Change
 
 _HEADER: Final = "header.json"
 _DATABASE: Final = "library.db"
