@@ -13,16 +13,19 @@ from types import TracebackType
 
 from darklantern.errors import RefusedError, StoreError
 from darklantern.library import opening, searching, sharing, verifying, versions
+from darklantern.library.acting import with_notices
 from darklantern.library.artifact_reading import ArtifactReader
 from darklantern.library.artifact_sealing import Progress, forget_named, give_up, seal_file
 from darklantern.library.bundles import read_bundle, write_bundle
+from darklantern.library.identity import Identity
 from darklantern.library.importing import Imported, take_in, wanted_pieces
+from darklantern.library.joining import HOLDER
 from darklantern.library.opening import Listed, OpenedFinding, ThreadPost
 from darklantern.library.searching import Hit
 from darklantern.library.state import State, difference, first_contents, load, put, unlocked, with_heads
 from darklantern.library.verifying import Problem
 from darklantern.library.versions import Linked
-from darklantern.network.authoring import authored
+from darklantern.network.cards import Holder
 from darklantern.network.circles import Terms, check_terms
 from darklantern.network.deciding import Follows
 from darklantern.network.effective import Effective, effective
@@ -31,15 +34,14 @@ from darklantern.network.heads import ForkedLogError
 from darklantern.network.items import SealedArtifact
 from darklantern.network.links import LinkKind
 from darklantern.network.merging import LogCopy
-from darklantern.network.pledges import Pledge, PledgeText
 from darklantern.network.reading import leaf_id
 from darklantern.network.states import Opaque
-from darklantern.network.view import View
 from darklantern.records.assessments import Assessment
 from darklantern.records.exact import Time, encode
 from darklantern.records.findings import Finding
 from darklantern.records.posts import Post
-from darklantern.sealing import Device, DevicePublic, Envelope, LogKey
+from darklantern.records.record import NOBODY
+from darklantern.sealing import Device, Envelope, LogKey
 from darklantern.stores import RECOMMENDED, Cost, Vault, create_vault, open_vault
 from darklantern.stores.blobs import pick
 from darklantern.stores.schema import STALE_INDEX
@@ -51,29 +53,32 @@ def create(
     folder: Path,
     passphrase: str,
     *,
-    net: str,
+    net: str = NOBODY,
     device: Device,
+    holder: Holder | None = None,
     follows: Follows,
     log_key: LogKey | None = None,
     clock: Clock = time.time,
     cost: Cost = RECOMMENDED,
 ) -> "Library":
-    """A new library in `folder`, opened.
+    """A new library in `folder`, opened. `holder` is who holds it, for its `card`.
 
     `net` is the envelope id of the network's first roster: compare it, in person, with who invited you.
-    Nothing that does not descend from it is ever accepted. `log_key` makes this library the keeper of
-    the logs that name it. `follows` is as in `Library.open`. Raises StoreError when the folder is in use.
+    Nothing that does not descend from it is ever accepted. Without it the library has keys only, until `join`.
+    `log_key` makes this library the keeper of the logs that name it. `follows` is as in `Library.open`. Raises
+    StoreError when the folder is in use.
     """
-    create_vault(folder, passphrase, first_contents(net, device, log_key), cost)
+    said = {HOLDER: encode(holder).decode()} if holder else {}
+    create_vault(folder, passphrase, first_contents(net, device, log_key, said), cost)
     return Library.open(folder, passphrase, follows=follows, clock=clock)
 
 
-class Library:
+class Library(Identity):
     """An open library. One process holds it at a time; use it in a `with` statement, or close it."""
 
     def __init__(self, vault: Vault, state: State, follows: Follows, clock: Clock) -> None:
         self._vault = vault
-        self._state = state
+        self._held = state
         self._follows = follows
         self._clock = clock
 
@@ -88,7 +93,7 @@ class Library:
         vault = open_vault(folder, passphrase)
         try:
             library = cls(vault, load(vault.database.read()), follows, clock)
-            if STALE_INDEX in library._state.settings:
+            if STALE_INDEX in library._held.settings:
                 library.reindex()
             return library
         except BaseException:
@@ -110,21 +115,6 @@ class Library:
     # Who and what
 
     @property
-    def net(self) -> str:
-        """The network: the id of its first roster's envelope."""
-        return self._state.view.net
-
-    @property
-    def device(self) -> DevicePublic:
-        """What others may know of this device. Its org's manifest must list it."""
-        return self._state.device.public
-
-    @property
-    def view(self) -> View:
-        """What the logs say, without what waits in the outbox."""
-        return self._state.view
-
-    @property
     def pending(self) -> tuple[str, ...]:
         """Ids of records that wait for the keeper of their log: export a bundle to it."""
         return tuple(waiting.id for waiting in self._state.outbox)
@@ -136,7 +126,8 @@ class Library:
 
     def circles(self) -> dict[str, Terms]:
         """Circle id → its terms, for each circle whose terms this device knows."""
-        return dict(self._state.keyring.terms)
+        state = self._state
+        return {circle: terms for circle, terms in state.keyring.terms.items() if circle in state.view.circles}
 
     def effective(self, circle: str) -> Effective:
         """The members of a circle now, and the reason for every candidate who is not one. By name or id."""
@@ -160,19 +151,6 @@ class Library:
         data = encode(envelope) if isinstance(envelope, Envelope) else envelope
         self._step(unlocked(put(self._state, self.net, data)))
         return leaf_id(data)
-
-    def pledge(self, pledge: PledgeText, until: Time) -> str:
-        """Sign a pledge for this device's person, who is bound by it on all devices. Its id."""
-        state = self._state
-        standing = state.view.network.devices.get(state.device_id)
-        if standing is None:
-            raise RefusedError(
-                "no manifest lists this device, so nobody would know whose pledge it is",
-                hint="give this library's `device` to your org's roots, and import a bundle once they have signed",
-            )
-        body = Pledge(org=standing.org, person=standing.person, pledge=pledge, until=until)
-        data = authored(state.view, self.net, "pledge", body, state.device, state.last(self.net), self._now())
-        return self.add(data)
 
     def add_terms(self, circle: str, terms: Terms) -> None:
         """Tell this library the terms of a circle that its user has helped to found. Raises RefusedError."""
@@ -394,11 +372,11 @@ class Library:
 
     def _step(self, state: State, pieces: Mapping[str, bytes] | None = None) -> None:
         """Write what is new in `state`, and then hold it. Raises StoreError, and then nothing has changed."""
-        state = with_heads(state, self._time())
+        state = with_notices(with_heads(state, self._time()))
         pieces = pieces or {}
         with self._vault.blobs.put(pieces):
-            change = difference(self._state, state)
-            change = searching.with_texts(change, self._state, state, pieces.keys(), self._fetch, self._follows)
+            change = difference(self._held, state)
+            change = searching.with_texts(change, self._held, state, pieces.keys(), self._fetch, self._follows)
             self._vault.database.write(change)
         self._state = state
 
@@ -422,7 +400,7 @@ class Library:
         """The id of a circle named by its id or by its terms' name. Raises RefusedError: unknown means nobody."""
         if circle in self._state.view.circles:
             return circle
-        named = [id for id, terms in self._state.keyring.terms.items() if terms.name == circle]
+        named = [id for id, terms in self.circles().items() if terms.name == circle]
         if len(named) != 1:
             raise RefusedError(
                 f"{'no circle' if not named else f'{len(named)} circles'} known here by the name {circle!r}",
@@ -435,6 +413,3 @@ class Library:
 
     def _time(self) -> int:
         return int(self._clock())
-
-    def _now(self) -> int:
-        return self._state.now(self._time())
