@@ -73,7 +73,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.demo
-	$(PIP) install -c constraints.txt -e ".[torch,jax,page,relay,dev]"
+	$(PIP) install -c constraints.txt -e ".[torch,jax,keystore,page,relay,dev]"
 	touch $@
 
 .venv-oldest/.done: pyproject.toml constraints.txt
@@ -81,7 +81,7 @@ $(VENV)/.dev: $(VENV)/.demo
 	grep -vE '^(jax|jaxlib|flax)==' constraints.txt > .venv-oldest/constraints.txt
 	printf '%s\n' $(OLDEST) >> .venv-oldest/constraints.txt
 	.venv-oldest/bin/pip --disable-pip-version-check --quiet install -c .venv-oldest/constraints.txt torch
-	.venv-oldest/bin/pip --disable-pip-version-check --quiet install -c .venv-oldest/constraints.txt -e ".[torch,jax,page,relay,dev]"
+	.venv-oldest/bin/pip --disable-pip-version-check --quiet install -c .venv-oldest/constraints.txt -e ".[torch,jax,keystore,page,relay,dev]"
 	touch $@
 
 tests/interop/node_modules: tests/interop/package.json

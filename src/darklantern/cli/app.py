@@ -5,9 +5,15 @@ from typing import Annotated
 
 import typer
 
+from darklantern.cli.circle_draft_commands import circle_app
+from darklantern.cli.device_commands import device_app
+from darklantern.cli.draft_commands import draft_app
 from darklantern.cli.library_commands import library_app, open_library, rerun
+from darklantern.cli.member_commands import member_app
 from darklantern.cli.options import Folder, Json, PassphraseFile
+from darklantern.cli.org_commands import org_app
 from darklantern.cli.output import tell, tell_json
+from darklantern.cli.pledge_commands import pledge_app
 
 app = typer.Typer(
     help="Look inside a neural network while it trains, react to dangerous circuits as they form, "
@@ -20,6 +26,12 @@ app = typer.Typer(
 watch_app = typer.Typer(help="Signals, detectors and reactions on a training loop.", no_args_is_help=True)
 app.add_typer(watch_app, name="watch")
 app.add_typer(library_app, name="library")
+app.add_typer(device_app, name="device")
+app.add_typer(org_app, name="org")
+app.add_typer(member_app, name="member")
+app.add_typer(pledge_app, name="pledge")
+app.add_typer(circle_app, name="circle")
+app.add_typer(draft_app, name="draft")
 app.command()(rerun)
 
 

@@ -115,6 +115,10 @@ class Identity(ABC):
         self._step(state)
         return request
 
+    def invitation(self, request: Request) -> Invitation:
+        """The open invitation that a request answers. Raises RefusedError where there is none."""
+        return joining.burnt(self._state, request)[1].invitation
+
     def accept(self, request: Request) -> Welcome:
         """Take a request that was made with an open invitation's code. Raises RefusedError.
 

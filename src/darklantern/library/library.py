@@ -60,8 +60,11 @@ def create(
     log_key: LogKey | None = None,
     clock: Clock = time.time,
     cost: Cost = RECOMMENDED,
+    keystore: str | None = None,
 ) -> "Library":
     """A new library in `folder`, opened. `holder` is who holds it, for its `card`.
+
+    `keystore` is the name under which the operating system's keystore holds the passphrase (`stores.keystore`).
 
     `net` is the envelope id of the network's first roster: compare it, in person, with who invited you.
     Nothing that does not descend from it is ever accepted. Without it the library has keys only, until `join`.
@@ -69,7 +72,7 @@ def create(
     StoreError when the folder is in use.
     """
     said = {HOLDER: encode(holder).decode()} if holder else {}
-    create_vault(folder, passphrase, first_contents(net, device, log_key, said), cost)
+    create_vault(folder, passphrase, first_contents(net, device, log_key, said), cost, keystore)
     return Library.open(folder, passphrase, follows=follows, clock=clock)
 
 
@@ -99,6 +102,13 @@ class Library(Identity):
         except BaseException:
             vault.close()
             raise
+
+    def change_passphrase(self, passphrase: str, *, cost: Cost = RECOMMENDED, keystore: str | None = None) -> None:
+        """Encrypt the database anew under another passphrase, or the same at another cost. Raises StoreError.
+
+        Copies of the folder from before still open with the old one.
+        """
+        self._vault.change_passphrase(passphrase, cost, keystore)
 
     def close(self) -> None:
         """Let go of the folder. Everything is written already."""
