@@ -162,7 +162,7 @@ def join(
     hand_out(out, encode(request))
     shown = comparison(found, request.card)
     if as_json:
-        tell_json({"request": str(out), "fingerprint": shown, "network": found.network, "net": found.net})
+        tell_json({"request": str(out), "comparison": shown, "network": found.network, "net": found.net})
         return
     who = found.inviter.holder
     tell(f"{who.name} ({who.person} of {who.org}) invites you into the network {found.network!r}")

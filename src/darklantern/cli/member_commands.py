@@ -89,7 +89,7 @@ def accept(
         if as_json:
             hand_out(out, library.write_draft(draft))
             told = described(library, draft)
-            tell_json({"fingerprint": shown, "welcome": str(welcome), "draft": str(out), **told})
+            tell_json({"comparison": shown, "welcome": str(welcome), "draft": str(out), **told})
             return
         tell(f"{holder.name} ({holder.person} of {holder.org}) answers. Both of you are shown the same fingerprint:")
         tell(shown, copied=True)

@@ -141,7 +141,7 @@ class Identity(ABC):
 
     def write_draft(self, draft: Draft) -> bytes:
         """The file for a draft: sealed to its signers where it holds secret terms."""
-        return write_draft(draft, self._held.view.network)
+        return write_draft(draft, joining.network_of(self._held))
 
     def words(self, draft: Draft) -> tuple[str, ...]:
         """What the draft says and changes, in plain words: to be read before it is signed."""
@@ -149,11 +149,11 @@ class Identity(ABC):
 
     def tallies(self, draft: Draft) -> tuple[Tally, ...]:
         """Who has signed the draft, and how many it needs. Raises SignatureError for a signature that is wrong."""
-        return tallies(self._held.view.network, draft)
+        return tallies(joining.network_of(self._held), draft)
 
     def is_signed(self, draft: Draft) -> bool:
         """Whether enough have signed the draft to publish it."""
-        return is_signed(self._held.view.network, draft)
+        return is_signed(joining.network_of(self._held), draft)
 
     def sign(self, draft: Draft) -> Draft:
         """The draft, signed by each key of this library that may. Raises RefusedError. Show its `words` first."""
@@ -211,7 +211,7 @@ class Identity(ABC):
         settle: bool = False,
     ) -> Draft:
         """The next manifest of an org: people and devices to add, devices to revoke, persons to remove."""
-        network = self._state.view.network
+        network = joining.network_of(self._state)
         versions = network.manifests.get(org, ())
         fork = network.org_forks.get(org)
         body = changing.next_manifest(

@@ -3,7 +3,9 @@
 In: a state. Out: the next state and what goes out, or an error and no step.
 """
 
+import base64
 from dataclasses import replace
+from typing import Final
 
 from darklantern.errors import RefusedError
 from darklantern.library.own import Answered, Invited, Own, RootRole
@@ -22,18 +24,31 @@ from darklantern.network.invitations import (
     new_code,
     welcome,
 )
+from darklantern.network.states import NetworkState
 from darklantern.network.view import View, append
 from darklantern.records.exact import decode, encode
 from darklantern.records.record import NOBODY
 from darklantern.sealing import Envelope, SigningKey, decode_envelope, envelope_id
 
-HOLDER = "holder"
-INVITATION_DAYS = 14
+HOLDER: Final = "holder"
+GENESIS: Final = "genesis"
+INVITATION_DAYS: Final = 14
 
 
 def is_joined(state: State) -> bool:
     """Whether the library belongs to a network."""
     return state.view.net != NOBODY
+
+
+def network_of(state: State) -> NetworkState:
+    """What the network's log says; before the first bundle, what the first roster says by which the library joined.
+
+    So that an org can sign its first manifest before there is anybody whose bundle could be believed.
+    """
+    known = state.view.network
+    if known.rosters or GENESIS not in state.settings:
+        return known
+    return append(View(state.view.net), state.view.net, base64.b64decode(state.settings[GENESIS])).network
 
 
 def not_joined() -> RefusedError:
@@ -97,7 +112,9 @@ def joined(state: State, network: Envelope | str) -> State:
         raise RefusedError(
             f"this founds no network: {first.opaque[0].reason}", hint="ask for the first roster, with its signatures"
         )
-    return put(state, net, data) if state.log_key and first.network.roster.log == state.log_key.public else state
+    if state.log_key and first.network.roster.log == state.log_key.public:
+        return put(state, net, data)
+    return replace(state, settings={**state.settings, GENESIS: base64.b64encode(data).decode()})
 
 
 def invited(state: State, now: int) -> tuple[State, Code, Invitation]:

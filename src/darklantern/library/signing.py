@@ -8,7 +8,7 @@ from dataclasses import replace
 import msgspec
 
 from darklantern.errors import RefusedError
-from darklantern.library.joining import is_joined, joined
+from darklantern.library.joining import is_joined, joined, network_of
 from darklantern.library.state import State, put
 from darklantern.network.circles import Circle
 from darklantern.network.drafts import Draft, accepted, check_fits, is_signed, tallies
@@ -35,7 +35,7 @@ def told(state: State, draft: Draft) -> tuple[str, ...]:
 
 def before(state: State, body: Body) -> Body | None:
     """The newest accepted version of what `body` is a version of."""
-    network = state.view.network
+    network = network_of(state)
     match body:
         case Roster():
             return network.roster
@@ -52,11 +52,11 @@ def signed(state: State, draft: Draft) -> tuple[State, Draft]:
 
     The signatures that are on it are verified first, so that a spoilt draft is found here and not at the end.
     """
-    check_fits(state.view.net, state.view.network, draft)
-    tallies(state.view.network, draft)
+    check_fits(state.view.net, network_of(state), draft)
+    tallies(network_of(state), draft)
     body = draft.read.body
     mine = [key for keys in state.own.roots.values() for key in keys] + [state.device.signing]
-    may, there = accepted(state.view.network, body), {signer.keyid for signer in draft.envelope.signers}
+    may, there = accepted(network_of(state), body), {signer.keyid for signer in draft.envelope.signers}
     keys = [key for key in mine if key.public.id in may]
     if not keys:
         raise RefusedError(
@@ -78,9 +78,9 @@ def published(state: State, draft: Draft) -> State:
 
     The first roster of a network is joined by publishing it.
     """
-    check_fits(state.view.net, state.view.network, draft)
-    if not is_signed(state.view.network, draft):
-        wanting = "; ".join(str(tally) for tally in tallies(state.view.network, draft) if not tally.enough)
+    check_fits(state.view.net, network_of(state), draft)
+    if not is_signed(network_of(state), draft):
+        wanting = "; ".join(str(tally) for tally in tallies(network_of(state), draft) if not tally.enough)
         raise RefusedError(f"the draft is not signed by enough: {wanting}", hint="pass it on to who has not signed")
     if not is_joined(state):
         return joined(state, draft.envelope)

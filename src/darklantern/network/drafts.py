@@ -158,6 +158,7 @@ def check_fits(net: str, state: NetworkState, draft: Draft) -> None:
     match body:
         case Roster():
             last = state.rosters[-1]
+            _check_read_so_far(body.version, len(state.rosters))
             rosters.check_successor(last.body, last.id, body)
             rosters.check_roster(body)
             check_role(state, "root", rosters.root_parts(body))
@@ -165,6 +166,7 @@ def check_fits(net: str, state: NetworkState, draft: Draft) -> None:
         case OrgManifest():
             versions = state.manifests.get(body.org, ())
             before = versions[-1] if versions else None
+            _check_read_so_far(body.version, len(versions))
             manifests.check_successor(before.body if before else None, before.id if before else None, body)
             manifests.check_manifest(body, state.devices)
             listed = manifests.standings(body).values()
@@ -179,9 +181,18 @@ def check_fits(net: str, state: NetworkState, draft: Draft) -> None:
                 known = state.circles.get(body.circle)
                 if known is None:
                     raise RefusedError("it changes a circle that is not here", hint="import a newer bundle first")
+                _check_read_so_far(body.version, len(known))
                 circles.check_successor(known[-1].body, known[-1].id, body)
         case _:
             groups(state, body)
+
+
+def _check_read_so_far(version: int, here: int) -> None:
+    if version > here + 1:
+        raise RefusedError(
+            f"the draft is of version {version}, and only {here} are here: what it changes cannot be told",
+            hint="import a newer bundle first",
+        )
 
 
 def _admins(state: NetworkState, circle: Circle) -> list[Recipient]:
