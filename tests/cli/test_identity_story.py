@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from library.orgs import CHEAP
 
 from cli.desks import Desk, carry, signed
@@ -100,17 +99,17 @@ def chapters(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     told: dict[str, Path] = {}
 
     def after(chapter: str) -> Path:
-        folder = tmp_path_factory.mktemp("story")
+        before = None
         for step in (found, pledge, circle):
             if step.__name__ not in told:
-                shutil.copytree(folder if step is found else last, folder, dirs_exist_ok=True)
+                folder = told[step.__name__] = tmp_path_factory.mktemp(step.__name__)
+                if before:
+                    shutil.copytree(before, folder, dirs_exist_ok=True)
                 step(folder)
-                told[step.__name__] = Path(shutil.copytree(folder, tmp_path_factory.mktemp("kept") / "folder"))
-                folder = tmp_path_factory.mktemp("story")
-            last = told[step.__name__]
+            before = told[step.__name__]
             if step.__name__ == chapter:
                 break
-        return Path(shutil.copytree(last, folder, dirs_exist_ok=True))
+        return Path(shutil.copytree(told[chapter], tmp_path_factory.mktemp("copy"), dirs_exist_ok=True))
 
     return after
 
@@ -249,9 +248,10 @@ def test_one_admin_removes_and_a_quorum_restores(chapters) -> None:
     signed(draft, ada, bo)
     ada("draft", "publish", draft)
     assert members(ada("circle", "show", "evals")) == ["ada", "al", "bo"]
-    assert "no admin" in desk("al", folder).refuses(
-        "circle", "remove", "evals", "Beacon/bo", "--reason", "x", "--yes"
-    ).message
+    assert (
+        "no admin"
+        in desk("al", folder).refuses("circle", "remove", "evals", "Beacon/bo", "--reason", "x", "--yes").message
+    )
 
 
 def test_a_circle_changes_by_its_quorum(chapters) -> None:
@@ -291,7 +291,10 @@ def test_pledges_are_withdrawn_renewed_and_broken(chapters) -> None:
     assert members(ada("circle", "show", "evals")) == ["ada", "al", "bo"]
     (folder / "second.txt").write_text(PROMISE + "Nor will I train on it.\n")
     assert ada("pledge", "propose", "no-frontier", "--text", folder / "second.txt")["version"] == 2
-    assert "--reference" in ada.refuses("pledge", "propose", "x", "--text", folder / "second.txt", "--basis", "nda").message
+    assert (
+        "--reference"
+        in ada.refuses("pledge", "propose", "x", "--text", folder / "second.txt", "--basis", "nda").message
+    )
     assert "propose it" in ada.refuses("pledge", "sign", "no-such", "--yes").hint
 
 
