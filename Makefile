@@ -6,9 +6,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 SEED ?= 0
 OUT ?= demo-out
+SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help demo page test test-long test-oldest-jax check lint bench bench-env clean
+.PHONY: help demo page test test-long test-oldest-jax fuzz check lint bench bench-env clean
 # The oldest JAX that is supported, and the newest flax that takes it; all else is what constraints.txt says.
 TWINS := linen or nnx or equinox or haiku or function
 OLDEST := jax==0.8.2 jaxlib==0.8.2 flax==0.12.6
@@ -44,6 +45,9 @@ test-oldest-jax: .venv-oldest/.done ## the JAX engine's tests on the oldest JAX 
 	$(OLDEST_PYTEST) -k "not [torch" $(OLDEST_WHOLE)
 	$(OLDEST_PYTEST) -k "$(OLDEST_SOME)" $(OLDEST_IN)
 
+fuzz: $(VENV)/.fuzz ## parsers under damaged bytes, SECONDS in all (SECONDS=60 TARGET=envelope)
+	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m fuzz.run --seconds $(SECONDS) --target "$(TARGET)"
+
 check: lint ## lint, format, types, arrows, fast tests: under a minute
 	$(BIN)/pytest -q -m "not long and not slow"
 
@@ -61,7 +65,7 @@ bench-env: ## an environment for each peer of ROOM=models, in .bench: gigabytes 
 	$(PYTHON) bench/models/envs.py $(PEER)
 
 clean: ## remove what these targets made
-	rm -rf $(VENV) .venv-oldest .bench $(OUT) tests/interop/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-oldest .bench .fuzz $(OUT) tests/interop/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # torch first and by its exact pin: as another package's dependency an open range would bring a GPU build.
@@ -74,6 +78,10 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.demo
 	$(PIP) install -c constraints.txt -e ".[torch,jax,keystore,page,relay,dev]"
+	touch $@
+
+$(VENV)/.fuzz: $(VENV)/.dev
+	$(PIP) install -c constraints.txt -e ".[fuzz]"
 	touch $@
 
 .venv-oldest/.done: pyproject.toml constraints.txt

@@ -204,7 +204,7 @@ def test_an_import_says_what_is_missing_and_what_is_later_than_the_clock(tmp_pat
     for piece in (tmp_path / "aurora" / "blobs").glob("??/*"):
         piece.unlink()
     orgs.clock.now = int(time.time()) + 10 * 24 * 3600
-    (tmp_path / "bundle").write_bytes(orgs.aurora.export_bundle())
+    orgs.aurora.export_bundle(tmp_path / "bundle")
     orgs.close()
     (tmp_path / "passphrase").write_text("passphrase of bo")
     beacon = [str(tmp_path / "beacon"), str(tmp_path / "bundle"), "--passphrase-file", str(tmp_path / "passphrase")]

@@ -12,7 +12,6 @@ from network.world import NOW, PLEDGE, YEAR, device, log_key, org_keys, person
 
 from darklantern.errors import LogError, RefusedError, SealError
 from darklantern.library import Library
-from darklantern.library.bundles import write_bundle
 from darklantern.library.sharing import _seal, post_reply
 from darklantern.library.state import State, with_heads
 from darklantern.network import ForkedLogError, OrgManifest, Terms, cosign, draft_manifest, new_terms, proves_fork
@@ -23,6 +22,7 @@ from darklantern.records.assessments import Assessment, Level
 from darklantern.records.findings import Finding
 from darklantern.records.posts import Post
 from darklantern.sealing import Envelope
+from library.carried import exported, imported, written
 from library.orgs import (
     ARTIFACT,
     CANARY,
@@ -185,12 +185,12 @@ def test_p11_an_expired_roster_blocks_sealing_and_not_reading(orgs: Orgs) -> Non
     refuses(orgs, "roster version 1 expired")
     assert orgs.aurora.open_item(item).finding == finding()
     orgs.clock.now -= 10 * YEAR
-    orgs.aurora.export_bundle()
+    exported(orgs.aurora)
 
 
 def test_p34_setting_the_clock_back_revives_nothing(orgs: Orgs) -> None:
     orgs.clock.now += YEAR
-    orgs.aurora.export_bundle()  # its checkpoint says how late it is
+    exported(orgs.aurora)  # its checkpoint says how late it is
     orgs.clock.now -= 10 * YEAR
     refuses(orgs, "roster version 1 expired")
 
@@ -221,8 +221,8 @@ def test_somebody_who_is_no_longer_a_member_cannot_share(orgs: Orgs) -> None:
     share(orgs)
     orgs.to_beacon()
     orgs.manifest("Beacon", person("bea"), revoked=("bo",))
-    bundle = orgs.aurora.export_bundle()
-    orgs.beacon.import_bundle(bundle)
+    bundle = exported(orgs.aurora)
+    imported(orgs.beacon, bundle)
     refuses(orgs, "not an effective member: the device was revoked by manifest version 2", library=orgs.beacon)
 
 
@@ -262,12 +262,12 @@ def test_p9_a_newcomer_walks_back_where_history_is_all(tmp_path: Path) -> None:
     orgs.manifest("Aurora", person("ada"), person("al"), person("new"))
     orgs.to_beacon()
     new = library(tmp_path / "new", "new", orgs.clock)
-    new.import_bundle(orgs.aurora.export_bundle())
+    imported(new, exported(orgs.aurora))
     assert new.findings()[0].title is None
     new.pledge(PLEDGE, text(NOW + YEAR))
-    orgs.aurora.import_bundle(new.export_bundle())
+    imported(orgs.aurora, exported(new))
     orgs.aurora.rotate("evals")
-    new.import_bundle(orgs.aurora.export_bundle())
+    imported(new, exported(orgs.aurora))
     assert new.open_item(item).finding == finding()
     new.close()
     orgs.close()
@@ -300,7 +300,7 @@ def test_p22_a_pledge_needs_a_manifest_first(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="no manifest lists this device"):
         stranger.pledge(PLEDGE, text(NOW + YEAR))
     with pytest.raises(RefusedError, match="nothing to export"):
-        stranger.export_bundle()
+        exported(stranger)
     stranger.close()
 
 
@@ -353,7 +353,7 @@ def test_everything_is_there_again_after_closing(orgs: Orgs) -> None:
         assert aurora.problems() == ()
         with reopened(orgs.folder / "beacon", "bo", orgs.clock) as beacon:
             assert [post.pending for post in beacon.thread(item)] == [True]
-            aurora.import_bundle(beacon.export_bundle())
+            imported(aurora, exported(beacon))
         assert aurora.thread(item)[0].text == "pending across a restart"
 
 
@@ -381,9 +381,9 @@ def test_a_frozen_log_stops_sealing_and_keeps_the_proof(orgs: Orgs) -> None:
     state, _, _ = post_reply(snapshot, Post(item=item, text="told to others"), orgs.circle, "V2", orgs.clock.now)
     state = with_heads(state, orgs.clock.now)
     logs = [LogCopy(log, head.note, tuple(state.entries[log])) for log, head in state.view.heads.items()]
-    forked = write_bundle(state.view.net, state.device, logs, (), ())
+    forked = written(state.view.net, state.device, logs, (), ())
     with pytest.raises(ForkedLogError):
-        orgs.beacon.import_bundle(forked)
+        imported(orgs.beacon, forked)
     fork = orgs.beacon.view.forks[orgs.circle]
     assert proves_fork(fork, log_key("keeper").public)
     with pytest.raises(LogError, match="frozen"):

@@ -48,7 +48,6 @@ def test_a_quorum_of_the_old_and_of_the_new_admins_changes_a_circle() -> None:
         ({"version": 3}, "version 2, got 3"),
         ({"previous": "1" * 64}, "version 2 after"),
         ({"people": (Named(org="Nowhere", person="x"),)}, "Nowhere, which is not in it"),
-        ({"orgs": ("Aurora",)}, "admins whom the circle admits"),
         ({"pledges": ()}, "one pledge or more"),
         ({"log": log_key("another").public}, "with the last checkpoint by the old one"),
     ],

@@ -19,7 +19,7 @@ def entry(word: str) -> Entry:
 
 def note(log: str, frontier: Frontier) -> bytes:
     """What would be signed."""
-    return Checkpoint(log, frontier.size, frontier.root).text()
+    return Checkpoint(log, frontier.size, frontier.root).text().encode()
 
 
 def step(log: str, before: Frontier, *entries: Entry, time: int = NOW) -> Append:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from darklantern.errors import DarkLanternError
 from darklantern.logs.merkle import Frontier
-from darklantern.relay.stores import Charge, Cosignature, Database, Token, open_database
+from darklantern.relay.stores import Charge, Cosignature, Database, Group, Token, Uses, open_database
 
 from . import servers
 from .appending import assert_whole, entry, step
@@ -36,18 +36,49 @@ def _append(log: str, new: list[str], time: int, charge: Charge, stale: bool) ->
     return ask
 
 
+def _commit(log: str, new: list[str], named: list[str], time: int) -> Question:
+    """Entries that name blobs, of which those with an even digit come along."""
+
+    def ask(database: Database) -> None:
+        uses = [Uses(log, each, len(new), b"data" if int(each) % 2 == 0 else None, "org", 20) for each in named]
+        appends = (step(log, database.head(log).frontier, *map(entry, new), time=time),) if new else ()
+        database.commit(Group(appends, tuple(uses), (), time))
+
+    return ask
+
+
+def _collected(database: Database) -> tuple[int, list[str]]:
+    names: list[str] = []
+    return database.collect(names.append), names
+
+
+name = st.sampled_from("1234")
+names = st.lists(name, max_size=3, unique=True)
+at = (logs, name, times)
+
 questions: st.SearchStrategy[Question] = st.one_of(
     st.builds(_append, logs, words, times, charges, st.just(False)),
     st.builds(_append, logs, words, times, charges, st.booleans()),
     st.builds(lambda log, time: lambda db: db.stamp(log, db.head(log).frontier, b"stamp %d" % time, time), logs, times),
     st.builds(lambda log, at: lambda db: db.checkpoint(log, at), logs, sizes),
+    st.builds(_commit, logs, words, names, times),
+    st.builds(lambda log, name, at: lambda db: db.put_piece(log, name, b"put", Charge("org", 3, 20), at), *at),
+    st.builds(lambda log, name, at: lambda db: db.begin_piece(log, name, Charge("org", 5, 20), at), *at),
+    st.builds(lambda log, name: lambda db: db.finish_piece(log, name), logs, name),
+    st.builds(lambda log, name: lambda db: db.cancel_piece(log, name), logs, name),
+    st.builds(lambda log, some: lambda db: db.drop_pieces(log, some), logs, names),
+    st.builds(lambda before: lambda db: db.expire_pieces(before), times),
+    st.just(lambda db: _collected(db)),
+    st.builds(
+        lambda log, some: lambda db: (db.missing(log, some), [db.piece(log, each) for each in some]), logs, names
+    ),
+    st.builds(lambda log: lambda db: (db.wanted(log, "1", 9), db.used("org")), logs),
     st.builds(lambda log, a, b, most: lambda db: db.entries(log, a, b, most * 10), logs, sizes, sizes, sizes),
-    st.builds(lambda log, word: lambda db: db.drop_envelope(log, entry(word).id), logs, st.sampled_from("abcdefgh")),
     st.builds(lambda log, who, at: lambda db: db.cosign(log, Cosignature(who, at, b"%d" % at)), logs, devices, sizes),
     st.builds(lambda nonce, time: lambda db: db.issue_nonce(nonce, time), hashes, times),
     st.builds(lambda nonce, time: lambda db: db.spend_nonce(nonce, time), hashes, times),
     st.builds(lambda hash_, who, time: lambda db: db.issue_token(Token(hash_, who, time)), hashes, devices, times),
-    st.builds(lambda hash_, time: lambda db: db.device(hash_, time), hashes, times),
+    st.builds(lambda hash_, time: lambda db: db.token(hash_, time), hashes, times),
     st.builds(lambda who: lambda db: db.end_tokens(who), devices),
     st.builds(lambda time: lambda db: db.expire(time), times),
     st.builds(lambda first, second: lambda db: db.charge(first, second), charges, charges),

@@ -9,7 +9,7 @@ import pytest
 from darklantern.errors import LogError, RefusedError, StoreError
 from darklantern.logs.merkle import Frontier
 from darklantern.relay.stores import Append, Charge, Cosignature, Database, Entry, Head, Token, open_database
-from darklantern.relay.stores.database import KEEP_S, PAGE_ENTRIES
+from darklantern.relay.stores.log_tables import KEEP_S, PAGE_ENTRIES
 
 from .appending import NOW, append, assert_whole, entry, note, step
 
@@ -110,18 +110,6 @@ def test_pages_keep_to_their_limits(database: Database) -> None:
     assert database.ids(LOG, 2, 4) == (many[2].id, many[3].id)
 
 
-def test_a_dropped_envelope_leaves_its_id_and_the_root(database: Database) -> None:
-    append(database, LOG, "a", "b", "c")
-    root = database.head(LOG).frontier.root
-    assert database.drop_envelope(LOG, entry("b").id)
-    assert not database.drop_envelope(LOG, entry("b").id)
-    assert not database.drop_envelope(LOG, entry("unknown").id)
-    assert database.entries(LOG, 0, 9, 999).entries == (entry("a"), Entry(entry("b").id, None), entry("c"))
-    assert database.head(LOG).frontier.root == root
-    with pytest.raises(RefusedError):
-        append(database, LOG, "b")
-
-
 def test_checkpoints_are_kept_while_a_cosignature_may_need_them(database: Database) -> None:
     for number, time in enumerate((NOW, NOW + 1, NOW + 2)):
         database.append(step(LOG, database.head(LOG).frontier, entry(str(number)), time=time))
@@ -167,11 +155,11 @@ def test_tokens_end_by_time_or_by_revocation(database: Database) -> None:
         database.issue_token(token)
     with pytest.raises(StoreError, match="random"):
         database.issue_token(tokens[0])
-    assert database.device(tokens[1].hash, NOW) == "device-1"
-    assert database.device(tokens[0].hash, NOW + 600) is None
+    assert database.token(tokens[1].hash, NOW) == tokens[1]
+    assert database.token(tokens[0].hash, NOW + 600) is None
     assert database.end_tokens("device-1") == 2
-    assert database.device(tokens[1].hash, NOW) is None
-    assert database.device(tokens[2].hash, NOW) == "device-0"
+    assert database.token(tokens[1].hash, NOW) is None
+    assert database.token(tokens[2].hash, NOW) == tokens[2]
     assert database.expire(NOW + 600) == 1
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from darklantern.cli import local_commands
 from darklantern.cli.circle_draft_commands import circle_app
 from darklantern.cli.device_commands import device_app
 from darklantern.cli.draft_commands import draft_app
@@ -14,6 +15,7 @@ from darklantern.cli.options import Folder, Json, PassphraseFile
 from darklantern.cli.org_commands import org_app
 from darklantern.cli.output import tell, tell_json
 from darklantern.cli.pledge_commands import pledge_app
+from darklantern.cli.relay_commands import relay_app
 
 app = typer.Typer(
     help="Look inside a neural network while it trains, react to dangerous circuits as they form, "
@@ -25,6 +27,7 @@ app = typer.Typer(
 )
 watch_app = typer.Typer(help="Signals, detectors and reactions on a training loop.", no_args_is_help=True)
 app.add_typer(watch_app, name="watch")
+local_commands.add_to(library_app)
 app.add_typer(library_app, name="library")
 app.add_typer(device_app, name="device")
 app.add_typer(org_app, name="org")
@@ -32,6 +35,7 @@ app.add_typer(member_app, name="member")
 app.add_typer(pledge_app, name="pledge")
 app.add_typer(circle_app, name="circle")
 app.add_typer(draft_app, name="draft")
+app.add_typer(relay_app, name="relay")
 app.command()(rerun)
 
 

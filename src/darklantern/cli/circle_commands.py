@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     pass
 
 circle_app = typer.Typer(
-    help="Circles: who reads together, at which level, under which pledges.",
+    help="Circles: who reads together, and under which pledges.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

@@ -13,7 +13,7 @@ from darklantern.errors import RefusedError, StoreError
 from darklantern.records.exact import plain
 
 org_app = typer.Typer(
-    help="Orgs, their root keys, and the network in which they trust each other.",
+    help="Orgs, their root keys, and the roster of the network.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from darklantern.network import Commitment
 
 pledge_app = typer.Typer(
-    help="Pledges: exact texts, who has signed them until when, and who broke one.\n\n"
+    help="Pledges: their texts, who signed them, who broke one.\n\n"
     "A pledge is evidence of a promise. Nothing enforces it.",
     no_args_is_help=True,
     rich_markup_mode=None,

@@ -97,9 +97,9 @@ def found(folder: Path) -> Founded:
     # Each signs the pledge on their own machine; Beacon's travels to the keeper of the log in a bundle.
     pledge = PledgeText(name="no-frontier", version=1, text=hashlib.sha256(PLEDGE.encode()).hexdigest())
     aurora.pledge(pledge, _text(now + YEAR))
-    beacon.import_bundle(aurora.export_bundle())
+    carry(aurora, beacon, folder / "founding.bundle")
     beacon.pledge(pledge, _text(now + YEAR))
-    aurora.import_bundle(beacon.export_bundle())
+    carry(beacon, aurora, folder / "founding.bundle")
 
     terms = new_terms(CIRCLE, "V2", ("use:safety-only",))
     circle = Circle(
@@ -115,6 +115,12 @@ def found(folder: Path) -> Founded:
     circle_id = aurora.add(cosign(draft_circle(net, circle, now), [ada.signing, bo.signing]))
     aurora.add_terms(circle_id, terms)
     return Founded(aurora, beacon, passphrases)
+
+
+def carry(giver: Library, taker: Library, bundle: Path) -> None:
+    """A bundle from one library to the other, as the file `bundle`."""
+    giver.export_bundle(bundle)
+    taker.import_bundle(bundle)
 
 
 def _manifest(net: str, org: str, person: Person, key: SigningKey, now: int) -> Envelope:

@@ -5,24 +5,45 @@ once: pieces, then one transaction.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
 from darklantern.errors import RefusedError, StoreError
-from darklantern.library import opening, searching, sharing, verifying, versions
+from darklantern.library import (
+    backup,
+    carrying,
+    compacting,
+    exporting,
+    open_log,
+    opening,
+    report,
+    restored,
+    searching,
+    sharing,
+    verifying,
+    versions,
+)
 from darklantern.library.acting import with_notices
 from darklantern.library.artifact_reading import ArtifactReader
 from darklantern.library.artifact_sealing import Progress, forget_named, give_up, seal_file
-from darklantern.library.bundles import read_bundle, write_bundle
+from darklantern.library.backup import BackedUp
+from darklantern.library.carrying import Exported, Holdings
+from darklantern.library.compacting import Compaction
+from darklantern.library.hands import Hands
 from darklantern.library.identity import Identity
-from darklantern.library.importing import Imported, take_in, wanted_pieces
+from darklantern.library.importing import Imported, wanted_pieces
 from darklantern.library.joining import HOLDER
+from darklantern.library.open_log import OpenLog
 from darklantern.library.opening import Listed, OpenedFinding, ThreadPost
+from darklantern.library.report import Report
 from darklantern.library.searching import Hit
 from darklantern.library.state import State, difference, first_contents, load, put, unlocked, with_heads
+from darklantern.library.syncing.remote import Remote
+from darklantern.library.syncing.reports import Synced
+from darklantern.library.syncing.session import sync_with
 from darklantern.library.verifying import Problem
 from darklantern.library.versions import Linked
 from darklantern.network.cards import Holder
@@ -33,7 +54,6 @@ from darklantern.network.explaining import Explained, explain
 from darklantern.network.heads import ForkedLogError
 from darklantern.network.items import SealedArtifact
 from darklantern.network.links import LinkKind
-from darklantern.network.merging import LogCopy
 from darklantern.network.reading import leaf_id
 from darklantern.network.states import Opaque
 from darklantern.records.assessments import Assessment
@@ -96,6 +116,9 @@ class Library(Identity):
         vault = open_vault(folder, passphrase)
         try:
             library = cls(vault, load(vault.database.read()), follows, clock)
+            if restored.COPIED in library._held.settings:
+                settings = restored.opened(library._held.settings, library._now())
+                library._step(replace(library._held, settings=settings))
             if STALE_INDEX in library._held.settings:
                 library.reindex()
             return library
@@ -222,7 +245,7 @@ class Library(Identity):
         return item
 
     def give_up(self, sha256: str) -> None:
-        """Remove what an interrupted sealing of a file has left. Raises StoreError."""
+        """Remove what an interrupted sealing left, by its file's SHA-256 or its journal's name. Raises StoreError."""
         self._forget_shared()
         give_up(
             sha256,
@@ -235,7 +258,8 @@ class Library(Identity):
         """Answer in the thread of an item, at the item's level. The post's id. Raises RefusedError."""
         found = opening.find(self._state, "item", item)
         _, level = opening.open_package(self._state, found, self._fetch, self._follows)
-        if reply_to is not None and reply_to not in {post.id for post in self.thread(item)}:
+        posts = opening.thread(self._state, found, self._fetch)
+        if reply_to is not None and reply_to not in {each.id for each in posts}:
             raise RefusedError(f"the thread has no post {reply_to}", hint="import a newer bundle, or check the id")
         state, post, pieces = sharing.post_reply(
             self._state, Post(item=item, reply_to=reply_to, text=text), found.circle.id, level, self._time()
@@ -306,8 +330,13 @@ class Library(Identity):
         return versions.links(self._state, item, self._fetch, self._follows)
 
     def open_item(self, item: str) -> OpenedFinding:
-        """The finding in an item. Raises SealError, RefusedError or RecordError, which says what is wrong with it."""
-        return opening.opened(self._state, opening.find(self._state, "item", item), self._fetch, self._follows)
+        """The finding in an item. Raises SealError, RefusedError or RecordError, which says what is wrong with it.
+
+        The open-log says so first, and a disk that cannot take that entry refuses the opening (StoreError).
+        """
+        opened = opening.opened(self._state, opening.find(self._state, "item", item), self._fetch, self._follows)
+        self._note("item", item)
+        return opened
 
     def artifact(self, item: str, sha256: str) -> bytes:
         """One artifact of an item, with its hash checked. Raises SealError, RefusedError or RecordError."""
@@ -320,11 +349,42 @@ class Library(Identity):
         """
         found = opening.find(self._state, "item", item)
         artifact = opening.artifact_of(self._state, found, sha256, self._fetch, self._follows)
+        self._note("artifact", item, sha256)
         return ArtifactReader(artifact, self._vault.blobs.get)
 
     def thread(self, item: str) -> tuple[ThreadPost, ...]:
         """The posts under an item, in the order of the circle's log."""
-        return tuple(opening.thread(self._state, opening.find(self._state, "item", item), self._fetch))
+        posts = tuple(opening.thread(self._state, opening.find(self._state, "item", item), self._fetch))
+        self._note("thread", item)
+        return posts
+
+    def opened_log(self) -> OpenLog:
+        """What was opened on this device, in order, each at most once an hour. Raises LogError if it was altered."""
+        database = self._vault.database
+        return open_log.read(database.openings(), database.setting(open_log.END))
+
+    def report(self) -> Report:
+        """Who may read what, who changed that, and what was opened here: for somebody who is cleared for none of it.
+
+        Raises LogError where the open-log was altered.
+        """
+        return report.report(self._state, self.opened_log(), self._now())
+
+    def export_age(self, path: Path, item: str, recipients: Iterable[str], *, artifact: str | None = None) -> None:
+        """A finding, or one artifact of it by its SHA-256, as a new age file for recipients `age1pq1…`.
+
+        A stock age from 1.3 on opens it. It leaves the circle with this, and nothing takes it back: its level goes
+        along as a word only. The open-log has an entry. Raises SealError, RefusedError, RecordError or StoreError.
+        """
+        keys = exporting.parse_recipients(recipients)
+        found = opening.find(self._state, "item", item)
+        opened = opening.opened(self._state, found, self._fetch, self._follows)
+        plaintext: Iterable[bytes] = (exporting.exported(opened),)
+        if artifact is not None:
+            sealed = opening.artifact_of(self._state, found, artifact, self._fetch, self._follows)
+            plaintext = ArtifactReader(sealed, self._vault.blobs.get).stream()
+        self._note("export", item, artifact)
+        exporting.export(path, plaintext, keys)
 
     def problems(self) -> tuple[str, ...]:
         """What `verify` finds, each as a sentence."""
@@ -338,57 +398,117 @@ class Library(Identity):
         """
         return tuple(verifying.verify(self._vault, self._state, self._fetch, self._follows, progress))
 
+    # Housekeeping
+
+    def compaction(self, forget: Collection[str] = ()) -> Compaction:
+        """What `compact` would remove: pieces that nothing names, and all of the epochs `forget`. Print it, and ask.
+
+        Raises RefusedError for an epoch that a circle seals to.
+        """
+        self._forget_shared()
+        return compacting.plan(self._state, self._vault, forget)
+
+    def compact(self, planned: Compaction) -> int:
+        """Remove what `compaction` said, and nothing that is in use by now. How many bytes the disk has back."""
+        epochs = [each.epoch for each in planned.forgotten]
+        again = self.compaction(epochs)
+        self._step(compacting.without_seeds(self._state, again))
+        going = set(planned.pieces) & set(again.pieces)
+        freed = sum(map(self._vault.blobs.size, going))
+        self._vault.blobs.discard(sorted(going))
+        return freed + self._vault.database.vacuum()
+
+    def backup(self, path: Path, progress: backup.Progress | None = None) -> BackedUp:
+        """All of this library as one new file, which its passphrase of today opens. `restore` takes it back.
+
+        Encrypted like the library, pieces included; sealings that are not finished stay out. Keep it where the library
+        would be safe too: it holds this device's keys. Raises StoreError, and then there is no file.
+        """
+        return backup.back_up(self._state, self._vault, path, self._now(), progress)
+
+    @property
+    def restored(self) -> dict[str, str]:
+        """Log → why this library, which came from a backup, signs nothing in it yet. Empty for any other library."""
+        state = self._state
+        waiting = {log: state.waits(log) for log in (self.net, *state.view.circles)}
+        return {log: reason for log, reason in waiting.items() if reason}
+
+    def confirm_whole(self, log: str) -> None:
+        """Say that a log, as it is here, has all that this device and its log key ever signed in it.
+
+        Only for a log that nobody else keeps, after importing from everybody who reads it. If it is not true, the next
+        record freezes this device, or the log for everybody, and nothing takes that back.
+        """
+        self._step(replace(self._state, settings=restored.confirmed(self._state.settings, log)))
+
     # Syncing
 
-    def export_bundle(self) -> bytes:
-        """Everything that this library holds and its outbox, as one file: for a stick, or any other way.
+    @property
+    def holdings(self) -> Holdings:
+        """What this library holds: with it, others make a bundle of only what it lacks."""
+        return carrying.holdings(self._state, self._vault.blobs)
 
-        Logs that it keeps get a fresh checkpoint, so that readers know how new their view is. Sealed
-        pieces go along; nothing in it opens without the readers' own keys.
+    def export_bundle(self, path: Path, *, since: Holdings | None = None) -> Exported:
+        """Everything that this library holds and its outbox, as the file `path`: for a stick, or any other way.
+
+        With the other library's `holdings`, only what that one lacks. Logs kept here get a fresh checkpoint, so that
+        readers know how new their view is. Sealed pieces go along; nothing in it opens without the readers' own keys.
         """
-        if not self._state.view.heads:
-            raise RefusedError(
-                "there is nothing to export: this library has seen no log yet", hint="import a bundle first"
-            )
-        self._step(with_heads(self._state, self._time(), refresh=True))
-        state = self._state
-        logs = [LogCopy(log, head.note, tuple(state.entries[log])) for log, head in sorted(state.view.heads.items())]
-        names = sorted(wanted_pieces(state.working))
-        pieces = self._fetch(names)
-        waiting = [waiting.envelope for waiting in state.outbox]
-        return write_bundle(self.net, state.device, logs, waiting, [pieces[name] for name in names if name in pieces])
+        return carrying.export(self._hands(), path, since)
 
-    def import_bundle(self, data: bytes, *, allow_clock_jump: bool = False) -> Imported:
+    def import_bundle(self, path: Path, *, allow_clock_jump: bool = False) -> Imported:
         """Take in what another library exported: all that holds together, or nothing.
 
         Importing twice changes nothing. Raises LogError, SignatureError, RecordError or RefusedError for a
         bundle that is cut, altered, older, of another network or by nobody known. Two histories of one
         log raise ForkedLogError, and only the proof is kept.
         """
-        bundle = read_bundle(data, self.net)
-        blobs = self._vault.blobs
-        has = frozenset(name for name in blobs if name not in bundle.pieces or blobs.is_whole(name))
-        try:
-            step = take_in(self._state, bundle, has=has, clock=self._time(), confirmed=allow_clock_jump)
-        except ForkedLogError as error:
-            view = self._state.view
-            forked = replace(view, forks={error.proof.log: error.proof, **view.forks})
-            self._step(replace(self._state, view=forked))
-            raise
-        self._step(step.state, step.pieces)
-        return step.imported
+        return carrying.take(self._hands(), path, confirmed=allow_clock_jump)
+
+    def sync(self, remotes: Iterable[Remote], *, allow_clock_jump: bool = False) -> Synced:
+        """Take in what these relays have and this library lacks, and give them what waits. In any order.
+
+        Each relay is judged for itself: what one cannot or will not give comes from another. Raises ForkedLogError
+        once all were asked, if two histories of one log were seen: the proof is kept, and that log is frozen. Raises
+        the first error if no relay could be synced with; otherwise each error is in the report.
+        """
+        forks = self._state.view.forks.keys()
+        hands = self._hands()
+        synced = Synced({remote.name: sync_with(remote, hands, confirmed=allow_clock_jump) for remote in remotes})
+        for log, proof in self._state.view.forks.items():
+            if log not in forks:
+                raise ForkedLogError(proof)
+        if synced.relays and len(synced.failed) == len(synced.relays):
+            raise next(iter(synced.failed.values()))
+        return synced
 
     # The edge
 
-    def _step(self, state: State, pieces: Mapping[str, bytes] | None = None) -> None:
+    def _step(
+        self,
+        state: State,
+        pieces: Mapping[str, bytes] | None = None,
+        came: Collection[str] = (),
+        beside: AbstractContextManager[None] | None = None,
+        /,
+    ) -> None:
         """Write what is new in `state`, and then hold it. Raises StoreError, and then nothing has changed."""
         state = with_notices(with_heads(state, self._time()))
         pieces = pieces or {}
-        with self._vault.blobs.put(pieces):
+        with self._vault.blobs.put(pieces), beside or nullcontext():
             change = difference(self._held, state)
-            change = searching.with_texts(change, self._held, state, pieces.keys(), self._fetch, self._follows)
+            names = {*pieces, *came}
+            if names or change.tells_more_than_heads:
+                change = searching.with_texts(change, self._held, state, names, self._fetch, self._follows)
             self._vault.database.write(change)
         self._state = state
+
+    def _hands(self) -> Hands:
+        return Hands(lambda: self._state, self._step, self._fetch, self._vault.blobs, self._vault.incoming, self._time)
+
+    def _note(self, act: open_log.Act, item: str, artifact: str | None = None) -> None:
+        """What is handed out is in the open-log first."""
+        open_log.note(self._vault.database, self._state.device_id, act, item, self._now(), artifact)
 
     def _seal_file(self, source: Path, sha256: str, progress: Progress | None) -> SealedArtifact:
         self._forget_shared()

@@ -244,20 +244,32 @@ def carried_levels(state: State, finding: Finding, fetch: Fetch) -> Iterator[Lev
 
 
 def unreadable(state: State, fetch: Fetch, follows: Follows) -> Iterator[tuple[str, str]]:
-    """(id, reason) of each entry that counts and does not open here."""
-    for found in entries(state, "item"):
+    """(id, reason) of each entry that counts and does not open here, though its seed was not destroyed."""
+    for found in _kept(state, "item"):
         if problem := listed(state, found, fetch, follows).problem:
             yield found.entry.id, problem
-    for found in entries(state, "post"):
+    for found in _kept(state, "post"):
         try:
             open_post(state, found, fetch)
         except DarkLanternError as error:
             yield found.entry.id, error.message
 
 
+def _kept(state: State, kind: str) -> Iterator[Found]:
+    forgotten = state.keyring.forgotten
+    return (found for found in entries(state, kind) if found.entry.body.header.epoch not in forgotten)
+
+
 def is_pending(state: State, found: Found) -> bool:
     """Whether the entry still waits in the outbox."""
     return found.entry.id not in state.view.circle(found.circle.id).entries
+
+
+def open_entry(state: State, found: Found, fetch: Fetch) -> tuple[Package | Post, Level]:
+    """What is in an item or a post, whether its level follows or not. Raises SealError, RefusedError or RecordError."""
+    if found.entry.record.kind == "item":
+        return _open(state, found, Package, "item", fetch)
+    return _open(state, found, Post, "post", fetch)
 
 
 Content = TypeVar("Content", Package, Post)

@@ -143,10 +143,12 @@ def documents(state: State, fetch: Fetch, follows: Follows) -> Iterator[Document
 
 
 def _counting(state: State) -> Iterator[Found]:
-    """Items and posts that count, of circles that are indexed here."""
-    indexed = {circle for circle in state.working.circles if is_indexed(state, circle)}
+    """Items and posts that count, of circles that are indexed here, whose seed was not destroyed."""
+    indexed, forgotten = _opted(state), state.keyring.forgotten
     for kind in ("item", "post"):
-        yield from (found for found in entries(state, kind) if found.circle.id in indexed)
+        for found in entries(state, kind):
+            if found.circle.id in indexed and found.entry.body.header.epoch not in forgotten:
+                yield found
 
 
 def _ids(state: State) -> frozenset[str]:

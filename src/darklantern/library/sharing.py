@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from darklantern.errors import RefusedError
+from darklantern.library import restored
 from darklantern.library.state import State, put
 from darklantern.network.authoring import authored
 from darklantern.network.circle_log import cutoffs
@@ -89,6 +90,15 @@ def post_reply(state: State, post: Post, circle: str, level: Level, clock: int) 
     return _seal(state, post, "post", circle, epoch, level, (), clock)
 
 
+def seal_again(
+    state: State, content: Package | Post, circle: str, level: Level, attached: Sequence[str], clock: int
+) -> Sealing:
+    """The step that seals a content of this device's own once more, to the epoch of now. Raises RefusedError."""
+    state, epoch = _ready(state, circle, state.terms(circle), clock)
+    kind: SealedKind = "item" if isinstance(content, Package) else "post"
+    return _seal(state, content, kind, circle, epoch, level, attached, clock)
+
+
 def rotate(state: State, circle: str, clock: int) -> State:
     """The step to a new epoch for whoever is effective now. Raises RefusedError."""
     made = _plan(state, circle, clock)
@@ -107,7 +117,8 @@ def _plan(state: State, circle: str, clock: int) -> Plan:
 
 
 def _ready(state: State, circle: str, terms: Terms, clock: int) -> tuple[State, EpochEntry]:
-    """A state whose newest epoch is for exactly the effective members."""
+    """A state whose newest epoch is for exactly the effective members, and in whose log this device may sign."""
+    restored.check(state.waits(circle))
     made = _plan(state, circle, clock)
     return (state, made.epoch) if made.epoch else _rotated(state, circle, terms, made, clock)
 

@@ -49,7 +49,7 @@ def verify(
 
 
 def _pieces(vault: Vault, state: State, fetch: Fetch, follows: Follows, progress: Progress) -> Iterator[Problem]:
-    names = sorted({*vault.blobs, *wanted_pieces(state.working)})
+    names = sorted({*vault.blobs, *wanted_pieces(state.working, state.keyring.forgotten)})
     size, done = sum(map(vault.blobs.size, names)), 0
     bad = dict[str, str]()
     for name, problem in zip(names, vault.blobs.check(names), strict=True):

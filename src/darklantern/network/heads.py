@@ -73,6 +73,9 @@ def check_extends(log: str, head: Head, mine: Trail, held: Head | None, theirs: 
 
     `theirs` are the entries that came with `head`; `mine` are those held here, under `held`.
     """
+    if held and head.size <= mine.size and head.root != mine.roots[head.size]:
+        # The two notes and what is held are proof enough, whatever entries came along.
+        raise ForkedLogError(LogFork(log=log, first=held.note, second=head.note, leaves=tuple(mine.ids)))
     if (head.size, head.root) != (theirs.size, theirs.roots[-1]):
         raise LogError(
             f"log {log[:8]}…: expected {head.size} entries under the signed root, got {theirs.size} under another",

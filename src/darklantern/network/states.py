@@ -6,6 +6,7 @@ makes a new one, and the old ones stay, because an epoch is judged at the prefix
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Generic, TypeAlias, TypeVar
 
 from rpds import HashTrieMap
@@ -91,6 +92,10 @@ class Trail:
         frontier = self.frontier.append(merkle.leaf_hash(bytes.fromhex(envelope_id)))
         places = self.own.insert(envelope_id, self.size) if own and envelope_id not in self.own else self.own
         return Trail(self.ids.plus(envelope_id), self.roots.plus(frontier.root), frontier, places)
+
+    def first(self, size: int) -> "Trail":
+        """The trail as it was after `size` entries, without whose they were. Hashes them again, unless it is all."""
+        return self if size == self.size else reduce(Trail.append, self.ids[:size], Trail())
 
     def seen(self) -> Seen:
         """What a record cites whose author has read all of it."""

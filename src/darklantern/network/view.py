@@ -7,6 +7,7 @@ its reason, and the rest goes on.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from darklantern.errors import DarkLanternError, RefusedError
 from darklantern.network import circle_log, network_log
@@ -17,6 +18,8 @@ from darklantern.network.reading import Read, leaf_id, read
 from darklantern.network.states import CircleState, NetworkState, Opaque, Trail
 from darklantern.network.verdicts import State, Verdict
 from darklantern.sealing import LogVerifyKey
+
+_State = TypeVar("_State", NetworkState, CircleState)
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def append(view: View, log: str, data: bytes) -> View:
     view = ahead(view, log, data)
     opaque = (view.network if log == view.net else view.circle(log)).opaque
     own = not opaque or opaque[-1].position != position or opaque[-1].belongs
-    return replace(view, trails={**view.trails, log: view.trail(log).append(envelope_id, own=own)})
+    return _longer(view, log, envelope_id, own=own)
 
 
 def ahead(view: View, log: str, data: bytes) -> View:
@@ -127,13 +130,27 @@ def admit(view: View, log: str, data: bytes) -> str | None:
     there already, or by a device that is no longer active as far as the keeper knows.
     """
     found = read(data)
-    if is_registered(view, log, found.id):
-        raise RefusedError(f"the record {found.id} is in the log already", hint="nothing needs to be done")
-    author = found.record.author_device
-    if log != view.net and not view.network.is_active(author):
-        # Its author may not have known yet that it was revoked; the log's keeper does.
-        raise RefusedError(f"device {author[:8]}… is no longer active", hint="its org must list it again")
+    _check_place(view, log, found)
     return _judge_network(view, found).refused if log == view.net else _judge_circle(view, log, found).refused
+
+
+def enter(view: View, log: str, data: bytes) -> tuple[View, Read, str | None]:
+    """`admit`, then `append`, for the price of one judgement: the view with this entry, and why it does not count.
+
+    Raises as `admit` does. For who keeps a log that many write to: most of what a record costs is its signature.
+    """
+    found = read(data)
+    _check_place(view, log, found)
+    trail = view.trail(log)
+    if log == view.net:
+        verdict = _judge_network(view, found)
+        network = _listed(verdict, log, trail.size, found.id)
+        fresh = {id: CircleState(id) for id in network.circles if id not in view.circles}
+        view = replace(view, history=view.history.plus(network), circles={**view.circles, **fresh})
+        return _longer(view, log, found.id), found, verdict.refused
+    judged = _judge_circle(view, log, found)
+    state = _listed(judged, log, trail.size, found.id)
+    return _longer(replace(view, circles={**view.circles, log: state}), log, found.id), found, judged.refused
 
 
 def is_registered(view: View, log: str, envelope_id: str) -> bool:
@@ -142,6 +159,27 @@ def is_registered(view: View, log: str, envelope_id: str) -> bool:
     The id leaves out signatures, so a badly signed copy must not keep the real one out.
     """
     return envelope_id in view.trail(log).own
+
+
+def _check_place(view: View, log: str, found: Read) -> None:
+    if is_registered(view, log, found.id):
+        raise RefusedError(f"the record {found.id} is in the log already", hint="nothing needs to be done")
+    author = found.record.author_device
+    if log != view.net and not view.network.is_active(author):
+        # Its author may not have known yet that it was revoked; the log's keeper does.
+        raise RefusedError(f"device {author[:8]}… is no longer active", hint="its org must list it again")
+
+
+def _longer(view: View, log: str, envelope_id: str, *, own: bool = True) -> View:
+    return replace(view, trails={**view.trails, log: view.trail(log).append(envelope_id, own=own)})
+
+
+def _listed(verdict: Verdict[_State], log: str, position: int, envelope_id: str) -> _State:
+    """The state after a verdict, with its leaf listed when it does not count."""
+    if verdict.refused is None:
+        return verdict.state
+    leaf = Opaque(log, position, envelope_id, verdict.refused, True)
+    return replace(verdict.state, opaque=(*verdict.state.opaque, leaf))
 
 
 def _network(view: View, data: bytes, envelope_id: str, position: int) -> NetworkState:

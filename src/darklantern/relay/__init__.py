@@ -1,7 +1,13 @@
 """A relay: logs and sealed blobs for devices that are not awake at the same time.
 
-In: requests of devices. Out: entries, checkpoints and ciphertext. It never opens anything sealed, never decides
-who is a member, and keeps nothing in its own memory: several may serve one database and one store of blobs.
+In: requests of devices, and of other relays. Out: entries, checkpoints and ciphertext. It never opens anything
+sealed, never decides who is a member, and keeps nothing in its own memory: what it holds there is a cache, and
+several may serve one database and one store of blobs.
 
-So far its lowest floor, `relay.stores`.
+    app ─ service ─┬─ logins          who asks
+                   ├─ appending       records, judged and written together
+                   ├─ pieces          blobs
+                   └─ witnessing      cosignatures
+    chores ─ mirroring ─ peers        other relays
+    stores                            the database and the blobs
 """

@@ -23,6 +23,7 @@ from darklantern.sealing.envelope import (
 )
 from darklantern.sealing.hybrid import Identity, Recipient, recipient_of
 from darklantern.sealing.keys import Device, DevicePublic
+from darklantern.sealing.relay_keys import RelayCard, RelayKey, RelayPublic
 from darklantern.sealing.signing import LogKey, LogVerifyKey, SigningKey, VerifyKey
 from darklantern.sealing.witness_keys import WitnessKey, WitnessVerifyKey
 
@@ -35,6 +36,9 @@ __all__ = [
     "LogKey",
     "LogVerifyKey",
     "Recipient",
+    "RelayCard",
+    "RelayKey",
+    "RelayPublic",
     "Signature",
     "Signer",
     "SigningKey",

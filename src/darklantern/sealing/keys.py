@@ -30,7 +30,7 @@ class DevicePublic(Identified, frozen=True, kw_only=True):
     recipient: Annotated[str, msgspec.Meta(pattern=r"^age1pq1[0-9a-z]{1952}\Z")]
     """what is sealed to the device, as text that a stock age understands"""
     auth: Ed25519Bytes
-    """verifies the device's log-in at a relay, once there is one: the record is signed before that"""
+    """verifies the device's log-in at a relay"""
 
     def receiver(self) -> Recipient:
         """`recipient` as a key to seal to. Raises SealError when its checksum is wrong."""
@@ -85,6 +85,10 @@ class Device(Secret):
     def fingerprint(self) -> str:
         """The fingerprint of the public half."""
         return self.public.fingerprint
+
+    def sign_login(self, message: bytes) -> bytes:
+        """The Ed25519 signature over a `login.login_message`, and over nothing else."""
+        return self._auth.sign(message)
 
     def _seeds(self) -> list[bytes]:
         return [*self.signing.seeds(), self.receiving.seed, self._auth.private_bytes_raw()]

@@ -4,7 +4,7 @@ In: a path, a key, and changes as values. Out: contents as values. A change is o
 knows tables, and nothing of what the bytes in them mean.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -113,16 +113,16 @@ class Database:
             index.add(self._connection, documents)
             self._connection.execute("DELETE FROM settings WHERE name = ?", (schema.STALE_INDEX,))
 
-    def note_opening(self, item: str, act: str, time: int, entry: bytes, head: tuple[str, str]) -> None:
+    def note_opening(self, what: str, act: str, time: int, entry: bytes, head: tuple[str, str]) -> None:
         """Put an entry at the end of the open-log, and what the log's end is now in a setting. Raises StoreError."""
         with refusing(self._path), transaction(self._connection):
-            openings.append(self._connection, item, act, time, entry)
+            openings.append(self._connection, what, act, time, entry)
             self._connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", head)
 
-    def latest_opening(self, item: str, act: str) -> int | None:
-        """When this was last done with the item. Raises StoreError."""
+    def latest_opening(self, what: str, act: str) -> int | None:
+        """When this was last done with it. Raises StoreError."""
         with refusing(self._path):
-            return openings.latest(self._connection, item, act)
+            return openings.latest(self._connection, what, act)
 
     def openings(self) -> tuple[bytes, ...]:
         """All entries of the open-log, in order. Raises StoreError."""
@@ -134,6 +134,18 @@ class Database:
         with refusing(self._path):
             found = self._connection.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
             return found[0] if found else None
+
+    def copy(self, path: Path, settings: Mapping[str, str]) -> None:
+        """A copy as of now at `path`, a new file under the same key, with these settings besides. Raises StoreError."""
+        run = self._connection.execute
+        with refusing(path):
+            run("VACUUM INTO ?", (str(path),))
+            run("ATTACH ? AS copy", (str(path),))  # without a key of its own it takes this one's
+            try:
+                self._connection.executemany("INSERT OR REPLACE INTO copy.settings VALUES (?, ?)", settings.items())
+            finally:
+                run("DETACH copy")
+        check_encrypted(self._connection, path)
 
     def check(self) -> None:
         """Read every page again. Raises StoreError for one that is damaged."""

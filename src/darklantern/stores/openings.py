@@ -8,20 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 
 
-def latest(connection: Any, item: str, act: str) -> int | None:
-    """When this was last done with the item, in seconds, or None when it never was."""
-    return connection.execute("SELECT max(time) FROM openings WHERE item = ? AND act = ?", (item, act)).fetchone()[0]
+def latest(connection: Any, what: str, act: str) -> int | None:
+    """When this was last done with it, in seconds, or None when it never was."""
+    return connection.execute("SELECT max(time) FROM openings WHERE what = ? AND act = ?", (what, act)).fetchone()[0]
 
 
-def last(connection: Any) -> bytes | None:
-    """The newest entry, or None when there is none."""
-    found = connection.execute("SELECT entry FROM openings ORDER BY number DESC LIMIT 1").fetchone()
-    return found[0] if found else None
-
-
-def append(connection: Any, item: str, act: str, time: int, entry: bytes) -> None:
+def append(connection: Any, what: str, act: str, time: int, entry: bytes) -> None:
     """Put one entry at the end."""
-    connection.execute("INSERT INTO openings (act, item, time, entry) VALUES (?, ?, ?, ?)", (act, item, time, entry))
+    connection.execute("INSERT INTO openings (act, what, time, entry) VALUES (?, ?, ?, ?)", (act, what, time, entry))
 
 
 def entries(connection: Any) -> Iterator[bytes]:

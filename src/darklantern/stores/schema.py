@@ -31,9 +31,9 @@ _SECOND: Final = (
     # Before the first insert: without it a deleted text's words stay in the index until a merge meets them.
     "INSERT INTO texts (texts, rank) VALUES ('secure-delete', 1)",
     "INSERT INTO texts (texts, rank) VALUES ('rank', 'bm25(4.0, 2.0, 1.0)')",
-    """CREATE TABLE openings (number INTEGER PRIMARY KEY, act TEXT NOT NULL, item TEXT NOT NULL,
+    """CREATE TABLE openings (number INTEGER PRIMARY KEY, act TEXT NOT NULL, what TEXT NOT NULL,
                               time INTEGER NOT NULL, entry BLOB NOT NULL) STRICT""",
-    "CREATE INDEX openings_of_items ON openings (item, act, time)",
+    "CREATE INDEX openings_by_what ON openings (what, act, time)",
 )
 _STEPS: Final = (
     _FIRST,

@@ -72,3 +72,8 @@ class Change:
     def __bool__(self) -> bool:
         """Whether there is anything to write."""
         return any(getattr(self, each.name) for each in fields(self))
+
+    @property
+    def tells_more_than_heads(self) -> bool:
+        """Whether anything changes but signed notes: a sync without news writes only those."""
+        return any(getattr(self, each.name) for each in fields(self) if each.name != "heads")

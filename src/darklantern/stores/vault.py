@@ -4,6 +4,7 @@
     header.next   the same for a passphrase that is about to take the old one's place
     library.db    SQLCipher
     blobs/        sealed pieces
+    incoming/     pieces that a relay has begun to give, and those of a bundle that is being judged
     unfinished/   journals of sealings that a crash interrupted, or that wait to be shared
     lock          held while open
 
@@ -21,15 +22,15 @@ from typing import Final
 from darklantern.errors import RecordError, StoreError
 from darklantern.files import cannot_write, partial_of, sync_folder, write_whole
 from darklantern.records.exact import decode, encode
+from darklantern.stores.archive import BLOBS, DATABASE, HEADER
 from darklantern.stores.blobs import Blobs
 from darklantern.stores.database import Database
+from darklantern.stores.incoming import Incoming
 from darklantern.stores.passphrase import Cost, VaultHeader, database_key, fitting_key, new_header
 from darklantern.stores.values import Change
 
-_HEADER: Final = "header.json"
 _NEXT: Final = "header.next"
-_DATABASE: Final = "library.db"
-_BLOBS: Final = "blobs"
+_INCOMING: Final = "incoming"
 _UNFINISHED: Final = "unfinished"
 _LOCK: Final = "lock"
 _MAX_HEADER: Final = 4096
@@ -42,6 +43,7 @@ class Vault:
         self.folder = folder
         self.database = database
         self.blobs = blobs
+        self.incoming = Incoming(folder / _INCOMING)
         self.unfinished = folder / _UNFINISHED
         self._lock = lock
 
@@ -84,11 +86,11 @@ def create_vault(folder: Path, passphrase: str, first: Change, cost: Cost, keyst
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial.mkdir(mode=0o700)
-        (partial / _BLOBS).mkdir(mode=0o700)
-        write_whole(partial / _HEADER, encode(header))
+        (partial / BLOBS).mkdir(mode=0o700)
+        write_whole(partial / HEADER, encode(header))
         (partial / _LOCK).touch(mode=0o600)
-        (partial / _DATABASE).touch(mode=0o600)
-        database = Database.create(partial / _DATABASE, key)
+        (partial / DATABASE).touch(mode=0o600)
+        database = Database.create(partial / DATABASE, key)
         database.write(first)
         database.close()
         sync_folder(partial)
@@ -109,9 +111,11 @@ def open_vault(folder: Path, passphrase: str) -> Vault:
     lock = _take_lock(folder)
     try:
         database = _open_database(folder, passphrase)
-        blobs = Blobs(folder / _BLOBS)
+        blobs = Blobs(folder / BLOBS)
         blobs.sweep()
-        return Vault(folder, database, blobs, lock)
+        vault = Vault(folder, database, blobs, lock)
+        vault.incoming.sweep()
+        return vault
     except BaseException:
         os.close(lock)
         raise
@@ -122,7 +126,7 @@ def _open_database(folder: Path, passphrase: str) -> Database:
     changing = (folder / _NEXT).exists()
     if changing and (key := fitting_key(passphrase, _read_header(folder, _NEXT))) is not None:
         try:
-            database = Database.open(folder / _DATABASE, key)
+            database = Database.open(folder / DATABASE, key)
         except StoreError:  # interrupted before the first page changed, and both passphrases are the same text
             pass
         else:
@@ -130,7 +134,7 @@ def _open_database(folder: Path, passphrase: str) -> Database:
             return database
     key = database_key(passphrase, _read_header(folder))
     try:
-        database = Database.open(folder / _DATABASE, key)
+        database = Database.open(folder / DATABASE, key)
     except StoreError as error:
         if changing:
             raise StoreError(
@@ -144,18 +148,18 @@ def _open_database(folder: Path, passphrase: str) -> Database:
 
 def _promote(folder: Path) -> None:
     try:
-        (folder / _NEXT).replace(folder / _HEADER)
+        (folder / _NEXT).replace(folder / HEADER)
         sync_folder(folder)
     except OSError as error:
-        raise cannot_write(folder / _HEADER, error) from error
+        raise cannot_write(folder / HEADER, error) from error
 
 
 def read_headers(folder: Path) -> tuple[VaultHeader, ...]:
     """What a vault says without its passphrase; two, the newer first, while a change of it is unfinished."""
-    return tuple(_read_header(folder, name) for name in (_NEXT, _HEADER) if name == _HEADER or (folder / name).exists())
+    return tuple(_read_header(folder, name) for name in (_NEXT, HEADER) if name == HEADER or (folder / name).exists())
 
 
-def _read_header(folder: Path, name: str = _HEADER) -> VaultHeader:
+def _read_header(folder: Path, name: str = HEADER) -> VaultHeader:
     try:
         with (folder / name).open("rb") as file:
             return decode(VaultHeader, file.read(_MAX_HEADER))

@@ -8,18 +8,36 @@ knows no circle, and reads no clock: callers say what time it is, in seconds sin
 from darklantern.relay.stores.blobs import Blobs
 from darklantern.relay.stores.database import Database
 from darklantern.relay.stores.opening import open_blobs, open_database
-from darklantern.relay.stores.values import Append, Charge, Cosignature, Entry, Head, Page, Token
+from darklantern.relay.stores.piece_tables import SMALL_BYTES
+from darklantern.relay.stores.usage_tables import QuotaError
+from darklantern.relay.stores.values import (
+    Append,
+    Charge,
+    Cosignature,
+    Entry,
+    Group,
+    Head,
+    Page,
+    Piece,
+    Token,
+    Uses,
+)
 
 __all__ = [
+    "SMALL_BYTES",
     "Append",
     "Blobs",
     "Charge",
     "Cosignature",
     "Database",
     "Entry",
+    "Group",
     "Head",
     "Page",
+    "Piece",
+    "QuotaError",
     "Token",
+    "Uses",
     "open_blobs",
     "open_database",
 ]

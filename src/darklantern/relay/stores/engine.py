@@ -1,15 +1,17 @@
 """What SQLite and PostgreSQL have in common, as small as it can be: statements within a transaction.
 
-Statements are written once, in `database.py` and `schema.py`, in the SQL that both speak, with `?` for values.
+Statements are written once, in the `…_tables.py` and `schema.py`, in the SQL that both speak, with `?` for values.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 Value = bytes | str | int | None
+Row = tuple[Value, ...]
+ColumnType = Literal["text", "integer", "bytes"]
 
 
 class Session(Protocol):
@@ -21,8 +23,9 @@ class Session(Protocol):
     def change(self, statement: str, *values: Value) -> int:
         """How many rows the statement changed."""
 
-    def change_many(self, statement: str, values: Sequence[tuple[Value, ...]]) -> None:
-        """The statement once for each row of values."""
+    def insert(self, table: str, columns: Mapping[str, ColumnType], rows: Sequence[Row], conflict: str = "") -> int:
+        """Many rows with few round trips; how many were put or changed. `conflict` follows: ON CONFLICT …, in which no
+        row meets another."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Dialect:
     bytes: str
     table: str
     """what follows a table's closing bracket"""
+    raw: str
+    """a statement that makes `{table}` keep the bytes of `{column}` as they are, in the row; or nothing"""
     lock_schema: str
     """lets one process at a time migrate; held to the end of the transaction"""
 
@@ -57,3 +62,9 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give back what is held. To be called once."""
+
+
+class Tables:
+    """Base of what is asked of a database: each method is one transaction over `engine`."""
+
+    _engine: Engine

@@ -5,12 +5,20 @@ older relay refuses a newer database.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from darklantern.errors import StoreError
 from darklantern.relay.stores.engine import Engine, Session
 
-Migration = tuple[str, ...]
+
+class Raw(NamedTuple):
+    """A column that holds ciphertext, which is not worth compressing."""
+
+    table: str
+    column: str
+
+
+Migration = tuple[str | Raw, ...]
 """Statements; `{integer}`, `{bytes}` and `{table}` are the dialect's."""
 
 MIGRATIONS: Final[tuple[Migration, ...]] = (
@@ -33,6 +41,17 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
         """CREATE TABLE usage (account TEXT NOT NULL, period {integer} NOT NULL,
                                used {integer} NOT NULL CHECK (used >= 0), PRIMARY KEY (account, period)){table}""",
     ),
+    (
+        """CREATE TABLE pieces (log TEXT NOT NULL, name TEXT NOT NULL, size {integer} NOT NULL, here {integer} NOT NULL,
+                                uses {integer} NOT NULL CHECK (uses >= 0), account TEXT NOT NULL,
+                                time {integer} NOT NULL, data {bytes}, PRIMARY KEY (log, name)){table}""",
+        "CREATE INDEX pieces_stored ON pieces (name) WHERE data IS NULL",
+        "CREATE INDEX pieces_idle ON pieces (time) WHERE uses = 0 OR here = 0",
+        "CREATE TABLE dropped (name TEXT PRIMARY KEY){table}",
+        "CREATE TABLE witnessed (origin TEXT PRIMARY KEY, size {integer} NOT NULL, root {bytes} NOT NULL){table}",
+        Raw("pieces", "data"),
+        Raw("entries", "envelope"),
+    ),
 )
 
 
@@ -52,7 +71,8 @@ def migrate(engine: Engine, migrations: Sequence[Migration] = MIGRATIONS) -> int
             )
         for migration in migrations[have:]:
             for statement in migration:
-                session.change(_in(engine, statement))
+                if text := _in(engine, statement):
+                    session.change(text)
         session.change("UPDATE schema_version SET version = ?", len(migrations))
     return len(migrations) - have
 
@@ -65,6 +85,8 @@ def _version(session: Session, engine: Engine) -> int:
     return int(version)
 
 
-def _in(engine: Engine, statement: str) -> str:
+def _in(engine: Engine, statement: str | Raw) -> str:
     dialect = engine.dialect
+    if isinstance(statement, Raw):
+        return dialect.raw.format(table=statement.table, column=statement.column)
     return statement.format(integer=dialect.integer, bytes=dialect.bytes, table=dialect.table)

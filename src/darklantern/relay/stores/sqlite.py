@@ -2,14 +2,14 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from darklantern.errors import StoreError
 from darklantern.files import cannot_write, partial_of, sync_folder
-from darklantern.relay.stores.engine import Dialect, Value
+from darklantern.relay.stores.engine import ColumnType, Dialect, Row, Value
 from darklantern.relay.stores.pool import Pool
 
 _BUSY_S: Final = 30.0
@@ -22,7 +22,7 @@ _BACKUP_PAGES: Final = 1024
 class SqliteEngine:
     """The database file at `path`, made when it is not there. Raises StoreError."""
 
-    dialect: Final = Dialect(integer="INTEGER", bytes="BLOB", table=" STRICT", lock_schema="")
+    dialect: Final = Dialect(integer="INTEGER", bytes="BLOB", table=" STRICT", raw="", lock_schema="")
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -111,8 +111,10 @@ class _Session:
     def change(self, statement: str, *values: Value) -> int:
         return self._connection.execute(statement, values).rowcount
 
-    def change_many(self, statement: str, values: Sequence[tuple[Value, ...]]) -> None:
-        self._connection.executemany(statement, values)
+    def insert(self, table: str, columns: Mapping[str, ColumnType], rows: Sequence[Row], conflict: str = "") -> int:
+        marks = ",".join("?" * len(columns))
+        statement = f"INSERT INTO {table} ({','.join(columns)}) VALUES ({marks}) {conflict}"
+        return self._connection.executemany(statement, rows).rowcount if rows else 0
 
 
 @contextmanager

@@ -22,8 +22,8 @@ class Entry:
 
     id: bytes
     """SHA-256 of the envelope's PAE, which is the Merkle leaf's data"""
-    envelope: bytes | None
-    """the exact bytes, or None once they were dropped"""
+    envelope: bytes
+    """the exact bytes"""
 
     def __post_init__(self) -> None:
         check_hash(self.id)
@@ -64,6 +64,33 @@ class Append:
     def after(self) -> Frontier:
         """The frontier once the entries are there."""
         return after(self.before, self.entries)
+
+
+@dataclass(frozen=True)
+class Uses:
+    """How an append changes what a log needs of one blob: `count` more of its records name it.
+
+    `data` is set where the blob came along, and is charged to `account` unless the log had it.
+    """
+
+    log: str
+    name: str
+    count: int
+    data: bytes | None = None
+    account: str = ""
+    limit: int = 0
+
+    def __post_init__(self) -> None:
+        check_name(self.log)
+        check_name(self.name)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A blob that a log has: its bytes, or None where they are in the store of blobs."""
+
+    size: int
+    data: bytes | None
 
 
 @dataclass(frozen=True)
@@ -116,6 +143,17 @@ class Charge:
         check_name(self.account)
         for number in (self.amount, self.limit, self.period):
             check_integer(number)
+
+
+@dataclass(frozen=True)
+class Group:
+    """What one transaction writes: appends to different logs, what they need of blobs, what they cost."""
+
+    appends: tuple[Append, ...]
+    uses: tuple[Uses, ...] = ()
+    """each (log, name) once"""
+    charges: tuple[Charge, ...] = ()
+    time: int = 0
 
 
 def after(before: Frontier, entries: tuple[Entry, ...]) -> Frontier:

@@ -1,0 +1,129 @@
+"""`darklantern relay …`: what the keeper of a relay does."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from darklantern.cli.hardening import keep_secrets_in_memory
+from darklantern.cli.options import Json, check_place, read
+from darklantern.cli.output import tell, tell_json
+
+relay_app = typer.Typer(
+    help="A server that stores and forwards what it cannot open.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+RelayFolder = Annotated[Path, typer.Argument(help="The relay's folder: settings, keys, and by default its stores.")]
+
+
+@relay_app.command()
+def init(
+    folder: RelayFolder,
+    net: Annotated[str, typer.Option(help="The network: the id of its first roster.")],
+    listen: Annotated[str, typer.Option(help="IP address to listen on: loopback, or a private one.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 7447,
+    database: Annotated[
+        str | None, typer.Option(help="postgresql://… or sqlite:///path; a file in the folder by default.")
+    ] = None,
+    blobs: Annotated[str | None, typer.Option(help="s3://… or file:///path; in the folder by default.")] = None,
+    plain_http: Annotated[
+        bool, typer.Option("--plain-http", help="No TLS: for loopback only, behind an onion service for instance.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a relay: settings, keys, a certificate. Prints its public record, for the roster and for peers."""
+    from darklantern.relay.setting_up import make_relay
+
+    keep_secrets_in_memory()
+    _print_card(
+        make_relay(folder, net, listen=listen, port=port, database=database, blobs=blobs, tls=not plain_http), as_json
+    )
+
+
+@relay_app.command()
+def public(folder: RelayFolder, as_json: Json = False) -> None:
+    """Print the public record: exact JSON, to be stored as it is. No secret is in it."""
+    from darklantern.relay.setting_up import card
+
+    keep_secrets_in_memory()
+    _print_card(card(folder), as_json)
+
+
+@relay_app.command()
+def found(
+    folder: RelayFolder,
+    records: Annotated[list[Path], typer.Argument(help="Signed envelopes in order: the first roster, manifests.")],
+    as_json: Json = False,
+) -> None:
+    """Begin the network's log: nobody can log in before it names them."""
+    from darklantern.relay.setting_up import found as begin
+
+    keep_secrets_in_memory()
+    count = begin(folder, [read(path) for path in records])
+    if as_json:
+        tell_json({"appended": count})
+    else:
+        tell(f"{count} records are in the network's log")
+
+
+@relay_app.command()
+def serve(folder: RelayFolder) -> None:
+    """Serve until SIGTERM or Ctrl-C. It logs JSON lines to stderr."""
+    from darklantern.cli.relay_worker import load
+    from darklantern.relay.serving import serve as run
+
+    keep_secrets_in_memory()
+    run(folder, load)
+
+
+@relay_app.command()
+def status(folder: RelayFolder, as_json: Json = False) -> None:
+    """What the relay's stores hold: logs, their sizes and newest checkpoints, and what each org uses."""
+    from darklantern.relay.reporting import report
+
+    found = report(folder)
+    if as_json:
+        tell_json(found)
+        return
+    tell(f"network {found['net'][:16]}…, relay {found['relay'][:16]}…")
+    for log in found["logs"]:
+        witnesses = f"{log['witnesses']} cosignatures" if log["witnesses"] else "no cosignature"
+        tell(f"log {log['log'][:16]}…  {log['size']:,} entries, signed at {log['time']}, {witnesses}")
+    for org in found["orgs"]:
+        tell(f"{org['org']}: {org['used']:,} of {org['limit']:,} bytes")
+
+
+@relay_app.command()
+def backup(
+    folder: RelayFolder,
+    file: Annotated[Path, typer.Argument(help="A new file for the copy of the database.")],
+    as_json: Json = False,
+) -> None:
+    """Copy the database while the relay serves. Copy the blobs' folder after it, with any tool, and the keys once.
+
+    PostgreSQL is copied by its own pg_dump. A relay that is restored takes what is newer from its peers.
+    """
+    from darklantern.relay.config import read_config
+    from darklantern.relay.stores import open_database
+
+    check_place(file)
+    database = open_database(read_config(folder).database)
+    try:
+        database.backup(file)
+    finally:
+        database.close()
+    if as_json:
+        tell_json({"backup": str(file), "bytes": file.stat().st_size})
+    else:
+        tell(f"{file}: {file.stat().st_size:,} bytes")
+
+
+def _print_card(card: Any, as_json: bool) -> None:
+    from darklantern.records.exact import encode
+
+    text = encode(card).decode()
+    if as_json:
+        print(text)
+    else:
+        tell(text, copied=True)

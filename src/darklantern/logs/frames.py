@@ -1,0 +1,54 @@
+"""Frames as HTTP carries them: those of a bundle, without its magic and its trailer.
+
+In: frames, or the bytes of a whole body. Out: the other, or LogError for bytes that are not exactly frames within
+their limits. Who vouches for them is said elsewhere: by the transport, and by what each of them holds.
+"""
+
+import struct
+from collections.abc import Iterable
+from typing import Annotated, Final, Literal, NoReturn
+
+import msgspec
+
+from darklantern.errors import LogError
+from darklantern.logs.stream import LIMITS, Frame, Kind
+from darklantern.records.exact import Sha256, Value
+
+HEAD: Final = struct.Struct(">BQ")
+
+
+class Range(Value, frozen=True, kw_only=True):
+    """Which entries of a log follow: those from position `start` on, so many."""
+
+    v: Literal[1] = 1
+    log: Sha256
+    start: Annotated[int, msgspec.Meta(ge=0)]
+    count: Annotated[int, msgspec.Meta(ge=0)]
+
+
+def pack(frames: Iterable[Frame]) -> bytes:
+    """The frames end to end."""
+    return b"".join(part for kind, payload in frames for part in (HEAD.pack(kind, len(payload)), payload))
+
+
+def unpack(body: bytes) -> list[Frame]:
+    """The frames of a body. Raises LogError."""
+    frames, at = [], 0
+    while at < len(body):
+        if len(body) - at < HEAD.size:
+            _refuse(f"a frame's {HEAD.size} bytes of kind and length", str(len(body) - at))
+        kind, length = HEAD.unpack_from(body, at)
+        if kind not in LIMITS or kind == Kind.TRAILER:
+            _refuse("a range, a checkpoint, an entry or a blob", f"kind {kind}")
+        if length > LIMITS[kind]:
+            _refuse(f"at most {LIMITS[kind]} bytes in a frame of kind {kind}", str(length))
+        at += HEAD.size
+        if length > len(body) - at:
+            _refuse(f"{length} bytes of frame", f"the end after {len(body) - at}")
+        frames.append(Frame(Kind(kind), body[at : at + length]))
+        at += length
+    return frames
+
+
+def _refuse(expected: str, got: str) -> NoReturn:
+    raise LogError(f"frames: expected {expected}, got {got}", hint="the transfer was cut or altered; ask again")

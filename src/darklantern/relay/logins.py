@@ -1,0 +1,127 @@
+"""Logging in: a nonce that is spent once, a signature, a token of ten minutes.
+
+In: who asks, the folded logs, the database. Out: nonces, tokens, and whose a token is. A token is kept as its hash
+only, and ends early when the network's log no longer lists its device.
+"""
+
+import asyncio
+import hashlib
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from darklantern.errors import SignatureError
+from darklantern.records.relay_wire import Challenge, Leave, Login
+from darklantern.relay.folded import Folded
+from darklantern.relay.limits import Rate
+from darklantern.relay.problems import Problem, busy
+from darklantern.relay.readers import Asker, device_asker
+from darklantern.relay.stores import Database, Token
+from darklantern.sealing.login import NONCE_BYTES, TOKEN_S, login_message, verify_login
+
+_CACHED: Final = 10_000
+
+
+class Logins:
+    """Nonces and tokens of one relay. `peers` maps the ids of other relays to (name, auth key)."""
+
+    def __init__(
+        self,
+        database: Database,
+        folded: Folded,
+        relay: str,
+        peers: Mapping[str, tuple[str, bytes]],
+        nonces: int,
+        logins_a_minute: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self._database = database
+        self._folded = folded
+        self._relay = relay
+        self._peers = peers
+        self._nonces = nonces
+        self._rate = Rate(2 * logins_a_minute, 60.0)  # a log-in is two requests
+        self._clock = clock
+        self._tokens: OrderedDict[bytes, Token] = OrderedDict()
+
+    async def challenge(self, address: str) -> Challenge:
+        """A nonce. Raises Problem 429, and 503 while too many wait to be spent."""
+        now = self._clock()
+        self._rate.take(address, now)
+        nonce, expires = secrets.token_bytes(NONCE_BYTES), int(now) + TOKEN_S
+        await asyncio.to_thread(self._issue, nonce, expires, int(now))
+        return Challenge(relay=self._relay, nonce=nonce, expires=expires)
+
+    async def log_in(self, login: Login, address: str) -> Leave:
+        """A token for who signed the nonce. Raises Problem 401 whatever is wrong: it does not say who is known here."""
+        now = self._clock()
+        self._rate.take(address, now)
+        # The nonce goes first: one that is tried with a wrong signature is spent all the same.
+        fresh = await asyncio.to_thread(self._database.spend_nonce, login.nonce, int(now))
+        auth = self._auth_key(login.device)
+        if not fresh or auth is None or not int(now) < login.expires <= int(now) + TOKEN_S:
+            raise _refused()
+        message = login_message(self._folded.view.net, self._relay, login.nonce, login.device, login.expires)
+        try:
+            verify_login(auth, login.signature, message)
+        except SignatureError as error:
+            raise _refused() from error
+        text = secrets.token_urlsafe(32)
+        token = Token(_hash(text), login.device, login.expires)
+        await asyncio.to_thread(self._database.issue_token, token)
+        return Leave(token=text, expires=login.expires)
+
+    async def asker(self, text: str) -> Asker:
+        """Whose token it is. Raises Problem 401."""
+        key = _hash(text)
+        token = self._tokens.get(key) or await self._look_up(key)
+        if token is None or token.expires <= self._clock():
+            self._tokens.pop(key, None)
+            raise _ended()
+        asker = self._asker(token.device)
+        if asker is None:
+            self._tokens.pop(key, None)
+            await asyncio.to_thread(self._database.end_tokens, token.device)
+            raise _ended()
+        return asker
+
+    def _issue(self, nonce: bytes, expires: int, now: int) -> None:
+        if self._database.outstanding_nonces(now) >= self._nonces:
+            raise busy("too many log-ins have begun and not ended")
+        self._database.issue_nonce(nonce, expires)
+
+    async def _look_up(self, key: bytes) -> Token | None:
+        token = await asyncio.to_thread(self._database.token, key, int(self._clock()))
+        if token:
+            self._tokens[key] = token
+            while len(self._tokens) > _CACHED:
+                self._tokens.popitem(last=False)
+        return token
+
+    def _asker(self, id: str) -> Asker | None:
+        if id in self._peers:
+            return Asker(id, self._peers[id][0], is_peer=True)
+        return device_asker(self._folded.view, id)
+
+    def _auth_key(self, id: str) -> bytes | None:
+        if id in self._peers:
+            return self._peers[id][1]
+        view = self._folded.view
+        return view.network.devices[id].device.auth if device_asker(view, id) else None
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _refused() -> Problem:
+    return Problem(
+        401,
+        "this log-in does not count",
+        "its nonce was spent or has ended, its signature is another's, or the network's log does not list the device",
+    )
+
+
+def _ended() -> Problem:
+    return Problem(401, "expected a token of this relay that is still good, got none or another", "log in again")

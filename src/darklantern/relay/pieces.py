@@ -1,0 +1,102 @@
+"""Blobs of a log: putting them, getting them, and letting go of them.
+
+In: a log, a name, bytes. Out: the bytes again, for who may read that log. Small blobs lie in the database, larger
+ones in the store of blobs; which log has which is said in the database either way.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Final
+
+from blake3 import blake3
+
+from darklantern.errors import StoreError
+from darklantern.network.items import PIECE
+from darklantern.relay.problems import Problem
+from darklantern.relay.stores import SMALL_BYTES, Blobs, Charge, Database
+from darklantern.relay.stores.values import Piece
+
+MAX_BYTES: Final = PIECE
+_STEP: Final = 1024 * 1024
+_END: Final = b""
+
+
+class Pieces:
+    """What logs have of blobs."""
+
+    def __init__(self, database: Database, blobs: Blobs, org_bytes: int, clock: Callable[[], float]) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._org_bytes = org_bytes
+        self._clock = clock
+
+    async def put(self, log: str, name: str, data: bytes, account: str) -> None:
+        """Store a blob for a log. Raises Problem for other bytes than its name says, QuotaError, StoreError."""
+        await asyncio.to_thread(self.put_now, log, name, data, account)
+
+    def put_now(self, log: str, name: str, data: bytes, account: str) -> None:
+        """The same, for a thread."""
+        check_hash(name, data)
+        now, charge = int(self._clock()), Charge(account, len(data), self._org_bytes)
+        if len(data) <= SMALL_BYTES:
+            self._database.put_piece(log, name, data, charge, now)
+            return
+        if not self._database.begin_piece(log, name, charge, now):
+            return
+        try:
+            self._blobs.put(name, (data,), MAX_BYTES)
+            self._database.finish_piece(log, name)
+        except BaseException:
+            self._database.cancel_piece(log, name)
+            raise
+
+    async def find(self, log: str, name: str) -> Piece | None:
+        """The blob, if that log has it."""
+        return await asyncio.to_thread(self._database.piece, log, name)
+
+    async def read(self, name: str, piece: Piece, start: int, stop: int) -> AsyncIterator[bytes]:
+        """The bytes from `start` up to `stop`. Raises StoreError."""
+        if piece.data is not None:
+            yield piece.data[start:stop]
+            return
+        chunks = await asyncio.to_thread(self._blobs.read, name, start, stop)
+        left = stop - start
+        while left:
+            part = await asyncio.to_thread(_take, chunks)
+            if not part:
+                raise StoreError(f"the blob {name} became shorter while it was read", hint="check the disk")
+            left -= len(part)
+            yield part
+
+    def drop(self, log: str, names: tuple[str, ...]) -> None:
+        """After a tombstone: one record of `log` less needs these. What none needs is deleted before this returns."""
+        self._database.drop_pieces(log, names)
+        self.collect()
+
+    def expire(self, unnamed_s: int) -> int:
+        """Let go of what no record has named for so long, and of what uploads left behind; how many."""
+        count = self._database.expire_pieces(int(self._clock()) - unnamed_s)
+        self.collect()
+        return count + self._blobs.sweep(unnamed_s)
+
+    def collect(self) -> int:
+        """Delete bytes that no log has any more; how many."""
+        return self._database.collect(self._blobs.delete)
+
+
+def check_hash(name: str, data: bytes) -> None:
+    """Raises Problem 400 unless `data` is what `name` says."""
+    if blake3(data).hexdigest() != name:
+        raise Problem(400, f"the blob has other bytes than its name {name[:8]}… says", "it was cut or altered: resend")
+
+
+def _take(chunks: Iterator[bytes]) -> bytes:
+    """About a MiB of them: each crossing between threads costs as much as reading a hundred KiB."""
+    parts, size = [], 0
+    while size < _STEP:
+        part = next(chunks, _END)
+        if not part:
+            break
+        parts.append(part)
+        size += len(part)
+    return b"".join(parts)

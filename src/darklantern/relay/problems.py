@@ -1,0 +1,56 @@
+"""Why a request is refused, as HTTP says it."""
+
+from typing import Final
+
+from darklantern.errors import DarkLanternError, LogError, RecordError, RefusedError, SignatureError, StoreError
+from darklantern.relay.stores import QuotaError
+
+
+class Problem(DarkLanternError):
+    """A refusal with its status. `retry_after` is in seconds, where trying again helps."""
+
+    def __init__(self, status: int, message: str, hint: str, retry_after: int | None = None) -> None:
+        super().__init__(message, hint)
+        self.status = status
+        self.retry_after = retry_after
+
+
+_STATUS: Final[tuple[tuple[type[DarkLanternError], int], ...]] = (
+    (QuotaError, 507),
+    (RecordError, 400),
+    (LogError, 400),
+    (SignatureError, 403),
+    (RefusedError, 403),
+    (StoreError, 503),
+)
+RETRY_S: Final = 2
+
+
+def problem(error: DarkLanternError) -> Problem:
+    """Any error of ours as a refusal. What a store says is for the relay's keeper, not for who asks."""
+    if isinstance(error, Problem):
+        return error
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+    if status >= 500 and status != 507:
+        return busy("the relay cannot use its stores now")
+    return Problem(status, error.message, error.hint)
+
+
+def busy(message: str) -> Problem:
+    """503: not now."""
+    return Problem(503, message, "wait a little, and try again", RETRY_S)
+
+
+def too_many(message: str, retry_after: float) -> Problem:
+    """429: not so often."""
+    return Problem(429, message, "wait as long as Retry-After says", max(1, round(retry_after + 0.5)))
+
+
+def malformed(message: str, hint: str = "see docs/spec/relay.md") -> Problem:
+    """400."""
+    return Problem(400, message, hint)
+
+
+def unknown(message: str) -> Problem:
+    """404."""
+    return Problem(404, message, "was it dropped, or never sent here? another relay may have it")

@@ -1,0 +1,33 @@
+"""A relay's log: one JSON object on a line, for machines. No content, no names; ids by their first eight letters.
+
+In: what happened. Out: lines on stderr. What is not given here is not logged: there is no way to log a text that a
+peer wrote.
+"""
+
+import json
+import sys
+import traceback
+from datetime import UTC, datetime
+from pathlib import PurePath
+from typing import Final
+
+_ID_LETTERS: Final = 8
+
+
+def short(id: str) -> str:
+    """The beginning of an id: enough to compare, too little to look anything up by."""
+    return id[:_ID_LETTERS]
+
+
+def tell(event: str, **fields: int | float | str | bool | None) -> None:
+    """Write one line. `event` and fields are our own words and numbers."""
+    line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **fields}
+    sys.stderr.write(json.dumps(line) + "\n")
+    sys.stderr.flush()
+
+
+def tell_defect(error: BaseException) -> None:
+    """An error that nobody meant: its kind, and where. Not its text, which may quote what a peer sent."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = " < ".join(f"{PurePath(frame.filename).name}:{frame.lineno}" for frame in reversed(frames[-6:]))
+    tell("defect", kind=type(error).__name__, where=where)

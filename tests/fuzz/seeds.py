@@ -1,0 +1,145 @@
+"""Where fuzzing starts: what our own writers make of a small network, with one finding, one artifact and one post.
+
+In: nothing. Out: for each target, inputs that it accepts. Keys are made anew in each process, so no seed is kept.
+"""
+
+from functools import cache
+
+from library.orgs import assessment, finding
+from network.world import NOW, World, circled, device, log_key
+
+from darklantern.library.bundles import write_bundle
+from darklantern.logs import add_checkpoint, checkpoint, merkle, witness
+from darklantern.network.heads import LogFork, origin
+from darklantern.network.items import Binding, Package, SealedArtifact, seal_artifact, seal_content
+from darklantern.network.merging import LogCopy
+from darklantern.network.reading import read
+from darklantern.records.exact import Value, encode
+from darklantern.records.posts import Post
+from darklantern.sealing import Recipient, WitnessKey
+from darklantern.stores.passphrase import Cost, new_header
+from fuzz import values
+
+WITNESS = WitnessKey.generate()
+WITNESS_NAME = "reef.example/witness"
+
+
+@cache
+def network() -> tuple[World, str]:
+    """A network with a circle, two epochs of it, a post and an item."""
+    world, circle = circled()
+    world.rotate(circle, "ada")
+    data, _ = world.post(circle, "ada")
+    world.add(data, circle)
+    epoch = world.view.circle(circle).epoch
+    assert epoch
+    binding = Binding("item", circle, epoch.id, device("ada").public.id, "V2")
+    body, _ = seal_content(package(), binding, Recipient.parse(epoch.body.recipient))
+    world.add(world.sign(circle, "item", body, "ada"), circle)
+    return world, circle
+
+
+@cache
+def package() -> Package:
+    what = finding()
+    return Package(finding=what, assessment=assessment(what), artifacts=(artifact(),))
+
+
+@cache
+def artifact() -> SealedArtifact:
+    return seal_artifact(b"notes")[0]
+
+
+POST = Post(item="0" * 64, text="hello")
+
+
+@cache
+def entries() -> tuple[bytes, ...]:
+    """Every envelope of the network's logs."""
+    world, _ = network()
+    return tuple(data for log in world.logs.values() for data in log)
+
+
+@cache
+def notes() -> tuple[bytes, ...]:
+    """A checkpoint of each log: as it is, and with a witness."""
+    world, _ = network()
+    found = []
+    for log in world.logs:
+        note, key = world.head(log).note, log_key("keeper").public
+        line = witness.cosign(note, origin(key, log), key, WITNESS, WITNESS_NAME, NOW)
+        found += [note, witness.with_cosignatures(note, [line])]
+    return tuple(found)
+
+
+def lines() -> tuple[bytes, ...]:
+    """Signature lines as they stand under a note."""
+    return tuple(note.partition(b"\n\n")[2] for note in notes())
+
+
+@cache
+def requests() -> tuple[bytes, ...]:
+    """What a witness is asked: from nothing, and from the first entries on."""
+    world, _ = network()
+    found = []
+    for log in world.logs:
+        head, trail = world.head(log), world.view.trail(log)
+        leaves = [merkle.leaf_hash(bytes.fromhex(each)) for each in trail.ids]
+        for old in (0, 1, trail.size):
+            request = add_checkpoint.Request(old, merkle.consistency(leaves, old), head.note)
+            found.append(add_checkpoint.encode_request(request))
+    return tuple(found)
+
+
+@cache
+def bundles() -> tuple[bytes, ...]:
+    """All of both logs, one record that waits, and a piece."""
+    world, circle = network()
+    copies = [LogCopy(log, world.head(log).note, tuple(data)) for log, data in world.logs.items()]
+    waiting, pieces = world.post(circle, "bo")
+    return (write_bundle(world.net, device("ada"), copies, [waiting], pieces.values()),)
+
+
+@cache
+def records() -> tuple[bytes, ...]:
+    """Every value in all of this, and those that only a device sees, each after the name of its type."""
+    world, _ = network()
+    note = notes()[0]
+    found: list[Value] = [package(), POST, WITNESS.public, checkpoint_fork(note)]
+    found.append(new_header("passphrase", Cost(memory_kib=64, passes=1, lanes=1))[0])
+    for data in entries():
+        taken = read(data)
+        found += [taken.envelope, taken.record, taken.body]
+    found += world.terms.values()
+    whole = {values.write(each): None for value in found for each in values.within(value)}
+    return tuple(whole)
+
+
+def checkpoint_fork(note: bytes) -> LogFork:
+    return LogFork(log="0" * 64, first=note, second=note, leaves=("f" * 64,))
+
+
+def proofs() -> tuple[bytes, ...]:
+    """Proofs of both kinds in the form that the target takes: a letter, two numbers, hashes."""
+    leaves = [merkle.leaf_hash(bytes([at])) for at in range(7)]
+    found = []
+    for size in range(1, 8):
+        top = merkle.root(leaves[:size])
+        for at in range(size):
+            parts = [leaves[at], top, *merkle.inclusion(leaves[:size], at)]
+            found.append(b"i" + at.to_bytes(8, "big") + size.to_bytes(8, "big") + b"".join(parts))
+            parts = [merkle.root(leaves[:at]), top, *merkle.consistency(leaves[:size], at)]
+            found.append(b"c" + at.to_bytes(8, "big") + size.to_bytes(8, "big") + b"".join(parts))
+    return tuple(found)
+
+
+def note_texts() -> tuple[bytes, ...]:
+    """Checkpoints that nobody signed, in all sizes."""
+    made = [checkpoint.Checkpoint("a", size, merkle.EMPTY_ROOT) for size in (0, 1, 10, (1 << 63) - 1)]
+    return tuple(each.text().encode() + b"\n" for each in made)
+
+
+def bodies() -> tuple[bytes, ...]:
+    """Bodies of records, each after its kind."""
+    taken = [read(data) for data in entries()]
+    return tuple(f"{each.record.kind}\n".encode() + encode(each.body) for each in taken)

@@ -1,0 +1,145 @@
+"""Two relays of one network: one mirrors the other, cosigns its logs, and gives them back when they are lost."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from network.world import World, circled, device
+
+from darklantern.logs import add_checkpoint, merkle
+from darklantern.logs.witness import cosigned
+from darklantern.network.heads import origin
+from darklantern.records.exact import encode
+from darklantern.relay.stores import open_database
+
+from .running import Running, load, relay, relay_key
+
+WAIT_S = 20
+
+
+@pytest.fixture
+def world() -> tuple[World, str]:
+    return circled()
+
+
+@pytest.fixture
+def pair(world: tuple[World, str], tmp_path: Path) -> Iterator[tuple[Running, Running]]:
+    """An appender, and a mirror that knows it and that it knows."""
+    net = world[0].net
+    with (
+        relay(tmp_path / "appender", net, keeper="keeper") as appender,
+        relay(tmp_path / "mirror", net, keeper="mirror") as mirror,
+    ):
+        for one, other in ((appender, mirror), (mirror, appender)):
+            one.setting("pull_s = 1")
+            (one.folder / "peer.json").write_bytes(encode(other.card))
+            one.setting('[[peers]]\nname = "other"\ncard = "peer.json"')
+        load(appender, world[0])
+        mirror.start()
+        yield appender, mirror
+
+
+def test_a_mirror_has_all_and_cosigns_it(pair: tuple[Running, Running], world: tuple[World, str]) -> None:
+    (appender, mirror), (net, circle) = pair, world
+    post, pieces = net.post(circle, "ada", "x" * 300_000)
+    ada = appender.client(device("ada"))
+    assert ada.post(circle, [post]).status == 200
+    for piece in pieces.values():
+        assert ada.put(circle, piece).status == 204
+    net.add(post, circle)
+    bo = mirror.client(device("bo"))
+    eventually(lambda: bo.entries(circle) == net.logs[circle])
+    for name, piece in pieces.items():
+        eventually(lambda name=name, piece=piece: bo.get(circle, name).body == piece)
+    witness = mirror.card.public
+    names = {witness.witness_name: witness.witness}
+    for log in (net.net, circle):
+        eventually(lambda log=log: [who for who, _ in cosigned(ada.heads()[log], names)] == [*names])
+    refused = bo.post(circle, [post])
+    assert refused.status == 409
+    assert net.view.log_key(circle).id in refused.json["error"]
+
+
+def test_a_restored_backup_is_noticed_and_healed_by_a_mirror(
+    pair: tuple[Running, Running], world: tuple[World, str], tmp_path: Path
+) -> None:
+    (appender, mirror), (net, circle) = pair, world
+    database = open_database(f"sqlite://{appender.folder}/relay.db")
+    database.backup(tmp_path / "backup.db")
+    database.close()
+    post, pieces = net.post(circle, "ada")
+    appender.client(device("ada")).post(circle, [post], pieces.values())
+    net.add(post, circle)
+    bo = mirror.client(device("bo"))
+    eventually(lambda: bo.entries(circle) == net.logs[circle])
+    eventually(lambda: b'"' + circle.encode() in (appender.folder / "signed.json").read_bytes())
+    eventually(lambda: f"[{len(net.logs[circle])}," in (appender.folder / "signed.json").read_text())
+    # The backup comes back while no mirror is there: nothing may be appended.
+    appender.stop()
+    mirror.stop()
+    for file in appender.folder.glob("relay.db*"):
+        file.unlink()
+    (tmp_path / "backup.db").rename(appender.folder / "relay.db")
+    appender.start()
+    ada = appender.client(device("ada"))
+    late, late_pieces = net.post(circle, "ada", "later")
+    assert ada.entries(circle) == net.logs[circle][:-1]
+    refused = ada.post(circle, [late], late_pieces.values())
+    assert refused.status == 503
+    assert "older backup" in refused.json["error"]
+    # The mirror comes back, and with it what was lost.
+    mirror.start()
+    eventually(lambda: ada.entries(circle) == net.logs[circle])
+    eventually(lambda: ada.post(circle, [late], late_pieces.values()).status == 200)
+    net.add(late, circle)
+    bo = mirror.client(device("bo"))
+    eventually(lambda: bo.entries(circle) == net.logs[circle])
+
+
+def test_a_witness_answers_as_c2sp_says(pair: tuple[Running, Running], world: tuple[World, str]) -> None:
+    (appender, mirror), (net, circle) = pair, world
+    keeper = mirror.client(relay_key("keeper"))
+    note = appender.client(device("ada")).heads()[circle]
+    key = net.view.log_key(circle)
+    leaves = [merkle.leaf_hash(bytes.fromhex(id)) for id in net.view.trail(circle).ids]
+
+    def ask(old: int, proof: tuple[bytes, ...] = (), said: bytes = note) -> add_checkpoint.Response:
+        body = add_checkpoint.encode_request(add_checkpoint.Request(old, proof, said))
+        reply = keeper.ask("POST", "/v1/witness/add-checkpoint", body)
+        return add_checkpoint.Response(reply.status, reply.body, reply.headers["content-type"])
+
+    size = len(leaves)
+    bo = mirror.client(device("bo"))
+    eventually(lambda: len(bo.entries(circle)) == size)
+    eventually(lambda: ask(size).status == 200)  # once the mirror has cosigned it by itself
+    wrong = ask(0)
+    assert add_checkpoint.read_response(wrong) == size
+    assert ask(size, (b"x" * 32,)).status == 422
+    other = note.replace(origin(key, circle).encode(), origin(key, "0" * 64).encode())
+    assert ask(0, (), other).status == 404
+    assert keeper.ask("POST", "/v1/witness/add-checkpoint", b"old x\n\n").status == 400
+
+
+def test_only_witnesses_that_are_known_may_cosign(pair: tuple[Running, Running], world: tuple[World, str]) -> None:
+    (appender, mirror), (_, circle) = pair, world
+    ada = appender.client(device("ada"))
+    path = f"/v1/logs/{circle}/cosignatures"
+    assert ada.ask("POST", path, b"line\n").status == 403
+    peer = appender.client(relay_key("mirror"))
+    assert peer.ask("POST", path, b"no line").status == 400
+    names = {mirror.card.public.witness_name: mirror.card.public.witness}
+    eventually(lambda: len(cosigned(ada.heads()[circle], names)) == 1)
+    line = ada.heads()[circle].splitlines(keepends=True)[-1]
+    assert peer.ask("POST", path, line).status == 204
+    damaged = line[:-20] + (b"A" if line[-20:-19] != b"A" else b"B") + line[-19:]
+    assert peer.ask("POST", path, damaged).status in (400, 409)
+    assert len(cosigned(ada.heads()[circle], names)) == 1
+
+
+def eventually(true: Callable[[], bool]) -> None:
+    """What relays do by themselves takes as long as it takes; the wait is bounded, and no time is asserted."""
+    deadline = time.monotonic() + WAIT_S
+    while not true():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.1)
