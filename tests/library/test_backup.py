@@ -56,7 +56,7 @@ def test_everything_comes_back_and_nothing_of_it_shows(orgs: Orgs) -> None:
     orgs.clock.now += 60
     beacon = restored(orgs, "bo")
     assert beacon.open_item(item).finding.title == f"a finding called {CANARY}"
-    assert beacon.thread(item)[0].id == post and beacon.pending == (post,)
+    assert beacon.thread(item).posts[0].id == post and beacon.pending == (post,)
     assert beacon.artifact(item, next(iter(artifacts()))) == artifacts()[next(iter(artifacts()))]
     assert [hit.id for hit in beacon.search(CANARY)] == [item]
     assert beacon.verify() == () and not (orgs.folder / "beacon" / "unfinished").exists()
@@ -107,7 +107,7 @@ def test_a_restored_device_signs_only_after_its_logs_keeper_has_spoken_again(org
     assert beacon.restored == {}
     beacon.post(item, "goes on")
     assert len(orgs.to_aurora().appended) == 1
-    assert len(orgs.aurora.thread(item)) == 4 and orgs.aurora.opaque == ()
+    assert len(orgs.aurora.thread(item).posts) == 4 and orgs.aurora.opaque == ()
     beacon.close()
     orgs.beacon = reopened(orgs.folder / "beacon", "bo", orgs.clock)
     assert orgs.beacon.restored == {}
@@ -167,7 +167,7 @@ def test_p26_what_was_taken_away_since_the_backup_does_not_come_back_with_a_newe
     bundle = orgs.folder / "bundle"
     orgs.aurora.export_bundle(bundle)
     beacon = restored(orgs, "bo", bundle=bundle)
-    assert beacon.thread(item) == () and beacon.search("gonewords") == ()
+    assert beacon.thread(item).posts == () and beacon.search("gonewords") == ()
     assert beacon.compaction().orphans == () and beacon.open_item(item)
 
 

@@ -102,7 +102,7 @@ def test_p16_the_keeper_appends_a_waiting_record_once(orgs: Orgs) -> None:
     before = every_byte_of(orgs.folder / "aurora")
     assert imported(orgs.aurora, bundle) == Imported()
     assert every_byte_of(orgs.folder / "aurora") == before
-    assert len(orgs.aurora.thread(item)) == 1
+    assert len(orgs.aurora.thread(item).posts) == 1
 
 
 def test_an_older_bundle_is_refused(orgs: Orgs) -> None:
@@ -209,7 +209,7 @@ def test_p30_an_author_sees_why_their_record_does_not_count(orgs: Orgs) -> None:
     ((_, again),) = told.remade  # the post; of the epoch nothing is left to be said
     assert orgs.beacon.pending == (again,)
     assert orgs.to_aurora().refused == ()
-    assert [post.text for post in orgs.aurora.thread(item)] == ["under the epoch that lost"]
+    assert [post.text for post in orgs.aurora.thread(item).posts] == ["under the epoch that lost"]
     assert orgs.to_beacon().remade == () and orgs.beacon.pending == ()
 
 

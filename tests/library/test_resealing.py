@@ -27,12 +27,12 @@ def test_what_lost_a_race_is_sealed_again_to_the_epoch_that_won(us: Meeting) -> 
     us.aurora.rotate("evals")
     us.beacon.rotate("evals")
     first = us.beacon.post(item, "under the epoch that lost")
-    second = us.beacon.post(item, "and its answer", reply_to=first)
+    second = us.beacon.reply(first, "and its answer")
     us.sync()
     report = us.beacon.sync([us.relay]).relays["relay"]
     assert us.beacon.pending == () and report.refused == ()
     us.aurora.sync([us.relay])
-    posts = us.aurora.thread(item)
+    posts = us.aurora.thread(item).posts
     assert [post.text for post in posts] == ["under the epoch that lost", "and its answer"]
     assert posts[1].reply_to == posts[0].id
     assert not {first, second} & {post.id for post in posts}
@@ -69,7 +69,7 @@ def test_a_record_that_has_left_is_never_replaced(us: Meeting) -> None:
     us.aurora.rotate("evals")
     us.sync()
     us.sync()
-    assert [post.text for post in us.aurora.thread(item)] == ["carried by hand, slowly"]
+    assert [post.text for post in us.aurora.thread(item).posts] == ["carried by hand, slowly"]
     parts, _ = taken_apart(bundle, us.relay.net)
     assert [us.relay.append(us.circle, data).position for data in parts.waiting] != [None] * len(parts.waiting)
     assert us.relay.view.circle(us.circle).frozen == {}
@@ -86,7 +86,7 @@ def test_after_a_restored_backup_what_waits_is_signed_anew(us: Meeting) -> None:
     us.restore("beacon", backup)
     us.beacon.sync([us.relay])
     us.aurora.sync([us.relay])
-    assert sorted({post.text for post in us.aurora.thread(item)}) == ["after it", "in the backup, unsent"]
+    assert sorted({post.text for post in us.aurora.thread(item).posts}) == ["after it", "in the backup, unsent"]
     assert us.relay.view.circle(us.circle).frozen == {} and us.beacon.pending == ()
 
 

@@ -123,7 +123,7 @@ def test_what_stops_counting_leaves_the_index_with_the_step_that_says_so(orgs: O
     orgs.aurora.rotate("evals")
     assert ids(orgs.beacon, CANARY) == [kept, late]
     orgs.to_beacon()
-    assert orgs.beacon.thread(item) == () and ids(orgs.beacon, CANARY) == []
+    assert orgs.beacon.thread(item).posts == () and ids(orgs.beacon, CANARY) == []
 
 
 def test_what_could_not_be_opened_is_indexed_once_its_key_or_its_piece_comes(orgs: Orgs) -> None:
@@ -141,7 +141,7 @@ def test_a_library_of_schema_version_1_is_indexed_when_it_is_opened(orgs: Orgs) 
     key = connection_key(orgs.aurora)
     orgs.aurora.close()
     connection = connect(orgs.folder / "aurora" / "library.db", key)
-    for table in ("texts", "documents", "openings"):
+    for table in ("texts", "documents", "openings", "local"):
         connection.execute(f"DROP TABLE {table}")
     connection.execute("PRAGMA user_version = 1")
     connection.close()

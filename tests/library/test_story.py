@@ -44,14 +44,14 @@ def test_a_finding_travels_from_aurora_to_beacon_and_an_answer_comes_back(tmp_pa
 
     # 4. Beacon answers; the answer waits in its outbox, and a bundle carries it back.
     question = orgs.beacon.post(item, "Does it survive fine-tuning?")
-    assert [post.pending for post in orgs.beacon.thread(item)] == [True]
+    assert [post.pending for post in orgs.beacon.thread(item).posts] == [True]
     back = exported(orgs.beacon)
     assert imported(orgs.aurora, back).appended == (question,)
-    answer = orgs.aurora.post(item, "Yes: see step 900.", reply_to=question)
+    answer = orgs.aurora.reply(question, "Yes: see step 900.")
     orgs.to_beacon()
     assert orgs.beacon.pending == ()
     for library in (orgs.aurora, orgs.beacon):
-        thread = library.thread(item)
+        thread = library.thread(item).posts
         assert [(post.id, str(post.author), post.text, post.reply_to, post.pending) for post in thread] == [
             (question, "Dr bo (Beacon)", "Does it survive fine-tuning?", None, False),
             (answer, "Dr ada (Aurora)", "Yes: see step 900.", question, False),

@@ -36,7 +36,7 @@ def test_what_one_shares_the_other_opens_and_answers(us: Meeting) -> None:
     assert told(us.beacon, us.relay).sent == us.relay.view.trail(us.circle).ids[-1:]
     assert us.beacon.pending == ()
     us.sync()
-    assert [post.text for post in us.aurora.thread(item)] == ["we see it too"]
+    assert [post.text for post in us.aurora.thread(item).posts] == ["we see it too"]
 
 
 def test_a_sync_without_news_asks_for_heads_alone_and_writes_at_most_a_checkpoint(us: Meeting) -> None:
@@ -75,7 +75,7 @@ def test_a_newcomer_gets_all_of_it_page_by_page(us: Meeting, tmp_path: Path) -> 
     with library(tmp_path / "new", "al", us.clock) as new:
         new.sync([us.relay])
         assert new.view.trails == us.relay.view.trails
-        assert len(us.beacon.thread(item)) == 60
+        assert len(us.beacon.thread(item).posts) == 60
 
 
 def test_p16_a_relay_and_a_bundle_give_the_same_store(us: Meeting, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ from darklantern.network.clock import text
 from darklantern.network.deciding import plan
 from darklantern.network.epochs import Previous, new_epoch
 from darklantern.network.heads import sign_head
-from darklantern.network.items import Binding, seal_content
+from darklantern.network.items import Binding, Posting, seal_content
 from darklantern.network.reading import Body, leaf_id
 from darklantern.records.exact import encode
 from darklantern.records.posts import Post
@@ -222,9 +222,8 @@ class World:
         assert epoch is not None
         where = {"kind": "post", "circle": circle, "epoch": epoch.id, "author": device(author).public.id, "level": "V2"}
         where |= {name.removeprefix("in_"): value for name, value in binding.items()}
-        body, pieces = seal_content(
-            Post(item="0" * 64, text=text), Binding(**where), Recipient.parse(epoch.body.recipient)
-        )
+        said = Posting(content=Post(thread="0" * 64, text=text))
+        body, pieces = seal_content(said, Binding(**where), Recipient.parse(epoch.body.recipient))
         return self.sign(circle, "post", body, author), pieces
 
     def head(self, log: str, now: int = NOW):

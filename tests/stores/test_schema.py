@@ -66,8 +66,8 @@ def test_version_1_is_carried_over_whole_and_its_index_is_stale(old: Path, tmp_p
 
 def test_a_migration_that_fails_in_its_middle_changes_nothing(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = tables(old)
-    first, (*second, _) = schema._STEPS
-    monkeypatch.setattr(schema, "_STEPS", (first, (*second, "no such statement")))
+    first, (*second, _), *later = schema._STEPS
+    monkeypatch.setattr(schema, "_STEPS", (first, (*second, "no such statement"), *later))
     with pytest.raises(StoreError):
         Database.open(old, KEY)
     assert tables(old) == before

@@ -16,6 +16,7 @@ from darklantern.cli.org_commands import org_app
 from darklantern.cli.output import tell, tell_json
 from darklantern.cli.pledge_commands import pledge_app
 from darklantern.cli.relay_commands import relay_app
+from darklantern.cli.thread_commands import thread_app
 
 app = typer.Typer(
     help="Look inside a neural network while it trains, react to dangerous circuits as they form, "
@@ -36,6 +37,7 @@ app.add_typer(pledge_app, name="pledge")
 app.add_typer(circle_app, name="circle")
 app.add_typer(draft_app, name="draft")
 app.add_typer(relay_app, name="relay")
+app.add_typer(thread_app, name="thread")
 app.command()(rerun)
 
 

@@ -7,16 +7,16 @@ import typer
 
 from darklantern.cli.bars import bytes_bar
 from darklantern.cli.hardening import keep_secrets_in_memory
-from darklantern.cli.options import Folder, Json, PassphraseFile, check_place, passphrase, read, text_to_seal
-from darklantern.cli.output import tell, tell_json, tell_text
+from darklantern.cli.options import Folder, Json, PassphraseFile, check_place, passphrase, read
+from darklantern.cli.output import tell, tell_json
 from darklantern.errors import RecipeError, StoreError
 from darklantern.records.exact import decode, encode, plain
 
 if TYPE_CHECKING:
-    from darklantern.library import Imported, Library
+    from darklantern.library import Imported, Library, Notification
 
 library_app = typer.Typer(
-    help="A device's encrypted store of findings and threads.\n\n"
+    help="A device's encrypted store of findings.\n\n"
     "These commands serve a library that is there already. Founding a network, making a library, pledging and "
     "sealing a finding are Python calls for now: `darklantern.library.create`, then `Library.add`, `pledge` and "
     '`share`. README shows them under "Share"; `darklantern.demo.founding` is a network founded step by step.',
@@ -41,43 +41,6 @@ def findings(folder: Folder, passphrase_file: PassphraseFile = None, as_json: Js
         tell("no findings yet: import a bundle with `darklantern library import`")
 
 
-@library_app.command()
-def thread(folder: Folder, item: Item, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
-    """Print the posts about a finding."""
-    with open_library(folder, passphrase_file) as library:
-        posts = library.thread(item_named(library, item))
-    if as_json:
-        tell_json([plain(post) for post in posts])
-        return
-    for post in posts:
-        tell(f"{post.author}, {post.time}{' (not yet in the log)' if post.pending else ''}")
-        tell_text(post.text)
-    if not posts:
-        tell("no posts yet: `darklantern library post` writes one")
-
-
-@library_app.command()
-def post(
-    folder: Folder,
-    item: Item,
-    file: Annotated[Path | None, typer.Option(help="File that holds the text; without it, stdin is read.")] = None,
-    passphrase_file: PassphraseFile = None,
-    as_json: Json = False,
-) -> None:
-    """Answer in a finding's thread with a text from stdin or a file.
-
-    It is sealed to the finding's circle; a bundle carries it to the others. The text is never an
-    argument: every user of this machine could read it there.
-    """
-    with open_library(folder, passphrase_file) as library:
-        whole = item_named(library, item)
-        made = library.post(whole, text_to_seal(file))
-    if as_json:
-        tell_json({"post": made})
-    else:
-        tell(f"posted {made[:16]}; export a bundle so that the others get it")
-
-
 @library_app.command("import")
 def import_bundle(
     folder: Folder,
@@ -95,11 +58,13 @@ def import_bundle(
 ) -> None:
     """Take in a bundle, whole or not at all."""
     with open_library(folder, passphrase_file) as library:
+        before = {each.id for each in library.notifications()}
         imported = library.import_bundle(bundle, allow_clock_jump=allow_clock_jump)
+        fresh = [each for each in library.notifications() if each.id not in before]
     if as_json:
         tell_json(plain(imported))
         return
-    for line in told(imported):
+    for line in (*told(imported), *noticed(fresh)):
         tell(line)
 
 
@@ -208,6 +173,13 @@ def item_named(library: "Library", item: str) -> str:
             + ("give more letters" if found else "copy the id from the first column"),
         )
     return found[0]
+
+
+def noticed(fresh: "list[Notification]") -> list[str]:
+    """That there is something to look at, and where."""
+    from darklantern.library.threads.notifications import summary
+
+    return [f"{summary(fresh)}: `darklantern thread notifications` lists them"] if fresh else []
 
 
 def told(imported: "Imported") -> list[str]:

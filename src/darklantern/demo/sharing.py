@@ -82,7 +82,7 @@ def share(folder: Path, founded: Founded, found: Found, lead: Lead, canary: str,
         item, "Thank you. We keep the circle at V2 until somebody has tested the watch against an adversary."
     )
     carry(founded.aurora, founded.beacon, bundle)
-    for post in founded.aurora.thread(item):
+    for post in founded.aurora.thread(item).posts:
         say(f"{post.author}: {post.text}")
 
     # 5. No word of it anywhere in the clear.

@@ -13,15 +13,19 @@ from darklantern.library.compacting import Compaction
 from darklantern.library.importing import Imported
 from darklantern.library.library import Library, create
 from darklantern.library.open_log import Opening, OpenLog
-from darklantern.library.opening import Author, Listed, OpenedFinding, ThreadPost
+from darklantern.library.opening import Author, Listed, OpenedFinding
 from darklantern.library.report import Report
 from darklantern.library.restoring import restore
 from darklantern.library.searching import Hit
+from darklantern.library.threads.notifications import Notification
+from darklantern.library.threads.posting import Attached
+from darklantern.library.threads.values import Thread, ThreadListed, ThreadPost
 from darklantern.library.verifying import Problem
 from darklantern.library.versions import Linked
 
 __all__ = [
     "ArtifactReader",
+    "Attached",
     "Author",
     "BackedUp",
     "Compaction",
@@ -32,11 +36,14 @@ __all__ = [
     "Library",
     "Linked",
     "Listed",
+    "Notification",
     "OpenLog",
     "OpenedFinding",
     "Opening",
     "Problem",
     "Report",
+    "Thread",
+    "ThreadListed",
     "ThreadPost",
     "create",
     "restore",

@@ -5,7 +5,7 @@ once: pieces, then one transaction.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from darklantern.library import (
     backup,
     carrying,
     compacting,
+    deleting,
     exporting,
     open_log,
     opening,
@@ -37,13 +38,21 @@ from darklantern.library.identity import Identity
 from darklantern.library.importing import Imported, wanted_pieces
 from darklantern.library.joining import HOLDER
 from darklantern.library.open_log import OpenLog
-from darklantern.library.opening import Listed, OpenedFinding, ThreadPost
+from darklantern.library.opening import Listed, OpenedFinding
 from darklantern.library.report import Report
 from darklantern.library.searching import Hit
 from darklantern.library.state import State, difference, first_contents, load, put, unlocked, with_heads
+from darklantern.library.status import Status, status
+from darklantern.library.syncing import remembering
+from darklantern.library.syncing.http import HttpRemote
 from darklantern.library.syncing.remote import Remote
-from darklantern.library.syncing.reports import Synced
+from darklantern.library.syncing.reports import RelaySync, Synced
 from darklantern.library.syncing.session import sync_with
+from darklantern.library.threads import attaching, indexing, marking, notifying, posting, reading
+from darklantern.library.threads.notifications import Notification
+from darklantern.library.threads.places import Quiet
+from darklantern.library.threads.posting import Attached, Destination
+from darklantern.library.threads.values import Thread, ThreadListed, ThreadPost
 from darklantern.library.verifying import Problem
 from darklantern.library.versions import Linked
 from darklantern.network.cards import Holder
@@ -52,16 +61,16 @@ from darklantern.network.deciding import Follows
 from darklantern.network.effective import Effective, effective
 from darklantern.network.explaining import Explained, explain
 from darklantern.network.heads import ForkedLogError
-from darklantern.network.items import SealedArtifact
+from darklantern.network.items import Posting, SealedArtifact
 from darklantern.network.links import LinkKind
 from darklantern.network.reading import leaf_id
 from darklantern.network.states import Opaque
 from darklantern.records.assessments import Assessment
 from darklantern.records.exact import Time, encode
 from darklantern.records.findings import Finding
-from darklantern.records.posts import Post
+from darklantern.records.posts import Content
 from darklantern.records.record import NOBODY
-from darklantern.sealing import Device, Envelope, LogKey
+from darklantern.sealing import Device, Envelope, LogKey, RelayCard
 from darklantern.stores import RECOMMENDED, Cost, Vault, create_vault, open_vault
 from darklantern.stores.blobs import pick
 from darklantern.stores.schema import STALE_INDEX
@@ -104,6 +113,7 @@ class Library(Identity):
         self._held = state
         self._follows = follows
         self._clock = clock
+        self._awaited = searching.awaited(state, vault.database.indexed())
 
     @classmethod
     def open(cls, folder: Path, passphrase: str, *, follows: Follows, clock: Clock = time.time) -> "Library":
@@ -119,6 +129,8 @@ class Library(Identity):
             if restored.COPIED in library._held.settings:
                 settings = restored.opened(library._held.settings, library._now())
                 library._step(replace(library._held, settings=settings))
+            # A post that no older program opened, or that was on a damaged disk, may open now.
+            library._step(indexing.placed(library._held, library._fetch))
             if STALE_INDEX in library._held.settings:
                 library.reindex()
             return library
@@ -156,6 +168,12 @@ class Library(Identity):
     def opaque(self) -> tuple[Opaque, ...]:
         """Entries that are in a log and do not count, each with its reason."""
         return self._state.working.opaque
+
+    @property
+    def entries(self) -> dict[str, str]:
+        """Id → circle of every item and post that counts, and of those that wait."""
+        circles = self._state.working.circles
+        return {entry: circle for circle, state in circles.items() for entry in state.entries}
 
     def circles(self) -> dict[str, Terms]:
         """Circle id → its terms, for each circle whose terms this device knows."""
@@ -254,18 +272,150 @@ class Library(Identity):
             device=self._state.device.receiving,
         )
 
-    def post(self, item: str, text: str, *, reply_to: str | None = None) -> str:
-        """Answer in the thread of an item, at the item's level. The post's id. Raises RefusedError."""
-        found = opening.find(self._state, "item", item)
-        _, level = opening.open_package(self._state, found, self._fetch, self._follows)
-        posts = opening.thread(self._state, found, self._fetch)
-        if reply_to is not None and reply_to not in {each.id for each in posts}:
-            raise RefusedError(f"the thread has no post {reply_to}", hint="import a newer bundle, or check the id")
-        state, post, pieces = sharing.post_reply(
-            self._state, Post(item=item, reply_to=reply_to, text=text), found.circle.id, level, self._time()
-        )
-        self._step(state, pieces)
-        return post
+    # Threads
+
+    def begin_thread(
+        self,
+        circle: str,
+        title: str,
+        text: str,
+        *,
+        mentions: Iterable[tuple[str, str]] = (),
+        attachments: Sequence[Attached] = (),
+    ) -> str:
+        """Begin a thread in a circle, by name or id, about no item. Its id. Raises RefusedError."""
+        circle = self._circle(circle)
+        said = posting.post(None, title, text, None, mentions, attachments)
+        return self._say(said, Destination(circle, self._state.terms(circle).level), attachments)
+
+    def post(
+        self,
+        thread: str,
+        text: str,
+        *,
+        mentions: Iterable[tuple[str, str]] = (),
+        attachments: Sequence[Attached] = (),
+    ) -> str:
+        """Say something in the thread of an item, or of a title. The post's id.
+
+        `mentions` are members of the circle as (org, person); `attachments` come from `attach`. Raises RefusedError.
+        """
+        return self._say_in(thread, posting.post(thread, None, text, None, mentions, attachments), attachments)
+
+    def reply(
+        self,
+        post: str,
+        text: str,
+        *,
+        mentions: Iterable[tuple[str, str]] = (),
+        attachments: Sequence[Attached] = (),
+    ) -> str:
+        """Answer a post. The answer's id. Raises RefusedError."""
+        thread = posting.thread_of(self._state, post, self._fetch)
+        return self._say_in(thread, posting.post(thread, None, text, post, mentions, attachments), attachments)
+
+    def revise(self, post: str, text: str) -> str:
+        """Give a post of one's own another text; readers see the earlier ones too. Raises RefusedError."""
+        return self._do(posting.revision(self._state, post, text, self._fetch))
+
+    def react(self, post: str, emoji: str, *, remove: bool = False) -> str:
+        """Put one emoji on a post, or take it back. Raises RefusedError."""
+        return self._do(posting.reaction(self._state, post, emoji, self._fetch, remove=remove))
+
+    def retract(self, post: str) -> str:
+        """Take back a post of one's own. Libraries show its text no longer; who has read it has read it.
+
+        Raises RefusedError.
+        """
+        return self._do(posting.retraction(self._state, post, self._fetch))
+
+    def attach(
+        self,
+        file: Path,
+        *,
+        name: str | None = None,
+        media: str = attaching.UNKNOWN,
+        progress: Progress | None = None,
+    ) -> Attached:
+        """Seal a file of any size, for one post to name it. Interrupted, the same call goes on; `give_up` removes it.
+
+        `name` is the file's own unless given. Raises StoreError or RefusedError.
+        """
+        attachment = attaching.described(file, name, media)
+        return Attached(attachment, self._seal_file(file, attachment.sha256, progress))
+
+    def thread(self, thread: str) -> Thread:
+        """What was said about an item, or under a title. Raises RefusedError for one that is not here."""
+        found = reading.thread(self._state, thread, self._fetch, self._follows)
+        self._note("thread", thread)
+        return found
+
+    def post_of(self, post: str) -> ThreadPost:
+        """One post as it is now, without opening the rest of its thread. Raises RefusedError, also where taken back."""
+        return posting.standing(self._state, post, self._fetch)
+
+    def unread(self) -> dict[str, int]:
+        """Thread → how many posts of others in it are unread, where there are any. Opens nothing."""
+        return reading.unread(self._state)
+
+    def threads(self) -> tuple[ThreadListed, ...]:
+        """Every item and every thread with a title, with how many posts in it are unread. The newest first."""
+        return reading.threads(self._state, self._fetch, self._follows)
+
+    def open_attachment(self, post: str, sha256: str) -> ArtifactReader:
+        """A file that came with a post, to stream, to write to a file or to check. Raises RefusedError or SealError."""
+        artifact = posting.attachment(self._state, post, sha256, self._fetch)
+        self._note("artifact", post, sha256)
+        return ArtifactReader(artifact, self._vault.blobs.get)
+
+    def save_attachment(self, post: str, sha256: str, file: Path) -> None:
+        """Write a file that came with a post, in the clear, to a new file that appears once all of it is verified.
+
+        Raises RefusedError, SealError or StoreError.
+        """
+        self.open_attachment(post, sha256).write(file)
+
+    def mark_read(self, thread: str, up_to: str | None = None) -> None:
+        """Note on this device that a thread was read, up to a post or all of it; by a log's id, its alarms.
+
+        Raises RefusedError.
+        """
+        self._step(marking.mark_read(self._state, thread, up_to))
+
+    def mark_all_read(self) -> None:
+        """Note on this device that everything here was read."""
+        self._step(marking.all_read(self._state))
+
+    def quiet(self, thread_or_circle: str, rule: Quiet | None) -> None:
+        """Want no notifications of a thread or a circle ("muted"), only "mentions", or all again (None).
+
+        Alarms always come. Raises RefusedError.
+        """
+        self._step(marking.quieted(self._state, thread_or_circle, rule))
+
+    def notifications(self, *, untold: bool = False) -> tuple[Notification, ...]:
+        """What to look at: alarms, mentions, answers, new items and threads, posts where its user takes part.
+
+        Each until it is read, by `mark_read`; with `untold`, those since the last `mark_told`.
+        """
+        found = notifying.notifications(self._state)
+        return tuple(each for each in found if not (untold and each.id in self._state.threads.told))
+
+    def mark_told(self) -> None:
+        """Note on this device that all notifications were announced, so that `untold` leaves them out."""
+        self._step(marking.told(self._state))
+
+    def bury(self, entry: str) -> str:
+        """Ask that an item or a post be dropped by everybody. The request's id.
+
+        One's own is dropped at once, here and wherever the request arrives; somebody else's once a quorum of the
+        circle's admins has asked. Relays and libraries that keep to it drop ciphertext, text and index, and say so
+        (`report` lists who has not). Nothing can be said of copies. Raises RefusedError.
+        """
+        kind = "item" if any(found.entry.id == entry for found in opening.entries(self._state, "item")) else "post"
+        state, request = deleting.bury(self._state, opening.find(self._state, kind, entry), self._time())
+        self._step(deleting.with_receipts(state, self._time()))
+        return request
 
     # Searching
 
@@ -308,7 +458,9 @@ class Library(Identity):
         database.reindex(searching.documents(self._state, self._fetch, self._follows))
         settings = {name: value for name, value in self._state.settings.items() if name != STALE_INDEX}
         self._state = replace(self._state, settings=settings)
-        return len(database.indexed())
+        indexed = database.indexed()
+        self._awaited = searching.awaited(self._state, indexed)
+        return len(indexed)
 
     # Reading
 
@@ -352,12 +504,6 @@ class Library(Identity):
         self._note("artifact", item, sha256)
         return ArtifactReader(artifact, self._vault.blobs.get)
 
-    def thread(self, item: str) -> tuple[ThreadPost, ...]:
-        """The posts under an item, in the order of the circle's log."""
-        posts = tuple(opening.thread(self._state, opening.find(self._state, "item", item), self._fetch))
-        self._note("thread", item)
-        return posts
-
     def opened_log(self) -> OpenLog:
         """What was opened on this device, in order, each at most once an hour. Raises LogError if it was altered."""
         database = self._vault.database
@@ -400,13 +546,15 @@ class Library(Identity):
 
     # Housekeeping
 
-    def compaction(self, forget: Collection[str] = ()) -> Compaction:
+    def compaction(self, forget: Collection[str] | None = None) -> Compaction:
         """What `compact` would remove: pieces that nothing names, and all of the epochs `forget`. Print it, and ask.
 
-        Raises RefusedError for an epoch that a circle seals to.
+        Without `forget`, the epochs whose retention has ended by their circle's rules. Raises RefusedError for an epoch
+        that a circle seals to.
         """
         self._forget_shared()
-        return compacting.plan(self._state, self._vault, forget)
+        epochs = compacting.past(self._state, self._now()) if forget is None else forget
+        return compacting.plan(self._state, self._vault, epochs)
 
     def compact(self, planned: Compaction) -> int:
         """Remove what `compaction` said, and nothing that is in use by now. How many bytes the disk has back."""
@@ -463,24 +611,57 @@ class Library(Identity):
         bundle that is cut, altered, older, of another network or by nobody known. Two histories of one
         log raise ForkedLogError, and only the proof is kept.
         """
-        return carrying.take(self._hands(), path, confirmed=allow_clock_jump)
+        imported = carrying.take(self._hands(), path, confirmed=allow_clock_jump)
+        self._step(deleting.with_receipts(self._state, self._time()))
+        return imported
 
-    def sync(self, remotes: Iterable[Remote], *, allow_clock_jump: bool = False) -> Synced:
-        """Take in what these relays have and this library lacks, and give them what waits. In any order.
+    def add_relay(self, card: RelayCard) -> None:
+        """Sync with this relay from now on. Compare the card's fingerprint with its keeper before."""
+        self._step(remembering.added(self._state, card))
+
+    def remove_relay(self, relay: str) -> None:
+        """Forget the relay of that id. Raises RefusedError."""
+        self._step(remembering.removed(self._state, relay))
+
+    @property
+    def relays(self) -> Mapping[str, RelayCard]:
+        """Relay id → card."""
+        return remembering.relays(self._state)
+
+    def sync(self, remotes: Iterable[Remote] | None = None, *, allow_clock_jump: bool = False) -> Synced:
+        """Take in what the known relays have and this library lacks, and give them what waits. In any order.
 
         Each relay is judged for itself: what one cannot or will not give comes from another. Raises ForkedLogError
         once all were asked, if two histories of one log were seen: the proof is kept, and that log is frozen. Raises
         the first error if no relay could be synced with; otherwise each error is in the report.
+        `remotes` are asked in place of the known relays.
         """
-        forks = self._state.view.forks.keys()
-        hands = self._hands()
-        synced = Synced({remote.name: sync_with(remote, hands, confirmed=allow_clock_jump) for remote in remotes})
+        hands, forks = self._hands(), self._state.view.forks.keys()
+        reports = dict[str, RelaySync]()
+        if remotes is not None:
+            reports = {each.name: sync_with(each, hands, confirmed=allow_clock_jump) for each in remotes}
+        else:
+            for id, card in self._known().items():
+                with HttpRemote(card, self.net, self._state.device) as remote:
+                    report = reports[remote.name] = sync_with(remote, hands, confirmed=allow_clock_jump)
+                self._step(remembering.visited(self._state, id, report, self._time()))
+        self._step(deleting.with_receipts(self._state, self._time()))
         for log, proof in self._state.view.forks.items():
             if log not in forks:
                 raise ForkedLogError(proof)
-        if synced.relays and len(synced.failed) == len(synced.relays):
+        synced = Synced(reports)
+        if reports and len(synced.failed) == len(reports):
             raise next(iter(synced.failed.values()))
         return synced
+
+    def status(self) -> Status:
+        """What is held and what is there, what waits and for whom, what is stale and since when. Asks nobody."""
+        return status(self._state, frozenset(self._vault.blobs), self._time())
+
+    def _known(self) -> Mapping[str, RelayCard]:
+        if not self.relays:
+            raise RefusedError("no relay is known here", hint="ask its keeper for the relay's card, and add it")
+        return self.relays
 
     # The edge
 
@@ -496,12 +677,17 @@ class Library(Identity):
         state = with_notices(with_heads(state, self._time()))
         pieces = pieces or {}
         with self._vault.blobs.put(pieces), beside or nullcontext():
-            change = difference(self._held, state)
-            names = {*pieces, *came}
-            if names or change.tells_more_than_heads:
-                change = searching.with_texts(change, self._held, state, names, self._fetch, self._follows)
+            change, awaited, arrived = difference(self._held, state), self._awaited, frozenset[str]()
+            if pieces or came or change.tells_of_records:
+                state = indexing.placed(state, self._fetch)
+                change = difference(self._held, state)
+                awaited |= searching.awaited(state, searching.ids(self._held))
+                arrived = frozenset(name for name in awaited if name in self._vault.blobs)
+                change = searching.with_texts(change, self._held, state, arrived, self._fetch, self._follows)
             self._vault.database.write(change)
-        self._state = state
+        gone = deleting.going(self._held, state)
+        self._held, self._awaited = state, awaited - arrived
+        self._vault.blobs.discard(sorted(gone))
 
     def _hands(self) -> Hands:
         return Hands(lambda: self._state, self._step, self._fetch, self._vault.blobs, self._vault.incoming, self._time)
@@ -509,6 +695,22 @@ class Library(Identity):
     def _note(self, act: open_log.Act, item: str, artifact: str | None = None) -> None:
         """What is handed out is in the open-log first."""
         open_log.note(self._vault.database, self._state.device_id, act, item, self._now(), artifact)
+
+    def _do(self, content: Content) -> str:
+        assert content.thread is not None  # what is done to a post names its thread
+        return self._say_in(content.thread, Posting(content=content))
+
+    def _say_in(self, thread: str, said: Posting, attachments: Sequence[Attached] = ()) -> str:
+        destination = posting.destination(self._state, thread, self._fetch, self._follows)
+        return self._say(said, destination, attachments)
+
+    def _say(self, said: Posting, to: Destination, attachments: Sequence[Attached]) -> str:
+        posting.check(self._state, said, self.effective(to.circle), attachments, self._vault.blobs.__contains__)
+        state, entry, pieces = sharing.share_posting(self._state, said, to.circle, to.level, self._time())
+        self._step(state, pieces)
+        with suppress(StoreError):  # as after sharing
+            self._forget_shared()
+        return entry
 
     def _seal_file(self, source: Path, sha256: str, progress: Progress | None) -> SealedArtifact:
         self._forget_shared()

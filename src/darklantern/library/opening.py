@@ -1,4 +1,4 @@
-"""Opening what a circle holds: findings, their artifacts and their threads.
+"""Opening what a circle holds: findings, their artifacts and posts.
 
 In: a state and the pieces. Out: values with their author's name as the manifests say it. Everything
 that comes out was written by a peer: it is data, never markup and never a command.
@@ -12,14 +12,13 @@ from typing import TypeVar
 from darklantern.errors import DarkLanternError, RefusedError, SealError
 from darklantern.library.state import State
 from darklantern.network.deciding import Follows, allows, check_follows
-from darklantern.network.items import Package, SealedArtifact, SealedKind, finding_hash, open_content
+from darklantern.network.items import Package, Posting, SealedArtifact, SealedKind, finding_hash, open_content
 from darklantern.network.keyring import seed_of
 from darklantern.network.links import Relations
 from darklantern.network.states import CircleState, SealedEntry
 from darklantern.records.assessments import Assessment, Level
 from darklantern.records.exact import Time
 from darklantern.records.findings import Finding
-from darklantern.records.posts import Post
 
 Fetch = Callable[[Iterable[str]], Mapping[str, bytes]]
 """Names of pieces → those that are here and whole."""
@@ -81,18 +80,6 @@ class OpenedFinding:
 
 
 @dataclass(frozen=True)
-class ThreadPost:
-    """One post under an item."""
-
-    id: str
-    author: Author
-    time: Time
-    pending: bool
-    reply_to: str | None
-    text: str
-
-
-@dataclass(frozen=True)
 class Found:
     """An accepted entry and the circle it is in."""
 
@@ -106,6 +93,11 @@ def entries(state: State, kind: str) -> Iterator[Found]:
         yield from (Found(circle, entry) for entry in circle.in_order() if entry.record.kind == kind)
 
 
+def in_order(found: Iterable[Found]) -> list[Found]:
+    """Circle by circle in the order of its log; what waits comes last, as it was written."""
+    return sorted(found, key=lambda each: (each.circle.id, each.entry.position, each.entry.record.seq))
+
+
 def packages(state: State, fetch: Fetch, follows: Follows) -> Iterator[tuple[Found, Package, Level]]:
     """Every item that opens here."""
     for found in entries(state, "item"):
@@ -113,18 +105,34 @@ def packages(state: State, fetch: Fetch, follows: Follows) -> Iterator[tuple[Fou
             yield (found, *open_package(state, found, fetch, follows))
 
 
+def look_up(state: State, kind: str, entry_id: str) -> Found | None:
+    """The accepted entry of that kind and id, or None."""
+    for circle in state.working.circles.values():
+        entry = circle.entries.get(entry_id)
+        if entry and entry.record.kind == kind:
+            return Found(circle, entry)
+    return None
+
+
 def find(state: State, kind: str, entry_id: str) -> Found:
     """The accepted entry of that id. Raises RefusedError, with the reason where it is there and does not count."""
-    for found in entries(state, kind):
-        if found.entry.id == entry_id:
-            return found
+    found = look_up(state, kind, entry_id)
+    if found:
+        return found
     reason = next((leaf.reason for leaf in state.working.opaque if leaf.id == entry_id), "it is not in this library")
+    if any(entry_id in circle.buried for circle in state.working.circles.values()):
+        reason = "it was taken back, and dropped here"
     raise RefusedError(f"no {kind} {entry_id} counts here: {reason}", hint="import a newer bundle, or check the id")
 
 
 def author_of(state: State, entry: SealedEntry) -> Author:
     """Who signed an accepted entry."""
-    standing = state.working.network.devices[entry.record.author_device]
+    return author_by(state, entry.record.author_device)
+
+
+def author_by(state: State, device: str) -> Author:
+    """Whose a device is that a manifest listed."""
+    standing = state.working.network.devices[device]
     return Author(standing.id, standing.person, standing.org, standing.name)
 
 
@@ -145,9 +153,14 @@ def open_package(state: State, found: Found, fetch: Fetch, follows: Follows) -> 
     return content, level
 
 
-def open_post(state: State, found: Found, fetch: Fetch) -> Post:
-    """What is in a post. Raises SealError, RefusedError or RecordError."""
-    return _open(state, found, Post, "post", fetch)[0]
+def open_post(state: State, found: Found, fetch: Fetch) -> Posting:
+    """What is in a post's record. Raises SealError, RefusedError or RecordError."""
+    return _open(state, found, Posting, "post", fetch)[0]
+
+
+def post_level(state: State, found: Found, fetch: Fetch) -> Level:
+    """The level that a post was sealed at. Raises SealError, RefusedError or RecordError."""
+    return _open(state, found, Posting, "post", fetch)[1]
 
 
 def listed(state: State, found: Found, fetch: Fetch, follows: Follows) -> Listed:
@@ -201,29 +214,6 @@ def artifact_of(state: State, found: Found, sha256: str, fetch: Fetch, follows: 
     return artifact
 
 
-def thread(state: State, item: Found, fetch: Fetch) -> Iterator[ThreadPost]:
-    """The posts under an item, in the order of the log. One that does not open is in `unreadable` instead.
-
-    What a post answers is sealed with it, so each post of the circle is opened to find these.
-    """
-    for found in entries(state, "post"):
-        if found.circle.id != item.circle.id:
-            continue
-        try:
-            post = open_post(state, found, fetch)
-        except DarkLanternError:
-            continue
-        if post.item == item.entry.id:
-            yield ThreadPost(
-                id=found.entry.id,
-                author=author_of(state, found.entry),
-                time=found.entry.record.time,
-                pending=is_pending(state, found),
-                reply_to=post.reply_to,
-                text=post.text,
-            )
-
-
 def carried_levels(state: State, finding: Finding, fetch: Fetch) -> Iterator[Level]:
     """The levels at which other persons have shared this very finding.
 
@@ -265,14 +255,14 @@ def is_pending(state: State, found: Found) -> bool:
     return found.entry.id not in state.view.circle(found.circle.id).entries
 
 
-def open_entry(state: State, found: Found, fetch: Fetch) -> tuple[Package | Post, Level]:
+def open_entry(state: State, found: Found, fetch: Fetch) -> tuple[Package | Posting, Level]:
     """What is in an item or a post, whether its level follows or not. Raises SealError, RefusedError or RecordError."""
     if found.entry.record.kind == "item":
         return _open(state, found, Package, "item", fetch)
-    return _open(state, found, Post, "post", fetch)
+    return _open(state, found, Posting, "post", fetch)
 
 
-Content = TypeVar("Content", Package, Post)
+Content = TypeVar("Content", Package, Posting)
 
 
 def _open(state: State, found: Found, content: type[Content], kind: SealedKind, fetch: Fetch) -> tuple[Content, Level]:

@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from darklantern.errors import DarkLanternError, SearchError
-from darklantern.library.opening import Fetch, Found, author_of, entries, open_package, open_post
+from darklantern.library.opening import Fetch, Found, author_of, in_order, open_package, open_post
 from darklantern.library.state import State
+from darklantern.library.threads.posting import standing
 from darklantern.network.deciding import Follows
 from darklantern.network.items import Package
 from darklantern.records.exact import Time
+from darklantern.records.posts import Post
 from darklantern.stores.index import BEGIN, END, Query, Row
 from darklantern.stores.values import Change, Document
 
@@ -35,14 +37,14 @@ class Hit:
     id: str
     """of the item or post"""
     item: str
-    """the item itself, or the one that a post is about"""
+    """the item itself, or the thread that a post stands in"""
     kind: str
     circle: str
     org: str
     person: str
     time: Time
     title: str
-    """empty for a post"""
+    """of the finding, or of the thread that the post begins; empty for another post"""
     excerpt: tuple[tuple[str, bool], ...]
     """parts of the text where it fits best, each with whether it is what was looked for"""
     score: float
@@ -117,11 +119,11 @@ def with_texts(
     `arrived` are the pieces that come with it. What cannot be opened yet is looked at again when its key, its circle's
     terms or a piece of it comes.
     """
-    before, after = _ids(old), {found.entry.id: found for found in _counting(new)}
+    before, after = {found.entry.id for found in _counting(old)}, {found.entry.id: found for found in _counting(new)}
     opened = _opted(new) - _opted(old)
     keys = new.keyring.seeds.keys() - old.keyring.seeds.keys()
     terms = {id for id, each in new.keyring.terms.items() if old.keyring.terms.get(id) != each}
-    fresh = (
+    fresh = [
         found
         for id, found in after.items()
         if id not in before
@@ -129,30 +131,48 @@ def with_texts(
         or found.circle.id in terms
         or found.circle.id in opened
         or not set(found.entry.body.pieces).isdisjoint(arrived)
+    ]
+    subjects = {_subject(new, found.entry.id) for found in fresh}
+    subjects |= {_subject(old, entry) for entry in before - after.keys()}  # an act that counts no longer was undone
+    said = {subject: after[subject] for subject in subjects if subject in after}
+    texts = tuple(_documents(new, in_order(said.values()), fetch, follows))
+    # A post whose text was just taken back is still there, without one.
+    gone = (before - after.keys()) | (said.keys() & before) - {document.id for document in texts}
+    return replace(change, documents=texts, unindexed=tuple(sorted(gone)))
+
+
+def awaited(state: State, known: Collection[str]) -> frozenset[str]:
+    """The pieces with the texts of entries that are not `known`: when one of them comes, its text can be read."""
+    return frozenset(
+        name for found in _counting(state) if found.entry.id not in known for name in found.entry.body.pieces
     )
-    return replace(
-        change,
-        documents=tuple(_documents(new, fresh, fetch, follows)),
-        unindexed=tuple(sorted(before - after.keys())),
-    )
+
+
+def ids(state: State) -> frozenset[str]:
+    """All that should be in the index."""
+    return frozenset(found.entry.id for found in _counting(state))
 
 
 def documents(state: State, fetch: Fetch, follows: Follows) -> Iterator[Document]:
     """Every text that belongs into the index."""
-    return _documents(state, _counting(state), fetch, follows)
+    subjects = (found for found in _counting(state) if _subject(state, found.entry.id) == found.entry.id)
+    return _documents(state, in_order(subjects), fetch, follows)
 
 
 def _counting(state: State) -> Iterator[Found]:
-    """Items and posts that count, of circles that are indexed here, whose seed was not destroyed."""
+    """Items and posts that count, of circles that are indexed here, whose seed was not destroyed. In no order."""
     indexed, forgotten = _opted(state), state.keyring.forgotten
-    for kind in ("item", "post"):
-        for found in entries(state, kind):
-            if found.circle.id in indexed and found.entry.body.header.epoch not in forgotten:
-                yield found
+    for circle in state.working.circles.values():
+        if circle.id in indexed:
+            for entry in circle.entries.values():
+                if entry.record.kind in ("item", "post") and entry.body.header.epoch not in forgotten:
+                    yield Found(circle, entry)
 
 
-def _ids(state: State) -> frozenset[str]:
-    return frozenset(found.entry.id for found in _counting(state))
+def _subject(state: State, entry: str) -> str:
+    """Whose text an entry says: its own, or that of the post which it is about."""
+    place = state.threads.places.get(entry)
+    return place.post if place and place.what != "post" and place.post else entry
 
 
 def _opted(state: State) -> frozenset[str]:
@@ -181,8 +201,10 @@ def _document(state: State, found: Found, fetch: Fetch, follows: Follows) -> Doc
         body="",
     )
     if entry.record.kind == "post":
-        post = open_post(state, found, fetch)
-        return replace(document, item=post.item, body=post.text)
+        post = standing(state, entry.id, fetch)
+        content = open_post(state, found, fetch).content
+        title = content.title if isinstance(content, Post) else None
+        return replace(document, item=state.threads.places[entry.id].thread, title=title or "", body=post.text or "")
     package, _ = open_package(state, found, fetch, follows)
     return replace(
         document,

@@ -18,13 +18,12 @@ from darklantern.network.circles import Terms
 from darklantern.network.clock import text
 from darklantern.network.deciding import Follows, Plan, check_carried, check_label, plan
 from darklantern.network.epochs import Previous, new_epoch
-from darklantern.network.items import Binding, Package, SealedArtifact, SealedKind, seal_artifact, seal_content
+from darklantern.network.items import Binding, Package, Posting, SealedArtifact, SealedKind, seal_artifact, seal_content
 from darklantern.network.links import UNRELATED, Relations
 from darklantern.network.reading import leaf_id
 from darklantern.network.states import EpochEntry
 from darklantern.records.assessments import Assessment, Level
 from darklantern.records.findings import Finding
-from darklantern.records.posts import Post
 from darklantern.sealing import Recipient
 
 Sealing = tuple[State, str, dict[str, bytes]]
@@ -84,14 +83,15 @@ def share_finding(
     return state, item, pieces | attached
 
 
-def post_reply(state: State, post: Post, circle: str, level: Level, clock: int) -> Sealing:
-    """The step that adds a post to a thread at the item's level. Raises RefusedError."""
+def share_posting(state: State, posting: Posting, circle: str, level: Level, clock: int) -> Sealing:
+    """The step that adds a post, or what is done to one, to a circle's log. Raises RefusedError."""
     state, epoch = _ready(state, circle, state.terms(circle), clock)
-    return _seal(state, post, "post", circle, epoch, level, (), clock)
+    attached = [name for artifact in posting.artifacts for name in artifact.pieces]
+    return _seal(state, posting, "post", circle, epoch, level, attached, clock)
 
 
 def seal_again(
-    state: State, content: Package | Post, circle: str, level: Level, attached: Sequence[str], clock: int
+    state: State, content: Package | Posting, circle: str, level: Level, attached: Sequence[str], clock: int
 ) -> Sealing:
     """The step that seals a content of this device's own once more, to the epoch of now. Raises RefusedError."""
     state, epoch = _ready(state, circle, state.terms(circle), clock)
@@ -151,7 +151,7 @@ def _rotated(state: State, circle: str, terms: Terms, made: Plan, clock: int) ->
 
 def _seal(
     state: State,
-    content: Package | Post,
+    content: Package | Posting,
     kind: SealedKind,
     circle: str,
     epoch: EpochEntry,

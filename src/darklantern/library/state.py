@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 from darklantern.errors import RefusedError, StoreError
 from darklantern.library import restored
 from darklantern.library.own import Own, load_own, own_secrets
+from darklantern.library.threads.places import LocalThreads, load_threads, threads_difference
 from darklantern.network.circles import Terms, check_closed, check_terms
 from darklantern.network.clock import now as judged_now
 from darklantern.network.heads import Head, LogFork, read_head, sign_head
@@ -50,6 +51,7 @@ class State:
     outbox: tuple[Waiting, ...] = ()
     """what waits for a relay, or another library, to append it"""
     keyring: Keyring = field(default_factory=Keyring)
+    threads: LocalThreads = field(default_factory=LocalThreads)
     settings: Mapping[str, str] = field(default_factory=dict)
     """what this device's user has chosen, and what it must remember besides"""
     own: Own = field(default_factory=Own)
@@ -58,6 +60,11 @@ class State:
     def device_id(self) -> str:
         """This device, as others name it."""
         return self.device.public.id
+
+    @cached_property
+    def owners(self) -> Mapping[str, tuple[str, str]]:
+        """Device → (org, person), for every device that a manifest ever listed."""
+        return {id: standing.owner for id, standing in self.working.network.devices.items()}
 
     @cached_property
     def working(self) -> View:
@@ -95,6 +102,11 @@ class State:
                 # So it is after a restored backup. It must never leave: it would be the proof that freezes this device.
                 found[waiting.id] = "another record of this device stands in its place"
         return found
+
+    @cached_property
+    def wanted(self) -> Mapping[str, str]:
+        """Piece → log, for every piece that an entry which counts names. Of 100,000 entries it takes 0.2 s, once."""
+        return pieces_of(self.working, self.keyring.forgotten)
 
     @cached_property
     def kept(self) -> frozenset[str]:
@@ -153,6 +165,17 @@ class State:
         return chains.get(self.device_id) or ()
 
 
+def pieces_of(view: View, forgotten: Collection[str] = ()) -> dict[str, str]:
+    """Piece → log, for every piece that an entry which counts names, but for entries of `forgotten` epochs."""
+    return {
+        name: circle.id
+        for circle in view.circles.values()
+        for entry in circle.entries.values()
+        if entry.body.header.epoch not in forgotten
+        for name in (*entry.body.pieces, *entry.body.attached)
+    }
+
+
 def first_contents(
     net: str, device: Device, log_key: LogKey | None, settings: Mapping[str, str] | None = None
 ) -> Change:
@@ -184,6 +207,7 @@ def load(contents: Contents) -> State:
             terms={circle: decode(Terms, data) for circle, data in _named(contents.secrets, _TERMS).items()},
             forgotten=frozenset(_named(contents.settings, _FORGOTTEN)),
         ),
+        threads=load_threads(contents.local),
         settings=contents.settings,
         own=load_own(contents.secrets),
     )
@@ -198,6 +222,7 @@ def difference(old: State, new: State) -> Change:
         entries=tuple(
             (log, position, data)
             for log, envelopes in new.entries.items()
+            if envelopes is not old.entries.get(log)
             for position, data in enumerate(envelopes)
             if position >= len(there := old.entries.get(log, ())) or there[position] != data
         ),
@@ -213,6 +238,7 @@ def difference(old: State, new: State) -> Change:
         | {name: secret for name, secret in owned.items() if held.get(name) != secret},
         erased=tuple(sorted(forgotten | held.keys() - owned.keys())),
         proofs={log: encode(fork) for log, fork in new.view.forks.items() if log not in old.view.forks},
+        local=threads_difference(old.threads, new.threads),
         settings={name: value for name, value in new.settings.items() if old.settings.get(name) != value},
         unset=tuple(sorted(old.settings.keys() - new.settings.keys())),
     )

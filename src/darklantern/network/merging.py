@@ -63,7 +63,7 @@ def merge(
     check_not_frozen(view, view.net)
     merging = _Merging(view, held, kept, clock, confirmed)
     network = merging.take(by_log.pop(view.net), _network_key(view, copies))
-    founded = fold(view.net, {view.net: network[0]})
+    founded = _folded(view, held, {view.net: network[0]})
     # 2. Then each circle's log, under the key that its circle's record names.
     taken: dict[str, tuple[tuple[bytes, ...], Head]] = {view.net: network}
     skipped: list[str] = []
@@ -153,11 +153,7 @@ class _Merging:
 
     def _theirs(self, copy: LogCopy, mine: Trail) -> Trail:
         """The trail that the copy claims: as far as it is mine, mine, so that only what differs is hashed."""
-        if copy.start > mine.size:
-            raise LogError(
-                f"log {copy.log[:8]}…: expected entries from {mine.size} on, got those from {copy.start} on",
-                hint="ask for what this library lacks: give its holdings to whoever makes the bundle",
-            )
+        _check_no_gap(copy, mine.size)
         held = self.held.get(copy.log, ())
         same = 0
         for data, own, envelope_id in zip(copy.entries, held[copy.start :], mine.ids[copy.start :], strict=False):
@@ -182,6 +178,14 @@ class _Merging:
         )
 
 
+def _check_no_gap(copy: LogCopy, size: int) -> None:
+    if copy.start > size:
+        raise LogError(
+            f"log {copy.log[:8]}…: expected entries from {size} on, got those from {copy.start} on",
+            hint="ask for what this library lacks: give its holdings to whoever makes the bundle",
+        )
+
+
 def _is_older(head: Head, held: Head) -> bool:
     """Whether `head` says nothing new. At one time, the longer note carries more witnesses' lines."""
     return (head.time, len(head.note)) <= (held.time, len(held.note))
@@ -192,6 +196,8 @@ def _network_key(view: View, copies: Sequence[LogCopy]) -> LogVerifyKey:
     known = view.log_key(view.net)
     if known:
         return known
+    for copy in copies:
+        _check_no_gap(copy, 0)
     first = next((copy.entries[0] for copy in copies if copy.log == view.net and copy.entries), None)
     found = read(first) if first is not None else None
     if found is None or found.id != view.net or not isinstance(found.body, Roster):

@@ -35,7 +35,7 @@ def encode(value: Value) -> bytes:
     """
     try:
         data = msgspec.json.encode(value, order="deterministic")
-    except (TypeError, RecursionError) as error:
+    except (TypeError, RecursionError, UnicodeEncodeError) as error:  # the last: half of a surrogate pair
         raise RecordError(
             f"a {type(value).__name__} holds a value that no record can: {error}",
             hint="use plain texts, numbers, lists and maps, nested a few levels deep",

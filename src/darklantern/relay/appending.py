@@ -130,8 +130,15 @@ class Appender:
             raise
 
     async def _settle(self, group: list[_Waiting]) -> None:
+        fresh = False
         for _ in range(_TRIES):
             draft = self._judge(group)
+            if not fresh and any(result.position is None for answer in draft.answers for result in answer):
+                # What another process has appended may be just what these records wait for.
+                fresh, known = True, self._folded.view
+                await asyncio.to_thread(self._folded.catch_up)
+                if self._folded.view is not known:
+                    continue
             try:
                 await asyncio.to_thread(self._database.commit, self._signed(draft))
             except QuotaError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from darklantern.errors import StoreError
-from darklantern.stores import index, openings, schema
+from darklantern.stores import index, local, openings, schema
 from darklantern.stores.connection import check_encrypted, check_whole, connect, damaged, refusing, transaction
 from darklantern.stores.values import Change, Contents, Document, Waiting
 
@@ -73,6 +73,7 @@ class Database:
                 secrets=dict(run("SELECT name, value FROM secrets").fetchall()),
                 proofs=dict(run("SELECT log, value FROM proofs").fetchall()),
                 settings=dict(run("SELECT name, value FROM settings").fetchall()),
+                local=local.read(self._connection),
             )
 
     def write(self, change: Change) -> None:
@@ -93,6 +94,7 @@ class Database:
             many("INSERT OR IGNORE INTO proofs VALUES (?, ?)", change.proofs.items())
             many("INSERT OR REPLACE INTO settings VALUES (?, ?)", change.settings.items())
             many("DELETE FROM settings WHERE name = ?", [(name,) for name in change.unset])
+            local.write(self._connection, change.local)
             index.remove(self._connection, change.unindexed)
             index.add(self._connection, change.documents)
 

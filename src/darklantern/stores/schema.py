@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from darklantern.errors import StoreError
 
-VERSION: Final = 2
+VERSION: Final = 3
 STALE_INDEX: Final = "index is stale"
 """The setting that says that the index lacks texts which the library holds."""
 
@@ -35,16 +35,21 @@ _SECOND: Final = (
                               time INTEGER NOT NULL, entry BLOB NOT NULL) STRICT""",
     "CREATE INDEX openings_by_what ON openings (what, act, time)",
 )
+_THIRD: Final = (
+    """CREATE TABLE local (part TEXT NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL,
+                           PRIMARY KEY (part, name)) STRICT, WITHOUT ROWID""",
+)
 _STEPS: Final = (
     _FIRST,
     (*_SECOND, f"INSERT INTO settings VALUES ('{STALE_INDEX}', 'yes')"),  # noqa: S608 - a constant of this file
+    _THIRD,
 )
 """The statements that make version n + 1 of version n."""
 
 
 def create(connection: Any) -> None:
     """The tables in an empty database."""
-    for statement in (*_FIRST, *_SECOND, f"PRAGMA user_version = {VERSION}"):
+    for statement in (*_FIRST, *_SECOND, *_THIRD, f"PRAGMA user_version = {VERSION}"):
         connection.execute(statement)
 
 

@@ -20,7 +20,7 @@ class Document:
     id: str
     """of the item or post"""
     item: str
-    """the item itself, or the one that a post is about"""
+    """the item itself, or the thread that a post stands in"""
     circle: str
     kind: str
     org: str
@@ -44,6 +44,8 @@ class Contents:
     secrets: Mapping[str, bytes] = field(default_factory=dict)
     proofs: Mapping[str, bytes] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
+    local: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
+    """part → name → value: what this device keeps for itself, and no log holds"""
 
 
 @dataclass(frozen=True, repr=False)
@@ -68,12 +70,14 @@ class Change:
     """texts for the index, each in place of an older one of its id"""
     unindexed: tuple[str, ...] = ()
     """ids whose text leaves the index"""
+    local: tuple[tuple[str, str, bytes | None], ...] = ()
+    """(part, name, value); None removes it"""
 
     def __bool__(self) -> bool:
         """Whether there is anything to write."""
         return any(getattr(self, each.name) for each in fields(self))
 
     @property
-    def tells_more_than_heads(self) -> bool:
-        """Whether anything changes but signed notes: a sync without news writes only those."""
-        return any(getattr(self, each.name) for each in fields(self) if each.name != "heads")
+    def tells_of_records(self) -> bool:
+        """Whether anything changes but signed notes, which a sync without news writes, and a device's own rows."""
+        return any(getattr(self, each.name) for each in fields(self) if each.name not in ("heads", "local"))
