@@ -18,6 +18,7 @@ from darklantern.library import (
     compacting,
     deleting,
     exporting,
+    files,
     open_log,
     opening,
     report,
@@ -186,6 +187,12 @@ class Library(Identity):
         view = state.working
         frozen = view.circle(circle).frozen_at(view.trail(circle).size)
         return effective(view.network, circle, self._now(), frozen)
+
+    def known(self, beginning: str) -> tuple[str, ...]:
+        """The ids of all records here, waiting ones too, that begin so."""
+        trails = self._state.view.trails.values()
+        ids = {id for trail in trails for id in trail.ids} | {waiting.id for waiting in self._state.outbox}
+        return tuple(sorted(id for id in ids if beginning and id.startswith(beginning)))
 
     def explain(self, org: str, person: str, record: str) -> Explained:
         """Why somebody can or cannot read an item or a post, and why it may not have reached them."""
@@ -493,6 +500,13 @@ class Library(Identity):
     def artifact(self, item: str, sha256: str) -> bytes:
         """One artifact of an item, with its hash checked. Raises SealError, RefusedError or RecordError."""
         return b"".join(self.open_artifact(item, sha256).stream())
+
+    def open_file(self, file: Path, out: Path, progress: Progress = lambda done, size: None) -> None:
+        """Open an age file that was sealed to this device, as the new file `out`. Raises SealError or StoreError.
+
+        Nothing says who sealed it.
+        """
+        files.open_with(file, out, self._state.device.receiving, progress)
 
     def open_artifact(self, item: str, sha256: str) -> ArtifactReader:
         """One artifact of an item, to stream, to read a range of, to write to a file or to check; of any size.
