@@ -580,13 +580,15 @@ class Library(Identity):
         self._vault.blobs.discard(sorted(going))
         return freed + self._vault.database.vacuum()
 
-    def backup(self, path: Path, progress: backup.Progress | None = None) -> BackedUp:
-        """All of this library as one new file, which its passphrase of today opens. `restore` takes it back.
+    def backup(self, path: Path, *, passphrase: str | None = None, progress: backup.Progress | None = None) -> BackedUp:
+        """All of this library as one new file. `restore` takes it back.
 
-        Encrypted like the library, pieces included; sealings that are not finished stay out. Keep it where the library
-        would be safe too: it holds this device's keys. Raises StoreError, and then there is no file.
+        This library's passphrase of today opens it, or `passphrase`: give one where the library's own is only in this
+        machine's keystore, or a backup would be lost with the machine. Encrypted like the library, pieces included;
+        sealings that are not finished stay out. Keep it where the library would be safe too: it holds this device's
+        keys. Raises StoreError, and then there is no file.
         """
-        return backup.back_up(self._state, self._vault, path, self._now(), progress)
+        return backup.back_up(self._state, self._vault, path, self._now(), passphrase, progress)
 
     @property
     def restored(self) -> dict[str, str]:

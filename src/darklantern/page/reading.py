@@ -44,7 +44,7 @@ class Held:
             audience=members,
             left_out=left_out,
             assessment=opened.assessment,
-            tags=opened.markings,
+            tags=(*opened.markings, *opened.relations.tags),
             pending=opened.pending,
             unread=self.library.unread().get(item, 0),
         )
