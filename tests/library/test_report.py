@@ -12,6 +12,7 @@ from darklantern.library.report_text import lines
 from darklantern.network import new_terms
 from darklantern.network.clock import text
 from darklantern.records.exact import plain
+from library.carried import carried
 from library.orgs import CANARY, Orgs, artifacts, assessment, finding, found_circle, founded, library, share
 
 
@@ -44,11 +45,11 @@ def test_who_may_read_what_follows_the_epochs_and_their_links(orgs: Orgs) -> Non
     assert readers == {first: {"ada", "bo"}, second: {"ada"}}
     new = library(orgs.folder / "new", "new", orgs.clock)
     orgs.manifest("Aurora", person("ada"), person("new"))
-    new.import_bundle(orgs.aurora.export_bundle())
+    carried(orgs.aurora, new)
     new.pledge(PLEDGE, text(orgs.clock.now + YEAR))
-    orgs.aurora.import_bundle(new.export_bundle())
+    carried(new, orgs.aurora)
     orgs.aurora.rotate("evals")
-    new.import_bundle(orgs.aurora.export_bundle())
+    carried(orgs.aurora, new)
     readers = {held.id: {reader.person for reader in held.readers} for held in orgs.aurora.report().held}
     assert readers == {first: {"ada", "bo", "new"}, second: {"ada", "new"}}
     assert new.open_item(first) and new.open_item(second)  # as the report says
@@ -96,7 +97,7 @@ def test_acts_are_listed_with_who_signed_them_and_refused_ones_with_the_reason(o
     assert [act.kind for act in acts] == ["roster", "org", "org", "pledge", "pledge", "circle", "org", "epoch", "epoch"]
     said = {act.kind: act for act in acts}
     assert all(act.refused is None and act.by for act in acts)
-    assert "network root of Aurora" in said["roster"].by[0] and "trusts Aurora, Beacon" in said["roster"].what
+    assert "a network root of Aurora" in said["roster"].by and "trusts Aurora, Beacon" in said["roster"].what
     assert said["org"].what.endswith("1 devices revoked") and "a root of Beacon" in said["org"].by[0]
     assert said["epoch"].by == ("Dr ada (Aurora)",) and "epoch 2 for 1 devices" in said["epoch"].what
     assert device("bo").public.id[:8] in said["epoch"].what

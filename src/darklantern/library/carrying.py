@@ -15,7 +15,7 @@ from darklantern.errors import RefusedError, StoreError
 from darklantern.files import replacing
 from darklantern.library.bundles import read_bundle, write_bundle
 from darklantern.library.hands import Hands
-from darklantern.library.importing import Imported, settle, take_in, wanted_from, with_pieces
+from darklantern.library.importing import Imported, settle, take_in, with_pieces
 from darklantern.library.resealing import sendable
 from darklantern.library.state import State, with_heads, with_proof
 from darklantern.network.heads import ForkedLogError
@@ -54,7 +54,7 @@ def holdings(state: State, blobs: Blobs) -> Holdings:
     return Holdings(
         net=state.view.net,
         logs={log: state.view.trail(log).seen() for log in state.view.heads},
-        missing=tuple(sorted(wanted_from(state.working, state.keyring.forgotten).keys() - set(blobs))),
+        missing=tuple(sorted(state.wanted.keys() - set(blobs))),
     )
 
 
@@ -107,8 +107,8 @@ def take(hands: Hands, path: Path, *, confirmed: bool) -> Imported:
             raise
         except OSError as error:
             raise StoreError(f"cannot read {path}: {error.strerror}", hint="check the path and the disk") from error
-        came = sorted(step.wanted.keys() & staged.names)
-        missing = step.wanted.keys() - staged.names - step.pieces.keys() - set(blobs)
+        came = sorted(step.state.wanted.keys() & staged.names)
+        missing = step.state.wanted.keys() - staged.names - step.pieces.keys() - set(blobs)
         hands.step(step.state, step.pieces, came, staged.given(came, blobs))
     return with_pieces(step.imported, len(came) + len(step.pieces), missing)
 

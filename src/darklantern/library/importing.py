@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from darklantern.errors import DarkLanternError, RefusedError
 from darklantern.library.opening import Fetch
 from darklantern.library.resealing import remade
-from darklantern.library.state import State, unlocked, with_heads
+from darklantern.library.state import State, pieces_of, unlocked, with_heads
 from darklantern.library.state import appended as with_entry
 from darklantern.network.merging import LogCopy, merge
 from darklantern.network.reading import leaf_id, place_of
@@ -58,13 +58,11 @@ class Imported:
 
 @dataclass(frozen=True)
 class Step:
-    """What to write, what to look for, and what to tell."""
+    """What to write, and what to tell. The pieces that are wanted then are the state's."""
 
     state: State
     pieces: Mapping[str, bytes]
     """new ciphertext of this device's own records"""
-    wanted: Mapping[str, str]
-    """piece → log, for every piece that an entry which counts names"""
     imported: Imported
 
 
@@ -112,7 +110,7 @@ def settle(
         problems=tuple(sorted(state.keyring.problems.values())),
         remade=again.remade,
     )
-    return Step(state, again.pieces, wanted_from(state.working, state.keyring.forgotten), imported)
+    return Step(state, again.pieces, imported)
 
 
 def with_pieces(imported: Imported, new: int, missing: Iterable[str], problems: Iterable[str] = ()) -> Imported:
@@ -122,18 +120,7 @@ def with_pieces(imported: Imported, new: int, missing: Iterable[str], problems: 
 
 def wanted_pieces(view: View, forgotten: Collection[str] = ()) -> frozenset[str]:
     """Every piece that an entry which counts names, but for entries of `forgotten` epochs."""
-    return frozenset(wanted_from(view, forgotten))
-
-
-def wanted_from(view: View, forgotten: Collection[str] = ()) -> dict[str, str]:
-    """The same with the log of the entry that names it: a relay keeps pieces by log."""
-    return {
-        name: circle.id
-        for circle in view.circles.values()
-        for entry in circle.entries.values()
-        if entry.body.header.epoch not in forgotten
-        for name in (*entry.body.pieces, *entry.body.attached)
-    }
+    return frozenset(pieces_of(view, forgotten))
 
 
 def _append_waiting(

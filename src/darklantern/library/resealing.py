@@ -18,11 +18,10 @@ from darklantern.library.opening import Fetch, Found, open_entry
 from darklantern.library.state import State, put
 from darklantern.network.authoring import authored
 from darklantern.network.deciding import plan
-from darklantern.network.items import Posting, Sealed
+from darklantern.network.items import Package, Posting, Sealed
 from darklantern.network.reading import leaf_id, read
 from darklantern.network.states import SealedEntry
 from darklantern.network.view import is_registered
-from darklantern.records.posts import Post
 from darklantern.stores.values import Waiting
 
 
@@ -65,9 +64,12 @@ def remade(state: State, fetch: Fetch, clock: int) -> Remade:
 
 
 def sendable(state: State, clock: int) -> tuple[Waiting, ...]:
-    """What may leave the outbox: neither overtaken, nor sealed to others than this device would seal to now."""
+    """What may leave the outbox: neither overtaken, nor sealed to others than this device would seal to now.
+
+    Nor does anything leave a restored library before its log's keeper has spoken: its place may be taken there.
+    """
     stays = {*state.overtaken, *(waiting.id for log in _logs(state) for waiting in _stale(state, log, clock))}
-    return tuple(waiting for waiting in state.outbox if waiting.id not in stays)
+    return tuple(each for each in state.outbox if each.id not in stays and state.waits(each.log) is None)
 
 
 def _tidied(state: State) -> tuple[State, tuple[tuple[str, str], ...]]:
@@ -125,8 +127,7 @@ def _again_in_order(
         if isinstance(found.body, Sealed):
             entry = SealedEntry(found.id, -1, found.record, found.body)
             content, level = open_entry(opened, Found(opened.view.circle(waiting.log), entry), fetch)
-            if isinstance(content, Posting):
-                content = _about(content, {**replaced, **ids})
+            content = _renamed(content, {**replaced, **ids})
             state, made, sealed = sharing.seal_again(
                 state, content, waiting.log, level, tuple(found.body.attached), clock
             )
@@ -141,15 +142,16 @@ def _again_in_order(
     return state, pieces, ids
 
 
-def _about(said: Posting, ids: Mapping[str, str]) -> Posting:
-    """What a post's record says, about a thread and a post that were made again too."""
-    content = said.content
-    thread = ids.get(content.thread, content.thread) if content.thread else None
-    if isinstance(content, Post):
-        reply_to = ids.get(content.reply_to, content.reply_to) if content.reply_to else None
-        return msgspec.structs.replace(said, content=msgspec.structs.replace(content, thread=thread, reply_to=reply_to))
-    post = ids.get(content.post, content.post)
-    return msgspec.structs.replace(said, content=msgspec.structs.replace(content, thread=thread, post=post))
+def _renamed(content: Package | Posting, ids: Mapping[str, str]) -> Package | Posting:
+    """The content, naming items and posts that were made again by their new ids."""
+    if isinstance(content, Package):
+        links = tuple(msgspec.structs.replace(link, item=ids.get(link.item, link.item)) for link in content.links)
+        supersedes = content.supersedes and ids.get(content.supersedes, content.supersedes)
+        return msgspec.structs.replace(content, supersedes=supersedes, links=links)
+    said = content.content
+    named = {field: getattr(said, field) for field in ("thread", "post", "reply_to") if getattr(said, field, None)}
+    again = msgspec.structs.replace(said, **{field: ids.get(id, id) for field, id in named.items()})
+    return msgspec.structs.replace(content, content=again)
 
 
 def _logs(state: State) -> Iterator[str]:

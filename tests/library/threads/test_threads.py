@@ -14,7 +14,7 @@ from darklantern.library.sharing import share_posting
 from darklantern.network import new_terms
 from darklantern.network.items import Posting
 from darklantern.records.posts import Content, Mention, Post, Reaction, Retraction, Revision
-from library.carried import exported, imported
+from library.carried import carried, exported, imported
 from library.orgs import CANARY, Orgs, every_byte_of, found_circle, founded, library, reopened, share
 
 
@@ -195,18 +195,18 @@ def test_any_device_of_a_person_revises_and_takes_back_what_the_person_wrote(org
     orgs.manifest("Aurora", person("ada", "ada", "phone"), person("al"))
     orgs.aurora.rotate("evals")
     with library(orgs.folder / "phone", "phone", orgs.clock) as phone:
-        imported(phone, exported(orgs.aurora))
+        carried(orgs.aurora, phone)
         phone.revise(post, "from the phone")
         orgs.aurora.react(post, "👍")
-        imported(orgs.aurora, exported(phone))
+        carried(phone, orgs.aurora)
         assert orgs.aurora.thread(item).posts[0].text == "from the phone"
-        imported(phone, exported(orgs.aurora))
+        carried(orgs.aurora, phone)
         with pytest.raises(RefusedError, match="the same emoji there already"):
             phone.react(post, "👍")
         phone.react(post, "👍", remove=True)
         assert phone.thread(item).posts[0].reactions == () and phone.unread() == {}
         phone.retract(post)
-        imported(orgs.aurora, exported(phone))
+        carried(phone, orgs.aurora)
     assert orgs.aurora.thread(item).posts[0].text is None
 
 

@@ -4,8 +4,8 @@ In: a remote and a view. Out: parts to judge like a bundle's. Notes are verified
 so a relay that does not hold a log's key cannot make anyone download.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import reduce
 from itertools import islice
 from typing import Final
@@ -34,6 +34,8 @@ class Pulled:
     """logs that the relay shows and no accepted record names, or that are frozen"""
     hidden: tuple[str, ...] = ()
     """logs that are held here and that the relay does not show"""
+    there: Mapping[str, int] = field(default_factory=dict)
+    """log → how many entries the relay showed"""
 
 
 def pull(remote: Remote, view: View, held: Entries, *, clock: int, confirmed: bool) -> Pulled:
@@ -63,11 +65,13 @@ def pull(remote: Remote, view: View, held: Entries, *, clock: int, confirmed: bo
             skipped.append(log)
         else:
             copies.append(_copy(remote, log, note, key, view, held))
+    there = {copy.log: copy.start + len(copy.entries) for copy in (network, *copies)}
     news = [copy for copy in (network, *copies) if _is_news(copy, view.heads.get(copy.log))]
     if not news:
-        return Pulled(None, tuple(skipped), hidden)
+        return Pulled(None, tuple(skipped), hidden, there)
     logs = (network, *(copy for copy in copies if copy in news))
-    return Pulled(Parts(logs, behind=_behind(remote, named, notes.keys() | {net})), tuple(skipped), hidden)
+    parts = Parts(logs, behind=_behind(remote, named, notes.keys() | {net}))
+    return Pulled(parts, tuple(skipped), hidden, there)
 
 
 def _copy(remote: Remote, log: str, note: bytes, key: LogVerifyKey, view: View, held: Entries) -> LogCopy:

@@ -47,7 +47,8 @@ def push(remote: Remote, load: Load, blobs: Blobs) -> tuple[Posted, ...]:
     """The answers of the relay. Raises RelayError, RefusedError, and StoreError when an own piece is not here."""
     bodies = [body for each in load.waiting if isinstance(body := read(each.envelope).body, Sealed)]
     names = dict.fromkeys(name for body in bodies for name in (*body.pieces, *body.attached))
-    lacking = [name for name in names if name in remote.missing(load.log, names)] if names else []
+    asked = remote.missing(load.log, names) if names else frozenset[str]()
+    lacking = [name for name in names if name in asked]
     inline: list[bytes] = []
 
     def one(name: str) -> bytes | None:

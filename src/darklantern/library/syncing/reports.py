@@ -19,6 +19,8 @@ class RelaySync:
     """records that the relay did not append: (id, reason)"""
     hidden: tuple[str, ...] = ()
     """logs that are held here and that the relay does not show: it lacks or withholds them, or may not show them"""
+    there: Mapping[str, int] = field(default_factory=dict, compare=False)
+    """log → how many entries the relay showed"""
     error: DarkLanternError | None = None
     """what ended it early; what is above happened before"""
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from darklantern.errors import DarkLanternError, RelayError
 from darklantern.library.hands import Hands
-from darklantern.library.importing import Imported, Step, settle, take_in, wanted_from, with_pieces
+from darklantern.library.importing import Imported, Step, settle, take_in, with_pieces
 from darklantern.library.resealing import sendable
 from darklantern.library.state import with_proof
 from darklantern.library.syncing.fetching import Fetched, fetch
@@ -57,16 +57,16 @@ def _pulled(remote: Remote, hands: Hands, report: RelaySync, confirmed: bool) ->
             # Its log is frozen now, and the others go on; the library raises it once all relays were asked.
             hands.step(with_proof(state, error.proof), {})
     new = step.pieces if step else {}
-    wanted = step.wanted if step else wanted_from(state.working, state.keyring.forgotten)
+    wanted = step.state.wanted if step else state.wanted
     lacking = wanted.keys() - new.keys() - set(hands.blobs)
     fetched = fetch(remote, {name: wanted[name] for name in sorted(lacking)}, hands.blobs, hands.incoming)
-    if step or fetched.came:
+    if step or fetched.came:  # what came is to be found by its words
         hands.step(step.state if step else state, new, fetched.came)
     imported = step.imported if step else Imported()
     imported = replace(imported, skipped=tuple(dict.fromkeys((*imported.skipped, *pulled.skipped))))
     missing, came = lacking - set(fetched.came), len(new) + len(fetched.came)
     imported = with_pieces(imported, came, missing, _altered(remote, fetched))
-    return replace(report, imported=joined(report.imported, imported), hidden=pulled.hidden)
+    return replace(report, imported=joined(report.imported, imported), hidden=pulled.hidden, there=pulled.there)
 
 
 def _pushed(remote: Remote, hands: Hands, report: RelaySync) -> RelaySync:
