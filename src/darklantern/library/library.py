@@ -359,15 +359,17 @@ class Library(Identity):
 
     def post_of(self, post: str) -> ThreadPost:
         """One post as it is now, without opening the rest of its thread. Raises RefusedError, also where taken back."""
-        return posting.standing(self._state, post, self._fetch)
+        found = posting.standing(self._state, post, self._fetch)
+        self._note("thread", self._state.threads.places[post].thread)
+        return found
 
     def unread(self) -> dict[str, int]:
         """Thread → how many posts of others in it are unread, where there are any. Opens nothing."""
         return reading.unread(self._state)
 
-    def threads(self) -> tuple[ThreadListed, ...]:
-        """Every item and every thread with a title, with how many posts in it are unread. The newest first."""
-        return reading.threads(self._state, self._fetch, self._follows)
+    def threads(self, *, about_items: bool = True, limit: int | None = None) -> tuple[ThreadListed, ...]:
+        """Every thread with a title, and every item, with how many posts in it are unread. The newest first."""
+        return reading.threads(self._state, self._fetch, self._follows, about_items=about_items, limit=limit)
 
     def open_attachment(self, post: str, sha256: str) -> ArtifactReader:
         """A file that came with a post, to stream, to write to a file or to check. Raises RefusedError or SealError."""
