@@ -1,4 +1,4 @@
-"""The room `sharing`: the product beside age, the bare cipher, restic, sha256sum and SQLite.
+"""The room `sharing`: the product beside age, the bare cipher, restic, sha256sum, rsync and SQLite.
 
 It writes docs/results/sharing.md.
 `BENCH_QUICK=1 make bench ROOM=sharing` takes a minute, and writes no page.
@@ -6,7 +6,7 @@ It writes docs/results/sharing.md.
 
 from typing import Any
 
-from sharing import bundle_import, memory, report, rotation, search, sizes, store_verify, streams
+from sharing import bundle_import, memory, report, rotation, search, sizes, store_verify, streams, sync
 
 
 def run() -> list[dict[str, Any]]:
