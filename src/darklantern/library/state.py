@@ -323,17 +323,11 @@ def _with_waiting(view: View, outbox: tuple[Waiting, ...], log: str) -> View:
 
 
 def _keeps(state: State, log: str, data: bytes) -> bool:
-    if log in state.kept:
-        return True
-    # Before the first roster there is no log; the roster itself says who will keep it.
-    body = read(data).body
-    return (
-        log == state.view.net
-        and not state.view.network.rosters
-        and state.log_key is not None
-        and isinstance(body, Roster)
-        and body.log == state.log_key.public
-    )
+    body = read(data).body if log == state.view.net else None
+    if isinstance(body, Roster):
+        # It says itself who keeps the log from here on: whoever that is appends it, and nobody else.
+        return state.log_key is not None and body.log == state.log_key.public
+    return log in state.kept
 
 
 def _load_heads(view: View, contents: Contents) -> dict[str, Head]:

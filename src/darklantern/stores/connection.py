@@ -30,6 +30,7 @@ def connect(path: Path, key: bytes) -> Any:
             "secure_delete = ON",
             "trusted_schema = OFF",
             "cell_size_check = ON",
+            "cache_size = -32768",  # KiB: each page that is read again is decrypted again
         ):
             connection.execute(f"PRAGMA {pragma}")
     except BaseException:
