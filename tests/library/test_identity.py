@@ -370,3 +370,38 @@ def test_the_passphrase_changes_and_the_library_is_the_same(orgs: Orgs) -> None:
         reopened(orgs.folder / "aurora", "ada", orgs.clock)
     orgs.aurora = Library.open(orgs.folder / "aurora", "another passphrase", follows=level_follows, clock=orgs.clock)
     assert [post.text for post in orgs.aurora.thread(item).posts] == ["written after the change"]
+
+
+def test_both_logs_move_to_another_library(orgs: Orgs) -> None:
+    """Each by a draft with the last checkpoint of the old keeper, and published where it moves to."""
+    share(orgs)
+    orgs.to_beacon()
+    orgs.beacon.close()
+    create(
+        orgs.folder / "new keeper",
+        "passphrase of al",
+        net=orgs.aurora.net,
+        device=device("al"),
+        log_key=log_key("another"),
+        follows=level_follows,
+        clock=orgs.clock,
+        cost=CHEAP,
+    ).close()
+    with reopened(orgs.folder / "new keeper", "al", orgs.clock) as keeper:
+        carried(orgs.aurora, keeper)
+        key = log_key("another").public
+        circle = orgs.aurora.draft_circle("evals", keeper=key)
+        assert any("moves to whoever holds the key" in line for line in orgs.aurora.words(circle))
+        admins = [device("ada").signing, device("bo").signing]
+        orgs.aurora.publish(msgspec.structs.replace(circle, envelope=cosign(circle.envelope, admins)))
+        orgs.aurora.close()
+        orgs.aurora = reopened(orgs.folder / "aurora", "ada", orgs.clock)
+        carried(orgs.aurora, keeper)
+        roster_draft = keeper.draft_roster(keeper=key)
+        made = cosign(roster_draft.envelope, network_keys("Aurora", "Cairn"))
+        keeper.publish(msgspec.structs.replace(roster_draft, envelope=made))
+        assert keeper.view.log_key(keeper.net) == keeper.view.log_key(orgs.circle) == key
+    with reopened(orgs.folder / "new keeper", "al", orgs.clock) as keeper:
+        carried(keeper, orgs.aurora)
+        assert orgs.aurora.view.network.roster == keeper.view.network.roster
+    orgs.beacon = reopened(orgs.folder / "beacon", "bo", orgs.clock)
