@@ -51,12 +51,20 @@ class LogError(DarkLanternError):
     """A log or bundle that is truncated, altered or inconsistent with what was seen before."""
 
 
+class RelayError(DarkLanternError):
+    """A relay that cannot be reached, breaks off, or does not answer as the wire says."""
+
+
 class RefusedError(DarkLanternError):
     """A decision of the rules: this may not be sealed, added or shared. The message names the rule."""
 
 
 class StoreError(DarkLanternError):
     """A file or an encrypted store that cannot be opened or written."""
+
+
+class SearchError(DarkLanternError):
+    """A search that names nothing to look for."""
 
 
 class PageError(DarkLanternError):

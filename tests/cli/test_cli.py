@@ -40,7 +40,7 @@ def at(founded: Path, who: str) -> list[str]:
 def test_help_lists_each_command_with_a_whole_sentence() -> None:
     shown = darklantern("--help").stdout
     assert "demo" in shown and "watch" in shown and "library" in shown and "page" in shown and "rerun" in shown
-    for words in ((), ("watch",), ("library",)):
+    for words in ((), ("watch",), ("library",), ("thread",)):
         listed = darklantern(*words, "--help").stdout.split("Commands:")[1]
         assert "..." not in listed, "a sentence is cut off"
 
@@ -70,7 +70,7 @@ WRONG = {
     "a bundle onto a folder": (["library", "export", "AURORA", "MINE", *OPEN], "for example"),
     "a bundle into no folder": (["library", "export", "AURORA", "MINE/no/x", *OPEN], "make it"),
     "an item that is not there": (["rerun", "AURORA", "xyz", *OPEN], "copy the id"),
-    "no item": (["library", "post", "AURORA", "", *OPEN], "copy the id"),
+    "no item": (["thread", "show", "AURORA", "", *OPEN], "copy the id"),
     "a folder of one's own as --out": (["demo", "--out", "MINE"], "another folder"),
     "a file as --out": (["demo", "--out", "EMPTY"], "another folder"),
     "a file as the folder of runs": (["watch", "calibrate", "--runs", "EMPTY", "--out", "MINE/x"], "--runs"),
@@ -169,27 +169,6 @@ def test_no_passphrase_can_be_given_as_an_argument() -> None:
     assert "--passphrase " not in shown
 
 
-def test_a_post_comes_from_stdin_or_a_file_and_never_from_the_command(founded: Path, tmp_path: Path) -> None:
-    folder, *how = at(founded, "aurora")
-    (item,) = (entry["id"] for entry in json.loads(darklantern("library", "findings", folder, *how, "--json").stdout))
-    said = tmp_path / "said"
-    said.write_text("From a file.\n")
-    assert "posted" in darklantern("library", "post", folder, item[:8], *how, given="Grüße.\nTwo lines.\n").stdout
-    made = darklantern("library", "post", folder, item[:8], "--file", str(said), *how, "--json")
-    listed = json.loads(darklantern("library", "thread", folder, item[:8], *how, "--json").stdout)
-    assert [post["text"] for post in listed] == ["Grüße.\nTwo lines.", "From a file."]
-    assert json.loads(made.stdout) == {"post": listed[1]["id"]}
-
-    argument = darklantern("library", "post", folder, item[:8], "A secret.", *how)
-    assert argument.returncode == 2
-    for empty in ("", " \n\n"):
-        done = darklantern("library", "post", folder, item[:8], *how, given=empty)
-        assert done.returncode == 1 and "got 0" in done.stderr and "--file" in done.stderr
-    said.write_bytes(b"\xff\xfe")
-    assert "UTF-8" in darklantern("library", "post", folder, item[:8], "--file", str(said), *how).stderr
-    assert len(json.loads(darklantern("library", "thread", folder, item[:8], *how, "--json").stdout)) == 2
-
-
 def test_export_and_check_as_json(founded: Path, tmp_path: Path) -> None:
     folder, *how = at(founded, "aurora")
     bundle = tmp_path / "x.bundle"
@@ -204,7 +183,7 @@ def test_an_import_says_what_is_missing_and_what_is_later_than_the_clock(tmp_pat
     for piece in (tmp_path / "aurora" / "blobs").glob("??/*"):
         piece.unlink()
     orgs.clock.now = int(time.time()) + 10 * 24 * 3600
-    (tmp_path / "bundle").write_bytes(orgs.aurora.export_bundle())
+    orgs.aurora.export_bundle(tmp_path / "bundle")
     orgs.close()
     (tmp_path / "passphrase").write_text("passphrase of bo")
     beacon = [str(tmp_path / "beacon"), str(tmp_path / "bundle"), "--passphrase-file", str(tmp_path / "passphrase")]

@@ -132,12 +132,17 @@ def test_every_command_shows_peers_texts_as_signs(hostile: tuple[Orgs, str]) -> 
     ], "one finding, one line that begins at the margin"
     assert "wrong" in listed.stdout
 
-    told = on_a_terminal("library", "thread", held[0], item[:8], *held[1:])
+    told = on_a_terminal("thread", "show", held[0], item[:8], *held[1:])
     assert told.returncode == 0 and not obeyed(told.stdout), told.stderr
     assert "forged" in told.stdout
-    assert len([line for line in told.stdout.splitlines() if not line.startswith("  ")]) == 1
+    begun = [line for line in told.stdout.splitlines() if not line.startswith("  ")]
+    assert len(begun) == 2 and begun[0].startswith("thread: "), "the thread and its one post"
+    for words in (("thread", "list"), ("thread", "notifications")):
+        told = on_a_terminal(*words, *held)
+        assert told.returncode == 0 and not obeyed(told.stdout), told.stderr
+        assert len([line for line in told.stdout.splitlines() if not line.startswith("  ")]) == 1
 
-    for words in (("library", "findings"), ("library", "check")):
+    for words in (("library", "findings"), ("library", "check"), ("thread", "list"), ("thread", "notifications")):
         assert on_a_terminal(*words, *held, "--json").stdout.isascii()
 
 

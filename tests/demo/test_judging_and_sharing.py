@@ -88,7 +88,7 @@ def test_the_finding_travels_sealed_is_run_again_and_answered(lead: finding.Lead
         (listed,) = beacon.findings()
         assert listed.level == "V2"
         assert "canary0123456789" in beacon.open_item(listed.id).finding.claim, "the canary was in what was shared"
-        assert [post.author.org for post in beacon.thread(listed.id)] == ["Beacon", "Aurora"]
+        assert [post.author.org for post in beacon.thread(listed.id).posts] == ["Beacon", "Aurora"]
 
 
 def alarmed(lead: finding.Lead, *suspects: bytes) -> Race:

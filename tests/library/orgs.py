@@ -33,6 +33,7 @@ from darklantern.records.assessments import Answer, Assessment, Level
 from darklantern.records.findings import Artifact, Evidence, Finding, Provenance
 from darklantern.sealing import Envelope, envelope_id
 from darklantern.stores import Cost
+from library.carried import carried
 
 CHEAP = Cost(memory_kib=64, passes=1, lanes=1)
 CANARY = "xylophonecanary"
@@ -63,10 +64,10 @@ class Orgs:
         self.beacon.close()
 
     def to_beacon(self):
-        return self.beacon.import_bundle(self.aurora.export_bundle())
+        return carried(self.aurora, self.beacon)
 
     def to_aurora(self):
-        return self.aurora.import_bundle(self.beacon.export_bundle())
+        return carried(self.beacon, self.aurora)
 
     def manifest(self, org: str, *people: Person, revoked: tuple[str, ...] = ()) -> str:
         return self.aurora.add(manifest(self.aurora, org, *people, revoked=revoked))
@@ -108,9 +109,16 @@ def reopened(folder: Path, who: str, clock: Clock) -> Library:
 
 def found_circle(aurora: Library, terms: Terms | None = None, **changes: object) -> str:
     terms = terms or new_terms("evals", "V2", ("use:safety-only",))
+    circle = aurora.add(circle_record(aurora, terms, **changes))
+    aurora.add_terms(circle, terms)
+    return circle
+
+
+def circle_record(aurora: Library, terms: Terms, **changes: object) -> Envelope:
+    """'evals', signed by both admins, not yet in the log."""
     body = Circle(
         orgs=("Aurora", "Beacon"),
-        pledge=PLEDGE,
+        pledges=(PLEDGE,),
         admins=(Admin(org="Aurora", person="ada"), Admin(org="Beacon", person="bo")),
         quorum=2,
         history="all",
@@ -119,9 +127,7 @@ def found_circle(aurora: Library, terms: Terms | None = None, **changes: object)
         terms=terms.commitment,
     )
     draft = draft_circle(aurora.net, msgspec.structs.replace(body, **changes), NOW)
-    circle = aurora.add(cosign(draft, [device("ada").signing, device("bo").signing]))
-    aurora.add_terms(circle, terms)
-    return circle
+    return cosign(draft, [device("ada").signing, device("bo").signing])
 
 
 def founded(folder: Path) -> Orgs:

@@ -10,7 +10,7 @@ from network.world import NOW, device, log_key, network_keys, person, roster
 
 from darklantern.errors import DarkLanternError, LogError, RefusedError, SignatureError
 from darklantern.library import Imported
-from darklantern.library.bundles import Range, Trailer, read_bundle, write_bundle
+from darklantern.library.bundles import Range, Trailer
 from darklantern.library.state import appended
 from darklantern.logs import stream
 from darklantern.logs.stream import Frame, Kind
@@ -20,6 +20,7 @@ from darklantern.network.merging import LogCopy
 from darklantern.records.exact import decode, encode
 from darklantern.records.record import Record
 from darklantern.sealing import decode_envelope, envelope_id, payload_type, sign
+from library.carried import exported, imported, taken_apart, written
 from library.orgs import Clock, Orgs, every_byte_of, finding, founded, genesis, library, manifest, share
 
 
@@ -32,16 +33,16 @@ def orgs(tmp_path: Path) -> Iterator[Orgs]:
 
 def remade(orgs: Orgs, maker: str = "ada", **changes: object) -> bytes:
     """Aurora's bundle with parts changed, by a maker who signs whatever it is."""
-    bundle = read_bundle(orgs.aurora.export_bundle(), orgs.aurora.net)
-    parts = {"logs": bundle.logs, "waiting": bundle.waiting, "pieces": bundle.pieces.values()} | changes
-    return write_bundle(orgs.aurora.net, device(maker), parts["logs"], parts["waiting"], parts["pieces"])
+    bundle, pieces = taken_apart(exported(orgs.aurora), orgs.aurora.net)
+    parts = {"logs": bundle.logs, "waiting": bundle.waiting, "pieces": pieces.values()} | changes
+    return written(orgs.aurora.net, device(maker), parts["logs"], parts["waiting"], parts["pieces"])
 
 
 def refused(orgs: Orgs, data: bytes, match: str, error: type[DarkLanternError] = DarkLanternError) -> None:
     """That Beacon takes nothing from `data`."""
     before = every_byte_of(orgs.folder / "beacon")
     with pytest.raises(error, match=match):
-        orgs.beacon.import_bundle(data)
+        imported(orgs.beacon, data)
     assert every_byte_of(orgs.folder / "beacon") == before
 
 
@@ -52,14 +53,14 @@ def test_p15_a_bundle_cut_at_any_byte_or_with_any_bit_flipped_imports_nothing(tm
     keeper = library(tmp_path / "keeper", "ada", clock, keeper=True)
     keeper.add(genesis())
     keeper.add(manifest(keeper, "Aurora", person("ada")))
-    bundle = keeper.export_bundle()
+    bundle = exported(keeper)
     reader = library(tmp_path / "reader", "bo", clock)
     before = every_byte_of(tmp_path)
     taken: list[object] = []
 
     def attempt(data: bytes, what: object) -> None:
         try:
-            reader.import_bundle(data)
+            imported(reader, data)
         except DarkLanternError:
             return
         taken.append(what)
@@ -78,17 +79,17 @@ def test_p15_a_bundle_cut_at_any_byte_or_with_any_bit_flipped_imports_nothing(tm
         attempt(bundle + tail, "appended")
     assert taken == []
     assert every_byte_of(tmp_path) == before
-    assert reader.import_bundle(bundle).entries == {keeper.net: 2}
+    assert imported(reader, bundle).entries == {keeper.net: 2}
     keeper.close()
     reader.close()
 
 
 def test_p16_importing_twice_changes_nothing(orgs: Orgs) -> None:
     share(orgs)
-    bundle = orgs.aurora.export_bundle()
-    orgs.beacon.import_bundle(bundle)
+    bundle = exported(orgs.aurora)
+    imported(orgs.beacon, bundle)
     before = every_byte_of(orgs.folder / "beacon")
-    assert orgs.beacon.import_bundle(bundle) == Imported()
+    assert imported(orgs.beacon, bundle) == Imported()
     assert every_byte_of(orgs.folder / "beacon") == before
 
 
@@ -96,16 +97,16 @@ def test_p16_the_keeper_appends_a_waiting_record_once(orgs: Orgs) -> None:
     item = share(orgs)
     orgs.to_beacon()
     orgs.beacon.post(item, "once")
-    bundle = orgs.beacon.export_bundle()
-    assert len(orgs.aurora.import_bundle(bundle).appended) == 1
+    bundle = exported(orgs.beacon)
+    assert len(imported(orgs.aurora, bundle).appended) == 1
     before = every_byte_of(orgs.folder / "aurora")
-    assert orgs.aurora.import_bundle(bundle) == Imported()
+    assert imported(orgs.aurora, bundle) == Imported()
     assert every_byte_of(orgs.folder / "aurora") == before
-    assert len(orgs.aurora.thread(item)) == 1
+    assert len(orgs.aurora.thread(item).posts) == 1
 
 
 def test_an_older_bundle_is_refused(orgs: Orgs) -> None:
-    old = orgs.aurora.export_bundle()
+    old = exported(orgs.aurora)
     share(orgs)
     orgs.to_beacon()
     orgs.manifest("Aurora", person("ada"))
@@ -115,9 +116,9 @@ def test_an_older_bundle_is_refused(orgs: Orgs) -> None:
 
 def test_a_bundle_of_another_network_is_refused(orgs: Orgs, tmp_path: Path) -> None:
     other = cosign(draft_roster(roster(name="another"), NOW), network_keys("Aurora", "Beacon"))
-    foreign = write_bundle(envelope_id(other), device("ada"), (), (), ())
+    foreign = written(envelope_id(other), device("ada"), (), (), ())
     refused(orgs, foreign, "of network .* got one of", LogError)
-    renamed = write_bundle(orgs.aurora.net, device("ada"), (), (), ())
+    renamed = written(orgs.aurora.net, device("ada"), (), (), ())
     refused(orgs, renamed, "each log once", LogError)
 
 
@@ -129,7 +130,7 @@ def test_p6_a_bundle_by_a_stranger_or_a_revoked_device_is_refused(orgs: Orgs) ->
 
 def test_p1_an_altered_record_under_a_signed_root_is_detected(orgs: Orgs) -> None:
     """By somebody who may make bundles, and can sign the trailer over anything."""
-    bundle = read_bundle(orgs.aurora.export_bundle(), orgs.aurora.net)
+    bundle, _ = taken_apart(exported(orgs.aurora), orgs.aurora.net)
     network = bundle.logs[0] if bundle.logs[0].log == orgs.aurora.net else bundle.logs[1]
     envelope = decode_envelope(network.entries[1])
     payload = envelope.payload.replace(b"Dr ada", b"Dr eve")
@@ -157,8 +158,8 @@ def test_one_invalid_entry_is_listed_and_stops_nothing(orgs: Orgs) -> None:
     strange = encode(sign(payload_type("post"), payload, [device("bo").signing]))
     orgs.aurora._step(appended(orgs.aurora._state, orgs.circle, strange))
     second = share(orgs, b"{}")
-    imported = orgs.to_beacon()
-    (leaf,) = imported.opaque
+    told = orgs.to_beacon()
+    (leaf,) = told.opaque
     assert "critical" in leaf.reason and leaf.log == orgs.circle
     assert orgs.beacon.opaque == (leaf,)
     assert orgs.beacon.open_item(second)
@@ -175,16 +176,16 @@ def test_the_keeper_refuses_what_is_not_its_signers_and_says_so(orgs: Orgs) -> N
     elsewhere = encode(
         sign(payload_type("post"), encode(msgspec.structs.replace(moved, log="5" * 64)), [device("bo").signing])
     )
-    data = write_bundle(orgs.beacon.net, device("bo"), _logs(orgs.beacon), [forged, elsewhere, waiting], ())
+    data = written(orgs.beacon.net, device("bo"), _logs(orgs.beacon), [forged, elsewhere, waiting], ())
     size = orgs.aurora.view.trail(orgs.circle).size
-    imported = orgs.aurora.import_bundle(data)
-    assert [reason for _, reason in imported.refused] == [
-        next(reason for _, reason in imported.refused if "expected signers" in reason),
+    told = imported(orgs.aurora, data)
+    assert [reason for _, reason in told.refused] == [
+        next(reason for _, reason in told.refused if "expected signers" in reason),
         "this library does not keep its log: take the bundle to the one that does",
     ]
-    assert len(imported.appended) == 1
+    assert len(told.appended) == 1
     assert orgs.aurora.view.trail(orgs.circle).size == size + 1
-    assert len(imported.missing) == 1  # the bundle came without the post's ciphertext, and that is said
+    assert len(told.missing) == 1  # the bundle came without the post's ciphertext, and that is said
 
 
 def test_p30_an_author_sees_why_their_record_does_not_count(orgs: Orgs) -> None:
@@ -196,24 +197,26 @@ def test_p30_an_author_sees_why_their_record_does_not_count(orgs: Orgs) -> None:
     orgs.beacon.rotate("evals")
     orgs.beacon.post(item, "under the epoch that lost")
     orgs.aurora.rotate("evals")
-    imported = orgs.to_aurora()
-    assert len(imported.appended) == 2  # they stand in the log, so that bo's chain goes on
-    assert [reason for _, reason in imported.refused] == [
+    told = orgs.to_aurora()
+    assert len(told.appended) == 2  # they stand in the log, so that bo's chain goes on
+    assert [reason for _, reason in told.refused] == [
         "epoch 2: another epoch came first",
         "it is sealed to an epoch that does not count",
     ]
+    reasons = {reason for _, reason in told.refused}
     told = orgs.to_beacon()
-    assert {leaf.reason for leaf in told.opaque} == {reason for _, reason in imported.refused}
-    assert orgs.beacon.pending == ()
-    orgs.beacon.post(item, "again, under the one that won")
+    assert {leaf.reason for leaf in told.opaque} == reasons
+    ((_, again),) = told.remade  # the post; of the epoch nothing is left to be said
+    assert orgs.beacon.pending == (again,)
     assert orgs.to_aurora().refused == ()
-    assert [post.text for post in orgs.aurora.thread(item)] == ["again, under the one that won"]
+    assert [post.text for post in orgs.aurora.thread(item).posts] == ["under the epoch that lost"]
+    assert orgs.to_beacon().remade == () and orgs.beacon.pending == ()
 
 
 def test_missing_pieces_are_listed_and_come_with_a_later_bundle(orgs: Orgs) -> None:
     item = share(orgs)
-    imported = orgs.beacon.import_bundle(remade(orgs, pieces=()))
-    assert len(imported.missing) == 2
+    told = imported(orgs.beacon, remade(orgs, pieces=()))
+    assert len(told.missing) == 2
     assert "pieces of ciphertext are not here" in (orgs.beacon.findings()[0].problem or "")
     assert any("is missing" in problem for problem in orgs.beacon.problems())
     assert orgs.to_beacon().pieces == 2
@@ -223,7 +226,7 @@ def test_missing_pieces_are_listed_and_come_with_a_later_bundle(orgs: Orgs) -> N
 def test_pieces_that_no_entry_names_are_left_aside(orgs: Orgs) -> None:
     share(orgs)
     before = set(orgs.beacon._vault.blobs)
-    orgs.beacon.import_bundle(remade(orgs, pieces=[b"somebody's junk"]))
+    imported(orgs.beacon, remade(orgs, pieces=[b"somebody's junk"]))
     assert set(orgs.beacon._vault.blobs) == before
 
 
@@ -262,9 +265,9 @@ NOTE = Frame(Kind.CHECKPOINT, b"note")
 
 
 def test_the_parts_of_a_bundle_come_in_one_order() -> None:
-    bundle = read_bundle(frames(LOG, NOTE, ENTRY, WAITING, ENTRY, BLOB), "7" * 64)
+    bundle, pieces = taken_apart(frames(LOG, NOTE, ENTRY, WAITING, ENTRY, BLOB), "7" * 64)
     assert bundle.logs == (LogCopy("7" * 64, b"note", (b"{}",)),)
-    assert (bundle.waiting, list(bundle.pieces.values())) == ((b"{}",), [b"x"])
+    assert (bundle.waiting, list(pieces.values())) == ((b"{}",), [b"x"])
 
 
 @pytest.mark.parametrize(
@@ -286,7 +289,7 @@ def test_the_parts_of_a_bundle_come_in_one_order() -> None:
 )
 def test_any_other_order_or_an_unknown_field_is_refused(parts: tuple[Frame, ...]) -> None:
     with pytest.raises(DarkLanternError):
-        read_bundle(frames(*parts), "7" * 64)
+        taken_apart(frames(*parts), "7" * 64)
 
 
 def test_a_trailer_signed_for_other_bytes_or_as_something_else_is_refused() -> None:
@@ -305,4 +308,4 @@ def test_a_trailer_signed_for_other_bytes_or_as_something_else_is_refused() -> N
         lambda d: b"",
     ):
         with pytest.raises((LogError, SignatureError, DarkLanternError)):
-            read_bundle(with_trailer(make), "7" * 64)
+            taken_apart(with_trailer(make), "7" * 64)

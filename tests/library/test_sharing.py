@@ -12,17 +12,17 @@ from network.world import NOW, PLEDGE, YEAR, device, log_key, org_keys, person
 
 from darklantern.errors import LogError, RefusedError, SealError
 from darklantern.library import Library
-from darklantern.library.bundles import write_bundle
-from darklantern.library.sharing import _seal, post_reply
+from darklantern.library.sharing import _seal, share_posting
 from darklantern.library.state import State, with_heads
 from darklantern.network import ForkedLogError, OrgManifest, Terms, cosign, draft_manifest, new_terms, proves_fork
 from darklantern.network.clock import text
-from darklantern.network.items import Package
+from darklantern.network.items import Package, Posting
 from darklantern.network.merging import LogCopy
 from darklantern.records.assessments import Assessment, Level
 from darklantern.records.findings import Finding
 from darklantern.records.posts import Post
 from darklantern.sealing import Envelope
+from library.carried import exported, imported, written
 from library.orgs import (
     ARTIFACT,
     CANARY,
@@ -119,6 +119,10 @@ def test_p14_a_label_closes_even_where_its_assessment_does_not_hold(orgs: Orgs) 
     refuses(orgs, "author shared this finding at V2", library=orgs.beacon, circle="commons", assessment=lower)
 
 
+def said(thread: str, text: str) -> Posting:
+    return Posting(content=Post(thread=thread, text=text))
+
+
 def sealed_by_aurora(orgs: Orgs, package: Package, level: Level) -> str:
     """An item that Aurora's library would have refused to seal, in the log all the same."""
     share(orgs)
@@ -133,7 +137,7 @@ def sealed_by_aurora(orgs: Orgs, package: Package, level: Level) -> str:
 @pytest.mark.parametrize(
     ("terms", "match"),
     [
-        (Terms(salt=b"s" * 32, name="closed", level="V4"), "a circle at V4 Private: this version keeps"),
+        (Terms(salt=b"s" * 32, name="closed", level="V4"), "a circle at V4 Private needs people named one by one"),
         (Terms(salt=b"s" * 32, name="closed", level="V2", tags=("eyes-only:x",)), "'eyes-only:x' is unknown"),
     ],
     ids=["V4", "an unknown tag"],
@@ -148,7 +152,7 @@ def test_p13_terms_that_came_with_an_epoch_and_are_not_understood_seal_nothing(o
     with pytest.raises(RefusedError, match=match):
         orgs.aurora.rotate(circle)
     with pytest.raises(RefusedError, match=match):
-        post_reply(orgs.aurora._state, Post(item="0" * 64, text="hello"), circle, "V2", orgs.clock.now)
+        share_posting(orgs.aurora._state, said("0" * 64, "hello"), circle, "V2", orgs.clock.now)
 
 
 def test_an_assessment_of_another_finding_is_refused(orgs: Orgs) -> None:
@@ -185,12 +189,12 @@ def test_p11_an_expired_roster_blocks_sealing_and_not_reading(orgs: Orgs) -> Non
     refuses(orgs, "roster version 1 expired")
     assert orgs.aurora.open_item(item).finding == finding()
     orgs.clock.now -= 10 * YEAR
-    orgs.aurora.export_bundle()
+    exported(orgs.aurora)
 
 
 def test_p34_setting_the_clock_back_revives_nothing(orgs: Orgs) -> None:
     orgs.clock.now += YEAR
-    orgs.aurora.export_bundle()  # its checkpoint says how late it is
+    exported(orgs.aurora)  # its checkpoint says how late it is
     orgs.clock.now -= 10 * YEAR
     refuses(orgs, "roster version 1 expired")
 
@@ -221,8 +225,8 @@ def test_somebody_who_is_no_longer_a_member_cannot_share(orgs: Orgs) -> None:
     share(orgs)
     orgs.to_beacon()
     orgs.manifest("Beacon", person("bea"), revoked=("bo",))
-    bundle = orgs.aurora.export_bundle()
-    orgs.beacon.import_bundle(bundle)
+    bundle = exported(orgs.aurora)
+    imported(orgs.beacon, bundle)
     refuses(orgs, "not an effective member: the device was revoked by manifest version 2", library=orgs.beacon)
 
 
@@ -253,7 +257,7 @@ def test_p8_beacon_rotates_offline_and_aurora_follows(orgs: Orgs) -> None:
     assert len(orgs.beacon.pending) == 2
     imported = orgs.to_aurora()
     assert len(imported.appended) == 2 and not imported.refused
-    assert orgs.aurora.thread(item)[0].id == reply
+    assert orgs.aurora.thread(item).posts[0].id == reply
 
 
 def test_p9_a_newcomer_walks_back_where_history_is_all(tmp_path: Path) -> None:
@@ -262,12 +266,12 @@ def test_p9_a_newcomer_walks_back_where_history_is_all(tmp_path: Path) -> None:
     orgs.manifest("Aurora", person("ada"), person("al"), person("new"))
     orgs.to_beacon()
     new = library(tmp_path / "new", "new", orgs.clock)
-    new.import_bundle(orgs.aurora.export_bundle())
+    imported(new, exported(orgs.aurora))
     assert new.findings()[0].title is None
     new.pledge(PLEDGE, text(NOW + YEAR))
-    orgs.aurora.import_bundle(new.export_bundle())
+    imported(orgs.aurora, exported(new))
     orgs.aurora.rotate("evals")
-    new.import_bundle(orgs.aurora.export_bundle())
+    imported(new, exported(orgs.aurora))
     assert new.open_item(item).finding == finding()
     new.close()
     orgs.close()
@@ -300,16 +304,16 @@ def test_p22_a_pledge_needs_a_manifest_first(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="no manifest lists this device"):
         stranger.pledge(PLEDGE, text(NOW + YEAR))
     with pytest.raises(RefusedError, match="nothing to export"):
-        stranger.export_bundle()
+        exported(stranger)
     stranger.close()
 
 
 def test_a_post_answers_a_post_of_the_same_thread(orgs: Orgs) -> None:
     item, other = share(orgs), share(orgs, b"{}")
     post = orgs.aurora.post(item, "first")
-    assert orgs.aurora.thread(other) == ()
-    with pytest.raises(RefusedError, match="no post"):
-        orgs.aurora.post(other, "stray", reply_to=post)
+    answer = orgs.aurora.reply(post, "second")
+    assert orgs.aurora.thread(other).posts == ()
+    assert [(each.id, each.reply_to) for each in orgs.aurora.thread(item).posts] == [(post, None), (answer, post)]
     with pytest.raises(RefusedError, match="it is not in this library"):
         orgs.aurora.post("7" * 64, "to nothing")
 
@@ -319,7 +323,7 @@ def test_hostile_text_is_data(orgs: Orgs) -> None:
     nasty = "[bold]\x1b[2J</script>\n{}\u202e'; DROP TABLE entries; --"
     orgs.aurora.post(item, nasty)
     orgs.to_beacon()
-    assert orgs.beacon.thread(item)[0].text == nasty
+    assert orgs.beacon.thread(item).posts[0].text == nasty
 
 
 def test_secrets_do_not_print(orgs: Orgs) -> None:
@@ -352,9 +356,9 @@ def test_everything_is_there_again_after_closing(orgs: Orgs) -> None:
         assert aurora.open_item(item).finding == finding()
         assert aurora.problems() == ()
         with reopened(orgs.folder / "beacon", "bo", orgs.clock) as beacon:
-            assert [post.pending for post in beacon.thread(item)] == [True]
-            aurora.import_bundle(beacon.export_bundle())
-        assert aurora.thread(item)[0].text == "pending across a restart"
+            assert [post.pending for post in beacon.thread(item).posts] == [True]
+            imported(aurora, exported(beacon))
+        assert aurora.thread(item).posts[0].text == "pending across a restart"
 
 
 def test_the_level_of_an_item_that_is_wider_than_its_circle_is_refused_by_readers(orgs: Orgs) -> None:
@@ -378,12 +382,12 @@ def test_a_frozen_log_stops_sealing_and_keeps_the_proof(orgs: Orgs) -> None:
     orgs.to_beacon()
     # Aurora's keeper shows another history to others: as if its store were rolled back and went on.
     orgs.aurora._state = snapshot
-    state, _, _ = post_reply(snapshot, Post(item=item, text="told to others"), orgs.circle, "V2", orgs.clock.now)
+    state, _, _ = share_posting(snapshot, said(item, "told to others"), orgs.circle, "V2", orgs.clock.now)
     state = with_heads(state, orgs.clock.now)
     logs = [LogCopy(log, head.note, tuple(state.entries[log])) for log, head in state.view.heads.items()]
-    forked = write_bundle(state.view.net, state.device, logs, (), ())
+    forked = written(state.view.net, state.device, logs, (), ())
     with pytest.raises(ForkedLogError):
-        orgs.beacon.import_bundle(forked)
+        imported(orgs.beacon, forked)
     fork = orgs.beacon.view.forks[orgs.circle]
     assert proves_fork(fork, log_key("keeper").public)
     with pytest.raises(LogError, match="frozen"):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from darklantern.errors import RefusedError
+from library.carried import exported, imported
 from library.orgs import ARTIFACT, CANARY, artifacts, assessment, every_byte_of, finding, founded
 
 
@@ -29,28 +30,28 @@ def test_a_finding_travels_from_aurora_to_beacon_and_an_answer_comes_back(tmp_pa
     }
 
     # 3. A bundle carries it to Beacon, who opens it and checks the artifact's hash.
-    bundle = orgs.aurora.export_bundle()
-    imported = orgs.beacon.import_bundle(bundle)
-    assert imported.entries and not imported.opaque and not imported.missing
+    bundle = exported(orgs.aurora)
+    told = imported(orgs.beacon, bundle)
+    assert told.entries and not told.opaque and not told.missing
     (listed,) = orgs.beacon.findings()
     assert (listed.id, listed.title, listed.level, listed.problem) == (item, what.title, "V2", None)
     opened = orgs.beacon.open_item(item)
     assert opened.finding == what
     assert opened.assessment == assessment(what)
-    assert (opened.level, opened.tags, opened.pending) == ("V2", ("use:safety-only",), False)
+    assert (opened.level, opened.markings, opened.pending) == ("V2", ("use:safety-only",), False)
     assert (opened.author.person, opened.author.org, str(opened.author)) == ("ada", "Aurora", "Dr ada (Aurora)")
     assert orgs.beacon.artifact(item, hashlib.sha256(ARTIFACT).hexdigest()) == ARTIFACT
 
     # 4. Beacon answers; the answer waits in its outbox, and a bundle carries it back.
     question = orgs.beacon.post(item, "Does it survive fine-tuning?")
-    assert [post.pending for post in orgs.beacon.thread(item)] == [True]
-    back = orgs.beacon.export_bundle()
-    assert orgs.aurora.import_bundle(back).appended == (question,)
-    answer = orgs.aurora.post(item, "Yes: see step 900.", reply_to=question)
+    assert [post.pending for post in orgs.beacon.thread(item).posts] == [True]
+    back = exported(orgs.beacon)
+    assert imported(orgs.aurora, back).appended == (question,)
+    answer = orgs.aurora.reply(question, "Yes: see step 900.")
     orgs.to_beacon()
     assert orgs.beacon.pending == ()
     for library in (orgs.aurora, orgs.beacon):
-        thread = library.thread(item)
+        thread = library.thread(item).posts
         assert [(post.id, str(post.author), post.text, post.reply_to, post.pending) for post in thread] == [
             (question, "Dr bo (Beacon)", "Does it survive fine-tuning?", None, False),
             (answer, "Dr ada (Aurora)", "Yes: see step 900.", question, False),

@@ -264,9 +264,7 @@ def test_secrets_do_not_print() -> None:
     epoch = world.view.circle(circle).epoch
     assert epoch is not None
     found = keyring(world, "ada")
-    secret = open_epoch(
-        epoch.body, circle, world.view.circle(circle).circle.terms, epoch.members, device("ada").receiving
-    )
+    secret = open_epoch(epoch.body, circle, world.view.rules(circle).terms, epoch.members, device("ada").receiving)
     previous = Previous(id=epoch.id, number=1, seed=secret.seed)
     for value in (found, secret, previous, [secret], dataclasses.replace(found)):
         assert "secret not shown" in repr(value)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from darklantern.errors import DarkLanternError, RefusedError, SealError
 from darklantern.network.items import (
     Binding,
+    Posting,
     Sealed,
     bucket,
     cut,
@@ -18,7 +19,7 @@ from darklantern.network.items import (
     seal_artifact,
     seal_content,
 )
-from darklantern.records.posts import Post
+from darklantern.records.posts import Attachment, Mention, Post, Reaction, Retraction, Revision
 from darklantern.sealing import Identity, open, recipient_of, seal
 from network.world import circled, device
 
@@ -26,13 +27,17 @@ SEED = b"\5" * 32
 HERE = Binding(kind="post", circle="a" * 64, epoch="b" * 64, author="c" * 64, level="V2")
 
 
+def said(text: str) -> Posting:
+    return Posting(content=Post(thread="0" * 64, text=text))
+
+
 def sealed(text: str = "hello", binding: Binding = HERE) -> tuple[Sealed, dict[str, bytes]]:
-    return seal_content(Post(item="0" * 64, text=text), binding, recipient_of(SEED))
+    return seal_content(said(text), binding, recipient_of(SEED))
 
 
 def test_a_post_comes_back_with_its_level() -> None:
     body, pieces = sealed()
-    assert open_content(Post, "post", body, pieces, SEED) == (Post(item="0" * 64, text="hello"), "V2")
+    assert open_content(Posting, "post", body, pieces, SEED) == (said("hello"), "V2")
 
 
 @pytest.mark.parametrize("field", ["circle", "epoch", "author"])
@@ -41,16 +46,16 @@ def test_p17_ciphertext_moved_to_another_circle_epoch_or_author_is_refused(field
     body, pieces = sealed()
     moved = msgspec.structs.replace(body, header=msgspec.structs.replace(body.header, **{field: "d" * 64}))
     with pytest.raises(RefusedError, match="names another circle, epoch, author, size or kind"):
-        open_content(Post, "post", moved, pieces, SEED)
+        open_content(Posting, "post", moved, pieces, SEED)
 
 
 def test_p17_a_post_cannot_be_passed_off_as_an_item_nor_with_another_size() -> None:
     body, pieces = sealed()
     with pytest.raises(RefusedError, match="or kind"):
-        open_content(Post, "item", body, pieces, SEED)
-    resized = msgspec.structs.replace(body, header=msgspec.structs.replace(body.header, size=2048))
+        open_content(Posting, "item", body, pieces, SEED)
+    resized = msgspec.structs.replace(body, header=msgspec.structs.replace(body.header, size=1024))
     with pytest.raises(RefusedError, match="size"):
-        open_content(Post, "post", resized, pieces, SEED)
+        open_content(Posting, "post", resized, pieces, SEED)
 
 
 def test_p17_a_record_whose_header_names_another_author_does_not_count() -> None:
@@ -69,13 +74,13 @@ def test_p1_any_changed_or_missing_piece_is_named() -> None:
     ((name, data),) = pieces.items()
     for altered in (data[:-1], data + b"\0", bytes([data[0] ^ 1]) + data[1:], b""):
         with pytest.raises(SealError, match=f"{name} is damaged"):
-            open_content(Post, "post", body, {name: altered}, SEED)
+            open_content(Posting, "post", body, {name: altered}, SEED)
     with pytest.raises(SealError, match="1 of 1 pieces"):
-        open_content(Post, "post", body, {}, SEED)
+        open_content(Posting, "post", body, {}, SEED)
     other = cut(seal(b"other", [recipient_of(SEED)]))
     swapped = msgspec.structs.replace(body, pieces=tuple(other))
     with pytest.raises(SealError, match="not the ciphertext"):
-        open_content(Post, "post", swapped, other, SEED)
+        open_content(Posting, "post", swapped, other, SEED)
 
 
 @pytest.mark.parametrize("plaintext", [b"", b"{}", b"{}\n{}", b"not json\n{}\n", b"{}\n{}\n\0"])
@@ -85,7 +90,7 @@ def test_what_another_program_sealed_is_refused(plaintext: bytes) -> None:
     head = msgspec.structs.replace(body.header, ciphertext=hashlib.sha256(ciphertext).hexdigest())
     pieces = cut(ciphertext)
     with pytest.raises(DarkLanternError):
-        open_content(Post, "post", Sealed(header=head, pieces=tuple(pieces)), pieces, SEED)
+        open_content(Posting, "post", Sealed(header=head, pieces=tuple(pieces)), pieces, SEED)
 
 
 def test_nothing_hides_in_the_padding() -> None:
@@ -95,7 +100,7 @@ def test_nothing_hides_in_the_padding() -> None:
     head = msgspec.structs.replace(body.header, ciphertext=hashlib.sha256(ciphertext).hexdigest())
     pieces = cut(ciphertext)
     with pytest.raises(RefusedError, match="padding"):
-        open_content(Post, "post", Sealed(header=head, pieces=tuple(pieces)), pieces, SEED)
+        open_content(Posting, "post", Sealed(header=head, pieces=tuple(pieces)), pieces, SEED)
 
 
 def test_the_level_and_the_text_are_nowhere_outside() -> None:
@@ -105,8 +110,44 @@ def test_the_level_and_the_text_are_nowhere_outside() -> None:
 
 
 def test_texts_of_like_length_look_alike() -> None:
-    sizes = {sealed("x" * n)[0].header.size for n in range(1, 600, 7)}
-    assert sizes == {1024}
+    sizes = {sealed("x" * n)[0].header.size for n in range(1, 1400, 7)}
+    assert sizes == {2048}
+
+
+def test_what_is_done_to_a_post_looks_like_a_short_post_and_fits_in_one_block_of_a_disk() -> None:
+    one = "0" * 64
+    sizes = set()
+    for content in (
+        Post(thread=one, text="hello"),
+        Post(title="A title", text="hello"),
+        Post(thread=one, reply_to=one, text="hello", mentions=(Mention(org="Beacon", person="bo"),)),
+        Revision(thread=one, post=one, text="another text"),
+        Reaction(thread=one, post=one, emoji="👍", action="add"),
+        Reaction(thread=one, post=one, emoji="👍", action="remove"),
+        Retraction(thread=one, post=one),
+    ):
+        body, pieces = seal_content(Posting(content=content), HERE, recipient_of(SEED))
+        assert open_content(Posting, "post", body, pieces, SEED)[0].content == content
+        (piece,) = pieces.values()
+        sizes.add((body.header.size, len(body.attached), len(piece)))
+    assert len(sizes) == 1 and sizes.pop()[2] <= 4096
+
+
+def test_a_posts_files_are_those_that_it_names() -> None:
+    artifact, _ = seal_artifact(b"data")
+    named = Attachment(name="a.txt", media="text/plain", sha256=artifact.sha256, size=4)
+    post = Post(thread="0" * 64, text="see there", attachments=(named,))
+    whole = Posting(content=post, artifacts=(artifact,))
+    body, pieces = seal_content(whole, HERE, recipient_of(SEED), artifact.pieces)
+    assert open_content(Posting, "post", body, pieces, SEED)[0] == whole
+    for content, artifacts in (
+        (post, ()),
+        (post, (artifact, artifact)),
+        (post, (msgspec.structs.replace(artifact, size=5),)),
+        (Retraction(thread="0" * 64, post="0" * 64), (artifact,)),
+    ):
+        with pytest.raises(ValueError, match="exactly the files"):
+            Posting(content=content, artifacts=artifacts)
 
 
 @given(st.integers(1, 1 << 40))

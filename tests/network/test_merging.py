@@ -213,7 +213,7 @@ def test_p5_a_withheld_tail_shows_as_a_stale_view_and_blocks_sealing() -> None:
     world, circle = circled()
     held = joined(world)
     ada = world.view.network.manifests["Aurora"][-1].body.people[0].devices[0].id
-    limit = world.view.circle(circle).circle.freshness
+    limit = world.view.rules(circle).freshness
     assert plan(held.view, circle, ada, seeds=world.seeds, kept=(), now=NOW + limit).epoch
     with pytest.raises(RefusedError, match=f"stale since {text(NOW + limit)}"):
         plan(held.view, circle, ada, seeds=world.seeds, kept=(), now=NOW + limit + 1)

@@ -3,12 +3,15 @@
 import msgspec
 import pytest
 
-from darklantern.errors import DarkLanternError, RefusedError, SignatureError
+from darklantern.errors import DarkLanternError, LogError, RefusedError, SignatureError
 from darklantern.network import NetworkRoot, Roster, View, append, cosign, draft_roster
 from darklantern.network import clock as time
+from darklantern.network.clock import text
+from darklantern.network.heads import sign_head
+from darklantern.network.rosters import Expelled
 from darklantern.records.exact import decode, encode
 from darklantern.sealing import Envelope, envelope_id
-from network.world import NOW, YEAR, World, circled, founded, key, log_key, network_keys, roster
+from network.world import NOW, YEAR, World, circled, founded, key, log_key, network_keys, person, roster
 
 
 def successor(world: World, *signers: str, net: str | None = None, **changes: object) -> Envelope:
@@ -94,10 +97,23 @@ def test_versions_rise_by_one_from_the_one_before(changes: dict[str, object], re
     assert reason in world.put(encode(successor(world, *("network Aurora", "network Beacon"), **changes)))
 
 
-def test_the_logs_key_cannot_be_moved_in_this_version() -> None:
+def test_the_log_moves_to_another_key_with_the_last_checkpoint_by_the_old_one() -> None:
     world = founded()
-    moved = successor(world, "network Aurora", "network Beacon", log=log_key("another").public)
-    assert "another log key" in world.put(encode(moved))
+    early = world.head(world.net).note
+    world.manifest("Aurora", person("ada"))
+    others = {"log": log_key("another").public}
+    for wrong, why in (
+        (others, "with the last checkpoint by the old one"),
+        ({"final": world.head(world.net).note}, "and only then"),
+        (others | {"final": early}, "at 1 entries, and 2 come before it"),
+    ):
+        with pytest.raises(RefusedError, match=why):
+            world.add(successor(world, "network Aurora", "network Beacon", **wrong))
+    forged = sign_head(world.view.trail(world.net), world.net, log_key("another"), NOW).note
+    with pytest.raises(LogError):
+        world.add(successor(world, "network Aurora", "network Beacon", **others, final=forged))
+    world.add(successor(world, "network Aurora", "network Beacon", **others, final=world.head(world.net).note))
+    assert world.view.log_key(world.net) == log_key("another").public
 
 
 def test_two_valid_successors_stop_sealing_and_not_reading() -> None:
@@ -111,6 +127,16 @@ def test_two_valid_successors_stop_sealing_and_not_reading() -> None:
     with pytest.raises(RefusedError, match="two rosters"):
         world.plan(circle, "ada")
     assert world.view.circle(circle).epoch is not None
+    # The roots settle it: a version after the first, which sets the second aside.
+    with pytest.raises(RefusedError, match="do not contend"):
+        world.add(successor(world, "network Aurora", "network Cairn", settles=roster_id(world, 0)))
+    world.add(successor(world, "network Aurora", "network Cairn", settles=fork.second))
+    assert world.view.network.roster_fork is None
+    assert world.plan(circle, "ada").members.ids
+
+
+def roster_id(world: World, index: int) -> str:
+    return world.view.network.rosters[index].id
 
 
 def test_p11_an_expired_roster_blocks_sealing_and_not_reading() -> None:
@@ -154,11 +180,16 @@ def test_expelling_an_org_takes_effect_for_sealing_at_once() -> None:
     """P12: what is sealed next goes to a new epoch without the expelled org."""
     world, circle = circled()
     orgs = tuple(org for org in roster().orgs if org.name != "Beacon")
-    world.add(successor(world, "network Aurora", "network Cairn", orgs=orgs))
+    with pytest.raises(RefusedError, match="with a date and a reason"):
+        world.add(successor(world, "network Aurora", "network Cairn", orgs=orgs))
+    gone = (Expelled(name="Beacon", time=text(NOW), reason="sold its records"),)
+    world.add(successor(world, "network Aurora", "network Cairn", orgs=orgs, expelled=gone))
     plan = world.plan(circle, "ada")
     assert plan.epoch is None
     assert {member.org for member in plan.members.members} == {"Aurora"}
-    assert {e.reason for e in plan.members.excluded if e.org == "Beacon"} == {"the org is not in roster version 2"}
+    assert {e.reason for e in plan.members.excluded if e.org == "Beacon"} == {
+        f"the org is not in roster version 2, expelled on {text(NOW)}: sold its records"
+    }
     with pytest.raises(RefusedError, match="not in roster"):
         world.plan(circle, "bo")
 

@@ -36,7 +36,7 @@ from darklantern.network.clock import text
 from darklantern.network.deciding import plan
 from darklantern.network.epochs import Previous, new_epoch
 from darklantern.network.heads import sign_head
-from darklantern.network.items import Binding, seal_content
+from darklantern.network.items import Binding, Posting, seal_content
 from darklantern.network.reading import Body, leaf_id
 from darklantern.records.exact import encode
 from darklantern.records.posts import Post
@@ -82,6 +82,8 @@ def roster(**changes: object) -> Roster:
                 name=org,
                 roots=tuple(OrgRoot(person=p, key=key(f"{org} {p}").public) for p in ("first", "second")),
                 threshold=2,
+                admitted=text(NOW),
+                reason="met in Lisbon",
             )
             for org in ORGS
         ),
@@ -159,7 +161,7 @@ class World:
         terms = new_terms("evals", "V2", ("use:safety-only",))
         body = Circle(
             orgs=("Aurora", "Beacon"),
-            pledge=PLEDGE,
+            pledges=(PLEDGE,),
             admins=(Admin(org="Aurora", person="ada"), Admin(org="Beacon", person="bo")),
             quorum=2,
             history="all",
@@ -172,6 +174,13 @@ class World:
         circle = self.add(cosign(draft, [device("ada").signing, device("bo").signing]))
         self.terms[circle] = terms
         return circle
+
+    def successor(self, circle: str, *signers: str, **changes: object) -> Envelope:
+        """The next version of a circle's record; not appended."""
+        last = self.view.network.circles[circle][-1]
+        changes = {"circle": circle, "version": last.body.version + 1, "previous": last.id} | changes
+        body = msgspec.structs.replace(last.body, **changes)
+        return cosign(draft_circle(self.net, body, NOW), [device(each).signing for each in signers])
 
     def plan(self, circle: str, author: str, now: int = NOW):
         return plan(
@@ -213,9 +222,8 @@ class World:
         assert epoch is not None
         where = {"kind": "post", "circle": circle, "epoch": epoch.id, "author": device(author).public.id, "level": "V2"}
         where |= {name.removeprefix("in_"): value for name, value in binding.items()}
-        body, pieces = seal_content(
-            Post(item="0" * 64, text=text), Binding(**where), Recipient.parse(epoch.body.recipient)
-        )
+        said = Posting(content=Post(thread="0" * 64, text=text))
+        body, pieces = seal_content(said, Binding(**where), Recipient.parse(epoch.body.recipient))
         return self.sign(circle, "post", body, author), pieces
 
     def head(self, log: str, now: int = NOW):

@@ -11,7 +11,7 @@ import msgspec
 
 from darklantern.assess import assess, load
 from darklantern.errors import RefusedError
-from darklantern.page import Author, Item, Post, Unopened
+from darklantern.page import Author, Download, File, Item, Post, Reacted, Thread, Topic, Unopened
 from darklantern.records.assessments import Answer, ClosureCost
 from darklantern.records.findings import Artifact, Event, Evidence, Figure, Finding, Grid, Provenance, Recipe, Series
 
@@ -35,8 +35,24 @@ class Shelf:
                 return each
         raise RefusedError(f"no item {item} counts here: it is not in this library", hint="import a newer bundle")
 
-    def thread(self, item: str) -> Sequence[Post]:
-        return self.threads.get(item, [])
+    def thread(self, thread: str) -> Thread:
+        if thread not in self.threads and all(each.id != thread for each in self.items):
+            raise RefusedError(f"no thread {thread} here", hint="import a newer bundle")
+        return Thread(self.threads.get(thread, []), "How we work", "evals")
+
+    def topics(self) -> Sequence[Topic]:
+        items = {each.id for each in self.items}
+        return [
+            Topic(each, "How we work", "evals", len(posts), 1, "2026-11-20T09:40:00Z")
+            for each, posts in self.threads.items()
+            if each not in items
+        ]
+
+    def attachment(self, post: str, sha256: str) -> Download:
+        if (post, sha256) != (QUESTION.id, NAMED.sha256):
+            raise RefusedError(f"no post {post} here", hint="import a newer bundle")
+        pieces = (FILE[at : at + 65_536] for at in range(0, len(FILE), 65_536))
+        return Download("thresholds für Läufe.csv", len(FILE), pieces)
 
 
 def sha(text: str) -> str:
@@ -286,8 +302,44 @@ SHUT = Unopened(
 )
 
 
+TOPIC = sha("a thread about no finding")
+FILE = b"seed,threshold\n7,4.25\n" * 40_000
+NAMED = File("thresholds für Läufe.csv", "text/csv", hashlib.sha256(FILE).hexdigest(), len(FILE))
+QUESTION = Post(
+    BO,
+    "2026-11-20T10:02:00Z",
+    "We name runs by seed from now on, not by date: two of ours had the same date.\n\nThe table is attached.",
+    id=sha("question"),
+    earlier=(("2026-11-20T09:58:00Z", "We name runs by seed form now on, not by date."),),
+    files=(NAMED,),
+    reactions=(Reacted("👍", ("Ada Meyer (North Lab)", "Cy (Cairn)")), Reacted("🏴󠁧󠁢󠁳󠁣󠁴󠁿", ("Cy (Cairn)",))),
+)
+ANSWERS_IN_TOPIC = [
+    Post(
+        ADA,
+        "2026-11-20T10:31:00Z",
+        "Good. And models by the hash of their weights?",
+        id=sha("answer"),
+        answers=QUESTION.id,
+        depth=1,
+        unread=True,
+    ),
+    Post(BO, "2026-11-20T10:40:00Z", None, id=sha("gone"), answers=sha("answer"), depth=2),
+    Post(
+        ADA,
+        "2026-11-20T11:00:00Z",
+        "Agreed then.",
+        id=sha("end"),
+        answers=sha("not here"),
+        pending=True,
+    ),
+]
+
+
 def shelf() -> Shelf:
-    return Shelf([CAUGHT, QUIET, UNKNOWN, SHUT], {CAUGHT.id: POSTS})
+    return Shelf(
+        [replace(CAUGHT, unread=2), QUIET, UNKNOWN, SHUT], {CAUGHT.id: POSTS, TOPIC: [QUESTION, *ANSWERS_IN_TOPIC]}
+    )
 
 
 def with_text(text: str) -> Item:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -12,7 +13,7 @@ import pytest
 from darklantern.page import Author, Post, Serving, serve
 
 from .client import link, stranger
-from .samples import CAUGHT, POSTS, QUIET, SHUT, UNKNOWN, Shelf, shelf, with_text
+from .samples import CAUGHT, FILE, NAMED, QUIET, SHUT, TOPIC, UNKNOWN, Shelf, shelf, with_text
 from .test_hostile_text import HOSTILE
 
 if TYPE_CHECKING:
@@ -57,13 +58,14 @@ def visit(request: pytest.FixtureRequest, browser: "Browser") -> Iterator[Visit]
 
 def library() -> Shelf:
     posts = [Post(Author(EVIL.finding.title, "x"), "", EVIL.finding.claim)]
-    return Shelf([CAUGHT, QUIET, UNKNOWN, SHUT, EVIL, replace(LONG, id="f" * 64)], {CAUGHT.id: POSTS, EVIL.id: posts})
+    items = [CAUGHT, QUIET, UNKNOWN, SHUT, EVIL, replace(LONG, id="f" * 64)]
+    return Shelf(items, {**shelf().threads, EVIL.id: posts})
 
 
 def test_every_page_is_clean_and_fits(visit: Visit) -> None:
     with serve(library()) as page:
         visit.enter(page)
-        paths = ["", *(f"finding/{each.id}" for each in library().items if each is not SHUT)]
+        paths = ["", *(f"finding/{each.id}" for each in library().items if each is not SHUT), f"thread/{TOPIC}"]
         for path in paths:
             answer = visit.tab.goto(visit.root + path)
             assert answer is not None and answer.status == 200
@@ -100,6 +102,21 @@ def test_a_reader_finds_the_way(visit: Visit) -> None:
         assert visit.tab.get_by_text('"magpie-77"').is_visible()
         visit.tab.get_by_role("link", name="← Library").click()
         assert visit.tab.url == visit.root
+        visit.clean()
+
+
+def test_an_attachment_is_saved_and_never_shown(visit: Visit) -> None:
+    with serve(shelf()) as page:
+        visit.enter(page)
+        visit.tab.get_by_role("link", name="How we work").click()
+        assert visit.tab.url == f"{visit.root}thread/{TOPIC}"
+        with visit.tab.expect_download() as begun:
+            visit.tab.get_by_role("link", name=NAMED.name).click()
+        assert begun.value.suggested_filename == NAMED.name
+        assert Path(begun.value.path()).read_bytes() == FILE
+        assert visit.tab.url == f"{visit.root}thread/{TOPIC}"
+        visit.tab.get_by_text("Revised once").click()
+        assert visit.tab.get_by_text("by seed form now on").is_visible()
         visit.clean()
 
 

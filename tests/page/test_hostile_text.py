@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from darklantern.page import Author, Post, home, report
+from darklantern.page import Author, File, Post, Reacted, Thread, Topic, home, report, topic
 from darklantern.page.markup import Html, tag, together
 from darklantern.page.prose import prose
 
@@ -39,18 +39,42 @@ def plain() -> dict[str, int]:
 
 def _pages(text: str) -> dict[str, int]:
     item = with_text(text)
-    post = Post(Author(text, text), text, text)
-    counted = names(parsed(report(item, [post])))
-    for name, count in names(parsed(home([item]))).items():
-        counted["home " + name] = count
+    counted = names(parsed(report(item, thread(text))))
+    topics = [Topic("a" * 64, text, text, 1, 1, text)]
+    for page, html in (("home", home([item], topics)), ("topic", topic(thread(text)))):
+        for name, count in names(parsed(html)).items():
+            counted[f"{page} {name}"] = count
     return dict(counted)
+
+
+def thread(text: str) -> Thread:
+    """A thread with `text` wherever a peer can put some."""
+    whole = Post(
+        Author(text, text),
+        text,
+        text,
+        id="a" * 64,
+        earlier=((text, text),),
+        files=(File(text, text, "b" * 64, 1),),
+        reactions=(Reacted(text, (text, text)),),
+        unread=True,
+    )
+    answer = Post(Author(text, text), text, text, id="c" * 64, answers="a" * 64, depth=1)
+    return Thread([whole, answer], text, text, (text,))
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_hostile_text_stays_text(kind: str, plain: dict[str, int]) -> None:
     found = _pages(HOSTILE[kind])
-    loose = {"p", "br", "title", "home p"}  # paragraphs, line breaks, and tooltips of what drawing shortened
-    loose |= {"div"} if not HOSTILE[kind].strip() else set()  # an empty text needs no box
+    loose = {
+        "p",
+        "br",
+        "title",
+        "home p",
+        "topic p",
+        "topic br",
+    }  # paragraphs, line breaks, and tooltips of what drawing shortened
+    loose |= {"div", "topic div"} if not HOSTILE[kind].strip() else set()  # an empty text needs no box
     assert {n: c for n, c in found.items() if n not in loose} == {n: c for n, c in plain.items() if n not in loose}
     assert found["home title"] >= 1 and found["title"] >= plain["title"]
 
@@ -58,23 +82,23 @@ def test_hostile_text_stays_text(kind: str, plain: dict[str, int]) -> None:
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_nothing_harmful_reaches_the_page(kind: str) -> None:
     item = with_text(HOSTILE[kind])
-    html = report(item, [Post(Author(HOSTILE[kind], "x"), "", HOSTILE[kind])])
-    root = parsed(html)
-    for each in root.iter():
+    pages = [parsed(report(item, thread(HOSTILE[kind]))), parsed(topic(thread(HOSTILE[kind])))]
+    for each in (each for root in pages for each in root.iter()):
         assert not any(name.startswith("on") or name in ("style", "srcdoc", "action") for name in each.attrib)
         assert each.tag not in ("script", "style", "iframe", "object", "embed", "form", "base")
         for name in ("href", "src"):
             target = each.get(name)
             assert target is None or target.startswith(("../", "#")), target
-    shown = "".join(root.itertext()).replace("\n", "")
+    shown = "".join(piece for root in pages for piece in root.itertext()).replace("\n", "")
     assert not any(unicodedata.category(c)[0] == "C" and c not in "\u200c\u200d" for c in shown)
 
 
 def test_a_hundred_kilobytes_in_every_field() -> None:
     item = with_text("W" * 100_000)
-    html = report(item, [Post(Author("W" * 100_000, "x"), "", "W " * 50_000)])
+    html = report(item, thread("W " * 50_000))
     parsed(html)
-    assert len(html) < 2_000_000
+    parsed(topic(thread("W" * 100_000)))
+    assert len(html) < 2_500_000
     assert len(home([item])) < 10_000
 
 

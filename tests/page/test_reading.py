@@ -36,7 +36,7 @@ def test_what_was_shared_is_what_the_page_shows(orgs: Orgs) -> None:
     (left_out,) = shown.left_out
     assert left_out.startswith("al of Aurora (device ") and left_out.endswith("has not signed the pledge 'no-frontier'")
     assert not shown.pending
-    (post,) = held.thread(item)
+    (post,) = held.thread(item).posts
     assert (post.author, post.text, post.pending) == (Author("Dr bo", "Beacon"), "Does it survive fine-tuning?", True)
 
     said = text(parsed(report(shown, held.thread(item))))

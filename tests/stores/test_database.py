@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from darklantern.errors import StoreError
-from darklantern.stores.database import Change, Contents, Database, Waiting
+from darklantern.stores.database import Database
+from darklantern.stores.values import Change, Contents, Waiting
 
 KEY = bytes(range(32))
 

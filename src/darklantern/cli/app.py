@@ -5,10 +5,12 @@ from typing import Annotated
 
 import typer
 
+from darklantern.cli import local_commands
 from darklantern.cli.library_commands import library_app, open_library, rerun
 from darklantern.cli.options import Folder, Json, PassphraseFile
 from darklantern.cli.output import tell, tell_json
 from darklantern.cli.relay_commands import relay_app
+from darklantern.cli.thread_commands import thread_app
 
 app = typer.Typer(
     help="Look inside a neural network while it trains, react to dangerous circuits as they form, "
@@ -20,8 +22,10 @@ app = typer.Typer(
 )
 watch_app = typer.Typer(help="Signals, detectors and reactions on a training loop.", no_args_is_help=True)
 app.add_typer(watch_app, name="watch")
+local_commands.add_to(library_app)
 app.add_typer(library_app, name="library")
 app.add_typer(relay_app, name="relay")
+app.add_typer(thread_app, name="thread")
 app.command()(rerun)
 
 

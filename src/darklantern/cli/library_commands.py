@@ -5,17 +5,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from darklantern.cli.bars import bytes_bar
 from darklantern.cli.hardening import keep_secrets_in_memory
-from darklantern.cli.options import Folder, Json, PassphraseFile, check_place, passphrase, read, text_to_seal
-from darklantern.cli.output import tell, tell_json, tell_text
+from darklantern.cli.options import Folder, Json, PassphraseFile, check_place, passphrase, read
+from darklantern.cli.output import tell, tell_json
 from darklantern.errors import RecipeError, StoreError
-from darklantern.records.exact import plain
+from darklantern.records.exact import decode, encode, plain
 
 if TYPE_CHECKING:
-    from darklantern.library import Imported, Library
+    from darklantern.library import Imported, Library, Notification
 
 library_app = typer.Typer(
-    help="A device's encrypted store of findings and threads.\n\n"
+    help="A device's encrypted store of findings.\n\n"
     "These commands serve a library that is there already. Founding a network, making a library, pledging and "
     "sealing a finding are Python calls for now: `darklantern.library.create`, then `Library.add`, `pledge` and "
     '`share`. README shows them under "Share"; `darklantern.demo.founding` is a network founded step by step.',
@@ -40,43 +41,6 @@ def findings(folder: Folder, passphrase_file: PassphraseFile = None, as_json: Js
         tell("no findings yet: import a bundle with `darklantern library import`")
 
 
-@library_app.command()
-def thread(folder: Folder, item: Item, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
-    """Print the posts about a finding."""
-    with open_library(folder, passphrase_file) as library:
-        posts = library.thread(_whole(library, item))
-    if as_json:
-        tell_json([plain(post) for post in posts])
-        return
-    for post in posts:
-        tell(f"{post.author}, {post.time}{' (not yet in the log)' if post.pending else ''}")
-        tell_text(post.text)
-    if not posts:
-        tell("no posts yet: `darklantern library post` writes one")
-
-
-@library_app.command()
-def post(
-    folder: Folder,
-    item: Item,
-    file: Annotated[Path | None, typer.Option(help="File that holds the text; without it, stdin is read.")] = None,
-    passphrase_file: PassphraseFile = None,
-    as_json: Json = False,
-) -> None:
-    """Answer in a finding's thread with a text from stdin or a file.
-
-    It is sealed to the finding's circle; a bundle carries it to the others. The text is never an
-    argument: every user of this machine could read it there.
-    """
-    with open_library(folder, passphrase_file) as library:
-        whole = _whole(library, item)
-        made = library.post(whole, text_to_seal(file))
-    if as_json:
-        tell_json({"post": made})
-    else:
-        tell(f"posted {made[:16]}; export a bundle so that the others get it")
-
-
 @library_app.command("import")
 def import_bundle(
     folder: Folder,
@@ -93,13 +57,14 @@ def import_bundle(
     as_json: Json = False,
 ) -> None:
     """Take in a bundle, whole or not at all."""
-    data = read(bundle)
     with open_library(folder, passphrase_file) as library:
-        imported = library.import_bundle(data, allow_clock_jump=allow_clock_jump)
+        before = {each.id for each in library.notifications()}
+        imported = library.import_bundle(bundle, allow_clock_jump=allow_clock_jump)
+        fresh = [each for each in library.notifications() if each.id not in before]
     if as_json:
         tell_json(plain(imported))
         return
-    for line in told(imported):
+    for line in (*told(imported), *noticed(fresh)):
         tell(line)
 
 
@@ -107,27 +72,52 @@ def import_bundle(
 def export_bundle(
     folder: Folder,
     bundle: Annotated[Path, typer.Argument(help="Where the bundle goes; an existing file is replaced.")],
+    since: Annotated[
+        Path | None,
+        typer.Option(help="What the other side holds, by its `darklantern library holdings`: export only the rest."),
+    ] = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Write all this library holds as one sealed file."""
-    from darklantern.files import write_whole
+    """Write all this library holds, or what another one lacks, as one file."""
+    from darklantern.library import Holdings
 
     check_place(bundle)
+    other = decode(Holdings, read(since)) if since else None
     with open_library(folder, passphrase_file) as library:
-        data = library.export_bundle()
-    write_whole(bundle, data)
+        made = library.export_bundle(bundle, since=other)
     if as_json:
-        tell_json({"bundle": str(bundle), "bytes": len(data)})
-    else:
-        tell(f"{bundle}: {len(data):,} bytes")
+        tell_json({"bundle": str(bundle), "bytes": made.size, "lacking": made.lacking})
+        return
+    tell(f"{bundle}: {made.size:,} bytes")
+    for name in made.lacking:
+        tell(f"left out: piece {name}, which is missing or damaged in this library")
+
+
+@library_app.command()
+def holdings(
+    folder: Folder,
+    file: Annotated[Path, typer.Argument(help="Where they go; an existing file is replaced.")],
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Write down what this library holds, so that others can export only what it lacks.
+
+    The file shows log ids, sizes and hashes, and no title, text or name.
+    """
+    from darklantern.files import write_whole
+
+    check_place(file)
+    with open_library(folder, passphrase_file) as library:
+        held = library.holdings
+    write_whole(file, encode(held))
+    tell(f"{file}: {sum(seen.size for seen in held.logs.values())} entries, {len(held.missing)} pieces missing")
 
 
 @library_app.command()
 def check(folder: Folder, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
     """Verify every record and every sealed piece on disk."""
-    with open_library(folder, passphrase_file) as library:
-        problems = library.problems()
+    with open_library(folder, passphrase_file) as library, bytes_bar("checking") as progress:
+        problems = [str(problem) for problem in library.verify(progress)]
     if as_json:
         tell_json({"problems": problems})
     else:
@@ -146,7 +136,7 @@ def rerun(folder: Folder, item: Item, passphrase_file: PassphraseFile = None, as
     from darklantern.replication import rerun as run_again
 
     with open_library(folder, passphrase_file) as library:
-        whole = _whole(library, item)
+        whole = item_named(library, item)
         opened = library.open_item(whole)
         evidence = [e for e in opened.finding.evidence if e.recipe is not None]
         held = {a.sha256: library.artifact(whole, a.sha256) for e in evidence for a in e.artifacts}
@@ -173,9 +163,9 @@ def open_library(folder: Path, passphrase_file: Path | None) -> "Library":
     return Library.open(folder, passphrase(passphrase_file), follows=level_follows)
 
 
-def _whole(library: "Library", item: str) -> str:
+def item_named(library: "Library", item: str) -> str:
     """The one item whose id begins with `item`."""
-    found = [entry.id for entry in library.findings() if item and entry.id.startswith(item)]
+    found = [entry.id for entry in library.findings(older=True) if item and entry.id.startswith(item)]
     if len(found) != 1:
         raise StoreError(
             f"expected the beginning of one item's id, got {item!r}, with which {len(found)} begin",
@@ -183,6 +173,13 @@ def _whole(library: "Library", item: str) -> str:
             + ("give more letters" if found else "copy the id from the first column"),
         )
     return found[0]
+
+
+def noticed(fresh: "list[Notification]") -> list[str]:
+    """That there is something to look at, and where."""
+    from darklantern.library.threads.notifications import summary
+
+    return [f"{summary(fresh)}: `darklantern thread notifications` lists them"] if fresh else []
 
 
 def told(imported: "Imported") -> list[str]:
@@ -193,6 +190,7 @@ def told(imported: "Imported") -> list[str]:
         if entries or imported.pieces or appended
         else "nothing new: this library had all of it",
         *(f"does not count: {leaf.reason}" for leaf in imported.opaque),
+        *(f"sealed and signed again: {old[:16]} is now {new[:16]}" for old, new in imported.remade),
         *imported.problems,
         *(f"not appended: {reason}" for _, reason in imported.refused),
         *(f"missing: piece {name}, in neither the bundle nor this library" for name in imported.missing),

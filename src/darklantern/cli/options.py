@@ -58,6 +58,14 @@ def text_to_seal(file: Path | None) -> str:
     return text
 
 
+def confirm(what: str) -> None:
+    """Ask before what cannot be undone. Raises StoreError where nobody can be asked, typer.Abort for a no."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise StoreError("this asks first, and there is no terminal to ask at", hint="--yes does it without asking")
+    tell(what)
+    typer.confirm("Go on?", abort=True)
+
+
 def read(path: Path) -> bytes:
     """The bytes of the file `path`. Raises StoreError."""
     try:

@@ -51,11 +51,11 @@ class Founded:
         self.beacon.close()
 
 
-def found(folder: Path) -> Founded:
+def found(folder: Path, devices: int = 1) -> Founded:
     """Found a network of three orgs and make the libraries of Ada at Aurora and Bo at Beacon in `folder`.
 
     Aurora's library keeps the logs. Passphrases are drawn, and written beside the libraries for this
-    demonstration alone.
+    demonstration alone. Each of the two has so many `devices`; what is sealed is sealed to all of them.
     """
     now = int(time.time())
     roots = {org: SigningKey.generate() for org in ("Aurora", "Beacon", "Cairn")}
@@ -69,7 +69,13 @@ def found(folder: Path) -> Founded:
         threshold=2,
         roots=tuple(NetworkRoot(org=org, key=key.public) for org, key in roots.items()),
         orgs=tuple(
-            Org(name=org, roots=(OrgRoot(person=f"{org}'s director", key=key.public),), threshold=1)
+            Org(
+                name=org,
+                roots=(OrgRoot(person=f"{org}'s director", key=key.public),),
+                threshold=1,
+                admitted=_text(now),
+                reason="founded the network",
+            )
             for org, key in org_roots.items()
         ),
         log=log.public,
@@ -86,19 +92,21 @@ def found(folder: Path) -> Founded:
     aurora.add(genesis)
     people = {"Aurora": ("ada", "Ada Lind", ada), "Beacon": ("bo", "Bo Tanaka", bo)}
     for org, (person, name, device) in people.items():
-        aurora.add(_manifest(net, org, Person(id=person, name=name, devices=(device.public,)), org_roots[org], now))
+        theirs = (device, *(Device.generate() for _ in range(1, devices)))
+        listed = Person(id=person, name=name, devices=tuple(each.public for each in theirs))
+        aurora.add(_manifest(net, org, listed, org_roots[org], now))
 
     # Each signs the pledge on their own machine; Beacon's travels to the keeper of the log in a bundle.
     pledge = PledgeText(name="no-frontier", version=1, text=hashlib.sha256(PLEDGE.encode()).hexdigest())
     aurora.pledge(pledge, _text(now + YEAR))
-    beacon.import_bundle(aurora.export_bundle())
+    carry(aurora, beacon, folder / "founding.bundle")
     beacon.pledge(pledge, _text(now + YEAR))
-    aurora.import_bundle(beacon.export_bundle())
+    carry(beacon, aurora, folder / "founding.bundle")
 
     terms = new_terms(CIRCLE, "V2", ("use:safety-only",))
     circle = Circle(
         orgs=("Aurora", "Beacon"),
-        pledge=pledge,
+        pledges=(pledge,),
         admins=(Admin(org="Aurora", person="ada"), Admin(org="Beacon", person="bo")),
         quorum=2,
         history="all",
@@ -109,6 +117,12 @@ def found(folder: Path) -> Founded:
     circle_id = aurora.add(cosign(draft_circle(net, circle, now), [ada.signing, bo.signing]))
     aurora.add_terms(circle_id, terms)
     return Founded(aurora, beacon, passphrases)
+
+
+def carry(giver: Library, taker: Library, bundle: Path) -> None:
+    """A bundle from one library to the other, as the file `bundle`."""
+    giver.export_bundle(bundle)
+    taker.import_bundle(bundle)
 
 
 def _manifest(net: str, org: str, person: Person, key: SigningKey, now: int) -> Envelope:

@@ -8,9 +8,8 @@ from pathlib import Path
 from darklantern.assess import assess, decide, explain, load
 from darklantern.demo import judging
 from darklantern.demo.finding import Found, Lead
-from darklantern.demo.founding import CIRCLE, Founded
+from darklantern.demo.founding import CIRCLE, Founded, carry
 from darklantern.errors import DarkLanternError, RefusedError
-from darklantern.files import write_whole
 from darklantern.network.items import finding_hash
 from darklantern.records.assessments import Assessment
 from darklantern.replication import Replication, rerun
@@ -64,8 +63,7 @@ def share(folder: Path, founded: Founded, found: Found, lead: Lead, canary: str,
 
     # 3. A bundle file carries it; the other organisation verifies, opens and runs it again.
     bundle = folder / "to-beacon.bundle"
-    write_whole(bundle, founded.aurora.export_bundle())
-    founded.beacon.import_bundle(bundle.read_bytes())
+    carry(founded.aurora, founded.beacon, bundle)
     opened = founded.beacon.open_item(item)
     say(f"Beacon opened {opened.finding.title!r} by {opened.author}, {bundle.stat().st_size:,} bytes of bundle")
     evidence = next(e for e in opened.finding.evidence if e.recipe is not None)
@@ -79,15 +77,12 @@ def share(folder: Path, founded: Founded, found: Found, lead: Lead, canary: str,
     founded.beacon.post(
         item, f"We ran the circuit again from your checkpoint: all {len(replication.figures)} figures {verdict}."
     )
-    back = folder / "to-aurora.bundle"
-    write_whole(back, founded.beacon.export_bundle())
-    founded.aurora.import_bundle(back.read_bytes())
+    carry(founded.beacon, founded.aurora, folder / "to-aurora.bundle")
     founded.aurora.post(
         item, "Thank you. We keep the circle at V2 until somebody has tested the watch against an adversary."
     )
-    write_whole(bundle, founded.aurora.export_bundle())
-    founded.beacon.import_bundle(bundle.read_bytes())
-    for post in founded.aurora.thread(item):
+    carry(founded.aurora, founded.beacon, bundle)
+    for post in founded.aurora.thread(item).posts:
         say(f"{post.author}: {post.text}")
 
     # 5. No word of it anywhere in the clear.

@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Callable, Collection
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
@@ -86,12 +87,44 @@ def forget_named(named: Collection[str], *, journals: Path) -> None:
                     journal.remove()
 
 
+@dataclass(frozen=True)
+class Unfinished:
+    """A sealing that was interrupted, or whose record was never written."""
+
+    journal: str
+    """the name of its journal: what to give up by where the file's hash is not known any more"""
+    sha256: str | None
+    """of the file; None where the journal is damaged"""
+    size: int
+    """bytes of the file, 0 where the journal is damaged"""
+    pieces: tuple[str, ...]
+    """that are stored already"""
+    problem: str | None = None
+
+
+def unfinished(journals: Path, device: Identity) -> tuple[Unfinished, ...]:
+    """Every sealing that could go on, and every journal that is too damaged to."""
+    found = []
+    for path in sorted(journals.glob("[0-9a-f]*")):
+        try:
+            journal = open_journal(path)
+            if journal:
+                with closing(journal):
+                    begun = _decoded(journal, device, path)
+                    found.append(Unfinished(path.name, begun.sha256, begun.size, tuple(journal.done.values())))
+        except StoreError as error:
+            found.append(Unfinished(path.name, None, 0, (), error.message))
+    return tuple(found)
+
+
 def give_up(sha256: str, *, blobs: Blobs, journals: Path, device: Identity) -> None:
     """Remove an unfinished sealing with its pieces. The next begins anew under a fresh key. Raises StoreError.
 
-    Call `forget_named` before, or what a record names is removed too.
+    `sha256` is the file's hash, or the name of its journal. Call `forget_named` before, or what a record names is
+    removed too.
     """
-    path = _path(journals, device, sha256)
+    named = {each.journal for each in unfinished(journals, device)}
+    path = journals / sha256 if sha256 in named else _path(journals, device, sha256)
     try:
         journal = open_journal(path)
     except StoreError:  # damaged: which pieces were its own is lost, and they only take space

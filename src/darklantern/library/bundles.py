@@ -1,35 +1,39 @@
 """A bundle: a sync as one file. Logs with their checkpoints, records that wait, and sealed pieces.
 
-    for each log:   RANGE (which log, how many entries)  CHECKPOINT  ENTRY …
+    for each log:   RANGE (which log, from which entry, how many)  CHECKPOINT  ENTRY …
     then, at most once:  RANGE (waiting records, how many)  ENTRY …
     then:           BLOB …
 
-In: these parts and a device, or the bytes of a file. Out: the other. A bundle is read to its end
-and its trailer verified before any part of it comes out; whether its maker may speak is judged
-later, from what the logs say.
+In: these parts and a device, or a file. Out: the other, one piece in memory at a time. A bundle is read to its end
+and its trailer verified before any part of it comes out; whether its maker may speak is judged later, from what the
+logs say. Its pieces are staged meanwhile, under their own names, by whoever can forget them again.
 """
 
-import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Literal, NoReturn
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Annotated, BinaryIO, Literal, NoReturn
 
 import msgspec
 from blake3 import blake3
 
 from darklantern.errors import LogError
+from darklantern.library.importing import Parts
 from darklantern.logs import stream
 from darklantern.logs.stream import Frame, Kind
 from darklantern.network.merging import LogCopy
 from darklantern.records.exact import Sha256, Value, decode, encode
 from darklantern.sealing import Device, DevicePublic, decode_envelope, kind_of, payload_type, sign, verify
 
+Stage = Callable[[str, bytes], None]
+"""Takes a piece, and the BLAKE3 that names it, before anything of the bundle is known to hold."""
+
 
 class Range(Value, frozen=True, kw_only=True):
-    """Which entries follow: all of a log, or, where `log` is None, records that wait for their log's keeper."""
+    """Which entries follow: those of a log, or, where `log` is None, records that wait for their log's keeper."""
 
     v: Literal[1] = 1
     log: Sha256 | None
+    start: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """the position of the first; whoever gets the bundle holds those before it"""
     count: Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -43,33 +47,28 @@ class Trailer(Value, frozen=True, kw_only=True):
     """of everything before the trailer"""
 
 
-@dataclass(frozen=True)
-class Bundle:
-    """The parts of a bundle that is whole. None of them has been judged."""
-
-    maker: DevicePublic
-    logs: tuple[LogCopy, ...]
-    waiting: tuple[bytes, ...]
-    pieces: Mapping[str, bytes]
-    """BLAKE3 → ciphertext"""
-
-
 def write_bundle(
-    net: str, device: Device, logs: Sequence[LogCopy], waiting: Sequence[bytes], pieces: Iterable[bytes]
-) -> bytes:
-    """The bytes of a bundle made by `device`."""
+    sink: BinaryIO,
+    net: str,
+    device: Device,
+    logs: Sequence[LogCopy],
+    waiting: Sequence[bytes],
+    pieces: Iterable[bytes],
+) -> None:
+    """A bundle made by `device`, into `sink`. Raises LogError for what no bundle can hold."""
 
     def signed(digest: bytes) -> bytes:
         trailer = Trailer(net=net, device=device.public, digest=digest.hex())
         return encode(sign(payload_type("bundle"), encode(trailer), [device.signing]))
 
-    sink = io.BytesIO()
     stream.write(sink, _frames(logs, waiting, pieces), signed)
-    return sink.getvalue()
 
 
-def read_bundle(data: bytes, net: str) -> Bundle:
-    """The parts of a bundle of the network `net`. Raises DarkLanternError for anything else, wherever it was cut."""
+def read_bundle(source: BinaryIO, net: str, stage: Stage) -> Parts:
+    """The parts of a bundle of the network `net`. Raises DarkLanternError for anything else, wherever it was cut.
+
+    `stage` has been given its pieces, whichever way this ends.
+    """
     makers: list[DevicePublic] = []
 
     def check(digest: bytes, signature: bytes) -> None:
@@ -88,14 +87,15 @@ def read_bundle(data: bytes, net: str) -> Bundle:
             )
         makers.append(trailer.device)
 
-    parts = _Parts(stream.read(data, check))
+    parts = _Parts(stream.read(source, check, lambda piece: stage(blake3(piece).hexdigest(), piece)))
     logs, waiting = parts.logs()
-    return Bundle(makers[0], logs, waiting, parts.pieces())
+    parts.only_blobs_follow()
+    return Parts(logs, waiting, makers[0])
 
 
 def _frames(logs: Sequence[LogCopy], waiting: Sequence[bytes], pieces: Iterable[bytes]) -> Iterator[Frame]:
     for copy in logs:
-        yield Frame(Kind.RANGE, encode(Range(log=copy.log, count=len(copy.entries))))
+        yield Frame(Kind.RANGE, encode(Range(log=copy.log, start=copy.start, count=len(copy.entries))))
         yield Frame(Kind.CHECKPOINT, copy.note)
         yield from (Frame(Kind.ENTRY, entry) for entry in copy.entries)
     if waiting:
@@ -116,17 +116,16 @@ class _Parts:
         while self._next and self._next.kind == Kind.RANGE:
             part = decode(Range, self._take(Kind.RANGE))
             if part.log is None:
+                if part.start:
+                    _refuse("waiting records from the first on", f"those from {part.start} on")
                 return tuple(logs), self._entries(part.count)
             note = self._take(Kind.CHECKPOINT)
-            logs.append(LogCopy(part.log, note, self._entries(part.count)))
+            logs.append(LogCopy(part.log, note, self._entries(part.count), part.start))
         return tuple(logs), ()
 
-    def pieces(self) -> dict[str, bytes]:
-        found: dict[str, bytes] = {}
+    def only_blobs_follow(self) -> None:
         while self._next:
-            piece = self._take(Kind.BLOB)
-            found[blake3(piece).hexdigest()] = piece
-        return found
+            self._take(Kind.BLOB)
 
     def _entries(self, count: int) -> tuple[bytes, ...]:
         entries: list[bytes] = []

@@ -1,24 +1,40 @@
-"""What an import does: decided in full before anything is written.
+"""What a sync or an import does: decided in full before anything is written.
 
-In: a state and a bundle. Out: the next state, the pieces to keep, and a report; or an error. The order
-is: logs and their checkpoints, the maker, records that wait, keys, pieces.
+In: a state, and parts from a relay or a bundle. Out: the next state, the pieces to keep and to look for, and a
+report; or an error. The order is: logs and their checkpoints, the maker, records that wait, keys, pieces.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from darklantern.errors import DarkLanternError, RefusedError
-from darklantern.library.bundles import Bundle
-from darklantern.library.state import State, appended, unlocked, with_heads
-from darklantern.network.merging import merge
-from darklantern.network.reading import leaf_id, place_of, read
+from darklantern.library.opening import Fetch
+from darklantern.library.resealing import remade
+from darklantern.library.state import State, pieces_of, unlocked, with_heads
+from darklantern.library.state import appended as with_entry
+from darklantern.network.merging import LogCopy, merge
+from darklantern.network.reading import leaf_id, place_of
 from darklantern.network.states import Opaque
 from darklantern.network.view import View, admit, is_registered
+from darklantern.sealing import DevicePublic
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What somebody hands over, none of it judged. Its pieces stay where they are until it is."""
+
+    logs: tuple[LogCopy, ...]
+    waiting: tuple[bytes, ...] = ()
+    """records for the keeper of their log"""
+    maker: DevicePublic | None = None
+    """who signed for all of it: a bundle's maker. A relay signs for its logs alone"""
+    behind: frozenset[str] = frozenset()
+    """logs of which whoever hands them over is not the appender, and may have seen less than is held here"""
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What came of a bundle. All of it empty: there was nothing new."""
+    """What came of a bundle or of a relay. All of it empty: there was nothing new."""
 
     entries: Mapping[str, int] = field(default_factory=dict)
     """log → how many entries are new"""
@@ -31,67 +47,80 @@ class Imported:
     pieces: int = 0
     """pieces of ciphertext that are new"""
     missing: tuple[str, ...] = ()
-    """pieces that counting entries name and that are in neither the bundle nor the library"""
+    """pieces that counting entries name and that are neither in the library nor came along"""
     skipped: tuple[str, ...] = ()
     """logs that no accepted record names, or that are frozen"""
     problems: tuple[str, ...] = ()
-    """epochs of which this device is a member and whose seed it could not take"""
+    """epochs of which this device is a member and whose seed it could not take; pieces that came altered"""
+    remade: tuple[tuple[str, str], ...] = ()
+    """own records that could not count as they were, sealed and signed again: (old id, new id)"""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What to write, and what to tell."""
+    """What to write, and what to tell. The pieces that are wanted then are the state's."""
 
     state: State
     pieces: Mapping[str, bytes]
+    """new ciphertext of this device's own records"""
     imported: Imported
 
 
-def take_in(state: State, bundle: Bundle, *, has: frozenset[str], clock: int, confirmed: bool) -> Step:
-    """The step that `bundle` makes from `state`. Raises DarkLanternError, and then there is no step.
+def take_in(state: State, parts: Parts, *, fetch: Fetch, clock: int, confirmed: bool) -> Step:
+    """The step that `parts` make from `state`. Raises DarkLanternError, and then there is no step.
 
-    `has` are the names of the pieces that the library holds.
+    `fetch` finds the pieces of own records that must be sealed again.
     """
     before = state
     # 1. The logs: all or nothing.
-    merged = merge(state.view, state.entries, bundle.logs, kept=state.kept, clock=clock, confirmed=confirmed)
+    older = state.kept | parts.behind
+    merged = merge(state.view, state.entries, parts.logs, kept=older, clock=clock, confirmed=confirmed)
     state = replace(state, view=merged.view, entries=merged.entries)
-    # 2. Whoever made the bundle is one of us, as far as anybody here knows.
-    maker = bundle.maker.id
-    if not merged.view.network.is_active(maker):
+    # 2. Whoever made a bundle is one of us, as far as anybody here knows.
+    if parts.maker and not merged.view.network.is_active(parts.maker.id):
         raise RefusedError(
-            f"the bundle was made by device {maker[:8]}…, which no current manifest lists",
+            f"the bundle was made by device {parts.maker.id[:8]}…, which no current manifest lists",
             hint="ask a current member for a bundle; its maker's org may have revoked the device",
         )
     # 3. Records that wait: those of logs that we keep are judged one by one.
-    state, added, refused = _append_waiting(state, bundle.waiting)
-    state, lost = _tidy_outbox(state)
-    # 4. Keys, then pieces that an entry which counts has asked for.
-    state = unlocked(with_heads(state, clock))
-    wanted = wanted_pieces(state.working) - has
-    pieces = {name: bundle.pieces[name] for name in sorted(wanted) if name in bundle.pieces}
+    state, added, refused = _append_waiting(state, parts.waiting)
+    return settle(before, state, fetch=fetch, clock=clock, appended=added, refused=refused, skipped=merged.skipped)
+
+
+def settle(
+    before: State,
+    state: State,
+    *,
+    fetch: Fetch,
+    clock: int,
+    appended: tuple[str, ...] = (),
+    refused: tuple[tuple[str, str], ...] = (),
+    skipped: tuple[str, ...] = (),
+) -> Step:
+    """The rest of the step, also where nothing came: keys, and our own records that the logs have overtaken."""
+    again = remade(unlocked(with_heads(state, clock)), fetch, clock)
+    state = again.state
     old = {(leaf.log, leaf.position) for leaf in before.view.opaque}
     imported = Imported(
         entries=_growth(before.view, state.view),
         opaque=tuple(leaf for leaf in state.view.opaque if (leaf.log, leaf.position) not in old),
-        appended=added,
-        refused=(*refused, *lost),
-        pieces=len(pieces),
-        missing=tuple(sorted(wanted - pieces.keys())),
-        skipped=merged.skipped,
+        appended=appended,
+        refused=(*refused, *again.refused),
+        skipped=skipped,
         problems=tuple(sorted(state.keyring.problems.values())),
+        remade=again.remade,
     )
-    return Step(state, pieces, imported)
+    return Step(state, again.pieces, imported)
 
 
-def wanted_pieces(view: View) -> frozenset[str]:
-    """Every piece that an entry which counts names."""
-    return frozenset(
-        name
-        for circle in view.circles.values()
-        for entry in circle.entries.values()
-        for name in (*entry.body.pieces, *entry.body.attached)
-    )
+def with_pieces(imported: Imported, new: int, missing: Iterable[str], problems: Iterable[str] = ()) -> Imported:
+    """The report, once it is known which pieces came."""
+    return replace(imported, pieces=new, missing=tuple(sorted(missing)), problems=(*imported.problems, *problems))
+
+
+def wanted_pieces(view: View, forgotten: Collection[str] = ()) -> frozenset[str]:
+    """Every piece that an entry which counts names, but for entries of `forgotten` epochs."""
+    return frozenset(pieces_of(view, forgotten))
 
 
 def _append_waiting(
@@ -108,37 +137,19 @@ def _append_waiting(
             continue
         if is_registered(state.view, log, envelope_id):
             continue
+        if waits := state.waits(log):
+            refused.append((envelope_id, waits))
+            continue
         try:
             reason = admit(state.view, log, data)
         except DarkLanternError as error:
             refused.append((envelope_id, error.message))
             continue
-        state = appended(state, log, data)
+        state = with_entry(state, log, data)
         added.append(envelope_id)
         if reason is not None:
             refused.append((envelope_id, reason))
     return state, tuple(added), tuple(refused)
-
-
-def _tidy_outbox(state: State) -> tuple[State, tuple[tuple[str, str], ...]]:
-    """The state without waiting records that are in their log now, or whose place in our chain is taken.
-
-    The second happens when this store was restored from a backup. Such a record must never leave: it
-    would be the proof that freezes this device.
-    """
-    lost: list[tuple[str, str]] = []
-    left = []
-    for waiting in state.outbox:
-        if is_registered(state.view, waiting.log, waiting.id):
-            continue
-        record = read(waiting.envelope).record
-        network = waiting.log == state.view.net
-        chains = state.view.network.chains if network else state.view.circle(waiting.log).chains
-        if record.author_device == state.device_id and record.seq < len(chains.get(state.device_id, ())):
-            lost.append((waiting.id, "another record of this device stands in its place; write it again"))
-        else:
-            left.append(waiting)
-    return replace(state, outbox=tuple(left)), tuple(lost)
 
 
 def _growth(before: View, after: View) -> dict[str, int]:

@@ -1,23 +1,24 @@
-"""Opening what a circle holds: findings, their artifacts and their threads.
+"""Opening what a circle holds: findings, their artifacts and posts.
 
 In: a state and the pieces. Out: values with their author's name as the manifests say it. Everything
 that comes out was written by a peer: it is data, never markup and never a command.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
 from darklantern.errors import DarkLanternError, RefusedError, SealError
 from darklantern.library.state import State
 from darklantern.network.deciding import Follows, allows, check_follows
-from darklantern.network.items import Package, SealedArtifact, SealedKind, finding_hash, open_content
+from darklantern.network.items import Package, Posting, SealedArtifact, SealedKind, finding_hash, open_content
 from darklantern.network.keyring import seed_of
+from darklantern.network.links import Relations
 from darklantern.network.states import CircleState, SealedEntry
 from darklantern.records.assessments import Assessment, Level
 from darklantern.records.exact import Time
 from darklantern.records.findings import Finding
-from darklantern.records.posts import Post
 
 Fetch = Callable[[Iterable[str]], Mapping[str, bytes]]
 """Names of pieces → those that are here and whole."""
@@ -50,6 +51,9 @@ class Listed:
     title: str | None = None
     level: Level | None = None
     problem: str | None = None
+    supersedes: str | None = None
+    """the item of which it claims to be a new version"""
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,24 +68,15 @@ class OpenedFinding:
     finding: Finding
     assessment: Assessment
     level: Level
-    tags: tuple[str, ...]
+    markings: tuple[str, ...]
+    """what the circle says of use and handling"""
     author: Author
     time: Time
     pending: bool
     artifacts: tuple[str, ...]
     """SHA-256 of each"""
-
-
-@dataclass(frozen=True)
-class ThreadPost:
-    """One post under an item."""
-
-    id: str
-    author: Author
-    time: Time
-    pending: bool
-    reply_to: str | None
-    text: str
+    relations: Relations
+    """as its author gave them: `Library.versions` and `Library.links` say what they amount to"""
 
 
 @dataclass(frozen=True)
@@ -95,21 +90,49 @@ class Found:
 def entries(state: State, kind: str) -> Iterator[Found]:
     """Every accepted entry of a kind, waiting ones last."""
     for circle in state.working.circles.values():
-        yield from (Found(circle, entry) for entry in circle.entries.values() if entry.record.kind == kind)
+        yield from (Found(circle, entry) for entry in circle.in_order() if entry.record.kind == kind)
+
+
+def in_order(found: Iterable[Found]) -> list[Found]:
+    """Circle by circle in the order of its log; what waits comes last, as it was written."""
+    return sorted(found, key=lambda each: (each.circle.id, each.entry.position, each.entry.record.seq))
+
+
+def packages(state: State, fetch: Fetch, follows: Follows) -> Iterator[tuple[Found, Package, Level]]:
+    """Every item that opens here."""
+    for found in entries(state, "item"):
+        with suppress(DarkLanternError):
+            yield (found, *open_package(state, found, fetch, follows))
+
+
+def look_up(state: State, kind: str, entry_id: str) -> Found | None:
+    """The accepted entry of that kind and id, or None."""
+    for circle in state.working.circles.values():
+        entry = circle.entries.get(entry_id)
+        if entry and entry.record.kind == kind:
+            return Found(circle, entry)
+    return None
 
 
 def find(state: State, kind: str, entry_id: str) -> Found:
     """The accepted entry of that id. Raises RefusedError, with the reason where it is there and does not count."""
-    for found in entries(state, kind):
-        if found.entry.id == entry_id:
-            return found
+    found = look_up(state, kind, entry_id)
+    if found:
+        return found
     reason = next((leaf.reason for leaf in state.working.opaque if leaf.id == entry_id), "it is not in this library")
+    if any(entry_id in circle.buried for circle in state.working.circles.values()):
+        reason = "it was taken back, and dropped here"
     raise RefusedError(f"no {kind} {entry_id} counts here: {reason}", hint="import a newer bundle, or check the id")
 
 
 def author_of(state: State, entry: SealedEntry) -> Author:
     """Who signed an accepted entry."""
-    standing = state.working.network.devices[entry.record.author_device]
+    return author_by(state, entry.record.author_device)
+
+
+def author_by(state: State, device: str) -> Author:
+    """Whose a device is that a manifest listed."""
+    standing = state.working.network.devices[device]
     return Author(standing.id, standing.person, standing.org, standing.name)
 
 
@@ -130,18 +153,22 @@ def open_package(state: State, found: Found, fetch: Fetch, follows: Follows) -> 
     return content, level
 
 
-def open_post(state: State, found: Found, fetch: Fetch) -> Post:
-    """What is in a post. Raises SealError, RefusedError or RecordError."""
-    return _open(state, found, Post, "post", fetch)[0]
+def open_post(state: State, found: Found, fetch: Fetch) -> Posting:
+    """What is in a post's record. Raises SealError, RefusedError or RecordError."""
+    return _open(state, found, Posting, "post", fetch)[0]
+
+
+def post_level(state: State, found: Found, fetch: Fetch) -> Level:
+    """The level that a post was sealed at. Raises SealError, RefusedError or RecordError."""
+    return _open(state, found, Posting, "post", fetch)[1]
 
 
 def listed(state: State, found: Found, fetch: Fetch, follows: Follows) -> Listed:
     """The item as a list shows it. Never raises for one that does not open: it is listed with its problem."""
     entry = found.entry
-    title, level, problem = None, None, None
+    package, level, problem = None, None, None
     try:
         package, level = open_package(state, found, fetch, follows)
-        title = package.finding.title
     except DarkLanternError as error:
         problem = error.message
     return Listed(
@@ -150,9 +177,11 @@ def listed(state: State, found: Found, fetch: Fetch, follows: Follows) -> Listed
         author=author_of(state, entry),
         time=entry.record.time,
         pending=is_pending(state, found),
-        title=title,
+        title=package.finding.title if package else None,
         level=level,
         problem=problem,
+        supersedes=package.supersedes if package else None,
+        tags=package.tags if package else (),
     )
 
 
@@ -165,11 +194,12 @@ def opened(state: State, found: Found, fetch: Fetch, follows: Follows) -> Opened
         finding=package.finding,
         assessment=package.assessment,
         level=level,
-        tags=state.terms(found.circle.id).tags,
+        markings=state.terms(found.circle.id).tags,
         author=author_of(state, found.entry),
         time=found.entry.record.time,
         pending=is_pending(state, found),
         artifacts=tuple(artifact.sha256 for artifact in package.artifacts),
+        relations=Relations(package.supersedes, package.links, package.tags),
     )
 
 
@@ -182,29 +212,6 @@ def artifact_of(state: State, found: Found, sha256: str, fetch: Fetch, follows: 
             f"the item has no artifact {sha256}", hint=f"it has {len(package.artifacts)}; its evidence names them"
         )
     return artifact
-
-
-def thread(state: State, item: Found, fetch: Fetch) -> Iterator[ThreadPost]:
-    """The posts under an item, in the order of the log. One that does not open is in `unreadable` instead.
-
-    What a post answers is sealed with it, so each post of the circle is opened to find these.
-    """
-    for found in entries(state, "post"):
-        if found.circle.id != item.circle.id:
-            continue
-        try:
-            post = open_post(state, found, fetch)
-        except DarkLanternError:
-            continue
-        if post.item == item.entry.id:
-            yield ThreadPost(
-                id=found.entry.id,
-                author=author_of(state, found.entry),
-                time=found.entry.record.time,
-                pending=is_pending(state, found),
-                reply_to=post.reply_to,
-                text=post.text,
-            )
 
 
 def carried_levels(state: State, finding: Finding, fetch: Fetch) -> Iterator[Level]:
@@ -227,15 +234,20 @@ def carried_levels(state: State, finding: Finding, fetch: Fetch) -> Iterator[Lev
 
 
 def unreadable(state: State, fetch: Fetch, follows: Follows) -> Iterator[tuple[str, str]]:
-    """(id, reason) of each entry that counts and does not open here."""
-    for found in entries(state, "item"):
+    """(id, reason) of each entry that counts and does not open here, though its seed was not destroyed."""
+    for found in _kept(state, "item"):
         if problem := listed(state, found, fetch, follows).problem:
             yield found.entry.id, problem
-    for found in entries(state, "post"):
+    for found in _kept(state, "post"):
         try:
             open_post(state, found, fetch)
         except DarkLanternError as error:
             yield found.entry.id, error.message
+
+
+def _kept(state: State, kind: str) -> Iterator[Found]:
+    forgotten = state.keyring.forgotten
+    return (found for found in entries(state, kind) if found.entry.body.header.epoch not in forgotten)
 
 
 def is_pending(state: State, found: Found) -> bool:
@@ -243,7 +255,14 @@ def is_pending(state: State, found: Found) -> bool:
     return found.entry.id not in state.view.circle(found.circle.id).entries
 
 
-Content = TypeVar("Content", Package, Post)
+def open_entry(state: State, found: Found, fetch: Fetch) -> tuple[Package | Posting, Level]:
+    """What is in an item or a post, whether its level follows or not. Raises SealError, RefusedError or RecordError."""
+    if found.entry.record.kind == "item":
+        return _open(state, found, Package, "item", fetch)
+    return _open(state, found, Posting, "post", fetch)
+
+
+Content = TypeVar("Content", Package, Posting)
 
 
 def _open(state: State, found: Found, content: type[Content], kind: SealedKind, fetch: Fetch) -> tuple[Content, Level]:

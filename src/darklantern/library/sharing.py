@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from darklantern.errors import RefusedError
+from darklantern.library import restored
 from darklantern.library.state import State, put
 from darklantern.network.authoring import authored
 from darklantern.network.circle_log import cutoffs
@@ -17,12 +18,12 @@ from darklantern.network.circles import Terms
 from darklantern.network.clock import text
 from darklantern.network.deciding import Follows, Plan, check_carried, check_label, plan
 from darklantern.network.epochs import Previous, new_epoch
-from darklantern.network.items import Binding, Package, SealedArtifact, SealedKind, seal_artifact, seal_content
+from darklantern.network.items import Binding, Package, Posting, SealedArtifact, SealedKind, seal_artifact, seal_content
+from darklantern.network.links import UNRELATED, Relations
 from darklantern.network.reading import leaf_id
 from darklantern.network.states import EpochEntry
 from darklantern.records.assessments import Assessment, Level
 from darklantern.records.findings import Finding
-from darklantern.records.posts import Post
 from darklantern.sealing import Recipient
 
 Sealing = tuple[State, str, dict[str, bytes]]
@@ -55,6 +56,7 @@ def share_finding(
     carried: Iterable[Level],
     follows: Follows,
     clock: int,
+    relations: Relations = UNRELATED,
 ) -> Sealing:
     """The step that shares a finding with all its artifacts, some of them sealed before. Raises RefusedError."""
     terms = state.terms(circle)
@@ -69,15 +71,32 @@ def share_finding(
         sealed.append(artifact)
         names += artifact.pieces
         attached |= pieces
-    package = Package(finding=finding, assessment=assessment, artifacts=tuple(sealed))
+    package = Package(
+        finding=finding,
+        assessment=assessment,
+        artifacts=tuple(sealed),
+        supersedes=relations.supersedes,
+        links=relations.links,
+        tags=relations.tags,
+    )
     state, item, pieces = _seal(state, package, "item", circle, epoch, level, names, clock)
     return state, item, pieces | attached
 
 
-def post_reply(state: State, post: Post, circle: str, level: Level, clock: int) -> Sealing:
-    """The step that adds a post to a thread at the item's level. Raises RefusedError."""
+def share_posting(state: State, posting: Posting, circle: str, level: Level, clock: int) -> Sealing:
+    """The step that adds a post, or what is done to one, to a circle's log. Raises RefusedError."""
     state, epoch = _ready(state, circle, state.terms(circle), clock)
-    return _seal(state, post, "post", circle, epoch, level, (), clock)
+    attached = [name for artifact in posting.artifacts for name in artifact.pieces]
+    return _seal(state, posting, "post", circle, epoch, level, attached, clock)
+
+
+def seal_again(
+    state: State, content: Package | Posting, circle: str, level: Level, attached: Sequence[str], clock: int
+) -> Sealing:
+    """The step that seals a content of this device's own once more, to the epoch of now. Raises RefusedError."""
+    state, epoch = _ready(state, circle, state.terms(circle), clock)
+    kind: SealedKind = "item" if isinstance(content, Package) else "post"
+    return _seal(state, content, kind, circle, epoch, level, attached, clock)
 
 
 def rotate(state: State, circle: str, clock: int) -> State:
@@ -98,7 +117,8 @@ def _plan(state: State, circle: str, clock: int) -> Plan:
 
 
 def _ready(state: State, circle: str, terms: Terms, clock: int) -> tuple[State, EpochEntry]:
-    """A state whose newest epoch is for exactly the effective members."""
+    """A state whose newest epoch is for exactly the effective members, and in whose log this device may sign."""
+    restored.check(state.waits(circle))
     made = _plan(state, circle, clock)
     return (state, made.epoch) if made.epoch else _rotated(state, circle, terms, made, clock)
 
@@ -131,7 +151,7 @@ def _rotated(state: State, circle: str, terms: Terms, made: Plan, clock: int) ->
 
 def _seal(
     state: State,
-    content: Package | Post,
+    content: Package | Posting,
     kind: SealedKind,
     circle: str,
     epoch: EpochEntry,

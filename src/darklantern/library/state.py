@@ -4,29 +4,36 @@ In: a state and records. Out: the next state, or an error and no step. The edge 
 between two states; nothing else reaches the disk.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Final
+from typing import Final, TypeVar
 
 from darklantern.errors import RefusedError, StoreError
-from darklantern.network.circles import Terms, check_terms
+from darklantern.library import restored
+from darklantern.library.threads.places import LocalThreads, load_threads, threads_difference
+from darklantern.network.circles import Terms, check_closed, check_terms
 from darklantern.network.clock import now as judged_now
 from darklantern.network.heads import Head, LogFork, read_head, sign_head
 from darklantern.network.keyring import Keyring, unlock
 from darklantern.network.merging import check_not_frozen
 from darklantern.network.reading import leaf_id, read
 from darklantern.network.rosters import Roster
+from darklantern.network.states import Link
 from darklantern.network.view import View, admit, ahead, append, fold, is_registered
 from darklantern.records.exact import decode, encode
 from darklantern.sealing import Device, LogKey
-from darklantern.stores.database import Change, Contents, Waiting
+from darklantern.stores.values import Change, Contents, Waiting
+
+Stored = TypeVar("Stored", bytes, str)
 
 _DEVICE: Final = "device"
 _LOG_KEY: Final = "log key"
 _EPOCH: Final = "epoch "
 _TERMS: Final = "terms "
 _NET: Final = "net"
+_FORGOTTEN: Final = "forgotten "
+_LEFT: Final = "left"
 
 
 @dataclass(frozen=True, repr=False)
@@ -40,8 +47,11 @@ class State:
     entries: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
     """log → envelopes in order"""
     outbox: tuple[Waiting, ...] = ()
-    """what waits for another library to append it"""
+    """what waits for a relay, or another library, to append it"""
     keyring: Keyring = field(default_factory=Keyring)
+    threads: LocalThreads = field(default_factory=LocalThreads)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """what this device's user has chosen, and what it must remember besides"""
 
     @cached_property
     def device_id(self) -> str:
@@ -49,18 +59,66 @@ class State:
         return self.device.public.id
 
     @cached_property
+    def owners(self) -> Mapping[str, tuple[str, str]]:
+        """Device → (org, person), for every device that a manifest ever listed."""
+        return {id: standing.owner for id, standing in self.working.network.devices.items()}
+
+    @cached_property
     def working(self) -> View:
         """The view with what waits in the outbox: its author already builds on it."""
         view = self.view
         for circle in self.view.circles:  # what waits for the network's log binds nobody before it is in it
-            view = _with_waiting(view, self.outbox, circle)
+            view = _with_waiting(view, self.standing, circle)
         return view
+
+    @cached_property
+    def standing(self) -> tuple[Waiting, ...]:
+        """What waits and may still count."""
+        return tuple(waiting for waiting in self.outbox if waiting.id not in self.overtaken)
+
+    @property
+    def left(self) -> frozenset[str]:
+        """Ids in the outbox of records that others may hold by now: none of these may be replaced."""
+        return frozenset(self.settings.get(_LEFT, "").split())
+
+    @cached_property
+    def overtaken(self) -> Mapping[str, str]:
+        """Id in the outbox → why this own record cannot count any more as it is."""
+        if not self.outbox:
+            return {}
+        opaque = {(leaf.log, leaf.position): leaf.reason for leaf in self.view.opaque if leaf.belongs}
+        found: dict[str, str] = {}
+        for waiting in self.outbox:
+            if is_registered(self.view, waiting.log, waiting.id):
+                place = waiting.log, self.view.trail(waiting.log).own[waiting.id]
+                if place in opaque:
+                    found[waiting.id] = opaque[place]
+                continue
+            record = read(waiting.envelope).record
+            if record.author_device == self.device_id and record.seq < len(self._chain(waiting.log)):
+                # So it is after a restored backup. It must never leave: it would be the proof that freezes this device.
+                found[waiting.id] = "another record of this device stands in its place"
+        return found
+
+    @cached_property
+    def wanted(self) -> Mapping[str, str]:
+        """Piece → log, for every piece that an entry which counts names. Of 100,000 entries it takes 0.2 s, once."""
+        return pieces_of(self.working, self.keyring.forgotten)
 
     @cached_property
     def kept(self) -> frozenset[str]:
         """The logs that this library appends to."""
         logs = (self.view.net, *self.view.circles)
         return frozenset(log for log in logs if self.log_key and self.view.log_key(log) == self.log_key.public)
+
+    def waits(self, log: str) -> str | None:
+        """Why nothing may be signed in a log yet, or None: only a library that came from a backup has to wait."""
+        return restored.waits(self.view, self.entries, self.settings, self.kept, log)
+
+    @property
+    def appends(self) -> frozenset[str]:
+        """The logs that this library keeps and may append to now."""
+        return frozenset(log for log in self.kept if self.waits(log) is None)
 
     def now(self, clock: int) -> int:
         """The time to judge by."""
@@ -79,16 +137,40 @@ class State:
             )
         terms = self.keyring.terms[circle]
         check_terms(terms)
+        check_closed(self.view.rules(circle), terms)
         return terms
 
     def last(self, log: str) -> tuple[int, str] | None:
         """(seq, id) of this device's last record in a log, waiting ones included."""
         for waiting in reversed(self.outbox):
-            if waiting.log == log and (record := read(waiting.envelope).record).author_device == self.device_id:
+            if waiting.log != log or waiting.id in self.overtaken:
+                continue
+            record = read(waiting.envelope).record
+            if record.author_device == self.device_id:
                 return record.seq, waiting.id
-        chains = self.view.network.chains if log == self.view.net else self.view.circle(log).chains
-        chain = chains.get(self.device_id, ())
+        chain = self._chain(log)
         return (len(chain) - 1, chain[-1].id) if chain else None
+
+    def leaving(self, records: Iterable[Waiting]) -> "State":
+        """The state in which others may hold these records by now."""
+        left = self.left | {waiting.id for waiting in records}
+        listed = " ".join(waiting.id for waiting in self.outbox if waiting.id in left)
+        return self if listed == self.settings.get(_LEFT, "") else with_setting(self, _LEFT, listed)
+
+    def _chain(self, log: str) -> Sequence[Link]:
+        chains = self.view.network.chains if log == self.view.net else self.view.circle(log).chains
+        return chains.get(self.device_id) or ()
+
+
+def pieces_of(view: View, forgotten: Collection[str] = ()) -> dict[str, str]:
+    """Piece → log, for every piece that an entry which counts names, but for entries of `forgotten` epochs."""
+    return {
+        name: circle.id
+        for circle in view.circles.values()
+        for entry in circle.entries.values()
+        if entry.body.header.epoch not in forgotten
+        for name in (*entry.body.pieces, *entry.body.attached)
+    }
 
 
 def first_contents(net: str, device: Device, log_key: LogKey | None) -> Change:
@@ -118,7 +200,10 @@ def load(contents: Contents) -> State:
         keyring=Keyring(
             seeds=_named(contents.secrets, _EPOCH),
             terms={circle: decode(Terms, data) for circle, data in _named(contents.secrets, _TERMS).items()},
+            forgotten=frozenset(_named(contents.settings, _FORGOTTEN)),
         ),
+        threads=load_threads(contents.local),
+        settings=contents.settings,
     )
 
 
@@ -129,6 +214,7 @@ def difference(old: State, new: State) -> Change:
         entries=tuple(
             (log, position, data)
             for log, envelopes in new.entries.items()
+            if envelopes is not old.entries.get(log)
             for position, data in enumerate(envelopes)
             if position >= len(held := old.entries.get(log, ())) or held[position] != data
         ),
@@ -141,8 +227,20 @@ def difference(old: State, new: State) -> Change:
             for id, terms in new.keyring.terms.items()
             if old.keyring.terms.get(id) != terms
         },
+        erased=tuple(sorted(f"{_EPOCH}{id}" for id in old.keyring.seeds.keys() - new.keyring.seeds.keys())),
         proofs={log: encode(fork) for log, fork in new.view.forks.items() if log not in old.view.forks},
+        local=threads_difference(old.threads, new.threads),
+        settings={name: value for name, value in new.settings.items() if old.settings.get(name) != value},
+        unset=tuple(sorted(old.settings.keys() - new.settings.keys())),
     )
+
+
+def forgetting(state: State, epochs: Collection[str]) -> State:
+    """The state without the seeds of these epochs, which it takes from nobody again."""
+    seeds = {id: seed for id, seed in state.keyring.seeds.items() if id not in epochs}
+    keyring = replace(state.keyring, seeds=seeds, forgotten=state.keyring.forgotten | frozenset(epochs))
+    settings = {**state.settings, **{f"{_FORGOTTEN}{id}": "yes" for id in epochs}}
+    return replace(state, keyring=keyring, settings=settings)
 
 
 def put(state: State, log: str, data: bytes) -> State:
@@ -151,7 +249,10 @@ def put(state: State, log: str, data: bytes) -> State:
     Raises DarkLanternError for a record that would not count.
     """
     if not _keeps(state, log, data):
+        if read(data).record.author_device == state.device_id:
+            restored.check(state.waits(log))
         return _wait(state, log, data)
+    restored.check(state.waits(log))
     check_not_frozen(state.view, log)
     refused = admit(state.view, log, data)
     if refused is not None:
@@ -170,12 +271,22 @@ def with_heads(state: State, clock: int, *, refresh: bool = False) -> State:
     if state.log_key is None:
         return state
     heads, now = dict(state.view.heads), state.now(clock)
-    for log in state.kept - state.view.forks.keys():
+    for log in state.appends - state.view.forks.keys():
         trail, head = state.view.trail(log), heads.get(log)
         if trail.size and (head is None or head.size != trail.size or (refresh and head.time < now)):
             # Never before the last one, whatever the clock says: readers refuse a log that goes back in time.
             heads[log] = sign_head(trail, log, state.log_key, max(now, head.time if head else 0))
     return replace(state, view=replace(state.view, heads=heads))
+
+
+def with_setting(state: State, name: str, value: str) -> State:
+    """The state that remembers `value` under `name`."""
+    return replace(state, settings={**state.settings, name: value})
+
+
+def with_proof(state: State, proof: LogFork) -> State:
+    """The state that keeps the proof of a fork: the log is frozen. The first proof stays."""
+    return replace(state, view=replace(state.view, forks={proof.log: proof, **state.view.forks}))
 
 
 def unlocked(state: State) -> State:
@@ -188,7 +299,7 @@ def _wait(state: State, log: str, data: bytes) -> State:
     envelope_id = leaf_id(data)
     if any(waiting.id == envelope_id for waiting in state.outbox) or is_registered(state.view, log, envelope_id):
         return state
-    view = _with_waiting(state.view, state.outbox, log)
+    view = _with_waiting(state.view, state.standing, log)
     reason = next((leaf.reason for leaf in ahead(view, log, data).opaque if leaf.id == envelope_id), None)
     if reason is not None:
         raise RefusedError(reason, hint="nothing was written")
@@ -231,5 +342,5 @@ def _load_heads(view: View, contents: Contents) -> dict[str, Head]:
     return heads
 
 
-def _named(secrets: Mapping[str, bytes], prefix: str) -> dict[str, bytes]:
-    return {name.removeprefix(prefix): value for name, value in secrets.items() if name.startswith(prefix)}
+def _named(values: Mapping[str, Stored], prefix: str) -> dict[str, Stored]:
+    return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}

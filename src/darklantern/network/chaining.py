@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from darklantern.errors import LogError, RefusedError
+from darklantern.network.growing import Grown
 from darklantern.network.states import Chains, Fork, Link, Trail
 from darklantern.records.record import NOBODY, Record
 
@@ -58,7 +59,7 @@ def place(record: Record, envelope_id: str, position: int, chains: Chains, froze
             f"device {device[:8]}… signed two records at one place and is frozen",
             hint="its owner must revoke it and enrol a new one",
         )
-    chain = chains.get(device, ())
+    chain = chains.get(device) or Grown()
     if record.seq < len(chain) and chain[record.seq].id != envelope_id:
         return Placed(chains, Fork(chain[record.seq].id, envelope_id, position))
     expected = (len(chain), chain[-1].id if chain else NOBODY)
@@ -73,4 +74,4 @@ def place(record: Record, envelope_id: str, position: int, chains: Chains, froze
             f"device {device[:8]}… cites less of a log than its own record before",
             hint="a device cannot forget what it had read; its store may have been rolled back",
         )
-    return Placed({**chains, device: (*chain, Link(position, envelope_id, record.seen))})
+    return Placed(chains.insert(device, chain.plus(Link(position, envelope_id, record.seen))))

@@ -1,21 +1,25 @@
-"""The rules of a circle's log: epochs, items and posts.
+"""The rules of a circle's log: epochs, handovers, items, posts, tombstones, receipts.
 
 In: the network's states, the circle's state and a record. Out: the next state, or an error that
 names the rule. All of it can be judged without opening anything: a relay and a member agree.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import reduce
 
 from darklantern.errors import DarkLanternError, RefusedError
 from darklantern.network.chaining import check_seen, place
 from darklantern.network.clock import seconds
+from darklantern.network.deleting import Receipt, Tombstone
 from darklantern.network.effective import effective
 from darklantern.network.epochs import Cutoff, Epoch, Last, check_stanzas, needs_link
+from darklantern.network.handovers import Handover
 from darklantern.network.items import Sealed
-from darklantern.network.network_log import Verdict
-from darklantern.network.reading import Read
+from darklantern.network.reading import InCircle, Read
 from darklantern.network.states import Chains, CircleState, EpochEntry, NetworkState, Opaque, SealedEntry, Trail
+from darklantern.network.verdicts import Verdict
 from darklantern.sealing import verify
 
 
@@ -28,7 +32,7 @@ def judge(
     """
     record, body = read.record, read.body
     # 1. It is for this log, and cites what it depends on.
-    if (record.net, record.log) != (net, state.id) or not isinstance(body, (Epoch, Sealed)):
+    if (record.net, record.log) != (net, state.id) or not isinstance(body, InCircle):
         raise RefusedError("it belongs to another network or log", hint="a record counts only where it was signed for")
     check_seen(record, {net: network, state.id: trail}, frozenset((net, state.id)))
     # 2. Its author signed it, with a device that was active as far as the author had read.
@@ -46,9 +50,17 @@ def judge(
     # 4. The rules of its kind.
     standing = replace(state, chains=placed.chains)
     try:
-        if isinstance(body, Epoch):
-            return Verdict(_epoch(at, state, standing, trail, read, body))
-        return Verdict(_sealed(standing, trail, read, body))
+        match body:
+            case Epoch():
+                return Verdict(_epoch(at, state, standing, trail, read, body))
+            case Sealed():
+                return Verdict(_sealed(standing, trail, read, body))
+            case Handover():
+                return Verdict(_handover(at, standing, device, body))
+            case Tombstone():
+                return Verdict(_tombstone(at, standing, device, body))
+            case Receipt():
+                return Verdict(_receipt(standing, device, body))
     except DarkLanternError as refused:
         return Verdict(standing, refused.message)
 
@@ -57,8 +69,9 @@ def cutoffs(chains: Chains, devices: frozenset[str], size: int) -> tuple[Cutoff,
     """For each device that is dropped, its last record within the first `size` entries."""
     found: list[Cutoff] = []
     for device in sorted(devices):
-        kept = [link for link in chains.get(device, ()) if link.position < size]
-        found.append(Cutoff(device=device, last=Last(seq=len(kept) - 1, id=kept[-1].id) if kept else None))
+        chain = chains.get(device) or ()
+        kept = bisect_left(chain, size, key=lambda link: link.position)
+        found.append(Cutoff(device=device, last=Last(seq=kept - 1, id=chain[kept - 1].id) if kept else None))
     return tuple(found)
 
 
@@ -72,16 +85,15 @@ def _epoch(
         raise _refused(epoch, "another epoch came first")
     if previous and network_size < previous.network_size:
         raise _refused(epoch, "it cites less of the network's log than the epoch before it")
-    if state.id not in at.circles:
+    circle = at.circle(state.id)
+    if circle is None:
         raise _refused(epoch, "it cites a time before the circle was founded")
-    found = effective(at, state.circle, seconds(epoch.as_of), state.frozen_at(size))
+    found = effective(at, state.id, seconds(epoch.as_of), state.frozen_at(size))
     if read.record.author_device not in found.ids:
         raise _refused(epoch, f"its author {found.explain(read.record.author_device)}")
     check_stanzas(epoch, len(found.members))
-    if needs_link(state.circle.history, previous.persons if previous else None, found.persons) != (
-        epoch.link is not None
-    ):
-        raise _refused(epoch, f"history {state.circle.history!r} asks for the link to be the other way")
+    if needs_link(circle.history, previous.persons if previous else None, found.persons) != (epoch.link is not None):
+        raise _refused(epoch, f"history {circle.history!r} asks for the link to be the other way")
     dropped = previous.members - found.ids if previous else frozenset[str]()
     if epoch.dropped != cutoffs(before.chains, dropped, size):
         raise _refused(epoch, "it does not cut off exactly the dropped devices, each at its last record")
@@ -99,6 +111,8 @@ def _epoch(
 
 def _cut(state: CircleState, epoch: Epoch) -> CircleState:
     """Entries of dropped devices above their cut-off stop counting, although they came before the epoch."""
+    if not epoch.dropped:
+        return state
     last = {cutoff.device: cutoff.last.seq if cutoff.last else -1 for cutoff in epoch.dropped}
     late = {
         id: entry
@@ -108,7 +122,7 @@ def _cut(state: CircleState, epoch: Epoch) -> CircleState:
     reason = f"its device was dropped by epoch {epoch.number}, which had not seen it"
     return replace(
         state,
-        entries={id: entry for id, entry in state.entries.items() if id not in late},
+        entries=reduce(lambda entries, id: entries.remove(id), late, state.entries),
         opaque=(*state.opaque, *(Opaque(state.id, entry.position, id, reason, True) for id, entry in late.items())),
     )
 
@@ -126,7 +140,38 @@ def _sealed(state: CircleState, trail: Trail, read: Read, sealed: Sealed) -> Cir
     if author not in newest.members:
         raise RefusedError(f"epoch {newest.body.number} had dropped its author", hint="ask the circle's admins")
     entry = SealedEntry(read.id, trail.size, read.record, sealed)
-    return replace(state, entries={**state.entries, read.id: entry})
+    return replace(state, entries=state.entries.insert(read.id, entry))
+
+
+def _handover(at: NetworkState, state: CircleState, device: str, handover: Handover) -> CircleState:
+    """From one device to another of the same person."""
+    receiver = at.devices.get(handover.device)
+    if receiver is None or receiver.owner != at.devices[device].owner or handover.device == device:
+        raise RefusedError("it hands seeds to a device of somebody else", hint="each person hands over to their own")
+    return replace(state, handovers=(*state.handovers, handover))
+
+
+def _tombstone(at: NetworkState, state: CircleState, device: str, tombstone: Tombstone) -> CircleState:
+    """By the author's person at once; by admins once a quorum of them has asked."""
+    target, circle, owner = tombstone.target, at.circle(state.id), at.devices[device].owner
+    entry = state.entries.get(target)
+    if entry is None:
+        raise RefusedError(f"nothing that counts has the id {target[:8]}…", hint="it may be buried already")
+    own = at.devices[entry.record.author_device].owner == owner
+    if not own and (circle is None or not circle.has_admin(owner)):
+        raise RefusedError("its author is neither who wrote the entry nor an admin", hint="ask one of them")
+    asked = (*state.tombstones.get(target, ()), owner)
+    state = replace(state, tombstones={**state.tombstones, target: asked})
+    if not own and circle is not None and len({each for each in asked if circle.has_admin(each)}) < circle.quorum:
+        return state
+    return replace(state, entries=state.entries.remove(target), buried=state.buried.insert(target, entry))
+
+
+def _receipt(state: CircleState, device: str, receipt: Receipt) -> CircleState:
+    if receipt.target not in state.buried:
+        raise RefusedError(f"nothing buried has the id {receipt.target[:8]}…", hint="the tombstone comes first")
+    gone = state.receipts.get(receipt.target, frozenset()) | {device}
+    return replace(state, receipts={**state.receipts, receipt.target: gone})
 
 
 def _refused(epoch: Epoch, reason: str) -> RefusedError:

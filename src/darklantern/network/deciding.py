@@ -16,6 +16,7 @@ from darklantern.network.items import finding_hash
 from darklantern.network.merging import check_not_frozen
 from darklantern.network.states import CircleState, EpochEntry
 from darklantern.network.view import View
+from darklantern.network.witnessing import witnessed
 from darklantern.records.assessments import LEVEL_NAMES, LEVELS, Assessment, Level
 from darklantern.records.findings import Finding
 
@@ -97,15 +98,24 @@ def check_fresh(view: View, circle: CircleState, kept: Collection[str], now: int
     Whoever withholds the newest entries cannot be caught, only bounded. A log that this library keeps itself
     (`kept`) is never stale.
     """
+    rules = view.rules(circle.id)
+    freshness = rules.freshness
     for log, what in ((view.net, "the network's log"), (circle.id, "the circle's log")):
         head = view.heads.get(log)
         if log in kept or (log == circle.id and head is None and not circle.epochs):
             continue
-        if head is None or now - head.time > circle.circle.freshness:
-            since = f"stale since {text(head.time + circle.circle.freshness)}" if head else "never seen"
+        if head is None or now - head.time > freshness:
+            since = f"stale since {text(head.time + freshness)}" if head else "never seen"
             raise RefusedError(
-                f"the view of {what} is {since}; the circle's freshness limit is {circle.circle.freshness} s",
+                f"the view of {what} is {since}; the circle's freshness limit is {freshness} s",
                 hint="import a newer bundle: somebody may have been removed since",
+            )
+        said = witnessed(view, log, rules.witnesses)
+        if said is None or now - said > freshness:
+            when = f"last on {text(said)}" if said else "never all of them"
+            raise RefusedError(
+                f"the circle asks that {rules.witnesses} orgs beside its keeper's cosign {what}; they did {when}",
+                hint="sync with a relay that has their cosignatures: without them, two histories could be shown",
             )
 
 
@@ -117,12 +127,17 @@ def plan(view: View, circle_id: str, device: str, *, seeds: Collection[str], kep
     # 1. Nothing that the view rests on is in doubt.
     for log in (view.net, circle_id):
         check_not_frozen(view, log)
-    circle = view.circle(circle_id)
+    circle, rules = view.circle(circle_id), view.rules(circle_id)
     _check_roster(view, now)
+    if circle_id in view.network.circle_forks:
+        raise RefusedError(
+            "two records claim to be the next version of this circle: sealing stops until its quorum settles it",
+            hint="its admins sign a version after the first of them, whose `settles` names the other",
+        )
     check_fresh(view, circle, kept, now)
     # 2. There is somebody to seal to, and the sealer is one of them.
     frozen = circle.frozen_at(view.trail(circle_id).size)
-    members = effective(view.network, circle.circle, now, frozen)
+    members = effective(view.network, circle_id, now, frozen)
     if not members.members:
         reasons = "; ".join(str(excluded) for excluded in members.excluded[:5])
         raise RefusedError(
@@ -136,8 +151,9 @@ def plan(view: View, circle_id: str, device: str, *, seeds: Collection[str], kep
         )
     # 3. The newest epoch is for exactly them, or a new one is made.
     epoch = circle.epoch
-    link = needs_link(circle.circle.history, epoch.persons if epoch else None, members.persons)
-    if epoch and epoch.members == members.ids and epoch.id in seeds:
+    link = needs_link(rules.history, epoch.persons if epoch else None, members.persons)
+    old = epoch is not None and rules.rotation is not None and now - seconds(epoch.body.as_of) > rules.rotation
+    if epoch and epoch.members == members.ids and epoch.id in seeds and not old:
         return Plan(members, epoch, link)
     if epoch and link and epoch.id not in seeds:
         raise RefusedError(

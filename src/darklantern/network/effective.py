@@ -7,11 +7,13 @@ one, the reason. Whatever is empty or unknown means nobody.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from darklantern.errors import RefusedError
 from darklantern.network import pledges
-from darklantern.network.circles import Circle
+from darklantern.network.circles import Circle, Removal
 from darklantern.network.clock import seconds
 from darklantern.network.manifests import OrgManifest, Person
 from darklantern.network.states import Fork, NetworkState
+from darklantern.network.vouching import counting
 from darklantern.sealing import DevicePublic
 
 
@@ -64,14 +66,18 @@ class Effective:
         return own[0] if own else "is in no manifest of the circle's orgs"
 
 
-def effective(state: NetworkState, circle: Circle, now: int, frozen: Mapping[str, Fork] | None = None) -> Effective:
-    """The members of `circle` at `now`, sorted by device id, with a reason for each candidate left out.
+def effective(state: NetworkState, circle_id: str, now: int, frozen: Mapping[str, Fork] | None = None) -> Effective:
+    """The members of a circle at `now`, sorted by device id, with a reason for each candidate left out.
 
     `frozen` are devices caught signing two records at one place in the circle's own log; those
-    caught in the network's log are known from `state`.
+    caught in the network's log are known from `state`. Raises RefusedError for a circle that is not in `state`.
     """
-    caught = {**state.frozen, **(frozen or {})}
-    found = [each for org in circle.orgs for each in _candidates(state, circle, org, now, caught)]
+    circle = state.circle(circle_id)
+    if circle is None:
+        raise RefusedError(f"no record founds the circle {circle_id[:8]}…", hint="unknown means nobody")
+    judging = _Judging(state, circle_id, circle, now, frozenset((*state.frozen, *(frozen or ()))))
+    orgs = dict.fromkeys((*circle.orgs, *(named.org for named in circle.people)))
+    found = [each for org in orgs for each in judging.candidates(org)]
     members = (each for each in found if isinstance(each, Member))
     return Effective(
         members=tuple(sorted(members, key=lambda member: member.id)),
@@ -79,26 +85,60 @@ def effective(state: NetworkState, circle: Circle, now: int, frozen: Mapping[str
     )
 
 
-def _candidates(
-    state: NetworkState, circle: Circle, org: str, now: int, caught: Mapping[str, Fork]
-) -> Iterator[Member | Excluded]:
-    manifest = state.manifest(org)
-    refused = _org_refused(state, org, now)
-    if manifest is None:
-        yield Excluded(org, None, None, refused or "has published no manifest of its people")
-        return
-    for person in manifest.people:
-        why = refused or pledges.missing(circle.pledge, state.pledges.get((org, person.id), ()), now)
-        if not person.devices:
-            yield Excluded(org, person.id, None, "has no device")
-        for device in person.devices:
-            device_id = device.id
-            reason = why or ("signed two records at one place; frozen" if device_id in caught else None)
-            if reason:
-                yield Excluded(org, person.id, device_id, reason)
-            else:
-                yield Member(device, device_id, org, person.id)
-    yield from _gone(state, org, manifest)
+class _Judging:
+    """One circle at one time."""
+
+    def __init__(self, state: NetworkState, circle_id: str, circle: Circle, now: int, caught: frozenset[str]) -> None:
+        self._state = state
+        self._circle = circle
+        self._now = now
+        self._caught = caught
+        self._removed = state.removed_from(circle_id)
+        self._counting = counting(circle_id, circle, state.vouches, now) if circle.countersigned else None
+
+    def candidates(self, org: str) -> Iterator[Member | Excluded]:
+        manifest = self._state.manifest(org)
+        refused = _org_refused(self._state, org, self._now)
+        if manifest is None:
+            yield Excluded(org, None, None, refused or "has published no manifest of its people")
+            return
+        for person in manifest.people:
+            if not self._circle.admits(org, person.id):
+                continue
+            why = refused or self._person_refused(org, person)
+            if not person.devices:
+                yield Excluded(org, person.id, None, why or "has no device")
+            for device in person.devices:
+                device_id = device.id
+                reason = why or self._device_refused(org, person, device_id)
+                if reason:
+                    yield Excluded(org, person.id, device_id, reason)
+                else:
+                    yield Member(device, device_id, org, person.id)
+        yield from _gone(self._state, self._circle, org, manifest)
+
+    def _person_refused(self, org: str, person: Person) -> str | None:
+        owner = (org, person.id)
+        for removal in self._removed:
+            if (removal.org, removal.person) == owner and removal.device is None:
+                return _removed(removal)
+        signed, broken = self._state.pledges.get(owner, ()), self._state.broken_by(owner)
+        reasons = (pledges.missing(asked, signed, broken, self._now) for asked in self._circle.pledges)
+        return next((reason for reason in reasons if reason), None)
+
+    def _device_refused(self, org: str, person: Person, device: str) -> str | None:
+        if device in self._caught:
+            return "signed two records at one place; frozen"
+        for removal in self._removed:
+            if (removal.org, removal.person, removal.device) == (org, person.id, device):
+                return _removed(removal)
+        if self._counting is not None and device not in self._counting:
+            return "nobody has vouched for the device, which this circle asks for"
+        return None
+
+
+def _removed(removal: Removal) -> str:
+    return f"an admin removed {'the person' if removal.device is None else 'the device'}: {removal.reason}"
 
 
 def _org_refused(state: NetworkState, org: str, now: int) -> str | None:
@@ -111,18 +151,20 @@ def _org_refused(state: NetworkState, org: str, now: int) -> str | None:
     if seconds(roster.until) <= now:
         return f"the roster expired on {roster.until}"
     if roster.org(org) is None:
-        return f"the org is not in roster version {roster.version}"
+        gone = [each for each in roster.expelled if each.name == org]
+        why = f", expelled on {gone[-1].time}: {gone[-1].reason}" if gone else ""
+        return f"the org is not in roster version {roster.version}{why}"
     if org in state.org_forks:
         return "the org signed two manifests that claim to follow the same version"
     return None
 
 
-def _gone(state: NetworkState, org: str, manifest: OrgManifest) -> Iterator[Excluded]:
+def _gone(state: NetworkState, circle: Circle, org: str, manifest: OrgManifest) -> Iterator[Excluded]:
     """Devices that an earlier manifest of the org listed and this one does not."""
     listed = {device.id for person in manifest.people for device in person.devices}
     people: dict[str, Person] = {person.id: person for person in manifest.people}
     for device_id, standing in state.devices.items():
-        if standing.org != org or device_id in listed:
+        if standing.org != org or device_id in listed or not circle.admits(org, standing.person):
             continue
         if device_id in manifest.revoked:
             reason = f"the device was revoked by manifest version {manifest.version}"

@@ -28,7 +28,7 @@ def draft_manifest(net: str, manifest: OrgManifest, now: int) -> Envelope:
 
 def draft_circle(net: str, circle: Circle, now: int) -> Envelope:
     """A circle to be signed by a quorum of its admins' devices. Raises RefusedError."""
-    circles.check_circle(circle, circle.orgs)
+    circles.check_circle(circle, (*circle.orgs, *(named.org for named in circle.people)))
     return drafted(net, "circle", circle, now)
 
 

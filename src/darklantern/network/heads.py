@@ -5,17 +5,14 @@ has two histories: the first is refused, the second is kept as a proof that a th
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
-
-import msgspec
+from typing import Literal
 
 from darklantern.errors import LogError, SignatureError
 from darklantern.logs import checkpoint, merkle
+from darklantern.network.notes import Note
 from darklantern.network.states import Trail
 from darklantern.records.exact import Sha256, Value
 from darklantern.sealing import LogKey, LogVerifyKey
-
-Note = Annotated[bytes, msgspec.Meta(max_length=checkpoint.MAX_NOTE)]
 
 
 @dataclass(frozen=True)
@@ -76,6 +73,9 @@ def check_extends(log: str, head: Head, mine: Trail, held: Head | None, theirs: 
 
     `theirs` are the entries that came with `head`; `mine` are those held here, under `held`.
     """
+    if held and head.size <= mine.size and head.root != mine.roots[head.size]:
+        # The two notes and what is held are proof enough, whatever entries came along.
+        raise ForkedLogError(LogFork(log=log, first=held.note, second=head.note, leaves=tuple(mine.ids)))
     if (head.size, head.root) != (theirs.size, theirs.roots[-1]):
         raise LogError(
             f"log {log[:8]}…: expected {head.size} entries under the signed root, got {theirs.size} under another",
@@ -85,7 +85,7 @@ def check_extends(log: str, head: Head, mine: Trail, held: Head | None, theirs: 
     if held is None or mine.roots[common] == theirs.roots[common]:
         return
     longer = mine if mine.size > theirs.size else theirs
-    raise ForkedLogError(LogFork(log=log, first=held.note, second=head.note, leaves=longer.ids))
+    raise ForkedLogError(LogFork(log=log, first=held.note, second=head.note, leaves=tuple(longer.ids)))
 
 
 def proves_fork(fork: LogFork, key: LogVerifyKey) -> bool:

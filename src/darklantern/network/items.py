@@ -15,11 +15,12 @@ from blake3 import blake3
 
 from darklantern.errors import RefusedError, SealError
 from darklantern.network.epochs import Seed
+from darklantern.network.links import MOST_LINKS, MOST_TAGS, Link, Tag, check_order
 from darklantern.network.secret_values import SecretValue
 from darklantern.records.assessments import Assessment, Level
 from darklantern.records.exact import Sha256, Value, decode, encode
 from darklantern.records.findings import Finding
-from darklantern.records.posts import Post
+from darklantern.records.posts import Content, Post
 from darklantern.sealing import Identity, Recipient, open, seal
 
 PIECE: Final = 4 * 1024 * 1024
@@ -31,8 +32,10 @@ Pieces = Mapping[str, bytes]
 """BLAKE3 in hex → one piece of ciphertext"""
 
 _SMALLEST: Final = 1024
+_SMALLEST_POST: Final = 2048
+"""Bytes, so that a reaction looks like a short post. Sealed, it still fits in one 4 KiB block of a disk."""
 _DIGITS: Final = 20
-_Content = TypeVar("_Content", "Package", Post)
+_Content = TypeVar("_Content", "Package", "Posting")
 
 
 class Header(Value, frozen=True, kw_only=True):
@@ -88,6 +91,29 @@ class Package(SecretValue, frozen=True, kw_only=True):
     finding: Finding
     assessment: Assessment
     artifacts: tuple[SealedArtifact, ...]
+    supersedes: Sha256 | None = None
+    """the item of which this is a new version; by anybody but that item's author it is only a link"""
+    links: Annotated[tuple[Link, ...], msgspec.Meta(max_length=MOST_LINKS)] = ()
+    tags: Annotated[tuple[Tag, ...], msgspec.Meta(max_length=MOST_TAGS)] = ()
+    """words for people; what is said of use and handling are the circle's markings"""
+
+    def __post_init__(self) -> None:
+        """One content, one byte string."""
+        check_order(self.links, self.tags)
+
+
+class Posting(SecretValue, frozen=True, kw_only=True):
+    """What a post's record holds. One kind of record for all of them: a relay cannot tell a reaction from a reply."""
+
+    v: Literal[1] = 1
+    content: Content
+    artifacts: tuple[SealedArtifact, ...] = ()
+    """the files that a post names as its attachments, in that order"""
+
+    def __post_init__(self) -> None:
+        named = self.content.attachments if isinstance(self.content, Post) else ()
+        if [(each.sha256, each.size) for each in named] != [(each.sha256, each.size) for each in self.artifacts]:
+            raise ValueError("expected exactly the files that the post names as its attachments")
 
 
 @dataclass(frozen=True)
@@ -143,12 +169,12 @@ def open_artifact(artifact: SealedArtifact, pieces: Pieces) -> bytes:
 
 
 def seal_content(
-    content: Package | Post, binding: Binding, recipient: Recipient, attached: Sequence[str] = ()
+    content: Package | Posting, binding: Binding, recipient: Recipient, attached: Sequence[str] = ()
 ) -> tuple[Sealed, dict[str, bytes]]:
     """The signed body and the pieces for `content`, bound to where it is going."""
     data = encode(content)
     # The block states the size that it helps to make: leave room for the digits of any size.
-    size = bucket(len(_lines(_block(binding, 0), data)) + _DIGITS)
+    size = bucket(max(len(_lines(_block(binding, 0), data)) + _DIGITS, _SMALLEST_POST if binding.kind == "post" else 0))
     ciphertext = seal(_lines(_block(binding, size), data).ljust(size, b"\0"), [recipient])
     pieces = cut(ciphertext)
     head = Header(

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from darklantern.errors import DarkLanternError, SealError
 from darklantern.network.circles import Terms
 from darklantern.network.epochs import open_epoch, open_link
-from darklantern.network.states import CircleState
+from darklantern.network.handovers import open_handover
+from darklantern.network.states import CircleState, EpochEntry
 from darklantern.network.view import View
+from darklantern.records.exact import Sha256
 from darklantern.sealing import Identity
 
 
@@ -25,48 +27,71 @@ class Keyring:
     """circle id → terms"""
     problems: Mapping[str, str] = field(default_factory=dict)
     """epoch id → why this device, a member, could not take its seed"""
+    forgotten: frozenset[str] = frozenset()
+    """epochs whose seed this device has destroyed, and takes from nobody again"""
 
     def __repr__(self) -> str:
         return f"<Keyring of {len(self.seeds)} epochs, secret not shown>"
 
 
 def unlock(view: View, device: str, identity: Identity, held: Keyring) -> Keyring:
-    """`held`, with every seed that `view` brings within reach of the device."""
-    seeds, terms, problems = dict(held.seeds), dict(held.terms), dict[str, str]()
+    """`held`, with every seed that `view` brings within reach of the device. What was forgotten stays so."""
+    unlocking = _Unlocking(device, identity, dict(held.seeds), dict(held.terms), {})
     for circle in view.circles.values():
-        _unlock_circle(circle, device, identity, seeds, terms, problems)
-    return Keyring(seeds, terms, problems)
+        wanted = [epoch for epoch in circle.epochs if epoch.id not in held.seeds and epoch.id not in held.forgotten]
+        if wanted:
+            unlocking.handovers(circle, wanted)
+            unlocking.epochs(circle, view.rules(circle.id).terms, wanted)
+    return Keyring(unlocking.seeds, unlocking.terms, unlocking.problems, held.forgotten)
 
 
-def _unlock_circle(
-    circle: CircleState,
-    device: str,
-    identity: Identity,
-    seeds: dict[str, bytes],
-    terms: dict[str, Terms],
-    problems: dict[str, str],
-) -> None:
-    """Newest first, so that each seed found can open the link to the one before."""
-    for index in range(len(circle.epochs) - 1, -1, -1):
-        epoch = circle.epochs[index]
-        if epoch.id in seeds:
-            continue
-        try:
-            if device in epoch.members:
-                secret = open_epoch(epoch.body, circle.id, circle.circle.terms, epoch.members, identity)
-                seeds[epoch.id] = secret.seed
-                terms[circle.id] = secret.terms
+@dataclass(frozen=True)
+class _Unlocking:
+    """What has been found so far."""
+
+    device: str
+    identity: Identity
+    seeds: dict[str, bytes]
+    terms: dict[str, Terms]
+    problems: dict[str, str]
+
+    def handovers(self, circle: CircleState, wanted: list[EpochEntry]) -> None:
+        """From another device of the same person."""
+        recipients = {epoch.id: epoch.body.recipient for epoch in wanted}
+        for handover in circle.handovers:
+            if handover.device == self.device:
+                try:
+                    self.seeds.update(open_handover(handover, circle.id, recipients, self.identity))
+                except DarkLanternError as error:
+                    self.problems[circle.id] = error.message
+
+    def epochs(self, circle: CircleState, committed: Sha256, wanted: list[EpochEntry]) -> None:
+        """Newest first, so that each seed found can open the link to the one before."""
+        following = dict(zip((epoch.id for epoch in circle.epochs), circle.epochs[1:], strict=False))
+        for epoch in reversed(wanted):
+            if epoch.id in self.seeds:
                 continue
-            later = circle.epochs[index + 1] if index + 1 < len(circle.epochs) else None
-            if later and later.id in seeds and later.body.link is not None:
-                recipient = epoch.body.recipient
-                seeds[epoch.id] = open_link(later.body, circle.id, seeds[later.id], epoch.id, recipient)
-        except DarkLanternError as error:
-            problems[epoch.id] = error.message
+            try:
+                if self.device in epoch.members:
+                    secret = open_epoch(epoch.body, circle.id, committed, epoch.members, self.identity)
+                    self.seeds[epoch.id] = secret.seed
+                    self.terms[circle.id] = secret.terms
+                    continue
+                later = following.get(epoch.id)
+                if later and later.id in self.seeds and later.body.link is not None:
+                    seed = self.seeds[later.id]
+                    self.seeds[epoch.id] = open_link(later.body, circle.id, seed, epoch.id, epoch.body.recipient)
+            except DarkLanternError as error:
+                self.problems[epoch.id] = error.message
 
 
 def seed_of(keyring: Keyring, epoch: str) -> bytes:
     """The seed of an epoch. Raises SealError when this device does not hold it."""
+    if epoch in keyring.forgotten:
+        raise SealError(
+            "it is sealed to an epoch whose seed was destroyed on this device",
+            hint="its time had come by the circle's retention; whoever still holds the seed can share it anew",
+        )
     if epoch not in keyring.seeds:
         raise SealError(
             keyring.problems.get(epoch, "it is sealed to an epoch that this device was never given"),

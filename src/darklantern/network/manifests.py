@@ -29,6 +29,8 @@ class OrgManifest(Value, frozen=True, kw_only=True):
     org: Name
     version: Count
     previous: Sha256 | None
+    settles: Sha256 | None = None
+    """where two claimed to be the version before: the other one, which this one sets aside"""
     people: tuple[Person, ...]
     revoked: tuple[Sha256, ...] = ()
     """ids of devices that are lost, stolen or given back; sorted"""

@@ -1,4 +1,4 @@
-"""Merging: what a library holds, and the logs in a bundle, into one new view.
+"""Merging: what a library holds, and logs from a relay or a bundle, into one new view.
 
 In: a view with its entries, and copies of logs. Out: the merged view and entries, or an error and
 nothing. The integrity of each log is all or nothing; what its records mean is judged afterwards,
@@ -7,6 +7,7 @@ one by one.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 from darklantern.errors import LogError
 from darklantern.network.clock import check_jump
@@ -14,7 +15,7 @@ from darklantern.network.heads import Head, check_extends, read_head
 from darklantern.network.reading import leaf_id, read
 from darklantern.network.rosters import Roster
 from darklantern.network.states import Trail
-from darklantern.network.view import View, fold
+from darklantern.network.view import View, append, fold
 from darklantern.sealing import LogVerifyKey
 
 Entries = Mapping[str, Sequence[bytes]]
@@ -23,11 +24,15 @@ Entries = Mapping[str, Sequence[bytes]]
 
 @dataclass(frozen=True)
 class LogCopy:
-    """A log as somebody handed it over: its checkpoint and all entries that it covers."""
+    """A log as somebody handed it over: its checkpoint and the entries that it covers, from `start` on.
+
+    Those before `start` are the ones that the receiver holds; under the signed root they must be the same.
+    """
 
     log: str
     note: bytes
     entries: tuple[bytes, ...]
+    start: int = 0
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Merged:
     view: View
     entries: Mapping[str, tuple[bytes, ...]]
     skipped: tuple[str, ...]
-    """logs of the bundle that were left aside: no accepted record names them, or they are frozen"""
+    """logs that were left aside: no accepted record names them, or they are frozen"""
 
 
 def merge(
@@ -45,8 +50,8 @@ def merge(
 ) -> Merged:
     """`view` and `held` with the entries of `copies`. Raises DarkLanternError and changes nothing otherwise.
 
-    `kept` are the logs that this library itself appends to: a copy may be older there, since its maker had
-    not seen the newest. Anywhere else an older copy is refused: checkpoints never regress.
+    In the logs `kept` a copy may be older than what is held: whoever handed it over does not append to them and
+    had not seen the newest. Anywhere else an older copy is refused: checkpoints never regress.
     """
     # 1. The network's own log first: it names the keys of the others.
     by_log = {copy.log: copy for copy in copies}
@@ -58,7 +63,7 @@ def merge(
     check_not_frozen(view, view.net)
     merging = _Merging(view, held, kept, clock, confirmed)
     network = merging.take(by_log.pop(view.net), _network_key(view, copies))
-    founded = fold(view.net, {view.net: network[0]})
+    founded = _folded(view, held, {view.net: network[0]})
     # 2. Then each circle's log, under the key that its circle's record names.
     taken: dict[str, tuple[tuple[bytes, ...], Head]] = {view.net: network}
     skipped: list[str] = []
@@ -68,11 +73,27 @@ def merge(
             skipped.append(log)
         else:
             taken[log] = merging.take(copy, key)
-    # 3. All of it is folded anew: an entry that waited for another log may count now.
+    # 3. What it all says, in which an entry that waited for another log may count now.
     entries = {log: tuple(data) for log, data in held.items()} | {log: data for log, (data, _) in taken.items()}
-    folded, entries = _settled(fold(view.net, entries), held, entries)
+    folded, entries = _settled(_folded(view, held, entries), held, entries)
     heads = {**view.heads, **{log: head for log, (_, head) in taken.items()}}
     return Merged(replace(folded, heads=heads, forks=view.forks), entries, tuple(skipped))
+
+
+def _folded(view: View, held: Entries, entries: Mapping[str, tuple[bytes, ...]]) -> View:
+    """The view that `entries` give: the held one and what is new, unless something that is held may change.
+
+    What an entry means depends on the prefixes that it cites, which stay. Only one that could not be taken yet,
+    or of which a better copy came, means something else than before.
+    """
+    sizes = {log: view.trail(log).size for log in entries}
+    waits = any(not leaf.belongs for leaf in view.opaque)
+    if waits or any(data[: sizes[log]] != tuple(held.get(log, ())) for log, data in entries.items()):
+        return replace(fold(view.net, entries), heads=view.heads, forks=view.forks)
+    for log in sorted(entries, key=lambda log: log != view.net):
+        for data in entries[log][sizes[log] :]:
+            view = append(view, log, data)
+    return view
 
 
 def _settled(
@@ -110,10 +131,8 @@ class _Merging:
         """The entries and the head to hold after seeing `copy`."""
         log = copy.log
         head = read_head(copy.note, log, key)
-        theirs = Trail()
-        for data in copy.entries:
-            theirs = theirs.append(leaf_id(data))
         mine, held = self.view.trail(log), self.view.heads.get(log)
+        theirs = self._theirs(copy, mine)
         check_extends(log, head, mine, held, theirs)
         if held and theirs.size < mine.size:
             if log not in self.kept:
@@ -128,9 +147,20 @@ class _Merging:
                 hint="its keeper's clock was set back, or its store rolled back: ask them",
             )
         check_jump(head.time, self.clock, confirmed=self.confirmed)
-        if held and theirs.size == mine.size and head.time <= held.time:
+        if held and theirs.size == mine.size and _is_older(head, held):
             head = held
         return self._best(log, mine, copy), head
+
+    def _theirs(self, copy: LogCopy, mine: Trail) -> Trail:
+        """The trail that the copy claims: as far as it is mine, mine, so that only what differs is hashed."""
+        _check_no_gap(copy, mine.size)
+        held = self.held.get(copy.log, ())
+        same = 0
+        for data, own, envelope_id in zip(copy.entries, held[copy.start :], mine.ids[copy.start :], strict=False):
+            if data != own and leaf_id(data) != envelope_id:
+                break
+            same += 1
+        return reduce(Trail.append, map(leaf_id, copy.entries[same:]), mine.first(copy.start + same))
 
     def _best(self, log: str, mine: Trail, copy: LogCopy) -> tuple[bytes, ...]:
         """The envelopes to try: mine where it is its signer's own, theirs where it is not, or not here.
@@ -139,10 +169,26 @@ class _Merging:
         """
         opaque = {leaf.position for leaf in self.view.opaque if leaf.log == log and not leaf.belongs}
         held = self.held.get(log, ())
-        return tuple(
-            held[position] if position < mine.size and position not in opaque else data
-            for position, data in enumerate(copy.entries)
+        return (
+            *held[: copy.start],
+            *(
+                held[position] if position < mine.size and position not in opaque else data
+                for position, data in enumerate(copy.entries, copy.start)
+            ),
         )
+
+
+def _check_no_gap(copy: LogCopy, size: int) -> None:
+    if copy.start > size:
+        raise LogError(
+            f"log {copy.log[:8]}…: expected entries from {size} on, got those from {copy.start} on",
+            hint="ask for what this library lacks: give its holdings to whoever makes the bundle",
+        )
+
+
+def _is_older(head: Head, held: Head) -> bool:
+    """Whether `head` says nothing new. At one time, the longer note carries more witnesses' lines."""
+    return (head.time, len(head.note)) <= (held.time, len(held.note))
 
 
 def _network_key(view: View, copies: Sequence[LogCopy]) -> LogVerifyKey:
@@ -150,6 +196,8 @@ def _network_key(view: View, copies: Sequence[LogCopy]) -> LogVerifyKey:
     known = view.log_key(view.net)
     if known:
         return known
+    for copy in copies:
+        _check_no_gap(copy, 0)
     first = next((copy.entries[0] for copy in copies if copy.log == view.net and copy.entries), None)
     found = read(first) if first is not None else None
     if found is None or found.id != view.net or not isinstance(found.body, Roster):

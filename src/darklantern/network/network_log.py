@@ -1,44 +1,37 @@
-"""The rules of the network's own log: rosters, manifests, pledges and circles.
+"""The rules of the network's own log: what several sign together. Rosters, manifests, circles, breaches.
 
-In: the state so far and a record. Out: the next state, or an error that names the rule. Nothing here
+In: the states so far and a record. Out: the next state, or an error that names the rule. Nothing here
 asks what time it is: what has expired still stands in the log, and stops sealing only.
 """
 
-from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
-from darklantern.errors import RecordError, RefusedError
-from darklantern.network import circles, manifests, rosters
-from darklantern.network.chaining import check_seen, place
+from darklantern.errors import RefusedError
+from darklantern.network import circles, manifests, personal_log, rosters
+from darklantern.network.chaining import check_seen
 from darklantern.network.circles import Circle
 from darklantern.network.clock import seconds
+from darklantern.network.heads import read_head
 from darklantern.network.manifests import OrgManifest
-from darklantern.network.pledges import Pledge
-from darklantern.network.reading import Read
-from darklantern.network.roles import check_role, log_parts
+from darklantern.network.notes import Note
+from darklantern.network.pledges import Breach
+from darklantern.network.reading import Personal, Read
+from darklantern.network.roles import check_role, log_keys, log_parts
 from darklantern.network.rosters import Roster
 from darklantern.network.states import Fork, NetworkState, Trail, Version
+from darklantern.network.verdicts import Verdict
 from darklantern.records.record import NOBODY
-from darklantern.sealing import VerifyKey, verify
-
-State = TypeVar("State")
+from darklantern.sealing import LogVerifyKey, VerifyKey, verify
 
 
-@dataclass(frozen=True)
-class Verdict(Generic[State]):
-    """The state after a record that is its signer's own. `refused` says why it does not count, if it does not.
+def judge(net: str, history: Sequence[NetworkState], trail: Trail, read: Read) -> Verdict[NetworkState]:
+    """What becomes of `read` as the next entry. Raises DarkLanternError when it does not belong in the log.
 
-    A record that is refused here still belongs in the log: it moves its device's chain on, or it proves
-    a fork. One whose signer did not make it, or may not write at all, never gets a verdict but an error.
+    `history[n]` is the network's state after n entries.
     """
-
-    state: State
-    refused: str | None = None
-
-
-def judge(net: str, state: NetworkState, trail: Trail, read: Read) -> Verdict[NetworkState]:
-    """What becomes of `read` as the next entry. Raises DarkLanternError when it does not belong in the log."""
-    body = read.body
+    state, body = history[-1], read.body
     if not state.rosters:
         return Verdict(_genesis(net, read))
     if (read.record.net, read.record.log) != (net, net):
@@ -46,13 +39,15 @@ def judge(net: str, state: NetworkState, trail: Trail, read: Read) -> Verdict[Ne
     check_seen(read.record, {net: trail}, frozenset())
     match body:
         case Roster():
-            return _roster(state, trail.size, read, body)
+            return _roster(net, state, trail, read, body)
         case OrgManifest():
             return _manifest(state, trail.size, read, body)
-        case Pledge():
-            return _pledge(state, trail.size, read, body)
         case Circle():
-            return Verdict(_circle(state, read, body))
+            return _circle(state, trail.size, read, body)
+        case Breach():
+            return _breach(state, read, body)
+        case _ if isinstance(body, Personal):
+            return personal_log.judge(net, history, trail, read, body)
         case _:
             raise RefusedError(
                 f"a record of kind {read.record.kind} stands in a circle's log, never in the network's",
@@ -72,14 +67,14 @@ def _genesis(net: str, read: Read) -> NetworkState:
             "a first roster cites a network", hint="nothing comes before it; its roots must sign another"
         )
     roster = read.body
-    if (roster.version, roster.previous) != (1, None):
+    if (roster.version, roster.previous, roster.final, roster.settles) != (1, None, None, None):
         raise RefusedError(f"expected roster version 1, got {roster.version}", hint="join by the first roster's id")
     rosters.check_roster(roster)
     rosters.check_signed(roster, verify(read.envelope, roster.keys()))
     return NetworkState(rosters=(Version(read.id, roster),))
 
 
-def _roster(state: NetworkState, position: int, read: Read, roster: Roster) -> Verdict[NetworkState]:
+def _roster(net: str, state: NetworkState, trail: Trail, read: Read, roster: Roster) -> Verdict[NetworkState]:
     """Version n+1 is signed by a threshold of n and a threshold of n+1. Two valid ones stop sealing."""
     old = _version_before(state.rosters, roster.version, read)
     rosters.check_successor(old.body, old.id, roster)
@@ -88,11 +83,20 @@ def _roster(state: NetworkState, position: int, read: Read, roster: Roster) -> V
     rosters.check_signed(old.body, signers)
     rosters.check_signed(roster, signers)
     check_role(state, "root", rosters.root_parts(roster))
+    check_role(state, "log", (part for key in log_keys(roster) for part in log_parts(key)))
+    check_role(state, "relay", rosters.relay_parts(roster))
+    size, root = _check_final(net, old.body.log, roster.log, roster.final) or (trail.size, trail.roots[-1])
+    if (size, root) != (trail.size, trail.roots[-1]):
+        raise RefusedError(
+            f"roster version {roster.version} moves the log at {size} entries, and {trail.size} come before it",
+            hint="the final checkpoint must cover all before this roster; its roots must sign another",
+        )
     if roster.version <= len(state.rosters):
-        fork = Fork(state.rosters[roster.version - 1].id, read.id, position)
+        fork = Fork(state.rosters[roster.version - 1].id, read.id, trail.size)
         reason = f"a second roster version {roster.version}: sealing stops until the roots settle which one counts"
         return Verdict(replace(state, roster_fork=state.roster_fork or fork), reason)
-    return Verdict(replace(state, rosters=(*state.rosters, Version(read.id, roster))))
+    left = _unsettled(state.roster_fork, roster.settles)
+    return Verdict(replace(state, rosters=(*state.rosters, Version(read.id, roster)), roster_fork=left))
 
 
 def _manifest(state: NetworkState, position: int, read: Read, manifest: OrgManifest) -> Verdict[NetworkState]:
@@ -117,47 +121,100 @@ def _manifest(state: NetworkState, position: int, read: Read, manifest: OrgManif
             manifests={**state.manifests, manifest.org: (*versions, Version(read.id, manifest))},
             active={**state.active, manifest.org: frozenset(listed)},
             devices={**state.devices, **listed},
+            org_forks=_without(state.org_forks, manifest.org, manifest.settles),
         )
     )
 
 
-def _pledge(state: NetworkState, position: int, read: Read, pledge: Pledge) -> Verdict[NetworkState]:
-    """Signed by an active device of the person whom it binds."""
-    device = read.record.author_device
-    if not state.is_active(device):
-        raise RefusedError(f"device {device[:8]}… is in no current manifest", hint="its org must list it first")
-    standing = state.devices[device]
-    key = standing.device.signing
-    verify(read.envelope, {key.id: key})
-    placed = place(read.record, read.id, position, state.chains, state.frozen)
-    if placed.fork:
-        forked = replace(state, frozen={**state.frozen, device: placed.fork})
-        return Verdict(forked, "a second record at one place of its device's chain; the device is frozen")
-    state = replace(state, chains=placed.chains)
-    if (pledge.org, pledge.person) != standing.owner:
-        return Verdict(state, "it pledges for somebody else than its signer")
-    try:
-        seconds(pledge.until)  # or every later judgement of this person would fail
-    except RecordError as error:
-        return Verdict(state, error.message)
-    signed = (*state.pledges.get(standing.owner, ()), pledge)
-    return Verdict(replace(state, pledges={**state.pledges, standing.owner: signed}))
-
-
-def _circle(state: NetworkState, read: Read, circle: Circle) -> NetworkState:
-    """Signed by a quorum of its own admins, each with an active device."""
+def _circle(state: NetworkState, position: int, read: Read, circle: Circle) -> Verdict[NetworkState]:
+    """Signed by a quorum of its own admins, and of those before, each with an active device."""
     roster = state.roster
     circles.check_circle(circle, (org.name for org in roster.orgs) if roster else ())
     check_role(state, "log", log_parts(circle.log))
+    if circle.circle is None:
+        circles.check_signed(circle, _admins_who_signed(state, read, circle))
+        if circle.final is not None or circle.settles is not None:
+            raise RefusedError("a new circle moves no log and settles nothing", hint="its admins must sign another")
+        return Verdict(replace(state, circles={**state.circles, read.id: (Version(read.id, circle),)}))
+    versions = state.circles.get(circle.circle, ())
+    old = _version_before(versions, circle.version, read)
+    circles.check_successor(old.body, old.id, circle)
+    signers = _admins_who_signed(state, read, old.body, circle)
+    circles.check_signed(old.body, signers)
+    circles.check_signed(circle, signers)
+    _check_final(circle.circle, old.body.log, circle.log, circle.final)
+    if circle.version <= len(versions):
+        fork = Fork(versions[circle.version - 1].id, read.id, position)
+        forks = {circle.circle: fork, **state.circle_forks}
+        reason = f"a second version {circle.version} of the circle: sealing stops until its quorum settles which counts"
+        return Verdict(replace(state, circle_forks=forks), reason)
+    return Verdict(
+        replace(
+            state,
+            circles={**state.circles, circle.circle: (*versions, Version(read.id, circle))},
+            circle_forks=_without(state.circle_forks, circle.circle, circle.settles),
+        )
+    )
+
+
+def _breach(state: NetworkState, read: Read, breach: Breach) -> Verdict[NetworkState]:
+    """Signed as a roster is, or as a manifest of the person's org."""
+    roster = state.roster
+    org = roster.org(breach.org) if roster else None
+    if roster is None or org is None:
+        raise RefusedError(f"the org {breach.org!r} is not in the roster", hint="nobody of it is a member anyway")
+    own = {root.key.id: root.key for root in org.roots}
+    signers = verify(read.envelope, {**roster.keys(), **own})
+    persons = {root.person for root in org.roots if root.key.id in signers}
+    if len(persons) < org.threshold:
+        rosters.check_signed(roster, signers)
+    seconds(breach.time)
+    if breach.withdraws is None:
+        return Verdict(replace(state, breaches={**state.breaches, read.id: breach}))
+    before = state.breaches.get(breach.withdraws)
+    if before is None or (before.org, before.person, before.pledge) != (breach.org, breach.person, breach.pledge):
+        raise RefusedError("it takes back a breach that is not recorded of this person", hint="name the record's id")
+    left = {id: each for id, each in state.breaches.items() if id != breach.withdraws}
+    return Verdict(replace(state, breaches=left))
+
+
+def _admins_who_signed(state: NetworkState, read: Read, *of: Circle) -> list[tuple[str, str]]:
+    """The (org, person) of each signer, who must all have signed with active devices of admins."""
     keys: dict[str, VerifyKey] = {}
     owners: dict[str, tuple[str, str]] = {}
-    admins = {(admin.org, admin.person) for admin in circle.admins}
     for device, standing in state.devices.items():
-        if standing.owner in admins and state.is_active(device) and device not in state.frozen:
+        if (
+            any(circle.has_admin(standing.owner) for circle in of)
+            and state.is_active(device)
+            and device not in state.frozen
+        ):
             key = standing.device.signing
             keys[key.id], owners[key.id] = key, standing.owner
-    circles.check_signed(circle, (owners[signer] for signer in verify(read.envelope, keys)))
-    return replace(state, circles={**state.circles, read.id: circle})
+    return [owners[signer] for signer in verify(read.envelope, keys)]
+
+
+def _check_final(log: str, old: LogVerifyKey, new: LogVerifyKey, final: Note | None) -> tuple[int, bytes] | None:
+    """What a move to another key leaves behind: (size, root); None where the key stays. Raises if it is not proven."""
+    if (new != old) != (final is not None):
+        raise RefusedError(
+            "a log moves to another key with the last checkpoint by the old one, and only then",
+            hint="two logs could both claim to be the one; sign another record",
+        )
+    if final is None:
+        return None
+    head = read_head(final, log, old)
+    return head.size, head.root
+
+
+def _unsettled(fork: Fork | None, settles: str | None) -> Fork | None:
+    if settles is not None and (fork is None or settles not in (fork.first, fork.second)):
+        raise RefusedError("it settles between versions that do not contend", hint="name the id of the other one")
+    return None if settles is not None else fork
+
+
+def _without(forks: Mapping[str, Fork], name: str, settles: str | None) -> dict[str, Fork]:
+    left = _unsettled(forks.get(name), settles)
+    return {**{each: fork for each, fork in forks.items() if each != name}, **({name: left} if left else {})}
 
 
 Old = TypeVar("Old")

@@ -7,26 +7,43 @@ from dataclasses import dataclass
 from typing import Final
 
 from darklantern.errors import DarkLanternError, RecordError, RefusedError
-from darklantern.network.circles import Circle
+from darklantern.network.circles import Circle, Removal
+from darklantern.network.deleting import Receipt, Tombstone
 from darklantern.network.epochs import Epoch
+from darklantern.network.handovers import Handover
 from darklantern.network.items import Sealed
 from darklantern.network.manifests import OrgManifest
-from darklantern.network.pledges import Pledge
+from darklantern.network.pledges import Breach, Commitment, Pledge
 from darklantern.network.rosters import Roster
+from darklantern.network.vouching import Notice, Vouch
 from darklantern.records.exact import decode
 from darklantern.records.record import NOBODY, Kind, Record
 from darklantern.sealing import SUITES, Envelope, decode_envelope, envelope_id, kind_of
 
-Body = Roster | OrgManifest | Pledge | Circle | Epoch | Sealed
+Control = Roster | OrgManifest | Circle | Breach
+"""Signed by several, in the network's log."""
+Personal = Commitment | Pledge | Removal | Notice | Vouch
+"""By one device, in the network's log."""
+InCircle = Epoch | Handover | Sealed | Tombstone | Receipt
+"""By one device, in a circle's log."""
+Body = Control | Personal | InCircle
 
 BODIES: Final[dict[Kind, type[Body]]] = {
     "roster": Roster,
     "org": OrgManifest,
-    "pledge": Pledge,
     "circle": Circle,
+    "breach": Breach,
+    "commitment": Commitment,
+    "pledge": Pledge,
+    "removal": Removal,
+    "notice": Notice,
+    "vouch": Vouch,
     "epoch": Epoch,
+    "handover": Handover,
     "item": Sealed,
     "post": Sealed,
+    "tombstone": Tombstone,
+    "receipt": Receipt,
 }
 
 

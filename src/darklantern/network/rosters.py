@@ -11,8 +11,9 @@ import msgspec
 
 from darklantern.errors import RefusedError
 from darklantern.network.clock import seconds
-from darklantern.records.exact import Name, Sha256, Time, Value
-from darklantern.sealing import LogVerifyKey, VerifyKey
+from darklantern.network.notes import Note
+from darklantern.records.exact import Name, Reason, Sha256, Time, Value
+from darklantern.sealing import LogVerifyKey, RelayCard, VerifyKey
 
 MIN_ROOT_ORGS = 3
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -38,6 +39,25 @@ class Org(Value, frozen=True, kw_only=True):
     name: Name
     roots: tuple[OrgRoot, ...]
     threshold: Count
+    admitted: Time
+    reason: Reason
+    """why the network trusts it"""
+
+
+class Expelled(Value, frozen=True, kw_only=True):
+    """An org that the network trusted, until when and why no longer. The entry stays if it is ever admitted again."""
+
+    name: Name
+    time: Time
+    reason: Reason
+
+
+class Relay(Value, frozen=True, kw_only=True):
+    """A relay of a trusted org: where it is, and the keys by which it is known."""
+
+    name: Name
+    org: Name
+    card: RelayCard
 
 
 class Roster(Value, frozen=True, kw_only=True):
@@ -48,6 +68,8 @@ class Roster(Value, frozen=True, kw_only=True):
     version: Count
     previous: Sha256 | None
     """envelope id of the version before; None for version 1"""
+    settles: Sha256 | None = None
+    """where two claimed to be the version before: the other one, which this one sets aside"""
     until: Time
     """from then on nothing is sealed under it; reading goes on"""
     threshold: Count
@@ -56,6 +78,11 @@ class Roster(Value, frozen=True, kw_only=True):
     orgs: tuple[Org, ...]
     log: LogVerifyKey
     """signs the checkpoints of the network's own log"""
+    final: Note | None = None
+    """where `log` is another key than before: the last checkpoint by the old one, over all before this record"""
+    expelled: tuple[Expelled, ...] = ()
+    relays: tuple[Relay, ...] = ()
+    """that members sync with, and whose cosignatures count"""
 
     def org(self, name: str) -> Org | None:
         """The org of that name, or None when this roster does not trust it."""
@@ -80,9 +107,15 @@ def check_roster(roster: Roster) -> None:
             raise _refused(
                 f"{org.name!r} to have one root for each person, and a threshold that they can reach", "other"
             )
+    if not _distinct(relay.name for relay in roster.relays) or not _distinct(relay_parts(roster)):
+        raise _refused("each relay once, with keys of its own", "a name or a key twice")
+    homeless = [relay.name for relay in roster.relays if roster.org(relay.org) is None]
+    if homeless:
+        raise _refused("relays of its own orgs", f"{homeless[0]!r} of another")
     if not _distinct((*root_parts(roster), roster.log.ed25519)):
         raise _refused("each root key once, in one role", "one key twice")
-    seconds(roster.until)
+    for time in (roster.until, *(org.admitted for org in roster.orgs), *(each.time for each in roster.expelled)):
+        seconds(time)
 
 
 def check_signed(roster: Roster, signers: Iterable[str]) -> None:
@@ -102,18 +135,21 @@ def check_successor(old: Roster, old_id: str, new: Roster) -> None:
         raise _refused(
             f"version {old.version + 1} after {old_id}", f"version {new.version} after {new.previous or 'nothing'}"
         )
-    if new.log != old.log:
-        # A move needs the old log's final checkpoint, or two logs could both claim to be the one.
-        raise RefusedError(
-            f"roster version {new.version} names another log key",
-            hint="moving a log to another key is not part of this version",
-        )
+    gone = {org.name for org in old.orgs} - {org.name for org in new.orgs}
+    if not gone <= {each.name for each in new.expelled} or not set(old.expelled) <= set(new.expelled):
+        raise _refused("each org that leaves among the expelled, with a date and a reason", "one that is not, or fewer")
 
 
 def root_parts(roster: Roster) -> Iterator[bytes]:
     """Each algorithm's part of each root key, so that one half of a key cannot be reused under a new id."""
     for key in (*(root.key for root in roster.roots), *(root.key for org in roster.orgs for root in org.roots)):
         yield from (key.ed25519, key.mldsa65)
+
+
+def relay_parts(roster: Roster) -> Iterator[bytes]:
+    """Each key with which a relay cosigns or logs in."""
+    for relay in roster.relays:
+        yield from (relay.card.public.witness.mldsa44, relay.card.public.auth)
 
 
 def _distinct(values: Iterable[object]) -> bool:

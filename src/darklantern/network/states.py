@@ -6,20 +6,27 @@ makes a new one, and the old ones stay, because an epoch is judged at the prefix
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Generic, TypeVar
+from functools import reduce
+from typing import Generic, TypeAlias, TypeVar
+
+from rpds import HashTrieMap
 
 from darklantern.logs import merkle
-from darklantern.network.circles import Circle
+from darklantern.network.circles import Circle, Removal
 from darklantern.network.epochs import Epoch
+from darklantern.network.growing import Grown
+from darklantern.network.handovers import Handover
 from darklantern.network.items import Sealed
 from darklantern.network.manifests import OrgManifest, Standing
-from darklantern.network.pledges import Pledge
+from darklantern.network.pledges import Breach, Commitment, Pledge, PledgeText
 from darklantern.network.rosters import Roster
+from darklantern.network.vouching import Notice, Vouched
 from darklantern.records.record import Record, Seen
 
 Body = TypeVar("Body")
 
-_INDEX_EVERY: Final = 256
+Owner: TypeAlias = tuple[str, str]
+"""(org, person)"""
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,7 @@ class Link:
     seen: Mapping[str, Seen]
 
 
-Chains = Mapping[str, tuple[Link, ...]]
+Chains: TypeAlias = "HashTrieMap[str, Grown[Link]]"
 """device → its records in this log, in order"""
 
 
@@ -69,28 +76,26 @@ Chains = Mapping[str, tuple[Link, ...]]
 class Trail:
     """A log as its entries make it: ids, and the root after each of them."""
 
-    ids: tuple[str, ...] = ()
-    roots: tuple[bytes, ...] = (merkle.EMPTY_ROOT,)
+    ids: Grown[str] = field(default_factory=Grown)
+    roots: Grown[bytes] = field(default_factory=lambda: Grown([merkle.EMPTY_ROOT]))
     frontier: merkle.Frontier = field(default_factory=merkle.Frontier)
-    indexed: int = 0
-    """how many of the first ids are in `index`: each new entry asks whether its id is there, and not all of them"""
-    index: frozenset[str] = frozenset()
-
-    def __contains__(self, envelope_id: str) -> bool:
-        return envelope_id in self.index or envelope_id in self.ids[self.indexed :]
+    own: "HashTrieMap[str, int]" = field(default_factory=HashTrieMap)
+    """id → its first entry that is its signer's own. An id leaves out signatures: a badly signed copy is none"""
 
     @property
     def size(self) -> int:
         """How many entries."""
         return len(self.ids)
 
-    def append(self, envelope_id: str) -> "Trail":
-        """The trail with one more entry."""
+    def append(self, envelope_id: str, *, own: bool = True) -> "Trail":
+        """The trail with one more entry; `own`: whether its signer made it for this place."""
         frontier = self.frontier.append(merkle.leaf_hash(bytes.fromhex(envelope_id)))
-        ids, roots = (*self.ids, envelope_id), (*self.roots, frontier.root)
-        if len(ids) - self.indexed < _INDEX_EVERY:
-            return Trail(ids, roots, frontier, self.indexed, self.index)
-        return Trail(ids, roots, frontier, len(ids), frozenset(ids))
+        places = self.own.insert(envelope_id, self.size) if own and envelope_id not in self.own else self.own
+        return Trail(self.ids.plus(envelope_id), self.roots.plus(frontier.root), frontier, places)
+
+    def first(self, size: int) -> "Trail":
+        """The trail as it was after `size` entries, without whose they were. Hashes them again, unless it is all."""
+        return self if size == self.size else reduce(Trail.append, self.ids[:size], Trail())
 
     def seen(self) -> Seen:
         """What a record cites whose author has read all of it."""
@@ -109,9 +114,18 @@ class NetworkState:
     """org → the devices in its newest manifest"""
     devices: Mapping[str, Standing] = field(default_factory=dict)
     """every device that a manifest ever listed, as the latest one that did lists it"""
-    pledges: Mapping[tuple[str, str], tuple[Pledge, ...]] = field(default_factory=dict)
-    circles: Mapping[str, Circle] = field(default_factory=dict)
-    chains: Chains = field(default_factory=dict)
+    pledges: Mapping[Owner, tuple[Pledge, ...]] = field(default_factory=dict)
+    commitments: Mapping[PledgeText, Commitment] = field(default_factory=dict)
+    breaches: Mapping[str, Breach] = field(default_factory=dict)
+    """record id → what was broken, without what was taken back"""
+    circles: Mapping[str, tuple[Version[Circle], ...]] = field(default_factory=dict)
+    circle_forks: Mapping[str, Fork] = field(default_factory=dict)
+    removals: Mapping[str, Removal] = field(default_factory=dict)
+    """record id → who was removed; only grows"""
+    notices: Mapping[str, tuple[int, Notice]] = field(default_factory=dict)
+    """record id → (position, notice)"""
+    vouches: tuple[Vouched, ...] = ()
+    chains: Chains = field(default_factory=HashTrieMap)
     frozen: Mapping[str, Fork] = field(default_factory=dict)
     opaque: tuple[Opaque, ...] = ()
 
@@ -124,6 +138,23 @@ class NetworkState:
         """The newest manifest of an org, or None when it has none."""
         versions = self.manifests.get(org)
         return versions[-1].body if versions else None
+
+    def circle(self, circle: str) -> Circle | None:
+        """The newest version of a circle's record, or None for one that is not here."""
+        versions = self.circles.get(circle)
+        return versions[-1].body if versions else None
+
+    def broken_by(self, owner: Owner) -> tuple[Breach, ...]:
+        """The breaches that are recorded of an (org, person)."""
+        return tuple(breach for breach in self.breaches.values() if (breach.org, breach.person) == owner)
+
+    def removed_from(self, circle: str) -> tuple[Removal, ...]:
+        """The removals that hold in a circle."""
+        found = self.circle(circle)
+        restored = found.restored if found else ()
+        return tuple(
+            removal for id, removal in self.removals.items() if removal.circle == circle and id not in restored
+        )
 
     def is_active(self, device: str) -> bool:
         """Whether the newest manifest of its org lists the device, and the roster the org."""
@@ -144,7 +175,7 @@ class EpochEntry:
     network_size: int
     """how much of the network's log the members were computed from"""
     members: frozenset[str]
-    persons: frozenset[tuple[str, str]]
+    persons: frozenset[Owner]
 
 
 @dataclass(frozen=True)
@@ -159,13 +190,20 @@ class SealedEntry:
 
 @dataclass(frozen=True)
 class CircleState:
-    """What a circle's log says up to some entry."""
+    """What a circle's log says up to some entry. The circle's own record stands in the network's log."""
 
     id: str
-    circle: Circle
     epochs: tuple[EpochEntry, ...] = ()
-    entries: Mapping[str, SealedEntry] = field(default_factory=dict)
-    chains: Chains = field(default_factory=dict)
+    entries: "HashTrieMap[str, SealedEntry]" = field(default_factory=HashTrieMap)
+    """id → what counts; `in_order` has them as the log does"""
+    buried: "HashTrieMap[str, SealedEntry]" = field(default_factory=HashTrieMap)
+    """id → what a tombstone took out of `entries`"""
+    tombstones: Mapping[str, tuple[Owner, ...]] = field(default_factory=dict)
+    """id → who asked for it to be dropped"""
+    receipts: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """id of what was buried → the devices that say they have dropped it"""
+    handovers: tuple[Handover, ...] = ()
+    chains: Chains = field(default_factory=HashTrieMap)
     frozen: Mapping[str, Fork] = field(default_factory=dict)
     opaque: tuple[Opaque, ...] = ()
 
@@ -173,6 +211,10 @@ class CircleState:
     def epoch(self) -> EpochEntry | None:
         """The newest epoch, or None before the first."""
         return self.epochs[-1] if self.epochs else None
+
+    def in_order(self) -> list[SealedEntry]:
+        """The entries that count, in the order of the log; what waits for its keeper comes last, as it was written."""
+        return sorted(self.entries.values(), key=lambda entry: (entry.position, entry.record.seq))
 
     def find_epoch(self, epoch_id: str) -> EpochEntry | None:
         """The accepted epoch of that id."""

@@ -11,10 +11,12 @@ from typing import TypeVar
 
 from darklantern.errors import DarkLanternError, RefusedError
 from darklantern.network import circle_log, network_log
+from darklantern.network.circles import Circle
+from darklantern.network.growing import Grown
 from darklantern.network.heads import Head, LogFork, origin
-from darklantern.network.network_log import State, Verdict
 from darklantern.network.reading import Read, leaf_id, read
 from darklantern.network.states import CircleState, NetworkState, Opaque, Trail
+from darklantern.network.verdicts import State, Verdict
 from darklantern.sealing import LogVerifyKey
 
 _State = TypeVar("_State", NetworkState, CircleState)
@@ -26,7 +28,7 @@ class View:
 
     net: str
     """id of the first roster's envelope: what was pinned when joining"""
-    history: tuple[NetworkState, ...] = (NetworkState(),)
+    history: Grown[NetworkState] = field(default_factory=lambda: Grown([NetworkState()]))
     """the network's state after each entry of its log"""
     trails: Mapping[str, Trail] = field(default_factory=dict)
     circles: Mapping[str, CircleState] = field(default_factory=dict)
@@ -49,7 +51,7 @@ class View:
         roster = self.network.roster
         if log == self.net:
             return roster.log if roster else None
-        circle = self.network.circles.get(log)
+        circle = self.network.circle(log)
         return circle.log if circle else None
 
     def origin(self, log: str) -> str:
@@ -60,10 +62,17 @@ class View:
         return origin(key, log)
 
     def circle(self, circle: str) -> CircleState:
-        """The circle of that id. Raises RefusedError when there is none: unknown means nobody."""
+        """What the log of that circle says. Raises RefusedError when there is none: unknown means nobody."""
         if circle not in self.circles:
             raise _unknown(circle)
         return self.circles[circle]
+
+    def rules(self, circle: str) -> Circle:
+        """The newest version of the circle's record. Raises RefusedError when there is none."""
+        found = self.network.circle(circle)
+        if found is None:
+            raise _unknown(circle)
+        return found
 
     @property
     def opaque(self) -> tuple[Opaque, ...]:
@@ -86,7 +95,7 @@ def fold(net: str, logs: Mapping[str, Iterable[bytes]]) -> View:
     view = View(net)
     for data in logs.get(net, ()):
         view = append(view, net, data)
-    for circle in view.network.circles:
+    for circle in view.circles:
         for data in logs.get(circle, ()):
             view = append(view, circle, data)
     return view
@@ -94,7 +103,11 @@ def fold(net: str, logs: Mapping[str, Iterable[bytes]]) -> View:
 
 def append(view: View, log: str, data: bytes) -> View:
     """The view with one more entry in `log`, counting or opaque. Raises RecordError for what is no envelope."""
-    return _longer(ahead(view, log, data), log, leaf_id(data))
+    position, envelope_id = view.trail(log).size, leaf_id(data)
+    view = ahead(view, log, data)
+    opaque = (view.network if log == view.net else view.circle(log)).opaque
+    own = not opaque or opaque[-1].position != position or opaque[-1].belongs
+    return _longer(view, log, envelope_id, own=own)
 
 
 def ahead(view: View, log: str, data: bytes) -> View:
@@ -105,8 +118,8 @@ def ahead(view: View, log: str, data: bytes) -> View:
     position, envelope_id = view.trail(log).size, leaf_id(data)
     if log == view.net:
         network = _network(view, data, envelope_id, position)
-        fresh = {id: CircleState(id, circle) for id, circle in network.circles.items() if id not in view.circles}
-        return replace(view, history=(*view.history, network), circles={**view.circles, **fresh})
+        fresh = {id: CircleState(id) for id in network.circles if id not in view.circles}
+        return replace(view, history=view.history.plus(network), circles={**view.circles, **fresh})
     return replace(view, circles={**view.circles, log: _circle(view, log, data, envelope_id, position)})
 
 
@@ -132,8 +145,8 @@ def enter(view: View, log: str, data: bytes) -> tuple[View, Read, str | None]:
     if log == view.net:
         verdict = _judge_network(view, found)
         network = _listed(verdict, log, trail.size, found.id)
-        fresh = {id: CircleState(id, circle) for id, circle in network.circles.items() if id not in view.circles}
-        view = replace(view, history=(*view.history, network), circles={**view.circles, **fresh})
+        fresh = {id: CircleState(id) for id in network.circles if id not in view.circles}
+        view = replace(view, history=view.history.plus(network), circles={**view.circles, **fresh})
         return _longer(view, log, found.id), found, verdict.refused
     judged = _judge_circle(view, log, found)
     state = _listed(judged, log, trail.size, found.id)
@@ -145,12 +158,7 @@ def is_registered(view: View, log: str, envelope_id: str) -> bool:
 
     The id leaves out signatures, so a badly signed copy must not keep the real one out.
     """
-    trail = view.trail(log)
-    if envelope_id not in trail:
-        return False
-    return trail.ids.count(envelope_id) > sum(
-        leaf.log == log and leaf.id == envelope_id and not leaf.belongs for leaf in view.opaque
-    )
+    return envelope_id in view.trail(log).own
 
 
 def _check_place(view: View, log: str, found: Read) -> None:
@@ -162,8 +170,8 @@ def _check_place(view: View, log: str, found: Read) -> None:
         raise RefusedError(f"device {author[:8]}… is no longer active", hint="its org must list it again")
 
 
-def _longer(view: View, log: str, envelope_id: str) -> View:
-    return replace(view, trails={**view.trails, log: view.trail(log).append(envelope_id)})
+def _longer(view: View, log: str, envelope_id: str, *, own: bool = True) -> View:
+    return replace(view, trails={**view.trails, log: view.trail(log).append(envelope_id, own=own)})
 
 
 def _listed(verdict: Verdict[_State], log: str, position: int, envelope_id: str) -> _State:
@@ -202,7 +210,7 @@ def _entry(
 
 
 def _judge_network(view: View, found: Read) -> Verdict[NetworkState]:
-    return network_log.judge(view.net, view.network, view.trail(view.net), found)
+    return network_log.judge(view.net, view.history, view.trail(view.net), found)
 
 
 def _judge_circle(view: View, log: str, found: Read) -> Verdict[CircleState]:

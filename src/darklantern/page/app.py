@@ -1,4 +1,4 @@
-"""From a request to a page: the guard around three routes. Starlette loads here, late."""
+"""From a request to a page: the guard around five routes. Starlette loads here, late."""
 
 from collections.abc import Mapping
 from importlib.resources import files
@@ -8,16 +8,18 @@ from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from darklantern.errors import DarkLanternError, RefusedError
+from darklantern.page.downloads import disposition, held_back
 from darklantern.page.guard import HEADERS, Asked, Guard, Verdict
 from darklantern.page.home import home
 from darklantern.page.layout import document
 from darklantern.page.markup import Html, tag
 from darklantern.page.report import report
+from darklantern.page.threads import topic
 from darklantern.page.views import Readable
 
 _STATIC: Mapping[str, str] = {"page.css": "text/css", "lantern.svg": "image/svg+xml"}
@@ -29,11 +31,22 @@ def app(library: Readable, guard: Guard) -> ASGIApp:
     # Handlers are coroutines so that the library is read by one request after the other, in the one
     # thread that serves. Reading touches no database, so that need not be the thread that opened it.
     async def show_home(request: Request) -> Response:
-        return HTMLResponse(home(library.findings()))
+        return HTMLResponse(home(library.findings(), library.topics()))
 
     async def show_finding(request: Request) -> Response:
         item = library.open_item(request.path_params["item"])
         return HTMLResponse(report(item, library.thread(item.id)))
+
+    async def show_thread(request: Request) -> Response:
+        return HTMLResponse(topic(library.thread(request.path_params["thread"])))
+
+    async def send_attachment(request: Request) -> Response:
+        found = library.attachment(request.path_params["post"], request.path_params["sha256"])
+        return StreamingResponse(
+            held_back(found.stream),
+            media_type="application/octet-stream",  # whatever its author says that it is
+            headers={"Content-Disposition": disposition(found.name), "Content-Length": str(found.size)},
+        )
 
     static = {name: files("darklantern.page").joinpath("static", name).read_bytes() for name in _STATIC}
 
@@ -56,6 +69,8 @@ def app(library: Readable, guard: Guard) -> ASGIApp:
     routes = [
         Route(guard.base, show_home),
         Route(guard.base + "finding/{item}", show_finding),
+        Route(guard.base + "thread/{thread}", show_thread),
+        Route(guard.base + "attachment/{post}/{sha256}", send_attachment),
         Route(guard.base + "static/{name}", show_static),
     ]
     inner = Starlette(

@@ -6,24 +6,30 @@ from darklantern.drawing import Svg, sparkline
 from darklantern.errors import RecordError
 from darklantern.page.commands import DEMO, SYNC
 from darklantern.page.dates import moment
-from darklantern.page.layout import document, marks
+from darklantern.page.layout import document, fresh, marks
 from darklantern.page.markup import Html, spaced, tag, together
 from darklantern.page.prose import bdi
 from darklantern.page.race import race
-from darklantern.page.views import Author, Item, Unopened
+from darklantern.page.views import Author, Item, Topic, Unopened
 from darklantern.records.findings import Evidence, Finding
 
 EXCERPT = 240
 """characters of the claim on a card"""
 
 
-def home(items: Sequence[Item | Unopened]) -> Html:
-    """All findings, in the order given, those that do not open among them; an empty library says how to fill it."""
+def home(items: Sequence[Item | Unopened], topics: Sequence[Topic] = ()) -> Html:
+    """All findings, in the order given, those that do not open among them, then the threads about no finding.
+
+    An empty library says how to fill it.
+    """
     count = "1 finding" if len(items) == 1 else f"{len(items)} findings"
     heading = tag("div", tag("h1", "Library"), *([tag("p", count, class_="lead")] if items else []), class_="title")
     cards = [_card(each) if isinstance(each, Item) else _shut(each) for each in items]
-    content = tag("ol", *cards, class_="cards") if cards else _empty()
-    return document("Library", tag("main", heading, content, id="content", class_="home"))
+    content = [tag("ol", *cards, class_="cards")] if cards else []
+    if topics:
+        listed = tag("ol", *map(_topic, topics), class_="topics")
+        content.append(tag("section", tag("h2", "Threads"), listed, id="threads"))
+    return document("Library", tag("main", heading, *(content or [_empty()]), id="content", class_="home"))
 
 
 def _card(item: Item) -> Html:
@@ -38,7 +44,7 @@ def _card(item: Item) -> Html:
             tag("h2", tag("a", finding.title, href=f"finding/{item.id}", dir="auto")),
             tag("p", excerpt, class_="excerpt", dir="auto") if excerpt else Html(""),
             _trend(finding),
-            _by(item.author, finding.time),
+            _by(item.author, finding.time, item.unread),
             class_="card",
         ),
     )
@@ -50,9 +56,20 @@ def _shut(item: Unopened) -> Html:
     return tag("li", tag("article", *card, class_="card"))
 
 
-def _by(author: Author, time: str) -> Html:
+def _topic(topic: Topic) -> Html:
+    name = tag("a", topic.title or "A thread whose title is not here", href=f"thread/{topic.id}", dir="auto")
+    count = "1 post" if topic.posts == 1 else f"{topic.posts} posts"
+    said = spaced(tag("span", "circle ", tag("bdi", topic.circle)), count, moment(topic.time, clock=False))
+    return tag("li", tag("h3", name), tag("p", spaced(said, *_unread(topic.unread)), class_="by"))
+
+
+def _unread(count: int) -> list[Html]:
+    return [fresh(f"{count} new")] if count else []
+
+
+def _by(author: Author, time: str, unread: int = 0) -> Html:
     who = tag("span", bdi(author.person), ", ", bdi(author.org))
-    return tag("p", spaced(who, moment(time, clock=False)), class_="by")
+    return tag("p", spaced(who, moment(time, clock=False), *_unread(unread)), class_="by")
 
 
 def _trend(finding: Finding) -> Html:

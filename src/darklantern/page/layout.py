@@ -54,6 +54,11 @@ def waiting() -> Html:
     return tag("span", "waits for the circle’s log", class_="waits")
 
 
+def fresh(says: str) -> Html:
+    """For what its reader has not marked as read."""
+    return tag("span", says, class_="new")
+
+
 def facts(pairs: Iterable[tuple[str, str]], *, class_: str = "facts") -> Html:
     """Names with their values; pairs without a value are left out."""
     rows = [tag("div", tag("dt", name), tag("dd", value)) for name, value in pairs if value]

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from darklantern.errors import DarkLanternError
 from darklantern.library import Author as Signer
-from darklantern.library import Library, Listed
-from darklantern.page.views import Author, Item, Post, Readable, Unopened
+from darklantern.library import Library, Listed, ThreadPost
+from darklantern.library import Thread as ThreadHeld
+from darklantern.library.threads.attaching import safe_name
+from darklantern.page.views import Author, Download, File, Item, Post, Reacted, Readable, Thread, Topic, Unopened
 from darklantern.records.assessments import Level
 
 
@@ -42,13 +44,29 @@ class Held:
             audience=members,
             left_out=left_out,
             assessment=opened.assessment,
-            tags=opened.tags,
+            tags=opened.markings,
             pending=opened.pending,
+            unread=self.library.unread().get(item, 0),
         )
 
-    def thread(self, item: str) -> Sequence[Post]:
-        """In the order of the circle's log."""
-        return [Post(_author(post.author), post.time, post.text, post.pending) for post in self.library.thread(item)]
+    def thread(self, thread: str) -> Thread:
+        """Each post before its answers, both in the order of the circle's log."""
+        found = self.library.thread(thread)
+        return Thread(tuple(map(_post, found.posts)), found.title, self._name(found.circle), _notes(found))
+
+    def topics(self) -> Sequence[Topic]:
+        """Newest first by the time that authors claim."""
+        return [
+            Topic(each.id, each.title, self._name(each.circle), each.posts, each.unread, each.newest)
+            for each in self.library.threads()
+            if not each.about_item
+        ]
+
+    def attachment(self, post: str, sha256: str) -> Download:
+        """Raises RefusedError for what is no attachment of a post that stands, SealError for what does not open."""
+        reader = self.library.open_attachment(post, sha256)
+        named = next(each for each in self.library.post_of(post).attachments if each.sha256 == sha256)
+        return Download(safe_name(named.name), named.size, reader.stream())
 
     def _one(self, listed: Listed) -> Item | Unopened:
         problem = listed.problem
@@ -69,6 +87,29 @@ class Held:
         persons = sorted({f"{member.person} ({member.org})" for member in effective.members})
         orgs = sorted({member.org for member in effective.members})
         return tuple(persons if level >= "V3" else orgs), tuple(str(excluded) for excluded in effective.excluded)
+
+
+def _post(post: ThreadPost) -> Post:
+    return Post(
+        author=_author(post.author),
+        time=post.time,
+        text=post.text,
+        pending=post.pending,
+        id=post.id,
+        answers=post.reply_to,
+        depth=post.depth,
+        earlier=tuple((version.time, version.text) for version in post.versions),
+        files=tuple(File(each.name, each.media, each.sha256, each.size) for each in post.attachments),
+        reactions=tuple(Reacted(each.emoji, tuple(str(author) for author in each.people)) for each in post.reactions),
+        unread=post.unread,
+    )
+
+
+def _notes(found: ThreadHeld) -> tuple[str, ...]:
+    return (
+        *(f"Counts for nothing: a {each.what} by {each.author}: {each.reason}" for each in found.ignored),
+        *(f"Does not open here: a record by {each.author}: {each.reason}" for each in found.unreadable),
+    )
 
 
 def _author(signer: Signer) -> Author:

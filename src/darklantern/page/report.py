@@ -8,19 +8,19 @@ from darklantern.page.commands import RERUN
 from darklantern.page.dates import moment
 from darklantern.page.evidence import evidence_part
 from darklantern.page.judged import Checked, assessment_part, check
-from darklantern.page.layout import code, document, facts, figure, marks, notice, section, waiting
+from darklantern.page.layout import code, document, facts, figure, marks, notice, section
 from darklantern.page.levels import AUDIENCES
 from darklantern.page.markup import Html, spaced, tag, together
 from darklantern.page.prose import bdi, prose
 from darklantern.page.provenance import made_from
-from darklantern.page.views import Author, Item, Post
+from darklantern.page.threads import thread_part
+from darklantern.page.views import Author, Item, Thread
 from darklantern.records.assessments import LEVEL_NAMES
 
-MOST_POSTS = 500
 MOST_NAMES = 100
 
 
-def report(item: Item, posts: Sequence[Post]) -> Html:
+def report(item: Item, thread: Thread) -> Html:
     """The whole report. Every text in it may be hostile; ids and levels are ours."""
     finding = item.finding
     checked = check(item.assessment)
@@ -30,7 +30,7 @@ def report(item: Item, posts: Sequence[Post]) -> Html:
         ("evidence", "Evidence", section("evidence", "Evidence", *_evidence(item))),
         ("assessment", "Assessment", section("assessment", "Assessment", *assessment_part(item.assessment, checked))),
         ("provenance", "Provenance", section("provenance", "Provenance", *_provenance(item), lead=_PROVENANCE)),
-        ("thread", f"Thread ({len(posts)})", section("thread", "Thread", _thread(posts))),
+        ("thread", f"Thread ({len(thread.posts)})", section("thread", "Thread", thread_part(thread))),
     ]
     contents = tag(
         "nav", tag("ol", *(_entry(a, name) for a, name, _ in parts)), class_="contents", aria_label="Contents"
@@ -116,22 +116,3 @@ def _provenance(item: Item) -> list[Html]:
     sources = [each.provenance for each in evidence]
     made = [made_from(i, each, command, sources.index(each.provenance) + 1) for i, each in enumerate(evidence, 1)]
     return [facts([("This finding", code(item.id))], class_="facts wide"), *made]
-
-
-def _thread(posts: Sequence[Post]) -> Html:
-    if not posts:
-        return tag("p", "No posts yet.", class_="note")
-    shown = tag("ol", *map(_post, posts[-MOST_POSTS:]), class_="posts")
-    if len(posts) <= MOST_POSTS:
-        return shown
-    return together(tag("p", f"{len(posts) - MOST_POSTS} earlier posts are in the library.", class_="note"), shown)
-
-
-def _post(post: Post) -> Html:
-    waits = [waiting()] if post.pending else []
-    by = tag(
-        "p",
-        spaced(tag("b", bdi(post.author.person)), tag("span", bdi(post.author.org)), moment(post.time), *waits),
-        class_="by",
-    )
-    return tag("li", tag("article", by, prose(post.text), class_="post"))

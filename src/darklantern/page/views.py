@@ -1,6 +1,6 @@
 """What the page shows, as frozen values, and what it needs of a library to get them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,6 +36,8 @@ class Item:
     """of the circle: what for, and how to handle it"""
     pending: bool = False
     """it still waits on this device for the keeper of its log"""
+    unread: int = 0
+    """posts of others in its thread"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +52,75 @@ class Unopened:
 
 
 @dataclass(frozen=True, slots=True)
+class File:
+    """An attachment, by its hash. Name and media type are its author's word."""
+
+    name: str
+    media: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reacted:
+    """One emoji on a post, and who put it there. The emoji is one of a closed table; the names are texts."""
+
+    emoji: str
+    people: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Post:
     """One post of a thread. `time` is the author's claim."""
 
     author: Author
     time: str
-    text: str
+    text: str | None
+    """None: taken back"""
     pending: bool = False
+    id: str = ""
+    answers: str | None = None
+    """the post that it answers"""
+    depth: int = 0
+    earlier: tuple[tuple[str, str], ...] = ()
+    """(time, text) of each earlier version"""
+    files: tuple[File, ...] = ()
+    reactions: tuple[Reacted, ...] = ()
+    unread: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """What was said about a finding, or under a title."""
+
+    posts: Sequence[Post]
+    title: str | None = None
+    circle: str = ""
+    notes: tuple[str, ...] = ()
+    """what is not shown, and why"""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A thread about no finding, in a list."""
+
+    id: str
+    title: str | None
+    circle: str
+    posts: int
+    unread: int
+    time: str
+    """of what came last"""
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """An attachment to hand over: verified piece by piece, and all of it before the stream ends."""
+
+    name: str
+    """safe as the name of a file"""
+    size: int
+    stream: Iterator[bytes]
 
 
 class Readable(Protocol):
@@ -71,5 +135,11 @@ class Readable(Protocol):
     def open_item(self, item: str) -> Item:
         """The finding with this id. Raises RefusedError if this device does not hold it."""
 
-    def thread(self, item: str) -> Sequence[Post]:
-        """The posts about this finding, oldest first."""
+    def thread(self, thread: str) -> Thread:
+        """What was said about a finding, or under a title. Raises RefusedError if this device does not hold it."""
+
+    def topics(self) -> Sequence[Topic]:
+        """The threads about no finding, in the order to list them."""
+
+    def attachment(self, post: str, sha256: str) -> Download:
+        """A file that came with a post. Raises RefusedError if there is none, SealError if it does not open."""

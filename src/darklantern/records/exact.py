@@ -13,6 +13,8 @@ Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 """Lower-case hex of a SHA-256."""
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+"""A sentence or two, for people."""
 Text = Annotated[str, msgspec.Meta(max_length=1_000_000)]
 Time = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z")]
 """UTC to the second. In a record, time informs people and decides nothing."""
@@ -33,7 +35,7 @@ def encode(value: Value) -> bytes:
     """
     try:
         data = msgspec.json.encode(value, order="deterministic")
-    except (TypeError, RecursionError) as error:
+    except (TypeError, RecursionError, UnicodeEncodeError) as error:  # the last: half of a surrogate pair
         raise RecordError(
             f"a {type(value).__name__} holds a value that no record can: {error}",
             hint="use plain texts, numbers, lists and maps, nested a few levels deep",

@@ -10,7 +10,12 @@ import msgspec
 
 from darklantern.records.exact import Sha256, Time, Value
 
-Kind = Literal["roster", "org", "pledge", "circle", "epoch", "item", "post"]
+Kind = Literal[
+    # in the network's own log
+    "roster", "org", "circle", "breach", "commitment", "pledge", "removal", "notice", "vouch",
+    # in a circle's
+    "epoch", "handover", "item", "post", "tombstone", "receipt",
+]  # fmt: skip
 
 NOBODY: Final = "0" * 64
 """In place of a device: the record has several signers. In place of an id: there is nothing before it."""

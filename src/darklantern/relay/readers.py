@@ -35,7 +35,7 @@ def may_read(view: View, log: str, asker: Asker) -> bool:
     """
     if asker.is_peer or log == view.net:
         return True
-    circle = view.network.circles.get(log)
+    circle = view.network.circle(log)
     return circle is not None and asker.org in circle.orgs
 
 

@@ -6,14 +6,18 @@ the number of recipients, or hide the length of the plaintext.
 """
 
 import io
+import itertools
 import os
 import re
-from collections.abc import Iterable
-from typing import BinaryIO
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, BinaryIO
 
 from darklantern.errors import SealError
 from darklantern.sealing import header, payload
 from darklantern.sealing.hybrid import FILE_KEY, STANZA, Identity, Recipient, sealed_key
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 _GREASE = re.compile(r"(.+-)?grease")
 """Stanza types that other programs add for nobody, so that readers learn to skip what they do not know."""
@@ -26,6 +30,35 @@ def seal(plaintext: bytes, recipients: Iterable[Recipient]) -> bytes:
     """
     file_key = new_file_key()
     return b"".join((head(recipients, file_key), *payload.encrypt(io.BytesIO(plaintext), file_key)))
+
+
+def seal_stream(chunks: Iterable[bytes], recipients: Iterable[Recipient]) -> Iterator[bytes]:
+    """The same for plaintext that comes in chunks of any size, in flat memory. Raises SealError before the first."""
+    file_key = new_file_key()
+    start = head(recipients, file_key)
+    return itertools.chain((start,), payload.encrypt(io.BufferedReader(_Chunks(chunks), payload.CHUNK), file_key))
+
+
+class _Chunks(io.RawIOBase):
+    """Chunks to be read as a file."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._left = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        while not self._left:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._left = memoryview(chunk)
+        taken = self._left[: len(memoryview(buffer))]
+        memoryview(buffer)[: len(taken)] = taken
+        self._left = self._left[len(taken) :]
+        return len(taken)
 
 
 def open(ciphertext: bytes, identities: Iterable[Identity]) -> bytes:

@@ -6,8 +6,9 @@ database is SQLCipher, and the pieces are ciphertext before they come here.
 """
 
 from darklantern.stores.blobs import Blobs
-from darklantern.stores.database import Change, Contents, Database
+from darklantern.stores.database import Database
 from darklantern.stores.passphrase import RECOMMENDED, Cost
+from darklantern.stores.values import Change, Contents
 from darklantern.stores.vault import Vault, create_vault, open_vault
 
 __all__ = [

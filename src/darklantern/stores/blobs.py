@@ -4,6 +4,7 @@ In: pieces of ciphertext under their names. Out: the same, verified at each read
 whole or not at all; it never holds plaintext, and its name says nothing about what it belongs to.
 """
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ from blake3 import blake3
 
 from darklantern.errors import StoreError
 from darklantern.files import PARTIAL, cannot_write, sync_folder, write_unsynced
+from darklantern.stores.checking import check
 
 _NAME: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -29,8 +31,11 @@ class Blobs:
 
     def __iter__(self) -> Iterator[str]:
         """The names of all pieces, sorted."""
-        found = (path.name for path in self._folder.glob("??/*"))
-        return iter(sorted(name for name in found if _NAME.fullmatch(name)))
+        names = list[str]()
+        for folder in self._folder.glob("??"):
+            with os.scandir(folder) as files:  # of 100,000, several times as fast as a glob
+                names += [file.name for file in files if _NAME.fullmatch(file.name)]
+        return iter(sorted(names))
 
     def get(self, name: str) -> bytes | None:
         """The piece of that name, or None when it is not here. Raises StoreError for a damaged one."""
@@ -79,6 +84,22 @@ class Blobs:
         if not self.is_whole(name):
             self._sync([self._write(name, data)])
 
+    def adopt(self, name: str, path: Path) -> None:
+        """Take over the file `path`, synced and known to hold the bytes of `name`. Raises StoreError.
+
+        The name survives a power cut only after `settle`: for many pieces in one sync.
+        """
+        target = self._path(name)
+        try:
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.replace(target)
+        except OSError as error:
+            raise cannot_write(target, error) from error
+
+    def settle(self, names: Iterable[str]) -> None:
+        """Make the names of these pieces survive a power cut. Raises StoreError."""
+        self._sync([self._path(name) for name in names])
+
     def discard(self, names: Iterable[str]) -> None:
         """Remove pieces that no record names. Raises StoreError."""
         for name in names:
@@ -90,7 +111,19 @@ class Blobs:
 
     def damaged(self) -> tuple[str, ...]:
         """The names of pieces whose bytes are no longer theirs. Reads everything."""
-        return tuple(name for name in self if not self.is_whole(name))
+        names = list(self)
+        return tuple(name for name, problem in zip(names, self.check(names), strict=True) if problem)
+
+    def check(self, names: Iterable[str]) -> Iterator[str | None]:
+        """For each name in order: None where the piece is whole, else what is wrong, as the end of a sentence."""
+        return check((self._path(name), name) for name in names)
+
+    def size(self, name: str) -> int:
+        """Bytes of a piece on the disk; 0 when it is not here."""
+        try:
+            return self._path(name).stat().st_size
+        except OSError:
+            return 0
 
     def sweep(self) -> None:
         """Remove what a crash left half-written."""

@@ -4,77 +4,18 @@ In: a path, a key, and changes as values. Out: contents as values. A change is o
 knows tables, and nothing of what the bytes in them mean.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
-
-from sqlcipher3 import dbapi2 as sqlcipher
+from typing import Any
 
 from darklantern.errors import StoreError
-
-_PLAIN: Final = b"SQLite format 3\0"
-_VERSION: Final = 1
-_SCHEMA: Final = """
-CREATE TABLE entries (log TEXT NOT NULL, position INTEGER NOT NULL, envelope BLOB NOT NULL,
-                      PRIMARY KEY (log, position)) STRICT, WITHOUT ROWID;
-CREATE TABLE heads (log TEXT PRIMARY KEY, note BLOB NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE outbox (id TEXT PRIMARY KEY, ordinal INTEGER NOT NULL UNIQUE, log TEXT NOT NULL,
-                     envelope BLOB NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE proofs (log TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-"""
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """A record that waits for the keeper of its log."""
-
-    id: str
-    log: str
-    envelope: bytes
-
-
-@dataclass(frozen=True, repr=False)
-class Contents:
-    """All that the database holds. Secret: it does not print."""
-
-    entries: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
-    """log → envelopes in order"""
-    heads: Mapping[str, bytes] = field(default_factory=dict)
-    """log → signed note"""
-    outbox: tuple[Waiting, ...] = ()
-    secrets: Mapping[str, bytes] = field(default_factory=dict)
-    proofs: Mapping[str, bytes] = field(default_factory=dict)
-    settings: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, repr=False)
-class Change:
-    """What to write, all of it or none. Secret: it does not print."""
-
-    entries: tuple[tuple[str, int, bytes], ...] = ()
-    """(log, position, envelope)"""
-    heads: Mapping[str, bytes] = field(default_factory=dict)
-    outbox: tuple[Waiting, ...] = ()
-    sent: tuple[str, ...] = ()
-    """ids that leave the outbox"""
-    secrets: Mapping[str, bytes] = field(default_factory=dict)
-    proofs: Mapping[str, bytes] = field(default_factory=dict)
-    """the first proof for a log stays"""
-    settings: Mapping[str, str] = field(default_factory=dict)
-
-    def __bool__(self) -> bool:
-        """Whether there is anything to write."""
-        return any(
-            (self.entries, self.heads, self.outbox, self.sent, self.secrets, self.proofs, self.settings),
-        )
+from darklantern.stores import index, local, openings, schema
+from darklantern.stores.connection import check_encrypted, check_whole, connect, damaged, refusing, transaction
+from darklantern.stores.values import Change, Contents, Document, Waiting
 
 
 class Database:
-    """An open SQLCipher database. Used by one thread of one process at a time."""
+    """An open SQLCipher database. Used by one process, and by one thread at a time."""
 
     def __init__(self, connection: Any, path: Path) -> None:
         self._connection = connection
@@ -83,41 +24,47 @@ class Database:
     @classmethod
     def create(cls, path: Path, key: bytes) -> "Database":
         """A new database at `path`, encrypted under the 32-byte `key`. Raises StoreError."""
-        with _refusing(path):
-            database = cls(_connect(path, key), path)
-            database._connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
-        database._check_encrypted()
-        return database
+        with refusing(path):
+            connection = connect(path, key)
+            with transaction(connection):
+                schema.create(connection)
+        check_encrypted(connection, path)
+        return cls(connection, path)
 
     @classmethod
     def open(cls, path: Path, key: bytes) -> "Database":
-        """The database at `path`. Raises StoreError for a wrong key, a damaged or a plaintext file.
+        """The database at `path`. Raises StoreError for a wrong key, a damaged or a plaintext file, a newer version.
 
-        Every page's MAC is checked, so a file that lost its end is found now and not in the middle of work.
+        Every page's MAC is checked, so a file that lost its end is found now and not in the middle of work. One of an
+        older version is made one of this version, in one transaction.
         """
         if not path.is_file():
             raise StoreError(f"expected a database at {path}, found none", hint="is this the right folder?")
         if path.stat().st_size == 0:
-            raise _damaged(path)  # SQLite would take it for a new database
-        with _refusing(path):
-            database = cls(_connect(path, key), path)
+            raise damaged(path)  # SQLite would take it for a new database
+        with refusing(path):
+            connection = connect(path, key)
         try:
-            database._check_whole()
+            with refusing(path):
+                check_encrypted(connection, path)
+                check_whole(connection, path)
+                with transaction(connection):
+                    schema.migrate(connection)
         except BaseException:
-            database.close()
+            connection.close()
             raise
-        return database
+        return cls(connection, path)
 
     def read(self) -> Contents:
-        """All of it."""
-        with _refusing(self._path):
+        """All of it but the index and the open-log."""
+        with refusing(self._path):
             run = self._connection.execute
             entries: dict[str, tuple[bytes, ...]] = {}
             logs = [log for (log,) in run("SELECT DISTINCT log FROM entries")]
             for log in logs:
                 rows = run("SELECT position, envelope FROM entries WHERE log = ? ORDER BY position", (log,)).fetchall()
                 if [position for position, _ in rows] != list(range(len(rows))):
-                    raise _damaged(self._path)
+                    raise damaged(self._path)
                 entries[log] = tuple(envelope for _, envelope in rows)
             return Contents(
                 entries=entries,
@@ -126,13 +73,14 @@ class Database:
                 secrets=dict(run("SELECT name, value FROM secrets").fetchall()),
                 proofs=dict(run("SELECT log, value FROM proofs").fetchall()),
                 settings=dict(run("SELECT name, value FROM settings").fetchall()),
+                local=local.read(self._connection),
             )
 
     def write(self, change: Change) -> None:
         """Write `change` in one transaction. Raises StoreError, and then nothing was written."""
         if not change:
             return
-        with _refusing(self._path), self._transaction():
+        with refusing(self._path), transaction(self._connection):
             many = self._connection.executemany
             many("INSERT OR REPLACE INTO entries VALUES (?, ?, ?)", change.entries)
             many("INSERT OR REPLACE INTO heads VALUES (?, ?)", change.heads.items())
@@ -142,84 +90,77 @@ class Database:
                 [(waiting.id, waiting.log, waiting.envelope) for waiting in change.outbox],
             )
             many("INSERT OR REPLACE INTO secrets VALUES (?, ?)", change.secrets.items())
+            many("DELETE FROM secrets WHERE name = ?", [(name,) for name in change.erased])
             many("INSERT OR IGNORE INTO proofs VALUES (?, ?)", change.proofs.items())
             many("INSERT OR REPLACE INTO settings VALUES (?, ?)", change.settings.items())
+            many("DELETE FROM settings WHERE name = ?", [(name,) for name in change.unset])
+            local.write(self._connection, change.local)
+            index.remove(self._connection, change.unindexed)
+            index.add(self._connection, change.documents)
+
+    def find(self, query: index.Query) -> tuple[index.Row, ...]:
+        """The documents that fit, best first. Raises StoreError."""
+        with refusing(self._path):
+            return index.find(self._connection, query)
+
+    def indexed(self) -> frozenset[str]:
+        """The ids of all documents in the index. Raises StoreError."""
+        with refusing(self._path):
+            return index.indexed(self._connection)
+
+    def reindex(self, documents: Iterable[Document]) -> None:
+        """The index made anew of these documents alone, in one transaction. Raises StoreError."""
+        with refusing(self._path), transaction(self._connection):
+            index.clear(self._connection)
+            index.add(self._connection, documents)
+            self._connection.execute("DELETE FROM settings WHERE name = ?", (schema.STALE_INDEX,))
+
+    def note_opening(self, what: str, act: str, time: int, entry: bytes, head: tuple[str, str]) -> None:
+        """Put an entry at the end of the open-log, and what the log's end is now in a setting. Raises StoreError."""
+        with refusing(self._path), transaction(self._connection):
+            openings.append(self._connection, what, act, time, entry)
+            self._connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", head)
+
+    def latest_opening(self, what: str, act: str) -> int | None:
+        """When this was last done with it. Raises StoreError."""
+        with refusing(self._path):
+            return openings.latest(self._connection, what, act)
+
+    def openings(self) -> tuple[bytes, ...]:
+        """All entries of the open-log, in order. Raises StoreError."""
+        with refusing(self._path):
+            return tuple(openings.entries(self._connection))
+
+    def setting(self, name: str) -> str | None:
+        """One setting as it is now. Raises StoreError."""
+        with refusing(self._path):
+            found = self._connection.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
+            return found[0] if found else None
+
+    def copy(self, path: Path, settings: Mapping[str, str]) -> None:
+        """A copy as of now at `path`, a new file under the same key, with these settings besides. Raises StoreError."""
+        run = self._connection.execute
+        with refusing(path):
+            run("VACUUM INTO ?", (str(path),))
+            run("ATTACH ? AS copy", (str(path),))  # without a key of its own it takes this one's
+            try:
+                self._connection.executemany("INSERT OR REPLACE INTO copy.settings VALUES (?, ?)", settings.items())
+            finally:
+                run("DETACH copy")
+        check_encrypted(self._connection, path)
+
+    def check(self) -> None:
+        """Read every page again. Raises StoreError for one that is damaged."""
+        with refusing(self._path):
+            check_whole(self._connection, self._path)
+
+    def vacuum(self) -> int:
+        """Give freed pages back to the disk: how many bytes that was. Raises StoreError."""
+        before = self._path.stat().st_size
+        with refusing(self._path):
+            self._connection.execute("VACUUM")
+        return before - self._path.stat().st_size
 
     def close(self) -> None:
         """Close it. Nothing waits to be written."""
         self._connection.close()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
-
-    def _check_whole(self) -> None:
-        path = self._path
-        with _refusing(path):
-            self._check_encrypted()
-            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-            if version != _VERSION:
-                raise StoreError(
-                    f"expected a database of version {_VERSION}, got {version}",
-                    hint="a newer darklantern may have written it",
-                )
-            damage = self._connection.execute("PRAGMA cipher_integrity_check").fetchall()
-            if damage or self._connection.execute("PRAGMA quick_check").fetchall() != [("ok",)]:
-                raise _damaged(path)
-
-    def _check_encrypted(self) -> None:
-        """That encryption really is on: a build without it would take the key in silence."""
-        version = self._connection.execute("PRAGMA cipher_version").fetchone()
-        with self._path.open("rb") as file:
-            head = file.read(len(_PLAIN))
-        if not version or not version[0] or head == _PLAIN or len(head) < len(_PLAIN):
-            raise StoreError(
-                f"{self._path} is not encrypted, or this SQLite cannot encrypt",
-                hint="reinstall sqlcipher3; never put a plain database in its place",
-            )
-
-
-def _connect(path: Path, key: bytes) -> Any:
-    connection = sqlcipher.connect(str(path), isolation_level=None)
-    # The raw key comes first: whatever reads the file before it would fix another one.
-    connection.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
-    for pragma in (
-        "cipher_log_level = NONE",  # it would print page errors on the user's terminal
-        "temp_store = MEMORY",
-        "locking_mode = EXCLUSIVE",
-        "journal_mode = DELETE",
-        "synchronous = EXTRA",
-        "secure_delete = ON",
-        "trusted_schema = OFF",
-        "cell_size_check = ON",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
-    return connection
-
-
-@contextmanager
-def _refusing(path: Path) -> Iterator[None]:
-    """SQLite's errors as ours. They quote no value and no key."""
-    try:
-        yield
-    except sqlcipher.OperationalError as error:
-        raise StoreError(
-            f"cannot use {path}: {error}",
-            hint="is the disk full or the folder read-only, or does another process hold it? Nothing was changed",
-        ) from error
-    except sqlcipher.DatabaseError as error:
-        raise _damaged(path) from error
-
-
-def _damaged(path: Path) -> StoreError:
-    return StoreError(
-        f"{path} is damaged, cut short, or not a database under this key",
-        hint="restore it from a backup, or start anew and import a bundle: the logs bring the records back",
-    )

@@ -3,6 +3,7 @@
     header.json   salt and cost, readable without the passphrase
     library.db    SQLCipher
     blobs/        sealed pieces
+    incoming/     pieces that a relay has begun to give, and those of a bundle that is being judged
     unfinished/   journals of sealings that a crash interrupted, or that wait to be shared
     lock          held while open
 
@@ -20,13 +21,14 @@ from typing import Final
 from darklantern.errors import RecordError, StoreError
 from darklantern.files import cannot_write, partial_of, sync_folder, write_whole
 from darklantern.records.exact import decode, encode
+from darklantern.stores.archive import BLOBS, DATABASE, HEADER
 from darklantern.stores.blobs import Blobs
-from darklantern.stores.database import Change, Database
+from darklantern.stores.database import Database
+from darklantern.stores.incoming import Incoming
 from darklantern.stores.passphrase import Cost, VaultHeader, database_key, new_header
+from darklantern.stores.values import Change
 
-_HEADER: Final = "header.json"
-_DATABASE: Final = "library.db"
-_BLOBS: Final = "blobs"
+_INCOMING: Final = "incoming"
 _UNFINISHED: Final = "unfinished"
 _LOCK: Final = "lock"
 _MAX_HEADER: Final = 4096
@@ -39,6 +41,7 @@ class Vault:
         self.folder = folder
         self.database = database
         self.blobs = blobs
+        self.incoming = Incoming(folder / _INCOMING)
         self.unfinished = folder / _UNFINISHED
         self._lock = lock
 
@@ -70,11 +73,11 @@ def create_vault(folder: Path, passphrase: str, first: Change, cost: Cost) -> No
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial.mkdir(mode=0o700)
-        (partial / _BLOBS).mkdir(mode=0o700)
-        write_whole(partial / _HEADER, encode(header))
+        (partial / BLOBS).mkdir(mode=0o700)
+        write_whole(partial / HEADER, encode(header))
         (partial / _LOCK).touch(mode=0o600)
-        (partial / _DATABASE).touch(mode=0o600)
-        database = Database.create(partial / _DATABASE, key)
+        (partial / DATABASE).touch(mode=0o600)
+        database = Database.create(partial / DATABASE, key)
         database.write(first)
         database.close()
         sync_folder(partial)
@@ -94,10 +97,12 @@ def open_vault(folder: Path, passphrase: str) -> Vault:
     header = _read_header(folder)
     lock = _take_lock(folder)
     try:
-        database = Database.open(folder / _DATABASE, database_key(passphrase, header))
-        blobs = Blobs(folder / _BLOBS)
+        database = Database.open(folder / DATABASE, database_key(passphrase, header))
+        blobs = Blobs(folder / BLOBS)
         blobs.sweep()
-        return Vault(folder, database, blobs, lock)
+        vault = Vault(folder, database, blobs, lock)
+        vault.incoming.sweep()
+        return vault
     except BaseException:
         os.close(lock)
         raise
@@ -105,7 +110,7 @@ def open_vault(folder: Path, passphrase: str) -> Vault:
 
 def _read_header(folder: Path) -> VaultHeader:
     try:
-        with (folder / _HEADER).open("rb") as file:
+        with (folder / HEADER).open("rb") as file:
             return decode(VaultHeader, file.read(_MAX_HEADER))
     except OSError as error:
         raise StoreError(

@@ -1,0 +1,297 @@
+"""A report for a compliance officer: who may read what, who changed that, and what was opened here.
+
+In: a state and the open-log. Out: one frozen value. It is made for somebody who is cleared for none of the findings:
+no title, text, tag or file name is in it, and nothing is opened to make it. It shows what this device's view shows;
+an act that was withheld from it is not there.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from darklantern.errors import DarkLanternError
+from darklantern.library.open_log import OpenLog
+from darklantern.library.opening import author_of, is_pending
+from darklantern.library.opening import entries as sealed_entries
+from darklantern.library.state import State
+from darklantern.network.circles import Circle, Removal
+from darklantern.network.clock import text
+from darklantern.network.deleting import Receipt, Tombstone
+from darklantern.network.effective import Effective, effective
+from darklantern.network.epochs import Epoch
+from darklantern.network.handovers import Handover
+from darklantern.network.items import Sealed
+from darklantern.network.manifests import OrgManifest
+from darklantern.network.pledges import Breach, Commitment, Pledge
+from darklantern.network.reading import Body, Read, read
+from darklantern.network.rosters import Roster
+from darklantern.network.states import CircleState
+from darklantern.network.vouching import Notice, Vouch
+from darklantern.records.exact import Time
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A person with the devices that hold a key."""
+
+    org: str
+    person: str
+    name: str
+    devices: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CircleOf:
+    """A circle and who is in it now."""
+
+    id: str
+    name: str | None
+    """None where its terms are not known on this device"""
+    level: str | None
+    markings: tuple[str, ...]
+    pledges: tuple[str, ...]
+    history: str
+    retention_s: int | None
+    """seconds after an epoch's end at which its seed is to be destroyed; None: never"""
+    members: tuple[Reader, ...]
+    excluded: tuple[str, ...]
+    """candidates who are no members, each with the reason"""
+
+
+@dataclass(frozen=True)
+class Held:
+    """An item or a post: who wrote it, and who was ever given a key to it."""
+
+    id: str
+    kind: str
+    circle: str
+    author: str
+    time: Time
+    pending: bool
+    epoch: int
+    readers: tuple[Reader, ...]
+    """members of its epoch, and of later ones as far as their history reaches back to it"""
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """An item or a post that was taken back."""
+
+    id: str
+    kind: str
+    circle: str
+    asked: tuple[str, ...]
+    """who asked for it"""
+    receipts: tuple[Reader, ...]
+    """who says that it is dropped, with the devices"""
+    missing: tuple[Reader, ...]
+    """who has had a key to it and has not said so, with the devices"""
+
+
+@dataclass(frozen=True)
+class Act:
+    """A record that says who may do what."""
+
+    log: str
+    position: int
+    id: str
+    kind: str
+    time: Time
+    """as its author wrote it"""
+    by: tuple[str, ...]
+    what: str
+    refused: str | None
+    """why it does not count, although it is in the log"""
+
+
+@dataclass(frozen=True)
+class Report:
+    """All of it, at one time."""
+
+    made: Time
+    net: str
+    device: str
+    circles: tuple[CircleOf, ...]
+    held: tuple[Held, ...]
+    dropped: tuple[Dropped, ...]
+    acts: tuple[Act, ...]
+    opened: OpenLog
+    stale: tuple[str, ...]
+    """what this view cannot be sure of: logs that this restored library has not synced yet, frozen logs and devices"""
+
+
+def report(state: State, opened: OpenLog, now: int) -> Report:
+    """The report of what `state` shows at `now`."""
+    return Report(
+        made=text(now),
+        net=state.view.net,
+        device=state.device_id,
+        circles=tuple(_circle(state, circle, now) for circle in state.working.circles.values()),
+        held=tuple(_held(state)),
+        dropped=tuple(_dropped(state)),
+        acts=tuple(_acts(state)),
+        opened=opened,
+        stale=tuple(_stale(state)),
+    )
+
+
+def _circle(state: State, circle: CircleState, now: int) -> CircleOf:
+    view, terms, rules = state.working, state.keyring.terms.get(circle.id), state.working.rules(circle.id)
+    found = effective(view.network, circle.id, now, circle.frozen_at(view.trail(circle.id).size))
+    return CircleOf(
+        id=circle.id,
+        name=terms.name if terms else None,
+        level=terms.level if terms else None,
+        markings=terms.tags if terms else (),
+        pledges=tuple(f"{pledge.name}, version {pledge.version}" for pledge in rules.pledges),
+        history=rules.history,
+        retention_s=rules.retention,
+        members=_readers(state, found.ids),
+        excluded=_excluded(found),
+    )
+
+
+def _excluded(found: Effective) -> tuple[str, ...]:
+    return tuple(str(each) for each in found.excluded)
+
+
+def _held(state: State) -> Iterator[Held]:
+    for kind in ("item", "post"):
+        for found in sealed_entries(state, kind):
+            entry = found.entry
+            epoch = found.circle.find_epoch(entry.body.header.epoch)
+            assert epoch is not None  # an entry of an epoch that does not count does not count
+            yield Held(
+                id=entry.id,
+                kind=kind,
+                circle=found.circle.id,
+                author=str(author_of(state, entry)),
+                time=entry.record.time,
+                pending=is_pending(state, found),
+                epoch=epoch.body.number,
+                readers=_readers(state, _reached(found.circle, epoch.body.number)),
+            )
+
+
+def _dropped(state: State) -> Iterator[Dropped]:
+    for circle in state.working.circles.values():
+        for id, entry in circle.buried.items():
+            epoch = circle.find_epoch(entry.body.header.epoch)
+            reached = _reached(circle, epoch.body.number) if epoch else frozenset[str]()
+            said = circle.receipts.get(id, frozenset())
+            yield Dropped(
+                id=id,
+                kind=entry.record.kind,
+                circle=circle.id,
+                asked=tuple(f"{person} of {org}" for org, person in circle.tombstones[id]),
+                receipts=_readers(state, said),
+                missing=_readers(state, reached - said),
+            )
+
+
+def _reached(circle: CircleState, number: int) -> frozenset[str]:
+    """The devices that were given the seed of an epoch, by itself or by a later epoch's link to the one before."""
+    first, *later = circle.epochs[number - 1 :]
+    reached = set(first.members)
+    for epoch in later:
+        if epoch.body.link is None:
+            break
+        reached |= epoch.members
+    return frozenset(reached)
+
+
+def _readers(state: State, devices: frozenset[str]) -> tuple[Reader, ...]:
+    known = state.working.network.devices
+    people: dict[tuple[str, str], list[str]] = {}
+    for device in sorted(devices & known.keys()):
+        people.setdefault(known[device].owner, []).append(device)
+    return tuple(
+        Reader(org, person, known[held[0]].name, tuple(held)) for (org, person), held in sorted(people.items())
+    )
+
+
+def _acts(state: State) -> Iterator[Act]:
+    view = state.view
+    refused = {(leaf.log, leaf.position): leaf.reason for leaf in view.opaque}
+    signers = _signers(state)
+    for log in (view.net, *view.circles):
+        for position, data in enumerate(state.entries.get(log, ())):
+            try:
+                found = read(data)
+            except DarkLanternError as error:  # of a kind, or in a shape, that this version does not know
+                yield Act(log, position, view.trail(log).ids[position], "", "", (), "does not read", error.message)
+                continue
+            if found.record.kind not in ("item", "post"):
+                reason = refused.get((log, position))
+                by = tuple(signers.get(each.keyid, f"key {each.keyid[:8]}…") for each in found.envelope.signers)
+                yield _act(log, position, found, by, reason)
+
+
+def _act(log: str, position: int, found: Read, by: tuple[str, ...], reason: str | None) -> Act:
+    record = found.record
+    return Act(log, position, found.id, record.kind, record.time, by, _said(found.body), reason)
+
+
+def _said(body: Body) -> str:
+    """What a record of these kinds changes, in a sentence."""
+    match body:
+        case Roster():
+            orgs = ", ".join(org.name for org in body.orgs)
+            return f"roster version {body.version} of {body.name!r}, until {body.until}, trusts {orgs}"
+        case OrgManifest():
+            people = ", ".join(f"{person.id} with {len(person.devices)} devices" for person in body.people)
+            return f"manifest version {body.version} of {body.org}: {people}; {len(body.revoked)} devices revoked"
+        case Pledge():
+            pledge = body.pledge
+            return f"{body.person} of {body.org} pledges {pledge.name!r} version {pledge.version} until {body.until}"
+        case Circle():
+            who = ", ".join((*body.orgs, *(f"{named.person} of {named.org}" for named in body.people)))
+            admins = ", ".join(f"{admin.person} of {admin.org}" for admin in body.admins)
+            of = f" of {body.circle[:8]}…" if body.circle else ""
+            return f"circle version {body.version}{of} for {who} with admins {admins}, {body.quorum} of whom sign"
+        case Removal():
+            device = f", device {body.device[:8]}…" if body.device else ""
+            return f"removes {body.person} of {body.org}{device} from circle {body.circle[:8]}…"
+        case Commitment():
+            return f"commitment {body.name!r} version {body.version}, by {body.basis}"
+        case Breach():
+            if body.withdraws:
+                return f"takes back the record {body.withdraws[:8]}… of a breach"
+            return f"{body.person} of {body.org} has broken the pledge {body.pledge!r}"
+        case Notice():
+            return f"notice that device {body.device[:8]}… is to count in circle {body.circle[:8]}…"
+        case Vouch():
+            return f"vouches for device {body.device[:8]}…"
+        case Handover():
+            return f"hands seeds to device {body.device[:8]}… of the same person"
+        case Tombstone():
+            return f"asks that {body.target[:8]}… be dropped"
+        case Receipt():
+            return f"says that {body.target[:8]}… is dropped"
+        case Epoch():
+            dropped = ", ".join(f"{cutoff.device[:8]}…" for cutoff in body.dropped) or "none"
+            return f"epoch {body.number} for {body.count} devices; dropped: {dropped}"
+        case Sealed():
+            return "an item or a post"
+
+
+def _signers(state: State) -> Mapping[str, str]:
+    """Key id → whose key it is, for every key that a roster or a manifest ever named."""
+    found: dict[str, str] = {}
+    for version in state.view.network.rosters:
+        found |= {root.key.id: f"a network root of {root.org}" for root in version.body.roots}
+        for org in version.body.orgs:
+            found |= {root.key.id: f"{root.person}, a root of {org.name}" for root in org.roots}
+    for standing in state.view.network.devices.values():
+        found[standing.device.signing.id] = f"{standing.name} ({standing.org})"
+    return found
+
+
+def _stale(state: State) -> Iterator[str]:
+    view = state.view
+    for log in (view.net, *view.circles):
+        if waits := state.waits(log):
+            yield waits
+    yield from (f"log {log} is frozen: it signed two histories" for log in view.forks)
+    frozen = {*view.network.frozen, *(device for circle in view.circles.values() for device in circle.frozen)}
+    yield from (f"device {device} is frozen: it signed two records at one place" for device in sorted(frozen))
+    yield from (f"record {waiting.id} waits for the keeper of its log" for waiting in state.outbox)

@@ -1,0 +1,81 @@
+"""A library again from a backup: everything is verified, then it is there; or nothing is.
+
+In: a backup, a folder that does not exist, the passphrase of its time, and maybe a bundle. Out: a library's folder.
+What a tombstone or a cut-off took away by then, in the backup's own logs or in the bundle, is not restored.
+"""
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from darklantern.errors import StoreError
+from darklantern.files import cannot_write, partial_of, sync_folder
+from darklantern.library.library import Clock, Library
+from darklantern.library.restored import Copied, read_copied
+from darklantern.network.deciding import Follows
+from darklantern.stores import open_vault
+from darklantern.stores.copying import unpack_vault
+
+Progress = Callable[[int, int], None]
+
+
+def restore(
+    path: Path,
+    folder: Path,
+    passphrase: str,
+    *,
+    follows: Follows,
+    bundle: Path | None = None,
+    clock: Clock = time.time,
+    progress: Progress | None = None,
+) -> Copied:
+    """The library in the backup `path` as the new folder `folder`. What the backup said of itself.
+
+    A `bundle` made since is taken in before anything is restored for good, so that what was deleted meanwhile does not
+    come back. The library signs nothing in a log before it has synced with the log's keeper (`Library.restored`). Use
+    it in place of the one that is lost, never beside it. Raises StoreError or what importing raises, and then there is
+    no folder.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise StoreError(f"{folder} is there already", hint="choose a new folder; a library is never overwritten")
+    partial = partial_of(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("rb") as source:
+            unpack_vault(source, partial)
+        said = _said(partial, passphrase)
+        with Library.open(partial, passphrase, follows=follows, clock=clock) as library:
+            if bundle is not None:
+                library.import_bundle(bundle)
+            _check(library, said, progress)
+            library.compact(library.compaction(()))
+        sync_folder(partial)
+        partial.replace(folder)
+        sync_folder(folder.parent)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return said
+
+
+def _said(folder: Path, passphrase: str) -> Copied:
+    with open_vault(folder, passphrase) as vault:
+        said = read_copied(vault.database.read().settings)
+    if said is None:
+        raise StoreError(
+            "expected a backup, got the files of a library that was in use",
+            hint="restore what `Library.backup` wrote: files that were copied from under a library do not fit together",
+        )
+    return said
+
+
+def _check(library: Library, said: Copied, progress: Progress | None) -> None:
+    """Nothing is wrong but what was wrong when the backup was made."""
+    new = [problem for problem in library.verify(progress) if problem.piece and problem.piece not in said.missing]
+    if new:
+        raise StoreError(
+            f"the backup lacks {len(new)} of the pieces that its records name; {new[0]}",
+            hint="the file is cut or altered; nothing was restored from it",
+        )

@@ -1,0 +1,228 @@
+"""Searching what this device can read: which texts are indexed, and what a user's words ask for.
+
+In: two states and the pieces, or a user's words. Out: documents for the index and ids that leave it, or hits. A user's
+words are never SQLite's syntax. A circle that asks not to be indexed, or whose level is V3 or V4, is left out unless
+this device's user opts in: an index is one more place where a word of it lies.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from darklantern.errors import DarkLanternError, SearchError
+from darklantern.library.opening import Fetch, Found, author_of, in_order, open_package, open_post
+from darklantern.library.state import State
+from darklantern.library.threads.posting import standing
+from darklantern.network.deciding import Follows
+from darklantern.network.items import Package
+from darklantern.records.exact import Time
+from darklantern.records.posts import Post
+from darklantern.stores.index import BEGIN, END, Query, Row
+from darklantern.stores.values import Change, Document
+
+OPTED: Final = "index "
+"""Setting, with a circle's id behind it: "yes" or "no", whatever the circle asks for."""
+
+_CLOSED: Final = frozenset({"V3", "V4"})
+_MOST_TERMS: Final = 32
+_TERM: Final = re.compile(r'"([^"]*)"(\*?)|(\S+)')
+_MARKED: Final = re.compile(f"{BEGIN}([^{END}]*){END}")
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One text that fits. Title and excerpt are a peer's text: data, never markup."""
+
+    id: str
+    """of the item or post"""
+    item: str
+    """the item itself, or the thread that a post stands in"""
+    kind: str
+    circle: str
+    org: str
+    person: str
+    time: Time
+    title: str
+    """of the finding, or of the thread that the post begins; empty for another post"""
+    excerpt: tuple[tuple[str, bool], ...]
+    """parts of the text where it fits best, each with whether it is what was looked for"""
+    score: float
+    """bm25 with a title worth four times a body: higher is better"""
+
+
+def expression(text: str) -> str:
+    """What FTS5 is asked for a user's words: all of them, "a phrase" as one, and words that begin like this*.
+
+    Raises SearchError where there is no word.
+    """
+    terms = []
+    for phrase, star, word in _TERM.findall(text.replace("\0", " ")):
+        found = phrase or word
+        if word.endswith("*"):
+            found, star = word.rstrip("*"), "*"
+        if any(letter.isalnum() for letter in found):
+            quoted = found.replace('"', '""')
+            terms.append(f'"{quoted}"{star}')
+    if not 0 < len(terms) <= _MOST_TERMS:
+        raise SearchError(
+            f"expected 1 to {_MOST_TERMS} words to look for, got {len(terms)}",
+            hint='words are found whole: "two words" in quotes as they stand, and begin* by their beginning',
+        )
+    return " ".join(terms)
+
+
+def hit(row: Row) -> Hit:
+    """A row of the index as its reader sees it."""
+    return Hit(
+        id=row.id,
+        item=row.item,
+        kind=row.kind,
+        circle=row.circle,
+        org=row.org,
+        person=row.person,
+        time=row.time,
+        title=row.title,
+        excerpt=_parts(row.excerpt),
+        score=-row.score,
+    )
+
+
+def query(
+    text: str,
+    *,
+    circle: str | None,
+    author: str | None,
+    tag: str | None,
+    since: Time | None,
+    older: bool,
+    limit: int,
+) -> Query:
+    """The query for a user's words and filters. Raises SearchError."""
+    return Query(expression(text), circle, author, tag, since, older, limit)
+
+
+def is_indexed(state: State, circle: str) -> bool:
+    """Whether a circle's texts go into the index here."""
+    opted = state.settings.get(OPTED + circle)
+    if opted:
+        return opted == "yes"
+    terms = state.keyring.terms.get(circle)
+    return terms is not None and terms.level not in _CLOSED and "no-index" not in terms.tags
+
+
+def with_texts(
+    change: Change, old: State, new: State, arrived: Collection[str], fetch: Fetch, follows: Follows
+) -> Change:
+    """`change`, which leads from `old` to `new`, with the texts that are new to the index or leave it.
+
+    `arrived` are the pieces that come with it. What cannot be opened yet is looked at again when its key, its circle's
+    terms or a piece of it comes.
+    """
+    before, after = {found.entry.id for found in _counting(old)}, {found.entry.id: found for found in _counting(new)}
+    opened = _opted(new) - _opted(old)
+    keys = new.keyring.seeds.keys() - old.keyring.seeds.keys()
+    terms = {id for id, each in new.keyring.terms.items() if old.keyring.terms.get(id) != each}
+    fresh = [
+        found
+        for id, found in after.items()
+        if id not in before
+        or found.entry.body.header.epoch in keys
+        or found.circle.id in terms
+        or found.circle.id in opened
+        or not set(found.entry.body.pieces).isdisjoint(arrived)
+    ]
+    subjects = {_subject(new, found.entry.id) for found in fresh}
+    subjects |= {_subject(old, entry) for entry in before - after.keys()}  # an act that counts no longer was undone
+    said = {subject: after[subject] for subject in subjects if subject in after}
+    texts = tuple(_documents(new, in_order(said.values()), fetch, follows))
+    # A post whose text was just taken back is still there, without one.
+    gone = (before - after.keys()) | (said.keys() & before) - {document.id for document in texts}
+    return replace(change, documents=texts, unindexed=tuple(sorted(gone)))
+
+
+def awaited(state: State, known: Collection[str]) -> frozenset[str]:
+    """The pieces with the texts of entries that are not `known`: when one of them comes, its text can be read."""
+    return frozenset(
+        name for found in _counting(state) if found.entry.id not in known for name in found.entry.body.pieces
+    )
+
+
+def ids(state: State) -> frozenset[str]:
+    """All that should be in the index."""
+    return frozenset(found.entry.id for found in _counting(state))
+
+
+def documents(state: State, fetch: Fetch, follows: Follows) -> Iterator[Document]:
+    """Every text that belongs into the index."""
+    subjects = (found for found in _counting(state) if _subject(state, found.entry.id) == found.entry.id)
+    return _documents(state, in_order(subjects), fetch, follows)
+
+
+def _counting(state: State) -> Iterator[Found]:
+    """Items and posts that count, of circles that are indexed here, whose seed was not destroyed. In no order."""
+    indexed, forgotten = _opted(state), state.keyring.forgotten
+    for circle in state.working.circles.values():
+        if circle.id in indexed:
+            for entry in circle.entries.values():
+                if entry.record.kind in ("item", "post") and entry.body.header.epoch not in forgotten:
+                    yield Found(circle, entry)
+
+
+def _subject(state: State, entry: str) -> str:
+    """Whose text an entry says: its own, or that of the post which it is about."""
+    place = state.threads.places.get(entry)
+    return place.post if place and place.what != "post" and place.post else entry
+
+
+def _opted(state: State) -> frozenset[str]:
+    return frozenset(circle for circle in state.working.circles if is_indexed(state, circle))
+
+
+def _documents(state: State, entries: Iterable[Found], fetch: Fetch, follows: Follows) -> Iterator[Document]:
+    for found in entries:
+        try:
+            yield _document(state, found, fetch, follows)
+        except DarkLanternError:  # it does not open here: `Library.problems` lists it with the reason
+            continue
+
+
+def _document(state: State, found: Found, fetch: Fetch, follows: Follows) -> Document:
+    entry, author = found.entry, author_of(state, found.entry)
+    document = Document(
+        id=entry.id,
+        item=entry.id,
+        circle=found.circle.id,
+        kind=entry.record.kind,
+        org=author.org,
+        person=author.person,
+        time=entry.record.time,
+        title="",
+        body="",
+    )
+    if entry.record.kind == "post":
+        post = standing(state, entry.id, fetch)
+        content = open_post(state, found, fetch).content
+        title = content.title if isinstance(content, Post) else None
+        return replace(document, item=state.threads.places[entry.id].thread, title=title or "", body=post.text or "")
+    package, _ = open_package(state, found, fetch, follows)
+    return replace(
+        document,
+        title=package.finding.title,
+        body="\n".join(_texts(package)),
+        tags=tuple(sorted({*package.tags, *package.finding.tags})),
+        supersedes=package.supersedes,
+    )
+
+
+def _texts(package: Package) -> Iterator[str]:
+    yield package.finding.claim
+    for evidence in package.finding.evidence:
+        yield evidence.method
+        yield evidence.summary
+        yield from (f"{event.label} {event.text}" for event in evidence.events)
+
+
+def _parts(excerpt: str) -> tuple[tuple[str, bool], ...]:
+    pieces = _MARKED.split(excerpt)  # outside, inside, outside …
+    return tuple((text, bool(place % 2)) for place, text in enumerate(pieces) if text)

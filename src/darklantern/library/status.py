@@ -1,0 +1,156 @@
+"""What is held, what is there, what waits and for whom, what is stale and since when: in numbers, and in words.
+
+In: a state, the pieces that are here, a time. Out: a frozen value. It asks nobody: what a relay has is what it showed
+at the last sync.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from darklantern.library.state import State
+from darklantern.library.syncing.remembering import relays, visits
+from darklantern.network.clock import text
+from darklantern.network.reading import read
+from darklantern.records.exact import Time
+
+
+@dataclass(frozen=True)
+class WaitingRecord:
+    """One record in the outbox."""
+
+    id: str
+    kind: str
+    problem: str | None
+    """why it cannot count as it is, where it cannot"""
+
+
+@dataclass(frozen=True)
+class LogStatus:
+    """One log: the network's own, or a circle's."""
+
+    log: str
+    name: str
+    held: int
+    """entries"""
+    there: Mapping[str, int]
+    """relay id → how many it showed at the last sync"""
+    as_of: Time | None
+    """when its newest checkpoint here was signed"""
+    stale_since: Time | None
+    """since when nothing is sealed that depends on it, by its circle's freshness limit"""
+    frozen: bool
+    """it showed two histories"""
+    kept_here: bool
+    appender: str | None
+    """id of the relay that appends to it, where it is one of those known here"""
+    waiting: tuple[WaitingRecord, ...]
+    missing: tuple[str, ...]
+    """pieces that its entries name and that are not here"""
+
+    def lines(self, relay_names: Mapping[str, str]) -> Iterator[str]:
+        """The same in words."""
+        yield f"{self.name}: {self.held} entries, {f'as of {self.as_of}' if self.as_of else 'never seen'}"
+        if self.frozen:
+            yield f"{self.name} is frozen: it showed two histories, and the proof is kept"
+        if self.stale_since:
+            yield f"{self.name} is stale since {self.stale_since}: nothing is sealed before a sync brings news"
+        for relay, size in self.there.items():
+            if size != self.held:
+                more = f"{size - self.held} entries more" if size > self.held else f"{self.held - size} entries fewer"
+                yield f"{self.name}: {relay_names[relay]} showed {more} than are held here"
+        if self.waiting:
+            whom = relay_names[self.appender] if self.appender else "the keeper of its log: sync, or carry a bundle"
+            yield f"{self.name}: {len(self.waiting)} records wait for {whom}"
+        for record in self.waiting:
+            if record.problem:
+                yield f"{self.name}: the {record.kind} {record.id[:16]} cannot count as it is: {record.problem}"
+        if self.missing:
+            yield f"{self.name}: {len(self.missing)} pieces are missing, the first is {self.missing[0]}"
+
+
+@dataclass(frozen=True)
+class RelayStatus:
+    """One relay that this library syncs with."""
+
+    id: str
+    name: str
+    synced: Time | None
+    """when a sync with it last went well"""
+    problem: str | None
+    """what ended the last one early"""
+
+    def lines(self) -> Iterator[str]:
+        """The same in words."""
+        yield f"{self.name}: {f'synced {self.synced}' if self.synced else 'never synced'}"
+        if self.problem:
+            yield f"{self.name}: the last sync ended early: {self.problem}"
+
+
+@dataclass(frozen=True)
+class Status:
+    """All of it."""
+
+    logs: tuple[LogStatus, ...]
+    relays: tuple[RelayStatus, ...]
+
+    def lines(self) -> tuple[str, ...]:
+        """What a person reads."""
+        names = {relay.id: relay.name for relay in self.relays}
+        found = [*(line for relay in self.relays for line in relay.lines())]
+        return (*found, *(line for log in self.logs for line in log.lines(names)))
+
+
+def status(state: State, pieces: Collection[str], clock: int) -> Status:
+    """The status at `clock`, with these pieces here."""
+    known, last, now = relays(state), visits(state), state.now(clock)
+    missing: dict[str, list[str]] = {}
+    for name, log in state.wanted.items():
+        if name not in pieces:
+            missing.setdefault(log, []).append(name)
+    logs = [state.view.net, *sorted(state.view.circles)]
+    return Status(
+        logs=tuple(_log(state, log, now, missing.get(log, [])) for log in logs),
+        relays=tuple(
+            RelayStatus(
+                id=id,
+                name=card.urls[0],
+                synced=text(visit.good) if (visit := last.get(id)) and visit.good is not None else None,
+                problem=last[id].problem if id in last else None,
+            )
+            for id, card in sorted(known.items())
+        ),
+    )
+
+
+def _log(state: State, log: str, now: int, missing: list[str]) -> LogStatus:
+    view = state.view
+    head, key, terms = view.heads.get(log), view.log_key(log), state.keyring.terms.get(log)
+    known, last = relays(state), visits(state)
+    return LogStatus(
+        log=log,
+        name="the network" if log == view.net else f"circle {terms.name}" if terms else f"circle {log[:8]}…",
+        held=view.trail(log).size,
+        there={id: visit.there[log] for id, visit in sorted(last.items()) if id in known and log in visit.there},
+        as_of=text(head.time) if head else None,
+        stale_since=_stale_since(state, log, now),
+        frozen=log in view.forks,
+        kept_here=log in state.kept,
+        appender=next((id for id, card in sorted(known.items()) if card.public.log == key), None),
+        waiting=tuple(
+            WaitingRecord(waiting.id, read(waiting.envelope).record.kind, state.overtaken.get(waiting.id))
+            for waiting in state.outbox
+            if waiting.log == log
+        ),
+        missing=tuple(sorted(missing)),
+    )
+
+
+def _stale_since(state: State, log: str, now: int) -> Time | None:
+    """By the circle's own limit; the network's log by the strictest of all circles that depend on it."""
+    view = state.view
+    circles = view.circles if log == view.net else (log,)
+    limit = min((view.rules(circle).freshness for circle in circles), default=None)
+    head = view.heads.get(log)
+    if limit is None or head is None or log in state.kept or now - head.time <= limit:
+        return None
+    return text(head.time + limit)

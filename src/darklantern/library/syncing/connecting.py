@@ -1,0 +1,232 @@
+"""Connections to a relay that has shown exactly the certificate of its card, and login by the device's auth key.
+
+In: a card, a device, requests. Out: responses, or RelayError. Plain HTTP goes to a loopback address or an onion
+service only, whose name is its key. No authority is asked who a relay is.
+"""
+
+import http.client
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+from urllib.parse import urlsplit
+
+from darklantern.errors import DarkLanternError, RelayError
+from darklantern.records.exact import decode, encode
+from darklantern.records.relay_wire import Challenge, Leave, Login, Problem
+from darklantern.sealing import Device, RelayCard
+from darklantern.sealing.login import login_message
+
+CONNECT_S: Final = 10
+ANSWER_S: Final = 60
+_LOGIN_BYTES: Final = 4096
+_PROBLEM_BYTES: Final = 64 * 1024
+_SPARE_S: Final = 20
+"""before it ends, a token is renewed"""
+_TRIES: Final = 4
+_LONGEST_WAIT_S: Final = 30
+_BUSY: Final = (429, 503)
+_WORDS: Final = 300
+
+
+class Connections:
+    """A few connections to one relay, each for one request at a time, and the token for all of them."""
+
+    def __init__(
+        self,
+        card: RelayCard,
+        net: str,
+        device: Device,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.card = card
+        self._net, self._device, self._clock, self._sleep = net, device, clock, sleep
+        self._idle: list[http.client.HTTPConnection] = []
+        self._token: Leave | None = None
+        self._lock, self._login = threading.Lock(), threading.Lock()
+
+    @contextmanager
+    def answer(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Iterator[http.client.HTTPResponse]:
+        """The answer to one request, whatever its status but 401, 429 and 503. Read it to its end. Raises RelayError.
+
+        A relay that is busy is asked again after as long as it says; a token that has ended is renewed.
+        """
+        for attempt in range(_TRIES):
+            token = self._bearer()
+            with self._sent(method, path, body, {**(headers or {}), "Authorization": f"Bearer {token}"}) as response:
+                again = response.status == 401 or response.status in _BUSY
+                if not again or attempt == _TRIES - 1:
+                    yield response
+                    return
+                wait = _seconds(response.headers.get("Retry-After")) if response.status in _BUSY else 0
+                response.read(_PROBLEM_BYTES)
+            if response.status == 401:
+                self._forget(token)
+            else:
+                self._sleep(wait)
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    @contextmanager
+    def _sent(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> Iterator[http.client.HTTPResponse]:
+        connection, response = self._asked(method, path, body, headers)
+        try:
+            yield response
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise self._broken(error) from error
+        except BaseException:
+            connection.close()
+            raise
+        if response.isclosed() and connection.sock:
+            with self._lock:
+                self._idle.append(connection)
+        else:  # what was not read would be taken for the next answer
+            connection.close()
+
+    def _asked(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        """A request sent; on an idle connection, which the relay may have closed, once more on a new one."""
+        while True:
+            with self._lock:
+                idle = self._idle.pop() if self._idle else None
+            connection = idle or self._connected()
+            try:
+                connection.request(method, path, body, dict(headers))
+                return connection, connection.getresponse()
+            except (OSError, http.client.HTTPException) as error:
+                connection.close()
+                if idle is None:
+                    raise self._broken(error) from error
+
+    def _connected(self) -> http.client.HTTPConnection:
+        errors: list[Exception] = []
+        for url in self.card.urls:
+            try:
+                return connected(url, self.card.certificate)
+            except OSError as error:
+                errors.append(error)
+        raise RelayError(
+            f"none of the relay's {len(self.card.urls)} addresses answers: {errors[-1] if errors else 'it has none'}",
+            hint="is it up, is this machine's network, and is its card the newest? what waits stays in the outbox",
+        ) from (errors[-1] if errors else None)
+
+    def _bearer(self) -> str:
+        with self._login:
+            if self._token is None or self._token.expires <= self._clock() + _SPARE_S:
+                self._token = self._log_in()
+            return self._token.token
+
+    def _forget(self, token: str) -> None:
+        with self._login:
+            if self._token and self._token.token == token:
+                self._token = None
+
+    def _log_in(self) -> Leave:
+        challenge = decode(Challenge, self._told("POST", "/v1/nonce", b""))
+        relay, me = self.card.public.id, self._device.public.id
+        if challenge.relay != relay:
+            raise RelayError(
+                f"expected relay {relay[:8]}… of the card, got {challenge.relay[:8]}…",
+                hint="ask its keeper for a new card, and compare the fingerprint with them",
+            )
+        message = login_message(self._net, relay, challenge.nonce, me, challenge.expires)
+        signature = self._device.sign_login(message)
+        login = Login(device=me, nonce=challenge.nonce, expires=challenge.expires, signature=signature)
+        return decode(Leave, self._told("POST", "/v1/token", encode(login)))
+
+    def _told(self, method: str, path: str, body: bytes) -> bytes:
+        for attempt in range(_TRIES):
+            with self._sent(method, path, body, {}) as response:
+                data = read(response, _LOGIN_BYTES)
+            if response.status not in _BUSY or attempt == _TRIES - 1:
+                break
+            self._sleep(_seconds(response.headers.get("Retry-After")))
+        if response.status != 200:
+            raise refused(self.card, response.status, data)
+        return data
+
+    def _broken(self, error: Exception) -> RelayError:
+        return RelayError(
+            f"the connection to {self.card.urls[0]} broke: {error or type(error).__name__}",
+            hint="sync again: it goes on where this broke off",
+        )
+
+
+def connected(url: str, certificate: bytes | None) -> http.client.HTTPConnection:
+    """A connection to `url`, whose server has shown exactly `certificate`. Raises RelayError and OSError."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port
+    if parts.scheme == "http":
+        if host not in ("127.0.0.1", "::1", "localhost") and not host.endswith(".onion"):
+            raise RelayError(
+                f"expected https for an address beyond this machine, got {url}",
+                hint="plain HTTP is for loopback and onion services; ask the relay's keeper for a card with TLS",
+            )
+        plain = http.client.HTTPConnection(host, port, timeout=CONNECT_S)
+        plain.connect()
+        plain.sock.settimeout(ANSWER_S)
+        return plain
+    if parts.scheme != "https" or certificate is None:
+        raise RelayError(
+            f"expected an https address and the certificate that it shows, got {url} and "
+            f"{'one' if certificate else 'none'}",
+            hint="ask the relay's keeper for its card again",
+        )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False  # the card says which key it is; a name says less
+    context.load_verify_locations(cadata=certificate)
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    secure = http.client.HTTPSConnection(host, port, timeout=CONNECT_S, context=context)
+    try:
+        secure.connect()
+    except ssl.SSLCertVerificationError as error:
+        raise _other_certificate(url) from error
+    if not isinstance(secure.sock, ssl.SSLSocket) or secure.sock.getpeercert(binary_form=True) != certificate:
+        secure.close()
+        raise _other_certificate(url)
+    secure.sock.settimeout(ANSWER_S)
+    return secure
+
+
+def read(response: http.client.HTTPResponse, most: int) -> bytes:
+    """A body of at most `most` bytes, whole. Raises RelayError for more."""
+    data = response.read(most + 1)
+    if len(data) > most:
+        raise RelayError(f"expected at most {most} bytes of the relay, got more", hint="is it a relay at all?")
+    return data
+
+
+def refused(card: RelayCard, status: int, body: bytes) -> RelayError:
+    """What a relay's refusal is here: its own words, which are data."""
+    try:
+        told = decode(Problem, body)
+        message, hint = told.error[:_WORDS], told.hint[:_WORDS]
+    except DarkLanternError:
+        message, hint = "it gave no reason", "its keeper can see why"
+    return RelayError(f"{card.urls[0]} answered {status}: {message}", hint=hint)
+
+
+def _seconds(text: str | None) -> float:
+    return float(min(int(text), _LONGEST_WAIT_S)) if text and text.isdigit() and len(text) < 9 else 1.0
+
+
+def _other_certificate(url: str) -> RelayError:
+    return RelayError(
+        f"{url} shows another certificate than the relay's card names",
+        hint="somebody may sit between, or its keeper renewed it: ask them for a new card. Nothing was sent",
+    )

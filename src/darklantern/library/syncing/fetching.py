@@ -1,0 +1,65 @@
+"""Pieces from a relay: several at once, verified as they come, each gone on with where it broke off.
+
+In: names and a remote. Out: pieces in the vault, and what is missing or was altered. They are stored before the
+records that name them: a piece without its record is only a little space.
+"""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from darklantern.errors import RelayError
+from darklantern.library.syncing.remote import Remote
+from darklantern.network.items import PIECE
+from darklantern.stores.blobs import Blobs
+from darklantern.stores.incoming import Begun, Incoming
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What came, and what did not."""
+
+    came: tuple[str, ...] = ()
+    altered: tuple[str, ...] = ()
+
+
+def fetch(remote: Remote, wanted: Mapping[str, str], blobs: Blobs, incoming: Incoming) -> Fetched:
+    """The pieces `wanted` (name → log), as far as the relay has them. Raises RelayError and StoreError.
+
+    What had come when it raises stays, whole pieces and beginnings: the next call goes on there.
+    """
+
+    def one(name: str) -> bool | None:
+        with incoming.piece(name, PIECE) as begun:
+            return _taken(remote, wanted[name], begun) and begun.finish(blobs)
+
+    names = list(wanted)
+    if not names:
+        return Fetched()
+    with ThreadPoolExecutor(min(remote.connections, len(names)), "pieces") as pool:
+        asked = [pool.submit(one, name) for name in names]
+        try:
+            found = {name: answer.result() for name, answer in zip(names, asked, strict=True)}
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+        finally:
+            blobs.settle(name for name in names if name in blobs)
+    return Fetched(
+        came=tuple(name for name in names if found[name]),
+        altered=tuple(name for name in names if found[name] is False),
+    )
+
+
+def _taken(remote: Remote, log: str, begun: Begun) -> bool | None:
+    """True once all of the piece has come, None when the relay does not have it.
+
+    A connection that breaks is tried again from where it broke, for as long as each attempt brings something.
+    """
+    while True:
+        before = begun.size
+        try:
+            return True if remote.get(log, begun.name, begun.size, begun.take) else None
+        except RelayError:
+            if begun.size == before:
+                raise

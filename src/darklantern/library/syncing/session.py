@@ -1,0 +1,92 @@
+"""A sync with one relay, from heads to heads.
+
+In: a remote, and the library's own hands. Out: a report. Nothing is written that was not judged, and each writing
+is one step, so a sync that breaks off anywhere leaves a library that is whole and has lost nothing.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from darklantern.errors import DarkLanternError, RelayError
+from darklantern.library.hands import Hands
+from darklantern.library.importing import Imported, Step, settle, take_in, with_pieces
+from darklantern.library.resealing import sendable
+from darklantern.library.state import with_proof
+from darklantern.library.syncing.fetching import Fetched, fetch
+from darklantern.library.syncing.pulling import pull
+from darklantern.library.syncing.pushing import loads, push
+from darklantern.library.syncing.remote import Remote
+from darklantern.library.syncing.reports import RelaySync, joined
+from darklantern.network.heads import ForkedLogError
+
+ROUNDS: Final = 4
+"""of pulling and pushing: what lost a race is made again and sent once more"""
+
+
+def sync_with(remote: Remote, hands: Hands, *, confirmed: bool) -> RelaySync:
+    """What came of it. Never raises DarkLanternError: it is in the report, beside what happened before it."""
+    report = RelaySync(remote.name)
+    try:
+        for _ in range(ROUNDS):
+            report, before = _pulled(remote, hands, report, confirmed), report
+            report = _pushed(remote, hands, report)
+            # What did not fit may fit after another look at the log, and what was sent is seen in it.
+            if (report.sent, report.refused) == (before.sent, before.refused):
+                return report
+        return _pulled(remote, hands, report, confirmed)
+    except DarkLanternError as error:
+        return replace(report, error=error)
+
+
+def _pulled(remote: Remote, hands: Hands, report: RelaySync, confirmed: bool) -> RelaySync:
+    """What the relay has and we lack: verified, stored, and told."""
+    while True:
+        state = hands.state()
+        try:
+            pulled = pull(remote, state.view, state.entries, clock=hands.clock(), confirmed=confirmed)
+            parts = pulled.parts
+            step: Step | None = None
+            if parts:
+                step = take_in(state, parts, fetch=hands.fetch, clock=hands.clock(), confirmed=confirmed)
+            elif state.outbox:
+                step = settle(state, state, fetch=hands.fetch, clock=hands.clock())
+            break
+        except ForkedLogError as error:
+            if error.proof.log == state.view.net or error.proof.log in state.view.forks:
+                raise
+            # Its log is frozen now, and the others go on; the library raises it once all relays were asked.
+            hands.step(with_proof(state, error.proof), {})
+    new = step.pieces if step else {}
+    wanted = step.state.wanted if step else state.wanted
+    lacking = wanted.keys() - new.keys() - set(hands.blobs)
+    fetched = fetch(remote, {name: wanted[name] for name in sorted(lacking)}, hands.blobs, hands.incoming)
+    if step or fetched.came:  # what came is to be found by its words
+        hands.step(step.state if step else state, new, fetched.came)
+    imported = step.imported if step else Imported()
+    imported = replace(imported, skipped=tuple(dict.fromkeys((*imported.skipped, *pulled.skipped))))
+    missing, came = lacking - set(fetched.came), len(new) + len(fetched.came)
+    imported = with_pieces(imported, came, missing, _altered(remote, fetched))
+    return replace(report, imported=joined(report.imported, imported), hidden=pulled.hidden, there=pulled.there)
+
+
+def _pushed(remote: Remote, hands: Hands, report: RelaySync) -> RelaySync:
+    """The outbox, as far as this relay appends it."""
+    sent, refused = list(report.sent), dict[str, str]()
+    state = hands.state()
+    for load in loads(remote, state.view, sendable(state, hands.clock())):
+        # From here on others may hold these records: none of them may be replaced.
+        state = hands.state()
+        hands.step(state.leaving(load.waiting), {})
+        answers = push(remote, load, hands.blobs)
+        if [answer.id for answer in answers] != [waiting.id for waiting in load.waiting]:
+            raise RelayError(
+                f"{remote.name} answered for {len(answers)} other records than the {len(load.waiting)} it was sent",
+                hint="they stay in the outbox; try again, and tell who runs the relay",
+            )
+        sent += [answer.id for answer in answers if answer.position is not None]
+        refused |= {answer.id: answer.refused or "no reason given" for answer in answers if answer.position is None}
+    return replace(report, sent=tuple(dict.fromkeys(sent)), refused=tuple(refused.items()))
+
+
+def _altered(remote: Remote, fetched: Fetched) -> list[str]:
+    return [f"the piece {name} from {remote.name} has other bytes than its name says" for name in fetched.altered]

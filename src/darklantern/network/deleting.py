@@ -1,0 +1,23 @@
+"""Taking back: tombstones, and the receipts that say who has dropped what.
+
+A tombstone binds relays and members who keep to it; a member who does not, and whoever copied the content, keeps it.
+`circle_log` judges who may ask.
+"""
+
+from typing import Literal
+
+from darklantern.records.exact import Sha256, Value
+
+
+class Tombstone(Value, frozen=True, kw_only=True):
+    """That an item or a post is to be dropped: by its author, or by each of a quorum of the circle's admins."""
+
+    v: Literal[1] = 1
+    target: Sha256
+
+
+class Receipt(Value, frozen=True, kw_only=True):
+    """That its device has dropped ciphertext, plaintext and index rows of what a tombstone names."""
+
+    v: Literal[1] = 1
+    target: Sha256

