@@ -141,7 +141,7 @@ def test_only_witnesses_that_are_known_may_cosign(pair: tuple[Running, Running],
 
 
 def test_the_roster_names_the_relays_that_mirror_and_cosign(tmp_path: Path) -> None:
-    """Nothing in the settings; and what is taken back at the appender goes at the mirror too."""
+    """The appender's settings name nobody; and what is taken back there goes at the mirror too."""
     net, circle = circled()
     with (
         relay(tmp_path / "appender", net.net, keeper="keeper") as appender,
@@ -154,8 +154,9 @@ def test_the_roster_names_the_relays_that_mirror_and_cosign(tmp_path: Path) -> N
         net.add(successor(net, "network Aurora", "network Beacon", relays=relays))
         for one in (appender, mirror):
             one.setting("pull_s = 1")
+        (mirror.folder / "first.json").write_bytes(encode(appender.card))  # a mirror must be told where to begin
+        mirror.setting('[[peers]]\nname = "first"\ncard = "first.json"')
         load(appender, net)
-        begin(mirror.folder, net.logs[net.net], key=relay_key("keeper"))
         mirror.start()
         ada, bo = appender.client(device("ada")), mirror.client(device("bo"))
         post, pieces = net.post(circle, "ada", "x" * 300_000)

@@ -21,6 +21,7 @@ from darklantern.network.rosters import Roster
 from darklantern.network.view import View, append
 from darklantern.relay.folded import Folded
 from darklantern.relay.known_peers import KnownPeers
+from darklantern.relay.moving import read_any_head
 from darklantern.relay.needs import buried, names_of
 from darklantern.relay.peers import PeerClient
 from darklantern.relay.pieces import Pieces
@@ -75,10 +76,14 @@ class Mirror:
 
     def _take(self, log: str, note: bytes) -> None:
         view = self._folded.view
-        key = view.log_key(log) or (self._first_key(view) if log == view.net else None)
-        if key is None:  # no record that counts names this log
+        trail = view.trail(log)
+        if view.log_key(log) is not None:
+            head = read_any_head(view, log, note)
+        else:
+            first = self._first_key(view) if log == view.net else None
+            head = read_head(note, log, first) if first else None
+        if head is None:  # no record that counts names this log, or it has moved away from there
             return
-        head, trail = read_head(note, log, key), view.trail(log)
         if head.size <= trail.size:
             if trail.roots[head.size] != head.root:
                 raise _forked(log)
@@ -117,7 +122,7 @@ class Mirror:
         """Only for the appender itself, which shows the line to all others."""
         view = self._folded.view
         key = view.log_key(log)
-        if key != self._card.public.log:
+        if key is None or key != self._card.public.log:
             return
         head = read_head(note, log, key)
         if request := self._request(view, log, head):

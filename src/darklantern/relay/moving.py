@@ -7,7 +7,8 @@ the last checkpoint by the old key: the new appender goes on from exactly there,
 from collections.abc import Iterable
 
 from darklantern.logs import checkpoint
-from darklantern.network.heads import origin
+from darklantern.network.circles import Circle
+from darklantern.network.heads import Head, origin, read_head
 from darklantern.network.reading import read
 from darklantern.network.rosters import Roster
 from darklantern.network.view import View
@@ -43,6 +44,34 @@ def check_taken_over(view: View, log: str, key: LogVerifyKey, note: bytes | None
     end, trail = checkpoint.parse(final)[0], view.trail(log)
     if (trail.size, trail.roots[-1]) != (end.size, end.root):
         raise busy(f"the log {log[:8]}… moved here at {end.size} entries, and this relay has {trail.size}")
+
+
+def read_any_head(view: View, log: str, note: bytes) -> Head | None:
+    """The head in a note by the log's key, or by one before it up to where that ended; None for one beyond that.
+
+    Raises LogError or SignatureError as `read_head` does.
+    """
+    newest, *older = _keys(view, log)
+    for key, end in older:
+        if checkpoint.parse(note)[0].origin == origin(key, log):
+            head = read_head(note, log, key)
+            return head if head.size <= end else None
+    return read_head(note, log, newest[0])
+
+
+def _keys(view: View, log: str) -> list[tuple[LogVerifyKey, int]]:
+    """The keys that a log has had, newest first, and for all but the newest the size at which each ended."""
+    network = view.network
+    versions = network.rosters if log == view.net else network.circles.get(log, ())
+    bodies: list[Roster | Circle] = [version.body for version in versions]
+    found: list[tuple[LogVerifyKey, int]] = []
+    end = 0
+    for body in reversed(bodies):
+        if not found or found[-1][0] != body.log:
+            found.append((body.log, end))
+        if body.final is not None:
+            end = checkpoint.parse(body.final)[0].size
+    return found
 
 
 def _final(view: View, log: str) -> bytes | None:
