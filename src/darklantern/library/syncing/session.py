@@ -86,6 +86,9 @@ def _pushed(remote: Remote, hands: Hands, report: RelaySync) -> RelaySync:
             )
         sent += [answer.id for answer in answers if answer.position is not None]
         refused |= {answer.id: answer.refused or "no reason given" for answer in answers if answer.position is None}
+    state = hands.state()
+    if any(waiting.id in refused and not state.is_own(waiting) for waiting in state.outbox):
+        hands.step(state.without_others(refused), {})  # their authors still have them, and are told when they sync
     return replace(report, sent=tuple(dict.fromkeys(sent)), refused=tuple(refused.items()))
 
 
