@@ -30,7 +30,7 @@ def lines(sizes: Sizes) -> list[Line]:
 def _child(size: int) -> dict[str, float]:
     here = Path(__file__).parent.parent
     done = subprocess.run(
-        [sys.executable, "-m", "sharing.zeros", str(size)], cwd=here, check=True, capture_output=True, text=True
+        [sys.executable, "-m", "sharing.zeros", str(size)], cwd=here, check=True, stdout=subprocess.PIPE, text=True
     )
     told: dict[str, float] = json.loads(done.stdout)
     return told

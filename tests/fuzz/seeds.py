@@ -22,7 +22,7 @@ from darklantern.network.pledges import Breach, Commitment
 from darklantern.network.reading import read
 from darklantern.network.vouching import Notice, Vouch
 from darklantern.records.exact import Value, encode
-from darklantern.records.posts import Post
+from darklantern.records.posts import Attachment, Mention, Post, Reaction, Retraction, Revision
 from darklantern.sealing import Recipient, WitnessKey
 from darklantern.stores import archive
 from darklantern.stores.passphrase import Cost, new_header
@@ -58,7 +58,22 @@ def artifact() -> SealedArtifact:
     return seal_artifact(b"notes")[0]
 
 
-POST = Posting(content=Post(thread="0" * 64, text="hello"))
+def said() -> tuple[Posting, ...]:
+    """All that can be said in a thread."""
+    thread, post = "0" * 64, "1" * 64
+    attached = Attachment(name="notes", media="text/plain", sha256=artifact().sha256, size=5)
+    return (
+        Posting(content=Post(thread=thread, text="hello")),
+        Posting(
+            content=Post(
+                title="A thread", text="hi", mentions=(Mention(org="Aurora", person="al"),), attachments=(attached,)
+            ),
+            artifacts=(artifact(),),
+        ),
+        Posting(content=Revision(thread=thread, post=post, text="hello again")),
+        Posting(content=Reaction(thread=thread, post=post, emoji="👍", action="add")),
+        Posting(content=Retraction(thread=thread, post=post)),
+    )
 
 
 @cache
@@ -115,7 +130,7 @@ def records() -> tuple[bytes, ...]:
     """Every value in all of this, and those that only a device sees, each after the name of its type."""
     world, _ = network()
     note = notes()[0]
-    found: list[Value] = [package(), POST, WITNESS.public, checkpoint_fork(note)]
+    found: list[Value] = [package(), *said(), WITNESS.public, checkpoint_fork(note)]
     found.append(new_header("passphrase", Cost(memory_kib=64, passes=1, lanes=1))[0])
     for data in entries():
         taken = read(data)

@@ -24,7 +24,7 @@ from darklantern.records.exact import encode
 from darklantern.sealing import Identity, Recipient, age, header, payload, payload_type, seal, sign
 from darklantern.stores import archive
 from darklantern.stores.journal import open_journal
-from fuzz import judged, relaying, seeds, values
+from fuzz import answering, judged, relaying, seeds, values
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ def _content(data: bytes) -> None:
 
 
 def _contents() -> list[bytes]:
-    return [judged.plaintext(seeds.POST, HERE), judged.plaintext(seeds.package(), HERE)]
+    return [judged.plaintext(content, HERE) for content in (*seeds.said(), seeds.package())]
 
 
 # Files of a device
@@ -282,6 +282,7 @@ TARGETS = {
     "content": Target(_content, None, _contents),
     "journal": Target(_journal, None, _journals, 8 * 1024),
     "frames": Target(frames.unpack, frames.pack, lambda: _frames()[:1], 512 * 1024),
+    "relay_answer": Target(answering.heard, None, answering.answers),
     "relay": Target(relaying.answered, None, relaying.requests, 256 * 1024),
     "search": Target(_words, None, lambda: [b"heads", b'"two words" begin* NEAR(a b) OR c^'], 8 * 1024),
     "backup": Target(_archive, _archive_again, seeds.backups),
