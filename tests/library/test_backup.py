@@ -17,7 +17,7 @@ from darklantern.errors import DarkLanternError, RefusedError, StoreError
 from darklantern.library import Library, restore
 from darklantern.library.restored import COPIED
 from library.carried import exported, imported
-from library.orgs import CANARY, Orgs, artifacts, assessment, every_byte_of, finding, founded, reopened
+from library.orgs import CANARY, CHEAP, Orgs, artifacts, assessment, every_byte_of, finding, founded, reopened
 from library.test_crash import child, killed_after
 
 
@@ -77,6 +77,17 @@ def test_a_backup_may_have_a_passphrase_of_its_own(orgs: Orgs) -> None:
     with pytest.raises(StoreError, match="empty"):
         orgs.aurora.backup(orgs.folder / "another", passphrase="")
     assert not (orgs.folder / "another").exists()
+
+
+def test_a_library_whose_passphrase_is_in_the_keystore_gives_its_backup_one_of_its_own(orgs: Orgs) -> None:
+    orgs.aurora.change_passphrase("random and nobody types it", cost=CHEAP, keystore="0" * 32)
+    with pytest.raises(StoreError, match="lost with it") as caught:
+        orgs.aurora.backup(orgs.folder / "backup")
+    assert "--own-passphrase-file" in caught.value.hint and not (orgs.folder / "backup").exists()
+    orgs.aurora.backup(orgs.folder / "backup", passphrase="six random words")
+    restore(orgs.folder / "backup", orgs.folder / "new", "six random words", follows=level_follows, clock=orgs.clock)
+    with Library.open(orgs.folder / "new", "six random words", follows=level_follows, clock=orgs.clock) as library:
+        assert library.verify() == ()
 
 
 def test_any_tar_reads_it_and_what_is_unpacked_by_hand_knows_that_it_is_a_copy(orgs: Orgs) -> None:
