@@ -10,9 +10,10 @@ from darklantern.cli.circle_draft_commands import circle_app
 from darklantern.cli.device_commands import device_app
 from darklantern.cli.draft_commands import draft_app
 from darklantern.cli.explain_command import explain
-from darklantern.cli.library_commands import library_app, open_library, rerun
+from darklantern.cli.library_commands import library_app, rerun
+from darklantern.cli.library_option import LibraryFolder, open_own
 from darklantern.cli.member_commands import member_app
-from darklantern.cli.options import Folder, Json, PassphraseFile
+from darklantern.cli.options import Json, PassphraseFile
 from darklantern.cli.org_commands import org_app
 from darklantern.cli.output import tell, tell_json
 from darklantern.cli.pledge_commands import pledge_app
@@ -93,7 +94,7 @@ def calibrate(
 
 @app.command()
 def page(
-    folder: Folder,
+    folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one.")] = 0,
 ) -> None:
@@ -103,7 +104,7 @@ def page(
     """
     from darklantern.page import run
 
-    with open_library(folder, passphrase_file) as library:
+    with open_own(folder, passphrase_file) as library:
         run(library, port=port, announce=lambda link: tell(link, copied=True))
 
 

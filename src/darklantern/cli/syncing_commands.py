@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from darklantern.cli.bars import count_bar
 from darklantern.cli.library_commands import noticed, told
 from darklantern.cli.library_option import LibraryFolder, Yes, confirm, hand_out, open_own, say, value_of
 from darklantern.cli.options import Json, PassphraseFile, check_place
@@ -53,7 +54,8 @@ def sync(
         if forget:
             library.remove_relay(forget)
         before = {each.id for each in library.notifications()}
-        synced = library.sync(allow_clock_jump=allow_clock_jump)
+        with count_bar("pieces") as progress:
+            synced = library.sync(allow_clock_jump=allow_clock_jump, progress=progress)
         fresh = [each for each in library.notifications() if each.id not in before]
     if as_json:
         tell_json({name: _plain(report) for name, report in synced.relays.items()})
@@ -144,8 +146,10 @@ def holdings(
 
 
 def _lines(report: "RelaySync") -> list[str]:
+    nothing = not report.sent and not report.imported.entries and not report.imported.pieces
     return [
-        *told(report.imported),
+        *([] if nothing else told(report.imported)),
+        *(["nothing new"] if nothing and not report.error else []),
         *([f"{len(report.sent)} records sent"] if report.sent else []),
         *(f"not taken: {reason}" for _, reason in report.refused),
         *(f"not shown there: log {log}" for log in report.hidden),

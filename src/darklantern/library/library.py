@@ -45,6 +45,7 @@ from darklantern.library.searching import Hit
 from darklantern.library.state import State, difference, first_contents, load, put, unlocked, with_heads
 from darklantern.library.status import Status, status
 from darklantern.library.syncing import remembering
+from darklantern.library.syncing.fetching import Progress as PieceProgress
 from darklantern.library.syncing.http import HttpRemote
 from darklantern.library.syncing.remote import Remote
 from darklantern.library.syncing.reports import RelaySync, Synced
@@ -647,22 +648,31 @@ class Library(Identity):
         """Relay id → card."""
         return remembering.relays(self._state)
 
-    def sync(self, remotes: Iterable[Remote] | None = None, *, allow_clock_jump: bool = False) -> Synced:
+    def sync(
+        self,
+        remotes: Iterable[Remote] | None = None,
+        *,
+        allow_clock_jump: bool = False,
+        progress: PieceProgress | None = None,
+    ) -> Synced:
         """Take in what the known relays have and this library lacks, and give them what waits. In any order.
 
         Each relay is judged for itself: what one cannot or will not give comes from another. Raises ForkedLogError
         once all were asked, if two histories of one log were seen: the proof is kept, and that log is frozen. Raises
         the first error if no relay could be synced with; otherwise each error is in the report.
-        `remotes` are asked in place of the known relays.
+        `remotes` are asked in place of the known relays. `progress` is told of (pieces asked for, pieces in all).
         """
         hands, forks = self._hands(), self._state.view.forks.keys()
         reports = dict[str, RelaySync]()
         if remotes is not None:
-            reports = {each.name: sync_with(each, hands, confirmed=allow_clock_jump) for each in remotes}
+            for each in remotes:
+                reports[each.name] = sync_with(each, hands, confirmed=allow_clock_jump, progress=progress)
         else:
             for id, card in self._known().items():
                 with HttpRemote(card, self.net, self._state.device) as remote:
-                    report = reports[remote.name] = sync_with(remote, hands, confirmed=allow_clock_jump)
+                    report = reports[remote.name] = sync_with(
+                        remote, hands, confirmed=allow_clock_jump, progress=progress
+                    )
                 self._step(remembering.visited(self._state, id, report, self._time()))
         self._step(deleting.with_receipts(self._state, self._time()))
         for log, proof in self._state.view.forks.items():
