@@ -44,6 +44,16 @@ class Incoming:
         for folder in self._folder.glob(f".bundle*{PARTIAL}"):
             shutil.rmtree(folder, ignore_errors=True)
 
+    def begun(self) -> dict[str, int]:
+        """The pieces of which a beginning is here, and its bytes."""
+        found = (path for path in self._folder.glob("[0-9a-f]*") if path.is_file())
+        return {path.name: path.stat().st_size for path in found}
+
+    def discard(self, names: Iterable[str]) -> None:
+        """Remove beginnings that nobody will go on with."""
+        for name in names:
+            (self._folder / name).unlink(missing_ok=True)
+
     def _made(self) -> Path:
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
