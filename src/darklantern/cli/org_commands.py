@@ -159,7 +159,7 @@ def show(folder: LibraryFolder = None, file: PassphraseFile = None, as_json: Jso
     with open_own(folder, file) as library:
         state = library.view.network
         if state.roster is None:
-            raise RefusedError("no roster is here yet", hint="take in a bundle: `darklantern library import`")
+            raise RefusedError("no roster is here yet", hint="take in a bundle: `darklantern bundle import`")
         net = library.net
     if as_json:
         tell_json({"net": net, "roster": plain(state.roster), "forked": state.roster_fork is not None})
