@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from darklantern.library import Imported, Library, Notification
 
 library_app = typer.Typer(
-    help="A device's encrypted store of findings: what it holds, and keeping it whole.",
+    help="A device's encrypted store of findings, kept whole.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
