@@ -1,6 +1,7 @@
 """What a device does with its own library, from the command line."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -108,6 +109,15 @@ def test_an_export_asks_first_and_a_key_of_ones_own_opens_it(founded: Path, tmp_
     library(founded, "export-age", *words, "--yes")
     assert json.loads(age.open(file.read_bytes(), [reader]))["finding"]["title"] == "a better draft"
     assert "export" in library(founded, "opened")
+
+
+def test_burying_asks_first(founded: Path, tmp_path: Path) -> None:
+    shutil.copytree(founded / "aurora", tmp_path / "aurora")
+    other, words = ids(founded)[0], at(founded, str(tmp_path / "aurora"))
+    refused = darklantern("library", "bury", *words, other, given="n\n")
+    assert refused.returncode == 1 and other[:16] in darklantern("library", "findings", *words).stdout
+    assert darklantern("library", "bury", *words, other, "--yes").returncode == 0
+    assert other[:16] not in darklantern("library", "findings", *words).stdout
 
 
 def test_the_report_prints_and_holds_no_title(founded: Path) -> None:

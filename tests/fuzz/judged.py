@@ -4,23 +4,22 @@ In: a kind and the body of a record, as bytes. It is signed by those who must si
 keeper who checks nothing, and judged by everybody's rules. Out: nothing: it counts, or it has a reason why it does not.
 """
 
-from collections.abc import Callable
-
 from network.world import NOW, device, network_keys, org_keys
 
 from darklantern.errors import RecordError
-from darklantern.network import cosign, draft_circle, draft_manifest, draft_roster
+from darklantern.network import cosign
+from darklantern.network.authoring import drafted
 from darklantern.network.items import Binding, Package, Posting, cut, seal_content
 from darklantern.network.reading import BODIES
 from darklantern.records.exact import decode, encode
-from darklantern.sealing import Identity, open
+from darklantern.sealing import SUITES, Identity, open
 from fuzz import seeds
 
 _WRITER = Identity(bytes(32))
 
 
-def judge(data: bytes) -> str:
-    """The reason why the record does not count, or ''. Raises RecordError for a body that is none, and nothing else."""
+def judge(data: bytes) -> None:
+    """Append a record with this body to either log. Raises RecordError for a body that is none, and nothing else."""
     kind, _, body = data.partition(b"\n")
     name = kind.decode("ascii", "replace")
     if name not in BODIES:
@@ -28,14 +27,13 @@ def judge(data: bytes) -> str:
     value = decode(BODIES[name], body)  # type: ignore[index]
     world, circle = seeds.network()
     world = world.copy()
-    log = circle if name in ("epoch", "item", "post") else world.net
-    several: dict[str, Callable[[], bytes]] = {
-        "roster": lambda: encode(cosign(draft_roster(value, NOW), network_keys("Aurora", "Beacon"))),
-        "org": lambda: encode(cosign(draft_manifest(world.net, value, NOW), org_keys("Aurora"))),
-        "circle": lambda: encode(cosign(draft_circle(world.net, value, NOW), _admins())),
-    }
-    make = several.get(name, lambda: world.sign(log, name, value, "ada"))
-    return world.put(make(), log)
+    if SUITES[name].several:
+        admins = [device("ada").signing, device("bo").signing]
+        keys = {"roster": network_keys("Aurora", "Beacon"), "org": org_keys("Aurora")}.get(name, admins)
+        world.put(encode(cosign(drafted(world.net, name, value, NOW), keys)))  # type: ignore[arg-type]
+        return
+    for log in (world.net, circle):
+        world.put(world.sign(log, name, value, "ada"), log)  # type: ignore[arg-type]
 
 
 def plaintext(content: Package | Posting, binding: Binding) -> bytes:
@@ -45,7 +43,3 @@ def plaintext(content: Package | Posting, binding: Binding) -> bytes:
     sealed, pieces = seal_content(content, where, _WRITER.recipient)
     assert cut(b"".join(pieces.values())).keys() == pieces.keys()
     return open(b"".join(pieces[name] for name in sealed.pieces), [_WRITER])
-
-
-def _admins() -> list:
-    return [device("ada").signing, device("bo").signing]

@@ -3,20 +3,28 @@
 In: nothing. Out: for each target, inputs that it accepts. Keys are made anew in each process, so no seed is kept.
 """
 
+import io
 from functools import cache
 
 from library.orgs import assessment, finding
-from network.world import NOW, World, circled, device, log_key
+from network.world import NOW, PLEDGE, World, circled, device, log_key
 
 from darklantern.library.bundles import write_bundle
 from darklantern.logs import add_checkpoint, checkpoint, merkle, witness
+from darklantern.network.circles import Removal
+from darklantern.network.clock import text
+from darklantern.network.deleting import Receipt, Tombstone
+from darklantern.network.handovers import Handover
 from darklantern.network.heads import LogFork, origin
 from darklantern.network.items import Binding, Package, Posting, SealedArtifact, seal_artifact, seal_content
 from darklantern.network.merging import LogCopy
+from darklantern.network.pledges import Breach, Commitment
 from darklantern.network.reading import read
+from darklantern.network.vouching import Notice, Vouch
 from darklantern.records.exact import Value, encode
-from darklantern.records.posts import Post
+from darklantern.records.posts import Attachment, Mention, Post, Reaction, Retraction, Revision
 from darklantern.sealing import Recipient, WitnessKey
+from darklantern.stores import archive
 from darklantern.stores.passphrase import Cost, new_header
 from fuzz import values
 
@@ -50,7 +58,22 @@ def artifact() -> SealedArtifact:
     return seal_artifact(b"notes")[0]
 
 
-POST = Posting(content=Post(thread="0" * 64, text="hello"))
+def said() -> tuple[Posting, ...]:
+    """All that can be said in a thread."""
+    thread, post = "0" * 64, "1" * 64
+    attached = Attachment(name="notes", media="text/plain", sha256=artifact().sha256, size=5)
+    return (
+        Posting(content=Post(thread=thread, text="hello")),
+        Posting(
+            content=Post(
+                title="A thread", text="hi", mentions=(Mention(org="Aurora", person="al"),), attachments=(attached,)
+            ),
+            artifacts=(artifact(),),
+        ),
+        Posting(content=Revision(thread=thread, post=post, text="hello again")),
+        Posting(content=Reaction(thread=thread, post=post, emoji="👍", action="add")),
+        Posting(content=Retraction(thread=thread, post=post)),
+    )
 
 
 @cache
@@ -97,7 +120,9 @@ def bundles() -> tuple[bytes, ...]:
     world, circle = network()
     copies = [LogCopy(log, world.head(log).note, tuple(data)) for log, data in world.logs.items()]
     waiting, pieces = world.post(circle, "bo")
-    return (write_bundle(world.net, device("ada"), copies, [waiting], pieces.values()),)
+    sink = io.BytesIO()
+    write_bundle(sink, world.net, device("ada"), copies, [waiting], pieces.values())
+    return (sink.getvalue(),)
 
 
 @cache
@@ -105,7 +130,7 @@ def records() -> tuple[bytes, ...]:
     """Every value in all of this, and those that only a device sees, each after the name of its type."""
     world, _ = network()
     note = notes()[0]
-    found: list[Value] = [package(), POST, WITNESS.public, checkpoint_fork(note)]
+    found: list[Value] = [package(), *said(), WITNESS.public, checkpoint_fork(note)]
     found.append(new_header("passphrase", Cost(memory_kib=64, passes=1, lanes=1))[0])
     for data in entries():
         taken = read(data)
@@ -140,6 +165,27 @@ def note_texts() -> tuple[bytes, ...]:
 
 
 def bodies() -> tuple[bytes, ...]:
-    """Bodies of records, each after its kind."""
-    taken = [read(data) for data in entries()]
-    return tuple(f"{each.record.kind}\n".encode() + encode(each.body) for each in taken)
+    """Bodies of records of every kind, each after its kind."""
+    world, circle = network()
+    ada, phone = device("ada").public.id, device("ada's phone").public.id
+    post = world.view.trail(circle).ids[-2]
+    said: list[tuple[str, Value]] = [(each.record.kind, each.body) for each in map(read, entries())]
+    said += [
+        ("breach", Breach(org="Aurora", person="al", pledge=PLEDGE.name, time=text(NOW), reason="trained on it")),
+        ("commitment", Commitment(name="no-frontier", version=2, basis="nda", reference="of 2026", text="I will not.")),
+        ("removal", Removal(circle=circle, org="Aurora", person="ada", device=phone, reason="lost")),
+        ("notice", Notice(circle=circle, device=phone)),
+        ("vouch", Vouch(device=phone, seen=notes()[0])),
+        ("handover", Handover(device=ada, sealed=b"sealed")),
+        ("tombstone", Tombstone(target=post)),
+        ("receipt", Receipt(target=post)),
+    ]
+    return tuple(f"{kind}\n".encode() + encode(body) for kind, body in said)
+
+
+def backups() -> tuple[bytes, ...]:
+    """An archive with each sort of file, and an empty one."""
+    piece = "ab" * 32
+    files = {archive.HEADER: b"{}", archive.DATABASE: bytes(600), archive.piece_path(piece): b"piece"}
+    members = [archive.Member(name, len(data), [data]) for name, data in files.items()]
+    return tuple(b"".join(archive.pack(some)) for some in ([], members))

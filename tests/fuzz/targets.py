@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import sqlite3
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from network.world import device
 
 from darklantern.errors import DarkLanternError, LogError
 from darklantern.library.bundles import Trailer, read_bundle
-from darklantern.logs import add_checkpoint, merkle, notes, stream, witness
+from darklantern.library.searching import expression
+from darklantern.logs import add_checkpoint, frames, merkle, notes, stream, witness
 from darklantern.logs.add_checkpoint import SIZE_TYPE, Remembered, Response
 from darklantern.logs.checkpoint import parse
 from darklantern.network.items import Binding, Package, Posting, Sealed, cut, open_content
@@ -20,8 +22,9 @@ from darklantern.network.items import Header as ItemHeader
 from darklantern.network.reading import Read, read
 from darklantern.records.exact import encode
 from darklantern.sealing import Identity, Recipient, age, header, payload, payload_type, seal, sign
+from darklantern.stores import archive
 from darklantern.stores.journal import open_journal
-from fuzz import judged, seeds, values
+from fuzz import answering, judged, relaying, seeds, values
 
 
 @dataclass(frozen=True)
@@ -180,7 +183,8 @@ def _bundle(data: bytes) -> None:
     body = stream.MAGIC + data
     digest = hashlib.sha256(body).digest()
     end = len(body).to_bytes(8, "big") + digest + signed(digest)
-    read_bundle(body + bytes([stream.Kind.TRAILER]) + len(end).to_bytes(8, "big") + end, net)
+    whole = body + bytes([stream.Kind.TRAILER]) + len(end).to_bytes(8, "big") + end
+    read_bundle(io.BytesIO(whole), net, lambda name, piece: None)
 
 
 def _frames() -> list[bytes]:
@@ -213,7 +217,7 @@ def _content(data: bytes) -> None:
 
 
 def _contents() -> list[bytes]:
-    return [judged.plaintext(seeds.POST, HERE), judged.plaintext(seeds.package(), HERE)]
+    return [judged.plaintext(content, HERE) for content in (*seeds.said(), seeds.package())]
 
 
 # Files of a device
@@ -237,6 +241,27 @@ def _journals() -> list[bytes]:
     return [begin, begin + mark, begin + mark + done, begin + mark + done[:20]]
 
 
+def _archive(data: bytes) -> list[tuple[str, bytes]]:
+    return [(member.name, b"".join(member.chunks)) for member in archive.unpack(io.BytesIO(data))]
+
+
+def _archive_again(files: list[tuple[str, bytes]]) -> bytes:
+    return b"".join(archive.pack(archive.Member(name, len(data), [data]) for name, data in files))
+
+
+# A user's words
+
+
+def _words(data: bytes) -> None:
+    """FTS5 understands what is made of them, whatever they are: sqlite3.Error would be a crash."""
+    asked = expression(data.decode("utf-8", "replace"))
+    FTS.execute("SELECT rowid FROM texts WHERE texts MATCH ?", (asked,)).fetchall()
+
+
+FTS = sqlite3.connect(":memory:")
+FTS.execute("CREATE VIRTUAL TABLE texts USING fts5(title, tags, body)")
+
+
 TARGETS = {
     "records": Target(values.read, values.write, seeds.records),
     "envelope": Target(read, _envelope, seeds.entries),
@@ -256,4 +281,9 @@ TARGETS = {
     "bundle": Target(_bundle, None, _frames, 512 * 1024),
     "content": Target(_content, None, _contents),
     "journal": Target(_journal, None, _journals, 8 * 1024),
+    "frames": Target(frames.unpack, frames.pack, lambda: _frames()[:1], 512 * 1024),
+    "relay_answer": Target(answering.heard, None, answering.answers),
+    "relay": Target(relaying.answered, None, relaying.requests, 256 * 1024),
+    "search": Target(_words, None, lambda: [b"heads", b'"two words" begin* NEAR(a b) OR c^'], 8 * 1024),
+    "backup": Target(_archive, _archive_again, seeds.backups),
 }

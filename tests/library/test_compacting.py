@@ -8,9 +8,10 @@ import pytest
 
 from darklantern.errors import RefusedError, SealError
 from darklantern.library import Library
+from darklantern.network import new_terms
 from darklantern.network.items import PIECE
 from library.carried import exported, imported
-from library.orgs import Orgs, artifacts, assessment, finding, founded, reopened
+from library.orgs import WEEK, Orgs, artifacts, assessment, finding, found_circle, founded, reopened
 from library.test_crash import child
 
 DATA = bytes(range(256)) * (3 * PIECE // 256)
@@ -137,6 +138,27 @@ def test_a_forgotten_epoch_opens_nothing_again_not_even_after_importing_it_anew(
     assert orgs.beacon.compaction([first]).forgotten == ()
     orgs.beacon.rotate("evals")  # it goes on sealing
     assert orgs.aurora.open_item(old)  # and reaches nobody else
+
+
+def test_the_epochs_whose_retention_has_ended_go_and_no_others(orgs: Orgs) -> None:
+    found_circle(orgs.aurora, new_terms("short", "V2"), retention=WEEK)
+    what = finding(title="for a week")
+    item = orgs.aurora.share(what, artifacts(), circle="short", assessment=assessment(what))
+    orgs.clock.now += 10
+    orgs.aurora.rotate("short")
+    later = orgs.aurora.share(what, artifacts(), circle="short", assessment=assessment(what))
+    share(orgs)
+    orgs.aurora.rotate("evals")
+    orgs.clock.now += WEEK - 1
+    assert orgs.aurora.compaction().forgotten == ()
+    orgs.clock.now += 1
+    (going,) = orgs.aurora.compaction().forgotten
+    assert (going.number, going.entries) == (1, (item,))
+    assert orgs.aurora.compaction(()).forgotten == ()
+    orgs.aurora.compact(orgs.aurora.compaction())
+    assert orgs.aurora.open_item(later) and orgs.aurora.compaction().forgotten == ()
+    with pytest.raises(SealError, match="destroyed on this device"):
+        orgs.aurora.open_item(item)
 
 
 def test_the_newest_epoch_and_an_unknown_one_are_not_forgotten(orgs: Orgs) -> None:

@@ -97,7 +97,7 @@ def test_acts_are_listed_with_who_signed_them_and_refused_ones_with_the_reason(o
     assert [act.kind for act in acts] == ["roster", "org", "org", "pledge", "pledge", "circle", "org", "epoch", "epoch"]
     said = {act.kind: act for act in acts}
     assert all(act.refused is None and act.by for act in acts)
-    assert "network root of Aurora" in said["roster"].by[0] and "trusts Aurora, Beacon" in said["roster"].what
+    assert "a network root of Aurora" in said["roster"].by and "trusts Aurora, Beacon" in said["roster"].what
     assert said["org"].what.endswith("1 devices revoked") and "a root of Beacon" in said["org"].by[0]
     assert said["epoch"].by == ("Dr ada (Aurora)",) and "epoch 2 for 1 devices" in said["epoch"].what
     assert device("bo").public.id[:8] in said["epoch"].what

@@ -3,12 +3,16 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
-from network.world import NOW
+from network.world import NOW, device, log_key
 
 from darklantern.errors import RelayError
 from darklantern.library import Library
 from darklantern.library.syncing import RelaySync
+from darklantern.network import cosign, draft_circle
+from darklantern.network.heads import sign_head
+from darklantern.sealing import Envelope
 from library.carried import carried
 from library.meeting import Meeting, met, told
 from library.orgs import every_byte_of, library
@@ -165,3 +169,36 @@ def test_one_relay_that_fails_does_not_stop_the_others_and_is_told(us: Meeting) 
     assert us.beacon.open_item(item)
     with pytest.raises(RelayError):
         us.beacon.sync([us.relay])
+
+
+# Logs that move
+
+
+def test_a_circles_log_moves_to_another_relay_and_everybody_follows(us: Meeting) -> None:
+    item = us.share()
+    us.sync()
+    old, new = us.relay, us.relay.forked()
+    new.name, new.key = "the new relay", log_key("another")
+    new.log_key = new.key.public
+    final = sign_head(old.view.trail(us.circle), us.circle, old.key, old.now).note
+    us.aurora.add(moved(us, log=new.log_key, final=final))
+    us.aurora.sync([old])
+    us.beacon.sync([old])
+    us.reopen("beacon")  # what it holds of the circle is still under the old key
+    assert us.beacon.open_item(item)
+    new.append(new.net, old.logs[old.net][-1])
+    new.hostile.frozen_at = {old.net: old.note(old.net)}  # it mirrors that log
+    us.beacon.post(item, "to whoever keeps it now")
+    told_by_old = us.beacon.sync([old, new]).relays["relay"]
+    assert us.circle in told_by_old.imported.skipped and told_by_old.sent == ()
+    us.aurora.sync([new])
+    assert [post.text for post in us.aurora.thread(item).posts] == ["to whoever keeps it now"]
+    assert us.beacon.pending == ()
+    assert carried(us.aurora, us.beacon).entries == {}
+
+
+def moved(us: Meeting, **changes: object) -> Envelope:
+    """A new version of the circle's record, signed by both admins."""
+    (version,) = us.aurora.view.network.circles[us.circle]
+    body = msgspec.structs.replace(version.body, circle=us.circle, version=2, previous=version.id, **changes)
+    return cosign(draft_circle(us.aurora.net, body, NOW), [device("ada").signing, device("bo").signing])

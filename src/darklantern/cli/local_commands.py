@@ -86,7 +86,7 @@ def compact(
     folder: Folder,
     forget: Annotated[
         list[str] | None,
-        typer.Option(help="An epoch whose retention has ended, by id: its seed, and all that only it opens, goes."),
+        typer.Option(help="An epoch by id, in place of those whose retention has ended: all that only it opens goes."),
     ] = None,
     give_up: Annotated[
         list[str] | None, typer.Option(help="An unfinished sealing, by its file's SHA-256 or its journal's name.")
@@ -103,7 +103,7 @@ def compact(
     with open_library(folder, passphrase_file) as library:
         for sealing in give_up or []:
             library.give_up(sealing)
-        planned = library.compaction(forget or [])
+        planned = library.compaction(forget)
         if not as_json:
             for line in str(planned).split("\n"):
                 tell(line)
@@ -200,6 +200,28 @@ def export_age(
         tell(f"{file}: {file.stat().st_size:,} bytes")
 
 
+def bury(
+    folder: Folder,
+    entry: Annotated[str, typer.Argument(help="Whole id of an item or a post.")],
+    yes: Yes = False,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Ask that an item or a post be dropped.
+
+    One's own goes at once, here and wherever the request arrives; somebody else's once a quorum of the circle's admins
+    has asked. It does not come back, and copies that others made stay.
+    """
+    if not yes and not typer.confirm("Ask everybody to drop it? It does not come back."):
+        raise typer.Exit(1)
+    with open_library(folder, passphrase_file) as library:
+        request = library.bury(entry)
+    if as_json:
+        tell_json({"request": request})
+    else:
+        tell(f"asked: {request[:16]}; a sync or a bundle carries it to the others")
+
+
 def opened(folder: Folder, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
     """Print what was opened here, and when.
 
@@ -234,7 +256,7 @@ def report(folder: Folder, passphrase_file: PassphraseFile = None, as_json: Json
 
 def add_to(app: typer.Typer) -> None:
     """Make these functions commands of `app`."""
-    for command in (search, reindex, versions, links, compact, backup, restore, export_age, opened, report):
+    for command in (search, reindex, versions, links, compact, backup, restore, export_age, bury, opened, report):
         app.command(command.__name__.replace("_", "-"))(command)
 
 

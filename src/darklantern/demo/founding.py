@@ -51,11 +51,11 @@ class Founded:
         self.beacon.close()
 
 
-def found(folder: Path) -> Founded:
+def found(folder: Path, devices: int = 1) -> Founded:
     """Found a network of three orgs and make the libraries of Ada at Aurora and Bo at Beacon in `folder`.
 
     Aurora's library keeps the logs. Passphrases are drawn, and written beside the libraries for this
-    demonstration alone.
+    demonstration alone. Each of the two has so many `devices`; what is sealed is sealed to all of them.
     """
     now = int(time.time())
     roots = {org: SigningKey.generate() for org in ("Aurora", "Beacon", "Cairn")}
@@ -92,7 +92,9 @@ def found(folder: Path) -> Founded:
     aurora.add(genesis)
     people = {"Aurora": ("ada", "Ada Lind", ada), "Beacon": ("bo", "Bo Tanaka", bo)}
     for org, (person, name, device) in people.items():
-        aurora.add(_manifest(net, org, Person(id=person, name=name, devices=(device.public,)), org_roots[org], now))
+        theirs = (device, *(Device.generate() for _ in range(1, devices)))
+        listed = Person(id=person, name=name, devices=tuple(each.public for each in theirs))
+        aurora.add(_manifest(net, org, listed, org_roots[org], now))
 
     # Each signs the pledge on their own machine; Beacon's travels to the keeper of the log in a bundle.
     pledge = PledgeText(name="no-frontier", version=1, text=hashlib.sha256(PLEDGE.encode()).hexdigest())

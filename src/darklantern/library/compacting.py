@@ -15,6 +15,7 @@ from darklantern.errors import RefusedError
 from darklantern.library.artifact_sealing import Unfinished, unfinished
 from darklantern.library.importing import wanted_pieces
 from darklantern.library.state import State, forgetting
+from darklantern.network.retaining import past_retention
 from darklantern.network.states import CircleState, EpochEntry
 from darklantern.stores import Vault
 
@@ -61,6 +62,13 @@ class Compaction:
         for sealing in self.unfinished:
             what = sealing.problem or f"{len(sealing.pieces)} pieces of a file of {sealing.size:,} bytes"
             yield f"an unfinished sealing stays until it is given up: {sealing.sha256 or sealing.journal}: {what}"
+
+
+def past(state: State, now: int) -> frozenset[str]:
+    """The epochs that ended longer ago than their circle's retention, and are not forgotten yet."""
+    view = state.working
+    found = (past_retention(circle, view.rules(circle.id), now) for circle in view.circles.values())
+    return frozenset[str]().union(*found) - state.keyring.forgotten
 
 
 def plan(state: State, vault: Vault, forget: Collection[str] = ()) -> Compaction:

@@ -16,6 +16,7 @@ from darklantern.library import (
     backup,
     carrying,
     compacting,
+    deleting,
     exporting,
     open_log,
     opening,
@@ -26,13 +27,16 @@ from darklantern.library import (
     verifying,
     versions,
 )
+from darklantern.library.acting import with_notices
 from darklantern.library.artifact_reading import ArtifactReader
 from darklantern.library.artifact_sealing import Progress, forget_named, give_up, seal_file
 from darklantern.library.backup import BackedUp
 from darklantern.library.carrying import Exported, Holdings
 from darklantern.library.compacting import Compaction
 from darklantern.library.hands import Hands
+from darklantern.library.identity import Identity
 from darklantern.library.importing import Imported, wanted_pieces
+from darklantern.library.joining import HOLDER
 from darklantern.library.open_log import OpenLog
 from darklantern.library.opening import Listed, OpenedFinding
 from darklantern.library.report import Report
@@ -52,7 +56,7 @@ from darklantern.library.threads.posting import Attached, Destination
 from darklantern.library.threads.values import Thread, ThreadListed, ThreadPost
 from darklantern.library.verifying import Problem
 from darklantern.library.versions import Linked
-from darklantern.network.authoring import authored
+from darklantern.network.cards import Holder
 from darklantern.network.circles import Terms, check_terms
 from darklantern.network.deciding import Follows
 from darklantern.network.effective import Effective, effective
@@ -60,15 +64,14 @@ from darklantern.network.explaining import Explained, explain
 from darklantern.network.heads import ForkedLogError
 from darklantern.network.items import Posting, SealedArtifact
 from darklantern.network.links import LinkKind
-from darklantern.network.pledges import Pledge, PledgeText
 from darklantern.network.reading import leaf_id
 from darklantern.network.states import Opaque
-from darklantern.network.view import View
 from darklantern.records.assessments import Assessment
 from darklantern.records.exact import Time, encode
 from darklantern.records.findings import Finding
 from darklantern.records.posts import Content
-from darklantern.sealing import Device, DevicePublic, Envelope, LogKey, RelayCard
+from darklantern.records.record import NOBODY
+from darklantern.sealing import Device, Envelope, LogKey, RelayCard
 from darklantern.stores import RECOMMENDED, Cost, Vault, create_vault, open_vault
 from darklantern.stores.blobs import pick
 from darklantern.stores.schema import STALE_INDEX
@@ -80,31 +83,38 @@ def create(
     folder: Path,
     passphrase: str,
     *,
-    net: str,
+    net: str = NOBODY,
     device: Device,
+    holder: Holder | None = None,
     follows: Follows,
     log_key: LogKey | None = None,
     clock: Clock = time.time,
     cost: Cost = RECOMMENDED,
+    keystore: str | None = None,
 ) -> "Library":
-    """A new library in `folder`, opened.
+    """A new library in `folder`, opened. `holder` is who holds it, for its `card`.
+
+    `keystore` is the name under which the operating system's keystore holds the passphrase (`stores.keystore`).
 
     `net` is the envelope id of the network's first roster: compare it, in person, with who invited you.
-    Nothing that does not descend from it is ever accepted. `log_key` makes this library the keeper of
-    the logs that name it. `follows` is as in `Library.open`. Raises StoreError when the folder is in use.
+    Nothing that does not descend from it is ever accepted. Without it the library has keys only, until `join`.
+    `log_key` makes this library the keeper of the logs that name it. `follows` is as in `Library.open`. Raises
+    StoreError when the folder is in use.
     """
-    create_vault(folder, passphrase, first_contents(net, device, log_key), cost)
+    said = {HOLDER: encode(holder).decode()} if holder else {}
+    create_vault(folder, passphrase, first_contents(net, device, log_key, said), cost, keystore)
     return Library.open(folder, passphrase, follows=follows, clock=clock)
 
 
-class Library:
+class Library(Identity):
     """An open library. One process holds it at a time; use it in a `with` statement, or close it."""
 
     def __init__(self, vault: Vault, state: State, follows: Follows, clock: Clock) -> None:
         self._vault = vault
-        self._state = state
+        self._held = state
         self._follows = follows
         self._clock = clock
+        self._awaited = searching.awaited(state, vault.database.indexed())
 
     @classmethod
     def open(cls, folder: Path, passphrase: str, *, follows: Follows, clock: Clock = time.time) -> "Library":
@@ -117,17 +127,24 @@ class Library:
         vault = open_vault(folder, passphrase)
         try:
             library = cls(vault, load(vault.database.read()), follows, clock)
-            if restored.COPIED in library._state.settings:
-                settings = restored.opened(library._state.settings, library._now())
-                library._step(replace(library._state, settings=settings))
+            if restored.COPIED in library._held.settings:
+                settings = restored.opened(library._held.settings, library._now())
+                library._step(replace(library._held, settings=settings))
             # A post that no older program opened, or that was on a damaged disk, may open now.
-            library._step(indexing.placed(library._state, library._fetch))
-            if STALE_INDEX in library._state.settings:
+            library._step(indexing.placed(library._held, library._fetch))
+            if STALE_INDEX in library._held.settings:
                 library.reindex()
             return library
         except BaseException:
             vault.close()
             raise
+
+    def change_passphrase(self, passphrase: str, *, cost: Cost = RECOMMENDED, keystore: str | None = None) -> None:
+        """Encrypt the database anew under another passphrase, or the same at another cost. Raises StoreError.
+
+        Copies of the folder from before still open with the old one.
+        """
+        self._vault.change_passphrase(passphrase, cost, keystore)
 
     def close(self) -> None:
         """Let go of the folder. Everything is written already."""
@@ -142,21 +159,6 @@ class Library:
         self.close()
 
     # Who and what
-
-    @property
-    def net(self) -> str:
-        """The network: the id of its first roster's envelope."""
-        return self._state.view.net
-
-    @property
-    def device(self) -> DevicePublic:
-        """What others may know of this device. Its org's manifest must list it."""
-        return self._state.device.public
-
-    @property
-    def view(self) -> View:
-        """What the logs say, without what waits in the outbox."""
-        return self._state.view
 
     @property
     def pending(self) -> tuple[str, ...]:
@@ -176,7 +178,8 @@ class Library:
 
     def circles(self) -> dict[str, Terms]:
         """Circle id → its terms, for each circle whose terms this device knows."""
-        return dict(self._state.keyring.terms)
+        state = self._state
+        return {circle: terms for circle, terms in state.keyring.terms.items() if circle in state.view.circles}
 
     def effective(self, circle: str) -> Effective:
         """The members of a circle now, and the reason for every candidate who is not one. By name or id."""
@@ -200,19 +203,6 @@ class Library:
         data = encode(envelope) if isinstance(envelope, Envelope) else envelope
         self._step(unlocked(put(self._state, self.net, data)))
         return leaf_id(data)
-
-    def pledge(self, pledge: PledgeText, until: Time) -> str:
-        """Sign a pledge for this device's person, who is bound by it on all devices. Its id."""
-        state = self._state
-        standing = state.view.network.devices.get(state.device_id)
-        if standing is None:
-            raise RefusedError(
-                "no manifest lists this device, so nobody would know whose pledge it is",
-                hint="give this library's `device` to your org's roots, and import a bundle once they have signed",
-            )
-        body = Pledge(org=standing.org, person=standing.person, pledge=pledge, until=until)
-        data = authored(state.view, self.net, "pledge", body, state.device, state.last(self.net), self._now())
-        return self.add(data)
 
     def add_terms(self, circle: str, terms: Terms) -> None:
         """Tell this library the terms of a circle that its user has helped to found. Raises RefusedError."""
@@ -416,6 +406,18 @@ class Library:
         """Note on this device that all notifications were announced, so that `untold` leaves them out."""
         self._step(marking.told(self._state))
 
+    def bury(self, entry: str) -> str:
+        """Ask that an item or a post be dropped by everybody. The request's id.
+
+        One's own is dropped at once, here and wherever the request arrives; somebody else's once a quorum of the
+        circle's admins has asked. Relays and libraries that keep to it drop ciphertext, text and index, and say so
+        (`report` lists who has not). Nothing can be said of copies. Raises RefusedError.
+        """
+        kind = "item" if any(found.entry.id == entry for found in opening.entries(self._state, "item")) else "post"
+        state, request = deleting.bury(self._state, opening.find(self._state, kind, entry), self._time())
+        self._step(deleting.with_receipts(state, self._time()))
+        return request
+
     # Searching
 
     def search(
@@ -457,7 +459,9 @@ class Library:
         database.reindex(searching.documents(self._state, self._fetch, self._follows))
         settings = {name: value for name, value in self._state.settings.items() if name != STALE_INDEX}
         self._state = replace(self._state, settings=settings)
-        return len(database.indexed())
+        indexed = database.indexed()
+        self._awaited = searching.awaited(self._state, indexed)
+        return len(indexed)
 
     # Reading
 
@@ -543,13 +547,15 @@ class Library:
 
     # Housekeeping
 
-    def compaction(self, forget: Collection[str] = ()) -> Compaction:
+    def compaction(self, forget: Collection[str] | None = None) -> Compaction:
         """What `compact` would remove: pieces that nothing names, and all of the epochs `forget`. Print it, and ask.
 
-        Raises RefusedError for an epoch that a circle seals to.
+        Without `forget`, the epochs whose retention has ended by their circle's rules. Raises RefusedError for an epoch
+        that a circle seals to.
         """
         self._forget_shared()
-        return compacting.plan(self._state, self._vault, forget)
+        epochs = compacting.past(self._state, self._now()) if forget is None else forget
+        return compacting.plan(self._state, self._vault, epochs)
 
     def compact(self, planned: Compaction) -> int:
         """Remove what `compaction` said, and nothing that is in use by now. How many bytes the disk has back."""
@@ -606,7 +612,9 @@ class Library:
         bundle that is cut, altered, older, of another network or by nobody known. Two histories of one
         log raise ForkedLogError, and only the proof is kept.
         """
-        return carrying.take(self._hands(), path, confirmed=allow_clock_jump)
+        imported = carrying.take(self._hands(), path, confirmed=allow_clock_jump)
+        self._step(deleting.with_receipts(self._state, self._time()))
+        return imported
 
     def add_relay(self, card: RelayCard) -> None:
         """Sync with this relay from now on. Compare the card's fingerprint with its keeper before."""
@@ -647,6 +655,7 @@ class Library:
                         remote, hands, confirmed=allow_clock_jump, progress=progress
                     )
                 self._step(remembering.visited(self._state, id, report, self._time()))
+        self._step(deleting.with_receipts(self._state, self._time()))
         for log, proof in self._state.view.forks.items():
             if log not in forks:
                 raise ForkedLogError(proof)
@@ -675,17 +684,20 @@ class Library:
         /,
     ) -> None:
         """Write what is new in `state`, and then hold it. Raises StoreError, and then nothing has changed."""
-        state = with_heads(state, self._time())
+        state = with_notices(with_heads(state, self._time()))
         pieces = pieces or {}
         with self._vault.blobs.put(pieces), beside or nullcontext():
-            change = difference(self._state, state)
-            names = {*pieces, *came}
-            if names or change.tells_of_records:
+            change, awaited, arrived = difference(self._held, state), self._awaited, frozenset[str]()
+            if pieces or came or change.tells_of_records:
                 state = indexing.placed(state, self._fetch)
-                change = difference(self._state, state)
-                change = searching.with_texts(change, self._state, state, names, self._fetch, self._follows)
+                change = difference(self._held, state)
+                awaited |= searching.awaited(state, searching.ids(self._held))
+                arrived = frozenset(name for name in awaited if name in self._vault.blobs)
+                change = searching.with_texts(change, self._held, state, arrived, self._fetch, self._follows)
             self._vault.database.write(change)
-        self._state = state
+        gone = deleting.going(self._held, state)
+        self._held, self._awaited = state, awaited - arrived
+        self._vault.blobs.discard(sorted(gone))
 
     def _hands(self) -> Hands:
         return Hands(lambda: self._state, self._step, self._fetch, self._vault.blobs, self._vault.incoming, self._time)
@@ -730,7 +742,7 @@ class Library:
         """The id of a circle named by its id or by its terms' name. Raises RefusedError: unknown means nobody."""
         if circle in self._state.view.circles:
             return circle
-        named = [id for id, terms in self._state.keyring.terms.items() if terms.name == circle]
+        named = [id for id, terms in self.circles().items() if terms.name == circle]
         if len(named) != 1:
             raise RefusedError(
                 f"{'no circle' if not named else f'{len(named)} circles'} known here by the name {circle!r}",
@@ -743,6 +755,3 @@ class Library:
 
     def _time(self) -> int:
         return int(self._clock())
-
-    def _now(self) -> int:
-        return self._state.now(self._time())

@@ -120,6 +120,8 @@ def find(state: State, kind: str, entry_id: str) -> Found:
     if found:
         return found
     reason = next((leaf.reason for leaf in state.working.opaque if leaf.id == entry_id), "it is not in this library")
+    if any(entry_id in circle.buried for circle in state.working.circles.values()):
+        reason = "it was taken back, and dropped here"
     raise RefusedError(f"no {kind} {entry_id} counts here: {reason}", hint="import a newer bundle, or check the id")
 
 

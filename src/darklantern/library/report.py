@@ -13,15 +13,19 @@ from darklantern.library.open_log import OpenLog
 from darklantern.library.opening import author_of, is_pending
 from darklantern.library.opening import entries as sealed_entries
 from darklantern.library.state import State
-from darklantern.network.circles import Circle
+from darklantern.network.circles import Circle, Removal
 from darklantern.network.clock import text
+from darklantern.network.deleting import Receipt, Tombstone
 from darklantern.network.effective import Effective, effective
 from darklantern.network.epochs import Epoch
+from darklantern.network.handovers import Handover
+from darklantern.network.items import Sealed
 from darklantern.network.manifests import OrgManifest
-from darklantern.network.pledges import Pledge
+from darklantern.network.pledges import Breach, Commitment, Pledge
 from darklantern.network.reading import Body, Read, read
 from darklantern.network.rosters import Roster
 from darklantern.network.states import CircleState
+from darklantern.network.vouching import Notice, Vouch
 from darklantern.records.exact import Time
 
 
@@ -46,6 +50,8 @@ class CircleOf:
     markings: tuple[str, ...]
     pledges: tuple[str, ...]
     history: str
+    retention_s: int | None
+    """seconds after an epoch's end at which its seed is to be destroyed; None: never"""
     members: tuple[Reader, ...]
     excluded: tuple[str, ...]
     """candidates who are no members, each with the reason"""
@@ -64,6 +70,21 @@ class Held:
     epoch: int
     readers: tuple[Reader, ...]
     """members of its epoch, and of later ones as far as their history reaches back to it"""
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """An item or a post that was taken back."""
+
+    id: str
+    kind: str
+    circle: str
+    asked: tuple[str, ...]
+    """who asked for it"""
+    receipts: tuple[Reader, ...]
+    """who says that it is dropped, with the devices"""
+    missing: tuple[Reader, ...]
+    """who has had a key to it and has not said so, with the devices"""
 
 
 @dataclass(frozen=True)
@@ -91,6 +112,7 @@ class Report:
     device: str
     circles: tuple[CircleOf, ...]
     held: tuple[Held, ...]
+    dropped: tuple[Dropped, ...]
     acts: tuple[Act, ...]
     opened: OpenLog
     stale: tuple[str, ...]
@@ -105,6 +127,7 @@ def report(state: State, opened: OpenLog, now: int) -> Report:
         device=state.device_id,
         circles=tuple(_circle(state, circle, now) for circle in state.working.circles.values()),
         held=tuple(_held(state)),
+        dropped=tuple(_dropped(state)),
         acts=tuple(_acts(state)),
         opened=opened,
         stale=tuple(_stale(state)),
@@ -121,6 +144,7 @@ def _circle(state: State, circle: CircleState, now: int) -> CircleOf:
         markings=terms.tags if terms else (),
         pledges=tuple(f"{pledge.name}, version {pledge.version}" for pledge in rules.pledges),
         history=rules.history,
+        retention_s=rules.retention,
         members=_readers(state, found.ids),
         excluded=_excluded(found),
     )
@@ -145,6 +169,22 @@ def _held(state: State) -> Iterator[Held]:
                 pending=is_pending(state, found),
                 epoch=epoch.body.number,
                 readers=_readers(state, _reached(found.circle, epoch.body.number)),
+            )
+
+
+def _dropped(state: State) -> Iterator[Dropped]:
+    for circle in state.working.circles.values():
+        for id, entry in circle.buried.items():
+            epoch = circle.find_epoch(entry.body.header.epoch)
+            reached = _reached(circle, epoch.body.number) if epoch else frozenset[str]()
+            said = circle.receipts.get(id, frozenset())
+            yield Dropped(
+                id=id,
+                kind=entry.record.kind,
+                circle=circle.id,
+                asked=tuple(f"{person} of {org}" for org, person in circle.tombstones[id]),
+                receipts=_readers(state, said),
+                missing=_readers(state, reached - said),
             )
 
 
@@ -204,13 +244,34 @@ def _said(body: Body) -> str:
             pledge = body.pledge
             return f"{body.person} of {body.org} pledges {pledge.name!r} version {pledge.version} until {body.until}"
         case Circle():
+            who = ", ".join((*body.orgs, *(f"{named.person} of {named.org}" for named in body.people)))
             admins = ", ".join(f"{admin.person} of {admin.org}" for admin in body.admins)
-            return f"a circle for {', '.join(body.orgs)} with admins {admins}, {body.quorum} of whom sign"
+            of = f" of {body.circle[:8]}…" if body.circle else ""
+            return f"circle version {body.version}{of} for {who} with admins {admins}, {body.quorum} of whom sign"
+        case Removal():
+            device = f", device {body.device[:8]}…" if body.device else ""
+            return f"removes {body.person} of {body.org}{device} from circle {body.circle[:8]}…"
+        case Commitment():
+            return f"commitment {body.name!r} version {body.version}, by {body.basis}"
+        case Breach():
+            if body.withdraws:
+                return f"takes back the record {body.withdraws[:8]}… of a breach"
+            return f"{body.person} of {body.org} has broken the pledge {body.pledge!r}"
+        case Notice():
+            return f"notice that device {body.device[:8]}… is to count in circle {body.circle[:8]}…"
+        case Vouch():
+            return f"vouches for device {body.device[:8]}…"
+        case Handover():
+            return f"hands seeds to device {body.device[:8]}… of the same person"
+        case Tombstone():
+            return f"asks that {body.target[:8]}… be dropped"
+        case Receipt():
+            return f"says that {body.target[:8]}… is dropped"
         case Epoch():
             dropped = ", ".join(f"{cutoff.device[:8]}…" for cutoff in body.dropped) or "none"
             return f"epoch {body.number} for {body.count} devices; dropped: {dropped}"
-        case _:
-            return f"a record of kind {type(body).__name__}"
+        case Sealed():
+            return "an item or a post"
 
 
 def _signers(state: State) -> Mapping[str, str]:

@@ -13,13 +13,18 @@ def lines(report: Report) -> Iterator[str]:
     for circle in report.circles:
         marked = f", {', '.join(circle.markings)}" if circle.markings else ""
         yield f"  circle {circle.name or circle.id} at {circle.level or 'an unknown level'}{marked}: {circle.id}"
-        yield f"    asks for {', '.join(circle.pledges)}; history {circle.history}"
+        kept = f"{circle.retention_s} s after an epoch's end" if circle.retention_s else "for good"
+        yield f"    asks for {', '.join(circle.pledges)}; history {circle.history}; kept {kept}"
         yield from (f"    member: {_reader(member)}" for member in circle.members)
         yield from (f"    no member: {reason}" for reason in circle.excluded)
     for held in report.held:
         pending = ", not yet in the log" if held.pending else ""
         yield f"  {held.kind} {held.id} by {held.author}, {held.time}, epoch {held.epoch}{pending}"
         yield from (f"    has had a key: {_reader(reader)}" for reader in held.readers)
+    for dropped in report.dropped:
+        yield f"  {dropped.kind} {dropped.id} was taken back by {', '.join(dropped.asked)}"
+        yield from (f"    says that it is dropped: {_reader(reader)}" for reader in dropped.receipts)
+        yield from (f"    has had a key, and no receipt: {_reader(reader)}" for reader in dropped.missing)
     yield "Acts in the logs"
     for act in report.acts:
         counts = f"; does not count: {act.refused}" if act.refused else ""

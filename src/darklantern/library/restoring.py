@@ -49,7 +49,7 @@ def restore(
             if bundle is not None:
                 library.import_bundle(bundle)
             _check(library, said, progress)
-            library.compact(library.compaction())
+            library.compact(library.compaction(()))
         sync_folder(partial)
         partial.replace(folder)
         sync_folder(folder.parent)

@@ -141,6 +141,18 @@ def with_texts(
     return replace(change, documents=texts, unindexed=tuple(sorted(gone)))
 
 
+def awaited(state: State, known: Collection[str]) -> frozenset[str]:
+    """The pieces with the texts of entries that are not `known`: when one of them comes, its text can be read."""
+    return frozenset(
+        name for found in _counting(state) if found.entry.id not in known for name in found.entry.body.pieces
+    )
+
+
+def ids(state: State) -> frozenset[str]:
+    """All that should be in the index."""
+    return frozenset(found.entry.id for found in _counting(state))
+
+
 def documents(state: State, fetch: Fetch, follows: Follows) -> Iterator[Document]:
     """Every text that belongs into the index."""
     subjects = (found for found in _counting(state) if _subject(state, found.entry.id) == found.entry.id)

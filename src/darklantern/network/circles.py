@@ -88,6 +88,8 @@ class Circle(Value, frozen=True, kw_only=True):
     history: History
     freshness: Count
     """seconds after the newest checkpoint at which a view counts as stale, and sealing stops"""
+    witnesses: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """how many other orgs' relays must have cosigned the newest checkpoints before anything is sealed"""
     rotation: Count | None = None
     """seconds after which an epoch is too old to seal to"""
     retention: Count | None = None

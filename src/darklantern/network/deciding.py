@@ -16,6 +16,7 @@ from darklantern.network.items import finding_hash
 from darklantern.network.merging import check_not_frozen
 from darklantern.network.states import CircleState, EpochEntry
 from darklantern.network.view import View
+from darklantern.network.witnessing import witnessed
 from darklantern.records.assessments import LEVEL_NAMES, LEVELS, Assessment, Level
 from darklantern.records.findings import Finding
 
@@ -97,7 +98,8 @@ def check_fresh(view: View, circle: CircleState, kept: Collection[str], now: int
     Whoever withholds the newest entries cannot be caught, only bounded. A log that this library keeps itself
     (`kept`) is never stale.
     """
-    freshness = view.rules(circle.id).freshness
+    rules = view.rules(circle.id)
+    freshness = rules.freshness
     for log, what in ((view.net, "the network's log"), (circle.id, "the circle's log")):
         head = view.heads.get(log)
         if log in kept or (log == circle.id and head is None and not circle.epochs):
@@ -107,6 +109,13 @@ def check_fresh(view: View, circle: CircleState, kept: Collection[str], now: int
             raise RefusedError(
                 f"the view of {what} is {since}; the circle's freshness limit is {freshness} s",
                 hint="import a newer bundle: somebody may have been removed since",
+            )
+        said = witnessed(view, log, rules.witnesses)
+        if said is None or now - said > freshness:
+            when = f"last on {text(said)}" if said else "never all of them"
+            raise RefusedError(
+                f"the circle asks that {rules.witnesses} orgs beside its keeper's cosign {what}; they did {when}",
+                hint="sync with a relay that has their cosignatures: without them, two histories could be shown",
             )
 
 

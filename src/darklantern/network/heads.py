@@ -62,10 +62,19 @@ def sign_head(trail: Trail, log: str, key: LogKey, now: int) -> Head:
     return Head(note, trail.size, root, now)
 
 
-def read_head(note: bytes, log: str, key: LogVerifyKey) -> Head:
-    """The head in a signed note. Raises LogError or SignatureError unless the log's own key signed it."""
-    said, time = checkpoint.verify(note, origin(key, log), key)
+def read_head(note: bytes, log: str, key: LogVerifyKey, *older: LogVerifyKey) -> Head:
+    """The head in a signed note. Raises LogError or SignatureError unless the log's own key signed it.
+
+    With `older` keys, of a log that has moved, it may be the one that the note names.
+    """
+    named = next((each for each in (key, *older) if names(note, log, each)), key)
+    said, time = checkpoint.verify(note, origin(named, log), named)
     return Head(note, said.size, said.root, time)
+
+
+def names(note: bytes, log: str, key: LogVerifyKey) -> bool:
+    """Whether a note says that this key signed it."""
+    return note.startswith(f"{origin(key, log)}\n".encode())
 
 
 def check_extends(log: str, head: Head, mine: Trail, held: Head | None, theirs: Trail) -> None:

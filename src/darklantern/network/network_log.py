@@ -18,7 +18,7 @@ from darklantern.network.manifests import OrgManifest
 from darklantern.network.notes import Note
 from darklantern.network.pledges import Breach
 from darklantern.network.reading import Personal, Read
-from darklantern.network.roles import check_role, log_parts
+from darklantern.network.roles import check_role, log_keys, log_parts
 from darklantern.network.rosters import Roster
 from darklantern.network.states import Fork, NetworkState, Trail, Version
 from darklantern.network.verdicts import Verdict
@@ -83,7 +83,8 @@ def _roster(net: str, state: NetworkState, trail: Trail, read: Read, roster: Ros
     rosters.check_signed(old.body, signers)
     rosters.check_signed(roster, signers)
     check_role(state, "root", rosters.root_parts(roster))
-    check_role(state, "log", log_parts(roster.log))
+    check_role(state, "log", (part for key in log_keys(roster) for part in log_parts(key)))
+    check_role(state, "relay", rosters.relay_parts(roster))
     size, root = _check_final(net, old.body.log, roster.log, roster.final) or (trail.size, trail.roots[-1])
     if (size, root) != (trail.size, trail.roots[-1]):
         raise RefusedError(

@@ -8,11 +8,11 @@ from typing import Literal
 
 from darklantern.errors import RefusedError
 from darklantern.network.manifests import device_parts
-from darklantern.network.rosters import root_parts
+from darklantern.network.rosters import Roster, relay_parts, root_parts
 from darklantern.network.states import NetworkState
 from darklantern.sealing import LogVerifyKey
 
-Role = Literal["root", "log", "device"]
+Role = Literal["root", "log", "relay", "device"]
 
 
 def check_role(state: NetworkState, role: Role, parts: Iterable[object]) -> None:
@@ -29,11 +29,17 @@ def log_parts(key: LogVerifyKey) -> tuple[bytes, ...]:
     return key.ed25519, key.mldsa44
 
 
+def log_keys(roster: Roster) -> tuple[LogVerifyKey, ...]:
+    """The keys that sign logs, as far as the roster names them."""
+    return roster.log, *(relay.card.public.log for relay in roster.relays)
+
+
 def _held(state: NetworkState, besides: Role) -> frozenset[object]:
     """Every part of a key in another role than `besides`."""
     held: dict[Role, set[object]] = {
         "root": {part for version in state.rosters for part in root_parts(version.body)},
-        "log": {part for version in state.rosters for part in log_parts(version.body.log)}
+        "relay": {part for version in state.rosters for part in relay_parts(version.body)},
+        "log": {part for version in state.rosters for key in log_keys(version.body) for part in log_parts(key)}
         | {part for versions in state.circles.values() for each in versions for part in log_parts(each.body.log)},
         "device": {part for standing in state.devices.values() for part in device_parts(standing.device)},
     }

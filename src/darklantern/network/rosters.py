@@ -13,7 +13,7 @@ from darklantern.errors import RefusedError
 from darklantern.network.clock import seconds
 from darklantern.network.notes import Note
 from darklantern.records.exact import Name, Reason, Sha256, Time, Value
-from darklantern.sealing import LogVerifyKey, VerifyKey
+from darklantern.sealing import LogVerifyKey, RelayCard, VerifyKey
 
 MIN_ROOT_ORGS = 3
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -52,6 +52,14 @@ class Expelled(Value, frozen=True, kw_only=True):
     reason: Reason
 
 
+class Relay(Value, frozen=True, kw_only=True):
+    """A relay of a trusted org: where it is, and the keys by which it is known."""
+
+    name: Name
+    org: Name
+    card: RelayCard
+
+
 class Roster(Value, frozen=True, kw_only=True):
     """One version of the list of trusted orgs. Version 1 is what a newcomer pins."""
 
@@ -73,6 +81,8 @@ class Roster(Value, frozen=True, kw_only=True):
     final: Note | None = None
     """where `log` is another key than before: the last checkpoint by the old one, over all before this record"""
     expelled: tuple[Expelled, ...] = ()
+    relays: tuple[Relay, ...] = ()
+    """that members sync with, and whose cosignatures count"""
 
     def org(self, name: str) -> Org | None:
         """The org of that name, or None when this roster does not trust it."""
@@ -97,6 +107,11 @@ def check_roster(roster: Roster) -> None:
             raise _refused(
                 f"{org.name!r} to have one root for each person, and a threshold that they can reach", "other"
             )
+    if not _distinct(relay.name for relay in roster.relays) or not _distinct(relay_parts(roster)):
+        raise _refused("each relay once, with keys of its own", "a name or a key twice")
+    homeless = [relay.name for relay in roster.relays if roster.org(relay.org) is None]
+    if homeless:
+        raise _refused("relays of its own orgs", f"{homeless[0]!r} of another")
     if not _distinct((*root_parts(roster), roster.log.ed25519)):
         raise _refused("each root key once, in one role", "one key twice")
     for time in (roster.until, *(org.admitted for org in roster.orgs), *(each.time for each in roster.expelled)):
@@ -129,6 +144,12 @@ def root_parts(roster: Roster) -> Iterator[bytes]:
     """Each algorithm's part of each root key, so that one half of a key cannot be reused under a new id."""
     for key in (*(root.key for root in roster.roots), *(root.key for org in roster.orgs for root in org.roots)):
         yield from (key.ed25519, key.mldsa65)
+
+
+def relay_parts(roster: Roster) -> Iterator[bytes]:
+    """Each key with which a relay cosigns or logs in."""
+    for relay in roster.relays:
+        yield from (relay.card.public.witness.mldsa44, relay.card.public.auth)
 
 
 def _distinct(values: Iterable[object]) -> bool:

@@ -54,6 +54,12 @@ class View:
         circle = self.network.circle(log)
         return circle.log if circle else None
 
+    def log_keys(self, log: str) -> tuple[LogVerifyKey, ...]:
+        """All keys that ever signed a log's checkpoints by accepted records, the newest first."""
+        rosters = self.network.rosters if log == self.net else ()
+        keys = [*(each.body.log for each in rosters), *(each.body.log for each in self.network.circles.get(log, ()))]
+        return tuple(dict.fromkeys(reversed(keys)))
+
     def origin(self, log: str) -> str:
         """The name of a log in its checkpoints. Raises RefusedError for one that no accepted record names."""
         key = self.log_key(log)

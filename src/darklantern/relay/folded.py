@@ -48,7 +48,7 @@ class Folded:
         view = self._read(view, view.net, sizes.get(view.net, 0))
         for log in view.network.circles:
             view = self._read(view, log, sizes.get(log, 0))
-        self.view = view
+        self.view = view  # the very same one where nothing is new
         self.ready = True
 
     def _read(self, view: View, log: str, size: int) -> View:

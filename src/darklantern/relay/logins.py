@@ -59,6 +59,8 @@ class Logins:
         self._rate.take(address, now)
         # The nonce goes first: one that is tried with a wrong signature is spent all the same.
         fresh = await asyncio.to_thread(self._database.spend_nonce, login.nonce, int(now))
+        if self._auth_key(login.device) is None:
+            await self._folded.follow()  # another process may have appended its manifest just now
         auth = self._auth_key(login.device)
         if not fresh or auth is None or not int(now) < login.expires <= int(now) + TOKEN_S:
             raise _refused()

@@ -96,7 +96,7 @@ class Service:
             case "POST", ["v1", "witness", "add-checkpoint"]:
                 return "add-checkpoint", await self._witnessing.answer(request)
             case method, ["v1", "logs", log, *rest]:
-                self._check_log(log, asker)
+                await self._check_log(log, asker)
                 return await self._of_log(method, log, rest, request, asker, holding)
         raise Problem(404, "expected a path of docs/spec/relay.md, got another", "is the URL the relay's own?")
 
@@ -120,9 +120,11 @@ class Service:
                 return "get-blob", await self._get_blob(log, _name(name), request)
         raise Problem(405, "expected a method and path of docs/spec/relay.md, got others", "is it spelt right?")
 
-    def _check_log(self, log: str, asker: Asker) -> None:
+    async def _check_log(self, log: str, asker: Asker) -> None:
         if not _HASH.fullmatch(log):
             raise unknown("expected a log's id in the path, got another text")
+        if not may_read(self._folded.view, log, asker):
+            await self._folded.follow()  # another process may have appended the circle just now
         view = self._folded.view
         if not may_read(view, log, asker):
             known = log in view.network.circles

@@ -161,6 +161,11 @@ class Database:
             self._connection.execute("VACUUM")
         return before - self._path.stat().st_size
 
+    def rekey(self, key: bytes) -> None:
+        """Encrypt every page anew under another 32-byte key, in one transaction. Raises StoreError."""
+        with refusing(self._path):
+            self._connection.execute(f"PRAGMA rekey = \"x'{key.hex()}'\"")
+
     def close(self) -> None:
         """Close it. Nothing waits to be written."""
         self._connection.close()

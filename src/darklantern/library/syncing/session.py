@@ -61,7 +61,7 @@ def _pulled(remote: Remote, hands: Hands, report: RelaySync, confirmed: bool, pr
     lacking = wanted.keys() - new.keys() - set(hands.blobs)
     asked = {name: wanted[name] for name in sorted(lacking)}
     fetched = fetch(remote, asked, hands.blobs, hands.incoming, progress)
-    if step or fetched.came:
+    if step or fetched.came:  # what came is to be found by its words
         hands.step(step.state if step else state, new, fetched.came)
     imported = step.imported if step else Imported()
     imported = replace(imported, skipped=tuple(dict.fromkeys((*imported.skipped, *pulled.skipped))))

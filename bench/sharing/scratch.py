@@ -1,0 +1,28 @@
+"""Folders for what is measured, in memory where there is room: a disk would be measured otherwise, and everybody's."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+
+SEED = 5
+_MEMORY = Path("/dev/shm")  # a folder of our own is made in it
+
+
+@contextmanager
+def scratch(room: int) -> Iterator[Path]:
+    """A folder that will take `room` bytes; gone at the end."""
+    parent = _MEMORY if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > 2 * room else None
+    with tempfile.TemporaryDirectory(prefix="darklantern-bench-", dir=parent) as folder:
+        yield Path(folder)
+
+
+def random_file(path: Path, size: int) -> Path:
+    """`size` bytes that nothing compresses, the same each time."""
+    random, block = Random(SEED), 1 << 20
+    with path.open("wb") as file:
+        for at in range(0, size, block):
+            file.write(random.randbytes(min(block, size - at)))
+    return path

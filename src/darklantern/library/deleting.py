@@ -1,0 +1,71 @@
+"""Dropping what was taken back: asking for it, doing it, and saying that it is done.
+
+In: a state. Out: the next state with a tombstone or with receipts, and the pieces that go. What a tombstone names
+stops counting the moment it is in the log; its index rows leave with the step that brings it, its pieces right after,
+and then this device says so. What others copied, printed or backed up is out of reach, and so is who never receipts.
+"""
+
+from collections.abc import Iterator
+
+from darklantern.errors import DarkLanternError
+from darklantern.library.importing import wanted_pieces
+from darklantern.library.opening import Found
+from darklantern.library.state import State, put
+from darklantern.network.authoring import authored
+from darklantern.network.deleting import Receipt, Tombstone
+from darklantern.network.reading import leaf_id
+from darklantern.network.states import SealedEntry
+from darklantern.records.record import Kind
+
+
+def bury(state: State, found: Found, clock: int) -> tuple[State, str]:
+    """The step that asks for an item or a post to be dropped, and the request's id. Raises RefusedError.
+
+    Its author's person is heard at once; of admins, a quorum must ask.
+    """
+    return _authored(state, found.circle.id, Tombstone(target=found.entry.id), clock)
+
+
+def going(old: State, new: State) -> frozenset[str]:
+    """The pieces of what is buried in `new` and was not in `old`, which nothing that counts names."""
+    gone = {
+        name
+        for circle in new.working.circles.values()
+        for entry in _newly_buried(old, new, circle.id)
+        for name in (*entry.body.pieces, *entry.body.attached)
+    }
+    return frozenset(gone - wanted_pieces(new.working) if gone else gone)
+
+
+def with_receipts(state: State, clock: int) -> State:
+    """The state in which this device says of everything buried that it has dropped it, wherever it may sign.
+
+    Where it may not, now, the receipt is written another time: a missing one is listed, and nothing waits for it.
+    """
+    for circle, target in list(_unreceipted(state)):
+        try:
+            state, _ = _authored(state, circle, Receipt(target=target), clock)
+        except DarkLanternError:  # no member any more, a frozen log, or a library that was restored
+            continue
+    return state
+
+
+def _unreceipted(state: State) -> Iterator[tuple[str, str]]:
+    me = state.device_id
+    for circle in state.working.circles.values():
+        for target, entry in circle.buried.items():
+            epoch = circle.find_epoch(entry.body.header.epoch)
+            reached = epoch is not None and any(me in each.members for each in circle.epochs[epoch.body.number - 1 :])
+            if reached and me not in circle.receipts.get(target, ()):
+                yield circle.id, target
+
+
+def _newly_buried(old: State, new: State, circle: str) -> list[SealedEntry]:
+    before = old.working.circles.get(circle)
+    return [entry for id, entry in new.working.circles[circle].buried.items() if not before or id not in before.buried]
+
+
+def _authored(state: State, circle: str, body: Tombstone | Receipt, clock: int) -> tuple[State, str]:
+    kind: Kind = "tombstone" if isinstance(body, Tombstone) else "receipt"
+    data = authored(state.view, circle, kind, body, state.device, state.last(circle), state.now(clock))
+    return put(state, circle, data), leaf_id(data)

@@ -1,0 +1,114 @@
+"""What is taken back is dropped wherever the request arrives, and who has not said so is listed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from darklantern.errors import RefusedError
+from darklantern.library import Library
+from library.orgs import CANARY, Orgs, artifacts, assessment, every_byte_of, finding, founded, reopened
+from library.test_backup import restored
+
+
+@pytest.fixture
+def orgs(tmp_path: Path) -> Iterator[Orgs]:
+    orgs = founded(tmp_path)
+    yield orgs
+    orgs.close()
+
+
+def share(library: Library, title: str = f"called {CANARY}") -> str:
+    what = finding(title=title)
+    return library.share(what, artifacts(), circle="evals", assessment=assessment(what))
+
+
+def pieces(library: Library) -> set[str]:
+    return set(library._vault.blobs)
+
+
+def test_p26_a_tombstone_removes_pieces_plaintext_and_index_rows_wherever_it_arrives(orgs: Orgs) -> None:
+    kept, item = share(orgs.aurora, "kept"), share(orgs.aurora)
+    before = pieces(orgs.aurora)
+    orgs.to_beacon()
+    assert pieces(orgs.beacon) == before and len(orgs.beacon.search(CANARY)) == 2
+    orgs.aurora.bury(item)
+    orgs.to_beacon()
+    for library in (orgs.aurora, orgs.beacon):
+        assert [each.id for each in library.findings()] == [kept]
+        assert [hit.item for hit in library.search(CANARY)] == [kept]  # its evidence names it
+        assert len(pieces(library)) == len(before) - 2
+        for ask in (library.open_item, library.thread, library.versions, library.links):
+            with pytest.raises(RefusedError, match="taken back"):
+                ask(item)
+        assert library.verify() == () and library.compaction(()).orphans == ()
+    orgs.to_aurora()
+    assert orgs.aurora.opaque == orgs.beacon.opaque == ()
+
+
+def test_receipts_come_by_themselves_and_missing_ones_are_listed(orgs: Orgs) -> None:
+    item = share(orgs.aurora)
+    orgs.to_beacon()
+    orgs.aurora.bury(item)
+    (dropped,) = orgs.aurora.report().dropped
+    assert (dropped.id, dropped.kind, dropped.asked) == (item, "item", ("ada of Aurora",))
+    assert [reader.person for reader in dropped.receipts] == ["ada"]
+    assert [reader.person for reader in dropped.missing] == ["bo"]
+    orgs.to_beacon()
+    assert len(orgs.beacon.pending) == 1  # its receipt waits for the keeper
+    orgs.to_aurora()
+    (dropped,) = orgs.aurora.report().dropped
+    assert {reader.person for reader in dropped.receipts} == {"ada", "bo"} and dropped.missing == ()
+    orgs.to_beacon()
+    state = every_byte_of(orgs.folder / "beacon")
+    orgs.to_beacon()
+    assert orgs.beacon.pending == () and every_byte_of(orgs.folder / "beacon") == state  # said once
+
+
+def test_somebody_elses_goes_only_once_a_quorum_of_admins_has_asked(orgs: Orgs) -> None:
+    item = share(orgs.aurora)
+    orgs.to_beacon()
+    post = orgs.beacon.post(item, f"{CANARY} in a post")
+    orgs.to_aurora()
+    orgs.aurora.bury(post)
+    assert [each.id for each in orgs.aurora.thread(item).posts] == [post] and orgs.aurora.report().dropped == ()
+    orgs.to_beacon()
+    orgs.beacon.bury(post)  # its own author
+    assert orgs.beacon.thread(item).posts == ()
+    orgs.to_aurora()
+    assert orgs.aurora.thread(item).posts == () and len(orgs.aurora.report().dropped[0].asked) == 2
+
+
+def test_p26_a_restored_backup_drops_it_again(orgs: Orgs) -> None:
+    item = share(orgs.aurora)
+    orgs.to_beacon()
+    orgs.beacon.backup(orgs.folder / "backup")
+    orgs.aurora.bury(item)
+    bundle = orgs.folder / "newer"
+    orgs.aurora.export_bundle(bundle)
+    beacon = restored(orgs, "bo", bundle=bundle)
+    assert beacon.findings() == () and beacon.search(CANARY) == () and pieces(beacon) == set()
+    with pytest.raises(RefusedError, match="taken back"):
+        beacon.open_item(item)
+
+
+def test_what_a_crash_left_of_something_dropped_is_an_orphan(orgs: Orgs, monkeypatch: pytest.MonkeyPatch) -> None:
+    item = share(orgs.aurora)
+    left = pieces(orgs.aurora)
+    monkeypatch.setattr("darklantern.stores.blobs.Blobs.discard", lambda self, names: None)
+    orgs.aurora.bury(item)
+    monkeypatch.undo()
+    orgs.aurora.close()
+    orgs.aurora = reopened(orgs.folder / "aurora", "ada", orgs.clock)
+    assert set(orgs.aurora.compaction().orphans) == left
+    orgs.aurora.compact(orgs.aurora.compaction())
+    assert pieces(orgs.aurora) == set()
+
+
+def test_burying_nothing_or_twice_is_refused(orgs: Orgs) -> None:
+    item = share(orgs.aurora)
+    with pytest.raises(RefusedError, match="not in this library"):
+        orgs.aurora.bury("7" * 64)
+    orgs.aurora.bury(item)
+    with pytest.raises(RefusedError, match="taken back"):
+        orgs.aurora.bury(item)

@@ -1,0 +1,173 @@
+"""Blobs of logs: who has which, who pays, and what becomes of those that nobody names."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from blake3 import blake3
+
+from darklantern.errors import StoreError
+from darklantern.relay.pieces import Pieces
+from darklantern.relay.problems import Problem
+from darklantern.relay.stores import Blobs, Database, Group, QuotaError, Uses
+from darklantern.relay.stores.blobs import is_whole
+
+from .appending import append, entry, step
+
+A, B = "a.example/log", "b.example/log"
+ORG, ORG_BYTES, DAY_S = "org:Aurora", 1_000_000, 24 * 3600
+SIZES = (1000, 200_000)
+
+
+class Clock:
+    now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def pieces(database: Database, tmp_path: Path, clock: Clock) -> Pieces:
+    from darklantern.relay.stores import open_blobs
+
+    return Pieces(database, open_blobs(f"file://{tmp_path}/pieces"), ORG_BYTES, clock)
+
+
+def put(pieces: Pieces, log: str, data: bytes, account: str = ORG) -> str:
+    name = blake3(data).hexdigest()
+    pieces.put_now(log, name, data, account)
+    return name
+
+
+def has(pieces: Pieces, log: str, name: str) -> bytes | None:
+    async def read() -> bytes | None:
+        piece = await pieces.find(log, name)
+        if piece is None:
+            return None
+        return b"".join([part async for part in pieces.read(name, piece, 0, piece.size)])
+
+    return asyncio.run(read())
+
+
+def named(database: Database, log: str, name: str, word: str) -> None:
+    """Append a record that needs the blob."""
+    done = step(log, database.head(log).frontier, entry(word))
+    database.commit(Group((done,), (Uses(log, name, 1),), (), done.time))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_blob_goes_with_the_last_record_that_names_it(pieces: Pieces, database: Database, size: int) -> None:
+    data = os.urandom(size)
+    name = put(pieces, A, data)
+    named(database, A, name, "one")
+    named(database, A, name, "two")
+    assert database.used(ORG) == size
+    pieces.drop(A, (name,))
+    assert has(pieces, A, name) == data
+    pieces.drop(A, (name,))
+    assert has(pieces, A, name) is None
+    assert database.used(ORG) == 0
+    assert list(pieces._blobs.names()) == []
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_tombstone_in_one_log_leaves_the_other_s_copy(pieces: Pieces, database: Database, size: int) -> None:
+    data = os.urandom(size)
+    for log, account in ((A, ORG), (B, "org:Beacon")):
+        name = put(pieces, log, data, account)
+        named(database, log, name, "it")
+    pieces.drop(A, (name,))
+    assert has(pieces, A, name) is None
+    assert has(pieces, B, name) == data
+    assert (database.used(ORG), database.used("org:Beacon")) == (0, size)
+    pieces.drop(B, (name,))
+    assert list(pieces._blobs.names()) == []
+
+
+def test_what_was_dropped_does_not_come_back_with_its_record(database: Database, pieces: Pieces) -> None:
+    data = os.urandom(1000)
+    name = put(pieces, A, data)
+    named(database, A, name, "it")
+    pieces.drop(A, (name,))
+    database.commit(Group((), (Uses(A, name, 0, data, ORG, ORG_BYTES),)))
+    assert has(pieces, A, name) is None
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_blob_that_no_record_names_expires(pieces: Pieces, database: Database, clock: Clock, size: int) -> None:
+    orphan, kept = put(pieces, A, os.urandom(size)), put(pieces, A, os.urandom(size))
+    named(database, A, kept, "it")
+    clock.now += 7 * DAY_S
+    assert pieces.expire(7 * DAY_S) == 0
+    clock.now += 1
+    assert pieces.expire(7 * DAY_S) == 1
+    assert has(pieces, A, orphan) is None
+    assert has(pieces, A, kept)
+    assert database.used(ORG) == size
+
+
+def test_an_upload_that_died_is_paid_back_and_may_begin_again(pieces: Pieces, database: Database, clock: Clock) -> None:
+    data = os.urandom(200_000)
+    name = blake3(data).hexdigest()
+    from darklantern.relay.stores import Charge
+
+    named(database, A, name, "it")
+    charge = Charge(ORG, len(data), ORG_BYTES)
+    assert database.begin_piece(A, name, charge, int(clock()))  # and then the relay is killed
+    assert database.begin_piece(A, name, charge, int(clock()))
+    assert database.used(ORG) == len(data)
+    clock.now += 2 * DAY_S
+    assert pieces.expire(DAY_S) == 1
+    assert database.used(ORG) == 0
+    assert put(pieces, A, data) == name
+    assert has(pieces, A, name) == data
+    assert database.used(ORG) == len(data)
+
+
+def test_an_upload_that_fails_costs_nothing(database: Database, clock: Clock, tmp_path: Path) -> None:
+    class Full:
+        """A store whose disk is full."""
+
+        def put(self, name: str, chunks: object, max_bytes: int) -> int:
+            raise StoreError("the disk is full", hint="make room")
+
+    pieces = Pieces(database, Full(), ORG_BYTES, clock)  # type: ignore[arg-type]
+    with pytest.raises(StoreError, match="full"):
+        put(pieces, A, os.urandom(200_000))
+    assert database.used(ORG) == 0
+
+
+def test_a_full_quota_keeps_nothing(pieces: Pieces, database: Database) -> None:
+    put(pieces, A, os.urandom(900_000))
+    for size in (150_000, 50_000 + 50_001):
+        with pytest.raises(QuotaError):
+            put(pieces, A, os.urandom(size))
+    assert database.used(ORG) == 900_000
+    with pytest.raises(Problem, match="other bytes"):
+        pieces.put_now(A, "0" * 64, b"x", ORG)
+
+
+def test_bytes_are_deleted_only_when_no_log_has_them(
+    pieces: Pieces, database: Database, open_again: Callable[[], Database], clock: Clock
+) -> None:
+    """One relay drops a blob while another takes the same bytes for a second log."""
+    data = os.urandom(200_000)
+    name = put(pieces, A, data)
+    append(database, A, "it")
+    other = Pieces(open_again(), pieces._blobs, ORG_BYTES, clock)
+    database.drop_pieces(A, (name,))  # decided, and not deleted yet
+    put(other, B, data)
+    pieces.collect()
+    assert has(other, B, name) == data
+    assert is_whole(_store(pieces), name)
+
+
+def _store(pieces: Pieces) -> Blobs:
+    return pieces._blobs
