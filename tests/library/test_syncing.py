@@ -9,7 +9,7 @@ from network.world import NOW, device, log_key
 
 from darklantern.errors import RelayError
 from darklantern.library import Library
-from darklantern.library.syncing import RelaySync
+from darklantern.library.syncing import RelaySync, pushing
 from darklantern.network import cosign, draft_circle
 from darklantern.network.heads import sign_head
 from darklantern.sealing import Envelope
@@ -202,3 +202,24 @@ def moved(us: Meeting, **changes: object) -> Envelope:
     (version,) = us.aurora.view.network.circles[us.circle]
     body = msgspec.structs.replace(version.body, circle=us.circle, version=2, previous=version.id, **changes)
     return cosign(draft_circle(us.aurora.net, body, NOW), [device("ada").signing, device("bo").signing])
+
+
+def test_beginnings_of_pieces_that_nothing_names_any_more_go(us: Meeting) -> None:
+    us.share()
+    us.aurora.sync([us.relay])
+    stale = us.folder / "beacon" / "incoming" / ("5" * 64)
+    stale.parent.mkdir(exist_ok=True)
+    stale.write_bytes(b"the beginning of something")
+    us.beacon.sync([us.relay])
+    assert not stale.exists()
+
+
+def test_a_long_outbox_goes_in_several_requests(us: Meeting, monkeypatch: pytest.MonkeyPatch) -> None:
+    item = us.share()
+    for n in range(12):
+        us.aurora.post(item, f"post {n}")
+    monkeypatch.setattr(pushing, "_AT_ONCE", 4096)
+    us.aurora.sync([us.relay])
+    us.beacon.sync([us.relay])
+    assert us.relay.asked.count("post 1") + us.relay.asked.count("post 2") > 3
+    assert [post.text for post in us.beacon.thread(item).posts] == [f"post {n}" for n in range(12)]
