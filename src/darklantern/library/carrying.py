@@ -18,7 +18,7 @@ from darklantern.library.hands import Hands
 from darklantern.library.importing import Imported, settle, take_in, with_pieces
 from darklantern.library.resealing import sendable
 from darklantern.library.state import State, with_heads, with_proof
-from darklantern.network.heads import ForkedLogError, names
+from darklantern.network.heads import ForkedLogError
 from darklantern.network.items import Blake3
 from darklantern.network.merging import LogCopy
 from darklantern.records.exact import Sha256, Value
@@ -74,7 +74,7 @@ def export(hands: Hands, path: Path, since: Holdings | None) -> Exported:
     hands.step(made.state.leaving(waiting), made.pieces)
     state = hands.state()
     # 2. What the other side lacks, read one piece at a time.
-    logs = [_copy(state, log, since) for log in sorted(state.view.heads) if _is_by_its_keeper(state, log)]
+    logs = [_copy(state, log, since) for log in sorted(state.view.heads)]
     pieces = _Pieces(hands.blobs, _asked(state, {copy.log: copy.start for copy in logs}, since))
     with replacing(path) as file:
         write_bundle(file, state.view.net, state.device, logs, [each.envelope for each in waiting], pieces)
@@ -111,12 +111,6 @@ def take(hands: Hands, path: Path, *, confirmed: bool) -> Imported:
         missing = step.state.wanted.keys() - staged.names - step.pieces.keys() - set(blobs)
         hands.step(step.state, step.pieces, came, staged.given(came, blobs))
     return with_pieces(step.imported, len(came) + len(step.pieces), missing)
-
-
-def _is_by_its_keeper(state: State, log: str) -> bool:
-    """Whether the newest checkpoint here is by who keeps the log now; one from before it moved convinces nobody."""
-    key = state.view.log_key(log)
-    return key is not None and names(state.view.heads[log].note, log, key)
 
 
 def _copy(state: State, log: str, since: Holdings | None) -> LogCopy:

@@ -18,6 +18,7 @@ from darklantern.library import (
     compacting,
     deleting,
     exporting,
+    files,
     open_log,
     opening,
     report,
@@ -188,6 +189,12 @@ class Library(Identity):
         frozen = view.circle(circle).frozen_at(view.trail(circle).size)
         return effective(view.network, circle, self._now(), frozen)
 
+    def known(self, beginning: str) -> tuple[str, ...]:
+        """The ids of all records here, waiting ones too, that begin so."""
+        trails = self._state.view.trails.values()
+        ids = {id for trail in trails for id in trail.ids} | {waiting.id for waiting in self._state.outbox}
+        return tuple(sorted(id for id in ids if beginning and id.startswith(beginning)))
+
     def explain(self, org: str, person: str, record: str) -> Explained:
         """Why somebody can or cannot read an item or a post, and why it may not have reached them."""
         return explain(self._state.working, (org, person), record, waiting=frozenset(self.pending), now=self._now())
@@ -353,15 +360,17 @@ class Library(Identity):
 
     def post_of(self, post: str) -> ThreadPost:
         """One post as it is now, without opening the rest of its thread. Raises RefusedError, also where taken back."""
-        return posting.standing(self._state, post, self._fetch)
+        found = posting.standing(self._state, post, self._fetch)
+        self._note("thread", self._state.threads.places[post].thread)
+        return found
 
     def unread(self) -> dict[str, int]:
         """Thread → how many posts of others in it are unread, where there are any. Opens nothing."""
         return reading.unread(self._state)
 
-    def threads(self) -> tuple[ThreadListed, ...]:
-        """Every item and every thread with a title, with how many posts in it are unread. The newest first."""
-        return reading.threads(self._state, self._fetch, self._follows)
+    def threads(self, *, about_items: bool = True, limit: int | None = None) -> tuple[ThreadListed, ...]:
+        """Every thread with a title, and every item, with how many posts in it are unread. The newest first."""
+        return reading.threads(self._state, self._fetch, self._follows, about_items=about_items, limit=limit)
 
     def open_attachment(self, post: str, sha256: str) -> ArtifactReader:
         """A file that came with a post, to stream, to write to a file or to check. Raises RefusedError or SealError."""
@@ -495,6 +504,13 @@ class Library(Identity):
         """One artifact of an item, with its hash checked. Raises SealError, RefusedError or RecordError."""
         return b"".join(self.open_artifact(item, sha256).stream())
 
+    def open_file(self, file: Path, out: Path, progress: Progress = lambda done, size: None) -> None:
+        """Open an age file that was sealed to this device, as the new file `out`. Raises SealError or StoreError.
+
+        Nothing says who sealed it.
+        """
+        files.open_with(file, out, self._state.device.receiving, progress)
+
     def open_artifact(self, item: str, sha256: str) -> ArtifactReader:
         """One artifact of an item, to stream, to read a range of, to write to a file or to check; of any size.
 
@@ -567,13 +583,15 @@ class Library(Identity):
         self._vault.blobs.discard(sorted(going))
         return freed + self._vault.database.vacuum()
 
-    def backup(self, path: Path, progress: backup.Progress | None = None) -> BackedUp:
-        """All of this library as one new file, which its passphrase of today opens. `restore` takes it back.
+    def backup(self, path: Path, *, passphrase: str | None = None, progress: backup.Progress | None = None) -> BackedUp:
+        """All of this library as one new file. `restore` takes it back.
 
-        Encrypted like the library, pieces included; sealings that are not finished stay out. Keep it where the library
-        would be safe too: it holds this device's keys. Raises StoreError, and then there is no file.
+        This library's passphrase of today opens it, or `passphrase`: give one where the library's own is only in this
+        machine's keystore, or a backup would be lost with the machine. Encrypted like the library, pieces included;
+        sealings that are not finished stay out. Keep it where the library would be safe too: it holds this device's
+        keys. Raises StoreError, and then there is no file.
         """
-        return backup.back_up(self._state, self._vault, path, self._now(), progress)
+        return backup.back_up(self._state, self._vault, path, self._now(), passphrase, progress)
 
     @property
     def restored(self) -> dict[str, str]:

@@ -67,6 +67,17 @@ class State:
         return {id: standing.owner for id, standing in self.working.network.devices.items()}
 
     @cached_property
+    def unplaced(self) -> tuple[tuple[str, str], ...]:
+        """(circle, id) of each post that counts and is not in the index of threads, in no order."""
+        placed = self.threads.places
+        return tuple(
+            (circle.id, entry_id)
+            for circle in self.working.circles.values()
+            for entry_id in circle.entries
+            if entry_id not in placed and circle.entries[entry_id].record.kind == "post"
+        )
+
+    @cached_property
     def working(self) -> View:
         """The view with what waits in the outbox: its author already builds on it."""
         view = self.view
@@ -282,7 +293,8 @@ def with_heads(state: State, clock: int, *, refresh: bool = False) -> State:
     heads, now = dict(state.view.heads), state.now(clock)
     for log in state.appends - state.view.forks.keys():
         trail, head = state.view.trail(log), heads.get(log)
-        if trail.size and (head is None or head.size != trail.size or (refresh and head.time < now)):
+        taken_over = head is not None and not head.note.startswith(state.view.origin(log).encode() + b"\n")
+        if trail.size and (head is None or head.size != trail.size or taken_over or (refresh and head.time < now)):
             # Never before the last one, whatever the clock says: readers refuse a log that goes back in time.
             heads[log] = sign_head(trail, log, state.log_key, max(now, head.time if head else 0))
     return replace(state, view=replace(state.view, heads=heads))
@@ -334,8 +346,9 @@ def _load_heads(view: View, contents: Contents) -> dict[str, Head]:
     """The heads of all logs, each compared with the entries that it must cover."""
     heads: dict[str, Head] = {}
     for log in contents.entries.keys() | contents.heads.keys():
-        keys, note = view.log_keys(log), contents.heads.get(log)
-        head = read_head(note, log, *keys) if keys and note else None
+        note = contents.heads.get(log)
+        key = view.key_of(log, note) if note else None
+        head = read_head(note, log, key) if key and note else None
         if head is None or (head.size, head.root) != (view.trail(log).size, view.trail(log).roots[-1]):
             raise StoreError(
                 f"the entries of log {log[:8]}… are not those that its checkpoint covers",

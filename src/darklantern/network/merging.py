@@ -13,7 +13,7 @@ from darklantern.errors import LogError
 from darklantern.logs import merkle
 from darklantern.logs.checkpoint import parse
 from darklantern.network.clock import check_jump
-from darklantern.network.heads import Head, check_extends, names, read_head
+from darklantern.network.heads import Head, check_extends, origin, read_head
 from darklantern.network.reading import leaf_id, read
 from darklantern.network.rosters import Roster
 from darklantern.network.states import Trail
@@ -71,12 +71,13 @@ def merge(
     taken: dict[str, tuple[tuple[bytes, ...], Head]] = {view.net: network}
     skipped: list[str] = []
     for log, copy in by_log.items():
-        key = founded.log_key(log)
+        key = founded.key_of(log, copy.note)
         if key is None or log in view.forks:
             skipped.append(log)
         else:
             taken[log] = merging.take(copy, key)
-            _check_moves(founded, log, copy, view.trail(log))
+            if key == founded.log_key(log):  # an older key's copy may end before the move
+                _check_moves(founded, log, copy, view.trail(log))
     # 3. What it all says, in which an entry that waited for another log may count now.
     entries = {log: tuple(data) for log, data in held.items()} | {log: data for log, (data, _) in taken.items()}
     folded, entries = _settled(_folded(view, held, entries), held, entries)
@@ -158,7 +159,7 @@ class _Merging:
     def network_key(self, copy: LogCopy) -> LogVerifyKey:
         """The key of the network's log: known, named by the pinned first entry, or by a roster that moves the log."""
         known = self.view.log_key(copy.log) or _first_key(copy)
-        if names(copy.note, copy.log, known):
+        if copy.note.startswith(origin(known, copy.log).encode() + b"\n"):
             return known
         _check_no_gap(copy, self.view.trail(copy.log).size)
         entries = self._best(copy.log, self.view.trail(copy.log), copy)

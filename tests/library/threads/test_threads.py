@@ -306,6 +306,10 @@ def test_a_thread_costs_opening_its_own_records_and_no_other(orgs: Orgs) -> None
     entries = orgs.aurora.view.circle(orgs.circle).entries
     assert set(fetched) == {name for entry in (item, *mine) for name in entries[entry].body.pieces}
     fetched.clear()
+    (newest,) = orgs.aurora.threads(limit=1)
+    assert newest.id == max((item, other)) and len(set(fetched)) == 1, "its title"
+    assert [each.id for each in orgs.aurora.threads(about_items=False)] == [other]
+    fetched.clear()
     orgs.aurora.unread(), orgs.aurora.notifications()
     assert fetched == [], "counting opens nothing"
     orgs.aurora.react(mine[1], "👍")

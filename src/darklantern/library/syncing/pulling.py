@@ -14,7 +14,7 @@ from darklantern.errors import LogError, RecordError
 from darklantern.library.importing import Parts
 from darklantern.library.syncing.remote import Remote
 from darklantern.logs import checkpoint
-from darklantern.network.heads import Head, names, read_head
+from darklantern.network.heads import Head, origin, read_head
 from darklantern.network.merging import Entries, LogCopy, check_not_frozen, merge
 from darklantern.network.reading import leaf_id
 from darklantern.network.states import Trail
@@ -31,7 +31,7 @@ class Pulled:
 
     parts: Parts | None
     skipped: tuple[str, ...] = ()
-    """logs that the relay shows and no accepted record names, that are frozen, or that have moved elsewhere"""
+    """logs that the relay shows and no accepted record names, or that are frozen"""
     hidden: tuple[str, ...] = ()
     """logs that are held here and that the relay does not show"""
     there: Mapping[str, int] = field(default_factory=dict)
@@ -60,9 +60,8 @@ def pull(remote: Remote, view: View, held: Entries, *, clock: int, confirmed: bo
     # 2. Each circle's log under the key that its circle's record names.
     copies, skipped = [], []
     for log, note in sorted(notes.items()):
-        key = named.log_key(log)
-        moved = any(names(note, log, older) for older in named.log_keys(log)[1:])
-        if key is None or log in view.forks or moved:
+        key = named.key_of(log, note)
+        if key is None or log in view.forks:
             skipped.append(log)
         else:
             copies.append(_copy(remote, log, note, key, view, held))
@@ -81,18 +80,15 @@ def _network(remote: Remote, note: bytes, view: View, held: Entries) -> LogCopy:
     A roster among its entries names the key, so there these are asked for before the note is verified. A newcomer's
     first entry must be the roster that they pinned.
     """
-    net, keys = view.net, view.log_keys(view.net)
-    head, start = view.heads.get(net), view.trail(net).size
-    if keys and names(note, net, keys[0]):
-        return _copy(remote, net, note, keys[0], view, held)
-    if head and any(names(note, net, key) for key in keys):  # it has not seen the move
-        return LogCopy(net, head.note, (), start=head.size)
+    net, start = view.net, view.trail(view.net).size
+    known, (said, _) = view.key_of(net, note), checkpoint.parse(note)
+    if known and said.origin == origin(known, net):
+        return _copy(remote, net, note, known, view, held)
     if not start and not any(_has_id(data, net) for data in remote.entries(net, 0, 1)[:1]):
         raise LogError(
             f"expected the network's first roster, {net}, as the first entry of its log at {remote.name}, got another",
             hint="this relay serves another network, or you pinned another first roster",
         )
-    said, _ = checkpoint.parse(note)
     return LogCopy(net, note, _entries(remote, net, start, said.size), start)
 
 
