@@ -76,7 +76,8 @@ def merge(
             skipped.append(log)
         else:
             taken[log] = merging.take(copy, key)
-            _check_moves(founded, log, copy, view.trail(log))
+            if key == founded.log_key(log):  # an older key's copy may end before the move
+                _check_moves(founded, log, copy, view.trail(log))
     # 3. What it all says, in which an entry that waited for another log may count now.
     entries = {log: tuple(data) for log, data in held.items()} | {log: data for log, (data, _) in taken.items()}
     folded, entries = _settled(_folded(view, held, entries), held, entries)

@@ -6,7 +6,7 @@ piece is where the next sync goes on; what it leaves of a bundle is swept.
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -38,6 +38,12 @@ class Incoming:
     def staged(self) -> "Staged":
         """A place for the pieces of one bundle, gone when the `with` ends."""
         return Staged(partial_of(self._made() / "bundle"))
+
+    def keep(self, names: Collection[str]) -> None:
+        """Remove the beginnings of all other pieces: nothing asks for them any more."""
+        for path in self._folder.glob("*"):
+            if path.name not in names and path.is_file():
+                path.unlink(missing_ok=True)
 
     def sweep(self) -> None:
         """Remove what a crash left of a bundle."""

@@ -63,6 +63,7 @@ def _pulled(remote: Remote, hands: Hands, report: RelaySync, confirmed: bool, pr
     fetched = fetch(remote, asked, hands.blobs, hands.incoming, progress)
     if step or fetched.came:  # what came is to be found by its words
         hands.step(step.state if step else state, new, fetched.came)
+    hands.incoming.keep(lacking)
     imported = step.imported if step else Imported()
     imported = replace(imported, skipped=tuple(dict.fromkeys((*imported.skipped, *pulled.skipped))))
     missing, came = lacking - set(fetched.came), len(new) + len(fetched.came)
