@@ -36,7 +36,7 @@ def _head(sizes: Sizes) -> list[str]:
         f"Streams of {sizes.stream // MIB} MiB and a bundle of {sizes.bundle // MIB} MiB, in memory (tmpfs). Medians "
         f"of {sizes.repeats} turns, ours and theirs one after the other, in processor time, user and system, because "
         "the machine had other work; the wall's ratio is under Details. `seal_artifact` is the library's whole way: "
-        "SHA-256, BLAKE3, the journal's marks and the store; it has no bar.",
+        "SHA-256, BLAKE3, the journal's marks and the store; it has no bar. Of a sync both ends are counted.",
         "",
         f"Artifacts of {artifacts} GiB are zeros from a sparse file. Their pieces are thrown away when they are "
         "sealed, and made again when they are read: the disk does not hold them twice.",

@@ -19,9 +19,9 @@ def scratch(room: int) -> Iterator[Path]:
         yield Path(folder)
 
 
-def random_file(path: Path, size: int) -> Path:
-    """`size` bytes that nothing compresses, the same each time."""
-    random, block = Random(SEED), 1 << 20
+def random_file(path: Path, size: int, seed: int = SEED) -> Path:
+    """`size` bytes that nothing compresses, the same each time for one `seed`."""
+    random, block = Random(seed), 1 << 20
     with path.open("wb") as file:
         for at in range(0, size, block):
             file.write(random.randbytes(min(block, size - at)))

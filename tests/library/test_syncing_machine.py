@@ -138,9 +138,8 @@ class Syncing(RuleBasedStateMachine):
     @invariant()
     def own_words_are_never_lost(self) -> None:
         for org in ORGS:
-            assert self.said[org] <= {post.text for post in self.library(org).thread(self.item).posts} | self._unread(
-                org
-            )
+            seen = {post.text for post in self.library(org).thread(self.item).posts}
+            assert self.said[org] <= seen | self._unread(org)
 
     def _unread(self, org: str) -> set[str]:
         """Own words that have landed where they do not count, and wait to be sealed again."""

@@ -9,13 +9,17 @@ from darklantern.cli import local_commands
 from darklantern.cli.circle_draft_commands import circle_app
 from darklantern.cli.device_commands import device_app
 from darklantern.cli.draft_commands import draft_app
-from darklantern.cli.library_commands import library_app, open_library, rerun
+from darklantern.cli.explain_command import explain
+from darklantern.cli.library_commands import library_app, rerun
+from darklantern.cli.library_option import LibraryFolder, open_own
 from darklantern.cli.member_commands import member_app
-from darklantern.cli.options import Folder, Json, PassphraseFile
+from darklantern.cli.options import Json, PassphraseFile
 from darklantern.cli.org_commands import org_app
 from darklantern.cli.output import tell, tell_json
 from darklantern.cli.pledge_commands import pledge_app
 from darklantern.cli.relay_commands import relay_app
+from darklantern.cli.sharing_commands import open_, seal, share
+from darklantern.cli.syncing_commands import bundle_app, status, sync
 from darklantern.cli.thread_commands import thread_app
 
 app = typer.Typer(
@@ -38,7 +42,10 @@ app.add_typer(circle_app, name="circle")
 app.add_typer(draft_app, name="draft")
 app.add_typer(relay_app, name="relay")
 app.add_typer(thread_app, name="thread")
-app.command()(rerun)
+app.add_typer(bundle_app, name="bundle")
+for command in (share, seal, sync, status, explain, rerun):
+    app.command()(command)
+app.command("open")(open_)
 
 
 @app.command()
@@ -87,7 +94,7 @@ def calibrate(
 
 @app.command()
 def page(
-    folder: Folder,
+    folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one.")] = 0,
 ) -> None:
@@ -97,7 +104,7 @@ def page(
     """
     from darklantern.page import run
 
-    with open_library(folder, passphrase_file) as library:
+    with open_own(folder, passphrase_file) as library:
         run(library, port=port, announce=lambda link: tell(link, copied=True))
 
 

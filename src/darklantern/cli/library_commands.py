@@ -1,25 +1,21 @@
 """`darklantern library …`, `rerun` and `page`: what a member does with what was shared."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from darklantern.cli.bars import bytes_bar
-from darklantern.cli.hardening import keep_secrets_in_memory
-from darklantern.cli.options import Folder, Json, PassphraseFile, check_place, passphrase, read
+from darklantern.cli.library_option import LibraryFolder, open_own
+from darklantern.cli.options import Json, PassphraseFile
 from darklantern.cli.output import tell, tell_json
 from darklantern.errors import RecipeError, StoreError
-from darklantern.records.exact import decode, encode, plain
+from darklantern.records.exact import plain
 
 if TYPE_CHECKING:
     from darklantern.library import Imported, Library, Notification
 
 library_app = typer.Typer(
-    help="A device's encrypted store of findings.\n\n"
-    "These commands serve a library that is there already. Founding a network, making a library, pledging and "
-    "sealing a finding are Python calls for now: `darklantern.library.create`, then `Library.add`, `pledge` and "
-    '`share`. README shows them under "Share"; `darklantern.demo.founding` is a network founded step by step.',
+    help="A device's encrypted store of findings: what it holds, and keeping it whole.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -27,9 +23,9 @@ Item = Annotated[str, typer.Argument(help="Id of an item, or the beginning of on
 
 
 @library_app.command()
-def findings(folder: Folder, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
+def findings(folder: LibraryFolder = None, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
     """List the findings that this device holds."""
-    with open_library(folder, passphrase_file) as library:
+    with open_own(folder, passphrase_file) as library:
         listed = library.findings()
     if as_json:
         tell_json([plain(entry) for entry in listed])
@@ -38,86 +34,13 @@ def findings(folder: Folder, passphrase_file: PassphraseFile = None, as_json: Js
         what = entry.title or f"does not open: {entry.problem}"
         tell(f"{entry.id[:16]}  {entry.level or '–'}  {entry.time[:10]}  {entry.author}: {what}")
     if not listed:
-        tell("no findings yet: import a bundle with `darklantern library import`")
-
-
-@library_app.command("import")
-def import_bundle(
-    folder: Folder,
-    bundle: Annotated[Path, typer.Argument(help="A bundle file that another library exported.")],
-    passphrase_file: PassphraseFile = None,
-    allow_clock_jump: Annotated[
-        bool,
-        typer.Option(
-            "--allow-clock-jump",
-            help="Believe a bundle that says it is more than a day later than this machine's clock. This cannot be "
-            "taken back: if the bundle is wrong, whatever has expired by then stays expired here.",
-        ),
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Take in a bundle, whole or not at all."""
-    with open_library(folder, passphrase_file) as library:
-        before = {each.id for each in library.notifications()}
-        imported = library.import_bundle(bundle, allow_clock_jump=allow_clock_jump)
-        fresh = [each for each in library.notifications() if each.id not in before]
-    if as_json:
-        tell_json(plain(imported))
-        return
-    for line in (*told(imported), *noticed(fresh)):
-        tell(line)
-
-
-@library_app.command("export")
-def export_bundle(
-    folder: Folder,
-    bundle: Annotated[Path, typer.Argument(help="Where the bundle goes; an existing file is replaced.")],
-    since: Annotated[
-        Path | None,
-        typer.Option(help="What the other side holds, by its `darklantern library holdings`: export only the rest."),
-    ] = None,
-    passphrase_file: PassphraseFile = None,
-    as_json: Json = False,
-) -> None:
-    """Write a bundle: all, or what is lacking."""
-    from darklantern.library import Holdings
-
-    check_place(bundle)
-    other = decode(Holdings, read(since)) if since else None
-    with open_library(folder, passphrase_file) as library:
-        made = library.export_bundle(bundle, since=other)
-    if as_json:
-        tell_json({"bundle": str(bundle), "bytes": made.size, "lacking": made.lacking})
-        return
-    tell(f"{bundle}: {made.size:,} bytes")
-    for name in made.lacking:
-        tell(f"left out: piece {name}, which is missing or damaged in this library")
+        tell("no findings yet: `darklantern sync`, or import a bundle")
 
 
 @library_app.command()
-def holdings(
-    folder: Folder,
-    file: Annotated[Path, typer.Argument(help="Where they go; an existing file is replaced.")],
-    passphrase_file: PassphraseFile = None,
-) -> None:
-    """Write down what this library holds.
-
-    Whoever has that file can export only what this library lacks. It shows log ids, sizes and hashes, and no title,
-    text or name.
-    """
-    from darklantern.files import write_whole
-
-    check_place(file)
-    with open_library(folder, passphrase_file) as library:
-        held = library.holdings
-    write_whole(file, encode(held))
-    tell(f"{file}: {sum(seen.size for seen in held.logs.values())} entries, {len(held.missing)} pieces missing")
-
-
-@library_app.command()
-def check(folder: Folder, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
+def check(folder: LibraryFolder = None, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
     """Verify every record and every sealed piece on disk."""
-    with open_library(folder, passphrase_file) as library, bytes_bar("checking") as progress:
+    with open_own(folder, passphrase_file) as library, bytes_bar("checking") as progress:
         problems = [str(problem) for problem in library.verify(progress)]
     if as_json:
         tell_json({"problems": problems})
@@ -128,7 +51,9 @@ def check(folder: Folder, passphrase_file: PassphraseFile = None, as_json: Json 
         raise typer.Exit(1)
 
 
-def rerun(folder: Folder, item: Item, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
+def rerun(
+    item: Item, folder: LibraryFolder = None, passphrase_file: PassphraseFile = None, as_json: Json = False
+) -> None:
     """Run a finding's evidence again and compare each figure.
 
     It starts from the shared artifacts. A recipe names one of darklantern's own functions; nothing
@@ -136,7 +61,7 @@ def rerun(folder: Folder, item: Item, passphrase_file: PassphraseFile = None, as
     """
     from darklantern.replication import rerun as run_again
 
-    with open_library(folder, passphrase_file) as library:
+    with open_own(folder, passphrase_file) as library:
         whole = item_named(library, item)
         opened = library.open_item(whole)
         evidence = [e for e in opened.finding.evidence if e.recipe is not None]
@@ -153,15 +78,6 @@ def rerun(folder: Folder, item: Item, passphrase_file: PassphraseFile = None, as
             tell(line)
     if not all(result.holds for result in results):
         raise typer.Exit(1)
-
-
-def open_library(folder: Path, passphrase_file: Path | None) -> "Library":
-    """Loads the room late: `--help` needs no cryptography."""
-    from darklantern.assess import level_follows
-    from darklantern.library import Library
-
-    keep_secrets_in_memory()
-    return Library.open(folder, passphrase(passphrase_file), follows=level_follows)
 
 
 def item_named(library: "Library", item: str) -> str:

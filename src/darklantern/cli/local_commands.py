@@ -9,8 +9,9 @@ from rich.console import Console
 
 from darklantern.cli.bars import bytes_bar
 from darklantern.cli.hardening import keep_secrets_in_memory
-from darklantern.cli.library_commands import Item, item_named, open_library
-from darklantern.cli.options import Folder, Json, PassphraseFile, check_place, passphrase, read
+from darklantern.cli.library_commands import Item, item_named
+from darklantern.cli.library_option import LibraryFolder, Yes, confirm, library_folder, open_own
+from darklantern.cli.options import Json, PassphraseFile, check_place, passphrase, read
 from darklantern.cli.output import tell, tell_json
 from darklantern.errors import StoreError
 from darklantern.records.exact import plain
@@ -18,17 +19,15 @@ from darklantern.records.exact import plain
 if TYPE_CHECKING:
     from darklantern.library import Listed
 
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask. What is said there cannot be undone.")]
-
 
 def search(
-    folder: Folder,
     circle: Annotated[str | None, typer.Option(help="Only in this circle, by name or id.")] = None,
     author: Annotated[str | None, typer.Option(help="Only by this person or org, by id.")] = None,
     tag: Annotated[str | None, typer.Option(help="Only findings with this tag.")] = None,
     since: Annotated[str | None, typer.Option(help="Only from this day on: 2026-11-21.")] = None,
     older: Annotated[bool, typer.Option("--older", help="Superseded versions too.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 20,
+    folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
@@ -38,7 +37,7 @@ def search(
     them there. "Two words" in quotes stand together; begin* finds beginnings.
     """
     words = _words()
-    with open_library(folder, passphrase_file) as library:
+    with open_own(folder, passphrase_file) as library:
         hits = library.search(words, circle=circle, author=author, tag=tag, since=since, older=older, limit=limit)
     if as_json:
         tell_json([plain(hit) for hit in hits])
@@ -51,9 +50,9 @@ def search(
         tell("nothing found: a circle marked no-index, or at V3 or V4, is not searched unless this library indexes it")
 
 
-def reindex(folder: Folder, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
+def reindex(folder: LibraryFolder = None, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
     """Make the index of texts anew."""
-    with open_library(folder, passphrase_file) as library:
+    with open_own(folder, passphrase_file) as library:
         count = library.reindex()
     if as_json:
         tell_json({"texts": count})
@@ -61,16 +60,20 @@ def reindex(folder: Folder, passphrase_file: PassphraseFile = None, as_json: Jso
         tell(f"{count} findings and posts are in the index")
 
 
-def versions(folder: Folder, item: Item, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
+def versions(
+    item: Item, folder: LibraryFolder = None, passphrase_file: PassphraseFile = None, as_json: Json = False
+) -> None:
     """List all versions of a finding, older before newer."""
-    with open_library(folder, passphrase_file) as library:
+    with open_own(folder, passphrase_file) as library:
         found = library.versions(item_named(library, item))
     _tell_listed(found, as_json)
 
 
-def links(folder: Folder, item: Item, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
+def links(
+    item: Item, folder: LibraryFolder = None, passphrase_file: PassphraseFile = None, as_json: Json = False
+) -> None:
     """List the links from a finding and to it."""
-    with open_library(folder, passphrase_file) as library:
+    with open_own(folder, passphrase_file) as library:
         found = library.links(item_named(library, item))
     if as_json:
         tell_json([plain(each) for each in found])
@@ -83,7 +86,6 @@ def links(folder: Folder, item: Item, passphrase_file: PassphraseFile = None, as
 
 
 def compact(
-    folder: Folder,
     forget: Annotated[
         list[str] | None,
         typer.Option(help="An epoch by id, in place of those whose retention has ended: all that only it opens goes."),
@@ -92,6 +94,7 @@ def compact(
         list[str] | None, typer.Option(help="An unfinished sealing, by its file's SHA-256 or its journal's name.")
     ] = None,
     yes: Yes = False,
+    folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
@@ -100,7 +103,7 @@ def compact(
     It gives space back: pieces that nothing names, and epochs whose time has come. Without an answer, nothing goes.
     With `--json` nothing is asked, and nothing removed without `--yes`.
     """
-    with open_library(folder, passphrase_file) as library:
+    with open_own(folder, passphrase_file) as library:
         for sealing in give_up or []:
             library.give_up(sealing)
         planned = library.compaction(forget)
@@ -118,19 +121,24 @@ def compact(
 
 
 def backup(
-    folder: Folder,
     file: Annotated[Path, typer.Argument(help="A new file. Nothing is replaced.")],
+    own_passphrase_file: Annotated[
+        Path | None,
+        typer.Option(help="File with a passphrase of the backup's own; else the library's opens it."),
+    ] = None,
+    folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
     """Write all of a library as one file.
 
-    It is encrypted, and today's passphrase opens it. It holds this device's keys: keep it where the library would
-    be safe too.
+    It is encrypted, and today's passphrase opens it, or one of its own. It holds this device's keys: keep it where the
+    library would be safe too.
     """
     check_place(file)
-    with open_library(folder, passphrase_file) as library, bytes_bar("backing up") as progress:
-        made = library.backup(file, progress)
+    with open_own(folder, passphrase_file) as library, bytes_bar("backing up") as progress:
+        own = passphrase(own_passphrase_file) if own_passphrase_file else None
+        made = library.backup(file, passphrase=own, progress=progress)
     if as_json:
         tell_json({"backup": str(file), **plain(made)})
         return
@@ -140,44 +148,44 @@ def backup(
 
 
 def restore(
-    folder: Annotated[Path, typer.Argument(help="A new folder for the library.")],
     file: Annotated[Path, typer.Argument(help="What `backup` wrote.")],
     bundle: Annotated[
         Path | None, typer.Option(help="A bundle made since, so that what was deleted meanwhile stays deleted.")
     ] = None,
+    folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
     """Make a library from its backup.
 
-    All of it, or nothing. Use it in place of the library that is lost, never beside it: two that hold one device's
-    keys would freeze it. It reads at once, and signs only after a sync with the keeper of each log.
+    All of it in a new folder, or nothing. Use it in place of the library that is lost, never beside it: two that hold
+    one device's keys would freeze it. It reads at once, and signs only after a sync with the keeper of each log.
     """
     from darklantern.assess import level_follows
     from darklantern.library import Library
     from darklantern.library import restore as restore_library
 
     keep_secrets_in_memory()
-    typed = passphrase(passphrase_file)
+    typed, new = passphrase(passphrase_file), library_folder(folder)
     with bytes_bar("checking") as progress:
-        said = restore_library(file, folder, typed, follows=level_follows, bundle=bundle, progress=progress)
-    with Library.open(folder, typed, follows=level_follows) as library:
+        said = restore_library(file, new, typed, follows=level_follows, bundle=bundle, progress=progress)
+    with Library.open(new, typed, follows=level_follows) as library:
         waiting = library.restored
     if as_json:
-        tell_json({"library": str(folder), "backup": plain(said), "waiting": waiting})
+        tell_json({"library": str(new), "backup": plain(said), "waiting": waiting})
         return
-    tell(f"{folder}: the library as of {said.time}")
+    tell(f"{new}: the library as of {said.time}")
     for reason in waiting.values():
         tell(f"signs nothing yet: {reason}")
 
 
 def export_age(
-    folder: Folder,
     item: Item,
     file: Annotated[Path, typer.Argument(help="A new file. Nothing is replaced.")],
     recipients_file: Annotated[Path, typer.Option(help="File with one recipient age1pq1… a line; # begins a comment.")],
     artifact: Annotated[str | None, typer.Option(help="SHA-256 of an artifact, in place of the finding.")] = None,
     yes: Yes = False,
+    folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
@@ -189,10 +197,8 @@ def export_age(
     check_place(file)
     lines = read(recipients_file).decode("utf-8", "replace").splitlines()
     recipients = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    question = f"Let this leave its circle for {len(recipients)} recipients? It cannot be taken back."
-    if not yes and not typer.confirm(question):
-        raise typer.Exit(1)
-    with open_library(folder, passphrase_file) as library:
+    confirm(f"Let this leave its circle for {len(recipients)} recipients? It cannot be taken back.", yes)
+    with open_own(folder, passphrase_file) as library:
         library.export_age(file, item_named(library, item), recipients, artifact=artifact)
     if as_json:
         tell_json({"file": str(file), "bytes": file.stat().st_size})
@@ -201,9 +207,9 @@ def export_age(
 
 
 def bury(
-    folder: Folder,
     entry: Annotated[str, typer.Argument(help="Whole id of an item or a post.")],
     yes: Yes = False,
+    folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
@@ -212,9 +218,8 @@ def bury(
     One's own goes at once, here and wherever the request arrives; somebody else's once a quorum of the circle's admins
     has asked. It does not come back, and copies that others made stay.
     """
-    if not yes and not typer.confirm("Ask everybody to drop it? It does not come back."):
-        raise typer.Exit(1)
-    with open_library(folder, passphrase_file) as library:
+    confirm("Ask everybody to drop it? It does not come back.", yes)
+    with open_own(folder, passphrase_file) as library:
         request = library.bury(entry)
     if as_json:
         tell_json({"request": request})
@@ -222,12 +227,12 @@ def bury(
         tell(f"asked: {request[:16]}; a sync or a bundle carries it to the others")
 
 
-def opened(folder: Folder, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
+def opened(folder: LibraryFolder = None, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
     """Print what was opened here, and when.
 
     Once the chain of entries is found whole; each hour in which something was opened has one entry.
     """
-    with open_library(folder, passphrase_file) as library:
+    with open_own(folder, passphrase_file) as library:
         log = library.opened_log()
     if as_json:
         tell_json(plain(log))
@@ -237,14 +242,14 @@ def opened(folder: Folder, passphrase_file: PassphraseFile = None, as_json: Json
     tell(f"{len(log.entries)} entries, which come to {log.head}")
 
 
-def report(folder: Folder, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
+def report(folder: LibraryFolder = None, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
     """Print who may read what, and who said so.
 
     And what was opened here. For somebody who is cleared for none of it: no title and no text is in it.
     """
     from darklantern.library.report_text import lines
 
-    with open_library(folder, passphrase_file) as library:
+    with open_own(folder, passphrase_file) as library:
         made = library.report()
     if as_json:
         tell_json(plain(made))

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from darklantern.stores.keystore import Kept
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value for a program to read.")]
-Folder = Annotated[Path, typer.Argument(help="The library's folder.")]
 PassphraseFile = Annotated[
     Path | None,
     typer.Option(
@@ -82,14 +81,6 @@ def text_to_seal(file: Path | None) -> str:
             hint="pipe it in, or name a file that holds it with --file",
         )
     return text
-
-
-def confirm(what: str) -> None:
-    """Ask before what cannot be undone. Raises StoreError where nobody can be asked, typer.Abort for a no."""
-    if sys.stdin is None or not sys.stdin.isatty():
-        raise StoreError("this asks first, and there is no terminal to ask at", hint="--yes does it without asking")
-    tell(what)
-    typer.confirm("Go on?", abort=True)
 
 
 def read(path: Path) -> bytes:

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
 from rich.progress import Progress as Bars
 
-from darklantern.cli.library_commands import open_library
-from darklantern.cli.options import Folder, Json, PassphraseFile, check_place, confirm, text_to_seal
+from darklantern.cli.library_option import LibraryFolder, Yes, confirm, open_own
+from darklantern.cli.options import Json, PassphraseFile, check_place, text_to_seal
 from darklantern.cli.output import tell, tell_json, tell_text
 from darklantern.errors import StoreError
 from darklantern.records.exact import plain
@@ -39,13 +39,13 @@ Attach = Annotated[list[Path] | None, typer.Option(help="A file to attach. May b
 
 @thread_app.command("list")
 def list_threads(
-    folder: Folder,
     unread: Annotated[bool, typer.Option("--unread", help="Only those with something unread.")] = False,
+    folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
     """List findings and threads, and what is unread."""
-    with open_library(folder, passphrase_file) as library:
+    with open_own(folder, passphrase_file) as library:
         listed = [each for each in library.threads() if each.unread or not unread]
         names = {circle: terms.name for circle, terms in library.circles().items()}
     if as_json:
@@ -61,9 +61,11 @@ def list_threads(
 
 
 @thread_app.command()
-def show(folder: Folder, thread: ThreadId, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
+def show(
+    thread: ThreadId, folder: LibraryFolder = None, passphrase_file: PassphraseFile = None, as_json: Json = False
+) -> None:
     """Print a thread. It stays unread until `darklantern thread read`."""
-    with open_library(folder, passphrase_file) as library:
+    with open_own(folder, passphrase_file) as library:
         found = library.thread(_whole(library, thread)[0])
     if as_json:
         tell_json(plain(found))
@@ -73,16 +75,16 @@ def show(folder: Folder, thread: ThreadId, passphrase_file: PassphraseFile = Non
 
 @thread_app.command()
 def begin(
-    folder: Folder,
     circle: Annotated[str, typer.Argument(help="Id of a circle; its name would stand on the command line.")],
     file: TextFile = None,
     attach: Attach = None,
+    folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
     """Begin a thread about no finding. The first line of the text is its title."""
     title, text = _title_and_text(text_to_seal(file))
-    with open_library(folder, passphrase_file) as library:
+    with open_own(folder, passphrase_file) as library:
         mentions = _mentioned(library, text, circle)
         attached = _attach(library, attach or [])
         made = library.begin_thread(circle, title, text, mentions=mentions, attachments=attached)
@@ -91,16 +93,16 @@ def begin(
 
 @thread_app.command()
 def post(
-    folder: Folder,
     thread: ThreadId,
     file: TextFile = None,
     attach: Attach = None,
+    folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
     """Say something in a thread. `@person` mentions a member of the circle, `@person@org` one of two."""
     text = text_to_seal(file)
-    with open_library(folder, passphrase_file) as library:
+    with open_own(folder, passphrase_file) as library:
         whole, circle = _whole(library, thread)
         mentions = _mentioned(library, text, circle)
         made = library.post(whole, text, mentions=mentions, attachments=_attach(library, attach or []))
@@ -109,16 +111,16 @@ def post(
 
 @thread_app.command()
 def reply(
-    folder: Folder,
     post: PostId,
     file: TextFile = None,
     attach: Attach = None,
+    folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
     """Answer a post."""
     text = text_to_seal(file)
-    with open_library(folder, passphrase_file) as library:
+    with open_own(folder, passphrase_file) as library:
         whole, circle = _whole(library, post)
         mentions = _mentioned(library, text, circle)
         made = library.reply(whole, text, mentions=mentions, attachments=_attach(library, attach or []))
@@ -127,65 +129,69 @@ def reply(
 
 @thread_app.command()
 def revise(
-    folder: Folder, post: PostId, file: TextFile = None, passphrase_file: PassphraseFile = None, as_json: Json = False
+    post: PostId,
+    file: TextFile = None,
+    folder: LibraryFolder = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
 ) -> None:
     """Give a post of yours another text. Readers see the earlier ones too."""
     text = text_to_seal(file)
-    with open_library(folder, passphrase_file) as library:
+    with open_own(folder, passphrase_file) as library:
         made = library.revise(_whole(library, post)[0], text)
     _said("revision", made, (), as_json)
 
 
 @thread_app.command()
 def react(
-    folder: Folder,
     post: PostId,
     file: TextFile = None,
     remove: Annotated[bool, typer.Option("--remove", help="Take the emoji back.")] = False,
+    folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
     """Put an emoji from stdin on a post, or take it back."""
     emoji = text_to_seal(file)
-    with open_library(folder, passphrase_file) as library:
+    with open_own(folder, passphrase_file) as library:
         made = library.react(_whole(library, post)[0], emoji, remove=remove)
     _said("reaction", made, (), as_json)
 
 
 @thread_app.command()
 def retract(
-    folder: Folder,
     post: PostId,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
+    folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
     """Take back a post of yours, for good. Who has read it has read it."""
-    with open_library(folder, passphrase_file) as library:
+    with open_own(folder, passphrase_file) as library:
         whole, _ = _whole(library, post)
-        if not yes:
-            confirm(
-                f"Take back {whole[:16]}? Its text can never be shown again, and who has read it has read it. "
-                "The sealed bytes stay with those who have them."
-            )
+        confirm(
+            f"Take back {whole[:16]}? Its text can never be shown again, and who has read it has read it. "
+            "The sealed bytes stay with those who have them.",
+            yes,
+        )
         made = library.retract(whole)
     _said("retraction", made, (), as_json)
 
 
 @thread_app.command()
 def read(
-    folder: Folder,
     thread: Annotated[
         str | None, typer.Argument(help="A finding, a thread, or a circle for its alarms. Without it: --all.")
     ] = None,
     up_to: Annotated[str | None, typer.Option(help="The last post that was read; without it, all of them.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Everything that this library holds.")] = False,
+    folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
 ) -> None:
     """Note that a thread was read. It stays on this device, and is never synced."""
     if (thread is None) != everything:
         raise StoreError("expected a thread, or --all and no thread", hint="`darklantern thread list` lists them")
-    with open_library(folder, passphrase_file) as library:
+    with open_own(folder, passphrase_file) as library:
         if thread is None:
             library.mark_all_read()
         elif thread == library.net or thread in library.view.circles:
@@ -197,15 +203,15 @@ def read(
 
 @thread_app.command()
 def save(
-    folder: Folder,
     post: PostId,
     sha256: Annotated[str, typer.Argument(help="SHA-256 of the attachment, or the beginning of it.")],
     out: Annotated[Path, typer.Argument(help="Where it goes. Nothing is overwritten, nothing is opened.")],
+    folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
 ) -> None:
     """Write an attachment, in the clear, to a file. It appears once all of it is verified."""
     check_place(out)
-    with open_library(folder, passphrase_file) as library:
+    with open_own(folder, passphrase_file) as library:
         whole, _ = _whole(library, post)
         found = [each for each in library.post_of(whole).attachments if each.sha256.startswith(sha256)]
         if len(found) != 1:
@@ -219,12 +225,12 @@ def save(
 
 @thread_app.command()
 def notifications(
-    folder: Folder,
     desktop: Annotated[bool, typer.Option("--desktop", help="Tell the desktop how many are new.")] = False,
     run: Annotated[
         Path | None, typer.Option(help="A program to run when some are new; a line of JSON for each is its stdin.")
     ] = None,
     to: Annotated[Path | None, typer.Option(help="A file to which a line of JSON is added for each new one.")] = None,
+    folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
@@ -234,7 +240,7 @@ def notifications(
     """
     from darklantern.library.threads import announcing
 
-    with open_library(folder, passphrase_file) as library:
+    with open_own(folder, passphrase_file) as library:
         found = library.notifications(untold=bool(desktop or run or to))
         if found and desktop and not announcing.on_desktop(found):
             tell("this machine has no notify-send, so the desktop was not told")
@@ -257,15 +263,15 @@ def notifications(
 
 @thread_app.command()
 def quiet(
-    folder: Folder,
     what: Annotated[str, typer.Argument(help="A finding, a thread or a circle.")],
     rule: Annotated[
         Literal["muted", "mentions", "off"], typer.Option(help="No notifications, only mentions, or all of them again.")
     ] = "muted",
+    folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
 ) -> None:
     """Want fewer notifications. Alarms always come."""
-    with open_library(folder, passphrase_file) as library:
+    with open_own(folder, passphrase_file) as library:
         whole = what if what in library.view.circles else _whole(library, what)[0]
         library.quiet(whole, None if rule == "off" else rule)
     tell("noted, on this device only")

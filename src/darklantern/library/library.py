@@ -18,6 +18,7 @@ from darklantern.library import (
     compacting,
     deleting,
     exporting,
+    files,
     open_log,
     opening,
     report,
@@ -44,6 +45,7 @@ from darklantern.library.searching import Hit
 from darklantern.library.state import State, difference, first_contents, load, put, unlocked, with_heads
 from darklantern.library.status import Status, status
 from darklantern.library.syncing import remembering
+from darklantern.library.syncing.fetching import Progress as PieceProgress
 from darklantern.library.syncing.http import HttpRemote
 from darklantern.library.syncing.remote import Remote
 from darklantern.library.syncing.reports import RelaySync, Synced
@@ -186,6 +188,12 @@ class Library(Identity):
         view = state.working
         frozen = view.circle(circle).frozen_at(view.trail(circle).size)
         return effective(view.network, circle, self._now(), frozen)
+
+    def known(self, beginning: str) -> tuple[str, ...]:
+        """The ids of all records here, waiting ones too, that begin so."""
+        trails = self._state.view.trails.values()
+        ids = {id for trail in trails for id in trail.ids} | {waiting.id for waiting in self._state.outbox}
+        return tuple(sorted(id for id in ids if beginning and id.startswith(beginning)))
 
     def explain(self, org: str, person: str, record: str) -> Explained:
         """Why somebody can or cannot read an item or a post, and why it may not have reached them."""
@@ -496,6 +504,13 @@ class Library(Identity):
         """One artifact of an item, with its hash checked. Raises SealError, RefusedError or RecordError."""
         return b"".join(self.open_artifact(item, sha256).stream())
 
+    def open_file(self, file: Path, out: Path, progress: Progress = lambda done, size: None) -> None:
+        """Open an age file that was sealed to this device, as the new file `out`. Raises SealError or StoreError.
+
+        Nothing says who sealed it.
+        """
+        files.open_with(file, out, self._state.device.receiving, progress)
+
     def open_artifact(self, item: str, sha256: str) -> ArtifactReader:
         """One artifact of an item, to stream, to read a range of, to write to a file or to check; of any size.
 
@@ -568,13 +583,15 @@ class Library(Identity):
         self._vault.blobs.discard(sorted(going))
         return freed + self._vault.database.vacuum()
 
-    def backup(self, path: Path, progress: backup.Progress | None = None) -> BackedUp:
-        """All of this library as one new file, which its passphrase of today opens. `restore` takes it back.
+    def backup(self, path: Path, *, passphrase: str | None = None, progress: backup.Progress | None = None) -> BackedUp:
+        """All of this library as one new file. `restore` takes it back.
 
-        Encrypted like the library, pieces included; sealings that are not finished stay out. Keep it where the library
-        would be safe too: it holds this device's keys. Raises StoreError, and then there is no file.
+        This library's passphrase of today opens it, or `passphrase`: give one where the library's own is only in this
+        machine's keystore, or a backup would be lost with the machine. Encrypted like the library, pieces included;
+        sealings that are not finished stay out. Keep it where the library would be safe too: it holds this device's
+        keys. Raises StoreError, and then there is no file.
         """
-        return backup.back_up(self._state, self._vault, path, self._now(), progress)
+        return backup.back_up(self._state, self._vault, path, self._now(), passphrase, progress)
 
     @property
     def restored(self) -> dict[str, str]:
@@ -630,22 +647,31 @@ class Library(Identity):
         """Relay id → card."""
         return remembering.relays(self._state)
 
-    def sync(self, remotes: Iterable[Remote] | None = None, *, allow_clock_jump: bool = False) -> Synced:
+    def sync(
+        self,
+        remotes: Iterable[Remote] | None = None,
+        *,
+        allow_clock_jump: bool = False,
+        progress: PieceProgress | None = None,
+    ) -> Synced:
         """Take in what the known relays have and this library lacks, and give them what waits. In any order.
 
         Each relay is judged for itself: what one cannot or will not give comes from another. Raises ForkedLogError
         once all were asked, if two histories of one log were seen: the proof is kept, and that log is frozen. Raises
         the first error if no relay could be synced with; otherwise each error is in the report.
-        `remotes` are asked in place of the known relays.
+        `remotes` are asked in place of the known relays. `progress` is told of (pieces asked for, pieces in all).
         """
         hands, forks = self._hands(), self._state.view.forks.keys()
         reports = dict[str, RelaySync]()
         if remotes is not None:
-            reports = {each.name: sync_with(each, hands, confirmed=allow_clock_jump) for each in remotes}
+            for each in remotes:
+                reports[each.name] = sync_with(each, hands, confirmed=allow_clock_jump, progress=progress)
         else:
             for id, card in self._known().items():
                 with HttpRemote(card, self.net, self._state.device) as remote:
-                    report = reports[remote.name] = sync_with(remote, hands, confirmed=allow_clock_jump)
+                    report = reports[remote.name] = sync_with(
+                        remote, hands, confirmed=allow_clock_jump, progress=progress
+                    )
                 self._step(remembering.visited(self._state, id, report, self._time()))
         self._step(deleting.with_receipts(self._state, self._time()))
         for log, proof in self._state.view.forks.items():

@@ -47,7 +47,7 @@ class Held:
             audience=members,
             left_out=left_out,
             assessment=opened.assessment,
-            tags=opened.markings,
+            tags=(*opened.markings, *opened.relations.tags),
             pending=opened.pending,
         )
 

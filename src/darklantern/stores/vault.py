@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Final
 
 from darklantern.errors import RecordError, StoreError
-from darklantern.files import cannot_write, partial_of, sync_folder, write_whole
+from darklantern.files import PARTIAL, cannot_write, partial_of, sync_folder, write_whole
 from darklantern.records.exact import decode, encode
 from darklantern.stores.archive import BLOBS, DATABASE, HEADER
 from darklantern.stores.blobs import Blobs
@@ -113,6 +113,8 @@ def open_vault(folder: Path, passphrase: str) -> Vault:
         database = _open_database(folder, passphrase)
         blobs = Blobs(folder / BLOBS)
         blobs.sweep()
+        for copy in folder.glob(f".{DATABASE}.*{PARTIAL}*"):  # of a backup that was killed
+            copy.unlink(missing_ok=True)
         vault = Vault(folder, database, blobs, lock)
         vault.incoming.sweep()
         return vault

@@ -4,7 +4,8 @@ In: names and a remote. Out: pieces in the vault, and what is missing or was alt
 records that name them: a piece without its record is only a little space.
 """
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -13,6 +14,9 @@ from darklantern.library.syncing.remote import Remote
 from darklantern.network.items import PIECE
 from darklantern.stores.blobs import Blobs
 from darklantern.stores.incoming import Begun, Incoming
+
+Progress = Callable[[int, int], None]
+"""(pieces that were asked for, pieces in all), from any thread"""
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,9 @@ class Fetched:
     altered: tuple[str, ...] = ()
 
 
-def fetch(remote: Remote, wanted: Mapping[str, str], blobs: Blobs, incoming: Incoming) -> Fetched:
+def fetch(
+    remote: Remote, wanted: Mapping[str, str], blobs: Blobs, incoming: Incoming, progress: Progress | None = None
+) -> Fetched:
     """The pieces `wanted` (name → log), as far as the relay has them. Raises RelayError and StoreError.
 
     What had come when it raises stays, whole pieces and beginnings: the next call goes on there.
@@ -31,9 +37,12 @@ def fetch(remote: Remote, wanted: Mapping[str, str], blobs: Blobs, incoming: Inc
 
     def one(name: str) -> bool | None:
         with incoming.piece(name, PIECE) as begun:
-            return _taken(remote, wanted[name], begun) and begun.finish(blobs)
+            came = _taken(remote, wanted[name], begun) and begun.finish(blobs)
+        if progress:
+            progress(next(count), len(wanted))
+        return came
 
-    names = list(wanted)
+    names, count = list(wanted), itertools.count(1)
     if not names:
         return Fetched()
     with ThreadPoolExecutor(min(remote.connections, len(names)), "pieces") as pool:

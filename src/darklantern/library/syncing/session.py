@@ -12,7 +12,7 @@ from darklantern.library.hands import Hands
 from darklantern.library.importing import Imported, Step, settle, take_in, with_pieces
 from darklantern.library.resealing import sendable
 from darklantern.library.state import with_proof
-from darklantern.library.syncing.fetching import Fetched, fetch
+from darklantern.library.syncing.fetching import Fetched, Progress, fetch
 from darklantern.library.syncing.pulling import pull
 from darklantern.library.syncing.pushing import loads, push
 from darklantern.library.syncing.remote import Remote
@@ -23,22 +23,22 @@ ROUNDS: Final = 4
 """of pulling and pushing: what lost a race is made again and sent once more"""
 
 
-def sync_with(remote: Remote, hands: Hands, *, confirmed: bool) -> RelaySync:
+def sync_with(remote: Remote, hands: Hands, *, confirmed: bool, progress: Progress | None = None) -> RelaySync:
     """What came of it. Never raises DarkLanternError: it is in the report, beside what happened before it."""
     report = RelaySync(remote.name)
     try:
         for _ in range(ROUNDS):
-            report, before = _pulled(remote, hands, report, confirmed), report
+            report, before = _pulled(remote, hands, report, confirmed, progress), report
             report = _pushed(remote, hands, report)
             # What did not fit may fit after another look at the log, and what was sent is seen in it.
             if (report.sent, report.refused) == (before.sent, before.refused):
                 return report
-        return _pulled(remote, hands, report, confirmed)
+        return _pulled(remote, hands, report, confirmed, progress)
     except DarkLanternError as error:
         return replace(report, error=error)
 
 
-def _pulled(remote: Remote, hands: Hands, report: RelaySync, confirmed: bool) -> RelaySync:
+def _pulled(remote: Remote, hands: Hands, report: RelaySync, confirmed: bool, progress: Progress | None) -> RelaySync:
     """What the relay has and we lack: verified, stored, and told."""
     while True:
         state = hands.state()
@@ -59,7 +59,8 @@ def _pulled(remote: Remote, hands: Hands, report: RelaySync, confirmed: bool) ->
     new = step.pieces if step else {}
     wanted = step.state.wanted if step else state.wanted
     lacking = wanted.keys() - new.keys() - set(hands.blobs)
-    fetched = fetch(remote, {name: wanted[name] for name in sorted(lacking)}, hands.blobs, hands.incoming)
+    asked = {name: wanted[name] for name in sorted(lacking)}
+    fetched = fetch(remote, asked, hands.blobs, hands.incoming, progress)
     if step or fetched.came:  # what came is to be found by its words
         hands.step(step.state if step else state, new, fetched.came)
     imported = step.imported if step else Imported()
