@@ -158,7 +158,7 @@ def test_p17_what_names_a_thread_of_another_circle_counts_for_nothing_there(orgs
     post = orgs.aurora.post(item, "at V2")
     terms = new_terms("commons", "V2")
     wide = found_circle(orgs.aurora, terms)
-    sealed_by(orgs, orgs.aurora, Post(thread=item, reply_to=post, text="from another circle"), wide)
+    stray = sealed_by(orgs, orgs.aurora, Post(thread=item, reply_to=post, text="from another circle"), wide)
     sealed_by(orgs, orgs.aurora, Reaction(thread=item, post=post, emoji="👍", action="add"), wide)
     orgs.to_beacon()
     for who in (orgs.aurora, orgs.beacon):
@@ -169,6 +169,9 @@ def test_p17_what_names_a_thread_of_another_circle_counts_for_nothing_there(orgs
             ("reaction", "it is in another circle than the thread"),
         ]
     assert orgs.beacon.unread() == {item: 1}
+    for ask in (lambda: orgs.aurora.reply(stray, "x"), lambda: orgs.aurora.revise(stray, "x")):
+        with pytest.raises(RefusedError, match="counts for nothing there"):
+            ask()
 
 
 def test_p10_what_a_dropped_device_says_after_its_last_record_counts_no_longer(orgs: Orgs) -> None:
