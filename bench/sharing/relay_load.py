@@ -29,7 +29,7 @@ from relay.servers import postgres  # noqa: E402
 from darklantern.logs import frames  # noqa: E402
 from darklantern.logs.stream import Frame, Kind  # noqa: E402
 from darklantern.network.authoring import authored  # noqa: E402
-from darklantern.network.items import Binding, seal_content  # noqa: E402
+from darklantern.network.items import Binding, Posting, seal_content  # noqa: E402
 from darklantern.network.reading import leaf_id  # noqa: E402
 from darklantern.records.posts import Post  # noqa: E402
 from darklantern.sealing import Recipient  # noqa: E402
@@ -88,7 +88,7 @@ def _chain(world, circle: str, name: str, count: int) -> list[bytes]:
     author = device(name)
     binding = Binding("post", circle, epoch.id, author.public.id, "V2")
     for number in range(count):
-        body, pieces = seal_content(Post(item="0" * 64, text=f"{name} {number}"), binding, recipient)
+        body, pieces = seal_content(Posting(content=Post(thread="0" * 64, text=f"{name} {number}")), binding, recipient)
         record = authored(world.view, circle, "post", body, author, after, NOW)
         after = (number, leaf_id(record))
         made.append(frames.pack([Frame(Kind.ENTRY, record), *(Frame(Kind.BLOB, p) for p in pieces.values())]))

@@ -13,7 +13,7 @@ from darklantern.errors import StoreError
 from darklantern.logs import checkpoint, merkle
 from darklantern.network.authoring import authored
 from darklantern.network.heads import origin
-from darklantern.network.items import Binding, seal_content
+from darklantern.network.items import Binding, Posting, seal_content
 from darklantern.network.reading import leaf_id
 from darklantern.records.posts import Post
 from darklantern.sealing import Recipient
@@ -41,7 +41,7 @@ def chain(world: World, circle: str, author: str, count: int) -> list[tuple[byte
     binding = Binding("post", circle, epoch.id, device(author).public.id, "V2")
     for number in range(count):
         body, pieces = seal_content(
-            Post(item="0" * 64, text=f"{number}"), binding, Recipient.parse(epoch.body.recipient)
+            Posting(content=Post(thread="0" * 64, text=f"{number}")), binding, Recipient.parse(epoch.body.recipient)
         )
         record = authored(world.view, circle, "post", body, device(author), after, 1_795_000_000)
         after = (number, leaf_id(record))

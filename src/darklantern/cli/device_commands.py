@@ -154,7 +154,7 @@ def join(
             if as_json:
                 tell_json({"net": net})
             else:
-                tell("joined. Take in a bundle of the network: `darklantern library import`. The network is")
+                tell("joined. Take in a bundle of the network: `darklantern bundle import`. The network is")
                 tell(net, copied=True)
             return
         code = parse_code(secret_line("code of the invitation: ", code_file, "--code-file"))

@@ -85,7 +85,7 @@ def publish(draft: DraftFile, folder: LibraryFolder = None, file: PassphraseFile
         tell("this library belongs to the network now. Compare its id with the others:")
         tell(net, copied=True)
     elif waits:
-        tell(f"{id[:16]} waits for the keeper of the network's log: take a bundle there (`darklantern library export`)")
+        tell(f"{id[:16]} waits for the keeper of the network's log: take a bundle there (`darklantern bundle export`)")
     else:
         tell(f"{id[:16]} is in the network's log; export a bundle so that the others get it")
 

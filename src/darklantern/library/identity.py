@@ -23,7 +23,7 @@ from darklantern.network.reading import Control
 from darklantern.network.view import View
 from darklantern.records.exact import Time
 from darklantern.records.record import NOBODY, Kind
-from darklantern.sealing import DevicePublic, Envelope, VerifyKey
+from darklantern.sealing import DevicePublic, Envelope, LogVerifyKey, VerifyKey
 
 
 class Identity(ABC):
@@ -172,21 +172,23 @@ class Identity(ABC):
         cards: Iterable[Card],
         *,
         until: int,
-        keeper: Card | None = None,
+        keeper: LogVerifyKey | None = None,
         threshold: int | None = None,
         thresholds: Mapping[str, int] | None = None,
     ) -> Draft:
-        """The first roster of a network of these cards' holders, whose log the keeper (or this library) keeps."""
-        log = (keeper or self.card).log
+        """The first roster of a network of these cards' holders, whose log `keeper` signs (or this library)."""
+        log = keeper or self.card.log
         if log is None:
-            raise RefusedError("the keeper's card has no log key", hint="make that library with --keeper")
+            raise RefusedError(
+                "this library has no key of logs", hint="make it with --keeper, or name another keeper's card"
+            )
         now = self._now()
         body = changing.first_roster(
             name, cards, log=log, until=until, now=now, threshold=threshold, thresholds=thresholds
         )
         return self._draft("roster", body, NOBODY)
 
-    def draft_roster(self, *, keeper: Card | None = None, settle: bool = False, **changes: object) -> Draft:
+    def draft_roster(self, *, keeper: LogVerifyKey | None = None, settle: bool = False, **changes: object) -> Draft:
         """The next roster, with the changes of `network.changing.next_roster`. `keeper` moves the network's log.
 
         `settle` sets aside the second of two rosters that claim to be the newest.
@@ -235,7 +237,7 @@ class Identity(ABC):
         return self._draft("circle", circle, terms=terms)
 
     def draft_circle(
-        self, circle: str, *, keeper: Card | None = None, settle: bool = False, **changes: object
+        self, circle: str, *, keeper: LogVerifyKey | None = None, settle: bool = False, **changes: object
     ) -> Draft:
         """The next version of a circle's record, with other values in these fields. By name or id."""
         state, circle = self._state, self._circle(circle)
@@ -248,15 +250,14 @@ class Identity(ABC):
         body = changing.next_circle(circle, network.circles[circle][-1], **changes)
         return self._draft("circle", body, terms=state.terms(circle))
 
-    def _moved(self, log: str, keeper: Card) -> dict[str, object]:
-        """The fields that move a log to a card's key: the key, and the newest checkpoint by the old one."""
+    def _moved(self, log: str, keeper: LogVerifyKey) -> dict[str, object]:
+        """The fields that move a log to another key: the key, and the newest checkpoint by the old one."""
         head = self._state.view.heads.get(log)
-        if keeper.log is None or head is None:
+        if head is None:
             raise RefusedError(
-                "the log cannot move: the new keeper's card has no log key, or the log has no checkpoint here",
-                hint="make the keeper's library with --keeper, and import a bundle of the present keeper",
+                "the log cannot move: it has no checkpoint here", hint="import a bundle of the present keeper first"
             )
-        return {"log": keeper.log, "final": head.note}
+        return {"log": keeper, "final": head.note}
 
     def _draft(self, kind: Kind, body: Control, net: str | None = None, terms: Terms | None = None) -> Draft:
         return Draft(envelope=drafted(net or self.net, kind, body, self._now()), terms=terms)

@@ -293,7 +293,8 @@ def with_heads(state: State, clock: int, *, refresh: bool = False) -> State:
     heads, now = dict(state.view.heads), state.now(clock)
     for log in state.appends - state.view.forks.keys():
         trail, head = state.view.trail(log), heads.get(log)
-        if trail.size and (head is None or head.size != trail.size or (refresh and head.time < now)):
+        taken_over = head is not None and not head.note.startswith(state.view.origin(log).encode() + b"\n")
+        if trail.size and (head is None or head.size != trail.size or taken_over or (refresh and head.time < now)):
             # Never before the last one, whatever the clock says: readers refuse a log that goes back in time.
             heads[log] = sign_head(trail, log, state.log_key, max(now, head.time if head else 0))
     return replace(state, view=replace(state.view, heads=heads))
@@ -345,7 +346,8 @@ def _load_heads(view: View, contents: Contents) -> dict[str, Head]:
     """The heads of all logs, each compared with the entries that it must cover."""
     heads: dict[str, Head] = {}
     for log in contents.entries.keys() | contents.heads.keys():
-        key, note = view.log_key(log), contents.heads.get(log)
+        note = contents.heads.get(log)
+        key = view.key_of(log, note) if note else None
         head = read_head(note, log, key) if key and note else None
         if head is None or (head.size, head.root) != (view.trail(log).size, view.trail(log).roots[-1]):
             raise StoreError(

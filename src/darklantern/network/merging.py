@@ -71,7 +71,7 @@ def merge(
     taken: dict[str, tuple[tuple[bytes, ...], Head]] = {view.net: network}
     skipped: list[str] = []
     for log, copy in by_log.items():
-        key = founded.log_key(log)
+        key = founded.key_of(log, copy.note)
         if key is None or log in view.forks:
             skipped.append(log)
         else:

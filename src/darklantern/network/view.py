@@ -13,7 +13,7 @@ from darklantern.errors import DarkLanternError, RefusedError
 from darklantern.network import circle_log, network_log
 from darklantern.network.circles import Circle
 from darklantern.network.growing import Grown
-from darklantern.network.heads import Head, LogFork, origin
+from darklantern.network.heads import Head, LogFork, key_of, origin
 from darklantern.network.reading import Read, leaf_id, read
 from darklantern.network.states import CircleState, NetworkState, Opaque, Trail
 from darklantern.network.verdicts import State, Verdict
@@ -53,6 +53,12 @@ class View:
             return roster.log if roster else None
         circle = self.network.circle(log)
         return circle.log if circle else None
+
+    def key_of(self, log: str, note: bytes) -> LogVerifyKey | None:
+        """The key by which a checkpoint of a log claims to be: the newest, or one that the log has left since."""
+        versions = self.network.rosters if log == self.net else self.network.circles.get(log, ())
+        bodies = [version.body for version in versions]
+        return key_of(note, log, [body.log for body in bodies], [body.final for body in bodies]) if bodies else None
 
     def origin(self, log: str) -> str:
         """The name of a log in its checkpoints. Raises RefusedError for one that no accepted record names."""

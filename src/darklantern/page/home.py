@@ -100,7 +100,7 @@ def _empty() -> Html:
             DEMO,
             "trains a small model, catches a backdoor as it forms, and files the finding here.",
         ),
-        ("Receive some", SYNC, "takes in a bundle that another member exported for you."),
+        ("Receive some", SYNC, "takes in what other members have shared with your circles."),
     ]
     items = [
         tag("li", tag("h2", name), tag("pre", tag("code", command), class_="command"), tag("p", f"It {text}"))

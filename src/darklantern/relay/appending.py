@@ -13,12 +13,14 @@ from typing import Final
 
 from darklantern.errors import DarkLanternError, LogError, RefusedError, StoreError
 from darklantern.logs import checkpoint
-from darklantern.network.items import Sealed
+from darklantern.network.heads import origin
 from darklantern.network.reading import Read, leaf_id
 from darklantern.network.view import View, enter, is_registered
 from darklantern.records.record import NOBODY
 from darklantern.records.relay_wire import RecordResult
 from darklantern.relay.folded import Folded
+from darklantern.relay.moving import check_mine, check_taken_over, has_moved
+from darklantern.relay.needs import buried, names_of
 from darklantern.relay.problems import Problem, busy, problem
 from darklantern.relay.stores import Append, Charge, Database, Entry, Group, QuotaError, Uses
 from darklantern.relay.telling import tell_defect
@@ -69,7 +71,7 @@ class _Draft:
 
 
 class Appender:
-    """Appends to the logs that `key` signs. One `run` at a time."""
+    """Appends to the logs that `key` signs. One `run` at a time. `collect` deletes bytes that no log has any more."""
 
     def __init__(
         self,
@@ -78,6 +80,7 @@ class Appender:
         key: LogKey,
         org_bytes: int,
         device_bytes_a_day: int,
+        collect: Callable[[], object],
         clock: Callable[[], float],
     ) -> None:
         self._database = database
@@ -86,6 +89,7 @@ class Appender:
         self._public = key.public  # deriving it takes as long as a fifth of a put
         self._org_bytes = org_bytes
         self._device_bytes = device_bytes_a_day
+        self._collect = collect
         self._clock = clock
         self._waiting: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
@@ -97,9 +101,11 @@ class Appender:
     async def put(self, put: Put) -> tuple[RecordResult, ...]:
         """What became of each record. Raises Problem, and nothing of the request was taken; or 503, and it may have
         been: the same request again is answered with where its records stand."""
-        self._check_mine(put.log)
+        check_mine(self._folded.view, put.log, self._public, put.envelopes)
         if self.frozen:
             raise busy(f"this relay appends nothing now: {self.frozen}")
+        if has_moved(self._folded.view, put.log):
+            await asyncio.to_thread(self._check_taken_over, put.log)
         waiting = _Waiting(put, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self._wake.set()
@@ -144,7 +150,7 @@ class Appender:
                 if self._folded.view is not known:
                     continue
             try:
-                await asyncio.to_thread(self._database.commit, self._signed(draft))
+                await asyncio.to_thread(self._commit, draft)
             except QuotaError as error:
                 full = [each for each in group if error.account in (each.put.account, _device(each.put))]
                 _fail(full, problem(error))
@@ -175,7 +181,7 @@ class Appender:
             draft.judged += 1
             if not draft.judged % _IN_A_ROW:
                 await asyncio.sleep(0)  # others are read and answered meanwhile; nobody else moves the view
-            result, found = _entered(draft, put.log, data)
+            result, found = self._entered(draft, put.log, data)
             results.append(result)
             if found is None:
                 continue
@@ -191,6 +197,24 @@ class Appender:
         self._charge(draft, Charge(_device(put), put.size, self._device_bytes, day))
         return tuple(results)
 
+    def _entered(self, draft: _Draft, log: str, data: bytes) -> tuple[RecordResult, Read | None]:
+        """What becomes of one record, and the record if it enters the log."""
+        try:
+            view, found, refused = enter(draft.view, log, data)
+        except DarkLanternError as error:
+            return _not_entered(draft.view, log, data, error), None
+        except Exception as error:  # noqa: BLE001, one record that meets a defect must not take all others with it
+            tell_defect(error)
+            unable = RefusedError("this relay cannot judge the record", hint="tell its keeper, who finds it in the log")
+            return _not_entered(draft.view, log, data, unable), None
+        if view.log_key(log) != self._public:
+            moved = RefusedError("from this record on another relay keeps the log", hint="send it to that relay")
+            return _not_entered(draft.view, log, data, moved), None
+        position = draft.view.trail(log).size
+        draft.view = view
+        draft.entries.setdefault(log, []).append(Entry(bytes.fromhex(found.id), data))
+        return RecordResult(id=found.id, position=position, refused=refused), found
+
     def _need(self, draft: _Draft, put: Put, name: str, count: int) -> None:
         known = draft.uses.get((put.log, name))
         data, account = put.blobs.get(name), put.account
@@ -205,45 +229,26 @@ class Appender:
         amount = charge.amount + (known.amount if known else 0)
         draft.charges[key] = Charge(charge.account, amount, charge.limit, charge.period)
 
+    def _commit(self, draft: _Draft) -> None:
+        """For a thread: signing takes half a millisecond, in which others are answered."""
+        group = self._signed(draft)
+        self._database.commit(group)
+        if group.drops:
+            self._collect()
+
+    def _check_taken_over(self, log: str) -> None:
+        check_taken_over(self._folded.view, log, self._public, self._database.head(log).checkpoint)
+
     def _signed(self, draft: _Draft) -> Group:
         time, before = int(self._clock()), self._folded.view
         appends = []
         for log, entries in draft.entries.items():
             end = draft.view.trail(log).frontier
-            said = checkpoint.Checkpoint(draft.view.origin(log), end.size, end.root)
+            said = checkpoint.Checkpoint(origin(self._public, log), end.size, end.root)
             note = checkpoint.sign(said, self._key, time)
             appends.append(Append(log, before.trail(log).frontier, tuple(entries), note, time))
-        return Group(tuple(appends), tuple(draft.uses.values()), tuple(draft.charges.values()), time)
-
-    def _check_mine(self, log: str) -> None:
-        key = self._folded.view.log_key(log)
-        if key is None:
-            raise Problem(404, f"no accepted record names the log {log[:8]}…", "sync the network's log first")
-        if key != self._public:
-            raise Problem(
-                409, f"this relay mirrors the log {log[:8]}…; its appender is {key.id}", "send it to that relay"
-            )
-
-
-def names_of(read: Read) -> tuple[str, ...]:
-    """The blobs that a record needs."""
-    return (*read.body.pieces, *read.body.attached) if isinstance(read.body, Sealed) else ()
-
-
-def _entered(draft: _Draft, log: str, data: bytes) -> tuple[RecordResult, Read | None]:
-    """What becomes of one record, and the record if it enters the log."""
-    try:
-        view, found, refused = enter(draft.view, log, data)
-    except DarkLanternError as error:
-        return _not_entered(draft.view, log, data, error), None
-    except Exception as error:  # noqa: BLE001, one record that meets a defect must not take all others with it
-        tell_defect(error)
-        unable = RefusedError("this relay cannot judge the record", hint="tell its keeper, who finds it in the log")
-        return _not_entered(draft.view, log, data, unable), None
-    position = draft.view.trail(log).size
-    draft.view = view
-    draft.entries.setdefault(log, []).append(Entry(bytes.fromhex(found.id), data))
-    return RecordResult(id=found.id, position=position, refused=refused), found
+        drops = tuple(drop for log in draft.entries for drop in buried(before, draft.view, log))
+        return Group(tuple(appends), tuple(draft.uses.values()), tuple(draft.charges.values()), drops, time)
 
 
 def _not_entered(view: View, log: str, data: bytes, error: DarkLanternError) -> RecordResult:
