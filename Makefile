@@ -77,7 +77,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.demo
-	$(PIP) install -c constraints.txt -e ".[torch,jax,page,relay,dev]"
+	$(PIP) install -c constraints.txt -e ".[torch,jax,keystore,page,relay,dev]"
 	touch $@
 
 $(VENV)/.fuzz: $(VENV)/.dev
@@ -89,7 +89,7 @@ $(VENV)/.fuzz: $(VENV)/.dev
 	grep -vE '^(jax|jaxlib|flax)==' constraints.txt > .venv-oldest/constraints.txt
 	printf '%s\n' $(OLDEST) >> .venv-oldest/constraints.txt
 	.venv-oldest/bin/pip --disable-pip-version-check --quiet install -c .venv-oldest/constraints.txt torch
-	.venv-oldest/bin/pip --disable-pip-version-check --quiet install -c .venv-oldest/constraints.txt -e ".[torch,jax,page,relay,dev]"
+	.venv-oldest/bin/pip --disable-pip-version-check --quiet install -c .venv-oldest/constraints.txt -e ".[torch,jax,keystore,page,relay,dev]"
 	touch $@
 
 tests/interop/node_modules: tests/interop/package.json

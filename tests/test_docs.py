@@ -18,6 +18,7 @@ import typer.main
 
 import darklantern
 from darklantern.cli.app import app
+from darklantern.library.threads.notifications import KINDS
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -108,6 +109,13 @@ def test_the_tutorial_and_each_entry_of_its_table_of_idioms_run() -> None:
             assert darklantern.open(Twice()).record(torch.ones(1, 3), entry), entry
         else:
             assert names["m"].record(names["x"], entry), entry
+
+
+@pytest.mark.usefixtures("away")
+def test_the_page_about_threads_runs_and_its_table_names_every_kind_of_notification() -> None:
+    assert len(run_page("threads.md")) > 5
+    rows = re.findall(r"^\| (`.*?`) \|", (ROOT / "docs/threads.md").read_text(), re.M)
+    assert [kind for row in rows for kind in re.findall(r"`(\w+)`", row)] == list(KINDS)
 
 
 TWICE = (ROOT / "docs/two-frameworks.md").read_text()

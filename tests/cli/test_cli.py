@@ -173,7 +173,7 @@ def test_export_and_check_as_json(founded: Path, tmp_path: Path) -> None:
     folder, *how = at(founded, "aurora")
     bundle = tmp_path / "x.bundle"
     done = darklantern("library", "export", folder, str(bundle), *how, "--json")
-    assert json.loads(done.stdout) == {"bundle": str(bundle), "bytes": bundle.stat().st_size}
+    assert json.loads(done.stdout) == {"bundle": str(bundle), "bytes": bundle.stat().st_size, "lacking": []}
     assert json.loads(darklantern("library", "check", folder, *how, "--json").stdout) == {"problems": []}
 
 

@@ -23,7 +23,7 @@ from darklantern.records.exact import decode, encode
 from darklantern.records.relay_wire import Challenge, Leave, Login, Names
 from darklantern.relay.app import App
 from darklantern.relay.config import KEYS, Limits, read_config
-from darklantern.relay.setting_up import found, make_relay
+from darklantern.relay.setting_up import begin, make_relay
 from darklantern.relay.stores import open_blobs, open_database
 from darklantern.sealing.login import login_message
 from fuzz import seeds
@@ -43,7 +43,7 @@ class Relay:
         make_relay(folder, world.net, tls=False)
         key = relay_key("keeper")
         (folder / KEYS).write_bytes(key.to_bytes())
-        found(folder, world.logs[world.net])
+        begin(folder, world.logs[world.net])
         limits = Limits(requests_a_second=_OFTEN, logins_a_minute=_OFTEN, device_bytes_a_day=_OFTEN)
         config = msgspec.structs.replace(read_config(folder), limits=limits)
         database, blobs = open_database(config.database), open_blobs(config.blobs)

@@ -63,6 +63,21 @@ def test_everything_comes_back_and_nothing_of_it_shows(orgs: Orgs) -> None:
     assert not list(orgs.folder.glob(".*partial")) and not list((orgs.folder / "beacon").glob(".*"))
 
 
+def test_a_backup_may_have_a_passphrase_of_its_own(orgs: Orgs) -> None:
+    item = share(orgs.aurora)
+    orgs.aurora.backup(orgs.folder / "backup", passphrase="six random words")
+    refused(orgs, orgs.folder / "backup", "passphrase does not fit")
+    restore(orgs.folder / "backup", orgs.folder / "new", "six random words", follows=level_follows, clock=orgs.clock)
+    with Library.open(orgs.folder / "new", "six random words", follows=level_follows, clock=orgs.clock) as library:
+        assert library.open_item(item) and library.verify() == ()
+    orgs.aurora.post(item, "the library itself goes on under its own key")
+    orgs.aurora.close()
+    orgs.aurora = reopened(orgs.folder / "aurora", "ada", orgs.clock)
+    with pytest.raises(StoreError, match="empty"):
+        orgs.aurora.backup(orgs.folder / "another", passphrase="")
+    assert not (orgs.folder / "another").exists()
+
+
 def test_any_tar_reads_it_and_what_is_unpacked_by_hand_knows_that_it_is_a_copy(orgs: Orgs) -> None:
     item = share(orgs.aurora)
     orgs.aurora.backup(orgs.folder / "backup")

@@ -71,12 +71,12 @@ def test_somebody_elses_goes_only_once_a_quorum_of_admins_has_asked(orgs: Orgs) 
     post = orgs.beacon.post(item, f"{CANARY} in a post")
     orgs.to_aurora()
     orgs.aurora.bury(post)
-    assert [each.id for each in orgs.aurora.thread(item)] == [post] and orgs.aurora.report().dropped == ()
+    assert [each.id for each in orgs.aurora.thread(item).posts] == [post] and orgs.aurora.report().dropped == ()
     orgs.to_beacon()
     orgs.beacon.bury(post)  # its own author
-    assert orgs.beacon.thread(item) == ()
+    assert orgs.beacon.thread(item).posts == ()
     orgs.to_aurora()
-    assert orgs.aurora.thread(item) == () and len(orgs.aurora.report().dropped[0].asked) == 2
+    assert orgs.aurora.thread(item).posts == () and len(orgs.aurora.report().dropped[0].asked) == 2
 
 
 def test_p26_a_restored_backup_drops_it_again(orgs: Orgs) -> None:

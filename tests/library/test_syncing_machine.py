@@ -126,7 +126,7 @@ class Syncing(RuleBasedStateMachine):
             circle = self.library(org).view.circle(self.us.circle)
             assert {entry.record.author_device for entry in circle.entries.values()} <= mine
             assert circle.frozen == {}
-            words = {post.text for post in self.library(org).thread(self.item)}
+            words = {post.text for post in self.library(org).thread(self.item).posts}
             assert words <= set().union(*self.said.values())
 
     @invariant()
@@ -138,7 +138,9 @@ class Syncing(RuleBasedStateMachine):
     @invariant()
     def own_words_are_never_lost(self) -> None:
         for org in ORGS:
-            assert self.said[org] <= {post.text for post in self.library(org).thread(self.item)} | self._unread(org)
+            assert self.said[org] <= {post.text for post in self.library(org).thread(self.item).posts} | self._unread(
+                org
+            )
 
     def _unread(self, org: str) -> set[str]:
         """Own words that have landed where they do not count, and wait to be sealed again."""
@@ -166,7 +168,7 @@ class Syncing(RuleBasedStateMachine):
             assert one.pending == () and one.view.forks == {}
             assert one.view.trails == self.us.relay.view.trails
             assert one._state.entries.keys() == self.us.relay.logs.keys()
-            assert sorted(post.text for post in one.thread(self.item)) == sorted(everything)  # each once
+            assert sorted(post.text for post in one.thread(self.item).posts) == sorted(everything)  # each once
             assert one.problems() == ()
 
 

@@ -82,7 +82,7 @@ def test_what_one_shares_the_other_opens_and_answers(way: Carried) -> None:
     way.us.beacon.post(item, "we see it too")
     way.sync("beacon")
     way.sync("aurora")
-    assert [post.text for post in way.us.aurora.thread(item)] == ["we see it too"]
+    assert [post.text for post in way.us.aurora.thread(item).posts] == ["we see it too"]
     assert way.us.aurora.pending == way.us.beacon.pending == ()
     assert way.us.aurora.problems() == way.us.beacon.problems() == ()
 
@@ -142,7 +142,7 @@ def test_what_lost_a_race_is_made_again(way: Carried) -> None:
     way.sync("aurora")
     way.sync("beacon")
     way.sync("aurora")
-    assert [post.text for post in way.us.aurora.thread(item)] == ["under the epoch that lost"]
+    assert [post.text for post in way.us.aurora.thread(item).posts] == ["under the epoch that lost"]
     assert way.us.beacon.pending == ()
 
 

@@ -11,6 +11,7 @@ from network.world import device
 
 from darklantern.errors import RecordError, RefusedError
 from darklantern.library import Library, Linked
+from darklantern.library.resealing import _renamed
 from darklantern.library.sharing import _seal
 from darklantern.network import new_terms
 from darklantern.network.items import Package
@@ -132,6 +133,7 @@ def test_a_link_to_nothing_and_an_unknown_kind_are_refused(orgs: Orgs) -> None:
         ({"supersedes": "7" * 64}, "not in this library"),
         ({"tags": ["a\nb\x07"]}, "printable"),
         ({"tags": [""]}, "1 to 60"),
+        ({"tags": ["no-index"]}, "a marking of a circle"),
         ({"tags": ["x" * 61]}, "1 to 60"),
         ({"tags": [f"tag {n}" for n in range(33)]}, "at most 32 tags"),
     ):
@@ -178,7 +180,23 @@ def test_a_package_with_more_than_its_bounds_is_refused() -> None:
         ("links", [{"kind": "relates", "item": f"{n:064x}"} for n in range(65)]),
         ("links", [{"kind": "likes", "item": "0" * 64}]),
         ("tags", ["a\u0000b"]),
+        ("tags", ["use:safety-only"]),
     ):
         with pytest.raises(RecordError):
             decode(Package, msgspec.json.encode(base | {name: value}, order="deterministic"))
     assert Link(kind="relates", item="0" * 64) in tidy_links([("relates", "0" * 64)])
+
+
+def test_links_to_items_that_were_sealed_again_stay_in_order() -> None:
+    """Their new ids may sort the other way round, and a package out of order is none."""
+    what, low, high = finding(), "1" * 64, "2" * 64
+    package = Package(
+        finding=what,
+        assessment=assessment(what),
+        artifacts=(),
+        supersedes=low,
+        links=tidy_links([("relates", low), ("relates", high)]),
+    )
+    again = _renamed(package, {low: "3" * 64})
+    assert isinstance(again, Package) and decode(Package, encode(again)) == again
+    assert again.supersedes == "3" * 64 and [link.item for link in again.links] == [high, "3" * 64]

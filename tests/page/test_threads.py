@@ -28,7 +28,7 @@ def test_a_thread_says_who_answers_whom_and_what_was_done_to_each_post() -> None
     link = next(each for each in first.iter("a") if "Läufe.csv" in text(each))
     assert link.get("href") == f"../attachment/{QUESTION.id}/{NAMED.sha256}"
     liked, flag = (each for each in first.iter("li") if each.get("title"))
-    assert (text(liked), liked.get("title")) == ("👍 2", "Ada Meyer (North Lab), Cy (Cairn)")
+    assert (text(liked), liked.get("title")) == ("👍 2", "thumbs up: Ada Meyer (North Lab), Cy (Cairn)")
     assert text(flag) == "🏴󠁧󠁢󠁳󠁣󠁴󠁿 1", "a flag keeps the characters that make it one"
     assert "new" in text(second).split() and "In answer to" in text(second)
     assert next(second.iter("a")).get("href") == f"#post-{QUESTION.id}"

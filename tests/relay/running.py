@@ -14,7 +14,7 @@ from pathlib import Path
 
 from network.world import World, device, log_key
 
-from darklantern.relay.setting_up import card, found, make_relay
+from darklantern.relay.setting_up import begin, card, make_relay
 from darklantern.sealing import Device, RelayCard, RelayKey, WitnessKey
 
 from .asking import Asking
@@ -128,7 +128,7 @@ def relay_key(keeper: str) -> RelayKey:
 
 def load(running: Running, world: World) -> None:
     """Bring what a world's logs hold to a relay that serves none of it yet: first its network, then its circles."""
-    found(running.folder, world.logs[world.net])
+    begin(running.folder, world.logs[world.net])
     running.start()
     with_all = running.client(device("ada"))
     for log, entries in world.logs.items():

@@ -17,7 +17,7 @@ from network.world import World, circled, device, person
 from darklantern.errors import RefusedError, StoreError
 from darklantern.logs import frames
 from darklantern.logs.stream import Frame, Kind
-from darklantern.relay.config import read_config
+from darklantern.relay.config import Config, Limits, Peer, read_config
 from darklantern.relay.keys import read_keys
 from darklantern.relay.peers import PeerError, connect
 from darklantern.relay.setting_up import check_address, make_relay
@@ -416,3 +416,11 @@ def raw(running: Running, tls: bool = True) -> socket.socket:
         wire = socket.create_connection(("127.0.0.1", int(running.card.urls[0].rpartition(":")[2])))
     wire.settimeout(20)
     return wire
+
+
+def test_the_wire_s_page_names_each_setting() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "spec" / "relay.md").read_text()
+    for kind in (Config, Limits, Peer):
+        assert [
+            name for name in kind.__struct_fields__ if f"`{name}`" not in page and name not in ("peers", "limits")
+        ] == []

@@ -142,8 +142,11 @@ def test_what_a_crash_left_half_written_is_swept(folder: Path) -> None:
     half = folder / "blobs" / "ab" / ".abc.0.partial"
     half.parent.mkdir()
     half.write_bytes(b"half")
+    copies = [folder / f".library.db.0123.partial{end}" for end in ("", "-journal")]
+    for copy in copies:
+        copy.write_bytes(b"of a backup")
     open_vault(folder, "a passphrase").close()
-    assert not half.exists()
+    assert not half.exists() and not any(copy.exists() for copy in copies)
 
 
 def test_values_that_hold_secrets_do_not_print(folder: Path) -> None:

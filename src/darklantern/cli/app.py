@@ -6,10 +6,19 @@ from typing import Annotated
 import typer
 
 from darklantern.cli import local_commands
+from darklantern.cli.circle_draft_commands import circle_app
+from darklantern.cli.device_commands import device_app
+from darklantern.cli.draft_commands import draft_app
+from darklantern.cli.explain_command import explain
 from darklantern.cli.library_commands import library_app, open_library, rerun
+from darklantern.cli.member_commands import member_app
 from darklantern.cli.options import Folder, Json, PassphraseFile
+from darklantern.cli.org_commands import org_app
 from darklantern.cli.output import tell, tell_json
+from darklantern.cli.pledge_commands import pledge_app
 from darklantern.cli.relay_commands import relay_app
+from darklantern.cli.sharing_commands import open_, seal, share
+from darklantern.cli.syncing_commands import bundle_app, status, sync
 from darklantern.cli.thread_commands import thread_app
 
 app = typer.Typer(
@@ -24,9 +33,18 @@ watch_app = typer.Typer(help="Signals, detectors and reactions on a training loo
 app.add_typer(watch_app, name="watch")
 local_commands.add_to(library_app)
 app.add_typer(library_app, name="library")
+app.add_typer(device_app, name="device")
+app.add_typer(org_app, name="org")
+app.add_typer(member_app, name="member")
+app.add_typer(pledge_app, name="pledge")
+app.add_typer(circle_app, name="circle")
+app.add_typer(draft_app, name="draft")
 app.add_typer(relay_app, name="relay")
 app.add_typer(thread_app, name="thread")
-app.command()(rerun)
+app.add_typer(bundle_app, name="bundle")
+for command in (share, seal, sync, status, explain, rerun):
+    app.command()(command)
+app.command("open")(open_)
 
 
 @app.command()

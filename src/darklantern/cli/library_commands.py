@@ -79,7 +79,7 @@ def export_bundle(
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Write all this library holds, or what another one lacks, as one file."""
+    """Write a bundle: all, or what is lacking."""
     from darklantern.library import Holdings
 
     check_place(bundle)
@@ -100,9 +100,10 @@ def holdings(
     file: Annotated[Path, typer.Argument(help="Where they go; an existing file is replaced.")],
     passphrase_file: PassphraseFile = None,
 ) -> None:
-    """Write down what this library holds, so that others can export only what it lacks.
+    """Write down what this library holds.
 
-    The file shows log ids, sizes and hashes, and no title, text or name.
+    Whoever has that file can export only what this library lacks. It shows log ids, sizes and hashes, and no title,
+    text or name.
     """
     from darklantern.files import write_whole
 

@@ -120,17 +120,22 @@ def compact(
 def backup(
     folder: Folder,
     file: Annotated[Path, typer.Argument(help="A new file. Nothing is replaced.")],
+    own_passphrase_file: Annotated[
+        Path | None,
+        typer.Option(help="File with a passphrase of the backup's own; else the library's opens it."),
+    ] = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
     """Write all of a library as one file.
 
-    It is encrypted, and today's passphrase opens it. It holds this device's keys: keep it where the library would
-    be safe too.
+    It is encrypted, and today's passphrase opens it, or one of its own. It holds this device's keys: keep it where the
+    library would be safe too.
     """
     check_place(file)
     with open_library(folder, passphrase_file) as library, bytes_bar("backing up") as progress:
-        made = library.backup(file, progress)
+        own = passphrase(own_passphrase_file) if own_passphrase_file else None
+        made = library.backup(file, passphrase=own, progress=progress)
     if as_json:
         tell_json({"backup": str(file), **plain(made)})
         return

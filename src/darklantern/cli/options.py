@@ -7,8 +7,10 @@ read those, and the shell keeps them.
 import getpass
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -17,10 +19,16 @@ from darklantern.cli.output import tell
 from darklantern.errors import StoreError
 from darklantern.records.posts import LONGEST
 
+if TYPE_CHECKING:
+    from darklantern.stores.keystore import Kept
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value for a program to read.")]
 Folder = Annotated[Path, typer.Argument(help="The library's folder.")]
 PassphraseFile = Annotated[
-    Path | None, typer.Option(help="File that holds the passphrase; without it you are asked. Never an argument.")
+    Path | None,
+    typer.Option(
+        "--passphrase-file", help="File that holds the passphrase; without it you are asked. Never an argument."
+    ),
 ]
 
 
@@ -31,12 +39,30 @@ def passphrase(file: Path | None) -> str:
         if not typed:
             raise StoreError(f"expected a passphrase in {file}, found none", hint="is it the right file?")
         return typed
-    if not _has_terminal():
-        raise StoreError("no passphrase, and no terminal to ask at", hint="use --passphrase-file")
+    return secret_line("passphrase: ", None, "--passphrase-file")
+
+
+@contextmanager
+def new_passphrase(file: Path | None) -> "Iterator[Kept]":
+    """A passphrase that a person chooses: from `file`, or typed twice. Raises StoreError."""
+    from darklantern.stores.keystore import Kept
+
+    chosen = passphrase(file)
+    if file is None and getpass.getpass("the same again: ") != chosen:
+        raise StoreError("the two passphrases differ", hint="type it again; it does not show")
+    yield Kept(chosen)
+
+
+def secret_line(prompt: str, file: Path | None, option: str) -> str:
+    """A short secret, from `file` or typed without showing. Raises StoreError where there is neither."""
+    if file is not None:
+        return _text(read(file), file).strip()
+    if not has_terminal():
+        raise StoreError("no secret, and no terminal to ask at", hint=f"use {option}")
     try:
-        return getpass.getpass("passphrase: ")
+        return getpass.getpass(prompt)
     except EOFError as error:
-        raise StoreError("no passphrase was typed", hint="type it and press Enter; it does not show") from error
+        raise StoreError("nothing was typed", hint="type it and press Enter; it does not show") from error
 
 
 def text_to_seal(file: Path | None) -> str:
@@ -91,7 +117,7 @@ def _text(data: bytes, where: Path | str) -> str:
         raise StoreError(f"expected text in UTF-8 in {where}, got other bytes", hint="is it the right file?") from error
 
 
-def _has_terminal() -> bool:
+def has_terminal() -> bool:
     """Whether there is one to ask at. A text may come by stdin, so that alone says nothing."""
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))

@@ -51,16 +51,16 @@ def public(folder: RelayFolder, as_json: Json = False) -> None:
 
 
 @relay_app.command()
-def found(
+def begin(
     folder: RelayFolder,
     records: Annotated[list[Path], typer.Argument(help="Signed envelopes in order: the first roster, manifests.")],
     as_json: Json = False,
 ) -> None:
     """Begin the network's log: nobody can log in before it names them."""
-    from darklantern.relay.setting_up import found as begin
+    from darklantern.relay.setting_up import begin as begin_log
 
     keep_secrets_in_memory()
-    count = begin(folder, [read(path) for path in records])
+    count = begin_log(folder, [read(path) for path in records])
     if as_json:
         tell_json({"appended": count})
     else:

@@ -1,8 +1,8 @@
 """Everything that a library holds as one file, made while it is open.
 
 In: a state, an open vault and a new path. Out: a file, whole or not there, as encrypted as the library and opened by
-the same passphrase; and what could not go into it. Its database says that it is a copy, so that whoever opens it,
-with or without `restore`, has a library that asks before it signs.
+its passphrase or by one of its own; and what could not go into it. Its database says that it is a copy, so that
+whoever opens it, with or without `restore`, has a library that asks before it signs.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,7 +31,9 @@ class BackedUp:
     """pieces that records name and that are missing or damaged here"""
 
 
-def back_up(state: State, vault: Vault, path: Path, now: int, progress: Progress | None = None) -> BackedUp:
+def back_up(
+    state: State, vault: Vault, path: Path, now: int, passphrase: str | None, progress: Progress | None
+) -> BackedUp:
     """The library as a new file `path`. Raises StoreError, and then there is none."""
     if path.exists():
         raise StoreError(f"{path} is there already", hint="choose another name: a backup never replaces one")
@@ -41,7 +43,7 @@ def back_up(state: State, vault: Vault, path: Path, now: int, progress: Progress
 
     def stream() -> Iterator[bytes]:
         told = names if progress is None else _telling(vault, names, progress)
-        yield from pack_vault(vault, told, restored.copied(bad, now))
+        yield from pack_vault(vault, told, restored.copied(bad, now), passphrase)
 
     if not link_unnamed(path, stream()):
         link_named(path, stream())

@@ -18,6 +18,7 @@ from darklantern.library import (
     compacting,
     deleting,
     exporting,
+    files,
     open_log,
     opening,
     report,
@@ -27,13 +28,16 @@ from darklantern.library import (
     verifying,
     versions,
 )
+from darklantern.library.acting import with_notices
 from darklantern.library.artifact_reading import ArtifactReader
 from darklantern.library.artifact_sealing import Progress, forget_named, give_up, seal_file
 from darklantern.library.backup import BackedUp
 from darklantern.library.carrying import Exported, Holdings
 from darklantern.library.compacting import Compaction
 from darklantern.library.hands import Hands
+from darklantern.library.identity import Identity
 from darklantern.library.importing import Imported, wanted_pieces
+from darklantern.library.joining import HOLDER
 from darklantern.library.open_log import OpenLog
 from darklantern.library.opening import Listed, OpenedFinding
 from darklantern.library.report import Report
@@ -52,7 +56,7 @@ from darklantern.library.threads.posting import Attached, Destination
 from darklantern.library.threads.values import Thread, ThreadListed, ThreadPost
 from darklantern.library.verifying import Problem
 from darklantern.library.versions import Linked
-from darklantern.network.authoring import authored
+from darklantern.network.cards import Holder
 from darklantern.network.circles import Terms, check_terms
 from darklantern.network.deciding import Follows
 from darklantern.network.effective import Effective, effective
@@ -60,15 +64,14 @@ from darklantern.network.explaining import Explained, explain
 from darklantern.network.heads import ForkedLogError
 from darklantern.network.items import Posting, SealedArtifact
 from darklantern.network.links import LinkKind
-from darklantern.network.pledges import Pledge, PledgeText
 from darklantern.network.reading import leaf_id
 from darklantern.network.states import Opaque
-from darklantern.network.view import View
 from darklantern.records.assessments import Assessment
 from darklantern.records.exact import Time, encode
 from darklantern.records.findings import Finding
 from darklantern.records.posts import Content
-from darklantern.sealing import Device, DevicePublic, Envelope, LogKey, RelayCard
+from darklantern.records.record import NOBODY
+from darklantern.sealing import Device, Envelope, LogKey, RelayCard
 from darklantern.stores import RECOMMENDED, Cost, Vault, create_vault, open_vault
 from darklantern.stores.blobs import pick
 from darklantern.stores.schema import STALE_INDEX
@@ -80,29 +83,35 @@ def create(
     folder: Path,
     passphrase: str,
     *,
-    net: str,
+    net: str = NOBODY,
     device: Device,
+    holder: Holder | None = None,
     follows: Follows,
     log_key: LogKey | None = None,
     clock: Clock = time.time,
     cost: Cost = RECOMMENDED,
+    keystore: str | None = None,
 ) -> "Library":
-    """A new library in `folder`, opened.
+    """A new library in `folder`, opened. `holder` is who holds it, for its `card`.
+
+    `keystore` is the name under which the operating system's keystore holds the passphrase (`stores.keystore`).
 
     `net` is the envelope id of the network's first roster: compare it, in person, with who invited you.
-    Nothing that does not descend from it is ever accepted. `log_key` makes this library the keeper of
-    the logs that name it. `follows` is as in `Library.open`. Raises StoreError when the folder is in use.
+    Nothing that does not descend from it is ever accepted. Without it the library has keys only, until `join`.
+    `log_key` makes this library the keeper of the logs that name it. `follows` is as in `Library.open`. Raises
+    StoreError when the folder is in use.
     """
-    create_vault(folder, passphrase, first_contents(net, device, log_key), cost)
+    said = {HOLDER: encode(holder).decode()} if holder else {}
+    create_vault(folder, passphrase, first_contents(net, device, log_key, said), cost, keystore)
     return Library.open(folder, passphrase, follows=follows, clock=clock)
 
 
-class Library:
+class Library(Identity):
     """An open library. One process holds it at a time; use it in a `with` statement, or close it."""
 
     def __init__(self, vault: Vault, state: State, follows: Follows, clock: Clock) -> None:
         self._vault = vault
-        self._state = state
+        self._held = state
         self._follows = follows
         self._clock = clock
         self._awaited = searching.awaited(state, vault.database.indexed())
@@ -118,17 +127,24 @@ class Library:
         vault = open_vault(folder, passphrase)
         try:
             library = cls(vault, load(vault.database.read()), follows, clock)
-            if restored.COPIED in library._state.settings:
-                settings = restored.opened(library._state.settings, library._now())
-                library._step(replace(library._state, settings=settings))
+            if restored.COPIED in library._held.settings:
+                settings = restored.opened(library._held.settings, library._now())
+                library._step(replace(library._held, settings=settings))
             # A post that no older program opened, or that was on a damaged disk, may open now.
-            library._step(indexing.placed(library._state, library._fetch))
-            if STALE_INDEX in library._state.settings:
+            library._step(indexing.placed(library._held, library._fetch))
+            if STALE_INDEX in library._held.settings:
                 library.reindex()
             return library
         except BaseException:
             vault.close()
             raise
+
+    def change_passphrase(self, passphrase: str, *, cost: Cost = RECOMMENDED, keystore: str | None = None) -> None:
+        """Encrypt the database anew under another passphrase, or the same at another cost. Raises StoreError.
+
+        Copies of the folder from before still open with the old one.
+        """
+        self._vault.change_passphrase(passphrase, cost, keystore)
 
     def close(self) -> None:
         """Let go of the folder. Everything is written already."""
@@ -143,21 +159,6 @@ class Library:
         self.close()
 
     # Who and what
-
-    @property
-    def net(self) -> str:
-        """The network: the id of its first roster's envelope."""
-        return self._state.view.net
-
-    @property
-    def device(self) -> DevicePublic:
-        """What others may know of this device. Its org's manifest must list it."""
-        return self._state.device.public
-
-    @property
-    def view(self) -> View:
-        """What the logs say, without what waits in the outbox."""
-        return self._state.view
 
     @property
     def pending(self) -> tuple[str, ...]:
@@ -177,7 +178,8 @@ class Library:
 
     def circles(self) -> dict[str, Terms]:
         """Circle id → its terms, for each circle whose terms this device knows."""
-        return dict(self._state.keyring.terms)
+        state = self._state
+        return {circle: terms for circle, terms in state.keyring.terms.items() if circle in state.view.circles}
 
     def effective(self, circle: str) -> Effective:
         """The members of a circle now, and the reason for every candidate who is not one. By name or id."""
@@ -185,6 +187,12 @@ class Library:
         view = state.working
         frozen = view.circle(circle).frozen_at(view.trail(circle).size)
         return effective(view.network, circle, self._now(), frozen)
+
+    def known(self, beginning: str) -> tuple[str, ...]:
+        """The ids of all records here, waiting ones too, that begin so."""
+        trails = self._state.view.trails.values()
+        ids = {id for trail in trails for id in trail.ids} | {waiting.id for waiting in self._state.outbox}
+        return tuple(sorted(id for id in ids if beginning and id.startswith(beginning)))
 
     def explain(self, org: str, person: str, record: str) -> Explained:
         """Why somebody can or cannot read an item or a post, and why it may not have reached them."""
@@ -201,19 +209,6 @@ class Library:
         data = encode(envelope) if isinstance(envelope, Envelope) else envelope
         self._step(unlocked(put(self._state, self.net, data)))
         return leaf_id(data)
-
-    def pledge(self, pledge: PledgeText, until: Time) -> str:
-        """Sign a pledge for this device's person, who is bound by it on all devices. Its id."""
-        state = self._state
-        standing = state.view.network.devices.get(state.device_id)
-        if standing is None:
-            raise RefusedError(
-                "no manifest lists this device, so nobody would know whose pledge it is",
-                hint="give this library's `device` to your org's roots, and import a bundle once they have signed",
-            )
-        body = Pledge(org=standing.org, person=standing.person, pledge=pledge, until=until)
-        data = authored(state.view, self.net, "pledge", body, state.device, state.last(self.net), self._now())
-        return self.add(data)
 
     def add_terms(self, circle: str, terms: Terms) -> None:
         """Tell this library the terms of a circle that its user has helped to found. Raises RefusedError."""
@@ -364,15 +359,17 @@ class Library:
 
     def post_of(self, post: str) -> ThreadPost:
         """One post as it is now, without opening the rest of its thread. Raises RefusedError, also where taken back."""
-        return posting.standing(self._state, post, self._fetch)
+        found = posting.standing(self._state, post, self._fetch)
+        self._note("thread", self._state.threads.places[post].thread)
+        return found
 
     def unread(self) -> dict[str, int]:
         """Thread → how many posts of others in it are unread, where there are any. Opens nothing."""
         return reading.unread(self._state)
 
-    def threads(self) -> tuple[ThreadListed, ...]:
-        """Every item and every thread with a title, with how many posts in it are unread. The newest first."""
-        return reading.threads(self._state, self._fetch, self._follows)
+    def threads(self, *, about_items: bool = True, limit: int | None = None) -> tuple[ThreadListed, ...]:
+        """Every thread with a title, and every item, with how many posts in it are unread. The newest first."""
+        return reading.threads(self._state, self._fetch, self._follows, about_items=about_items, limit=limit)
 
     def open_attachment(self, post: str, sha256: str) -> ArtifactReader:
         """A file that came with a post, to stream, to write to a file or to check. Raises RefusedError or SealError."""
@@ -506,6 +503,13 @@ class Library:
         """One artifact of an item, with its hash checked. Raises SealError, RefusedError or RecordError."""
         return b"".join(self.open_artifact(item, sha256).stream())
 
+    def open_file(self, file: Path, out: Path, progress: Progress = lambda done, size: None) -> None:
+        """Open an age file that was sealed to this device, as the new file `out`. Raises SealError or StoreError.
+
+        Nothing says who sealed it.
+        """
+        files.open_with(file, out, self._state.device.receiving, progress)
+
     def open_artifact(self, item: str, sha256: str) -> ArtifactReader:
         """One artifact of an item, to stream, to read a range of, to write to a file or to check; of any size.
 
@@ -578,13 +582,15 @@ class Library:
         self._vault.blobs.discard(sorted(going))
         return freed + self._vault.database.vacuum()
 
-    def backup(self, path: Path, progress: backup.Progress | None = None) -> BackedUp:
-        """All of this library as one new file, which its passphrase of today opens. `restore` takes it back.
+    def backup(self, path: Path, *, passphrase: str | None = None, progress: backup.Progress | None = None) -> BackedUp:
+        """All of this library as one new file. `restore` takes it back.
 
-        Encrypted like the library, pieces included; sealings that are not finished stay out. Keep it where the library
-        would be safe too: it holds this device's keys. Raises StoreError, and then there is no file.
+        This library's passphrase of today opens it, or `passphrase`: give one where the library's own is only in this
+        machine's keystore, or a backup would be lost with the machine. Encrypted like the library, pieces included;
+        sealings that are not finished stay out. Keep it where the library would be safe too: it holds this device's
+        keys. Raises StoreError, and then there is no file.
         """
-        return backup.back_up(self._state, self._vault, path, self._now(), progress)
+        return backup.back_up(self._state, self._vault, path, self._now(), passphrase, progress)
 
     @property
     def restored(self) -> dict[str, str]:
@@ -686,19 +692,19 @@ class Library:
         /,
     ) -> None:
         """Write what is new in `state`, and then hold it. Raises StoreError, and then nothing has changed."""
-        state = with_heads(state, self._time())
+        state = with_notices(with_heads(state, self._time()))
         pieces = pieces or {}
         with self._vault.blobs.put(pieces), beside or nullcontext():
-            change, awaited, arrived = difference(self._state, state), self._awaited, frozenset[str]()
+            change, awaited, arrived = difference(self._held, state), self._awaited, frozenset[str]()
             if pieces or came or change.tells_of_records:
                 state = indexing.placed(state, self._fetch)
-                change = difference(self._state, state)
-                awaited |= searching.awaited(state, searching.ids(self._state))
+                change = difference(self._held, state)
+                awaited |= searching.awaited(state, searching.ids(self._held))
                 arrived = frozenset(name for name in awaited if name in self._vault.blobs)
-                change = searching.with_texts(change, self._state, state, arrived, self._fetch, self._follows)
+                change = searching.with_texts(change, self._held, state, arrived, self._fetch, self._follows)
             self._vault.database.write(change)
-        gone = deleting.going(self._state, state)
-        self._state, self._awaited = state, awaited - arrived
+        gone = deleting.going(self._held, state)
+        self._held, self._awaited = state, awaited - arrived
         self._vault.blobs.discard(sorted(gone))
 
     def _hands(self) -> Hands:
@@ -744,7 +750,7 @@ class Library:
         """The id of a circle named by its id or by its terms' name. Raises RefusedError: unknown means nobody."""
         if circle in self._state.view.circles:
             return circle
-        named = [id for id, terms in self._state.keyring.terms.items() if terms.name == circle]
+        named = [id for id, terms in self.circles().items() if terms.name == circle]
         if len(named) != 1:
             raise RefusedError(
                 f"{'no circle' if not named else f'{len(named)} circles'} known here by the name {circle!r}",
@@ -757,6 +763,3 @@ class Library:
 
     def _time(self) -> int:
         return int(self._clock())
-
-    def _now(self) -> int:
-        return self._state.now(self._time())

@@ -19,6 +19,7 @@ from darklantern.library.state import State, put
 from darklantern.network.authoring import authored
 from darklantern.network.deciding import plan
 from darklantern.network.items import Package, Posting, Sealed
+from darklantern.network.links import tidy_links
 from darklantern.network.reading import leaf_id, read
 from darklantern.network.states import SealedEntry
 from darklantern.network.view import is_registered
@@ -145,7 +146,7 @@ def _again_in_order(
 def _renamed(content: Package | Posting, ids: Mapping[str, str]) -> Package | Posting:
     """The content, naming items and posts that were made again by their new ids."""
     if isinstance(content, Package):
-        links = tuple(msgspec.structs.replace(link, item=ids.get(link.item, link.item)) for link in content.links)
+        links = tidy_links((link.kind, ids.get(link.item, link.item)) for link in content.links)
         supersedes = content.supersedes and ids.get(content.supersedes, content.supersedes)
         return msgspec.structs.replace(content, supersedes=supersedes, links=links)
     said = content.content

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 from darklantern.errors import RefusedError, StoreError
 from darklantern.library import restored
+from darklantern.library.own import Own, load_own, own_secrets
 from darklantern.library.threads.places import LocalThreads, load_threads, threads_difference
 from darklantern.network.circles import Terms, check_closed, check_terms
 from darklantern.network.clock import now as judged_now
@@ -31,7 +32,8 @@ _DEVICE: Final = "device"
 _LOG_KEY: Final = "log key"
 _EPOCH: Final = "epoch "
 _TERMS: Final = "terms "
-_NET: Final = "net"
+NET: Final = "net"
+"""The setting that holds the network's id; NOBODY before the library has joined one."""
 _FORGOTTEN: Final = "forgotten "
 _LEFT: Final = "left"
 
@@ -52,6 +54,7 @@ class State:
     threads: LocalThreads = field(default_factory=LocalThreads)
     settings: Mapping[str, str] = field(default_factory=dict)
     """what this device's user has chosen, and what it must remember besides"""
+    own: Own = field(default_factory=Own)
 
     @cached_property
     def device_id(self) -> str:
@@ -62,6 +65,17 @@ class State:
     def owners(self) -> Mapping[str, tuple[str, str]]:
         """Device → (org, person), for every device that a manifest ever listed."""
         return {id: standing.owner for id, standing in self.working.network.devices.items()}
+
+    @cached_property
+    def unplaced(self) -> tuple[tuple[str, str], ...]:
+        """(circle, id) of each post that counts and is not in the index of threads, in no order."""
+        placed = self.threads.places
+        return tuple(
+            (circle.id, entry_id)
+            for circle in self.working.circles.values()
+            for entry_id in circle.entries
+            if entry_id not in placed and circle.entries[entry_id].record.kind == "post"
+        )
 
     @cached_property
     def working(self) -> View:
@@ -173,16 +187,18 @@ def pieces_of(view: View, forgotten: Collection[str] = ()) -> dict[str, str]:
     }
 
 
-def first_contents(net: str, device: Device, log_key: LogKey | None) -> Change:
+def first_contents(
+    net: str, device: Device, log_key: LogKey | None, settings: Mapping[str, str] | None = None
+) -> Change:
     """What a new library starts with."""
     secrets = {_DEVICE: device.to_bytes()} | ({_LOG_KEY: log_key.to_bytes()} if log_key else {})
-    return Change(secrets=secrets, settings={_NET: net})
+    return Change(secrets=secrets, settings={NET: net, **(settings or {})})
 
 
 def load(contents: Contents) -> State:
     """The state that a store holds: all its records are judged again. Raises StoreError."""
     try:
-        net = contents.settings[_NET]
+        net = contents.settings[NET]
         device = Device.from_bytes(contents.secrets[_DEVICE])
     except KeyError as error:
         raise StoreError(
@@ -204,19 +220,22 @@ def load(contents: Contents) -> State:
         ),
         threads=load_threads(contents.local),
         settings=contents.settings,
+        own=load_own(contents.secrets),
     )
 
 
 def difference(old: State, new: State) -> Change:
     """What to write to make the store of `old` the store of `new`."""
     before, after = {w.id for w in old.outbox}, {w.id for w in new.outbox}
+    held, owned = own_secrets(old.own), own_secrets(new.own)
+    forgotten = {f"{_EPOCH}{id}" for id in old.keyring.seeds.keys() - new.keyring.seeds.keys()}
     return Change(
         entries=tuple(
             (log, position, data)
             for log, envelopes in new.entries.items()
             if envelopes is not old.entries.get(log)
             for position, data in enumerate(envelopes)
-            if position >= len(held := old.entries.get(log, ())) or held[position] != data
+            if position >= len(there := old.entries.get(log, ())) or there[position] != data
         ),
         heads={log: head.note for log, head in new.view.heads.items() if old.view.heads.get(log) != head},
         outbox=tuple(waiting for waiting in new.outbox if waiting.id not in before),
@@ -226,8 +245,9 @@ def difference(old: State, new: State) -> Change:
             f"{_TERMS}{id}": encode(terms)
             for id, terms in new.keyring.terms.items()
             if old.keyring.terms.get(id) != terms
-        },
-        erased=tuple(sorted(f"{_EPOCH}{id}" for id in old.keyring.seeds.keys() - new.keyring.seeds.keys())),
+        }
+        | {name: secret for name, secret in owned.items() if held.get(name) != secret},
+        erased=tuple(sorted(forgotten | held.keys() - owned.keys())),
         proofs={log: encode(fork) for log, fork in new.view.forks.items() if log not in old.view.forks},
         local=threads_difference(old.threads, new.threads),
         settings={name: value for name, value in new.settings.items() if old.settings.get(name) != value},
@@ -314,17 +334,11 @@ def _with_waiting(view: View, outbox: tuple[Waiting, ...], log: str) -> View:
 
 
 def _keeps(state: State, log: str, data: bytes) -> bool:
-    if log in state.kept:
-        return True
-    # Before the first roster there is no log; the roster itself says who will keep it.
-    body = read(data).body
-    return (
-        log == state.view.net
-        and not state.view.network.rosters
-        and state.log_key is not None
-        and isinstance(body, Roster)
-        and body.log == state.log_key.public
-    )
+    body = read(data).body if log == state.view.net else None
+    if isinstance(body, Roster):
+        # It says itself who keeps the log from here on: whoever that is appends it, and nobody else.
+        return state.log_key is not None and body.log == state.log_key.public
+    return log in state.kept
 
 
 def _load_heads(view: View, contents: Contents) -> dict[str, Head]:

@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal, TypeVar
 import msgspec
 
 from darklantern.errors import RefusedError
+from darklantern.network.circles import TAGS
 from darklantern.records.exact import Sha256, Value
 
 LinkKind = Literal["relates", "replicates", "contradicts", "builds-on"]
@@ -63,6 +64,12 @@ def tidy_links(links: Iterable[tuple[str, str]]) -> tuple[Link, ...]:
 def tidy_tags(tags: Iterable[str]) -> tuple[str, ...]:
     """Words as they are sealed: without spaces around them, each once. Raises RefusedError for one that is no word."""
     tidy = sorted({" ".join(unicodedata.normalize("NFC", tag).split()) for tag in tags})
+    markings = [tag for tag in tidy if tag in TAGS]
+    if markings:
+        raise RefusedError(
+            f"{markings[0]!r} is a marking of a circle, and a tag must not look like one",
+            hint="what is asked of use and handling stands in the circle's terms",
+        )
     bad = [tag for tag in tidy if not 0 < len(tag) <= LONGEST_TAG or not tag.isprintable()]
     if bad:
         raise RefusedError(
@@ -80,6 +87,8 @@ def check_order(links: Sequence[Link], tags: Sequence[str]) -> None:
         raise ValueError("expected links in order, each once")
     if list(tags) != sorted(set(tags)) or any(" ".join(tag.split()) != tag or not tag.isprintable() for tag in tags):
         raise ValueError("expected printable tags in order, each once")
+    if not TAGS.isdisjoint(tags):
+        raise ValueError("expected words, got a circle's marking as a tag")
 
 
 def _check_count(values: Sequence[_T], most: int, what: str) -> None:

@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from functools import reduce
 
 from darklantern.errors import LogError
+from darklantern.logs import merkle
+from darklantern.logs.checkpoint import parse
 from darklantern.network.clock import check_jump
-from darklantern.network.heads import Head, check_extends, read_head
+from darklantern.network.heads import Head, check_extends, origin, read_head
 from darklantern.network.reading import leaf_id, read
 from darklantern.network.rosters import Roster
 from darklantern.network.states import Trail
@@ -62,7 +64,8 @@ def merge(
         )
     check_not_frozen(view, view.net)
     merging = _Merging(view, held, kept, clock, confirmed)
-    network = merging.take(by_log.pop(view.net), _network_key(view, copies))
+    own = by_log.pop(view.net)
+    network = merging.take(own, merging.network_key(own))
     founded = _folded(view, held, {view.net: network[0]})
     # 2. Then each circle's log, under the key that its circle's record names.
     taken: dict[str, tuple[tuple[bytes, ...], Head]] = {view.net: network}
@@ -73,6 +76,7 @@ def merge(
             skipped.append(log)
         else:
             taken[log] = merging.take(copy, key)
+            _check_moves(founded, log, copy, view.trail(log))
     # 3. What it all says, in which an entry that waited for another log may count now.
     entries = {log: tuple(data) for log, data in held.items()} | {log: data for log, (data, _) in taken.items()}
     folded, entries = _settled(_folded(view, held, entries), held, entries)
@@ -151,6 +155,15 @@ class _Merging:
             head = held
         return self._best(log, mine, copy), head
 
+    def network_key(self, copy: LogCopy) -> LogVerifyKey:
+        """The key of the network's log: known, named by the pinned first entry, or by a roster that moves the log."""
+        known = self.view.log_key(copy.log) or _first_key(copy)
+        if copy.note.startswith(origin(known, copy.log).encode() + b"\n"):
+            return known
+        _check_no_gap(copy, self.view.trail(copy.log).size)
+        entries = self._best(copy.log, self.view.trail(copy.log), copy)
+        return _folded(self.view, self.held, {copy.log: entries}).log_key(copy.log) or known
+
     def _theirs(self, copy: LogCopy, mine: Trail) -> Trail:
         """The trail that the copy claims: as far as it is mine, mine, so that only what differs is hashed."""
         _check_no_gap(copy, mine.size)
@@ -191,18 +204,26 @@ def _is_older(head: Head, held: Head) -> bool:
     return (head.time, len(head.note)) <= (held.time, len(held.note))
 
 
-def _network_key(view: View, copies: Sequence[LogCopy]) -> LogVerifyKey:
-    """The key of the network's log: known, or named by the pinned first entry."""
-    known = view.log_key(view.net)
-    if known:
-        return known
-    for copy in copies:
-        _check_no_gap(copy, 0)
-    first = next((copy.entries[0] for copy in copies if copy.log == view.net and copy.entries), None)
-    found = read(first) if first is not None else None
-    if found is None or found.id != view.net or not isinstance(found.body, Roster):
+def _check_moves(view: View, log: str, copy: LogCopy, mine: Trail) -> None:
+    """Raises LogError where a circle's log went on under another key from somewhere else than its quorum said."""
+    for version in view.network.circles[log]:
+        if version.body.final is None:
+            continue
+        said, _ = parse(version.body.final)
+        ids = [*mine.ids[: copy.start], *map(leaf_id, copy.entries)][: said.size]
+        if len(ids) < said.size or merkle.root([merkle.leaf_hash(bytes.fromhex(id)) for id in ids]) != said.root:
+            raise LogError(
+                f"log {log[:8]}… moved to another key at {said.size} entries, and this copy does not begin with those",
+                hint="its new keeper must take over the whole log first: ask them",
+            )
+
+
+def _first_key(copy: LogCopy) -> LogVerifyKey:
+    _check_no_gap(copy, 0)
+    found = read(copy.entries[0]) if copy.entries else None
+    if found is None or found.id != copy.log or not isinstance(found.body, Roster):
         raise LogError(
-            f"expected the network's first roster, {view.net}, as the first entry, got another",
+            f"expected the network's first roster, {copy.log}, as the first entry, got another",
             hint="this bundle is of another network, or you pinned another first roster",
         )
     return found.body.log

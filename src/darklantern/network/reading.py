@@ -67,7 +67,11 @@ def leaf_id(data: bytes) -> str:
 
 def read(data: bytes) -> Read:
     """The record in an envelope's bytes. Raises RecordError, SignatureError or RefusedError."""
-    envelope = decode_envelope(data)
+    return take_apart(decode_envelope(data))
+
+
+def take_apart(envelope: Envelope) -> Read:
+    """The same for an envelope that may still lack its signatures: a draft."""
     record = decode(Record, envelope.payload)
     kind = kind_of(envelope.payload_type)
     if record.kind != kind:

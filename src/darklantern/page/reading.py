@@ -1,7 +1,7 @@
 """A device's library as the page reads it: opened findings and posts become the page's own values."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from darklantern.errors import DarkLanternError
 from darklantern.library import Author as Signer
@@ -10,6 +10,8 @@ from darklantern.library import Thread as ThreadHeld
 from darklantern.library.threads.attaching import safe_name
 from darklantern.page.views import Author, Download, File, Item, Post, Reacted, Readable, Thread, Topic, Unopened
 from darklantern.records.assessments import Level
+
+MOST_TOPICS = 200
 
 
 def readable(library: Library | Readable) -> Readable:
@@ -29,7 +31,8 @@ class Held:
         Opens every item, for its claim and its curve.
         """
         newest = sorted(self.library.findings(), key=lambda listed: listed.time, reverse=True)
-        return [self._one(listed) for listed in newest]
+        unread = self.library.unread()
+        return [self._one(listed, unread.get(listed.id, 0)) for listed in newest]
 
     def open_item(self, item: str) -> Item:
         """Raises RefusedError if it does not count here, SealError or RecordError if it does not open."""
@@ -44,9 +47,8 @@ class Held:
             audience=members,
             left_out=left_out,
             assessment=opened.assessment,
-            tags=opened.markings,
+            tags=(*opened.markings, *opened.relations.tags),
             pending=opened.pending,
-            unread=self.library.unread().get(item, 0),
         )
 
     def thread(self, thread: str) -> Thread:
@@ -55,11 +57,10 @@ class Held:
         return Thread(tuple(map(_post, found.posts)), found.title, self._name(found.circle), _notes(found))
 
     def topics(self) -> Sequence[Topic]:
-        """Newest first by the time that authors claim."""
+        """The newest by the time that authors claim: a title takes a millisecond, and anybody begins many."""
         return [
             Topic(each.id, each.title, self._name(each.circle), each.posts, each.unread, each.newest)
-            for each in self.library.threads()
-            if not each.about_item
+            for each in self.library.threads(about_items=False, limit=MOST_TOPICS)
         ]
 
     def attachment(self, post: str, sha256: str) -> Download:
@@ -68,11 +69,11 @@ class Held:
         named = next(each for each in self.library.post_of(post).attachments if each.sha256 == sha256)
         return Download(safe_name(named.name), named.size, reader.stream())
 
-    def _one(self, listed: Listed) -> Item | Unopened:
+    def _one(self, listed: Listed, unread: int) -> Item | Unopened:
         problem = listed.problem
         if problem is None:
             try:
-                return self.open_item(listed.id)
+                return replace(self.open_item(listed.id), unread=unread)
             except DarkLanternError as error:
                 problem = error.message
         return Unopened(listed.id, self._name(listed.circle), _author(listed.author), listed.time, problem)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from darklantern.library.threads.emojis import is_emoji
+from darklantern.library.threads.emojis import name_of
 from darklantern.page.dates import moment
 from darklantern.page.layout import code, document, fresh, waiting
 from darklantern.page.markup import Html, spaced, tag, together
@@ -95,10 +95,11 @@ def _reactions(reactions: Sequence[Reacted]) -> list[Html]:
 def _reaction(reacted: Reacted) -> Html:
     # The closed table holds no character of HTML. As any other text, flags would lose their tag characters, and emoji
     # that are younger than Python's own tables would be replaced.
-    emoji = Html(reacted.emoji) if is_emoji(reacted.emoji) else reacted.emoji
+    name = name_of(reacted.emoji)
+    emoji = Html(reacted.emoji) if name else reacted.emoji
     more = len(reacted.people) - MOST_PEOPLE
     people = ", ".join(reacted.people[:MOST_PEOPLE]) + (f" and {more} more" if more > 0 else "")
-    return tag("li", spaced(tag("span", emoji), str(len(reacted.people))), title=people)
+    return tag("li", spaced(tag("span", emoji), str(len(reacted.people))), title=f"{name}: {people}")
 
 
 def _earlier(post: Post) -> list[Html]:

@@ -119,7 +119,7 @@ class App:
         await self._chores.begin()
         # A transaction's thread takes ten turns; with Python's 5 ms for each it would last 50.
         sys.setswitchinterval(_SWITCH_S)
-        # What is folded lives as long as the process: a collector that walks it anew takes a tenth of the time.
+        # What is folded lives as long as the process; walking it for garbage took a tenth of the time.
         gc.freeze()
         gc.set_threshold(_GARBAGE)
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "relay"))

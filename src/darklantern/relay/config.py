@@ -90,13 +90,19 @@ def read_config(folder: Path) -> Config:
     """The settings in `folder`. Raises StoreError that names the setting."""
     path = folder / CONFIG
     try:
-        return msgspec.convert(tomllib.loads(path.read_text("utf-8")), Config, strict=True)
+        return parse_config(path.read_bytes())
     except OSError as error:
         raise StoreError(
             f"cannot read {path}: {error.strerror}", hint="make a relay with `darklantern relay init`"
         ) from error
+
+
+def parse_config(text: bytes) -> Config:
+    """The settings in a file's bytes. Raises StoreError that names the setting."""
+    try:
+        return msgspec.convert(tomllib.loads(text.decode()), Config, strict=True)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
-        raise StoreError(f"{path}: {error}", hint="docs/spec/relay.md lists the settings") from error
+        raise StoreError(f"{CONFIG}: {error}", hint="docs/spec/relay.md lists the settings") from error
 
 
 def read_card(folder: Path, peer: Peer) -> RelayCard:

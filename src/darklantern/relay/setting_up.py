@@ -17,7 +17,16 @@ from darklantern.files import cannot_write, write_whole
 from darklantern.logs import checkpoint
 from darklantern.network.view import View, enter
 from darklantern.relay.certificate import der, new_certificate
-from darklantern.relay.config import CERTIFICATE, CERTIFICATE_KEY, CONFIG, KEYS, METRICS_TOKEN, Config, read_config
+from darklantern.relay.config import (
+    CERTIFICATE,
+    CERTIFICATE_KEY,
+    CONFIG,
+    KEYS,
+    METRICS_TOKEN,
+    Config,
+    parse_config,
+    read_config,
+)
 from darklantern.relay.folded import Folded
 from darklantern.relay.keys import read_keys
 from darklantern.relay.stores import Append, Entry, open_database
@@ -50,12 +59,6 @@ def make_relay(
     tls: bool = True,
 ) -> RelayCard:
     """A new relay in `folder`, which is empty or not there. Its card. Raises StoreError, RefusedError."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            raise StoreError(f"expected an empty folder, got {folder} with files in it", hint="name another one")
-    except OSError as error:
-        raise cannot_write(folder, error) from error
     place = folder.absolute()
     host = f"[{listen}]" if ":" in listen else listen
     text = _TEMPLATE.format(
@@ -67,6 +70,13 @@ def make_relay(
         database=database or f"sqlite://{place}/relay.db",
         blobs=blobs or f"file://{place}/blobs",
     )
+    check_address(parse_config(text.encode()))
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise StoreError(f"expected an empty folder, got {folder} with files in it", hint="name another one")
+    except OSError as error:
+        raise cannot_write(folder, error) from error
     if tls:
         certificate, secret = new_certificate(datetime.datetime.now(datetime.UTC))
         write_whole(folder / CERTIFICATE_KEY, secret)
@@ -74,7 +84,6 @@ def make_relay(
     write_whole(folder / KEYS, RelayKey.generate().to_bytes())
     write_whole(folder / METRICS_TOKEN, secrets.token_urlsafe(32).encode())
     write_whole(folder / CONFIG, text.encode())
-    check_address(read_config(folder))
     return card(folder)
 
 
@@ -105,31 +114,31 @@ def check_address(config: Config) -> None:
         )
 
 
-def found(folder: Path, envelopes: Sequence[bytes], now: int | None = None) -> int:
-    """Append the first records of the network's log, which nobody can log in to bring; how many were new.
+def begin(folder: Path, envelopes: Sequence[bytes], now: int | None = None) -> int:
+    """Append the first records of the network's log, which nobody can log in to bring; how many.
 
-    For the relay whose log key the first roster names. Raises DarkLanternError for one that would not count; then
-    those before it are in the log.
+    For the relay whose log key the first roster names. Raises DarkLanternError for one that would not count, or that
+    is there already; then none is appended.
     """
     config, key = read_config(folder), read_keys(folder)
-    time_ = int(time.time()) if now is None else now
+    now = int(time.time()) if now is None else now
     database = open_database(config.database)
     try:
         folded = Folded(database, config.net)
         folded.catch_up()
         view, entries = folded.view, list[Entry]()
         for data in envelopes:
-            view, found, refused = enter(view, config.net, data)
+            view, read, refused = enter(view, config.net, data)
             if refused:
-                raise RefusedError(f"the record {found.id[:8]}… would not count: {refused}", hint="leave it out")
-            entries.append(Entry(bytes.fromhex(found.id), data))
+                raise RefusedError(f"the record {read.id[:8]}… would not count: {refused}", hint="leave it out")
+            entries.append(Entry(bytes.fromhex(read.id), data))
         if entries:
             _check_mine(view, key)
             end = view.trail(config.net).frontier
             said = checkpoint.Checkpoint(view.origin(config.net), end.size, end.root)
             before = folded.view.trail(config.net).frontier
-            note = checkpoint.sign(said, key.log, time_)
-            database.append(Append(config.net, before, tuple(entries), note, time_))
+            note = checkpoint.sign(said, key.log, now)
+            database.append(Append(config.net, before, tuple(entries), note, now))
     finally:
         database.close()
     return len(entries)

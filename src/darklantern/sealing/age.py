@@ -68,6 +68,14 @@ def open(ciphertext: bytes, identities: Iterable[Identity]) -> bytes:
     return b"".join(payload.decrypt(source, file_key))
 
 
+def open_stream(source: BinaryIO, identities: Iterable[Identity]) -> Iterator[bytes]:
+    """The same for a file of any size, chunk by chunk, in flat memory. Raises SealError, maybe only at the last chunk.
+
+    What came out before an error is authentic but incomplete: do not act on it before the end.
+    """
+    return payload.decrypt(source, read_file_key(source, identities))
+
+
 def new_file_key() -> bytes:
     """A fresh file key. It stays within this room."""
     return os.urandom(FILE_KEY)

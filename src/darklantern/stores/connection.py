@@ -18,19 +18,24 @@ _PLAIN: Final = b"SQLite format 3\0"
 def connect(path: Path, key: bytes) -> Any:
     """A connection to the database at `path` under the 32-byte `key`. It is used by one thread at a time."""
     connection = sqlcipher.connect(str(path), isolation_level=None, check_same_thread=False)
-    # The raw key comes first: whatever reads the file before it would fix another one.
-    connection.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
-    for pragma in (
-        "cipher_log_level = NONE",  # it would print page errors on the user's terminal
-        "temp_store = MEMORY",
-        "locking_mode = EXCLUSIVE",
-        "journal_mode = DELETE",
-        "synchronous = EXTRA",
-        "secure_delete = ON",
-        "trusted_schema = OFF",
-        "cell_size_check = ON",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
+    try:
+        # The raw key comes first: whatever reads the file before it would fix another one.
+        connection.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
+        for pragma in (
+            "cipher_log_level = NONE",  # it would print page errors on the user's terminal
+            "temp_store = MEMORY",
+            "locking_mode = EXCLUSIVE",
+            "journal_mode = DELETE",
+            "synchronous = EXTRA",
+            "secure_delete = ON",
+            "trusted_schema = OFF",
+            "cell_size_check = ON",
+            "cache_size = -32768",  # KiB: each page that is read again is decrypted again
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        connection.close()  # or it keeps the file locked for as long as the error is held
+        raise
     return connection
 
 

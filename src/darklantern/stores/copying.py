@@ -1,8 +1,8 @@
 """A whole vault into one stream and back, while its library goes on.
 
 In: an open vault, or a stream and a folder that does not exist. Out: the other. The copy is as encrypted as the vault
-and opens with the same passphrase. What is unfinished stays out: a journal older than its pieces could be made to
-seal two files under one key.
+and opens with the same passphrase, or with one of its own. What is unfinished stays out: a journal older than its
+pieces could be made to seal two files under one key.
 """
 
 import os
@@ -12,20 +12,31 @@ from typing import BinaryIO, Final
 
 from darklantern.errors import StoreError
 from darklantern.files import cannot_write, partial_of
+from darklantern.records.exact import decode, encode
 from darklantern.stores.archive import BLOBS, DATABASE, HEADER, Member, pack, piece_path, unpack
 from darklantern.stores.blobs import Blobs
+from darklantern.stores.passphrase import VaultHeader, new_header
 from darklantern.stores.vault import Vault
 
 _CHUNK: Final = 1024 * 1024
 
 
-def pack_vault(vault: Vault, names: Iterable[str], settings: Mapping[str, str]) -> Iterator[bytes]:
-    """The database as of now with these settings besides, and the named pieces. Raises StoreError, also half-way."""
+def pack_vault(
+    vault: Vault, names: Iterable[str], settings: Mapping[str, str], passphrase: str | None = None
+) -> Iterator[bytes]:
+    """The database as of now with these settings besides, and the named pieces. Raises StoreError, also half-way.
+
+    With a `passphrase` the copy opens by that one, and not by the vault's.
+    """
     copy = partial_of(vault.folder / DATABASE)
     try:
-        vault.database.copy(copy, settings)
+        header, key = (vault.folder / HEADER).read_bytes(), None
+        if passphrase is not None:
+            made, key = new_header(passphrase, decode(VaultHeader, header).cost)
+            header = encode(made)
+        vault.database.copy(copy, settings, key)
         with copy.open("rb") as database:
-            yield from pack(_members(vault, database, copy.stat().st_size, names))
+            yield from pack(_members(vault, header, database, copy.stat().st_size, names))
     except OSError as error:
         raise StoreError(f"cannot read {vault.folder}: {error.strerror}", hint="check the disk") from error
     finally:
@@ -57,8 +68,7 @@ def unpack_vault(source: BinaryIO, folder: Path) -> None:
         )
 
 
-def _members(vault: Vault, database: BinaryIO, size: int, names: Iterable[str]) -> Iterator[Member]:
-    header = (vault.folder / HEADER).read_bytes()
+def _members(vault: Vault, header: bytes, database: BinaryIO, size: int, names: Iterable[str]) -> Iterator[Member]:
     yield Member(HEADER, len(header), (header,))
     yield Member(DATABASE, size, iter(lambda: database.read(_CHUNK), b""))
     for name in names:

@@ -137,14 +137,19 @@ class Database:
             found = self._connection.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
             return found[0] if found else None
 
-    def copy(self, path: Path, settings: Mapping[str, str]) -> None:
-        """A copy as of now at `path`, a new file under the same key, with these settings besides. Raises StoreError."""
+    def copy(self, path: Path, settings: Mapping[str, str], key: bytes | None = None) -> None:
+        """A copy as of now at `path`, a new file under the same key or another, with these settings besides.
+
+        Raises StoreError.
+        """
         run = self._connection.execute
         with refusing(path):
             run("VACUUM INTO ?", (str(path),))
             run("ATTACH ? AS copy", (str(path),))  # without a key of its own it takes this one's
             try:
                 self._connection.executemany("INSERT OR REPLACE INTO copy.settings VALUES (?, ?)", settings.items())
+                if key is not None:
+                    run(f"PRAGMA copy.rekey = \"x'{key.hex()}'\"")
             finally:
                 run("DETACH copy")
         check_encrypted(self._connection, path)
@@ -160,6 +165,11 @@ class Database:
         with refusing(self._path):
             self._connection.execute("VACUUM")
         return before - self._path.stat().st_size
+
+    def rekey(self, key: bytes) -> None:
+        """Encrypt every page anew under another 32-byte key, in one transaction. Raises StoreError."""
+        with refusing(self._path):
+            self._connection.execute(f"PRAGMA rekey = \"x'{key.hex()}'\"")
 
     def close(self) -> None:
         """Close it. Nothing waits to be written."""

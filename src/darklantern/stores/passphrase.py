@@ -38,23 +38,31 @@ class VaultHeader(Value, frozen=True, kw_only=True):
     kdf: Literal["argon2id"] = "argon2id"
     cost: Cost
     salt: Annotated[bytes, msgspec.Meta(min_length=_SALT, max_length=_SALT)]
+    keystore: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")] | None = None
+    """under which name the operating system's keystore keeps the passphrase; None where a person does"""
     check: Annotated[bytes, msgspec.Meta(max_length=KEY)]
     """MAC of all the rest under the derived key: tells a wrong passphrase from a damaged database"""
 
 
-def new_header(passphrase: str, cost: Cost) -> tuple[VaultHeader, bytes]:
-    """A header with a fresh salt, and the database's key."""
+def new_header(passphrase: str, cost: Cost, keystore: str | None = None) -> tuple[VaultHeader, bytes]:
+    """A header with a fresh salt, and the database's key. Raises StoreError for an empty passphrase."""
     if not passphrase:
         raise StoreError("expected a passphrase, got an empty one", hint="six random words are a good start")
-    header = VaultHeader(cost=cost, salt=os.urandom(_SALT), check=b"")
+    header = VaultHeader(cost=cost, salt=os.urandom(_SALT), keystore=keystore, check=b"")
     database, check = _derive(passphrase, header)
     return msgspec.structs.replace(header, check=_mac(header, check)), database
 
 
+def fitting_key(passphrase: str, header: VaultHeader) -> bytes | None:
+    """The database's key, or None for a wrong passphrase."""
+    database, check = _derive(passphrase, header)
+    return database if hmac.compare_digest(_mac(header, check), header.check) else None
+
+
 def database_key(passphrase: str, header: VaultHeader) -> bytes:
     """The database's key. Raises StoreError for a wrong passphrase."""
-    database, check = _derive(passphrase, header)
-    if not hmac.compare_digest(_mac(header, check), header.check):
+    database = fitting_key(passphrase, header)
+    if database is None:
         raise StoreError(
             "the passphrase does not fit this library, or its header was altered",
             hint="check the keyboard layout and Caps Lock; there is no way in without the passphrase",

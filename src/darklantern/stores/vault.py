@@ -1,6 +1,7 @@
 """A vault: one library's folder, with the database and the pieces in it, held by one process.
 
     header.json   salt and cost, readable without the passphrase
+    header.next   the same for a passphrase that is about to take the old one's place
     library.db    SQLCipher
     blobs/        sealed pieces
     incoming/     pieces that a relay has begun to give, and those of a bundle that is being judged
@@ -19,15 +20,16 @@ from types import TracebackType
 from typing import Final
 
 from darklantern.errors import RecordError, StoreError
-from darklantern.files import cannot_write, partial_of, sync_folder, write_whole
+from darklantern.files import PARTIAL, cannot_write, partial_of, sync_folder, write_whole
 from darklantern.records.exact import decode, encode
 from darklantern.stores.archive import BLOBS, DATABASE, HEADER
 from darklantern.stores.blobs import Blobs
 from darklantern.stores.database import Database
 from darklantern.stores.incoming import Incoming
-from darklantern.stores.passphrase import Cost, VaultHeader, database_key, new_header
+from darklantern.stores.passphrase import Cost, VaultHeader, database_key, fitting_key, new_header
 from darklantern.stores.values import Change
 
+_NEXT: Final = "header.next"
 _INCOMING: Final = "incoming"
 _UNFINISHED: Final = "unfinished"
 _LOCK: Final = "lock"
@@ -45,6 +47,17 @@ class Vault:
         self.unfinished = folder / _UNFINISHED
         self._lock = lock
 
+    def change_passphrase(self, passphrase: str, cost: Cost, keystore: str | None = None) -> None:
+        """Encrypt the database anew under another passphrase and cost. Raises StoreError.
+
+        Whenever this is interrupted, the folder opens with the old passphrase or with the new one: the new header
+        is beside the old before the first page changes, and SQLite changes all pages in one transaction.
+        """
+        header, key = new_header(passphrase, cost, keystore)
+        write_whole(self.folder / _NEXT, encode(header))
+        self.database.rekey(key)
+        _promote(self.folder)
+
     def close(self) -> None:
         """Let go of the folder."""
         if self._lock >= 0:
@@ -61,14 +74,14 @@ class Vault:
         self.close()
 
 
-def create_vault(folder: Path, passphrase: str, first: Change, cost: Cost) -> None:
+def create_vault(folder: Path, passphrase: str, first: Change, cost: Cost, keystore: str | None = None) -> None:
     """A new vault in `folder`, which must not exist or be empty, with `first` written in it.
 
     The folder appears with all of this in it, or not at all. Raises StoreError.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise StoreError(f"{folder} is there already", hint="choose a new folder; a library is never overwritten")
-    header, key = new_header(passphrase, cost)
+    header, key = new_header(passphrase, cost, keystore)
     partial = partial_of(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -94,12 +107,14 @@ def open_vault(folder: Path, passphrase: str) -> Vault:
 
     It says which: no vault there, held by another process, a wrong passphrase, or damage.
     """
-    header = _read_header(folder)
+    _read_header(folder)
     lock = _take_lock(folder)
     try:
-        database = Database.open(folder / DATABASE, database_key(passphrase, header))
+        database = _open_database(folder, passphrase)
         blobs = Blobs(folder / BLOBS)
         blobs.sweep()
+        for copy in folder.glob(f".{DATABASE}.*{PARTIAL}*"):  # of a backup that was killed
+            copy.unlink(missing_ok=True)
         vault = Vault(folder, database, blobs, lock)
         vault.incoming.sweep()
         return vault
@@ -108,9 +123,47 @@ def open_vault(folder: Path, passphrase: str) -> Vault:
         raise
 
 
-def _read_header(folder: Path) -> VaultHeader:
+def _open_database(folder: Path, passphrase: str) -> Database:
+    """The database, under the header that fits; a change of passphrase that was interrupted is finished or undone."""
+    changing = (folder / _NEXT).exists()
+    if changing and (key := fitting_key(passphrase, _read_header(folder, _NEXT))) is not None:
+        try:
+            database = Database.open(folder / DATABASE, key)
+        except StoreError:  # interrupted before the first page changed, and both passphrases are the same text
+            pass
+        else:
+            _promote(folder)
+            return database
+    key = database_key(passphrase, _read_header(folder))
     try:
-        with (folder / HEADER).open("rb") as file:
+        database = Database.open(folder / DATABASE, key)
+    except StoreError as error:
+        if changing:
+            raise StoreError(
+                f"the passphrase of the library in {folder} was being changed, and the old one no longer opens it",
+                hint="use the new passphrase",
+            ) from error
+        raise
+    (folder / _NEXT).unlink(missing_ok=True)
+    return database
+
+
+def _promote(folder: Path) -> None:
+    try:
+        (folder / _NEXT).replace(folder / HEADER)
+        sync_folder(folder)
+    except OSError as error:
+        raise cannot_write(folder / HEADER, error) from error
+
+
+def read_headers(folder: Path) -> tuple[VaultHeader, ...]:
+    """What a vault says without its passphrase; two, the newer first, while a change of it is unfinished."""
+    return tuple(_read_header(folder, name) for name in (_NEXT, HEADER) if name == HEADER or (folder / name).exists())
+
+
+def _read_header(folder: Path, name: str = HEADER) -> VaultHeader:
+    try:
+        with (folder / name).open("rb") as file:
             return decode(VaultHeader, file.read(_MAX_HEADER))
     except OSError as error:
         raise StoreError(

@@ -8,7 +8,7 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from darklantern.library.threads.emojis import is_emoji, qualified
+from darklantern.library.threads.emojis import is_emoji, name_of, qualified
 
 ONES = ["👍", "👍🏽", "❤️", "👨‍👩‍👧‍👦", "🏳️‍🌈", "🇩🇪", "🏴󠁧󠁢󠁳󠁣󠁴󠁿", "1️⃣", "#️⃣", "🫨"]
 
@@ -37,6 +37,8 @@ def test_each_of_the_table_is_one_grapheme_holds_no_character_of_html_and_fits_i
     for each in every:
         assert len(each) <= 16 and not set(each) & set("<>&\"'\\")
         assert not any(unicodedata.category(letter) == "Cc" for letter in each)
+        assert name_of(each)
+    assert (name_of("👍🏽"), name_of("x")) == ("thumbs up medium skin tone", "")
     older = [each for each in every if emoji.EMOJI_DATA[each]["E"] <= 15]
     assert all(len(regex.findall(r"\X", each)) == 1 for each in older), "one sign, by Unicode's own rule (UAX 29)"
 

@@ -306,6 +306,10 @@ def test_a_thread_costs_opening_its_own_records_and_no_other(orgs: Orgs) -> None
     entries = orgs.aurora.view.circle(orgs.circle).entries
     assert set(fetched) == {name for entry in (item, *mine) for name in entries[entry].body.pieces}
     fetched.clear()
+    (newest,) = orgs.aurora.threads(limit=1)
+    assert newest.id == max((item, other)) and len(set(fetched)) == 1, "its title"
+    assert [each.id for each in orgs.aurora.threads(about_items=False)] == [other]
+    fetched.clear()
     orgs.aurora.unread(), orgs.aurora.notifications()
     assert fetched == [], "counting opens nothing"
     orgs.aurora.react(mine[1], "👍")
@@ -458,3 +462,38 @@ def test_a_search_finds_what_a_post_says_now_and_the_thread_that_it_is_in(orgs: 
     assert find("buffalo") == []
     orgs.beacon.reindex()
     assert find("buffalo") == find("crocodile") == find("aardvark") == [] and find("zebra") == [(topic, topic)]
+
+
+# What the logs have overtaken
+
+
+def test_what_was_said_under_an_epoch_that_lost_is_said_again_about_the_same_posts(orgs: Orgs, file: Path) -> None:
+    """Sealed again, each has another id, and names the others by theirs."""
+    item = item_of(orgs)
+    theirs = orgs.aurora.post(item, "theirs")
+    orgs.to_beacon()
+    orgs.manifest("Aurora", person("ada"), person("al"), person("abe"))
+    orgs.to_beacon()
+    orgs.aurora.rotate("evals")
+    orgs.beacon.rotate("evals")
+    begun = orgs.beacon.begin_thread("evals", "Begun too early", "text", attachments=[orgs.beacon.attach(file)])
+    mine = orgs.beacon.reply(begun, "an answer")
+    orgs.beacon.revise(mine, "an answer, revised")
+    orgs.beacon.react(begun, "🎉")
+    orgs.beacon.react(theirs, "👍")
+    orgs.beacon.retract(orgs.beacon.post(item, "regretted"))
+    both(orgs)
+    both(orgs)
+    assert orgs.beacon.pending == ()
+    for who in (orgs.aurora, orgs.beacon):
+        (topic,) = (each.id for each in who.threads() if not each.about_item)
+        assert topic != begun
+        thread = who.thread(topic)
+        assert shape(thread) == [("text", 0), ("an answer, revised", 1)] and thread.title == "Begun too early"
+        assert [each.emoji for each in thread.posts[0].reactions] == ["🎉"]
+        (attached,) = thread.posts[0].attachments
+        assert b"".join(who.open_attachment(topic, attached.sha256).stream()) == file.read_bytes()
+        under_item = who.thread(item)
+        assert shape(under_item) == [("theirs", 0), (None, 0)]
+        assert [each.emoji for each in under_item.posts[0].reactions] == ["👍"]
+        assert thread.ignored == under_item.ignored == ()

@@ -1,11 +1,11 @@
 """A file as an attachment: its hash, a name and a media type that is only data."""
 
-import hashlib
 import re
 from pathlib import Path
 from typing import Final
 
-from darklantern.errors import DarkLanternError, RefusedError, StoreError
+from darklantern.errors import DarkLanternError, RefusedError
+from darklantern.library.files import file_sha256
 from darklantern.records.exact import encode
 from darklantern.records.posts import Attachment
 
@@ -14,14 +14,7 @@ UNKNOWN: Final = "application/octet-stream"
 
 def described(file: Path, name: str | None, media: str) -> Attachment:
     """What a post will say of the file, which is read once for its hash. Raises StoreError or RefusedError."""
-    try:
-        with file.open("rb") as source:
-            sha256 = hashlib.file_digest(source, "sha256").hexdigest()
-            size = source.tell()
-    except OSError as error:
-        raise StoreError(
-            f"cannot read {file}: {error.strerror}", hint="expected a file there: check the path"
-        ) from error
+    sha256, size = file_sha256(file), file.stat().st_size
     attachment = Attachment(name=name or file.name, media=media, sha256=sha256, size=size)
     try:
         encode(attachment)

@@ -23,6 +23,13 @@ def qualified(text: str) -> str | None:
     return typed if is_emoji(typed) else _spellings().get(typed.replace(_SELECTOR, ""))
 
 
+def name_of(text: str) -> str:
+    """What Unicode calls an emoji in English: "thumbs up", for who cannot see it. Empty for what is none."""
+    import emoji
+
+    return emoji.EMOJI_DATA[text]["en"].strip(":").replace("_", " ") if is_emoji(text) else ""
+
+
 @cache
 def _spellings() -> dict[str, str]:
     import emoji

@@ -13,7 +13,6 @@ from darklantern.library.opening import Fetch, Found, in_order, open_post
 from darklantern.library.state import State
 from darklantern.library.threads.places import PostIndex, place_of
 from darklantern.network.keyring import seed_of
-from darklantern.network.states import CircleState
 from darklantern.records.posts import Mention
 
 
@@ -28,7 +27,7 @@ def placed(state: State, fetch: Fetch) -> State:
     places = {entry: place for entry, place in threads.places.items() if entry not in gone}
     problems = {entry: problem for entry, problem in threads.problems.items() if entry not in gone}
     arrival = threads.index.arrivals
-    for found in unplaced(state, state.working.circles.values()):
+    for found in unplaced(state):
         entry = found.entry
         if entry.id in problems or entry.body.header.epoch not in state.keyring.seeds:
             continue
@@ -47,16 +46,10 @@ def placed(state: State, fetch: Fetch) -> State:
     return replace(state, threads=replace(threads, index=PostIndex(places), problems=problems))
 
 
-def unplaced(state: State, circles: Iterable[CircleState]) -> list[Found]:
+def unplaced(state: State) -> list[Found]:
     """Posts that count and are not in the index, circle by circle in the order of its log."""
-    places = state.threads.places
-    found = [
-        Found(circle, entry)
-        for circle in circles
-        for entry_id in circle.entries
-        if entry_id not in places and (entry := circle.entries[entry_id]).record.kind == "post"
-    ]
-    return in_order(found)
+    circles = state.working.circles
+    return in_order(Found(circles[circle], circles[circle].entries[entry_id]) for circle, entry_id in state.unplaced)
 
 
 def _gone(state: State) -> frozenset[str]:

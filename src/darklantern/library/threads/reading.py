@@ -37,10 +37,20 @@ def thread(state: State, thread_id: str, fetch: Fetch, follows: Follows) -> Thre
     )
 
 
-def threads(state: State, fetch: Fetch, follows: Follows) -> tuple[ThreadListed, ...]:
-    """Every item and every thread with a title, the newest first by the time that authors claim."""
-    found = [_listed(state, root, fetch, follows) for root in roots(state)]
-    return tuple(sorted(found, key=lambda each: (each.newest, each.id), reverse=True))
+def threads(
+    state: State, fetch: Fetch, follows: Follows, *, about_items: bool, limit: int | None
+) -> tuple[ThreadListed, ...]:
+    """Every thread with a title, and every item, the newest first by the time that authors claim.
+
+    Only those within the limit cost an opening, for their title.
+    """
+    found = [
+        (_last(state, root).entry.record.time, thread_id_of(state, root), root)
+        for root in roots(state)
+        if about_items or root.entry.record.kind != "item"
+    ]
+    newest = sorted(found, key=lambda each: each[:2], reverse=True)[:limit]
+    return tuple(_listed(state, root, fetch, follows) for _, _, root in newest)
 
 
 def unread(state: State) -> dict[str, int]:
@@ -142,6 +152,8 @@ def is_read(mark: Mark | None, entry: SealedEntry, place: Place) -> bool:
 
 def title_of(state: State, root: Found, fetch: Fetch, follows: Follows) -> str | None:
     """The finding's title, or the thread's; None where it does not open, or was taken back."""
+    if root.entry.record.kind != "item" and not _begins(state, root.entry.id):
+        return None
     try:
         if root.entry.record.kind == "item":
             return opening.open_package(state, root, fetch, follows)[0].finding.title
@@ -183,10 +195,15 @@ def _is_taken_back(state: State, root: Found) -> bool:
     )
 
 
+def _last(state: State, root: Found) -> Found:
+    """A thread's last record, or what it hangs on."""
+    inside, _ = members_of(state, thread_id_of(state, root), root.circle.id)
+    return inside[-1] if inside else root
+
+
 def _listed(state: State, root: Found, fetch: Fetch, follows: Follows) -> ThreadListed:
     thread_id = thread_id_of(state, root)
     inside, _ = members_of(state, thread_id, root.circle.id)
-    last = inside[-1] if inside else root
     return ThreadListed(
         id=thread_id,
         circle=root.circle.id,
@@ -194,7 +211,7 @@ def _listed(state: State, root: Found, fetch: Fetch, follows: Follows) -> Thread
         about_item=root.entry.record.kind == "item",
         posts=sum(state.threads.places[each.entry.id].what == "post" for each in inside),
         unread=len(unread_in(state, inside)),
-        newest=last.entry.record.time,
+        newest=_last(state, root).entry.record.time,
     )
 
 
@@ -204,6 +221,7 @@ def _foreign(state: State, found: Found) -> Ignored:
 
 
 def _unplaced(state: State, root: Found) -> Iterable[Unreadable]:
-    for found in unplaced(state, (root.circle,)):
+    for found in unplaced(state):
         entry = found.entry
-        yield Unreadable(entry.id, author_of(state, entry), entry.record.time, why_not(state, found))
+        if found.circle.id == root.circle.id:
+            yield Unreadable(entry.id, author_of(state, entry), entry.record.time, why_not(state, found))

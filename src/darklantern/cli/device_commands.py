@@ -1,0 +1,283 @@
+"""`darklantern device …`: this machine's keys, and the other devices of the same person."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from darklantern.cli.draft_commands import pass_on
+from darklantern.cli.library_option import (
+    LibraryFolder,
+    Out,
+    Yes,
+    circle_named,
+    confirm,
+    device_named,
+    either,
+    hand_out,
+    library_folder,
+    open_own,
+    say,
+    whose,
+)
+from darklantern.cli.options import Json, PassphraseFile, check_place, new_passphrase, secret_line
+from darklantern.cli.output import tell, tell_json
+from darklantern.errors import RefusedError
+
+device_app = typer.Typer(
+    help="This device's keys, its card, and your other devices.", no_args_is_help=True, rich_markup_mode=None
+)
+DeviceName = Annotated[str, typer.Argument(help="Beginning of the device's id or fingerprint.")]
+Keystore = Annotated[
+    bool,
+    typer.Option("--keystore", help="Keep a random passphrase in the operating system's keystore, and ask for none."),
+]
+
+
+@device_app.command()
+def new(
+    org: Annotated[str, typer.Option(help="Your organisation, spelled as your colleagues spell it.")],
+    person: Annotated[str, typer.Option(help="Your id within it: short, and the same for life, on all devices.")],
+    name: Annotated[str, typer.Option(help="What others see.")],
+    keeper: Annotated[
+        bool, typer.Option("--keeper", help="Make the key of logs, too: this library can keep the network's.")
+    ] = False,
+    folder: LibraryFolder = None,
+    file: PassphraseFile = None,
+    keystore: Keystore = False,
+    as_json: Json = False,
+) -> None:
+    """Make this device's keys, in a new encrypted library.
+
+    It belongs to no network yet.
+    """
+    from darklantern.assess import level_follows
+    from darklantern.cli.hardening import keep_secrets_in_memory
+    from darklantern.library import create
+    from darklantern.network.cards import Holder
+    from darklantern.sealing import Device, LogKey
+    from darklantern.stores.keystore import keep_passphrase
+
+    keep_secrets_in_memory()
+    where = library_folder(folder)
+    holder = Holder(org=org, person=person, name=name)
+    with keep_passphrase() if keystore else new_passphrase(file) as secret:
+        made = create(
+            where,
+            secret.passphrase,
+            device=Device.generate(),
+            holder=holder,
+            log_key=LogKey.generate() if keeper else None,
+            follows=level_follows,
+            keystore=secret.id,
+        )
+        fingerprint = made.device.fingerprint
+        made.close()
+    if as_json:
+        tell_json({"library": str(where), "fingerprint": fingerprint})
+        return
+    tell(f"{where}: a library for {name} ({person} of {org}), with the device {fingerprint}")
+    tell("there is no way in without its passphrase, and no other copy of its keys")
+    tell("next: `darklantern device join` with an invitation, or `darklantern device card` for who founds a network")
+
+
+@device_app.command()
+def show(folder: LibraryFolder = None, file: PassphraseFile = None, as_json: Json = False) -> None:
+    """Show whose device this is, its keys and its network."""
+    with open_own(folder, file) as library:
+        told = {
+            "holder": f"{library.holder.name} ({library.holder.person} of {library.holder.org})",
+            "device": library.device.id,
+            "fingerprint": library.device.fingerprint,
+            "roots": {role: key.fingerprint for role, key in library.roots.items()},
+            "log": library.card.log.fingerprint if library.card.log else None,
+            "net": library.net if library.is_joined else None,
+            "active": library.is_joined and library.view.network.is_active(library.device.id),
+        }
+    if as_json:
+        tell_json(told)
+        return
+    tell(f"{told['holder']}: device {told['fingerprint']}")
+    tell(f"id {told['device']}")
+    for role, shown in library.roots.items():
+        tell(f"root of the {role}: {shown.fingerprint}")
+    if told["log"]:
+        tell(f"key of logs: {told['log']}")
+    tell(f"network {told['net']}" if told["net"] else "no network yet")
+    if told["net"]:
+        tell("its org's manifest lists it" if told["active"] else "no manifest that is here lists it yet")
+
+
+@device_app.command()
+def card(out: Out, folder: LibraryFolder = None, file: PassphraseFile = None, as_json: Json = False) -> None:
+    """Write this device's card: public keys, and who you are.
+
+    Others need it to know the device.
+    """
+    from darklantern.records.exact import encode
+
+    check_place(out)
+    with open_own(folder, file) as library:
+        made = library.card
+    hand_out(out, encode(made))
+    if as_json:
+        tell_json({"card": str(out), "fingerprint": made.fingerprint})
+    else:
+        tell(f"{out}: the card of {made.holder.name}. Whoever gets it compares this with you, aloud:")
+        tell(made.fingerprint, copied=True)
+
+
+@device_app.command()
+def join(
+    came: Annotated[Path, typer.Argument(help="The invitation, or the welcome, that you were given.")],
+    out: Annotated[Path, typer.Option(help="Where the request goes that you send back.")] = Path("request.json"),
+    code_file: Annotated[
+        Path | None, typer.Option(help="File that holds the invitation's code; without it you are asked.")
+    ] = None,
+    folder: LibraryFolder = None,
+    file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Answer an invitation; then join by the welcome to it.
+
+    The answer is a request that you send back; a welcome comes for it.
+    """
+    from darklantern.network.invitations import Invitation, Welcome, comparison, parse_code
+    from darklantern.records.exact import encode
+
+    found = either(came, Invitation, Welcome)
+    if isinstance(found, Invitation):
+        check_place(out)
+    with open_own(folder, file) as library:
+        if isinstance(found, Welcome):
+            net = library.welcomed(found)
+            if as_json:
+                tell_json({"net": net})
+            else:
+                tell("joined. Take in a bundle of the network: `darklantern library import`. The network is")
+                tell(net, copied=True)
+            return
+        code = parse_code(secret_line("code of the invitation: ", code_file, "--code-file"))
+        request = library.answer(code, found)
+    hand_out(out, encode(request))
+    shown = comparison(found, request.card)
+    if as_json:
+        tell_json({"request": str(out), "comparison": shown, "network": found.network, "net": found.net})
+        return
+    who = found.inviter.holder
+    tell(f"{who.name} ({who.person} of {who.org}) invites you into the network {found.network!r}")
+    tell(f"{out}: send it back. Both of you are shown the same fingerprint, or somebody stands between you:")
+    tell(shown, copied=True)
+
+
+@device_app.command()
+def vouch(
+    device: DeviceName,
+    folder: LibraryFolder = None,
+    file: PassphraseFile = None,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Vouch for your own other device, or for a lost member's.
+
+    The second, for somebody who has lost all others, takes a notice (`darklantern device recover`) that has stood for
+    72 hours, and a quorum of admins.
+    """
+    with open_own(folder, file) as library:
+        id = device_named(library, device)
+        standing = library.view.network.devices[id]
+        say(f"{whose(standing)}: device {standing.device.fingerprint}")
+        own = standing.owner == (library.holder.org, library.holder.person)
+        named = [each for each in library.notices() if each.device == id]
+        if not own and not named:
+            raise RefusedError(
+                "this is another person's device, and no notice of it stands in the network's log",
+                hint="its owner gives notice first: `darklantern device recover`",
+            )
+        confirm("Have you compared this fingerprint with its owner, in person or by voice?", yes)
+        if own:
+            library.vouch(id)
+        for each in () if own else named:
+            library.vouch_for(each.id)
+    _done(as_json, {"device": id}, "vouched; export a bundle so that the others get it")
+
+
+@device_app.command()
+def handover(
+    device: DeviceName, folder: LibraryFolder = None, file: PassphraseFile = None, as_json: Json = False
+) -> None:
+    """Give your own other device this one's keys to the past."""
+    with open_own(folder, file) as library:
+        circles = library.hand_over(device_named(library, device))
+    _done(
+        as_json, {"circles": list(circles)}, f"handed over, for {len(circles)} circles; export a bundle to the device"
+    )
+
+
+@device_app.command()
+def recover(
+    circle: Annotated[str, typer.Argument(help="The circle's id, or the beginning of it.")],
+    folder: LibraryFolder = None,
+    file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Give notice that you have lost all your other devices.
+
+    You want this one to count in a circle: its admins may vouch for it once the notice has stood in the network's log
+    for 72 hours.
+    """
+    with open_own(folder, file) as library:
+        library.give_notice(circle_named(library, circle))
+    _done(as_json, {"device": library.device.id}, "notice is given; export a bundle, and call the circle's admins")
+
+
+@device_app.command()
+def revoke(
+    device: DeviceName,
+    out: Out = Path("draft.json"),
+    folder: LibraryFolder = None,
+    file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Draft your org's next manifest without a lost device.
+
+    Or one that is stolen or given back: it never comes back.
+    """
+    with open_own(folder, file) as library:
+        id = device_named(library, device)
+        draft = library.draft_manifest(library.view.network.devices[id].org, revoke=[id])
+        pass_on(library, draft, out, as_json)
+
+
+@device_app.command()
+def passphrase(
+    folder: LibraryFolder = None,
+    file: PassphraseFile = None,
+    new_file: Annotated[
+        Path | None,
+        typer.Option("--new-passphrase-file", help="File that holds the new one; without it you are asked."),
+    ] = None,
+    keystore: Keystore = False,
+    as_json: Json = False,
+) -> None:
+    """Change the library's passphrase.
+
+    Or move it to the operating system's keystore. The whole database is encrypted anew. The old passphrase opens older
+    copies of the folder still.
+    """
+    from darklantern.stores.keystore import forget_passphrase, keep_passphrase
+    from darklantern.stores.vault import read_headers
+
+    with open_own(folder, file) as library, keep_passphrase() if keystore else new_passphrase(new_file) as secret:
+        before = [header.keystore for header in read_headers(library_folder(folder))]
+        library.change_passphrase(secret.passphrase, keystore=secret.id)
+        for id in before:
+            forget_passphrase(id)
+    _done(as_json, {"keystore": keystore}, "changed; backups of before still open with the old one")
+
+
+def _done(as_json: bool, value: dict[str, object], line: str) -> None:
+    if as_json:
+        tell_json(value)
+    else:
+        tell(line)

@@ -1,0 +1,134 @@
+"""`darklantern draft …`: records that several people sign, at one of the places where they do."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypedDict
+
+import typer
+
+from darklantern.cli.library_option import LibraryFolder, Yes, confirm, hand_out, open_own, say
+from darklantern.cli.options import Json, PassphraseFile, check_place, read
+from darklantern.cli.output import tell, tell_json
+
+if TYPE_CHECKING:
+    from darklantern.library import Library
+    from darklantern.network.drafts import Draft
+
+draft_app = typer.Typer(
+    help="Records that several people sign in different places.\n\n"
+    "A draft is a file: whoever may sign it reads it, signs it, and passes it on. Once enough have signed, "
+    "anybody publishes it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+DraftFile = Annotated[Path, typer.Argument(help="The draft's file.")]
+
+
+@draft_app.command()
+def show(draft: DraftFile, folder: LibraryFolder = None, file: PassphraseFile = None, as_json: Json = False) -> None:
+    """Say what a draft changes, and who has signed it."""
+    with open_own(folder, file) as library:
+        found = library.read_draft(read(draft))
+        told = described(library, found)
+    if as_json:
+        tell_json(told)
+    else:
+        _tell_all(told, tell)
+
+
+@draft_app.command()
+def sign(
+    draft: DraftFile,
+    out: Annotated[Path | None, typer.Option(help="Where the signed draft goes; without it, in place.")] = None,
+    folder: LibraryFolder = None,
+    file: PassphraseFile = None,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Read what a draft changes, and sign it.
+
+    A signature cannot be taken back: who has the signed file can use it.
+    """
+    check_place(out or draft)
+    with open_own(folder, file) as library:
+        found = library.read_draft(read(draft))
+        _tell_all(described(library, found), say)
+        confirm("Sign this? It cannot be taken back.", yes)
+        made = library.sign(found)
+        hand_out(out or draft, library.write_draft(made))
+        told = described(library, made)
+    if as_json:
+        tell_json(told)
+        return
+    for line in told["signed"]:
+        tell(line)
+    tell(
+        "enough have signed: `darklantern draft publish` puts it into the network's log"
+        if told["enough"]
+        else "pass the file on to who has not signed"
+    )
+
+
+@draft_app.command()
+def publish(draft: DraftFile, folder: LibraryFolder = None, file: PassphraseFile = None, as_json: Json = False) -> None:
+    """Put a draft that enough have signed into the log.
+
+    The first roster of a network is joined by it. Where another library keeps the log, it waits here until a bundle
+    takes it there.
+    """
+    with open_own(folder, file) as library:
+        id = library.publish(library.read_draft(read(draft)))
+        net, waits = library.net, id in library.pending
+    if as_json:
+        tell_json({"id": id, "net": net, "waits": waits})
+    elif id == net:
+        tell("this library belongs to the network now. Compare its id with the others:")
+        tell(net, copied=True)
+    elif waits:
+        tell(f"{id[:16]} waits for the keeper of the network's log: take a bundle there (`darklantern library export`)")
+    else:
+        tell(f"{id[:16]} is in the network's log; export a bundle so that the others get it")
+
+
+def pass_on(library: "Library", draft: "Draft", out: Path, as_json: bool) -> None:
+    """Write a new draft, and say what it is and what comes next."""
+    hand_out(out, library.write_draft(draft))
+    told = described(library, draft)
+    if as_json:
+        tell_json({"draft": str(out), **told})
+        return
+    _tell_all(told, tell)
+    tell(f"{out}: a draft. Who may sign it calls `darklantern draft sign`")
+
+
+class Told(TypedDict):
+    """A draft for people and programs."""
+
+    kind: str
+    id: str
+    fingerprint: str
+    words: list[str]
+    signed: list[str]
+    enough: bool
+
+
+def described(library: "Library", draft: "Draft") -> Told:
+    """A draft's words, its fingerprint, and who has signed."""
+    from darklantern.sealing import envelope_id
+    from darklantern.sealing.fingerprints import fingerprint
+
+    id = envelope_id(draft.envelope)
+    return {
+        "kind": draft.read.record.kind,
+        "id": id,
+        "fingerprint": fingerprint(bytes.fromhex(id)),
+        "words": list(library.words(draft)),
+        "signed": [str(tally) for tally in library.tallies(draft)],
+        "enough": library.is_signed(draft),
+    }
+
+
+def _tell_all(told: Told, line: Callable[[str], None]) -> None:
+    for each in (*told["words"], *told["signed"]):
+        line(each)
+    line(f"fingerprint of the draft: {told['fingerprint']}")

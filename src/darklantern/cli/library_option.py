@@ -1,0 +1,190 @@
+"""Which library a command is for, and what such commands share: files that travel, questions, names of people.
+
+In: options. Out: an open library, values from files, or an error with a hint. A secret is never among them.
+"""
+
+import os
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+
+from darklantern.cli.hardening import keep_secrets_in_memory
+from darklantern.cli.options import check_place, has_terminal, passphrase, read
+from darklantern.cli.output import tell
+from darklantern.errors import DarkLanternError, RecordError, RefusedError, StoreError
+
+if TYPE_CHECKING:
+    from darklantern.library import Library
+    from darklantern.network.manifests import Standing
+
+LibraryFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--library",
+        envvar="DARKLANTERN_LIBRARY",
+        help="The library's folder; without it, `darklantern/library` in your data folder.",
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before what cannot be undone: for scripts.")]
+Out = Annotated[Path, typer.Option(help="Where the file goes that you pass on; an existing one is replaced.")]
+
+_SPANS = {"d": 86_400, "h": 3_600, "m": 60}
+T = TypeVar("T")
+
+
+def library_folder(given: Path | None) -> Path:
+    """The folder that was named, or the one in the user's data folder."""
+    if given is not None:
+        return given
+    data = os.environ.get("XDG_DATA_HOME") or ""
+    return (Path(data) if Path(data).is_absolute() else Path.home() / ".local/share") / "darklantern" / "library"
+
+
+def open_own(folder: Path | None, passphrase_file: Path | None) -> "Library":
+    """The user's library. Loads the rooms late: `--help` needs no cryptography."""
+    from darklantern.assess import level_follows
+    from darklantern.library import Library
+    from darklantern.stores.keystore import kept_passphrases
+
+    keep_secrets_in_memory()
+    where = library_folder(folder)
+    newer, *older = (kept_passphrases(where) if passphrase_file is None else ()) or (passphrase(passphrase_file),)
+    try:
+        return Library.open(where, newer, follows=level_follows)
+    except StoreError:
+        if not older:  # another one only while a change of passphrase is unfinished
+            raise
+        return Library.open(where, older[0], follows=level_follows)
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Ask, unless the user said yes beforehand. Raises RefusedError for a no, and where there is nobody to ask."""
+    if yes:
+        return
+    if not has_terminal():
+        raise RefusedError(
+            "this asks first, and there is no terminal to ask at", hint="read what it says, then add --yes"
+        )
+    if not typer.confirm(question, err=True):
+        raise RefusedError("nothing was done: you said no", hint="call it again when you are sure")
+
+
+def value_of(kind: type[T], path: Path) -> T:
+    """The value in a file that somebody handed over. White space around it is what mail and editors add."""
+    from darklantern.records.exact import decode
+
+    return decode(kind, read(path).strip())
+
+
+def values_of(kind: type[T], paths: "list[Path] | None") -> list[T]:
+    """The values in several files."""
+    return [value_of(kind, path) for path in paths or ()]
+
+
+def hand_out(path: Path, data: bytes) -> None:
+    """Write a file that travels."""
+    from darklantern.files import write_whole
+
+    check_place(path)
+    write_whole(path, data)
+
+
+def either(path: Path, *kinds: type[Any]) -> Any:
+    """The value in a file that is one of these kinds. Raises RecordError when it is none."""
+    for kind in kinds:
+        try:
+            return value_of(kind, path)
+        except DarkLanternError:
+            continue
+    names = " or ".join(kind.__name__.lower() for kind in kinds)
+    raise RecordError(
+        f"expected a file with {names}, got another in {path}", hint="ask for it again, or check the path"
+    )
+
+
+def device_named(library: "Library", named: str) -> str:
+    """The id of the one device whose id or fingerprint begins so. Raises RefusedError."""
+    devices = library.view.network.devices
+    found = [
+        id
+        for id, standing in devices.items()
+        if named and (id.startswith(named.lower()) or standing.device.fingerprint.startswith(named.upper()))
+    ]
+    if len(found) != 1:
+        raise RefusedError(
+            f"expected the beginning of one device's id or fingerprint, got {named!r}, with which {len(found)} begin",
+            hint="`darklantern member list` shows them",
+        )
+    return found[0]
+
+
+def person_named(library: "Library", named: str) -> tuple[str, str]:
+    """The (org, person) of ORG/PERSON, or of a person's id that only one org has. Raises RefusedError."""
+    people = {
+        (org, person.id)
+        for org, versions in library.view.network.manifests.items()
+        for version in versions
+        for person in version.body.people
+    }
+    found = [who for who in people if named in ("/".join(who), who[1])]
+    if len(found) != 1:
+        raise RefusedError(
+            f"expected one person as ORG/PERSON, got {named!r}, which names {len(found)}",
+            hint="`darklantern member list` shows them",
+        )
+    return found[0]
+
+
+def circle_named(library: "Library", named: str) -> str:
+    """The id of a circle by its name, or by its id's beginning. Raises RefusedError."""
+    ids = [id for id in library.view.circles if named and id.startswith(named)]
+    names = [id for id, terms in library.circles().items() if terms.name == named]
+    found = names or ids
+    if len(found) != 1:
+        raise RefusedError(
+            f"expected one circle's name, or the beginning of its id, got {named!r}, which names {len(found)}",
+            hint="`darklantern circle list` shows them",
+        )
+    return found[0]
+
+
+def own_org(library: "Library") -> str:
+    """The org of whoever holds this library."""
+    return library.holder.org
+
+
+def seconds_of(span: str) -> int:
+    """Seconds in `30d`, `12h` or `90m`. Raises StoreError."""
+    found = re.fullmatch(r"(\d{1,5})([dhm])", span)
+    if not found or int(found[1]) == 0:
+        raise StoreError(f"expected a length of time, got {span!r}", hint="for example 30d, 12h or 90m")
+    return int(found[1]) * _SPANS[found[2]]
+
+
+def day_of(day: str) -> int:
+    """Seconds since 1970 of a day in UTC. Raises StoreError."""
+    from darklantern.network.clock import seconds
+
+    try:
+        return seconds(day if "T" in day else f"{day}T00:00:00Z")
+    except DarkLanternError as error:
+        raise StoreError(f"expected a day, got {day!r}", hint="for example 2027-11-21") from error
+
+
+def in_a_year() -> int:
+    """A year from now: how long rosters and pledges hold where nobody says otherwise."""
+    return int(time.time()) + 365 * 86_400
+
+
+def say(line: str) -> None:
+    """A line on stderr: what is asked and told besides a command's result."""
+    tell(line, console=Console(stderr=True))
+
+
+def whose(standing: "Standing") -> str:
+    """A device's holder for people."""
+    return f"{standing.name} ({standing.person} of {standing.org})"

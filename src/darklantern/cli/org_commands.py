@@ -1,0 +1,165 @@
+"""`darklantern org …`: orgs, their roots, and the roster on which they trust each other."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from darklantern.cli.draft_commands import pass_on
+from darklantern.cli.library_option import LibraryFolder, Out, day_of, in_a_year, open_own, value_of, values_of
+from darklantern.cli.options import Json, PassphraseFile
+from darklantern.cli.output import tell, tell_json
+from darklantern.errors import RefusedError, StoreError
+from darklantern.records.exact import plain
+
+org_app = typer.Typer(
+    help="Orgs, their root keys, and the roster of the network.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+Cards = Annotated[list[Path], typer.Argument(help="Cards (`darklantern device card`), compared with their holders.")]
+Threshold = Annotated[int | None, typer.Option(min=1, help="How many orgs sign each roster; by default a majority.")]
+Thresholds = Annotated[
+    list[str] | None,
+    typer.Option("--org-threshold", help="ORG=N: how many of its roots sign its manifests; by default a majority."),
+]
+Reason = Annotated[str, typer.Option(help="Why the network begins, or ceases, to trust an org: a sentence or two.")]
+
+
+@org_app.command()
+def root(
+    role: Annotated[
+        Literal["network", "org"],
+        typer.Argument(help="network: signs rosters for your org. org: signs your org's manifests, in your name."),
+    ],
+    folder: LibraryFolder = None,
+    file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Make a root key in this library.
+
+    It counts once a roster names it. Hold roots in different orgs, and an org's with different persons, on devices that
+    do little else.
+    """
+    with open_own(folder, file) as library:
+        made = library.add_root(role)
+    if as_json:
+        tell_json({"role": role, "fingerprint": made.fingerprint})
+    else:
+        tell(f"a root key of the {role}: {made.fingerprint}. Your card names it: `darklantern device card`")
+
+
+@org_app.command()
+def found(
+    cards: Cards,
+    name: Annotated[str, typer.Option(help="What the network is called.")],
+    until: Annotated[
+        str | None, typer.Option(help="The day on which the roster expires; by default in a year.")
+    ] = None,
+    keeper: Annotated[
+        Path | None, typer.Option(help="Card of the library that keeps the network's log; by default this one.")
+    ] = None,
+    threshold: Threshold = None,
+    thresholds: Thresholds = None,
+    out: Out = Path("draft.json"),
+    folder: LibraryFolder = None,
+    file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Draft the first roster of a network.
+
+    It takes at least three orgs, with a network root each.
+    """
+    from darklantern.network.cards import Card
+
+    with open_own(folder, file) as library:
+        draft = library.found_network(
+            name,
+            values_of(Card, cards),
+            until=day_of(until) if until else in_a_year(),
+            keeper=value_of(Card, keeper) if keeper else None,
+            threshold=threshold,
+            thresholds=_counts(thresholds),
+        )
+        pass_on(library, draft, out, as_json)
+
+
+@org_app.command()
+def change(
+    admit: Annotated[
+        list[Path] | None, typer.Option(help="Card with a root of an org to admit; give one or more.")
+    ] = None,
+    expel: Annotated[list[str] | None, typer.Option(help="Org that the network no longer trusts.")] = None,
+    reason: Reason = "",
+    root: Annotated[
+        list[Path] | None, typer.Option(help="Card whose roots take the place of those of the same org and person.")
+    ] = None,
+    retire: Annotated[list[str] | None, typer.Option(help="Org whose network root signs no longer.")] = None,
+    until: Annotated[str | None, typer.Option(help="The day on which the next roster expires.")] = None,
+    threshold: Threshold = None,
+    thresholds: Thresholds = None,
+    keeper: Annotated[Path | None, typer.Option(help="Card of the library to which the network's log moves.")] = None,
+    settle: Annotated[
+        bool, typer.Option("--settle", help="Set aside the second of two rosters that claim to be the newest.")
+    ] = False,
+    out: Out = Path("draft.json"),
+    folder: LibraryFolder = None,
+    file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Draft the next roster: admit or expel orgs, renew it.
+
+    Also: rotate roots, move the network's log, settle a fork.
+    """
+    from darklantern.network.cards import Card
+
+    if not any((admit, expel, root, retire, until, threshold, thresholds, keeper, settle)):
+        raise RefusedError("expected something to change, got nothing", hint="see `darklantern org change --help`")
+    with open_own(folder, file) as library:
+        draft = library.draft_roster(
+            admit=values_of(Card, admit),
+            expel=expel or (),
+            reason=reason,
+            roots=values_of(Card, root),
+            retire=retire or (),
+            until=day_of(until) if until else None,
+            threshold=threshold,
+            thresholds=_counts(thresholds),
+            keeper=value_of(Card, keeper) if keeper else None,
+            settle=settle,
+        )
+        pass_on(library, draft, out, as_json)
+
+
+@org_app.command()
+def show(folder: LibraryFolder = None, file: PassphraseFile = None, as_json: Json = False) -> None:
+    """Show the roster: which orgs are trusted, and why."""
+    from darklantern.network.wording import words
+
+    with open_own(folder, file) as library:
+        state = library.view.network
+        if state.roster is None:
+            raise RefusedError("no roster is here yet", hint="take in a bundle: `darklantern library import`")
+        net = library.net
+    if as_json:
+        tell_json({"net": net, "roster": plain(state.roster), "forked": state.roster_fork is not None})
+        return
+    tell(f"network {net}")
+    tell(f"roster version {state.roster.version}, until {state.roster.until}")
+    for line in words(state.roster)[1:]:
+        tell(line)
+    for gone in state.roster.expelled:
+        tell(f"expelled {gone.name} on {gone.time}: {gone.reason}")
+    if state.roster_fork:
+        tell("two rosters claim to be the newest: sealing stops until `darklantern org change --settle` is published")
+
+
+def _counts(said: list[str] | None) -> dict[str, int]:
+    """ORG=N, several times."""
+    counts = {}
+    for each in said or ():
+        org, _, count = each.rpartition("=")
+        if not org or not count.isdecimal() or int(count) < 1:
+            raise StoreError(f"expected ORG=N, got {each!r}", hint="for example --org-threshold Aurora=2")
+        counts[org] = int(count)
+    return counts

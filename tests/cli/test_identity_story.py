@@ -1,0 +1,358 @@
+"""From nothing to a circle with an epoch, by commands and files alone; then everything that goes wrong with people.
+
+One network, told once: each test is a chapter and starts from a copy of what its predecessor left.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from library.orgs import CHEAP
+
+from cli.desks import Desk, carry, signed
+from darklantern.errors import RefusedError
+from darklantern.library import create
+
+PEOPLE = {
+    "ada": ("Aurora", "Ada Lind"),
+    "al": ("Aurora", "Al Moe"),
+    "bo": ("Beacon", "Bo Tanaka"),
+    "cy": ("Cairn", "Cy Roth"),
+}
+PROMISE = "I will not use what I read here to push the capabilities frontier.\n"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _this_process_stays_readable():
+    """The commands would turn off core files and /proc for the whole test run."""
+    patch = pytest.MonkeyPatch()
+    patch.setitem(create.__kwdefaults__, "cost", CHEAP)
+    for module in ("library_option", "library_commands", "hardening"):
+        patch.setattr(f"darklantern.cli.{module}.keep_secrets_in_memory", lambda: None)
+    yield
+    patch.undo()
+
+
+def desk(who: str, folder: Path) -> Desk:
+    return Desk(who, folder)
+
+
+def found(folder: Path) -> None:
+    """Three orgs found a network: Aurora with two persons who both sign, Beacon and Cairn with one each."""
+    desks = {who: desk(who, folder) for who in PEOPLE}
+    (folder / "libraries").mkdir()
+    for who, (org, name) in PEOPLE.items():
+        keeper = ["--keeper"] if who == "ada" else []
+        desks[who]("device", "new", "--org", org, "--person", who, "--name", name, *keeper)
+        desks[who]("org", "root", "org")
+        if who != "al":
+            desks[who]("org", "root", "network")
+        desks[who]("device", "card", "--out", folder / f"{who}.card")
+    ada, al, bo, cy = desks.values()
+    draft, cards = folder / "roster.draft", [folder / f"{who}.card" for who in PEOPLE]
+    ada("org", "found", *cards, "--name", "Lantern", "--out", draft)
+    signed(draft, ada, bo)
+    nets = {each("draft", "publish", draft)["net"] for each in desks.values()}
+    assert len(nets) == 1
+    for who, org in (("ada", "Aurora"), ("bo", "Beacon")):
+        mine = [folder / f"{each}.card" for each, (of, _) in PEOPLE.items() if of == org]
+        desks[who]("member", "add", *mine, "--out", folder / f"{org}.draft")
+    signed(folder / "Aurora.draft", ada, al)
+    signed(folder / "Beacon.draft", bo)
+    for org in ("Aurora", "Beacon"):
+        ada("draft", "publish", folder / f"{org}.draft")
+    carry(ada, al, bo, cy)
+
+
+def pledge(folder: Path) -> None:
+    ada, al, bo = (desk(who, folder) for who in ("ada", "al", "bo"))
+    (folder / "promise.txt").write_text(PROMISE)
+    ada("pledge", "propose", "no-frontier", "--text", folder / "promise.txt")
+    carry(ada, al, bo)
+    for each in (ada, al, bo):
+        each("pledge", "sign", "no-frontier", "--yes")
+    for each in (al, bo):
+        carry(each, ada)
+    carry(ada, al, bo)
+
+
+def circle(folder: Path) -> None:
+    ada, al, bo = (desk(who, folder) for who in ("ada", "al", "bo"))
+    draft = folder / "circle.draft"
+    admins = ["--admin", "Aurora/ada", "--admin", "Beacon/bo"]
+    orgs = ["--org", "Aurora", "--org", "Beacon"]
+    words = ["--level", "V2", "--tag", "use:safety-only", "--pledge", "no-frontier"]
+    ada("circle", "found", "evals", *words, *orgs, *admins, "--out", draft)
+    assert draft.read_bytes().startswith(b"age-encryption.org/v1") and b"evals" not in draft.read_bytes()
+    signed(draft, ada, bo)
+    bo("draft", "publish", draft)
+    carry(bo, ada)
+    ada("circle", "rotate", "evals")
+    carry(ada, al, bo)
+
+
+@pytest.fixture(scope="module")
+def chapters(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A copy of the story's folder as it is after that chapter."""
+    told: dict[str, Path] = {}
+
+    def after(chapter: str) -> Path:
+        before = None
+        for step in (found, pledge, circle):
+            if step.__name__ not in told:
+                folder = told[step.__name__] = tmp_path_factory.mktemp(step.__name__)
+                if before:
+                    shutil.copytree(before, folder, dirs_exist_ok=True)
+                step(folder)
+            before = told[step.__name__]
+            if step.__name__ == chapter:
+                break
+        return Path(shutil.copytree(told[chapter], tmp_path_factory.mktemp("copy"), dirs_exist_ok=True))
+
+    return after
+
+
+def members(shown: dict) -> list[str]:
+    return sorted(member["person"] for member in shown["members"])
+
+
+def test_three_orgs_found_a_network_by_files_alone(chapters) -> None:
+    folder = chapters("found")
+    ada, bo, cy = (desk(who, folder) for who in ("ada", "bo", "cy"))
+    assert [one["person"] for one in bo("member", "list")] == ["ada", "al", "bo"]
+    shown = cy("org", "show")
+    assert (shown["roster"]["threshold"], len(shown["roster"]["roots"])) == (2, 3)
+    assert {org["name"]: org["threshold"] for org in shown["roster"]["orgs"]} == {"Aurora": 2, "Beacon": 1, "Cairn": 1}
+    assert ada("device", "show")["active"] and not cy("device", "show")["active"]
+    assert "admits the org Cairn" in ada.says("org", "show")
+
+
+def test_a_circle_with_an_epoch_stands_at_the_end(chapters) -> None:
+    folder = chapters("circle")
+    for who in ("ada", "al", "bo"):
+        shown = desk(who, folder)("circle", "show", "evals")
+        assert (members(shown), shown["epoch"]) == (["ada", "al", "bo"], 1)
+    cy = desk("cy", folder)
+    carry(desk("ada", folder), cy)
+    assert [each["name"] for each in cy("circle", "list")] == [None]
+    signers = desk("bo", folder)("pledge", "list")["signed"]
+    assert sorted(each["person"] for each in signers) == ["ada", "al", "bo"]
+    assert PROMISE.strip() in desk("bo", folder).says("pledge", "show", "no-frontier")
+
+
+def test_before_it_has_a_network_a_library_refuses_everything_else(tmp_path: Path) -> None:
+    (tmp_path / "libraries").mkdir()
+    new = desk("new", tmp_path)
+    new("device", "new", "--org", "Aurora", "--person", "new", "--name", "New")
+    for words in (
+        ("member", "list"),
+        ("org", "show"),
+        ("org", "change", "--until", "2030-01-01"),
+        ("circle", "list"),
+        ("pledge", "list"),
+        ("member", "invite", "--code-out", tmp_path / "code"),
+        ("library", "findings"),
+        ("library", "export", tmp_path / "x"),
+    ):
+        assert "no network yet" in new.refuses(*words).message, words
+    assert new("device", "show")["net"] is None
+
+
+def test_a_draft_says_in_words_what_it_changes_and_asks(chapters) -> None:
+    folder = chapters("found")
+    bo, draft = desk("bo", folder), folder / "next.draft"
+    bo("org", "change", "--until", "2030-01-01", "--out", draft)
+    shown = bo("draft", "show", draft)
+    assert any("expires on 2030-01-01T00:00:00Z, before" in line for line in shown["words"])
+    assert not shown["enough"] and "0 of the 2 orgs" in shown["signed"][0]
+    no = desk("bo", folder)._run("draft", "sign", draft)
+    assert isinstance(no.exception, RefusedError) and "--yes" in no.exception.hint
+    assert not bo("draft", "show", draft)["enough"]
+    assert bo("draft", "sign", draft, "--yes")["signed"][0].endswith("have signed (Beacon)")
+    assert "not signed by enough" in bo.refuses("draft", "publish", draft).message
+    assert "signed the draft already" in bo.refuses("draft", "sign", draft, "--yes").message
+    assert "no key of this library may sign" in desk("al", folder).refuses("draft", "sign", draft, "--yes").message
+    # Another draft of the same version is how forks begin: whoever signs it is warned.
+    other = folder / "other.draft"
+    bo("org", "change", "--until", "2031-01-01", "--out", other)
+    assert any("you signed another roster version 2 before" in line for line in bo("draft", "show", other)["words"])
+
+
+def test_p12_after_an_org_is_expelled_every_circle_refuses_to_seal_until_rotated(chapters) -> None:
+    folder = chapters("circle")
+    ada, bo, cy = (desk(who, folder) for who in ("ada", "bo", "cy"))
+    carry(ada, cy)
+    draft = folder / "expel.draft"
+    assert "a reason" in ada.refuses("org", "change", "--expel", "Beacon", "--out", draft).message
+    ada("org", "change", "--expel", "Beacon", "--reason", "sold its records", "--out", draft)
+    words = ada("draft", "show", draft)["words"]
+    assert any("expels the org Beacon" in line and "sold its records" in line for line in words)
+    assert "Beacon is expelled, and its network root still signs rosters" in words
+    signed(draft, cy, ada)
+    ada("draft", "publish", draft)
+    carry(ada, bo)
+    shown = ada("circle", "show", "evals")
+    assert members(shown) == ["ada", "al"] and any("sold its records" in each for each in shown["excluded"])
+    assert "not in roster version 2" in bo.refuses("circle", "rotate", "evals").message
+    ada("circle", "rotate", "evals")
+    assert ada("circle", "show", "evals")["epoch"] == 2
+
+
+def test_a_second_device_is_listed_vouched_for_and_given_the_past(chapters) -> None:
+    folder = chapters("circle")
+    ada, al, phone = (desk(who, folder) for who in ("ada", "al", "phone"))
+    phone("device", "new", "--org", "Aurora", "--person", "ada", "--name", "Ada Lind")
+    phone("device", "card", "--out", folder / "phone.card")
+    ada("member", "add", folder / "phone.card", "--out", folder / "m.draft")
+    assert any("ada: adds the device" in line for line in ada("draft", "show", folder / "m.draft")["words"])
+    signed(folder / "m.draft", ada, al)
+    ada("draft", "publish", folder / "m.draft")
+    fingerprint = phone("device", "show")["fingerprint"]
+    ada("device", "vouch", fingerprint[:9], "--yes")
+    assert len(ada("device", "handover", fingerprint)["circles"]) == 1
+    ada("circle", "rotate", "evals")
+    phone("draft", "publish", folder / "roster.draft")  # joins by the first roster
+    carry(ada, phone)
+    assert phone("device", "show")["active"]
+    assert len(members(phone("circle", "show", "evals"))) == 4
+    # It is lost: the org revokes it for good.
+    ada("device", "revoke", fingerprint, "--out", folder / "r.draft")
+    assert "import a newer bundle" in al.refuses("draft", "sign", folder / "r.draft", "--yes").hint
+    carry(ada, al)
+    signed(folder / "r.draft", ada, al)
+    ada("draft", "publish", folder / "r.draft")
+    shown = ada("circle", "show", "evals")
+    assert any("revoked by manifest" in each for each in shown["excluded"])
+    ada("circle", "rotate", "evals")
+    again = folder / "again.draft"
+    ada("member", "add", folder / "phone.card", "--out", again)
+    assert "no revoked device" in ada.refuses("draft", "sign", again, "--yes").message
+
+
+def test_one_admin_removes_and_a_quorum_restores(chapters) -> None:
+    folder = chapters("circle")
+    ada, bo = (desk(who, folder) for who in ("ada", "bo"))
+    no = bo._run("circle", "remove", "evals", "Aurora/al", "--reason", "left")
+    assert isinstance(no.exception, RefusedError)
+    bo("circle", "remove", "evals", "Aurora/al", "--reason", "left the project", "--yes")
+    carry(bo, ada)
+    shown = ada("circle", "show", "evals")
+    assert members(shown) == ["ada", "bo"]
+    ada("circle", "rotate", "evals")
+    (removal,) = shown["removals"]
+    draft = folder / "restore.draft"
+    ada("circle", "restore", "evals", removal[:12], "--out", draft)
+    assert any("undoes the removal" in line for line in ada("draft", "show", draft)["words"])
+    signed(draft, ada, bo)
+    ada("draft", "publish", draft)
+    assert members(ada("circle", "show", "evals")) == ["ada", "al", "bo"]
+    assert (
+        "no admin"
+        in desk("al", folder).refuses("circle", "remove", "evals", "Beacon/bo", "--reason", "x", "--yes").message
+    )
+
+
+def test_a_circle_changes_by_its_quorum(chapters) -> None:
+    folder = chapters("circle")
+    ada, bo, draft = desk("ada", folder), desk("bo", folder), folder / "change.draft"
+    assert "something to change" in ada.refuses("circle", "change", "evals", "--out", draft).message
+    ada("circle", "change", "evals", "--admin", "Aurora/al", "--freshness", "12h", "--out", draft)
+    words = ada("draft", "show", draft)["words"]
+    assert "admin al of Aurora" in words and any("12 hours" in line for line in words)
+    assert desk("cy", folder).refuses("draft", "show", draft)
+    signed(draft, ada, bo)
+    ada("draft", "publish", draft)
+    assert len(ada("circle", "show", "evals")["circle"]["admins"]) == 3
+
+
+def test_pledges_are_withdrawn_renewed_and_broken(chapters) -> None:
+    folder = chapters("circle")
+    ada, al, bo = (desk(who, folder) for who in ("ada", "al", "bo"))
+    al("pledge", "withdraw", "no-frontier", "--yes")
+    carry(al, ada)
+    assert members(ada("circle", "show", "evals")) == ["ada", "bo"]
+    al("pledge", "sign", "no-frontier", "--yes")
+    carry(al, ada)
+    assert members(ada("circle", "show", "evals")) == ["ada", "al", "bo"]
+    draft = folder / "breach.draft"
+    ada("pledge", "breach", "Beacon/bo", "no-frontier", "--reason", "trained on it", "--out", draft)
+    assert "in all its versions" in ada("draft", "show", draft)["words"][0]
+    signed(draft, bo)  # the root of their own org is enough
+    ada("draft", "publish", draft)
+    assert any("broke the pledge" in each for each in ada("circle", "show", "evals")["excluded"])
+    (broken,) = ada("pledge", "list")["broken"]
+    back = ["--reason", "was somebody else", "--withdraws", broken["id"][:12], "--out", draft]
+    ada("pledge", "breach", "Beacon/bo", "no-frontier", *back)
+    carry(ada, bo)
+    signed(draft, bo)
+    ada("draft", "publish", draft)
+    assert members(ada("circle", "show", "evals")) == ["ada", "al", "bo"]
+    (folder / "second.txt").write_text(PROMISE + "Nor will I train on it.\n")
+    assert ada("pledge", "propose", "no-frontier", "--text", folder / "second.txt")["version"] == 2
+    assert (
+        "--reference"
+        in ada.refuses("pledge", "propose", "x", "--text", folder / "second.txt", "--basis", "nda").message
+    )
+    assert "propose it" in ada.refuses("pledge", "sign", "no-such", "--yes").hint
+
+
+def test_somebody_joins_by_an_invitation(chapters) -> None:
+    folder = chapters("circle")
+    ada, bo, ben = (desk(who, folder) for who in ("ada", "bo", "ben"))
+    ben("device", "new", "--org", "Beacon", "--person", "ben", "--name", "Ben Ito")
+    bo("member", "invite", "--out", folder / "invitation", "--code-out", folder / "code")
+    wrong = folder / "wrong"
+    wrong.write_text(folder.joinpath("code").read_text().replace("-", "")[:-1] + "0")
+    join = ["device", "join", folder / "invitation", "--out", folder / "request", "--code-file"]
+    if wrong.read_text() != (folder / "code").read_text().replace("-", "").strip():
+        assert "no invitation code" in ben.refuses(*join, wrong).message
+    answered = ben(*join, folder / "code")
+    out = ["--out", folder / "m.draft", "--welcome", folder / "welcome"]
+    accepted = bo("member", "accept", folder / "request", *out)
+    assert accepted["comparison"] == answered["comparison"]
+    assert "never given here, is used" in bo.refuses("member", "accept", folder / "request", *out).message
+    assert ben("device", "join", folder / "welcome")["net"] == bo("org", "show")["net"]
+    signed(folder / "m.draft", bo)
+    bo("draft", "publish", folder / "m.draft")
+    carry(bo, ada)
+    carry(ada, ben)
+    assert ben("device", "show")["active"]
+    code = (folder / "code").read_text().strip()
+    for file in ("invitation", "request", "welcome", "m.draft"):
+        assert code.encode() not in (folder / file).read_bytes()
+
+
+def test_recovery_waits_for_72_hours_and_says_until_when(chapters) -> None:
+    folder = chapters("circle")
+    ada, al, bo, lost = (desk(who, folder) for who in ("ada", "al", "bo", "al's new one"))
+    lost("device", "new", "--org", "Aurora", "--person", "al", "--name", "Al Moe")
+    lost("device", "card", "--out", folder / "new.card")
+    old = al("device", "show")["fingerprint"]
+    ada("device", "revoke", old, "--out", folder / "r.draft")
+    signed(folder / "r.draft", ada, al)
+    ada("draft", "publish", folder / "r.draft")
+    ada("member", "add", folder / "new.card", "--out", folder / "m.draft")
+    signed(folder / "m.draft", ada)
+    carry(ada, al)
+    signed(folder / "m.draft", al)
+    ada("draft", "publish", folder / "m.draft")
+    lost("draft", "publish", folder / "roster.draft")
+    carry(ada, lost)
+    (id,) = [each["id"] for each in ada("circle", "list")]
+    lost("device", "recover", id[:16])
+    carry(lost, ada)
+    carry(ada, bo)
+    refused = bo.refuses("device", "vouch", lost("device", "show")["fingerprint"], "--yes")
+    assert "vouching is possible from 2" in refused.message and "by another channel" in refused.hint
+    assert "no notice of it" in bo.refuses("device", "vouch", ada("device", "show")["fingerprint"], "--yes").message
+
+
+def test_p35_a_card_with_one_key_in_two_roles_is_refused(chapters) -> None:
+    folder = chapters("found")
+    card = json.loads((folder / "bo.card").read_bytes())
+    card["org_root"] = card["network_root"]
+    (folder / "two.card").write_text(json.dumps(card, separators=(",", ":")))
+    refused = desk("bo", folder).refuses("member", "add", folder / "two.card", "--out", folder / "x.draft")
+    assert "one key in two roles" in refused.message
