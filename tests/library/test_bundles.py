@@ -118,6 +118,7 @@ def test_an_older_bundle_brings_nothing_and_takes_nothing(orgs: Orgs) -> None:
 
 
 def test_p3_a_log_that_was_rolled_back_and_signed_again_is_refused(orgs: Orgs) -> None:
+    share(orgs)
     orgs.to_beacon()
     orgs.aurora.close()
     shutil.copytree(orgs.folder / "aurora", orgs.folder / "copy")
