@@ -583,6 +583,7 @@ class Library(Identity, Drafting, Alone):
         going = set(planned.pieces) & set(again.pieces)
         freed = sum(map(self._vault.blobs.size, going))
         self._vault.blobs.discard(sorted(going))
+        self._vault.incoming.discard(set(planned.abandoned) & set(again.abandoned))
         return freed + self._vault.database.vacuum()
 
     def backup(self, path: Path, *, passphrase: str | None = None, progress: backup.Progress | None = None) -> BackedUp:
