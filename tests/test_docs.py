@@ -217,12 +217,6 @@ def test_every_command_that_a_page_names_exists(page: Path) -> None:
         assert any(words[: len(name)] == name for name in known), f"{page.name}: darklantern {line}"
 
 
-def test_what_the_readme_says_that_no_command_does_no_command_does() -> None:
-    assert "No command founds a network, makes a library, pledges or seals a finding" in README
-    named = {word for name in commands(typer.main.get_command(app)) for word in name}
-    assert not named & {"found", "create", "new", "join", "pledge", "seal", "share"}
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_within_the_repository_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)", page.read_text()):

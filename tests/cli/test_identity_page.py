@@ -19,7 +19,7 @@ def test_every_command_of_the_page_runs_in_its_order(tmp_path: Path, monkeypatch
     assert len(COMMANDS) > 60
     monkeypatch.chdir(tmp_path)
     (tmp_path / "promise.txt").write_text("I will not push the capabilities frontier with what I read here.")
-    for module in ("library_option", "library_commands", "hardening"):
+    for module in ("library_option", "hardening"):
         monkeypatch.setattr(f"darklantern.cli.{module}.keep_secrets_in_memory", lambda: None)
     monkeypatch.setitem(create.__kwdefaults__, "cost", CHEAP)
     # Somebody sits at a terminal: types passphrases and the code that was told to them, and answers yes.

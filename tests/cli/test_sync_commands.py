@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from library.meeting import Meeting, met
+from library.meeting import PEOPLE, Meeting, met
 from relay.running import Running, load, relay
 
 from darklantern.records.exact import encode
@@ -30,62 +30,48 @@ def running(us: Meeting, tmp_path: Path) -> Iterator[Running]:
         yield running
 
 
-def command(us: Meeting, *words: str) -> subprocess.CompletedProcess[str]:
-    """`darklantern library WORD FOLDER …` on Beacon's library."""
-    (us.folder / "passphrase").write_text("passphrase of bo")
-    first, *rest = words
+def command(us: Meeting, org: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """`darklantern WORDS` with an org's library."""
+    (us.folder / "passphrase").write_text(f"passphrase of {PEOPLE[org]}")
+    where = ["--library", str(us.folder / org), "--passphrase-file", str(us.folder / "passphrase")]
     return subprocess.run(
-        [
-            *(sys.executable, "-m", "darklantern", "library", first, str(us.folder / "beacon"), *rest),
-            *("--passphrase-file", str(us.folder / "passphrase")),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-m", "darklantern", *words, *where], capture_output=True, text=True, check=False
     )
 
 
 @pytest.mark.slow
-def test_a_relay_is_added_synced_with_and_removed(us: Meeting, running: Running) -> None:
+def test_a_relay_is_added_synced_with_and_forgotten(us: Meeting, running: Running) -> None:
     us.aurora.add_relay(running.card)
     us.share()
     us.aurora.sync()
     us.beacon.close()
-    added = command(us, "add-relay", str(us.folder / "card.json"))
-    assert added.returncode == 0, added.stderr
-    assert running.card.public.fingerprint in added.stdout
-    assert "never synced" in command(us, "status").stdout
-    synced = command(us, "sync")
+    assert "no relay is known here" in command(us, "beacon", "sync").stderr
+    synced = command(us, "beacon", "sync", "--relay", str(us.folder / "card.json"), "--yes")
     assert synced.returncode == 0, synced.stderr
+    assert running.card.public.fingerprint in synced.stdout + synced.stderr
     assert "new entries" in synced.stdout
-    assert "nothing new" in command(us, "sync").stdout
-    (of_relay,) = json.loads(command(us, "status", "--json").stdout)["relays"]
+    assert "nothing new" in command(us, "beacon", "sync").stdout
+    (of_relay,) = json.loads(command(us, "beacon", "status", "--json").stdout)["relays"]
     assert of_relay["synced"]
+    assert "circle evals" in command(us, "beacon", "status").stdout
     running.stop()
-    failed = command(us, "sync")
+    failed = command(us, "beacon", "sync")
     assert failed.returncode == 1 and "hint:" in failed.stderr and "Traceback" not in failed.stderr
-    assert command(us, "remove-relay", of_relay["id"][:8]).returncode == 0
-    assert "no relay is known here" in command(us, "sync").stderr
+    command(us, "beacon", "sync", "--forget", of_relay["id"])
+    assert json.loads(command(us, "beacon", "status", "--json").stdout)["relays"] == []
 
 
 def test_holdings_make_a_bundle_of_what_is_missing(us: Meeting) -> None:
     us.share(b"first")
     us.sync()
-    us.beacon.close()
-    held = us.folder / "holdings.json"
-    assert command(us, "holdings", str(held)).returncode == 0
-    us.reopen("beacon")
-    us.aurora.close()
-    (us.folder / "ada's").write_text("passphrase of ada")
-    made = subprocess.run(
-        [
-            *(sys.executable, "-m", "darklantern", "library", "export", str(us.folder / "aurora")),
-            *(str(us.folder / "bundle"), "--since", str(held), "--passphrase-file", str(us.folder / "ada's"), "--json"),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    us.close()
+    held, bundle = str(us.folder / "holdings.json"), str(us.folder / "bundle")
+    assert command(us, "beacon", "bundle", "holdings", held).returncode == 0
+    made = command(us, "aurora", "bundle", "export", bundle, "--since", held, "--json")
     assert made.returncode == 0, made.stderr
     assert json.loads(made.stdout)["bytes"] < 100_000
-    us.beacon.import_bundle(us.folder / "bundle")
+    done = command(us, "beacon", "bundle", "import", bundle)
+    assert done.returncode == 0, done.stderr
+    assert "nothing new" in done.stdout
+    us.reopen("aurora")
+    us.reopen("beacon")

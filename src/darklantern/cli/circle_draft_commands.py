@@ -87,7 +87,7 @@ def found(
         roster = library.view.network.roster
         log = keeper_of(keeper) or (roster.log if roster else None)
         if log is None:
-            raise RefusedError("no roster is here yet", hint="take in a bundle: `darklantern library import`")
+            raise RefusedError("no roster is here yet", hint="take in a bundle: `darklantern bundle import`")
         who = [Admin(org=org, person=person) for org, person in (person_named(library, each) for each in admins or ())]
         terms = new_terms(name, level, tags or ())
         circle = Circle(

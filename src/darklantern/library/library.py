@@ -29,11 +29,13 @@ from darklantern.library import (
     versions,
 )
 from darklantern.library.acting import with_notices
+from darklantern.library.alone import Alone
 from darklantern.library.artifact_reading import ArtifactReader
 from darklantern.library.artifact_sealing import Progress, forget_named, give_up, seal_file
 from darklantern.library.backup import BackedUp
 from darklantern.library.carrying import Exported, Holdings
 from darklantern.library.compacting import Compaction
+from darklantern.library.drafting import Drafting
 from darklantern.library.hands import Hands
 from darklantern.library.identity import Identity
 from darklantern.library.importing import Imported, wanted_pieces
@@ -107,7 +109,7 @@ def create(
     return Library.open(folder, passphrase, follows=follows, clock=clock)
 
 
-class Library(Identity):
+class Library(Identity, Drafting, Alone):
     """An open library. One process holds it at a time; use it in a `with` statement, or close it."""
 
     def __init__(self, vault: Vault, state: State, follows: Follows, clock: Clock) -> None:
@@ -581,6 +583,7 @@ class Library(Identity):
         going = set(planned.pieces) & set(again.pieces)
         freed = sum(map(self._vault.blobs.size, going))
         self._vault.blobs.discard(sorted(going))
+        self._vault.incoming.discard(set(planned.abandoned) & set(again.abandoned))
         return freed + self._vault.database.vacuum()
 
     def backup(self, path: Path, *, passphrase: str | None = None, progress: backup.Progress | None = None) -> BackedUp:
