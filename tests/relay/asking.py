@@ -45,7 +45,7 @@ class Asking:
         self.connection = None
 
     def ask(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Reply:
-        """One answer. A relay closes connections that were idle: what fails on an old one is asked again on a new one."""
+        """One answer. A relay closes idle connections: what fails on an old one is asked again on a new one."""
         fresh = self.connection is None
         try:
             return self._ask(method, path, body, headers)
