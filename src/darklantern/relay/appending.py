@@ -31,6 +31,8 @@ _TOGETHER: Final = 128
 _IN_A_ROW: Final = 32
 """records that are judged before others get a turn: about 5 ms"""
 _TOGETHER_BYTES: Final = 8 * 1024 * 1024
+_TURN_S: Final = 0.25
+"""after which others who wait for the view, as to follow the database, get their turn"""
 _TRIES: Final = 8
 _DAY_S: Final = 24 * 3600
 
@@ -62,12 +64,33 @@ class _Waiting:
 class _Draft:
     """A group as it is being judged."""
 
+    before: View
     view: View
+    group: list[_Waiting] = field(default_factory=list)
     entries: dict[str, list[Entry]] = field(default_factory=dict)
     uses: dict[tuple[str, str], Uses] = field(default_factory=dict)
     charges: dict[tuple[str, int], Charge] = field(default_factory=dict)
     answers: list[tuple[RecordResult, ...]] = field(default_factory=list)
     judged: int = 0
+    size: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more requests go into it."""
+        return len(self.group) >= _TOGETHER or self.size >= _TOGETHER_BYTES
+
+    @property
+    def all_entered(self) -> bool:
+        """Whether each record found its place."""
+        return all(result.position is not None for answer in self.answers for result in answer)
+
+
+@dataclass(frozen=True)
+class _Flight:
+    """A group that is being written."""
+
+    draft: _Draft
+    commit: "asyncio.Task[None]"
 
 
 class Appender:
@@ -115,20 +138,73 @@ class Appender:
         """Serve those who wait, until cancelled."""
         while True:
             await self._wake.wait()
-            while group := self._next():
-                async with self._folded.turn:
-                    await self._serve(group)
             self._wake.clear()
+            while self._waiting:
+                async with self._folded.turn:
+                    await self._serve_for_a_while()
 
-    def _next(self) -> list[_Waiting]:
-        group: list[_Waiting] = []
-        size = 0
-        while self._waiting and len(group) < _TOGETHER and size < _TOGETHER_BYTES:
+    async def _serve_for_a_while(self) -> None:
+        """Judge each group while the one before it is being written; on its view, which counts once that has landed."""
+        flight: _Flight | None = None
+        until = asyncio.get_running_loop().time() + _TURN_S
+        while True:
+            base = flight.draft.view if flight else self._folded.view
+            draft = _Draft(base, base)
+            await self._fill(draft, flight, until)
+            if flight and not await self._landed(flight):
+                await self._serve(flight.draft.group)
+                await self._serve(draft.group)
+                flight = None
+            elif draft.group and not draft.all_entered:
+                await self._serve(draft.group)
+                flight = None
+            elif draft.group:
+                flight = self._start(draft)
+            elif flight is None:
+                return
+            else:
+                flight = None
+
+    async def _fill(self, draft: _Draft, flight: _Flight | None, until: float) -> None:
+        """Judge those who wait, and those who come while `flight` lasts."""
+        while not draft.is_full and asyncio.get_running_loop().time() < until:
+            self._wake.clear()
+            if self._waiting:
+                await self._take_in(draft)
+            elif flight is None or flight.commit.done():
+                return
+            else:
+                await self._wake.wait()  # somebody came, or the flight landed
+
+    async def _take_in(self, draft: _Draft) -> None:
+        while self._waiting and not draft.is_full:
             waiting = self._waiting.popleft()
             if not waiting.answer.cancelled():
-                group.append(waiting)
-                size += waiting.put.size
-        return group
+                draft.group.append(waiting)
+                draft.size += waiting.put.size
+                draft.answers.append(await self._judge_one(draft, waiting.put))
+
+    def _start(self, draft: _Draft) -> _Flight:
+        commit = asyncio.create_task(asyncio.to_thread(self._commit, draft))
+        commit.add_done_callback(lambda _: self._wake.set())
+        return _Flight(draft, commit)
+
+    async def _landed(self, flight: _Flight) -> bool:
+        """Whether it is on disk: then it is answered. Else nobody knows, and it is to be settled from what is there."""
+        try:
+            await flight.commit
+        except DarkLanternError:
+            return False
+        self._answer(flight.draft)
+        return True
+
+    def _answer(self, draft: _Draft) -> None:
+        self._folded.view = draft.view
+        self.groups += 1
+        self.appended += sum(map(len, draft.entries.values()))
+        for waiting, answer in zip(draft.group, draft.answers, strict=True):
+            if not waiting.answer.done():
+                waiting.answer.set_result(answer)
 
     async def _serve(self, group: list[_Waiting]) -> None:
         try:
@@ -140,10 +216,11 @@ class Appender:
             raise
 
     async def _settle(self, group: list[_Waiting]) -> None:
+        """One group, with nothing in flight: whatever happens, each is answered by what the database then holds."""
         fresh = False
         for _ in range(_TRIES):
             draft = await self._judge(group)
-            if not fresh and any(result.position is None for answer in draft.answers for result in answer):
+            if not fresh and not draft.all_entered:
                 # What another process has appended may be just what these records wait for.
                 fresh, known = True, self._folded.view
                 await asyncio.to_thread(self._folded.catch_up)
@@ -160,17 +237,12 @@ class Appender:
                 # holds now says so, and judging again answers for records that are there.
                 await asyncio.to_thread(self._folded.catch_up)
             else:
-                self._folded.view = draft.view
-                self.groups += 1
-                self.appended += sum(map(len, draft.entries.values()))
-                for waiting, answer in zip(group, draft.answers, strict=True):
-                    if not waiting.answer.done():
-                        waiting.answer.set_result(answer)
+                self._answer(draft)
                 return
         raise busy("other relays append to these logs faster than this one")
 
     async def _judge(self, group: list[_Waiting]) -> _Draft:
-        draft = _Draft(self._folded.view)
+        draft = _Draft(self._folded.view, self._folded.view, group)
         for waiting in group:
             draft.answers.append(await self._judge_one(draft, waiting.put))
         return draft
@@ -240,7 +312,7 @@ class Appender:
         check_taken_over(self._folded.view, log, self._public, self._database.head(log).checkpoint)
 
     def _signed(self, draft: _Draft) -> Group:
-        time, before = int(self._clock()), self._folded.view
+        time, before = int(self._clock()), draft.before
         appends = []
         for log, entries in draft.entries.items():
             end = draft.view.trail(log).frontier
