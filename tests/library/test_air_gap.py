@@ -79,7 +79,7 @@ def test_a_bundle_for_one_device_shows_nothing_to_whoever_carries_it(us: Meeting
     bundle, plain = us.folder / "sealed.bundle", us.folder / "plain.bundle"
     us.aurora.export_bundle(plain)
     us.aurora.export_bundle(bundle, to=[us.beacon.device.receiver()])
-    for word in (us.circle.encode(), us.aurora.device.id.encode(), b"roster"):
+    for word in (us.circle.encode(), us.aurora.net.encode(), b"signers"):
         assert word in plain.read_bytes() and word not in bundle.read_bytes()
     other = us.folder / "for another"
     us.aurora.export_bundle(other, to=[Identity.generate().recipient])
