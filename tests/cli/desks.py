@@ -52,20 +52,16 @@ class Desk:
         return caught.value
 
     def _run(self, *words: str | Path, given: str | None = None):
-        group, *rest = (str(word) for word in words)
-        where = ["--library", str(self.library)] if group != "library" else []
-        if group == "library":
-            rest.insert(1, str(self.library))
-        args = [group, *rest, *where, "--passphrase-file", str(self.passphrase)]
-        return CliRunner().invoke(app, args, input=given)
+        held = ["--library", str(self.library), "--passphrase-file", str(self.passphrase)]
+        return CliRunner().invoke(app, [*map(str, words), *held], input=given)
 
 
 def carry(sender: Desk, *receivers: Desk) -> None:
     """A bundle from one desk to others."""
     bundle = sender.folder / "a.bundle"
-    sender("library", "export", bundle)
+    sender("bundle", "export", bundle)
     for receiver in receivers:
-        receiver("library", "import", bundle)
+        receiver("bundle", "import", bundle)
 
 
 def signed(draft: Path, *signers: Desk) -> Path:

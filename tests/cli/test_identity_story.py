@@ -29,7 +29,7 @@ def _this_process_stays_readable():
     """The commands would turn off core files and /proc for the whole test run."""
     patch = pytest.MonkeyPatch()
     patch.setitem(create.__kwdefaults__, "cost", CHEAP)
-    for module in ("library_option", "library_commands", "hardening"):
+    for module in ("library_option", "local_commands", "hardening"):
         patch.setattr(f"darklantern.cli.{module}.keep_secrets_in_memory", lambda: None)
     yield
     patch.undo()
@@ -154,7 +154,9 @@ def test_before_it_has_a_network_a_library_refuses_everything_else(tmp_path: Pat
         ("pledge", "list"),
         ("member", "invite", "--code-out", tmp_path / "code"),
         ("library", "findings"),
-        ("library", "export", tmp_path / "x"),
+        ("bundle", "export", tmp_path / "x"),
+        ("status",),
+        ("sync",),
     ):
         assert "no network yet" in new.refuses(*words).message, words
     assert new("device", "show")["net"] is None

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from library.meeting import Meeting, met
+from library.meeting import PEOPLE, Meeting, met
 from relay.running import Running, load, relay
 
 from darklantern.records.exact import encode
@@ -30,18 +30,20 @@ def running(us: Meeting, tmp_path: Path) -> Iterator[Running]:
         yield running
 
 
-def command(us: Meeting, *words: str) -> subprocess.CompletedProcess[str]:
-    """`darklantern library WORD FOLDER …` on Beacon's library."""
-    (us.folder / "passphrase").write_text("passphrase of bo")
-    first, *rest = words
+def command(us: Meeting, *words: str, org: str = "beacon") -> subprocess.CompletedProcess[str]:
+    """`darklantern WORDS…` on that org's library, in a session without a terminal."""
+    secret = us.folder / f"passphrase of {PEOPLE[org]}"
+    secret.write_text(secret.name)
     return subprocess.run(
         [
-            *(sys.executable, "-m", "darklantern", "library", first, str(us.folder / "beacon"), *rest),
-            *("--passphrase-file", str(us.folder / "passphrase")),
+            *(sys.executable, "-m", "darklantern", *words),
+            *("--library", str(us.folder / org), "--passphrase-file", str(secret)),
         ],
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
+        start_new_session=True,
     )
 
 
@@ -51,12 +53,13 @@ def test_a_relay_is_added_synced_with_and_removed(us: Meeting, running: Running)
     us.share()
     us.aurora.sync()
     us.beacon.close()
-    added = command(us, "add-relay", str(us.folder / "card.json"))
-    assert added.returncode == 0, added.stderr
-    assert running.card.public.fingerprint in added.stdout
-    assert "never synced" in command(us, "status").stdout
-    synced = command(us, "sync")
+    add = ("sync", "--relay", str(us.folder / "card.json"))
+    asked = command(us, *add)
+    assert asked.returncode == 1 and running.card.public.fingerprint in asked.stderr and "add --yes" in asked.stderr
+    assert json.loads(command(us, "status", "--json").stdout)["relays"] == []
+    synced = command(us, *add, "--yes")
     assert synced.returncode == 0, synced.stderr
+    assert running.card.public.fingerprint in synced.stderr
     assert "new entries" in synced.stdout
     assert "nothing new" in command(us, "sync").stdout
     (of_relay,) = json.loads(command(us, "status", "--json").stdout)["relays"]
@@ -64,8 +67,15 @@ def test_a_relay_is_added_synced_with_and_removed(us: Meeting, running: Running)
     running.stop()
     failed = command(us, "sync")
     assert failed.returncode == 1 and "hint:" in failed.stderr and "Traceback" not in failed.stderr
-    assert command(us, "remove-relay", of_relay["id"][:8]).returncode == 0
-    assert "no relay is known here" in command(us, "sync").stderr
+    failed = json.loads(command(us, "sync", "--json").stdout)
+    assert set(failed) == {"error", "hint"}
+    assert "ended early" in command(us, "status").stdout
+    unknown = command(us, "sync", "--forget", "nobody")
+    assert unknown.returncode == 1 and "darklantern status" in unknown.stderr
+    forgotten = command(us, "sync", "--forget", of_relay["name"])
+    assert (forgotten.returncode, forgotten.stdout) == (0, "forgotten; no relay is left to sync with\n")
+    failed = command(us, "sync")
+    assert "no relay is known here" in failed.stderr and "darklantern sync --relay" in failed.stderr
 
 
 def test_holdings_make_a_bundle_of_what_is_missing(us: Meeting) -> None:
@@ -73,19 +83,12 @@ def test_holdings_make_a_bundle_of_what_is_missing(us: Meeting) -> None:
     us.sync()
     us.beacon.close()
     held = us.folder / "holdings.json"
-    assert command(us, "holdings", str(held)).returncode == 0
+    told = json.loads(command(us, "bundle", "holdings", str(held), "--json").stdout)
+    assert told["entries"] > 5 and told["missing"] == 0
     us.reopen("beacon")
     us.aurora.close()
-    (us.folder / "ada's").write_text("passphrase of ada")
-    made = subprocess.run(
-        [
-            *(sys.executable, "-m", "darklantern", "library", "export", str(us.folder / "aurora")),
-            *(str(us.folder / "bundle"), "--since", str(held), "--passphrase-file", str(us.folder / "ada's"), "--json"),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    export = ("bundle", "export", str(us.folder / "bundle"), "--since", str(held), "--json")
+    made = command(us, *export, org="aurora")
     assert made.returncode == 0, made.stderr
     assert json.loads(made.stdout)["bytes"] < 100_000
     us.beacon.import_bundle(us.folder / "bundle")
