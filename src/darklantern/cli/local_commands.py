@@ -36,9 +36,9 @@ def search(
     The best come first. The words come from stdin, and are never an argument: every user of this machine could read
     them there. "Two words" in quotes stand together; begin* finds beginnings.
     """
-    from darklantern.network.clock import text
+    from darklantern.network.clock import text as time_text
 
-    words, day = _words(), text(day_of(since)) if since else None
+    words, day = _words(), time_text(day_of(since)) if since else None
     with open_own(folder, passphrase_file) as library:
         hits = library.search(words, circle=circle, author=author, tag=tag, since=day, older=older, limit=limit)
     if as_json:
