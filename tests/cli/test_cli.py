@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -56,6 +57,28 @@ def test_help_lists_each_command_with_a_whole_sentence() -> None:
     for words in ([], *GROUPS):
         listed = darklantern(*words, "--help").stdout.split("Commands:")[1]
         assert "..." not in listed, f"a sentence is cut off: {words}"
+
+
+def test_every_command_but_the_two_that_serve_prints_json() -> None:
+    told = {name for name, each in commands().items() if "--json" not in {o for p in each.params for o in p.opts}}
+    assert told == {"page", "relay serve"}
+
+
+def test_every_option_and_argument_says_what_it_is() -> None:
+    for name, each in commands().items():
+        assert each.help and each.help.split("\n\n")[0].rstrip().endswith("."), name
+        assert not [param.name for param in each.params if not getattr(param, "help", "")], name
+
+
+def commands() -> dict[str, Any]:
+    """Every command by the words that call it."""
+    top = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    groups = [(name, getattr(each, "commands", None), each) for name, each in top.items()]
+    return {
+        " ".join(filter(None, words)): command
+        for name, inner, each in groups
+        for words, command in ([((name, word), of) for word, of in inner.items()] if inner else [((name,), each)])
+    }
 
 
 def test_the_version_as_text_and_as_json() -> None:

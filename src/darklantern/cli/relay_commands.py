@@ -22,7 +22,7 @@ def init(
     folder: RelayFolder,
     net: Annotated[str, typer.Option(help="The network: the id of its first roster.")],
     listen: Annotated[str, typer.Option(help="IP address to listen on: loopback, or a private one.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 7447,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port to listen on.")] = 7447,
     database: Annotated[
         str | None, typer.Option(help="postgresql://… or sqlite:///path; a file in the folder by default.")
     ] = None,
