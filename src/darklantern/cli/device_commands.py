@@ -83,12 +83,16 @@ def new(
 
 @device_app.command()
 def show(folder: LibraryFolder = None, file: PassphraseFile = None, as_json: Json = False) -> None:
-    """Show whose device this is, its keys and its network."""
+    """Show whose device this is, its keys and its network.
+
+    With `--json` also its recipient, to which anybody with a stock age from 1.3 on can seal files.
+    """
     with open_own(folder, file) as library:
         told = {
             "holder": f"{library.holder.name} ({library.holder.person} of {library.holder.org})",
             "device": library.device.id,
             "fingerprint": library.device.fingerprint,
+            "recipient": library.device.recipient,
             "roots": {role: key.fingerprint for role, key in library.roots.items()},
             "log": library.card.log.fingerprint if library.card.log else None,
             "net": library.net if library.is_joined else None,

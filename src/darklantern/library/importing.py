@@ -149,8 +149,8 @@ def _take_waiting(state: State, waiting: tuple[bytes, ...]) -> Taken:
             continue
         try:
             if log not in state.kept or log in state.view.forks:
-                state = carrying_on(state, log, data)
-                carried.append(envelope_id)
+                before, state = state, carrying_on(state, log, data)
+                carried += [envelope_id] if len(state.outbox) > len(before.outbox) else []
                 continue
             restored.check(state.waits(log))
             reason = admit(state.view, log, data)

@@ -102,7 +102,7 @@ def check_fresh(view: View, circle: CircleState, kept: Collection[str], now: int
     freshness = rules.freshness
     for log, what in ((view.net, "the network's log"), (circle.id, "the circle's log")):
         head = view.heads.get(log)
-        if log in kept or (log == circle.id and head is None and not circle.epochs):
+        if log in kept or (log == circle.id and head is None and not view.trail(log).size):
             continue
         if head is None or now - head.time > freshness:
             since = f"stale since {text(head.time + freshness)}" if head else "never seen"
