@@ -78,7 +78,7 @@ def list_pledges(folder: LibraryFolder = None, file: PassphraseFile = None, as_j
         known = sorted(state.commitments.values(), key=lambda each: (each.name, each.version))
         last = {(who, each.pledge): each for who, signed in state.pledges.items() for each in signed}
         signers = [(who, each) for (who, _), each in last.items()]
-        broken = dict(state.breaches)
+        broken = {id: each.breach for id, each in state.breaches.items()}
     if as_json:
         tell_json(
             {

@@ -18,7 +18,7 @@ from darklantern.network.epochs import Cutoff, Epoch, Last, check_stanzas, needs
 from darklantern.network.handovers import Handover
 from darklantern.network.items import Sealed
 from darklantern.network.reading import InCircle, Read
-from darklantern.network.states import Chains, CircleState, EpochEntry, NetworkState, Opaque, SealedEntry, Trail
+from darklantern.network.states import Chains, CircleState, EpochEntry, NetworkState, Opaque, Owner, SealedEntry, Trail
 from darklantern.network.verdicts import Verdict
 from darklantern.sealing import verify
 
@@ -54,7 +54,10 @@ def judge(
             case Epoch():
                 return Verdict(_epoch(at, state, standing, trail, read, body))
             case Sealed():
-                return Verdict(_sealed(standing, trail, read, body))
+                return Verdict(_sealed(standing, trail, read, at.devices[device].owner, body))
+            case _:
+                _check_member(standing, device, record.seen[net].size)
+        match body:
             case Handover():
                 return Verdict(_handover(at, standing, device, body))
             case Tombstone():
@@ -83,8 +86,8 @@ def _epoch(
     network_size, size = (seen[log].size for log in (read.record.net, state.id))
     if (epoch.number, epoch.previous) != (len(state.epochs) + 1, previous.id if previous else None):
         raise _refused(epoch, "another epoch came first")
-    if previous and network_size < previous.network_size:
-        raise _refused(epoch, "it cites less of the network's log than the epoch before it")
+    if previous and (network_size < previous.network_size or size <= previous.position):
+        raise _refused(epoch, "it cites less of the logs than the epoch before it, or not that epoch")
     circle = at.circle(state.id)
     if circle is None:
         raise _refused(epoch, "it cites a time before the circle was founded")
@@ -127,7 +130,7 @@ def _cut(state: CircleState, epoch: Epoch) -> CircleState:
     )
 
 
-def _sealed(state: CircleState, trail: Trail, read: Read, sealed: Sealed) -> CircleState:
+def _sealed(state: CircleState, trail: Trail, read: Read, owner: Owner, sealed: Sealed) -> CircleState:
     """Its author is a member of the epoch that it names, and of the newest one."""
     head, author = sealed.header, read.record.author_device
     if (head.circle, head.author) != (state.id, author):
@@ -139,8 +142,18 @@ def _sealed(state: CircleState, trail: Trail, read: Read, sealed: Sealed) -> Cir
         raise RefusedError(f"its author is not a member of epoch {named.body.number}", hint="ask the circle's admins")
     if author not in newest.members:
         raise RefusedError(f"epoch {newest.body.number} had dropped its author", hint="ask the circle's admins")
-    entry = SealedEntry(read.id, trail.size, read.record, sealed)
+    entry = SealedEntry(read.id, trail.size, read.record, sealed, owner)
     return replace(state, entries=state.entries.insert(read.id, entry))
+
+
+def _check_member(state: CircleState, device: str, network_size: int) -> None:
+    """Raises RefusedError for who is out, or cites an old view of who is in, which can always be done again."""
+    epoch = state.epoch
+    if epoch is None or device not in epoch.members or network_size < epoch.network_size:
+        raise RefusedError(
+            "its author is not in the newest epoch, or had not read as much of the network's log as that epoch cites",
+            hint="import a newer bundle and write it again",
+        )
 
 
 def _handover(at: NetworkState, state: CircleState, device: str, handover: Handover) -> CircleState:
@@ -157,8 +170,9 @@ def _tombstone(at: NetworkState, state: CircleState, device: str, tombstone: Tom
     entry = state.entries.get(target)
     if entry is None:
         raise RefusedError(f"nothing that counts has the id {target[:8]}…", hint="it may be buried already")
-    own = at.devices[entry.record.author_device].owner == owner
-    if not own and (circle is None or not circle.has_admin(owner)):
+    removed = any((each.org, each.person) == owner and not each.device for each in at.removed_from(state.id))
+    own = entry.owner == owner
+    if not own and (circle is None or not circle.has_admin(owner) or removed):
         raise RefusedError("its author is neither who wrote the entry nor an admin", hint="ask one of them")
     asked = (*state.tombstones.get(target, ()), owner)
     state = replace(state, tombstones={**state.tombstones, target: asked})

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from darklantern.errors import DarkLanternError, RefusedError
+from darklantern.logs.checkpoint import parse
 from darklantern.network.chaining import place
 from darklantern.network.circles import Circle, Removal
 from darklantern.network.clock import seconds
@@ -47,7 +48,7 @@ def judge(net: str, history: Sequence[NetworkState], trail: Trail, read: Read, b
             case Notice():
                 return Verdict(_notice(state, trail.size, read, author, body))
             case Vouch():
-                return Verdict(_vouch(net, state, trail, author, body))
+                return Verdict(_vouch(net, state, history, trail, author, body))
     except DarkLanternError as refused:
         return Verdict(state, refused.message)
 
@@ -79,7 +80,9 @@ def _notice(state: NetworkState, position: int, read: Read, author: Standing, no
     return replace(state, notices={**state.notices, read.id: (position, notice)})
 
 
-def _vouch(net: str, state: NetworkState, trail: Trail, author: Standing, vouch: Vouch) -> NetworkState:
+def _vouch(
+    net: str, state: NetworkState, history: Sequence[NetworkState], trail: Trail, author: Standing, vouch: Vouch
+) -> NetworkState:
     standing = state.devices.get(vouch.device)
     if standing is None or not state.is_active(vouch.device) or vouch.device == author.id:
         raise RefusedError("it vouches for a device that is in no current manifest, or for itself", hint="check its id")
@@ -92,21 +95,19 @@ def _vouch(net: str, state: NetworkState, trail: Trail, author: Standing, vouch:
         raise RefusedError("it names no notice of this device with a checkpoint over it", hint="give notice first")
     if not _circle(state, notice.circle).has_admin(author.owner) or standing.owner == author.owner:
         raise RefusedError("its author is no admin of the circle, or the device's own person", hint="ask other admins")
-    head = _checkpoint(net, state, vouch.seen)
+    head = _checkpoint(net, history, vouch.seen)
     if not position < head.size <= trail.size or trail.roots[head.size] != head.root:
         raise RefusedError("its checkpoint does not cover the notice", hint="import a newer bundle and vouch again")
     return _vouched(state, Vouched(vouch.device, author.id, author.owner, notice.circle, head.time))
 
 
-def _checkpoint(net: str, state: NetworkState, note: bytes) -> Head:
-    """The log may have moved since: any key that a roster named."""
-    error: DarkLanternError | None = None
-    for version in reversed(state.rosters):
-        try:
-            return read_head(note, net, version.body.log)
-        except DarkLanternError as failed:
-            error = failed
-    raise error or RefusedError("there is no roster", hint="import a bundle of this network first")
+def _checkpoint(net: str, history: Sequence[NetworkState], note: bytes) -> Head:
+    """A checkpoint by the key that kept the log at its size: one that has retired since could date anything back."""
+    said, _ = parse(note)
+    roster = history[min(said.size, len(history) - 1)].roster
+    if roster is None:
+        raise RefusedError("its checkpoint is from before the first roster", hint="vouch again, with a newer one")
+    return read_head(note, net, roster.log)
 
 
 def _vouched(state: NetworkState, vouched: Vouched) -> NetworkState:

@@ -38,6 +38,14 @@ class Version(Generic[Body]):
 
 
 @dataclass(frozen=True)
+class Broken:
+    """A recorded breach, and who said so: the network's roots, or the person's own org. Only the same take it back."""
+
+    breach: Breach
+    by_org: bool
+
+
+@dataclass(frozen=True)
 class Fork:
     """Two envelopes of which only one may exist: proof that their signer cannot be relied on."""
 
@@ -57,6 +65,8 @@ class Opaque:
     reason: str
     belongs: bool
     """whether its signer made it for this place, so that its device's chain goes on from it"""
+    unsigned: bool = False
+    """whether its signatures are not those of who may sign it: no honest keeper has appended that"""
 
 
 @dataclass(frozen=True)
@@ -116,7 +126,7 @@ class NetworkState:
     """every device that a manifest ever listed, as the latest one that did lists it"""
     pledges: Mapping[Owner, tuple[Pledge, ...]] = field(default_factory=dict)
     commitments: Mapping[PledgeText, Commitment] = field(default_factory=dict)
-    breaches: Mapping[str, Breach] = field(default_factory=dict)
+    breaches: Mapping[str, Broken] = field(default_factory=dict)
     """record id → what was broken, without what was taken back"""
     circles: Mapping[str, tuple[Version[Circle], ...]] = field(default_factory=dict)
     circle_forks: Mapping[str, Fork] = field(default_factory=dict)
@@ -146,7 +156,8 @@ class NetworkState:
 
     def broken_by(self, owner: Owner) -> tuple[Breach, ...]:
         """The breaches that are recorded of an (org, person)."""
-        return tuple(breach for breach in self.breaches.values() if (breach.org, breach.person) == owner)
+        found = (broken.breach for broken in self.breaches.values())
+        return tuple(breach for breach in found if (breach.org, breach.person) == owner)
 
     def removed_from(self, circle: str) -> tuple[Removal, ...]:
         """The removals that hold in a circle."""
@@ -186,6 +197,8 @@ class SealedEntry:
     position: int
     record: Record
     body: Sealed
+    owner: Owner
+    """its author's person, as the logs said where it was written"""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ its reason, and the rest goes on.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from darklantern.errors import DarkLanternError, RefusedError
+from darklantern.errors import DarkLanternError, RefusedError, SignatureError
 from darklantern.network import circle_log, network_log
 from darklantern.network.circles import Circle
 from darklantern.network.growing import Grown
@@ -187,14 +187,15 @@ def _next(view: View, log: str, data: bytes) -> _Next:
     try:
         verdict = _judge(view, log, found)
     except DarkLanternError as error:
-        return _Next(found.id, _listed(state, _leaf(view, log, found.id, error.message, own=False)), False)
+        leaf = _leaf(view, log, found.id, error.message, own=False, unsigned=isinstance(error, SignatureError))
+        return _Next(found.id, _listed(state, leaf), False)
     if verdict.refused is None:
         return _Next(found.id, verdict.state, True)
     return _Next(found.id, _listed(verdict.state, _leaf(view, log, found.id, verdict.refused)), True)
 
 
-def _leaf(view: View, log: str, envelope_id: str, reason: str, *, own: bool = True) -> Opaque:
-    return Opaque(log, view.trail(log).size, envelope_id, reason, own)
+def _leaf(view: View, log: str, envelope_id: str, reason: str, *, own: bool = True, unsigned: bool = False) -> Opaque:
+    return Opaque(log, view.trail(log).size, envelope_id, reason, own, unsigned)
 
 
 def _listed(state: NetworkState | CircleState, leaf: Opaque) -> NetworkState | CircleState:

@@ -18,6 +18,8 @@ def witnessed(view: View, log: str, needed: int) -> int | None:
     if needed == 0:
         return head.time
     own = {relay.org for relay in roster.relays if relay.card.public.log == keeper}
+    if not own:
+        return None  # whose log it is cannot be told, so any of them may be its own witness
     others = [relay for relay in roster.relays if relay.org not in own]
     keys = {relay.card.public.witness_name: relay.card.public.witness for relay in others}
     orgs = {relay.card.public.witness_name: relay.org for relay in others}
