@@ -73,7 +73,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 	$(PYTHON) tools/check_python.py
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install -c constraints.txt torch
-	$(PIP) install -c constraints.txt -e ".[torch,page]"
+	$(PIP) install -c constraints.txt -e ".[torch,page,relay]"
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.demo

@@ -34,7 +34,7 @@ from darklantern.network import (
 from darklantern.network.clock import text
 from darklantern.records.exact import encode
 from darklantern.relay.config import KEYS
-from darklantern.relay.setting_up import card, found, make_relay
+from darklantern.relay.setting_up import begin, card, make_relay
 from darklantern.sealing import Device, Envelope, RelayCard, RelayKey, SigningKey, envelope_id
 from darklantern.stores import Cost
 
@@ -65,7 +65,7 @@ def served(folder: Path, port: int) -> Iterator[Served]:
     net = envelope_id(first[0])
     make_relay(folder / "relay", net, port=port, tls=False)
     (folder / "relay" / KEYS).write_bytes(key.to_bytes())
-    found(folder / "relay", [encode(each) for each in first])
+    begin(folder / "relay", [encode(each) for each in first])
     where = card(folder / "relay")
     libraries = [
         create(folder / org, "bench", net=net, device=device, follows=level_follows, cost=CHEAP)

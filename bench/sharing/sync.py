@@ -29,7 +29,7 @@ def lines(sizes: Sizes) -> list[Line]:
     with (
         scratch((turns + 1) * 5 * size) as folder,
         _daemon(folder) as (module, daemon),
-        served(folder, _free_port()) as made,
+        served(folder, free_port()) as made,
     ):
         source = folder / "source"
         cases = {
@@ -107,7 +107,7 @@ def _cpu(pid: int) -> float:
 def _daemon(folder: Path) -> Iterator[tuple[str, int]]:
     """An rsync daemon's module, and the daemon's process."""
     (folder / "module").mkdir()
-    settings, port = folder / "rsyncd.conf", _free_port()
+    settings, port = folder / "rsyncd.conf", free_port()
     settings.write_text(
         f"use chroot = no\naddress = 127.0.0.1\nport = {port}\nlog file = /dev/null\nuid = {os.getuid()}\n"
         f"gid = {os.getgid()}\n[module]\npath = {folder / 'module'}\nread only = no\n"
@@ -131,7 +131,8 @@ def _check(beacon: Library, items: int) -> None:
         raise ValueError(f"expected {items} findings without problems, got {len(found)} and {problems}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -12,8 +12,12 @@ import pytest
 from library.orgs import CHEAP
 
 from cli.desks import Desk, carry, signed
+from darklantern.assess import level_follows
 from darklantern.errors import RefusedError
-from darklantern.library import create
+from darklantern.library import Library, create
+from darklantern.network.invitations import Welcome
+from darklantern.records.exact import decode, encode
+from darklantern.sealing import RelayCard, RelayKey
 
 PEOPLE = {
     "ada": ("Aurora", "Ada Lind"),
@@ -358,3 +362,74 @@ def test_p35_a_card_with_one_key_in_two_roles_is_refused(chapters) -> None:
     (folder / "two.card").write_text(json.dumps(card, separators=(",", ":")))
     refused = desk("bo", folder).refuses("member", "add", folder / "two.card", "--out", folder / "x.draft")
     assert "one key in two roles" in refused.message
+
+
+def test_the_roster_rotates_roots_changes_thresholds_and_lists_relays(chapters) -> None:
+    folder = chapters("found")
+    ada, bo, cy = (desk(who, folder) for who in ("ada", "bo", "cy"))
+    before = bo("device", "show")["roots"]
+    bo("org", "root", "network")
+    bo("device", "card", "--out", folder / "bo.card")
+    assert bo("device", "show")["roots"]["org"] == before["org"] != bo("device", "show")["roots"]["network"]
+    relay = RelayKey.generate()
+    card = RelayCard(public=relay.public, urls=("https://10.0.0.1:7447",), certificate=b"not a real one")
+    (folder / "relay.card").write_bytes(encode(card) + b"\n")
+    draft = folder / "next.draft"
+    change = ["org", "change", "--root", folder / "bo.card", "--org-threshold", "Aurora=1", "--out", draft]
+    ada(*change, "--relay", f"Aurora/north={folder / 'relay.card'}")
+    words = ada("draft", "show", draft)["words"]
+    assert any("network root of Beacon: " in line and before["network"] not in line for line in words)
+    assert f"network root of Beacon: {before['network']}: no longer signs for the network" in words
+    assert "Aurora: 1 of 2 persons must sign its manifests" in words
+    assert any(relay.public.fingerprint in line and "10.0.0.1" in line for line in words)
+    signed(draft, bo, cy)
+    ada("draft", "publish", draft)
+    carry(ada, bo)
+    assert bo("org", "show")["roster"]["relays"][0]["name"] == "north"
+    # From here on one of Aurora's roots is enough, and whoever joins is told of the relay.
+    ada("member", "remove", "Aurora/al", "--out", folder / "m.draft")
+    signed(folder / "m.draft", ada)
+    ada("draft", "publish", folder / "m.draft")
+    assert [one["person"] for one in ada("member", "list")] == ["ada", "bo"]
+    ben = desk("ben", folder)
+    ben("device", "new", "--org", "Beacon", "--person", "ben", "--name", "Ben Ito")
+    ada("member", "invite", "--out", folder / "invitation", "--code-out", folder / "code")
+    ben("device", "join", folder / "invitation", "--out", folder / "request", "--code-file", folder / "code")
+    out = ["--out", folder / "m.draft", "--welcome", folder / "welcome"]
+    ada("member", "accept", folder / "request", *out)
+    ben("device", "join", folder / "welcome")
+    assert decode(Welcome, (folder / "welcome").read_bytes()).relays == (card,)
+    with Library.open(ben.library, "passphrase of ben", follows=level_follows) as library:
+        assert library.relays == {relay.public.id: card}
+    for wrong, why in (
+        (["--org-threshold", "Aurora"], "ORG=N"),
+        (["--org-threshold", "Aurora=x"], "ORG=N"),
+        (["--relay", "north"], "ORG/NAME=FILE"),
+        (["--until", "tomorrow"], "a day"),
+        (["--keeper", folder / "bo.card"], "no log key"),
+        (["--root", folder / "relay.card"], "Card"),
+        (["--settle"], "no fork to settle"),
+        ([], "something to change"),
+    ):
+        assert why in ada.refuses("org", "change", *wrong, "--out", draft).message, wrong
+
+
+def test_files_that_are_not_what_they_should_be_are_refused(chapters) -> None:
+    folder = chapters("found")
+    bo = desk("bo", folder)
+    for words in (
+        ("draft", "sign", folder / "bo.card", "--yes"),
+        ("draft", "publish", folder / "bo.card"),
+        ("device", "join", folder / "bo.card"),
+        ("member", "accept", folder / "bo.card"),
+        ("member", "add", folder / "roster.draft", "--out", folder / "x"),
+        ("member", "add", folder / "nowhere", "--out", folder / "x"),
+        ("member", "add", folder / "bo.card", "--out", folder),
+        ("member", "remove", "nobody", "--out", folder / "x"),
+        ("device", "revoke", "ZZZZ", "--out", folder / "x"),
+        ("device", "vouch", "", "--yes"),
+        ("circle", "show", "nothing"),
+        ("member", "invite"),
+    ):
+        bo.refuses(*words)
+    assert not (folder / "x").exists()

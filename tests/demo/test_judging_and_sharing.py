@@ -81,10 +81,12 @@ def test_the_finding_travels_sealed_is_run_again_and_answered(lead: finding.Lead
     assert (shared.first.operate, shared.final.operate) == ("V4", "V2")
     assert "V4 Private" in shared.refusal
     assert shared.replication.holds
-    assert {"to-beacon.bundle", "to-aurora.bundle"} <= set(shared.places)
+    assert {"to-aurora.bundle", "relay/relay.db"} <= set(shared.places)
     assert len(shared.places) >= 6
 
-    with Library.open(tmp_path / "beacon", founded.passphrases["beacon"], follows=level_follows) as beacon:
+    with Library.open(
+        tmp_path / "beacon", (tmp_path / "passphrases" / "beacon").read_text(), follows=level_follows
+    ) as beacon:
         (listed,) = beacon.findings()
         assert listed.level == "V2"
         assert "canary0123456789" in beacon.open_item(listed.id).finding.claim, "the canary was in what was shared"

@@ -7,15 +7,19 @@ import io
 from functools import cache
 
 from library.orgs import assessment, finding
-from network.world import NOW, PLEDGE, World, circled, device, log_key
+from network.world import NOW, PLEDGE, World, circled, cosign, device, log_key, org_keys
 
 from darklantern.library.bundles import write_bundle
 from darklantern.logs import add_checkpoint, checkpoint, merkle, witness
+from darklantern.network.authoring import drafted
+from darklantern.network.changing import next_circle, next_manifest, next_roster
 from darklantern.network.circles import Removal
 from darklantern.network.clock import text
 from darklantern.network.deleting import Receipt, Tombstone
+from darklantern.network.drafts import Draft, write_draft
 from darklantern.network.handovers import Handover
 from darklantern.network.heads import LogFork, origin
+from darklantern.network.invitations import CODE, Code
 from darklantern.network.items import Binding, Package, Posting, SealedArtifact, seal_artifact, seal_content
 from darklantern.network.merging import LogCopy
 from darklantern.network.pledges import Breach, Commitment
@@ -142,6 +146,27 @@ def records() -> tuple[bytes, ...]:
 
 def checkpoint_fork(note: bytes) -> LogFork:
     return LogFork(log="0" * 64, first=note, second=note, leaves=("f" * 64,))
+
+
+@cache
+def drafts() -> tuple[bytes, ...]:
+    """The next version of each thing that several sign: in the clear, and sealed."""
+    world, circle = network()
+    state = world.view.network
+    roster = next_roster(state.rosters[-1], now=NOW, until=NOW)
+    manifest = next_manifest("Aurora", state.manifests["Aurora"][-1], remove=["al"])
+    changed = next_circle(circle, state.circles[circle][-1], freshness=60)
+    made = [
+        Draft(envelope=drafted(world.net, "roster", roster, NOW)),
+        Draft(envelope=cosign(drafted(world.net, "org", manifest, NOW), org_keys("Aurora"))),
+        Draft(envelope=drafted(world.net, "circle", changed, NOW), terms=world.terms[circle]),
+    ]
+    return (*(write_draft(each, state) for each in made), encode(made[-1]))
+
+
+def codes() -> tuple[bytes, ...]:
+    """Spoken codes."""
+    return tuple(Code(secret=bytes([each]) * CODE).spoken().encode() for each in (0, 7, 255))
 
 
 def proofs() -> tuple[bytes, ...]:

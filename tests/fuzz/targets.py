@@ -17,9 +17,12 @@ from darklantern.library.searching import expression
 from darklantern.logs import add_checkpoint, frames, merkle, notes, stream, witness
 from darklantern.logs.add_checkpoint import SIZE_TYPE, Remembered, Response
 from darklantern.logs.checkpoint import parse
+from darklantern.network.drafts import check_fits, read_draft, tallies
+from darklantern.network.invitations import parse_code
 from darklantern.network.items import Binding, Package, Posting, Sealed, cut, open_content
 from darklantern.network.items import Header as ItemHeader
 from darklantern.network.reading import Read, read
+from darklantern.network.wording import words
 from darklantern.records.exact import encode
 from darklantern.sealing import Identity, Recipient, age, header, payload, payload_type, seal, sign
 from darklantern.stores import archive
@@ -193,6 +196,19 @@ def _frames() -> list[bytes]:
     return [whole, b""]
 
 
+# What travels between people
+
+
+def _draft(data: bytes) -> None:
+    """A draft that somebody handed over, as far as whoever is asked to sign it goes."""
+    world, _ = seeds.network()
+    found, state = read_draft(data, device("ada").receiving), world.view.network
+    words(found.read.body, state.roster, found.terms)
+    words(found.read.body)
+    check_fits(world.net, state, found)
+    tallies(state, found)
+
+
 # What is inside
 
 HERE = Binding("post", "0" * 64, "1" * 64, "2" * 64, "V2")
@@ -279,6 +295,8 @@ TARGETS = {
     "proofs": Target(_proof, None, seeds.proofs, 4 * 1024),
     "stream": Target(_stream, _stream_again, _streams),
     "bundle": Target(_bundle, None, _frames, 512 * 1024),
+    "draft": Target(_draft, None, seeds.drafts),
+    "code": Target(lambda data: parse_code(_text(data)), None, seeds.codes, 256),
     "content": Target(_content, None, _contents),
     "journal": Target(_journal, None, _journals, 8 * 1024),
     "frames": Target(frames.unpack, frames.pack, lambda: _frames()[:1], 512 * 1024),

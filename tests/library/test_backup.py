@@ -17,7 +17,8 @@ from darklantern.errors import DarkLanternError, RefusedError, StoreError
 from darklantern.library import Library, restore
 from darklantern.library.restored import COPIED
 from library.carried import exported, imported
-from library.orgs import CANARY, Orgs, artifacts, assessment, every_byte_of, finding, founded, reopened
+from library.orgs import CANARY, CHEAP, Orgs, artifacts, assessment, every_byte_of, finding, founded, reopened
+from library.test_crash import child, killed_after
 
 
 @pytest.fixture
@@ -76,6 +77,17 @@ def test_a_backup_may_have_a_passphrase_of_its_own(orgs: Orgs) -> None:
     with pytest.raises(StoreError, match="empty"):
         orgs.aurora.backup(orgs.folder / "another", passphrase="")
     assert not (orgs.folder / "another").exists()
+
+
+def test_a_library_whose_passphrase_is_in_the_keystore_gives_its_backup_one_of_its_own(orgs: Orgs) -> None:
+    orgs.aurora.change_passphrase("random and nobody types it", cost=CHEAP, keystore="0" * 32)
+    with pytest.raises(StoreError, match="lost with it") as caught:
+        orgs.aurora.backup(orgs.folder / "backup")
+    assert "--own-passphrase-file" in caught.value.hint and not (orgs.folder / "backup").exists()
+    orgs.aurora.backup(orgs.folder / "backup", passphrase="six random words")
+    restore(orgs.folder / "backup", orgs.folder / "new", "six random words", follows=level_follows, clock=orgs.clock)
+    with Library.open(orgs.folder / "new", "six random words", follows=level_follows, clock=orgs.clock) as library:
+        assert library.verify() == ()
 
 
 def test_any_tar_reads_it_and_what_is_unpacked_by_hand_knows_that_it_is_a_copy(orgs: Orgs) -> None:
@@ -269,6 +281,41 @@ def test_a_backup_that_fails_leaves_no_file(orgs: Orgs, monkeypatch: pytest.Monk
         orgs.aurora.backup(orgs.folder / "backup")
     monkeypatch.undo()
     assert every_byte_of(orgs.folder) == before
+
+
+BACKUPS = """
+import sys
+from pathlib import Path
+from library.orgs import Clock, reopened
+aurora = reopened(Path(sys.argv[1]), "ada", Clock())
+print("ready", flush=True)
+for n in range(10_000):
+    path = Path(sys.argv[2]) / str(n)
+    aurora.backup(path)
+    print(path, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_p24_kill_minus_nine_while_backing_up_leaves_whole_backups_and_a_whole_library(orgs: Orgs) -> None:
+    share(orgs.aurora)
+    orgs.aurora.close()
+    chance, made = random.Random(24), set[str]()
+    for turn in range(4):
+        out = orgs.folder / f"turn-{turn}"
+        out.mkdir()
+        said = killed_after(child(BACKUPS, orgs.folder / "aurora", out), chance.uniform(0.01, 0.3))
+        assert len(said) <= len(list(out.iterdir()))  # what was said to be there is there
+        for path in out.iterdir():
+            made.add(path.name)
+            with tarfile.open(path) as tar:  # whoever has a name is whole
+                assert len(tar.getmembers()) == 4
+        orgs.aurora = reopened(orgs.folder / "aurora", "ada", orgs.clock)
+        assert orgs.aurora.verify() == () and orgs.aurora.restored == {}
+        assert not list((orgs.folder / "aurora").glob(".library.db*"))
+        orgs.aurora.close()
+    assert made
+    orgs.aurora = reopened(orgs.folder / "aurora", "ada", orgs.clock)
 
 
 ACTS = st.lists(st.sampled_from(["post", "backup", "lose", "to aurora", "to beacon", "wait"]), min_size=4, max_size=14)

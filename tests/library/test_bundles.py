@@ -1,6 +1,7 @@
 """A bundle is taken in whole or not at all, and again without effect."""
 
 import io
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from darklantern.records.exact import decode, encode
 from darklantern.records.record import Record
 from darklantern.sealing import decode_envelope, envelope_id, payload_type, sign
 from library.carried import exported, imported, taken_apart, written
-from library.orgs import Clock, Orgs, every_byte_of, finding, founded, genesis, library, manifest, share
+from library.orgs import Clock, Orgs, every_byte_of, finding, founded, genesis, library, manifest, reopened, share
 
 
 @pytest.fixture
@@ -105,13 +106,28 @@ def test_p16_the_keeper_appends_a_waiting_record_once(orgs: Orgs) -> None:
     assert len(orgs.aurora.thread(item).posts) == 1
 
 
-def test_an_older_bundle_is_refused(orgs: Orgs) -> None:
+def test_an_older_bundle_brings_nothing_and_takes_nothing(orgs: Orgs) -> None:
+    """A stick that was written last week is no attack."""
     old = exported(orgs.aurora)
+    orgs.clock.now += 60
     share(orgs)
     orgs.to_beacon()
-    orgs.manifest("Aurora", person("ada"))
+    before = every_byte_of(orgs.folder / "beacon")
+    assert imported(orgs.beacon, old) == Imported()
+    assert every_byte_of(orgs.folder / "beacon") == before
+
+
+def test_p3_a_log_that_was_rolled_back_and_signed_again_is_refused(orgs: Orgs) -> None:
+    share(orgs)
     orgs.to_beacon()
-    refused(orgs, old, "it is older", LogError)
+    orgs.aurora.close()
+    shutil.copytree(orgs.folder / "aurora", orgs.folder / "copy")
+    orgs.aurora = reopened(orgs.folder / "aurora", "ada", orgs.clock)
+    share(orgs)
+    orgs.to_beacon()
+    orgs.clock.now += 60
+    with reopened(orgs.folder / "copy", "ada", orgs.clock) as rolled_back:
+        refused(orgs, exported(rolled_back), "it is older", LogError)
 
 
 def test_a_bundle_of_another_network_is_refused(orgs: Orgs, tmp_path: Path) -> None:
@@ -181,7 +197,7 @@ def test_the_keeper_refuses_what_is_not_its_signers_and_says_so(orgs: Orgs) -> N
     told = imported(orgs.aurora, data)
     assert [reason for _, reason in told.refused] == [
         next(reason for _, reason in told.refused if "expected signers" in reason),
-        "this library does not keep its log: take the bundle to the one that does",
+        "its log is not known here",
     ]
     assert len(told.appended) == 1
     assert orgs.aurora.view.trail(orgs.circle).size == size + 1

@@ -72,6 +72,20 @@ def test_orphans_go_and_what_a_record_or_an_unfinished_sealing_names_stays(orgs:
     assert pieces(orgs.aurora) == kept and orgs.aurora.compaction().unfinished == ()
 
 
+def test_beginnings_of_pieces_that_nothing_lacks_go_and_others_stay(orgs: Orgs) -> None:
+    item = share(orgs)
+    lacking, *_ = orgs.aurora.view.circle(orgs.circle).entries[item].body.pieces
+    orgs.aurora._vault.blobs.discard([lacking])
+    incoming = orgs.folder / "aurora" / "incoming"
+    incoming.mkdir(exist_ok=True)
+    for name in (lacking, "0" * 64):
+        (incoming / name).write_bytes(b"a beginning")
+    planned = orgs.aurora.compaction()
+    assert planned.abandoned == ("0" * 64,) and planned.bytes == 11 and "1 beginnings" in str(planned)
+    orgs.aurora.compact(planned)
+    assert [path.name for path in incoming.iterdir()] == [lacking]
+
+
 def _stray(orgs: Orgs) -> str:
     """A piece that a crash left between writing it and writing the record that names it."""
     from blake3 import blake3

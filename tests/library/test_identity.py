@@ -24,6 +24,7 @@ from library.orgs import (
     Orgs,
     artifacts,
     assessment,
+    carried,
     every_byte_of,
     finding,
     found_circle,
@@ -57,7 +58,8 @@ def alone(folder: Path, who: str = "cy", *, keeper: bool = False, clock: Clock |
     )
 
 
-def test_without_a_network_there_are_keys_and_nothing_else(tmp_path: Path) -> None:
+def test_without_a_network_there_are_keys_and_nothing_else(orgs: Orgs, tmp_path: Path) -> None:
+    orgs.aurora.export_bundle(tmp_path / "x")
     with alone(tmp_path) as made:
         assert not made.is_joined
         assert made.card.device == made.device and made.holder.org == "Cairn"
@@ -74,8 +76,8 @@ def test_without_a_network_there_are_keys_and_nothing_else(tmp_path: Path) -> No
             lambda: made.share(what, artifacts(), circle="evals", assessment=assessment(what)),
             lambda: made.effective("evals"),
             lambda: made.rotate("evals"),
-            lambda: made.export_bundle(),
-            lambda: made.import_bundle(b""),
+            lambda: made.export_bundle(tmp_path / "y"),
+            lambda: made.import_bundle(tmp_path / "x"),
             lambda: made.invite(),
             lambda: made.vouch("1" * 64),
             lambda: made.hand_over("1" * 64),
@@ -108,7 +110,7 @@ def test_whoever_keeps_the_log_begins_it_by_joining(tmp_path: Path) -> None:
     with alone(tmp_path, keeper=True) as made:
         made.join(genesis())
         assert made.view.network.roster == roster()
-        assert made.export_bundle()
+        made.export_bundle(tmp_path / "a.bundle")
 
 
 def test_root_keys_are_made_here_and_older_ones_sign_on(tmp_path: Path) -> None:
@@ -248,7 +250,7 @@ def test_a_second_device_gets_the_past_from_the_first(orgs: Orgs) -> None:
     assert circle in orgs.aurora.hand_over(tablet)
     orgs.aurora.rotate(circle)
     with library(orgs.folder / "tablet", "ada's tablet", orgs.clock) as second:
-        second.import_bundle(orgs.aurora.export_bundle())
+        carried(orgs.aurora, second)
         epochs = [epoch.id for epoch in second.view.circle(circle).epochs]
         assert len(epochs) == 2 and set(epochs) <= second._held.keyring.seeds.keys()
 
@@ -272,11 +274,11 @@ def test_recovery_takes_a_notice_72_hours_and_a_quorum(orgs: Orgs) -> None:
     orgs.manifest("Aurora", person("ada"), person("al", "al's new one"), revoked=("al",))
     new = device("al's new one").public.id
     with library(orgs.folder / "new", "al's new one", orgs.clock) as lost:
-        lost.import_bundle(orgs.aurora.export_bundle())
+        carried(orgs.aurora, lost)
         lost.give_notice(circle)
-        orgs.aurora.import_bundle(lost.export_bundle())
+        carried(lost, orgs.aurora)
         lost.pledge(PLEDGE, text(NOW + YEAR))
-        orgs.aurora.import_bundle(lost.export_bundle())
+        carried(lost, orgs.aurora)
     orgs.to_beacon()
     (notice,) = orgs.beacon.notices()
     assert (notice.device, notice.person, notice.after) == (new, "al", text(NOW + NOTICE))
@@ -367,4 +369,39 @@ def test_the_passphrase_changes_and_the_library_is_the_same(orgs: Orgs) -> None:
     with pytest.raises(StoreError, match="does not fit"):
         reopened(orgs.folder / "aurora", "ada", orgs.clock)
     orgs.aurora = Library.open(orgs.folder / "aurora", "another passphrase", follows=level_follows, clock=orgs.clock)
-    assert [post.text for post in orgs.aurora.thread(item)] == ["written after the change"]
+    assert [post.text for post in orgs.aurora.thread(item).posts] == ["written after the change"]
+
+
+def test_both_logs_move_to_another_library(orgs: Orgs) -> None:
+    """Each by a draft with the last checkpoint of the old keeper, and published where it moves to."""
+    share(orgs)
+    orgs.to_beacon()
+    orgs.beacon.close()
+    create(
+        orgs.folder / "new keeper",
+        "passphrase of al",
+        net=orgs.aurora.net,
+        device=device("al"),
+        log_key=log_key("another"),
+        follows=level_follows,
+        clock=orgs.clock,
+        cost=CHEAP,
+    ).close()
+    with reopened(orgs.folder / "new keeper", "al", orgs.clock) as keeper:
+        carried(orgs.aurora, keeper)
+        key = log_key("another").public
+        circle = orgs.aurora.draft_circle("evals", keeper=key)
+        assert any("moves to whoever holds the key" in line for line in orgs.aurora.words(circle))
+        admins = [device("ada").signing, device("bo").signing]
+        orgs.aurora.publish(msgspec.structs.replace(circle, envelope=cosign(circle.envelope, admins)))
+        orgs.aurora.close()
+        orgs.aurora = reopened(orgs.folder / "aurora", "ada", orgs.clock)
+        carried(orgs.aurora, keeper)
+        roster_draft = keeper.draft_roster(keeper=key)
+        made = cosign(roster_draft.envelope, network_keys("Aurora", "Cairn"))
+        keeper.publish(msgspec.structs.replace(roster_draft, envelope=made))
+        assert keeper.view.log_key(keeper.net) == keeper.view.log_key(orgs.circle) == key
+    with reopened(orgs.folder / "new keeper", "al", orgs.clock) as keeper:
+        carried(keeper, orgs.aurora)
+        assert orgs.aurora.view.network.roster == keeper.view.network.roster
+    orgs.beacon = reopened(orgs.folder / "beacon", "bo", orgs.clock)

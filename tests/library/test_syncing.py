@@ -3,12 +3,16 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
-from network.world import NOW
+from network.world import NOW, device, log_key
 
 from darklantern.errors import RelayError
 from darklantern.library import Library
-from darklantern.library.syncing import RelaySync
+from darklantern.library.syncing import RelaySync, pushing
+from darklantern.network import cosign, draft_circle
+from darklantern.network.heads import sign_head
+from darklantern.sealing import Envelope
 from library.carried import carried
 from library.meeting import Meeting, met, told
 from library.orgs import every_byte_of, library
@@ -165,3 +169,57 @@ def test_one_relay_that_fails_does_not_stop_the_others_and_is_told(us: Meeting) 
     assert us.beacon.open_item(item)
     with pytest.raises(RelayError):
         us.beacon.sync([us.relay])
+
+
+# Logs that move
+
+
+def test_a_circles_log_moves_to_another_relay_and_everybody_follows(us: Meeting) -> None:
+    item = us.share()
+    us.sync()
+    old, new = us.relay, us.relay.forked()
+    new.name, new.key = "the new relay", log_key("another")
+    new.log_key = new.key.public
+    final = sign_head(old.view.trail(us.circle), us.circle, old.key, old.now).note
+    us.aurora.add(moved(us, log=new.log_key, final=final))
+    us.aurora.sync([old])
+    us.beacon.sync([old])
+    us.reopen("beacon")  # what it holds of the circle is still under the old key
+    assert us.beacon.open_item(item)
+    new.append(new.net, old.logs[old.net][-1])
+    new.hostile.frozen_at = {old.net: old.note(old.net)}  # it mirrors that log
+    us.beacon.post(item, "to whoever keeps it now")
+    told_by_old = us.beacon.sync([old, new]).relays["relay"]
+    assert told_by_old.sent == () and told_by_old.error is None
+    us.aurora.sync([new])
+    assert [post.text for post in us.aurora.thread(item).posts] == ["to whoever keeps it now"]
+    assert us.beacon.pending == ()
+    assert carried(us.aurora, us.beacon).entries == {}
+
+
+def moved(us: Meeting, **changes: object) -> Envelope:
+    """A new version of the circle's record, signed by both admins."""
+    (version,) = us.aurora.view.network.circles[us.circle]
+    body = msgspec.structs.replace(version.body, circle=us.circle, version=2, previous=version.id, **changes)
+    return cosign(draft_circle(us.aurora.net, body, NOW), [device("ada").signing, device("bo").signing])
+
+
+def test_beginnings_of_pieces_that_nothing_names_any_more_go(us: Meeting) -> None:
+    us.share()
+    us.aurora.sync([us.relay])
+    stale = us.folder / "beacon" / "incoming" / ("5" * 64)
+    stale.parent.mkdir(exist_ok=True)
+    stale.write_bytes(b"the beginning of something")
+    us.beacon.sync([us.relay])
+    assert not stale.exists()
+
+
+def test_a_long_outbox_goes_in_several_requests(us: Meeting, monkeypatch: pytest.MonkeyPatch) -> None:
+    item = us.share()
+    for n in range(12):
+        us.aurora.post(item, f"post {n}")
+    monkeypatch.setattr(pushing, "_AT_ONCE", 4096)
+    us.aurora.sync([us.relay])
+    us.beacon.sync([us.relay])
+    assert us.relay.asked.count("post 1") + us.relay.asked.count("post 2") > 3
+    assert [post.text for post in us.beacon.thread(item).posts] == [f"post {n}" for n in range(12)]

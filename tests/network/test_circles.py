@@ -5,11 +5,11 @@ from itertools import permutations
 import msgspec
 import pytest
 
-from darklantern.errors import DarkLanternError, RefusedError
+from darklantern.errors import DarkLanternError, LogError, RefusedError
 from darklantern.network import Admin, effective
 from darklantern.network.circles import Circle, Named, Removal, check_closed, new_terms
 from darklantern.network.deciding import plan
-from darklantern.network.heads import sign_head
+from darklantern.network.heads import read_head, sign_head
 from darklantern.records.exact import decode, encode
 from darklantern.sealing import envelope_id
 from network.world import NOW, World, circled, device, log_key, peopled, person
@@ -156,3 +156,17 @@ def test_a_circle_of_named_people_admits_nobody_else() -> None:
     people = (Named(org="Aurora", person="ada"), Named(org="Beacon", person="bo"))
     circle = world.circle(orgs=(), people=people)
     assert names(world, circle) == ["ada", "ada", "bo"]
+
+
+def test_a_key_that_a_log_has_left_counts_up_to_where_it_left_and_no_further() -> None:
+    world, circle = circled()
+    final = world.head(circle)
+    others = {"log": log_key("another").public, "final": final.note}
+    world.add(world.successor(circle, "ada", "bo", **others))
+    assert world.view.key_of(circle, final.note) == log_key("keeper").public
+    data, _ = world.post(circle, "ada")
+    world.add(data, circle)
+    later = world.head(circle).note  # the old keeper goes on signing
+    assert world.view.key_of(circle, later) == log_key("another").public
+    with pytest.raises(LogError):
+        read_head(later, circle, log_key("another").public)

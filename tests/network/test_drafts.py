@@ -1,5 +1,7 @@
 """Drafts: what the next version is, what it says in words, who may sign it, and when it is signed by enough."""
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -15,12 +17,12 @@ from darklantern.network.clock import text
 from darklantern.network.drafts import Draft, check_fits, is_signed, read_draft, tallies, write_draft
 from darklantern.network.manifests import OrgManifest
 from darklantern.network.reading import Body
-from darklantern.network.rosters import Roster
+from darklantern.network.rosters import Relay, Roster
 from darklantern.network.states import NetworkState
 from darklantern.network.wording import words
 from darklantern.records.exact import encode
 from darklantern.records.record import NOBODY, Kind
-from darklantern.sealing import decode_envelope
+from darklantern.sealing import RelayCard, RelayKey, decode_envelope
 from network.world import (
     NOW,
     ORGS,
@@ -144,6 +146,20 @@ def test_admitting_expelling_and_rotating_roots() -> None:
         next_roster(last, now=NOW, reason="x", admit=[renewed])
 
 
+def test_relays_come_in_are_replaced_and_leave_with_their_org() -> None:
+    last = rosters(founded())
+    made = next_roster(last, now=NOW, relays=[RELAY])
+    assert made.relays == (RELAY,)
+    assert any(RELAY.card.public.fingerprint in line and "10.0.0.1" in line for line in words(made, last.body))
+    listed = replace(last, body=made)
+    moved = msgspec.structs.replace(RELAY, card=msgspec.structs.replace(RELAY.card, urls=("https://10.0.0.2:7447",)))
+    assert next_roster(listed, now=NOW, relays=[moved]).relays == (moved,)
+    assert next_roster(listed, now=NOW, without_relays=["north"]).relays == ()
+    assert next_roster(listed, now=NOW, expel=["Aurora"], reason="x").relays == ()
+    with pytest.raises(RefusedError, match="got south"):
+        next_roster(listed, now=NOW, without_relays=["south"])
+
+
 def test_manifests_grow_shrink_and_revoke() -> None:
     world = peopled()
     last = world.view.network.manifests["Aurora"][-1]
@@ -227,6 +243,12 @@ def changes_of(body: object) -> set[str]:
     return set(type(body).__struct_fields__) - {"v", "version", "previous", "circle", "terms"}
 
 
+RELAY = Relay(
+    name="north",
+    org="Aurora",
+    card=RelayCard(public=RelayKey.generate().public, urls=("https://10.0.0.1:7447",), certificate=b"x"),
+)
+
 OTHER: dict[str, object] = {
     # Another value for every field of every body that several sign.
     "name": "renamed",
@@ -245,6 +267,8 @@ OTHER: dict[str, object] = {
     "quorum": 1,
     "history": "none",
     "freshness": 3601,
+    "witnesses": 2,
+    "relays": (RELAY,),
     "rotation": 86_400,
     "retention": 86_401,
     "countersigned": True,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from darklantern.errors import DarkLanternError
 from darklantern.logs.merkle import Frontier
-from darklantern.relay.stores import Charge, Cosignature, Database, Group, Token, Uses, open_database
+from darklantern.relay.stores import Charge, Cosignature, Database, Drop, Group, Token, Uses, open_database
 
 from . import servers
 from .appending import assert_whole, entry, step
@@ -42,7 +42,7 @@ def _commit(log: str, new: list[str], named: list[str], time: int) -> Question:
     def ask(database: Database) -> None:
         uses = [Uses(log, each, len(new), b"data" if int(each) % 2 == 0 else None, "org", 20) for each in named]
         appends = (step(log, database.head(log).frontier, *map(entry, new), time=time),) if new else ()
-        database.commit(Group(appends, tuple(uses), (), time))
+        database.commit(Group(appends, tuple(uses), time=time))
 
     return ask
 
@@ -66,7 +66,9 @@ questions: st.SearchStrategy[Question] = st.one_of(
     st.builds(lambda log, name, at: lambda db: db.begin_piece(log, name, Charge("org", 5, 20), at), *at),
     st.builds(lambda log, name: lambda db: db.finish_piece(log, name), logs, name),
     st.builds(lambda log, name: lambda db: db.cancel_piece(log, name), logs, name),
-    st.builds(lambda log, some: lambda db: db.drop_pieces(log, some), logs, names),
+    st.builds(
+        lambda log, some: lambda db: db.drop_pieces(Drop(log, tuple(some)), some[0] if some else "none"), logs, names
+    ),
     st.builds(lambda before: lambda db: db.expire_pieces(before), times),
     st.just(lambda db: _collected(db)),
     st.builds(

@@ -5,11 +5,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from network.test_rosters import successor
 from network.world import World, circled, device
 
-from darklantern.logs import add_checkpoint, merkle
+from darklantern.logs import add_checkpoint, checkpoint, merkle
 from darklantern.logs.witness import cosigned
+from darklantern.network.deleting import Tombstone
 from darklantern.network.heads import origin
+from darklantern.network.rosters import Relay
 from darklantern.records.exact import encode
 from darklantern.relay.stores import open_database
 
@@ -135,6 +138,62 @@ def test_only_witnesses_that_are_known_may_cosign(pair: tuple[Running, Running],
     damaged = line[:-20] + (b"A" if line[-20:-19] != b"A" else b"B") + line[-19:]
     assert peer.ask("POST", path, damaged).status in (400, 409)
     assert len(cosigned(ada.heads()[circle], names)) == 1
+
+
+def test_the_roster_names_the_relays_that_mirror_and_cosign(tmp_path: Path) -> None:
+    """The appender's settings name nobody; and what is taken back there goes at the mirror too."""
+    net, circle = circled()
+    with (
+        relay(tmp_path / "appender", net.net, keeper="keeper") as appender,
+        relay(tmp_path / "mirror", net.net, keeper="mirror") as mirror,
+    ):
+        relays = (
+            Relay(name="first", org="Aurora", card=appender.card),
+            Relay(name="second", org="Beacon", card=mirror.card),
+        )
+        net.add(successor(net, "network Aurora", "network Beacon", relays=relays))
+        for one in (appender, mirror):
+            one.setting("pull_s = 1")
+        (mirror.folder / "first.json").write_bytes(encode(appender.card))  # a mirror must be told where to begin
+        mirror.setting('[[peers]]\nname = "first"\ncard = "first.json"')
+        load(appender, net)
+        mirror.start()
+        ada, bo = appender.client(device("ada")), mirror.client(device("bo"))
+        post, pieces = net.post(circle, "ada", "x" * 300_000)
+        assert all(ada.put(circle, piece).status == 204 for piece in pieces.values())
+        assert ada.post(circle, [post]).status == 200
+        target = net.add(post, circle)
+        for name in pieces:
+            eventually(lambda name=name: bo.get(circle, name).status == 200)
+        names = {mirror.card.public.witness_name: mirror.card.public.witness}
+        eventually(lambda: len(cosigned(ada.heads()[circle], names)) == 1)
+        asked = net.sign(circle, "tombstone", Tombstone(target=target), "ada")
+        assert ada.post(circle, [asked]).json["results"][0]["refused"] is None
+        for name in pieces:
+            eventually(lambda name=name: bo.get(circle, name).status == 404)
+
+
+def test_a_circle_s_log_moves_to_another_relay(pair: tuple[Running, Running], world: tuple[World, str]) -> None:
+    (appender, mirror), (net, circle) = pair, world
+    ada, bo = appender.client(device("ada")), mirror.client(device("bo"))
+    before, pieces = net.post(circle, "ada", "before")
+    assert ada.post(circle, [before], pieces.values()).status == 200
+    net.add(before, circle)
+    final = ada.heads()[circle]
+    moved = encode(net.successor(circle, "ada", "bo", log=mirror.card.public.log, final=final))
+    late, late_pieces = net.post(circle, "ada", "after")
+    assert ada.post(net.net, [moved]).json["results"][0]["refused"] is None
+    net.add(moved)
+    assert ada.post(circle, [late], late_pieces.values()).status == 409
+    # The new appender takes it once it has mirrored the record that moves the log.
+    after, after_pieces = net.post(circle, "ada", "after")
+    ada_there = mirror.client(device("ada"))
+    eventually(lambda: ada_there.post(circle, [after], after_pieces.values()).status == 200)
+    net.add(after, circle)
+    assert bo.entries(circle) == net.logs[circle]
+    said = checkpoint.verify(bo.heads()[circle], origin(mirror.card.public.log, circle), mirror.card.public.log)[0]
+    assert said.size == len(net.logs[circle])
+    eventually(lambda: ada.entries(circle) == net.logs[circle])  # now the old one mirrors
 
 
 def eventually(true: Callable[[], bool]) -> None:

@@ -11,7 +11,7 @@ from blake3 import blake3
 from darklantern.errors import StoreError
 from darklantern.relay.pieces import Pieces
 from darklantern.relay.problems import Problem
-from darklantern.relay.stores import Blobs, Database, Group, QuotaError, Uses
+from darklantern.relay.stores import Blobs, Database, Drop, Group, QuotaError, Uses
 from darklantern.relay.stores.blobs import is_whole
 
 from .appending import append, entry, step
@@ -56,10 +56,16 @@ def has(pieces: Pieces, log: str, name: str) -> bytes | None:
     return asyncio.run(read())
 
 
+def drop(pieces: Pieces, log: str, name: str) -> None:
+    """As a tombstone does."""
+    pieces._database.commit(Group((), drops=(Drop(log, (name,)),)))
+    pieces.collect()
+
+
 def named(database: Database, log: str, name: str, word: str) -> None:
     """Append a record that needs the blob."""
     done = step(log, database.head(log).frontier, entry(word))
-    database.commit(Group((done,), (Uses(log, name, 1),), (), done.time))
+    database.commit(Group((done,), (Uses(log, name, 1),), time=done.time))
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -69,9 +75,9 @@ def test_a_blob_goes_with_the_last_record_that_names_it(pieces: Pieces, database
     named(database, A, name, "one")
     named(database, A, name, "two")
     assert database.used(ORG) == size
-    pieces.drop(A, (name,))
+    drop(pieces, A, name)
     assert has(pieces, A, name) == data
-    pieces.drop(A, (name,))
+    drop(pieces, A, name)
     assert has(pieces, A, name) is None
     assert database.used(ORG) == 0
     assert list(pieces._blobs.names()) == []
@@ -83,11 +89,11 @@ def test_a_tombstone_in_one_log_leaves_the_other_s_copy(pieces: Pieces, database
     for log, account in ((A, ORG), (B, "org:Beacon")):
         name = put(pieces, log, data, account)
         named(database, log, name, "it")
-    pieces.drop(A, (name,))
+    drop(pieces, A, name)
     assert has(pieces, A, name) is None
     assert has(pieces, B, name) == data
     assert (database.used(ORG), database.used("org:Beacon")) == (0, size)
-    pieces.drop(B, (name,))
+    drop(pieces, B, name)
     assert list(pieces._blobs.names()) == []
 
 
@@ -95,7 +101,7 @@ def test_what_was_dropped_does_not_come_back_with_its_record(database: Database,
     data = os.urandom(1000)
     name = put(pieces, A, data)
     named(database, A, name, "it")
-    pieces.drop(A, (name,))
+    drop(pieces, A, name)
     database.commit(Group((), (Uses(A, name, 0, data, ORG, ORG_BYTES),)))
     assert has(pieces, A, name) is None
 
@@ -162,7 +168,7 @@ def test_bytes_are_deleted_only_when_no_log_has_them(
     name = put(pieces, A, data)
     append(database, A, "it")
     other = Pieces(open_again(), pieces._blobs, ORG_BYTES, clock)
-    database.drop_pieces(A, (name,))  # decided, and not deleted yet
+    database.commit(Group((), drops=(Drop(A, (name,)),)))  # decided, and not deleted yet
     put(other, B, data)
     pieces.collect()
     assert has(other, B, name) == data

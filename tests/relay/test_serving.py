@@ -9,6 +9,7 @@ from blake3 import blake3
 from network.world import World, circled, device
 
 from darklantern.logs import checkpoint, merkle
+from darklantern.network.deleting import Tombstone
 from darklantern.network.heads import origin
 
 from .running import Running, load, relay
@@ -109,3 +110,26 @@ def test_it_ends_as_asked_and_begins_where_it_ended(served: Running, world: tupl
 
 def names(*some: str) -> bytes:
     return json.dumps({"v": 1, "names": some}, separators=(",", ":")).encode()
+
+
+def test_p26_what_is_taken_back_is_gone_from_the_relay(served: Running, world: tuple[World, str]) -> None:
+    """P26: the blobs go with the tombstone that counts, small and large, and do not come back with the record."""
+    net, circle = world
+    ada, bo = served.client(device("ada")), served.client(device("bo"))
+    for text in ("short", "long" * 100_000):
+        post, pieces = net.post(circle, "ada", text)
+        assert all(ada.put(circle, piece).status == 204 for piece in pieces.values())
+        assert ada.post(circle, [post]).json["results"][0]["refused"] is None
+        target = net.add(post, circle)
+        asked = net.sign(circle, "tombstone", Tombstone(target=target), "bo")  # not bo's, and bo is no quorum
+        net.put(asked, circle)
+        assert bo.post(circle, [asked]).status == 200
+        assert all(bo.get(circle, name).status == 200 for name in pieces)
+        asked = net.sign(circle, "tombstone", Tombstone(target=target), "ada")
+        net.put(asked, circle)
+        assert ada.post(circle, [asked]).json["results"][0]["refused"] is None
+        assert all(bo.get(circle, name).status == 404 for name in pieces)
+        small = [piece for piece in pieces.values() if len(piece) < 65536]
+        ada.post(circle, [post], small)
+        assert all(bo.get(circle, name).status == 404 for name in pieces)
+    assert bo.entries(circle) == net.logs[circle]

@@ -12,10 +12,10 @@ from darklantern.cli.library_option import (
     Out,
     circle_named,
     device_named,
+    keeper_of,
     open_own,
     person_named,
     seconds_of,
-    value_of,
 )
 from darklantern.cli.options import Json, PassphraseFile
 from darklantern.cli.pledge_commands import commitment_named
@@ -42,6 +42,9 @@ History = Annotated[
     Literal["all", "since-join", "none"] | None, typer.Option(help="What a newcomer may read of the past.")
 ]
 Freshness = Annotated[str | None, typer.Option(help="After how long a view is stale and sealing stops: 7d, 12h.")]
+Witnesses = Annotated[
+    int | None, typer.Option(min=0, help="How many other orgs' relays must have cosigned what it rests on.")
+]
 Rotation = Annotated[str | None, typer.Option(help="After how long an epoch is too old to seal to; at V3, V4 30d.")]
 Retention = Annotated[str | None, typer.Option(help="How long after an epoch's end its seeds are destroyed.")]
 
@@ -59,10 +62,12 @@ def found(
     tags: Annotated[list[str] | None, typer.Option("--tag", help="use:safety-only, no-index or airgap-only.")] = None,
     history: History = None,
     freshness: Freshness = None,
+    witnesses: Witnesses = None,
     rotation: Rotation = None,
     retention: Retention = None,
     keeper: Annotated[
-        Path | None, typer.Option(help="Card of the library that keeps its log; by default the network's keeper.")
+        Path | None,
+        typer.Option(help="Card of the library, or relay, that keeps its log; by default the network's keeper."),
     ] = None,
     out: Out = Path("circle.draft"),
     folder: LibraryFolder = None,
@@ -75,15 +80,14 @@ def found(
     30 days and a retention of 90.
     """
     from darklantern.network import Admin, Circle, new_terms
-    from darklantern.network.cards import Card
     from darklantern.network.changing import majority
 
     closed = level in ("V3", "V4")
     with open_own(folder, file) as library:
         roster = library.view.network.roster
-        log = value_of(Card, keeper).log if keeper else roster.log if roster else None
+        log = keeper_of(keeper) or (roster.log if roster else None)
         if log is None:
-            raise RefusedError("the keeper's card has no log key", hint="its library is made with --keeper")
+            raise RefusedError("no roster is here yet", hint="take in a bundle: `darklantern bundle import`")
         who = [Admin(org=org, person=person) for org, person in (person_named(library, each) for each in admins or ())]
         terms = new_terms(name, level, tags or ())
         circle = Circle(
@@ -94,6 +98,7 @@ def found(
             quorum=quorum or majority(len(who)),
             history=history or ("none" if closed else "all"),
             freshness=seconds_of(freshness or "7d"),
+            witnesses=witnesses or 0,
             rotation=seconds_of(rotation or "30d") if rotation or closed else None,
             retention=seconds_of(retention or "90d") if retention or closed else None,
             countersigned=closed,
@@ -126,9 +131,10 @@ def change(
     quorum: Quorum = None,
     history: History = None,
     freshness: Freshness = None,
+    witnesses: Witnesses = None,
     rotation: Rotation = None,
     retention: Retention = None,
-    keeper: Annotated[Path | None, typer.Option(help="Card of the library to which the circle's log moves.")] = None,
+    keeper: Annotated[Path | None, typer.Option(help="Card of the library, or relay, to which its log moves.")] = None,
     settle: Annotated[
         bool, typer.Option("--settle", help="Set aside the second of two versions that claim to be the newest.")
     ] = False,
@@ -142,7 +148,6 @@ def change(
     What is given is added or set, the rest stays.
     """
     from darklantern.network import Admin
-    from darklantern.network.cards import Card
     from darklantern.network.changing import majority
 
     with open_own(folder, file) as library:
@@ -165,14 +170,14 @@ def change(
             "quorum": quorum or (old.quorum if set(now_admins) == set(old.admins) else majority(len(now_admins))),
             "history": history or old.history,
             "freshness": seconds_of(freshness) if freshness else old.freshness,
+            "witnesses": old.witnesses if witnesses is None else witnesses,
             "rotation": seconds_of(rotation) if rotation else old.rotation,
             "retention": seconds_of(retention) if retention else old.retention,
         }
         changed: dict[str, Any] = {name: value for name, value in now.items() if value != getattr(old, name)}
         if not changed and not keeper and not settle:
             raise RefusedError("expected something to change, got nothing", hint="`darklantern circle change --help`")
-        card = value_of(Card, keeper) if keeper else None
-        pass_on(library, library.draft_circle(id, keeper=card, settle=settle, **changed), out, as_json)
+        pass_on(library, library.draft_circle(id, keeper=keeper_of(keeper), settle=settle, **changed), out, as_json)
 
 
 @circle_app.command()

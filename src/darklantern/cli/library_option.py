@@ -20,6 +20,7 @@ from darklantern.errors import DarkLanternError, RecordError, RefusedError, Stor
 if TYPE_CHECKING:
     from darklantern.library import Library
     from darklantern.network.manifests import Standing
+    from darklantern.sealing import LogVerifyKey
 
 LibraryFolder = Annotated[
     Path | None,
@@ -110,6 +111,20 @@ def either(path: Path, *kinds: type[Any]) -> Any:
     raise RecordError(
         f"expected a file with {names}, got another in {path}", hint="ask for it again, or check the path"
     )
+
+
+def keeper_of(path: Path | None) -> "LogVerifyKey | None":
+    """The key of logs on the card of a library or of a relay. Raises RefusedError for a card without one."""
+    if path is None:
+        return None
+    from darklantern.network.cards import Card
+    from darklantern.sealing import RelayCard
+
+    found = either(path, Card, RelayCard)
+    log: LogVerifyKey | None = found.public.log if isinstance(found, RelayCard) else found.log
+    if log is None:
+        raise RefusedError("the keeper's card has no log key", hint="its library is made with --keeper")
+    return log
 
 
 def device_named(library: "Library", named: str) -> str:

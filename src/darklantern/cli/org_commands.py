@@ -1,16 +1,28 @@
 """`darklantern org …`: orgs, their roots, and the roster on which they trust each other."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from darklantern.cli.draft_commands import pass_on
-from darklantern.cli.library_option import LibraryFolder, Out, day_of, in_a_year, open_own, value_of, values_of
+from darklantern.cli.library_option import (
+    LibraryFolder,
+    Out,
+    day_of,
+    in_a_year,
+    keeper_of,
+    open_own,
+    value_of,
+    values_of,
+)
 from darklantern.cli.options import Json, PassphraseFile
 from darklantern.cli.output import tell, tell_json
 from darklantern.errors import RefusedError, StoreError
 from darklantern.records.exact import plain
+
+if TYPE_CHECKING:
+    from darklantern.network.rosters import Relay
 
 org_app = typer.Typer(
     help="Orgs, their root keys, and the roster of the network.",
@@ -57,7 +69,7 @@ def found(
         str | None, typer.Option(help="The day on which the roster expires; by default in a year.")
     ] = None,
     keeper: Annotated[
-        Path | None, typer.Option(help="Card of the library that keeps the network's log; by default this one.")
+        Path | None, typer.Option(help="Card of the library, or relay, that keeps its log; by default this one.")
     ] = None,
     threshold: Threshold = None,
     thresholds: Thresholds = None,
@@ -77,7 +89,7 @@ def found(
             name,
             values_of(Card, cards),
             until=day_of(until) if until else in_a_year(),
-            keeper=value_of(Card, keeper) if keeper else None,
+            keeper=keeper_of(keeper),
             threshold=threshold,
             thresholds=_counts(thresholds),
         )
@@ -98,7 +110,13 @@ def change(
     until: Annotated[str | None, typer.Option(help="The day on which the next roster expires.")] = None,
     threshold: Threshold = None,
     thresholds: Thresholds = None,
-    keeper: Annotated[Path | None, typer.Option(help="Card of the library to which the network's log moves.")] = None,
+    relay: Annotated[
+        list[str] | None, typer.Option(help="ORG/NAME=FILE: a relay of an org, with its card (`relay public`).")
+    ] = None,
+    without_relay: Annotated[list[str] | None, typer.Option(help="Name of a relay that counts no longer.")] = None,
+    keeper: Annotated[
+        Path | None, typer.Option(help="Card of the library, or relay, to which the network's log moves.")
+    ] = None,
     settle: Annotated[
         bool, typer.Option("--settle", help="Set aside the second of two rosters that claim to be the newest.")
     ] = False,
@@ -113,7 +131,7 @@ def change(
     """
     from darklantern.network.cards import Card
 
-    if not any((admit, expel, root, retire, until, threshold, thresholds, keeper, settle)):
+    if not any((admit, expel, root, retire, until, threshold, thresholds, relay, without_relay, keeper, settle)):
         raise RefusedError("expected something to change, got nothing", hint="see `darklantern org change --help`")
     with open_own(folder, file) as library:
         draft = library.draft_roster(
@@ -125,7 +143,9 @@ def change(
             until=day_of(until) if until else None,
             threshold=threshold,
             thresholds=_counts(thresholds),
-            keeper=value_of(Card, keeper) if keeper else None,
+            relays=[_relay(each) for each in relay or ()],
+            without_relays=without_relay or (),
+            keeper=keeper_of(keeper),
             settle=settle,
         )
         pass_on(library, draft, out, as_json)
@@ -152,6 +172,18 @@ def show(folder: LibraryFolder = None, file: PassphraseFile = None, as_json: Jso
         tell(f"expelled {gone.name} on {gone.time}: {gone.reason}")
     if state.roster_fork:
         tell("two rosters claim to be the newest: sealing stops until `darklantern org change --settle` is published")
+
+
+def _relay(said: str) -> "Relay":
+    """ORG/NAME=FILE."""
+    from darklantern.network.rosters import Relay
+    from darklantern.sealing import RelayCard
+
+    name, _, file = said.partition("=")
+    org, _, relay = name.rpartition("/")
+    if not org or not relay or not file:
+        raise StoreError(f"expected ORG/NAME=FILE, got {said!r}", hint="for example --relay Aurora/north=north.card")
+    return Relay(name=relay, org=org, card=value_of(RelayCard, Path(file)))
 
 
 def _counts(said: list[str] | None) -> dict[str, int]:

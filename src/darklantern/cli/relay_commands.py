@@ -20,7 +20,9 @@ RelayFolder = Annotated[Path, typer.Argument(help="The relay's folder: settings,
 @relay_app.command()
 def init(
     folder: RelayFolder,
-    net: Annotated[str, typer.Option(help="The network: the id of its first roster.")],
+    net: Annotated[
+        str | None, typer.Option(help="The network: the id of its first roster. For a mirror; else `begin` says it.")
+    ] = None,
     listen: Annotated[str, typer.Option(help="IP address to listen on: loopback, or a private one.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port to listen on.")] = 7447,
     database: Annotated[

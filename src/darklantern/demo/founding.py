@@ -1,27 +1,27 @@
-"""Two organisations and a third that only witnesses: keys, roster, manifests, pledges, a circle.
+"""Two organisations, and a third that runs the relay: keys, roster, manifests, pledges, a circle.
 
 On one machine everybody's keys are made in one process; otherwise each step is what real
 organisations do, with envelopes passed from hand to hand.
 """
 
-import hashlib
 import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from darklantern.assess import level_follows
+from darklantern.demo.relaying import Relaying
 from darklantern.files import write_whole
 from darklantern.library import Library, create
 from darklantern.network import (
     Admin,
     Circle,
+    Commitment,
     NetworkRoot,
     Org,
     OrgManifest,
     OrgRoot,
     Person,
-    PledgeText,
     Roster,
     cosign,
     draft_circle,
@@ -29,7 +29,8 @@ from darklantern.network import (
     draft_roster,
     new_terms,
 )
-from darklantern.sealing import Device, Envelope, LogKey, SigningKey, envelope_id
+from darklantern.network.rosters import Relay
+from darklantern.sealing import Device, Envelope, SigningKey, envelope_id
 
 PLEDGE = "I will not use findings of this circle to push the capabilities frontier."
 CIRCLE = "evals"
@@ -39,28 +40,32 @@ WEEK = 7 * 24 * 3600
 
 @dataclass
 class Founded:
-    """Both libraries, open, and the circle that their people share."""
+    """Both libraries, open, the circle that their people share, and the relay that serves them."""
 
     aurora: Library
     beacon: Library
-    passphrases: dict[str, str]
+    relay: Relaying
 
     def close(self) -> None:
-        """Let go of both folders."""
+        """Let go of both folders, and end the relay."""
         self.aurora.close()
         self.beacon.close()
+        self.relay.stop()
 
 
-def found(folder: Path, devices: int = 1) -> Founded:
-    """Found a network of three orgs and make the libraries of Ada at Aurora and Bo at Beacon in `folder`.
+def found(folder: Path) -> Founded:
+    """Found a network of three orgs in `folder`: libraries of Ada at Aurora and of Bo at Beacon, and a relay of Cairn.
 
-    Aurora's library keeps the logs. Passphrases are drawn, and written beside the libraries for this
-    demonstration alone. Each of the two has so many `devices`; what is sealed is sealed to all of them.
+    The relay keeps the logs, in a process of its own. Passphrases are drawn, and written beside the libraries for this
+    demonstration alone.
     """
     now = int(time.time())
     roots = {org: SigningKey.generate() for org in ("Aurora", "Beacon", "Cairn")}
     org_roots = {org: SigningKey.generate() for org in roots}
-    ada, bo, log = Device.generate(), Device.generate(), LogKey.generate()
+    ada, bo = Device.generate(), Device.generate()
+
+    # 1. The relay's keys come first: the roster names them.
+    relay = Relaying.made(folder / "relay")
     roster = Roster(
         name="demonstration",
         version=1,
@@ -78,45 +83,54 @@ def found(folder: Path, devices: int = 1) -> Founded:
             )
             for org, key in org_roots.items()
         ),
-        log=log.public,
+        log=relay.card.public.log,
+        relays=(Relay(name="Cairn's relay", org="Cairn", card=relay.card),),
     )
     genesis = cosign(draft_roster(roster, now), [roots["Aurora"], roots["Cairn"]])
     net = envelope_id(genesis)
 
-    passphrases = {name: secrets.token_urlsafe(18) for name in ("aurora", "beacon")}
-    (folder / "passphrases").mkdir(mode=0o700, parents=True)
-    for name, passphrase in passphrases.items():
-        write_whole(folder / "passphrases" / name, passphrase.encode())
-    aurora = create(folder / "aurora", passphrases["aurora"], net=net, device=ada, log_key=log, follows=level_follows)
-    beacon = create(folder / "beacon", passphrases["beacon"], net=net, device=bo, follows=level_follows)
-    aurora.add(genesis)
+    # 2. The log begins with who there is: before that nobody could log in.
     people = {"Aurora": ("ada", "Ada Lind", ada), "Beacon": ("bo", "Bo Tanaka", bo)}
-    for org, (person, name, device) in people.items():
-        theirs = (device, *(Device.generate() for _ in range(1, devices)))
-        listed = Person(id=person, name=name, devices=tuple(each.public for each in theirs))
-        aurora.add(_manifest(net, org, listed, org_roots[org], now))
+    manifests = [
+        _manifest(net, org, Person(id=person, name=name, devices=(device.public,)), org_roots[org], now)
+        for org, (person, name, device) in people.items()
+    ]
+    relay.begin(genesis, *manifests)
 
-    # Each signs the pledge on their own machine; Beacon's travels to the keeper of the log in a bundle.
-    pledge = PledgeText(name="no-frontier", version=1, text=hashlib.sha256(PLEDGE.encode()).hexdigest())
-    aurora.pledge(pledge, _text(now + YEAR))
-    carry(aurora, beacon, folder / "founding.bundle")
-    beacon.pledge(pledge, _text(now + YEAR))
-    carry(beacon, aurora, folder / "founding.bundle")
+    # 3. Each makes a library, compares the network's id, and syncs.
+    (folder / "passphrases").mkdir(mode=0o700, parents=True)
+    libraries = []
+    for name, device in (("aurora", ada), ("beacon", bo)):
+        passphrase = secrets.token_urlsafe(18)
+        write_whole(folder / "passphrases" / name, passphrase.encode())
+        library = create(folder / name, passphrase, net=net, device=device, follows=level_follows)
+        library.add_relay(relay.card)
+        library.sync()
+        libraries.append(library)
+    aurora, beacon = libraries
 
+    # 4. A pledge, word for word, that both sign; and a circle that asks for it.
+    words = Commitment(name="no-frontier", version=1, basis="honour", text=PLEDGE)
+    aurora.propose(words)
+    for library in libraries:
+        library.pledge(words.terms, _text(now + YEAR))
+        library.sync()
     terms = new_terms(CIRCLE, "V2", ("use:safety-only",))
     circle = Circle(
         orgs=("Aurora", "Beacon"),
-        pledges=(pledge,),
+        pledges=(words.terms,),
         admins=(Admin(org="Aurora", person="ada"), Admin(org="Beacon", person="bo")),
         quorum=2,
         history="all",
         freshness=WEEK,
-        log=log.public,
+        log=relay.card.public.log,
         terms=terms.commitment,
     )
     circle_id = aurora.add(cosign(draft_circle(net, circle, now), [ada.signing, bo.signing]))
+    for library in libraries:
+        library.sync()
     aurora.add_terms(circle_id, terms)
-    return Founded(aurora, beacon, passphrases)
+    return Founded(aurora, beacon, relay)
 
 
 def carry(giver: Library, taker: Library, bundle: Path) -> None:

@@ -61,33 +61,38 @@ def share(folder: Path, founded: Founded, found: Found, lead: Lead, canary: str,
     item = founded.aurora.share(found.finding, found.artifacts, circle=CIRCLE, assessment=final)
     say(f"sealed to circle {CIRCLE!r}: item {item[:16]}…")
 
-    # 3. A bundle file carries it; the other organisation verifies, opens and runs it again.
-    bundle = folder / "to-beacon.bundle"
-    carry(founded.aurora, founded.beacon, bundle)
+    # 3. The relay carries it, sealed; the other organisation verifies, opens and runs it again.
+    founded.aurora.sync()
+    founded.beacon.sync()
     opened = founded.beacon.open_item(item)
-    say(f"Beacon opened {opened.finding.title!r} by {opened.author}, {bundle.stat().st_size:,} bytes of bundle")
+    say(f"Beacon opened {opened.finding.title!r} by {opened.author}, through a relay that cannot read it")
     evidence = next(e for e in opened.finding.evidence if e.recipe is not None)
     artifacts = {a.sha256: founded.beacon.artifact(item, a.sha256) for a in evidence.artifacts}
     replication = rerun(evidence, artifacts)
     for line in str(replication).splitlines():
         say(line)
 
-    # 4. The answer travels back.
+    # 4. The relay is gone: the answer travels back by a file on a stick, and on to the relay once that is there again.
+    founded.relay.stop()
     verdict = "hold" if replication.holds else "do NOT hold"
     founded.beacon.post(
         item, f"We ran the circuit again from your checkpoint: all {len(replication.figures)} figures {verdict}."
     )
-    carry(founded.beacon, founded.aurora, folder / "to-aurora.bundle")
+    bundle = folder / "to-aurora.bundle"
+    carry(founded.beacon, founded.aurora, bundle)
+    say(f"without a network: {bundle.stat().st_size:,} bytes of bundle from Beacon to Aurora")
     founded.aurora.post(
         item, "Thank you. We keep the circle at V2 until somebody has tested the watch against an adversary."
     )
-    carry(founded.aurora, founded.beacon, bundle)
+    founded.relay.start()
+    founded.aurora.sync()
+    founded.beacon.sync()
     for post in founded.aurora.thread(item).posts:
         say(f"{post.author}: {post.text}")
 
     # 5. No word of it anywhere in the clear.
     places = look_for(canary, folder)
-    say(f"the word {canary!r} of the finding is in none of {len(places)} files, bundles included")
+    say(f"the word {canary!r} of the finding is in none of {len(places)} files, the relay's included")
     return Shared(item, first, final, refusal, replication, canary, places)
 
 

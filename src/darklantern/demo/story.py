@@ -94,7 +94,7 @@ def _tell(seed: int, folder: Path, progress: Progress) -> Story:
     if lead is None:
         progress.say("— no circuit was found, so there is no finding to share")
     else:
-        progress.say("— sharing: two organisations, a circle at V2 Compartment, a bundle file")
+        progress.say("— sharing: two organisations, a circle at V2 Compartment, a relay that can read nothing")
         canary = f"canary{secrets.token_hex(8)}"
         found = finding.write(ran, lead, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "Ada Lind, Aurora", canary)
         founded = founding.found(folder)

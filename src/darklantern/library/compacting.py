@@ -9,7 +9,7 @@ this device's key could open the seed again, stays in the log for good.
 """
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from darklantern.errors import RefusedError
 from darklantern.library.artifact_sealing import Unfinished, unfinished
@@ -38,9 +38,11 @@ class Compaction:
 
     orphans: tuple[str, ...]
     """pieces that no record which counts and no unfinished sealing names"""
+    abandoned: tuple[str, ...]
+    """pieces of which a relay gave a beginning, and which nothing lacks any more"""
     forgotten: tuple[Forgotten, ...]
     bytes: int
-    """of all these pieces"""
+    """of all these pieces and beginnings"""
     unfinished: tuple[Unfinished, ...]
     """sealings that stay until they are given up"""
 
@@ -54,6 +56,8 @@ class Compaction:
 
     def _lines(self) -> Iterator[str]:
         yield f"{len(self.pieces)} pieces of {self.bytes:,} bytes would go, {len(self.orphans)} of which nothing names"
+        if self.abandoned:
+            yield f"{len(self.abandoned)} beginnings of pieces would go, which nothing lacks any more"
         for each in self.forgotten:
             yield (
                 f"the seed of epoch {each.number} of circle {each.circle[:8]}… would be destroyed: {len(each.entries)} "
@@ -81,8 +85,11 @@ def plan(state: State, vault: Vault, forget: Collection[str] = ()) -> Compaction
     forgotten = tuple(_forgotten(circle, entry, held - kept) for circle, entry in epochs)
     named = kept.union(*(each.pieces for each in waiting), *(each.pieces for each in forgotten))
     orphans = tuple(sorted(held - named))
-    found = Compaction(orphans, forgotten, 0, waiting)
-    return Compaction(orphans, forgotten, sum(map(vault.blobs.size, found.pieces)), waiting)
+    begun = vault.incoming.begun()
+    abandoned = tuple(sorted(begun.keys() - (kept - held)))
+    found = Compaction(orphans, abandoned, forgotten, 0, waiting)
+    size = sum(map(vault.blobs.size, found.pieces)) + sum(begun[name] for name in abandoned)
+    return replace(found, bytes=size)
 
 
 def without_seeds(state: State, planned: Compaction) -> State:

@@ -8,9 +8,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from darklantern.errors import DarkLanternError, RefusedError
+from darklantern.library import restored
 from darklantern.library.opening import Fetch
 from darklantern.library.resealing import remade
-from darklantern.library.state import State, pieces_of, unlocked, with_heads
+from darklantern.library.state import State, carrying_on, pieces_of, unlocked, with_heads
 from darklantern.library.state import appended as with_entry
 from darklantern.network.merging import LogCopy, merge
 from darklantern.network.reading import leaf_id, place_of
@@ -42,8 +43,10 @@ class Imported:
     """new entries that are in a log and do not count, with the reason"""
     appended: tuple[str, ...] = ()
     """waiting records that this library, which keeps their log, has appended"""
+    carried: tuple[str, ...] = ()
+    """waiting records of others, which wait here now for the keeper of their log: this library brings them there"""
     refused: tuple[tuple[str, str], ...] = ()
-    """waiting records that were not appended: (id, reason)"""
+    """waiting records that were neither appended nor carried on: (id, reason)"""
     pieces: int = 0
     """pieces of ciphertext that are new"""
     missing: tuple[str, ...] = ()
@@ -73,7 +76,8 @@ def take_in(state: State, parts: Parts, *, fetch: Fetch, clock: int, confirmed: 
     """
     before = state
     # 1. The logs: all or nothing.
-    older = state.kept | parts.behind
+    everything = {copy.log for copy in parts.logs} if parts.maker else ()  # whoever made a bundle keeps no log, mostly
+    older = state.kept | parts.behind | frozenset(everything)
     merged = merge(state.view, state.entries, parts.logs, kept=older, clock=clock, confirmed=confirmed)
     state = replace(state, view=merged.view, entries=merged.entries)
     # 2. Whoever made a bundle is one of us, as far as anybody here knows.
@@ -83,8 +87,8 @@ def take_in(state: State, parts: Parts, *, fetch: Fetch, clock: int, confirmed: 
             hint="ask a current member for a bundle; its maker's org may have revoked the device",
         )
     # 3. Records that wait: those of logs that we keep are judged one by one.
-    state, added, refused = _append_waiting(state, parts.waiting)
-    return settle(before, state, fetch=fetch, clock=clock, appended=added, refused=refused, skipped=merged.skipped)
+    taken = _take_waiting(state, parts.waiting)
+    return settle(before, taken.state, fetch=fetch, clock=clock, taken=taken, skipped=merged.skipped)
 
 
 def settle(
@@ -93,8 +97,7 @@ def settle(
     *,
     fetch: Fetch,
     clock: int,
-    appended: tuple[str, ...] = (),
-    refused: tuple[tuple[str, str], ...] = (),
+    taken: "Taken | None" = None,
     skipped: tuple[str, ...] = (),
 ) -> Step:
     """The rest of the step, also where nothing came: keys, and our own records that the logs have overtaken."""
@@ -104,8 +107,9 @@ def settle(
     imported = Imported(
         entries=_growth(before.view, state.view),
         opaque=tuple(leaf for leaf in state.view.opaque if (leaf.log, leaf.position) not in old),
-        appended=appended,
-        refused=(*refused, *again.refused),
+        appended=taken.appended if taken else (),
+        carried=taken.carried if taken else (),
+        refused=(*(taken.refused if taken else ()), *again.refused),
         skipped=skipped,
         problems=tuple(sorted(state.keyring.problems.values())),
         remade=again.remade,
@@ -123,33 +127,41 @@ def wanted_pieces(view: View, forgotten: Collection[str] = ()) -> frozenset[str]
     return frozenset(pieces_of(view, forgotten))
 
 
-def _append_waiting(
-    state: State, waiting: tuple[bytes, ...]
-) -> tuple[State, tuple[str, ...], tuple[tuple[str, str], ...]]:
-    """The state with what may stand in our logs, its ids, and what may not."""
-    added: list[str] = []
+@dataclass(frozen=True)
+class Taken:
+    """What became of records that wait for the keeper of their log."""
+
+    state: State
+    appended: tuple[str, ...] = ()
+    carried: tuple[str, ...] = ()
+    refused: tuple[tuple[str, str], ...] = ()
+
+
+def _take_waiting(state: State, waiting: tuple[bytes, ...]) -> Taken:
+    """Each is appended where this library keeps its log, and waits here with our own where it does not."""
+    appended: list[str] = []
+    carried: list[str] = []
     refused: list[tuple[str, str]] = []
     # The network's own records first: a circle's may depend on them.
     for data in sorted(waiting, key=lambda data: place_of(data) != state.view.net):
         envelope_id, log = leaf_id(data), place_of(data)
-        if log is None or log not in state.kept or log in state.view.forks:
-            refused.append((envelope_id, "this library does not keep its log: take the bundle to the one that does"))
-            continue
-        if is_registered(state.view, log, envelope_id):
-            continue
-        if waits := state.waits(log):
-            refused.append((envelope_id, waits))
+        if log is not None and is_registered(state.view, log, envelope_id):
             continue
         try:
+            if log not in state.kept or log in state.view.forks:
+                state = carrying_on(state, log, data)
+                carried.append(envelope_id)
+                continue
+            restored.check(state.waits(log))
             reason = admit(state.view, log, data)
         except DarkLanternError as error:
             refused.append((envelope_id, error.message))
             continue
         state = with_entry(state, log, data)
-        added.append(envelope_id)
+        appended.append(envelope_id)
         if reason is not None:
             refused.append((envelope_id, reason))
-    return state, tuple(added), tuple(refused)
+    return Taken(state, tuple(appended), tuple(carried), tuple(refused))
 
 
 def _growth(before: View, after: View) -> dict[str, int]:

@@ -10,6 +10,7 @@ from typing import Final
 from darklantern.errors import RefusedError
 from darklantern.library.own import Answered, Invited, Own, RootRole
 from darklantern.library.state import NET, State, put
+from darklantern.library.syncing.remembering import added
 from darklantern.network.cards import Card, Holder, check_card
 from darklantern.network.clock import seconds, text
 from darklantern.network.invitations import (
@@ -157,7 +158,9 @@ def welcoming(state: State, found: Invited, request: Request, now: int) -> Welco
     if seconds(found.invitation.until) <= now:
         raise RefusedError(f"the invitation expired on {found.invitation.until}", hint="invite them anew")
     genesis = decode_envelope(state.entries[state.view.net][0])
-    return welcome(found.code, found.invitation, request, genesis)
+    roster = state.view.network.roster
+    relays = (relay.card for relay in (roster.relays if roster else ()))
+    return welcome(found.code, found.invitation, request, genesis, relays)
 
 
 def welcomed(state: State, came: Welcome) -> State:
@@ -168,7 +171,10 @@ def welcomed(state: State, came: Welcome) -> State:
             "this library waits for no welcome", hint="answer the invitation first: `darklantern device join`"
         )
     check_welcome(waiting.code, waiting.invitation, waiting.request, came)
-    return _owning(joined(state, came.genesis), answered=None)
+    state = _owning(joined(state, came.genesis), answered=None)
+    for card in came.relays:
+        state = added(state, card)
+    return state
 
 
 def _owning(state: State, **changes: object) -> State:

@@ -29,11 +29,13 @@ from darklantern.library import (
     versions,
 )
 from darklantern.library.acting import with_notices
+from darklantern.library.alone import Alone
 from darklantern.library.artifact_reading import ArtifactReader
 from darklantern.library.artifact_sealing import Progress, forget_named, give_up, seal_file
 from darklantern.library.backup import BackedUp
 from darklantern.library.carrying import Exported, Holdings
 from darklantern.library.compacting import Compaction
+from darklantern.library.drafting import Drafting
 from darklantern.library.hands import Hands
 from darklantern.library.identity import Identity
 from darklantern.library.importing import Imported, wanted_pieces
@@ -72,7 +74,7 @@ from darklantern.records.exact import Time, encode
 from darklantern.records.findings import Finding
 from darklantern.records.posts import Content
 from darklantern.records.record import NOBODY
-from darklantern.sealing import Device, Envelope, LogKey, RelayCard
+from darklantern.sealing import Device, Envelope, LogKey, Recipient, RelayCard
 from darklantern.stores import RECOMMENDED, Cost, Vault, create_vault, open_vault
 from darklantern.stores.blobs import pick
 from darklantern.stores.schema import STALE_INDEX
@@ -107,7 +109,7 @@ def create(
     return Library.open(folder, passphrase, follows=follows, clock=clock)
 
 
-class Library(Identity):
+class Library(Identity, Drafting, Alone):
     """An open library. One process holds it at a time; use it in a `with` statement, or close it."""
 
     def __init__(self, vault: Vault, state: State, follows: Follows, clock: Clock) -> None:
@@ -588,6 +590,7 @@ class Library(Identity):
         going = set(planned.pieces) & set(again.pieces)
         freed = sum(map(self._vault.blobs.size, going))
         self._vault.blobs.discard(sorted(going))
+        self._vault.incoming.discard(set(planned.abandoned) & set(again.abandoned))
         return freed + self._vault.database.vacuum()
 
     def backup(self, path: Path, *, passphrase: str | None = None, progress: backup.Progress | None = None) -> BackedUp:
@@ -622,13 +625,14 @@ class Library(Identity):
         """What this library holds: with it, others make a bundle of only what it lacks."""
         return carrying.holdings(self._state, self._vault.blobs)
 
-    def export_bundle(self, path: Path, *, since: Holdings | None = None) -> Exported:
+    def export_bundle(self, path: Path, *, since: Holdings | None = None, to: Sequence[Recipient] = ()) -> Exported:
         """Everything that this library holds and its outbox, as the file `path`: for a stick, or any other way.
 
         With the other library's `holdings`, only what that one lacks. Logs kept here get a fresh checkpoint, so that
         readers know how new their view is. Sealed pieces go along; nothing in it opens without the readers' own keys.
+        Who carries it sees orgs, people, devices, times, sizes, unless it is sealed `to` the devices that take it in.
         """
-        return carrying.export(self._hands(), path, since)
+        return carrying.export(self._hands(), path, since, to)
 
     def import_bundle(self, path: Path, *, allow_clock_jump: bool = False) -> Imported:
         """Take in what another library exported: all that holds together, or nothing.

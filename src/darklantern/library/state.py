@@ -23,6 +23,7 @@ from darklantern.network.rosters import Roster
 from darklantern.network.states import Link
 from darklantern.network.view import View, admit, ahead, append, fold, is_registered
 from darklantern.records.exact import decode, encode
+from darklantern.records.record import NOBODY
 from darklantern.sealing import Device, LogKey
 from darklantern.stores.values import Change, Contents, Waiting
 
@@ -171,6 +172,15 @@ class State:
         listed = " ".join(waiting.id for waiting in self.outbox if waiting.id in left)
         return self if listed == self.settings.get(_LEFT, "") else with_setting(self, _LEFT, listed)
 
+    def is_own(self, waiting: Waiting) -> bool:
+        """Whether this device wrote it; several write a roster, and whoever has it hands it in."""
+        return read(waiting.envelope).record.author_device in (self.device_id, NOBODY)
+
+    def without_others(self, ids: Collection[str]) -> "State":
+        """The state that no longer carries these records of others."""
+        left = tuple(waiting for waiting in self.outbox if waiting.id not in ids or self.is_own(waiting))
+        return replace(self, outbox=left)
+
     def _chain(self, log: str) -> Sequence[Link]:
         chains = self.view.network.chains if log == self.view.net else self.view.circle(log).chains
         return chains.get(self.device_id) or ()
@@ -293,7 +303,8 @@ def with_heads(state: State, clock: int, *, refresh: bool = False) -> State:
     heads, now = dict(state.view.heads), state.now(clock)
     for log in state.appends - state.view.forks.keys():
         trail, head = state.view.trail(log), heads.get(log)
-        if trail.size and (head is None or head.size != trail.size or (refresh and head.time < now)):
+        taken_over = head is not None and not head.note.startswith(state.view.origin(log).encode() + b"\n")
+        if trail.size and (head is None or head.size != trail.size or taken_over or (refresh and head.time < now)):
             # Never before the last one, whatever the clock says: readers refuse a log that goes back in time.
             heads[log] = sign_head(trail, log, state.log_key, max(now, head.time if head else 0))
     return replace(state, view=replace(state.view, heads=heads))
@@ -313,6 +324,18 @@ def unlocked(state: State) -> State:
     """The state with every seed within this device's reach."""
     keyring = unlock(state.view, state.device_id, state.device.receiving, state.keyring)
     return replace(state, keyring=keyring)
+
+
+def carrying_on(state: State, log: str | None, data: bytes) -> State:
+    """The state in which another's record waits here too, for the keeper of its log: an air gap has no other way out.
+
+    Raises RefusedError for one that would not count, or of a log that is unknown or frozen here.
+    """
+    if log is None or state.view.log_key(log) is None:
+        raise RefusedError("its log is not known here", hint="take the bundle to the one that keeps it")
+    check_not_frozen(state.view, log)
+    state = _wait(state, log, data)
+    return state.leaving(waiting for waiting in state.outbox if waiting.id == leaf_id(data))
 
 
 def _wait(state: State, log: str, data: bytes) -> State:
@@ -345,7 +368,8 @@ def _load_heads(view: View, contents: Contents) -> dict[str, Head]:
     """The heads of all logs, each compared with the entries that it must cover."""
     heads: dict[str, Head] = {}
     for log in contents.entries.keys() | contents.heads.keys():
-        key, note = view.log_key(log), contents.heads.get(log)
+        note = contents.heads.get(log)
+        key = view.key_of(log, note) if note else None
         head = read_head(note, log, key) if key and note else None
         if head is None or (head.size, head.root) != (view.trail(log).size, view.trail(log).roots[-1]):
             raise StoreError(

@@ -13,7 +13,7 @@ from darklantern.network.cards import Card, check_card
 from darklantern.network.circles import Circle
 from darklantern.network.clock import text
 from darklantern.network.manifests import OrgManifest, Person
-from darklantern.network.rosters import Expelled, NetworkRoot, Org, OrgRoot, Roster
+from darklantern.network.rosters import Expelled, NetworkRoot, Org, OrgRoot, Relay, Roster
 from darklantern.network.states import Version
 from darklantern.sealing import LogVerifyKey
 
@@ -64,6 +64,8 @@ def next_roster(
     until: int | None = None,
     threshold: int | None = None,
     thresholds: Mapping[str, int] | None = None,
+    relays: Iterable[Relay] = (),
+    without_relays: Iterable[str] = (),
     log: LogVerifyKey | None = None,
     final: bytes | None = None,
     settles: str | None = None,
@@ -72,7 +74,8 @@ def next_roster(
 
     `admit` brings in the orgs of these cards, `expel` puts orgs out, both for `reason`. `roots` gives orgs that are in
     it other keys: each card's take the place of its org's network root and of its person's org root. `retire`
-    takes away an org's network root. `log` moves the network's log, with its `final` checkpoint by the old key.
+    takes away an org's network root. `relays` come in, or in place of those of the same name. `log` moves the network's
+    log, with its `final` checkpoint by the old key.
     """
     old, admit, roots, expel, retire = last.body, tuple(admit), tuple(roots), set(expel), set(retire)
     _check_known(expel, {org.name for org in old.orgs}, "org of the roster", "to expel")
@@ -80,6 +83,9 @@ def next_roster(
     _check_known({card.holder.org for card in roots}, {org.name for org in old.orgs} - expel, "org", "to give roots")
     if (admit or expel) and not reason:
         raise _refused("a reason for whom the network begins or ceases to trust", "none")
+    gone_relays, relays = set(without_relays), tuple(relays)
+    _check_known(gone_relays, {relay.name for relay in old.relays}, "relay of the roster", "to leave out")
+    gone_relays |= {relay.name for relay in relays} | {relay.name for relay in old.relays if relay.org in expel}
     kept = tuple(root for root in old.roots if root.org not in retire)
     orgs = tuple(org for org in old.orgs if org.name not in expel)
     if twice := {card.holder.org for card in admit} & {org.name for org in orgs}:
@@ -98,6 +104,7 @@ def next_roster(
         log=log or old.log,
         final=final,
         expelled=(*old.expelled, *gone),
+        relays=(*(relay for relay in old.relays if relay.name not in gone_relays), *relays),
     )
 
 

@@ -163,6 +163,7 @@ def check_fits(net: str, state: NetworkState, draft: Draft) -> None:
             rosters.check_roster(body)
             check_role(state, "root", rosters.root_parts(body))
             check_role(state, "log", log_parts(body.log))
+            check_role(state, "relay", rosters.relay_parts(body))
         case OrgManifest():
             versions = state.manifests.get(body.org, ())
             before = versions[-1] if versions else None

@@ -4,6 +4,7 @@ In: a signed note and a log's entries. Out: a `Head`, or an error. A log never s
 has two histories: the first is refused, the second is kept as a proof that a third party can check.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -66,6 +67,21 @@ def read_head(note: bytes, log: str, key: LogVerifyKey) -> Head:
     """The head in a signed note. Raises LogError or SignatureError unless the log's own key signed it."""
     said, time = checkpoint.verify(note, origin(key, log), key)
     return Head(note, said.size, said.root, time)
+
+
+def key_of(note: bytes, log: str, keys: Sequence[LogVerifyKey], finals: Sequence[bytes | None]) -> LogVerifyKey:
+    """Which of a log's keys a checkpoint claims to be by. Raises LogError for a key that had left the log by then.
+
+    `keys` are those of its versions in order, and `finals[n]` the last checkpoint by the key before `keys[n]`, where it
+    is another. An earlier key counts up to where the log left it: whoever held the log before the move has no other.
+    """
+    said, _ = checkpoint.parse(note)
+    if said.origin == origin(keys[-1], log):
+        return keys[-1]
+    for key, final in zip(keys, finals[1:], strict=False):
+        if final is not None and said.origin == origin(key, log) and said.size <= checkpoint.parse(final)[0].size:
+            return key
+    return keys[-1]  # whose signature is not on it: `read_head` says so
 
 
 def check_extends(log: str, head: Head, mine: Trail, held: Head | None, theirs: Trail) -> None:

@@ -2,7 +2,7 @@
 
     inviter → joiner   invitation   the network's id, the inviter's card              MAC under the code
     joiner → inviter   request      the joiner's card                                MAC over both cards
-    inviter → joiner   welcome      the network's first roster                       MAC over all of it
+    inviter → joiner   welcome      the network's first roster, its relays           MAC over all of it
 
 In: cards, a code and what came. Out: what goes back, or an error. Only public keys travel. The code never does: it is
 said aloud, or sent by another channel. 128 random bits cannot be searched, so a MAC under it may be seen by anybody;
@@ -12,6 +12,7 @@ the inviter takes one request, right or wrong, and then forgets the code.
 import hashlib
 import hmac
 import os
+from collections.abc import Iterable
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -20,7 +21,7 @@ from darklantern.errors import RefusedError
 from darklantern.network.cards import Card, check_card
 from darklantern.network.secret_values import SecretValue
 from darklantern.records.exact import Sha256, Time, Value, encode
-from darklantern.sealing import Envelope, envelope_id
+from darklantern.sealing import Envelope, RelayCard, envelope_id
 from darklantern.sealing.fingerprints import fingerprint
 
 CODE: Final = 16
@@ -73,12 +74,14 @@ class Request(Value, frozen=True, kw_only=True):
 
 
 class Welcome(Value, frozen=True, kw_only=True):
-    """What the joiner gets: the first roster, whose id is the network's name."""
+    """What the joiner gets: the first roster, whose id is the network's name, and relays to sync with."""
 
     v: Literal[1] = 1
     invitation: Sha256
     request: Sha256
     genesis: Envelope
+    relays: tuple[RelayCard, ...] = ()
+    """of the roster: where the network is to be had"""
     mac: Mac
 
 
@@ -134,12 +137,15 @@ def check_request(code: Code, invitation: Invitation, request: Request) -> None:
     check_card(request.card)
 
 
-def welcome(code: Code, invitation: Invitation, request: Request, genesis: Envelope) -> Welcome:
+def welcome(
+    code: Code, invitation: Invitation, request: Request, genesis: Envelope, relays: Iterable[RelayCard] = ()
+) -> Welcome:
     """The inviter's answer to a request that was checked."""
     blank = Welcome(
         invitation=invitation.id,
         request=hashlib.sha256(encode(request)).hexdigest(),
         genesis=genesis,
+        relays=tuple(relays),
         mac=bytes(32),
     )
     return msgspec.structs.replace(blank, mac=_mac(code, b"welcome", encode(blank)))

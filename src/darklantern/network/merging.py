@@ -52,8 +52,8 @@ def merge(
 ) -> Merged:
     """`view` and `held` with the entries of `copies`. Raises DarkLanternError and changes nothing otherwise.
 
-    In the logs `kept` a copy may be older than what is held: whoever handed it over does not append to them and
-    had not seen the newest. Anywhere else an older copy is refused: checkpoints never regress.
+    In the logs `kept` a copy may be older than what is held, if it was also signed earlier: whoever handed it over
+    does not append to them and had not seen the newest. Anywhere else it is refused: checkpoints never regress.
     """
     # 1. The network's own log first: it names the keys of the others.
     by_log = {copy.log: copy for copy in copies}
@@ -71,12 +71,13 @@ def merge(
     taken: dict[str, tuple[tuple[bytes, ...], Head]] = {view.net: network}
     skipped: list[str] = []
     for log, copy in by_log.items():
-        key = founded.log_key(log)
+        key = founded.key_of(log, copy.note)
         if key is None or log in view.forks:
             skipped.append(log)
         else:
             taken[log] = merging.take(copy, key)
-            _check_moves(founded, log, copy, view.trail(log))
+            if key == founded.log_key(log):  # an older key's copy may end before the move
+                _check_moves(founded, log, copy, view.trail(log))
     # 3. What it all says, in which an entry that waited for another log may count now.
     entries = {log: tuple(data) for log, data in held.items()} | {log: data for log, (data, _) in taken.items()}
     folded, entries = _settled(_folded(view, held, entries), held, entries)
@@ -139,7 +140,7 @@ class _Merging:
         theirs = self._theirs(copy, mine)
         check_extends(log, head, mine, held, theirs)
         if held and theirs.size < mine.size:
-            if log not in self.kept:
+            if log not in self.kept or head.time > held.time:  # signed later, and covers less
                 raise LogError(
                     f"log {log[:8]}…: expected at least {mine.size} entries, got a copy of {theirs.size}: it is older",
                     hint="import a bundle made later; if its maker says that there is none, the log was rolled back",

@@ -11,8 +11,9 @@ from darklantern.network.circles import Admin, Circle, Named, Terms
 from darklantern.network.manifests import OrgManifest, Person
 from darklantern.network.pledges import Breach, PledgeText
 from darklantern.network.reading import Body
-from darklantern.network.rosters import NetworkRoot, Org, OrgRoot, Roster
+from darklantern.network.rosters import NetworkRoot, Org, OrgRoot, Relay, Roster
 from darklantern.records.assessments import LEVEL_NAMES
+from darklantern.sealing.fingerprints import fingerprint
 
 _HISTORY = {
     "all": "newcomers may read everything of the past",
@@ -66,6 +67,7 @@ def _roster(new: Roster, old: Roster | None) -> Iterator[str]:
     for each in sorted(fresh, key=lambda each: each.name):
         if each.name not in orgs or each.name in {org.name for org in new.orgs}:
             yield f"says that {each.name} was expelled on {each.time}: {each.reason}"
+    yield from _lists("relay", _relays(old.relays if old else ()), _relays(new.relays), gone="no longer counts")
     yield from _log("the network's log", old.log.fingerprint if old else None, new.log.fingerprint)
 
 
@@ -137,6 +139,8 @@ def _circle(new: Circle, old: Circle | None, terms: Terms | None) -> Iterator[st
     ):
         if (old is None and now is not None) or (old is not None and was != now):
             yield f"{name} {_span(now)}"
+    if (old.witnesses if old else 0) != new.witnesses:
+        yield f"{new.witnesses} other orgs' relays must have cosigned what it rests on before anything is sealed"
     if (old.countersigned if old else False) != new.countersigned:
         yield (
             "a device counts only if it is named, or somebody vouches for it"
@@ -207,6 +211,18 @@ def _roots(roots: Iterable[NetworkRoot]) -> dict[str, str]:
 
 def _org_roots(roots: Iterable[OrgRoot]) -> dict[str, str]:
     return {root.person: f"{root.person}: {root.key.fingerprint}" for root in roots}
+
+
+def _relays(relays: Iterable[Relay]) -> dict[str, str]:
+    return {
+        f"{relay.name} {relay.card.public.id}": f"{relay.name} of {relay.org}: {relay.card.public.fingerprint}, "
+        f"at {', '.join(relay.card.urls)}, certificate {_certificate(relay)}"
+        for relay in relays
+    }
+
+
+def _certificate(relay: Relay) -> str:
+    return fingerprint(relay.card.certificate) if relay.card.certificate else "none: without TLS"
 
 
 def _admins(admins: Iterable[Admin]) -> list[str]:

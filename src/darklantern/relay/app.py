@@ -23,10 +23,11 @@ from darklantern.relay.config import METRICS_TOKEN, Config, read_card, read_conf
 from darklantern.relay.exchange import Answer, DisconnectedError, Pace, Receive, Request, Scope, Send, refusal
 from darklantern.relay.folded import Folded
 from darklantern.relay.keys import read_keys
+from darklantern.relay.known_peers import KnownPeers, Peer
 from darklantern.relay.limits import Bound, BoundEach, Rate
 from darklantern.relay.logins import Logins
 from darklantern.relay.measuring import Counts, gauge
-from darklantern.relay.mirroring import Mirror
+from darklantern.relay.mirroring import Mirrors
 from darklantern.relay.pieces import Pieces
 from darklantern.relay.problems import Problem, problem
 from darklantern.relay.remembering import Remembered
@@ -34,7 +35,7 @@ from darklantern.relay.service import Bounds, Service
 from darklantern.relay.stores import Blobs, Database, open_blobs, open_database
 from darklantern.relay.telling import short, tell, tell_defect
 from darklantern.relay.witnessing import Witnessing
-from darklantern.sealing import RelayCard, RelayKey
+from darklantern.sealing import RelayKey
 
 _SWITCH_S: Final = 0.0005
 _GARBAGE: Final = 50_000
@@ -52,7 +53,7 @@ class App:
         self,
         config: Config,
         key: RelayKey,
-        peers: dict[str, RelayCard],
+        peers: tuple[Peer, ...],
         database: Database,
         blobs: Blobs,
         metrics_token: str,
@@ -66,20 +67,24 @@ class App:
         limits = config.limits
         self._pace = Pace(limits.body_grace_s, limits.body_bytes_a_second)
         self._folded = Folded(database, config.net)
-        self._appender = Appender(database, self._folded, key.log, limits.org_bytes, limits.device_bytes_a_day, clock)
         self._pieces = Pieces(database, blobs, limits.org_bytes, clock)
-        witnessing = Witnessing(database, self._folded, key, {name: card.public for name, card in peers.items()}, clock)
-        mirrors = [
-            Mirror(peers[peer.name], key, config.net, database, self._folded, self._pieces, witnessing)
-            for peer in config.peers
-            if peer.pull
-        ]
+        self._appender = Appender(
+            database,
+            self._folded,
+            key.log,
+            limits.org_bytes,
+            limits.device_bytes_a_day,
+            self._pieces.collect,
+            clock,
+        )
+        known = KnownPeers(peers, self._folded, key.public.id)
+        witnessing = Witnessing(database, self._folded, key, known, clock)
         self._chores = Chores(
             database,
             self._folded,
             self._appender,
             self._pieces,
-            mirrors,
+            Mirrors(known, key, database, self._folded, self._pieces, witnessing),
             Remembered(folder, key.log.public),
             key.log,
             config,
@@ -92,7 +97,6 @@ class App:
             Rate(limits.requests_a_second, 1.0),
             limits.request_bytes,
         )
-        known = {card.public.id: (name, card.public.auth) for name, card in peers.items()}
         self._service = Service(
             database=database,
             folded=self._folded,
@@ -211,7 +215,7 @@ def make_app(folder: Path) -> App:
     """The application of the relay in `folder`. Raises StoreError or RecordError."""
     config = read_config(folder)
     key = read_keys(folder)
-    peers = {peer.name: read_card(folder, peer) for peer in config.peers}
+    peers = tuple(Peer(peer.name, read_card(folder, peer), peer.pull) for peer in config.peers)
     token = (folder / METRICS_TOKEN).read_text("ascii").strip()
     database = open_database(config.database)
     try:

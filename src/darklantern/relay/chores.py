@@ -4,7 +4,7 @@ In: the clock and the parts. Out: nothing. A chore that fails is told and tried 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from darklantern.errors import DarkLanternError, LogError, StoreError
@@ -12,7 +12,8 @@ from darklantern.logs import checkpoint
 from darklantern.relay.appending import Appender
 from darklantern.relay.config import Config
 from darklantern.relay.folded import Folded, GoneBackError
-from darklantern.relay.mirroring import ForkSeenError, Mirror
+from darklantern.relay.mirroring import ForkSeenError, Mirrors
+from darklantern.relay.needs import outlived
 from darklantern.relay.pieces import Pieces
 from darklantern.relay.remembering import Remembered
 from darklantern.relay.stores import Database
@@ -34,7 +35,7 @@ class Chores:
         folded: Folded,
         appender: Appender,
         pieces: Pieces,
-        mirrors: Sequence[Mirror],
+        mirrors: Mirrors,
         remembered: Remembered,
         key: LogKey,
         config: Config,
@@ -90,7 +91,7 @@ class Chores:
 
     async def pull(self) -> None:
         """Ask each peer for what is new there."""
-        for mirror in self._mirrors:
+        for mirror in self._mirrors.all():
             try:
                 await mirror.pull()
             except DarkLanternError as error:
@@ -104,6 +105,17 @@ class Chores:
         await asyncio.to_thread(self._database.expire, now)
         await asyncio.to_thread(self._database.forget_usage, now // _DAY_S)
         await asyncio.to_thread(self._pieces.expire, self._config.limits.unnamed_blob_s)
+        await asyncio.to_thread(self._retire, now)
+
+    def _retire(self, now: int) -> None:
+        """Drop what was sealed to epochs that are past their circle's retention. Envelopes stay."""
+        view = self._folded.view
+        for log in view.circles:
+            done = self._database.retired(log)
+            for epoch, drop in outlived(view, log, now):
+                if epoch not in done:
+                    self._database.drop_pieces(drop, epoch)
+        self._pieces.collect()
 
     async def stamp(self) -> None:
         """Sign quiet logs anew, so that readers see that they are complete."""

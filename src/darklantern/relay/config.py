@@ -8,6 +8,7 @@ import msgspec
 
 from darklantern.errors import StoreError
 from darklantern.records.exact import Name, Sha256, Value, decode
+from darklantern.records.record import NOBODY
 from darklantern.sealing import RelayCard
 
 MIB: Final = 1024 * 1024
@@ -57,8 +58,8 @@ class Limits(Value, frozen=True, kw_only=True):
 class Config(Value, frozen=True, kw_only=True):
     """What a relay is told."""
 
-    net: Sha256
-    """id of the network's first roster"""
+    net: Sha256 = NOBODY
+    """id of the network's first roster; `NOBODY` until `begin`, since that roster names this relay's keys"""
     listen: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 7447
     urls: tuple[str, ...] = ()

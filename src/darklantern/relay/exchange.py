@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+import msgspec
+
 from darklantern.records.exact import Value, decode, encode
 from darklantern.records.relay_wire import Problem as Told
 from darklantern.relay.problems import Problem, malformed
@@ -133,8 +135,8 @@ class Answer:
 
 
 def said(value: Value, status: int = 200) -> Answer:
-    """A value as JSON."""
-    return Answer(status, encode(value))
+    """A value of our own as JSON: made of what is valid, so it is not read back before it goes out."""
+    return Answer(status, msgspec.json.encode(value, order="deterministic"))
 
 
 def refusal(error: Problem) -> Answer:

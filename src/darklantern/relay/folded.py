@@ -46,7 +46,7 @@ class Folded:
         sizes = self._database.sizes()
         view = self.view
         view = self._read(view, view.net, sizes.get(view.net, 0))
-        for log in view.network.circles:
+        for log in view.circles:
             view = self._read(view, log, sizes.get(log, 0))
         self.view = view  # the very same one where nothing is new
         self.ready = True

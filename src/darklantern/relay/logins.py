@@ -8,12 +8,13 @@ import asyncio
 import hashlib
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 from darklantern.errors import SignatureError
 from darklantern.records.relay_wire import Challenge, Leave, Login
 from darklantern.relay.folded import Folded
+from darklantern.relay.known_peers import KnownPeers
 from darklantern.relay.limits import Rate
 from darklantern.relay.problems import Problem, busy
 from darklantern.relay.readers import Asker, device_asker
@@ -24,14 +25,14 @@ _CACHED: Final = 10_000
 
 
 class Logins:
-    """Nonces and tokens of one relay. `peers` maps the ids of other relays to (name, auth key)."""
+    """Nonces and tokens of one relay."""
 
     def __init__(
         self,
         database: Database,
         folded: Folded,
         relay: str,
-        peers: Mapping[str, tuple[str, bytes]],
+        peers: KnownPeers,
         nonces: int,
         logins_a_minute: int,
         clock: Callable[[], float],
@@ -102,13 +103,13 @@ class Logins:
         return token
 
     def _asker(self, id: str) -> Asker | None:
-        if id in self._peers:
-            return Asker(id, self._peers[id][0], is_peer=True)
+        if peer := self._peers.all().get(id):
+            return Asker(id, peer.name, is_peer=True)
         return device_asker(self._folded.view, id)
 
     def _auth_key(self, id: str) -> bytes | None:
-        if id in self._peers:
-            return self._peers[id][1]
+        if peer := self._peers.all().get(id):
+            return peer.card.public.auth
         view = self._folded.view
         return view.network.devices[id].device.auth if device_asker(view, id) else None
 

@@ -7,7 +7,7 @@ its database was restored from an older backup: what its own key signed is its o
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -18,9 +18,11 @@ from darklantern.logs import add_checkpoint, merkle
 from darklantern.network.heads import Head, read_head
 from darklantern.network.reading import leaf_id, read
 from darklantern.network.rosters import Roster
-from darklantern.network.view import View
-from darklantern.relay.appending import names_of
+from darklantern.network.view import View, append
 from darklantern.relay.folded import Folded
+from darklantern.relay.known_peers import KnownPeers
+from darklantern.relay.moving import read_any_head
+from darklantern.relay.needs import buried, names_of
 from darklantern.relay.peers import PeerClient
 from darklantern.relay.pieces import Pieces
 from darklantern.relay.stores import Append, Database, Entry, Group, Uses
@@ -69,16 +71,19 @@ class Mirror:
         async with self._folded.turn:
             await asyncio.to_thread(self._folded.catch_up)
             await asyncio.to_thread(self._take, log, note)
-            await asyncio.to_thread(self._folded.catch_up)
         await asyncio.to_thread(self._fetch_blobs, log)
         await asyncio.to_thread(self._cosign, log, note)
 
     def _take(self, log: str, note: bytes) -> None:
         view = self._folded.view
-        key = view.log_key(log) or (self._first_key(view) if log == view.net else None)
-        if key is None:  # no record that counts names this log
+        trail = view.trail(log)
+        if view.log_key(log) is not None:
+            head = read_any_head(view, log, note)
+        else:
+            first = self._first_key(view) if log == view.net else None
+            head = read_head(note, log, first) if first else None
+        if head is None:  # no record that counts names this log, or it has moved away from there
             return
-        head, trail = read_head(note, log, key), view.trail(log)
         if head.size <= trail.size:
             if trail.roots[head.size] != head.root:
                 raise _forked(log)
@@ -88,8 +93,16 @@ class Mirror:
             entries += [Entry(bytes.fromhex(leaf_id(data)), data) for data in self._peer.entries(log, at, head.size)]
         if after(trail.frontier, tuple(entries)).root != head.root:
             raise _forked(log)
+        # Judged here as by the readers: what its tombstones take back goes with the same commit.
+        after_it = view
+        for entry in entries:
+            after_it = append(after_it, log, entry.envelope)
         step = Append(log, trail.frontier, tuple(entries), head.note, head.time)
-        self._database.commit(Group((step,), _uses(log, entries), time=head.time))
+        drops = buried(view, after_it, log)
+        self._database.commit(Group((step,), _uses(log, entries), drops=drops, time=head.time))
+        self._folded.view = after_it
+        if drops:
+            self._pieces.collect()
 
     def _first_key(self, view: View) -> LogVerifyKey | None:
         found = read(self._peer.entries(view.net, 0, 1)[0])
@@ -109,7 +122,7 @@ class Mirror:
         """Only for the appender itself, which shows the line to all others."""
         view = self._folded.view
         key = view.log_key(log)
-        if key != self._card.public.log:
+        if key is None or key != self._card.public.log:
             return
         head = read_head(note, log, key)
         if request := self._request(view, log, head):
@@ -125,6 +138,34 @@ class Mirror:
         trail = view.trail(log)
         leaves = [merkle.leaf_hash(bytes.fromhex(id)) for id in trail.ids[: head.size]]
         return add_checkpoint.Request(old, merkle.consistency(leaves, old), head.note)
+
+
+class Mirrors:
+    """All peers that are asked, as the roster and the settings name them now."""
+
+    def __init__(
+        self,
+        peers: KnownPeers,
+        key: RelayKey,
+        database: Database,
+        folded: Folded,
+        pieces: Pieces,
+        witnessing: Witnessing,
+    ) -> None:
+        self._peers = peers
+        self._make: Callable[[RelayCard], Mirror] = lambda card: Mirror(
+            card, key, folded.view.net, database, folded, pieces, witnessing
+        )
+        self._mirrors: dict[str, tuple[RelayCard, Mirror]] = {}
+
+    def all(self) -> tuple[Mirror, ...]:
+        """One for each; it keeps its log-in from one time to the next while its card stays the same."""
+        asked = {id: peer.card for id, peer in self._peers.all().items() if peer.pull}
+        for id, card in asked.items():
+            if id not in self._mirrors or self._mirrors[id][0] != card:
+                self._mirrors[id] = card, self._make(card)
+        self._mirrors = {id: self._mirrors[id] for id in asked}
+        return tuple(mirror for _, mirror in self._mirrors.values())
 
 
 def _uses(log: str, entries: Sequence[Entry]) -> tuple[Uses, ...]:

@@ -68,11 +68,6 @@ class Pieces:
             left -= len(part)
             yield part
 
-    def drop(self, log: str, names: tuple[str, ...]) -> None:
-        """After a tombstone: one record of `log` less needs these. What none needs is deleted before this returns."""
-        self._database.drop_pieces(log, names)
-        self.collect()
-
     def expire(self, unnamed_s: int) -> int:
         """Let go of what no record has named for so long, and of what uploads left behind; how many."""
         count = self._database.expire_pieces(int(self._clock()) - unnamed_s)

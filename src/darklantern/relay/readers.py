@@ -13,6 +13,7 @@ class Asker:
     id: str
     org: str
     """of the device; the name of the relay"""
+    person: str = ""
     is_peer: bool = False
 
     @property
@@ -25,18 +26,19 @@ def device_asker(view: View, device: str) -> Asker | None:
     """The device as one who may ask at all, or None."""
     if not view.network.is_active(device):
         return None
-    return Asker(device, view.network.devices[device].org)
+    return Asker(device, *view.network.devices[device].owner)
 
 
 def may_read(view: View, log: str, asker: Asker) -> bool:
-    """Every device of the network reads its log; a circle's is for devices of its orgs. Relays mirror all.
+    """Every device of the network reads its log; a circle's is for devices of whom it admits. Relays mirror all.
 
     Not only for members: a newcomer must see the circle before it pledges, and nothing in a log opens without keys.
     """
     if asker.is_peer or log == view.net:
         return True
     circle = view.network.circle(log)
-    return circle is not None and asker.org in circle.orgs
+    owner = asker.org, asker.person
+    return circle is not None and (circle.admits(*owner) or circle.has_admin(owner))
 
 
 def readable(view: View, logs: Iterable[str], asker: Asker) -> tuple[str, ...]:

@@ -130,8 +130,8 @@ class Service:
             known = log in view.network.circles
             raise Problem(
                 403 if known else 404,
-                "this log is not for devices of your org" if known else "no accepted record names this log",
-                "sync the network's log, and see which orgs its circle names",
+                "this circle admits neither you nor your org" if known else "no accepted record names this log",
+                "sync the network's log, and see whom its circle names",
             )
 
     async def _heads(self, asker: Asker) -> Answer:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from darklantern.errors import MissingExtraError
 from darklantern.relay.config import CERTIFICATE, CERTIFICATE_KEY, read_config
-from darklantern.relay.setting_up import check_address
+from darklantern.relay.setting_up import check_address, check_begun
 
 _BUFFER_BYTES: Final = 256 * 1024
 """of a connection: the most that its headers may be, and a body's step. With 32 KiB a blob takes four times as long."""
@@ -26,6 +26,7 @@ def serve(folder: Path, load: Callable[[str], Any]) -> None:
     """
     config = read_config(folder)
     check_address(config)
+    check_begun(config)
     try:
         from granian import Granian
         from granian.constants import HTTPModes, Interfaces, Loops

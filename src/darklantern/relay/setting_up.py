@@ -15,7 +15,9 @@ from typing import Final
 from darklantern.errors import RefusedError, StoreError
 from darklantern.files import cannot_write, write_whole
 from darklantern.logs import checkpoint
+from darklantern.network.reading import leaf_id
 from darklantern.network.view import View, enter
+from darklantern.records.record import NOBODY
 from darklantern.relay.certificate import der, new_certificate
 from darklantern.relay.config import (
     CERTIFICATE,
@@ -32,9 +34,10 @@ from darklantern.relay.keys import read_keys
 from darklantern.relay.stores import Append, Entry, open_database
 from darklantern.sealing import RelayCard, RelayKey
 
+_NO_NET: Final = "# net = written here by `darklantern relay begin`, once there is a first roster"
 _TEMPLATE: Final = """\
 # A Dark Lantern relay. docs/spec/relay.md lists all settings; unknown ones are refused.
-net = "{net}"
+{net}
 listen = "{listen}"
 port = {port}
 urls = ["{url}"]
@@ -50,7 +53,7 @@ blobs = "{blobs}"
 
 def make_relay(
     folder: Path,
-    net: str,
+    net: str | None = None,
     *,
     listen: str = "127.0.0.1",
     port: int = 7447,
@@ -62,7 +65,7 @@ def make_relay(
     place = folder.absolute()
     host = f"[{listen}]" if ":" in listen else listen
     text = _TEMPLATE.format(
-        net=net,
+        net=f'net = "{net}"' if net else _NO_NET,
         listen=listen,
         port=port,
         url=f"{'https' if tls else 'http'}://{host}:{port}",
@@ -117,31 +120,43 @@ def check_address(config: Config) -> None:
 def begin(folder: Path, envelopes: Sequence[bytes], now: int | None = None) -> int:
     """Append the first records of the network's log, which nobody can log in to bring; how many.
 
-    For the relay whose log key the first roster names. Raises DarkLanternError for one that would not count, or that
-    is there already; then none is appended.
+    For the relay whose log key the first roster names: its settings learn the network from that. Raises
+    DarkLanternError for one that would not count, or that is there already; then none is appended.
     """
     config, key = read_config(folder), read_keys(folder)
+    net = config.net if config.net != NOBODY or not envelopes else leaf_id(envelopes[0])
     now = int(time.time()) if now is None else now
     database = open_database(config.database)
     try:
-        folded = Folded(database, config.net)
+        folded = Folded(database, net)
         folded.catch_up()
         view, entries = folded.view, list[Entry]()
         for data in envelopes:
-            view, read, refused = enter(view, config.net, data)
+            view, read, refused = enter(view, net, data)
             if refused:
                 raise RefusedError(f"the record {read.id[:8]}… would not count: {refused}", hint="leave it out")
             entries.append(Entry(bytes.fromhex(read.id), data))
         if entries:
             _check_mine(view, key)
-            end = view.trail(config.net).frontier
-            said = checkpoint.Checkpoint(view.origin(config.net), end.size, end.root)
-            before = folded.view.trail(config.net).frontier
+            if config.net == NOBODY:
+                text = (folder / CONFIG).read_text("utf-8").replace(_NO_NET, f'net = "{net}"')
+                write_whole(folder / CONFIG, text.encode())
+            end = view.trail(net).frontier
+            said = checkpoint.Checkpoint(view.origin(net), end.size, end.root)
             note = checkpoint.sign(said, key.log, now)
-            database.append(Append(config.net, before, tuple(entries), note, now))
+            database.append(Append(net, folded.view.trail(net).frontier, tuple(entries), note, now))
     finally:
         database.close()
     return len(entries)
+
+
+def check_begun(config: Config) -> None:
+    """Raises RefusedError for a relay that does not know its network yet."""
+    if config.net == NOBODY:
+        raise RefusedError(
+            "this relay does not know its network yet",
+            hint="`darklantern relay begin` with the first roster, which names this relay's log key",
+        )
 
 
 def _check_mine(view: View, key: RelayKey) -> None:

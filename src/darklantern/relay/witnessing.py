@@ -5,7 +5,7 @@ memory of what was cosigned is in the database, and changes in one transaction b
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 from darklantern.errors import LogError, SignatureError
@@ -15,10 +15,11 @@ from darklantern.network.heads import origin
 from darklantern.network.view import View
 from darklantern.relay.exchange import Answer, Request
 from darklantern.relay.folded import Folded
+from darklantern.relay.known_peers import KnownPeers
 from darklantern.relay.problems import Problem
 from darklantern.relay.readers import Asker
 from darklantern.relay.stores import Cosignature, Database
-from darklantern.sealing import RelayKey, RelayPublic
+from darklantern.sealing import RelayKey
 
 _MAX_LINES: Final = 64 * 1024
 
@@ -31,13 +32,13 @@ class Witnessing:
         database: Database,
         folded: Folded,
         key: RelayKey,
-        witnesses: Mapping[str, RelayPublic],
+        peers: KnownPeers,
         clock: Callable[[], float],
     ) -> None:
         self._database = database
         self._folded = folded
         self._key = key
-        self._witnesses = {public.witness_name: public for public in witnesses.values()}
+        self._peers = peers
         self._clock = clock
 
     async def take(self, log: str, request: Request, asker: Asker) -> Answer:
@@ -82,7 +83,8 @@ class Witnessing:
     def _keep(self, log: str, line: bytes) -> None:
         """Verify a line over the checkpoint that it is about, and keep it beside that."""
         found = notes.read_line(line)
-        public = self._witnesses.get(found.name)
+        others = (peer.card.public for peer in self._peers.all().values())
+        public = next((each for each in others if each.witness_name == found.name), None)
         if public is None:
             raise Problem(403, "expected a witness that this relay knows, got another", "its keeper must add the peer")
         view = self._folded.view
@@ -102,7 +104,7 @@ class Witnessing:
 
 def _log_of(view: View, name: str) -> str | None:
     """Which log has this name in its checkpoints."""
-    for log in (view.net, *view.network.circles):
+    for log in (view.net, *view.circles):
         key = view.log_key(log)
         if key is not None and origin(key, log) == name:
             return log

@@ -26,14 +26,21 @@ def pack_vault(
 ) -> Iterator[bytes]:
     """The database as of now with these settings besides, and the named pieces. Raises StoreError, also half-way.
 
-    With a `passphrase` the copy opens by that one, and not by the vault's.
+    With a `passphrase` the copy opens by that one, and not by the vault's. Where the vault's is only in this machine's
+    keystore, it needs one: else the copy would be lost with the machine.
     """
     copy = partial_of(vault.folder / DATABASE)
     try:
         header, key = (vault.folder / HEADER).read_bytes(), None
+        held = decode(VaultHeader, header)
         if passphrase is not None:
-            made, key = new_header(passphrase, decode(VaultHeader, header).cost)
+            made, key = new_header(passphrase, held.cost)
             header = encode(made)
+        elif held.keystore is not None:
+            raise StoreError(
+                "the passphrase of this library is only in this machine's keystore: a backup would be lost with it",
+                hint="give the backup a passphrase of its own: --own-passphrase-file, in Python passphrase=",
+            )
         vault.database.copy(copy, settings, key)
         with copy.open("rb") as database:
             yield from pack(_members(vault, header, database, copy.stat().st_size, names))

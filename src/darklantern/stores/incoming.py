@@ -6,7 +6,7 @@ piece is where the next sync goes on; what it leaves of a bundle is swept.
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -39,10 +39,26 @@ class Incoming:
         """A place for the pieces of one bundle, gone when the `with` ends."""
         return Staged(partial_of(self._made() / "bundle"))
 
+    def keep(self, names: Collection[str]) -> None:
+        """Remove the beginnings of all other pieces: nothing asks for them any more."""
+        for path in self._folder.glob("*"):
+            if path.name not in names and path.is_file():
+                path.unlink(missing_ok=True)
+
     def sweep(self) -> None:
         """Remove what a crash left of a bundle."""
         for folder in self._folder.glob(f".bundle*{PARTIAL}"):
             shutil.rmtree(folder, ignore_errors=True)
+
+    def begun(self) -> dict[str, int]:
+        """The pieces of which a beginning is here, and its bytes."""
+        found = (path for path in self._folder.glob("[0-9a-f]*") if path.is_file())
+        return {path.name: path.stat().st_size for path in found}
+
+    def discard(self, names: Iterable[str]) -> None:
+        """Remove beginnings that nobody will go on with."""
+        for name in names:
+            (self._folder / name).unlink(missing_ok=True)
 
     def _made(self) -> Path:
         try:

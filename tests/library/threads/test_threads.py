@@ -15,6 +15,7 @@ from darklantern.network import new_terms
 from darklantern.network.items import Posting
 from darklantern.records.posts import Content, Mention, Post, Reaction, Retraction, Revision
 from library.carried import carried, exported, imported
+from library.meeting import met
 from library.orgs import CANARY, Orgs, every_byte_of, found_circle, founded, library, reopened, share
 
 
@@ -157,7 +158,7 @@ def test_p17_what_names_a_thread_of_another_circle_counts_for_nothing_there(orgs
     post = orgs.aurora.post(item, "at V2")
     terms = new_terms("commons", "V2")
     wide = found_circle(orgs.aurora, terms)
-    sealed_by(orgs, orgs.aurora, Post(thread=item, reply_to=post, text="from another circle"), wide)
+    stray = sealed_by(orgs, orgs.aurora, Post(thread=item, reply_to=post, text="from another circle"), wide)
     sealed_by(orgs, orgs.aurora, Reaction(thread=item, post=post, emoji="👍", action="add"), wide)
     orgs.to_beacon()
     for who in (orgs.aurora, orgs.beacon):
@@ -168,6 +169,9 @@ def test_p17_what_names_a_thread_of_another_circle_counts_for_nothing_there(orgs
             ("reaction", "it is in another circle than the thread"),
         ]
     assert orgs.beacon.unread() == {item: 1}
+    for ask in (lambda: orgs.aurora.reply(stray, "x"), lambda: orgs.aurora.revise(stray, "x")):
+        with pytest.raises(RefusedError, match="counts for nothing there"):
+            ask()
 
 
 def test_p10_what_a_dropped_device_says_after_its_last_record_counts_no_longer(orgs: Orgs) -> None:
@@ -497,3 +501,57 @@ def test_what_was_said_under_an_epoch_that_lost_is_said_again_about_the_same_pos
         assert shape(under_item) == [("theirs", 0), (None, 0)]
         assert [each.emoji for each in under_item.posts[0].reactions] == ["👍"]
         assert thread.ignored == under_item.ignored == ()
+
+
+def test_p16_a_relay_brings_the_same_thread_as_a_bundle_and_sees_no_word_of_it(tmp_path: Path) -> None:
+    us = met(tmp_path)
+    file = tmp_path / "notes.txt"
+    file.write_text(f"the {CANARY}")
+    begun = us.aurora.begin_thread("evals", f"About {CANARY}", "text", attachments=[us.aurora.attach(file)])
+    us.aurora.sync([us.relay])
+    us.beacon.sync([us.relay])
+    answer = us.beacon.reply(begun, "an answer")
+    us.beacon.react(begun, "🎉")
+    us.beacon.sync([us.relay])
+    us.aurora.sync([us.relay])
+    us.aurora.revise(begun, "text, revised")
+    us.aurora.sync([us.relay])
+    us.beacon.sync([us.relay])
+    with library(tmp_path / "carried", "bo", us.clock) as carried_to:
+        imported(carried_to, exported(us.aurora))
+        assert us.beacon.thread(begun) == carried_to.thread(begun)
+    for who in (us.aurora, us.beacon):
+        thread = who.thread(begun)
+        assert [(post.id, post.text, post.pending) for post in thread.posts] == [
+            (begun, "text, revised", False),
+            (answer, "an answer", False),
+        ]
+        assert [each.emoji for each in thread.posts[0].reactions] == ["🎉"]
+        (attached,) = thread.posts[0].attachments
+        assert b"".join(who.open_attachment(begun, attached.sha256).stream()) == file.read_bytes()
+    seen = b"".join(us.relay.pieces.values()) + b"".join(data for log in us.relay.logs.values() for data in log)
+    for word in (CANARY, "an answer", "revised", "🎉", "notes.txt", "reaction"):
+        assert word.encode() not in seen
+    us.close()
+
+
+def test_p26_a_post_that_was_buried_is_gone_from_its_thread_and_from_the_index(orgs: Orgs, file: Path) -> None:
+    item = item_of(orgs)
+    post = orgs.aurora.post(item, "buriedwords", attachments=[orgs.aurora.attach(file)])
+    answer = orgs.aurora.reply(post, "an answer")
+    orgs.to_beacon()
+    orgs.beacon.react(post, "👍")
+    both(orgs)
+    sha256 = orgs.beacon.thread(item).posts[0].attachments[0].sha256
+    orgs.aurora.bury(post)
+    both(orgs)
+    for who in (orgs.aurora, orgs.beacon):
+        thread = who.thread(item)
+        assert [(each.id, each.reply_to, each.depth) for each in thread.posts] == [(answer, post, 0)]
+        assert [each.reason for each in thread.ignored] == ["no post that it could be about is before it"]
+        assert who.search("buriedwords") == () and post not in who._state.threads.places
+        with pytest.raises(RefusedError):
+            who.open_attachment(post, sha256)
+        with pytest.raises(RefusedError):
+            who.react(post, "🎉")
+    assert orgs.beacon.unread() == {item: 1}

@@ -5,6 +5,7 @@ service only, whose name is its key. No authority is asked who a relay is.
 """
 
 import http.client
+import socket
 import ssl
 import threading
 import time
@@ -21,6 +22,8 @@ from darklantern.sealing.login import login_message
 
 CONNECT_S: Final = 10
 ANSWER_S: Final = 60
+RECEIVE_BYTES: Final = 256 * 1024
+"""What the system holds of an answer before it is read is fetched again after a crash: left to itself, megabytes."""
 _LOGIN_BYTES: Final = 4096
 _PROBLEM_BYTES: Final = 64 * 1024
 _SPARE_S: Final = 20
@@ -178,8 +181,7 @@ def connected(url: str, certificate: bytes | None) -> http.client.HTTPConnection
             )
         plain = http.client.HTTPConnection(host, port, timeout=CONNECT_S)
         plain.connect()
-        plain.sock.settimeout(ANSWER_S)
-        return plain
+        return _prepared(plain)
     if parts.scheme != "https" or certificate is None:
         raise RelayError(
             f"expected an https address and the certificate that it shows, got {url} and "
@@ -199,8 +201,13 @@ def connected(url: str, certificate: bytes | None) -> http.client.HTTPConnection
     if not isinstance(secure.sock, ssl.SSLSocket) or secure.sock.getpeercert(binary_form=True) != certificate:
         secure.close()
         raise _other_certificate(url)
-    secure.sock.settimeout(ANSWER_S)
-    return secure
+    return _prepared(secure)
+
+
+def _prepared(connection: http.client.HTTPConnection) -> http.client.HTTPConnection:
+    connection.sock.settimeout(ANSWER_S)
+    connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
+    return connection
 
 
 def read(response: http.client.HTTPResponse, most: int) -> bytes:

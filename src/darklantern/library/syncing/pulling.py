@@ -13,10 +13,10 @@ from typing import Final
 from darklantern.errors import LogError, RecordError
 from darklantern.library.importing import Parts
 from darklantern.library.syncing.remote import Remote
-from darklantern.network.heads import Head, read_head
+from darklantern.logs import checkpoint
+from darklantern.network.heads import Head, origin, read_head
 from darklantern.network.merging import Entries, LogCopy, check_not_frozen, merge
-from darklantern.network.reading import leaf_id, read
-from darklantern.network.rosters import Roster
+from darklantern.network.reading import leaf_id
 from darklantern.network.states import Trail
 from darklantern.network.view import View
 from darklantern.sealing import LogVerifyKey
@@ -55,12 +55,12 @@ def pull(remote: Remote, view: View, held: Entries, *, clock: int, confirmed: bo
             )
         return Pulled(None, hidden=hidden)
     check_not_frozen(view, net)
-    network = _copy(remote, net, notes.pop(net), view.log_key(net) or _first_key(remote, net), view, held)
+    network = _network(remote, notes.pop(net), view, held)
     named = merge(view, held, [network], kept=_behind(remote, view, [net]), clock=clock, confirmed=confirmed).view
     # 2. Each circle's log under the key that its circle's record names.
     copies, skipped = [], []
     for log, note in sorted(notes.items()):
-        key = named.log_key(log)
+        key = named.key_of(log, note)
         if key is None or log in view.forks:
             skipped.append(log)
         else:
@@ -72,6 +72,24 @@ def pull(remote: Remote, view: View, held: Entries, *, clock: int, confirmed: bo
     logs = (network, *(copy for copy in copies if copy in news))
     parts = Parts(logs, behind=_behind(remote, named, notes.keys() | {net}))
     return Pulled(parts, tuple(skipped), hidden, there)
+
+
+def _network(remote: Remote, note: bytes, view: View, held: Entries) -> LogCopy:
+    """The network's log, whose key may not be known here: of a newcomer, or of a log that has moved.
+
+    A roster among its entries names the key, so there these are asked for before the note is verified. A newcomer's
+    first entry must be the roster that they pinned.
+    """
+    net, start = view.net, view.trail(view.net).size
+    known, (said, _) = view.key_of(net, note), checkpoint.parse(note)
+    if known and said.origin == origin(known, net):
+        return _copy(remote, net, note, known, view, held)
+    if not start and not any(_has_id(data, net) for data in remote.entries(net, 0, 1)[:1]):
+        raise LogError(
+            f"expected the network's first roster, {net}, as the first entry of its log at {remote.name}, got another",
+            hint="this relay serves another network, or you pinned another first roster",
+        )
+    return LogCopy(net, note, _entries(remote, net, start, said.size), start)
 
 
 def _copy(remote: Remote, log: str, note: bytes, key: LogVerifyKey, view: View, held: Entries) -> LogCopy:
@@ -128,18 +146,6 @@ def _has_id(data: bytes, envelope_id: str) -> bool:
         return leaf_id(data) == envelope_id
     except RecordError:
         return False
-
-
-def _first_key(remote: Remote, net: str) -> LogVerifyKey:
-    """The key of a network's log, for who only knows the id of its first roster."""
-    for data in remote.entries(net, 0, 1):
-        found = read(data)
-        if found.id == net and isinstance(found.body, Roster):
-            return found.body.log
-    raise LogError(
-        f"expected the network's first roster, {net}, as the first entry of its log at {remote.name}, got another",
-        hint="this relay serves another network, or you pinned another first roster",
-    )
 
 
 def _behind(remote: Remote, view: View, logs: Sequence[str] | set[str]) -> frozenset[str]:

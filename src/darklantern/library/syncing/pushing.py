@@ -20,8 +20,8 @@ from darklantern.stores.values import Waiting
 INLINE: Final = 64 * 1024
 """Bytes: pieces up to this size travel with their record in one request."""
 
-_RECORDS: Final = 64
-"""at most, in one request"""
+_AT_ONCE: Final = 1024 * 1024
+"""Bytes: of records in one request, unless one alone has more, and as many of pieces beside them."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,17 @@ def loads(remote: Remote, view: View, sendable: Sequence[Waiting]) -> Iterator[L
         key = view.log_key(log)
         begins = log == view.net and key is None  # before the first roster nobody is named
         if remote.log_key is not None and log not in view.forks and (begins or key == remote.log_key):
-            waiting = [each for each in sendable if each.log == log]
-            for at in range(0, len(waiting), _RECORDS):
-                yield Load(log, tuple(waiting[at : at + _RECORDS]))
+            yield from _loads(log, [each for each in sendable if each.log == log])
+
+
+def _loads(log: str, waiting: Sequence[Waiting]) -> Iterator[Load]:
+    load: list[Waiting] = []
+    for each in waiting:
+        if load and sum(len(other.envelope) for other in load) + len(each.envelope) > _AT_ONCE:
+            yield Load(log, tuple(load))
+            load = []
+        load.append(each)
+    yield Load(log, tuple(load))
 
 
 def push(remote: Remote, load: Load, blobs: Blobs) -> tuple[Posted, ...]:
@@ -49,21 +57,20 @@ def push(remote: Remote, load: Load, blobs: Blobs) -> tuple[Posted, ...]:
     names = dict.fromkeys(name for body in bodies for name in (*body.pieces, *body.attached))
     asked = remote.missing(load.log, names) if names else frozenset[str]()
     lacking = [name for name in names if name in asked]
-    inline: list[bytes] = []
+    small = [name for name in lacking if 0 < blobs.size(name) <= INLINE][: _AT_ONCE // INLINE]
 
-    def one(name: str) -> bytes | None:
+    def piece(name: str) -> bytes:
         data = blobs.get(name)
         if data is None:
             raise StoreError(
                 f"the piece {name} of a record that waits is not here",
                 hint="restore it from a backup, or import a bundle that carries it; the record stays in the outbox",
             )
-        if len(data) <= INLINE:
-            return data
-        remote.put(load.log, name, data)
-        return None
+        return data
 
-    if lacking:
-        with ThreadPoolExecutor(min(remote.connections, len(lacking)), "pieces") as pool:
-            inline = [data for data in pool.map(one, lacking) if data is not None]
-    return remote.post(load.log, [each.envelope for each in load.waiting], inline)
+    large = [name for name in lacking if name not in small]
+    if large:
+        with ThreadPoolExecutor(min(remote.connections, len(large)), "pieces") as pool:
+            for _ in pool.map(lambda name: remote.put(load.log, name, piece(name)), large):
+                pass
+    return remote.post(load.log, [each.envelope for each in load.waiting], map(piece, small))

@@ -59,10 +59,12 @@ def _pulled(remote: Remote, hands: Hands, report: RelaySync, confirmed: bool, pr
     new = step.pieces if step else {}
     wanted = step.state.wanted if step else state.wanted
     lacking = wanted.keys() - new.keys() - set(hands.blobs)
-    asked = {name: wanted[name] for name in sorted(lacking)}
+    # Of a log that the relay does not show, it refuses pieces too, and that must not end the sync.
+    asked = {name: wanted[name] for name in sorted(lacking) if wanted[name] in pulled.there}
     fetched = fetch(remote, asked, hands.blobs, hands.incoming, progress)
     if step or fetched.came:  # what came is to be found by its words
         hands.step(step.state if step else state, new, fetched.came)
+    hands.incoming.keep(lacking)
     imported = step.imported if step else Imported()
     imported = replace(imported, skipped=tuple(dict.fromkeys((*imported.skipped, *pulled.skipped))))
     missing, came = lacking - set(fetched.came), len(new) + len(fetched.came)
@@ -86,6 +88,9 @@ def _pushed(remote: Remote, hands: Hands, report: RelaySync) -> RelaySync:
             )
         sent += [answer.id for answer in answers if answer.position is not None]
         refused |= {answer.id: answer.refused or "no reason given" for answer in answers if answer.position is None}
+    state = hands.state()
+    if any(waiting.id in refused and not state.is_own(waiting) for waiting in state.outbox):
+        hands.step(state.without_others(refused), {})  # their authors still have them, and are told when they sync
     return replace(report, sent=tuple(dict.fromkeys(sent)), refused=tuple(refused.items()))
 
 

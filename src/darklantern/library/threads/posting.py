@@ -157,8 +157,14 @@ def _check_length(what: str, text: str, most: int) -> None:
 
 
 def _thread(state: State, post_id: str) -> str:
-    about(state, post_id)  # refuses what is not here
-    return state.threads.places[post_id].thread
+    post = about(state, post_id)[0]  # refuses what is not here
+    thread = state.threads.places[post_id].thread
+    if root_of(state, thread).circle.id != post.circle.id:
+        raise RefusedError(
+            f"post {post_id} names a thread of another circle, and counts for nothing there",
+            hint="choose a post that its thread shows",
+        )
+    return thread
 
 
 def standing(state: State, post_id: str, fetch: Fetch) -> ThreadPost:

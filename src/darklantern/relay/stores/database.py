@@ -8,7 +8,7 @@ from pathlib import Path
 
 from darklantern.relay.stores.engine import Engine
 from darklantern.relay.stores.log_tables import LogTables, put_entries
-from darklantern.relay.stores.piece_tables import PieceTables, put_uses
+from darklantern.relay.stores.piece_tables import PieceTables, put_drop, put_uses
 from darklantern.relay.stores.schema import migrate
 from darklantern.relay.stores.token_tables import TokenTables
 from darklantern.relay.stores.usage_tables import UsageTables, put_charges
@@ -42,6 +42,8 @@ class Database(LogTables, WitnessTables, PieceTables, TokenTables, UsageTables):
             for step in sorted(group.appends, key=lambda each: each.log):
                 put_entries(session, step)
             put_charges(session, (*group.charges, *put_uses(session, group.uses, group.time)))
+            for drop in group.drops:
+                put_drop(session, drop)
 
     def backup(self, path: Path) -> None:
         """A copy as of one moment, as a new file, while relays go on. Raises StoreError where the engine has none."""

@@ -4,13 +4,14 @@ A blob belongs to each log that has it, one by one: whoever may read one log lea
 blobs lie here, in the row; the bytes of larger ones lie in the store of blobs, under their name, once for all logs.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from darklantern.errors import LogError
 from darklantern.relay.stores.engine import ColumnType, Session, Tables
 from darklantern.relay.stores.usage_tables import put_charges, put_refund
-from darklantern.relay.stores.values import Charge, Piece, Uses, check_name
+from darklantern.relay.stores.values import Charge, Drop, Piece, Uses, check_name
 
 SMALL_BYTES: Final = 64 * 1024
 """What is no larger lies in the database: one commit holds a record and its piece, and no file needs a sync."""
@@ -87,12 +88,21 @@ class PieceTables(Tables):
         with self._engine.transaction(write=True) as session:
             _clear(session, session.rows(f"{_SELECT} WHERE log = ? AND name = ? AND here = 0", log, name))
 
-    def drop_pieces(self, log: str, names: Sequence[str]) -> None:
-        """One record less names each of these. What no record names goes, at once; `collect` deletes the bytes."""
+    def drop_pieces(self, drop: Drop, once: str) -> bool:
+        """What no record names any more goes, at once; `collect` deletes the bytes. False where `once` was said before.
+
+        Unlike a drop that goes with an append, nothing else keeps this from being done twice.
+        """
         with self._engine.transaction(write=True) as session:
-            for name in sorted(set(names)):
-                session.change("UPDATE pieces SET uses = uses - 1 WHERE log = ? AND name = ? AND uses > 0", log, name)
-                _clear(session, session.rows(f"{_SELECT} WHERE log = ? AND name = ? AND uses = 0", log, name))
+            if not session.change("INSERT INTO retired VALUES (?, ?) ON CONFLICT DO NOTHING", drop.log, once):
+                return False
+            put_drop(session, drop)
+            return True
+
+    def retired(self, log: str) -> frozenset[str]:
+        """What was said once about this log."""
+        with self._engine.transaction(write=False) as session:
+            return frozenset(what for (what,) in session.rows("SELECT what FROM retired WHERE log = ?", log))
 
     def expire_pieces(self, before: int, limit: int = 1000) -> int:
         """Drop blobs that no record has named since `before`, and uploads that never ended; how many."""
@@ -142,6 +152,17 @@ def put_uses(session: Session, uses: Iterable[Uses], now: int) -> list[Charge]:
             rows.append((log, name, size, int(data is not None), use.count, use.account, now, data))
     session.insert("pieces", _COLUMNS, rows, _MERGE)
     return charges
+
+
+def put_drop(session: Session, drop: Drop) -> None:
+    """A record less for each time that a name stands here; what none names goes."""
+    for name, count in sorted(Counter(drop.names).items()):
+        key = (drop.log, name)
+        session.change(
+            "UPDATE pieces SET uses = CASE WHEN uses > ? THEN uses - ? ELSE 0 END WHERE log = ? AND name = ?",
+            *(count, count, *key),
+        )
+        _clear(session, session.rows(f"{_SELECT} WHERE log = ? AND name = ? AND uses = 0", *key))
 
 
 def _known(session: Session, log: str, names: Sequence[str]) -> Iterable[tuple[str, bool]]:

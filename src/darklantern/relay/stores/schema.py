@@ -48,6 +48,7 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
         "CREATE INDEX pieces_stored ON pieces (name) WHERE data IS NULL",
         "CREATE INDEX pieces_idle ON pieces (time) WHERE uses = 0 OR here = 0",
         "CREATE TABLE dropped (name TEXT PRIMARY KEY){table}",
+        "CREATE TABLE retired (log TEXT NOT NULL, what TEXT NOT NULL, PRIMARY KEY (log, what)){table}",
         "CREATE TABLE witnessed (origin TEXT PRIMARY KEY, size {integer} NOT NULL, root {bytes} NOT NULL){table}",
         Raw("pieces", "data"),
         Raw("entries", "envelope"),

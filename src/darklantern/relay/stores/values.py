@@ -146,6 +146,14 @@ class Charge:
 
 
 @dataclass(frozen=True)
+class Drop:
+    """For each time that a name stands here, a record of `log` less needs that blob."""
+
+    log: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Group:
     """What one transaction writes: appends to different logs, what they need of blobs, what they cost."""
 
@@ -153,6 +161,7 @@ class Group:
     uses: tuple[Uses, ...] = ()
     """each (log, name) once"""
     charges: tuple[Charge, ...] = ()
+    drops: tuple[Drop, ...] = ()
     time: int = 0
 
 

@@ -1,0 +1,156 @@
+"""Drafts as a library's user holds them: made, told in words, signed, published.
+
+In: what is to change. Out: a draft, which several sign in different places; or its record in the log or the outbox.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from darklantern.errors import RefusedError
+from darklantern.library import joining, signing
+from darklantern.library.holding import Holding
+from darklantern.network import changing
+from darklantern.network.authoring import drafted
+from darklantern.network.cards import Card
+from darklantern.network.circles import Circle, Terms, check_circle, check_closed
+from darklantern.network.drafts import Draft, Tally, is_signed, read_draft, tallies, write_draft
+from darklantern.network.pledges import Breach
+from darklantern.network.reading import Control
+from darklantern.records.record import NOBODY, Kind
+from darklantern.sealing import LogVerifyKey
+
+
+class Drafting(Holding):
+    """What several people sign."""
+
+    def read_draft(self, data: bytes) -> Draft:
+        """The draft in a file. Raises SealError, RecordError or RefusedError."""
+        return read_draft(data, self._held.device.receiving)
+
+    def write_draft(self, draft: Draft) -> bytes:
+        """The file for a draft: sealed to its signers where it holds secret terms."""
+        return write_draft(draft, joining.network_of(self._held))
+
+    def words(self, draft: Draft) -> tuple[str, ...]:
+        """What the draft says and changes, in plain words: to be read before it is signed."""
+        return signing.told(self._held, draft)
+
+    def tallies(self, draft: Draft) -> tuple[Tally, ...]:
+        """Who has signed the draft, and how many it needs. Raises SignatureError for a signature that is wrong."""
+        return tallies(joining.network_of(self._held), draft)
+
+    def is_signed(self, draft: Draft) -> bool:
+        """Whether enough have signed the draft to publish it."""
+        return is_signed(joining.network_of(self._held), draft)
+
+    def sign(self, draft: Draft) -> Draft:
+        """The draft, signed by each key of this library that may. Raises RefusedError. Show its `words` first."""
+        state, made = signing.signed(self._held, draft)
+        self._step(state)
+        return made
+
+    def publish(self, draft: Draft) -> str:
+        """Put a draft that enough have signed into the network's log, or the outbox; join what it founds. Its id."""
+        self._step(signing.published(self._held, draft))
+        return draft.read.id
+
+    def found_network(
+        self,
+        name: str,
+        cards: Iterable[Card],
+        *,
+        until: int,
+        keeper: LogVerifyKey | None = None,
+        threshold: int | None = None,
+        thresholds: Mapping[str, int] | None = None,
+    ) -> Draft:
+        """The first roster of a network of these cards' holders, whose log `keeper` signs (or this library)."""
+        log = keeper or joining.card_of(self._held).log
+        if log is None:
+            raise RefusedError(
+                "this library has no key of logs", hint="make it with --keeper, or name another keeper's card"
+            )
+        now = self._now()
+        body = changing.first_roster(
+            name, cards, log=log, until=until, now=now, threshold=threshold, thresholds=thresholds
+        )
+        return self._draft("roster", body, NOBODY)
+
+    def draft_roster(self, *, keeper: LogVerifyKey | None = None, settle: bool = False, **changes: object) -> Draft:
+        """The next roster, with the changes of `network.changing.next_roster`. `keeper` moves the network's log.
+
+        `settle` sets aside the second of two rosters that claim to be the newest.
+        """
+        network, now = self._state.view.network, self._now()
+        if not network.rosters:
+            raise RefusedError("there is no roster to change yet", hint="import a bundle of the network first")
+        fork = network.roster_fork
+        if settle:
+            changes["settles"] = _other(fork.second if fork else None)
+        if keeper is not None:
+            changes |= self._moved(self.net, keeper)
+        return self._draft("roster", changing.next_roster(network.rosters[-1], now=now, **changes))  # type: ignore[arg-type]
+
+    def draft_manifest(
+        self,
+        org: str,
+        *,
+        add: Iterable[Card] = (),
+        revoke: Iterable[str] = (),
+        remove: Iterable[str] = (),
+        settle: bool = False,
+    ) -> Draft:
+        """The next manifest of an org: people and devices to add, devices to revoke, persons to remove."""
+        network = joining.network_of(self._state)
+        versions = network.manifests.get(org, ())
+        fork = network.org_forks.get(org)
+        body = changing.next_manifest(
+            org,
+            versions[-1] if versions else None,
+            add=add,
+            revoke=revoke,
+            remove=remove,
+            settles=_other(fork.second if fork else None) if settle else None,
+        )
+        return self._draft("org", body)
+
+    def draft_breach(self, breach: Breach) -> Draft:
+        """That somebody broke a pledge, or that an earlier record of it no longer holds: for roots to sign."""
+        return self._draft("breach", breach)
+
+    def found_circle(self, circle: Circle, terms: Terms) -> Draft:
+        """A new circle with these terms: for its admins to sign. Raises RefusedError."""
+        check_circle(circle, (*circle.orgs, *(named.org for named in circle.people)))
+        check_closed(circle, terms)
+        return self._draft("circle", circle, terms=terms)
+
+    def draft_circle(
+        self, circle: str, *, keeper: LogVerifyKey | None = None, settle: bool = False, **changes: object
+    ) -> Draft:
+        """The next version of a circle's record, with other values in these fields. By name or id."""
+        state, circle = self._state, self._circle(circle)
+        network = state.view.network
+        fork = network.circle_forks.get(circle)
+        if settle:
+            changes["settles"] = _other(fork.second if fork else None)
+        if keeper is not None:
+            changes |= self._moved(circle, keeper)
+        body = changing.next_circle(circle, network.circles[circle][-1], **changes)
+        return self._draft("circle", body, terms=state.terms(circle))
+
+    def _moved(self, log: str, keeper: LogVerifyKey) -> dict[str, object]:
+        """The fields that move a log to another key: the key, and the newest checkpoint by the old one."""
+        head = self._state.view.heads.get(log)
+        if head is None:
+            raise RefusedError(
+                "the log cannot move: it has no checkpoint here", hint="import a bundle of the present keeper first"
+            )
+        return {"log": keeper, "final": head.note}
+
+    def _draft(self, kind: Kind, body: Control, net: str | None = None, terms: Terms | None = None) -> Draft:
+        return Draft(envelope=drafted(net or self.net, kind, body, self._now()), terms=terms)
+
+
+def _other(second: str | None) -> str:
+    if second is None:
+        raise RefusedError("there is no fork to settle", hint="only two versions that contend are settled")
+    return second
