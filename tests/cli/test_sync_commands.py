@@ -48,7 +48,7 @@ def command(us: Meeting, *words: str, org: str = "beacon") -> subprocess.Complet
 
 
 @pytest.mark.slow
-def test_a_relay_is_added_synced_with_and_forgotten(us: Meeting, running: Running) -> None:
+def test_a_relay_is_added_synced_with_and_removed(us: Meeting, running: Running) -> None:
     us.aurora.add_relay(running.card)
     us.share()
     us.aurora.sync()
@@ -61,12 +61,12 @@ def test_a_relay_is_added_synced_with_and_forgotten(us: Meeting, running: Runnin
     assert synced.returncode == 0, synced.stderr
     assert running.card.public.fingerprint in synced.stderr
     assert "new entries" in synced.stdout
-    assert "nothing new" in command(us, "beacon", "sync").stdout
-    (of_relay,) = json.loads(command(us, "beacon", "status", "--json").stdout)["relays"]
+    assert "nothing new" in command(us, "sync").stdout
+    (of_relay,) = json.loads(command(us, "status", "--json").stdout)["relays"]
     assert of_relay["synced"]
-    assert "circle evals" in command(us, "beacon", "status").stdout
+    assert "circle evals" in command(us, "status").stdout
     running.stop()
-    failed = command(us, "beacon", "sync")
+    failed = command(us, "sync")
     assert failed.returncode == 1 and "hint:" in failed.stderr and "Traceback" not in failed.stderr
     failed = json.loads(command(us, "sync", "--json").stdout)
     assert set(failed) == {"error", "hint"}
@@ -92,8 +92,4 @@ def test_holdings_make_a_bundle_of_what_is_missing(us: Meeting) -> None:
     made = command(us, *export, org="aurora")
     assert made.returncode == 0, made.stderr
     assert json.loads(made.stdout)["bytes"] < 100_000
-    done = command(us, "beacon", "bundle", "import", bundle)
-    assert done.returncode == 0, done.stderr
-    assert "nothing new" in done.stdout
-    us.reopen("aurora")
-    us.reopen("beacon")
+    us.beacon.import_bundle(us.folder / "bundle")
