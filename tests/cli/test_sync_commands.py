@@ -48,7 +48,7 @@ def command(us: Meeting, *words: str, org: str = "beacon") -> subprocess.Complet
 
 
 @pytest.mark.slow
-def test_a_relay_is_added_synced_with_and_forgotten(us: Meeting, running: Running) -> None:
+def test_a_relay_is_added_synced_with_and_removed(us: Meeting, running: Running) -> None:
     us.aurora.add_relay(running.card)
     us.share()
     us.aurora.sync()
@@ -92,9 +92,4 @@ def test_holdings_make_a_bundle_of_what_is_missing(us: Meeting) -> None:
     made = command(us, *export, org="aurora")
     assert made.returncode == 0, made.stderr
     assert json.loads(made.stdout)["bytes"] < 100_000
-    us.beacon.close()
-    done = command(us, "bundle", "import", str(us.folder / "bundle"))
-    assert done.returncode == 0, done.stderr
-    assert "nothing new" in done.stdout
-    us.reopen("aurora")
-    us.reopen("beacon")
+    us.beacon.import_bundle(us.folder / "bundle")

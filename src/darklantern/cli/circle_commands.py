@@ -112,7 +112,7 @@ def remove(
     if as_json:
         tell_json({"circle": id, "org": org, "person": name, "device": which})
     else:
-        tell("removed; export a bundle. `darklantern circle rotate` makes the epoch without them")
+        tell("removed; sync, or carry a bundle. `darklantern circle rotate` makes the epoch without them")
 
 
 @circle_app.command()
@@ -130,4 +130,4 @@ def rotate(
     if as_json:
         tell_json({"circle": id, "members": len(members)})
     else:
-        tell(f"a new epoch, for {len(members)} devices; export a bundle so that the others get it")
+        tell(f"a new epoch, for {len(members)} devices; sync, or carry a bundle, so that the others get it")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 thread_app = typer.Typer(
     help="What people say about findings, and to a circle.\n\n"
     "Ids may be given by their beginning. A text, a title or an emoji is read from stdin or from --file, never from "
-    "the command itself. What you write is sealed to the circle; a bundle carries it to the others.",
+    "the command itself. What you write is sealed to the circle; a sync or a bundle carries it to the others.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -326,7 +326,7 @@ def _said(what: str, made: str, mentions: Sequence[tuple[str, str]], as_json: bo
         tell_json({what: made})
         return
     reached = f", mentioning {', '.join(f'{person} of {org}' for org, person in mentions)}" if mentions else ""
-    tell(f"sealed {what} {made[:16]}{reached}; export a bundle so that the others get it")
+    tell(f"sealed {what} {made[:16]}{reached}; sync, or carry a bundle, so that the others get it")
 
 
 def _title_and_text(typed: str) -> tuple[str, str]:
