@@ -4,18 +4,19 @@ import msgspec
 import pytest
 
 from darklantern.errors import DarkLanternError, RefusedError
-from darklantern.network import Admin, admit, effective
+from darklantern.network import Admin, effective
 from darklantern.network.authoring import authored
+from darklantern.network.circle_log import cutoffs
 from darklantern.network.circles import Removal
 from darklantern.network.clock import text
 from darklantern.network.deciding import plan
 from darklantern.network.deleting import Receipt, Tombstone
-from darklantern.network.epochs import new_epoch
+from darklantern.network.epochs import Previous, new_epoch
 from darklantern.network.heads import sign_head
 from darklantern.network.reading import read
 from darklantern.network.vouching import NOTICE
 from darklantern.records.exact import decode, encode
-from darklantern.sealing import Envelope, LogKey, Signer
+from darklantern.sealing import Envelope, Signer, payload_type, sign
 from network.test_circles import removal
 from network.test_deleting import posted
 from network.test_pledges import breach
@@ -43,12 +44,7 @@ def test_p5_a_removal_without_its_signature_hides_nothing_it_stops_sealing() -> 
     assert world.put(unsigned(data))
     with pytest.raises(RefusedError, match="without its signers' signatures"):
         world.plan(circle, "ada")
-    whole, _ = circled()
-    whole = world.copy()
-    assert (
-        read(unsigned(data)).id == read(data).id
-        and whole.view.trail(world.net).size == world.view.trail(world.net).size
-    )
+    assert read(unsigned(data)).id == read(data).id
 
 
 def behind(world: World, log: str, kind: str, body: object, author: str, network: int) -> bytes:
@@ -56,17 +52,15 @@ def behind(world: World, log: str, kind: str, body: object, author: str, network
     chain = world.view.circle(log).chains.get(device(author).public.id, ())
     after = (len(chain) - 1, chain[-1].id) if chain else None
     data = authored(world.view, log, kind, body, device(author), after, NOW)  # type: ignore[arg-type]
-    record = read(data).record
-    trail = world.view.trail(world.net)
-    seen = {
-        **record.seen,
-        world.net: msgspec.structs.replace(record.seen[world.net], size=network, root=trail.roots[network].hex()),
-    }
-    from darklantern.sealing import payload_type, sign
+    return citing(data, world, world.net, network, author)
 
-    return encode(
-        sign(payload_type(kind), encode(msgspec.structs.replace(record, seen=seen)), [device(author).signing])
-    )
+
+def citing(data: bytes, world: World, log: str, size: int, author: str) -> bytes:
+    """The record, as if its author had read so much of a log and no more."""
+    record = read(data).record
+    cited = msgspec.structs.replace(record.seen[log], size=size, root=world.view.trail(log).roots[size].hex())
+    record = msgspec.structs.replace(record, seen={**record.seen, log: cited})
+    return encode(sign(payload_type(record.kind), encode(record), [device(author).signing]))
 
 
 def test_a_tombstone_that_cites_a_time_before_its_targets_author_crashes_nobody() -> None:
@@ -104,16 +98,13 @@ def test_an_epoch_that_had_not_seen_the_one_before_erases_nobodys_records() -> N
     world, circle = circled()
     data, _ = world.post(circle, "ada")
     post = world.add(data, circle)
-    later = NOW + 400 * DAY  # by when all other pledges have expired
-    world.pledge("Beacon", "bo", until=text(NOW + 1000 * DAY))
+    for who in ("ada", "al"):
+        world.pledge("Aurora", who, until=text(NOW + 10 * DAY))
+    later = NOW + 20 * DAY  # by when theirs have expired
     last = world.view.circle(circle).epoch
     assert last is not None
     members = effective(world.view.network, circle, later).members
     assert {member.person for member in members} == {"bo"}
-    from darklantern.network.circle_log import cutoffs
-    from darklantern.network.epochs import Previous
-    from darklantern.sealing import payload_type, sign
-
     state = world.view.circle(circle)
     body, _ = new_epoch(
         circle,
@@ -123,14 +114,7 @@ def test_an_epoch_that_had_not_seen_the_one_before_erases_nobodys_records() -> N
         terms=world.terms[circle],
         dropped=cutoffs(state.chains, last.members - {member.id for member in members}, 0),
     )
-    record = read(authored(world.view, circle, "epoch", body, device("bo"), None, NOW)).record
-    seen = {
-        **record.seen,
-        circle: msgspec.structs.replace(record.seen[circle], size=0, root=world.view.trail(circle).roots[0].hex()),
-    }
-    data = encode(
-        sign(payload_type("epoch"), encode(msgspec.structs.replace(record, seen=seen)), [device("bo").signing])
-    )
+    data = citing(authored(world.view, circle, "epoch", body, device("bo"), None, NOW), world, circle, 0, "bo")
     assert "or not that epoch" in world.put(data, circle)
     assert post in world.view.circle(circle).entries
 
@@ -172,13 +156,13 @@ def test_p11_roots_that_have_retired_stop_nothing() -> None:
 def test_p22_an_org_does_not_take_back_what_the_network_recorded_of_its_people() -> None:
     world, circle = circled()
     recorded = world.add(breach(world, network_keys("Beacon", "Cairn")))
-    with pytest.raises(RefusedError, match="whoever recorded|what others have recorded"):
+    with pytest.raises(RefusedError, match="what others have recorded"):
         world.add(breach(world, org_keys("Aurora"), withdraws=recorded))
     assert "broke" in effective(world.view.network, circle, NOW).explain(device("al").public.id)
 
 
 def test_a_retired_log_key_dates_no_notice_back() -> None:
-    world, circle, notice = lost()
+    world, _, notice = lost()
     final = world.head(world.net).note
     world.add(successor(world, "network Aurora", "network Beacon", log=log_key("next").public, final=final))
     backdated = sign_head(world.view.trail(world.net), world.net, log_key("keeper"), NOW - NOTICE).note
@@ -186,10 +170,3 @@ def test_a_retired_log_key_dates_no_notice_back() -> None:
         world.add(vouch(world, "ada's new one", "bo", notice, backdated))
     honest = sign_head(world.view.trail(world.net), world.net, log_key("next"), NOW).note
     world.add(vouch(world, "ada's new one", "bo", notice, honest))
-
-
-def test_an_honest_keeper_takes_none_of_it() -> None:
-    world, circle, post = posted("ada")
-    stranger = world.sign(circle, "tombstone", Tombstone(target=post), "al")
-    assert admit(world.view, circle, stranger) is not None
-    assert LogKey.generate().public != log_key("keeper").public
