@@ -48,7 +48,8 @@ def judge(
         forked = replace(state, frozen={**state.frozen, device: placed.fork})
         return Verdict(forked, "a second record at one place of its device's chain; the device is frozen")
     # 4. The rules of its kind.
-    standing = replace(state, chains=placed.chains)
+    read_by_then = max(state.read, record.seen[state.id].size)
+    standing = replace(state, chains=placed.chains, read=read_by_then)
     try:
         match body:
             case Epoch():
@@ -88,6 +89,11 @@ def _epoch(
         raise _refused(epoch, "another epoch came first")
     if previous and (network_size < previous.network_size or size <= previous.position):
         raise _refused(epoch, "it cites less of the logs than the epoch before it, or not that epoch")
+    if previous and seconds(epoch.as_of) < seconds(previous.body.as_of):
+        raise _refused(epoch, "it is as of a time before the epoch before it")
+    if size < before.read:
+        # Its cut-offs would take away what others have read and answered.
+        raise _refused(epoch, f"its author had read {size} entries, and others before it {before.read}")
     circle = at.circle(state.id)
     if circle is None:
         raise _refused(epoch, "it cites a time before the circle was founded")

@@ -216,6 +216,8 @@ class CircleState:
     receipts: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """id of what was buried → the devices that say they have dropped it"""
     handovers: tuple[Handover, ...] = ()
+    read: int = 0
+    """how much of this log any record in it shows that its author had read"""
     chains: Chains = field(default_factory=HashTrieMap)
     frozen: Mapping[str, Fork] = field(default_factory=dict)
     opaque: tuple[Opaque, ...] = ()

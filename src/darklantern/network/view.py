@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from darklantern.errors import DarkLanternError, RefusedError, SignatureError
 from darklantern.network import circle_log, network_log
 from darklantern.network.circles import Circle
+from darklantern.network.clock import check_as_of
+from darklantern.network.epochs import Epoch
 from darklantern.network.growing import Grown
 from darklantern.network.heads import Head, LogFork, key_of, origin
 from darklantern.network.reading import Read, leaf_id, read
@@ -141,6 +143,12 @@ def enter(view: View, log: str, data: bytes) -> tuple[View, Read, str | None]:
     verdict = _judge(view, log, found)
     state = _listed(verdict.state, _leaf(view, log, found.id, verdict.refused)) if verdict.refused else verdict.state
     return _longer(_with(view, log, state), log, found.id), found, verdict.refused
+
+
+def check_timely(found: Read, clock: int) -> None:
+    """Raises RefusedError for what its log's keeper may not append at this time; readers cannot tell."""
+    if isinstance(found.body, Epoch):
+        check_as_of(found.body.as_of, clock)
 
 
 def is_registered(view: View, log: str, envelope_id: str) -> bool:

@@ -5,6 +5,14 @@ In: a view. Out: a time. A log that shows two histories must hide one of them fr
 
 from darklantern.logs.witness import agreed, cosigned
 from darklantern.network.view import View
+from darklantern.sealing.witness_keys import WitnessVerifyKey
+
+
+def witness_keys(view: View) -> dict[str, WitnessVerifyKey]:
+    """The name and the key of each relay of the roster, as a witness."""
+    roster = view.network.roster
+    relays = roster.relays if roster else ()
+    return {relay.card.public.witness_name: relay.card.public.witness for relay in relays}
 
 
 def witnessed(view: View, log: str, needed: int) -> int | None:
