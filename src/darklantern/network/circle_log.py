@@ -15,6 +15,7 @@ from darklantern.network.clock import seconds
 from darklantern.network.deleting import Receipt, Tombstone
 from darklantern.network.effective import effective
 from darklantern.network.epochs import Cutoff, Epoch, Last, check_stanzas, needs_link
+from darklantern.network.growing import Grown
 from darklantern.network.handovers import Handover
 from darklantern.network.items import Sealed
 from darklantern.network.reading import InCircle, Read
@@ -132,7 +133,9 @@ def _cut(state: CircleState, epoch: Epoch) -> CircleState:
     return replace(
         state,
         entries=reduce(lambda entries, id: entries.remove(id), late, state.entries),
-        opaque=(*state.opaque, *(Opaque(state.id, entry.position, id, reason, True) for id, entry in late.items())),
+        opaque=reduce(
+            Grown.plus, (Opaque(state.id, entry.position, id, reason, True) for id, entry in late.items()), state.opaque
+        ),
     )
 
 
@@ -167,7 +170,7 @@ def _handover(at: NetworkState, state: CircleState, device: str, handover: Hando
     receiver = at.devices.get(handover.device)
     if receiver is None or receiver.owner != at.devices[device].owner or handover.device == device:
         raise RefusedError("it hands seeds to a device of somebody else", hint="each person hands over to their own")
-    return replace(state, handovers=(*state.handovers, handover))
+    return replace(state, handovers=state.handovers.plus(handover))
 
 
 def _tombstone(at: NetworkState, state: CircleState, device: str, tombstone: Tombstone) -> CircleState:
@@ -180,8 +183,8 @@ def _tombstone(at: NetworkState, state: CircleState, device: str, tombstone: Tom
     own = entry.owner == owner
     if not own and (circle is None or not circle.has_admin(owner) or removed):
         raise RefusedError("its author is neither who wrote the entry nor an admin", hint="ask one of them")
-    asked = (*state.tombstones.get(target, ()), owner)
-    state = replace(state, tombstones={**state.tombstones, target: asked})
+    asked = (*(state.tombstones.get(target) or ()), owner)
+    state = replace(state, tombstones=state.tombstones.insert(target, asked))
     if not own and circle is not None and len({each for each in asked if circle.has_admin(each)}) < circle.quorum:
         return state
     return replace(state, entries=state.entries.remove(target), buried=state.buried.insert(target, entry))
@@ -190,8 +193,8 @@ def _tombstone(at: NetworkState, state: CircleState, device: str, tombstone: Tom
 def _receipt(state: CircleState, device: str, receipt: Receipt) -> CircleState:
     if receipt.target not in state.buried:
         raise RefusedError(f"nothing buried has the id {receipt.target[:8]}…", hint="the tombstone comes first")
-    gone = state.receipts.get(receipt.target, frozenset()) | {device}
-    return replace(state, receipts={**state.receipts, receipt.target: gone})
+    gone = (state.receipts.get(receipt.target) or frozenset()) | {device}
+    return replace(state, receipts=state.receipts.insert(receipt.target, gone))
 
 
 def _refused(epoch: Epoch, reason: str) -> RefusedError:

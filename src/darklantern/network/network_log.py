@@ -6,6 +6,7 @@ asks what time it is: what has expired still stands in the log, and stops sealin
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import TypeVar
 
 from darklantern.errors import RefusedError
@@ -124,7 +125,7 @@ def _manifest(state: NetworkState, position: int, read: Read, manifest: OrgManif
             state,
             manifests={**state.manifests, manifest.org: (*versions, Version(read.id, manifest))},
             active={**state.active, manifest.org: frozenset(listed)},
-            devices={**state.devices, **listed},
+            devices=reduce(lambda devices, each: devices.insert(each.id, each), listed.values(), state.devices),
             org_forks=_without(state.org_forks, manifest.org, manifest.settles),
         )
     )
@@ -177,15 +178,14 @@ def _breach(state: NetworkState, read: Read, breach: Breach) -> Verdict[NetworkS
         rosters.check_signed(roster, signers)
     seconds(breach.time)
     if breach.withdraws is None:
-        return Verdict(replace(state, breaches={**state.breaches, read.id: Broken(breach, by_org)}))
+        return Verdict(replace(state, breaches=state.breaches.insert(read.id, Broken(breach, by_org))))
     before = state.breaches.get(breach.withdraws)
     same = (breach.org, breach.person, breach.pledge)
     if before is None or (before.breach.org, before.breach.person, before.breach.pledge) != same:
         raise RefusedError("it takes back a breach that is not recorded of this person", hint="name the record's id")
     if before.by_org != by_org:
         raise RefusedError("it takes back what others have recorded", hint="whoever recorded a breach takes it back")
-    left = {id: each for id, each in state.breaches.items() if id != breach.withdraws}
-    return Verdict(replace(state, breaches=left))
+    return Verdict(replace(state, breaches=state.breaches.remove(breach.withdraws)))
 
 
 def _admins_who_signed(state: NetworkState, read: Read, *of: Circle) -> list[tuple[str, str]]:

@@ -39,7 +39,7 @@ def judge(net: str, history: Sequence[NetworkState], trail: Trail, read: Read, b
     try:
         match body:
             case Commitment():
-                return Verdict(replace(state, commitments={**state.commitments, body.terms: body}))
+                return Verdict(replace(state, commitments=state.commitments.insert(body.terms, body)))
             case Pledge():
                 return Verdict(_pledge(state, author, body))
             case Removal():
@@ -57,8 +57,8 @@ def _pledge(state: NetworkState, author: Standing, pledge: Pledge) -> NetworkSta
     if (pledge.org, pledge.person) != author.owner:
         raise RefusedError("it pledges for somebody else than its signer", hint="each signs for themselves")
     seconds(pledge.until)  # or every later judgement of this person would fail
-    signed = (*state.pledges.get(author.owner, ()), pledge)
-    return replace(state, pledges={**state.pledges, author.owner: signed})
+    signed = (*(state.pledges.get(author.owner) or ()), pledge)
+    return replace(state, pledges=state.pledges.insert(author.owner, signed))
 
 
 def _removal(state: NetworkState, seen: NetworkState, read: Read, author: Standing, removal: Removal) -> NetworkState:
@@ -67,7 +67,7 @@ def _removal(state: NetworkState, seen: NetworkState, read: Read, author: Standi
     gone = [each for each in seen.removed_from(removal.circle) if (each.org, each.person) == author.owner]
     if not circle.has_admin(author.owner) or any(each.device in (None, author.id) for each in gone):
         raise RefusedError("its author is no admin of the circle", hint="ask one of its admins")
-    return replace(state, removals={**state.removals, read.id: removal})
+    return replace(state, removals=state.removals.insert(read.id, removal))
 
 
 def _notice(state: NetworkState, position: int, read: Read, author: Standing, notice: Notice) -> NetworkState:
@@ -77,7 +77,7 @@ def _notice(state: NetworkState, position: int, read: Read, author: Standing, no
         raise RefusedError("it is about a device of nobody whom the circle admits", hint="its org lists it first")
     if author.id != notice.device and not circle.has_admin(author.owner):
         raise RefusedError("its author is neither the device nor an admin", hint="send it from the new device")
-    return replace(state, notices={**state.notices, read.id: (position, notice)})
+    return replace(state, notices=state.notices.insert(read.id, (position, notice)))
 
 
 def _vouch(
@@ -90,7 +90,7 @@ def _vouch(
         if standing.owner != author.owner:
             raise RefusedError("it vouches for another person's device without a notice", hint="give notice first")
         return _vouched(state, Vouched(vouch.device, author.id, author.owner, None, 0))
-    position, notice = state.notices.get(vouch.notice, (0, None))
+    position, notice = state.notices.get(vouch.notice) or (0, None)
     if notice is None or notice.device != vouch.device or vouch.seen is None:
         raise RefusedError("it names no notice of this device with a checkpoint over it", hint="give notice first")
     if not _circle(state, notice.circle).has_admin(author.owner) or standing.owner == author.owner:
@@ -111,7 +111,7 @@ def _checkpoint(net: str, history: Sequence[NetworkState], note: bytes) -> Head:
 
 
 def _vouched(state: NetworkState, vouched: Vouched) -> NetworkState:
-    return replace(state, vouches=(*state.vouches, vouched))
+    return replace(state, vouches=state.vouches.plus(vouched))
 
 
 def _circle(state: NetworkState, circle: str) -> Circle:

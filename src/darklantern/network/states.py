@@ -122,22 +122,22 @@ class NetworkState:
     org_forks: Mapping[str, Fork] = field(default_factory=dict)
     active: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """org → the devices in its newest manifest"""
-    devices: Mapping[str, Standing] = field(default_factory=dict)
+    devices: "HashTrieMap[str, Standing]" = field(default_factory=HashTrieMap)
     """every device that a manifest ever listed, as the latest one that did lists it"""
-    pledges: Mapping[Owner, tuple[Pledge, ...]] = field(default_factory=dict)
-    commitments: Mapping[PledgeText, Commitment] = field(default_factory=dict)
-    breaches: Mapping[str, Broken] = field(default_factory=dict)
+    pledges: "HashTrieMap[Owner, tuple[Pledge, ...]]" = field(default_factory=HashTrieMap)
+    commitments: "HashTrieMap[PledgeText, Commitment]" = field(default_factory=HashTrieMap)
+    breaches: "HashTrieMap[str, Broken]" = field(default_factory=HashTrieMap)
     """record id → what was broken, without what was taken back"""
     circles: Mapping[str, tuple[Version[Circle], ...]] = field(default_factory=dict)
     circle_forks: Mapping[str, Fork] = field(default_factory=dict)
-    removals: Mapping[str, Removal] = field(default_factory=dict)
+    removals: "HashTrieMap[str, Removal]" = field(default_factory=HashTrieMap)
     """record id → who was removed; only grows"""
-    notices: Mapping[str, tuple[int, Notice]] = field(default_factory=dict)
+    notices: "HashTrieMap[str, tuple[int, Notice]]" = field(default_factory=HashTrieMap)
     """record id → (position, notice)"""
-    vouches: tuple[Vouched, ...] = ()
+    vouches: Grown[Vouched] = field(default_factory=Grown)
     chains: Chains = field(default_factory=HashTrieMap)
     frozen: Mapping[str, Fork] = field(default_factory=dict)
-    opaque: tuple[Opaque, ...] = ()
+    opaque: Grown[Opaque] = field(default_factory=Grown)
 
     @property
     def roster(self) -> Roster | None:
@@ -211,16 +211,16 @@ class CircleState:
     """id → what counts; `in_order` has them as the log does"""
     buried: "HashTrieMap[str, SealedEntry]" = field(default_factory=HashTrieMap)
     """id → what a tombstone took out of `entries`"""
-    tombstones: Mapping[str, tuple[Owner, ...]] = field(default_factory=dict)
+    tombstones: "HashTrieMap[str, tuple[Owner, ...]]" = field(default_factory=HashTrieMap)
     """id → who asked for it to be dropped"""
-    receipts: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    receipts: "HashTrieMap[str, frozenset[str]]" = field(default_factory=HashTrieMap)
     """id of what was buried → the devices that say they have dropped it"""
-    handovers: tuple[Handover, ...] = ()
+    handovers: Grown[Handover] = field(default_factory=Grown)
     read: int = 0
     """how much of this log any record in it shows that its author had read"""
     chains: Chains = field(default_factory=HashTrieMap)
     frozen: Mapping[str, Fork] = field(default_factory=dict)
-    opaque: tuple[Opaque, ...] = ()
+    opaque: Grown[Opaque] = field(default_factory=Grown)
 
     @property
     def epoch(self) -> EpochEntry | None:

@@ -207,7 +207,7 @@ def _leaf(view: View, log: str, envelope_id: str, reason: str, *, own: bool = Tr
 
 
 def _listed(state: NetworkState | CircleState, leaf: Opaque) -> NetworkState | CircleState:
-    return replace(state, opaque=(*state.opaque, leaf))
+    return replace(state, opaque=state.opaque.plus(leaf))
 
 
 def _with(view: View, log: str, state: NetworkState | CircleState) -> View:
