@@ -318,8 +318,10 @@ class Appender:
         for log, entries in draft.entries.items():
             end = draft.view.trail(log).frontier
             said = checkpoint.Checkpoint(origin(self._public, log), end.size, end.root)
-            note = checkpoint.sign(said, self._key, time)
-            appends.append(Append(log, before.trail(log).frontier, tuple(entries), note, time))
+            # Never before the last one, whatever the clock says: readers refuse a log that goes back in time.
+            signed = max(time, self._database.head(log).time)
+            note = checkpoint.sign(said, self._key, signed)
+            appends.append(Append(log, before.trail(log).frontier, tuple(entries), note, signed))
         drops = tuple(drop for log in draft.entries for drop in buried(before, draft.view, log))
         return Group(tuple(appends), tuple(draft.uses.values()), tuple(draft.charges.values()), drops, time)
 
