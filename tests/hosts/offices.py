@@ -19,11 +19,11 @@ _PORT = 7447
 _START_S = 60
 _PEOPLE = {"Aurora": ("ada", "Ada Lind"), "Beacon": ("bo", "Bo Tanaka"), "Cairn": ("cy", "Cy Roth")}
 _PROGRAM = (sys.executable, "-m", "darklantern")
-_TOLD_LINES = 12
-_TOLD_LETTERS = 600
+_TOLD_LINES = 10
+_TOLD_LETTERS = 400
 
 
-@dataclass
+@dataclass(eq=False)
 class Office:
     """What one org has. Called, it runs a command with its person's library, and gives what that says as JSON."""
 

@@ -123,7 +123,7 @@ class Connections:
             except OSError as error:
                 errors.append(error)
         raise RelayError(
-            f"none of the relay's {len(self.card.urls)} addresses answers: {errors[-1] if errors else 'it has none'}",
+            f"the relay does not answer: {errors[-1] if errors else 'its card names no address'}",
             hint="is it up, is this machine's network, and is its card the newest? what waits stays in the outbox",
         ) from (errors[-1] if errors else None)
 
