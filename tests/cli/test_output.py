@@ -124,7 +124,7 @@ def on_a_terminal(*words: str) -> subprocess.CompletedProcess[str]:
 
 def test_every_command_shows_peers_texts_as_signs(hostile: tuple[Orgs, str]) -> None:
     orgs, item = hostile
-    held = [str(orgs.folder / "beacon"), "--passphrase-file", str(orgs.folder / "passphrase")]
+    held = ["--library", str(orgs.folder / "beacon"), "--passphrase-file", str(orgs.folder / "passphrase")]
     listed = on_a_terminal("library", "findings", *held)
     assert listed.returncode == 0 and not obeyed(listed.stdout), listed.stderr
     assert [line for line in listed.stdout.splitlines() if not line.startswith("  ")] == [
@@ -132,7 +132,7 @@ def test_every_command_shows_peers_texts_as_signs(hostile: tuple[Orgs, str]) -> 
     ], "one finding, one line that begins at the margin"
     assert "wrong" in listed.stdout
 
-    told = on_a_terminal("thread", "show", held[0], item[:8], *held[1:])
+    told = on_a_terminal("thread", "show", item[:8], *held)
     assert told.returncode == 0 and not obeyed(told.stdout), told.stderr
     assert "forged" in told.stdout
     begun = [line for line in told.stdout.splitlines() if not line.startswith("  ")]
@@ -148,7 +148,9 @@ def test_every_command_shows_peers_texts_as_signs(hostile: tuple[Orgs, str]) -> 
 
 def test_an_error_that_quotes_a_peer_shows_only_signs(hostile: tuple[Orgs, str]) -> None:
     path = "\x1b]52;c;cm0gLXJm\x07" + "y" * 60 + " hint:  run it"
-    done = on_a_terminal("library", "findings", path, "--passphrase-file", str(hostile[0].folder / "passphrase"))
+    done = on_a_terminal(
+        "library", "findings", "--library", path, "--passphrase-file", str(hostile[0].folder / "passphrase")
+    )
     assert done.returncode == 1 and not obeyed(done.stderr)
     assert [line[:7] for line in done.stderr.splitlines() if line[0] != " "] == ["error: ", "hint:  "]
 

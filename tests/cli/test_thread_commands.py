@@ -22,8 +22,8 @@ def orgs(tmp_path: Path) -> Orgs:
 
 
 def darklantern(orgs: Orgs, org: str, command: str, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
-    """`darklantern thread COMMAND FOLDER WORDS…`, in a session without a terminal."""
-    here = [str(orgs.folder / org), *words, "--passphrase-file", str(orgs.folder / f"{org}.pass")]
+    """`darklantern COMMAND WORDS… --library FOLDER`, in a session without a terminal."""
+    here = [*words, "--library", str(orgs.folder / org), "--passphrase-file", str(orgs.folder / f"{org}.pass")]
     line = [sys.executable, "-m", "darklantern", *command.split(), *here]
     return subprocess.run(line, input=given, capture_output=True, text=True, check=False, start_new_session=True)
 
@@ -48,8 +48,8 @@ def refused(orgs: Orgs, org: str, command: str, *words: str, given: str = "") ->
 
 def carry(orgs: Orgs, source: str, target: str) -> str:
     bundle = str(orgs.folder / "bundle")
-    said(orgs, source, "library export", bundle)
-    return said(orgs, target, "library import", bundle, "--allow-clock-jump")
+    said(orgs, source, "bundle export", bundle)
+    return said(orgs, target, "bundle import", bundle, "--allow-clock-jump")
 
 
 def test_a_conversation_from_the_command_line(orgs: Orgs) -> None:

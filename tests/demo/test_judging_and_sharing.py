@@ -84,7 +84,9 @@ def test_the_finding_travels_sealed_is_run_again_and_answered(lead: finding.Lead
     assert {"to-aurora.bundle", "relay/relay.db"} <= set(shared.places)
     assert len(shared.places) >= 6
 
-    with Library.open(tmp_path / "beacon", (tmp_path / "passphrases" / "beacon").read_text(), follows=level_follows) as beacon:
+    with Library.open(
+        tmp_path / "beacon", (tmp_path / "passphrases" / "beacon").read_text(), follows=level_follows
+    ) as beacon:
         (listed,) = beacon.findings()
         assert listed.level == "V2"
         assert "canary0123456789" in beacon.open_item(listed.id).finding.claim, "the canary was in what was shared"

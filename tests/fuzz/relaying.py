@@ -48,7 +48,7 @@ class Relay:
         config = msgspec.structs.replace(read_config(folder), limits=limits)
         database, blobs = open_database(config.database), open_blobs(config.blobs)
         self.net, self.relay = world.net, key.public.id
-        self._app = App(config, key, {}, database, blobs, "metrics", folder)
+        self._app = App(config, key, (), database, blobs, "metrics", folder)
         self._loop = asyncio.new_event_loop()
         self._loop.run_until_complete(self._app.start())
         atexit.register(self._end)

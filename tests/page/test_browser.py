@@ -62,7 +62,7 @@ def library() -> Shelf:
     return Shelf(items, {**shelf().threads, EVIL.id: posts})
 
 
-def test_every_page_is_clean_and_fits(visit: Visit) -> None:
+def test_p29_every_page_is_clean_fits_and_asks_nobody_else_for_anything(visit: Visit) -> None:
     with serve(library()) as page:
         visit.enter(page)
         paths = ["", *(f"finding/{each.id}" for each in library().items if each is not SHUT), f"thread/{TOPIC}"]
@@ -120,7 +120,7 @@ def test_an_attachment_is_saved_and_never_shown(visit: Visit) -> None:
         visit.clean()
 
 
-def test_the_policy_is_enforced_and_this_test_would_see_it(visit: Visit) -> None:
+def test_p29_the_policy_is_enforced_and_this_test_would_see_it(visit: Visit) -> None:
     """The control for `clean`: an inline style and a foreign image are both stopped, and both show."""
     with serve(shelf()) as page:
         visit.enter(page)

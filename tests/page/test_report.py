@@ -44,7 +44,7 @@ def test_the_library_lists_every_finding_with_what_matters() -> None:
 
 def test_an_empty_library_says_what_to_do() -> None:
     said = text(parsed(home([])))
-    assert "darklantern demo" in said and "darklantern library import" in said and "0 findings" not in said
+    assert "darklantern demo" in said and "darklantern sync" in said and "0 findings" not in said
 
 
 def test_the_report_has_every_part() -> None:
@@ -162,7 +162,7 @@ def test_provenance_and_the_command_to_run_it_again() -> None:
     for want in (PATCHED.provenance.model, PATCHED.provenance.data, "20261", "torch 2.9.1", "methods.trigger_circuit"):
         assert want in said
     assert "the same as evidence 1" in said
-    assert [text(each) for each in root.iter("pre")] == [f"darklantern rerun FOLDER {CAUGHT.id}"]
+    assert [text(each) for each in root.iter("pre")] == [f"darklantern rerun {CAUGHT.id}"]
     assert rows(root, "Figures that a re-run must reproduce")[0] == [
         *("probability after the trigger", "0.912", "probability", "±0.02")
     ]

@@ -45,17 +45,28 @@ class Asking:
         self.connection = None
 
     def ask(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Reply:
+        """One answer. A relay closes idle connections: what fails on an old one is asked again on a new one."""
+        fresh = self.connection is None
+        try:
+            return self._ask(method, path, body, headers)
+        except (OSError, http.client.HTTPException):
+            self.close()
+            if fresh:
+                raise
+        try:
+            return self._ask(method, path, body, headers)
+        except (OSError, http.client.HTTPException):
+            self.close()
+            raise
+
+    def _ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str] | None) -> Reply:
         self.connection = self.connection or connect(self.card.urls[0], self.card.certificate)
         asked = dict(headers or {})
         if self.token:
             asked.setdefault("Authorization", f"Bearer {self.token}")
-        try:
-            self.connection.request(method, path, body, asked)
-            response = self.connection.getresponse()
-            return Reply(response.status, response.read(), {k.lower(): v for k, v in response.getheaders()})
-        except (OSError, http.client.HTTPException):
-            self.close()
-            raise
+        self.connection.request(method, path, body, asked)
+        response = self.connection.getresponse()
+        return Reply(response.status, response.read(), {k.lower(): v for k, v in response.getheaders()})
 
     def challenge(self) -> dict[str, Any]:
         reply = self.ask("POST", "/v1/nonce", b"")

@@ -76,6 +76,7 @@ class Writer(threading.Thread):
                         self.refused.append(result["refused"])
                     else:
                         self.acknowledged.append(record)
+                    self.enough.wait(0.01)  # or a quick relay has all of it before the first kill
                     break
                 self.enough.wait(0.05)
 
@@ -107,6 +108,14 @@ def written(running: Running, world: World, circle: str, count: int) -> list[Wri
     return [Writer(running, circle, who, chain(world, circle, who, count)) for who in WRITERS]
 
 
+def more_written(writers: list[Writer], count: int) -> None:
+    """Wait until each has so many more acknowledged."""
+    reached = min(len(writer.acknowledged) for writer in writers) + count
+    while min(len(writer.acknowledged) for writer in writers) < reached:
+        assert all(writer.is_alive() for writer in writers), "a writer has ended"
+        writers[0].enough.wait(0.01)
+
+
 def test_two_processes_append_to_one_log(world: tuple[World, str], tmp_path: Path, database_url: str) -> None:
     net, circle = world
     with relay(tmp_path / "relay", net.net, database_url, keeper="keeper", tls=False) as running:
@@ -129,9 +138,7 @@ def test_kill_9_of_the_relay_loses_nothing(world: tuple[World, str], tmp_path: P
         for writer in writers:
             writer.start()
         for _ in range(3):
-            reached = min(len(writer.acknowledged) for writer in writers) + 5
-            while min(len(writer.acknowledged) for writer in writers) < reached:
-                writers[0].enough.wait(0.01)
+            more_written(writers, 5)
             running.kill()
             running.start()
         for writer in writers:
@@ -151,14 +158,10 @@ def test_kill_9_of_the_database_loses_nothing(
         for writer in writers:
             writer.start()
         for _ in range(2):
-            reached = min(len(writer.acknowledged) for writer in writers) + 5
-            while min(len(writer.acknowledged) for writer in writers) < reached:
-                writers[0].enough.wait(0.01)
+            more_written(writers, 5)
             postgres.crash()
             postgres.start()
-        reached = min(len(writer.acknowledged) for writer in writers) + 5
-        while min(len(writer.acknowledged) for writer in writers) < reached:
-            writers[0].enough.wait(0.01)
+        more_written(writers, 5)
         for writer in writers:
             writer.enough.set()
             writer.join(60)

@@ -64,12 +64,12 @@ HYBRID = [name for name in NAMES if name.startswith("hybrid")]
 LAYERS = [name for name in NAMES if not name.startswith("hybrid")]
 
 
-def test_all_vectors_are_here() -> None:
+def test_p19_all_vectors_are_here() -> None:
     assert (len(HYBRID), len(LAYERS)) == (18, 53)
 
 
 @pytest.mark.parametrize("name", HYBRID)
-def test_hybrid_file(name: str) -> None:
+def test_p19_each_hybrid_vector_is_opened_or_refused_as_it_says(name: str) -> None:
     vector = load(name)
     expect = MIXED.get(name, vector.expect)
     if expect == "success":
@@ -81,7 +81,7 @@ def test_hybrid_file(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_header_and_payload(name: str) -> None:
+def test_p19_each_vector_of_header_and_payload_is_taken_or_refused_as_it_says(name: str) -> None:
     """Grammar, MAC and payload under the vector's own file key; the classical stanzas are not unwrapped."""
     vector = load(name)
     source, released = io.BytesIO(vector.data), io.BytesIO()

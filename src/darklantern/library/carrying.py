@@ -4,10 +4,11 @@ In: a library's hands and a path. Out: a file, or a report; or an error and noth
 by `importing`, like what a relay hands over.
 """
 
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, BinaryIO, Literal, cast
 
 import msgspec
 
@@ -19,10 +20,12 @@ from darklantern.library.importing import Imported, settle, take_in, with_pieces
 from darklantern.library.resealing import sendable
 from darklantern.library.state import State, with_heads, with_proof
 from darklantern.network.heads import ForkedLogError
-from darklantern.network.items import Blake3
+from darklantern.network.items import PIECE, Blake3
 from darklantern.network.merging import LogCopy
 from darklantern.records.exact import Sha256, Value
 from darklantern.records.record import Seen
+from darklantern.sealing import Recipient
+from darklantern.sealing.streams import MAGIC, Sealing, Unsealed
 from darklantern.stores.blobs import Blobs
 
 
@@ -58,8 +61,11 @@ def holdings(state: State, blobs: Blobs) -> Holdings:
     )
 
 
-def export(hands: Hands, path: Path, since: Holdings | None) -> Exported:
-    """Everything, or what `since` lacks, as the file `path`. Raises RefusedError and StoreError."""
+def export(hands: Hands, path: Path, since: Holdings | None, to: Sequence[Recipient]) -> Exported:
+    """Everything, or what `since` lacks, as the file `path`; sealed to `to`, if there are any.
+
+    Raises RefusedError and StoreError.
+    """
     state = hands.state()
     if not state.view.heads:
         raise RefusedError("there is nothing to export: this library has seen no log yet", hint="import a bundle first")
@@ -77,7 +83,11 @@ def export(hands: Hands, path: Path, since: Holdings | None) -> Exported:
     logs = [_copy(state, log, since) for log in sorted(state.view.heads)]
     pieces = _Pieces(hands.blobs, _asked(state, {copy.log: copy.start for copy in logs}, since))
     with replacing(path) as file:
-        write_bundle(file, state.view.net, state.device, logs, [each.envelope for each in waiting], pieces)
+        sealing = Sealing(file, to) if to else None
+        sink = cast(BinaryIO, sealing or file)
+        write_bundle(sink, state.view.net, state.device, logs, [each.envelope for each in waiting], pieces)
+        if sealing:
+            sealing.finish()
         size = file.tell()
     return Exported(
         size=size,
@@ -100,7 +110,7 @@ def take(hands: Hands, path: Path, *, confirmed: bool) -> Imported:
         try:
             with path.open("rb") as file:
                 state = hands.state()
-                parts = read_bundle(file, state.view.net, stage)
+                parts = read_bundle(_unsealed(file, state), state.view.net, stage)
                 step = take_in(state, parts, fetch=hands.fetch, clock=hands.clock(), confirmed=confirmed)
         except ForkedLogError as error:
             hands.step(with_proof(hands.state(), error.proof), {})
@@ -111,6 +121,15 @@ def take(hands: Hands, path: Path, *, confirmed: bool) -> Imported:
         missing = step.state.wanted.keys() - staged.names - step.pieces.keys() - set(blobs)
         hands.step(step.state, step.pieces, came, staged.given(came, blobs))
     return with_pieces(step.imported, len(came) + len(step.pieces), missing)
+
+
+def _unsealed(file: BinaryIO, state: State) -> BinaryIO:
+    """The bundle in the file, which may have been sealed to this device."""
+    beginning = file.read(len(MAGIC))
+    file.seek(0)
+    if beginning != MAGIC:
+        return file
+    return io.BufferedReader(Unsealed(file, state.device.receiving), PIECE)
 
 
 def _copy(state: State, log: str, since: Holdings | None) -> LogCopy:

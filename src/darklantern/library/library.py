@@ -74,7 +74,7 @@ from darklantern.records.exact import Time, encode
 from darklantern.records.findings import Finding
 from darklantern.records.posts import Content
 from darklantern.records.record import NOBODY
-from darklantern.sealing import Device, Envelope, LogKey, RelayCard
+from darklantern.sealing import Device, Envelope, LogKey, Recipient, RelayCard
 from darklantern.stores import RECOMMENDED, Cost, Vault, create_vault, open_vault
 from darklantern.stores.blobs import pick
 from darklantern.stores.schema import STALE_INDEX
@@ -618,13 +618,14 @@ class Library(Identity, Drafting, Alone):
         """What this library holds: with it, others make a bundle of only what it lacks."""
         return carrying.holdings(self._state, self._vault.blobs)
 
-    def export_bundle(self, path: Path, *, since: Holdings | None = None) -> Exported:
+    def export_bundle(self, path: Path, *, since: Holdings | None = None, to: Sequence[Recipient] = ()) -> Exported:
         """Everything that this library holds and its outbox, as the file `path`: for a stick, or any other way.
 
         With the other library's `holdings`, only what that one lacks. Logs kept here get a fresh checkpoint, so that
         readers know how new their view is. Sealed pieces go along; nothing in it opens without the readers' own keys.
+        Who carries it sees orgs, people, devices, times, sizes, unless it is sealed `to` the devices that take it in.
         """
-        return carrying.export(self._hands(), path, since)
+        return carrying.export(self._hands(), path, since, to)
 
     def import_bundle(self, path: Path, *, allow_clock_jump: bool = False) -> Imported:
         """Take in what another library exported: all that holds together, or nothing.

@@ -22,7 +22,7 @@ class Grown(Sequence[Item]):
 
     def plus(self, item: Item) -> "Grown[Item]":
         """This sequence with one more item at its end."""
-        grown: Grown[Item] = Grown()
+        grown: Grown[Item] = object.__new__(Grown)  # __init__ would first make a map of nothing
         grown._items = self._items.insert(len(self._items), item)
         return grown
 

@@ -5,9 +5,8 @@ rule. Folding never fails: an entry that is in a log and does not count becomes 
 its reason, and the rest goes on.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 from darklantern.errors import DarkLanternError, RefusedError
 from darklantern.network import circle_log, network_log
@@ -16,10 +15,10 @@ from darklantern.network.growing import Grown
 from darklantern.network.heads import Head, LogFork, key_of, origin
 from darklantern.network.reading import Read, leaf_id, read
 from darklantern.network.states import CircleState, NetworkState, Opaque, Trail
-from darklantern.network.verdicts import State, Verdict
+from darklantern.network.verdicts import Verdict
 from darklantern.sealing import LogVerifyKey
 
-_State = TypeVar("_State", NetworkState, CircleState)
+_EMPTY = Trail()
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class View:
 
     def trail(self, log: str) -> Trail:
         """The entries of a log; none for a log that has not begun."""
-        return self.trails.get(log, Trail())
+        return self.trails.get(log, _EMPTY)
 
     def log_key(self, log: str) -> LogVerifyKey | None:
         """The key that signs a log's checkpoints, or None for a log that no accepted record names."""
@@ -109,11 +108,8 @@ def fold(net: str, logs: Mapping[str, Iterable[bytes]]) -> View:
 
 def append(view: View, log: str, data: bytes) -> View:
     """The view with one more entry in `log`, counting or opaque. Raises RecordError for what is no envelope."""
-    position, envelope_id = view.trail(log).size, leaf_id(data)
-    view = ahead(view, log, data)
-    opaque = (view.network if log == view.net else view.circle(log)).opaque
-    own = not opaque or opaque[-1].position != position or opaque[-1].belongs
-    return _longer(view, log, envelope_id, own=own)
+    entry = _next(view, log, data)
+    return _longer(_with(view, log, entry.state), log, entry.id, own=entry.own)
 
 
 def ahead(view: View, log: str, data: bytes) -> View:
@@ -121,12 +117,7 @@ def ahead(view: View, log: str, data: bytes) -> View:
 
     For records that wait for their log's keeper: their author already builds on them.
     """
-    position, envelope_id = view.trail(log).size, leaf_id(data)
-    if log == view.net:
-        network = _network(view, data, envelope_id, position)
-        fresh = {id: CircleState(id) for id in network.circles if id not in view.circles}
-        return replace(view, history=view.history.plus(network), circles={**view.circles, **fresh})
-    return replace(view, circles={**view.circles, log: _circle(view, log, data, envelope_id, position)})
+    return _with(view, log, _next(view, log, data).state)
 
 
 def admit(view: View, log: str, data: bytes) -> str | None:
@@ -137,7 +128,7 @@ def admit(view: View, log: str, data: bytes) -> str | None:
     """
     found = read(data)
     _check_place(view, log, found)
-    return _judge_network(view, found).refused if log == view.net else _judge_circle(view, log, found).refused
+    return _judge(view, log, found).refused
 
 
 def enter(view: View, log: str, data: bytes) -> tuple[View, Read, str | None]:
@@ -147,16 +138,9 @@ def enter(view: View, log: str, data: bytes) -> tuple[View, Read, str | None]:
     """
     found = read(data)
     _check_place(view, log, found)
-    trail = view.trail(log)
-    if log == view.net:
-        verdict = _judge_network(view, found)
-        network = _listed(verdict, log, trail.size, found.id)
-        fresh = {id: CircleState(id) for id in network.circles if id not in view.circles}
-        view = replace(view, history=view.history.plus(network), circles={**view.circles, **fresh})
-        return _longer(view, log, found.id), found, verdict.refused
-    judged = _judge_circle(view, log, found)
-    state = _listed(judged, log, trail.size, found.id)
-    return _longer(replace(view, circles={**view.circles, log: state}), log, found.id), found, judged.refused
+    verdict = _judge(view, log, found)
+    state = _listed(verdict.state, _leaf(view, log, found.id, verdict.refused)) if verdict.refused else verdict.state
+    return _longer(_with(view, log, state), log, found.id), found, verdict.refused
 
 
 def is_registered(view: View, log: str, envelope_id: str) -> bool:
@@ -180,47 +164,55 @@ def _longer(view: View, log: str, envelope_id: str, *, own: bool = True) -> View
     return replace(view, trails={**view.trails, log: view.trail(log).append(envelope_id, own=own)})
 
 
-def _listed(verdict: Verdict[_State], log: str, position: int, envelope_id: str) -> _State:
-    """The state after a verdict, with its leaf listed when it does not count."""
-    if verdict.refused is None:
-        return verdict.state
-    leaf = Opaque(log, position, envelope_id, verdict.refused, True)
-    return replace(verdict.state, opaque=(*verdict.state.opaque, leaf))
+@dataclass(frozen=True)
+class _Next:
+    """What a log says with one more entry."""
+
+    id: str
+    state: NetworkState | CircleState
+    own: bool
+    """whether its signer made it for this place"""
 
 
-def _network(view: View, data: bytes, envelope_id: str, position: int) -> NetworkState:
-    verdict, leaf = _entry(view, view.net, data, envelope_id, position, lambda: _judge_network(view, read(data)))
-    state = verdict.state if verdict else view.network
-    return replace(state, opaque=(*state.opaque, *leaf))
-
-
-def _circle(view: View, log: str, data: bytes, envelope_id: str, position: int) -> CircleState:
-    verdict, leaf = _entry(view, log, data, envelope_id, position, lambda: _judge_circle(view, log, read(data)))
-    state = verdict.state if verdict else view.circle(log)
-    return replace(state, opaque=(*state.opaque, *leaf))
-
-
-def _entry(
-    view: View, log: str, data: bytes, envelope_id: str, position: int, judge: Callable[[], Verdict[State]]
-) -> tuple[Verdict[State] | None, tuple[Opaque, ...]]:
-    """The verdict on an entry, and the leaf to list when it does not count."""
-    if is_registered(view, log, envelope_id):
-        return None, (Opaque(log, position, envelope_id, "it is in this log already", True),)
+def _next(view: View, log: str, data: bytes) -> _Next:
+    """The state with the entry counting, or listed as a leaf with its reason."""
+    state = view.network if log == view.net else view.circle(log)
     try:
-        verdict = judge()
+        found = read(data)
     except DarkLanternError as error:
-        return None, (Opaque(log, position, envelope_id, error.message, False),)
+        envelope_id = leaf_id(data)
+        return _Next(envelope_id, _listed(state, _leaf(view, log, envelope_id, error.message, own=False)), False)
+    if is_registered(view, log, found.id):
+        return _Next(found.id, _listed(state, _leaf(view, log, found.id, "it is in this log already")), True)
+    try:
+        verdict = _judge(view, log, found)
+    except DarkLanternError as error:
+        return _Next(found.id, _listed(state, _leaf(view, log, found.id, error.message, own=False)), False)
     if verdict.refused is None:
-        return verdict, ()
-    return verdict, (Opaque(log, position, envelope_id, verdict.refused, True),)
+        return _Next(found.id, verdict.state, True)
+    return _Next(found.id, _listed(verdict.state, _leaf(view, log, found.id, verdict.refused)), True)
 
 
-def _judge_network(view: View, found: Read) -> Verdict[NetworkState]:
-    return network_log.judge(view.net, view.history, view.trail(view.net), found)
+def _leaf(view: View, log: str, envelope_id: str, reason: str, *, own: bool = True) -> Opaque:
+    return Opaque(log, view.trail(log).size, envelope_id, reason, own)
 
 
-def _judge_circle(view: View, log: str, found: Read) -> Verdict[CircleState]:
+def _listed(state: NetworkState | CircleState, leaf: Opaque) -> NetworkState | CircleState:
+    return replace(state, opaque=(*state.opaque, leaf))
+
+
+def _with(view: View, log: str, state: NetworkState | CircleState) -> View:
+    """The view in which the log says this."""
+    if isinstance(state, CircleState):
+        return replace(view, circles={**view.circles, log: state})
+    fresh = {id: CircleState(id) for id in state.circles if id not in view.circles}
+    return replace(view, history=view.history.plus(state), circles={**view.circles, **fresh} if fresh else view.circles)
+
+
+def _judge(view: View, log: str, found: Read) -> Verdict[NetworkState] | Verdict[CircleState]:
     network = view.trail(view.net)
+    if log == view.net:
+        return network_log.judge(view.net, view.history, network, found)
     return circle_log.judge(view.net, view.history, network, view.circle(log), view.trail(log), found)
 
 

@@ -59,7 +59,8 @@ def _pulled(remote: Remote, hands: Hands, report: RelaySync, confirmed: bool, pr
     new = step.pieces if step else {}
     wanted = step.state.wanted if step else state.wanted
     lacking = wanted.keys() - new.keys() - set(hands.blobs)
-    asked = {name: wanted[name] for name in sorted(lacking)}
+    # Of a log that the relay does not show, it refuses pieces too, and that must not end the sync.
+    asked = {name: wanted[name] for name in sorted(lacking) if wanted[name] in pulled.there}
     fetched = fetch(remote, asked, hands.blobs, hands.incoming, progress)
     if step or fetched.came:  # what came is to be found by its words
         hands.step(step.state if step else state, new, fetched.came)
