@@ -47,7 +47,9 @@ def found(offices: tuple[Office, Office, Office], circle: str) -> None:
         _set(office.relay, None if office is ada else net, [each for each in offices if each is not office])
         office.serve()
     for office in offices:
-        office("sync", *(word for each in offices for word in ("--relay", office.machine.disk / each.card.name)), "--yes")
+        office(
+            "sync", *(word for each in offices for word in ("--relay", office.machine.disk / each.card.name)), "--yes"
+        )
     # 4. A pledge that all sign, and a circle that asks for it.
     promise = ada.machine.disk / "promise.txt"
     promise.write_text(PROMISE)

@@ -19,6 +19,7 @@ _PORT = 7447
 _START_S = 60
 _PEOPLE = {"Aurora": ("ada", "Ada Lind"), "Beacon": ("bo", "Bo Tanaka"), "Cairn": ("cy", "Cy Roth")}
 _PROGRAM = (sys.executable, "-m", "darklantern")
+_UNVERIFIED = "ssl._create_unverified_context()"
 _TOLD_LINES = 10
 _TOLD_LETTERS = 400
 
@@ -92,7 +93,9 @@ class Office:
     def keeps(self, *words: object) -> str:
         """A command for the keeper of its relay: `darklantern relay …` with its folder."""
         command, *rest = words
-        done = self.machine.run(*_PROGRAM, "relay", command, self.relay, *rest, environment=_environment(None), ok=False)
+        done = self.machine.run(
+            *_PROGRAM, "relay", command, self.relay, *rest, environment=_environment(None), ok=False
+        )
         self._note(("relay", *words), done.returncode, done.stdout.decode(), done.stderr.decode())
         assert done.returncode == 0, f"{self.org}: relay {words} failed\n{done.stderr.decode()}"
         return done.stdout.decode()
@@ -103,7 +106,8 @@ class Office:
         self.serving = self.machine.start(
             *_PROGRAM, "relay", "serve", self.relay, log=self.relay_log, environment=_environment(None)
         )
-        ask = f"import urllib.request as u, ssl; u.urlopen('{self.url}/v1/health', context=ssl._create_unverified_context())"
+        # Only whether it answers: its certificate is for those who know its card.
+        ask = f"from urllib.request import *; import ssl; urlopen('{self.url}/v1/health', context={_UNVERIFIED})"
         deadline = time.monotonic() + _START_S
         while self.machine.run(sys.executable, "-c", ask, ok=False).returncode:
             assert self.serving.poll() is None, f"{self.org}'s relay ended\n{self.relay_log.read_text()}"
@@ -134,7 +138,7 @@ class Office:
 
 @contextmanager
 def offices(folder: Path) -> Iterator[tuple[Office, Office, Office]]:
-    """Aurora, Beacon and Cairn, with a network of their own and nothing on their disks. A failure shows all they said."""
+    """Aurora, Beacon and Cairn on one switch, with nothing on their disks. A failure shows what each of them said."""
     made: list[Office] = []
     with machines(folder, *(org.lower() for org in _PEOPLE)) as found:
         made += [Office(org, *_PEOPLE[org], machine) for org, machine in zip(_PEOPLE, found, strict=True)]

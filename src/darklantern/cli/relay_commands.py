@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from darklantern.cli.hardening import keep_secrets_in_memory
-from darklantern.cli.options import Json, check_place, read
+from darklantern.cli.options import Json, check_place
 from darklantern.cli.output import tell, tell_json
 
 relay_app = typer.Typer(
@@ -55,7 +55,9 @@ def public(folder: RelayFolder, as_json: Json = False) -> None:
 @relay_app.command()
 def begin(
     folder: RelayFolder,
-    records: Annotated[list[Path], typer.Argument(help="Drafts that enough have signed, in order: the first roster, manifests.")],
+    records: Annotated[
+        list[Path], typer.Argument(help="Drafts that enough have signed, in order: the first roster, manifests.")
+    ],
     as_json: Json = False,
 ) -> None:
     """Begin the network's log: nobody can log in before it names them.

@@ -66,8 +66,9 @@ def sync(
                 tell(f"{name}: {line}")
         for line in noticed(fresh):
             tell(line)
-    for name, error in synced.failed.items():  # which of several it was
-        tell_error(RelayError(f"{name}: {error.message}", hint=error.hint))
+    for name, error in synced.failed.items():
+        which = "" if name in error.message else f"{name}: "
+        tell_error(RelayError(f"{which}{error.message}", hint=error.hint))
     if synced.failed:
         raise typer.Exit(1)
 
