@@ -23,7 +23,8 @@ from hosts.searching import in_files, in_memory
 
 CIRCLE = "palimpsest"
 CANARY = "xylophonecanary"  # in titles, claims, tags, artifacts and posts
-SECRETS = (CANARY, CIRCLE, "use:safety-only")
+SECRETS = (CANARY, CIRCLE)
+MARKING = "use:safety-only"  # a relay's program knows the word, so only its files are searched for it
 MIB = 1024 * 1024
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 DAY = 24 * 3600
@@ -225,7 +226,7 @@ def sealed_without_whom_was_removed(three: tuple[Office, Office, Office], item: 
 
 def nothing_leaked(three: tuple[Office, Office, Office]) -> None:
     for office in three:
-        assert not in_files(SECRETS, office.machine.disk)
+        assert not in_files((*SECRETS, MARKING), office.machine.disk)
         assert office.serving is not None
         assert not in_memory(SECRETS, office.serving.pid)
     # The search itself works: what relays do know is found in both places.

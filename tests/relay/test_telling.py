@@ -27,7 +27,11 @@ def full_database() -> sqlite3.Error:
 
 @pytest.mark.parametrize(
     ("cause", "word"),
-    [(OSError(errno.ENOSPC, "a text"), "ENOSPC"), (full_database(), "SQLITE_FULL"), (ValueError("a text"), "ValueError")],
+    [
+        (OSError(errno.ENOSPC, "a text"), "ENOSPC"),
+        (full_database(), "SQLITE_FULL"),
+        (ValueError("a text"), "ValueError"),
+    ],
 )
 def test_the_keeper_is_told_why_the_stores_fail_and_the_client_is_not(cause, word, capsys) -> None:
     refused = problem(failed(cause))
