@@ -4,6 +4,7 @@ Needs root and Linux. Nothing here reaches any other network: the switch ends in
 """
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -107,6 +108,8 @@ def can_make_machines() -> str | None:
     """Why this test cannot make machines here, or None."""
     if os.geteuid() != 0:
         return "making network namespaces needs root"
+    if shutil.which("ip") is None:
+        return "making network namespaces needs ip: apt install iproute2"
     probe = subprocess.run(["ip", "netns", "add", "dl-probe"], capture_output=True)
     if probe.returncode:
         return f"no network namespaces here: {probe.stderr.decode().strip()}"

