@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 import typer.main
+from shown import matches
 
 import darklantern
 from darklantern.cli.app import app
@@ -71,16 +72,6 @@ def run_page(page: str) -> dict[str, object]:
         if expected:
             assert matches(expected, found), f"{page}:{statement.lineno} prints\n" + "\n".join(found)
     return space
-
-
-def matches(expected: list[str], found: list[str]) -> bool:
-    """Whether the lines are the same: `…` stands for anything in a line, on its own for any lines."""
-    pattern = "".join(r"(.*\n)*" if line == "…" else elided(line) + r"\n" for line in expected)
-    return re.fullmatch(pattern, "".join(line + "\n" for line in found)) is not None
-
-
-def elided(line: str) -> str:
-    return ".*".join(map(re.escape, line.split("…")))
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ Needs root and Linux. Nothing here reaches any other network: the switch ends in
 """
 
 import os
+import shutil
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -39,10 +41,16 @@ class Machine:
     def start(
         self, *command: object, log: Path, environment: Mapping[str, str] | None = None
     ) -> "subprocess.Popen[bytes]":
-        """Start a process that is killed with the machine; what it prints goes to `log`."""
+        """Start a process, in a group of its own that ends with the machine; what it prints goes to `log`."""
         with log.open("ab") as file:
             process = subprocess.Popen(
-                self._inside(command), stdout=file, stderr=file, cwd=self.disk, env=_with(environment)
+                self._inside(command),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                cwd=self.disk,
+                env=_with(environment),
+                start_new_session=True,
             )
         self.processes.append(process)
         return process
@@ -84,7 +92,8 @@ def machines(folder: Path, *names: str, disk_mib: int = 256) -> Iterator[list[Ma
     finally:
         for machine in made:
             for process in machine.processes:
-                process.kill()
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
             with suppress(subprocess.CalledProcessError):
                 _ip("netns", "delete", machine._namespace)
@@ -99,6 +108,8 @@ def can_make_machines() -> str | None:
     """Why this test cannot make machines here, or None."""
     if os.geteuid() != 0:
         return "making network namespaces needs root"
+    if shutil.which("ip") is None:
+        return "making network namespaces needs ip: apt install iproute2"
     probe = subprocess.run(["ip", "netns", "add", "dl-probe"], capture_output=True)
     if probe.returncode:
         return f"no network namespaces here: {probe.stderr.decode().strip()}"

@@ -245,6 +245,7 @@ def test_p8_the_sealer_rotates_by_itself_and_the_removed_device_opens_nothing_ne
     assert listed[second].title is None and "never given" in (listed[second].problem or "")
     with pytest.raises(SealError, match="never given"):
         orgs.beacon.open_item(second)
+    assert orgs.beacon.verify() == ()  # what is not meant for it is no damage
 
 
 def test_p8_beacon_rotates_offline_and_aurora_follows(orgs: Orgs) -> None:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,9 @@ from darklantern.library.syncing import RelaySync, Remote
 from darklantern.library.syncing.connecting import connected
 from darklantern.library.syncing.http import HttpRemote
 from darklantern.network.items import PIECE
+from darklantern.relay.certificate import new_certificate
+from darklantern.relay.config import CERTIFICATE, CERTIFICATE_KEY
+from darklantern.relay.setting_up import card as relay_card
 from library.carried import carried
 from library.meeting import PEOPLE, Meeting, met, told
 from library.orgs import library
@@ -180,6 +184,18 @@ def test_another_certificate_or_another_relay_is_refused_before_anything_is_sent
             with HttpRemote(lie, net, device("bo")) as remote, pytest.raises(RelayError) as refused:
                 remote.heads()
             assert refused.value.hint
+
+
+@pytest.mark.slow
+def test_the_certificate_of_the_card_is_accepted_whatever_dates_it_holds(http: Carried) -> None:
+    other = http.us.folder / "other"
+    with relay(other, http.us.relay.net) as ours:
+        certificate, secret = new_certificate(datetime(2010, 1, 1, tzinfo=UTC))  # it ended years ago
+        (other / CERTIFICATE).write_bytes(certificate)
+        (other / CERTIFICATE_KEY).write_bytes(secret)
+        ours.card = relay_card(other)
+        ours.start()
+        connected(ours.card.urls[0], ours.card.certificate).close()
 
 
 @pytest.mark.slow

@@ -35,6 +35,10 @@ Thresholds = Annotated[
     list[str] | None,
     typer.Option("--org-threshold", help="ORG=N: how many of its roots sign its manifests; by default a majority."),
 ]
+Relays = Annotated[
+    list[str] | None,
+    typer.Option("--relay", help="ORG/NAME=FILE: a relay of an org, with its card (`darklantern relay public`)."),
+]
 Reason = Annotated[str, typer.Option(help="Why the network begins, or ceases, to trust an org: a sentence or two.")]
 
 
@@ -73,6 +77,7 @@ def found(
     ] = None,
     threshold: Threshold = None,
     thresholds: Thresholds = None,
+    relays: Relays = None,
     out: Out = Path("draft.json"),
     folder: LibraryFolder = None,
     file: PassphraseFile = None,
@@ -92,6 +97,7 @@ def found(
             keeper=keeper_of(keeper),
             threshold=threshold,
             thresholds=_counts(thresholds),
+            relays=[_relay(each) for each in relays or ()],
         )
         pass_on(library, draft, out, as_json)
 
@@ -110,9 +116,7 @@ def change(
     until: Annotated[str | None, typer.Option(help="The day on which the next roster expires.")] = None,
     threshold: Threshold = None,
     thresholds: Thresholds = None,
-    relay: Annotated[
-        list[str] | None, typer.Option(help="ORG/NAME=FILE: a relay of an org, with its card (`relay public`).")
-    ] = None,
+    relays: Relays = None,
     without_relay: Annotated[list[str] | None, typer.Option(help="Name of a relay that counts no longer.")] = None,
     keeper: Annotated[
         Path | None, typer.Option(help="Card of the library, or relay, to which the network's log moves.")
@@ -131,7 +135,7 @@ def change(
     """
     from darklantern.network.cards import Card
 
-    if not any((admit, expel, root, retire, until, threshold, thresholds, relay, without_relay, keeper, settle)):
+    if not any((admit, expel, root, retire, until, threshold, thresholds, relays, without_relay, keeper, settle)):
         raise RefusedError("expected something to change, got nothing", hint="see `darklantern org change --help`")
     with open_own(folder, file) as library:
         draft = library.draft_roster(
@@ -143,7 +147,7 @@ def change(
             until=day_of(until) if until else None,
             threshold=threshold,
             thresholds=_counts(thresholds),
-            relays=[_relay(each) for each in relay or ()],
+            relays=[_relay(each) for each in relays or ()],
             without_relays=without_relay or (),
             keeper=keeper_of(keeper),
             settle=settle,

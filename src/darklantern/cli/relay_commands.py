@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from darklantern.cli.hardening import keep_secrets_in_memory
-from darklantern.cli.options import Json, check_place, read
+from darklantern.cli.options import Json, check_place
 from darklantern.cli.output import tell, tell_exact, tell_json
 
 relay_app = typer.Typer(
@@ -55,14 +55,19 @@ def public(folder: RelayFolder, as_json: Json = False) -> None:
 @relay_app.command()
 def begin(
     folder: RelayFolder,
-    records: Annotated[list[Path], typer.Argument(help="Signed envelopes in order: the first roster, manifests.")],
+    records: Annotated[
+        list[Path], typer.Argument(help="Drafts that enough have signed, in order: the first roster, manifests.")
+    ],
     as_json: Json = False,
 ) -> None:
-    """Begin the network's log: nobody can log in before it names them."""
+    """Begin the network's log: nobody can log in before it names them.
+
+    It takes signed envelopes as files, too.
+    """
     from darklantern.relay.setting_up import begin as begin_log
 
     keep_secrets_in_memory()
-    count = begin_log(folder, [read(path) for path in records])
+    count = begin_log(folder, [_envelope(path) for path in records])
     if as_json:
         tell_json({"appended": count})
     else:
@@ -122,6 +127,17 @@ def backup(
         tell_json({"backup": str(file), "bytes": file.stat().st_size})
     else:
         tell(f"{file}: {file.stat().st_size:,} bytes")
+
+
+def _envelope(path: Path) -> bytes:
+    """The signed record in a file: a draft's, or the file itself."""
+    from darklantern.cli.library_option import either
+    from darklantern.network.drafts import Draft
+    from darklantern.records.exact import encode
+    from darklantern.sealing import Envelope
+
+    found = either(path, Draft, Envelope)
+    return encode(found.envelope if isinstance(found, Draft) else found)
 
 
 def _print_card(card: Any, as_json: bool) -> None:

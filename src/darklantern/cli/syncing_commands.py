@@ -10,7 +10,7 @@ from darklantern.cli.library_commands import noticed, told
 from darklantern.cli.library_option import LibraryFolder, Yes, confirm, hand_out, open_own, say, value_of
 from darklantern.cli.options import Json, PassphraseFile, check_place
 from darklantern.cli.output import tell, tell_error, tell_json
-from darklantern.errors import RefusedError
+from darklantern.errors import RefusedError, RelayError
 from darklantern.records.exact import encode, plain
 
 if TYPE_CHECKING:
@@ -72,8 +72,9 @@ def sync(
                 tell(f"{name}: {line}")
         for line in noticed(fresh):
             tell(line)
-    for error in synced.failed.values():
-        tell_error(error)
+    for name, error in synced.failed.items():
+        which = "" if name in error.message else f"{name}: "
+        tell_error(RelayError(f"{which}{error.message}", hint=error.hint))
     if synced.failed:
         raise typer.Exit(1)
 

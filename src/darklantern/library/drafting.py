@@ -15,6 +15,7 @@ from darklantern.network.circles import Circle, Terms, check_circle, check_close
 from darklantern.network.drafts import Draft, Tally, is_signed, read_draft, tallies, write_draft
 from darklantern.network.pledges import Breach
 from darklantern.network.reading import Control
+from darklantern.network.rosters import Relay
 from darklantern.records.record import NOBODY, Kind
 from darklantern.sealing import LogVerifyKey
 
@@ -62,6 +63,7 @@ class Drafting(Holding):
         keeper: LogVerifyKey | None = None,
         threshold: int | None = None,
         thresholds: Mapping[str, int] | None = None,
+        relays: Iterable[Relay] = (),
     ) -> Draft:
         """The first roster of a network of these cards' holders, whose log `keeper` signs (or this library)."""
         log = keeper or joining.card_of(self._held).log
@@ -71,7 +73,7 @@ class Drafting(Holding):
             )
         now = self._now()
         body = changing.first_roster(
-            name, cards, log=log, until=until, now=now, threshold=threshold, thresholds=thresholds
+            name, cards, log=log, until=until, now=now, threshold=threshold, thresholds=thresholds, relays=relays
         )
         return self._draft("roster", body, NOBODY)
 

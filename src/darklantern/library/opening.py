@@ -234,7 +234,7 @@ def carried_levels(state: State, finding: Finding, fetch: Fetch) -> Iterator[Lev
 
 
 def unreadable(state: State, fetch: Fetch, follows: Follows) -> Iterator[tuple[str, str]]:
-    """(id, reason) of each entry that counts and does not open here, though its seed was not destroyed."""
+    """(id, reason) of each entry that counts and does not open here, though its seed was given and not destroyed."""
     for found in _kept(state, "item"):
         if problem := listed(state, found, fetch, follows).problem:
             yield found.entry.id, problem
@@ -246,8 +246,9 @@ def unreadable(state: State, fetch: Fetch, follows: Follows) -> Iterator[tuple[s
 
 
 def _kept(state: State, kind: str) -> Iterator[Found]:
-    forgotten = state.keyring.forgotten
-    return (found for found in entries(state, kind) if found.entry.body.header.epoch not in forgotten)
+    keyring = state.keyring
+    given = (keyring.seeds.keys() | keyring.problems.keys()) - keyring.forgotten
+    return (found for found in entries(state, kind) if found.entry.body.header.epoch in given)
 
 
 def is_pending(state: State, found: Found) -> bool:

@@ -32,6 +32,7 @@ def first_roster(
     now: int,
     threshold: int | None = None,
     thresholds: Mapping[str, int] | None = None,
+    relays: Iterable[Relay] = (),
 ) -> Roster:
     """The roster that founds a network of the holders of these cards. Thresholds are majorities unless they are given.
 
@@ -49,6 +50,7 @@ def first_roster(
         roots=roots,
         orgs=orgs,
         log=log,
+        relays=tuple(relays),
     )
 
 

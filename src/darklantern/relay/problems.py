@@ -4,6 +4,7 @@ from typing import Final
 
 from darklantern.errors import DarkLanternError, LogError, RecordError, RefusedError, SignatureError, StoreError
 from darklantern.relay.stores import QuotaError
+from darklantern.relay.telling import tell_stores
 
 
 class Problem(DarkLanternError):
@@ -32,6 +33,7 @@ def problem(error: DarkLanternError) -> Problem:
         return error
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
     if status >= 500 and status != 507:
+        tell_stores(error)
         return busy("the relay cannot use its stores now")
     return Problem(status, error.message, error.hint)
 

@@ -4,6 +4,7 @@ In: what happened. Out: lines on stderr. What is not given here is not logged: t
 peer wrote.
 """
 
+import errno
 import json
 import sys
 import traceback
@@ -24,6 +25,14 @@ def tell(event: str, **fields: int | float | str | bool | None) -> None:
     line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **fields}
     sys.stderr.write(json.dumps(line) + "\n")
     sys.stderr.flush()
+
+
+def tell_stores(error: BaseException) -> None:
+    """Stores that fail: the system's own word for why. Not its text, which holds paths and names of blobs."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    code = errno.errorcode.get(error.errno or 0) if isinstance(error, OSError) else None
+    tell("stores", problem=code or getattr(error, "sqlite_errorname", None) or type(error).__name__)
 
 
 def tell_defect(error: BaseException) -> None:

@@ -1,0 +1,41 @@
+"""What a relay's keeper reads in its log, and what is never in it."""
+
+import errno
+import json
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from darklantern.errors import StoreError
+from darklantern.relay.problems import problem
+
+
+def failed(cause: Exception) -> StoreError:
+    error = StoreError(f"cannot write /a/path/{'ab' * 32}", hint="is the disk full?")
+    error.__cause__ = cause
+    return error
+
+
+def full_database() -> sqlite3.Error:
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.execute("PRAGMA max_page_count = 1")
+        with pytest.raises(sqlite3.Error) as caught:
+            database.execute("CREATE TABLE t (x)")
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("cause", "word"),
+    [
+        (OSError(errno.ENOSPC, "a text"), "ENOSPC"),
+        (full_database(), "SQLITE_FULL"),
+        (ValueError("a text"), "ValueError"),
+    ],
+)
+def test_the_keeper_is_told_why_the_stores_fail_and_the_client_is_not(cause, word, capsys) -> None:
+    refused = problem(failed(cause))
+    assert (refused.status, refused.message) == (503, "the relay cannot use its stores now")
+    line = json.loads(capsys.readouterr().err)
+    assert (line["event"], line["problem"]) == ("stores", word)
+    assert "text" not in str(line) and "ab" * 5 not in str(line) and "path" not in str(line)
