@@ -202,7 +202,7 @@ def _reached(circle: CircleState, number: int) -> frozenset[str]:
 def _readers(state: State, devices: frozenset[str]) -> tuple[Reader, ...]:
     known = state.working.network.devices
     people: dict[tuple[str, str], list[str]] = {}
-    for device in sorted(devices & known.keys()):
+    for device in sorted(devices & set(known)):
         people.setdefault(known[device].owner, []).append(device)
     return tuple(
         Reader(org, person, known[held[0]].name, tuple(held)) for (org, person), held in sorted(people.items())
