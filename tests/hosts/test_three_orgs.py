@@ -125,7 +125,7 @@ def relay_killed_while_it_takes_pieces(three: tuple[Office, Office, Office], wor
     ada.kill_relay()
     assert pushing.wait(WAIT_S) == 1
     assert size(ada.relay / "blobs") < before + len(data)
-    log = (bo.machine.disk / "begun.log").read_text()
+    log = bo.screen.read_text()
     assert "hint:" in log and "Traceback" not in log
     ada.serve()
     settled(three)
