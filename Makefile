@@ -33,7 +33,7 @@ demo: $(VENV)/.demo ## run the main job on real input, about four minutes (SEED=
 	$(BIN)/darklantern demo --seed $(SEED) --out $(OUT)
 
 page: $(VENV)/.demo ## look at what the demo made, in a browser on this machine
-	$(BIN)/darklantern page $(OUT)/beacon --passphrase-file $(OUT)/passphrases/beacon
+	$(BIN)/darklantern page --library $(OUT)/beacon --passphrase-file $(OUT)/passphrases/beacon
 
 test: $(VENV)/.dev tests/interop/node_modules ## run the tests; a list of skips and what would enable them comes last
 	$(BIN)/pytest -m "not long"

@@ -5,12 +5,12 @@ import contextlib
 import io
 import itertools
 import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -188,7 +188,7 @@ def test_the_table_of_idioms_has_four_columns() -> None:
     assert {line.count("|") for line in table.split("\n") if line.startswith("|")} == {5}
 
 
-def commands(group: object, prefix: tuple[str, ...] = ()) -> dict[tuple[str, ...], object]:
+def commands(group: object, prefix: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
     found = {}
     for name, command in getattr(group, "commands", {}).items():
         found[(*prefix, name)] = command
@@ -197,15 +197,23 @@ def commands(group: object, prefix: tuple[str, ...] = ()) -> dict[tuple[str, ...
 
 
 TOLD = [page for page in PAGES if page.parent.name != "spec"]  # formats hold labels that read like commands
-TOLD.append(ROOT / "src/darklantern/page/commands.py")
+TOLD += sorted((ROOT / "src/darklantern").rglob("*.py"))  # hints, help, and what the page tells people to type
+TOLD.append(ROOT / "Makefile")
 
 
 @pytest.mark.parametrize("page", TOLD, ids=lambda page: page.name)
 def test_every_command_that_a_page_names_exists(page: Path) -> None:
     known = commands(typer.main.get_command(app))
-    for line in re.findall(r"(?:^    |`|\")darklantern ([a-z][^`\"\n#]*)", page.read_text(), re.MULTILINE):
-        words = tuple(word for word in shlex.split(line, posix=False) if re.fullmatch(r"[a-z-]+", word))
-        assert any(words[: len(name)] == name for name in known), f"{page.name}: darklantern {line}"
+    for line in re.findall(r"(?:^    |`|\"|bin/)darklantern ([a-z][^`\"\n#]*)", page.read_text(), re.MULTILINE):
+        words = tuple(line.replace("…", "").replace("'", "").split())
+        if re.search(r" v\d", line):  # a format's label
+            continue
+        name = next((words[:n] for n in (2, 1) if words[:n] in known), None)
+        assert name, f"{page.name}: darklantern {line}"
+        behind = words[len(name) : len(name) + 1]
+        assert not hasattr(known[name], "commands") or not behind or behind[0] == "--help", f"{page.name}: {line}"
+        options = {option for each in known[name].params for option in each.opts} | {"--help"}
+        assert {word for word in words if word.startswith("--")} <= options, f"{page.name}: darklantern {line}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

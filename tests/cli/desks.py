@@ -52,9 +52,8 @@ class Desk:
         return caught.value
 
     def _run(self, *words: str | Path, given: str | None = None):
-        args = [*(str(word) for word in words), "--library", str(self.library)]
-        args += ["--passphrase-file", str(self.passphrase)]
-        return CliRunner().invoke(app, args, input=given)
+        held = ["--library", str(self.library), "--passphrase-file", str(self.passphrase)]
+        return CliRunner().invoke(app, [*map(str, words), *held], input=given)
 
 
 def carry(sender: Desk, *receivers: Desk) -> None:

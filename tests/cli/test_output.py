@@ -142,15 +142,29 @@ def test_every_command_shows_peers_texts_as_signs(hostile: tuple[Orgs, str]) -> 
         assert told.returncode == 0 and not obeyed(told.stdout), told.stderr
         assert len([line for line in told.stdout.splitlines() if not line.startswith("  ")]) == 1
 
-    for words in (("library", "findings"), ("library", "check"), ("thread", "list"), ("thread", "notifications")):
+    told = on_a_terminal("open", item[:8], *held)
+    assert told.returncode == 0 and not obeyed(told.stdout), told.stderr
+    begun = [line for line in told.stdout.splitlines() if not line.startswith("  ")]
+    assert begun[0].startswith("finding: ") and begun[-1].startswith("item ")
+    assert [line.split()[0] for line in begun[1:-1]] == ["level", "markings:", "evidence"]
+    for words in (("status",), ("explain", "Aurora/ada", item), ("library", "versions", item)):
+        told = on_a_terminal(*words, *held)
+        assert told.returncode == 0 and not obeyed(told.stdout), told.stderr
+
+    for words in (
+        ("library", "findings"),
+        ("open", item),
+        ("library", "check"),
+        ("thread", "list"),
+        ("thread", "notifications"),
+    ):
         assert on_a_terminal(*words, *held, "--json").stdout.isascii()
 
 
 def test_an_error_that_quotes_a_peer_shows_only_signs(hostile: tuple[Orgs, str]) -> None:
     path = "\x1b]52;c;cm0gLXJm\x07" + "y" * 60 + " hint:  run it"
-    done = on_a_terminal(
-        "library", "findings", "--library", path, "--passphrase-file", str(hostile[0].folder / "passphrase")
-    )
+    secret = str(hostile[0].folder / "passphrase")
+    done = on_a_terminal("library", "findings", "--library", path, "--passphrase-file", secret)
     assert done.returncode == 1 and not obeyed(done.stderr)
     assert [line[:7] for line in done.stderr.splitlines() if line[0] != " "] == ["error: ", "hint:  "]
 

@@ -30,48 +30,66 @@ def running(us: Meeting, tmp_path: Path) -> Iterator[Running]:
         yield running
 
 
-def command(us: Meeting, org: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """`darklantern WORDS` with an org's library."""
-    (us.folder / "passphrase").write_text(f"passphrase of {PEOPLE[org]}")
-    where = ["--library", str(us.folder / org), "--passphrase-file", str(us.folder / "passphrase")]
+def command(us: Meeting, *words: str, org: str = "beacon") -> subprocess.CompletedProcess[str]:
+    """`darklantern WORDS…` on that org's library, in a session without a terminal."""
+    secret = us.folder / f"passphrase of {PEOPLE[org]}"
+    secret.write_text(secret.name)
     return subprocess.run(
-        [sys.executable, "-m", "darklantern", *words, *where], capture_output=True, text=True, check=False
+        [
+            *(sys.executable, "-m", "darklantern", *words),
+            *("--library", str(us.folder / org), "--passphrase-file", str(secret)),
+        ],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        start_new_session=True,
     )
 
 
 @pytest.mark.slow
-def test_a_relay_is_added_synced_with_and_forgotten(us: Meeting, running: Running) -> None:
+def test_a_relay_is_added_synced_with_and_removed(us: Meeting, running: Running) -> None:
     us.aurora.add_relay(running.card)
     us.share()
     us.aurora.sync()
     us.beacon.close()
-    assert "no relay is known here" in command(us, "beacon", "sync").stderr
-    synced = command(us, "beacon", "sync", "--relay", str(us.folder / "card.json"), "--yes")
+    add = ("sync", "--relay", str(us.folder / "card.json"))
+    asked = command(us, *add)
+    assert asked.returncode == 1 and running.card.public.fingerprint in asked.stderr and "add --yes" in asked.stderr
+    assert json.loads(command(us, "status", "--json").stdout)["relays"] == []
+    synced = command(us, *add, "--yes")
     assert synced.returncode == 0, synced.stderr
-    assert running.card.public.fingerprint in synced.stdout + synced.stderr
+    assert running.card.public.fingerprint in synced.stderr
     assert "new entries" in synced.stdout
-    assert "nothing new" in command(us, "beacon", "sync").stdout
-    (of_relay,) = json.loads(command(us, "beacon", "status", "--json").stdout)["relays"]
+    assert "nothing new" in command(us, "sync").stdout
+    (of_relay,) = json.loads(command(us, "status", "--json").stdout)["relays"]
     assert of_relay["synced"]
-    assert "circle evals" in command(us, "beacon", "status").stdout
+    assert "circle evals" in command(us, "status").stdout
     running.stop()
-    failed = command(us, "beacon", "sync")
+    failed = command(us, "sync")
     assert failed.returncode == 1 and "hint:" in failed.stderr and "Traceback" not in failed.stderr
-    command(us, "beacon", "sync", "--forget", of_relay["id"])
-    assert json.loads(command(us, "beacon", "status", "--json").stdout)["relays"] == []
+    failed = json.loads(command(us, "sync", "--json").stdout)
+    assert set(failed) == {"error", "hint"}
+    assert "ended early" in command(us, "status").stdout
+    unknown = command(us, "sync", "--forget", "nobody")
+    assert unknown.returncode == 1 and "darklantern status" in unknown.stderr
+    forgotten = command(us, "sync", "--forget", of_relay["name"])
+    assert (forgotten.returncode, forgotten.stdout) == (0, "forgotten; no relay is left to sync with\n")
+    failed = command(us, "sync")
+    assert "no relay is known here" in failed.stderr and "darklantern sync --relay" in failed.stderr
 
 
 def test_holdings_make_a_bundle_of_what_is_missing(us: Meeting) -> None:
     us.share(b"first")
     us.sync()
-    us.close()
-    held, bundle = str(us.folder / "holdings.json"), str(us.folder / "bundle")
-    assert command(us, "beacon", "bundle", "holdings", held).returncode == 0
-    made = command(us, "aurora", "bundle", "export", bundle, "--since", held, "--json")
+    us.beacon.close()
+    held = us.folder / "holdings.json"
+    told = json.loads(command(us, "bundle", "holdings", str(held), "--json").stdout)
+    assert told["entries"] > 5 and told["missing"] == 0
+    us.reopen("beacon")
+    us.aurora.close()
+    export = ("bundle", "export", str(us.folder / "bundle"), "--since", str(held), "--json")
+    made = command(us, *export, org="aurora")
     assert made.returncode == 0, made.stderr
     assert json.loads(made.stdout)["bytes"] < 100_000
-    done = command(us, "beacon", "bundle", "import", bundle)
-    assert done.returncode == 0, done.stderr
-    assert "nothing new" in done.stdout
-    us.reopen("aurora")
-    us.reopen("beacon")
+    us.beacon.import_bundle(us.folder / "bundle")

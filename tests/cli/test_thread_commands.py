@@ -22,7 +22,7 @@ def orgs(tmp_path: Path) -> Orgs:
 
 
 def darklantern(orgs: Orgs, org: str, command: str, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
-    """`darklantern COMMAND WORDS… --library FOLDER`, in a session without a terminal."""
+    """`darklantern COMMAND WORDS…` on that org's library, in a session without a terminal."""
     here = [*words, "--library", str(orgs.folder / org), "--passphrase-file", str(orgs.folder / f"{org}.pass")]
     line = [sys.executable, "-m", "darklantern", *command.split(), *here]
     return subprocess.run(line, input=given, capture_output=True, text=True, check=False, start_new_session=True)
@@ -127,10 +127,10 @@ def test_announcements_come_once_and_quiet_is_quiet(orgs: Orgs) -> None:
     assert [each["kind"] for each in first] == ["item"] and len(news.read_text().splitlines()) == 1
     assert asked(orgs, "beacon", "thread notifications", "--to", str(news)) == []
     assert len(asked(orgs, "beacon", "thread notifications")) == 1 and len(news.read_text().splitlines()) == 1
-    said(orgs, "beacon", "thread quiet", item[:8])
+    assert asked(orgs, "beacon", "thread quiet", item[:8]) == {"quiet": item, "rule": "muted"}
     assert said(orgs, "beacon", "thread notifications") == "nothing to look at\n"
     said(orgs, "beacon", "thread quiet", item[:8], "--rule", "off")
     assert len(asked(orgs, "beacon", "thread notifications")) == 1
-    said(orgs, "beacon", "thread read", "--all")
+    assert asked(orgs, "beacon", "thread read", "--all") == {"read": None, "up_to": None}
     assert said(orgs, "beacon", "thread notifications") == "nothing to look at\n"
     assert "expected a thread, or --all" in refused(orgs, "beacon", "thread read")

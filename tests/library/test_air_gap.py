@@ -48,7 +48,7 @@ def test_a_courier_may_be_ahead_and_carry_the_same_twice(us: Meeting) -> None:
     us.aurora.post(item, "fast")
     us.aurora.sync([us.relay])  # Beacon's copy of the logs is older than this now
     assert carried(us.beacon, us.aurora).carried == (answer,)
-    assert carried(us.beacon, us.aurora).carried == (answer,)
+    assert carried(us.beacon, us.aurora).carried == ()
     assert us.aurora.sync([us.relay]).relays["relay"].sent == (answer,)
     assert carried(us.beacon, us.aurora).carried == ()
     carried(us.aurora, us.beacon)

@@ -155,7 +155,7 @@ def test_a_forgotten_epoch_opens_nothing_again_not_even_after_importing_it_anew(
 
 
 def test_the_epochs_whose_retention_has_ended_go_and_no_others(orgs: Orgs) -> None:
-    found_circle(orgs.aurora, new_terms("short", "V2"), retention=WEEK)
+    found_circle(orgs.aurora, new_terms("short", "V2"), retention=WEEK, rotation=52 * WEEK)
     what = finding(title="for a week")
     item = orgs.aurora.share(what, artifacts(), circle="short", assessment=assessment(what))
     orgs.clock.now += 10

@@ -1,6 +1,5 @@
 """Logs as others hand them over: altered, cut, rolled back, forked."""
 
-import base64
 import dataclasses
 
 import pytest
@@ -219,16 +218,3 @@ def test_p5_a_withheld_tail_shows_as_a_stale_view_and_blocks_sealing() -> None:
     with pytest.raises(RefusedError, match=f"stale since {text(NOW + limit)}"):
         plan(held.view, circle, ada, seeds=world.seeds, kept=(), now=NOW + limit + 1)
     assert plan(held.view, circle, ada, seeds=world.seeds, kept=world.logs, now=NOW + limit + 1).epoch
-
-
-def test_a_note_with_more_witnesses_is_kept_as_it_came() -> None:
-    """What they signed is read when somebody asks for the time that they vouch for."""
-    world, circle = circled()
-    held = joined(world)
-    line = "— witness " + base64.b64encode(bytes(84)).decode() + "\n"
-    note = held.view.heads[circle].note
-    seen = [LogCopy(c.log, note + line.encode() if c.log == circle else c.note, c.entries) for c in copies(world)]
-    more = taken(held.view, held.entries, seen)
-    assert more.view.heads[circle].note == note + line.encode()
-    older = [LogCopy(log, held.view.heads[log].note, (), world.view.trail(log).size) for log in world.logs]
-    assert taken(more.view, more.entries, older).view.heads == more.view.heads

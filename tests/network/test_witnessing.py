@@ -1,5 +1,6 @@
 """A circle may ask that other orgs cosign the newest checkpoints: then no relay alone shows two histories."""
 
+import base64
 import os
 from functools import cache
 
@@ -10,10 +11,12 @@ from darklantern.errors import RefusedError
 from darklantern.logs import witness
 from darklantern.network.clock import text
 from darklantern.network.deciding import plan
+from darklantern.network.merging import LogCopy
 from darklantern.network.rosters import Relay, check_roster
 from darklantern.network.view import View
 from darklantern.network.witnessing import witnessed
 from darklantern.sealing import RelayCard, RelayKey, WitnessKey
+from network.test_merging import taken
 from network.test_rosters import successor
 from network.world import NOW, ORGS, World, circled, device, log_key, roster
 
@@ -95,3 +98,24 @@ def test_p35_relays_stand_in_the_roster_once_with_keys_of_their_own(change: dict
     relays = (msgspec.structs.replace(relay("Beacon"), **change), relay("Cairn"))
     with pytest.raises(RefusedError, match=why):
         check_roster(roster(relays=relays))
+
+
+def copies(world: World, view: View, note: bytes | None = None, circle: str = "") -> list[LogCopy]:
+    logs = sorted(world.logs, key=lambda log: log != world.net)
+    return [
+        LogCopy(log, note if note and log == circle else view.heads[log].note, tuple(world.logs[log])) for log in logs
+    ]
+
+
+def test_what_witnesses_said_adds_up_and_nothing_else_is_kept() -> None:
+    """Whoever carries a note may leave lines out and put others in; a true line that is here stays."""
+    world, circle = witnessed_world(2)
+    of_beacon, of_cairn = (with_heads(world, circle, org) for org in ("Beacon", "Cairn"))
+    held = taken(View(world.net), {}, copies(world, of_beacon))
+    junk = b"".join(b"\xe2\x80\x94 witness%d %s\n" % (n, base64.b64encode(bytes([n]) * 84)) for n in range(1, 4))
+    stripped = world.head(circle).note + junk
+    longer = taken(held.view, held.entries, copies(world, of_beacon, stripped, circle))
+    assert witnessed(longer.view, circle, 1) == NOW and b"witness1" not in longer.view.heads[circle].note
+    both = taken(longer.view, longer.entries, copies(world, of_cairn))
+    assert witnessed(both.view, circle, 2) == NOW
+    assert sealing(world, circle, both.view).epoch

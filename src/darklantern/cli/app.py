@@ -43,7 +43,7 @@ app.add_typer(draft_app, name="draft")
 app.add_typer(relay_app, name="relay")
 app.add_typer(thread_app, name="thread")
 app.add_typer(bundle_app, name="bundle")
-for command in (share, seal, sync, status, explain, rerun):
+for command in (share, seal, sync, status, local_commands.search, explain, rerun):
     app.command()(command)
 app.command("open")(open_)
 

@@ -117,7 +117,7 @@ def remove(
         tell("the removal waits for the keeper of the network's log, and binds nobody before it is there")
         tell("sync before you seal anything or rotate: until then it is sealed to them, too")
     else:
-        tell("removed; export a bundle. `darklantern circle rotate` makes the epoch without them")
+        tell("removed; sync, or carry a bundle. `darklantern circle rotate` makes the epoch without them")
 
 
 @circle_app.command()
@@ -135,4 +135,4 @@ def rotate(
     if as_json:
         tell_json({"circle": id, "members": len(members)})
     else:
-        tell(f"a new epoch, for {len(members)} devices; export a bundle so that the others get it")
+        tell(f"a new epoch, for {len(members)} devices; sync, or carry a bundle, so that the others get it")

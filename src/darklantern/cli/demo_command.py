@@ -25,4 +25,4 @@ def run(seed: int, out: Path, as_json: bool) -> None:
     tell("the page, by either of:")
     tell(f"  make page OUT={quote(str(out))}", copied=True)
     beacon = (quote(str(out / "beacon")), quote(str(out / "passphrases/beacon")))
-    tell("  darklantern page {} --passphrase-file {}".format(*beacon), copied=True)
+    tell("  darklantern page --library {} --passphrase-file {}".format(*beacon), copied=True)

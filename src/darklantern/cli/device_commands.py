@@ -83,12 +83,16 @@ def new(
 
 @device_app.command()
 def show(folder: LibraryFolder = None, file: PassphraseFile = None, as_json: Json = False) -> None:
-    """Show whose device this is, its keys and its network."""
+    """Show whose device this is, its keys and its network.
+
+    With `--json` also its recipient, to which anybody with a stock age from 1.3 on can seal files.
+    """
     with open_own(folder, file) as library:
         told = {
             "holder": f"{library.holder.name} ({library.holder.person} of {library.holder.org})",
             "device": library.device.id,
             "fingerprint": library.device.fingerprint,
+            "recipient": library.device.recipient,
             "roots": {role: key.fingerprint for role, key in library.roots.items()},
             "log": library.card.log.fingerprint if library.card.log else None,
             "net": library.net if library.is_joined else None,
@@ -154,7 +158,7 @@ def join(
             if as_json:
                 tell_json({"net": net})
             else:
-                tell("joined. Take in a bundle of the network: `darklantern bundle import`. The network is")
+                tell("joined. Next: `darklantern sync --relay CARD`, or `darklantern bundle import`. The network is")
                 tell(net, copied=True)
             return
         code = parse_code(secret_line("code of the invitation: ", code_file, "--code-file"))
@@ -199,7 +203,7 @@ def vouch(
             library.vouch(id)
         for each in () if own else named:
             library.vouch_for(each.id)
-    _done(as_json, {"device": id}, "vouched; export a bundle so that the others get it")
+    _done(as_json, {"device": id}, "vouched; sync, or carry a bundle, so that the others get it")
 
 
 @device_app.command()
@@ -210,7 +214,9 @@ def handover(
     with open_own(folder, file) as library:
         circles = library.hand_over(device_named(library, device))
     _done(
-        as_json, {"circles": list(circles)}, f"handed over, for {len(circles)} circles; export a bundle to the device"
+        as_json,
+        {"circles": list(circles)},
+        f"handed over, for {len(circles)} circles; sync, or carry a bundle to the device",
     )
 
 
@@ -228,7 +234,9 @@ def recover(
     """
     with open_own(folder, file) as library:
         library.give_notice(circle_named(library, circle))
-    _done(as_json, {"device": library.device.id}, "notice is given; export a bundle, and call the circle's admins")
+    _done(
+        as_json, {"device": library.device.id}, "notice is given; sync, or carry a bundle, and call the circle's admins"
+    )
 
 
 @device_app.command()

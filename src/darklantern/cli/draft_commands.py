@@ -73,8 +73,8 @@ def sign(
 def publish(draft: DraftFile, folder: LibraryFolder = None, file: PassphraseFile = None, as_json: Json = False) -> None:
     """Put a draft that enough have signed into the log.
 
-    The first roster of a network is joined by it. Where another library keeps the log, it waits here until a bundle
-    takes it there.
+    The first roster of a network is joined by it. Where another library or a relay keeps the log, it waits
+    here until a sync or a bundle takes it there.
     """
     with open_own(folder, file) as library:
         id = library.publish(library.read_draft(read(draft)))
@@ -85,9 +85,12 @@ def publish(draft: DraftFile, folder: LibraryFolder = None, file: PassphraseFile
         tell("this library belongs to the network now. Compare its id with the others:")
         tell(net, copied=True)
     elif waits:
-        tell(f"{id[:16]} waits for the keeper of the network's log: take a bundle there (`darklantern bundle export`)")
+        tell(
+            f"{id[:16]} waits for the keeper of the network's log: `darklantern sync`, or take a bundle there "
+            "(`darklantern bundle export`)"
+        )
     else:
-        tell(f"{id[:16]} is in the network's log; export a bundle so that the others get it")
+        tell(f"{id[:16]} is in the network's log; sync, or carry a bundle, so that the others get it")
 
 
 def pass_on(library: "Library", draft: "Draft", out: Path, as_json: bool) -> None:

@@ -29,8 +29,9 @@ def explain(
     if as_json:
         tell_json({**plain(found), "answer": found.answer})
         return
-    for line in str(found).split("\n"):
-        tell(line)
+    for line in found.lines():
+        text = line.lstrip(" ")
+        tell(text, lead=" " * (len(line) - len(text)))
 
 
 def _record(found: tuple[str, ...], record: str) -> str:

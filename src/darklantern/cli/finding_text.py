@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 def finding_lines(opened: "OpenedFinding") -> Iterator[tuple[bool, str]]:
     """(whether it is a peer's text, the line or lines)."""
     finding, judged = opened.finding, opened.assessment
-    yield False, f"{finding.title} by {opened.author}, {opened.time[:10]}{', not in its log yet' * opened.pending}"
+    waits = ", not in its log yet" if opened.pending else ""
+    yield False, f"finding: {finding.title} by {opened.author}, {opened.time[:10]}{waits}"
     yield False, f"level {opened.level}; {'; '.join(judged.binding) or 'no rule binds it'}"
     for word, values in (("markings", opened.markings), ("tags", opened.relations.tags)):
         if values:

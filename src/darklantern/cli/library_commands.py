@@ -1,4 +1,4 @@
-"""`darklantern library …`, `rerun` and `page`: what a member does with what was shared."""
+"""`darklantern library findings` and `check`, and `rerun`: what a member does with what was shared."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from darklantern.library import Imported, Library, Notification
 
 library_app = typer.Typer(
-    help="A device's encrypted store of findings, kept whole.",
+    help="A device's encrypted store: what it holds, kept whole.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

@@ -67,10 +67,16 @@ def confirm(question: str, yes: bool) -> None:
     if yes:
         return
     if not has_terminal():
-        raise RefusedError(
-            "this asks first, and there is no terminal to ask at", hint="read what it says, then add --yes"
-        )
-    if not typer.confirm(question, err=True):
+        raise RefusedError(f"no terminal to ask at: {question}", hint="where the answer is yes, add --yes")
+    from darklantern.drawing.lettering import harmless
+
+    try:
+        agreed = typer.confirm(harmless(question), err=True)  # it may name a peer
+    except typer.Abort as ended:
+        if isinstance(ended.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        agreed = False
+    if not agreed:
         raise RefusedError("nothing was done: you said no", hint="call it again when you are sure")
 
 

@@ -1,4 +1,4 @@
-"""`darklantern library …`: what a device does with its own library, without any network."""
+"""`darklantern search` and `library …`: what a device does with its own library, without any network."""
 
 import sys
 from pathlib import Path
@@ -10,8 +10,8 @@ from rich.console import Console
 from darklantern.cli.bars import bytes_bar
 from darklantern.cli.hardening import keep_secrets_in_memory
 from darklantern.cli.library_commands import Item, item_named
-from darklantern.cli.library_option import LibraryFolder, Yes, confirm, library_folder, open_own
-from darklantern.cli.options import Json, PassphraseFile, check_place, passphrase, read
+from darklantern.cli.library_option import LibraryFolder, Yes, confirm, day_of, library_folder, open_own
+from darklantern.cli.options import Json, PassphraseFile, check_place, passphrase, recipient_lines
 from darklantern.cli.output import tell, tell_json
 from darklantern.errors import StoreError
 from darklantern.records.exact import plain
@@ -36,9 +36,11 @@ def search(
     The best come first. The words come from stdin, and are never an argument: every user of this machine could read
     them there. "Two words" in quotes stand together; begin* finds beginnings.
     """
-    words = _words()
+    from darklantern.network.clock import text as time_text
+
+    words, day = _words(), time_text(day_of(since)) if since else None
     with open_own(folder, passphrase_file) as library:
-        hits = library.search(words, circle=circle, author=author, tag=tag, since=since, older=older, limit=limit)
+        hits = library.search(words, circle=circle, author=author, tag=tag, since=day, older=older, limit=limit)
     if as_json:
         tell_json([plain(hit) for hit in hits])
         return
@@ -100,8 +102,8 @@ def compact(
 ) -> None:
     """Say what would go, ask, and remove that.
 
-    It gives space back: pieces that nothing names, and epochs whose time has come. Without an answer, nothing goes.
-    With `--json` nothing is asked, and nothing removed without `--yes`.
+    It gives space back: pieces that nothing names, and epochs whose time has come. Without a yes, nothing goes. With
+    `--json` nothing is asked, and nothing removed without `--yes`.
     """
     with open_own(folder, passphrase_file) as library:
         for sealing in give_up or []:
@@ -110,14 +112,13 @@ def compact(
         if not as_json:
             for line in str(planned).split("\n"):
                 tell(line)
-        going = yes or (not as_json and typer.confirm("Remove this?"))
+            confirm("Remove this? It does not come back.", yes)
+        going = yes or not as_json
         freed = library.compact(planned) if going else 0
     if as_json:
         tell_json({"planned": plain(planned), "removed": going, "bytes": freed})
-    elif going:
-        tell(f"{freed:,} bytes are free again")
     else:
-        tell("nothing was removed")
+        tell(f"{freed:,} bytes are free again")
 
 
 def backup(
@@ -195,8 +196,7 @@ def export_age(
     readers to its level any more, and nothing takes it back.
     """
     check_place(file)
-    lines = read(recipients_file).decode("utf-8", "replace").splitlines()
-    recipients = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    recipients = recipient_lines(recipients_file)
     confirm(f"Let this leave its circle for {len(recipients)} recipients? It cannot be taken back.", yes)
     with open_own(folder, passphrase_file) as library:
         library.export_age(file, item_named(library, item), recipients, artifact=artifact)
@@ -261,7 +261,7 @@ def report(folder: LibraryFolder = None, passphrase_file: PassphraseFile = None,
 
 def add_to(app: typer.Typer) -> None:
     """Make these functions commands of `app`."""
-    for command in (search, reindex, versions, links, compact, backup, restore, export_age, bury, opened, report):
+    for command in (reindex, versions, links, compact, backup, restore, export_age, bury, opened, report):
         app.command(command.__name__.replace("_", "-"))(command)
 
 

@@ -93,6 +93,12 @@ def read(path: Path) -> bytes:
         ) from error
 
 
+def recipient_lines(path: Path) -> list[str]:
+    """The recipients in a file, one a line; empty lines and those that begin with # are skipped. Raises StoreError."""
+    lines = [line.strip() for line in _text(read(path), path).splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
 def check_place(path: Path) -> None:
     """Raises StoreError where no file `path` can be written."""
     if path.is_dir():

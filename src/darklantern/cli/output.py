@@ -47,6 +47,11 @@ def tell_json(value: Any) -> None:
     print(json.dumps(value).replace("\x7f", "\\u007f"))
 
 
+def tell_exact(text: str) -> None:
+    """Print a public record's exact JSON byte for byte: it is stored and hashed as it is."""
+    print(text)
+
+
 def tell_error(error: DarkLanternError) -> None:
     """What was expected and what came, then the hint, on stderr."""
     console = Console(stderr=True)

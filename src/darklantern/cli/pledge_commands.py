@@ -78,7 +78,7 @@ def list_pledges(folder: LibraryFolder = None, file: PassphraseFile = None, as_j
         known = sorted(state.commitments.values(), key=lambda each: (each.name, each.version))
         last = {(who, each.pledge): each for who, signed in state.pledges.items() for each in signed}
         signers = [(who, each) for (who, _), each in last.items()]
-        broken = dict(state.breaches)
+        broken = {id: each.breach for id, each in state.breaches.items()}
     if as_json:
         tell_json(
             {
@@ -143,7 +143,7 @@ def sign(
             say(line)
         confirm(f"Do you promise this, until {end}? That you did stays in the log for good.", yes)
         id = library.pledge(found.terms, end)
-    _signed(as_json, id, end, f"signed until {end}; export a bundle so that the others get it")
+    _signed(as_json, id, end, f"signed until {end}; sync, or carry a bundle, so that the others get it")
 
 
 @pledge_app.command()
@@ -166,7 +166,7 @@ def withdraw(
         found = commitment_named(library, name, version)
         confirm(f"Withdraw from {name!r} version {found.version}? Circles that ask for it will drop you.", yes)
         id = library.withdraw(found.terms)
-    _signed(as_json, id, text(int(time.time())), "withdrawn; export a bundle so that the others get it")
+    _signed(as_json, id, text(int(time.time())), "withdrawn; sync, or carry a bundle, so that the others get it")
 
 
 @pledge_app.command()

@@ -7,7 +7,7 @@ import typer
 
 from darklantern.cli.hardening import keep_secrets_in_memory
 from darklantern.cli.options import Json, check_place
-from darklantern.cli.output import tell, tell_json
+from darklantern.cli.output import tell, tell_exact, tell_json
 
 relay_app = typer.Typer(
     help="A server that stores and forwards what it cannot open.",
@@ -24,7 +24,7 @@ def init(
         str | None, typer.Option(help="The network: the id of its first roster. For a mirror; else `begin` says it.")
     ] = None,
     listen: Annotated[str, typer.Option(help="IP address to listen on: loopback, or a private one.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 7447,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port to listen on.")] = 7447,
     database: Annotated[
         str | None, typer.Option(help="postgresql://… or sqlite:///path; a file in the folder by default.")
     ] = None,
@@ -86,7 +86,10 @@ def serve(folder: RelayFolder) -> None:
 
 @relay_app.command()
 def status(folder: RelayFolder, as_json: Json = False) -> None:
-    """What the relay's stores hold: logs, their sizes and newest checkpoints, and what each org uses."""
+    """Say what the relay holds, and what each org uses.
+
+    Of each log the size and the newest checkpoint.
+    """
     from darklantern.relay.reporting import report
 
     found = report(folder)
@@ -142,6 +145,6 @@ def _print_card(card: Any, as_json: bool) -> None:
 
     text = encode(card).decode()
     if as_json:
-        print(text)
+        tell_exact(text)
     else:
         tell(text, copied=True)

@@ -1,6 +1,7 @@
 """`darklantern share`, `open` and `seal`: findings to circles, files to people, and what is sealed to this device."""
 
 from pathlib import Path
+from string import hexdigits
 from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
@@ -13,13 +14,11 @@ from darklantern.cli.library_option import (
     Yes,
     circle_named,
     confirm,
-    device_named,
     open_own,
-    person_named,
     say,
     value_of,
 )
-from darklantern.cli.options import Json, PassphraseFile, check_place
+from darklantern.cli.options import Json, PassphraseFile, check_place, recipient_lines
 from darklantern.cli.output import tell, tell_json, tell_text
 from darklantern.errors import RefusedError
 from darklantern.records.exact import plain
@@ -27,7 +26,7 @@ from darklantern.records.exact import plain
 if TYPE_CHECKING:
     from darklantern.library import Library
     from darklantern.network.links import LinkKind
-    from darklantern.sealing import Recipient
+    from darklantern.sealing import DevicePublic, Recipient
 
 To = Annotated[
     list[str] | None,
@@ -67,7 +66,7 @@ def share(
         where = circle_named(library, circle)
         members = library.effective(where).members
         readers = sorted({f"{member.org}/{member.person}" for member in members})
-        say(f"{what.title!r} will open on {len(members)} devices of {', '.join(readers) or 'nobody'}")
+        say(f"this will open on {len(members)} devices of {', '.join(readers) or 'nobody'}")
         confirm("Seal it to them? What they have opened cannot be taken back.", yes)
         with bytes_bar("sealing") as progress:
             item = library.share(
@@ -109,11 +108,11 @@ def open_(
                 library.open_file(Path(what), out, progress)
             _tell_file(out, "opened", as_json)
             return
-        item = item_named(library, what)
+        item = _item(library, what)
         if artifact is not None or out is not None:
             if artifact is None or out is None:
                 raise RefusedError("expected an artifact and a place for it", hint="give --artifact and --out")
-            library.open_artifact(item, artifact).write(out)
+            library.save_artifact(item, artifact, out)
             _tell_file(out, "written", as_json)
             return
         opened = library.open_item(item)
@@ -157,19 +156,46 @@ def _tell_file(file: Path, done: str, as_json: bool) -> None:
         tell(f"{file}: {done}")
 
 
+def _item(library: "Library", what: str) -> str:
+    if set(what) - set(hexdigits):
+        raise RefusedError(
+            f"expected a file or the beginning of an item's id, got {what!r}",
+            hint="check the path, or copy an id from `darklantern library findings`",
+        )
+    return item_named(library, what)
+
+
 def _recipients(library: "Library", named: str) -> "list[Recipient]":
+    """The keys behind a name; never a guess between a file here and a device of the network. Raises RefusedError."""
     from darklantern.library.exporting import parse_recipients
 
-    if Path(named).is_file():
-        return list(parse_recipients(line for line in Path(named).read_text().split() if not line.startswith("#")))
+    file, devices = Path(named), _devices(library, named)
+    if file.is_file() and devices:
+        raise RefusedError(
+            f"{named!r} is a file here and names a device of the network",
+            hint=f"write ./{named} for the file, and the device's whole id or ORG/PERSON for the device",
+        )
+    if file.is_file():
+        return list(parse_recipients(recipient_lines(file)))
+    if not devices or ("/" not in named and len(devices) > 1):
+        raise RefusedError(
+            f"expected ORG/PERSON, one device or a file of recipients, got {named!r}, which names {len(devices)} "
+            "devices in use",
+            hint="`darklantern member list` shows people and devices; a revoked device is sealed to no more",
+        )
+    return [device.receiver() for device in devices]
+
+
+def _devices(library: "Library", named: str) -> "list[DevicePublic]":
     state = library.view.network
+    active = {id: each for id, each in state.devices.items() if named and state.is_active(id)}
     if "/" in named:
-        owner = person_named(library, named)
-        found = [each for id, each in state.devices.items() if each.owner == owner and state.is_active(id)]
-        if not found:
-            raise RefusedError(f"{named} has no device now", hint="`darklantern member list` shows who has")
-        return [each.device.receiver() for each in found]
-    return [state.devices[device_named(library, named)].device.receiver()]
+        return [each.device for each in active.values() if "/".join(each.owner) == named]
+    return [
+        each.device
+        for id, each in active.items()
+        if id.startswith(named.lower()) or each.device.fingerprint.startswith(named.upper())
+    ]
 
 
 def _link(library: "Library", text: str) -> "tuple[LinkKind, str]":

@@ -10,10 +10,11 @@ from darklantern.cli.library_commands import noticed, told
 from darklantern.cli.library_option import LibraryFolder, Yes, confirm, hand_out, open_own, say, value_of
 from darklantern.cli.options import Json, PassphraseFile, check_place
 from darklantern.cli.output import tell, tell_error, tell_json
-from darklantern.errors import RelayError
+from darklantern.errors import RefusedError, RelayError
 from darklantern.records.exact import encode, plain
 
 if TYPE_CHECKING:
+    from darklantern.library import Library
     from darklantern.library.syncing.reports import RelaySync
 
 bundle_app = typer.Typer(
@@ -33,7 +34,9 @@ def sync(
     relay: Annotated[
         list[Path] | None, typer.Option(help="Card of a relay to sync with from now on (`darklantern relay public`).")
     ] = None,
-    forget: Annotated[str | None, typer.Option(help="Id of a relay to sync with no longer.")] = None,
+    forget: Annotated[
+        str | None, typer.Option(help="A relay to sync with no longer: its address, or its id's beginning.")
+    ] = None,
     allow_clock_jump: AllowClockJump = False,
     yes: Yes = False,
     folder: LibraryFolder = None,
@@ -52,8 +55,11 @@ def sync(
             say(f"relay at {', '.join(card.urls)} with the fingerprint {card.public.fingerprint}")
             confirm("Have you compared the fingerprint with the relay's keeper?", yes)
             library.add_relay(card)
-        if forget:
-            library.remove_relay(forget)
+        if forget is not None:
+            library.remove_relay(_relay_named(library, forget))
+        if forget is not None and not library.relays:
+            _tell_none_left(as_json)
+            return
         before = {each.id for each in library.notifications()}
         with count_bar("pieces") as progress:
             synced = library.sync(allow_clock_jump=allow_clock_jump, progress=progress)
@@ -135,16 +141,39 @@ def holdings(
     file: Annotated[Path, typer.Argument(help="Where they go; an existing file is replaced.")],
     folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
 ) -> None:
     """Write down what this library holds, for others' `--since`.
 
     Whoever has that file can export only what this library lacks. It shows log ids, sizes and hashes, and no title,
     text or name.
     """
+    check_place(file)
     with open_own(folder, passphrase_file) as library:
         held = library.holdings
     hand_out(file, encode(held))
-    tell(f"{file}: {sum(seen.size for seen in held.logs.values())} entries, {len(held.missing)} pieces missing")
+    entries = sum(seen.size for seen in held.logs.values())
+    if as_json:
+        tell_json({"holdings": str(file), "entries": entries, "missing": len(held.missing)})
+    else:
+        tell(f"{file}: {entries} entries, {len(held.missing)} pieces missing")
+
+
+def _relay_named(library: "Library", named: str) -> str:
+    found = [id for id, card in library.relays.items() if named and (id.startswith(named) or named in card.urls)]
+    if len(found) != 1:
+        raise RefusedError(
+            f"expected a relay's address, or the beginning of its id, got {named!r}, which names {len(found)}",
+            hint="`darklantern status` shows their addresses",
+        )
+    return found[0]
+
+
+def _tell_none_left(as_json: bool) -> None:
+    if as_json:
+        tell_json({})
+    else:
+        tell("forgotten; no relay is left to sync with")
 
 
 def _lines(report: "RelaySync") -> list[str]:

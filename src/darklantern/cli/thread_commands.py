@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 thread_app = typer.Typer(
     help="What people say about findings, and to a circle.\n\n"
     "Ids may be given by their beginning. A text, a title or an emoji is read from stdin or from --file, never from "
-    "the command itself. What you write is sealed to the circle; a bundle carries it to the others.",
+    "the command itself. What you write is sealed to the circle; a sync or a bundle carries it to the others.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -187,6 +187,7 @@ def read(
     everything: Annotated[bool, typer.Option("--all", help="Everything that this library holds.")] = False,
     folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
 ) -> None:
     """Note that a thread was read. It stays on this device, and is never synced."""
     if (thread is None) != everything:
@@ -198,7 +199,7 @@ def read(
             library.mark_read(thread)
         else:
             library.mark_read(_whole(library, thread)[0], _whole(library, up_to)[0] if up_to else None)
-    tell("noted, on this device only")
+    _noted({"read": thread, "up_to": up_to}, as_json)
 
 
 @thread_app.command()
@@ -208,6 +209,7 @@ def save(
     out: Annotated[Path, typer.Argument(help="Where it goes. Nothing is overwritten, nothing is opened.")],
     folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
 ) -> None:
     """Write an attachment, in the clear, to a file. It appears once all of it is verified."""
     check_place(out)
@@ -220,7 +222,10 @@ def save(
                 hint="`darklantern thread show` lists them",
             )
         library.save_attachment(whole, found[0].sha256, out)
-    tell(f"{out}: {found[0].size:,} bytes, as they were sealed; whether they are harmless is for you to judge")
+    if as_json:
+        tell_json({"file": str(out), "bytes": found[0].size})
+    else:
+        tell(f"{out}: {found[0].size:,} bytes, as they were sealed; whether they are harmless is for you to judge")
 
 
 @thread_app.command()
@@ -269,12 +274,20 @@ def quiet(
     ] = "muted",
     folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
 ) -> None:
     """Want fewer notifications. Alarms always come."""
     with open_own(folder, passphrase_file) as library:
         whole = what if what in library.view.circles else _whole(library, what)[0]
         library.quiet(whole, None if rule == "off" else rule)
-    tell("noted, on this device only")
+    _noted({"quiet": whole, "rule": rule}, as_json)
+
+
+def _noted(what: dict[str, object], as_json: bool) -> None:
+    if as_json:
+        tell_json(what)
+    else:
+        tell("noted, on this device only")
 
 
 def _tell_thread(thread: "Thread") -> None:
@@ -313,7 +326,7 @@ def _said(what: str, made: str, mentions: Sequence[tuple[str, str]], as_json: bo
         tell_json({what: made})
         return
     reached = f", mentioning {', '.join(f'{person} of {org}' for org, person in mentions)}" if mentions else ""
-    tell(f"sealed {what} {made[:16]}{reached}; export a bundle so that the others get it")
+    tell(f"sealed {what} {made[:16]}{reached}; sync, or carry a bundle, so that the others get it")
 
 
 def _title_and_text(typed: str) -> tuple[str, str]:

@@ -27,10 +27,13 @@ def bury(state: State, found: Found, clock: int) -> tuple[State, str]:
 
 
 def going(old: State, new: State) -> frozenset[str]:
-    """The pieces of what is buried in `new` and was not in `old`, which nothing that counts names."""
+    """The pieces of what the logs bury in `new` and did not in `old`, which nothing that counts names.
+
+    A tombstone that only waits has dropped nothing: its keeper may refuse it.
+    """
     gone = {
         name
-        for circle in new.working.circles.values()
+        for circle in new.view.circles.values()
         for entry in _newly_buried(old, new, circle.id)
         for name in (*entry.body.pieces, *entry.body.attached)
     }
@@ -52,7 +55,7 @@ def with_receipts(state: State, clock: int) -> State:
 
 def _unreceipted(state: State) -> Iterator[tuple[str, str]]:
     me = state.device_id
-    for circle in state.working.circles.values():
+    for circle in state.view.circles.values():
         for target, entry in circle.buried.items():
             epoch = circle.find_epoch(entry.body.header.epoch)
             reached = epoch is not None and any(me in each.members for each in circle.epochs[epoch.body.number - 1 :])
@@ -61,8 +64,8 @@ def _unreceipted(state: State) -> Iterator[tuple[str, str]]:
 
 
 def _newly_buried(old: State, new: State, circle: str) -> list[SealedEntry]:
-    before = old.working.circles.get(circle)
-    return [entry for id, entry in new.working.circles[circle].buried.items() if not before or id not in before.buried]
+    before = old.view.circles.get(circle)
+    return [entry for id, entry in new.view.circles[circle].buried.items() if not before or id not in before.buried]
 
 
 def _authored(state: State, circle: str, body: Tombstone | Receipt, clock: int) -> tuple[State, str]:

@@ -14,9 +14,9 @@ from darklantern.library.resealing import remade
 from darklantern.library.state import State, carrying_on, pieces_of, unlocked, with_heads
 from darklantern.library.state import appended as with_entry
 from darklantern.network.merging import LogCopy, merge
-from darklantern.network.reading import leaf_id, place_of
+from darklantern.network.reading import leaf_id, place_of, read
 from darklantern.network.states import Opaque
-from darklantern.network.view import View, admit, is_registered
+from darklantern.network.view import View, admit, check_timely, is_registered
 from darklantern.sealing import DevicePublic
 
 
@@ -87,7 +87,7 @@ def take_in(state: State, parts: Parts, *, fetch: Fetch, clock: int, confirmed: 
             hint="ask a current member for a bundle; its maker's org may have revoked the device",
         )
     # 3. Records that wait: those of logs that we keep are judged one by one.
-    taken = _take_waiting(state, parts.waiting)
+    taken = _take_waiting(state, parts.waiting, clock)
     return settle(before, taken.state, fetch=fetch, clock=clock, taken=taken, skipped=merged.skipped)
 
 
@@ -137,7 +137,7 @@ class Taken:
     refused: tuple[tuple[str, str], ...] = ()
 
 
-def _take_waiting(state: State, waiting: tuple[bytes, ...]) -> Taken:
+def _take_waiting(state: State, waiting: tuple[bytes, ...], clock: int) -> Taken:
     """Each is appended where this library keeps its log, and waits here with our own where it does not."""
     appended: list[str] = []
     carried: list[str] = []
@@ -149,11 +149,12 @@ def _take_waiting(state: State, waiting: tuple[bytes, ...]) -> Taken:
             continue
         try:
             if log not in state.kept or log in state.view.forks:
-                state = carrying_on(state, log, data)
-                carried.append(envelope_id)
+                before, state = state, carrying_on(state, log, data)
+                carried += [envelope_id] if len(state.outbox) > len(before.outbox) else []
                 continue
             restored.check(state.waits(log))
             reason = admit(state.view, log, data)
+            check_timely(read(data), state.now(clock))
         except DarkLanternError as error:
             refused.append((envelope_id, error.message))
             continue

@@ -506,6 +506,13 @@ class Library(Identity, Drafting, Alone):
         """One artifact of an item, with its hash checked. Raises SealError, RefusedError or RecordError."""
         return b"".join(self.open_artifact(item, sha256).stream())
 
+    def save_artifact(self, item: str, sha256: str, file: Path) -> None:
+        """Write one artifact of an item to a new file that appears once all of it is verified.
+
+        Raises SealError, RefusedError, RecordError or StoreError.
+        """
+        self.open_artifact(item, sha256).write(file)
+
     def open_file(self, file: Path, out: Path, progress: Progress = lambda done, size: None) -> None:
         """Open an age file that was sealed to this device, as the new file `out`. Raises SealError or StoreError.
 
@@ -692,7 +699,9 @@ class Library(Identity, Drafting, Alone):
 
     def _known(self) -> Mapping[str, RelayCard]:
         if not self.relays:
-            raise RefusedError("no relay is known here", hint="ask its keeper for the relay's card, and add it")
+            raise RefusedError(
+                "no relay is known here", hint="`darklantern sync --relay CARD` adds one; its keeper has the card"
+            )
         return self.relays
 
     # The edge

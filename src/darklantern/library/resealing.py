@@ -126,7 +126,7 @@ def _again_in_order(
     for waiting in records:
         found = read(waiting.envelope)
         if isinstance(found.body, Sealed):
-            entry = SealedEntry(found.id, -1, found.record, found.body)
+            entry = SealedEntry(found.id, -1, found.record, found.body, state.owners[state.device_id])
             content, level = open_entry(opened, Found(opened.view.circle(waiting.log), entry), fetch)
             content = _renamed(content, {**replaced, **ids})
             state, made, sealed = sharing.seal_again(

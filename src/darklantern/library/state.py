@@ -321,8 +321,8 @@ def with_proof(state: State, proof: LogFork) -> State:
 
 
 def unlocked(state: State) -> State:
-    """The state with every seed within this device's reach."""
-    keyring = unlock(state.view, state.device_id, state.device.receiving, state.keyring)
+    """The state with every seed within this device's reach, also of what still waits for the keeper of its log."""
+    keyring = unlock(state.working, state.device_id, state.device.receiving, state.keyring)
     return replace(state, keyring=keyring)
 
 

@@ -10,10 +10,11 @@ cosignatures (type 0x04) among them. Those do not bind the witness's name, and f
 
 from collections.abc import Iterable, Mapping
 
-from darklantern.errors import LogError
+from darklantern.errors import LogError, SignatureError
 from darklantern.logs import notes
 from darklantern.logs.checkpoint import (
     MAX_NOTE,
+    Checkpoint,
     NoteSigner,
     NoteVerifier,
     check_cosignature,
@@ -84,6 +85,27 @@ def with_cosignatures(note: bytes, lines: Iterable[bytes]) -> bytes:
     if len(merged) > MAX_NOTE:
         _refuse(f"a note of at most {MAX_NOTE} bytes", f"{len(merged)} with these {len(found)} cosignatures")
     return merged
+
+
+def gathered(note: bytes, others: Iterable[bytes], witnesses: Mapping[str, NoteVerifier]) -> bytes:
+    """`note` with the lines of these witnesses that it or any of the `others` carries, and no line of anybody else.
+
+    All are notes of one checkpoint. A line that does not verify is left out: whoever carried it may have put it there
+    in place of a true one.
+    """
+    checkpoint, own = parse(note)
+    keys = {(name, cosigner_id(name, key)): key for name, key in witnesses.items()}
+    lines = [line for each in (note, *others) for line in parse(each)[1] if line.key in keys]
+    bare = notes.write(checkpoint.text(), own[:2])
+    return with_cosignatures(bare, (bytes(line) for line in lines if _holds(line, checkpoint, keys[line.key])))
+
+
+def _holds(line: notes.Line, checkpoint: Checkpoint, key: NoteVerifier) -> bool:
+    try:
+        check_cosignature(line, checkpoint, key)
+    except (LogError, SignatureError):
+        return False
+    return True
 
 
 def agreed(said: Iterable[Said], orgs: Mapping[str, str], needed: int) -> int | None:

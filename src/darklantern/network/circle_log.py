@@ -15,10 +15,11 @@ from darklantern.network.clock import seconds
 from darklantern.network.deleting import Receipt, Tombstone
 from darklantern.network.effective import effective
 from darklantern.network.epochs import Cutoff, Epoch, Last, check_stanzas, needs_link
+from darklantern.network.growing import Grown
 from darklantern.network.handovers import Handover
 from darklantern.network.items import Sealed
 from darklantern.network.reading import InCircle, Read
-from darklantern.network.states import Chains, CircleState, EpochEntry, NetworkState, Opaque, SealedEntry, Trail
+from darklantern.network.states import Chains, CircleState, EpochEntry, NetworkState, Opaque, Owner, SealedEntry, Trail
 from darklantern.network.verdicts import Verdict
 from darklantern.sealing import verify
 
@@ -48,13 +49,17 @@ def judge(
         forked = replace(state, frozen={**state.frozen, device: placed.fork})
         return Verdict(forked, "a second record at one place of its device's chain; the device is frozen")
     # 4. The rules of its kind.
-    standing = replace(state, chains=placed.chains)
+    read_by_then = max(state.read, record.seen[state.id].size)
+    standing = replace(state, chains=placed.chains, read=read_by_then)
     try:
         match body:
             case Epoch():
                 return Verdict(_epoch(at, state, standing, trail, read, body))
             case Sealed():
-                return Verdict(_sealed(standing, trail, read, body))
+                return Verdict(_sealed(standing, trail, read, at.devices[device].owner, body))
+            case _:
+                _check_member(standing, device, record.seen[net].size)
+        match body:
             case Handover():
                 return Verdict(_handover(at, standing, device, body))
             case Tombstone():
@@ -83,8 +88,13 @@ def _epoch(
     network_size, size = (seen[log].size for log in (read.record.net, state.id))
     if (epoch.number, epoch.previous) != (len(state.epochs) + 1, previous.id if previous else None):
         raise _refused(epoch, "another epoch came first")
-    if previous and network_size < previous.network_size:
-        raise _refused(epoch, "it cites less of the network's log than the epoch before it")
+    if previous and (network_size < previous.network_size or size <= previous.position):
+        raise _refused(epoch, "it cites less of the logs than the epoch before it, or not that epoch")
+    if previous and seconds(epoch.as_of) < seconds(previous.body.as_of):
+        raise _refused(epoch, "it is as of a time before the epoch before it")
+    if size < before.read:
+        # Its cut-offs would take away what others have read and answered.
+        raise _refused(epoch, f"its author had read {size} entries, and others before it {before.read}")
     circle = at.circle(state.id)
     if circle is None:
         raise _refused(epoch, "it cites a time before the circle was founded")
@@ -123,11 +133,13 @@ def _cut(state: CircleState, epoch: Epoch) -> CircleState:
     return replace(
         state,
         entries=reduce(lambda entries, id: entries.remove(id), late, state.entries),
-        opaque=(*state.opaque, *(Opaque(state.id, entry.position, id, reason, True) for id, entry in late.items())),
+        opaque=reduce(
+            Grown.plus, (Opaque(state.id, entry.position, id, reason, True) for id, entry in late.items()), state.opaque
+        ),
     )
 
 
-def _sealed(state: CircleState, trail: Trail, read: Read, sealed: Sealed) -> CircleState:
+def _sealed(state: CircleState, trail: Trail, read: Read, owner: Owner, sealed: Sealed) -> CircleState:
     """Its author is a member of the epoch that it names, and of the newest one."""
     head, author = sealed.header, read.record.author_device
     if (head.circle, head.author) != (state.id, author):
@@ -139,8 +151,18 @@ def _sealed(state: CircleState, trail: Trail, read: Read, sealed: Sealed) -> Cir
         raise RefusedError(f"its author is not a member of epoch {named.body.number}", hint="ask the circle's admins")
     if author not in newest.members:
         raise RefusedError(f"epoch {newest.body.number} had dropped its author", hint="ask the circle's admins")
-    entry = SealedEntry(read.id, trail.size, read.record, sealed)
+    entry = SealedEntry(read.id, trail.size, read.record, sealed, owner)
     return replace(state, entries=state.entries.insert(read.id, entry))
+
+
+def _check_member(state: CircleState, device: str, network_size: int) -> None:
+    """Raises RefusedError for who is out, or cites an old view of who is in, which can always be done again."""
+    epoch = state.epoch
+    if epoch is None or device not in epoch.members or network_size < epoch.network_size:
+        raise RefusedError(
+            "its author is not in the newest epoch, or had not read as much of the network's log as that epoch cites",
+            hint="import a newer bundle and write it again",
+        )
 
 
 def _handover(at: NetworkState, state: CircleState, device: str, handover: Handover) -> CircleState:
@@ -148,7 +170,7 @@ def _handover(at: NetworkState, state: CircleState, device: str, handover: Hando
     receiver = at.devices.get(handover.device)
     if receiver is None or receiver.owner != at.devices[device].owner or handover.device == device:
         raise RefusedError("it hands seeds to a device of somebody else", hint="each person hands over to their own")
-    return replace(state, handovers=(*state.handovers, handover))
+    return replace(state, handovers=state.handovers.plus(handover))
 
 
 def _tombstone(at: NetworkState, state: CircleState, device: str, tombstone: Tombstone) -> CircleState:
@@ -157,11 +179,12 @@ def _tombstone(at: NetworkState, state: CircleState, device: str, tombstone: Tom
     entry = state.entries.get(target)
     if entry is None:
         raise RefusedError(f"nothing that counts has the id {target[:8]}…", hint="it may be buried already")
-    own = at.devices[entry.record.author_device].owner == owner
-    if not own and (circle is None or not circle.has_admin(owner)):
+    removed = any((each.org, each.person) == owner and not each.device for each in at.removed_from(state.id))
+    own = entry.owner == owner
+    if not own and (circle is None or not circle.has_admin(owner) or removed):
         raise RefusedError("its author is neither who wrote the entry nor an admin", hint="ask one of them")
-    asked = (*state.tombstones.get(target, ()), owner)
-    state = replace(state, tombstones={**state.tombstones, target: asked})
+    asked = (*(state.tombstones.get(target) or ()), owner)
+    state = replace(state, tombstones=state.tombstones.insert(target, asked))
     if not own and circle is not None and len({each for each in asked if circle.has_admin(each)}) < circle.quorum:
         return state
     return replace(state, entries=state.entries.remove(target), buried=state.buried.insert(target, entry))
@@ -170,8 +193,8 @@ def _tombstone(at: NetworkState, state: CircleState, device: str, tombstone: Tom
 def _receipt(state: CircleState, device: str, receipt: Receipt) -> CircleState:
     if receipt.target not in state.buried:
         raise RefusedError(f"nothing buried has the id {receipt.target[:8]}…", hint="the tombstone comes first")
-    gone = state.receipts.get(receipt.target, frozenset()) | {device}
-    return replace(state, receipts={**state.receipts, receipt.target: gone})
+    gone = (state.receipts.get(receipt.target) or frozenset()) | {device}
+    return replace(state, receipts=state.receipts.insert(receipt.target, gone))
 
 
 def _refused(epoch: Epoch, reason: str) -> RefusedError:

@@ -190,6 +190,9 @@ def check_circle(circle: Circle, trusted: Iterable[str]) -> None:
         raise _refused("one pledge or more, each name once", "none, or a name twice")
     if ((circle.circle, circle.previous) == (None, None)) != (circle.version == 1):
         raise _refused("version 1 to begin a circle, a later one to change it", f"version {circle.version}")
+    if circle.retention is not None and circle.rotation is None:
+        # What is kept is counted from the next epoch's time, which its author says.
+        raise _refused("epochs that end where their seeds are destroyed one day", "a retention without a rotation")
     if list(circle.restored) != sorted(set(circle.restored)):
         raise _refused("restored removals sorted, each once", "another order")
     if len(circle.admins) < 2 or len(set(circle.admins)) != len(circle.admins):

@@ -37,6 +37,18 @@ def text(seconds: int) -> Time:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def check_as_of(as_of: Time, clock: int) -> None:
+    """Raises RefusedError where the keeper of a log gets an epoch that is more than a day ahead of its own time.
+
+    Pledges are judged by it: its author could let those of all others run out.
+    """
+    if seconds(as_of) > clock + JUMP:
+        raise RefusedError(
+            f"an epoch as of {as_of} came at {text(clock)}, more than a day before that",
+            hint="its author's clock is wrong: set it right, sync, and rotate again",
+        )
+
+
 def check_jump(said: int, clock: int, *, confirmed: bool) -> None:
     """Raises RefusedError when a checkpoint is far ahead of the clock and nobody confirmed it.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from darklantern.errors import RefusedError
 from darklantern.network.circles import Terms
-from darklantern.network.clock import seconds, text
+from darklantern.network.clock import JUMP, seconds, text
 from darklantern.network.effective import Effective, effective
 from darklantern.network.epochs import needs_link
 from darklantern.network.items import finding_hash
@@ -102,7 +102,7 @@ def check_fresh(view: View, circle: CircleState, kept: Collection[str], now: int
     freshness = rules.freshness
     for log, what in ((view.net, "the network's log"), (circle.id, "the circle's log")):
         head = view.heads.get(log)
-        if log in kept or (log == circle.id and head is None and not circle.epochs):
+        if log in kept or (log == circle.id and head is None and not view.trail(log).size):
             continue
         if head is None or now - head.time > freshness:
             since = f"stale since {text(head.time + freshness)}" if head else "never seen"
@@ -127,6 +127,7 @@ def plan(view: View, circle_id: str, device: str, *, seeds: Collection[str], kep
     # 1. Nothing that the view rests on is in doubt.
     for log in (view.net, circle_id):
         check_not_frozen(view, log)
+        _check_whole(view, log)
     circle, rules = view.circle(circle_id), view.rules(circle_id)
     _check_roster(view, now)
     if circle_id in view.network.circle_forks:
@@ -152,7 +153,7 @@ def plan(view: View, circle_id: str, device: str, *, seeds: Collection[str], kep
     # 3. The newest epoch is for exactly them, or a new one is made.
     epoch = circle.epoch
     link = needs_link(rules.history, epoch.persons if epoch else None, members.persons)
-    old = epoch is not None and rules.rotation is not None and now - seconds(epoch.body.as_of) > rules.rotation
+    old = epoch is not None and _is_old(seconds(epoch.body.as_of), rules.rotation, now)
     if epoch and epoch.members == members.ids and epoch.id in seeds and not old:
         return Plan(members, epoch, link)
     if epoch and link and epoch.id not in seeds:
@@ -162,6 +163,26 @@ def plan(view: View, circle_id: str, device: str, *, seeds: Collection[str], kep
             hint="ask a member of that epoch to rotate; history 'all' makes each epoch carry the seed before it",
         )
     return Plan(members, None, link)
+
+
+def _is_old(as_of: int, rotation: int | None, now: int) -> bool:
+    """Whether an epoch is not to be sealed to any more. One from the future would never be."""
+    return as_of > now + JUMP or (rotation is not None and now - as_of > rotation)
+
+
+def _check_whole(view: View, log: str) -> None:
+    """Raises RefusedError while an entry is here without its signatures.
+
+    Ids and roots leave signatures out. Whoever alters those of a removal on its way hides it from a reader whose view
+    is fresh, and witnessed, in all else.
+    """
+    state = view.network if log == view.net else view.circle(log)
+    spoiled = next((leaf for leaf in state.opaque if leaf.unsigned), None)
+    if spoiled:
+        raise RefusedError(
+            f"entry {spoiled.position} of log {log[:8]}… is here without its signers' signatures: {spoiled.reason}",
+            hint="it may remove somebody: take it from another relay, or import a bundle; until then nothing is sealed",
+        )
 
 
 def _check_roster(view: View, now: int) -> None:

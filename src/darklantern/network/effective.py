@@ -94,7 +94,11 @@ class _Judging:
         self._now = now
         self._caught = caught
         self._removed = state.removed_from(circle_id)
-        self._counting = counting(circle_id, circle, state.vouches, now) if circle.countersigned else None
+        barred = caught | {id for id, each in state.devices.items() if self._is_removed(each.owner, id)}
+        self._counting = counting(circle_id, circle, state.vouches, barred, now) if circle.countersigned else None
+
+    def _is_removed(self, owner: tuple[str, str], device: str) -> bool:
+        return any((each.org, each.person) == owner and each.device in (None, device) for each in self._removed)
 
     def candidates(self, org: str) -> Iterator[Member | Excluded]:
         manifest = self._state.manifest(org)

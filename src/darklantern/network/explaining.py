@@ -41,12 +41,16 @@ class Explained:
         answers = {device.answer for device in self.devices}
         return next((answer for answer in ("can", "may") if answer in answers), "cannot")
 
-    def __str__(self) -> str:
+    def lines(self) -> tuple[str, ...]:
+        """The answer in words. A line may quote a peer, line breaks and all."""
         org, person = self.who
         lines = [f"{person} of {org} {self.answer} read {self.record[:16]}…", *(f"  {line}" for line in self.about)]
         for device in self.devices:
             lines += [f"  device {device.device[:8]}… {device.answer}:", *(f"    {line}" for line in device.reasons)]
-        return "\n".join(lines)
+        return tuple(lines)
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
 
 
 def explain(view: View, who: Owner, record: str, *, waiting: frozenset[str], now: int) -> Explained:

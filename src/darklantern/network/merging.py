@@ -12,12 +12,14 @@ from functools import reduce
 from darklantern.errors import LogError
 from darklantern.logs import merkle
 from darklantern.logs.checkpoint import parse
+from darklantern.logs.witness import gathered
 from darklantern.network.clock import check_jump
 from darklantern.network.heads import Head, check_extends, origin, read_head
 from darklantern.network.reading import leaf_id, read
 from darklantern.network.rosters import Roster
 from darklantern.network.states import Trail
 from darklantern.network.view import View, append, fold
+from darklantern.network.witnessing import witness_keys
 from darklantern.sealing import LogVerifyKey
 
 Entries = Mapping[str, Sequence[bytes]]
@@ -137,24 +139,31 @@ class _Merging:
         log = copy.log
         head = read_head(copy.note, log, key)
         mine, held = self.view.trail(log), self.view.heads.get(log)
-        theirs = self._theirs(copy, mine)
-        check_extends(log, head, mine, held, theirs)
-        if held and theirs.size < mine.size:
+        older = held is not None and head.size < mine.size and head.root == mine.roots[head.size]
+        theirs = mine if older else self._theirs(copy, mine)  # whatever came with an older head, none of it is taken
+        if held and older:
             if log not in self.kept or head.time > held.time:  # signed later, and covers less
                 raise LogError(
-                    f"log {log[:8]}…: expected at least {mine.size} entries, got a copy of {theirs.size}: it is older",
+                    f"log {log[:8]}…: expected at least {mine.size} entries, got a copy of {head.size}: it is older",
                     hint="import a bundle made later; if its maker says that there is none, the log was rolled back",
                 )
             return tuple(self.held[log]), held
+        check_extends(log, head, mine, held, theirs)
         if held and theirs.size > mine.size and head.time < held.time:
             raise LogError(
                 f"log {log[:8]}… grew from {mine.size} to {theirs.size} entries and went back in time",
                 hint="its keeper's clock was set back, or its store rolled back: ask them",
             )
         check_jump(head.time, self.clock, confirmed=self.confirmed)
-        if held and theirs.size == mine.size and _is_older(head, held):
-            head = held
+        if held and theirs.size == mine.size:
+            head = self._newest(head, held)
         return self._best(log, mine, copy), head
+
+    def _newest(self, head: Head, held: Head) -> Head:
+        """The later of two heads over the same entries, with what witnesses said of either."""
+        newest, other = (head, held) if head.time > held.time else (held, head)
+        keys = witness_keys(self.view)
+        return replace(newest, note=gathered(newest.note, [other.note], keys)) if keys else newest
 
     def network_key(self, copy: LogCopy) -> LogVerifyKey:
         """The key of the network's log: known, named by the pinned first entry, or by a roster that moves the log."""
@@ -198,11 +207,6 @@ def _check_no_gap(copy: LogCopy, size: int) -> None:
             f"log {copy.log[:8]}…: expected entries from {size} on, got those from {copy.start} on",
             hint="ask for what this library lacks: give its holdings to whoever makes the bundle",
         )
-
-
-def _is_older(head: Head, held: Head) -> bool:
-    """Whether `head` says nothing new. At one time, the longer note carries more witnesses' lines."""
-    return (head.time, len(head.note)) <= (held.time, len(held.note))
 
 
 def _check_moves(view: View, log: str, copy: LogCopy, mine: Trail) -> None:

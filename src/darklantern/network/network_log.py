@@ -6,6 +6,7 @@ asks what time it is: what has expired still stands in the log, and stops sealin
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import TypeVar
 
 from darklantern.errors import RefusedError
@@ -20,7 +21,7 @@ from darklantern.network.pledges import Breach
 from darklantern.network.reading import Personal, Read
 from darklantern.network.roles import check_role, log_keys, log_parts
 from darklantern.network.rosters import Roster
-from darklantern.network.states import Fork, NetworkState, Trail, Version
+from darklantern.network.states import Broken, Fork, NetworkState, Trail, Version
 from darklantern.network.verdicts import Verdict
 from darklantern.records.record import NOBODY
 from darklantern.sealing import LogVerifyKey, VerifyKey, verify
@@ -91,7 +92,9 @@ def _roster(net: str, state: NetworkState, trail: Trail, read: Read, roster: Ros
             f"roster version {roster.version} moves the log at {size} entries, and {trail.size} come before it",
             hint="the final checkpoint must cover all before this roster; its roots must sign another",
         )
-    if roster.version <= len(state.rosters):
+    if roster.version < len(state.rosters):
+        return Verdict(state, f"roster version {roster.version} is long settled")
+    if roster.version == len(state.rosters):
         fork = Fork(state.rosters[roster.version - 1].id, read.id, trail.size)
         reason = f"a second roster version {roster.version}: sealing stops until the roots settle which one counts"
         return Verdict(replace(state, roster_fork=state.roster_fork or fork), reason)
@@ -111,7 +114,9 @@ def _manifest(state: NetworkState, position: int, read: Read, manifest: OrgManif
     manifests.check_manifest(manifest, state.devices)
     listed = manifests.standings(manifest)
     check_role(state, "device", (part for each in listed.values() for part in manifests.device_parts(each.device)))
-    if manifest.version <= len(versions):
+    if manifest.version < len(versions):
+        return Verdict(state, f"manifest version {manifest.version} is long settled")
+    if manifest.version == len(versions):
         fork = Fork(versions[manifest.version - 1].id, read.id, position)
         forks = {manifest.org: fork, **state.org_forks}
         return Verdict(replace(state, org_forks=forks), f"a second manifest version {manifest.version}: the org stops")
@@ -120,7 +125,7 @@ def _manifest(state: NetworkState, position: int, read: Read, manifest: OrgManif
             state,
             manifests={**state.manifests, manifest.org: (*versions, Version(read.id, manifest))},
             active={**state.active, manifest.org: frozenset(listed)},
-            devices={**state.devices, **listed},
+            devices=reduce(lambda devices, each: devices.insert(each.id, each), listed.values(), state.devices),
             org_forks=_without(state.org_forks, manifest.org, manifest.settles),
         )
     )
@@ -143,7 +148,9 @@ def _circle(state: NetworkState, position: int, read: Read, circle: Circle) -> V
     circles.check_signed(old.body, signers)
     circles.check_signed(circle, signers)
     _check_final(circle.circle, old.body.log, circle.log, circle.final)
-    if circle.version <= len(versions):
+    if circle.version < len(versions):
+        return Verdict(state, f"version {circle.version} of the circle is long settled")
+    if circle.version == len(versions):
         fork = Fork(versions[circle.version - 1].id, read.id, position)
         forks = {circle.circle: fork, **state.circle_forks}
         reason = f"a second version {circle.version} of the circle: sealing stops until its quorum settles which counts"
@@ -166,16 +173,19 @@ def _breach(state: NetworkState, read: Read, breach: Breach) -> Verdict[NetworkS
     own = {root.key.id: root.key for root in org.roots}
     signers = verify(read.envelope, {**roster.keys(), **own})
     persons = {root.person for root in org.roots if root.key.id in signers}
-    if len(persons) < org.threshold:
+    by_org = len(persons) >= org.threshold
+    if not by_org:
         rosters.check_signed(roster, signers)
     seconds(breach.time)
     if breach.withdraws is None:
-        return Verdict(replace(state, breaches={**state.breaches, read.id: breach}))
+        return Verdict(replace(state, breaches=state.breaches.insert(read.id, Broken(breach, by_org))))
     before = state.breaches.get(breach.withdraws)
-    if before is None or (before.org, before.person, before.pledge) != (breach.org, breach.person, breach.pledge):
+    same = (breach.org, breach.person, breach.pledge)
+    if before is None or (before.breach.org, before.breach.person, before.breach.pledge) != same:
         raise RefusedError("it takes back a breach that is not recorded of this person", hint="name the record's id")
-    left = {id: each for id, each in state.breaches.items() if id != breach.withdraws}
-    return Verdict(replace(state, breaches=left))
+    if before.by_org != by_org:
+        raise RefusedError("it takes back what others have recorded", hint="whoever recorded a breach takes it back")
+    return Verdict(replace(state, breaches=state.breaches.remove(breach.withdraws)))
 
 
 def _admins_who_signed(state: NetworkState, read: Read, *of: Circle) -> list[tuple[str, str]]:

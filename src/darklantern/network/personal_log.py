@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from darklantern.errors import DarkLanternError, RefusedError
+from darklantern.logs.checkpoint import parse
 from darklantern.network.chaining import place
 from darklantern.network.circles import Circle, Removal
 from darklantern.network.clock import seconds
@@ -38,7 +39,7 @@ def judge(net: str, history: Sequence[NetworkState], trail: Trail, read: Read, b
     try:
         match body:
             case Commitment():
-                return Verdict(replace(state, commitments={**state.commitments, body.terms: body}))
+                return Verdict(replace(state, commitments=state.commitments.insert(body.terms, body)))
             case Pledge():
                 return Verdict(_pledge(state, author, body))
             case Removal():
@@ -47,7 +48,7 @@ def judge(net: str, history: Sequence[NetworkState], trail: Trail, read: Read, b
             case Notice():
                 return Verdict(_notice(state, trail.size, read, author, body))
             case Vouch():
-                return Verdict(_vouch(net, state, trail, author, body))
+                return Verdict(_vouch(net, state, history, trail, author, body))
     except DarkLanternError as refused:
         return Verdict(state, refused.message)
 
@@ -56,8 +57,8 @@ def _pledge(state: NetworkState, author: Standing, pledge: Pledge) -> NetworkSta
     if (pledge.org, pledge.person) != author.owner:
         raise RefusedError("it pledges for somebody else than its signer", hint="each signs for themselves")
     seconds(pledge.until)  # or every later judgement of this person would fail
-    signed = (*state.pledges.get(author.owner, ()), pledge)
-    return replace(state, pledges={**state.pledges, author.owner: signed})
+    signed = (*(state.pledges.get(author.owner) or ()), pledge)
+    return replace(state, pledges=state.pledges.insert(author.owner, signed))
 
 
 def _removal(state: NetworkState, seen: NetworkState, read: Read, author: Standing, removal: Removal) -> NetworkState:
@@ -66,7 +67,7 @@ def _removal(state: NetworkState, seen: NetworkState, read: Read, author: Standi
     gone = [each for each in seen.removed_from(removal.circle) if (each.org, each.person) == author.owner]
     if not circle.has_admin(author.owner) or any(each.device in (None, author.id) for each in gone):
         raise RefusedError("its author is no admin of the circle", hint="ask one of its admins")
-    return replace(state, removals={**state.removals, read.id: removal})
+    return replace(state, removals=state.removals.insert(read.id, removal))
 
 
 def _notice(state: NetworkState, position: int, read: Read, author: Standing, notice: Notice) -> NetworkState:
@@ -76,10 +77,12 @@ def _notice(state: NetworkState, position: int, read: Read, author: Standing, no
         raise RefusedError("it is about a device of nobody whom the circle admits", hint="its org lists it first")
     if author.id != notice.device and not circle.has_admin(author.owner):
         raise RefusedError("its author is neither the device nor an admin", hint="send it from the new device")
-    return replace(state, notices={**state.notices, read.id: (position, notice)})
+    return replace(state, notices=state.notices.insert(read.id, (position, notice)))
 
 
-def _vouch(net: str, state: NetworkState, trail: Trail, author: Standing, vouch: Vouch) -> NetworkState:
+def _vouch(
+    net: str, state: NetworkState, history: Sequence[NetworkState], trail: Trail, author: Standing, vouch: Vouch
+) -> NetworkState:
     standing = state.devices.get(vouch.device)
     if standing is None or not state.is_active(vouch.device) or vouch.device == author.id:
         raise RefusedError("it vouches for a device that is in no current manifest, or for itself", hint="check its id")
@@ -87,30 +90,28 @@ def _vouch(net: str, state: NetworkState, trail: Trail, author: Standing, vouch:
         if standing.owner != author.owner:
             raise RefusedError("it vouches for another person's device without a notice", hint="give notice first")
         return _vouched(state, Vouched(vouch.device, author.id, author.owner, None, 0))
-    position, notice = state.notices.get(vouch.notice, (0, None))
+    position, notice = state.notices.get(vouch.notice) or (0, None)
     if notice is None or notice.device != vouch.device or vouch.seen is None:
         raise RefusedError("it names no notice of this device with a checkpoint over it", hint="give notice first")
     if not _circle(state, notice.circle).has_admin(author.owner) or standing.owner == author.owner:
         raise RefusedError("its author is no admin of the circle, or the device's own person", hint="ask other admins")
-    head = _checkpoint(net, state, vouch.seen)
+    head = _checkpoint(net, history, vouch.seen)
     if not position < head.size <= trail.size or trail.roots[head.size] != head.root:
         raise RefusedError("its checkpoint does not cover the notice", hint="import a newer bundle and vouch again")
     return _vouched(state, Vouched(vouch.device, author.id, author.owner, notice.circle, head.time))
 
 
-def _checkpoint(net: str, state: NetworkState, note: bytes) -> Head:
-    """The log may have moved since: any key that a roster named."""
-    error: DarkLanternError | None = None
-    for version in reversed(state.rosters):
-        try:
-            return read_head(note, net, version.body.log)
-        except DarkLanternError as failed:
-            error = failed
-    raise error or RefusedError("there is no roster", hint="import a bundle of this network first")
+def _checkpoint(net: str, history: Sequence[NetworkState], note: bytes) -> Head:
+    """A checkpoint by the key that kept the log at its size: one that has retired since could date anything back."""
+    said, _ = parse(note)
+    roster = history[min(said.size, len(history) - 1)].roster
+    if roster is None:
+        raise RefusedError("its checkpoint is from before the first roster", hint="vouch again, with a newer one")
+    return read_head(note, net, roster.log)
 
 
 def _vouched(state: NetworkState, vouched: Vouched) -> NetworkState:
-    return replace(state, vouches=(*state.vouches, vouched))
+    return replace(state, vouches=state.vouches.plus(vouched))
 
 
 def _circle(state: NetworkState, circle: str) -> Circle:

@@ -38,6 +38,14 @@ class Version(Generic[Body]):
 
 
 @dataclass(frozen=True)
+class Broken:
+    """A recorded breach, and who said so: the network's roots, or the person's own org. Only the same take it back."""
+
+    breach: Breach
+    by_org: bool
+
+
+@dataclass(frozen=True)
 class Fork:
     """Two envelopes of which only one may exist: proof that their signer cannot be relied on."""
 
@@ -57,6 +65,8 @@ class Opaque:
     reason: str
     belongs: bool
     """whether its signer made it for this place, so that its device's chain goes on from it"""
+    unsigned: bool = False
+    """whether its signatures are not those of who may sign it: no honest keeper has appended that"""
 
 
 @dataclass(frozen=True)
@@ -112,22 +122,22 @@ class NetworkState:
     org_forks: Mapping[str, Fork] = field(default_factory=dict)
     active: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """org → the devices in its newest manifest"""
-    devices: Mapping[str, Standing] = field(default_factory=dict)
+    devices: "HashTrieMap[str, Standing]" = field(default_factory=HashTrieMap)
     """every device that a manifest ever listed, as the latest one that did lists it"""
-    pledges: Mapping[Owner, tuple[Pledge, ...]] = field(default_factory=dict)
-    commitments: Mapping[PledgeText, Commitment] = field(default_factory=dict)
-    breaches: Mapping[str, Breach] = field(default_factory=dict)
+    pledges: "HashTrieMap[Owner, tuple[Pledge, ...]]" = field(default_factory=HashTrieMap)
+    commitments: "HashTrieMap[PledgeText, Commitment]" = field(default_factory=HashTrieMap)
+    breaches: "HashTrieMap[str, Broken]" = field(default_factory=HashTrieMap)
     """record id → what was broken, without what was taken back"""
     circles: Mapping[str, tuple[Version[Circle], ...]] = field(default_factory=dict)
     circle_forks: Mapping[str, Fork] = field(default_factory=dict)
-    removals: Mapping[str, Removal] = field(default_factory=dict)
+    removals: "HashTrieMap[str, Removal]" = field(default_factory=HashTrieMap)
     """record id → who was removed; only grows"""
-    notices: Mapping[str, tuple[int, Notice]] = field(default_factory=dict)
+    notices: "HashTrieMap[str, tuple[int, Notice]]" = field(default_factory=HashTrieMap)
     """record id → (position, notice)"""
-    vouches: tuple[Vouched, ...] = ()
+    vouches: Grown[Vouched] = field(default_factory=Grown)
     chains: Chains = field(default_factory=HashTrieMap)
     frozen: Mapping[str, Fork] = field(default_factory=dict)
-    opaque: tuple[Opaque, ...] = ()
+    opaque: Grown[Opaque] = field(default_factory=Grown)
 
     @property
     def roster(self) -> Roster | None:
@@ -146,7 +156,8 @@ class NetworkState:
 
     def broken_by(self, owner: Owner) -> tuple[Breach, ...]:
         """The breaches that are recorded of an (org, person)."""
-        return tuple(breach for breach in self.breaches.values() if (breach.org, breach.person) == owner)
+        found = (broken.breach for broken in self.breaches.values())
+        return tuple(breach for breach in found if (breach.org, breach.person) == owner)
 
     def removed_from(self, circle: str) -> tuple[Removal, ...]:
         """The removals that hold in a circle."""
@@ -186,6 +197,8 @@ class SealedEntry:
     position: int
     record: Record
     body: Sealed
+    owner: Owner
+    """its author's person, as the logs said where it was written"""
 
 
 @dataclass(frozen=True)
@@ -198,14 +211,16 @@ class CircleState:
     """id → what counts; `in_order` has them as the log does"""
     buried: "HashTrieMap[str, SealedEntry]" = field(default_factory=HashTrieMap)
     """id → what a tombstone took out of `entries`"""
-    tombstones: Mapping[str, tuple[Owner, ...]] = field(default_factory=dict)
+    tombstones: "HashTrieMap[str, tuple[Owner, ...]]" = field(default_factory=HashTrieMap)
     """id → who asked for it to be dropped"""
-    receipts: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    receipts: "HashTrieMap[str, frozenset[str]]" = field(default_factory=HashTrieMap)
     """id of what was buried → the devices that say they have dropped it"""
-    handovers: tuple[Handover, ...] = ()
+    handovers: Grown[Handover] = field(default_factory=Grown)
+    read: int = 0
+    """how much of this log any record in it shows that its author had read"""
     chains: Chains = field(default_factory=HashTrieMap)
     frozen: Mapping[str, Fork] = field(default_factory=dict)
-    opaque: tuple[Opaque, ...] = ()
+    opaque: Grown[Opaque] = field(default_factory=Grown)
 
     @property
     def epoch(self) -> EpochEntry | None:

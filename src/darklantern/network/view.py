@@ -8,9 +8,11 @@ its reason, and the rest goes on.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from darklantern.errors import DarkLanternError, RefusedError
+from darklantern.errors import DarkLanternError, RefusedError, SignatureError
 from darklantern.network import circle_log, network_log
 from darklantern.network.circles import Circle
+from darklantern.network.clock import check_as_of
+from darklantern.network.epochs import Epoch
 from darklantern.network.growing import Grown
 from darklantern.network.heads import Head, LogFork, key_of, origin
 from darklantern.network.reading import Read, leaf_id, read
@@ -143,6 +145,12 @@ def enter(view: View, log: str, data: bytes) -> tuple[View, Read, str | None]:
     return _longer(_with(view, log, state), log, found.id), found, verdict.refused
 
 
+def check_timely(found: Read, clock: int) -> None:
+    """Raises RefusedError for what its log's keeper may not append at this time; readers cannot tell."""
+    if isinstance(found.body, Epoch):
+        check_as_of(found.body.as_of, clock)
+
+
 def is_registered(view: View, log: str, envelope_id: str) -> bool:
     """Whether an entry that was its signer's own has this id.
 
@@ -187,18 +195,19 @@ def _next(view: View, log: str, data: bytes) -> _Next:
     try:
         verdict = _judge(view, log, found)
     except DarkLanternError as error:
-        return _Next(found.id, _listed(state, _leaf(view, log, found.id, error.message, own=False)), False)
+        leaf = _leaf(view, log, found.id, error.message, own=False, unsigned=isinstance(error, SignatureError))
+        return _Next(found.id, _listed(state, leaf), False)
     if verdict.refused is None:
         return _Next(found.id, verdict.state, True)
     return _Next(found.id, _listed(verdict.state, _leaf(view, log, found.id, verdict.refused)), True)
 
 
-def _leaf(view: View, log: str, envelope_id: str, reason: str, *, own: bool = True) -> Opaque:
-    return Opaque(log, view.trail(log).size, envelope_id, reason, own)
+def _leaf(view: View, log: str, envelope_id: str, reason: str, *, own: bool = True, unsigned: bool = False) -> Opaque:
+    return Opaque(log, view.trail(log).size, envelope_id, reason, own, unsigned)
 
 
 def _listed(state: NetworkState | CircleState, leaf: Opaque) -> NetworkState | CircleState:
-    return replace(state, opaque=(*state.opaque, leaf))
+    return replace(state, opaque=state.opaque.plus(leaf))
 
 
 def _with(view: View, log: str, state: NetworkState | CircleState) -> View:

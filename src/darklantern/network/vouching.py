@@ -5,7 +5,7 @@ circle: it counts if the circle's admins named it; if a device of the same perso
 someone has lost all theirs, if a quorum of admins vouches for it, 72 hours after the notice stood in the network's log.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -50,12 +50,16 @@ class Vouched:
     """when the notice stood in the log, for sure; 0 for one's own"""
 
 
-def counting(circle_id: str, circle: Circle, vouches: Iterable[Vouched], now: int) -> frozenset[str]:
-    """The devices that count in the circle at `now`, active or not."""
+def counting(
+    circle_id: str, circle: Circle, vouches: Iterable[Vouched], barred: Collection[str], now: int
+) -> frozenset[str]:
+    """The devices that count in the circle at `now`, active or not. The word of those `barred` is worth nothing."""
     known = {device for named in circle.people for device in named.devices}
     own: dict[str, set[str]] = {}
     admins: dict[str, set[tuple[str, str]]] = {}
     for vouch in vouches:
+        if vouch.by in barred:
+            continue
         if vouch.circle is None:
             own.setdefault(vouch.by, set()).add(vouch.device)
         elif vouch.circle == circle_id and circle.has_admin(vouch.owner) and vouch.since + NOTICE <= now:

@@ -5,6 +5,14 @@ In: a view. Out: a time. A log that shows two histories must hide one of them fr
 
 from darklantern.logs.witness import agreed, cosigned
 from darklantern.network.view import View
+from darklantern.sealing.witness_keys import WitnessVerifyKey
+
+
+def witness_keys(view: View) -> dict[str, WitnessVerifyKey]:
+    """The name and the key of each relay of the roster, as a witness."""
+    roster = view.network.roster
+    relays = roster.relays if roster else ()
+    return {relay.card.public.witness_name: relay.card.public.witness for relay in relays}
 
 
 def witnessed(view: View, log: str, needed: int) -> int | None:
@@ -18,6 +26,8 @@ def witnessed(view: View, log: str, needed: int) -> int | None:
     if needed == 0:
         return head.time
     own = {relay.org for relay in roster.relays if relay.card.public.log == keeper}
+    if not own:
+        return None  # whose log it is cannot be told, so any of them may be its own witness
     others = [relay for relay in roster.relays if relay.org not in own]
     keys = {relay.card.public.witness_name: relay.card.public.witness for relay in others}
     orgs = {relay.card.public.witness_name: relay.org for relay in others}

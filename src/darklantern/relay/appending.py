@@ -15,7 +15,7 @@ from darklantern.errors import DarkLanternError, LogError, RefusedError, StoreEr
 from darklantern.logs import checkpoint
 from darklantern.network.heads import origin
 from darklantern.network.reading import Read, leaf_id
-from darklantern.network.view import View, enter, is_registered
+from darklantern.network.view import View, check_timely, enter, is_registered
 from darklantern.records.record import NOBODY
 from darklantern.records.relay_wire import RecordResult
 from darklantern.relay.folded import Folded
@@ -273,6 +273,7 @@ class Appender:
         """What becomes of one record, and the record if it enters the log."""
         try:
             view, found, refused = enter(draft.view, log, data)
+            check_timely(found, int(self._clock()))
         except DarkLanternError as error:
             return _not_entered(draft.view, log, data, error), None
         except Exception as error:  # noqa: BLE001, one record that meets a defect must not take all others with it
@@ -317,8 +318,10 @@ class Appender:
         for log, entries in draft.entries.items():
             end = draft.view.trail(log).frontier
             said = checkpoint.Checkpoint(origin(self._public, log), end.size, end.root)
-            note = checkpoint.sign(said, self._key, time)
-            appends.append(Append(log, before.trail(log).frontier, tuple(entries), note, time))
+            # Never before the last one, whatever the clock says: readers refuse a log that goes back in time.
+            signed = max(time, self._database.head(log).time)
+            note = checkpoint.sign(said, self._key, signed)
+            appends.append(Append(log, before.trail(log).frontier, tuple(entries), note, signed))
         drops = tuple(drop for log in draft.entries for drop in buried(before, draft.view, log))
         return Group(tuple(appends), tuple(draft.uses.values()), tuple(draft.charges.values()), drops, time)
 
@@ -329,7 +332,7 @@ def _not_entered(view: View, log: str, data: bytes, error: DarkLanternError) -> 
     except DarkLanternError:
         return RecordResult(id=NOBODY, position=None, refused=error.message)
     if is_registered(view, log, id):
-        return RecordResult(id=id, position=view.trail(log).ids.index(id), refused=None)
+        return RecordResult(id=id, position=view.trail(log).own[id], refused=None)
     return RecordResult(id=id, position=None, refused=error.message)
 
 

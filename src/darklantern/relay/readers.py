@@ -33,12 +33,16 @@ def may_read(view: View, log: str, asker: Asker) -> bool:
     """Every device of the network reads its log; a circle's is for devices of whom it admits. Relays mirror all.
 
     Not only for members: a newcomer must see the circle before it pledges, and nothing in a log opens without keys.
+    Who was removed sees no more of it.
     """
     if asker.is_peer or log == view.net:
         return True
     circle = view.network.circle(log)
     owner = asker.org, asker.person
-    return circle is not None and (circle.admits(*owner) or circle.has_admin(owner))
+    if circle is None or not (circle.admits(*owner) or circle.has_admin(owner)):
+        return False
+    gone = view.network.removed_from(log)
+    return not any((each.org, each.person) == owner and each.device in (None, asker.id) for each in gone)
 
 
 def readable(view: View, logs: Iterable[str], asker: Asker) -> tuple[str, ...]:

@@ -168,7 +168,8 @@ def _read_header(folder: Path, name: str = HEADER) -> VaultHeader:
     except OSError as error:
         raise StoreError(
             f"expected a library in {folder}, and its header cannot be read: {error.strerror}",
-            hint="check the path: a library is a folder with a header.json; `darklantern device new` makes a new one",
+            hint="check the path: a library is a folder that holds header.json; "
+            "`darklantern device new` makes a new one",
         ) from error
     except RecordError as error:
         raise StoreError(

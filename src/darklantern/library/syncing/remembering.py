@@ -53,7 +53,9 @@ def added(state: State, card: RelayCard) -> State:
 def removed(state: State, relay: str) -> State:
     """The state without the relay of that id. Raises RefusedError when it knows none."""
     if _RELAY + relay not in state.settings:
-        raise RefusedError(f"no relay {relay[:16]} is known here", hint="the status lists those that are, with ids")
+        raise RefusedError(
+            f"no relay {relay[:16]} is known here", hint="`darklantern status --json` lists those that are, with ids"
+        )
     kept = {name: value for name, value in state.settings.items() if name not in (_RELAY + relay, _VISIT + relay)}
     return replace(state, settings=kept)
 
