@@ -54,6 +54,11 @@ class Office:
         return self.machine.disk / "relay.log"
 
     @property
+    def screen(self) -> Path:
+        """What a command that was begun says: to its person, and on no disk."""
+        return self.machine.disk.parent / f"screen of {self.person}"
+
+    @property
     def url(self) -> str:
         return f"https://{self.machine.address}:{_PORT}"
 
@@ -83,8 +88,7 @@ class Office:
     def begin(self, *words: object) -> "subprocess.Popen[bytes]":
         """Start a command, to be killed."""
         self.told.append(f"$ {' '.join(map(str, words))} &")
-        log = self.machine.disk / "begun.log"
-        return self.machine.start(*_PROGRAM, *words, *self._whose, log=log, environment=_environment(None))
+        return self.machine.start(*_PROGRAM, *words, *self._whose, log=self.screen, environment=_environment(None))
 
     def sync(self) -> "subprocess.CompletedProcess[str]":
         """Sync with all relays; those that cannot be reached make it fail, and stop no other."""

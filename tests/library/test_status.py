@@ -63,6 +63,20 @@ def test_what_waits_and_for_whom(us: Meeting) -> None:
     assert "circle evals: 1 records wait for https://192.0.2.7:7447" in lines(us)
 
 
+def test_why_what_waits_cannot_count(us: Meeting) -> None:
+    item = us.share()
+    us.sync()
+    us.beacon.post(item, "not sent yet")
+    us.aurora.remove(us.circle, "Beacon", "bo", "left the project")
+    us.aurora.sync([us.relay])  # until it is in the network's log, a removal binds nobody
+    us.aurora.rotate(us.circle)
+    us.aurora.sync([us.relay])
+    us.beacon.sync([us.relay])
+    (waiting,) = us.beacon.status().logs[1].waiting
+    assert waiting.problem == "epoch 2 had dropped its author"
+    assert f"circle evals: the post {waiting.id[:16]} cannot count as it is: {waiting.problem}" in lines(us)
+
+
 def test_which_pieces_are_missing(us: Meeting) -> None:
     item = us.share()
     us.aurora.sync([us.relay])

@@ -108,9 +108,14 @@ def remove(
         which = device_named(library, device) if device else None
         say(f"{name} of {org} keeps what they have read, and can open what was sealed to them before now")
         confirm(f"Remove {'that device of ' if which else ''}{name} of {org}? Only a quorum of admins undoes it.", yes)
+        before = set(library.pending)
         library.remove(id, org, name, reason, device=which)
+        waits = not before.issuperset(library.pending)
     if as_json:
-        tell_json({"circle": id, "org": org, "person": name, "device": which})
+        tell_json({"circle": id, "org": org, "person": name, "device": which, "waits": waits})
+    elif waits:
+        tell("the removal waits for the keeper of the network's log, and binds nobody before it is there")
+        tell("sync before you seal anything or rotate: until then it is sealed to them, too")
     else:
         tell("removed; sync, or carry a bundle. `darklantern circle rotate` makes the epoch without them")
 

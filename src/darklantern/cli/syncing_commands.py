@@ -178,9 +178,11 @@ def _tell_none_left(as_json: bool) -> None:
 
 def _lines(report: "RelaySync") -> list[str]:
     nothing = not report.sent and not report.imported.entries and not report.imported.pieces
+    came, *but = told(report.imported)
     return [
-        *([] if nothing else told(report.imported)),
+        *([] if nothing else [came]),
         *(["nothing new"] if nothing and not report.error else []),
+        *but,
         *([f"{len(report.sent)} records sent"] if report.sent else []),
         *(f"not taken: {reason}" for _, reason in report.refused),
         *(f"not shown there: log {log}" for log in report.hidden),

@@ -12,6 +12,7 @@ from darklantern.library.syncing.remembering import relays, visits
 from darklantern.network.clock import text
 from darklantern.network.reading import read
 from darklantern.records.exact import Time
+from darklantern.stores.values import Waiting
 
 
 @dataclass(frozen=True)
@@ -137,12 +138,20 @@ def _log(state: State, log: str, now: int, missing: list[str]) -> LogStatus:
         kept_here=log in state.kept,
         appender=next((id for id, card in sorted(known.items()) if card.public.log == key), None),
         waiting=tuple(
-            WaitingRecord(waiting.id, read(waiting.envelope).record.kind, state.overtaken.get(waiting.id))
+            WaitingRecord(waiting.id, read(waiting.envelope).record.kind, _problem(state, waiting))
             for waiting in state.outbox
             if waiting.log == log
         ),
         missing=tuple(sorted(missing)),
     )
+
+
+def _problem(state: State, waiting: Waiting) -> str | None:
+    """Why the logs as they are now would not let it count."""
+    if reason := state.overtaken.get(waiting.id):
+        return reason
+    opaque = state.working.circle(waiting.log).opaque if waiting.log in state.working.circles else ()
+    return next((leaf.reason for leaf in opaque if leaf.id == waiting.id), None)
 
 
 def _stale_since(state: State, log: str, now: int) -> Time | None:
