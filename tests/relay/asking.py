@@ -60,12 +60,12 @@ class Asking:
             raise
 
     def _ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str] | None) -> Reply:
-        self.connection = self.connection or connect(self.card.urls[0], self.card.certificate)
+        connection = self.connection = self.connection or connect(self.card.urls[0], self.card.certificate)
         asked = dict(headers or {})
         if self.token:
             asked.setdefault("Authorization", f"Bearer {self.token}")
-        self.connection.request(method, path, body, asked)
-        response = self.connection.getresponse()
+        connection.request(method, path, body, asked)  # another thread may close it, and take it from `self`
+        response = connection.getresponse()
         return Reply(response.status, response.read(), {k.lower(): v for k, v in response.getheaders()})
 
     def challenge(self) -> dict[str, Any]:
