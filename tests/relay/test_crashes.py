@@ -19,6 +19,7 @@ from darklantern.records.posts import Post
 from darklantern.sealing import Recipient
 
 from . import servers
+from .asking import Asking
 from .running import Running, load, relay
 
 WRITERS = ("w0", "w1", "w2", "w3")
@@ -60,14 +61,15 @@ class Writer(threading.Thread):
         self.enough = threading.Event()
 
     def run(self) -> None:
-        asking = None
+        # Its own, and closed here: one of `running.client` would be closed under it when the relay is killed.
+        asking: Asking | None = None
         for record, piece in self.posts:
             while not self.enough.is_set():
                 try:
-                    asking = asking or self.running.client(device(self.author))
-                    reply = asking.post(self.circle, [record], [piece])
+                    asking = asking or Asking(self.running.card, self.running.net, device(self.author))
+                    reply = (asking if asking.token else asking.log_in()).post(self.circle, [record], [piece])
                 except (OSError, http.client.HTTPException, StoreError, AssertionError):  # it is being killed
-                    asking = None
+                    asking = asking and asking.close()
                     self.enough.wait(0.05)
                     continue
                 if reply.status == 200:
@@ -79,6 +81,8 @@ class Writer(threading.Thread):
                     self.enough.wait(0.01)  # or a quick relay has all of it before the first kill
                     break
                 self.enough.wait(0.05)
+        if asking:
+            asking.close()
 
 
 def assert_all_there(running: Running, world: World, circle: str, writers: list[Writer]) -> None:
