@@ -48,7 +48,7 @@ class Leave(Value, frozen=True, kw_only=True):
     """A token for the Authorization header, until `expires`."""
 
     v: Literal[1] = 1
-    token: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    token: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,200}\Z")]
     expires: Seconds
 
 

@@ -116,12 +116,14 @@ class PeerClient:
             try:
                 connection.request(method, path, body, dict(headers))
                 response = connection.getresponse()
+                if response.chunked or (response.length is None and response.status != 204):
+                    raise http.client.HTTPException("an answer that does not say how long it is")
                 data = response.read(most + 1)
                 if len(data) > most:
                     self.close()
                     raise PeerError(f"expected at most {most} bytes of the peer, got more", hint="is the peer sound?")
                 return response.status, data
-            except (OSError, http.client.HTTPException) as error:
+            except (OSError, http.client.HTTPException, ValueError) as error:  # the last: a length that is no number
                 self.close()
                 if fresh:  # else the peer may have closed a connection that was idle: once more on a new one
                     raise PeerError(f"cannot ask the peer: {type(error).__name__}", hint="is it up?") from error

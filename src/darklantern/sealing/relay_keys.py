@@ -17,6 +17,10 @@ from darklantern.sealing.secret import SEED, Secret, pack, require_seed, unpack
 from darklantern.sealing.signing import Ed25519Bytes, LogKey, LogVerifyKey
 from darklantern.sealing.witness_keys import WitnessKey, WitnessVerifyKey
 
+_URL = r"^https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?\Z"
+Url = Annotated[str, msgspec.Meta(pattern=_URL, max_length=300)]
+"""Scheme, host and port: what a log-in and a pinned certificate hold for."""
+
 _LABEL = b"darklantern relay v1\n"
 _SEEDS = 4
 
@@ -45,7 +49,7 @@ class RelayCard(Value, frozen=True, kw_only=True):
 
     v: Literal[1] = 1
     public: RelayPublic
-    urls: tuple[str, ...]
+    urls: Annotated[tuple[Url, ...], msgspec.Meta(min_length=1, max_length=16)]
     """where it listens, the best first"""
     certificate: Annotated[bytes, msgspec.Meta(min_length=1, max_length=16384)] | None
     """the one TLS certificate that it shows, in DER; None where it is reached without TLS, on loopback or by Tor"""

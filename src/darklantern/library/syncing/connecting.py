@@ -5,6 +5,7 @@ service only, whose name is its key. No authority is asked who a relay is.
 """
 
 import http.client
+import re
 import socket
 import ssl
 import threading
@@ -89,7 +90,7 @@ class Connections:
         connection, response = self._asked(method, path, body, headers)
         try:
             yield response
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:  # the last: lengths that are no numbers
             connection.close()
             raise self._broken(error) from error
         except BaseException:
@@ -111,8 +112,8 @@ class Connections:
             connection = idle or self._connected()
             try:
                 connection.request(method, path, body, dict(headers))
-                return connection, connection.getresponse()
-            except (OSError, http.client.HTTPException) as error:
+                return connection, _sized(connection.getresponse())
+            except (OSError, http.client.HTTPException, ValueError) as error:
                 connection.close()
                 if idle is None:
                     raise self._broken(error) from error
@@ -213,6 +214,13 @@ def _prepared(connection: http.client.HTTPConnection) -> http.client.HTTPConnect
     return connection
 
 
+def _sized(response: http.client.HTTPResponse) -> http.client.HTTPResponse:
+    """The answer, if it says its length: one in chunks could hide how long it is. Raises HTTPException."""
+    if response.chunked or (response.length is None and response.status != 204):
+        raise http.client.HTTPException("an answer that does not say how long it is")
+    return response
+
+
 def read(response: http.client.HTTPResponse, most: int) -> bytes:
     """A body of at most `most` bytes, whole. Raises RelayError for more."""
     data = response.read(most + 1)
@@ -232,7 +240,7 @@ def refused(card: RelayCard, status: int, body: bytes) -> RelayError:
 
 
 def _seconds(text: str | None) -> float:
-    return float(min(int(text), _LONGEST_WAIT_S)) if text and text.isdigit() and len(text) < 9 else 1.0
+    return float(min(int(text), _LONGEST_WAIT_S)) if text and re.fullmatch("[0-9]{1,8}", text) else 1.0
 
 
 def _other_certificate(url: str) -> RelayError:
