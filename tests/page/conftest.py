@@ -35,9 +35,12 @@ def me() -> Iterator[Visitor]:
         yield owner(page)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
-    """Each test takes a context of its own: an empty profile without cookies."""
+    """Each test takes a context of its own: an empty profile without cookies.
+
+    For one file at a time: while it lasts, Playwright's event loop runs in this thread, and nobody else's can.
+    """
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs the Python package playwright")
     if CHROMIUM is None:
         pytest.skip("needs Debian's chromium")
