@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from darklantern.errors import DarkLanternError, SealError
+from darklantern.errors import DarkLanternError, RefusedError, SealError
 from darklantern.sealing import Identity
 from library.carried import carried
 from library.meeting import Meeting, met
@@ -103,3 +103,14 @@ def test_p15_a_sealed_bundle_that_was_cut_or_altered_brings_nothing(us: Meeting)
             with pytest.raises(DarkLanternError):
                 us.beacon.import_bundle(bad)
     assert every_byte_of(us.folder / "beacon") == before
+
+
+def test_nothing_is_sealed_to_somebody_whose_removal_only_waits(us: Meeting) -> None:
+    """By the log they are still in: an epoch for all others would not count."""
+    us.aurora.remove("evals", "Beacon", "bo", "left")
+    with pytest.raises(RefusedError, match="the removal still waits here"):
+        us.share()
+    us.aurora.sync([us.relay])
+    us.share()
+    epoch = us.aurora._state.working.circle(us.circle).epoch
+    assert epoch is not None and epoch.persons == {("Aurora", "ada")}

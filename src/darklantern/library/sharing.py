@@ -14,13 +14,13 @@ from darklantern.library import restored
 from darklantern.library.state import State, put
 from darklantern.network.authoring import authored
 from darklantern.network.circle_log import cutoffs
-from darklantern.network.circles import Terms
+from darklantern.network.circles import Removal, Terms
 from darklantern.network.clock import text
 from darklantern.network.deciding import Follows, Plan, check_carried, check_label, plan
 from darklantern.network.epochs import Previous, new_epoch
 from darklantern.network.items import Binding, Package, Posting, SealedArtifact, SealedKind, seal_artifact, seal_content
 from darklantern.network.links import UNRELATED, Relations
-from darklantern.network.reading import leaf_id
+from darklantern.network.reading import leaf_id, read
 from darklantern.network.states import EpochEntry
 from darklantern.records.assessments import Assessment, Level
 from darklantern.records.findings import Finding
@@ -105,7 +105,19 @@ def rotate(state: State, circle: str, clock: int) -> State:
     return _rotated(state, circle, state.terms(circle), made, clock)[0]
 
 
+def _check_removals(state: State, circle: str) -> None:
+    """Raises RefusedError while a removal by this device waits: until it is in the log, an epoch must include them."""
+    for waiting in state.outbox:
+        body = read(waiting.envelope).body
+        if isinstance(body, Removal) and body.circle == circle:
+            raise RefusedError(
+                f"{body.person} of {body.org} is to be removed, and the removal still waits here",
+                hint="sync first, or carry a bundle to whoever can: what is sealed before would still open for them",
+            )
+
+
 def _plan(state: State, circle: str, clock: int) -> Plan:
+    _check_removals(state, circle)
     return plan(
         state.working,
         circle,
