@@ -15,7 +15,7 @@ def follower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Follow
     """Somebody who sits at a terminal: types passphrases and what was told to them, and answers yes."""
     made = Follower(tmp_path)
     monkeypatch.chdir(tmp_path)
-    for module in ("library_option", "hardening", "relay_commands"):
+    for module in ("library_option", "backup_commands", "open_command", "hardening", "relay_commands"):
         monkeypatch.setattr(f"darklantern.cli.{module}.keep_secrets_in_memory", lambda: None)
     monkeypatch.setitem(create.__kwdefaults__, "cost", CHEAP)
     monkeypatch.setattr("darklantern.cli.options.has_terminal", lambda: True)

@@ -91,14 +91,14 @@ def test_the_version_as_text_and_as_json() -> None:
 OPEN = ["--passphrase-file", "PASS"]
 AURORA = ["--library", "AURORA"]
 WRONG = {
-    "a folder that is not there": (["library", "findings", "--library", "nowhere", *OPEN], "header.json"),
-    "a folder above the library": (["library", "findings", "--library", "FOUNDED", *OPEN], "`darklantern device new`"),
-    "a file in place of a library": (["library", "findings", "--library", "EMPTY", *OPEN], "header.json"),
-    "a passphrase file that is not there": (["library", "findings", *AURORA, "--passphrase-file", "no"], "check"),
-    "a folder as a passphrase file": (["library", "findings", *AURORA, "--passphrase-file", "MINE"], "check the path"),
-    "an empty passphrase file": (["library", "findings", *AURORA, "--passphrase-file", "EMPTY"], "right file"),
-    "a passphrase file of noise": (["library", "findings", *AURORA, "--passphrase-file", "NOISE"], "right file"),
-    "no passphrase and no terminal": (["library", "findings", *AURORA], "--passphrase-file"),
+    "a folder that is not there": (["finding", "list", "--library", "nowhere", *OPEN], "header.json"),
+    "a folder above the library": (["finding", "list", "--library", "FOUNDED", *OPEN], "`darklantern device new`"),
+    "a file in place of a library": (["finding", "list", "--library", "EMPTY", *OPEN], "header.json"),
+    "a passphrase file that is not there": (["finding", "list", *AURORA, "--passphrase-file", "no"], "check"),
+    "a folder as a passphrase file": (["finding", "list", *AURORA, "--passphrase-file", "MINE"], "check the path"),
+    "an empty passphrase file": (["finding", "list", *AURORA, "--passphrase-file", "EMPTY"], "right file"),
+    "a passphrase file of noise": (["finding", "list", *AURORA, "--passphrase-file", "NOISE"], "right file"),
+    "no passphrase and no terminal": (["finding", "list", *AURORA], "--passphrase-file"),
     "the wrong passphrase": (["page", *AURORA, "--passphrase-file", "OTHER"], "Caps Lock"),
     "a bundle that is not there": (["bundle", "import", *AURORA, "nowhere", *OPEN], "check the path"),
     "a bundle that is none": (["bundle", "import", *AURORA, "PASS", *OPEN], "copy it again"),
@@ -153,9 +153,9 @@ def test_the_library_is_named_by_an_option_a_variable_or_not_at_all(founded: Pat
         (secret, {"DARKLANTERN_LIBRARY": str(founded / "aurora")}),
         (secret, {"XDG_DATA_HOME": str(tmp_path / "data")}),
     ):
-        done = darklantern("library", "findings", "--json", *words, env=env)
+        done = darklantern("finding", "list", "--json", *words, env=env)
         assert len(json.loads(done.stdout)) == 1, done.stderr
-    done = darklantern("library", "findings", *secret, env=nowhere)
+    done = darklantern("finding", "list", *secret, env=nowhere)
     assert done.returncode == 1 and str(tmp_path / "nowhere") in done.stderr
 
 
@@ -177,7 +177,7 @@ def test_a_file_in_place_of_a_reference_run_is_named(held: str, tmp_path: Path) 
 def test_two_commands_at_once_on_one_library(founded: Path) -> None:
     folder, passphrase = founded / "aurora", (founded / "passphrases" / "aurora").read_text()
     with open_vault(folder, passphrase):
-        done = darklantern("library", "check", *at(founded, "aurora"))
+        done = darklantern("library", "verify", *at(founded, "aurora"))
     assert done.returncode == 1
     assert "is open in another program" in done.stderr and "close it there first" in done.stderr
 
@@ -186,15 +186,15 @@ def test_an_error_as_json(tmp_path: Path) -> None:
     secret = tmp_path / "pass"
     secret.write_text("x")
     done = darklantern(
-        "library", "findings", "--library", str(tmp_path / "none"), "--passphrase-file", str(secret), "--json"
+        "finding", "list", "--library", str(tmp_path / "none"), "--passphrase-file", str(secret), "--json"
     )
     assert done.returncode == 1
     assert set(json.loads(done.stdout)) == {"error", "hint"}
 
 
 def test_an_empty_library_lists_nothing_and_says_what_to_do(founded: Path) -> None:
-    assert "no findings yet" in darklantern("library", "findings", *at(founded, "beacon")).stdout
-    assert json.loads(darklantern("library", "findings", *at(founded, "beacon"), "--json").stdout) == []
+    assert "no findings yet" in darklantern("finding", "list", *at(founded, "beacon")).stdout
+    assert json.loads(darklantern("finding", "list", *at(founded, "beacon"), "--json").stdout) == []
 
 
 def test_a_bundle_goes_out_and_in_and_twice_changes_nothing(founded: Path, tmp_path: Path) -> None:
@@ -206,11 +206,11 @@ def test_a_bundle_goes_out_and_in_and_twice_changes_nothing(founded: Path, tmp_p
     assert done.returncode == 0 and len(json.loads(done.stdout)["carried"]) == 2, done.stderr
     again = darklantern("bundle", "import", bundle, *here)
     assert again.stdout == "nothing new: this library had all of it\n"
-    assert "is whole" in darklantern("library", "check", *here).stdout
+    assert "is whole" in darklantern("library", "verify", *here).stdout
 
 
 def test_no_passphrase_can_be_given_as_an_argument() -> None:
-    shown = darklantern("library", "findings", "--help").stdout
+    shown = darklantern("finding", "list", "--help").stdout
     assert "--passphrase-file" in shown
     assert "--passphrase " not in shown
 
@@ -219,7 +219,7 @@ def test_export_and_check_as_json(founded: Path, tmp_path: Path) -> None:
     here, bundle = at(founded, "aurora"), tmp_path / "x.bundle"
     done = darklantern("bundle", "export", str(bundle), *here, "--json")
     assert json.loads(done.stdout) == {"bundle": str(bundle), "bytes": bundle.stat().st_size, "lacking": []}
-    assert json.loads(darklantern("library", "check", *here, "--json").stdout) == {"problems": []}
+    assert json.loads(darklantern("library", "verify", *here, "--json").stdout) == {"problems": []}
 
 
 def test_an_import_says_what_is_missing_and_what_is_later_than_the_clock(tmp_path: Path) -> None:
@@ -240,12 +240,12 @@ def test_an_import_says_what_is_missing_and_what_is_later_than_the_clock(tmp_pat
     done = darklantern("bundle", "import", str(tmp_path / "bundle"), *beacon, "--allow-clock-jump")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("missing: piece ") == 2
-    problems = darklantern("library", "check", *beacon, "--json")
+    problems = darklantern("library", "verify", *beacon, "--json")
     assert problems.returncode == 1 and len(json.loads(problems.stdout)["problems"]) >= 2
 
 
 def test_an_import_tells_all_that_it_reports(capsys: pytest.CaptureFixture[str]) -> None:
-    from darklantern.cli.library_commands import told
+    from darklantern.cli.imported_text import told
     from darklantern.library import Imported
 
     reported = Imported(missing=("p" * 64,), skipped=("l" * 64,), problems=("a seed",), refused=(("r" * 64, "a rule"),))

@@ -97,7 +97,7 @@ from darklantern.cli import main
 main()
 """
 COMMANDS = {
-    "findings": ("library.library", "Library.open", ["library", "findings", "--library", "FOLDER"]),
+    "findings": ("library.library", "Library.open", ["finding", "list", "--library", "FOLDER"]),
     "rerun": ("library.library", "Library.open", ["rerun", "1", "--library", "FOLDER"]),
     "demo": ("demo.race", "run", ["demo", "--out", "OUT"]),
 }
@@ -116,7 +116,7 @@ def test_in_the_middle_of(command: str, tmp_path: Path) -> None:
 
 def test_where_a_passphrase_is_asked_for(tmp_path: Path) -> None:
     founding.found(tmp_path).close()
-    command = [sys.executable, "-c", ON_A_TERMINAL, "library", "findings", "--library", str(tmp_path / "aurora")]
+    command = [sys.executable, "-c", ON_A_TERMINAL, "finding", "list", "--library", str(tmp_path / "aurora")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 130 and "Traceback" not in done.stdout
 

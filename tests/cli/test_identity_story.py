@@ -33,7 +33,7 @@ def _this_process_stays_readable():
     """The commands would turn off core files and /proc for the whole test run."""
     patch = pytest.MonkeyPatch()
     patch.setitem(create.__kwdefaults__, "cost", CHEAP)
-    for module in ("library_option", "local_commands", "hardening"):
+    for module in ("library_option", "backup_commands", "open_command", "hardening"):
         patch.setattr(f"darklantern.cli.{module}.keep_secrets_in_memory", lambda: None)
     yield
     patch.undo()
@@ -157,7 +157,7 @@ def test_before_it_has_a_network_a_library_refuses_everything_else(tmp_path: Pat
         ("circle", "list"),
         ("pledge", "list"),
         ("member", "invite", "--code-out", tmp_path / "code"),
-        ("library", "findings"),
+        ("finding", "list"),
         ("bundle", "export", tmp_path / "x"),
         ("status",),
         ("sync",),

@@ -83,10 +83,10 @@ def test_search_takes_its_words_from_stdin_and_marks_them(founded: Path) -> None
 
 def test_versions_and_links(founded: Path) -> None:
     other, first, second = ids(founded)
-    assert [line[:16] for line in library(founded, "versions", first).splitlines()] == [first[:16], second[:16]]
-    shown = library(founded, "links", second)
+    assert [line[:16] for line in said(founded, "finding", "versions", first).splitlines()] == [first[:16], second[:16]]
+    shown = said(founded, "finding", "links", second)
     assert "builds-on →" in shown and other[:16] in shown and "another" in shown
-    assert "← builds-on" in library(founded, "links", other)
+    assert "← builds-on" in said(founded, "finding", "links", other)
 
 
 def test_compacting_says_asks_and_without_an_answer_removes_nothing(founded: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_backup_is_restored_and_the_copy_says_what_it_waits_for(founded: Path,
     new = at(founded, tmp_path / "new")
     done = darklantern("library", "restore", str(tmp_path / "backup"), *new)
     assert done.returncode == 0 and "signs nothing yet: this library was restored" in done.stdout, done.stderr
-    done = darklantern("library", "check", *new)
+    done = darklantern("library", "verify", *new)
     assert done.returncode == 0 and "is whole" in done.stdout
 
 
@@ -117,20 +117,20 @@ def test_an_export_asks_first_and_a_key_of_ones_own_opens_it(founded: Path, tmp_
     reader, file = Identity.generate(), tmp_path / "finding.age"
     (tmp_path / "recipients").write_text(f"# mine\n{reader.recipient}\n")
     words = [ids(founded)[2], str(file), "--recipients-file", str(tmp_path / "recipients")]
-    library(founded, "export-age", *words, given="n\n", status=1)
+    said(founded, "finding", "export-age", *words, given="n\n", status=1)
     assert not file.exists()
-    library(founded, "export-age", *words, "--yes")
+    said(founded, "finding", "export-age", *words, "--yes")
     assert json.loads(age.open(file.read_bytes(), [reader]))["finding"]["title"] == "a better draft"
-    assert "export" in library(founded, "opened")
+    assert "export" in library(founded, "open-log")
 
 
 def test_burying_asks_first(founded: Path, tmp_path: Path) -> None:
     shutil.copytree(founded / "aurora", tmp_path / "aurora")
     other, words = ids(founded)[0], at(founded, tmp_path / "aurora")
     refused = darklantern("library", "bury", *words, other, given="n\n")
-    assert refused.returncode == 1 and other[:16] in darklantern("library", "findings", *words).stdout
+    assert refused.returncode == 1 and other[:16] in darklantern("finding", "list", *words).stdout
     assert darklantern("library", "bury", *words, other, "--yes").returncode == 0
-    assert other[:16] not in darklantern("library", "findings", *words).stdout
+    assert other[:16] not in darklantern("finding", "list", *words).stdout
 
 
 def test_the_report_prints_and_holds_no_title(founded: Path) -> None:

@@ -125,7 +125,7 @@ def on_a_terminal(*words: str) -> subprocess.CompletedProcess[str]:
 def test_every_command_shows_peers_texts_as_signs(hostile: tuple[Orgs, str]) -> None:
     orgs, item = hostile
     held = ["--library", str(orgs.folder / "beacon"), "--passphrase-file", str(orgs.folder / "passphrase")]
-    listed = on_a_terminal("library", "findings", *held)
+    listed = on_a_terminal("finding", "list", *held)
     assert listed.returncode == 0 and not obeyed(listed.stdout), listed.stderr
     assert [line for line in listed.stdout.splitlines() if not line.startswith("  ")] == [
         listed.stdout.splitlines()[0]
@@ -147,14 +147,14 @@ def test_every_command_shows_peers_texts_as_signs(hostile: tuple[Orgs, str]) -> 
     begun = [line for line in told.stdout.splitlines() if not line.startswith("  ")]
     assert begun[0].startswith("finding: ") and begun[-1].startswith("item ")
     assert [line.split()[0] for line in begun[1:-1]] == ["level", "markings:", "evidence"]
-    for words in (("status",), ("explain", "Aurora/ada", item), ("library", "versions", item)):
+    for words in (("status",), ("explain", "Aurora/ada", item), ("finding", "versions", item)):
         told = on_a_terminal(*words, *held)
         assert told.returncode == 0 and not obeyed(told.stdout), told.stderr
 
     for words in (
-        ("library", "findings"),
+        ("finding", "list"),
         ("open", item),
-        ("library", "check"),
+        ("library", "verify"),
         ("thread", "list"),
         ("thread", "notifications"),
     ):
@@ -164,7 +164,7 @@ def test_every_command_shows_peers_texts_as_signs(hostile: tuple[Orgs, str]) -> 
 def test_an_error_that_quotes_a_peer_shows_only_signs(hostile: tuple[Orgs, str]) -> None:
     path = "\x1b]52;c;cm0gLXJm\x07" + "y" * 60 + " hint:  run it"
     secret = str(hostile[0].folder / "passphrase")
-    done = on_a_terminal("library", "findings", "--library", path, "--passphrase-file", secret)
+    done = on_a_terminal("finding", "list", "--library", path, "--passphrase-file", secret)
     assert done.returncode == 1 and not obeyed(done.stderr)
     assert [line[:7] for line in done.stderr.splitlines() if line[0] != " "] == ["error: ", "hint:  "]
 

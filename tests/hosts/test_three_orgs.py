@@ -60,7 +60,7 @@ def test_three_orgs_lose_nothing_and_their_relays_learn_nothing(tmp_path: Path) 
         all_hold_the_same(three)
         sealed_without_whom_was_removed(three, item, work)
         for office in three:
-            assert office("library", "check") == {"problems": []}
+            assert office("library", "verify") == {"problems": []}
         nothing_leaked(three)
 
 
@@ -155,7 +155,7 @@ def share_killed(ada: Office, work: Path) -> None:
     wait_for(lambda: size(ada.library) > before + 4 * MIB)
     os.killpg(sharing.pid, signal.SIGKILL)
     assert sharing.wait() == -signal.SIGKILL
-    assert ada("library", "check") == {"problems": []}
+    assert ada("library", "verify") == {"problems": []}
     assert [log["waiting"] for log in ada("status")["logs"]] == [log["waiting"] for log in waiting["logs"]]
     item = ada(*words)["item"]
     synced(ada)
@@ -228,7 +228,7 @@ def sealed_without_whom_was_removed(three: tuple[Office, Office, Office], item: 
     bo("bundle", "export", bundle)
     hand(bundle, cy)
     cy("bundle", "import", cy.machine.disk / bundle.name)
-    (listed,) = [each for each in cy("library", "findings") if each["id"] == later]
+    (listed,) = [each for each in cy("finding", "list") if each["id"] == later]
     assert listed["title"] is None and listed["problem"]
     cy.refuses("open", later)
     for teller in (ada, cy):

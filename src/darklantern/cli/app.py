@@ -5,47 +5,75 @@ from typing import Annotated
 
 import typer
 
-from darklantern.cli import local_commands
+from darklantern.cli.account_commands import library_app
+from darklantern.cli.bundle_commands import bundle_app
 from darklantern.cli.circle_draft_commands import circle_app
 from darklantern.cli.device_commands import device_app
 from darklantern.cli.draft_commands import draft_app
 from darklantern.cli.explain_command import explain
-from darklantern.cli.library_commands import library_app, rerun
+from darklantern.cli.finding_commands import finding_app, rerun
+from darklantern.cli.front import Front, Guessed
+from darklantern.cli.known_relay_commands import relay_app
 from darklantern.cli.library_option import LibraryFolder, open_own
+from darklantern.cli.log_commands import log_app
 from darklantern.cli.member_commands import member_app
+from darklantern.cli.notification_commands import thread_app
+from darklantern.cli.open_command import open_
 from darklantern.cli.options import Json, PassphraseFile
 from darklantern.cli.org_commands import org_app
 from darklantern.cli.output import tell, tell_json
 from darklantern.cli.pledge_commands import pledge_app
-from darklantern.cli.relay_commands import relay_app
-from darklantern.cli.sharing_commands import open_, seal, share
-from darklantern.cli.syncing_commands import bundle_app, status, sync
-from darklantern.cli.thread_commands import thread_app
+from darklantern.cli.seal_command import seal
+from darklantern.cli.search_command import search
+from darklantern.cli.share_command import share
+from darklantern.cli.syncing_commands import status, sync
 
 app = typer.Typer(
+    cls=Front,
     help="Look inside a neural network while it trains, react to dangerous circuits as they form, "
     "judge what a finding would do in the world, and share it sealed with exactly the people it should reach.",
+    epilog="Each of these has --help. From nothing to a shared finding: docs/tutorial.md.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 watch_app = typer.Typer(help="Signals, detectors and reactions on a training loop.", no_args_is_help=True)
-app.add_typer(watch_app, name="watch")
-local_commands.add_to(library_app)
-app.add_typer(library_app, name="library")
-app.add_typer(device_app, name="device")
-app.add_typer(org_app, name="org")
-app.add_typer(member_app, name="member")
-app.add_typer(pledge_app, name="pledge")
-app.add_typer(circle_app, name="circle")
-app.add_typer(draft_app, name="draft")
-app.add_typer(relay_app, name="relay")
-app.add_typer(thread_app, name="thread")
-app.add_typer(bundle_app, name="bundle")
-for command in (share, seal, sync, status, local_commands.search, explain, rerun):
+GROUPS = {
+    "watch": watch_app,
+    "library": library_app,
+    "log": log_app,
+    "finding": finding_app,
+    "device": device_app,
+    "org": org_app,
+    "member": member_app,
+    "pledge": pledge_app,
+    "circle": circle_app,
+    "draft": draft_app,
+    "relay": relay_app,
+    "thread": thread_app,
+    "bundle": bundle_app,
+}
+for name, group in GROUPS.items():
+    app.add_typer(group, name=name, cls=Guessed)
+for command in (share, seal, sync, status, search, explain, rerun):
     app.command()(command)
 app.command("open")(open_)
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def front(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """What every command shares: nothing yet but `--version`."""
 
 
 @app.command()

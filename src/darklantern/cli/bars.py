@@ -32,10 +32,12 @@ def count_bar(what: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def _bar(what: str, *amounts: ProgressColumn) -> Iterator[Callable[[int, int], None]]:
+    from darklantern.drawing.lettering import harmless
+
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), *amounts, TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
+        task = bar.add_task(harmless(what), total=None)  # a file's name may be a peer's
 
         def progress(done: int, size: int) -> None:
             bar.update(task, completed=done, total=size)

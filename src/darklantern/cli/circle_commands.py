@@ -4,16 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from darklantern.cli.library_option import (
-    LibraryFolder,
-    Yes,
-    circle_named,
-    confirm,
-    device_named,
-    open_own,
-    person_named,
-    say,
-)
+from darklantern.cli.library_option import LibraryFolder, Yes, confirm, open_own, say
+from darklantern.cli.naming import circle_named, device_named, person_named
 from darklantern.cli.options import Json, PassphraseFile
 from darklantern.cli.output import tell, tell_json
 from darklantern.records.exact import plain

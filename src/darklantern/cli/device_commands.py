@@ -10,16 +10,14 @@ from darklantern.cli.library_option import (
     LibraryFolder,
     Out,
     Yes,
-    circle_named,
     confirm,
-    device_named,
     either,
     hand_out,
     library_folder,
     open_own,
     say,
-    whose,
 )
+from darklantern.cli.naming import circle_named, device_named, whose
 from darklantern.cli.options import Json, PassphraseFile, check_place, new_passphrase, secret_line
 from darklantern.cli.output import tell, tell_json
 from darklantern.errors import RefusedError

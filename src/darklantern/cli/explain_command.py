@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from darklantern.cli.library_option import LibraryFolder, open_own, person_named
+from darklantern.cli.library_option import LibraryFolder, open_own
+from darklantern.cli.naming import person_named
 from darklantern.cli.options import Json, PassphraseFile
 from darklantern.cli.output import tell, tell_json
 from darklantern.errors import RefusedError

@@ -1,46 +1,28 @@
-"""`darklantern library findings` and `check`, and `rerun`: what a member does with what was shared."""
+"""`darklantern library …`: a device's own library, kept whole. No network is needed."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from darklantern.cli.bars import bytes_bar
-from darklantern.cli.library_option import LibraryFolder, open_own
+from darklantern.cli.library_option import LibraryFolder, Yes, confirm, open_own, say
+from darklantern.cli.naming import circle_named, entry_named
 from darklantern.cli.options import Json, PassphraseFile
 from darklantern.cli.output import tell, tell_json
-from darklantern.errors import RecipeError, StoreError
 from darklantern.records.exact import plain
 
 if TYPE_CHECKING:
-    from darklantern.library import Imported, Library, Notification
+    from darklantern.library import Library
 
 library_app = typer.Typer(
-    help="A device's encrypted store: what it holds, kept whole.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
+    help="This device's encrypted store: verified, backed up, compacted.", no_args_is_help=True, rich_markup_mode=None
 )
-Item = Annotated[str, typer.Argument(help="Id of an item, or the beginning of one.")]
 
 
 @library_app.command()
-def findings(folder: LibraryFolder = None, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
-    """List the findings that this device holds."""
-    with open_own(folder, passphrase_file) as library:
-        listed = library.findings.listed()
-    if as_json:
-        tell_json([plain(entry) for entry in listed])
-        return
-    for entry in listed:
-        what = entry.title or f"does not open: {entry.problem}"
-        tell(f"{entry.id[:16]}  {entry.level or '–'}  {entry.time[:10]}  {entry.author}: {what}")
-    if not listed:
-        tell("no findings yet: `darklantern sync`, or import a bundle")
-
-
-@library_app.command()
-def check(folder: LibraryFolder = None, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
+def verify(folder: LibraryFolder = None, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
     """Verify every record and every sealed piece on disk."""
-    with open_own(folder, passphrase_file) as library, bytes_bar("checking") as progress:
+    with open_own(folder, passphrase_file) as library, bytes_bar("verifying") as progress:
         problems = [str(problem) for problem in library.care.verify(progress)]
     if as_json:
         tell_json({"problems": problems})
@@ -51,69 +33,100 @@ def check(folder: LibraryFolder = None, passphrase_file: PassphraseFile = None, 
         raise typer.Exit(1)
 
 
-def rerun(
-    item: Item, folder: LibraryFolder = None, passphrase_file: PassphraseFile = None, as_json: Json = False
+@library_app.command()
+def compact(
+    forget: Annotated[
+        list[str] | None,
+        typer.Option(help="An epoch by id, in place of those whose retention has ended: all that only it opens goes."),
+    ] = None,
+    give_up: Annotated[
+        list[str] | None, typer.Option(help="An unfinished sealing, by its file's SHA-256 or its journal's name.")
+    ] = None,
+    yes: Yes = False,
+    folder: LibraryFolder = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
 ) -> None:
-    """Run a finding's evidence again and compare each figure.
+    """Say what would go, ask, and remove that.
 
-    It starts from the shared artifacts. A recipe names one of darklantern's own functions; nothing
-    that a peer wrote is executed.
+    It gives space back: pieces that nothing names, and epochs whose time has come. Without a yes, nothing goes. With
+    `--json` nothing is asked, and nothing removed without `--yes`.
     """
-    from darklantern.replication import rerun as run_again
-
     with open_own(folder, passphrase_file) as library:
-        whole = item_named(library, item)
-        opened = library.findings.open(whole)
-        evidence = [e for e in opened.finding.evidence if e.recipe is not None]
-        held = {a.sha256: library.findings.artifact(whole, a.sha256) for e in evidence for a in e.artifacts}
-    if not evidence:
-        raise RecipeError("no evidence of this finding carries a recipe", hint="ask its author how it was made")
-    if not as_json:
-        tell(f"running {', '.join(str(e.recipe.function) for e in evidence if e.recipe)} again …")
-    results = [run_again(e, held) for e in evidence]
+        _give_up(library, give_up or [], yes, as_json)
+        planned = library.care.compaction(forget)
+        if not as_json:
+            for line in str(planned).split("\n"):
+                tell(line)
+            confirm("Remove this? It does not come back.", yes)
+        going = yes or not as_json
+        freed = library.care.compact(planned) if going else 0
     if as_json:
-        tell_json([{**plain(result), "holds": result.holds} for result in results])
+        tell_json({"planned": plain(planned), "removed": going, "bytes": freed})
     else:
-        for line in (line for result in results for line in str(result).split("\n")):
-            tell(line)
-    if not all(result.holds for result in results):
-        raise typer.Exit(1)
+        tell(f"{freed:,} bytes are free again")
 
 
-def item_named(library: "Library", item: str) -> str:
-    """The one item whose id begins with `item`."""
-    found = [entry.id for entry in library.findings.listed(older=True) if item and entry.id.startswith(item)]
-    if len(found) != 1:
-        raise StoreError(
-            f"expected the beginning of one item's id, got {item!r}, with which {len(found)} begin",
-            hint="`darklantern library findings` lists them; "
-            + ("give more letters" if found else "copy the id from the first column"),
-        )
-    return found[0]
+@library_app.command()
+def bury(
+    entry: Annotated[str, typer.Argument(help="Id of an item or a post, or the beginning of one.")],
+    yes: Yes = False,
+    folder: LibraryFolder = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Ask everybody to drop an item or a post.
+
+    One's own goes at once, here and wherever the request arrives; somebody else's once a quorum of the circle's admins
+    has asked. It does not come back, and copies that others made stay.
+    """
+    with open_own(folder, passphrase_file) as library:
+        whole, circle = entry_named(library, entry)
+        say(f"{whole} in circle {library.circles()[circle].name if circle in library.circles() else circle[:16]}")
+        confirm("Ask everybody to drop it? It does not come back.", yes)
+        request = library.bury(whole)
+    if as_json:
+        tell_json({"request": request})
+    else:
+        tell(f"asked: {request[:16]}; a sync or a bundle carries it to the others")
 
 
-def noticed(fresh: "list[Notification]") -> list[str]:
-    """That there is something to look at, and where."""
-    from darklantern.library.threads.notifications import summary
+@library_app.command()
+def index(
+    circle: Annotated[str, typer.Argument(help="The circle's name, or the beginning of its id.")],
+    off: Annotated[bool, typer.Option("--off", help="Take its texts out of the index, and keep them out.")] = False,
+    folder: LibraryFolder = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Have a circle's texts found by search here, or not.
 
-    return [f"{summary(fresh)}: `darklantern thread notifications` lists them"] if fresh else []
+    Whatever the circle asks for: those marked no-index, or at V3 or V4, are left out unless you say so. An index is one
+    more place on this disk where their words lie, encrypted like the rest.
+    """
+    with open_own(folder, passphrase_file) as library:
+        id = circle_named(library, circle)
+        library.care.set_indexed(id, not off)
+    if as_json:
+        tell_json({"circle": id, "indexed": not off})
+    else:
+        tell(f"{'out of' if off else 'in'} the index of this device")
 
 
-def told(imported: "Imported") -> list[str]:
-    """What came of an import, and all that did not."""
-    entries, appended = sum(imported.entries.values()), len(imported.appended)
-    return [
-        f"{entries} new entries, {imported.pieces} new pieces, {appended} appended"
-        if entries or imported.pieces or appended
-        else "nothing new: this library had all of it",
-        *([f"{len(imported.carried)} records of others wait here now: sync"] if imported.carried else []),
-        *(f"does not count: {leaf.reason}" for leaf in imported.opaque),
-        *(f"sealed and signed again: {old[:16]} is now {new[:16]}" for old, new in imported.remade),
-        *imported.problems,
-        *(f"not appended: {reason}" for _, reason in imported.refused),
-        *(f"missing: piece {name}, in neither the bundle nor this library" for name in imported.missing),
-        *(
-            f"skipped: log {log}, which no record that counts here names, or which is frozen"
-            for log in imported.skipped
-        ),
-    ]
+@library_app.command()
+def reindex(folder: LibraryFolder = None, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
+    """Make the index of texts anew."""
+    with open_own(folder, passphrase_file) as library:
+        count = library.care.reindex()
+    if as_json:
+        tell_json({"texts": count})
+    else:
+        tell(f"{count} findings and posts are in the index")
+
+
+def _give_up(library: "Library", sealings: list[str], yes: bool, as_json: bool) -> None:
+    if not sealings or (as_json and not yes):
+        return
+    confirm(f"Give up {len(sealings)} unfinished sealings? To share these files, they must be sealed anew.", yes)
+    for sealing in sealings:
+        library.findings.give_up(sealing)

@@ -1,4 +1,4 @@
-"""Which library a command is for, and what such commands share: files that travel, questions, names of people.
+"""Which library a command is for, and what such commands share: files that travel, questions, days.
 
 In: options. Out: an open library, values from files, or an error with a hint. A secret is never among them.
 """
@@ -19,7 +19,6 @@ from darklantern.errors import DarkLanternError, RecordError, RefusedError, Stor
 
 if TYPE_CHECKING:
     from darklantern.library import Library
-    from darklantern.network.manifests import Standing
     from darklantern.sealing import LogVerifyKey
 
 LibraryFolder = Annotated[
@@ -31,6 +30,14 @@ LibraryFolder = Annotated[
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before what cannot be undone: for scripts.")]
+AllowClockJump = Annotated[
+    bool,
+    typer.Option(
+        "--allow-clock-jump",
+        help="Believe a log that says it is more than a day later than this machine's clock. This cannot be "
+        "taken back: if it is wrong, whatever has expired by then stays expired here.",
+    ),
+]
 Out = Annotated[Path, typer.Option(help="Where the file goes that you pass on; an existing one is replaced.")]
 
 _SPANS = {"d": 86_400, "h": 3_600, "m": 60}
@@ -127,57 +134,6 @@ def keeper_of(path: Path | None) -> "LogVerifyKey | None":
     return log
 
 
-def device_named(library: "Library", named: str) -> str:
-    """The id of the one device whose id or fingerprint begins so. Raises RefusedError."""
-    devices = library.view.network.devices
-    found = [
-        id
-        for id, standing in devices.items()
-        if named and (id.startswith(named.lower()) or standing.device.fingerprint.startswith(named.upper()))
-    ]
-    if len(found) != 1:
-        raise RefusedError(
-            f"expected the beginning of one device's id or fingerprint, got {named!r}, with which {len(found)} begin",
-            hint="`darklantern member list` shows them",
-        )
-    return found[0]
-
-
-def person_named(library: "Library", named: str) -> tuple[str, str]:
-    """The (org, person) of ORG/PERSON, or of a person's id that only one org has. Raises RefusedError."""
-    people = {
-        (org, person.id)
-        for org, versions in library.view.network.manifests.items()
-        for version in versions
-        for person in version.body.people
-    }
-    found = [who for who in people if named in ("/".join(who), who[1])]
-    if len(found) != 1:
-        raise RefusedError(
-            f"expected one person as ORG/PERSON, got {named!r}, which names {len(found)}",
-            hint="`darklantern member list` shows them",
-        )
-    return found[0]
-
-
-def circle_named(library: "Library", named: str) -> str:
-    """The id of a circle by its name, or by its id's beginning. Raises RefusedError."""
-    ids = [id for id in library.view.circles if named and id.startswith(named)]
-    names = [id for id, terms in library.circles().items() if terms.name == named]
-    found = names or ids
-    if len(found) != 1:
-        raise RefusedError(
-            f"expected one circle's name, or the beginning of its id, got {named!r}, which names {len(found)}",
-            hint="`darklantern circle list` shows them",
-        )
-    return found[0]
-
-
-def own_org(library: "Library") -> str:
-    """The org of whoever holds this library."""
-    return library.identity.holder.org
-
-
 def seconds_of(span: str) -> int:
     """Seconds in `30d`, `12h` or `90m`. Raises StoreError."""
     found = re.fullmatch(r"(\d{1,5})([dhm])", span)
@@ -204,8 +160,3 @@ def in_a_year() -> int:
 def say(line: str) -> None:
     """A line on stderr: what is asked and told besides a command's result."""
     tell(line, console=Console(stderr=True))
-
-
-def whose(standing: "Standing") -> str:
-    """A device's holder for people."""
-    return f"{standing.name} ({standing.person} of {standing.org})"

@@ -6,16 +6,8 @@ from typing import Annotated
 import typer
 
 from darklantern.cli.draft_commands import described, pass_on
-from darklantern.cli.library_option import (
-    LibraryFolder,
-    Out,
-    hand_out,
-    open_own,
-    own_org,
-    person_named,
-    value_of,
-    values_of,
-)
+from darklantern.cli.library_option import LibraryFolder, Out, hand_out, open_own, value_of, values_of
+from darklantern.cli.naming import own_org, person_named
 from darklantern.cli.options import Json, PassphraseFile, check_place
 from darklantern.cli.output import tell, tell_json
 from darklantern.errors import RefusedError

@@ -10,17 +10,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
 
 import typer
 from rich.console import Console
 
-from darklantern.cli.output import tell
+from darklantern.cli.output import tell, tell_json
 from darklantern.errors import StoreError
 from darklantern.records.posts import LONGEST
 
 if TYPE_CHECKING:
     from darklantern.stores.keystore import Kept
+
+STREAM: Final = Path("-")
+"""In place of a file: stdin, or stdout."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value for a program to read.")]
 PassphraseFile = Annotated[
@@ -105,6 +108,42 @@ def check_place(path: Path) -> None:
         raise StoreError(f"expected a name for a new file, got the folder {path}", hint=f"for example {path / 'new'}")
     if not path.parent.is_dir():
         raise StoreError(f"there is no folder {path.parent} to write {path.name} in", hint="make it, or choose another")
+
+
+def source_of(path: Path) -> Path | BinaryIO:
+    """A file to read, or stdin for `-`. Raises StoreError where there is none."""
+    if path != STREAM:
+        return path
+    if sys.stdin is None:  # the shell closed it
+        raise StoreError("there is no stdin to read from", hint="pipe the file in, or name it")
+    return sys.stdin.buffer
+
+
+def target_of(path: Path, as_json: bool) -> Path | BinaryIO:
+    """A new file, or stdout for `-`. Raises StoreError where nothing can be written there.
+
+    A terminal obeys bytes, and these are a peer's.
+    """
+    if path != STREAM:
+        check_place(path)
+        return path
+    if as_json:
+        raise StoreError("stdout cannot take both the file and --json", hint="name a file with --out")
+    if sys.stdout is None or sys.stdout.isatty():
+        raise StoreError(
+            "expected stdout to be a pipe or a file, got a terminal", hint="pipe it on, or name a file with --out"
+        )
+    return sys.stdout.buffer
+
+
+def tell_target(path: Path, done: str, as_json: bool, **more: object) -> None:
+    """That the file was written; on stderr where stdout took it."""
+    if as_json:
+        tell_json({"file": str(path), **more})
+    elif path == STREAM:
+        tell(f"stdout: {done}", console=Console(stderr=True))
+    else:
+        tell(f"{path}: {done}")
 
 
 def _text(data: bytes, where: Path | str) -> str:

@@ -7,13 +7,14 @@ than any line of ours begins.
 
 import json
 import logging
+import os
 import sys
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from darklantern.errors import DarkLanternError
+from darklantern.errors import DarkLanternError, StoreError
 
 HANG = 2
 """columns before all that is not the beginning of a line of ours"""
@@ -57,6 +58,30 @@ def tell_error(error: DarkLanternError) -> None:
     console = Console(stderr=True)
     tell(error.message, lead="error: ", style="bold red", console=console)
     tell(error.hint, lead="hint:  ", style="bold", console=console)
+
+
+def flush() -> None:
+    """Hand over all that was printed, while an error of it can still be told. Raises OSError."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+
+
+def silence() -> None:
+    """Print nothing more to stdout: whoever read it is gone, or its disk is full, and Python would try once more."""
+    if sys.stdout is not None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def refused_by_system(error: OSError) -> StoreError:
+    """What to tell where the operating system refused what nothing else expected it to."""
+    where = f" {error.filename}" if error.filename else ""
+    return StoreError(
+        f"the operating system refuses{where}: {error.strerror or error}",
+        hint="is the disk full, the path right, and is this user allowed to? Nothing half is left",
+    )
 
 
 class LogLines(logging.Handler):

@@ -7,17 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from darklantern.cli.draft_commands import pass_on
-from darklantern.cli.library_option import (
-    LibraryFolder,
-    Out,
-    Yes,
-    confirm,
-    day_of,
-    in_a_year,
-    open_own,
-    person_named,
-    say,
-)
+from darklantern.cli.library_option import LibraryFolder, Out, Yes, confirm, day_of, in_a_year, open_own, say
+from darklantern.cli.naming import person_named
 from darklantern.cli.options import Json, PassphraseFile, text_to_seal
 from darklantern.cli.output import tell, tell_json, tell_text
 from darklantern.errors import RefusedError

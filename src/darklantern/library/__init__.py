@@ -6,10 +6,12 @@ that its user wants as a file, never seals to anyone whom its own view does not 
 never imports half a bundle.
 """
 
+from darklantern.library.acts import Act
 from darklantern.library.artifact_reading import ArtifactReader
 from darklantern.library.backup import BackedUp
 from darklantern.library.carrying import Exported, Holdings
 from darklantern.library.compacting import Compaction
+from darklantern.library.forks import ForkFound
 from darklantern.library.importing import Imported
 from darklantern.library.library import Library, create
 from darklantern.library.open_log import Opening, OpenLog
@@ -24,12 +26,14 @@ from darklantern.library.verifying import Problem
 from darklantern.library.versions import Linked
 
 __all__ = [
+    "Act",
     "ArtifactReader",
     "Attached",
     "Author",
     "BackedUp",
     "Compaction",
     "Exported",
+    "ForkFound",
     "Hit",
     "Holdings",
     "Imported",

@@ -6,6 +6,7 @@ by `importing`, like what a relay hands over.
 
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal, cast
@@ -16,6 +17,7 @@ from darklantern.errors import RefusedError, StoreError
 from darklantern.files import replacing
 from darklantern.library.bundles import read_bundle, write_bundle
 from darklantern.library.desk import Desk
+from darklantern.library.files import Progress, Told, unheard
 from darklantern.library.importing import Imported, settle, take_in, with_pieces
 from darklantern.library.keeping import with_heads
 from darklantern.library.outbox import leaving, with_proof
@@ -63,7 +65,9 @@ def holdings(state: State, blobs: Blobs) -> Holdings:
     )
 
 
-def export(desk: Desk, path: Path, since: Holdings | None, to: Sequence[Recipient]) -> Exported:
+def export(
+    desk: Desk, path: Path, since: Holdings | None, to: Sequence[Recipient], progress: Progress = unheard
+) -> Exported:
     """Everything, or what `since` lacks, as the file `path`; sealed to `to`, if there are any.
 
     Raises RefusedError and StoreError.
@@ -83,7 +87,7 @@ def export(desk: Desk, path: Path, since: Holdings | None, to: Sequence[Recipien
     state = desk.state
     # 2. What the other side lacks, read one piece at a time.
     logs = [_copy(state, log, since) for log in sorted(state.view.heads)]
-    pieces = _Pieces(desk.vault.blobs, _asked(state, {copy.log: copy.start for copy in logs}, since))
+    pieces = _Pieces(desk.vault.blobs, _asked(state, {copy.log: copy.start for copy in logs}, since), progress)
     with replacing(path) as file:
         sealing = Sealing(file, to) if to else None
         sink = cast(BinaryIO, sealing or file)
@@ -100,7 +104,7 @@ def export(desk: Desk, path: Path, since: Holdings | None, to: Sequence[Recipien
     )
 
 
-def take(desk: Desk, path: Path, *, confirmed: bool) -> Imported:
+def take(desk: Desk, path: Path, *, confirmed: bool, progress: Progress = unheard) -> Imported:
     """A bundle, whole or not at all. Raises DarkLanternError; of a forked log the proof is kept."""
     blobs = desk.vault.blobs
     with desk.vault.incoming.staged() as staged:
@@ -110,7 +114,7 @@ def take(desk: Desk, path: Path, *, confirmed: bool) -> Imported:
                 staged.add(name, piece)
 
         try:
-            with path.open("rb") as file:
+            with _reading(path, progress) as file:
                 state = desk.state
                 parts = read_bundle(_unsealed(file, state), state.view.net, stage)
                 step = take_in(state, parts, fetch=desk.fetch, clock=desk.time(), confirmed=confirmed)
@@ -123,6 +127,31 @@ def take(desk: Desk, path: Path, *, confirmed: bool) -> Imported:
         missing = step.state.wanted.keys() - staged.names - step.pieces.keys() - set(blobs)
         desk.step(step.state, step.pieces, came, staged.given(came, blobs))
     return with_pieces(step.imported, len(came) + len(step.pieces), missing)
+
+
+def examine(desk: Desk, path: Path, *, confirmed: bool, progress: Progress = unheard) -> Imported:
+    """What `take` would report of a bundle, judged in the same way. Nothing is written, not even a fork's proof."""
+    came: set[str] = set()
+    blobs, state = desk.vault.blobs, desk.state
+
+    def stage(name: str, _: bytes) -> None:
+        if name not in came and not blobs.is_whole(name):
+            came.add(name)
+
+    try:
+        with _reading(path, progress) as file:
+            parts = read_bundle(_unsealed(file, state), state.view.net, stage)
+            step = take_in(state, parts, fetch=desk.fetch, clock=desk.time(), confirmed=confirmed)
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror}", hint="check the path and the disk") from error
+    missing = step.state.wanted.keys() - came - step.pieces.keys() - set(blobs)
+    return with_pieces(step.imported, len(step.state.wanted.keys() & came) + len(step.pieces), missing)
+
+
+@contextmanager
+def _reading(path: Path, progress: Progress) -> Iterator[BinaryIO]:
+    with path.open("rb", buffering=0) as file:
+        yield io.BufferedReader(Told(file, progress), PIECE)
 
 
 def _unsealed(file: BinaryIO, state: State) -> BinaryIO:
@@ -159,14 +188,16 @@ def _asked(state: State, starts: dict[str, int], since: Holdings | None) -> Sequ
 class _Pieces:
     """The named pieces that are here and whole, in order, each read when its turn comes."""
 
-    def __init__(self, blobs: Blobs, names: Sequence[str]) -> None:
+    def __init__(self, blobs: Blobs, names: Sequence[str], progress: Progress) -> None:
         self._blobs = blobs
+        self._progress = progress
         self._names = dict.fromkeys(names)
         self.given = 0
         self.lacking: list[str] = []
 
     def __iter__(self) -> Iterator[bytes]:
-        for name in self._names:
+        for done, name in enumerate(self._names, 1):
+            self._progress(done, len(self._names))
             try:
                 piece = self._blobs.get(name)
             except StoreError:

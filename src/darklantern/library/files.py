@@ -7,13 +7,15 @@ all of it is written and verified. It says nothing of who sealed a file: only wh
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterator, Sequence
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from darklantern.errors import StoreError
-from darklantern.files import link_named, link_unnamed
+from darklantern.files import cannot_write, link_named, link_unnamed
 from darklantern.sealing import Identity, Recipient
 from darklantern.sealing.age import open_stream, seal_stream
 
@@ -22,30 +24,47 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 """(bytes that were read, bytes in all)"""
+File = Path | BinaryIO
+"""A file by its path, or a stream."""
 
 _READ = 1024 * 1024
 
 
-def seal_to(source: Path, target: Path, recipients: Sequence[Recipient], progress: Progress) -> None:
-    """`source` as the new age file `target`. Raises SealError or StoreError, and then there is no file."""
+def unheard(done: int, size: int) -> None:
+    """Progress that nobody watches."""
+
+
+def seal_to(source: File, target: File, recipients: Sequence[Recipient], progress: Progress) -> None:
+    """`source` as the new age file `target`. Raises SealError or StoreError, and then there is no file.
+
+    A stream in place of `target` is written as it comes: cut off, it is a file that does not open.
+    """
     with _reading(source, target, progress) as file:
         sealed = seal_stream(iter(lambda: file.read(_READ), b""), recipients)
-        if not link_unnamed(target, sealed):
+        if not isinstance(target, Path):
+            _pour(sealed, target)
+        elif not link_unnamed(target, sealed):
             link_named(target, sealed)
 
 
-def open_with(source: Path, target: Path, identity: Identity, progress: Progress) -> None:
+def open_with(source: File, target: File, identities: Sequence[Identity], progress: Progress) -> None:
     """The age file `source`, opened as the new file `target`. Raises SealError or StoreError, and then there is none.
 
-    Where no file can be without a name (outside Linux, or on NFS), all is verified first, then read once more.
+    Where no file can be without a name (outside Linux, or on NFS), and for a stream in place of `target`, all is
+    verified first, then read once more. A stream in place of `source` goes through a file without a name, sealed.
     """
-    with _reading(source, target, progress) as file:
-        if not link_unnamed(target, open_stream(file, [identity])):
-            file.seek(0)
-            for _ in open_stream(file, [identity]):
-                pass
-            file.seek(0)
-            link_named(target, open_stream(file, [identity]))
+    with _reading(source, target, progress) as came, _again(came) as file:
+        if isinstance(target, Path) and link_unnamed(target, open_stream(file, identities)):
+            return
+        file.seek(0)
+        for _ in open_stream(file, identities):
+            pass
+        file.seek(0)
+        plain = open_stream(file, identities)
+        if isinstance(target, Path):
+            link_named(target, plain)
+        else:
+            _pour(plain, target)
 
 
 def file_sha256(path: Path) -> str:
@@ -60,17 +79,48 @@ def file_sha256(path: Path) -> str:
 
 
 @contextmanager
-def _reading(source: Path, target: Path, progress: Progress) -> Iterator[BinaryIO]:
-    if target.exists():
+def _reading(source: File, target: File, progress: Progress) -> Iterator[BinaryIO]:
+    if isinstance(target, Path) and target.exists():
         raise StoreError(f"{target} is there already", hint="choose another name; nothing is overwritten")
+    if not isinstance(source, Path):
+        yield source
+        return
     try:
         with source.open("rb", buffering=0) as file:
-            yield io.BufferedReader(_Told(file, progress), _READ)
+            yield io.BufferedReader(Told(file, progress), _READ)
+    except BrokenPipeError:  # of whoever read the target
+        raise
     except OSError as error:
         raise StoreError(f"cannot read {source}: {error.strerror}", hint="check the path and the disk") from error
 
 
-class _Told(io.RawIOBase):
+@contextmanager
+def _again(source: BinaryIO) -> Iterator[BinaryIO]:
+    """The same bytes, to be read more than once. A pipe is kept, as it came, in a file that has no name."""
+    if source.seekable():
+        yield source
+        return
+    with tempfile.TemporaryFile() as kept:
+        try:
+            shutil.copyfileobj(source, kept, _READ)
+        except OSError as error:
+            raise cannot_write(Path(tempfile.gettempdir()), error) from error
+        kept.seek(0)
+        yield kept
+
+
+def _pour(chunks: Iterable[bytes], target: BinaryIO) -> None:
+    try:
+        for chunk in chunks:
+            target.write(chunk)
+        target.flush()
+    except BrokenPipeError:  # whoever read it wants no more
+        raise
+    except OSError as error:
+        raise cannot_write(Path("stdout"), error) from error
+
+
+class Told(io.RawIOBase):
     """A file that says how far it was read."""
 
     def __init__(self, file: io.FileIO, progress: Progress) -> None:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import final
 
 from darklantern.library import deleting, files, opening, searching
+from darklantern.library.acts import Act, acts_of
 from darklantern.library.artifact_sealing import Progress
 from darklantern.library.calls.bundles import Bundles
 from darklantern.library.calls.care import Care
@@ -20,6 +21,7 @@ from darklantern.library.calls.members import Members
 from darklantern.library.calls.relays import Relays
 from darklantern.library.calls.threads import Threads
 from darklantern.library.desk import Clock, Desk
+from darklantern.library.forks import ForkFound, forks
 from darklantern.library.joining import HOLDER
 from darklantern.library.loading import first_contents
 from darklantern.library.outbox import put
@@ -180,6 +182,19 @@ class Library:
         ids = {id for trail in trails for id in trail.ids}.union(self.pending)
         return tuple(sorted(id for id in ids if beginning and id.startswith(beginning)))
 
+    def acts(self, log: str) -> tuple[Act, ...]:
+        """Every entry of a log, the network's or a circle's by its id: who signed it, and why it does not count.
+
+        Raises RefusedError for a log that no record here names.
+        """
+        state = self._desk.state
+        state.view.origin(log)  # unknown means nobody
+        return tuple(acts_of(state, log))
+
+    def forks(self) -> tuple[ForkFound, ...]:
+        """Logs and devices that contradicted themselves, and versions that contend, each with what proves it."""
+        return forks(self._desk.state)
+
     def explain(self, org: str, person: str, record: str) -> Explained:
         """Why somebody can or cannot read an item or a post, and why it may not have reached them."""
         state = self._desk.state
@@ -242,9 +257,9 @@ class Library:
         self._desk.step(deleting.with_receipts(state, self._desk.time()))
         return request
 
-    def open_file(self, file: Path, out: Path, progress: Progress = lambda done, size: None) -> None:
+    def open_file(self, file: files.File, out: files.File, progress: Progress = files.unheard) -> None:
         """Open an age file that was sealed to this device, as the new file `out`. Raises SealError or StoreError.
 
-        Nothing says who sealed it.
+        Nothing says who sealed it. Streams may stand in place of files: see `files.open_with`.
         """
-        files.open_with(file, out, self._desk.held.device.receiving, progress)
+        files.open_with(file, out, [self._desk.held.device.receiving], progress)

@@ -68,6 +68,23 @@ class Findings:
             desk.forget_shared()
         return item
 
+    def check(
+        self,
+        finding: Finding,
+        artifacts: Mapping[str, bytes | Path],
+        *,
+        circle: str,
+        assessment: Assessment | None,
+        supersedes: str | None = None,
+        links: Iterable[tuple[LinkKind, str]] = (),
+        tags: Iterable[str] = (),
+    ) -> None:
+        """Raises RefusedError for what `share` would refuse now, and writes nothing. Files are not read for it."""
+        desk, circle = self._desk, self._desk.circle(circle)
+        versions.related(desk.state, supersedes, links, tags)
+        carried = tuple(opening.carried_levels(desk.state, finding, desk.fetch))
+        sharing.check_finding(desk.state, finding, artifacts, circle, assessment, carried, desk.follows, desk.time())
+
     def give_up(self, sha256: str) -> None:
         """Remove what an interrupted sealing left, by its file's SHA-256 or its journal's name. Raises StoreError."""
         self._desk.forget_shared()

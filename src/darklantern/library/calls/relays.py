@@ -14,7 +14,7 @@ from darklantern.library.syncing.fetching import Progress
 from darklantern.library.syncing.http import HttpRemote
 from darklantern.library.syncing.remote import Remote
 from darklantern.library.syncing.reports import RelaySync, Synced
-from darklantern.library.syncing.session import sync_with
+from darklantern.library.syncing.session import look_at, sync_with
 from darklantern.network.heads import ForkedLogError
 from darklantern.sealing import RelayCard
 
@@ -68,10 +68,22 @@ class Relays:
         for log, proof in desk.state.view.forks.items():
             if log not in forks:
                 raise ForkedLogError(proof)
-        synced = Synced(reports)
-        if reports and len(synced.failed) == len(reports):
-            raise next(iter(synced.failed.values()))
-        return synced
+        return _unless_all_failed(Synced(reports))
+
+    def preview(self, remotes: Iterable[Remote] | None = None, *, allow_clock_jump: bool = False) -> Synced:
+        """What `sync` would take in and give now, relay by relay. Nothing is written here or sent.
+
+        Each relay is judged by what is held now, so what two of them have counts for both. `pieces` counts those to
+        ask for, which a relay may lack. Raises the first error if no relay could be asked.
+        """
+        desk, reports = self._desk, dict[str, RelaySync]()
+        if remotes is not None:
+            reports = {each.name: look_at(each, desk, confirmed=allow_clock_jump) for each in remotes}
+        else:
+            for card in self._asked().values():
+                with HttpRemote(card, desk.state.view.net, desk.state.device) as remote:
+                    reports[remote.name] = look_at(remote, desk, confirmed=allow_clock_jump)
+        return _unless_all_failed(Synced(reports))
 
     def _asked(self) -> Mapping[str, RelayCard]:
         if not self.known:
@@ -79,3 +91,9 @@ class Relays:
                 "no relay is known here", hint="`darklantern sync --relay CARD` adds one; its keeper has the card"
             )
         return self.known
+
+
+def _unless_all_failed(synced: Synced) -> Synced:
+    if synced.relays and len(synced.failed) == len(synced.relays):
+        raise next(iter(synced.failed.values()))
+    return synced

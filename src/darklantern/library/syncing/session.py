@@ -38,6 +38,29 @@ def sync_with(remote: Remote, desk: Desk, *, confirmed: bool, progress: Progress
         return replace(report, error=error)
 
 
+def look_at(remote: Remote, desk: Desk, *, confirmed: bool) -> RelaySync:
+    """What the next sync would take in and send, judged by what is held now. Nothing is written here or sent.
+
+    Never raises DarkLanternError: it is in the report. Of a fork no proof is kept.
+    """
+    report, state = RelaySync(remote.name), desk.state
+    try:
+        pulled = pull(remote, state.view, state.entries, clock=desk.time(), confirmed=confirmed)
+        report = replace(report, hidden=pulled.hidden, there=pulled.there)
+        parts, step = pulled.parts, None
+        if parts:
+            step = take_in(state, parts, fetch=desk.fetch, clock=desk.time(), confirmed=confirmed)
+        after, imported = (step.state, step.imported) if step else (state, Imported())
+        lacking = {name for name, log in after.wanted.items() if log in pulled.there} - set(desk.vault.blobs)
+        imported = replace(
+            imported, skipped=pulled.skipped, pieces=len(lacking - (step.pieces.keys() if step else set()))
+        )
+        sent = (each.id for load in loads(remote, after.view, sendable(after, desk.time())) for each in load.waiting)
+        return replace(report, imported=imported, sent=tuple(sent))
+    except DarkLanternError as error:
+        return replace(report, error=error)
+
+
 def _pulled(remote: Remote, desk: Desk, report: RelaySync, confirmed: bool, progress: Progress | None) -> RelaySync:
     """What the relay has and we lack: verified, stored, and told."""
     while True:

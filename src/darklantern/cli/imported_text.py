@@ -1,0 +1,33 @@
+"""What came of an import or a sync, as lines for a terminal; and that there is something to look at."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from darklantern.library import Imported, Notification
+
+
+def noticed(fresh: "list[Notification]") -> list[str]:
+    """That there is something to look at, and where."""
+    from darklantern.library.threads.notifications import summary
+
+    return [f"{summary(fresh)}: `darklantern thread notifications` lists them"] if fresh else []
+
+
+def told(imported: "Imported") -> list[str]:
+    """What came of an import, and all that did not."""
+    entries, appended = sum(imported.entries.values()), len(imported.appended)
+    return [
+        f"{entries} new entries, {imported.pieces} new pieces, {appended} appended"
+        if entries or imported.pieces or appended
+        else "nothing new: this library had all of it",
+        *([f"{len(imported.carried)} records of others wait here now: sync"] if imported.carried else []),
+        *(f"does not count: {leaf.reason}" for leaf in imported.opaque),
+        *(f"sealed and signed again: {old[:16]} is now {new[:16]}" for old, new in imported.remade),
+        *imported.problems,
+        *(f"not appended: {reason}" for _, reason in imported.refused),
+        *(f"missing: piece {name}, in neither the bundle nor this library" for name in imported.missing),
+        *(
+            f"skipped: log {log}, which no record that counts here names, or which is frozen"
+            for log in imported.skipped
+        ),
+    ]

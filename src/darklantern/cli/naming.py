@@ -1,0 +1,110 @@
+"""What people type in place of whole ids: names of people, circles and logs, and the beginnings of ids.
+
+In: a library and a word. Out: the one thing that it names, or an error that says how many it names and where to find
+the right word. Never a guess.
+"""
+
+from typing import TYPE_CHECKING
+
+from darklantern.errors import RefusedError, StoreError
+
+if TYPE_CHECKING:
+    from darklantern.library import Library
+    from darklantern.network.manifests import Standing
+
+
+def device_named(library: "Library", named: str) -> str:
+    """The id of the one device whose id or fingerprint begins so. Raises RefusedError."""
+    devices = library.view.network.devices
+    found = [
+        id
+        for id, standing in devices.items()
+        if named and (id.startswith(named.lower()) or standing.device.fingerprint.startswith(named.upper()))
+    ]
+    if len(found) != 1:
+        raise RefusedError(
+            f"expected the beginning of one device's id or fingerprint, got {named!r}, with which {len(found)} begin",
+            hint="`darklantern member list` shows them",
+        )
+    return found[0]
+
+
+def person_named(library: "Library", named: str) -> tuple[str, str]:
+    """The (org, person) of ORG/PERSON, or of a person's id that only one org has. Raises RefusedError."""
+    people = {
+        (org, person.id)
+        for org, versions in library.view.network.manifests.items()
+        for version in versions
+        for person in version.body.people
+    }
+    found = [who for who in people if named in ("/".join(who), who[1])]
+    if len(found) != 1:
+        raise RefusedError(
+            f"expected one person as ORG/PERSON, got {named!r}, which names {len(found)}",
+            hint="`darklantern member list` shows them",
+        )
+    return found[0]
+
+
+def circle_named(library: "Library", named: str) -> str:
+    """The id of a circle by its name, or by its id's beginning. Raises RefusedError."""
+    ids = [id for id in library.view.circles if named and id.startswith(named)]
+    names = [id for id, terms in library.circles().items() if terms.name == named]
+    found = names or ids
+    if len(found) != 1:
+        raise RefusedError(
+            f"expected one circle's name, or the beginning of its id, got {named!r}, which names {len(found)}",
+            hint="`darklantern circle list` shows them",
+        )
+    return found[0]
+
+
+def log_named(library: "Library", named: str) -> str:
+    """The id of a log: `network`, or a circle's name or the beginning of its id. Raises RefusedError."""
+    return library.net if named in ("network", library.net) else circle_named(library, named)
+
+
+def relay_named(library: "Library", named: str) -> str:
+    """The id of a known relay by its address, or by its id's beginning. Raises RefusedError."""
+    found = [id for id, card in library.relays.known.items() if named and (id.startswith(named) or named in card.urls)]
+    if len(found) != 1:
+        raise RefusedError(
+            f"expected a relay's address, or the beginning of its id, got {named!r}, which names {len(found)}",
+            hint="`darklantern relay list` shows them",
+        )
+    return found[0]
+
+
+def own_org(library: "Library") -> str:
+    """The org of whoever holds this library."""
+    return library.identity.holder.org
+
+
+def whose(standing: "Standing") -> str:
+    """A device's holder for people."""
+    return f"{standing.name} ({standing.person} of {standing.org})"
+
+
+def item_named(library: "Library", item: str) -> str:
+    """The one item whose id begins with `item`."""
+    found = [entry.id for entry in library.findings.listed(older=True) if item and entry.id.startswith(item)]
+    if len(found) != 1:
+        raise StoreError(
+            f"expected the beginning of one item's id, got {item!r}, with which {len(found)} begin",
+            hint="`darklantern finding list` lists them; "
+            + ("give more letters" if found else "copy the id from the first column"),
+        )
+    return found[0]
+
+
+def entry_named(library: "Library", beginning: str) -> tuple[str, str]:
+    """The one item or post whose id begins so, and its circle."""
+    held = library.entries
+    found = [entry for entry in held if beginning and entry.startswith(beginning)]
+    if len(found) != 1:
+        raise StoreError(
+            f"expected the beginning of one id, got {beginning!r}, with which {len(found)} begin",
+            hint="`darklantern thread list` and `show` give them; "
+            + ("give more letters" if found else "copy the id from the first column"),
+        )
+    return found[0], held[found[0]]

@@ -1,0 +1,77 @@
+"""`darklantern seal`: any file, for people, devices or a stock age."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from darklantern.cli.bars import bytes_bar
+from darklantern.cli.library_option import LibraryFolder, open_own
+from darklantern.cli.options import Json, PassphraseFile, recipient_lines, source_of, target_of, tell_target
+from darklantern.errors import RefusedError
+
+if TYPE_CHECKING:
+    from darklantern.library import Library
+    from darklantern.sealing import DevicePublic, Recipient
+
+To = Annotated[
+    list[str] | None,
+    typer.Option(help="Who opens it: ORG/PERSON, a device by id or fingerprint, or a file of age1pq1… recipients."),
+]
+NewFile = Annotated[Path, typer.Option("--out", "-o", help="A new file, or - for stdout. Nothing is replaced.")]
+
+
+def seal(
+    file: Annotated[Path, typer.Argument(help="The file to seal, of any size, or - for stdin.")],
+    out: NewFile,
+    to: To = None,
+    folder: LibraryFolder = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Seal a file to people or devices, as an age file.
+
+    A stock age from 1.3 on opens it with the same key. It is not signed, and stands in no circle: nothing in it says
+    who sealed it, and nothing holds its reader to a level.
+    """
+    from darklantern.library.files import seal_to
+
+    target = target_of(out, as_json)
+    with open_own(folder, passphrase_file) as library:
+        recipients = [each for named in to or () for each in _recipients(library, named)]
+        with bytes_bar("sealing") as progress:
+            seal_to(source_of(file), target, recipients, progress)
+    tell_target(out, f"sealed to {len(recipients)} keys", as_json, recipients=len(recipients))
+
+
+def _recipients(library: "Library", named: str) -> "list[Recipient]":
+    """The keys behind a name; never a guess between a file here and a device of the network. Raises RefusedError."""
+    from darklantern.library.exporting import parse_recipients
+
+    file, devices = Path(named), _devices(library, named)
+    if file.is_file() and devices:
+        raise RefusedError(
+            f"{named!r} is a file here and names a device of the network",
+            hint=f"write ./{named} for the file, and the device's whole id or ORG/PERSON for the device",
+        )
+    if file.is_file():
+        return list(parse_recipients(recipient_lines(file)))
+    if not devices or ("/" not in named and len(devices) > 1):
+        raise RefusedError(
+            f"expected ORG/PERSON, one device or a file of recipients, got {named!r}, which names {len(devices)} "
+            "devices in use",
+            hint="`darklantern member list` shows people and devices; a revoked device is sealed to no more",
+        )
+    return [device.receiver() for device in devices]
+
+
+def _devices(library: "Library", named: str) -> "list[DevicePublic]":
+    state = library.view.network
+    active = {id: each for id, each in state.devices.items() if named and state.is_active(id)}
+    if "/" in named:
+        return [each.device for each in active.values() if "/".join(each.owner) == named]
+    return [
+        each.device
+        for id, each in active.items()
+        if id.startswith(named.lower()) or each.device.fingerprint.startswith(named.upper())
+    ]

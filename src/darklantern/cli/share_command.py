@@ -1,0 +1,97 @@
+"""`darklantern share`: a finding to a circle."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast, get_args
+
+import typer
+
+from darklantern.cli.bars import bytes_bar
+from darklantern.cli.library_option import LibraryFolder, Yes, confirm, open_own, say, value_of
+from darklantern.cli.naming import circle_named, item_named
+from darklantern.cli.options import Json, PassphraseFile
+from darklantern.cli.output import tell, tell_json
+from darklantern.errors import RefusedError
+
+if TYPE_CHECKING:
+    from darklantern.library import Library
+    from darklantern.network.links import LinkKind
+
+
+def share(
+    finding: Annotated[Path, typer.Argument(help="File with the finding's exact JSON: `records.encode(finding)`.")],
+    circle: Annotated[str, typer.Option(help="The circle, by name or id.")],
+    assessment: Annotated[Path, typer.Option(help="File with the assessment's exact JSON.")],
+    artifact: Annotated[
+        list[Path] | None, typer.Option(help="A file that the finding's evidence names; give each of them.")
+    ] = None,
+    supersedes: Annotated[str | None, typer.Option(help="Your item of which this is a newer version.")] = None,
+    link: Annotated[
+        list[str] | None, typer.Option(help="KIND:ITEM, of the kinds relates, replicates, contradicts, builds-on.")
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="A word by which people find it.")] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Say who would read it, or what is refused, and share nothing.")
+    ] = False,
+    yes: Yes = False,
+    folder: LibraryFolder = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Seal a finding to a circle.
+
+    First it says who will be able to read it, and asks. It is refused unless its assessment's level follows and the
+    circle is closed enough: --check says so beforehand. Sync, or carry a bundle, so that it reaches them.
+    """
+    from darklantern.library.files import file_sha256
+    from darklantern.records.assessments import Assessment
+    from darklantern.records.findings import Finding
+
+    what, judged = value_of(Finding, finding), value_of(Assessment, assessment)
+    with open_own(folder, passphrase_file) as library:
+        where = circle_named(library, circle)
+        members = library.members.effective(where).members
+        readers = sorted({f"{member.org}/{member.person}" for member in members})
+        say(f"this {'would' if check else 'will'} open on {len(members)} devices of {', '.join(readers) or 'nobody'}")
+        files = {file_sha256(path): path for path in artifact or ()}
+        older = item_named(library, supersedes) if supersedes else None
+        links, tags = [_link(library, each) for each in link or ()], tuple(sorted(tag or ()))
+        if check:
+            library.findings.check(
+                what, files, circle=where, assessment=judged, supersedes=older, links=links, tags=tags
+            )
+            _tell_checked(readers, as_json)
+            return
+        confirm("Seal it to them? What they have opened cannot be taken back.", yes)
+        with bytes_bar("sealing") as progress:
+            item = library.findings.share(
+                what,
+                files,
+                circle=where,
+                assessment=judged,
+                supersedes=older,
+                links=links,
+                tags=tags,
+                progress=progress,
+            )
+        waits = item in library.pending
+    if as_json:
+        tell_json({"item": item, "waits": waits})
+    else:
+        tell(f"shared: item {item}{'; it waits here: sync, or carry a bundle' if waits else ''}")
+
+
+def _tell_checked(readers: list[str], as_json: bool) -> None:
+    if as_json:
+        tell_json({"refused": None, "readers": readers})
+    else:
+        tell("nothing forbids it as of now; nothing was shared")
+
+
+def _link(library: "Library", text: str) -> "tuple[LinkKind, str]":
+    from darklantern.network.links import LinkKind
+
+    kind, _, item = text.partition(":")
+    known = get_args(LinkKind)
+    if kind not in known:
+        raise RefusedError(f"expected KIND:ITEM with a kind of {', '.join(known)}, got {text!r}", hint="see --help")
+    return cast("LinkKind", kind), item_named(library, item)
