@@ -56,6 +56,14 @@ class Desk:
         return CliRunner().invoke(app, [*map(str, words), *held], input=given)
 
 
+def seated(folder: Path, **people: str) -> tuple[Desk, ...]:
+    """A desk for each person, at the library that lies in `folder` under their org's name."""
+    (folder / "libraries").mkdir(exist_ok=True)
+    for who, org in people.items():
+        (folder / "libraries" / who).symlink_to(folder / org)
+    return tuple(Desk(who, folder) for who in people)
+
+
 def carry(sender: Desk, *receivers: Desk) -> None:
     """A bundle from one desk to others."""
     bundle = sender.folder / "a.bundle"

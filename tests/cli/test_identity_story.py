@@ -217,7 +217,7 @@ def test_a_second_device_is_listed_vouched_for_and_given_the_past(chapters) -> N
     ada("draft", "publish", folder / "m.draft")
     fingerprint = phone("device", "show")["fingerprint"]
     ada("device", "vouch", fingerprint[:9], "--yes")
-    assert len(ada("device", "handover", fingerprint)["circles"]) == 1
+    assert len(ada("device", "handover", fingerprint, "--yes")["circles"]) == 1
     ada("circle", "rotate", "evals")
     phone("draft", "publish", folder / "roster.draft")  # joins by the first roster
     carry(ada, phone)
@@ -249,7 +249,11 @@ def test_one_admin_removes_and_a_quorum_restores(chapters) -> None:
     ada("circle", "rotate", "evals")
     (removal,) = shown["removals"]
     draft = folder / "restore.draft"
+    assert "circle restore" in ada.refuses("circle", "add", "evals", "Aurora/al", "--out", draft).hint
+    assert "names 0" in ada.refuses("circle", "restore", "evals", "Beacon/bo", "--out", draft).message
     ada("circle", "restore", "evals", removal[:12], "--out", draft)
+    assert any("undoes the removal" in line for line in ada("draft", "show", draft)["words"])
+    ada("circle", "restore", "evals", "Aurora/al", "--out", draft)
     assert any("undoes the removal" in line for line in ada("draft", "show", draft)["words"])
     signed(draft, ada, bo)
     ada("draft", "publish", draft)
@@ -271,6 +275,21 @@ def test_a_circle_changes_by_its_quorum(chapters) -> None:
     signed(draft, ada, bo)
     ada("draft", "publish", draft)
     assert len(ada("circle", "show", "evals")["circle"]["admins"]) == 3
+
+
+def test_people_are_added_to_a_circle_that_names_them_one_by_one(chapters) -> None:
+    folder = chapters("circle")
+    ada, bo, draft = desk("ada", folder), desk("bo", folder), folder / "add.draft"
+    assert "all of Aurora" in ada.refuses("circle", "add", "evals", "Aurora/al", "--out", draft).message
+    people = ["--person", "Aurora/ada", "--person", "Beacon/bo", "--admin", "Aurora/ada", "--admin", "Beacon/bo"]
+    ada("circle", "found", "few", "--level", "V2", "--pledge", "no-frontier", *people, "--out", draft)
+    ada("draft", "publish", signed(draft, ada, bo))
+    assert "names them already" in ada.refuses("circle", "add", "few", "Beacon/bo", "--out", draft).message
+    ada("circle", "add", "few", "Aurora/al", "--out", draft)
+    assert any("al of Aurora" in line for line in ada("draft", "show", draft)["words"])
+    carry(ada, bo)
+    ada("draft", "publish", signed(draft, ada, bo))
+    assert members(ada("circle", "show", "few")) == ["ada", "al", "bo"]
 
 
 def test_pledges_are_withdrawn_renewed_and_broken(chapters) -> None:

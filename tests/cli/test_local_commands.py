@@ -107,7 +107,9 @@ def test_a_backup_is_restored_and_the_copy_says_what_it_waits_for(founded: Path,
     failed = darklantern("library", "backup", str(tmp_path / "backup"), *at(founded))
     assert failed.returncode == 1 and "there already" in failed.stderr
     new = at(founded, tmp_path / "new")
-    done = darklantern("library", "restore", str(tmp_path / "backup"), *new)
+    asked = darklantern("library", "restore", str(tmp_path / "backup"), *new)
+    assert asked.returncode == 1 and "nothing takes that back" in asked.stderr and not (tmp_path / "new").exists()
+    done = darklantern("library", "restore", str(tmp_path / "backup"), *new, "--yes")
     assert done.returncode == 0 and "signs nothing yet: this library was restored" in done.stdout, done.stderr
     done = darklantern("library", "verify", *new)
     assert done.returncode == 0 and "is whole" in done.stdout

@@ -52,11 +52,12 @@ def restore(
     bundle: Annotated[
         Path | None, typer.Option(help="A bundle made since, so that what was deleted meanwhile stays deleted.")
     ] = None,
+    yes: Yes = False,
     folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Make a library from its backup.
+    """Make a library from its backup, in place of a lost one.
 
     All of it in a new folder, or nothing. Use it in place of the library that is lost, never beside it: two that hold
     one device's keys would freeze it. It reads at once, and signs only after a sync with the keeper of each log.
@@ -66,6 +67,11 @@ def restore(
     from darklantern.library import restore as restore_library
 
     keep_secrets_in_memory()
+    confirm(
+        "Is the library that this was made of gone for good? Two that hold one device's keys freeze that device, for "
+        "everybody, and nothing takes that back.",
+        yes,
+    )
     typed, new = passphrase(passphrase_file), library_folder(folder)
     with bytes_bar("checking") as progress:
         said = restore_library(file, new, typed, follows=level_follows, bundle=bundle, progress=progress)

@@ -39,7 +39,9 @@ def found(
     pledges: Pledges = None,
     admins: Admins = None,
     quorum: Quorum = None,
-    tags: Annotated[list[str] | None, typer.Option("--tag", help="use:safety-only, no-index or airgap-only.")] = None,
+    tags: Annotated[
+        list[str] | None, typer.Option("--tag", metavar="TAG", help="use:safety-only, no-index or airgap-only.")
+    ] = None,
     history: History = None,
     freshness: Freshness = None,
     witnesses: Witnesses = None,
@@ -94,18 +96,20 @@ def change(
     people: People = None,
     compared: Compared = None,
     without_orgs: Annotated[
-        list[str] | None, typer.Option("--without-org", help="Org that the circle takes in no longer.")
+        list[str] | None, typer.Option("--without-org", metavar="ORG", help="Org that the circle takes in no longer.")
     ] = None,
     without_people: Annotated[
-        list[str] | None, typer.Option("--without-person", help="ORG/PERSON whom it names no longer.")
+        list[str] | None,
+        typer.Option("--without-person", metavar="ORG/PERSON", help="ORG/PERSON whom it names no longer."),
     ] = None,
     pledges: Pledges = None,
     without_pledges: Annotated[
-        list[str] | None, typer.Option("--without-pledge", help="Pledge that it asks for no longer.")
+        list[str] | None, typer.Option("--without-pledge", metavar="NAME", help="Pledge that it asks for no longer.")
     ] = None,
     admins: Admins = None,
     without_admins: Annotated[
-        list[str] | None, typer.Option("--without-admin", help="ORG/PERSON who is an admin no longer.")
+        list[str] | None,
+        typer.Option("--without-admin", metavar="ORG/PERSON", help="ORG/PERSON who is an admin no longer."),
     ] = None,
     quorum: Quorum = None,
     history: History = None,
@@ -151,7 +155,7 @@ def change(
 @circle_app.command()
 def add(
     circle: CircleName,
-    people: Annotated[list[str], typer.Argument(help="ORG/PERSON to take in; one or more.")],
+    people: Annotated[list[str], typer.Argument(metavar="ORG/PERSON", help="ORG/PERSON to take in; one or more.")],
     compared: Compared = None,
     out: Out = Path("circle.draft"),
     folder: LibraryFolder = None,

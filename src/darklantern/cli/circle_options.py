@@ -4,16 +4,25 @@ from typing import Annotated, Literal
 
 import typer
 
-Orgs = Annotated[list[str] | None, typer.Option("--org", help="Org all of whose people may be members.")]
-People = Annotated[list[str] | None, typer.Option("--person", help="ORG/PERSON who may be a member.")]
+Orgs = Annotated[list[str] | None, typer.Option("--org", metavar="ORG", help="Org all of whose people may be members.")]
+People = Annotated[
+    list[str] | None, typer.Option("--person", metavar="ORG/PERSON", help="ORG/PERSON who may be a member.")
+]
 Compared = Annotated[
     list[str] | None,
     typer.Option(
-        "--device", help="Device of such a person that the admins have compared: at V3 and V4 the first must be."
+        "--device",
+        metavar="DEVICE",
+        help="Device of such a person that the admins have compared: at V3 and V4 the first must be.",
     ),
 ]
-Pledges = Annotated[list[str] | None, typer.Option("--pledge", help="Pledge that each member must have signed.")]
-Admins = Annotated[list[str] | None, typer.Option("--admin", help="ORG/PERSON who signs for the circle; two at least.")]
+Pledges = Annotated[
+    list[str] | None, typer.Option("--pledge", metavar="NAME", help="Pledge that each member must have signed.")
+]
+Admins = Annotated[
+    list[str] | None,
+    typer.Option("--admin", metavar="ORG/PERSON", help="ORG/PERSON who signs for the circle; two at least."),
+]
 Quorum = Annotated[int | None, typer.Option(min=1, help="How many admins sign each version; by default a majority.")]
 History = Annotated[
     Literal["all", "since-join", "none"] | None, typer.Option(help="What a newcomer may read of the past.")

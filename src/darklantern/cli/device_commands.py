@@ -207,11 +207,21 @@ def vouch(
 
 @device_app.command()
 def handover(
-    device: DeviceName, folder: LibraryFolder = None, file: PassphraseFile = None, as_json: Json = False
+    device: DeviceName,
+    folder: LibraryFolder = None,
+    file: PassphraseFile = None,
+    yes: Yes = False,
+    as_json: Json = False,
 ) -> None:
-    """Give your own other device this one's keys to the past."""
+    """Give your own other device this one's keys to the past.
+
+    With them it opens what this device can open of each circle's past. Keys that were handed over cannot be taken back.
+    """
     with open_own(folder, file) as library:
-        circles = library.members.hand_over(device_named(library, device))
+        id = device_named(library, device)
+        say(f"device {library.view.network.devices[id].device.fingerprint}")
+        confirm("Is this fingerprint your own other device's? What it is given cannot be taken back.", yes)
+        circles = library.members.hand_over(id)
     _done(
         as_json,
         {"circles": list(circles)},

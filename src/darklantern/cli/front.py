@@ -64,8 +64,8 @@ class Guessed(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command, or a usage error that names the right one."""
-        path = ctx.command_path.split()[1:] if ctx.parent else []
-        meant = GUESSES.get(" ".join((*path, *args[:1])))
+        group = (ctx.info_name,) if ctx.parent else ()
+        meant = GUESSES.get(" ".join((*group, *args[:1])))
         if meant and args[0] not in self.commands:
             ctx.fail(f"No such command {args[0]!r}. `darklantern {meant}` does that.")
         return super().resolve_command(ctx, args)

@@ -37,10 +37,14 @@ def verify(folder: LibraryFolder = None, passphrase_file: PassphraseFile = None,
 def compact(
     forget: Annotated[
         list[str] | None,
-        typer.Option(help="An epoch by id, in place of those whose retention has ended: all that only it opens goes."),
+        typer.Option(
+            metavar="EPOCH",
+            help="An epoch by id, in place of those whose retention has ended: all that only it opens goes.",
+        ),
     ] = None,
     give_up: Annotated[
-        list[str] | None, typer.Option(help="An unfinished sealing, by its file's SHA-256 or its journal's name.")
+        list[str] | None,
+        typer.Option(metavar="SEALING", help="An unfinished sealing, by its file's SHA-256 or its journal's name."),
     ] = None,
     yes: Yes = False,
     folder: LibraryFolder = None,

@@ -42,7 +42,8 @@ def list_logs(folder: LibraryFolder = None, passphrase_file: PassphraseFile = No
 def show(
     log: Annotated[str, typer.Argument(help="`network`, or a circle's name or the beginning of its id.")] = "network",
     kind: Annotated[
-        list[str] | None, typer.Option(help="Only entries of this kind: roster, org, circle, removal, epoch, item …")
+        list[str] | None,
+        typer.Option(metavar="KIND", help="Only entries of this kind: roster, org, circle, removal, epoch, item …"),
     ] = None,
     refused: Annotated[bool, typer.Option("--refused", help="Only entries that do not count.")] = False,
     folder: LibraryFolder = None,

@@ -91,7 +91,7 @@ def accept(
 
 @member_app.command()
 def add(
-    cards: Annotated[list[Path], typer.Argument(help="Cards, compared with their holders.")],
+    cards: Annotated[list[Path], typer.Argument(metavar="CARD", help="Cards, compared with their holders.")],
     out: Out = Path("draft.json"),
     folder: LibraryFolder = None,
     file: PassphraseFile = None,

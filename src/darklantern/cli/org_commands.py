@@ -29,15 +29,21 @@ org_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-Cards = Annotated[list[Path], typer.Argument(help="Cards (`darklantern device card`), compared with their holders.")]
+Cards = Annotated[
+    list[Path], typer.Argument(metavar="CARD", help="Cards (`darklantern device card`), compared with their holders.")
+]
 Threshold = Annotated[int | None, typer.Option(min=1, help="How many orgs sign each roster; by default a majority.")]
 Thresholds = Annotated[
     list[str] | None,
-    typer.Option("--org-threshold", help="ORG=N: how many of its roots sign its manifests; by default a majority."),
+    typer.Option(
+        "--org-threshold", metavar="ORG=N", help="How many of an org's roots sign its manifests; by default a majority."
+    ),
 ]
 Relays = Annotated[
     list[str] | None,
-    typer.Option("--relay", help="ORG/NAME=FILE: a relay of an org, with its card (`darklantern relay public`)."),
+    typer.Option(
+        "--relay", metavar="ORG/NAME=FILE", help="A relay of an org, with its card (`darklantern relay public`)."
+    ),
 ]
 Reason = Annotated[str, typer.Option(help="Why the network begins, or ceases, to trust an org: a sentence or two.")]
 
@@ -105,19 +111,26 @@ def found(
 @org_app.command()
 def change(
     admit: Annotated[
-        list[Path] | None, typer.Option(help="Card with a root of an org to admit; give one or more.")
+        list[Path] | None, typer.Option(metavar="CARD", help="Card with a root of an org to admit; give one or more.")
     ] = None,
-    expel: Annotated[list[str] | None, typer.Option(help="Org that the network no longer trusts.")] = None,
+    expel: Annotated[
+        list[str] | None, typer.Option(metavar="ORG", help="Org that the network no longer trusts.")
+    ] = None,
     reason: Reason = "",
     root: Annotated[
-        list[Path] | None, typer.Option(help="Card whose roots take the place of those of the same org and person.")
+        list[Path] | None,
+        typer.Option(metavar="CARD", help="Card whose roots take the place of those of the same org and person."),
     ] = None,
-    retire: Annotated[list[str] | None, typer.Option(help="Org whose network root signs no longer.")] = None,
+    retire: Annotated[
+        list[str] | None, typer.Option(metavar="ORG", help="Org whose network root signs no longer.")
+    ] = None,
     until: Annotated[str | None, typer.Option(help="The day on which the next roster expires.")] = None,
     threshold: Threshold = None,
     thresholds: Thresholds = None,
     relays: Relays = None,
-    without_relay: Annotated[list[str] | None, typer.Option(help="Name of a relay that counts no longer.")] = None,
+    without_relay: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Name of a relay that counts no longer.")
+    ] = None,
     keeper: Annotated[
         Path | None, typer.Option(help="Card of the library, or relay, to which the network's log moves.")
     ] = None,

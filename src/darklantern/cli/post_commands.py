@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["thread_app"]  # with all its commands on it
 
 TextFile = Annotated[Path | None, typer.Option("--file", help="File that holds the text; without it, stdin is read.")]
-Attach = Annotated[list[Path] | None, typer.Option(help="A file to attach. May be given several times.")]
+Attach = Annotated[
+    list[Path] | None, typer.Option(metavar="FILE", help="A file to attach. May be given several times.")
+]
 
 
 @thread_app.command()

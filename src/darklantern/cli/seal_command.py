@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 To = Annotated[
     list[str] | None,
-    typer.Option(help="Who opens it: ORG/PERSON, a device by id or fingerprint, or a file of age1pq1… recipients."),
+    typer.Option(
+        metavar="WHO", help="Who opens it: ORG/PERSON, a device by id or fingerprint, or a file of age1pq1… recipients."
+    ),
 ]
 NewFile = Annotated[Path, typer.Option("--out", "-o", help="A new file, or - for stdout. Nothing is replaced.")]
 

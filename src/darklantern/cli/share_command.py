@@ -22,13 +22,15 @@ def share(
     circle: Annotated[str, typer.Option(help="The circle, by name or id.")],
     assessment: Annotated[Path, typer.Option(help="File with the assessment's exact JSON.")],
     artifact: Annotated[
-        list[Path] | None, typer.Option(help="A file that the finding's evidence names; give each of them.")
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="A file that the finding's evidence names; give each of them."),
     ] = None,
     supersedes: Annotated[str | None, typer.Option(help="Your item of which this is a newer version.")] = None,
     link: Annotated[
-        list[str] | None, typer.Option(help="KIND:ITEM, of the kinds relates, replicates, contradicts, builds-on.")
+        list[str] | None,
+        typer.Option(metavar="KIND:ITEM", help="KIND:ITEM, of the kinds relates, replicates, contradicts, builds-on."),
     ] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="A word by which people find it.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="A word by which people find it.")] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Say who would read it, or what is refused, and share nothing.")
     ] = False,

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 def sync(
     relay: Annotated[
         list[Path] | None,
-        typer.Option(help="Card of a relay to sync with from now on: `darklantern relay add`, and then sync."),
+        typer.Option(
+            metavar="CARD", help="Card of a relay to sync with from now on: `darklantern relay add`, and then sync."
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Ask the relays, say what would come and go, and change nothing.")
