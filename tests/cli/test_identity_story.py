@@ -73,7 +73,7 @@ def found(folder: Path) -> None:
 def pledge(folder: Path) -> None:
     ada, al, bo = (desk(who, folder) for who in ("ada", "al", "bo"))
     (folder / "promise.txt").write_text(PROMISE)
-    ada("pledge", "propose", "no-frontier", "--text", folder / "promise.txt")
+    ada("pledge", "propose", "no-frontier", "--file", folder / "promise.txt")
     carry(ada, al, bo)
     for each in (ada, al, bo):
         each("pledge", "sign", "no-frontier", "--yes")
@@ -315,10 +315,10 @@ def test_pledges_are_withdrawn_renewed_and_broken(chapters) -> None:
     ada("draft", "publish", draft)
     assert members(ada("circle", "show", "evals")) == ["ada", "al", "bo"]
     (folder / "second.txt").write_text(PROMISE + "Nor will I train on it.\n")
-    assert ada("pledge", "propose", "no-frontier", "--text", folder / "second.txt")["version"] == 2
+    assert ada("pledge", "propose", "no-frontier", "--file", folder / "second.txt")["version"] == 2
     assert (
         "--reference"
-        in ada.refuses("pledge", "propose", "x", "--text", folder / "second.txt", "--basis", "nda").message
+        in ada.refuses("pledge", "propose", "x", "--file", folder / "second.txt", "--basis", "nda").message
     )
     assert "propose it" in ada.refuses("pledge", "sign", "no-such", "--yes").hint
 

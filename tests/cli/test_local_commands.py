@@ -118,7 +118,7 @@ def test_a_backup_is_restored_and_the_copy_says_what_it_waits_for(founded: Path,
 def test_an_export_asks_first_and_a_key_of_ones_own_opens_it(founded: Path, tmp_path: Path) -> None:
     reader, file = Identity.generate(), tmp_path / "finding.age"
     (tmp_path / "recipients").write_text(f"# mine\n{reader.recipient}\n")
-    words = [ids(founded)[2], str(file), "--recipients-file", str(tmp_path / "recipients")]
+    words = [ids(founded)[2], "--out", str(file), "--to", str(tmp_path / "recipients")]
     said(founded, "finding", "export-age", *words, given="n\n", status=1)
     assert not file.exists()
     said(founded, "finding", "export-age", *words, "--yes")

@@ -54,6 +54,9 @@ def test_a_key_of_ones_own_opens_without_a_library(desks: tuple[Desk, Desk]) -> 
     nowhere = Desk("nobody", ada.folder)
     assert nowhere("open", sealed, "--identity", keys, "--out", out) == {"file": str(out)}
     assert out.read_text() == CANARY
+    sealed.unlink()
+    ada("seal", out, "--to", str(reader.recipient), "--out", sealed)
+    assert age.open(sealed.read_bytes(), [reader]) == CANARY.encode()
     keys.write_text(other.reveal())
     assert "none of the 1 given" in nowhere.refuses("open", sealed, "-i", keys, "-o", ada.folder / "x").message
     keys.write_text("AGE-SECRET-KEY-1QQQ")

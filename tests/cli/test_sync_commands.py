@@ -101,7 +101,7 @@ def test_holdings_make_a_bundle_of_what_is_missing(us: Meeting) -> None:
     assert told["entries"] > 5 and told["missing"] == 0
     us.reopen("beacon")
     us.aurora.close()
-    export = ("bundle", "export", str(us.folder / "bundle"), "--since", str(held), "--json")
+    export = ("bundle", "export", str(us.folder / "bundle"), "--holdings", str(held), "--json")
     made = command(us, *export, org="aurora")
     assert made.returncode == 0, made.stderr
     assert json.loads(made.stdout)["bytes"] < 100_000

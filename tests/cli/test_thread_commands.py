@@ -99,10 +99,12 @@ def test_a_thread_of_its_own_with_a_file(orgs: Orgs) -> None:
     (post,) = asked(orgs, "beacon", "thread show", begun)["posts"]
     (attached,) = post["attachments"]
     out = orgs.folder / "saved.txt"
-    said(orgs, "beacon", "thread save", begun[:8], attached["sha256"][:8], str(out))
+    said(orgs, "beacon", "thread save", begun[:8], attached["sha256"][:8], "--out", str(out))
     assert out.read_text() == notes.read_text()
-    assert "is there already" in refused(orgs, "beacon", "thread save", begun[:8], attached["sha256"], str(out))
-    assert "0 begin" in refused(orgs, "beacon", "thread save", begun[:8], "xyz", str(out) + "2")
+    assert "is there already" in refused(
+        orgs, "beacon", "thread save", begun[:8], attached["sha256"], "--out", str(out)
+    )
+    assert "0 begin" in refused(orgs, "beacon", "thread save", begun[:8], "xyz", "-o", str(out) + "2")
     assert "a title in the first line" in refused(orgs, "aurora", "thread begin", listed["circle"], given="no text")
 
 

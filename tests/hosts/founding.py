@@ -53,7 +53,7 @@ def found(offices: tuple[Office, Office, Office], circle: str) -> None:
     # 4. A pledge that all sign, and a circle that asks for it.
     promise = ada.machine.disk / "promise.txt"
     promise.write_text(PROMISE)
-    ada("pledge", "propose", "no-frontier", "--text", promise)
+    ada("pledge", "propose", "no-frontier", "--file", promise)
     for office in offices:
         office("sync")
         office("pledge", "sign", "no-frontier", "--yes")

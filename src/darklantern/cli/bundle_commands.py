@@ -20,9 +20,11 @@ bundle_app = typer.Typer(
 @bundle_app.command("export")
 def export_bundle(
     bundle: Annotated[Path, typer.Argument(help="Where the bundle goes; an existing file is replaced.")],
-    since: Annotated[
+    theirs: Annotated[
         Path | None,
-        typer.Option(help="What the other side holds, by its `darklantern bundle holdings`: export only the rest."),
+        typer.Option(
+            "--holdings", help="What the other side holds, by its `darklantern bundle holdings`: export only the rest."
+        ),
     ] = None,
     folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
@@ -32,7 +34,7 @@ def export_bundle(
     from darklantern.library import Holdings
 
     check_place(bundle)
-    other = value_of(Holdings, since) if since else None
+    other = value_of(Holdings, theirs) if theirs else None
     with open_own(folder, passphrase_file) as library, count_bar("pieces") as progress:
         made = library.bundles.export_to(bundle, since=other, progress=progress)
     if as_json:
@@ -96,7 +98,7 @@ def holdings(
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Write down what this library holds, for others' `--since`.
+    """Write down what this library holds, for others' `--holdings`.
 
     Whoever has that file can export only what this library lacks. It shows log ids, sizes and hashes, and no title,
     text or name.

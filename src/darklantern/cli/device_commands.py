@@ -231,7 +231,7 @@ def handover(
 
 @device_app.command()
 def recover(
-    circle: Annotated[str, typer.Argument(help="The circle's id, or the beginning of it.")],
+    circle: Annotated[str, typer.Argument(help="The circle's name, or the beginning of its id.")],
     folder: LibraryFolder = None,
     file: PassphraseFile = None,
     as_json: Json = False,

@@ -9,6 +9,7 @@ import typer
 from darklantern.cli.library_option import LibraryFolder, Yes, confirm, hand_out, open_own, say
 from darklantern.cli.options import Json, PassphraseFile, check_place, read
 from darklantern.cli.output import tell, tell_json
+from darklantern.errors import RecordError
 
 if TYPE_CHECKING:
     from darklantern.library import Library
@@ -28,7 +29,7 @@ DraftFile = Annotated[Path, typer.Argument(help="The draft's file.")]
 def show(draft: DraftFile, folder: LibraryFolder = None, file: PassphraseFile = None, as_json: Json = False) -> None:
     """Say what a draft changes, and who has signed it."""
     with open_own(folder, file) as library:
-        found = library.drafts.from_bytes(read(draft))
+        found = draft_in(library, draft)
         told = described(library, found)
     if as_json:
         tell_json(told)
@@ -51,7 +52,7 @@ def sign(
     """
     check_place(out or draft)
     with open_own(folder, file) as library:
-        found = library.drafts.from_bytes(read(draft))
+        found = draft_in(library, draft)
         _tell_all(described(library, found), say)
         confirm("Sign this? It cannot be taken back.", yes)
         made = library.drafts.sign(found)
@@ -77,7 +78,7 @@ def publish(draft: DraftFile, folder: LibraryFolder = None, file: PassphraseFile
     here until a sync or a bundle takes it there.
     """
     with open_own(folder, file) as library:
-        id = library.drafts.publish(library.drafts.from_bytes(read(draft)))
+        id = library.drafts.publish(draft_in(library, draft))
         net, waits = library.net, id in library.pending
     if as_json:
         tell_json({"id": id, "net": net, "waits": waits})
@@ -91,6 +92,14 @@ def publish(draft: DraftFile, folder: LibraryFolder = None, file: PassphraseFile
         )
     else:
         tell(f"{id[:16]} is in the network's log; sync, or carry a bundle, so that the others get it")
+
+
+def draft_in(library: "Library", path: Path) -> "Draft":
+    """The draft in a file. Raises DarkLanternError."""
+    try:
+        return library.drafts.from_bytes(read(path))
+    except RecordError as error:
+        raise RecordError(f"{path}: {error.message}", hint=error.hint) from error
 
 
 def pass_on(library: "Library", draft: "Draft", out: Path, as_json: bool) -> None:

@@ -7,8 +7,9 @@ import typer
 
 from darklantern.cli.library_option import LibraryFolder, Yes, confirm, day_of, open_own
 from darklantern.cli.naming import circle_named, item_named
-from darklantern.cli.options import Json, PassphraseFile, check_place, recipient_lines
+from darklantern.cli.options import Json, PassphraseFile, check_place
 from darklantern.cli.output import tell, tell_json
+from darklantern.cli.seal_command import To, recipients_named
 from darklantern.errors import RecipeError
 from darklantern.records.exact import plain
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 finding_app = typer.Typer(
     help="Findings: what was shared, their versions and links.\n\n"
-    "`darklantern share` shares one, `darklantern open` shows it, `darklantern thread` is what people say about it.",
+    "Each is an item of its circle's log, with an id. `darklantern share` shares one, `darklantern open` shows it, and "
+    "`darklantern thread` is what people say about it.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -88,8 +90,8 @@ def links(
 @finding_app.command()
 def export_age(
     item: Item,
-    file: Annotated[Path, typer.Argument(help="A new file. Nothing is replaced.")],
-    recipients_file: Annotated[Path, typer.Option(help="File with one recipient age1pq1… a line; # begins a comment.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="A new file. Nothing is replaced.")],
+    to: To = None,
     artifact: Annotated[str | None, typer.Option(help="SHA-256 of an artifact, in place of the finding.")] = None,
     yes: Yes = False,
     folder: LibraryFolder = None,
@@ -101,16 +103,15 @@ def export_age(
     Or one of its artifacts; a stock age from 1.3 on opens it. From then on nothing holds its readers to its level, and
     nothing takes it back.
     """
-    check_place(file)
-    recipients = recipient_lines(recipients_file)
+    check_place(out)
     with open_own(folder, passphrase_file) as library:
-        whole = item_named(library, item)
+        whole, recipients = item_named(library, item), recipients_named(library, to)
         confirm(f"Let this leave its circle for {len(recipients)} recipients? It cannot be taken back.", yes)
-        library.findings.export_age(file, whole, recipients, artifact=artifact)
+        library.findings.export_age(out, whole, map(str, recipients), artifact=artifact)
     if as_json:
-        tell_json({"file": str(file), "bytes": file.stat().st_size})
+        tell_json({"file": str(out), "bytes": out.stat().st_size})
     else:
-        tell(f"{file}: {file.stat().st_size:,} bytes")
+        tell(f"{out}: {out.stat().st_size:,} bytes")
 
 
 def rerun(

@@ -62,7 +62,8 @@ def compact(
         if not as_json:
             for line in str(planned).split("\n"):
                 tell(line)
-            confirm("Remove this? It does not come back.", yes)
+            if planned.pieces or planned.abandoned or planned.forgotten:
+                confirm("Remove this? It does not come back.", yes)
         going = yes or not as_json
         freed = library.care.compact(planned) if going else 0
     if as_json:

@@ -91,7 +91,10 @@ def value_of(kind: type[T], path: Path) -> T:
     """The value in a file that somebody handed over. White space around it is what mail and editors add."""
     from darklantern.records.exact import decode
 
-    return decode(kind, read(path).strip())
+    try:
+        return decode(kind, read(path).strip())
+    except RecordError as error:
+        raise RecordError(f"{path}: {error.message}", hint=error.hint) from error
 
 
 def values_of(kind: type[T], paths: "list[Path] | None") -> list[T]:
@@ -109,6 +112,7 @@ def hand_out(path: Path, data: bytes) -> None:
 
 def either(path: Path, *kinds: type[Any]) -> Any:
     """The value in a file that is one of these kinds. Raises RecordError when it is none."""
+    read(path)  # or that it is not there would look like another kind of file
     for kind in kinds:
         try:
             return value_of(kind, path)

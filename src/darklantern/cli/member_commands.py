@@ -110,7 +110,7 @@ def add(
 
 @member_app.command()
 def remove(
-    person: Annotated[str, typer.Argument(help="The person's id.")],
+    person: Annotated[str, typer.Argument(help="ORG/PERSON to leave out.")],
     out: Out = Path("draft.json"),
     folder: LibraryFolder = None,
     file: PassphraseFile = None,

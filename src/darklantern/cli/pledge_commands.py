@@ -31,7 +31,9 @@ PledgeVersion = Annotated[int | None, typer.Option(help="Which version; by defau
 @pledge_app.command()
 def propose(
     name: PledgeName,
-    text: Annotated[Path | None, typer.Option(help="File that holds the text; without it, stdin is read.")] = None,
+    text: Annotated[
+        Path | None, typer.Option("--file", help="File that holds the text; without it, stdin is read.")
+    ] = None,
     basis: Annotated[
         Literal["honour", "nda"], typer.Option(help="honour: a promise. nda: beside a signed agreement.")
     ] = "honour",

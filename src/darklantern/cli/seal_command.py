@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 To = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="WHO", help="Who opens it: ORG/PERSON, a device by id or fingerprint, or a file of age1pq1… recipients."
+        metavar="WHO",
+        help="Who opens it: ORG/PERSON, a device by id or fingerprint, age1pq1…, or a file of such lines.",
     ),
 ]
 NewFile = Annotated[Path, typer.Option("--out", "-o", help="A new file, or - for stdout. Nothing is replaced.")]
@@ -40,16 +41,23 @@ def seal(
 
     target = target_of(out, as_json)
     with open_own(folder, passphrase_file) as library:
-        recipients = [each for named in to or () for each in _recipients(library, named)]
+        recipients = recipients_named(library, to)
         with bytes_bar("sealing") as progress:
             seal_to(source_of(file), target, recipients, progress)
     tell_target(out, f"sealed to {len(recipients)} keys", as_json, recipients=len(recipients))
+
+
+def recipients_named(library: "Library", to: list[str] | None) -> "list[Recipient]":
+    """The keys of everybody who was named, in that order. Raises RefusedError."""
+    return [each for named in to or () for each in _recipients(library, named)]
 
 
 def _recipients(library: "Library", named: str) -> "list[Recipient]":
     """The keys behind a name; never a guess between a file here and a device of the network. Raises RefusedError."""
     from darklantern.library.exporting import parse_recipients
 
+    if named.startswith("age1"):
+        return list(parse_recipients([named]))
     file, devices = Path(named), _devices(library, named)
     if file.is_file() and devices:
         raise RefusedError(

@@ -16,7 +16,7 @@ from darklantern.records.exact import plain
 
 def search(
     circle: Annotated[str | None, typer.Option(help="Only in this circle, by name or id.")] = None,
-    author: Annotated[str | None, typer.Option(help="Only by this person or org, by id.")] = None,
+    author: Annotated[str | None, typer.Option(help="Only by this person or org: ada or Aurora.")] = None,
     tag: Annotated[str | None, typer.Option(help="Only findings with this tag.")] = None,
     since: Annotated[str | None, typer.Option(help="Only from this day on: 2026-11-21.")] = None,
     older: Annotated[bool, typer.Option("--older", help="Superseded versions too.")] = False,

@@ -64,7 +64,7 @@ def show(
 def save(
     post: PostId,
     sha256: Annotated[str, typer.Argument(help="SHA-256 of the attachment, or the beginning of it.")],
-    out: Annotated[Path, typer.Argument(help="Where it goes. Nothing is overwritten, nothing is opened.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="A new file. Nothing is replaced, nothing is opened.")],
     folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
