@@ -122,6 +122,17 @@ def ahead(view: View, log: str, data: bytes) -> View:
     return _with(view, log, _next(view, log, data).state)
 
 
+def refusal(view: View, log: str, data: bytes) -> str | None:
+    """Why `data` would not count as the next entry of `log`, in words, or None: it would.
+
+    It costs one judgement, however long the log is. Never an error: what is no envelope does not count either.
+    """
+    try:
+        return _next(view, log, data).refused
+    except DarkLanternError as error:
+        return error.message
+
+
 def admit(view: View, log: str, data: bytes) -> str | None:
     """Whether a log's keeper may append this envelope: None, or why it will not count although it may stand.
 
@@ -180,6 +191,8 @@ class _Next:
     state: NetworkState | CircleState
     own: bool
     """whether its signer made it for this place"""
+    refused: str | None = None
+    """why it does not count, if it does not"""
 
 
 def _next(view: View, log: str, data: bytes) -> _Next:
@@ -188,18 +201,21 @@ def _next(view: View, log: str, data: bytes) -> _Next:
     try:
         found = read(data)
     except DarkLanternError as error:
-        envelope_id = leaf_id(data)
-        return _Next(envelope_id, _listed(state, _leaf(view, log, envelope_id, error.message, own=False)), False)
+        return _uncounted(state, _leaf(view, log, leaf_id(data), error.message, own=False))
     if is_registered(view, log, found.id):
-        return _Next(found.id, _listed(state, _leaf(view, log, found.id, "it is in this log already")), True)
+        return _uncounted(state, _leaf(view, log, found.id, "it is in this log already"))
     try:
         verdict = _judge(view, log, found)
     except DarkLanternError as error:
-        leaf = _leaf(view, log, found.id, error.message, own=False, unsigned=isinstance(error, SignatureError))
-        return _Next(found.id, _listed(state, leaf), False)
+        unsigned = isinstance(error, SignatureError)
+        return _uncounted(state, _leaf(view, log, found.id, error.message, own=False, unsigned=unsigned))
     if verdict.refused is None:
         return _Next(found.id, verdict.state, True)
-    return _Next(found.id, _listed(verdict.state, _leaf(view, log, found.id, verdict.refused)), True)
+    return _uncounted(verdict.state, _leaf(view, log, found.id, verdict.refused))
+
+
+def _uncounted(state: NetworkState | CircleState, leaf: Opaque) -> _Next:
+    return _Next(leaf.id, _listed(state, leaf), leaf.belongs, leaf.reason)
 
 
 def _leaf(view: View, log: str, envelope_id: str, reason: str, *, own: bool = True, unsigned: bool = False) -> Opaque:
