@@ -12,7 +12,7 @@ from network.world import NOW, device, log_key, network_keys, person, roster
 from darklantern.errors import DarkLanternError, LogError, RefusedError, SignatureError
 from darklantern.library import Imported
 from darklantern.library.bundles import Range, Trailer
-from darklantern.library.state import appended
+from darklantern.library.keeping import appended
 from darklantern.logs import stream
 from darklantern.logs.stream import Frame, Kind
 from darklantern.network import cosign, draft_roster

@@ -9,7 +9,8 @@ from network.world import NOW, PLEDGE, YEAR, device, log_key, network_keys, pers
 from darklantern.assess import level_follows
 from darklantern.errors import DarkLanternError, RefusedError, StoreError
 from darklantern.library import Library, create
-from darklantern.library.state import State, appended
+from darklantern.library.keeping import appended
+from darklantern.library.state import State
 from darklantern.network import Admin, Commitment, Named, cosign, draft_roster, new_terms
 from darklantern.network.cards import Holder
 from darklantern.network.clock import text

@@ -12,8 +12,9 @@ from network.world import NOW, PLEDGE, YEAR, device, log_key, org_keys, person
 
 from darklantern.errors import LogError, RefusedError, SealError
 from darklantern.library import Library
+from darklantern.library.keeping import with_heads
 from darklantern.library.sharing import _seal, share_posting
-from darklantern.library.state import State, with_heads
+from darklantern.library.state import State
 from darklantern.network import ForkedLogError, OrgManifest, Terms, cosign, draft_manifest, new_terms, proves_fork
 from darklantern.network.clock import text
 from darklantern.network.items import Package, Posting

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from darklantern.errors import DarkLanternError, RefusedError
-from darklantern.library.state import State, put
+from darklantern.library.outbox import put
+from darklantern.library.state import State
 from darklantern.network.authoring import authored
 from darklantern.network.circles import Removal
 from darklantern.network.clock import text

@@ -17,8 +17,10 @@ from darklantern.files import replacing
 from darklantern.library.bundles import read_bundle, write_bundle
 from darklantern.library.hands import Hands
 from darklantern.library.importing import Imported, settle, take_in, with_pieces
+from darklantern.library.keeping import with_heads
+from darklantern.library.outbox import leaving, with_proof
 from darklantern.library.resealing import sendable
-from darklantern.library.state import State, with_heads, with_proof
+from darklantern.library.state import State
 from darklantern.network.heads import ForkedLogError
 from darklantern.network.items import PIECE, Blake3
 from darklantern.network.merging import LogCopy
@@ -77,7 +79,7 @@ def export(hands: Hands, path: Path, since: Holdings | None, to: Sequence[Recipi
     # 1. A fresh checkpoint for each log that is kept here, and records that still fit.
     made = settle(state, with_heads(state, hands.clock(), refresh=True), fetch=hands.fetch, clock=hands.clock())
     waiting = sendable(made.state, hands.clock())
-    hands.step(made.state.leaving(waiting), made.pieces)
+    hands.step(leaving(made.state, (each.id for each in waiting)), made.pieces)
     state = hands.state()
     # 2. What the other side lacks, read one piece at a time.
     logs = [_copy(state, log, since) for log in sorted(state.view.heads)]

@@ -40,11 +40,14 @@ from darklantern.library.hands import Hands
 from darklantern.library.identity import Identity
 from darklantern.library.importing import Imported, wanted_pieces
 from darklantern.library.joining import HOLDER
+from darklantern.library.keeping import with_heads
+from darklantern.library.loading import difference, first_contents, load
 from darklantern.library.open_log import OpenLog
 from darklantern.library.opening import Listed, OpenedFinding
+from darklantern.library.outbox import put
 from darklantern.library.report import Report
 from darklantern.library.searching import Hit
-from darklantern.library.state import State, difference, first_contents, load, put, unlocked, with_heads
+from darklantern.library.state import State, unlocked
 from darklantern.library.status import Status, status
 from darklantern.library.syncing import remembering
 from darklantern.library.syncing.fetching import Progress as PieceProgress

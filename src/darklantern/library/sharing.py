@@ -11,7 +11,8 @@ from pathlib import Path
 
 from darklantern.errors import RefusedError
 from darklantern.library import restored
-from darklantern.library.state import State, put
+from darklantern.library.outbox import put
+from darklantern.library.state import State
 from darklantern.network.authoring import authored
 from darklantern.network.circle_log import cutoffs
 from darklantern.network.circles import Removal, Terms

@@ -10,8 +10,8 @@ from typing import Final
 from darklantern.errors import DarkLanternError, RelayError
 from darklantern.library.hands import Hands
 from darklantern.library.importing import Imported, Step, settle, take_in, with_pieces
+from darklantern.library.outbox import leaving, with_proof, without_others
 from darklantern.library.resealing import sendable
-from darklantern.library.state import with_proof
 from darklantern.library.syncing.fetching import Fetched, Progress, fetch
 from darklantern.library.syncing.pulling import pull
 from darklantern.library.syncing.pushing import loads, push
@@ -79,7 +79,7 @@ def _pushed(remote: Remote, hands: Hands, report: RelaySync) -> RelaySync:
     for load in loads(remote, state.view, sendable(state, hands.clock())):
         # From here on others may hold these records: none of them may be replaced.
         state = hands.state()
-        hands.step(state.leaving(load.waiting), {})
+        hands.step(leaving(state, (waiting.id for waiting in load.waiting)), {})
         answers = push(remote, load, hands.blobs)
         if [answer.id for answer in answers] != [waiting.id for waiting in load.waiting]:
             raise RelayError(
@@ -90,7 +90,7 @@ def _pushed(remote: Remote, hands: Hands, report: RelaySync) -> RelaySync:
         refused |= {answer.id: answer.refused or "no reason given" for answer in answers if answer.position is None}
     state = hands.state()
     if any(waiting.id in refused and not state.is_own(waiting) for waiting in state.outbox):
-        hands.step(state.without_others(refused), {})  # their authors still have them, and are told when they sync
+        hands.step(without_others(state, refused), {})  # their authors still have them, and are told when they sync
     return replace(report, sent=tuple(dict.fromkeys(sent)), refused=tuple(refused.items()))
 
 
