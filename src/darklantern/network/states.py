@@ -5,7 +5,7 @@ makes a new one, and the old ones stay, because an epoch is judged at the prefix
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Generic, TypeAlias, TypeVar
 
@@ -207,7 +207,11 @@ class CircleState:
     """What a circle's log says up to some entry. The circle's own record stands in the network's log."""
 
     id: str
-    epochs: tuple[EpochEntry, ...] = ()
+    epochs: Grown[EpochEntry] = field(default_factory=Grown)
+    numbers: "HashTrieMap[str, int]" = field(default_factory=HashTrieMap)
+    """id of an epoch → its place in `epochs`"""
+    shown: "HashTrieMap[tuple[str, str], int]" = field(default_factory=HashTrieMap)
+    """(epoch, device) → the position of the first record by which the device claims to hold the epoch's seed"""
     entries: "HashTrieMap[str, SealedEntry]" = field(default_factory=HashTrieMap)
     """id → what counts; `in_order` has them as the log does"""
     buried: "HashTrieMap[str, SealedEntry]" = field(default_factory=HashTrieMap)
@@ -236,7 +240,13 @@ class CircleState:
 
     def find_epoch(self, epoch_id: str) -> EpochEntry | None:
         """The accepted epoch of that id."""
-        return next((epoch for epoch in self.epochs if epoch.id == epoch_id), None)
+        place = self.numbers.get(epoch_id)
+        return None if place is None else self.epochs[place]
+
+    def showing(self, epoch_id: str, device: str, position: int) -> "CircleState":
+        """The state after a record at `position` by which the device claims to hold the seed of an epoch."""
+        known = (epoch_id, device) in self.shown
+        return self if known else replace(self, shown=self.shown.insert((epoch_id, device), position))
 
     def frozen_at(self, size: int) -> dict[str, Fork]:
         """The devices caught forking within the first `size` entries."""

@@ -177,6 +177,15 @@ def _check_place(view: View, log: str, found: Read) -> None:
     if log != view.net and not view.network.is_active(author):
         # Its author may not have known yet that it was revoked; the log's keeper does.
         raise RefusedError(f"device {author[:8]}… is no longer active", hint="its org must list it again")
+    if log != view.net and isinstance(found.body, Epoch) and _is_removed(view.network, log, author):
+        # Or they could rotate for ever, each time by a view of before, faster than anybody can rotate them out.
+        raise RefusedError(f"device {author[:8]}… was removed from the circle", hint="its author must sync first")
+
+
+def _is_removed(network: NetworkState, circle: str, device: str) -> bool:
+    owner = network.devices[device].owner
+    gone = network.removed_from(circle)
+    return any((each.org, each.person) == owner and each.device in (None, device) for each in gone)
 
 
 def _longer(view: View, log: str, envelope_id: str, *, own: bool = True) -> View:
