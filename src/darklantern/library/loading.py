@@ -82,6 +82,11 @@ def difference(old: State, new: State) -> Change:
             for position, data in enumerate(envelopes)
             if position >= len(there := old.entries.get(log, ())) or there[position] != data
         ),
+        shortened=tuple(
+            (log, len(envelopes))
+            for log, envelopes in new.entries.items()
+            if len(envelopes) < len(old.entries.get(log, ()))
+        ),
         heads={log: head.note for log, head in new.view.heads.items() if old.view.heads.get(log) != head},
         outbox=tuple(waiting for waiting in new.outbox if waiting.id not in before),
         sent=tuple(sorted(before - after)),
@@ -105,7 +110,7 @@ def _load_heads(view: View, contents: Contents) -> dict[str, Head]:
     heads: dict[str, Head] = {}
     for log in contents.entries.keys() | contents.heads.keys():
         note = contents.heads.get(log)
-        key = view.key_of(log, note) if note else None
+        key = view.key_of(log, note, held=True) if note else None
         head = read_head(note, log, key) if key and note else None
         if head is None or (head.size, head.root) != (view.trail(log).size, view.trail(log).roots[-1]):
             raise StoreError(

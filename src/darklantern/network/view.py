@@ -14,7 +14,7 @@ from darklantern.network.circles import Circle
 from darklantern.network.clock import check_as_of
 from darklantern.network.epochs import Epoch
 from darklantern.network.growing import Grown
-from darklantern.network.heads import Head, LogFork, key_of, origin
+from darklantern.network.heads import Head, LogFork, origin, reign_of, reigns
 from darklantern.network.reading import Read, leaf_id, read
 from darklantern.network.states import CircleState, NetworkState, Opaque, Trail
 from darklantern.network.verdicts import Verdict
@@ -55,11 +55,14 @@ class View:
         circle = self.network.circle(log)
         return circle.log if circle else None
 
-    def key_of(self, log: str, note: bytes) -> LogVerifyKey | None:
-        """The key by which a checkpoint of a log claims to be: the newest, or one that the log has left since."""
+    def key_of(self, log: str, note: bytes, *, held: bool = False) -> LogVerifyKey | None:
+        """The key by which a checkpoint of a log claims to be: the newest, or one that the log has left since.
+
+        One that is `held` may cover more than where its key left the log: it was here before that was known.
+        """
         versions = self.network.rosters if log == self.net else self.network.circles.get(log, ())
-        bodies = [version.body for version in versions]
-        return key_of(note, log, [body.log for body in bodies], [body.final for body in bodies]) if bodies else None
+        found = reigns(version.body for version in versions)
+        return reign_of(note, log, found, held=held).key if found else None
 
     def origin(self, log: str) -> str:
         """The name of a log in its checkpoints. Raises RefusedError for one that no accepted record names."""

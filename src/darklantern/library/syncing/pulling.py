@@ -80,29 +80,30 @@ def _network(remote: Remote, note: bytes, view: View, held: Entries) -> LogCopy:
     A roster among its entries names the key, so there these are asked for before the note is verified. A newcomer's
     first entry must be the roster that they pinned.
     """
-    net, start = view.net, view.trail(view.net).size
+    net = view.net
     known, (said, _) = view.key_of(net, note), checkpoint.parse(note)
     if known and said.origin == origin(known, net):
         return _copy(remote, net, note, known, view, held)
-    if not start and not any(_has_id(data, net) for data in remote.entries(net, 0, 1)[:1]):
+    if not view.trail(net).size and not any(_has_id(data, net) for data in remote.entries(net, 0, 1)[:1]):
         raise LogError(
             f"expected the network's first roster, {net}, as the first entry of its log at {remote.name}, got another",
             hint="this relay serves another network, or you pinned another first roster",
         )
-    return LogCopy(net, note, _entries(remote, net, start, said.size), start)
+    # A log that has moved may have been left before the last entries that are held here.
+    return LogCopy(net, note, _entries(remote, net, 0, said.size))
 
 
 def _copy(remote: Remote, log: str, note: bytes, key: LogVerifyKey, view: View, held: Entries) -> LogCopy:
     mine, known = view.trail(log), view.heads.get(log)
     head = known if known and known.note == note else read_head(note, log, key)
-    if head.size < mine.size:
+    if head.size < mine.size and head.root == mine.roots[head.size]:
         return LogCopy(log, note, (), start=head.size)
     better = dict(_better(remote, log, view, held))
     start = min(better, default=mine.size)
     again = [better.get(position, held[log][position]) for position in range(start, mine.size)]
     new = _entries(remote, log, mine.size, head.size)
     ids = [_id(remote, log, position, data) for position, data in enumerate(new, mine.size)]
-    if mine.size and reduce(Trail.append, ids, mine).roots[-1] != head.root:
+    if mine.size and (head.size < mine.size or reduce(Trail.append, ids, mine).roots[-1] != head.root):
         # Altered on the way, or another history of the log: only all of what the relay calls it can tell.
         return LogCopy(log, note, _entries(remote, log, 0, head.size))
     return LogCopy(log, note, (*again, *new), start=start)
