@@ -1,4 +1,4 @@
-"""A circle's log moves away from a keeper who goes on with it: what they appended is dropped, on the disk too, and told."""
+"""A circle's log moves away from a keeper who goes on with it: what they appended is dropped, also on the disk."""
 
 from pathlib import Path
 

@@ -7,7 +7,7 @@ import pytest
 from darklantern.errors import LogError, RefusedError, SignatureError
 from darklantern.logs import checkpoint
 from darklantern.network import ForkedLogError, LogFork, View, proves_fork
-from darklantern.network.clock import text
+from darklantern.network.clock import ClockError, text
 from darklantern.network.deciding import check_fresh, plan
 from darklantern.network.heads import origin, sign_head
 from darklantern.network.merging import LogCopy, Merged, merge
@@ -72,11 +72,40 @@ def test_p3_a_rollback_to_an_older_checkpoint_is_detected() -> None:
         taken(held.view, held.entries, old)
 
 
-def test_p3_a_log_that_grows_and_goes_back_in_time_is_refused() -> None:
+def test_p3_a_circles_log_that_grows_and_goes_back_in_time_is_put_off() -> None:
     world, circle = circled()
     held = joined(world, NOW + 100)
-    with pytest.raises(LogError, match="back in time"):
-        taken(held.view, held.entries, copies(with_post(world, circle), NOW + 50), clock=NOW + 200)
+    longer = with_post(world, circle)
+    longer.pledge("Aurora", "al")
+    given = [LogCopy(world.net, longer.head(world.net, NOW + 150).note, tuple(longer.logs[world.net]))]
+    given.append(LogCopy(circle, longer.head(circle, NOW + 50).note, tuple(longer.logs[circle])))
+    merged = taken(held.view, held.entries, given, clock=NOW + 200)
+    assert "back in time" in merged.put_off[circle]
+    assert merged.view.heads[circle] == held.view.heads[circle]
+    assert merged.view.trail(world.net).size == longer.view.trail(world.net).size
+
+
+def test_p3_the_networks_log_never_goes_back_in_time() -> None:
+    world, _ = circled()
+    held = joined(world, NOW + 100)
+    world.pledge("Aurora", "al")
+    with pytest.raises(ClockError, match="back in time"):
+        taken(held.view, held.entries, copies(world, NOW + 50), clock=NOW + 200)
+
+
+def test_p34_one_circles_keeper_from_the_future_keeps_nobody_from_the_other_logs() -> None:
+    """Two people can found a circle under any key: theirs once stopped every sync that showed it."""
+    world, circle = circled()
+    evil = world.circle(log=log_key("evil").public)
+    world.rotate(evil, "ada")
+    ahead = sign_head(world.view.trail(evil), evil, log_key("evil"), NOW + 3 * 86_400)
+    given = [copy for copy in copies(world) if copy.log != evil]
+    given.append(LogCopy(evil, ahead.note, tuple(world.logs[evil])))
+    merged = taken(View(world.net), {}, given)
+    assert circle in merged.view.heads and evil not in merged.view.heads
+    assert "more than a day after" in merged.put_off[evil] and "allow-clock-jump" in merged.put_off[evil]
+    confirmed = taken(merged.view, merged.entries, given, confirmed=True)
+    assert not confirmed.put_off and confirmed.view.floor == NOW
 
 
 def test_the_keeper_takes_an_older_copy_for_what_it_is() -> None:

@@ -93,7 +93,9 @@ def take_in(state: State, parts: Parts, *, fetch: Fetch, clock: int, confirmed: 
     taken = _take_waiting(state, parts.waiting, clock)
     step = settle(before, taken.state, fetch=fetch, clock=clock, taken=taken, skipped=merged.skipped)
     told = (dropped_words(log, gone, state.device_id) for log, gone in merged.dropped.items())
-    return replace(step, imported=replace(step.imported, problems=(*step.imported.problems, *told)))
+    return replace(
+        step, imported=replace(step.imported, problems=(*step.imported.problems, *told, *merged.put_off.values()))
+    )
 
 
 def settle(

@@ -12,7 +12,7 @@ from functools import reduce
 
 from darklantern.errors import LogError
 from darklantern.logs.witness import gathered
-from darklantern.network.clock import check_jump
+from darklantern.network.clock import ClockError, check_forward, check_jump
 from darklantern.network.heads import (
     Head,
     Reign,
@@ -59,6 +59,8 @@ class Merged:
     """logs that were left aside: no accepted record names them, or they are frozen"""
     dropped: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
     """log → what was held of it beyond where it moved to another key: whoever had left the log appended that"""
+    put_off: Mapping[str, str] = field(default_factory=dict)
+    """circle's log → why its copy cannot be taken at this time, although nothing else is wrong with it"""
 
 
 def merge(
@@ -84,18 +86,22 @@ def merge(
     # 2. Then each circle's log, under the key that its circle's record names.
     taken: dict[str, tuple[tuple[bytes, ...], Head]] = {view.net: network}
     skipped: list[str] = []
+    put_off: dict[str, str] = {}
     for log, copy in by_log.items():
         found = reigns(version.body for version in founded.network.circles.get(log, ()))
         if not found or log in view.forks:
             skipped.append(log)
         else:
-            taken[log] = merging.take(copy, found)
+            try:
+                taken[log] = merging.take(copy, found)
+            except ClockError as error:  # two people can found a circle whose log says any time
+                put_off[log] = f"{error.message}; {error.hint}"
     # 3. What it all says, in which an entry that waited for another log may count now.
     entries = {log: tuple(data) for log, data in held.items()} | {log: data for log, (data, _) in taken.items()}
     folded, entries = _settled(_folded(view, held, entries), held, entries)
     heads = {**view.heads, **{log: head for log, (_, head) in taken.items()}}
     dropped = {log: gone for log, (data, _) in taken.items() if (gone := _gone(held.get(log, ()), data))}
-    return Merged(replace(folded, heads=heads, forks=view.forks), entries, tuple(skipped), dropped)
+    return Merged(replace(folded, heads=heads, forks=view.forks), entries, tuple(skipped), dropped, put_off)
 
 
 def _gone(held: Sequence[bytes], now: Sequence[bytes]) -> tuple[bytes, ...]:
@@ -172,11 +178,8 @@ class _Merging:
             check_left(log, mine, held, by, theirs)
             mine = mine.first(_alike(mine, theirs))
         check_extends(log, head, mine, held if by is reign else None, theirs)
-        if held and theirs.size > mine.size and head.time < held.time:
-            raise LogError(
-                f"log {log[:8]}… grew from {mine.size} to {theirs.size} entries and went back in time",
-                hint="its keeper's clock was set back, or its store rolled back: ask them",
-            )
+        if held and theirs.size > mine.size:
+            check_forward(log, head.time, held.time)
         check_jump(head.time, self.clock, confirmed=self.confirmed)
         if held and by is reign and theirs.size == mine.size:
             head = self._newest(head, held)
