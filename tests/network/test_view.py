@@ -1,6 +1,7 @@
 """Folding: what counts, what becomes an opaque leaf with its reason, and what that never stops."""
 
 import hashlib
+import sys
 from dataclasses import replace
 
 import msgspec
@@ -76,6 +77,20 @@ def test_a_new_id_is_compared_with_few_of_a_long_log() -> None:
     assert not is_registered(view, "net", Id(f"{2000:064x}"))
     assert compared < 300
     assert all(is_registered(view, "net", f"{number:064x}") for number in (0, 255, 256, 1791, 1792, 1999))
+
+
+def test_the_states_of_a_long_log_share_what_they_have_in_common() -> None:
+    """One is kept for each entry. Anybody who writes many records once took the square of them in everyone's memory."""
+    world = peopled()
+    before = len(world.view.history)
+    for _ in range(100):
+        world.pledge("Aurora", "ada")
+    for _ in range(50):
+        world.circle()
+    states = world.view.history[before:]
+    assert len(states[-1].pledges["Aurora", "ada"]) > 100 and len(states[-1].circles) == 50
+    for what in ([state.pledges["Aurora", "ada"] for state in states], [state.circles for state in states]):
+        assert sum(map(sys.getsizeof, what)) < 100 * len(states)
 
 
 def test_what_is_no_envelope_at_all_has_no_place_in_a_log() -> None:

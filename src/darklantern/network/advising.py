@@ -36,7 +36,7 @@ def _orgs(state: NetworkState) -> Iterator[str]:
 
 
 def _circles(state: NetworkState) -> Iterator[str]:
-    for id in state.circles:
+    for id in sorted(state.circles):
         circle = state.circle(id)
         assert circle is not None  # one that is listed has a version
         able = {owner for owner in _admins(state, id) if _has_device(state, owner)}

@@ -192,7 +192,8 @@ def _tombstone(at: NetworkState, state: CircleState, device: str, tombstone: Tom
     own = entry.owner == owner
     if not own and (circle is None or not circle.has_admin(owner) or removed):
         raise RefusedError("its author is neither who wrote the entry nor an admin", hint="ask one of them")
-    asked = (*(state.tombstones.get(target) or ()), owner)
+    asked = state.tombstones.get(target) or ()
+    asked = asked if owner in asked else (*asked, owner)
     state = replace(state, tombstones=state.tombstones.insert(target, asked))
     if not own and circle is not None and len({each for each in asked if circle.has_admin(each)}) < circle.quorum:
         return state

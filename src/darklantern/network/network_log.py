@@ -13,13 +13,13 @@ from darklantern.errors import RefusedError
 from darklantern.network import circles, manifests, personal_log, rosters
 from darklantern.network.chaining import check_seen
 from darklantern.network.circles import Circle
-from darklantern.network.clock import seconds
+from darklantern.network.growing import Grown
 from darklantern.network.heads import read_head
 from darklantern.network.manifests import OrgManifest
 from darklantern.network.notes import Note
 from darklantern.network.pledges import Breach
 from darklantern.network.reading import Personal, Read
-from darklantern.network.roles import check_role, log_keys, log_parts
+from darklantern.network.roles import check_role, log_keys, log_parts, taking
 from darklantern.network.rosters import Roster
 from darklantern.network.states import Broken, Fork, NetworkState, Trail, Version
 from darklantern.network.verdicts import Verdict
@@ -72,7 +72,7 @@ def _genesis(net: str, read: Read) -> NetworkState:
         raise RefusedError(f"expected roster version 1, got {roster.version}", hint="join by the first roster's id")
     rosters.check_roster(roster)
     rosters.check_signed(roster, verify(read.envelope, roster.keys()))
-    return NetworkState(rosters=(Version(read.id, roster),))
+    return _with_roster(NetworkState(), read, roster)
 
 
 def _roster(net: str, state: NetworkState, trail: Trail, read: Read, roster: Roster) -> Verdict[NetworkState]:
@@ -99,7 +99,14 @@ def _roster(net: str, state: NetworkState, trail: Trail, read: Read, roster: Ros
         reason = f"a second roster version {roster.version}: sealing stops until the roots settle which one counts"
         return Verdict(replace(state, roster_fork=state.roster_fork or fork), reason)
     left = _unsettled(state.roster_fork, roster.settles)
-    return Verdict(replace(state, rosters=(*state.rosters, Version(read.id, roster)), roster_fork=left))
+    return Verdict(_with_roster(replace(state, roster_fork=left), read, roster))
+
+
+def _with_roster(state: NetworkState, read: Read, roster: Roster) -> NetworkState:
+    state = replace(state, rosters=(*state.rosters, Version(read.id, roster)))
+    state = taking(state, "root", rosters.root_parts(roster))
+    state = taking(state, "relay", rosters.relay_parts(roster))
+    return taking(state, "log", (part for key in log_keys(roster) for part in log_parts(key)))
 
 
 def _manifest(state: NetworkState, position: int, read: Read, manifest: OrgManifest) -> Verdict[NetworkState]:
@@ -113,7 +120,8 @@ def _manifest(state: NetworkState, position: int, read: Read, manifest: OrgManif
     manifests.check_signed(manifest, org, verify(read.envelope, {root.key.id: root.key for root in org.roots}))
     manifests.check_manifest(manifest, state.devices)
     listed = manifests.standings(manifest)
-    check_role(state, "device", (part for each in listed.values() for part in manifests.device_parts(each.device)))
+    parts = [part for each in listed.values() for part in manifests.device_parts(each.device)]
+    check_role(state, "device", parts)
     if manifest.version < len(versions):
         return Verdict(state, f"manifest version {manifest.version} is long settled")
     if manifest.version == len(versions):
@@ -122,7 +130,7 @@ def _manifest(state: NetworkState, position: int, read: Read, manifest: OrgManif
         return Verdict(replace(state, org_forks=forks), f"a second manifest version {manifest.version}: the org stops")
     return Verdict(
         replace(
-            state,
+            taking(state, "device", parts),
             manifests={**state.manifests, manifest.org: (*versions, Version(read.id, manifest))},
             active={**state.active, manifest.org: frozenset(listed)},
             devices=reduce(lambda devices, each: devices.insert(each.id, each), listed.values(), state.devices),
@@ -140,8 +148,9 @@ def _circle(state: NetworkState, position: int, read: Read, circle: Circle) -> V
         circles.check_signed(circle, _admins_who_signed(state, read, circle))
         if circle.final is not None or circle.settles is not None:
             raise RefusedError("a new circle moves no log and settles nothing", hint="its admins must sign another")
-        return Verdict(replace(state, circles={**state.circles, read.id: (Version(read.id, circle),)}))
-    versions = state.circles.get(circle.circle, ())
+        state = taking(state, "log", log_parts(circle.log))
+        return Verdict(replace(state, circles=state.circles.insert(read.id, Grown([Version(read.id, circle)]))))
+    versions = state.circles.get(circle.circle) or Grown[Version[Circle]]()
     old = _version_before(versions, circle.version, read)
     circles.check_successor(old.body, old.id, circle)
     signers = _admins_who_signed(state, read, old.body, circle)
@@ -157,8 +166,8 @@ def _circle(state: NetworkState, position: int, read: Read, circle: Circle) -> V
         return Verdict(replace(state, circle_forks=forks), reason)
     return Verdict(
         replace(
-            state,
-            circles={**state.circles, circle.circle: (*versions, Version(read.id, circle))},
+            taking(state, "log", log_parts(circle.log)),
+            circles=state.circles.insert(circle.circle, versions.plus(Version(read.id, circle))),
             circle_forks=_without(state.circle_forks, circle.circle, circle.settles),
         )
     )
@@ -176,7 +185,6 @@ def _breach(state: NetworkState, read: Read, breach: Breach) -> Verdict[NetworkS
     by_org = len(persons) >= org.threshold
     if not by_org:
         rosters.check_signed(roster, signers)
-    seconds(breach.time)
     if breach.withdraws is None:
         return Verdict(replace(state, breaches=state.breaches.insert(read.id, Broken(breach, by_org))))
     before = state.breaches.get(breach.withdraws)
@@ -230,7 +238,7 @@ def _without(forks: Mapping[str, Fork], name: str, settles: str | None) -> dict[
 Old = TypeVar("Old")
 
 
-def _version_before(versions: tuple[Version[Old], ...], version: int, read: Read) -> Version[Old]:
+def _version_before(versions: Sequence[Version[Old]], version: int, read: Read) -> Version[Old]:
     if not 2 <= version <= len(versions) + 1:
         raise RefusedError(
             f"expected {read.record.kind} version {len(versions) + 1}, got {version}",

@@ -7,7 +7,7 @@ makes a new one, and the old ones stay, because an epoch is judged at the prefix
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, Literal, TypeAlias, TypeVar
 
 from rpds import HashTrieMap
 
@@ -28,6 +28,9 @@ Body = TypeVar("Body")
 
 Owner: TypeAlias = tuple[str, str]
 """(org, person)"""
+
+Role: TypeAlias = Literal["root", "log", "relay", "device"]
+"""What a key is for."""
 
 
 @dataclass(frozen=True)
@@ -125,11 +128,14 @@ class NetworkState:
     """org → the devices in its newest manifest"""
     devices: "HashTrieMap[str, Standing]" = field(default_factory=HashTrieMap)
     """every device that a manifest ever listed, as the latest one that did lists it"""
-    pledges: "HashTrieMap[Owner, tuple[Pledge, ...]]" = field(default_factory=HashTrieMap)
+    roles: "HashTrieMap[object, Role]" = field(default_factory=HashTrieMap)
+    """each part of each key that an accepted record ever named → its only role"""
+    pledges: "HashTrieMap[Owner, Grown[Pledge]]" = field(default_factory=HashTrieMap)
+    """in the order of the log"""
     commitments: "HashTrieMap[PledgeText, Commitment]" = field(default_factory=HashTrieMap)
     breaches: "HashTrieMap[str, Broken]" = field(default_factory=HashTrieMap)
     """record id → what was broken, without what was taken back"""
-    circles: Mapping[str, tuple[Version[Circle], ...]] = field(default_factory=dict)
+    circles: "HashTrieMap[str, Grown[Version[Circle]]]" = field(default_factory=HashTrieMap)
     circle_forks: Mapping[str, Fork] = field(default_factory=dict)
     removals: "HashTrieMap[str, Removal]" = field(default_factory=HashTrieMap)
     """record id → who was removed; only grows"""

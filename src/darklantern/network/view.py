@@ -114,7 +114,7 @@ def fold(net: str, logs: Mapping[str, Iterable[bytes]]) -> View:
 def append(view: View, log: str, data: bytes) -> View:
     """The view with one more entry in `log`, counting or opaque. Raises RecordError for what is no envelope."""
     entry = _next(view, log, data)
-    return _longer(_with(view, log, entry.state), log, entry.id, own=entry.own)
+    return _longer(_with(view, log, entry.state, entry.id), log, entry.id, own=entry.own)
 
 
 def ahead(view: View, log: str, data: bytes) -> View:
@@ -122,7 +122,8 @@ def ahead(view: View, log: str, data: bytes) -> View:
 
     For records that wait for their log's keeper: their author already builds on them.
     """
-    return _with(view, log, _next(view, log, data).state)
+    entry = _next(view, log, data)
+    return _with(view, log, entry.state, entry.id)
 
 
 def refusal(view: View, log: str, data: bytes) -> str | None:
@@ -156,7 +157,7 @@ def enter(view: View, log: str, data: bytes) -> tuple[View, Read, str | None]:
     _check_place(view, log, found)
     verdict = _judge(view, log, found)
     state = _listed(verdict.state, _leaf(view, log, found.id, verdict.refused)) if verdict.refused else verdict.state
-    return _longer(_with(view, log, state), log, found.id), found, verdict.refused
+    return _longer(_with(view, log, state, found.id), log, found.id), found, verdict.refused
 
 
 def check_timely(found: Read, clock: int) -> None:
@@ -238,12 +239,13 @@ def _listed(state: NetworkState | CircleState, leaf: Opaque) -> NetworkState | C
     return replace(state, opaque=state.opaque.plus(leaf))
 
 
-def _with(view: View, log: str, state: NetworkState | CircleState) -> View:
-    """The view in which the log says this."""
+def _with(view: View, log: str, state: NetworkState | CircleState, entry: str) -> View:
+    """The view in which the log says this since `entry`, which may have founded a circle."""
     if isinstance(state, CircleState):
         return replace(view, circles={**view.circles, log: state})
-    fresh = {id: CircleState(id) for id in state.circles if id not in view.circles}
-    return replace(view, history=view.history.plus(state), circles={**view.circles, **fresh} if fresh else view.circles)
+    view = replace(view, history=view.history.plus(state))
+    founded = entry in state.circles and entry not in view.circles
+    return replace(view, circles={**view.circles, entry: CircleState(entry)}) if founded else view
 
 
 def _judge(view: View, log: str, found: Read) -> Verdict[NetworkState] | Verdict[CircleState]:
