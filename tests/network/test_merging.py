@@ -6,7 +6,7 @@ import pytest
 
 from darklantern.errors import LogError, RefusedError, SignatureError
 from darklantern.logs import checkpoint
-from darklantern.network import ForkedLogError, LogFork, View, proves_fork
+from darklantern.network import ForkedLogError, LogFork, View, circle_log, network_log, proves_fork
 from darklantern.network.clock import ClockError, text
 from darklantern.network.deciding import check_fresh, plan
 from darklantern.network.heads import origin, sign_head
@@ -14,6 +14,8 @@ from darklantern.network.merging import LogCopy, Merged, merge
 from darklantern.records.exact import encode
 from darklantern.sealing import decode_envelope, sign
 from network.world import NOW, World, circled, device, log_key, peopled, person
+
+KEEPER = log_key("keeper")
 
 
 def copies(world: World, now: int = NOW, **entries: list[bytes]) -> list[LogCopy]:
@@ -247,3 +249,55 @@ def test_p5_a_withheld_tail_shows_as_a_stale_view_and_blocks_sealing() -> None:
     with pytest.raises(RefusedError, match=f"stale since {text(NOW + limit)}"):
         plan(held.view, circle, ada, seeds=world.seeds, kept=(), now=NOW + limit + 1)
     assert plan(held.view, circle, ada, seeds=world.seeds, kept=world.logs, now=NOW + limit + 1).epoch
+
+
+def judged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is judged from here on, by its kind."""
+    found: list[str] = []
+    for log in (network_log, circle_log):
+        judge = log.judge
+
+        def counted(*args, judge=judge):
+            found.append(args[-1].record.kind)
+            return judge(*args)
+
+        monkeypatch.setattr(log, "judge", counted)
+    return found
+
+
+def test_a_merge_judges_what_is_new_and_that_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, _ = circled()
+    seen = judged(monkeypatch)
+    joined(world)
+    assert len(seen) == sum(map(len, world.logs.values()))
+
+
+def test_an_entry_that_will_never_count_has_nobody_judge_the_rest_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of a kind that this version does not know once made each sync judge the whole network."""
+    world, circle = circled()
+    world.put(b'{"payloadType":"application/vnd.darklantern.odd.v1+json","payload":"e30=","signers":[]}', circle)
+    held = joined(world)
+    assert not held.view.opaque[0].belongs
+    world.pledge("Aurora", "al")
+    longer = with_post(world, circle)
+    seen = judged(monkeypatch)
+    merged = taken(held.view, held.entries, copies(longer))
+    assert seen == ["pledge", "post"]
+    assert merged.view.circle(circle) == longer.view.circle(circle)
+
+
+def test_an_entry_that_waits_for_the_networks_log_counts_once_that_is_here() -> None:
+    world, circle = circled()
+    before = list(world.logs[world.net])
+    world.manifest("Beacon", person("bo"), person("ben"))
+    world.pledge("Beacon", "ben")
+    world.rotate(circle, "ada")
+    ahead = with_post(world, circle)
+    size = len(before)
+    given = [LogCopy(world.net, sign_head(world.view.trail(world.net).first(size), world.net, KEEPER, NOW).note, ())]
+    given = [dataclasses.replace(given[0], entries=tuple(before)), copies(ahead)[-1]]
+    held = taken(View(world.net), {}, sorted(given, key=lambda copy: copy.log != world.net))
+    assert all(leaf.waits for leaf in held.view.opaque) and len(held.view.opaque) == 2
+    merged = taken(held.view, held.entries, copies(ahead))
+    assert not merged.view.opaque
+    assert merged.view.circles == ahead.view.circles

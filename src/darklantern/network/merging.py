@@ -82,7 +82,7 @@ def merge(
     merging = _Merging(view, held, kept, clock, confirmed)
     own = by_log.pop(view.net)
     network = merging.take(own, merging.network_reigns(own))
-    founded = _folded(view, held, {view.net: network[0]})
+    founded = _founded(view, held, network[0])
     # 2. Then each circle's log, under the key that its circle's record names.
     taken: dict[str, tuple[tuple[bytes, ...], Head]] = {view.net: network}
     skipped: list[str] = []
@@ -98,7 +98,7 @@ def merge(
                 put_off[log] = f"{error.message}; {error.hint}"
     # 3. What it all says, in which an entry that waited for another log may count now.
     entries = {log: tuple(data) for log, data in held.items()} | {log: data for log, (data, _) in taken.items()}
-    folded, entries = _settled(_folded(view, held, entries), held, entries)
+    folded, entries = _settled(_folded(founded, held, entries), held, entries)
     heads = {**view.heads, **{log: head for log, (_, head) in taken.items()}}
     dropped = {log: gone for log, (data, _) in taken.items() if (gone := _gone(held.get(log, ()), data))}
     return Merged(replace(folded, heads=heads, forks=view.forks), entries, tuple(skipped), dropped, put_off)
@@ -111,20 +111,39 @@ def _gone(held: Sequence[bytes], now: Sequence[bytes]) -> tuple[bytes, ...]:
     return tuple(held[first:])
 
 
-def _folded(view: View, held: Entries, entries: Mapping[str, tuple[bytes, ...]]) -> View:
-    """The view that `entries` give: the held one and what is new, unless something that is held may change.
+def _founded(view: View, held: Entries, entries: Sequence[bytes]) -> View:
+    """The view with all of the network's log, and with the circles' logs as far as they stay what they were.
 
-    What an entry means depends on the prefixes that it cites, which stay. Only one that could not be taken yet,
-    or of which a better copy came, means something else than before.
+    What an entry means depends on the prefixes that it cites, which stay. Only one that could not be taken yet, or of
+    which a better copy came, means something else than before.
     """
-    sizes = {log: view.trail(log).size for log in entries}
-    waits = any(not leaf.belongs for leaf in view.opaque)
-    if waits or any(data[: sizes[log]] != tuple(held.get(log, ())) for log, data in entries.items()):
-        return replace(fold(view.net, entries), heads=view.heads, forks=view.forks)
-    for log in sorted(entries, key=lambda log: log != view.net):
-        for data in entries[log][sizes[log] :]:
-            view = append(view, log, data)
+    waits = len(entries) > view.trail(view.net).size and any(leaf.waits for leaf in view.opaque)
+    if waits or not _goes_on(held.get(view.net, ()), entries):
+        view = View(view.net)
+    return _grown(view, view.net, entries)
+
+
+def _folded(founded: View, held: Entries, entries: Mapping[str, tuple[bytes, ...]]) -> View:
+    """The view with what is new of all circles' logs too."""
+    view = founded
+    for log in entries.keys() - {view.net}:
+        if log not in view.circles:
+            raise LogError(
+                f"circle {log[:8]}… was founded in entries that the network's log has no more since it moved",
+                hint="this library cannot follow the move: start anew from a bundle of the new keeper's",
+            )
+        if view.trail(log).size and not _goes_on(held.get(log, ()), entries[log]):
+            return fold(view.net, entries)
+        view = _grown(view, log, entries[log])
     return view
+
+
+def _goes_on(old: Sequence[bytes], new: Sequence[bytes]) -> bool:
+    return tuple(new[: len(old)]) == tuple(old)
+
+
+def _grown(view: View, log: str, entries: Sequence[bytes]) -> View:
+    return reduce(lambda grown, data: append(grown, log, data), entries[view.trail(log).size :], view)
 
 
 def _settled(
@@ -209,7 +228,7 @@ class _Merging:
         mine = self.view.trail(copy.log)
         _check_no_gap(copy, mine.size)
         entries = self._best(copy.log, mine.first(copy.start + self._same(copy, mine)), copy)
-        moved = _folded(self.view, self.held, {copy.log: entries}).network.rosters
+        moved = _founded(self.view, self.held, entries).network.rosters
         return reigns(version.body for version in moved) or known
 
     def _theirs(self, copy: LogCopy, mine: Trail) -> Trail:

@@ -71,6 +71,8 @@ class Opaque:
     """whether its signer made it for this place, so that its device's chain goes on from it"""
     unsigned: bool = False
     """whether its signatures are not those of who may sign it: no honest keeper has appended that"""
+    waits: bool = False
+    """whether its author had read more of the network's log than is here: with that, it may count"""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from darklantern.errors import DarkLanternError, RefusedError, SignatureError
 from darklantern.network import circle_log, network_log
+from darklantern.network.chaining import BehindError
 from darklantern.network.circles import Circle
 from darklantern.network.clock import check_as_of
 from darklantern.network.epochs import Epoch
@@ -137,6 +138,18 @@ def refusal(view: View, log: str, data: bytes) -> str | None:
         return error.message
 
 
+def misplaced(view: View, log: str, data: bytes) -> str | None:
+    """Why `data` does not belong in `log` as its next entry, in words, or None: it does, counting or not.
+
+    The second of two records at one place of a chain belongs there: it is the proof that their device forked.
+    """
+    try:
+        entry = _next(view, log, data)
+    except DarkLanternError as error:
+        return error.message
+    return None if entry.own and not is_registered(view, log, entry.id) else entry.refused
+
+
 def admit(view: View, log: str, data: bytes) -> str | None:
     """Whether a log's keeper may append this envelope: None, or why it will not count although it may stand.
 
@@ -220,8 +233,9 @@ def _next(view: View, log: str, data: bytes) -> _Next:
     try:
         verdict = _judge(view, log, found)
     except DarkLanternError as error:
-        unsigned = isinstance(error, SignatureError)
-        return _uncounted(state, _leaf(view, log, found.id, error.message, own=False, unsigned=unsigned))
+        leaf = _leaf(view, log, found.id, error.message, own=False)
+        unsigned, waits = isinstance(error, SignatureError), isinstance(error, BehindError)
+        return _uncounted(state, replace(leaf, unsigned=unsigned, waits=waits))
     if verdict.refused is None:
         return _Next(found.id, verdict.state, True)
     return _uncounted(verdict.state, _leaf(view, log, found.id, verdict.refused))
@@ -231,8 +245,8 @@ def _uncounted(state: NetworkState | CircleState, leaf: Opaque) -> _Next:
     return _Next(leaf.id, _listed(state, leaf), leaf.belongs, leaf.reason)
 
 
-def _leaf(view: View, log: str, envelope_id: str, reason: str, *, own: bool = True, unsigned: bool = False) -> Opaque:
-    return Opaque(log, view.trail(log).size, envelope_id, reason, own, unsigned)
+def _leaf(view: View, log: str, envelope_id: str, reason: str, *, own: bool = True) -> Opaque:
+    return Opaque(log, view.trail(log).size, envelope_id, reason, own)
 
 
 def _listed(state: NetworkState | CircleState, leaf: Opaque) -> NetworkState | CircleState:
