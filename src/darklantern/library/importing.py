@@ -17,9 +17,9 @@ from darklantern.library.resealing import remade
 from darklantern.library.state import State, pieces_of, unlocked
 from darklantern.network.merging import LogCopy, merge
 from darklantern.network.reading import leaf_id, place_of, read
+from darklantern.network.sentences import dropped_words
 from darklantern.network.states import Opaque
 from darklantern.network.view import View, admit, check_timely, is_registered
-from darklantern.network.wording import dropped_words
 from darklantern.sealing import DevicePublic
 
 

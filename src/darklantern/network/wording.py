@@ -4,14 +4,13 @@ In: a body, and the version before it if there is one. Out: sentences. Every fie
 words: what is not said here would be signed unread. Names in it were written by people; they are data.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from darklantern.errors import DarkLanternError
 from darklantern.network.circles import Admin, Circle, Named, Terms
 from darklantern.network.manifests import OrgManifest, Person
 from darklantern.network.pledges import Breach, PledgeText
-from darklantern.network.reading import Body, Read, read
+from darklantern.network.reading import Body
 from darklantern.network.rosters import NetworkRoot, Org, OrgRoot, Relay, Roster
 from darklantern.records.assessments import LEVEL_NAMES
 from darklantern.sealing.fingerprints import fingerprint
@@ -41,23 +40,6 @@ def words(body: Body, before: Body | None = None, terms: Terms | None = None) ->
             return tuple(_breach(body))
         case _:
             return ()
-
-
-def dropped_words(log: str, entries: Sequence[bytes], device: str) -> str:
-    """What is no longer in a log since it moved, and which of it `device` must write again."""
-    own = [found.id for data in entries if (found := _record(data)) and found.record.author_device == device]
-    mine = f"; of this device: {', '.join(id[:16] for id in own)}, write them again" if own else ""
-    return (
-        f"log {log[:8]}… has moved to another keeper, and {len(entries)} entries that the old one appended after "
-        f"that are dropped{mine}"
-    )
-
-
-def _record(data: bytes) -> Read | None:
-    try:
-        return read(data)
-    except DarkLanternError:
-        return None
 
 
 def _roster(new: Roster, old: Roster | None) -> Iterator[str]:
