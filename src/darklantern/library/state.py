@@ -52,17 +52,6 @@ class State:
         """Device → (org, person), for every device that a manifest ever listed."""
         return {id: standing.owner for id, standing in self.working.network.devices.items()}
 
-    @cached_property
-    def unplaced(self) -> tuple[tuple[str, str], ...]:
-        """(circle, id) of each post that counts and is not in the index of threads, in no order."""
-        placed = self.threads.places
-        return tuple(
-            (circle.id, entry_id)
-            for circle in self.working.circles.values()
-            for entry_id in circle.entries
-            if entry_id not in placed and circle.entries[entry_id].record.kind == "post"
-        )
-
     @property
     def view(self) -> View:
         """What the logs say, without what waits in the outbox."""

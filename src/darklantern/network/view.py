@@ -13,6 +13,7 @@ from darklantern.network import circle_log, network_log
 from darklantern.network.chaining import BehindError
 from darklantern.network.circles import Circle
 from darklantern.network.clock import check_as_of
+from darklantern.network.effective import Effective, effective
 from darklantern.network.epochs import Epoch
 from darklantern.network.growing import Grown
 from darklantern.network.heads import Head, LogFork, origin, reign_of, reigns
@@ -84,6 +85,11 @@ class View:
         if found is None:
             raise _unknown(circle)
         return found
+
+    def effective(self, circle: str, now: int) -> Effective:
+        """The members of a circle now, and why every other candidate is none. Raises RefusedError for one unknown."""
+        frozen = self.circle(circle).frozen_at(self.trail(circle).size)
+        return effective(self.network, circle, now, frozen)
 
     @property
     def opaque(self) -> tuple[Opaque, ...]:
