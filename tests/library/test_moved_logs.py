@@ -20,10 +20,12 @@ def us(tmp_path: Path):
 
 def moved(us: Meeting, at: int) -> RelaySimulator:
     """A relay at which the circle's log has gone to another key at `at` entries, whatever came after."""
+    key = log_key("next").public
     final = sign_head(us.relay.view.trail(us.circle).first(at), us.circle, log_key("keeper"), NOW).note
     logs = {us.relay.net: list(us.relay.logs[us.relay.net]), us.circle: us.relay.logs[us.circle][:at]}
     world = World(fold(us.relay.net, logs), logs)
-    world.add(world.successor(us.circle, "ada", "bo", log=log_key("next").public, final=final))
+    world.add(world.successor(us.circle, "ada", "bo", moving=key))
+    world.add(world.successor(us.circle, "ada", "bo", log=key, final=final, moving=None))
     relay = RelaySimulator(us.relay.net, log_key("keeper"), name="next", now=NOW + 60)
     for log, entries in world.logs.items():
         for data in entries:
@@ -46,7 +48,7 @@ def test_a_dropped_tail_leaves_the_disk_and_its_author_is_told(us: Meeting) -> N
     us.aurora.close()
     again = us.reopen("aurora")
     assert again.view.trail(us.circle).size == at
-    assert tail not in {found.id for found in again.findings()}
+    assert tail not in {found.id for found in again.findings.listed()}
 
 
 def test_a_library_opens_that_knows_of_a_move_and_holds_what_came_after(us: Meeting) -> None:

@@ -163,8 +163,9 @@ def test_p22_an_org_does_not_take_back_what_the_network_recorded_of_its_people()
 
 def test_a_retired_log_key_dates_no_notice_back() -> None:
     world, _, notice = lost()
-    final = world.head(world.net).note
-    world.add(successor(world, "network Aurora", "network Beacon", log=log_key("next").public, final=final))
+    world.add(successor(world, "network Aurora", "network Beacon", moving=log_key("next").public))
+    moved = {"log": log_key("next").public, "final": world.head(world.net).note, "moving": None}
+    world.add(successor(world, "network Aurora", "network Beacon", **moved))
     backdated = sign_head(world.view.trail(world.net), world.net, log_key("keeper"), NOW - NOTICE).note
     with pytest.raises((AssertionError, DarkLanternError), match="checkpoint"):
         world.add(vouch(world, "ada's new one", "bo", notice, backdated))

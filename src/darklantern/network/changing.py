@@ -68,6 +68,7 @@ def next_roster(
     thresholds: Mapping[str, int] | None = None,
     relays: Iterable[Relay] = (),
     without_relays: Iterable[str] = (),
+    moving: LogVerifyKey | None = None,
     log: LogVerifyKey | None = None,
     final: bytes | None = None,
     settles: str | None = None,
@@ -76,8 +77,9 @@ def next_roster(
 
     `admit` brings in the orgs of these cards, `expel` puts orgs out, both for `reason`. `roots` gives orgs that are in
     it other keys: each card's take the place of its org's network root and of its person's org root. `retire`
-    takes away an org's network root. `relays` come in, or in place of those of the same name. `log` moves the network's
-    log, with its `final` checkpoint by the old key.
+    takes away an org's network root. `relays` come in, or in place of those of the same name. `moving` announces
+    to whom the network's log moves, and the version after that moves it: `log`, with its `final` checkpoint by the old
+    key.
     """
     old, admit, roots, expel, retire = last.body, tuple(admit), tuple(roots), set(expel), set(retire)
     _check_known(expel, {org.name for org in old.orgs}, "org of the roster", "to expel")
@@ -104,6 +106,7 @@ def next_roster(
         roots=_with_network_roots(kept, (*admit, *roots)),
         orgs=orgs,
         log=log or old.log,
+        moving=moving,
         final=final,
         expelled=(*old.expelled, *gone),
         relays=(*(relay for relay in old.relays if relay.name not in gone_relays), *relays),
@@ -152,7 +155,7 @@ def next_manifest(
 def next_circle(circle: str, last: Version[Circle], **changes: object) -> Circle:
     """The record of a circle after `last`, with other values in the fields of `changes`."""
     following = {"circle": circle, "version": last.body.version + 1, "previous": last.id, "settles": None}
-    return msgspec.structs.replace(last.body, **(following | {"final": None} | changes))
+    return msgspec.structs.replace(last.body, **(following | {"moving": None, "final": None} | changes))
 
 
 def _with_network_roots(roots: tuple[NetworkRoot, ...], cards: Iterable[Card]) -> tuple[NetworkRoot, ...]:

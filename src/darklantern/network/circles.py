@@ -100,6 +100,8 @@ class Circle(Value, frozen=True, kw_only=True):
     """removals that no longer hold; sorted"""
     log: LogVerifyKey
     """signs the checkpoints of the circle's log: the one who may append"""
+    moving: LogVerifyKey | None = None
+    """the key to which the log is about to move: from here on nobody appends to it until it has"""
     final: Note | None = None
     """where `log` is another key than before: the last checkpoint by the old one"""
     terms: Sha256

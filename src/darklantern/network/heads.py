@@ -82,6 +82,10 @@ class Moving(Protocol):
         """Who signs the log's checkpoints."""
 
     @property
+    def moving(self) -> LogVerifyKey | None:
+        """To whom the log is about to move."""
+
+    @property
     def final(self) -> Note | None:
         """The last checkpoint by the key before, where that is another."""
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import reduce
 
 from darklantern.errors import RefusedError
+from darklantern.network.circles import Circle
 from darklantern.network.rosters import Roster
 from darklantern.network.states import NetworkState, Role
 from darklantern.sealing import LogVerifyKey
@@ -34,4 +35,10 @@ def log_parts(key: LogVerifyKey) -> tuple[bytes, ...]:
 
 def log_keys(roster: Roster) -> tuple[LogVerifyKey, ...]:
     """The keys that sign logs, as far as the roster names them."""
-    return roster.log, *(relay.card.public.log for relay in roster.relays)
+    relays = (relay.card.public.log for relay in roster.relays)
+    return (roster.log, *relays, *((roster.moving,) if roster.moving else ()))
+
+
+def circle_parts(circle: Circle) -> tuple[bytes, ...]:
+    """Each part of the keys that a circle names for its log."""
+    return (*log_parts(circle.log), *(log_parts(circle.moving) if circle.moving else ()))

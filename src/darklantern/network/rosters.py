@@ -77,6 +77,8 @@ class Roster(Value, frozen=True, kw_only=True):
     orgs: tuple[Org, ...]
     log: LogVerifyKey
     """signs the checkpoints of the network's own log"""
+    moving: LogVerifyKey | None = None
+    """the key to which the log is about to move: from here on only rosters are appended to it until it has"""
     final: Note | None = None
     """where `log` is another key than before: the last checkpoint by the old one, over all before this record"""
     expelled: tuple[Expelled, ...] = ()

@@ -18,6 +18,7 @@ from darklantern.network.epochs import Epoch
 from darklantern.network.growing import Grown
 from darklantern.network.heads import Head, LogFork, origin, reign_of, reigns
 from darklantern.network.reading import Read, leaf_id, read
+from darklantern.network.rosters import Roster
 from darklantern.network.states import CircleState, NetworkState, Opaque, Trail
 from darklantern.network.verdicts import Verdict
 from darklantern.sealing import LogVerifyKey
@@ -200,9 +201,20 @@ def _check_place(view: View, log: str, found: Read) -> None:
     if log != view.net and not view.network.is_active(author):
         # Its author may not have known yet that it was revoked; the log's keeper does.
         raise RefusedError(f"device {author[:8]}… is no longer active", hint="its org must list it again")
+    _check_stays(view, log, found)
     if log != view.net and isinstance(found.body, Epoch) and _is_removed(view.network, log, author):
         # Or they could rotate for ever, each time by a view of before, faster than anybody can rotate them out.
         raise RefusedError(f"device {author[:8]}… was removed from the circle", hint="its author must sync first")
+
+
+def _check_stays(view: View, log: str, found: Read) -> None:
+    """Raises RefusedError for what would come after the last checkpoint of a log that is about to move."""
+    record = view.network.roster if log == view.net else view.network.circle(log)
+    if record is not None and record.moving is not None and not isinstance(found.body, Roster):
+        raise RefusedError(
+            f"log {log[:8]}… is about to move to the key {record.moving.id[:8]}…: its keeper appends nothing more",
+            hint="sync again once it has moved; its quorum can also take the announcement back",
+        )
 
 
 def _is_removed(network: NetworkState, circle: str, device: str) -> bool:
