@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from darklantern.errors import RefusedError
+from darklantern.errors import RefusedError, refusing
 from darklantern.network.cards import Card, check_card
 from darklantern.network.circles import Circle
 from darklantern.network.clock import text
@@ -16,6 +16,8 @@ from darklantern.network.manifests import OrgManifest, Person
 from darklantern.network.rosters import Expelled, NetworkRoot, Org, OrgRoot, Relay, Roster
 from darklantern.network.states import Version
 from darklantern.sealing import LogVerifyKey
+
+_refused = refusing(RefusedError, "draft", hint="nothing was drafted; check the names")
 
 
 def majority(count: int) -> int:
@@ -195,7 +197,3 @@ def _check_known(named: Iterable[str], known: Iterable[str], what: str, why: str
     unknown = sorted(set(named) - set(known))
     if unknown:
         raise _refused(f"an {what} {why}" if what[0] in "aeiou" else f"a {what} {why}", unknown[0])
-
-
-def _refused(expected: str, got: str) -> RefusedError:
-    return RefusedError(f"expected {expected}, got {got}", hint="nothing was drafted; check the names")

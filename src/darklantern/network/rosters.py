@@ -9,10 +9,14 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from darklantern.errors import RefusedError
+from darklantern.errors import RefusedError, refusing
 from darklantern.network.notes import Note
 from darklantern.records.exact import Name, Reason, Sha256, Time, Value
 from darklantern.sealing import LogVerifyKey, RelayCard, VerifyKey
+
+_refused = refusing(
+    RefusedError, "roster", hint="the network's roots decide together; ask the one who sent this roster who signed it"
+)
 
 MIN_ROOT_ORGS = 3
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -154,10 +158,3 @@ def relay_parts(roster: Roster) -> Iterator[bytes]:
 def _distinct(values: Iterable[object]) -> bool:
     everything = list(values)
     return len(set(everything)) == len(everything)
-
-
-def _refused(expected: str, got: str) -> RefusedError:
-    return RefusedError(
-        f"roster: expected {expected}, got {got}",
-        hint="the network's roots decide together; ask the one who sent this roster who signed it",
-    )
