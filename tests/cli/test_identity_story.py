@@ -210,8 +210,8 @@ def test_a_second_device_is_listed_vouched_for_and_given_the_past(chapters) -> N
     folder = chapters("circle")
     ada, al, phone = (desk(who, folder) for who in ("ada", "al", "phone"))
     phone("device", "new", "--org", "Aurora", "--person", "ada", "--name", "Ada Lind")
-    phone("device", "card", "--out", folder / "phone.identity.card")
-    ada("member", "add", folder / "phone.identity.card", "--out", folder / "m.draft")
+    phone("device", "card", "--out", folder / "phone.card")
+    ada("member", "add", folder / "phone.card", "--out", folder / "m.draft")
     assert any("ada: adds the device" in line for line in ada("draft", "show", folder / "m.draft")["words"])
     signed(folder / "m.draft", ada, al)
     ada("draft", "publish", folder / "m.draft")
@@ -233,7 +233,7 @@ def test_a_second_device_is_listed_vouched_for_and_given_the_past(chapters) -> N
     assert any("revoked by manifest" in each for each in shown["excluded"])
     ada("circle", "rotate", "evals")
     again = folder / "again.draft"
-    ada("member", "add", folder / "phone.identity.card", "--out", again)
+    ada("member", "add", folder / "phone.card", "--out", again)
     assert "no revoked device" in ada.refuses("draft", "sign", again, "--yes").message
 
 
@@ -357,7 +357,7 @@ def test_recovery_waits_for_72_hours_and_says_until_when(chapters) -> None:
 
 def test_p35_a_card_with_one_key_in_two_roles_is_refused(chapters) -> None:
     folder = chapters("found")
-    card = json.loads((folder / "bo.identity.card").read_bytes())
+    card = json.loads((folder / "bo.card").read_bytes())
     card["org_root"] = card["network_root"]
     (folder / "two.card").write_text(json.dumps(card, separators=(",", ":")))
     refused = desk("bo", folder).refuses("member", "add", folder / "two.card", "--out", folder / "x.draft")
@@ -369,13 +369,13 @@ def test_the_roster_rotates_roots_changes_thresholds_and_lists_relays(chapters) 
     ada, bo, cy = (desk(who, folder) for who in ("ada", "bo", "cy"))
     before = bo("device", "show")["roots"]
     bo("org", "root", "network")
-    bo("device", "card", "--out", folder / "bo.identity.card")
+    bo("device", "card", "--out", folder / "bo.card")
     assert bo("device", "show")["roots"]["org"] == before["org"] != bo("device", "show")["roots"]["network"]
     relay = RelayKey.generate()
     card = RelayCard(public=relay.public, urls=("https://10.0.0.1:7447",), certificate=b"not a real one")
     (folder / "relay.card").write_bytes(encode(card) + b"\n")
     draft = folder / "next.draft"
-    change = ["org", "change", "--root", folder / "bo.identity.card", "--org-threshold", "Aurora=1", "--out", draft]
+    change = ["org", "change", "--root", folder / "bo.card", "--org-threshold", "Aurora=1", "--out", draft]
     ada(*change, "--relay", f"Aurora/north={folder / 'relay.card'}")
     words = ada("draft", "show", draft)["words"]
     assert any("network root of Beacon: " in line and before["network"] not in line for line in words)
@@ -406,7 +406,7 @@ def test_the_roster_rotates_roots_changes_thresholds_and_lists_relays(chapters) 
         (["--org-threshold", "Aurora=x"], "ORG=N"),
         (["--relay", "north"], "ORG/NAME=FILE"),
         (["--until", "tomorrow"], "a day"),
-        (["--keeper", folder / "bo.identity.card"], "no log key"),
+        (["--keeper", folder / "bo.card"], "no log key"),
         (["--root", folder / "relay.card"], "Card"),
         (["--settle"], "no fork to settle"),
         ([], "something to change"),
@@ -418,13 +418,13 @@ def test_files_that_are_not_what_they_should_be_are_refused(chapters) -> None:
     folder = chapters("found")
     bo = desk("bo", folder)
     for words in (
-        ("draft", "sign", folder / "bo.identity.card", "--yes"),
-        ("draft", "publish", folder / "bo.identity.card"),
-        ("device", "join", folder / "bo.identity.card"),
-        ("member", "accept", folder / "bo.identity.card"),
+        ("draft", "sign", folder / "bo.card", "--yes"),
+        ("draft", "publish", folder / "bo.card"),
+        ("device", "join", folder / "bo.card"),
+        ("member", "accept", folder / "bo.card"),
         ("member", "add", folder / "roster.draft", "--out", folder / "x"),
         ("member", "add", folder / "nowhere", "--out", folder / "x"),
-        ("member", "add", folder / "bo.identity.card", "--out", folder),
+        ("member", "add", folder / "bo.card", "--out", folder),
         ("member", "remove", "nobody", "--out", folder / "x"),
         ("device", "revoke", "ZZZZ", "--out", folder / "x"),
         ("device", "vouch", "", "--yes"),

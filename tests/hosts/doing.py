@@ -47,7 +47,7 @@ def circle_id(office: Office) -> str:
 
 
 def synced(office: Office) -> None:
-    done = office.relays.sync()
+    done = office.sync()
     assert done.returncode == 0, done.stderr
 
 

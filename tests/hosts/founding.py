@@ -24,14 +24,12 @@ def found(offices: tuple[Office, Office, Office], circle: str) -> None:
         office("device", "card", "--out", _card(office))
         office.card.write_text(office.keeps("init", "--listen", office.machine.address))
         hand(_card(office), ada)
-        hand(office.identity.card, *offices)
+        hand(office.card, *offices)
     # 2. The roster names the relays, and the first one's key for the network's log.
     cards = [ada.machine.disk / _card(office).name for office in offices]
-    relays = [
-        word for office in offices for word in ("--relay", f"{office.org}/{office.org.lower()}={office.identity.card}")
-    ]
+    relays = [word for office in offices for word in ("--relay", f"{office.org}/{office.org.lower()}={office.card}")]
     roster = ada.machine.disk / "roster.draft"
-    ada("org", "found", *cards, "--name", "Lantern", "--keeper", ada.identity.card, *relays, "--out", roster)
+    ada("org", "found", *cards, "--name", "Lantern", "--keeper", ada.card, *relays, "--out", roster)
     roster = signed(roster, ada, bo)
     hand(roster, ada, cy)
     nets = {office("draft", "publish", office.machine.disk / roster.name)["net"] for office in offices}

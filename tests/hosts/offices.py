@@ -149,7 +149,7 @@ def offices(folder: Path) -> Iterator[tuple[Office, Office, Office]]:
         try:
             yield made[0], made[1], made[2]
         except BaseException as error:
-            error.add_note("\n".join(office.care.report() for office in made))
+            error.add_note("\n".join(office.report() for office in made))
             raise
 
 

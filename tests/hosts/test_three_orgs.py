@@ -92,7 +92,7 @@ def while_the_appender_is_away(three: tuple[Office, Office, Office], item: str) 
     ada.machine.cut()
     posts = {office: say(office, item, f"{office.person} writes of the {CANARY} meanwhile") for office in (bo, cy)}
     for office, post in posts.items():
-        failed = office.relays.sync()
+        failed = office.sync()
         assert failed.returncode == 1 and ada.url in failed.stderr and "hint:" in failed.stderr
         # Its own relay and the third one's were reached, and status and explain say what is with whom.
         assert failed.stderr.count("error:") == 1
@@ -104,10 +104,10 @@ def while_the_appender_is_away(three: tuple[Office, Office, Office], item: str) 
     hand(bundle, ada)
     imported = ada("bundle", "import", ada.machine.disk / bundle.name)
     assert imported["carried"] == [posts[bo]]
-    ada.relays.sync()
+    ada.sync()
     assert "waits" not in ada.attempt("explain", "Beacon/bo", posts[bo]).stdout
     answer = say(ada, item, f"ada got the {CANARY} by foot")
-    ada.relays.sync()
+    ada.sync()
     ada.machine.heal()
     settled(three)
     for office in three:
@@ -193,12 +193,12 @@ def disk_of_the_relay_full(three: tuple[Office, Office, Office], work: Path) -> 
                 file.flush()
         except OSError:
             pass
-    failed = bo.relays.sync()
+    failed = bo.sync()
     assert failed.returncode == 1 and "Traceback" not in failed.stderr, failed.stderr
     assert ada.url in failed.stderr and "hint:" in failed.stderr
     assert ada.serving is not None and ada.serving.poll() is None
     # Another relay has what was there, and answers.
-    elsewhere = json.loads(cy.relays.sync().stdout)
+    elsewhere = json.loads(cy.sync().stdout)
     assert elsewhere[cy.url]["error"] is None and not elsewhere[cy.url]["hidden"]
     fill.unlink()
     settled(three)
@@ -209,18 +209,18 @@ def sealed_without_whom_was_removed(three: tuple[Office, Office, Office], item: 
     ada, bo, cy = three
     cy.machine.cut()
     bo("circle", "remove", CIRCLE, "Cairn/cy", "--reason", "left the project", "--yes")
-    bo.relays.sync()
-    ada.relays.sync()
+    bo.sync()
+    ada.sync()
     later = share(ada, work, "without cy", f"not for cy: {CANARY}".encode())
-    ada.relays.sync()
-    bo.relays.sync()
+    ada.sync()
+    bo.sync()
     assert "without cy" in bo("open", later)["finding"]["title"]
     late = say(cy, item, f"cy does not know it yet, and tells of the {CANARY}")
     cy.machine.heal()
     settled((ada, bo))
-    cy.relays.sync()
+    cy.sync()
     # No relay shows it to cy any more, or takes more; brought by hand it does not open, by anybody's account.
-    failed = cy.relays.sync()
+    failed = cy.sync()
     assert circle_id(cy) in json.loads(failed.stdout)[ada.url]["hidden"]
     assert failed.returncode == 1 and "this circle admits neither you nor your org" in failed.stderr
     cy.refuses("open", later)

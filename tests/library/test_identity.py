@@ -125,7 +125,7 @@ def test_root_keys_are_made_here_and_older_ones_sign_on(tmp_path: Path) -> None:
         assert again.identity.roots == {"network": later, "org": org}
         mine = (*roster().roots[:2], msgspec.structs.replace(roster().roots[2], key=network))
         draft = draft_roster(roster(roots=mine), NOW)
-        signed = again.drafts.sign(again.drafts.read(_file(draft)))
+        signed = again.drafts.sign(again.drafts.from_bytes(_file(draft)))
         assert [signer.keyid for signer in signed.envelope.signers] == [network.id]
 
 

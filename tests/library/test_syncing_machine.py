@@ -16,6 +16,7 @@ from network.world import device, person
 from darklantern.errors import DarkLanternError
 from darklantern.library import Library
 from library.carried import exported, imported
+from library.indexes import check_indexes
 from library.meeting import Meeting, met
 from library.orgs import library, manifest
 from library.simulator import Hostile, Mirror
@@ -134,6 +135,11 @@ class Syncing(RuleBasedStateMachine):
         assert self.acknowledged <= set(self.us.relay.view.trail(self.us.circle).ids) | set(
             self.us.relay.view.trail(self.us.relay.net).ids
         )
+
+    @invariant()
+    def both_indexes_hold_what_counts(self) -> None:
+        for org in ORGS:
+            check_indexes(self.library(org))
 
     @invariant()
     def own_words_are_never_lost(self) -> None:

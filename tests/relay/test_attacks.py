@@ -116,7 +116,7 @@ def test_the_token_of_a_revoked_device_ends(served: Running, world: tuple[World,
     before = len(net.logs[net.net])
     net.manifest("Aurora", person("ada"), person("al"), revoked=("ada's phone",))
     ada = served.client(device("ada"))
-    assert ada.threads.post(net.net, net.logs[net.net][before:]).json["results"][0]["refused"] is None
+    assert ada.post(net.net, net.logs[net.net][before:]).json["results"][0]["refused"] is None
     assert phone.ask("GET", "/v1/heads").status == 401
     fresh = Asking(served.card, served.net, device("ada's phone"))
     assert fresh.ask("POST", "/v1/token", fresh.login(fresh.challenge())).status == 401
@@ -148,7 +148,7 @@ def test_a_circle_s_log_is_closed_to_other_orgs(served: Running, world: tuple[Wo
     for reply in (
         cy.get(circle, name),
         cy.put(circle, data),
-        cy.threads.post(circle, [post], pieces.values()),
+        cy.post(circle, [post], pieces.values()),
         cy.ask("GET", f"/v1/logs/{circle}/entries?start=0&stop=9"),
         cy.ask("POST", f"/v1/logs/{circle}/missing", b'{"v":1,"names":[]}'),
     ):
@@ -202,7 +202,7 @@ def test_records_that_do_not_fit_are_refused_one_by_one(served: Running, world: 
     ada = served.client(device("ada"))
     post, pieces = net.post(circle, "ada")
     flipped = post[:-100] + (b"A" if post[-100:-99] != b"A" else b"B") + post[-99:]
-    reply = ada.threads.post(circle, [b"{}", flipped, net.logs[net.net][-1], post], pieces.values())
+    reply = ada.post(circle, [b"{}", flipped, net.logs[net.net][-1], post], pieces.values())
     results = reply.json["results"]
     net.add(post, circle)
     assert [result["position"] is None for result in results[:2]] == [True, True]
@@ -346,7 +346,7 @@ def test_an_org_s_quota_ends_its_puts_and_nobody_else_s(world: tuple[World, str]
         assert ada.put(circle, os.urandom(60_000)).status == 507
         assert bo.put(circle, os.urandom(150_000)).status == 204
         post, pieces = net.post(circle, "ada", "x" * 30_000)
-        assert ada.threads.post(circle, [post], pieces.values()).status == 507
+        assert ada.post(circle, [post], pieces.values()).status == 507
         assert len(bo.entries(circle)) == len(net.logs[circle])
 
 

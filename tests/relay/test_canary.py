@@ -25,7 +25,7 @@ def test_p20_no_canary_on_disk_in_logs_or_in_memory(tmp_path: Path) -> None:
             post, pieces = net.post(circle, "ada", CANARY * length)
             if length > 1:
                 assert all(ada.put(circle, piece).status == 204 for piece in pieces.values())
-            assert ada.threads.post(circle, [post], pieces.values() if length == 1 else ()).status == 200
+            assert ada.post(circle, [post], pieces.values() if length == 1 else ()).status == 200
             net.add(post, circle)
             assert all(bo.get(circle, name).body == piece for name, piece in pieces.items())
         # What a peer can write into a request must not come out in a log either.

@@ -129,7 +129,7 @@ def test_two_processes_append_to_one_log(world: tuple[World, str], tmp_path: Pat
         for writer in writers:
             writer.start()
         for writer in writers:
-            writer.identity.join(120)
+            writer.join(120)
         assert [len(writer.acknowledged) for writer in writers] == [30] * 4
         assert_all_there(running, net, circle, writers)
 
@@ -147,7 +147,7 @@ def test_kill_9_of_the_relay_loses_nothing(world: tuple[World, str], tmp_path: P
             running.start()
         for writer in writers:
             writer.enough.set()
-            writer.identity.join(60)
+            writer.join(60)
         assert_all_there(running, net, circle, writers)
 
 
@@ -168,7 +168,7 @@ def test_kill_9_of_the_database_loses_nothing(
         more_written(writers, 5)
         for writer in writers:
             writer.enough.set()
-            writer.identity.join(60)
+            writer.join(60)
         assert_all_there(running, net, circle, writers)
 
 
@@ -186,6 +186,6 @@ def test_a_relay_that_is_asked_to_end_answers_first(world: tuple[World, str], tm
         assert running.process.wait(30) == 0
         for writer in writers:
             writer.enough.set()
-            writer.identity.join(60)
+            writer.join(60)
         running.start()
         assert_all_there(running, net, circle, writers)

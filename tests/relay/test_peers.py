@@ -47,7 +47,7 @@ def test_a_mirror_has_all_and_cosigns_it(pair: tuple[Running, Running], world: t
     (appender, mirror), (net, circle) = pair, world
     post, pieces = net.post(circle, "ada", "x" * 300_000)
     ada = appender.client(device("ada"))
-    assert ada.threads.post(circle, [post]).status == 200
+    assert ada.post(circle, [post]).status == 200
     for piece in pieces.values():
         assert ada.put(circle, piece).status == 204
     net.add(post, circle)
@@ -59,7 +59,7 @@ def test_a_mirror_has_all_and_cosigns_it(pair: tuple[Running, Running], world: t
     names = {witness.witness_name: witness.witness}
     for log in (net.net, circle):
         eventually(lambda log=log: [who for who, _ in cosigned(ada.heads()[log], names)] == [*names])
-    refused = bo.threads.post(circle, [post])
+    refused = bo.post(circle, [post])
     assert refused.status == 409
     assert net.view.log_key(circle).id in refused.json["error"]
 
@@ -88,13 +88,13 @@ def test_a_restored_backup_is_noticed_and_healed_by_a_mirror(
     ada = appender.client(device("ada"))
     late, late_pieces = net.post(circle, "ada", "later")
     assert ada.entries(circle) == net.logs[circle][:-1]
-    refused = ada.threads.post(circle, [late], late_pieces.values())
+    refused = ada.post(circle, [late], late_pieces.values())
     assert refused.status == 503
     assert "older backup" in refused.json["error"]
     # The mirror comes back, and with it what was lost.
     mirror.start()
     eventually(lambda: ada.entries(circle) == net.logs[circle])
-    eventually(lambda: ada.threads.post(circle, [late], late_pieces.values()).status == 200)
+    eventually(lambda: ada.post(circle, [late], late_pieces.values()).status == 200)
     net.add(late, circle)
     bo = mirror.client(device("bo"))
     eventually(lambda: bo.entries(circle) == net.logs[circle])
@@ -161,14 +161,14 @@ def test_the_roster_names_the_relays_that_mirror_and_cosign(tmp_path: Path) -> N
         ada, bo = appender.client(device("ada")), mirror.client(device("bo"))
         post, pieces = net.post(circle, "ada", "x" * 300_000)
         assert all(ada.put(circle, piece).status == 204 for piece in pieces.values())
-        assert ada.threads.post(circle, [post]).status == 200
+        assert ada.post(circle, [post]).status == 200
         target = net.add(post, circle)
         for name in pieces:
             eventually(lambda name=name: bo.get(circle, name).status == 200)
         names = {mirror.card.public.witness_name: mirror.card.public.witness}
         eventually(lambda: len(cosigned(ada.heads()[circle], names)) == 1)
         asked = net.sign(circle, "tombstone", Tombstone(target=target), "ada")
-        assert ada.threads.post(circle, [asked]).json["results"][0]["refused"] is None
+        assert ada.post(circle, [asked]).json["results"][0]["refused"] is None
         for name in pieces:
             eventually(lambda name=name: bo.get(circle, name).status == 404)
 
@@ -177,23 +177,22 @@ def test_a_circle_s_log_moves_to_another_relay(pair: tuple[Running, Running], wo
     (appender, mirror), (net, circle) = pair, world
     ada, bo = appender.client(device("ada")), mirror.client(device("bo"))
     before, pieces = net.post(circle, "ada", "before")
-    assert ada.threads.post(circle, [before], pieces.values()).status == 200
+    assert ada.post(circle, [before], pieces.values()).status == 200
     net.add(before, circle)
     announced = encode(net.successor(circle, "ada", "bo", moving=mirror.card.public.log))
-    assert ada.threads.post(net.net, [announced]).json["results"][0]["refused"] is None
+    assert ada.post(net.net, [announced]).json["results"][0]["refused"] is None
     net.add(announced)
     late, late_pieces = net.post(circle, "ada", "after")
-    refused = ada.threads.post(circle, [late], late_pieces.values()).json["results"][0]["refused"]
-    assert "about to move" in refused
+    assert "about to move" in ada.post(circle, [late], late_pieces.values()).json["results"][0]["refused"]
     changes = {"log": mirror.card.public.log, "final": ada.heads()[circle], "moving": None}
     moved = encode(net.successor(circle, "ada", "bo", **changes))
-    assert ada.threads.post(net.net, [moved]).json["results"][0]["refused"] is None
+    assert ada.post(net.net, [moved]).json["results"][0]["refused"] is None
     net.add(moved)
-    assert ada.threads.post(circle, [late], late_pieces.values()).status == 409
+    assert ada.post(circle, [late], late_pieces.values()).status == 409
     # The new appender takes it once it has mirrored the record that moves the log.
     after, after_pieces = net.post(circle, "ada", "after")
     ada_there = mirror.client(device("ada"))
-    eventually(lambda: ada_there.threads.post(circle, [after], after_pieces.values()).status == 200)
+    eventually(lambda: ada_there.post(circle, [after], after_pieces.values()).status == 200)
     net.add(after, circle)
     assert bo.entries(circle) == net.logs[circle]
     said = checkpoint.verify(bo.heads()[circle], origin(mirror.card.public.log, circle), mirror.card.public.log)[0]

@@ -34,7 +34,7 @@ def test_what_one_device_sends_another_reads(served: Running, world: tuple[World
     net, circle = world
     ada, bo = served.client(device("ada")), served.client(device("bo"))
     post, pieces = net.post(circle, "ada")
-    reply = ada.threads.post(circle, [post], pieces.values())
+    reply = ada.post(circle, [post], pieces.values())
     net.add(post, circle)
     ((result),) = reply.json["results"]
     assert result == {"id": net.view.trail(circle).ids[-1], "position": 1, "refused": None}
@@ -55,8 +55,8 @@ def test_the_same_again_is_answered_with_where_it_stands(served: Running, world:
     net, circle = world
     ada = served.client(device("ada"))
     post, pieces = net.post(circle, "ada")
-    first = ada.threads.post(circle, [post], pieces.values())
-    assert ada.threads.post(circle, [post, post], pieces.values()).json["results"] == first.json["results"] * 2
+    first = ada.post(circle, [post], pieces.values())
+    assert ada.post(circle, [post, post], pieces.values()).json["results"] == first.json["results"] * 2
     assert len(ada.entries(circle)) == 2
 
 
@@ -68,10 +68,10 @@ def test_a_record_may_come_before_its_blobs_and_after_them(served: Running, worl
     assert ada.ask("POST", f"/v1/logs/{circle}/missing", names(name)).json["names"] == [name]
     assert ada.put(circle, piece).status == 204
     assert ada.ask("POST", f"/v1/logs/{circle}/missing", names(name)).json["names"] == []
-    assert ada.threads.post(circle, [before]).json["results"][0]["refused"] is None
+    assert ada.post(circle, [before]).json["results"][0]["refused"] is None
     net.add(before, circle)
     after, pieces = net.post(circle, "ada", "y" * 400_000)
-    assert ada.threads.post(circle, [after]).json["results"][0]["refused"] is None
+    assert ada.post(circle, [after]).json["results"][0]["refused"] is None
     for name, piece in pieces.items():
         assert ada.get(circle, name).status == 404
         assert ada.put(circle, piece).status == 204
@@ -119,17 +119,17 @@ def test_p26_what_is_taken_back_is_gone_from_the_relay(served: Running, world: t
     for text in ("short", "long" * 100_000):
         post, pieces = net.post(circle, "ada", text)
         assert all(ada.put(circle, piece).status == 204 for piece in pieces.values())
-        assert ada.threads.post(circle, [post]).json["results"][0]["refused"] is None
+        assert ada.post(circle, [post]).json["results"][0]["refused"] is None
         target = net.add(post, circle)
         asked = net.sign(circle, "tombstone", Tombstone(target=target), "bo")  # not bo's, and bo is no quorum
         net.put(asked, circle)
-        assert bo.threads.post(circle, [asked]).status == 200
+        assert bo.post(circle, [asked]).status == 200
         assert all(bo.get(circle, name).status == 200 for name in pieces)
         asked = net.sign(circle, "tombstone", Tombstone(target=target), "ada")
         net.put(asked, circle)
-        assert ada.threads.post(circle, [asked]).json["results"][0]["refused"] is None
+        assert ada.post(circle, [asked]).json["results"][0]["refused"] is None
         assert all(bo.get(circle, name).status == 404 for name in pieces)
         small = [piece for piece in pieces.values() if len(piece) < 65536]
-        ada.threads.post(circle, [post], small)
+        ada.post(circle, [post], small)
         assert all(bo.get(circle, name).status == 404 for name in pieces)
     assert bo.entries(circle) == net.logs[circle]

@@ -87,7 +87,7 @@ def accept(
         draft = library.drafts.manifest(holder.org, add=[found.card])
         hand_out(welcome, encode(came))
         if as_json:
-            hand_out(out, library.drafts.write(draft))
+            hand_out(out, library.drafts.to_bytes(draft))
             told = described(library, draft)
             tell_json({"comparison": shown, "welcome": str(welcome), "draft": str(out), **told})
             return

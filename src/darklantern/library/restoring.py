@@ -34,7 +34,7 @@ def restore(
     """The library in the backup `path` as the new folder `folder`. What the backup said of itself.
 
     A `bundle` made since is taken in before anything is restored for good, so that what was deleted meanwhile does not
-    come back. The library signs nothing in a log before it has synced with the log's keeper (`Library.restored`). Use
+    come back. The library signs nothing in a log before it has synced with the log's keeper (`Care.restored`). Use
     it in place of the one that is lost, never beside it. Raises StoreError or what importing raises, and then there is
     no folder.
     """
@@ -67,7 +67,7 @@ def _said(folder: Path, passphrase: str) -> Copied:
     if said is None:
         raise StoreError(
             "expected a backup, got the files of a library that was in use",
-            hint="restore what `Library.backup` wrote: files that were copied from under a library do not fit together",
+            hint="restore what `Care.backup` wrote: files that were copied from under a library do not fit together",
         )
     return said
 

@@ -186,7 +186,7 @@ def _documents(state: State, entries: Iterable[Found], fetch: Fetch, follows: Fo
     for found in entries:
         try:
             yield _document(state, found, fetch, follows)
-        except DarkLanternError:  # it does not open here: `Library.problems` lists it with the reason
+        except DarkLanternError:  # it does not open here: `Care.verify` lists it with the reason
             continue
 
 

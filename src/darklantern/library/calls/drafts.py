@@ -29,11 +29,11 @@ class Drafts:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
-    def read(self, data: bytes) -> Draft:
+    def from_bytes(self, data: bytes) -> Draft:
         """The draft in a file. Raises SealError, RecordError or RefusedError."""
         return read_draft(data, self._desk.held.device.receiving)
 
-    def write(self, draft: Draft) -> bytes:
+    def to_bytes(self, draft: Draft) -> bytes:
         """The file for a draft: sealed to its signers where it holds secret terms."""
         return write_draft(draft, joining.network_of(self._desk.held))
 
