@@ -17,6 +17,7 @@ from darklantern.library.resealing import remade
 from darklantern.library.state import State, pieces_of, unlocked
 from darklantern.network.merging import LogCopy, merge
 from darklantern.network.reading import leaf_id, place_of, read
+from darklantern.network.sentences import dropped_words
 from darklantern.network.states import Opaque
 from darklantern.network.view import View, admit, check_timely, is_registered
 from darklantern.sealing import DevicePublic
@@ -90,7 +91,11 @@ def take_in(state: State, parts: Parts, *, fetch: Fetch, clock: int, confirmed: 
         )
     # 3. Records that wait: those of logs that we keep are judged one by one.
     taken = _take_waiting(state, parts.waiting, clock)
-    return settle(before, taken.state, fetch=fetch, clock=clock, taken=taken, skipped=merged.skipped)
+    step = settle(before, taken.state, fetch=fetch, clock=clock, taken=taken, skipped=merged.skipped)
+    told = (dropped_words(log, gone, state.device_id) for log, gone in merged.dropped.items())
+    return replace(
+        step, imported=replace(step.imported, problems=(*step.imported.problems, *told, *merged.put_off.values()))
+    )
 
 
 def settle(
@@ -168,4 +173,4 @@ def _take_waiting(state: State, waiting: tuple[bytes, ...], clock: int) -> Taken
 
 
 def _growth(before: View, after: View) -> dict[str, int]:
-    return {log: grown for log, trail in after.trails.items() if (grown := trail.size - before.trail(log).size)}
+    return {log: grown for log, trail in after.trails.items() if (grown := trail.size - before.trail(log).size) > 0}

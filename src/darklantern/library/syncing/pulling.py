@@ -87,10 +87,9 @@ def _network(remote: Remote, note: bytes, view: View, held: Entries) -> LogCopy:
     A roster among its entries names the key. A newcomer's first entry must be the roster that they pinned, and mostly
     names it; else entries are asked for before the note is verified, up to a bound.
     """
-    net, start = view.net, view.trail(view.net).size
-    said, _ = checkpoint.parse(note)
-    known = view.key_of(net, note)
-    if not start:
+    net = view.net
+    known, (said, _) = view.key_of(net, note), checkpoint.parse(note)
+    if not view.trail(net).size:
         first = remote.entries(net, 0, 1)[:1]
         if not any(_has_id(data, net) for data in first):
             raise LogError(
@@ -101,20 +100,21 @@ def _network(remote: Remote, note: bytes, view: View, held: Entries) -> LogCopy:
         known = append(View(net), net, first[0]).key_of(net, note)
     if known and said.origin == origin(known, net):
         return _copy(remote, net, note, known, view, held)
-    return LogCopy(net, note, _entries(remote, net, start, said.size, _MOST_UNVERIFIED), start)
+    # A log that has moved may have been left before the last entries that are held here.
+    return LogCopy(net, note, _entries(remote, net, 0, said.size, _MOST_UNVERIFIED))
 
 
 def _copy(remote: Remote, log: str, note: bytes, key: LogVerifyKey, view: View, held: Entries) -> LogCopy:
     mine, known = view.trail(log), view.heads.get(log)
     head = known if known and known.note == note else read_head(note, log, key)
-    if head.size < mine.size:
+    if head.size < mine.size and head.root == mine.roots[head.size]:
         return LogCopy(log, note, (), start=head.size)
     better = dict(_better(remote, log, view, held))
     start = min(better, default=mine.size)
     again = [better.get(position, held[log][position]) for position in range(start, mine.size)]
     new = _entries(remote, log, mine.size, head.size)
     ids = [_id(remote, log, position, data) for position, data in enumerate(new, mine.size)]
-    if mine.size and reduce(Trail.append, ids, mine).roots[-1] != head.root:
+    if mine.size and (head.size < mine.size or reduce(Trail.append, ids, mine).roots[-1] != head.root):
         # Altered on the way, or another history of the log: only all of what the relay calls it can tell.
         return LogCopy(log, note, _entries(remote, log, 0, head.size))
     return LogCopy(log, note, (*again, *new), start=start)
