@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from darklantern.errors import DarkLanternError, RefusedError
 from darklantern.library import restored
+from darklantern.library.foreign import foreign, with_foreign
 from darklantern.library.keeping import appended as with_entry
 from darklantern.library.keeping import with_heads
 from darklantern.library.opening import Fetch
@@ -108,9 +109,10 @@ def settle(
     skipped: tuple[str, ...] = (),
 ) -> Step:
     """The rest of the step, also where nothing came: keys, and our own records that the logs have overtaken."""
-    again = remade(unlocked(with_heads(state, clock)), fetch, clock)
+    again = remade(unlocked(with_heads(with_foreign(before, state), clock)), fetch, clock)
     state = again.state
     old = {(leaf.log, leaf.position) for leaf in before.view.opaque}
+    fresh = set(foreign(state)) - set(foreign(before))
     imported = Imported(
         entries=_growth(before.view, state.view),
         opaque=tuple(leaf for leaf in state.view.opaque if (leaf.log, leaf.position) not in old),
@@ -118,7 +120,7 @@ def settle(
         carried=taken.carried if taken else (),
         refused=(*(taken.refused if taken else ()), *again.refused),
         skipped=skipped,
-        problems=tuple(sorted(state.keyring.problems.values())),
+        problems=(*sorted(state.keyring.problems.values()), *sorted(str(each) for each in fresh)),
         remade=again.remade,
     )
     return Step(state, again.pieces, imported)
