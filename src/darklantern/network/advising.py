@@ -1,7 +1,7 @@
 """What stands badly without being wrong: circles, orgs and a network that the loss of one person would lock.
 
-In: a view, and whose advice it is. Out: words, the same for as long as it stands. It forbids nothing: a quorum of two is allowed, and
-whoever has only two people cannot do better.
+In: a view, and whose advice it is. Out: words, the same for as long as it stands. It forbids nothing: a quorum of two
+is allowed, and whoever has only two people cannot do better.
 """
 
 from collections.abc import Collection, Iterator
