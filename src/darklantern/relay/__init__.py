@@ -8,6 +8,6 @@ several may serve one database and one store of blobs.
                    ├─ appending       records, judged and written together
                    ├─ pieces          blobs
                    └─ witnessing      cosignatures
-    chores ─ mirroring ─ peers        other relays
+    chores ─ pulling ─ mirroring ─ taking ─ peers    other relays
     stores                            the database and the blobs
 """

@@ -84,7 +84,7 @@ class App:
             self._folded,
             self._appender,
             self._pieces,
-            Mirrors(known, key, database, self._folded, self._pieces, witnessing),
+            Mirrors(known, key, database, self._folded, self._pieces, witnessing, limits.unverified_bytes),
             Remembered(folder, key.log.public),
             key.log,
             config,
@@ -136,6 +136,7 @@ class App:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._chores.end()
         self._blobs.close()
         self._database.close()
 
