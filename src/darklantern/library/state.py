@@ -19,6 +19,7 @@ from darklantern.network.heads import Head, LogFork, read_head, sign_head
 from darklantern.network.keyring import Keyring, unlock
 from darklantern.network.merging import check_not_frozen
 from darklantern.network.reading import leaf_id, read
+from darklantern.network.retaining import living
 from darklantern.network.rosters import Roster
 from darklantern.network.states import Link
 from darklantern.network.view import View, admit, ahead, append, fold, is_registered
@@ -187,14 +188,8 @@ class State:
 
 
 def pieces_of(view: View, forgotten: Collection[str] = ()) -> dict[str, str]:
-    """Piece → log, for every piece that an entry which counts names, but for entries of `forgotten` epochs."""
-    return {
-        name: circle.id
-        for circle in view.circles.values()
-        for entry in circle.entries.values()
-        if entry.body.header.epoch not in forgotten
-        for name in (*entry.body.pieces, *entry.body.attached)
-    }
+    """Piece → log, for every piece that lives, but for those that only entries of `forgotten` epochs need."""
+    return {name: circle.id for circle in view.circles.values() for name in living(circle, forgotten)}
 
 
 def first_contents(

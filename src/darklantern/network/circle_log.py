@@ -18,6 +18,7 @@ from darklantern.network.epochs import Cutoff, Epoch, Last, check_stanzas, needs
 from darklantern.network.growing import Grown
 from darklantern.network.handovers import Handover
 from darklantern.network.items import Sealed
+from darklantern.network.pieces import naming, no_longer
 from darklantern.network.reading import InCircle, Read
 from darklantern.network.states import Chains, CircleState, EpochEntry, NetworkState, Opaque, Owner, SealedEntry, Trail
 from darklantern.network.verdicts import Verdict
@@ -133,6 +134,7 @@ def _cut(state: CircleState, epoch: Epoch) -> CircleState:
     return replace(
         state,
         entries=reduce(lambda entries, id: entries.remove(id), late, state.entries),
+        pieces=reduce(lambda pieces, each: no_longer(pieces, each.body.names, each.id), late.values(), state.pieces),
         opaque=reduce(
             Grown.plus, (Opaque(state.id, entry.position, id, reason, True) for id, entry in late.items()), state.opaque
         ),
@@ -152,7 +154,8 @@ def _sealed(state: CircleState, trail: Trail, read: Read, owner: Owner, sealed: 
     if author not in newest.members:
         raise RefusedError(f"epoch {newest.body.number} had dropped its author", hint="ask the circle's admins")
     entry = SealedEntry(read.id, trail.size, read.record, sealed, owner)
-    return replace(state, entries=state.entries.insert(read.id, entry))
+    pieces = naming(state.pieces, sealed.names, owner, read.id)
+    return replace(state, entries=state.entries.insert(read.id, entry), pieces=pieces)
 
 
 def _check_member(state: CircleState, device: str, network_size: int) -> None:
@@ -187,7 +190,12 @@ def _tombstone(at: NetworkState, state: CircleState, device: str, tombstone: Tom
     state = replace(state, tombstones=state.tombstones.insert(target, asked))
     if not own and circle is not None and len({each for each in asked if circle.has_admin(each)}) < circle.quorum:
         return state
-    return replace(state, entries=state.entries.remove(target), buried=state.buried.insert(target, entry))
+    return replace(
+        state,
+        entries=state.entries.remove(target),
+        buried=state.buried.insert(target, entry),
+        pieces=no_longer(state.pieces, entry.body.names, target),
+    )
 
 
 def _receipt(state: CircleState, device: str, receipt: Receipt) -> CircleState:
