@@ -18,6 +18,7 @@ from typing import Final
 
 from darklantern.errors import DarkLanternError
 from darklantern.relay.appending import Appender
+from darklantern.relay.charging import Quotas
 from darklantern.relay.chores import Chores
 from darklantern.relay.config import METRICS_TOKEN, Config, read_card, read_config
 from darklantern.relay.exchange import Answer, DisconnectedError, Pace, Receive, Request, Scope, Send, refusal
@@ -35,6 +36,7 @@ from darklantern.relay.service import Bounds, Service
 from darklantern.relay.stores import Blobs, Database, open_blobs, open_database
 from darklantern.relay.telling import short, tell, tell_defect
 from darklantern.relay.witnessing import Witnessing
+from darklantern.relay.writing import Writing
 from darklantern.sealing import RelayKey
 
 _SWITCH_S: Final = 0.0005
@@ -67,16 +69,10 @@ class App:
         limits = config.limits
         self._pace = Pace(limits.body_grace_s, limits.body_bytes_a_second)
         self._folded = Folded(database, config.net)
-        self._pieces = Pieces(database, blobs, limits.org_bytes, clock)
-        self._appender = Appender(
-            database,
-            self._folded,
-            key.log,
-            limits.org_bytes,
-            limits.device_bytes_a_day,
-            self._pieces.collect,
-            clock,
-        )
+        quotas = Quotas(limits.org_bytes, limits.device_bytes_a_day, clock)
+        self._pieces = Pieces(database, blobs, quotas, clock)
+        writing = Writing(database, key.log, quotas, self._pieces.collect, clock)
+        self._appender = Appender(database, self._folded, key.log.public, writing, clock)
         known = KnownPeers(peers, self._folded, key.public.id)
         witnessing = Witnessing(database, self._folded, key, known, clock)
         self._chores = Chores(

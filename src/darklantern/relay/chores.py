@@ -9,6 +9,7 @@ from typing import Final
 
 from darklantern.errors import DarkLanternError, LogError, StoreError
 from darklantern.logs import checkpoint
+from darklantern.network.states import CircleState
 from darklantern.relay.appending import Appender
 from darklantern.relay.config import Config
 from darklantern.relay.folded import Folded, GoneBackError
@@ -17,7 +18,7 @@ from darklantern.relay.needs import outlived
 from darklantern.relay.pieces import Pieces
 from darklantern.relay.pulling import Pulling
 from darklantern.relay.remembering import Remembered
-from darklantern.relay.stores import Database
+from darklantern.relay.stores import Database, Drop
 from darklantern.relay.taking import ForkSeenError
 from darklantern.relay.telling import tell
 from darklantern.sealing import LogKey
@@ -50,6 +51,8 @@ class Chores:
         self._mirrors = mirrors
         self._pulling = Pulling(config.pull_s, self._note_fork)
         self._remembered = remembered
+        self._retired: dict[str, tuple[CircleState, Drop]] = {}
+        """of each log, what was dropped last, and as of when"""
         self._forked: str | None = None
         """two histories under this relay's own key were seen: only a person can say which counts"""
         self._key = key
@@ -112,11 +115,12 @@ class Chores:
     def _retire(self, now: int) -> None:
         """Drop what was sealed to epochs that are past their circle's retention. Envelopes stay."""
         view = self._folded.view
-        for log in view.circles:
-            done = self._database.retired(log)
-            for epoch, drop in outlived(view, log, now):
-                if epoch not in done:
-                    self._database.drop_pieces(drop, epoch)
+        for log, circle in view.circles.items():
+            drop = outlived(view, log, now)
+            known, last = self._retired.get(log, (None, None))
+            if drop.names and (known is not circle or last != drop):
+                self._database.drop_pieces(drop)
+                self._retired[log] = circle, drop
         self._pieces.collect()
 
     async def stamp(self) -> None:

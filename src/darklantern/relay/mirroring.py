@@ -7,10 +7,8 @@ is its own.
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
@@ -19,15 +17,14 @@ from blake3 import blake3
 from darklantern.errors import DarkLanternError, LogError, RecordError, SignatureError
 from darklantern.logs import add_checkpoint, merkle
 from darklantern.network.heads import Head, read_head
-from darklantern.network.reading import read
 from darklantern.network.view import View, append
 from darklantern.relay.folded import Folded
 from darklantern.relay.known_peers import KnownPeers
 from darklantern.relay.moving import finals, read_any_head
-from darklantern.relay.needs import buried, names_of
+from darklantern.relay.needs import needed, no_longer_needed
 from darklantern.relay.peers import PeerClient
 from darklantern.relay.pieces import Pieces
-from darklantern.relay.stores import Append, Database, Entry, Group, Uses
+from darklantern.relay.stores import Append, Database, Group, Need
 from darklantern.relay.taking import ForkSeenError, Taken, head_of, take
 from darklantern.relay.witnessing import Witnessing
 from darklantern.sealing import RelayCard, RelayKey
@@ -119,8 +116,9 @@ class Mirror:
         for entry in entries:
             after_it = append(after_it, log, entry.envelope)
         step = Append(log, view.trail(log).frontier, entries, head.note, head.time)
-        drops = buried(view, after_it, log)
-        self._database.commit(Group((step,), _uses(log, entries), drops=drops, time=head.time))
+        names = {name for entry in entries for name in needed(after_it, log, entry.id.hex())}
+        needs, drops = tuple(Need(log, name) for name in sorted(names)), no_longer_needed(view, after_it, log)
+        self._database.commit(Group((step,), needs, drops=drops, time=head.time))
         self._folded.view = after_it
         if drops:
             self._pieces.collect()
@@ -195,12 +193,3 @@ class Mirrors:
         for _, mirror in self._mirrors.values():
             mirror.end()
         self._threads.shutdown(wait=False, cancel_futures=True)
-
-
-def _uses(log: str, entries: Sequence[Entry]) -> tuple[Uses, ...]:
-    """What these entries need of blobs. One that does not read as a record of a known kind needs none."""
-    counts: Counter[str] = Counter()
-    for entry in entries:
-        with suppress(DarkLanternError):
-            counts.update(names_of(read(entry.envelope)))
-    return tuple(Uses(log, name, count) for name, count in counts.items())

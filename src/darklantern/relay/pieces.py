@@ -12,8 +12,9 @@ from blake3 import blake3
 
 from darklantern.errors import StoreError
 from darklantern.network.items import PIECE
+from darklantern.relay.charging import Quotas
 from darklantern.relay.problems import Problem
-from darklantern.relay.stores import SMALL_BYTES, Blobs, Charge, Database
+from darklantern.relay.stores import SMALL_BYTES, Blobs, Database
 from darklantern.relay.stores.values import Piece
 
 MAX_BYTES: Final = PIECE
@@ -24,24 +25,26 @@ _END: Final = b""
 class Pieces:
     """What logs have of blobs."""
 
-    def __init__(self, database: Database, blobs: Blobs, org_bytes: int, clock: Callable[[], float]) -> None:
+    def __init__(self, database: Database, blobs: Blobs, quotas: Quotas, clock: Callable[[], float]) -> None:
         self._database = database
         self._blobs = blobs
-        self._org_bytes = org_bytes
+        self._quotas = quotas
         self._clock = clock
 
-    async def put(self, log: str, name: str, data: bytes, account: str) -> None:
-        """Store a blob for a log. Raises Problem for other bytes than its name says, QuotaError, StoreError."""
-        await asyncio.to_thread(self.put_now, log, name, data, account)
+    async def put(self, log: str, name: str, data: bytes, account: str, device: str) -> None:
+        """Store a blob that a device brought. Raises Problem for other bytes than its name says, QuotaError,
+        StoreError."""
+        await asyncio.to_thread(self.put_now, log, name, data, account, device)
 
-    def put_now(self, log: str, name: str, data: bytes, account: str) -> None:
-        """The same, for a thread."""
+    def put_now(self, log: str, name: str, data: bytes, account: str, device: str | None = None) -> None:
+        """The same, for a thread; of no device's day where this relay has asked for it."""
         check_hash(name, data)
-        now, charge = int(self._clock()), Charge(account, len(data), self._org_bytes)
+        now, charge = int(self._clock()), self._quotas.kept(account, len(data))
+        day = (self._quotas.sent(device, len(data)),) if device else ()
         if len(data) <= SMALL_BYTES:
-            self._database.put_piece(log, name, data, charge, now)
+            self._database.put_piece(log, name, data, charge, now, *day)
             return
-        if not self._database.begin_piece(log, name, charge, now):
+        if not self._database.begin_piece(log, name, charge, now, *day):
             return
         try:
             self._blobs.put(name, (data,), MAX_BYTES)
@@ -69,7 +72,7 @@ class Pieces:
             yield part
 
     def expire(self, unnamed_s: int) -> int:
-        """Let go of what no record has named for so long, and of what uploads left behind; how many."""
+        """Let go of what no record has needed for so long, and of what uploads left behind; how many."""
         count = self._database.expire_pieces(int(self._clock()) - unnamed_s)
         self.collect()
         return count + self._blobs.sweep(unnamed_s)

@@ -18,10 +18,10 @@ from darklantern.relay.stores.values import (
     Entry,
     Group,
     Head,
+    Need,
     Page,
     Piece,
     Token,
-    Uses,
 )
 
 __all__ = [
@@ -35,11 +35,11 @@ __all__ = [
     "Entry",
     "Group",
     "Head",
+    "Need",
     "Page",
     "Piece",
     "QuotaError",
     "Token",
-    "Uses",
     "open_blobs",
     "open_database",
 ]
