@@ -25,6 +25,7 @@ from darklantern.relay.exchange import Answer, DisconnectedError, Pace, Receive,
 from darklantern.relay.folded import Folded
 from darklantern.relay.keys import read_keys
 from darklantern.relay.known_peers import KnownPeers, Peer
+from darklantern.relay.leaves import Leaves
 from darklantern.relay.limits import Bound, BoundEach, Rate
 from darklantern.relay.logins import Logins
 from darklantern.relay.measuring import Counts, gauge
@@ -96,7 +97,9 @@ class App:
         self._service = Service(
             database=database,
             folded=self._folded,
-            logins=Logins(database, self._folded, key.public.id, known, limits.nonces, limits.logins_a_minute, clock),
+            logins=Logins(
+                self._folded, key.public.id, known, Leaves(database, limits.nonces), limits.logins_a_minute, clock
+            ),
             appender=self._appender,
             pieces=self._pieces,
             witnessing=witnessing,

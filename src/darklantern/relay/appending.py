@@ -18,7 +18,7 @@ from darklantern.relay.charging import device_account
 from darklantern.relay.folded import Folded
 from darklantern.relay.judging import Judged, Put, judge
 from darklantern.relay.moving import check_mine, check_taken_over, has_moved
-from darklantern.relay.problems import Problem, busy, problem
+from darklantern.relay.problems import DISK_FULL, Problem, busy, full, is_full, problem
 from darklantern.relay.stores import Database, QuotaError
 from darklantern.relay.writing import Draft, Writing
 from darklantern.sealing import LogVerifyKey
@@ -84,7 +84,7 @@ class Appender:
         been: the same request again is answered with where its records stand."""
         check_mine(self._folded.view, put.log, self._key, put.envelopes)
         if self.frozen:
-            raise busy(f"this relay appends nothing now: {self.frozen}")
+            raise full() if self.frozen == DISK_FULL else busy(f"this relay appends nothing now: {self.frozen}")
         if has_moved(self._folded.view, put.log):
             await asyncio.to_thread(self._check_taken_over, put.log)
         waiting = _Waiting(put, asyncio.get_running_loop().create_future())
@@ -187,7 +187,9 @@ class Appender:
                 ]
                 _fail(full, problem(error))
                 waiting = [each for each in waiting if each not in full]
-            except (LogError, RefusedError, StoreError):
+            except (LogError, RefusedError, StoreError) as error:
+                if is_full(error):
+                    raise
                 # Another relay was faster; or the database failed at the very end and may have committed. What it
                 # holds now says so, and judging again answers for records that are there.
                 await asyncio.to_thread(self._folded.catch_up)

@@ -16,6 +16,7 @@ from darklantern.relay.folded import Folded, GoneBackError
 from darklantern.relay.mirroring import Mirrors
 from darklantern.relay.needs import outlived
 from darklantern.relay.pieces import Pieces
+from darklantern.relay.problems import DISK_FULL, is_full
 from darklantern.relay.pulling import Pulling
 from darklantern.relay.remembering import Remembered
 from darklantern.relay.stores import Database, Drop
@@ -90,7 +91,7 @@ class Chores:
             await asyncio.to_thread(self._remembered.keep, error.view)
             reason = error.message
         except StoreError as error:
-            reason = error.message
+            reason = DISK_FULL if is_full(error) else error.message
         if reason != self._appender.frozen:
             tell("frozen" if reason else "appending")
         self._appender.frozen = reason

@@ -8,7 +8,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
-from darklantern.errors import DarkLanternError
+from darklantern.errors import DarkLanternError, LogError, RecordError, SignatureError
+from darklantern.relay.peers import PeerError
 from darklantern.relay.taking import ForkSeenError
 from darklantern.relay.telling import short, tell, tell_defect
 
@@ -63,12 +64,14 @@ class Pulling:
         try:
             await peer.pull()
             self._faults.pop(peer.id, None)
-        except DarkLanternError as error:
+        except (PeerError, LogError, RecordError, SignatureError) as error:
             faults = self._faults[peer.id] = self._faults.get(peer.id, 0) + 1
             self._due[peer.id] = asyncio.get_running_loop().time() + self._wait_s(faults)
             tell("peer", peer=short(peer.id), problem=type(error).__name__, faults=faults)
             if isinstance(error, ForkSeenError):
                 self._forked(error)
+        except DarkLanternError as error:  # our own stores fail
+            tell("peer", peer=short(peer.id), problem=type(error).__name__)
         except Exception as error:  # noqa: BLE001, one peer's answer that meets a defect must not end the others' turns
             tell_defect(error)
         finally:

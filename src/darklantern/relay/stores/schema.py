@@ -58,7 +58,8 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
 def migrate(engine: Engine, migrations: Sequence[Migration] = MIGRATIONS) -> int:
     """Bring the database to the last version, in one transaction, and say how many steps that took.
 
-    Two relays may start at once: one waits for the other. Raises StoreError for a database of a newer version.
+    Two relays may start at once: one waits for the other. Raises StoreError for a database of a newer version. Where
+    nothing is to do, nothing is written: on a full disk a relay must start all the same.
     """
     with engine.transaction(write=True) as session:
         if engine.dialect.lock_schema:
@@ -73,7 +74,8 @@ def migrate(engine: Engine, migrations: Sequence[Migration] = MIGRATIONS) -> int
             for statement in migration:
                 if text := _in(engine, statement):
                     session.change(text)
-        session.change("UPDATE schema_version SET version = ?", len(migrations))
+        if have < len(migrations):
+            session.change("UPDATE schema_version SET version = ?", len(migrations))
     return len(migrations) - have
 
 
