@@ -39,7 +39,7 @@ class Limits(Value, frozen=True, kw_only=True):
     requests: Count = 512
     """at once, in one process"""
     requests_of_one: Count = 32
-    """at once, of one device"""
+    """at once, of one device; and of one address, of those who have not logged in"""
     requests_a_second: Count = 500
     """of one device"""
     logins_a_minute: Count = 30

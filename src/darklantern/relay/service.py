@@ -77,6 +77,8 @@ class Service:
     async def answer(self, request: Request, holding: ExitStack) -> tuple[str, Answer]:
         """The route's pattern, and the answer. `holding` ends when the answer has gone out."""
         parts = request.path.split("/")[1:]
+        if b"authorization" not in request.headers:
+            holding.enter_context(self._bounds.each.hold(f"address:{request.address}"))
         match request.method, parts:
             case "GET", ["v1", "health"]:
                 return "health", said(Health(ready=self._folded.ready), 200 if self._folded.ready else 503)
