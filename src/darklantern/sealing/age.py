@@ -97,8 +97,8 @@ def head(recipients: Iterable[Recipient], file_key: bytes) -> bytes:
     if len(written) > header.MAX_HEADER:
         each = len(written) // len(everyone)
         raise SealError(
-            f"expected at most {header.MAX_HEADER // each:,} recipients, got {len(everyone):,}: a header takes {each:,} "
-            f"bytes for each, and readers take {header.MAX_HEADER:,}",
+            f"expected at most {header.MAX_HEADER // each:,} recipients, got {len(everyone):,}: "
+            f"each takes {each:,} bytes of a header, which may have {header.MAX_HEADER:,}",
             hint="a circle may have that many devices: have people leave out old ones, or make two circles",
         )
     return written
