@@ -11,8 +11,7 @@ from blake3 import blake3
 from darklantern.errors import StoreError
 from darklantern.relay.charging import Quotas
 from darklantern.relay.pieces import Pieces
-from darklantern.relay.problems import Problem
-from darklantern.relay.stores import Blobs, Database, Drop, Group, Need, QuotaError
+from darklantern.relay.stores import Blobs, Database, Drop, Group, Need, OtherBytesError, QuotaError
 from darklantern.relay.stores.blobs import is_whole
 
 from .appending import append, entry, step
@@ -43,7 +42,7 @@ def pieces(database: Database, tmp_path: Path, clock: Clock) -> Pieces:
 
 def put(pieces: Pieces, log: str, data: bytes, account: str = ORG) -> str:
     name = blake3(data).hexdigest()
-    pieces.put_now(log, name, data, account)
+    pieces.put_now(log, name, (data,), account)
     return name
 
 
@@ -156,8 +155,10 @@ def test_a_full_quota_keeps_nothing(pieces: Pieces, database: Database) -> None:
         with pytest.raises(QuotaError):
             put(pieces, A, os.urandom(size))
     assert database.used(ORG) == 900_000
-    with pytest.raises(Problem, match="other bytes"):
-        pieces.put_now(A, "0" * 64, b"x", ORG)
+    for size in (1, 90_000):
+        with pytest.raises(OtherBytesError, match="other bytes"):
+            pieces.put_now(A, "0" * 64, (bytes(size),), ORG)
+    assert database.used(ORG) == 900_000
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -168,13 +169,13 @@ def test_what_a_device_sends_counts_for_its_day_even_where_it_is_there(
     name = blake3(data).hexdigest()
     times = DAY_BYTES // size
     for _ in range(times):
-        pieces.put_now(A, name, data, ORG, "ada")
+        pieces.put_now(A, name, (data,), ORG, "ada")
     with pytest.raises(QuotaError, match="device:ada"):
-        pieces.put_now(A, name, data, ORG, "ada")
+        pieces.put_now(A, name, (data,), ORG, "ada")
     assert database.used("device:ada", int(clock()) // DAY_S) == times * size
     assert database.used(ORG) == size
     clock.now += DAY_S
-    pieces.put_now(A, name, data, ORG, "ada")
+    pieces.put_now(A, name, (data,), ORG, "ada")
 
 
 def test_bytes_are_deleted_only_when_no_log_has_them(

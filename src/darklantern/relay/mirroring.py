@@ -131,7 +131,7 @@ class Mirror:
             for name in names:
                 data = None if name in lacking else self._peer.blob(log, name)
                 if data is not None and blake3(data).hexdigest() == name:
-                    self._pieces.put_now(log, name, data, f"peer:{self._card.public.id}")
+                    self._pieces.put_now(log, name, (data,), f"peer:{self._card.public.id}")
 
     def _cosign(self, log: str, note: bytes) -> None:
         """Only for the appender itself, which shows the line to all others."""

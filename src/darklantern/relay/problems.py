@@ -4,7 +4,7 @@ import errno
 from typing import Final
 
 from darklantern.errors import DarkLanternError, LogError, RecordError, RefusedError, SignatureError, StoreError
-from darklantern.relay.stores import QuotaError
+from darklantern.relay.stores import OtherBytesError, QuotaError
 from darklantern.relay.telling import tell_stores
 
 
@@ -19,6 +19,7 @@ class Problem(DarkLanternError):
 
 _STATUS: Final[tuple[tuple[type[DarkLanternError], int], ...]] = (
     (QuotaError, 507),
+    (OtherBytesError, 400),
     (RecordError, 400),
     (LogError, 400),
     (SignatureError, 403),

@@ -161,8 +161,8 @@ class Service:
 
     async def _put_blob(self, log: str, name: str, request: Request, asker: Asker, holding: ExitStack) -> Answer:
         holding.enter_context(self._bounds.buffered.hold(request.length(MAX_BYTES)))
-        data = await request.body(MAX_BYTES)
-        await self._pieces.put(log, name, data, asker.account, asker.id)
+        parts = await request.parts(MAX_BYTES)
+        await self._pieces.put(log, name, parts, asker.account, asker.id)
         return Answer(204)
 
     async def _get_blob(self, log: str, name: str, request: Request) -> Answer:
