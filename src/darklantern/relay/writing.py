@@ -4,8 +4,9 @@ In: a draft. Out: the same on disk, and signed; what its records need of blobs a
 a checkpoint's signatures cost milliseconds whatever they hold; so the larger the group, the cheaper the record.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from darklantern.logs import checkpoint
 from darklantern.network.heads import origin
@@ -86,20 +87,25 @@ class Writing:
 
     def _needs(self, draft: Draft) -> Iterator[Need]:
         """As of the end of the group: what one of its records needs, another may have taken back."""
-        found: dict[tuple[str, str], Need] = {}
+        view, limit = draft.view, self._quotas.org_bytes
+        wanted: set[tuple[str, str]] = set()
+        came: dict[tuple[str, str], tuple[bytes, str]] = {}
         for each in draft.judged:
-            put = each.put
-            names = {name for entry in each.entries for name in needed(draft.view, put.log, entry.id.hex())}
-            for name in (*names, *(put.blobs.keys() - names)):
-                key, data = (put.log, name), put.blobs.get(name)
-                known = found.get(key) or Need(*key, needed=False)
-                if data is not None and known.data is None:
-                    known = replace(known, data=data, account=put.account, limit=self._quotas.org_bytes)
-                found[key] = replace(known, needed=known.needed or name in names)
-        yield from found.values()
+            log, put = each.put.log, each.put
+            wanted.update((log, name) for entry in each.entries for name in needed(view, log, entry.id.hex()))
+            for name, data in put.blobs.items():
+                came.setdefault((log, name), (data, put.account))
+        for key, (data, account) in came.items():
+            yield Need(*key, data, account, limit, needed=key in wanted)
+        for key in wanted - came.keys():
+            yield Need(*key)
 
     def _charges(self, draft: Draft) -> Iterator[Charge]:
+        """One for each account, however many requests it has made."""
+        kept, sent = Counter[str](), Counter[str]()
         for each in draft.judged:
             if each.entries:
-                yield self._quotas.kept(each.put.account, sum(len(entry.envelope) for entry in each.entries))
-            yield self._quotas.sent(each.put.device, each.put.size)
+                kept[each.put.account] += sum(len(entry.envelope) for entry in each.entries)
+            sent[each.put.device] += each.put.size
+        yield from (self._quotas.kept(account, size) for account, size in kept.items())
+        yield from (self._quotas.sent(device, size) for device, size in sent.items())
