@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from network.test_rosters import successor
 from network.world import World, circled, device, log_key
 
-from darklantern.errors import LogError
+from darklantern.errors import LogError, SignatureError
 from darklantern.logs import checkpoint
 from darklantern.network.heads import origin, sign_head
 from darklantern.network.view import View, append
@@ -68,7 +69,7 @@ def test_a_head_that_nobody_signed_is_no_proof_either(peer: tuple[Lies, PeerClie
     other = checkpoint.Checkpoint(origin(log_key("keeper").public, circle), 1, bytes(32))
     note = checkpoint.sign(other, log_key("somebody"), 1)
     with pytest.raises(Exception, match="signature"):
-        head_of(net.view, circle, note, client)
+        head_of(net.view, circle, note, client, MOST)
 
 
 @pytest.mark.parametrize("longer", [False, True])
@@ -109,7 +110,7 @@ def test_what_is_new_is_taken_from_wherever_the_log_has_come_meanwhile(
 def test_a_log_without_end_is_left(peer: tuple[Lies, PeerClient], world: tuple[World, str]) -> None:
     (lies, client), (net, circle) = peer, world
     said = checkpoint.Checkpoint(origin(log_key("keeper").public, circle), 1 << 50, bytes(32))
-    head = head_of(net.view, circle, checkpoint.sign(said, log_key("keeper"), 1), client)
+    head = head_of(net.view, circle, checkpoint.sign(said, log_key("keeper"), 1), client, MOST)
     assert head is not None
     lies.entries = {circle: [net.logs[circle][0]] * 10_000}
     with pytest.raises(LogError, match="did not end"):
@@ -133,6 +134,25 @@ def test_a_closed_connection_is_never_opened_again_unpinned(peer: tuple[Lies, Pe
     connection.close()
     with pytest.raises(peers.http.client.NotConnected):
         connection.request("GET", "/v1/heads")
+
+
+def test_the_network_s_log_is_another_key_s_only_by_a_roster_that_counts(
+    peer: tuple[Lies, PeerClient], world: tuple[World, str]
+) -> None:
+    (lies, client), (net, _) = peer, world
+    said, before = net.head(net.net), net.view
+    moved = {"log": log_key("liar").public, "final": said.note}
+    forged = net.copy()
+    forged.put(encode(successor(net, "network Aurora", **moved)), net.net)
+    net.add(successor(net, "network Aurora", "network Beacon", **moved))
+    for after, counts in ((forged, False), (net, True)):
+        lies.entries = {net.net: after.logs[net.net]}
+        head = sign_head(after.view.trail(net.net), net.net, log_key("liar"), 1)
+        if counts:
+            assert head_of(before, net.net, head.note, client, MOST) == head
+        else:
+            with pytest.raises((LogError, SignatureError)):
+                head_of(before, net.net, head.note, client, MOST)
 
 
 # A relay beside a liar

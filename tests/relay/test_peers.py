@@ -196,6 +196,29 @@ def test_a_circle_s_log_moves_to_another_relay(pair: tuple[Running, Running], wo
     eventually(lambda: ada.entries(circle) == net.logs[circle])  # now the old one mirrors
 
 
+def test_the_network_s_log_moves_to_another_relay(pair: tuple[Running, Running], world: tuple[World, str]) -> None:
+    (appender, mirror), (net, _) = pair, world
+    old, new = appender.client(device("ada")), mirror.client(device("ada"))
+    key, final = mirror.card.public.log, old.heads()[net.net]
+    net.pledge("Aurora", "ada")
+    late = net.logs[net.net][-1]
+    assert old.post(net.net, [late]).json["results"][0]["refused"] is None
+    # A checkpoint that something has followed since moves nothing; the last one does, once the new keeper has it all.
+    early = encode(successor(net, "network Aurora", "network Beacon", log=key, final=final))
+    eventually(lambda: new.entries(net.net) == old.entries(net.net))
+    results = new.post(net.net, [early]).json["results"]
+    assert results[0]["position"] is None or results[0]["refused"], results
+    moved = encode(successor(net, "network Aurora", "network Beacon", log=key, final=old.heads()[net.net]))
+    assert old.post(net.net, [moved]).json["results"][0]["position"] is None
+    assert new.post(net.net, [moved]).json["results"][0]["refused"] is None
+    said = checkpoint.verify(new.heads()[net.net], origin(key, net.net), key)[0]
+    assert said.size == len(new.entries(net.net))
+    # From there on the old one mirrors, and says who appends.
+    eventually(lambda: old.entries(net.net) == new.entries(net.net))
+    refused = old.post(net.net, [late])
+    assert (refused.status, key.id in refused.json["error"]) == (409, True)
+
+
 def eventually(true: Callable[[], bool]) -> None:
     """What relays do by themselves takes as long as it takes; the wait is bounded, and no time is asserted."""
     deadline = time.monotonic() + WAIT_S

@@ -124,11 +124,6 @@ def agreed(said: Iterable[Said], orgs: Mapping[str, str], needed: int) -> int | 
     return times[needed - 1] if len(times) >= needed else None
 
 
-def floor(said: Iterable[Said]) -> int:
-    """The highest time that a witness cosigned, or 0: a clock that says less is wrong."""
-    return max((time for _, time in said), default=0)
-
-
 def _refuse(expected: str, got: str) -> None:
     raise LogError(
         f"cosignatures: expected {expected}, got {got}",

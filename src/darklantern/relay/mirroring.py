@@ -98,7 +98,7 @@ class Mirror:
 
     def _take(self, log: str, note: bytes) -> tuple[Head | None, Taken | None]:
         view = self._folded.view
-        head = head_of(view, log, note, self._peer)
+        head = head_of(view, log, note, self._peer, self._most_bytes)
         if head is None:
             return None, None
         kept = (*self._database.newest_notes(log, 1), *finals(view, log))
@@ -109,12 +109,12 @@ class Mirror:
         self._folded.catch_up()
         view, head = self._folded.view, taken.head
         entries = taken.beyond(view.trail(log).frontier)
-        if not entries or (view.log_key(log) is not None and read_any_head(view, log, head.note) is None):
-            return
         # Judged here as by the readers: what its tombstones take back goes with the same commit.
         after_it = view
         for entry in entries:
             after_it = append(after_it, log, entry.envelope)
+        if not entries or read_any_head(after_it, log, head.note) is None:  # it has moved meanwhile
+            return
         step = Append(log, view.trail(log).frontier, entries, head.note, head.time)
         names = {name for entry in entries for name in needed(after_it, log, entry.id.hex())}
         needs, drops = tuple(Need(log, name) for name in sorted(names)), no_longer_needed(view, after_it, log)

@@ -6,16 +6,17 @@ or whose fault it is that there is none. It writes nothing, and holds no lock: a
 
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from darklantern.errors import LogError
+from darklantern.errors import DarkLanternError, LogError
 from darklantern.logs import checkpoint
 from darklantern.logs.merkle import Frontier
-from darklantern.network.heads import Head, LogFork, proves_fork, read_head
+from darklantern.network.heads import Head, LogFork, origin, proves_fork, read_head
 from darklantern.network.reading import leaf_id, read
 from darklantern.network.rosters import Roster
-from darklantern.network.view import View
+from darklantern.network.view import View, append
 from darklantern.relay.moving import read_any_head
 from darklantern.relay.peers import BYTES_A_SECOND, PeerClient
 from darklantern.relay.stores import Entry
@@ -57,15 +58,17 @@ class Taken:
         return lacking
 
 
-def head_of(view: View, log: str, note: bytes, peer: PeerClient) -> Head | None:
+def head_of(view: View, log: str, note: bytes, peer: PeerClient, most_bytes: int) -> Head | None:
     """What the note says by a key of that log; None where no record that counts names the log, or it has moved away.
 
     Raises LogError, SignatureError, PeerError.
     """
-    if view.log_key(log) is not None:
-        return read_any_head(view, log, note)
-    first = _first_key(view, peer) if log == view.net else None
-    return read_head(note, log, first) if first else None
+    if log != view.net:
+        return read_any_head(view, log, note) if view.log_key(log) else None
+    key = _new_key(view, note, peer, most_bytes)
+    if key is None:
+        return read_any_head(view, log, note) if view.log_key(log) else None
+    return read_head(note, log, key)
 
 
 def take(view: View, log: str, head: Head, peer: PeerClient, notes: Iterable[bytes], most_bytes: int) -> Taken | None:
@@ -132,6 +135,29 @@ def _check_forked(
     )
 
 
-def _first_key(view: View, peer: PeerClient) -> LogVerifyKey | None:
-    found = read(peer.entries(view.net, 0, 1)[0])
-    return found.body.log if found.id == view.net and isinstance(found.body, Roster) else None
+def _new_key(view: View, note: bytes, peer: PeerClient, most_bytes: int) -> LogVerifyKey | None:
+    """The key that the network's log has by what the peer has more of it, where the note is by none that is known here.
+
+    The first roster is what was pinned; of a later one enough of the roots before it have signed that the log moves.
+    """
+    if view.log_key(view.net) is None:
+        found = read(peer.entries(view.net, 0, 1)[0])
+        return found.body.log if found.id == view.net and isinstance(found.body, Roster) else None
+    said = checkpoint.parse(note)[0]
+    if said.origin in {origin(version.body.log, view.net) for version in view.network.rosters}:
+        return None
+    entries = _Fetching(peer, view.net, most_bytes).entries(view.trail(view.net).size, said.size)
+    if not any(_names(entry, view.net, said.origin) for entry in entries):
+        return None
+    for entry in entries:
+        view = append(view, view.net, entry.envelope)
+    key = view.log_key(view.net)
+    return key if key and origin(key, view.net) == said.origin else None
+
+
+def _names(entry: Entry, net: str, name: str) -> bool:
+    """Whether it reads as a roster by which the network's log has this name. That it counts is judged elsewhere."""
+    with suppress(DarkLanternError):
+        body = read(entry.envelope).body
+        return isinstance(body, Roster) and origin(body.log, net) == name
+    return False
