@@ -19,7 +19,7 @@ def lines(sizes: Sizes) -> list[Line]:
         made = sharing(folder / "orgs", random_file(folder / "artifact", sizes.bundle))
         beacon, passphrase = folder / "orgs" / "beacon", made.passphrases["beacon"]
         bundle = folder / "bundle"
-        made.aurora.export_bundle(bundle)
+        made.aurora.bundles.export_to(bundle)
         made.close()
         cases = {
             "ours": _import(beacon, folder / "copy", passphrase, bundle),
@@ -47,6 +47,6 @@ def _import(beacon: Path, copy: Path, passphrase: str, bundle: Path) -> Case:
 
 
 def _taken(library: Library, bundle: Path) -> None:
-    imported = library.import_bundle(bundle)
+    imported = library.bundles.import_from(bundle)
     if not imported.pieces or imported.missing:
         raise ValueError(f"expected every piece of the bundle, got {imported}")

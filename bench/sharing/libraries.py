@@ -17,7 +17,7 @@ def sharing(folder: Path, artifact: Path) -> founding.Founded:
     """Both libraries; Aurora's has shared a finding with this artifact."""
     made = founding.found(folder)
     what, sha256 = finding(artifact)
-    made.aurora.share(what, {sha256: artifact}, circle=founding.CIRCLE, assessment=at_v2(what))
+    made.aurora.findings.share(what, {sha256: artifact}, circle=founding.CIRCLE, assessment=at_v2(what))
     return made
 
 

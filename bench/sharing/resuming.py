@@ -54,7 +54,7 @@ def lines(sizes: Sizes) -> list[Line]:
 def _share(made: Served, source: Path, size: int) -> None:
     random_file(source, size)
     what, sha256 = finding(source)
-    made.aurora.share(what, {sha256: source}, circle=CIRCLE, assessment=at_v2(what))
+    made.aurora.findings.share(what, {sha256: source}, circle=CIRCLE, assessment=at_v2(what))
     sync(made.aurora, made.remotes[0])
 
 
@@ -66,9 +66,9 @@ def _wasted(folder: Path, where: RelayCard, kill_at: int) -> int:
         proxy.at = kill_at, child.kill
         child.wait()
         with Library.open(copy, "bench", follows=level_follows) as beacon:
-            beacon.sync()
-            if beacon.problems():
-                raise ValueError(f"expected all of it, got {beacon.problems()[0]}")
+            beacon.relays.sync()
+            if beacon.care.verify():
+                raise ValueError(f"expected all of it, got {beacon.care.verify()[0]}")
         return max(0, proxy.passed - sum(piece.stat().st_size for piece in (copy / "blobs").glob("??/*")))
 
 
@@ -77,9 +77,9 @@ def _without_news(folder: Path, where: RelayCard) -> tuple[int, float]:
     with counting(_port(where)) as proxy:
         copy = _copied(folder, where, proxy)
         with Library.open(copy, "bench", follows=level_follows) as beacon:
-            beacon.sync()
+            beacon.relays.sync()
             before, began = proxy.passed, time.perf_counter()
-            beacon.sync()
+            beacon.relays.sync()
             return proxy.passed - before, time.perf_counter() - began
 
 
@@ -89,7 +89,7 @@ def _copied(folder: Path, where: RelayCard, proxy: Counting) -> Path:
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(folder / "Beacon", copy)
     with Library.open(copy, "bench", follows=level_follows) as beacon:
-        beacon.add_relay(msgspec.structs.replace(where, urls=(f"http://127.0.0.1:{proxy.port}",)))
+        beacon.relays.add(msgspec.structs.replace(where, urls=(f"http://127.0.0.1:{proxy.port}",)))
     return copy
 
 

@@ -14,7 +14,9 @@ def lines(sizes: Sizes) -> list[Line]:
     with scratch(256 * MIB) as folder:
         made = founding.found(folder / "orgs", devices=sizes.devices // 2)
         library = made.aurora
-        took = middle(in_turns({"rotate": own(lambda: library.rotate(founding.CIRCLE))}, sizes.repeats)["rotate"])
+        took = middle(
+            in_turns({"rotate": own(lambda: library.members.rotate(founding.CIRCLE))}, sizes.repeats)["rotate"]
+        )
         members, size = _newest(library)
         made.close()
     if members != sizes.devices:

@@ -89,7 +89,7 @@ def served(folder: Path, port: int) -> Iterator[Served]:
 
 def sync(library: Library, remote: HttpRemote) -> None:
     """With the relay, wholly. Raises whatever ended it."""
-    for report in library.sync([remote]).relays.values():
+    for report in library.relays.sync([remote]).relays.values():
         if report.error or report.refused:
             raise report.error or ValueError(f"expected all records to be taken, got {report.refused}")
 
@@ -133,7 +133,7 @@ def _circle(made: Served, devices: dict[str, Device], where: RelayCard, now: int
     both = tuple(zip((made.aurora, made.beacon), made.remotes, strict=True))
     for library, remote in both:
         sync(library, remote)
-        library.pledge(pledge, text(now + YEAR))
+        library.members.pledge(pledge, text(now + YEAR))
         sync(library, remote)
     terms = new_terms(CIRCLE, "V2", ())
     circle = Circle(
@@ -149,7 +149,7 @@ def _circle(made: Served, devices: dict[str, Device], where: RelayCard, now: int
     draft = draft_circle(made.aurora.net, circle, now)
     named = made.aurora.add(cosign(draft, [device.signing for device in devices.values()]))
     sync(*both[0])
-    made.aurora.add_terms(named, terms)
+    made.aurora.drafts.add_terms(named, terms)
     sync(*both[0])
     sync(*both[1])
 

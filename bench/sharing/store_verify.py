@@ -30,7 +30,7 @@ def lines(sizes: Sizes) -> list[Line]:
 
 
 def _verified(library: Library) -> None:
-    problems = library.verify()
+    problems = library.care.verify()
     if problems:
         raise ValueError(f"expected a library without problems, got {problems[0]}")
 

@@ -1,7 +1,7 @@
 """Giving an artifact to a relay and getting it from there, beside an rsync daemon: all on loopback, without TLS.
 
-Ours is all of `Library.sync`: records, checkpoints, each piece hashed at both ends, the writes. Processor time is
-that of both ends.
+Ours is all of `Relays.sync`: records, checkpoints, each piece hashed at both ends, the writes. Processor time is that
+of both ends.
 """
 
 import os
@@ -66,7 +66,7 @@ def _put(made: Served, source: Path, size: int) -> Case:
     def case() -> Took:
         random_file(source, size, seed=next(turn))
         what, sha256 = finding(source)
-        made.aurora.share(what, {sha256: source}, circle=CIRCLE, assessment=at_v2(what))
+        made.aurora.findings.share(what, {sha256: source}, circle=CIRCLE, assessment=at_v2(what))
         return _spent(lambda: sync(made.aurora, made.remotes[0]), made.pid)()
 
     return case
@@ -126,7 +126,7 @@ def _daemon(folder: Path) -> Iterator[tuple[str, int]]:
 
 
 def _check(beacon: Library, items: int) -> None:
-    found, problems = beacon.findings(), beacon.problems()
+    found, problems = beacon.findings.listed(), beacon.care.verify()
     if len(found) != items or problems:
         raise ValueError(f"expected {items} findings without problems, got {len(found)} and {problems}")
 

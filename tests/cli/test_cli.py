@@ -42,7 +42,7 @@ def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("founded")
     orgs = founding.found(folder)
     what = finding()
-    orgs.aurora.share(what, artifacts(), circle=founding.CIRCLE, assessment=assessment(what))
+    orgs.aurora.findings.share(what, artifacts(), circle=founding.CIRCLE, assessment=assessment(what))
     orgs.close()
     return folder
 
@@ -231,7 +231,7 @@ def test_an_import_says_what_is_missing_and_what_is_later_than_the_clock(tmp_pat
     for piece in (tmp_path / "aurora" / "blobs").glob("??/*"):
         piece.unlink()
     orgs.clock.now = int(time.time()) + 10 * 24 * 3600
-    orgs.aurora.export_bundle(tmp_path / "bundle")
+    orgs.aurora.bundles.export_to(tmp_path / "bundle")
     orgs.close()
     (tmp_path / "passphrase").write_text("passphrase of bo")
     beacon = ["--library", str(tmp_path / "beacon"), "--passphrase-file", str(tmp_path / "passphrase")]

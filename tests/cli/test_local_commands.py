@@ -27,7 +27,7 @@ def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     def share(title: str, **relations: object) -> str:
         what = finding(title=title)
-        return orgs.aurora.share(
+        return orgs.aurora.findings.share(
             what,
             artifacts(),
             circle=founding.CIRCLE,

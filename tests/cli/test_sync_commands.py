@@ -49,9 +49,9 @@ def command(us: Meeting, *words: str, org: str = "beacon") -> subprocess.Complet
 
 @pytest.mark.slow
 def test_a_relay_is_added_synced_with_and_removed(us: Meeting, running: Running) -> None:
-    us.aurora.add_relay(running.card)
+    us.aurora.relays.add(running.card)
     us.share()
-    us.aurora.sync()
+    us.aurora.relays.sync()
     us.beacon.close()
     add = ("sync", "--relay", str(us.folder / "card.json"))
     asked = command(us, *add)
@@ -92,4 +92,4 @@ def test_holdings_make_a_bundle_of_what_is_missing(us: Meeting) -> None:
     made = command(us, *export, org="aurora")
     assert made.returncode == 0, made.stderr
     assert json.loads(made.stdout)["bytes"] < 100_000
-    us.beacon.import_bundle(us.folder / "bundle")
+    us.beacon.bundles.import_from(us.folder / "bundle")

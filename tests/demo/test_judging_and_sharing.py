@@ -87,10 +87,10 @@ def test_the_finding_travels_sealed_is_run_again_and_answered(lead: finding.Lead
     with Library.open(
         tmp_path / "beacon", (tmp_path / "passphrases" / "beacon").read_text(), follows=level_follows
     ) as beacon:
-        (listed,) = beacon.findings()
+        (listed,) = beacon.findings.listed()
         assert listed.level == "V2"
-        assert "canary0123456789" in beacon.open_item(listed.id).finding.claim, "the canary was in what was shared"
-        assert [post.author.org for post in beacon.thread(listed.id).posts] == ["Beacon", "Aurora"]
+        assert "canary0123456789" in beacon.findings.open(listed.id).finding.claim, "the canary was in what was shared"
+        assert [post.author.org for post in beacon.threads.open(listed.id).posts] == ["Beacon", "Aurora"]
 
 
 def alarmed(lead: finding.Lead, *suspects: bytes) -> Race:

@@ -18,7 +18,7 @@ def exported(library: Library, since: Holdings | None = None) -> bytes:
 
 def exported_and_told(library: Library, since: Holdings | None = None) -> tuple[bytes, Exported]:
     with tempfile.TemporaryDirectory() as folder:
-        told = library.export_bundle(Path(folder) / "bundle", since=since)
+        told = library.bundles.export_to(Path(folder) / "bundle", since=since)
         return (Path(folder) / "bundle").read_bytes(), told
 
 
@@ -26,7 +26,7 @@ def imported(library: Library, data: bytes, **options: bool) -> Imported:
     with tempfile.NamedTemporaryFile() as file:
         file.write(data)
         file.flush()
-        return library.import_bundle(Path(file.name), **options)
+        return library.bundles.import_from(Path(file.name), **options)
 
 
 def carried(giver: Library, taker: Library, **options: bool) -> Imported:

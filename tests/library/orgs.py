@@ -110,7 +110,7 @@ def reopened(folder: Path, who: str, clock: Clock) -> Library:
 def found_circle(aurora: Library, terms: Terms | None = None, **changes: object) -> str:
     terms = terms or new_terms("evals", "V2", ("use:safety-only",))
     circle = aurora.add(circle_record(aurora, terms, **changes))
-    aurora.add_terms(circle, terms)
+    aurora.drafts.add_terms(circle, terms)
     return circle
 
 
@@ -159,9 +159,9 @@ def _found(folder: Path) -> Orgs:
     orgs = Orgs(folder, clock, aurora, beacon, "")
     orgs.manifest("Aurora", person("ada"), person("al"))
     orgs.manifest("Beacon", person("bo"))
-    aurora.pledge(PLEDGE, text(NOW + YEAR))
+    aurora.members.pledge(PLEDGE, text(NOW + YEAR))
     orgs.to_beacon()
-    beacon.pledge(PLEDGE, text(NOW + YEAR))
+    beacon.members.pledge(PLEDGE, text(NOW + YEAR))
     orgs.to_aurora()
     orgs.circle = found_circle(aurora)
     return orgs
@@ -206,7 +206,7 @@ def assessment(of: Finding, operate: Level = "V2") -> Assessment:
 
 def share(orgs: Orgs, data: bytes = ARTIFACT) -> str:
     what = finding(data)
-    return orgs.aurora.share(what, artifacts(data), circle="evals", assessment=assessment(what))
+    return orgs.aurora.findings.share(what, artifacts(data), circle="evals", assessment=assessment(what))
 
 
 def every_byte_of(folder: Path) -> bytes:

@@ -30,7 +30,7 @@ def orgs(tmp_path: Path) -> Iterator[Orgs]:
 
 def share(library: Library, title: str = f"a finding called {CANARY}") -> str:
     what = finding(title=title)
-    return library.share(what, artifacts(), circle="evals", assessment=assessment(what))
+    return library.findings.share(what, artifacts(), circle="evals", assessment=assessment(what))
 
 
 def restored(orgs: Orgs, who: str, *, path: Path | None = None, bundle: bytes | None = None) -> Library:
@@ -48,108 +48,108 @@ def restored(orgs: Orgs, who: str, *, path: Path | None = None, bundle: bytes | 
 def test_everything_comes_back_and_nothing_of_it_shows(orgs: Orgs) -> None:
     item = share(orgs.aurora)
     orgs.to_beacon()
-    post = orgs.beacon.post(item, "waits in the outbox")
-    made = orgs.beacon.backup(orgs.folder / "backup")
+    post = orgs.beacon.threads.post(item, "waits in the outbox")
+    made = orgs.beacon.care.backup(orgs.folder / "backup")
     assert (made.pieces, made.left_out) == (3, ()) and made.bytes == (orgs.folder / "backup").stat().st_size
     assert CANARY.encode() not in (orgs.folder / "backup").read_bytes()
     assert (orgs.folder / "backup").stat().st_mode & 0o077 == 0
-    assert orgs.beacon.restored == {} and orgs.beacon._state.settings.get(COPIED) is None
+    assert orgs.beacon.care.restored == {} and orgs.beacon._desk.state.settings.get(COPIED) is None
     orgs.clock.now += 60
     beacon = restored(orgs, "bo")
-    assert beacon.open_item(item).finding.title == f"a finding called {CANARY}"
-    assert beacon.thread(item).posts[0].id == post and beacon.pending == (post,)
-    assert beacon.artifact(item, next(iter(artifacts()))) == artifacts()[next(iter(artifacts()))]
+    assert beacon.findings.open(item).finding.title == f"a finding called {CANARY}"
+    assert beacon.threads.open(item).posts[0].id == post and beacon.pending == (post,)
+    assert beacon.findings.artifact(item, next(iter(artifacts()))) == artifacts()[next(iter(artifacts()))]
     assert [hit.id for hit in beacon.search(CANARY)] == [item]
-    assert beacon.verify() == () and not (orgs.folder / "beacon" / "unfinished").exists()
+    assert beacon.care.verify() == () and not (orgs.folder / "beacon" / "unfinished").exists()
     assert not list(orgs.folder.glob(".*partial")) and not list((orgs.folder / "beacon").glob(".*"))
 
 
 def test_a_backup_may_have_a_passphrase_of_its_own(orgs: Orgs) -> None:
     item = share(orgs.aurora)
-    orgs.aurora.backup(orgs.folder / "backup", passphrase="six random words")
+    orgs.aurora.care.backup(orgs.folder / "backup", passphrase="six random words")
     refused(orgs, orgs.folder / "backup", "passphrase does not fit")
     restore(orgs.folder / "backup", orgs.folder / "new", "six random words", follows=level_follows, clock=orgs.clock)
     with Library.open(orgs.folder / "new", "six random words", follows=level_follows, clock=orgs.clock) as library:
-        assert library.open_item(item) and library.verify() == ()
-    orgs.aurora.post(item, "the library itself goes on under its own key")
+        assert library.findings.open(item) and library.care.verify() == ()
+    orgs.aurora.threads.post(item, "the library itself goes on under its own key")
     orgs.aurora.close()
     orgs.aurora = reopened(orgs.folder / "aurora", "ada", orgs.clock)
     with pytest.raises(StoreError, match="empty"):
-        orgs.aurora.backup(orgs.folder / "another", passphrase="")
+        orgs.aurora.care.backup(orgs.folder / "another", passphrase="")
     assert not (orgs.folder / "another").exists()
 
 
 def test_a_library_whose_passphrase_is_in_the_keystore_gives_its_backup_one_of_its_own(orgs: Orgs) -> None:
-    orgs.aurora.change_passphrase("random and nobody types it", cost=CHEAP, keystore="0" * 32)
+    orgs.aurora.care.change_passphrase("random and nobody types it", cost=CHEAP, keystore="0" * 32)
     with pytest.raises(StoreError, match="lost with it") as caught:
-        orgs.aurora.backup(orgs.folder / "backup")
+        orgs.aurora.care.backup(orgs.folder / "backup")
     assert "--own-passphrase-file" in caught.value.hint and not (orgs.folder / "backup").exists()
-    orgs.aurora.backup(orgs.folder / "backup", passphrase="six random words")
+    orgs.aurora.care.backup(orgs.folder / "backup", passphrase="six random words")
     restore(orgs.folder / "backup", orgs.folder / "new", "six random words", follows=level_follows, clock=orgs.clock)
     with Library.open(orgs.folder / "new", "six random words", follows=level_follows, clock=orgs.clock) as library:
-        assert library.verify() == ()
+        assert library.care.verify() == ()
 
 
 def test_any_tar_reads_it_and_what_is_unpacked_by_hand_knows_that_it_is_a_copy(orgs: Orgs) -> None:
     item = share(orgs.aurora)
-    orgs.aurora.backup(orgs.folder / "backup")
+    orgs.aurora.care.backup(orgs.folder / "backup")
     with tarfile.open(orgs.folder / "backup") as tar:
         assert [member.name for member in tar][:2] == ["header.json", "library.db"]
         tar.extractall(orgs.folder / "by hand", filter="data")
     with reopened(orgs.folder / "by hand", "ada", orgs.clock) as copy:
-        assert copy.open_item(item) and set(copy.restored) == {copy.net, orgs.circle}
+        assert copy.findings.open(item) and set(copy.care.restored) == {copy.net, orgs.circle}
         with pytest.raises(RefusedError, match="restored from a backup"):
-            copy.post(item, "as if nothing had happened")
+            copy.threads.post(item, "as if nothing had happened")
 
 
 def test_a_restored_device_signs_only_after_its_logs_keeper_has_spoken_again(orgs: Orgs) -> None:
     item = share(orgs.aurora)
     orgs.to_beacon()
-    orgs.beacon.post(item, "before the backup")
+    orgs.beacon.threads.post(item, "before the backup")
     orgs.to_aurora()
     orgs.to_beacon()
-    orgs.beacon.backup(orgs.folder / "backup")
-    orgs.beacon.post(item, "after the backup: the restored library does not know it")
+    orgs.beacon.care.backup(orgs.folder / "backup")
+    orgs.beacon.threads.post(item, "after the backup: the restored library does not know it")
     orgs.to_aurora()
     orgs.clock.now += 60
     stale = exported(orgs.aurora)  # newer than the backup, older than what Beacon writes now
     orgs.clock.now += 60
     orgs.to_beacon()
-    orgs.beacon.post(item, "last words")
+    orgs.beacon.threads.post(item, "last words")
     orgs.to_aurora()
     orgs.clock.now += 60
     beacon = restored(orgs, "bo")
     for _ in range(2):
-        assert set(beacon.restored) == {beacon.net, orgs.circle}
+        assert set(beacon.care.restored) == {beacon.net, orgs.circle}
         for sign in (
-            lambda: beacon.post(item, "too early"),
-            lambda: beacon.rotate("evals"),
+            lambda: beacon.threads.post(item, "too early"),
+            lambda: beacon.members.rotate("evals"),
             lambda: share(beacon, "too early"),
         ):
             with pytest.raises(RefusedError, match=r"restored from a backup.*two records at one place"):
                 sign()
-        assert beacon.open_item(item)  # reading goes on
+        assert beacon.findings.open(item)  # reading goes on
         imported(beacon, stale)
     orgs.to_beacon()
-    assert beacon.restored == {}
-    beacon.post(item, "goes on")
+    assert beacon.care.restored == {}
+    beacon.threads.post(item, "goes on")
     assert len(orgs.to_aurora().appended) == 1
-    assert len(orgs.aurora.thread(item).posts) == 4 and orgs.aurora.opaque == ()
+    assert len(orgs.aurora.threads.open(item).posts) == 4 and orgs.aurora.opaque == ()
     beacon.close()
     orgs.beacon = reopened(orgs.folder / "beacon", "bo", orgs.clock)
-    assert orgs.beacon.restored == {}
+    assert orgs.beacon.care.restored == {}
 
 
 def test_without_the_rule_the_device_would_be_frozen(orgs: Orgs) -> None:
     """What the rule is for: here it is switched off."""
     item = share(orgs.aurora)
     orgs.to_beacon()
-    orgs.beacon.backup(orgs.folder / "backup")
-    orgs.beacon.post(item, "one")
+    orgs.beacon.care.backup(orgs.folder / "backup")
+    orgs.beacon.threads.post(item, "one")
     orgs.to_aurora()
     beacon = restored(orgs, "bo")
-    beacon._state = replace(beacon._state, settings={})
-    beacon.post(item, "another")
+    beacon._desk._held = replace(beacon._desk.state, settings={})
+    beacon.threads.post(item, "another")
     orgs.to_aurora()
     assert device("bo").public.id in orgs.aurora.view.circle(orgs.circle).frozen
 
@@ -158,14 +158,14 @@ def test_a_keeper_that_was_restored_signs_no_checkpoint_before_a_person_says_tha
     orgs: Orgs,
 ) -> None:
     item = share(orgs.aurora)
-    orgs.aurora.backup(orgs.folder / "backup")
+    orgs.aurora.care.backup(orgs.folder / "backup")
     late = share(orgs.aurora, "after the backup")
     orgs.to_beacon()
-    orgs.beacon.post(item, "waits for the keeper")
+    orgs.beacon.threads.post(item, "waits for the keeper")
     orgs.clock.now += 60
     aurora = restored(orgs, "ada")
     heads = dict(aurora.view.heads)
-    assert set(aurora.restored) == {aurora.net, orgs.circle}
+    assert set(aurora.care.restored) == {aurora.net, orgs.circle}
     for sign in (lambda: share(aurora, "no"), lambda: orgs.manifest("Aurora", person("ada"))):
         with pytest.raises(RefusedError, match=r"keeps log .* itself"):
             sign()
@@ -173,40 +173,40 @@ def test_a_keeper_that_was_restored_signs_no_checkpoint_before_a_person_says_tha
     assert aurora.view.heads == heads  # no checkpoint over what may be less than it signed before
     told = orgs.to_aurora()
     assert told.appended == () and "restored from a backup" in told.refused[0][1]
-    assert aurora.open_item(late) and aurora.view.heads == orgs.beacon.view.heads
-    assert set(aurora.restored) == {aurora.net, orgs.circle}  # nobody can know that there is no more
+    assert aurora.findings.open(late) and aurora.view.heads == orgs.beacon.view.heads
+    assert set(aurora.care.restored) == {aurora.net, orgs.circle}  # nobody can know that there is no more
     for log in (aurora.net, orgs.circle):
-        aurora.confirm_whole(log)
-    assert aurora.restored == {} and len(orgs.to_aurora().appended) == 1
+        aurora.care.confirm_whole(log)
+    assert aurora.care.restored == {} and len(orgs.to_aurora().appended) == 1
     again = share(aurora, "goes on")
     orgs.to_beacon()
-    assert orgs.beacon.open_item(again) and orgs.beacon.view.forks == {} and orgs.beacon.opaque == ()
+    assert orgs.beacon.findings.open(again) and orgs.beacon.view.forks == {} and orgs.beacon.opaque == ()
 
 
 def test_p26_what_was_taken_away_since_the_backup_does_not_come_back_with_a_newer_bundle(orgs: Orgs) -> None:
     """An epoch's cut-off takes a post away, which its author had written without knowing of it."""
     item = share(orgs.aurora)
     orgs.to_beacon()
-    orgs.beacon.post(item, "gonewords")
-    orgs.beacon.backup(orgs.folder / "backup")
+    orgs.beacon.threads.post(item, "gonewords")
+    orgs.beacon.care.backup(orgs.folder / "backup")
     orgs.manifest("Beacon", person("bea"), revoked=("bo",))
-    orgs.aurora.rotate("evals")
+    orgs.aurora.members.rotate("evals")
     bundle = orgs.folder / "bundle"
-    orgs.aurora.export_bundle(bundle)
+    orgs.aurora.bundles.export_to(bundle)
     beacon = restored(orgs, "bo", bundle=bundle)
-    assert beacon.thread(item).posts == () and beacon.search("gonewords") == ()
-    assert beacon.compaction().orphans == () and beacon.open_item(item)
+    assert beacon.threads.open(item).posts == () and beacon.search("gonewords") == ()
+    assert beacon.care.compaction().orphans == () and beacon.findings.open(item)
 
 
 def test_what_was_missing_at_the_backup_is_told_and_may_be_missing_afterwards_and_nothing_else(orgs: Orgs) -> None:
     item = share(orgs.aurora)
     share(orgs.aurora, "whole")
     (gone,) = orgs.aurora.view.circle(orgs.circle).entries[item].body.attached
-    orgs.aurora._vault.blobs.discard([gone])
-    made = orgs.aurora.backup(orgs.folder / "backup")
+    orgs.aurora._desk.vault.blobs.discard([gone])
+    made = orgs.aurora.care.backup(orgs.folder / "backup")
     assert made.left_out == (gone,)
     aurora = restored(orgs, "ada")
-    assert [problem.piece for problem in aurora.verify()] == [gone]
+    assert [problem.piece for problem in aurora.care.verify()] == [gone]
     data = (orgs.folder / "backup").read_bytes()
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         last = tar.getmembers()[-1]
@@ -223,7 +223,7 @@ def refused(orgs: Orgs, path: Path, match: str, passphrase: str = "passphrase of
 
 def test_a_backup_that_is_cut_or_altered_anywhere_restores_nothing(orgs: Orgs) -> None:
     share(orgs.aurora)
-    orgs.aurora.backup(orgs.folder / "backup")
+    orgs.aurora.care.backup(orgs.folder / "backup")
     data = (orgs.folder / "backup").read_bytes()
     chance, bad = random.Random(6), orgs.folder / "bad"
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
@@ -252,11 +252,11 @@ def test_names_that_lead_elsewhere_and_links_are_refused(orgs: Orgs) -> None:
 
 def test_what_is_no_backup_or_in_the_way_says_so(orgs: Orgs) -> None:
     share(orgs.aurora)
-    orgs.aurora.backup(orgs.folder / "backup")
+    orgs.aurora.care.backup(orgs.folder / "backup")
     refused(orgs, orgs.folder / "backup", "passphrase does not fit", passphrase="another")
     refused(orgs, orgs.folder / "nothing", "No such file")
     with pytest.raises(StoreError, match="there already"):
-        orgs.aurora.backup(orgs.folder / "backup")
+        orgs.aurora.care.backup(orgs.folder / "backup")
     with pytest.raises(StoreError, match="never overwritten"):
         restore(orgs.folder / "backup", orgs.folder / "aurora", "passphrase of ada", follows=level_follows)
     with tarfile.open(orgs.folder / "live", "w", format=tarfile.GNU_FORMAT) as tar:  # copied from under the library
@@ -275,10 +275,10 @@ def test_a_backup_that_fails_leaves_no_file(orgs: Orgs, monkeypatch: pytest.Monk
     share(orgs.aurora)
     before = every_byte_of(orgs.folder)
     with pytest.raises(StoreError):
-        orgs.aurora.backup(orgs.folder / "no such folder" / "backup")
+        orgs.aurora.care.backup(orgs.folder / "no such folder" / "backup")
     monkeypatch.setattr("darklantern.stores.blobs.Blobs.get", lambda self, name: None)
     with pytest.raises(StoreError, match="went while"):
-        orgs.aurora.backup(orgs.folder / "backup")
+        orgs.aurora.care.backup(orgs.folder / "backup")
     monkeypatch.undo()
     assert every_byte_of(orgs.folder) == before
 
@@ -291,7 +291,7 @@ aurora = reopened(Path(sys.argv[1]), "ada", Clock())
 print("ready", flush=True)
 for n in range(10_000):
     path = Path(sys.argv[2]) / str(n)
-    aurora.backup(path)
+    aurora.care.backup(path)
     print(path, flush=True)
 """
 
@@ -311,7 +311,7 @@ def test_p24_kill_minus_nine_while_backing_up_leaves_whole_backups_and_a_whole_l
             with tarfile.open(path) as tar:  # whoever has a name is whole
                 assert len(tar.getmembers()) == 4
         orgs.aurora = reopened(orgs.folder / "aurora", "ada", orgs.clock)
-        assert orgs.aurora.verify() == () and orgs.aurora.restored == {}
+        assert orgs.aurora.care.verify() == () and orgs.aurora.care.restored == {}
         assert not list((orgs.folder / "aurora").glob(".library.db*"))
         orgs.aurora.close()
     assert made
@@ -335,17 +335,17 @@ def test_no_order_of_backups_losses_and_syncs_freezes_a_device(
     item = share(orgs.aurora)
     orgs.to_beacon()
     path = orgs.folder / "backup 0"
-    orgs.beacon.backup(path)
+    orgs.beacon.care.backup(path)
     for number, act in enumerate(acts, 1):
         orgs.clock.now += 1
         if act == "post":
             try:
-                orgs.beacon.post(item, f"post {number}")
+                orgs.beacon.threads.post(item, f"post {number}")
             except RefusedError as error:
-                assert orgs.circle in orgs.beacon.restored and "restored" in error.message
+                assert orgs.circle in orgs.beacon.care.restored and "restored" in error.message
         elif act == "backup":
             path = orgs.folder / f"backup {number}"
-            orgs.beacon.backup(path)
+            orgs.beacon.care.backup(path)
         elif act == "lose":
             restored(orgs, "bo", path=path)
         elif act == "to aurora":

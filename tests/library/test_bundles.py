@@ -12,7 +12,7 @@ from network.world import NOW, device, log_key, network_keys, person, roster
 from darklantern.errors import DarkLanternError, LogError, RefusedError, SignatureError
 from darklantern.library import Imported
 from darklantern.library.bundles import Range, Trailer
-from darklantern.library.state import appended
+from darklantern.library.keeping import appended
 from darklantern.logs import stream
 from darklantern.logs.stream import Frame, Kind
 from darklantern.network import cosign, draft_roster
@@ -97,13 +97,13 @@ def test_p16_importing_twice_changes_nothing(orgs: Orgs) -> None:
 def test_p16_the_keeper_appends_a_waiting_record_once(orgs: Orgs) -> None:
     item = share(orgs)
     orgs.to_beacon()
-    orgs.beacon.post(item, "once")
+    orgs.beacon.threads.post(item, "once")
     bundle = exported(orgs.beacon)
     assert len(imported(orgs.aurora, bundle).appended) == 1
     before = every_byte_of(orgs.folder / "aurora")
     assert imported(orgs.aurora, bundle) == Imported()
     assert every_byte_of(orgs.folder / "aurora") == before
-    assert len(orgs.aurora.thread(item).posts) == 1
+    assert len(orgs.aurora.threads.open(item).posts) == 1
 
 
 def test_an_older_bundle_brings_nothing_and_takes_nothing(orgs: Orgs) -> None:
@@ -158,7 +158,7 @@ def test_p1_an_altered_record_under_a_signed_root_is_detected(orgs: Orgs) -> Non
 def test_a_log_under_another_key_is_refused(orgs: Orgs) -> None:
     trail = orgs.aurora.view.trail(orgs.aurora.net)
     head = sign_head(trail, orgs.aurora.net, log_key("another"), NOW + 1)
-    entries = tuple(orgs.aurora._state.entries[orgs.aurora.net])
+    entries = tuple(orgs.aurora._desk.state.entries[orgs.aurora.net])
     data = remade(orgs, logs=[LogCopy(orgs.aurora.net, head.note, entries)])
     refused(orgs, data, "expected a checkpoint of", LogError)
 
@@ -166,26 +166,26 @@ def test_a_log_under_another_key_is_refused(orgs: Orgs) -> None:
 def test_one_invalid_entry_is_listed_and_stops_nothing(orgs: Orgs) -> None:
     share(orgs)
     orgs.to_beacon()
-    orgs.beacon.post(orgs.beacon.findings()[0].id, "to be spoiled")
+    orgs.beacon.threads.post(orgs.beacon.findings.listed()[0].id, "to be spoiled")
     # Aurora's keeper is careless and appends a record with a field from the future.
-    waiting = orgs.beacon._state.outbox[0].envelope
+    waiting = orgs.beacon._desk.state.outbox[0].envelope
     envelope = decode_envelope(waiting)
     payload = envelope.payload.replace(b'{"v":1,', b'{"v":1,"critical":true,', 1)
     strange = encode(sign(payload_type("post"), payload, [device("bo").signing]))
-    orgs.aurora._step(appended(orgs.aurora._state, orgs.circle, strange))
+    orgs.aurora._desk.step(appended(orgs.aurora._desk.state, orgs.circle, strange))
     second = share(orgs, b"{}")
     told = orgs.to_beacon()
     (leaf,) = told.opaque
     assert "critical" in leaf.reason and leaf.log == orgs.circle
     assert orgs.beacon.opaque == (leaf,)
-    assert orgs.beacon.open_item(second)
+    assert orgs.beacon.findings.open(second)
 
 
 def test_the_keeper_refuses_what_is_not_its_signers_and_says_so(orgs: Orgs) -> None:
     item = share(orgs)
     orgs.to_beacon()
-    orgs.beacon.post(item, "real")
-    waiting = orgs.beacon._state.outbox[0].envelope
+    orgs.beacon.threads.post(item, "real")
+    waiting = orgs.beacon._desk.state.outbox[0].envelope
     envelope = decode_envelope(waiting)
     forged = encode(sign(payload_type("post"), envelope.payload, [device("al").signing]))
     moved = decode(Record, envelope.payload)
@@ -210,9 +210,9 @@ def test_p30_an_author_sees_why_their_record_does_not_count(orgs: Orgs) -> None:
     orgs.to_beacon()
     orgs.manifest("Aurora", person("ada"), person("al"))
     orgs.to_beacon()
-    orgs.beacon.rotate("evals")
-    orgs.beacon.post(item, "under the epoch that lost")
-    orgs.aurora.rotate("evals")
+    orgs.beacon.members.rotate("evals")
+    orgs.beacon.threads.post(item, "under the epoch that lost")
+    orgs.aurora.members.rotate("evals")
     told = orgs.to_aurora()
     assert len(told.appended) == 2  # they stand in the log, so that bo's chain goes on
     assert [reason for _, reason in told.refused] == [
@@ -225,7 +225,7 @@ def test_p30_an_author_sees_why_their_record_does_not_count(orgs: Orgs) -> None:
     ((_, again),) = told.remade  # the post; of the epoch nothing is left to be said
     assert orgs.beacon.pending == (again,)
     assert orgs.to_aurora().refused == ()
-    assert [post.text for post in orgs.aurora.thread(item).posts] == ["under the epoch that lost"]
+    assert [post.text for post in orgs.aurora.threads.open(item).posts] == ["under the epoch that lost"]
     assert orgs.to_beacon().remade == () and orgs.beacon.pending == ()
 
 
@@ -233,17 +233,17 @@ def test_missing_pieces_are_listed_and_come_with_a_later_bundle(orgs: Orgs) -> N
     item = share(orgs)
     told = imported(orgs.beacon, remade(orgs, pieces=()))
     assert len(told.missing) == 2
-    assert "pieces of ciphertext are not here" in (orgs.beacon.findings()[0].problem or "")
-    assert any("is missing" in problem for problem in orgs.beacon.problems())
+    assert "pieces of ciphertext are not here" in (orgs.beacon.findings.listed()[0].problem or "")
+    assert any("is missing" in str(problem) for problem in orgs.beacon.care.verify())
     assert orgs.to_beacon().pieces == 2
-    assert orgs.beacon.open_item(item).finding == finding()
+    assert orgs.beacon.findings.open(item).finding == finding()
 
 
 def test_pieces_that_no_entry_names_are_left_aside(orgs: Orgs) -> None:
     share(orgs)
-    before = set(orgs.beacon._vault.blobs)
+    before = set(orgs.beacon._desk.vault.blobs)
     imported(orgs.beacon, remade(orgs, pieces=[b"somebody's junk"]))
-    assert set(orgs.beacon._vault.blobs) == before
+    assert set(orgs.beacon._desk.vault.blobs) == before
 
 
 def test_a_damaged_piece_heals_with_the_next_bundle(orgs: Orgs) -> None:
@@ -251,14 +251,14 @@ def test_a_damaged_piece_heals_with_the_next_bundle(orgs: Orgs) -> None:
     orgs.to_beacon()
     victim = next((orgs.folder / "beacon" / "blobs").glob("??/*"))
     victim.write_bytes(b"rot")
-    assert orgs.beacon.problems()
+    assert orgs.beacon.care.verify()
     orgs.to_beacon()
-    assert orgs.beacon.problems() == ()
-    assert orgs.beacon.open_item(item)
+    assert orgs.beacon.care.verify() == ()
+    assert orgs.beacon.findings.open(item)
 
 
 def _logs(library) -> list[LogCopy]:
-    state = library._state
+    state = library._desk.state
     return [LogCopy(log, head.note, tuple(state.entries[log])) for log, head in state.view.heads.items()]
 
 

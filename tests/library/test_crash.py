@@ -24,7 +24,7 @@ print("ready", flush=True)
 for n in range(10_000):
     data = b"%d" % n * 100
     what = finding(data)
-    print(aurora.share(what, artifacts(data), circle="evals", assessment=assessment(what)), flush=True)
+    print(aurora.findings.share(what, artifacts(data), circle="evals", assessment=assessment(what)), flush=True)
 """
 
 IMPORT = """
@@ -34,7 +34,7 @@ from library.orgs import Clock, reopened
 beacon = reopened(Path(sys.argv[1]), "bo", Clock())
 bundle = Path(sys.argv[2])
 print("ready", flush=True)
-beacon.import_bundle(bundle)
+beacon.bundles.import_from(bundle)
 print("done", flush=True)
 """
 
@@ -47,19 +47,19 @@ folder = Path(sys.argv[1])
 beacon = reopened(folder, "bo", Clock())
 bundle = Path(sys.argv[2])
 def stored():
-    return list(beacon._vault.blobs), beacon._vault.database.read()
+    return list(beacon._desk.vault.blobs), beacon._desk.vault.database.read()
 before = stored()
 for limit in (1, 4096, 65536, int(sys.argv[3])):
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
     try:
-        beacon.import_bundle(bundle)
+        beacon.bundles.import_from(bundle)
     except StoreError as error:
         print("refused:", error.message, "|", error.hint, flush=True)
-    assert not beacon.findings()
+    assert not beacon.findings.listed()
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     assert stored() == before
-beacon.import_bundle(bundle)
-print("items:", len(beacon.findings()), len(beacon.problems()), flush=True)
+beacon.bundles.import_from(bundle)
+print("items:", len(beacon.findings.listed()), len(beacon.care.verify()), flush=True)
 """
 
 SECOND = """
@@ -113,10 +113,10 @@ def test_p24_kill_minus_nine_while_sharing_leaves_a_valid_library(orgs: Orgs) ->
     for _ in range(4):
         confirmed += killed_after(child(SHARE, orgs.folder / "aurora"), chance.uniform(0.005, 0.15))
         orgs.aurora = reopened(orgs.folder / "aurora", "ada", orgs.clock)
-        items = {item.id: item for item in orgs.aurora.findings()}
+        items = {item.id: item for item in orgs.aurora.findings.listed()}
         assert all(item.problem is None for item in items.values())
         assert set(confirmed) <= set(items)  # what was reported as shared is there
-        assert orgs.aurora.problems() == () and orgs.aurora.opaque == ()
+        assert orgs.aurora.care.verify() == () and orgs.aurora.opaque == ()
         orgs.aurora.close()
     assert confirmed
     orgs.aurora = reopened(orgs.folder / "aurora", "ada", orgs.clock)
@@ -127,9 +127,9 @@ def test_p24_kill_minus_nine_while_sharing_leaves_a_valid_library(orgs: Orgs) ->
 def test_p24_kill_minus_nine_while_importing_leaves_all_or_nothing(orgs: Orgs) -> None:
     item = share(orgs)
     for n in range(20):
-        orgs.aurora.post(item, f"post {n}")
+        orgs.aurora.threads.post(item, f"post {n}")
     bundle = orgs.folder / "bundle"
-    orgs.aurora.export_bundle(bundle)
+    orgs.aurora.bundles.export_to(bundle)
     orgs.beacon.close()
     chance, ends = random.Random(24), set()
     for n in range(5):
@@ -137,11 +137,14 @@ def test_p24_kill_minus_nine_while_importing_leaves_all_or_nothing(orgs: Orgs) -
         shutil.copytree(orgs.folder / "beacon", folder)
         killed_after(child(IMPORT, folder, bundle), chance.uniform(0, 0.08))
         with reopened(folder, "bo", orgs.clock) as beacon:
-            found = len(beacon.findings()), len(beacon.thread(item).posts) if beacon.findings() else 0
+            found = (
+                len(beacon.findings.listed()),
+                len(beacon.threads.open(item).posts) if beacon.findings.listed() else 0,
+            )
             assert found in ((0, 0), (1, 20))
-            assert beacon.problems() == ()
-            beacon.import_bundle(bundle)
-            assert len(beacon.thread(item).posts) == 20
+            assert beacon.care.verify() == ()
+            beacon.bundles.import_from(bundle)
+            assert len(beacon.threads.open(item).posts) == 20
         ends.add(found)
     assert ends
 
@@ -150,7 +153,7 @@ def test_a_full_disk_is_a_clear_error_and_nothing_is_half_imported(orgs: Orgs) -
     """A limit on file size stands in for a full disk: it needs no privilege, and the same calls fail."""
     share(orgs)
     bundle = orgs.folder / "bundle"
-    orgs.aurora.export_bundle(bundle)
+    orgs.aurora.bundles.export_to(bundle)
     orgs.beacon.close()
     size = (orgs.folder / "beacon" / "library.db").stat().st_size
     process = child(FULL_DISK, orgs.folder / "beacon", bundle, size)

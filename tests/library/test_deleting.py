@@ -20,11 +20,11 @@ def orgs(tmp_path: Path) -> Iterator[Orgs]:
 
 def share(library: Library, title: str = f"called {CANARY}") -> str:
     what = finding(title=title)
-    return library.share(what, artifacts(), circle="evals", assessment=assessment(what))
+    return library.findings.share(what, artifacts(), circle="evals", assessment=assessment(what))
 
 
 def pieces(library: Library) -> set[str]:
-    return set(library._vault.blobs)
+    return set(library._desk.vault.blobs)
 
 
 def test_p26_a_tombstone_removes_pieces_plaintext_and_index_rows_wherever_it_arrives(orgs: Orgs) -> None:
@@ -35,13 +35,13 @@ def test_p26_a_tombstone_removes_pieces_plaintext_and_index_rows_wherever_it_arr
     orgs.aurora.bury(item)
     orgs.to_beacon()
     for library in (orgs.aurora, orgs.beacon):
-        assert [each.id for each in library.findings()] == [kept]
+        assert [each.id for each in library.findings.listed()] == [kept]
         assert [hit.item for hit in library.search(CANARY)] == [kept]  # its evidence names it
         assert len(pieces(library)) == len(before) - 2
-        for ask in (library.open_item, library.thread, library.versions, library.links):
+        for ask in (library.findings.open, library.threads.open, library.findings.versions, library.findings.links):
             with pytest.raises(RefusedError, match="taken back"):
                 ask(item)
-        assert library.verify() == () and library.compaction(()).orphans == ()
+        assert library.care.verify() == () and library.care.compaction(()).orphans == ()
     orgs.to_aurora()
     assert orgs.aurora.opaque == orgs.beacon.opaque == ()
 
@@ -50,14 +50,14 @@ def test_receipts_come_by_themselves_and_missing_ones_are_listed(orgs: Orgs) -> 
     item = share(orgs.aurora)
     orgs.to_beacon()
     orgs.aurora.bury(item)
-    (dropped,) = orgs.aurora.report().dropped
+    (dropped,) = orgs.aurora.care.report().dropped
     assert (dropped.id, dropped.kind, dropped.asked) == (item, "item", ("ada of Aurora",))
     assert [reader.person for reader in dropped.receipts] == ["ada"]
     assert [reader.person for reader in dropped.missing] == ["bo"]
     orgs.to_beacon()
     assert len(orgs.beacon.pending) == 1  # its receipt waits for the keeper
     orgs.to_aurora()
-    (dropped,) = orgs.aurora.report().dropped
+    (dropped,) = orgs.aurora.care.report().dropped
     assert {reader.person for reader in dropped.receipts} == {"ada", "bo"} and dropped.missing == ()
     orgs.to_beacon()
     state = every_byte_of(orgs.folder / "beacon")
@@ -68,28 +68,30 @@ def test_receipts_come_by_themselves_and_missing_ones_are_listed(orgs: Orgs) -> 
 def test_somebody_elses_goes_only_once_a_quorum_of_admins_has_asked(orgs: Orgs) -> None:
     item = share(orgs.aurora)
     orgs.to_beacon()
-    post = orgs.beacon.post(item, f"{CANARY} in a post")
+    post = orgs.beacon.threads.post(item, f"{CANARY} in a post")
     orgs.to_aurora()
     orgs.aurora.bury(post)
-    assert [each.id for each in orgs.aurora.thread(item).posts] == [post] and orgs.aurora.report().dropped == ()
+    assert [each.id for each in orgs.aurora.threads.open(item).posts] == [
+        post
+    ] and orgs.aurora.care.report().dropped == ()
     orgs.to_beacon()
     orgs.beacon.bury(post)  # its own author
-    assert orgs.beacon.thread(item).posts == ()
+    assert orgs.beacon.threads.open(item).posts == ()
     orgs.to_aurora()
-    assert orgs.aurora.thread(item).posts == () and len(orgs.aurora.report().dropped[0].asked) == 2
+    assert orgs.aurora.threads.open(item).posts == () and len(orgs.aurora.care.report().dropped[0].asked) == 2
 
 
 def test_p26_a_restored_backup_drops_it_again(orgs: Orgs) -> None:
     item = share(orgs.aurora)
     orgs.to_beacon()
-    orgs.beacon.backup(orgs.folder / "backup")
+    orgs.beacon.care.backup(orgs.folder / "backup")
     orgs.aurora.bury(item)
     bundle = orgs.folder / "newer"
-    orgs.aurora.export_bundle(bundle)
+    orgs.aurora.bundles.export_to(bundle)
     beacon = restored(orgs, "bo", bundle=bundle)
-    assert beacon.findings() == () and beacon.search(CANARY) == () and pieces(beacon) == set()
+    assert beacon.findings.listed() == () and beacon.search(CANARY) == () and pieces(beacon) == set()
     with pytest.raises(RefusedError, match="taken back"):
-        beacon.open_item(item)
+        beacon.findings.open(item)
 
 
 def test_what_a_crash_left_of_something_dropped_is_an_orphan(orgs: Orgs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,8 +102,8 @@ def test_what_a_crash_left_of_something_dropped_is_an_orphan(orgs: Orgs, monkeyp
     monkeypatch.undo()
     orgs.aurora.close()
     orgs.aurora = reopened(orgs.folder / "aurora", "ada", orgs.clock)
-    assert set(orgs.aurora.compaction().orphans) == left
-    orgs.aurora.compact(orgs.aurora.compaction())
+    assert set(orgs.aurora.care.compaction().orphans) == left
+    orgs.aurora.care.compact(orgs.aurora.care.compaction())
     assert pieces(orgs.aurora) == set()
 
 

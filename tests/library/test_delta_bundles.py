@@ -28,12 +28,12 @@ def test_only_what_is_new_is_carried(orgs: Orgs) -> None:
     share(orgs, b"first" * 20_000)
     orgs.to_beacon()
     second = share(orgs, b"second")
-    holdings = decode(Holdings, encode(orgs.beacon.holdings))
+    holdings = decode(Holdings, encode(orgs.beacon.bundles.holdings))
     data, told = exported_and_told(orgs.aurora, holdings)
     assert (told.entries, told.pieces, told.size) == (1, 2, len(data))
     assert len(data) < 100_000 < len(exported(orgs.aurora))
     assert imported(orgs.beacon, data).entries == {orgs.circle: 1}
-    assert orgs.beacon.open_item(second)
+    assert orgs.beacon.findings.open(second)
     assert imported(orgs.beacon, data) == Imported()
 
 
@@ -42,29 +42,29 @@ def test_p16_deltas_end_in_the_same_store_as_everything(orgs: Orgs, tmp_path: Pa
         imported(whole, exported(orgs.aurora))
         for n in range(3):
             share(orgs, b"%d" % n)
-            data = exported(orgs.aurora, orgs.beacon.holdings)
+            data = exported(orgs.aurora, orgs.beacon.bundles.holdings)
             imported(orgs.beacon, data)
         imported(whole, exported(orgs.aurora))
-        one, two = (each._vault.database.read() for each in (whole, orgs.beacon))
+        one, two = (each._desk.vault.database.read() for each in (whole, orgs.beacon))
         assert one.entries == two.entries and one.heads == two.heads
-        assert list(whole._vault.blobs) == list(orgs.beacon._vault.blobs)
+        assert list(whole._desk.vault.blobs) == list(orgs.beacon._desk.vault.blobs)
 
 
 def test_pieces_that_the_other_side_lacks_come_again(orgs: Orgs) -> None:
     item = share(orgs)
     orgs.to_beacon()
-    lost = next(iter(orgs.beacon._vault.blobs))
-    orgs.beacon._vault.blobs.discard([lost])
-    holdings = orgs.beacon.holdings
+    lost = next(iter(orgs.beacon._desk.vault.blobs))
+    orgs.beacon._desk.vault.blobs.discard([lost])
+    holdings = orgs.beacon.bundles.holdings
     assert holdings.missing == (lost,)
     assert imported(orgs.beacon, exported(orgs.aurora, holdings)).pieces == 1
-    assert orgs.beacon.open_item(item) and orgs.beacon.problems() == ()
+    assert orgs.beacon.findings.open(item) and orgs.beacon.care.verify() == ()
 
 
 def test_a_delta_for_somebody_who_holds_more_is_refused_by_who_holds_less(orgs: Orgs, tmp_path: Path) -> None:
     share(orgs)
     orgs.to_beacon()
-    data = exported(orgs.aurora, orgs.beacon.holdings)
+    data = exported(orgs.aurora, orgs.beacon.bundles.holdings)
     with library(tmp_path / "new", "bo", orgs.clock) as new:
         before = every_byte_of(tmp_path / "new")
         with pytest.raises(LogError, match="got those from"):
@@ -75,9 +75,9 @@ def test_a_delta_for_somebody_who_holds_more_is_refused_by_who_holds_less(orgs: 
 def test_holdings_of_another_history_bring_the_whole_log_and_with_it_the_proof(orgs: Orgs) -> None:
     share(orgs)
     orgs.to_beacon()
-    state = orgs.beacon._state
+    state = orgs.beacon._desk.state
     theirs = state.view.trail(orgs.circle).first(0)
-    holdings = orgs.beacon.holdings
+    holdings = orgs.beacon.bundles.holdings
     lie = {**holdings.logs, orgs.circle: theirs.append("5" * 64).seen()}
     data, told = exported_and_told(orgs.aurora, Holdings(net=holdings.net, logs=lie, missing=()))
     assert told.entries == state.view.trail(orgs.circle).size
@@ -87,7 +87,7 @@ def test_holdings_of_another_history_bring_the_whole_log_and_with_it_the_proof(o
 def test_p04_a_fork_in_a_delta_is_found(orgs: Orgs) -> None:
     share(orgs)
     orgs.to_beacon()
-    state = orgs.aurora._state
+    state = orgs.aurora._desk.state
     assert state.log_key
     trail = state.view.trail(orgs.circle)
     shorter = trail.first(trail.size - 1).append("6" * 64)
@@ -105,21 +105,21 @@ def test_p04_a_fork_in_a_delta_is_found(orgs: Orgs) -> None:
 def test_holdings_of_another_network_are_refused(orgs: Orgs, tmp_path: Path) -> None:
     foreign = Holdings(net="7" * 64, logs={}, missing=())
     with pytest.raises(RefusedError, match="holdings of a library of network"):
-        orgs.aurora.export_bundle(tmp_path / "bundle", since=foreign)
+        orgs.aurora.bundles.export_to(tmp_path / "bundle", since=foreign)
     assert not (tmp_path / "bundle").exists()
 
 
 def test_a_bundle_says_what_it_lacks(orgs: Orgs) -> None:
     share(orgs)
-    lost = next(iter(orgs.aurora._vault.blobs))
-    orgs.aurora._vault.blobs.discard([lost])
+    lost = next(iter(orgs.aurora._desk.vault.blobs))
+    orgs.aurora._desk.vault.blobs.discard([lost])
     assert exported_and_told(orgs.aurora)[1].lacking == (lost,)
     assert orgs.to_beacon().missing == (lost,)
 
 
 def test_a_bundle_that_is_not_there_is_a_clear_error(orgs: Orgs, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot read"):
-        orgs.beacon.import_bundle(tmp_path / "nothing")
+        orgs.beacon.bundles.import_from(tmp_path / "nothing")
 
 
 def test_p15_a_refused_bundle_leaves_no_piece_behind(orgs: Orgs, tmp_path: Path) -> None:
@@ -128,5 +128,5 @@ def test_p15_a_refused_bundle_leaves_no_piece_behind(orgs: Orgs, tmp_path: Path)
     before = every_byte_of(orgs.folder / "beacon")
     write_whole(tmp_path / "cut", data[:-1])
     with pytest.raises(LogError):
-        orgs.beacon.import_bundle(tmp_path / "cut")
+        orgs.beacon.bundles.import_from(tmp_path / "cut")
     assert every_byte_of(orgs.folder / "beacon") == before

@@ -43,13 +43,17 @@ def client() -> Client:
 
 def share(orgs: Orgs, data: bytes = ARTIFACT) -> str:
     what = finding(data)
-    return orgs.aurora.share(what, artifacts(data), circle="evals", assessment=assessment(what), tags=("exported",))
+    return orgs.aurora.findings.share(
+        what, artifacts(data), circle="evals", assessment=assessment(what), tags=("exported",)
+    )
 
 
 def test_p19_another_program_opens_a_finding_and_we_open_what_it_seals_again(orgs: Orgs, client: Client) -> None:
     item, path = share(orgs), orgs.folder / "finding.age"
     theirs, ours = client("generate").decode(), Identity.generate()
-    orgs.aurora.export_age(path, item, [client("recipient", theirs).decode(), str(Identity.generate().recipient)])
+    orgs.aurora.findings.export_age(
+        path, item, [client("recipient", theirs).decode(), str(Identity.generate().recipient)]
+    )
     plaintext = client("decrypt", theirs, data=path.read_bytes())
     exported = decode(ExportedFinding, plaintext)
     assert encode(exported) == plaintext
@@ -65,17 +69,17 @@ def test_another_program_opens_an_artifact_byte_for_byte(orgs: Orgs, client: Cli
     item, path = share(orgs, data), orgs.folder / "artifact.age"
     theirs = client("generate").decode()
     sha256 = hashlib.sha256(data).hexdigest()
-    orgs.aurora.export_age(path, item, [client("recipient", theirs).decode()], artifact=sha256)
+    orgs.aurora.findings.export_age(path, item, [client("recipient", theirs).decode()], artifact=sha256)
     assert client("decrypt", theirs, data=path.read_bytes()) == data
 
 
 def test_no_key_of_ours_and_no_other_key_opens_an_export(orgs: Orgs) -> None:
     item, path, reader = share(orgs), orgs.folder / "artifact.age", Identity.generate()
-    orgs.aurora.export_age(path, item, [str(reader.recipient)], artifact=SHA256)
+    orgs.aurora.findings.export_age(path, item, [str(reader.recipient)], artifact=SHA256)
     assert age.open(path.read_bytes(), [reader]) == ARTIFACT
     assert path.stat().st_mode & 0o077 == 0
-    seeds = orgs.aurora._state.keyring.seeds.values()
-    for other in (orgs.aurora._state.device.receiving, *(Identity(seed) for seed in seeds)):
+    seeds = orgs.aurora._desk.state.keyring.seeds.values()
+    for other in (orgs.aurora._desk.state.device.receiving, *(Identity(seed) for seed in seeds)):
         with pytest.raises(SealError):
             age.open(path.read_bytes(), [other])
 
@@ -93,7 +97,7 @@ def test_p18_only_post_quantum_recipients(orgs: Orgs, recipients: list[str], mat
     item, path = share(orgs), orgs.folder / "x.age"
     for mixed in (recipients, [str(Identity.generate().recipient), *recipients] if recipients else recipients):
         with pytest.raises(SealError, match=match):
-            orgs.aurora.export_age(path, item, mixed)
+            orgs.aurora.findings.export_age(path, item, mixed)
     assert not path.exists()
 
 
@@ -105,13 +109,13 @@ def test_what_does_not_verify_to_its_end_leaves_no_file(orgs: Orgs) -> None:
     piece.write_bytes(piece.read_bytes()[:-1])
     before = set(orgs.folder.iterdir())
     with pytest.raises(SealError, match="is altered"):
-        orgs.aurora.export_age(
+        orgs.aurora.findings.export_age(
             path, item, [str(Identity.generate().recipient)], artifact=hashlib.sha256(data).hexdigest()
         )
     assert set(orgs.folder.iterdir()) == before
     path.touch()
     with pytest.raises(StoreError, match="nothing is overwritten"):
-        orgs.aurora.export_age(path, item, [str(Identity.generate().recipient)])
+        orgs.aurora.findings.export_age(path, item, [str(Identity.generate().recipient)])
 
 
 @pytest.mark.parametrize("sizes", [[], [0], [1], [65536], [65535, 2], [100_000, 0, 31_072], [3] * 50_000])

@@ -26,31 +26,31 @@ def orgs(tmp_path: Path) -> Iterator[Orgs]:
 
 
 def said(orgs: Orgs) -> list[tuple[str, str, str | None]]:
-    return [(entry.act, entry.item, entry.artifact) for entry in orgs.beacon.opened_log().entries]
+    return [(entry.act, entry.item, entry.artifact) for entry in orgs.beacon.care.opened_log().entries]
 
 
 def test_each_opening_is_written_with_its_time_and_device(orgs: Orgs) -> None:
     item = share(orgs)
     (sha256,) = artifacts()
     orgs.to_beacon()
-    assert orgs.beacon.opened_log() == open_log.OpenLog((), "0" * 64)
-    orgs.beacon.findings()
+    assert orgs.beacon.care.opened_log() == open_log.OpenLog((), "0" * 64)
+    orgs.beacon.findings.listed()
     assert said(orgs) == []  # a title in a list is no opening
-    orgs.beacon.open_item(item)
-    assert orgs.beacon.artifact(item, sha256) == ARTIFACT
-    orgs.beacon.thread(item)
-    orgs.beacon.export_age(orgs.folder / "x.age", item, [str(Identity.generate().recipient)])
+    orgs.beacon.findings.open(item)
+    assert orgs.beacon.findings.artifact(item, sha256) == ARTIFACT
+    orgs.beacon.threads.open(item)
+    orgs.beacon.findings.export_age(orgs.folder / "x.age", item, [str(Identity.generate().recipient)])
     assert said(orgs) == [
         ("item", item, None),
         ("artifact", item, sha256),
         ("thread", item, None),
         ("export", item, None),
     ]
-    log = orgs.beacon.opened_log()
+    log = orgs.beacon.care.opened_log()
     assert {(entry.device, entry.time) for entry in log.entries} == {(orgs.beacon.device.id, text(NOW))}
     orgs.beacon.close()
     orgs.beacon = reopened(orgs.folder / "beacon", "bo", orgs.clock)
-    assert orgs.beacon.opened_log() == log
+    assert orgs.beacon.care.opened_log() == log
     assert CANARY.encode() not in every_byte_of(orgs.folder / "beacon")
 
 
@@ -59,10 +59,10 @@ def test_one_entry_for_each_hour_and_one_for_each_export(orgs: Orgs) -> None:
     orgs.to_beacon()
     for seconds in (0, 10, 3589, 1, 3600):  # at 0, 10, 3599, 3600 and 7200 s
         orgs.clock.now += seconds
-        orgs.beacon.open_item(item)
-    assert [entry.time for entry in orgs.beacon.opened_log().entries] == [text(NOW + at) for at in (0, 3600, 7200)]
+        orgs.beacon.findings.open(item)
+    assert [entry.time for entry in orgs.beacon.care.opened_log().entries] == [text(NOW + at) for at in (0, 3600, 7200)]
     for n in range(2):
-        orgs.beacon.export_age(orgs.folder / f"{n}.age", item, [str(Identity.generate().recipient)])
+        orgs.beacon.findings.export_age(orgs.folder / f"{n}.age", item, [str(Identity.generate().recipient)])
     assert len(said(orgs)) == 5
 
 
@@ -72,13 +72,17 @@ def test_what_is_refused_is_no_opening_and_what_cannot_be_logged_is_not_opened(
     item = share(orgs)
     orgs.to_beacon()
     with pytest.raises(RefusedError):
-        orgs.beacon.open_item("7" * 64)
+        orgs.beacon.findings.open("7" * 64)
 
     def full(*_: object) -> None:
         raise StoreError("cannot write: No space left on device", hint="disk full")
 
     monkeypatch.setattr(Database, "note_opening", full)
-    for open_it in (orgs.beacon.open_item, orgs.beacon.thread, lambda item: orgs.beacon.artifact(item, *artifacts())):
+    for open_it in (
+        orgs.beacon.findings.open,
+        orgs.beacon.threads.open,
+        lambda item: orgs.beacon.findings.artifact(item, *artifacts()),
+    ):
         with pytest.raises(StoreError, match="No space left"):
             open_it(item)
     monkeypatch.undo()

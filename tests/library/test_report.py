@@ -25,10 +25,12 @@ def orgs(tmp_path: Path) -> Iterator[Orgs]:
 
 def test_it_holds_no_word_of_a_finding(orgs: Orgs) -> None:
     what = finding()
-    item = orgs.aurora.share(what, artifacts(), circle="evals", assessment=assessment(what), tags=[f"{CANARY} tag"])
-    orgs.aurora.post(item, f"{CANARY} in a post")
-    orgs.aurora.open_item(item)
-    report = orgs.aurora.report()
+    item = orgs.aurora.findings.share(
+        what, artifacts(), circle="evals", assessment=assessment(what), tags=[f"{CANARY} tag"]
+    )
+    orgs.aurora.threads.post(item, f"{CANARY} in a post")
+    orgs.aurora.findings.open(item)
+    report = orgs.aurora.care.report()
     told = "\n".join(lines(report))
     written = json.dumps(plain(report))
     assert item in told and item in written
@@ -40,20 +42,20 @@ def test_who_may_read_what_follows_the_epochs_and_their_links(orgs: Orgs) -> Non
     first = share(orgs)
     orgs.manifest("Beacon", person("bea"), revoked=("bo",))
     second = share(orgs, b"{}")
-    report = orgs.aurora.report()
+    report = orgs.aurora.care.report()
     readers = {held.id: {reader.person for reader in held.readers} for held in report.held}
     assert readers == {first: {"ada", "bo"}, second: {"ada"}}
     new = library(orgs.folder / "new", "new", orgs.clock)
     orgs.manifest("Aurora", person("ada"), person("new"))
     carried(orgs.aurora, new)
-    new.pledge(PLEDGE, text(orgs.clock.now + YEAR))
+    new.members.pledge(PLEDGE, text(orgs.clock.now + YEAR))
     carried(new, orgs.aurora)
-    orgs.aurora.rotate("evals")
+    orgs.aurora.members.rotate("evals")
     carried(orgs.aurora, new)
-    readers = {held.id: {reader.person for reader in held.readers} for held in orgs.aurora.report().held}
+    readers = {held.id: {reader.person for reader in held.readers} for held in orgs.aurora.care.report().held}
     assert readers == {first: {"ada", "bo", "new"}, second: {"ada", "new"}}
-    assert new.open_item(first) and new.open_item(second)  # as the report says
-    (circle,) = orgs.aurora.report().circles
+    assert new.findings.open(first) and new.findings.open(second)  # as the report says
+    (circle,) = orgs.aurora.care.report().circles
     assert (circle.name, circle.level, circle.markings) == ("evals", "V2", ("use:safety-only",))
     assert {member.person for member in circle.members} == {"ada", "new"}
     assert any("bo" in reason and "revoked" in reason for reason in circle.excluded)
@@ -65,13 +67,13 @@ def test_a_newcomer_is_a_reader_of_the_past_only_where_history_reaches_back(orgs
     orgs.manifest("Beacon", person("bea"))  # no pledge yet: Ada is alone
     circle = found_circle_alone(orgs, history)
     what = finding()
-    item = orgs.aurora.share(what, artifacts(), circle=circle, assessment=assessment(what))
+    item = orgs.aurora.findings.share(what, artifacts(), circle=circle, assessment=assessment(what))
     orgs.manifest("Beacon", person("bo"))
-    orgs.aurora.rotate(circle)
-    held = next(each for each in orgs.aurora.report().held if each.id == item)
+    orgs.aurora.members.rotate(circle)
+    held = next(each for each in orgs.aurora.care.report().held if each.id == item)
     assert {reader.person for reader in held.readers} == expected
     orgs.to_beacon()
-    opens = next(each for each in orgs.beacon.findings() if each.id == item).title is not None
+    opens = next(each for each in orgs.beacon.findings.listed() if each.id == item).title is not None
     assert opens == ("bo" in expected)
 
 
@@ -92,8 +94,8 @@ def found_circle_alone(orgs: Orgs, history: str) -> str:
 def test_acts_are_listed_with_who_signed_them_and_refused_ones_with_the_reason(orgs: Orgs) -> None:
     share(orgs)
     orgs.manifest("Beacon", person("bea"), revoked=("bo",))
-    orgs.aurora.rotate("evals")
-    acts = orgs.aurora.report().acts
+    orgs.aurora.members.rotate("evals")
+    acts = orgs.aurora.care.report().acts
     assert [act.kind for act in acts] == ["roster", "org", "org", "pledge", "pledge", "circle", "org", "epoch", "epoch"]
     said = {act.kind: act for act in acts}
     assert all(act.refused is None and act.by for act in acts)
@@ -102,25 +104,25 @@ def test_acts_are_listed_with_who_signed_them_and_refused_ones_with_the_reason(o
     assert said["epoch"].by == ("Dr ada (Aurora)",) and "epoch 2 for 1 devices" in said["epoch"].what
     assert device("bo").public.id[:8] in said["epoch"].what
     assert set(said["circle"].by) == {"Dr ada (Aurora)", "Dr bo (Beacon)"}
-    assert len(list(lines(orgs.aurora.report()))) > len(acts)
+    assert len(list(lines(orgs.aurora.care.report()))) > len(acts)
 
 
 def test_the_open_log_is_in_it_and_one_that_was_altered_stops_it(orgs: Orgs) -> None:
     item = share(orgs)
-    orgs.aurora.open_item(item)
-    report = orgs.aurora.report()
+    orgs.aurora.findings.open(item)
+    report = orgs.aurora.care.report()
     assert [entry.item for entry in report.opened.entries] == [item]
-    assert report.opened == orgs.aurora.opened_log()
-    orgs.aurora._vault.database._connection.execute("DELETE FROM openings")
+    assert report.opened == orgs.aurora.care.opened_log()
+    orgs.aurora._desk.vault.database._connection.execute("DELETE FROM openings")
     with pytest.raises(LogError, match="open-log is not whole"):
-        orgs.aurora.report()
+        orgs.aurora.care.report()
 
 
 def test_what_waits_and_what_is_frozen_is_said(orgs: Orgs) -> None:
     item = share(orgs)
     orgs.to_beacon()
-    post = orgs.beacon.post(item, "waits")
-    report = orgs.beacon.report()
+    post = orgs.beacon.threads.post(item, "waits")
+    report = orgs.beacon.care.report()
     assert any(post in each and "waits for the keeper" in each for each in report.stale)
     assert [held.pending for held in report.held] == [False, True]
-    assert orgs.aurora.report().stale == ()
+    assert orgs.aurora.care.report().stale == ()

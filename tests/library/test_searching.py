@@ -34,7 +34,7 @@ def orgs(tmp_path: Path) -> Iterator[Orgs]:
 
 def share(library: Library, title: str, circle: str = "evals", **relations: object) -> str:
     what = finding(title=title)
-    return library.share(what, artifacts(), circle=circle, assessment=assessment(what), **relations)  # type: ignore[arg-type]
+    return library.findings.share(what, artifacts(), circle=circle, assessment=assessment(what), **relations)  # type: ignore[arg-type]
 
 
 def ids(library: Library, text: str, **filters: object) -> list[str]:
@@ -43,7 +43,7 @@ def ids(library: Library, text: str, **filters: object) -> list[str]:
 
 def test_findings_and_posts_are_found_where_they_were_written_and_where_they_arrive(orgs: Orgs) -> None:
     item = share(orgs.aurora, "A crème brûlée circuit", tags=["dessert"])
-    post = orgs.aurora.post(item, "the brulee heads copy")
+    post = orgs.aurora.threads.post(item, "the brulee heads copy")
     orgs.to_beacon()
     for library in (orgs.aurora, orgs.beacon):
         assert ids(library, "brulee") == [item, post]
@@ -100,16 +100,16 @@ def test_words_that_are_operators_elsewhere_are_words(orgs: Orgs) -> None:
 def test_a_circle_marked_no_index_is_found_only_after_opting_in(orgs: Orgs) -> None:
     found_circle(orgs.aurora, new_terms("quiet", "V2", ("no-index",)))
     item = share(orgs.aurora, f"{CANARY} in a quiet circle", circle="quiet")
-    assert ids(orgs.aurora, CANARY) == [] and orgs.aurora.reindex() == 0
-    orgs.aurora.set_indexed("quiet", True)
+    assert ids(orgs.aurora, CANARY) == [] and orgs.aurora.care.reindex() == 0
+    orgs.aurora.care.set_indexed("quiet", True)
     assert ids(orgs.aurora, CANARY) == [item]
     again = share(orgs.aurora, f"{CANARY} again", circle="quiet")
     orgs.aurora.close()
     orgs.aurora = reopened(orgs.folder / "aurora", "ada", orgs.clock)
-    assert set(ids(orgs.aurora, CANARY)) == {item, again} and orgs.aurora.reindex() == 2
-    orgs.aurora.set_indexed("quiet", False)
+    assert set(ids(orgs.aurora, CANARY)) == {item, again} and orgs.aurora.care.reindex() == 2
+    orgs.aurora.care.set_indexed("quiet", False)
     assert ids(orgs.aurora, CANARY) == []
-    orgs.aurora.set_indexed("evals", False)
+    orgs.aurora.care.set_indexed("evals", False)
     share(orgs.aurora, CANARY)
     assert ids(orgs.aurora, CANARY) == []
 
@@ -118,20 +118,23 @@ def test_what_stops_counting_leaves_the_index_with_the_step_that_says_so(orgs: O
     """Beacon posts after it was dropped, and did not know: an epoch's cut-off takes the post back."""
     item = share(orgs.aurora, "a finding")
     orgs.to_beacon()
-    kept, late = orgs.beacon.post(item, f"{CANARY} in time"), orgs.beacon.post(item, f"{CANARY} too late")
+    kept, late = (
+        orgs.beacon.threads.post(item, f"{CANARY} in time"),
+        orgs.beacon.threads.post(item, f"{CANARY} too late"),
+    )
     orgs.manifest("Beacon", person("bea"), revoked=("bo",))
-    orgs.aurora.rotate("evals")
+    orgs.aurora.members.rotate("evals")
     assert ids(orgs.beacon, CANARY) == [kept, late]
     orgs.to_beacon()
-    assert orgs.beacon.thread(item).posts == () and ids(orgs.beacon, CANARY) == []
+    assert orgs.beacon.threads.open(item).posts == () and ids(orgs.beacon, CANARY) == []
 
 
 def test_what_could_not_be_opened_is_indexed_once_its_key_or_its_piece_comes(orgs: Orgs) -> None:
     item = share(orgs.aurora, f"{CANARY} sealed before anybody else is here")
     orgs.to_beacon()
     name = orgs.beacon.view.circle(orgs.circle).entries[item].body.pieces[0]
-    orgs.beacon._vault.blobs.discard([name])
-    assert orgs.beacon.reindex() == 0 and ids(orgs.beacon, CANARY) == []
+    orgs.beacon._desk.vault.blobs.discard([name])
+    assert orgs.beacon.care.reindex() == 0 and ids(orgs.beacon, CANARY) == []
     orgs.to_beacon()
     assert ids(orgs.beacon, CANARY) == [item]
 
@@ -147,14 +150,14 @@ def test_a_library_of_schema_version_1_is_indexed_when_it_is_opened(orgs: Orgs) 
     connection.close()
     orgs.aurora = reopened(orgs.folder / "aurora", "ada", orgs.clock)
     assert ids(orgs.aurora, "indexed") == [item]
-    assert orgs.aurora._vault.database.setting(schema.STALE_INDEX) is None
+    assert orgs.aurora._desk.vault.database.setting(schema.STALE_INDEX) is None
 
 
 def connection_key(library: Library) -> bytes:
     from darklantern.records.exact import decode
     from darklantern.stores.passphrase import VaultHeader, database_key
 
-    header = decode(VaultHeader, (library._vault.folder / "header.json").read_bytes())
+    header = decode(VaultHeader, (library._desk.vault.folder / "header.json").read_bytes())
     return database_key("passphrase of ada", header)
 
 
@@ -165,9 +168,9 @@ from library.orgs import Clock, reopened
 aurora = reopened(Path(sys.argv[1]), "ada", Clock())
 print("ready", flush=True)
 for n in range(10_000):
-    aurora.post(sys.argv[2], f"{sys.argv[3]} number {n} " * 2000)
+    aurora.threads.post(sys.argv[2], f"{sys.argv[3]} number {n} " * 2000)
     if n % 3 == 2:
-        aurora.reindex()
+        aurora.care.reindex()
 """
 
 
@@ -175,7 +178,7 @@ for n in range(10_000):
 def test_p21_a_word_of_the_index_is_in_no_file_of_a_locked_library(orgs: Orgs) -> None:
     """Database, journal and temporary files, also where the process was killed in the middle of indexing."""
     item = share(orgs.aurora, f"{CANARY} title", tags=[CANARY])
-    orgs.aurora.post(item, f"{CANARY} post")
+    orgs.aurora.threads.post(item, f"{CANARY} post")
     assert len(ids(orgs.aurora, CANARY)) == 2
     assert CANARY.encode() not in every_byte_of(orgs.folder)
     orgs.aurora.close()
@@ -203,7 +206,7 @@ def test_p21_a_word_of_the_index_is_in_no_file_of_a_locked_library(orgs: Orgs) -
         assert CANARY.encode() not in every_byte_of(orgs.folder) and not list(temporary.iterdir())
     shutil.rmtree(temporary)
     orgs.aurora = reopened(orgs.folder / "aurora", "ada", orgs.clock)
-    assert len(ids(orgs.aurora, CANARY, limit=10_000)) == orgs.aurora.reindex()
+    assert len(ids(orgs.aurora, CANARY, limit=10_000)) == orgs.aurora.care.reindex()
     assert journals or len(ids(orgs.aurora, CANARY, limit=10_000)) > 2
 
 
@@ -211,5 +214,5 @@ def test_a_refused_share_leaves_nothing_in_the_index(orgs: Orgs) -> None:
     what = finding(title=CANARY)
     before = every_byte_of(orgs.folder)
     with pytest.raises(Exception, match="no assessment"):
-        orgs.aurora.share(what, artifacts(), circle="evals", assessment=None)
+        orgs.aurora.findings.share(what, artifacts(), circle="evals", assessment=None)
     assert every_byte_of(orgs.folder) == before and ids(orgs.aurora, CANARY) == []

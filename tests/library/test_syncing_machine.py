@@ -16,6 +16,7 @@ from network.world import device, person
 from darklantern.errors import DarkLanternError
 from darklantern.library import Library
 from library.carried import exported, imported
+from library.indexes import check_indexes
 from library.meeting import Meeting, met
 from library.orgs import library, manifest
 from library.simulator import Hostile, Mirror
@@ -32,12 +33,12 @@ class Syncing(RuleBasedStateMachine):
         self.us: Meeting = met(self.folder)
         self.phone = library(self.folder / "phone", "ada's phone", self.us.clock)
         self.us.aurora.add(manifest(self.us.aurora, "Aurora", person("ada", "ada", "ada's phone")))
-        self.us.aurora.sync([self.us.relay])
-        self.phone.sync([self.us.relay])
-        self.us.aurora.rotate("evals")
+        self.us.aurora.relays.sync([self.us.relay])
+        self.phone.relays.sync([self.us.relay])
+        self.us.aurora.members.rotate("evals")
         self.item = self.us.share()
         for each in (self.us.aurora, self.us.beacon, self.phone):
-            each.sync([self.us.relay])
+            each.relays.sync([self.us.relay])
         self.mirror: Mirror = self.us.relay.mirror()
         self.bundles: list[bytes] = []
         self.said: dict[str, set[str]] = {org: set() for org in ORGS}
@@ -52,7 +53,7 @@ class Syncing(RuleBasedStateMachine):
         self.count += 1
         words = f"{org} {self.count}"
         try:
-            self.library(org).post(self.item, words)
+            self.library(org).threads.post(self.item, words)
         except DarkLanternError:
             return  # its log is frozen, or its view stale: it said why, and the words were not taken
         self.said[org].add(words)
@@ -60,7 +61,7 @@ class Syncing(RuleBasedStateMachine):
     @rule(org=st.sampled_from(ORGS))
     def rotate(self, org: str) -> None:
         try:
-            self.library(org).rotate("evals")
+            self.library(org).members.rotate("evals")
         except DarkLanternError:
             return
 
@@ -68,7 +69,7 @@ class Syncing(RuleBasedStateMachine):
     def sync(self, org: str, through_mirror: bool) -> None:
         remotes = [self.mirror, self.us.relay] if through_mirror else [self.us.relay]
         try:
-            report = self.library(org).sync(remotes)
+            report = self.library(org).relays.sync(remotes)
         except DarkLanternError:
             return
         if self.us.relay.hostile == Hostile():
@@ -126,7 +127,7 @@ class Syncing(RuleBasedStateMachine):
             circle = self.library(org).view.circle(self.us.circle)
             assert {entry.record.author_device for entry in circle.entries.values()} <= mine
             assert circle.frozen == {}
-            words = {post.text for post in self.library(org).thread(self.item).posts}
+            words = {post.text for post in self.library(org).threads.open(self.item).posts}
             assert words <= set().union(*self.said.values())
 
     @invariant()
@@ -136,14 +137,19 @@ class Syncing(RuleBasedStateMachine):
         )
 
     @invariant()
+    def both_indexes_hold_what_counts(self) -> None:
+        for org in ORGS:
+            check_indexes(self.library(org))
+
+    @invariant()
     def own_words_are_never_lost(self) -> None:
         for org in ORGS:
-            seen = {post.text for post in self.library(org).thread(self.item).posts}
+            seen = {post.text for post in self.library(org).threads.open(self.item).posts}
             assert self.said[org] <= seen | self._unread(org)
 
     def _unread(self, org: str) -> set[str]:
         """Own words that have landed where they do not count, and wait to be sealed again."""
-        state = self.library(org)._state
+        state = self.library(org)._desk.state
         return self.said[org] if state.overtaken else set()
 
     def teardown(self) -> None:
@@ -160,15 +166,15 @@ class Syncing(RuleBasedStateMachine):
         self.us.relay.hostile = Hostile()
         for _ in range(3):
             for org in ORGS:
-                self.library(org).sync([self.us.relay])
+                self.library(org).relays.sync([self.us.relay])
         everything = set().union(*self.said.values())
         for org in ORGS:
             one = self.library(org)
             assert one.pending == () and one.view.forks == {}
             assert one.view.trails == self.us.relay.view.trails
-            assert one._state.entries.keys() == self.us.relay.logs.keys()
-            assert sorted(post.text for post in one.thread(self.item).posts) == sorted(everything)  # each once
-            assert one.problems() == ()
+            assert one._desk.state.entries.keys() == self.us.relay.logs.keys()
+            assert sorted(post.text for post in one.threads.open(self.item).posts) == sorted(everything)  # each once
+            assert one.care.verify() == ()
 
 
 TestSyncing = Syncing.TestCase

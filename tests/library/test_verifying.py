@@ -27,7 +27,7 @@ DATA = bytes(range(256)) * (2 * PIECE // 256)
 
 def share(orgs: Orgs) -> str:
     what = finding(DATA)
-    return orgs.aurora.share(what, artifacts(DATA), circle="evals", assessment=assessment(what))
+    return orgs.aurora.findings.share(what, artifacts(DATA), circle="evals", assessment=assessment(what))
 
 
 def file_of(orgs: Orgs, name: str) -> Path:
@@ -36,16 +36,16 @@ def file_of(orgs: Orgs, name: str) -> Path:
 
 def test_a_whole_library_has_no_problem_and_progress_reaches_all_of_it(orgs: Orgs) -> None:
     item = share(orgs)
-    orgs.aurora.post(item, "a post")
+    orgs.aurora.threads.post(item, "a post")
     seen: list[tuple[int, int]] = []
-    assert orgs.aurora.verify(lambda done, size: seen.append((done, size))) == ()
-    size = sum(file_of(orgs, name).stat().st_size for name in orgs.aurora._vault.blobs)
-    assert seen[-1] == (size, size) and seen == sorted(seen) and len(seen) == len(list(orgs.aurora._vault.blobs))
+    assert orgs.aurora.care.verify(lambda done, size: seen.append((done, size))) == ()
+    size = sum(file_of(orgs, name).stat().st_size for name in orgs.aurora._desk.vault.blobs)
+    assert seen[-1] == (size, size) and seen == sorted(seen) and len(seen) == len(list(orgs.aurora._desk.vault.blobs))
 
 
 def test_each_bad_piece_is_named_with_what_it_belongs_to(orgs: Orgs) -> None:
     item = share(orgs)
-    post = orgs.aurora.post(item, "a post")
+    post = orgs.aurora.threads.post(item, "a post")
     entries = orgs.aurora.view.circle(orgs.circle).entries
     first, second, *_ = entries[item].body.attached
     (words,) = entries[post].body.pieces
@@ -55,25 +55,25 @@ def test_each_bad_piece_is_named_with_what_it_belongs_to(orgs: Orgs) -> None:
     stray = blake3(b"stray").hexdigest()
     file_of(orgs, stray).parent.mkdir(exist_ok=True)
     file_of(orgs, stray).write_bytes(b"not its bytes")
-    found = {problem.piece: problem for problem in orgs.aurora.verify() if problem.piece}
+    found = {problem.piece: problem for problem in orgs.aurora.care.verify() if problem.piece}
     assert found.keys() == {first, second, words, stray}
     assert "is damaged on disk" in found[first].what and "is missing" in found[second].what
     assert found[first].belongs_to == (f"artifact notes.json, 1 of 3, of item {item} ({finding().title})",)
     assert "2 of 3" in found[second].belongs_to[0]
     assert found[words].belongs_to == (f"post {post}",)
     assert found[stray].belongs_to == ("nothing that counts here: compacting removes it",)
-    assert any(post in str(problem) and "damaged" not in str(problem) for problem in orgs.aurora.verify())
+    assert any(post in str(problem) and "damaged" not in str(problem) for problem in orgs.aurora.care.verify())
 
 
 def test_a_damaged_page_of_the_database_is_found_while_it_is_open(orgs: Orgs) -> None:
     item = share(orgs)
     for n in range(30):
-        orgs.aurora.post(item, f"post {n}" * 50)
+        orgs.aurora.threads.post(item, f"post {n}" * 50)
     path = orgs.folder / "aurora" / "library.db"
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    assert any("library.db is damaged" in problem.what for problem in orgs.aurora.verify())
+    assert any("library.db is damaged" in problem.what for problem in orgs.aurora.care.verify())
 
 
 @given(bad=st.sets(st.integers(0, 99)), gone=st.sets(st.integers(0, 99)))

@@ -30,11 +30,11 @@ def orgs(tmp_path: Path) -> Iterator[Orgs]:
 def share(library: Library, title: str, circle: str = "evals", **relations: object) -> str:
     what = finding(title=title)
     level = "V1" if circle == "commons" else "V2"
-    return library.share(what, artifacts(), circle=circle, assessment=assessment(what, level), **relations)  # type: ignore[arg-type]
+    return library.findings.share(what, artifacts(), circle=circle, assessment=assessment(what, level), **relations)  # type: ignore[arg-type]
 
 
 def titles(library: Library, **how: bool) -> set[str | None]:
-    return {each.title for each in library.findings(**how)}
+    return {each.title for each in library.findings.listed(**how)}
 
 
 def test_a_new_version_stands_for_the_old_one_and_both_stay(orgs: Orgs) -> None:
@@ -47,17 +47,17 @@ def test_a_new_version_stands_for_the_old_one_and_both_stay(orgs: Orgs) -> None:
         assert titles(library) == {"best", "another"}
         assert titles(library, older=True) == {"draft", "better", "best", "another"}
         for asked in (first, second, third):
-            assert [each.id for each in library.versions(asked)] == [first, second, third]
-        assert library.open_item(first).finding.title == "draft"
-        assert library.links(second) == ()
-    assert orgs.beacon.open_item(third).relations.supersedes == second
+            assert [each.id for each in library.findings.versions(asked)] == [first, second, third]
+        assert library.findings.open(first).finding.title == "draft"
+        assert library.findings.links(second) == ()
+    assert orgs.beacon.findings.open(third).relations.supersedes == second
 
 
 def test_two_versions_at_once_are_both_newest(orgs: Orgs) -> None:
     first = share(orgs.aurora, "draft")
     left, right = (share(orgs.aurora, title, supersedes=first) for title in ("left", "right"))
     assert titles(orgs.aurora) == {"left", "right"}
-    assert {each.id for each in orgs.aurora.versions(left)} == {first, left, right}
+    assert {each.id for each in orgs.aurora.findings.versions(left)} == {first, left, right}
 
 
 def test_only_its_author_makes_a_new_version_and_by_anybody_else_it_is_a_link(orgs: Orgs) -> None:
@@ -70,8 +70,8 @@ def test_only_its_author_makes_a_new_version_and_by_anybody_else_it_is_a_link(or
     orgs.to_aurora()
     for library in (orgs.aurora, orgs.beacon):
         assert titles(library) == {"Aurora's", "forged"}
-        assert [each.id for each in library.versions(item)] == [item]
-        (link,) = library.links(item)
+        assert [each.id for each in library.findings.versions(item)] == [item]
+        (link,) = library.findings.links(item)
         assert (link.kind, link.item, link.outgoing, link.title) == ("relates", forged, False, "forged")
 
 
@@ -81,8 +81,8 @@ def sealed_by_beacon(orgs: Orgs, **relations: object) -> str:
     package = Package(finding=what, assessment=assessment(what), artifacts=(), **relations)  # type: ignore[arg-type]
     epoch = orgs.beacon.view.circle(orgs.circle).epoch
     assert epoch is not None
-    state, item, pieces = _seal(orgs.beacon._state, package, "item", orgs.circle, epoch, "V2", (), orgs.clock.now)
-    orgs.beacon._step(state, pieces)
+    state, item, pieces = _seal(orgs.beacon._desk.state, package, "item", orgs.circle, epoch, "V2", (), orgs.clock.now)
+    orgs.beacon._desk.step(state, pieces)
     return item
 
 
@@ -90,12 +90,12 @@ def test_links_are_seen_from_both_ends(orgs: Orgs) -> None:
     old, base = share(orgs.aurora, "old"), share(orgs.aurora, "base")
     new = share(orgs.aurora, "new", links=[("contradicts", old), ("builds-on", base), ("builds-on", base)])
     orgs.to_beacon()
-    me = orgs.beacon.findings()[0].author
-    assert orgs.beacon.links(new) == (
+    me = orgs.beacon.findings.listed()[0].author
+    assert orgs.beacon.findings.links(new) == (
         Linked("builds-on", base, True, "base", "V2", me),
         Linked("contradicts", old, True, "old", "V2", me),
     )
-    assert orgs.beacon.links(old) == (Linked("contradicts", new, False, "new", "V2", me),)
+    assert orgs.beacon.findings.links(old) == (Linked("contradicts", new, False, "new", "V2", me),)
 
 
 def test_p14_a_link_to_what_does_not_open_tells_nothing_but_that(orgs: Orgs) -> None:
@@ -105,11 +105,11 @@ def test_p14_a_link_to_what_does_not_open_tells_nothing_but_that(orgs: Orgs) -> 
     shown = share(orgs.aurora, "shown", links=[("builds-on", hidden)], supersedes=hidden)
     orgs.to_beacon()
     assert device("bo").public.id not in orgs.aurora.view.circle(secret).epochs[0].members
-    assert orgs.beacon.links(shown) == (Linked("builds-on", hidden, True),)
+    assert orgs.beacon.findings.links(shown) == (Linked("builds-on", hidden, True),)
     assert titles(orgs.beacon, older=True) == {"shown", None}
-    hidden_in_list = next(each for each in orgs.beacon.findings(older=True) if each.id == hidden)
+    hidden_in_list = next(each for each in orgs.beacon.findings.listed(older=True) if each.id == hidden)
     assert (hidden_in_list.title, hidden_in_list.tags, hidden_in_list.level) == (None, (), None)
-    assert len(orgs.aurora.links(shown)) == 1 and orgs.aurora.links(shown)[0].title == "hidden"
+    assert len(orgs.aurora.findings.links(shown)) == 1 and orgs.aurora.findings.links(shown)[0].title == "hidden"
 
 
 def test_p14_relations_widen_no_label(orgs: Orgs) -> None:
@@ -119,7 +119,7 @@ def test_p14_relations_widen_no_label(orgs: Orgs) -> None:
     terms = new_terms("commons", "V1")
     wide = found_circle(orgs.aurora, terms)
     orgs.to_beacon()
-    orgs.beacon.add_terms(wide, terms)
+    orgs.beacon.drafts.add_terms(wide, terms)
     with pytest.raises(RefusedError, match="author shared this finding at V2"):
         share(orgs.beacon, "at V2", circle="commons", links=[("relates", item)], tags=("open",))
 
@@ -145,8 +145,8 @@ def test_a_link_to_nothing_and_an_unknown_kind_are_refused(orgs: Orgs) -> None:
 def test_tags_are_sealed_sorted_and_once(orgs: Orgs) -> None:
     item = share(orgs.aurora, "tagged", tags=["sleeper ", "attention", " two  words", "attention"])
     orgs.to_beacon()
-    assert orgs.beacon.open_item(item).relations.tags == ("attention", "sleeper", "two words")
-    assert orgs.beacon.findings()[0].tags == ("attention", "sleeper", "two words")
+    assert orgs.beacon.findings.open(item).relations.tags == ("attention", "sleeper", "two words")
+    assert orgs.beacon.findings.listed()[0].tags == ("attention", "sleeper", "two words")
 
 
 WORDS = st.text(st.characters(categories=("L", "N", "P"), include_characters=" "), min_size=1, max_size=20)

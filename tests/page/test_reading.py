@@ -24,9 +24,9 @@ def orgs(tmp_path: Path) -> Iterator[Orgs]:
 
 def test_what_was_shared_is_what_the_page_shows(orgs: Orgs) -> None:
     what = finding()
-    item = orgs.aurora.share(what, artifacts(), circle="evals", assessment=assessment(what))
+    item = orgs.aurora.findings.share(what, artifacts(), circle="evals", assessment=assessment(what))
     orgs.to_beacon()
-    orgs.beacon.post(item, "Does it survive fine-tuning?")
+    orgs.beacon.threads.post(item, "Does it survive fine-tuning?")
 
     held = readable(orgs.beacon)
     (shown,) = held.findings()
@@ -57,7 +57,7 @@ def test_an_item_that_is_not_here(orgs: Orgs) -> None:
 def test_serving_a_real_library(orgs: Orgs) -> None:
     """The server's thread reads what this thread opened."""
     what = finding()
-    item = orgs.aurora.share(what, artifacts(), circle="evals", assessment=assessment(what))
+    item = orgs.aurora.findings.share(what, artifacts(), circle="evals", assessment=assessment(what))
     with serve(orgs.aurora) as page:
         me = owner(page)
         assert what.title in me.ask().body
@@ -66,7 +66,7 @@ def test_serving_a_real_library(orgs: Orgs) -> None:
 
 def test_an_item_whose_pieces_are_missing_is_listed_with_the_reason(orgs: Orgs) -> None:
     what = finding()
-    item = orgs.aurora.share(what, artifacts(), circle="evals", assessment=assessment(what))
+    item = orgs.aurora.findings.share(what, artifacts(), circle="evals", assessment=assessment(what))
     orgs.to_beacon()
     for piece in (orgs.folder / "beacon").rglob("*"):
         if piece.is_file() and "blobs" in str(piece.parent):

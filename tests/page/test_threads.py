@@ -100,13 +100,16 @@ def test_a_real_thread_is_what_the_page_shows(orgs: Orgs, tmp_path: Path) -> Non
     item = share(orgs)
     notes = tmp_path / "evil\u202egpj.exe"
     notes.write_bytes(b"MZ" * 200_000)
-    begun = orgs.aurora.begin_thread(
-        "evals", "How we work", "By seed.", attachments=[orgs.aurora.attach(notes, name="../../.bashrc\u202egpj.exe")]
+    begun = orgs.aurora.threads.begin(
+        "evals",
+        "How we work",
+        "By seed.",
+        attachments=[orgs.aurora.threads.attach(notes, name="../../.bashrc\u202egpj.exe")],
     )
-    orgs.aurora.revise(begun, f"By seed, {CANARY}.")
-    orgs.aurora.post(item, "About the finding.")
+    orgs.aurora.threads.revise(begun, f"By seed, {CANARY}.")
+    orgs.aurora.threads.post(item, "About the finding.")
     orgs.to_beacon()
-    orgs.beacon.react(begun, "🎉")
+    orgs.beacon.threads.react(begun, "🎉")
     held = Held(orgs.beacon)
     (listed,) = held.topics()
     assert (listed.id, listed.title, listed.circle, listed.posts, listed.unread) == (
@@ -131,7 +134,7 @@ def test_a_real_thread_is_what_the_page_shows(orgs: Orgs, tmp_path: Path) -> Non
         assert came.headers["x-content-type-options"] == "nosniff"
         for path in (f"attachment/{begun}/{'0' * 64}", f"attachment/{item}/{'0' * 64}", "thread/" + "0" * 64):
             assert me.ask(path).status == 404
-        orgs.aurora.retract(begun)
+        orgs.aurora.threads.retract(begun)
         orgs.to_beacon()
         assert me.ask(f"attachment/{begun}/{post.files[0].sha256}").status == 404
         assert "took this back" in me.ask(f"thread/{begun}").body
@@ -140,8 +143,8 @@ def test_a_real_thread_is_what_the_page_shows(orgs: Orgs, tmp_path: Path) -> Non
 def test_an_attachment_whose_piece_is_altered_ends_before_its_end(orgs: Orgs, tmp_path: Path) -> None:
     file = tmp_path / "large"
     file.write_bytes(b"x" * (5 * 1024 * 1024))
-    attached = orgs.aurora.attach(file)
-    begun = orgs.aurora.begin_thread("evals", "T", "text", attachments=[attached])
+    attached = orgs.aurora.threads.attach(file)
+    begun = orgs.aurora.threads.begin("evals", "T", "text", attachments=[attached])
     name = attached.artifact.pieces[-1]
     path = orgs.folder / "aurora" / "blobs" / name[:2] / name
     path.write_bytes(path.read_bytes()[:-1] + b"!")

@@ -59,7 +59,7 @@ def show(circle: CircleName, folder: LibraryFolder = None, file: PassphraseFile 
 
     with open_own(folder, file) as library:
         id = circle_named(library, circle)
-        state, rules, found = library.view.network, library.view.rules(id), library.effective(id)
+        state, rules, found = library.view.network, library.view.rules(id), library.members.effective(id)
         epoch = library.view.circle(id).epoch
         removals = {key: each for key, each in state.removals.items() if each in state.removed_from(id)}
         lines = words(rules, None, library.circles().get(id))
@@ -109,7 +109,7 @@ def remove(
         say(f"{name} of {org} keeps what they have read, and can open what was sealed to them before now")
         confirm(f"Remove {'that device of ' if which else ''}{name} of {org}? Only a quorum of admins undoes it.", yes)
         before = set(library.pending)
-        library.remove(id, org, name, reason, device=which)
+        library.members.remove(id, org, name, reason, device=which)
         waits = not before.issuperset(library.pending)
     if as_json:
         tell_json({"circle": id, "org": org, "person": name, "device": which, "waits": waits})
@@ -130,8 +130,8 @@ def rotate(
     """
     with open_own(folder, file) as library:
         id = circle_named(library, circle)
-        library.rotate(id)
-        members = library.effective(id).members
+        library.members.rotate(id)
+        members = library.members.effective(id).members
     if as_json:
         tell_json({"circle": id, "members": len(members)})
     else:

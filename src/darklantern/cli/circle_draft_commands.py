@@ -105,7 +105,7 @@ def found(
             log=log,
             terms=terms.commitment,
         )
-        pass_on(library, library.found_circle(circle, terms), out, as_json)
+        pass_on(library, library.drafts.found_circle(circle, terms), out, as_json)
 
 
 @circle_app.command()
@@ -177,7 +177,7 @@ def change(
         changed: dict[str, Any] = {name: value for name, value in now.items() if value != getattr(old, name)}
         if not changed and not keeper and not settle:
             raise RefusedError("expected something to change, got nothing", hint="`darklantern circle change --help`")
-        pass_on(library, library.draft_circle(id, keeper=keeper_of(keeper), settle=settle, **changed), out, as_json)
+        pass_on(library, library.drafts.circle(id, keeper=keeper_of(keeper), settle=settle, **changed), out, as_json)
 
 
 @circle_app.command()
@@ -205,7 +205,7 @@ def restore(
                 hint="`darklantern circle show` lists them",
             )
         restored = tuple(sorted({*rules.restored, *known}))
-        pass_on(library, library.draft_circle(id, restored=restored), out, as_json)
+        pass_on(library, library.drafts.circle(id, restored=restored), out, as_json)
 
 
 def _named(

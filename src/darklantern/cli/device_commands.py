@@ -88,22 +88,23 @@ def show(folder: LibraryFolder = None, file: PassphraseFile = None, as_json: Jso
     With `--json` also its recipient, to which anybody with a stock age from 1.3 on can seal files.
     """
     with open_own(folder, file) as library:
+        holder = library.identity.holder
         told = {
-            "holder": f"{library.holder.name} ({library.holder.person} of {library.holder.org})",
+            "holder": f"{holder.name} ({holder.person} of {holder.org})",
             "device": library.device.id,
             "fingerprint": library.device.fingerprint,
             "recipient": library.device.recipient,
-            "roots": {role: key.fingerprint for role, key in library.roots.items()},
-            "log": library.card.log.fingerprint if library.card.log else None,
-            "net": library.net if library.is_joined else None,
-            "active": library.is_joined and library.view.network.is_active(library.device.id),
+            "roots": {role: key.fingerprint for role, key in library.identity.roots.items()},
+            "log": library.identity.card.log.fingerprint if library.identity.card.log else None,
+            "net": library.net if library.identity.is_joined else None,
+            "active": library.identity.is_joined and library.view.network.is_active(library.device.id),
         }
     if as_json:
         tell_json(told)
         return
     tell(f"{told['holder']}: device {told['fingerprint']}")
     tell(f"id {told['device']}")
-    for role, shown in library.roots.items():
+    for role, shown in library.identity.roots.items():
         tell(f"root of the {role}: {shown.fingerprint}")
     if told["log"]:
         tell(f"key of logs: {told['log']}")
@@ -122,7 +123,7 @@ def card(out: Out, folder: LibraryFolder = None, file: PassphraseFile = None, as
 
     check_place(out)
     with open_own(folder, file) as library:
-        made = library.card
+        made = library.identity.card
     hand_out(out, encode(made))
     if as_json:
         tell_json({"card": str(out), "fingerprint": made.fingerprint})
@@ -154,7 +155,7 @@ def join(
         check_place(out)
     with open_own(folder, file) as library:
         if isinstance(found, Welcome):
-            net = library.welcomed(found)
+            net = library.identity.welcomed(found)
             if as_json:
                 tell_json({"net": net})
             else:
@@ -162,7 +163,7 @@ def join(
                 tell(net, copied=True)
             return
         code = parse_code(secret_line("code of the invitation: ", code_file, "--code-file"))
-        request = library.answer(code, found)
+        request = library.identity.answer(code, found)
     hand_out(out, encode(request))
     shown = comparison(found, request.card)
     if as_json:
@@ -191,8 +192,8 @@ def vouch(
         id = device_named(library, device)
         standing = library.view.network.devices[id]
         say(f"{whose(standing)}: device {standing.device.fingerprint}")
-        own = standing.owner == (library.holder.org, library.holder.person)
-        named = [each for each in library.notices() if each.device == id]
+        own = standing.owner == (library.identity.holder.org, library.identity.holder.person)
+        named = [each for each in library.members.notices() if each.device == id]
         if not own and not named:
             raise RefusedError(
                 "this is another person's device, and no notice of it stands in the network's log",
@@ -200,9 +201,9 @@ def vouch(
             )
         confirm("Have you compared this fingerprint with its owner, in person or by voice?", yes)
         if own:
-            library.vouch(id)
+            library.members.vouch(id)
         for each in () if own else named:
-            library.vouch_for(each.id)
+            library.members.vouch_for(each.id)
     _done(as_json, {"device": id}, "vouched; sync, or carry a bundle, so that the others get it")
 
 
@@ -212,7 +213,7 @@ def handover(
 ) -> None:
     """Give your own other device this one's keys to the past."""
     with open_own(folder, file) as library:
-        circles = library.hand_over(device_named(library, device))
+        circles = library.members.hand_over(device_named(library, device))
     _done(
         as_json,
         {"circles": list(circles)},
@@ -233,7 +234,7 @@ def recover(
     for 72 hours.
     """
     with open_own(folder, file) as library:
-        library.give_notice(circle_named(library, circle))
+        library.members.give_notice(circle_named(library, circle))
     _done(
         as_json, {"device": library.device.id}, "notice is given; sync, or carry a bundle, and call the circle's admins"
     )
@@ -253,7 +254,7 @@ def revoke(
     """
     with open_own(folder, file) as library:
         id = device_named(library, device)
-        draft = library.draft_manifest(library.view.network.devices[id].org, revoke=[id])
+        draft = library.drafts.manifest(library.view.network.devices[id].org, revoke=[id])
         pass_on(library, draft, out, as_json)
 
 
@@ -278,7 +279,7 @@ def passphrase(
 
     with open_own(folder, file) as library, keep_passphrase() if keystore else new_passphrase(new_file) as secret:
         before = [header.keystore for header in read_headers(library_folder(folder))]
-        library.change_passphrase(secret.passphrase, keystore=secret.id)
+        library.care.change_passphrase(secret.passphrase, keystore=secret.id)
         for id in before:
             forget_passphrase(id)
     _done(as_json, {"keystore": keystore}, "changed; backups of before still open with the old one")

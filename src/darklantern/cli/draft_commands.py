@@ -28,7 +28,7 @@ DraftFile = Annotated[Path, typer.Argument(help="The draft's file.")]
 def show(draft: DraftFile, folder: LibraryFolder = None, file: PassphraseFile = None, as_json: Json = False) -> None:
     """Say what a draft changes, and who has signed it."""
     with open_own(folder, file) as library:
-        found = library.read_draft(read(draft))
+        found = library.drafts.from_bytes(read(draft))
         told = described(library, found)
     if as_json:
         tell_json(told)
@@ -51,11 +51,11 @@ def sign(
     """
     check_place(out or draft)
     with open_own(folder, file) as library:
-        found = library.read_draft(read(draft))
+        found = library.drafts.from_bytes(read(draft))
         _tell_all(described(library, found), say)
         confirm("Sign this? It cannot be taken back.", yes)
-        made = library.sign(found)
-        hand_out(out or draft, library.write_draft(made))
+        made = library.drafts.sign(found)
+        hand_out(out or draft, library.drafts.to_bytes(made))
         told = described(library, made)
     if as_json:
         tell_json(told)
@@ -77,7 +77,7 @@ def publish(draft: DraftFile, folder: LibraryFolder = None, file: PassphraseFile
     here until a sync or a bundle takes it there.
     """
     with open_own(folder, file) as library:
-        id = library.publish(library.read_draft(read(draft)))
+        id = library.drafts.publish(library.drafts.from_bytes(read(draft)))
         net, waits = library.net, id in library.pending
     if as_json:
         tell_json({"id": id, "net": net, "waits": waits})
@@ -95,7 +95,7 @@ def publish(draft: DraftFile, folder: LibraryFolder = None, file: PassphraseFile
 
 def pass_on(library: "Library", draft: "Draft", out: Path, as_json: bool) -> None:
     """Write a new draft, and say what it is and what comes next."""
-    hand_out(out, library.write_draft(draft))
+    hand_out(out, library.drafts.to_bytes(draft))
     told = described(library, draft)
     if as_json:
         tell_json({"draft": str(out), **told})
@@ -125,9 +125,9 @@ def described(library: "Library", draft: "Draft") -> Told:
         "kind": draft.read.record.kind,
         "id": id,
         "fingerprint": fingerprint(bytes.fromhex(id)),
-        "words": list(library.words(draft)),
-        "signed": [str(tally) for tally in library.tallies(draft)],
-        "enough": library.is_signed(draft),
+        "words": list(library.drafts.words(draft)),
+        "signed": [str(tally) for tally in library.drafts.tallies(draft)],
+        "enough": library.drafts.is_signed(draft),
     }
 
 

@@ -26,7 +26,7 @@ Item = Annotated[str, typer.Argument(help="Id of an item, or the beginning of on
 def findings(folder: LibraryFolder = None, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
     """List the findings that this device holds."""
     with open_own(folder, passphrase_file) as library:
-        listed = library.findings()
+        listed = library.findings.listed()
     if as_json:
         tell_json([plain(entry) for entry in listed])
         return
@@ -41,7 +41,7 @@ def findings(folder: LibraryFolder = None, passphrase_file: PassphraseFile = Non
 def check(folder: LibraryFolder = None, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
     """Verify every record and every sealed piece on disk."""
     with open_own(folder, passphrase_file) as library, bytes_bar("checking") as progress:
-        problems = [str(problem) for problem in library.verify(progress)]
+        problems = [str(problem) for problem in library.care.verify(progress)]
     if as_json:
         tell_json({"problems": problems})
     else:
@@ -63,9 +63,9 @@ def rerun(
 
     with open_own(folder, passphrase_file) as library:
         whole = item_named(library, item)
-        opened = library.open_item(whole)
+        opened = library.findings.open(whole)
         evidence = [e for e in opened.finding.evidence if e.recipe is not None]
-        held = {a.sha256: library.artifact(whole, a.sha256) for e in evidence for a in e.artifacts}
+        held = {a.sha256: library.findings.artifact(whole, a.sha256) for e in evidence for a in e.artifacts}
     if not evidence:
         raise RecipeError("no evidence of this finding carries a recipe", hint="ask its author how it was made")
     if not as_json:
@@ -82,7 +82,7 @@ def rerun(
 
 def item_named(library: "Library", item: str) -> str:
     """The one item whose id begins with `item`."""
-    found = [entry.id for entry in library.findings(older=True) if item and entry.id.startswith(item)]
+    found = [entry.id for entry in library.findings.listed(older=True) if item and entry.id.startswith(item)]
     if len(found) != 1:
         raise StoreError(
             f"expected the beginning of one item's id, got {item!r}, with which {len(found)} begin",

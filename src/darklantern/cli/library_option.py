@@ -175,7 +175,7 @@ def circle_named(library: "Library", named: str) -> str:
 
 def own_org(library: "Library") -> str:
     """The org of whoever holds this library."""
-    return library.holder.org
+    return library.identity.holder.org
 
 
 def seconds_of(span: str) -> int:

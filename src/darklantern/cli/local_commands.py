@@ -55,7 +55,7 @@ def search(
 def reindex(folder: LibraryFolder = None, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
     """Make the index of texts anew."""
     with open_own(folder, passphrase_file) as library:
-        count = library.reindex()
+        count = library.care.reindex()
     if as_json:
         tell_json({"texts": count})
     else:
@@ -67,7 +67,7 @@ def versions(
 ) -> None:
     """List all versions of a finding, older before newer."""
     with open_own(folder, passphrase_file) as library:
-        found = library.versions(item_named(library, item))
+        found = library.findings.versions(item_named(library, item))
     _tell_listed(found, as_json)
 
 
@@ -76,7 +76,7 @@ def links(
 ) -> None:
     """List the links from a finding and to it."""
     with open_own(folder, passphrase_file) as library:
-        found = library.links(item_named(library, item))
+        found = library.findings.links(item_named(library, item))
     if as_json:
         tell_json([plain(each) for each in found])
         return
@@ -107,14 +107,14 @@ def compact(
     """
     with open_own(folder, passphrase_file) as library:
         for sealing in give_up or []:
-            library.give_up(sealing)
-        planned = library.compaction(forget)
+            library.findings.give_up(sealing)
+        planned = library.care.compaction(forget)
         if not as_json:
             for line in str(planned).split("\n"):
                 tell(line)
             confirm("Remove this? It does not come back.", yes)
         going = yes or not as_json
-        freed = library.compact(planned) if going else 0
+        freed = library.care.compact(planned) if going else 0
     if as_json:
         tell_json({"planned": plain(planned), "removed": going, "bytes": freed})
     else:
@@ -139,7 +139,7 @@ def backup(
     check_place(file)
     with open_own(folder, passphrase_file) as library, bytes_bar("backing up") as progress:
         own = passphrase(own_passphrase_file) if own_passphrase_file else None
-        made = library.backup(file, passphrase=own, progress=progress)
+        made = library.care.backup(file, passphrase=own, progress=progress)
     if as_json:
         tell_json({"backup": str(file), **plain(made)})
         return
@@ -171,7 +171,7 @@ def restore(
     with bytes_bar("checking") as progress:
         said = restore_library(file, new, typed, follows=level_follows, bundle=bundle, progress=progress)
     with Library.open(new, typed, follows=level_follows) as library:
-        waiting = library.restored
+        waiting = library.care.restored
     if as_json:
         tell_json({"library": str(new), "backup": plain(said), "waiting": waiting})
         return
@@ -199,7 +199,7 @@ def export_age(
     recipients = recipient_lines(recipients_file)
     confirm(f"Let this leave its circle for {len(recipients)} recipients? It cannot be taken back.", yes)
     with open_own(folder, passphrase_file) as library:
-        library.export_age(file, item_named(library, item), recipients, artifact=artifact)
+        library.findings.export_age(file, item_named(library, item), recipients, artifact=artifact)
     if as_json:
         tell_json({"file": str(file), "bytes": file.stat().st_size})
     else:
@@ -233,7 +233,7 @@ def opened(folder: LibraryFolder = None, passphrase_file: PassphraseFile = None,
     Once the chain of entries is found whole; each hour in which something was opened has one entry.
     """
     with open_own(folder, passphrase_file) as library:
-        log = library.opened_log()
+        log = library.care.opened_log()
     if as_json:
         tell_json(plain(log))
         return
@@ -250,7 +250,7 @@ def report(folder: LibraryFolder = None, passphrase_file: PassphraseFile = None,
     from darklantern.library.report_text import lines
 
     with open_own(folder, passphrase_file) as library:
-        made = library.report()
+        made = library.care.report()
     if as_json:
         tell_json(plain(made))
         return

@@ -47,7 +47,7 @@ def invite(
     if as_json and code_out is None:
         raise RefusedError("--json prints no secret", hint="name a file for the code with --code-out")
     with open_own(folder, file) as library:
-        code, invitation = library.invite()
+        code, invitation = library.identity.invite()
     hand_out(out, encode(invitation))
     if code_out is not None:
         hand_out(code_out, code.spoken().encode() + b"\n")
@@ -81,13 +81,13 @@ def accept(
     for place in (out, welcome):
         check_place(place)
     with open_own(folder, file) as library:
-        invitation = library.invitation(found)
-        came = library.accept(found)
+        invitation = library.identity.invitation(found)
+        came = library.identity.accept(found)
         shown, holder = comparison(invitation, found.card), found.card.holder
-        draft = library.draft_manifest(holder.org, add=[found.card])
+        draft = library.drafts.manifest(holder.org, add=[found.card])
         hand_out(welcome, encode(came))
         if as_json:
-            hand_out(out, library.write_draft(draft))
+            hand_out(out, library.drafts.to_bytes(draft))
             told = described(library, draft)
             tell_json({"comparison": shown, "welcome": str(welcome), "draft": str(out), **told})
             return
@@ -112,7 +112,7 @@ def add(
     from darklantern.network.cards import Card
 
     with open_own(folder, file) as library:
-        draft = library.draft_manifest(own_org(library), add=values_of(Card, cards))
+        draft = library.drafts.manifest(own_org(library), add=values_of(Card, cards))
         pass_on(library, draft, out, as_json)
 
 
@@ -130,7 +130,7 @@ def remove(
     """
     with open_own(folder, file) as library:
         org, id = person_named(library, person)
-        pass_on(library, library.draft_manifest(org, remove=[id]), out, as_json)
+        pass_on(library, library.drafts.manifest(org, remove=[id]), out, as_json)
 
 
 @member_app.command()
@@ -145,7 +145,7 @@ def settle(
     Of two that claim to be the newest, the first counts.
     """
     with open_own(folder, file) as library:
-        pass_on(library, library.draft_manifest(own_org(library), settle=True), out, as_json)
+        pass_on(library, library.drafts.manifest(own_org(library), settle=True), out, as_json)
 
 
 @member_app.command("list")

@@ -58,7 +58,7 @@ def root(
     do little else.
     """
     with open_own(folder, file) as library:
-        made = library.add_root(role)
+        made = library.identity.add_root(role)
     if as_json:
         tell_json({"role": role, "fingerprint": made.fingerprint})
     else:
@@ -90,7 +90,7 @@ def found(
     from darklantern.network.cards import Card
 
     with open_own(folder, file) as library:
-        draft = library.found_network(
+        draft = library.drafts.found_network(
             name,
             values_of(Card, cards),
             until=day_of(until) if until else in_a_year(),
@@ -138,7 +138,7 @@ def change(
     if not any((admit, expel, root, retire, until, threshold, thresholds, relays, without_relay, keeper, settle)):
         raise RefusedError("expected something to change, got nothing", hint="see `darklantern org change --help`")
     with open_own(folder, file) as library:
-        draft = library.draft_roster(
+        draft = library.drafts.roster(
             admit=values_of(Card, admit),
             expel=expel or (),
             reason=reason,

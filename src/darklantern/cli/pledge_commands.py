@@ -63,7 +63,9 @@ def propose(
     with open_own(folder, file) as library:
         versions = [each.version for each in library.view.network.commitments if each.name == name]
         version = max(versions, default=0) + 1
-        made = library.propose(Commitment(name=name, version=version, basis=basis, reference=reference, text=written))
+        made = library.members.propose(
+            Commitment(name=name, version=version, basis=basis, reference=reference, text=written)
+        )
     if as_json:
         tell_json(plain(made))
     else:
@@ -142,7 +144,7 @@ def sign(
         for line in found.text.split("\n"):
             say(line)
         confirm(f"Do you promise this, until {end}? That you did stays in the log for good.", yes)
-        id = library.pledge(found.terms, end)
+        id = library.members.pledge(found.terms, end)
     _signed(as_json, id, end, f"signed until {end}; sync, or carry a bundle, so that the others get it")
 
 
@@ -165,7 +167,7 @@ def withdraw(
     with open_own(folder, file) as library:
         found = commitment_named(library, name, version)
         confirm(f"Withdraw from {name!r} version {found.version}? Circles that ask for it will drop you.", yes)
-        id = library.withdraw(found.terms)
+        id = library.members.withdraw(found.terms)
     _signed(as_json, id, text(int(time.time())), "withdrawn; sync, or carry a bundle, so that the others get it")
 
 
@@ -202,7 +204,7 @@ def breach(
             earlier = found[0]
         when = text(day_of(day) if day else int(time.time()))
         body = Breach(org=org, person=id, pledge=name, time=when, reason=reason, withdraws=earlier)
-        pass_on(library, library.draft_breach(body), out, as_json)
+        pass_on(library, library.drafts.breach(body), out, as_json)
 
 
 def commitment_named(library: "Library", name: str, version: int | None = None) -> "Commitment":

@@ -64,12 +64,12 @@ def share(
     what, judged = value_of(Finding, finding), value_of(Assessment, assessment)
     with open_own(folder, passphrase_file) as library:
         where = circle_named(library, circle)
-        members = library.effective(where).members
+        members = library.members.effective(where).members
         readers = sorted({f"{member.org}/{member.person}" for member in members})
         say(f"this will open on {len(members)} devices of {', '.join(readers) or 'nobody'}")
         confirm("Seal it to them? What they have opened cannot be taken back.", yes)
         with bytes_bar("sealing") as progress:
-            item = library.share(
+            item = library.findings.share(
                 what,
                 {file_sha256(path): path for path in artifact or ()},
                 circle=where,
@@ -112,10 +112,10 @@ def open_(
         if artifact is not None or out is not None:
             if artifact is None or out is None:
                 raise RefusedError("expected an artifact and a place for it", hint="give --artifact and --out")
-            library.save_artifact(item, artifact, out)
+            library.findings.save_artifact(item, artifact, out)
             _tell_file(out, "written", as_json)
             return
-        opened = library.open_item(item)
+        opened = library.findings.open(item)
     if as_json:
         tell_json(plain(opened))
         return

@@ -54,16 +54,16 @@ def sync(
             card = value_of(RelayCard, path)
             say(f"relay at {', '.join(card.urls)} with the fingerprint {card.public.fingerprint}")
             confirm("Have you compared the fingerprint with the relay's keeper?", yes)
-            library.add_relay(card)
+            library.relays.add(card)
         if forget is not None:
-            library.remove_relay(_relay_named(library, forget))
-        if forget is not None and not library.relays:
+            library.relays.remove(_relay_named(library, forget))
+        if forget is not None and not library.relays.known:
             _tell_none_left(as_json)
             return
-        before = {each.id for each in library.notifications()}
+        before = {each.id for each in library.threads.notifications()}
         with count_bar("pieces") as progress:
-            synced = library.sync(allow_clock_jump=allow_clock_jump, progress=progress)
-        fresh = [each for each in library.notifications() if each.id not in before]
+            synced = library.relays.sync(allow_clock_jump=allow_clock_jump, progress=progress)
+        fresh = [each for each in library.threads.notifications() if each.id not in before]
     if as_json:
         tell_json({name: _plain(report) for name, report in synced.relays.items()})
     else:
@@ -107,7 +107,7 @@ def export_bundle(
     check_place(bundle)
     other = value_of(Holdings, since) if since else None
     with open_own(folder, passphrase_file) as library:
-        made = library.export_bundle(bundle, since=other)
+        made = library.bundles.export_to(bundle, since=other)
     if as_json:
         tell_json({"bundle": str(bundle), "bytes": made.size, "lacking": made.lacking})
         return
@@ -126,9 +126,9 @@ def import_bundle(
 ) -> None:
     """Take in a bundle, whole or not at all."""
     with open_own(folder, passphrase_file) as library:
-        before = {each.id for each in library.notifications()}
-        imported = library.import_bundle(bundle, allow_clock_jump=allow_clock_jump)
-        fresh = [each for each in library.notifications() if each.id not in before]
+        before = {each.id for each in library.threads.notifications()}
+        imported = library.bundles.import_from(bundle, allow_clock_jump=allow_clock_jump)
+        fresh = [each for each in library.threads.notifications() if each.id not in before]
     if as_json:
         tell_json(plain(imported))
         return
@@ -150,7 +150,7 @@ def holdings(
     """
     check_place(file)
     with open_own(folder, passphrase_file) as library:
-        held = library.holdings
+        held = library.bundles.holdings
     hand_out(file, encode(held))
     entries = sum(seen.size for seen in held.logs.values())
     if as_json:
@@ -160,7 +160,7 @@ def holdings(
 
 
 def _relay_named(library: "Library", named: str) -> str:
-    found = [id for id, card in library.relays.items() if named and (id.startswith(named) or named in card.urls)]
+    found = [id for id, card in library.relays.known.items() if named and (id.startswith(named) or named in card.urls)]
     if len(found) != 1:
         raise RefusedError(
             f"expected a relay's address, or the beginning of its id, got {named!r}, which names {len(found)}",

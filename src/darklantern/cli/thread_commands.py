@@ -46,7 +46,7 @@ def list_threads(
 ) -> None:
     """List findings and threads, and what is unread."""
     with open_own(folder, passphrase_file) as library:
-        listed = [each for each in library.threads() if each.unread or not unread]
+        listed = [each for each in library.threads.listed() if each.unread or not unread]
         names = {circle: terms.name for circle, terms in library.circles().items()}
     if as_json:
         tell_json([plain(each) for each in listed])
@@ -66,7 +66,7 @@ def show(
 ) -> None:
     """Print a thread. It stays unread until `darklantern thread read`."""
     with open_own(folder, passphrase_file) as library:
-        found = library.thread(_whole(library, thread)[0])
+        found = library.threads.open(_whole(library, thread)[0])
     if as_json:
         tell_json(plain(found))
         return
@@ -87,7 +87,7 @@ def begin(
     with open_own(folder, passphrase_file) as library:
         mentions = _mentioned(library, text, circle)
         attached = _attach(library, attach or [])
-        made = library.begin_thread(circle, title, text, mentions=mentions, attachments=attached)
+        made = library.threads.begin(circle, title, text, mentions=mentions, attachments=attached)
     _said("thread", made, mentions, as_json)
 
 
@@ -105,7 +105,7 @@ def post(
     with open_own(folder, passphrase_file) as library:
         whole, circle = _whole(library, thread)
         mentions = _mentioned(library, text, circle)
-        made = library.post(whole, text, mentions=mentions, attachments=_attach(library, attach or []))
+        made = library.threads.post(whole, text, mentions=mentions, attachments=_attach(library, attach or []))
     _said("post", made, mentions, as_json)
 
 
@@ -123,7 +123,7 @@ def reply(
     with open_own(folder, passphrase_file) as library:
         whole, circle = _whole(library, post)
         mentions = _mentioned(library, text, circle)
-        made = library.reply(whole, text, mentions=mentions, attachments=_attach(library, attach or []))
+        made = library.threads.reply(whole, text, mentions=mentions, attachments=_attach(library, attach or []))
     _said("post", made, mentions, as_json)
 
 
@@ -138,7 +138,7 @@ def revise(
     """Give a post of yours another text. Readers see the earlier ones too."""
     text = text_to_seal(file)
     with open_own(folder, passphrase_file) as library:
-        made = library.revise(_whole(library, post)[0], text)
+        made = library.threads.revise(_whole(library, post)[0], text)
     _said("revision", made, (), as_json)
 
 
@@ -154,7 +154,7 @@ def react(
     """Put an emoji from stdin on a post, or take it back."""
     emoji = text_to_seal(file)
     with open_own(folder, passphrase_file) as library:
-        made = library.react(_whole(library, post)[0], emoji, remove=remove)
+        made = library.threads.react(_whole(library, post)[0], emoji, remove=remove)
     _said("reaction", made, (), as_json)
 
 
@@ -174,7 +174,7 @@ def retract(
             "The sealed bytes stay with those who have them.",
             yes,
         )
-        made = library.retract(whole)
+        made = library.threads.retract(whole)
     _said("retraction", made, (), as_json)
 
 
@@ -194,11 +194,11 @@ def read(
         raise StoreError("expected a thread, or --all and no thread", hint="`darklantern thread list` lists them")
     with open_own(folder, passphrase_file) as library:
         if thread is None:
-            library.mark_all_read()
+            library.threads.mark_all_read()
         elif thread == library.net or thread in library.view.circles:
-            library.mark_read(thread)
+            library.threads.mark_read(thread)
         else:
-            library.mark_read(_whole(library, thread)[0], _whole(library, up_to)[0] if up_to else None)
+            library.threads.mark_read(_whole(library, thread)[0], _whole(library, up_to)[0] if up_to else None)
     _noted({"read": thread, "up_to": up_to}, as_json)
 
 
@@ -215,13 +215,13 @@ def save(
     check_place(out)
     with open_own(folder, passphrase_file) as library:
         whole, _ = _whole(library, post)
-        found = [each for each in library.post_of(whole).attachments if each.sha256.startswith(sha256)]
+        found = [each for each in library.threads.open_post(whole).attachments if each.sha256.startswith(sha256)]
         if len(found) != 1:
             raise StoreError(
                 f"expected the beginning of one attachment's SHA-256, got {sha256!r}, with which {len(found)} begin",
                 hint="`darklantern thread show` lists them",
             )
-        library.save_attachment(whole, found[0].sha256, out)
+        library.threads.save_attachment(whole, found[0].sha256, out)
     if as_json:
         tell_json({"file": str(out), "bytes": found[0].size})
     else:
@@ -246,7 +246,7 @@ def notifications(
     from darklantern.library.threads import announcing
 
     with open_own(folder, passphrase_file) as library:
-        found = library.notifications(untold=bool(desktop or run or to))
+        found = library.threads.notifications(untold=bool(desktop or run or to))
         if found and desktop and not announcing.on_desktop(found):
             tell("this machine has no notify-send, so the desktop was not told")
         if found and run:
@@ -254,7 +254,7 @@ def notifications(
         if found and to:
             announcing.to_file(to, found)
         if desktop or run or to:
-            library.mark_told()
+            library.threads.mark_told()
     if as_json:
         tell_json([plain(each) for each in found])
         return
@@ -279,7 +279,7 @@ def quiet(
     """Want fewer notifications. Alarms always come."""
     with open_own(folder, passphrase_file) as library:
         whole = what if what in library.view.circles else _whole(library, what)[0]
-        library.quiet(whole, None if rule == "off" else rule)
+        library.threads.quiet(whole, None if rule == "off" else rule)
     _noted({"quiet": whole, "rule": rule}, as_json)
 
 
@@ -339,7 +339,7 @@ def _title_and_text(typed: str) -> tuple[str, str]:
 def _mentioned(library: "Library", text: str, circle: str) -> tuple[tuple[str, str], ...]:
     from darklantern.library.threads.mentioning import mentioned
 
-    return mentioned(text, library.effective(circle).persons)
+    return mentioned(text, library.members.effective(circle).persons)
 
 
 def _whole(library: "Library", beginning: str) -> tuple[str, str]:
@@ -357,7 +357,7 @@ def _whole(library: "Library", beginning: str) -> tuple[str, str]:
 
 def _attach(library: "Library", files: Sequence[Path]) -> "list[Attached]":
     with _bars() as bar:
-        return [library.attach(file, media=_media(file), progress=bar(file)) for file in files]
+        return [library.threads.attach(file, media=_media(file), progress=bar(file)) for file in files]
 
 
 def _media(file: Path) -> str:

@@ -104,17 +104,17 @@ def found(folder: Path) -> Founded:
         passphrase = secrets.token_urlsafe(18)
         write_whole(folder / "passphrases" / name, passphrase.encode())
         library = create(folder / name, passphrase, net=net, device=device, follows=level_follows)
-        library.add_relay(relay.card)
-        library.sync()
+        library.relays.add(relay.card)
+        library.relays.sync()
         libraries.append(library)
     aurora, beacon = libraries
 
     # 4. A pledge, word for word, that both sign; and a circle that asks for it.
     words = Commitment(name="no-frontier", version=1, basis="honour", text=PLEDGE)
-    aurora.propose(words)
+    aurora.members.propose(words)
     for library in libraries:
-        library.pledge(words.terms, _text(now + YEAR))
-        library.sync()
+        library.members.pledge(words.terms, _text(now + YEAR))
+        library.relays.sync()
     terms = new_terms(CIRCLE, "V2", ("use:safety-only",))
     circle = Circle(
         orgs=("Aurora", "Beacon"),
@@ -128,15 +128,15 @@ def found(folder: Path) -> Founded:
     )
     circle_id = aurora.add(cosign(draft_circle(net, circle, now), [ada.signing, bo.signing]))
     for library in libraries:
-        library.sync()
-    aurora.add_terms(circle_id, terms)
+        library.relays.sync()
+    aurora.drafts.add_terms(circle_id, terms)
     return Founded(aurora, beacon, relay)
 
 
 def carry(giver: Library, taker: Library, bundle: Path) -> None:
     """A bundle from one library to the other, as the file `bundle`."""
-    giver.export_bundle(bundle)
-    taker.import_bundle(bundle)
+    giver.bundles.export_to(bundle)
+    taker.bundles.import_from(bundle)
 
 
 def _manifest(net: str, org: str, person: Person, key: SigningKey, now: int) -> Envelope:

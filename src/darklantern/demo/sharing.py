@@ -44,7 +44,7 @@ def share(folder: Path, founded: Founded, found: Found, lead: Lead, canary: str,
     for line in explain(decide(answers, table), table).lines()[:2]:
         say(line)
     try:
-        founded.aurora.share(found.finding, found.artifacts, circle=CIRCLE, assessment=first)
+        founded.aurora.findings.share(found.finding, found.artifacts, circle=CIRCLE, assessment=first)
     except RefusedError as error:
         refusal = error.message
         say(f"sealing refused: {error.message}")
@@ -58,16 +58,16 @@ def share(folder: Path, founded: Founded, found: Found, lead: Lead, canary: str,
     final = assess(mark, answers, table, today=today)
     for line in explain(decide(answers, table), table).lines():
         say(line)
-    item = founded.aurora.share(found.finding, found.artifacts, circle=CIRCLE, assessment=final)
+    item = founded.aurora.findings.share(found.finding, found.artifacts, circle=CIRCLE, assessment=final)
     say(f"sealed to circle {CIRCLE!r}: item {item[:16]}…")
 
     # 3. The relay carries it, sealed; the other organisation verifies, opens and runs it again.
-    founded.aurora.sync()
-    founded.beacon.sync()
-    opened = founded.beacon.open_item(item)
+    founded.aurora.relays.sync()
+    founded.beacon.relays.sync()
+    opened = founded.beacon.findings.open(item)
     say(f"Beacon opened {opened.finding.title!r} by {opened.author}, through a relay that cannot read it")
     evidence = next(e for e in opened.finding.evidence if e.recipe is not None)
-    artifacts = {a.sha256: founded.beacon.artifact(item, a.sha256) for a in evidence.artifacts}
+    artifacts = {a.sha256: founded.beacon.findings.artifact(item, a.sha256) for a in evidence.artifacts}
     replication = rerun(evidence, artifacts)
     for line in str(replication).splitlines():
         say(line)
@@ -75,19 +75,19 @@ def share(folder: Path, founded: Founded, found: Found, lead: Lead, canary: str,
     # 4. The relay is gone: the answer travels back by a file on a stick, and on to the relay once that is there again.
     founded.relay.stop()
     verdict = "hold" if replication.holds else "do NOT hold"
-    founded.beacon.post(
+    founded.beacon.threads.post(
         item, f"We ran the circuit again from your checkpoint: all {len(replication.figures)} figures {verdict}."
     )
     bundle = folder / "to-aurora.bundle"
     carry(founded.beacon, founded.aurora, bundle)
     say(f"without a network: {bundle.stat().st_size:,} bytes of bundle from Beacon to Aurora")
-    founded.aurora.post(
+    founded.aurora.threads.post(
         item, "Thank you. We keep the circle at V2 until somebody has tested the watch against an adversary."
     )
     founded.relay.start()
-    founded.aurora.sync()
-    founded.beacon.sync()
-    for post in founded.aurora.thread(item).posts:
+    founded.aurora.relays.sync()
+    founded.beacon.relays.sync()
+    for post in founded.aurora.threads.open(item).posts:
         say(f"{post.author}: {post.text}")
 
     # 5. No word of it anywhere in the clear.

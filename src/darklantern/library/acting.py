@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from darklantern.errors import DarkLanternError, RefusedError
-from darklantern.library.state import State, put
+from darklantern.library.outbox import put
+from darklantern.library.state import State
 from darklantern.network.authoring import authored
 from darklantern.network.circles import Removal
 from darklantern.network.clock import text
-from darklantern.network.effective import effective
 from darklantern.network.handovers import new_handover
 from darklantern.network.heads import read_head
 from darklantern.network.manifests import Standing
@@ -119,7 +119,7 @@ def hand_over(state: State, device: str, now: int) -> tuple[State, tuple[str, ..
         seeds = {epoch.id: state.keyring.seeds[epoch.id] for epoch in entry.epochs if epoch.id in state.keyring.seeds}
         if not seeds:
             continue
-        found = effective(state.view.network, circle, now, entry.frozen_at(state.view.trail(circle).size))
+        found = state.view.effective(circle, now)
         if device not in found.ids:
             why.append(f"circle {circle[:8]}…: {found.explain(device)}")
             continue

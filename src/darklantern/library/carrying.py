@@ -1,6 +1,6 @@
 """A library out to a bundle, and a bundle in: from file to file, one piece in memory at a time.
 
-In: a library's hands and a path. Out: a file, or a report; or an error and nothing. What a bundle holds is judged
+In: a library's desk and a path. Out: a file, or a report; or an error and nothing. What a bundle holds is judged
 by `importing`, like what a relay hands over.
 """
 
@@ -15,10 +15,12 @@ import msgspec
 from darklantern.errors import RefusedError, StoreError
 from darklantern.files import replacing
 from darklantern.library.bundles import read_bundle, write_bundle
-from darklantern.library.hands import Hands
+from darklantern.library.desk import Desk
 from darklantern.library.importing import Imported, settle, take_in, with_pieces
+from darklantern.library.keeping import with_heads
+from darklantern.library.outbox import leaving, with_proof
 from darklantern.library.resealing import sendable
-from darklantern.library.state import State, with_heads, with_proof
+from darklantern.library.state import State
 from darklantern.network.heads import ForkedLogError
 from darklantern.network.items import PIECE, Blake3
 from darklantern.network.merging import LogCopy
@@ -61,12 +63,12 @@ def holdings(state: State, blobs: Blobs) -> Holdings:
     )
 
 
-def export(hands: Hands, path: Path, since: Holdings | None, to: Sequence[Recipient]) -> Exported:
+def export(desk: Desk, path: Path, since: Holdings | None, to: Sequence[Recipient]) -> Exported:
     """Everything, or what `since` lacks, as the file `path`; sealed to `to`, if there are any.
 
     Raises RefusedError and StoreError.
     """
-    state = hands.state()
+    state = desk.state
     if not state.view.heads:
         raise RefusedError("there is nothing to export: this library has seen no log yet", hint="import a bundle first")
     if since and since.net != state.view.net:
@@ -75,13 +77,13 @@ def export(hands: Hands, path: Path, since: Holdings | None, to: Sequence[Recipi
             hint="ask for the holdings of a library of this network",
         )
     # 1. A fresh checkpoint for each log that is kept here, and records that still fit.
-    made = settle(state, with_heads(state, hands.clock(), refresh=True), fetch=hands.fetch, clock=hands.clock())
-    waiting = sendable(made.state, hands.clock())
-    hands.step(made.state.leaving(waiting), made.pieces)
-    state = hands.state()
+    made = settle(state, with_heads(state, desk.time(), refresh=True), fetch=desk.fetch, clock=desk.time())
+    waiting = sendable(made.state, desk.time())
+    desk.step(leaving(made.state, (each.id for each in waiting)), made.pieces)
+    state = desk.state
     # 2. What the other side lacks, read one piece at a time.
     logs = [_copy(state, log, since) for log in sorted(state.view.heads)]
-    pieces = _Pieces(hands.blobs, _asked(state, {copy.log: copy.start for copy in logs}, since))
+    pieces = _Pieces(desk.vault.blobs, _asked(state, {copy.log: copy.start for copy in logs}, since))
     with replacing(path) as file:
         sealing = Sealing(file, to) if to else None
         sink = cast(BinaryIO, sealing or file)
@@ -98,10 +100,10 @@ def export(hands: Hands, path: Path, since: Holdings | None, to: Sequence[Recipi
     )
 
 
-def take(hands: Hands, path: Path, *, confirmed: bool) -> Imported:
+def take(desk: Desk, path: Path, *, confirmed: bool) -> Imported:
     """A bundle, whole or not at all. Raises DarkLanternError; of a forked log the proof is kept."""
-    blobs = hands.blobs
-    with hands.incoming.staged() as staged:
+    blobs = desk.vault.blobs
+    with desk.vault.incoming.staged() as staged:
 
         def stage(name: str, piece: bytes) -> None:
             if name not in staged.names and not blobs.is_whole(name):  # a damaged copy is replaced
@@ -109,17 +111,17 @@ def take(hands: Hands, path: Path, *, confirmed: bool) -> Imported:
 
         try:
             with path.open("rb") as file:
-                state = hands.state()
+                state = desk.state
                 parts = read_bundle(_unsealed(file, state), state.view.net, stage)
-                step = take_in(state, parts, fetch=hands.fetch, clock=hands.clock(), confirmed=confirmed)
+                step = take_in(state, parts, fetch=desk.fetch, clock=desk.time(), confirmed=confirmed)
         except ForkedLogError as error:
-            hands.step(with_proof(hands.state(), error.proof), {})
+            desk.step(with_proof(desk.state, error.proof), {})
             raise
         except OSError as error:
             raise StoreError(f"cannot read {path}: {error.strerror}", hint="check the path and the disk") from error
         came = sorted(step.state.wanted.keys() & staged.names)
         missing = step.state.wanted.keys() - staged.names - step.pieces.keys() - set(blobs)
-        hands.step(step.state, step.pieces, came, staged.given(came, blobs))
+        desk.step(step.state, step.pieces, came, staged.given(came, blobs))
     return with_pieces(step.imported, len(came) + len(step.pieces), missing)
 
 

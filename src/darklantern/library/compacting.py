@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from darklantern.errors import RefusedError
 from darklantern.library.artifact_sealing import Unfinished, unfinished
 from darklantern.library.importing import wanted_pieces
-from darklantern.library.state import State, forgetting
+from darklantern.library.loading import FORGOTTEN
+from darklantern.library.state import State
 from darklantern.network.retaining import past_retention
 from darklantern.network.states import CircleState, EpochEntry
 from darklantern.stores import Vault
@@ -93,8 +94,11 @@ def plan(state: State, vault: Vault, forget: Collection[str] = ()) -> Compaction
 
 
 def without_seeds(state: State, planned: Compaction) -> State:
-    """The state after a plan."""
-    return forgetting(state, {each.epoch for each in planned.forgotten})
+    """The state after a plan: without the seeds, which it takes from nobody again."""
+    epochs = {each.epoch for each in planned.forgotten}
+    seeds = {id: seed for id, seed in state.keyring.seeds.items() if id not in epochs}
+    keyring = replace(state.keyring, seeds=seeds, forgotten=state.keyring.forgotten | epochs)
+    return replace(state, keyring=keyring, settings={**state.settings, **{f"{FORGOTTEN}{id}": "yes" for id in epochs}})
 
 
 def _epoch(state: State, epoch: str) -> tuple[CircleState, EpochEntry]:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from darklantern.errors import DarkLanternError
 from darklantern.library.importing import wanted_pieces
 from darklantern.library.opening import Found
-from darklantern.library.state import State, put
+from darklantern.library.outbox import put
+from darklantern.library.state import State
 from darklantern.network.authoring import authored
 from darklantern.network.deleting import Receipt, Tombstone
 from darklantern.network.reading import leaf_id

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field, replace
 
 from darklantern.errors import DarkLanternError, RefusedError
 from darklantern.library import restored
+from darklantern.library.keeping import appended as with_entry
+from darklantern.library.keeping import with_heads
 from darklantern.library.opening import Fetch
+from darklantern.library.outbox import carrying_on
 from darklantern.library.resealing import remade
-from darklantern.library.state import State, carrying_on, pieces_of, unlocked, with_heads
-from darklantern.library.state import appended as with_entry
+from darklantern.library.state import State, pieces_of, unlocked
 from darklantern.network.merging import LogCopy, merge
 from darklantern.network.reading import leaf_id, place_of, read
 from darklantern.network.states import Opaque
@@ -79,7 +81,7 @@ def take_in(state: State, parts: Parts, *, fetch: Fetch, clock: int, confirmed: 
     everything = {copy.log for copy in parts.logs} if parts.maker else ()  # whoever made a bundle keeps no log, mostly
     older = state.kept | parts.behind | frozenset(everything)
     merged = merge(state.view, state.entries, parts.logs, kept=older, clock=clock, confirmed=confirmed)
-    state = replace(state, view=merged.view, entries=merged.entries)
+    state = state.with_logs(view=merged.view, entries=merged.entries)
     # 2. Whoever made a bundle is one of us, as far as anybody here knows.
     if parts.maker and not merged.view.network.is_active(parts.maker.id):
         raise RefusedError(

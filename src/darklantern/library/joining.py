@@ -8,8 +8,10 @@ from dataclasses import replace
 from typing import Final
 
 from darklantern.errors import RefusedError
+from darklantern.library.loading import NET
+from darklantern.library.outbox import put
 from darklantern.library.own import Answered, Invited, Own, RootRole
-from darklantern.library.state import NET, State, put
+from darklantern.library.state import State
 from darklantern.library.syncing.remembering import added
 from darklantern.network.cards import Card, Holder, check_card
 from darklantern.network.clock import seconds, text
@@ -104,7 +106,7 @@ def joined(state: State, network: Envelope | str) -> State:
     net = envelope_id(network) if isinstance(network, Envelope) else network
     if len(net) != len(NOBODY) or net == NOBODY or set(net) - set("0123456789abcdef"):
         raise RefusedError(f"expected the id of a network's first roster, got {net!r}", hint="it has 64 hex digits")
-    state = replace(state, view=View(net), settings={**state.settings, NET: net})
+    state = replace(state.with_logs(view=View(net)), settings={**state.settings, NET: net})
     if isinstance(network, str):
         return state
     data = encode(network)

@@ -76,7 +76,7 @@ class OpenedFinding:
     artifacts: tuple[str, ...]
     """SHA-256 of each"""
     relations: Relations
-    """as its author gave them: `Library.versions` and `Library.links` say what they amount to"""
+    """as its author gave them: `Findings.versions` and `Findings.links` say what they amount to"""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from darklantern.library.state import State
 from darklantern.network.circles import Circle, Removal
 from darklantern.network.clock import text
 from darklantern.network.deleting import Receipt, Tombstone
-from darklantern.network.effective import Effective, effective
+from darklantern.network.effective import Effective
 from darklantern.network.epochs import Epoch
 from darklantern.network.handovers import Handover
 from darklantern.network.items import Sealed
@@ -136,7 +136,7 @@ def report(state: State, opened: OpenLog, now: int) -> Report:
 
 def _circle(state: State, circle: CircleState, now: int) -> CircleOf:
     view, terms, rules = state.working, state.keyring.terms.get(circle.id), state.working.rules(circle.id)
-    found = effective(view.network, circle.id, now, circle.frozen_at(view.trail(circle.id).size))
+    found = view.effective(circle.id, now)
     return CircleOf(
         id=circle.id,
         name=terms.name if terms else None,

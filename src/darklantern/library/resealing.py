@@ -8,14 +8,15 @@ that has not left, and is sealed to an epoch that this device would no longer se
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 
 from darklantern.errors import DarkLanternError, RefusedError
 from darklantern.library import sharing
 from darklantern.library.opening import Fetch, Found, open_entry
-from darklantern.library.state import State, put
+from darklantern.library.outbox import put
+from darklantern.library.state import State
 from darklantern.network.authoring import authored
 from darklantern.network.deciding import plan
 from darklantern.network.items import Package, Posting, Sealed
@@ -85,7 +86,7 @@ def _tidied(state: State) -> tuple[State, tuple[tuple[str, str], ...]]:
             left.append(waiting)
         elif reason and found.record.kind != "epoch":
             dropped.append((waiting.id, f"it is in its log and does not count: {reason}"))
-    return replace(state, outbox=tuple(left)), tuple(dropped)
+    return state.with_logs(outbox=tuple(left)), tuple(dropped)
 
 
 def _stale(state: State, log: str, clock: int) -> tuple[Waiting, ...]:
@@ -121,7 +122,7 @@ def _again_in_order(
     """New records in place of these. Raises DarkLanternError."""
     gone = {waiting.id for waiting in records}
     opened = state  # still sees the epochs that they were sealed to
-    state = replace(state, outbox=tuple(waiting for waiting in state.outbox if waiting.id not in gone))
+    state = state.with_logs(outbox=tuple(waiting for waiting in state.outbox if waiting.id not in gone))
     pieces, ids = dict[str, bytes](), dict[str, str]()
     for waiting in records:
         found = read(waiting.envelope)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from darklantern.errors import StoreError
 from darklantern.files import cannot_write, partial_of, sync_folder
-from darklantern.library.library import Clock, Library
+from darklantern.library.desk import Clock
+from darklantern.library.library import Library
 from darklantern.library.restored import Copied, read_copied
 from darklantern.network.deciding import Follows
 from darklantern.stores import open_vault
@@ -33,7 +34,7 @@ def restore(
     """The library in the backup `path` as the new folder `folder`. What the backup said of itself.
 
     A `bundle` made since is taken in before anything is restored for good, so that what was deleted meanwhile does not
-    come back. The library signs nothing in a log before it has synced with the log's keeper (`Library.restored`). Use
+    come back. The library signs nothing in a log before it has synced with the log's keeper (`Care.restored`). Use
     it in place of the one that is lost, never beside it. Raises StoreError or what importing raises, and then there is
     no folder.
     """
@@ -47,9 +48,9 @@ def restore(
         said = _said(partial, passphrase)
         with Library.open(partial, passphrase, follows=follows, clock=clock) as library:
             if bundle is not None:
-                library.import_bundle(bundle)
+                library.bundles.import_from(bundle)
             _check(library, said, progress)
-            library.compact(library.compaction(()))
+            library.care.compact(library.care.compaction(()))
         sync_folder(partial)
         partial.replace(folder)
         sync_folder(folder.parent)
@@ -66,14 +67,14 @@ def _said(folder: Path, passphrase: str) -> Copied:
     if said is None:
         raise StoreError(
             "expected a backup, got the files of a library that was in use",
-            hint="restore what `Library.backup` wrote: files that were copied from under a library do not fit together",
+            hint="restore what `Care.backup` wrote: files that were copied from under a library do not fit together",
         )
     return said
 
 
 def _check(library: Library, said: Copied, progress: Progress | None) -> None:
     """Nothing is wrong but what was wrong when the backup was made."""
-    new = [problem for problem in library.verify(progress) if problem.piece and problem.piece not in said.missing]
+    new = [problem for problem in library.care.verify(progress) if problem.piece and problem.piece not in said.missing]
     if new:
         raise StoreError(
             f"the backup lacks {len(new)} of the pieces that its records name; {new[0]}",

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from darklantern.errors import DarkLanternError, SearchError
-from darklantern.library.opening import Fetch, Found, author_of, in_order, open_package, open_post
+from darklantern.library.news import News, counting, since
+from darklantern.library.opening import Fetch, Found, author_of, in_order, look_up, open_package, open_post
 from darklantern.library.state import State
 from darklantern.library.threads.posting import standing
 from darklantern.network.deciding import Follows
@@ -112,61 +113,67 @@ def is_indexed(state: State, circle: str) -> bool:
 
 
 def with_texts(
-    change: Change, old: State, new: State, arrived: Collection[str], fetch: Fetch, follows: Follows
+    change: Change, old: State, new: State, what: News, came: Collection[str], fetch: Fetch, follows: Follows
 ) -> Change:
     """`change`, which leads from `old` to `new`, with the texts that are new to the index or leave it.
 
-    `arrived` are the pieces that come with it. What cannot be opened yet is looked at again when its key, its circle's
-    terms or a piece of it comes.
+    `came` are the pieces of others that come with it. What cannot be opened yet is looked at again when its key, its
+    circle's terms or a piece of it comes.
     """
-    before, after = {found.entry.id for found in _counting(old)}, {found.entry.id: found for found in _counting(new)}
-    opened = _opted(new) - _opted(old)
-    keys = new.keyring.seeds.keys() - old.keyring.seeds.keys()
-    terms = {id for id, each in new.keyring.terms.items() if old.keyring.terms.get(id) != each}
-    fresh = [
-        found
-        for id, found in after.items()
-        if id not in before
-        or found.entry.body.header.epoch in keys
-        or found.circle.id in terms
-        or found.circle.id in opened
-        or not set(found.entry.body.pieces).isdisjoint(arrived)
-    ]
-    subjects = {_subject(new, found.entry.id) for found in fresh}
-    subjects |= {_subject(old, entry) for entry in before - after.keys()}  # an act that counts no longer was undone
-    said = {subject: after[subject] for subject in subjects if subject in after}
-    texts = tuple(_documents(new, in_order(said.values()), fetch, follows))
+    fresh = (*what.came, *_again(old, new, came))
+    # An act that counts no longer was undone.
+    subjects = {_subject(new, found.entry.id) for found in fresh} | {_subject(old, id) for id in what.gone}
+    said = [found for id in subjects if (found := _counting_here(new, id))]
+    texts = tuple(_documents(new, in_order(said), fetch, follows))
     # A post whose text was just taken back is still there, without one.
-    gone = (before - after.keys()) | (said.keys() & before) - {document.id for document in texts}
-    return replace(change, documents=texts, unindexed=tuple(sorted(gone)))
+    silent = {found.entry.id for found in said} - {document.id for document in texts}
+    return replace(change, documents=texts, unindexed=tuple(sorted({*what.gone, *silent, *_closed(old, new)})))
 
 
-def awaited(state: State, known: Collection[str]) -> frozenset[str]:
-    """The pieces with the texts of entries that are not `known`: when one of them comes, its text can be read."""
-    return frozenset(
-        name for found in _counting(state) if found.entry.id not in known for name in found.entry.body.pieces
-    )
-
-
-def ids(state: State) -> frozenset[str]:
-    """All that should be in the index."""
-    return frozenset(found.entry.id for found in _counting(state))
+def unindexed(state: State, indexed: Collection[str]) -> News:
+    """What an index that holds these texts lacks, and what it should not hold."""
+    found = since(state, indexed)
+    came = (each for each in found.came if _subject(state, each.entry.id) == each.entry.id)
+    return News(tuple(each for each in came if _is_wanted(state, each)), found.gone)
 
 
 def documents(state: State, fetch: Fetch, follows: Follows) -> Iterator[Document]:
     """Every text that belongs into the index."""
-    subjects = (found for found in _counting(state) if _subject(state, found.entry.id) == found.entry.id)
-    return _documents(state, in_order(subjects), fetch, follows)
+    subjects = (found for found in counting(state) if _subject(state, found.entry.id) == found.entry.id)
+    wanted = (found for found in subjects if _is_wanted(state, found))
+    return _documents(state, in_order(wanted), fetch, follows)
 
 
-def _counting(state: State) -> Iterator[Found]:
-    """Items and posts that count, of circles that are indexed here, whose seed was not destroyed. In no order."""
-    indexed, forgotten = _opted(state), state.keyring.forgotten
-    for circle in state.working.circles.values():
-        if circle.id in indexed:
-            for entry in circle.entries.values():
-                if entry.record.kind in ("item", "post") and entry.body.header.epoch not in forgotten:
-                    yield Found(circle, entry)
+def _again(old: State, new: State, came: Collection[str]) -> Iterator[Found]:
+    """Entries that may open now and did not before."""
+    circles = {id for id in new.working.circles if is_indexed(new, id) and not is_indexed(old, id)}
+    circles |= {id for id, each in new.keyring.terms.items() if old.keyring.terms.get(id) != each}
+    keys = new.keyring.seeds.keys() - old.keyring.seeds.keys()
+    arrived = set(came)
+    if not (circles or keys or arrived):
+        return
+    for found in counting(new):
+        body = found.entry.body
+        if found.circle.id in circles or body.header.epoch in keys or not arrived.isdisjoint(body.pieces):
+            yield found
+
+
+def _closed(old: State, new: State) -> Iterator[str]:
+    """The entries of circles that are indexed no longer."""
+    for circle in new.working.circles.values():
+        if is_indexed(old, circle.id) and not is_indexed(new, circle.id):
+            yield from circle.entries
+
+
+def _counting_here(state: State, entry: str) -> Found | None:
+    """An entry whose text belongs into the index, by its id."""
+    found = look_up(state, "item", entry) or look_up(state, "post", entry)
+    return found if found and _is_wanted(state, found) else None
+
+
+def _is_wanted(state: State, found: Found) -> bool:
+    """Whether it is indexed here, and there is a key to open it with."""
+    return found.entry.body.header.epoch in state.keyring.seeds and is_indexed(state, found.circle.id)
 
 
 def _subject(state: State, entry: str) -> str:
@@ -175,15 +182,11 @@ def _subject(state: State, entry: str) -> str:
     return place.post if place and place.what != "post" and place.post else entry
 
 
-def _opted(state: State) -> frozenset[str]:
-    return frozenset(circle for circle in state.working.circles if is_indexed(state, circle))
-
-
 def _documents(state: State, entries: Iterable[Found], fetch: Fetch, follows: Follows) -> Iterator[Document]:
     for found in entries:
         try:
             yield _document(state, found, fetch, follows)
-        except DarkLanternError:  # it does not open here: `Library.problems` lists it with the reason
+        except DarkLanternError:  # it does not open here: `Care.verify` lists it with the reason
             continue
 
 

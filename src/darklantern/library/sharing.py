@@ -11,7 +11,8 @@ from pathlib import Path
 
 from darklantern.errors import RefusedError
 from darklantern.library import restored
-from darklantern.library.state import State, put
+from darklantern.library.outbox import put
+from darklantern.library.state import State
 from darklantern.network.authoring import authored
 from darklantern.network.circle_log import cutoffs
 from darklantern.network.circles import Removal, Terms
@@ -108,7 +109,7 @@ def rotate(state: State, circle: str, clock: int) -> State:
 def _check_removals(state: State, circle: str) -> None:
     """Raises RefusedError while a removal by this device waits: until it is in the log, an epoch must include them."""
     for waiting in state.outbox:
-        body = read(waiting.envelope).body
+        body = read(waiting.envelope).body if waiting.log == state.view.net else None
         if isinstance(body, Removal) and body.circle == circle:
             raise RefusedError(
                 f"{body.person} of {body.org} is to be removed, and the removal still waits here",

@@ -9,7 +9,8 @@ import msgspec
 
 from darklantern.errors import RefusedError
 from darklantern.library.joining import is_joined, joined, network_of
-from darklantern.library.state import State, put
+from darklantern.library.outbox import put
+from darklantern.library.state import State
 from darklantern.network.circles import Circle
 from darklantern.network.drafts import Draft, accepted, check_fits, is_signed, tallies
 from darklantern.network.manifests import OrgManifest

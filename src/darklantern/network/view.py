@@ -12,6 +12,7 @@ from darklantern.errors import DarkLanternError, RefusedError, SignatureError
 from darklantern.network import circle_log, network_log
 from darklantern.network.circles import Circle
 from darklantern.network.clock import check_as_of
+from darklantern.network.effective import Effective, effective
 from darklantern.network.epochs import Epoch
 from darklantern.network.growing import Grown
 from darklantern.network.heads import Head, LogFork, key_of, origin
@@ -81,6 +82,11 @@ class View:
             raise _unknown(circle)
         return found
 
+    def effective(self, circle: str, now: int) -> Effective:
+        """The members of a circle now, and why every other candidate is none. Raises RefusedError for one unknown."""
+        frozen = self.circle(circle).frozen_at(self.trail(circle).size)
+        return effective(self.network, circle, now, frozen)
+
     @property
     def opaque(self) -> tuple[Opaque, ...]:
         """Every entry that does not count, in every log."""
@@ -120,6 +126,11 @@ def ahead(view: View, log: str, data: bytes) -> View:
     For records that wait for their log's keeper: their author already builds on them.
     """
     return _with(view, log, _next(view, log, data).state)
+
+
+def refusal(view: View, log: str, data: bytes) -> str | None:
+    """Why `data` would not count as the next entry of `log`, or None if it would."""
+    return _next(view, log, data).refused
 
 
 def admit(view: View, log: str, data: bytes) -> str | None:
@@ -180,26 +191,31 @@ class _Next:
     state: NetworkState | CircleState
     own: bool
     """whether its signer made it for this place"""
+    refused: str | None = None
+    """why it does not count"""
 
 
 def _next(view: View, log: str, data: bytes) -> _Next:
     """The state with the entry counting, or listed as a leaf with its reason."""
     state = view.network if log == view.net else view.circle(log)
+
+    def refused(id: str, reason: str, state: NetworkState | CircleState = state, **kind: bool) -> _Next:
+        leaf = _leaf(view, log, id, reason, **kind)
+        return _Next(id, _listed(state, leaf), leaf.belongs, reason)
+
     try:
         found = read(data)
     except DarkLanternError as error:
-        envelope_id = leaf_id(data)
-        return _Next(envelope_id, _listed(state, _leaf(view, log, envelope_id, error.message, own=False)), False)
+        return refused(leaf_id(data), error.message, own=False)
     if is_registered(view, log, found.id):
-        return _Next(found.id, _listed(state, _leaf(view, log, found.id, "it is in this log already")), True)
+        return refused(found.id, "it is in this log already")
     try:
         verdict = _judge(view, log, found)
     except DarkLanternError as error:
-        leaf = _leaf(view, log, found.id, error.message, own=False, unsigned=isinstance(error, SignatureError))
-        return _Next(found.id, _listed(state, leaf), False)
+        return refused(found.id, error.message, own=False, unsigned=isinstance(error, SignatureError))
     if verdict.refused is None:
         return _Next(found.id, verdict.state, True)
-    return _Next(found.id, _listed(verdict.state, _leaf(view, log, found.id, verdict.refused)), True)
+    return refused(found.id, verdict.refused, verdict.state)
 
 
 def _leaf(view: View, log: str, envelope_id: str, reason: str, *, own: bool = True, unsigned: bool = False) -> Opaque:

@@ -30,13 +30,13 @@ class Held:
 
         Opens every item, for its claim and its curve.
         """
-        newest = sorted(self.library.findings(), key=lambda listed: listed.time, reverse=True)
-        unread = self.library.unread()
+        newest = sorted(self.library.findings.listed(), key=lambda listed: listed.time, reverse=True)
+        unread = self.library.threads.unread()
         return [self._one(listed, unread.get(listed.id, 0)) for listed in newest]
 
     def open_item(self, item: str) -> Item:
         """Raises RefusedError if it does not count here, SealError or RecordError if it does not open."""
-        opened = self.library.open_item(item)
+        opened = self.library.findings.open(item)
         members, left_out = self._audience(opened.circle, opened.level)
         return Item(
             id=opened.id,
@@ -53,20 +53,20 @@ class Held:
 
     def thread(self, thread: str) -> Thread:
         """Each post before its answers, both in the order of the circle's log."""
-        found = self.library.thread(thread)
+        found = self.library.threads.open(thread)
         return Thread(tuple(map(_post, found.posts)), found.title, self._name(found.circle), _notes(found))
 
     def topics(self) -> Sequence[Topic]:
         """The newest by the time that authors claim: a title takes a millisecond, and anybody begins many."""
         return [
             Topic(each.id, each.title, self._name(each.circle), each.posts, each.unread, each.newest)
-            for each in self.library.threads(about_items=False, limit=MOST_TOPICS)
+            for each in self.library.threads.listed(about_items=False, limit=MOST_TOPICS)
         ]
 
     def attachment(self, post: str, sha256: str) -> Download:
         """Raises RefusedError for what is no attachment of a post that stands, SealError for what does not open."""
-        reader = self.library.open_attachment(post, sha256)
-        named = next(each for each in self.library.post_of(post).attachments if each.sha256 == sha256)
+        reader = self.library.threads.open_attachment(post, sha256)
+        named = next(each for each in self.library.threads.open_post(post).attachments if each.sha256 == sha256)
         return Download(safe_name(named.name), named.size, reader.stream())
 
     def _one(self, listed: Listed, unread: int) -> Item | Unopened:
@@ -84,7 +84,7 @@ class Held:
 
     def _audience(self, circle: str, level: Level) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The effective members now, and who of the circle's orgs is none, with the reason."""
-        effective = self.library.effective(circle)
+        effective = self.library.members.effective(circle)
         persons = sorted({f"{member.person} ({member.org})" for member in effective.members})
         orgs = sorted({member.org for member in effective.members})
         return tuple(persons if level >= "V3" else orgs), tuple(str(excluded) for excluded in effective.excluded)

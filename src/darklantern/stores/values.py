@@ -76,8 +76,3 @@ class Change:
     def __bool__(self) -> bool:
         """Whether there is anything to write."""
         return any(getattr(self, each.name) for each in fields(self))
-
-    @property
-    def tells_of_records(self) -> bool:
-        """Whether anything changes but signed notes, which a sync without news writes, and a device's own rows."""
-        return any(getattr(self, each.name) for each in fields(self) if each.name not in ("heads", "local"))

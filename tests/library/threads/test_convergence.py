@@ -27,20 +27,20 @@ ACTS = st.lists(
 
 def act(orgs: Orgs, who: str, what: str, number: int) -> None:
     library: Library = getattr(orgs, who)
-    posts = sorted(entry for entry, place in library._state.threads.places.items() if place.what == "post")
-    threads = sorted(each.id for each in library.threads())
+    posts = sorted(entry for entry, place in library._desk.state.threads.places.items() if place.what == "post")
+    threads = sorted(each.id for each in library.threads.listed())
     post = posts[number % len(posts)] if posts else "0" * 64
     acts: dict[str, Callable[[], object]] = {
-        "begin": lambda: library.begin_thread("evals", f"title {number}", "beginning"),
-        "post": lambda: library.post(threads[number % len(threads)], f"by {who}"),
-        "reply": lambda: library.reply(post, f"an answer by {who}"),
-        "revise": lambda: library.revise(post, f"revised by {who}"),
-        "react": lambda: library.react(post, "👍🎉"[number % 2]),
-        "unreact": lambda: library.react(post, "👍🎉"[number % 2], remove=True),
-        "retract": lambda: library.retract(post),
+        "begin": lambda: library.threads.begin("evals", f"title {number}", "beginning"),
+        "post": lambda: library.threads.post(threads[number % len(threads)], f"by {who}"),
+        "reply": lambda: library.threads.reply(post, f"an answer by {who}"),
+        "revise": lambda: library.threads.revise(post, f"revised by {who}"),
+        "react": lambda: library.threads.react(post, "👍🎉"[number % 2]),
+        "unreact": lambda: library.threads.react(post, "👍🎉"[number % 2], remove=True),
+        "retract": lambda: library.threads.retract(post),
         "carry": orgs.to_aurora if who == "beacon" else orgs.to_beacon,
-        "rotate": lambda: library.rotate("evals"),
-        "read": lambda: library.mark_read(threads[number % len(threads)]),
+        "rotate": lambda: library.members.rotate("evals"),
+        "read": lambda: library.threads.mark_read(threads[number % len(threads)]),
     }
     with suppress(RefusedError):  # somebody else's post, say: here only that all come to the same
         acts[what]()
@@ -68,16 +68,16 @@ def test_whatever_is_said_and_carried_in_whatever_order_both_see_the_same(acts: 
             orgs.to_aurora()
             orgs.to_beacon()
         assert orgs.beacon.pending == ()
-        ids = [each.id for each in orgs.aurora.threads()]
-        assert ids == [each.id for each in orgs.beacon.threads()]
+        ids = [each.id for each in orgs.aurora.threads.listed()]
+        assert ids == [each.id for each in orgs.beacon.threads.listed()]
         for each in ids:
-            ours, theirs = orgs.aurora.thread(each), orgs.beacon.thread(each)
+            ours, theirs = orgs.aurora.threads.open(each), orgs.beacon.threads.open(each)
             assert seen(ours) == seen(theirs)
             assert (ours.title, ours.ignored, ours.unreadable) == (theirs.title, theirs.ignored, theirs.unreadable)
-            assert orgs.beacon.unread().get(each, 0) == theirs.unread
-        before = {each: orgs.beacon.thread(each) for each in ids}
+            assert orgs.beacon.threads.unread().get(each, 0) == theirs.unread
+        before = {each: orgs.beacon.threads.open(each) for each in ids}
         orgs.beacon.close()
         orgs.beacon = reopened(orgs.folder / "beacon", "bo", orgs.clock)
-        assert {each: orgs.beacon.thread(each) for each in ids} == before
-        assert orgs.aurora.problems() == orgs.beacon.problems() == ()
+        assert {each: orgs.beacon.threads.open(each) for each in ids} == before
+        assert orgs.aurora.care.verify() == orgs.beacon.care.verify() == ()
         orgs.close()

@@ -29,13 +29,13 @@ def orgs(tmp_path: Path) -> Iterator[Orgs]:
 
 
 def kinds(library: Library, **how: bool) -> list[str]:
-    return [each.kind for each in library.notifications(**how)]
+    return [each.kind for each in library.threads.notifications(**how)]
 
 
 def test_each_kind_reaches_whom_it_concerns_and_goes_when_it_is_read(orgs: Orgs) -> None:
     item = share(orgs)
     orgs.to_beacon()
-    (new,) = orgs.beacon.notifications()
+    (new,) = orgs.beacon.threads.notifications()
     assert (new.kind, new.id, new.thread, new.log, str(new.author)) == (
         "item",
         item,
@@ -43,30 +43,30 @@ def test_each_kind_reaches_whom_it_concerns_and_goes_when_it_is_read(orgs: Orgs)
         orgs.circle,
         "Dr ada (Aurora)",
     )
-    orgs.aurora.post(item, "to nobody in particular")
+    orgs.aurora.threads.post(item, "to nobody in particular")
     orgs.to_beacon()
     assert kinds(orgs.beacon) == ["item"], "beacon takes no part in that thread"
-    mine = orgs.beacon.post(item, "a question")
+    mine = orgs.beacon.threads.post(item, "a question")
     assert kinds(orgs.beacon) == ["item", "post"]
     orgs.to_aurora()
     assert kinds(orgs.aurora) == ["post"], "it is about aurora's own finding"
-    orgs.aurora.reply(mine, "an answer")
-    orgs.aurora.post(item, "@bo, look", mentions=[BO])
-    orgs.aurora.begin_thread("evals", "Something else", "hello")
+    orgs.aurora.threads.reply(mine, "an answer")
+    orgs.aurora.threads.post(item, "@bo, look", mentions=[BO])
+    orgs.aurora.threads.begin("evals", "Something else", "hello")
     orgs.to_beacon()
     assert kinds(orgs.beacon) == ["mention", "reply", "item", "thread", "post"]
-    assert orgs.beacon.thread(item).posts[-1].mentions[0].person == "bo"
-    orgs.beacon.mark_read(item)
+    assert orgs.beacon.threads.open(item).posts[-1].mentions[0].person == "bo"
+    orgs.beacon.threads.mark_read(item)
     assert kinds(orgs.beacon) == ["thread"]
-    orgs.beacon.mark_all_read()
+    orgs.beacon.threads.mark_all_read()
     assert kinds(orgs.beacon) == [] == kinds(orgs.beacon, untold=True)
 
 
 def test_what_was_taken_back_and_what_one_wrote_oneself_is_no_news(orgs: Orgs) -> None:
     item = share(orgs)
-    orgs.aurora.post(item, "@ada", mentions=[ADA])
-    regretted = orgs.aurora.post(item, "@bo", mentions=[BO])
-    orgs.aurora.retract(regretted)
+    orgs.aurora.threads.post(item, "@ada", mentions=[ADA])
+    regretted = orgs.aurora.threads.post(item, "@bo", mentions=[BO])
+    orgs.aurora.threads.retract(regretted)
     orgs.to_beacon()
     assert kinds(orgs.aurora) == [] and kinds(orgs.beacon) == ["item"]
 
@@ -75,8 +75,8 @@ def test_a_mention_of_a_namesake_elsewhere_is_not_ones_own(orgs: Orgs) -> None:
     """A program that does not check can name anybody."""
     item = share(orgs)
     said = Posting(content=Post(thread=item, text="@bo", mentions=(Mention(org="Cairn", person="bo"),)))
-    state, _, pieces = share_posting(orgs.aurora._state, said, orgs.circle, "V2", orgs.clock.now)
-    orgs.aurora._step(state, pieces)
+    state, _, pieces = share_posting(orgs.aurora._desk.state, said, orgs.circle, "V2", orgs.clock.now)
+    orgs.aurora._desk.step(state, pieces)
     orgs.to_beacon()
     assert kinds(orgs.beacon) == ["item"]
 
@@ -84,52 +84,52 @@ def test_a_mention_of_a_namesake_elsewhere_is_not_ones_own(orgs: Orgs) -> None:
 def test_rules_make_a_thread_or_a_circle_quiet_and_never_an_alarm(orgs: Orgs) -> None:
     item = share(orgs)
     orgs.to_beacon()
-    topic = orgs.beacon.begin_thread("evals", "Mine", "hello")
+    topic = orgs.beacon.threads.begin("evals", "Mine", "hello")
     orgs.to_aurora()
-    orgs.aurora.post(topic, "a post in a thread of beacon's")
-    orgs.aurora.post(item, "@bo", mentions=[BO])
+    orgs.aurora.threads.post(topic, "a post in a thread of beacon's")
+    orgs.aurora.threads.post(item, "@bo", mentions=[BO])
     orgs.to_beacon()
     assert kinds(orgs.beacon) == ["mention", "item", "post"]
-    orgs.beacon.quiet(orgs.circle, "mentions")
+    orgs.beacon.threads.quiet(orgs.circle, "mentions")
     assert kinds(orgs.beacon) == ["mention"]
-    orgs.beacon.quiet(item, "muted")
+    orgs.beacon.threads.quiet(item, "muted")
     assert kinds(orgs.beacon) == []
-    orgs.beacon.quiet(orgs.circle, None)
+    orgs.beacon.threads.quiet(orgs.circle, None)
     assert kinds(orgs.beacon) == ["post"], "the rule for the thread still holds"
     orgs.beacon.close()
     orgs.beacon = reopened(orgs.folder / "beacon", "bo", orgs.clock)
     assert kinds(orgs.beacon) == ["post"]
-    orgs.beacon.quiet(orgs.circle, "muted")
+    orgs.beacon.threads.quiet(orgs.circle, "muted")
     orgs.manifest("Aurora", person("ada"))
     orgs.manifest("Beacon", person("bo"), person("bea"))
-    orgs.aurora.rotate("evals")
+    orgs.aurora.members.rotate("evals")
     orgs.to_beacon()
     assert kinds(orgs.beacon) == []
     with pytest.raises(RefusedError, match="it is not in this library"):
-        orgs.beacon.quiet("7" * 64, "muted")
+        orgs.beacon.threads.quiet("7" * 64, "muted")
 
 
 def test_a_removal_is_an_alarm_until_its_log_is_read(orgs: Orgs) -> None:
     orgs.manifest("Aurora", person("ada", "ada", "phone"), person("al"))
     share(orgs)
     orgs.to_beacon()
-    orgs.beacon.mark_all_read()
-    orgs.beacon.quiet(orgs.circle, "muted")
+    orgs.beacon.threads.mark_all_read()
+    orgs.beacon.threads.quiet(orgs.circle, "muted")
     orgs.manifest("Aurora", person("ada"), person("al"), revoked=("phone",))
-    orgs.aurora.rotate("evals")
+    orgs.aurora.members.rotate("evals")
     orgs.to_beacon()
-    (alarm,) = orgs.beacon.notifications()
+    (alarm,) = orgs.beacon.threads.notifications()
     assert (alarm.kind, alarm.log, alarm.thread) == ("removal", orgs.circle, None)
-    assert orgs.aurora.notifications() == (), "its own act"
-    orgs.beacon.mark_read(orgs.circle)
-    assert orgs.beacon.notifications() == ()
+    assert orgs.aurora.threads.notifications() == (), "its own act"
+    orgs.beacon.threads.mark_read(orgs.circle)
+    assert orgs.beacon.threads.notifications() == ()
 
 
 def test_announcements_count_and_say_no_word_and_come_once(orgs: Orgs, tmp_path: Path) -> None:
     item = share(orgs)
-    orgs.aurora.post(item, f"@bo, the {CANARY}", mentions=[BO])
+    orgs.aurora.threads.post(item, f"@bo, the {CANARY}", mentions=[BO])
     orgs.to_beacon()
-    found = orgs.beacon.notifications(untold=True)
+    found = orgs.beacon.threads.notifications(untold=True)
     assert summary(found) == "1 mention, 1 new finding" and summary(found * 2) == "2 mentions, 2 new findings"
     file, program = tmp_path / "news", tmp_path / "program"
     program.write_text(f'#!/bin/sh\ncat > {tmp_path}/given; echo "$#" >> {tmp_path}/given\n')
@@ -140,12 +140,12 @@ def test_announcements_count_and_say_no_word_and_come_once(orgs: Orgs, tmp_path:
     assert told == [{"kind": each.kind, "log": each.log, "thread": each.thread, "id": each.id} for each in found]
     assert (tmp_path / "given").read_text() == file.read_text() + "0\n", "all of it by stdin, no argument"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600 and CANARY not in file.read_text()
-    orgs.beacon.mark_told()
-    assert orgs.beacon.notifications(untold=True) == () != orgs.beacon.notifications()
-    orgs.aurora.post(item, "@bo again", mentions=[BO])
+    orgs.beacon.threads.mark_told()
+    assert orgs.beacon.threads.notifications(untold=True) == () != orgs.beacon.threads.notifications()
+    orgs.aurora.threads.post(item, "@bo again", mentions=[BO])
     orgs.to_beacon()
     assert kinds(orgs.beacon, untold=True) == ["mention"]
-    announcing.to_file(file, orgs.beacon.notifications(untold=True))
+    announcing.to_file(file, orgs.beacon.threads.notifications(untold=True))
     assert len(file.read_text().splitlines()) == 3
 
 
@@ -153,20 +153,20 @@ def test_a_desktop_is_told_how_many_there_are(orgs: Orgs, tmp_path: Path, monkey
     share(orgs)
     orgs.to_beacon()
     monkeypatch.setenv("PATH", str(tmp_path / "none"))
-    assert not announcing.on_desktop(orgs.beacon.notifications())
+    assert not announcing.on_desktop(orgs.beacon.threads.notifications())
     desktop = tmp_path / "bin" / "notify-send"
     desktop.parent.mkdir()
     desktop.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {tmp_path}/shown\n')
     desktop.chmod(0o700)
     monkeypatch.setenv("PATH", f"{desktop.parent}:{os.defpath}")
-    assert announcing.on_desktop(orgs.beacon.notifications())
+    assert announcing.on_desktop(orgs.beacon.threads.notifications())
     assert (tmp_path / "shown").read_text() == "--app-name=Dark Lantern\nDark Lantern\n1 new finding\n"
 
 
 def test_what_cannot_be_told_says_so(orgs: Orgs, tmp_path: Path) -> None:
     share(orgs)
     orgs.to_beacon()
-    found = orgs.beacon.notifications()
+    found = orgs.beacon.threads.notifications()
     program = tmp_path / "program"
     with pytest.raises(StoreError, match="cannot run"):
         announcing.to_program(program, found)

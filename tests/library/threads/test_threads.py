@@ -29,14 +29,14 @@ def orgs(tmp_path: Path) -> Iterator[Orgs]:
 
 
 def item_of(orgs: Orgs) -> str:
-    return orgs.aurora.findings()[0].id
+    return orgs.aurora.findings.listed()[0].id
 
 
 def sealed_by(orgs: Orgs, who: Library, content: Content, circle: str | None = None) -> str:
     """A record that an honest library would have refused to seal, in the log all the same."""
     said = Posting(content=content)
-    state, entry, pieces = share_posting(who._state, said, circle or orgs.circle, "V2", orgs.clock.now)
-    who._step(state, pieces)
+    state, entry, pieces = share_posting(who._desk.state, said, circle or orgs.circle, "V2", orgs.clock.now)
+    who._desk.step(state, pieces)
     return entry
 
 
@@ -50,17 +50,17 @@ def shape(thread: Thread) -> list[tuple[str | None, int]]:
 
 
 def test_a_thread_about_no_finding_from_its_title_to_its_end(orgs: Orgs) -> None:
-    topic = orgs.beacon.begin_thread("evals", "How do we name runs?", "By date?", mentions=[("Aurora", "ada")])
+    topic = orgs.beacon.threads.begin("evals", "How do we name runs?", "By date?", mentions=[("Aurora", "ada")])
     both(orgs)
-    answer = orgs.aurora.reply(topic, f"By seed, says the {CANARY}.")
-    orgs.aurora.react(topic, "❤")
-    side = orgs.aurora.post(topic, "And models?")
+    answer = orgs.aurora.threads.reply(topic, f"By seed, says the {CANARY}.")
+    orgs.aurora.threads.react(topic, "❤")
+    side = orgs.aurora.threads.post(topic, "And models?")
     both(orgs)
-    orgs.beacon.revise(topic, "By date, or by seed?")
-    orgs.beacon.reply(answer, "Fine.")
+    orgs.beacon.threads.revise(topic, "By date, or by seed?")
+    orgs.beacon.threads.reply(answer, "Fine.")
     both(orgs)
     for who in (orgs.aurora, orgs.beacon):
-        thread = who.thread(topic)
+        thread = who.threads.open(topic)
         assert (thread.title, thread.circle, thread.about_item) == ("How do we name runs?", orgs.circle, False)
         assert shape(thread) == [
             ("By date, or by seed?", 0),
@@ -74,15 +74,15 @@ def test_a_thread_about_no_finding_from_its_title_to_its_end(orgs: Orgs) -> None
             ("❤️", ["Dr ada (Aurora)"])
         ]
         assert first.mentions == (Mention(org="Aurora", person="ada"),)
-        assert thread.ignored == thread.unreadable == () and who.problems() == ()
-        assert [(each.title, each.posts) for each in who.threads() if not each.about_item] == [
+        assert thread.ignored == thread.unreadable == () and who.care.verify() == ()
+        assert [(each.title, each.posts) for each in who.threads.listed() if not each.about_item] == [
             ("How do we name runs?", 4)
         ]
-    orgs.aurora.retract(side)
-    orgs.beacon.retract(topic)
+    orgs.aurora.threads.retract(side)
+    orgs.beacon.threads.retract(topic)
     both(orgs)
     for who in (orgs.aurora, orgs.beacon):
-        thread = who.thread(topic)
+        thread = who.threads.open(topic)
         assert thread.title is None
         assert shape(thread) == [(None, 0), (f"By seed, says the {CANARY}.", 1), ("Fine.", 2), (None, 0)]
     for word in (CANARY, "name runs", "by seed", "❤"):
@@ -91,35 +91,35 @@ def test_a_thread_about_no_finding_from_its_title_to_its_end(orgs: Orgs) -> None
 
 def test_what_would_count_for_nothing_is_refused_before_it_is_sealed(orgs: Orgs) -> None:
     item = item_of(orgs)
-    mine, theirs = orgs.beacon.post(item, "mine"), orgs.aurora.post(item, "theirs")
+    mine, theirs = orgs.beacon.threads.post(item, "mine"), orgs.aurora.threads.post(item, "theirs")
     both(orgs)
-    gone, liked = orgs.beacon.post(item, "gone"), orgs.beacon.react(theirs, "👍")
-    orgs.beacon.retract(gone)
+    gone, liked = orgs.beacon.threads.post(item, "gone"), orgs.beacon.threads.react(theirs, "👍")
+    orgs.beacon.threads.retract(gone)
     before = every_byte_of(orgs.folder / "beacon")
     beacon, nowhere = orgs.beacon, "7" * 64
     for ask, reason in {
-        (lambda: beacon.revise(theirs, "forged")): "somebody else's",
-        (lambda: beacon.retract(theirs)): "somebody else's",
-        (lambda: beacon.react(theirs, "👍")): "the same emoji there already",
-        (lambda: beacon.react(theirs, "🎉", remove=True)): "no such emoji of this person",
-        (lambda: beacon.react(theirs, "👍👍")): "expected one emoji",
-        (lambda: beacon.react(gone, "👍")): "taken back",
-        (lambda: beacon.revise(gone, "again")): "taken back",
-        (lambda: beacon.retract(gone)): "taken back",
-        (lambda: beacon.reply(gone, "to what?")): "taken back",
-        (lambda: beacon.reply(liked, "to an emoji?")): "is no post but something done to one",
-        (lambda: beacon.revise(liked, "an emoji?")): "could be about",
-        (lambda: beacon.react(nowhere, "👍")): "it is not in this library",
-        (lambda: beacon.reply(nowhere, "hello")): "it is not in this library",
-        (lambda: beacon.post(nowhere, "hello")): "it is not in this library",
-        (lambda: beacon.post(mine, "under a post")): f"is no thread, but in thread {item}",
-        (lambda: beacon.thread(mine)): f"is no thread, but in thread {item}",
-        (lambda: beacon.post(item, "")): "expected a text of 1 to 1,000,000 characters, got 0",
-        (lambda: beacon.post(item, "x" * 1_000_001)): "got 1,000,001",
-        (lambda: beacon.begin_thread("evals", "x" * 201, "hello")): "expected a title of 1 to 200",
-        (lambda: beacon.begin_thread("evil", "x", "hello")): "no circle known here by the name",
-        (lambda: beacon.post(item, "@al", mentions=[("Aurora", "al")])): "is not a member of the circle",
-        (lambda: beacon.post(item, "@x", mentions=[("Nowhere", "x")])): "is not a member of the circle",
+        (lambda: beacon.threads.revise(theirs, "forged")): "somebody else's",
+        (lambda: beacon.threads.retract(theirs)): "somebody else's",
+        (lambda: beacon.threads.react(theirs, "👍")): "the same emoji there already",
+        (lambda: beacon.threads.react(theirs, "🎉", remove=True)): "no such emoji of this person",
+        (lambda: beacon.threads.react(theirs, "👍👍")): "expected one emoji",
+        (lambda: beacon.threads.react(gone, "👍")): "taken back",
+        (lambda: beacon.threads.revise(gone, "again")): "taken back",
+        (lambda: beacon.threads.retract(gone)): "taken back",
+        (lambda: beacon.threads.reply(gone, "to what?")): "taken back",
+        (lambda: beacon.threads.reply(liked, "to an emoji?")): "is no post but something done to one",
+        (lambda: beacon.threads.revise(liked, "an emoji?")): "could be about",
+        (lambda: beacon.threads.react(nowhere, "👍")): "it is not in this library",
+        (lambda: beacon.threads.reply(nowhere, "hello")): "it is not in this library",
+        (lambda: beacon.threads.post(nowhere, "hello")): "it is not in this library",
+        (lambda: beacon.threads.post(mine, "under a post")): f"is no thread, but in thread {item}",
+        (lambda: beacon.threads.open(mine)): f"is no thread, but in thread {item}",
+        (lambda: beacon.threads.post(item, "")): "expected a text of 1 to 1,000,000 characters, got 0",
+        (lambda: beacon.threads.post(item, "x" * 1_000_001)): "got 1,000,001",
+        (lambda: beacon.threads.begin("evals", "x" * 201, "hello")): "expected a title of 1 to 200",
+        (lambda: beacon.threads.begin("evil", "x", "hello")): "no circle known here by the name",
+        (lambda: beacon.threads.post(item, "@al", mentions=[("Aurora", "al")])): "is not a member of the circle",
+        (lambda: beacon.threads.post(item, "@x", mentions=[("Nowhere", "x")])): "is not a member of the circle",
     }.items():
         with pytest.raises(RefusedError, match=re.escape(reason)):
             ask()
@@ -128,7 +128,7 @@ def test_what_would_count_for_nothing_is_refused_before_it_is_sealed(orgs: Orgs)
 
 def test_what_another_program_seals_counts_for_nothing_and_is_listed(orgs: Orgs) -> None:
     item, one = item_of(orgs), "7" * 64
-    post = orgs.aurora.post(item, "hello")
+    post = orgs.aurora.threads.post(item, "hello")
     orgs.to_beacon()
     seal = lambda content: sealed_by(orgs, orgs.beacon, content)  # noqa: E731
     seal(Revision(thread=item, post=post, text="forged"))
@@ -138,7 +138,7 @@ def test_what_another_program_seals_counts_for_nothing_and_is_listed(orgs: Orgs)
     stray = seal(Post(thread=one, text="about what is not here"))
     both(orgs)
     for who in (orgs.aurora, orgs.beacon):
-        thread = who.thread(item)
+        thread = who.threads.open(item)
         assert shape(thread) == [("hello", 0)]
         assert [(each.what, each.reason) for each in thread.ignored] == [
             ("revision", "the post is somebody else's"),
@@ -146,84 +146,84 @@ def test_what_another_program_seals_counts_for_nothing_and_is_listed(orgs: Orgs)
             ("reaction", "it is not one emoji that this program knows"),
             ("reaction", "no post that it could be about is before it"),
         ]
-        (lost,) = (each for each in who.threads() if each.id == one)
+        (lost,) = (each for each in who.threads.listed() if each.id == one)
         assert (lost.title, lost.about_item, lost.posts) == (None, False, 1)
-        assert [each.id for each in who.thread(one).posts] == [stray]
+        assert [each.id for each in who.threads.open(one).posts] == [stray]
         with pytest.raises(RefusedError, match="begins with what is not here"):
-            who.post(one, "at which level?")
+            who.threads.post(one, "at which level?")
 
 
 def test_p17_what_names_a_thread_of_another_circle_counts_for_nothing_there(orgs: Orgs) -> None:
     item = item_of(orgs)
-    post = orgs.aurora.post(item, "at V2")
+    post = orgs.aurora.threads.post(item, "at V2")
     terms = new_terms("commons", "V2")
     wide = found_circle(orgs.aurora, terms)
     stray = sealed_by(orgs, orgs.aurora, Post(thread=item, reply_to=post, text="from another circle"), wide)
     sealed_by(orgs, orgs.aurora, Reaction(thread=item, post=post, emoji="👍", action="add"), wide)
     orgs.to_beacon()
     for who in (orgs.aurora, orgs.beacon):
-        thread = who.thread(item)
+        thread = who.threads.open(item)
         assert shape(thread) == [("at V2", 0)] and thread.posts[0].reactions == ()
         assert [(each.what, each.reason) for each in thread.ignored] == [
             ("post", "it is in another circle than the thread"),
             ("reaction", "it is in another circle than the thread"),
         ]
-    assert orgs.beacon.unread() == {item: 1}
-    for ask in (lambda: orgs.aurora.reply(stray, "x"), lambda: orgs.aurora.revise(stray, "x")):
+    assert orgs.beacon.threads.unread() == {item: 1}
+    for ask in (lambda: orgs.aurora.threads.reply(stray, "x"), lambda: orgs.aurora.threads.revise(stray, "x")):
         with pytest.raises(RefusedError, match="counts for nothing there"):
             ask()
 
 
 def test_p10_what_a_dropped_device_says_after_its_last_record_counts_no_longer(orgs: Orgs) -> None:
     item = item_of(orgs)
-    post = orgs.beacon.post(item, "in time")
+    post = orgs.beacon.threads.post(item, "in time")
     both(orgs)
-    orgs.beacon.revise(post, "too late")
-    orgs.beacon.react(post, "👍")
-    late = orgs.beacon.post(item, "too late")
-    assert shape(orgs.beacon.thread(item)) == [("too late", 0), ("too late", 0)]
+    orgs.beacon.threads.revise(post, "too late")
+    orgs.beacon.threads.react(post, "👍")
+    late = orgs.beacon.threads.post(item, "too late")
+    assert shape(orgs.beacon.threads.open(item)) == [("too late", 0), ("too late", 0)]
     orgs.manifest("Beacon", person("bea"), revoked=("bo",))
-    orgs.aurora.rotate("evals")
+    orgs.aurora.members.rotate("evals")
     orgs.to_beacon()
     for who in (orgs.aurora, orgs.beacon):
-        thread = who.thread(item)
+        thread = who.threads.open(item)
         assert shape(thread) == [("in time", 0)]
         assert (thread.posts[0].versions, thread.posts[0].reactions) == ((), ())
     with pytest.raises(RefusedError):
-        orgs.beacon.react(late, "👍")
+        orgs.beacon.threads.react(late, "👍")
 
 
 def test_any_device_of_a_person_revises_and_takes_back_what_the_person_wrote(orgs: Orgs) -> None:
     item = item_of(orgs)
-    post = orgs.aurora.post(item, "from the laptop")
+    post = orgs.aurora.threads.post(item, "from the laptop")
     orgs.manifest("Aurora", person("ada", "ada", "phone"), person("al"))
-    orgs.aurora.rotate("evals")
+    orgs.aurora.members.rotate("evals")
     with library(orgs.folder / "phone", "phone", orgs.clock) as phone:
         carried(orgs.aurora, phone)
-        phone.revise(post, "from the phone")
-        orgs.aurora.react(post, "👍")
+        phone.threads.revise(post, "from the phone")
+        orgs.aurora.threads.react(post, "👍")
         carried(phone, orgs.aurora)
-        assert orgs.aurora.thread(item).posts[0].text == "from the phone"
+        assert orgs.aurora.threads.open(item).posts[0].text == "from the phone"
         carried(orgs.aurora, phone)
         with pytest.raises(RefusedError, match="the same emoji there already"):
-            phone.react(post, "👍")
-        phone.react(post, "👍", remove=True)
-        assert phone.thread(item).posts[0].reactions == () and phone.unread() == {}
-        phone.retract(post)
+            phone.threads.react(post, "👍")
+        phone.threads.react(post, "👍", remove=True)
+        assert phone.threads.open(item).posts[0].reactions == () and phone.threads.unread() == {}
+        phone.threads.retract(post)
         carried(phone, orgs.aurora)
-    assert orgs.aurora.thread(item).posts[0].text is None
+    assert orgs.aurora.threads.open(item).posts[0].text is None
 
 
 def test_p16_bundles_in_any_order_and_an_index_made_anew_give_the_same_threads(orgs: Orgs) -> None:
     item = item_of(orgs)
     bundles = []
-    post = orgs.aurora.post(item, "one")
+    post = orgs.aurora.threads.post(item, "one")
     for step in (
-        lambda: orgs.aurora.reply(post, "two"),
-        lambda: orgs.aurora.revise(post, "one, better"),
-        lambda: orgs.aurora.react(post, "🎉"),
-        lambda: orgs.aurora.begin_thread("evals", "three", "beside it"),
-        lambda: orgs.aurora.react(post, "🎉", remove=True),
+        lambda: orgs.aurora.threads.reply(post, "two"),
+        lambda: orgs.aurora.threads.revise(post, "one, better"),
+        lambda: orgs.aurora.threads.react(post, "🎉"),
+        lambda: orgs.aurora.threads.begin("evals", "three", "beside it"),
+        lambda: orgs.aurora.threads.react(post, "🎉", remove=True),
     ):
         step()
         bundles.append(exported(orgs.aurora))
@@ -231,106 +231,106 @@ def test_p16_bundles_in_any_order_and_an_index_made_anew_give_the_same_threads(o
         for bundle in bundles:
             imported(orgs.beacon, bundle)
         imported(late, bundles[-1])
-        threads = [each.id for each in orgs.aurora.threads()]
+        threads = [each.id for each in orgs.aurora.threads.listed()]
         assert len(threads) == 2
         for each in threads:
-            assert orgs.beacon.thread(each) == late.thread(each)
-            seen = [replace(found, unread=False) for found in late.thread(each).posts]
-            assert list(orgs.aurora.thread(each).posts) == seen
-        assert orgs.beacon.threads() == late.threads()
-    before = [orgs.beacon.thread(each) for each in threads]
-    orgs.beacon._vault.database._connection.execute("DELETE FROM local")  # as a store of version 2 comes
+            assert orgs.beacon.threads.open(each) == late.threads.open(each)
+            seen = [replace(found, unread=False) for found in late.threads.open(each).posts]
+            assert list(orgs.aurora.threads.open(each).posts) == seen
+        assert orgs.beacon.threads.listed() == late.threads.listed()
+    before = [orgs.beacon.threads.open(each) for each in threads]
+    orgs.beacon._desk.vault.database._connection.execute("DELETE FROM local")  # as a store of version 2 comes
     orgs.beacon.close()
     orgs.beacon = reopened(orgs.folder / "beacon", "bo", orgs.clock)
-    assert [orgs.beacon.thread(each) for each in threads] == before
+    assert [orgs.beacon.threads.open(each) for each in threads] == before
 
 
 def test_a_record_whose_pieces_come_later_is_listed_until_then(orgs: Orgs) -> None:
     item = item_of(orgs)
-    orgs.beacon.mark_read(item)
-    early = orgs.aurora.post(item, "its piece comes later")
+    orgs.beacon.threads.mark_read(item)
+    early = orgs.aurora.threads.post(item, "its piece comes later")
     held = {path: path.read_bytes() for path in (orgs.folder / "aurora" / "blobs").glob("??/*")}
     for name in orgs.aurora.view.circle(orgs.circle).entries[early].body.pieces:
         (orgs.folder / "aurora" / "blobs" / name[:2] / name).unlink()
-    late = orgs.aurora.reply(orgs.aurora.post(item, "here"), "here too")
+    late = orgs.aurora.threads.reply(orgs.aurora.threads.post(item, "here"), "here too")
     orgs.to_beacon()
-    thread = orgs.beacon.thread(item)
+    thread = orgs.beacon.threads.open(item)
     assert shape(thread) == [("here", 0), ("here too", 1)]
     (missing,) = thread.unreadable
     assert missing.id == early and "its pieces are not all here" in missing.reason
     with pytest.raises(RefusedError, match="its pieces are not all here"):
-        orgs.beacon.react(early, "👍")
-    orgs.beacon.mark_read(item)
-    assert orgs.beacon.unread() == {}
+        orgs.beacon.threads.react(early, "👍")
+    orgs.beacon.threads.mark_read(item)
+    assert orgs.beacon.threads.unread() == {}
     for path, data in held.items():
         path.write_bytes(data)
     orgs.to_beacon()
-    thread = orgs.beacon.thread(item)
+    thread = orgs.beacon.threads.open(item)
     assert shape(thread) == [("its piece comes later", 0), ("here", 0), ("here too", 1)]
     assert thread.unreadable == () and [post.id for post in thread.posts if post.unread] == [early], (
         "the log has it first"
     )
-    orgs.beacon.mark_read(item)
-    assert orgs.beacon.unread() == {} and orgs.beacon.thread(item).posts[-1].id == late
+    orgs.beacon.threads.mark_read(item)
+    assert orgs.beacon.threads.unread() == {} and orgs.beacon.threads.open(item).posts[-1].id == late
 
 
 def test_a_record_that_does_not_open_is_listed_and_tried_once(orgs: Orgs) -> None:
     item = item_of(orgs)
     entry = sealed_by(orgs, orgs.beacon, Post(thread=item, text="at V2"))
     state, closed, pieces = share_posting(
-        orgs.beacon._state, Posting(content=Post(thread=item, text="at V3")), orgs.circle, "V3", orgs.clock.now
+        orgs.beacon._desk.state, Posting(content=Post(thread=item, text="at V3")), orgs.circle, "V3", orgs.clock.now
     )
-    orgs.beacon._step(state, pieces)
+    orgs.beacon._desk.step(state, pieces)
     both(orgs)
     for who in (orgs.aurora, orgs.beacon):
-        thread = who.thread(item)
+        thread = who.threads.open(item)
         assert [post.id for post in thread.posts] == [entry]
         (shut,) = thread.unreadable
         assert shut.id == closed and "it is at V3" in shut.reason
-        assert who._state.threads.problems.keys() == {closed}
-        assert any(closed in problem for problem in who.problems())
+        assert who._desk.state.threads.problems.keys() == {closed}
+        assert any(closed in str(problem) for problem in who.care.verify())
 
 
 def test_a_thread_costs_opening_its_own_records_and_no_other(orgs: Orgs) -> None:
     item = item_of(orgs)
-    other = orgs.aurora.begin_thread("evals", "another", "text")
+    other = orgs.aurora.threads.begin("evals", "another", "text")
     for n in range(12):
-        orgs.aurora.post(other, f"{n}")
-    mine = [orgs.aurora.post(item, "a"), orgs.aurora.post(item, "b")]
-    mine.append(orgs.aurora.react(mine[0], "👍"))
-    fetched, fetch = [], orgs.aurora._fetch
+        orgs.aurora.threads.post(other, f"{n}")
+    mine = [orgs.aurora.threads.post(item, "a"), orgs.aurora.threads.post(item, "b")]
+    mine.append(orgs.aurora.threads.react(mine[0], "👍"))
+    fetched, fetch = [], orgs.aurora._desk.fetch
 
     def counting(names):
         names = list(names)
         fetched.extend(names)
         return fetch(names)
 
-    orgs.aurora._fetch = counting  # type: ignore[method-assign]
-    orgs.aurora.thread(item)
+    orgs.aurora._desk.fetch = counting  # type: ignore[method-assign]
+    orgs.aurora.threads.open(item)
     entries = orgs.aurora.view.circle(orgs.circle).entries
     assert set(fetched) == {name for entry in (item, *mine) for name in entries[entry].body.pieces}
     fetched.clear()
-    (newest,) = orgs.aurora.threads(limit=1)
+    (newest,) = orgs.aurora.threads.listed(limit=1)
     assert newest.id == max((item, other)) and len(set(fetched)) == 1, "its title"
-    assert [each.id for each in orgs.aurora.threads(about_items=False)] == [other]
+    assert [each.id for each in orgs.aurora.threads.listed(about_items=False)] == [other]
     fetched.clear()
-    orgs.aurora.unread(), orgs.aurora.notifications()
+    orgs.aurora.threads.unread(), orgs.aurora.threads.notifications()
     assert fetched == [], "counting opens nothing"
-    orgs.aurora.react(mine[1], "👍")
+    orgs.aurora.threads.react(mine[1], "👍")
     assert not {name for post in (other, mine[0]) for name in entries[post].body.pieces} & set(fetched)
 
 
 def test_what_waits_is_in_the_thread_at_once_and_stays_there_when_it_is_in_the_log(orgs: Orgs) -> None:
     item = item_of(orgs)
-    post = orgs.beacon.post(item, "waiting")
-    orgs.beacon.revise(post, "waiting, revised")
-    orgs.aurora.post(item, "first in the log")
-    assert [(each.text, each.pending) for each in orgs.beacon.thread(item).posts] == [("waiting, revised", True)]
+    post = orgs.beacon.threads.post(item, "waiting")
+    orgs.beacon.threads.revise(post, "waiting, revised")
+    orgs.aurora.threads.post(item, "first in the log")
+    assert [(each.text, each.pending) for each in orgs.beacon.threads.open(item).posts] == [("waiting, revised", True)]
     orgs.to_beacon()
-    assert shape(orgs.beacon.thread(item)) == [("first in the log", 0), ("waiting, revised", 0)]
+    assert shape(orgs.beacon.threads.open(item)) == [("first in the log", 0), ("waiting, revised", 0)]
     both(orgs)
     for who in (orgs.aurora, orgs.beacon):
-        assert [(each.text, each.pending) for each in who.thread(item).posts] == [
+        assert [(each.text, each.pending) for each in who.threads.open(item).posts] == [
             ("first in the log", False),
             ("waiting, revised", False),
         ]
@@ -349,52 +349,54 @@ def file(tmp_path: Path) -> Path:
 
 def test_an_attachment_travels_sealed_and_comes_out_whole(orgs: Orgs, file: Path) -> None:
     seen: list[tuple[int, int]] = []
-    attached = orgs.aurora.attach(file, media="text/plain", progress=lambda done, size: seen.append((done, size)))
+    attached = orgs.aurora.threads.attach(
+        file, media="text/plain", progress=lambda done, size: seen.append((done, size))
+    )
     assert seen == [(file.stat().st_size,) * 2]
-    post = orgs.aurora.post(item_of(orgs), "see there", attachments=[attached])
+    post = orgs.aurora.threads.post(item_of(orgs), "see there", attachments=[attached])
     orgs.to_beacon()
-    (named,) = orgs.beacon.thread(item_of(orgs)).posts[0].attachments
+    (named,) = orgs.beacon.threads.open(item_of(orgs)).posts[0].attachments
     assert (named.name, named.media, named.size) == ("notes.txt", "text/plain", file.stat().st_size)
     out = file.parent / "copy.txt"
-    orgs.beacon.open_attachment(post, named.sha256).write(out)
+    orgs.beacon.threads.open_attachment(post, named.sha256).write(out)
     assert out.read_bytes() == file.read_bytes()
     with pytest.raises(StoreError, match="is there already"):
-        orgs.beacon.open_attachment(post, named.sha256).write(out)
+        orgs.beacon.threads.open_attachment(post, named.sha256).write(out)
     with pytest.raises(RefusedError, match="no attachment"):
-        orgs.beacon.open_attachment(post, "7" * 64)
+        orgs.beacon.threads.open_attachment(post, "7" * 64)
     inside = every_byte_of(orgs.folder / "aurora") + every_byte_of(orgs.folder / "beacon")
     assert CANARY.encode() not in inside and b"notes.txt" not in inside
-    orgs.aurora.retract(post)
+    orgs.aurora.threads.retract(post)
     orgs.to_beacon()
-    assert orgs.beacon.thread(item_of(orgs)).posts[0].attachments == ()
+    assert orgs.beacon.threads.open(item_of(orgs)).posts[0].attachments == ()
     with pytest.raises(RefusedError, match="was taken back"):
-        orgs.beacon.open_attachment(post, named.sha256)
+        orgs.beacon.threads.open_attachment(post, named.sha256)
 
 
 def test_one_sealing_of_a_file_is_never_under_two_posts(orgs: Orgs, file: Path) -> None:
     item = item_of(orgs)
-    attached = orgs.aurora.attach(file)
+    attached = orgs.aurora.threads.attach(file)
     with pytest.raises(RefusedError, match="attached twice"):
-        orgs.aurora.post(item, "twice", attachments=[attached, attached])
-    orgs.aurora.post(item, "once", attachments=[attached])
+        orgs.aurora.threads.post(item, "twice", attachments=[attached, attached])
+    orgs.aurora.threads.post(item, "once", attachments=[attached])
     with pytest.raises(RefusedError, match="in another post already"):
-        orgs.aurora.post(item, "again", attachments=[attached])
-    again = orgs.aurora.attach(file)
+        orgs.aurora.threads.post(item, "again", attachments=[attached])
+    again = orgs.aurora.threads.attach(file)
     assert not set(again.artifact.pieces) & set(attached.artifact.pieces)
-    orgs.aurora.give_up(again.attachment.sha256)
+    orgs.aurora.findings.give_up(again.attachment.sha256)
     with pytest.raises(RefusedError, match="or was given up"):
-        orgs.aurora.post(item, "given up", attachments=[again])
-    assert orgs.aurora.problems() == ()
+        orgs.aurora.threads.post(item, "given up", attachments=[again])
+    assert orgs.aurora.care.verify() == ()
 
 
 def test_a_damaged_attachment_never_comes_out_as_if_it_were_whole(orgs: Orgs, file: Path) -> None:
-    attached = orgs.aurora.attach(file)
-    post = orgs.aurora.post(item_of(orgs), "see there", attachments=[attached])
+    attached = orgs.aurora.threads.attach(file)
+    post = orgs.aurora.threads.post(item_of(orgs), "see there", attachments=[attached])
     name = attached.artifact.pieces[-1]
     path = orgs.folder / "aurora" / "blobs" / name[:2] / name
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(SealError, match="altered"):
-        orgs.aurora.open_attachment(post, attached.attachment.sha256).write(file.parent / "out")
+        orgs.aurora.threads.open_attachment(post, attached.attachment.sha256).write(file.parent / "out")
     assert not (file.parent / "out").exists()
 
 
@@ -406,11 +408,11 @@ def test_a_file_that_no_post_can_name_is_refused(orgs: Orgs, file: Path) -> None
         {"name": "\ud800"},
     ):
         with pytest.raises(RefusedError, match="expected a name of 1 to 200 characters and a media type"):
-            orgs.aurora.attach(file, **change)
+            orgs.aurora.threads.attach(file, **change)
     with pytest.raises(StoreError, match="cannot read"):
-        orgs.aurora.attach(file.parent)
+        orgs.aurora.threads.attach(file.parent)
     with pytest.raises(DarkLanternError):
-        orgs.aurora.attach(file.parent / "none")
+        orgs.aurora.threads.attach(file.parent / "none")
 
 
 # What was read
@@ -418,53 +420,53 @@ def test_a_file_that_no_post_can_name_is_refused(orgs: Orgs, file: Path) -> None
 
 def test_reading_is_noted_on_this_device_alone(orgs: Orgs) -> None:
     item = item_of(orgs)
-    first, second, third = (orgs.aurora.post(item, text) for text in ("one", "two", "three"))
-    orgs.aurora.revise(first, "one, revised")
-    orgs.beacon.post(item, "mine")
+    first, second, third = (orgs.aurora.threads.post(item, text) for text in ("one", "two", "three"))
+    orgs.aurora.threads.revise(first, "one, revised")
+    orgs.beacon.threads.post(item, "mine")
     orgs.to_beacon()
-    assert orgs.beacon.unread() == {item: 3} and orgs.aurora.unread() == {}
-    assert orgs.beacon.thread(item).unread == 3
-    orgs.beacon.mark_read(item, second)
-    assert [post.unread for post in orgs.beacon.thread(item).posts] == [False, False, True, False]
-    orgs.beacon.mark_read(item, first)
-    assert orgs.beacon.unread() == {item: 1}, "what was read stays read"
+    assert orgs.beacon.threads.unread() == {item: 3} and orgs.aurora.threads.unread() == {}
+    assert orgs.beacon.threads.open(item).unread == 3
+    orgs.beacon.threads.mark_read(item, second)
+    assert [post.unread for post in orgs.beacon.threads.open(item).posts] == [False, False, True, False]
+    orgs.beacon.threads.mark_read(item, first)
+    assert orgs.beacon.threads.unread() == {item: 1}, "what was read stays read"
     orgs.beacon.close()
     orgs.beacon = reopened(orgs.folder / "beacon", "bo", orgs.clock)
-    assert orgs.beacon.unread() == {item: 1}
-    orgs.beacon.mark_read(item)
-    orgs.aurora.retract(orgs.aurora.post(item, "regretted"))
+    assert orgs.beacon.threads.unread() == {item: 1}
+    orgs.beacon.threads.mark_read(item)
+    orgs.aurora.threads.retract(orgs.aurora.threads.post(item, "regretted"))
     orgs.to_beacon()
-    assert orgs.beacon.unread() == {}, "what was taken back need not be read"
-    orgs.aurora.post(item, "after all")
+    assert orgs.beacon.threads.unread() == {}, "what was taken back need not be read"
+    orgs.aurora.threads.post(item, "after all")
     orgs.to_beacon()
-    assert orgs.beacon.unread() == {item: 1}
-    orgs.beacon.mark_all_read()
-    assert orgs.beacon.unread() == {} and orgs.beacon.notifications() == ()
+    assert orgs.beacon.threads.unread() == {item: 1}
+    orgs.beacon.threads.mark_all_read()
+    assert orgs.beacon.threads.unread() == {} and orgs.beacon.threads.notifications() == ()
     with pytest.raises(RefusedError, match="has no post"):
-        orgs.beacon.mark_read(item, "7" * 64)
+        orgs.beacon.threads.mark_read(item, "7" * 64)
     with pytest.raises(RefusedError, match="it is not in this library"):
-        orgs.beacon.mark_read("7" * 64)
-    assert third in {post.id for post in orgs.beacon.thread(item).posts}
+        orgs.beacon.threads.mark_read("7" * 64)
+    assert third in {post.id for post in orgs.beacon.threads.open(item).posts}
 
 
 # Searching
 
 
 def test_a_search_finds_what_a_post_says_now_and_the_thread_that_it_is_in(orgs: Orgs) -> None:
-    topic = orgs.aurora.begin_thread("evals", "Naming runs", "by zebra")
-    post = orgs.aurora.post(topic, "by aardvark")
+    topic = orgs.aurora.threads.begin("evals", "Naming runs", "by zebra")
+    post = orgs.aurora.threads.post(topic, "by aardvark")
     find = lambda word: [(hit.id, hit.item) for hit in orgs.beacon.search(word)]  # noqa: E731
     orgs.to_beacon()
     assert find("naming") == find("zebra") == [(topic, topic)] and find("aardvark") == [(post, topic)]
-    orgs.aurora.revise(post, "by buffalo")
+    orgs.aurora.threads.revise(post, "by buffalo")
     orgs.to_beacon()
     assert find("aardvark") == [] and find("buffalo") == [(post, topic)]
     sealed_by(orgs, orgs.beacon, Revision(thread=topic, post=post, text="by crocodile"))
     assert find("crocodile") == [] and find("buffalo") == [(post, topic)]
-    orgs.aurora.retract(post)
+    orgs.aurora.threads.retract(post)
     orgs.to_beacon()
     assert find("buffalo") == []
-    orgs.beacon.reindex()
+    orgs.beacon.care.reindex()
     assert find("buffalo") == find("crocodile") == find("aardvark") == [] and find("zebra") == [(topic, topic)]
 
 
@@ -474,30 +476,32 @@ def test_a_search_finds_what_a_post_says_now_and_the_thread_that_it_is_in(orgs: 
 def test_what_was_said_under_an_epoch_that_lost_is_said_again_about_the_same_posts(orgs: Orgs, file: Path) -> None:
     """Sealed again, each has another id, and names the others by theirs."""
     item = item_of(orgs)
-    theirs = orgs.aurora.post(item, "theirs")
+    theirs = orgs.aurora.threads.post(item, "theirs")
     orgs.to_beacon()
     orgs.manifest("Aurora", person("ada"), person("al"), person("abe"))
     orgs.to_beacon()
-    orgs.aurora.rotate("evals")
-    orgs.beacon.rotate("evals")
-    begun = orgs.beacon.begin_thread("evals", "Begun too early", "text", attachments=[orgs.beacon.attach(file)])
-    mine = orgs.beacon.reply(begun, "an answer")
-    orgs.beacon.revise(mine, "an answer, revised")
-    orgs.beacon.react(begun, "🎉")
-    orgs.beacon.react(theirs, "👍")
-    orgs.beacon.retract(orgs.beacon.post(item, "regretted"))
+    orgs.aurora.members.rotate("evals")
+    orgs.beacon.members.rotate("evals")
+    begun = orgs.beacon.threads.begin(
+        "evals", "Begun too early", "text", attachments=[orgs.beacon.threads.attach(file)]
+    )
+    mine = orgs.beacon.threads.reply(begun, "an answer")
+    orgs.beacon.threads.revise(mine, "an answer, revised")
+    orgs.beacon.threads.react(begun, "🎉")
+    orgs.beacon.threads.react(theirs, "👍")
+    orgs.beacon.threads.retract(orgs.beacon.threads.post(item, "regretted"))
     both(orgs)
     both(orgs)
     assert orgs.beacon.pending == ()
     for who in (orgs.aurora, orgs.beacon):
-        (topic,) = (each.id for each in who.threads() if not each.about_item)
+        (topic,) = (each.id for each in who.threads.listed() if not each.about_item)
         assert topic != begun
-        thread = who.thread(topic)
+        thread = who.threads.open(topic)
         assert shape(thread) == [("text", 0), ("an answer, revised", 1)] and thread.title == "Begun too early"
         assert [each.emoji for each in thread.posts[0].reactions] == ["🎉"]
         (attached,) = thread.posts[0].attachments
-        assert b"".join(who.open_attachment(topic, attached.sha256).stream()) == file.read_bytes()
-        under_item = who.thread(item)
+        assert b"".join(who.threads.open_attachment(topic, attached.sha256).stream()) == file.read_bytes()
+        under_item = who.threads.open(item)
         assert shape(under_item) == [("theirs", 0), (None, 0)]
         assert [each.emoji for each in under_item.posts[0].reactions] == ["👍"]
         assert thread.ignored == under_item.ignored == ()
@@ -507,28 +511,28 @@ def test_p16_a_relay_brings_the_same_thread_as_a_bundle_and_sees_no_word_of_it(t
     us = met(tmp_path)
     file = tmp_path / "notes.txt"
     file.write_text(f"the {CANARY}")
-    begun = us.aurora.begin_thread("evals", f"About {CANARY}", "text", attachments=[us.aurora.attach(file)])
-    us.aurora.sync([us.relay])
-    us.beacon.sync([us.relay])
-    answer = us.beacon.reply(begun, "an answer")
-    us.beacon.react(begun, "🎉")
-    us.beacon.sync([us.relay])
-    us.aurora.sync([us.relay])
-    us.aurora.revise(begun, "text, revised")
-    us.aurora.sync([us.relay])
-    us.beacon.sync([us.relay])
+    begun = us.aurora.threads.begin("evals", f"About {CANARY}", "text", attachments=[us.aurora.threads.attach(file)])
+    us.aurora.relays.sync([us.relay])
+    us.beacon.relays.sync([us.relay])
+    answer = us.beacon.threads.reply(begun, "an answer")
+    us.beacon.threads.react(begun, "🎉")
+    us.beacon.relays.sync([us.relay])
+    us.aurora.relays.sync([us.relay])
+    us.aurora.threads.revise(begun, "text, revised")
+    us.aurora.relays.sync([us.relay])
+    us.beacon.relays.sync([us.relay])
     with library(tmp_path / "carried", "bo", us.clock) as carried_to:
         imported(carried_to, exported(us.aurora))
-        assert us.beacon.thread(begun) == carried_to.thread(begun)
+        assert us.beacon.threads.open(begun) == carried_to.threads.open(begun)
     for who in (us.aurora, us.beacon):
-        thread = who.thread(begun)
+        thread = who.threads.open(begun)
         assert [(post.id, post.text, post.pending) for post in thread.posts] == [
             (begun, "text, revised", False),
             (answer, "an answer", False),
         ]
         assert [each.emoji for each in thread.posts[0].reactions] == ["🎉"]
         (attached,) = thread.posts[0].attachments
-        assert b"".join(who.open_attachment(begun, attached.sha256).stream()) == file.read_bytes()
+        assert b"".join(who.threads.open_attachment(begun, attached.sha256).stream()) == file.read_bytes()
     seen = b"".join(us.relay.pieces.values()) + b"".join(data for log in us.relay.logs.values() for data in log)
     for word in (CANARY, "an answer", "revised", "🎉", "notes.txt", "reaction"):
         assert word.encode() not in seen
@@ -537,21 +541,21 @@ def test_p16_a_relay_brings_the_same_thread_as_a_bundle_and_sees_no_word_of_it(t
 
 def test_p26_a_post_that_was_buried_is_gone_from_its_thread_and_from_the_index(orgs: Orgs, file: Path) -> None:
     item = item_of(orgs)
-    post = orgs.aurora.post(item, "buriedwords", attachments=[orgs.aurora.attach(file)])
-    answer = orgs.aurora.reply(post, "an answer")
+    post = orgs.aurora.threads.post(item, "buriedwords", attachments=[orgs.aurora.threads.attach(file)])
+    answer = orgs.aurora.threads.reply(post, "an answer")
     orgs.to_beacon()
-    orgs.beacon.react(post, "👍")
+    orgs.beacon.threads.react(post, "👍")
     both(orgs)
-    sha256 = orgs.beacon.thread(item).posts[0].attachments[0].sha256
+    sha256 = orgs.beacon.threads.open(item).posts[0].attachments[0].sha256
     orgs.aurora.bury(post)
     both(orgs)
     for who in (orgs.aurora, orgs.beacon):
-        thread = who.thread(item)
+        thread = who.threads.open(item)
         assert [(each.id, each.reply_to, each.depth) for each in thread.posts] == [(answer, post, 0)]
         assert [each.reason for each in thread.ignored] == ["no post that it could be about is before it"]
-        assert who.search("buriedwords") == () and post not in who._state.threads.places
+        assert who.search("buriedwords") == () and post not in who._desk.state.threads.places
         with pytest.raises(RefusedError):
-            who.open_attachment(post, sha256)
+            who.threads.open_attachment(post, sha256)
         with pytest.raises(RefusedError):
-            who.react(post, "🎉")
-    assert orgs.beacon.unread() == {item: 1}
+            who.threads.react(post, "🎉")
+    assert orgs.beacon.threads.unread() == {item: 1}

@@ -10,7 +10,7 @@ from functools import reduce
 from itertools import islice
 from typing import Final
 
-from darklantern.errors import LogError, RecordError
+from darklantern.errors import DarkLanternError, LogError, RecordError, SignatureError
 from darklantern.library.importing import Parts
 from darklantern.library.syncing.remote import Remote
 from darklantern.logs import checkpoint
@@ -36,10 +36,12 @@ class Pulled:
     """logs that are held here and that the relay does not show"""
     there: Mapping[str, int] = field(default_factory=dict)
     """log → how many entries the relay showed"""
+    failed: Mapping[str, DarkLanternError] = field(default_factory=dict)
+    """circle's log → why nothing of it was taken. It keeps nothing back of the others"""
 
 
 def pull(remote: Remote, view: View, held: Entries, *, clock: int, confirmed: bool) -> Pulled:
-    """The parts that are news. Raises RelayError, LogError, SignatureError or RecordError.
+    """The parts that are news. Raises RelayError, and LogError, SignatureError or RecordError for the network's log.
 
     A log of which the relay shows no more than is held gives a copy without entries, whose signed root is
     compared with what is held: so a rollback and a fork show before anything is fetched.
@@ -58,20 +60,23 @@ def pull(remote: Remote, view: View, held: Entries, *, clock: int, confirmed: bo
     network = _network(remote, notes.pop(net), view, held)
     named = merge(view, held, [network], kept=_behind(remote, view, [net]), clock=clock, confirmed=confirmed).view
     # 2. Each circle's log under the key that its circle's record names.
-    copies, skipped = [], []
+    copies, skipped, failed = list[LogCopy](), list[str](), dict[str, DarkLanternError]()
     for log, note in sorted(notes.items()):
         key = named.key_of(log, note)
         if key is None or log in view.forks:
             skipped.append(log)
-        else:
+            continue
+        try:
             copies.append(_copy(remote, log, note, key, view, held))
+        except (LogError, SignatureError, RecordError) as error:
+            failed[log] = error
     there = {copy.log: copy.start + len(copy.entries) for copy in (network, *copies)}
     news = [copy for copy in (network, *copies) if _is_news(copy, view.heads.get(copy.log))]
     if not news:
-        return Pulled(None, tuple(skipped), hidden, there)
+        return Pulled(None, tuple(skipped), hidden, there, failed)
     logs = (network, *(copy for copy in copies if copy in news))
     parts = Parts(logs, behind=_behind(remote, named, notes.keys() | {net}))
-    return Pulled(parts, tuple(skipped), hidden, there)
+    return Pulled(parts, tuple(skipped), hidden, there, failed)
 
 
 def _network(remote: Remote, note: bytes, view: View, held: Entries) -> LogCopy:

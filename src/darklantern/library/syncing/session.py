@@ -1,6 +1,6 @@
 """A sync with one relay, from heads to heads.
 
-In: a remote, and the library's own hands. Out: a report. Nothing is written that was not judged, and each writing
+In: a remote, and the library's desk. Out: a report. Nothing is written that was not judged, and each writing
 is one step, so a sync that breaks off anywhere leaves a library that is whole and has lost nothing.
 """
 
@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import Final
 
 from darklantern.errors import DarkLanternError, RelayError
-from darklantern.library.hands import Hands
+from darklantern.library.desk import Desk
 from darklantern.library.importing import Imported, Step, settle, take_in, with_pieces
+from darklantern.library.outbox import leaving, with_proof, without_others
 from darklantern.library.resealing import sendable
-from darklantern.library.state import with_proof
 from darklantern.library.syncing.fetching import Fetched, Progress, fetch
-from darklantern.library.syncing.pulling import pull
+from darklantern.library.syncing.pulling import Pulled, pull
 from darklantern.library.syncing.pushing import loads, push
 from darklantern.library.syncing.remote import Remote
 from darklantern.library.syncing.reports import RelaySync, joined
@@ -23,64 +23,71 @@ ROUNDS: Final = 4
 """of pulling and pushing: what lost a race is made again and sent once more"""
 
 
-def sync_with(remote: Remote, hands: Hands, *, confirmed: bool, progress: Progress | None = None) -> RelaySync:
+def sync_with(remote: Remote, desk: Desk, *, confirmed: bool, progress: Progress | None = None) -> RelaySync:
     """What came of it. Never raises DarkLanternError: it is in the report, beside what happened before it."""
     report = RelaySync(remote.name)
     try:
         for _ in range(ROUNDS):
-            report, before = _pulled(remote, hands, report, confirmed, progress), report
-            report = _pushed(remote, hands, report)
+            report, before = _pulled(remote, desk, report, confirmed, progress), report
+            report = _pushed(remote, desk, report)
             # What did not fit may fit after another look at the log, and what was sent is seen in it.
             if (report.sent, report.refused) == (before.sent, before.refused):
                 return report
-        return _pulled(remote, hands, report, confirmed, progress)
+        return _pulled(remote, desk, report, confirmed, progress)
     except DarkLanternError as error:
         return replace(report, error=error)
 
 
-def _pulled(remote: Remote, hands: Hands, report: RelaySync, confirmed: bool, progress: Progress | None) -> RelaySync:
+def _pulled(remote: Remote, desk: Desk, report: RelaySync, confirmed: bool, progress: Progress | None) -> RelaySync:
     """What the relay has and we lack: verified, stored, and told."""
     while True:
-        state = hands.state()
+        state = desk.state
         try:
-            pulled = pull(remote, state.view, state.entries, clock=hands.clock(), confirmed=confirmed)
+            pulled = pull(remote, state.view, state.entries, clock=desk.time(), confirmed=confirmed)
             parts = pulled.parts
             step: Step | None = None
             if parts:
-                step = take_in(state, parts, fetch=hands.fetch, clock=hands.clock(), confirmed=confirmed)
+                step = take_in(state, parts, fetch=desk.fetch, clock=desk.time(), confirmed=confirmed)
             elif state.outbox:
-                step = settle(state, state, fetch=hands.fetch, clock=hands.clock())
+                step = settle(state, state, fetch=desk.fetch, clock=desk.time())
             break
         except ForkedLogError as error:
             if error.proof.log == state.view.net or error.proof.log in state.view.forks:
                 raise
             # Its log is frozen now, and the others go on; the library raises it once all relays were asked.
-            hands.step(with_proof(state, error.proof), {})
-    new = step.pieces if step else {}
-    wanted = step.state.wanted if step else state.wanted
-    lacking = wanted.keys() - new.keys() - set(hands.blobs)
-    # Of a log that the relay does not show, it refuses pieces too, and that must not end the sync.
-    asked = {name: wanted[name] for name in sorted(lacking) if wanted[name] in pulled.there}
-    fetched = fetch(remote, asked, hands.blobs, hands.incoming, progress)
-    if step or fetched.came:  # what came is to be found by its words
-        hands.step(step.state if step else state, new, fetched.came)
-    hands.incoming.keep(lacking)
-    imported = step.imported if step else Imported()
+            desk.step(with_proof(state, error.proof), {})
+    # 1. The records, whatever becomes of the pieces that they name.
+    if step:
+        desk.step(step.state, step.pieces)
+    state, imported = desk.state, step.imported if step else Imported()
+    # 2. The pieces. Of a log that the relay does not show, it refuses them too.
+    lacking = state.wanted.keys() - set(desk.vault.blobs)
+    asked = {name: state.wanted[name] for name in sorted(lacking) if state.wanted[name] in pulled.there}
+    fetched = fetch(remote, asked, desk.vault.blobs, desk.vault.incoming, progress)
+    if fetched.came:  # what came is to be found by its words
+        desk.step(state, {}, fetched.came)
+    desk.vault.incoming.keep(lacking)
+    missing, came = lacking - set(fetched.came), len(step.pieces if step else ()) + len(fetched.came)
     imported = replace(imported, skipped=tuple(dict.fromkeys((*imported.skipped, *pulled.skipped))))
-    missing, came = lacking - set(fetched.came), len(new) + len(fetched.came)
-    imported = with_pieces(imported, came, missing, _altered(remote, fetched))
-    return replace(report, imported=joined(report.imported, imported), hidden=pulled.hidden, there=pulled.there)
+    imported = with_pieces(imported, came, missing, (*_failed(remote, pulled), *_altered(remote, fetched)))
+    return replace(
+        report,
+        imported=joined(report.imported, imported),
+        hidden=pulled.hidden,
+        there=pulled.there,
+        error=next(iter(pulled.failed.values()), fetched.error),
+    )
 
 
-def _pushed(remote: Remote, hands: Hands, report: RelaySync) -> RelaySync:
+def _pushed(remote: Remote, desk: Desk, report: RelaySync) -> RelaySync:
     """The outbox, as far as this relay appends it."""
     sent, refused = list(report.sent), dict[str, str]()
-    state = hands.state()
-    for load in loads(remote, state.view, sendable(state, hands.clock())):
+    state = desk.state
+    for load in loads(remote, state.view, sendable(state, desk.time())):
         # From here on others may hold these records: none of them may be replaced.
-        state = hands.state()
-        hands.step(state.leaving(load.waiting), {})
-        answers = push(remote, load, hands.blobs)
+        state = desk.state
+        desk.step(leaving(state, (waiting.id for waiting in load.waiting)), {})
+        answers = push(remote, load, desk.vault.blobs)
         if [answer.id for answer in answers] != [waiting.id for waiting in load.waiting]:
             raise RelayError(
                 f"{remote.name} answered for {len(answers)} other records than the {len(load.waiting)} it was sent",
@@ -88,10 +95,14 @@ def _pushed(remote: Remote, hands: Hands, report: RelaySync) -> RelaySync:
             )
         sent += [answer.id for answer in answers if answer.position is not None]
         refused |= {answer.id: answer.refused or "no reason given" for answer in answers if answer.position is None}
-    state = hands.state()
+    state = desk.state
     if any(waiting.id in refused and not state.is_own(waiting) for waiting in state.outbox):
-        hands.step(state.without_others(refused), {})  # their authors still have them, and are told when they sync
+        desk.step(without_others(state, refused), {})  # their authors still have them, and are told when they sync
     return replace(report, sent=tuple(dict.fromkeys(sent)), refused=tuple(refused.items()))
+
+
+def _failed(remote: Remote, pulled: Pulled) -> list[str]:
+    return [f"log {log[:8]}… of {remote.name}: {error.message}" for log, error in pulled.failed.items()]
 
 
 def _altered(remote: Remote, fetched: Fetched) -> list[str]:

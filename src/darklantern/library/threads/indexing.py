@@ -4,32 +4,33 @@ What a post belongs to is sealed with it, so that without this index a thread wo
 its circle. In: a state and the pieces. Out: the state with whatever can be placed now.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 
 from darklantern.errors import DarkLanternError
-from darklantern.library.opening import Fetch, Found, in_order, open_post
+from darklantern.library.news import News
+from darklantern.library.opening import Fetch, Found, in_order, look_up, open_post
 from darklantern.library.state import State
-from darklantern.library.threads.places import PostIndex, place_of
+from darklantern.library.threads.places import LocalThreads, place_of
 from darklantern.network.keyring import seed_of
 from darklantern.records.posts import Mention
 
 
-def placed(state: State, fetch: Fetch) -> State:
-    """The state with every post in its index that opens here, and nothing else there. The very same if it was so.
+def placed(state: State, what: News, fetch: Fetch) -> State:
+    """The state, which `what` led to, with every post in its index that opens here, and nothing else there.
 
     One whose key or pieces are missing is asked for again with the next step; one that does not open in spite of
     them is listed as a problem, and tried again when the library is next opened.
     """
-    threads, me = state.threads, person_of(state)
-    gone = _gone(state)
-    places = {entry: place for entry, place in threads.places.items() if entry not in gone}
-    problems = {entry: problem for entry, problem in threads.problems.items() if entry not in gone}
-    arrival = threads.index.arrivals
-    for found in unplaced(state):
+    threads, me = _without(state, what.gone), person_of(state)
+    index, left, problems = threads.index, threads.unplaced, threads.problems
+    for found in what.came:
+        if found.entry.record.kind == "post" and found.entry.id not in index.places:
+            left = left.insert(found.entry.id, found.circle.id)
+    for found in _in_order(state, {id: circle for id, circle in left.items() if id not in problems}):
         entry = found.entry
-        if entry.id in problems or entry.body.header.epoch not in state.keyring.seeds:
+        if entry.body.header.epoch not in state.keyring.seeds:
             continue
         held = dict(fetch(entry.body.pieces))
         if any(name not in held for name in entry.body.pieces):
@@ -37,34 +38,32 @@ def placed(state: State, fetch: Fetch) -> State:
         try:
             content = open_post(state, found, partial(_of, held)).content
         except DarkLanternError as error:
-            problems[entry.id] = error.message
+            problems = problems.insert(entry.id, error.message)
         else:
-            places[entry.id] = place_of(entry.id, content, me, arrival)
-            arrival += 1
-    if (places, problems) == (threads.places, threads.problems):
-        return state
-    return replace(state, threads=replace(threads, index=PostIndex(places), problems=problems))
+            index = index.plus(entry.id, place_of(entry.id, content, me, index.arrivals))
+            left = left.remove(entry.id)
+    return replace(state, threads=replace(threads, index=index, unplaced=left, problems=problems))
+
+
+def _without(state: State, gone: Collection[str]) -> LocalThreads:
+    """The index without what counts no longer. What was forgotten with its seed still stands in its log: unplaced."""
+    threads = state.threads
+    index, left, problems = threads.index, threads.unplaced, threads.problems
+    for id in gone:
+        index, left, problems = index.minus(id), left.discard(id), problems.discard(id)
+        found = look_up(state, "post", id)
+        left = left.insert(id, found.circle.id) if found else left
+    return replace(threads, index=index, unplaced=left, problems=problems)
 
 
 def unplaced(state: State) -> list[Found]:
     """Posts that count and are not in the index, circle by circle in the order of its log."""
+    return _in_order(state, state.threads.unplaced)
+
+
+def _in_order(state: State, unplaced: Mapping[str, str]) -> list[Found]:
     circles = state.working.circles
-    return in_order(Found(circles[circle], circles[circle].entries[entry_id]) for circle, entry_id in state.unplaced)
-
-
-def _gone(state: State) -> frozenset[str]:
-    """What was placed and counts no longer, or was forgotten with the seed of its epoch."""
-    circles, forgotten = state.working.circles.values(), state.keyring.forgotten
-    known = {*state.threads.places, *state.threads.problems}
-    gone = known.difference(*(circle.entries for circle in circles))
-    if forgotten:
-        gone |= {
-            entry_id
-            for circle in circles
-            for entry_id in circle.entries
-            if entry_id in known and circle.entries[entry_id].body.header.epoch in forgotten
-        }
-    return frozenset(gone)
+    return in_order(Found(circles[circle], circles[circle].entries[id]) for id, circle in unplaced.items())
 
 
 def _of(held: Mapping[str, bytes], names: Iterable[str]) -> Mapping[str, bytes]:

@@ -4,11 +4,11 @@ All of it stays on the device. The index holds ids and no words, so that it may 
 it can always be made again from the logs. In: rows of the store. Out: one frozen value, and the other way.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Final, Literal, TypeVar
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal, TypeAlias, TypeVar
+
+from rpds import HashTrieMap, HashTrieSet
 
 from darklantern.records.exact import Sha256, Value, decode, encode
 from darklantern.records.posts import Content, Mention, Post, Reaction, Retraction, Revision
@@ -36,6 +36,11 @@ class Place(Value, frozen=True, kw_only=True):
     arrival: int
     """later than all that were placed here before: a late one is unread although the log has it early"""
 
+    @property
+    def act_on(self) -> str | None:
+        """The post that a revision, a reaction or a retraction names."""
+        return None if self.what == "post" else self.post
+
 
 class Mark(Value, frozen=True, kw_only=True):
     """How far its user has read a thread, or a log's alarms."""
@@ -52,34 +57,42 @@ class Rule(Value, frozen=True, kw_only=True):
     quiet: Quiet
 
 
+Ids: TypeAlias = "HashTrieSet[str]"
+
+
 @dataclass(frozen=True)
 class PostIndex:
-    """Which record belongs to which thread, and what it is about."""
+    """Which record belongs to which thread, and what it is about. One record more costs the same at any size."""
 
-    places: Mapping[str, Place] = field(default_factory=dict)
+    places: "HashTrieMap[str, Place]" = field(default_factory=HashTrieMap)
     """id of a post's record → where it belongs"""
+    threads: "HashTrieMap[str, Ids]" = field(default_factory=HashTrieMap)
+    """thread → the records in it"""
+    acts: "HashTrieMap[str, Ids]" = field(default_factory=HashTrieMap)
+    """post → revisions, reactions and retractions that name it"""
+    arrivals: int = 0
+    """a number above that of every record that is placed"""
 
-    @cached_property
-    def threads(self) -> Mapping[str, tuple[str, ...]]:
-        """Thread → the records in it, in no order."""
-        found: dict[str, list[str]] = defaultdict(list)
-        for entry, place in self.places.items():
-            found[place.thread].append(entry)
-        return {thread: tuple(entries) for thread, entries in found.items()}
+    def plus(self, entry: str, place: Place) -> "PostIndex":
+        """The index with one more record."""
+        return PostIndex(
+            self.places.insert(entry, place),
+            _with(self.threads, place.thread, entry),
+            _with(self.acts, place.act_on, entry) if place.act_on else self.acts,
+            max(self.arrivals, place.arrival + 1),
+        )
 
-    @cached_property
-    def acts(self) -> Mapping[str, tuple[str, ...]]:
-        """Post → revisions, reactions and retractions that name it, in no order."""
-        found: dict[str, list[str]] = defaultdict(list)
-        for entry, place in self.places.items():
-            if place.what != "post" and place.post:
-                found[place.post].append(entry)
-        return {post: tuple(entries) for post, entries in found.items()}
-
-    @cached_property
-    def arrivals(self) -> int:
-        """A number above that of every record that is placed."""
-        return 1 + max((place.arrival for place in self.places.values()), default=-1)
+    def minus(self, entry: str) -> "PostIndex":
+        """The index without a record; the very same if it is not there."""
+        place = self.places.get(entry)
+        if place is None:
+            return self
+        return replace(
+            self,
+            places=self.places.remove(entry),
+            threads=_without(self.threads, place.thread, entry),
+            acts=_without(self.acts, place.act_on, entry) if place.act_on else self.acts,
+        )
 
 
 @dataclass(frozen=True)
@@ -87,7 +100,9 @@ class LocalThreads:
     """The index of posts, and the user's own marks and rules."""
 
     index: PostIndex = field(default_factory=PostIndex)
-    problems: Mapping[str, str] = field(default_factory=dict)
+    unplaced: "HashTrieMap[str, str]" = field(default_factory=HashTrieMap)
+    """id of a post that counts and is not in the index → its circle. Not stored: found when a library is opened"""
+    problems: "HashTrieMap[str, str]" = field(default_factory=HashTrieMap)
     """id → why it does not open. Not stored: a newer program, or a mended disk, may open it"""
     marks: Mapping[str, Mark] = field(default_factory=dict)
     """thread or log → how far it was read"""
@@ -97,7 +112,7 @@ class LocalThreads:
     """notifications that were announced"""
 
     @property
-    def places(self) -> Mapping[str, Place]:
+    def places(self) -> "HashTrieMap[str, Place]":
         """id of a post's record → where it belongs"""
         return self.index.places
 
@@ -130,20 +145,25 @@ def what_of(content: Content) -> What:
 
 def load_threads(rows: Rows) -> LocalThreads:
     """The value that stored rows hold. Raises RecordError."""
+    index = PostIndex()
+    for entry, place in _decoded(Place, rows.get(_PLACES, {})).items():
+        index = index.plus(entry, place)
     return LocalThreads(
-        index=PostIndex(_decoded(Place, rows.get(_PLACES, {}))),
+        index=index,
         marks=_decoded(Mark, rows.get(_MARKS, {})),
         rules={name: rule.quiet for name, rule in _decoded(Rule, rows.get(_RULES, {})).items()},
         told=frozenset(rows.get(_TOLD, {})),
     )
 
 
-def threads_difference(old: LocalThreads, new: LocalThreads) -> tuple[tuple[str, str, bytes | None], ...]:
-    """(part, name, value or None to remove) of each row that differs."""
+def threads_difference(
+    old: LocalThreads, new: LocalThreads, placed: Collection[str]
+) -> tuple[tuple[str, str, bytes | None], ...]:
+    """(part, name, value or None to remove) of each row that differs. `placed`: posts that may stand elsewhere."""
     if old is new:
         return ()
     return (
-        *_changed(_PLACES, old.places, new.places),
+        *_changed(_PLACES, old.places, new.places, placed),
         *_changed(_MARKS, old.marks, new.marks),
         *_changed(_RULES, _rules(old), _rules(new)),
         *((_TOLD, name, b"") for name in sorted(new.told - old.told)),
@@ -162,12 +182,21 @@ def _decoded(kind: type[Kept], rows: Mapping[str, bytes]) -> dict[str, Kept]:
     return {name: decode(kind, value) for name, value in rows.items()}
 
 
-def _changed(part: str, old: Mapping[str, Value], new: Mapping[str, Value]) -> Iterable[tuple[str, str, bytes | None]]:
+def _changed(
+    part: str, old: Mapping[str, Value], new: Mapping[str, Value], names: Collection[str] | None = None
+) -> Iterable[tuple[str, str, bytes | None]]:
     if old is new:
         return
-    for name, value in new.items():
-        if old.get(name) != value:
-            yield part, name, encode(value)
-    for name in old:
-        if name not in new:
-            yield part, name, None
+    for name in sorted({*old, *new} if names is None else names):
+        value = new.get(name)
+        if value != old.get(name):
+            yield part, name, encode(value) if value else None
+
+
+def _with(sets: "HashTrieMap[str, Ids]", name: str, entry: str) -> "HashTrieMap[str, Ids]":
+    return sets.insert(name, (sets.get(name) or HashTrieSet()).insert(entry))
+
+
+def _without(sets: "HashTrieMap[str, Ids]", name: str, entry: str) -> "HashTrieMap[str, Ids]":
+    left = sets[name].remove(entry)
+    return sets.insert(name, left) if len(left) else sets.remove(name)

@@ -140,7 +140,7 @@ def check(
         if (mention.org, mention.person) not in effective.persons:
             raise RefusedError(
                 f"{mention.person!r} of {mention.org!r} is not a member of the circle, so the mention reaches nobody",
-                hint="mention a member; `Library.effective` lists them, and says why others are none",
+                hint="mention a member; `library.members.effective` lists them, and says why others are none",
             )
     names = {name for each in attachments for name in each.artifact.pieces}
     # One sealing under two records would show everybody that both hold the same file.

@@ -66,7 +66,7 @@ def unread(state: State) -> dict[str, int]:
 
 def roots(state: State) -> Iterable[Found]:
     """What threads hang on: items, posts with a title, and whatever else a post says that it is about."""
-    known = {found.entry.id for found in opening.entries(state, "item")} | state.threads.index.threads.keys()
+    known = {*(found.entry.id for found in opening.entries(state, "item")), *state.threads.index.threads}
     for thread_id in sorted(known):
         try:
             yield root_of(state, thread_id)
