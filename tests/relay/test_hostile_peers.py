@@ -140,8 +140,9 @@ def test_the_network_s_log_is_another_key_s_only_by_a_roster_that_counts(
     peer: tuple[Lies, PeerClient], world: tuple[World, str]
 ) -> None:
     (lies, client), (net, _) = peer, world
-    said, before = net.head(net.net), net.view
-    moved = {"log": log_key("liar").public, "final": said.note}
+    key = log_key("liar").public
+    net.add(successor(net, "network Aurora", "network Beacon", moving=key))
+    before, moved = net.view, {"log": key, "final": net.head(net.net).note, "moving": None}
     forged = net.copy()
     forged.put(encode(successor(net, "network Aurora", **moved)), net.net)
     net.add(successor(net, "network Aurora", "network Beacon", **moved))

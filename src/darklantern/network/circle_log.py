@@ -14,7 +14,8 @@ from darklantern.network.chaining import check_seen, place
 from darklantern.network.clock import seconds
 from darklantern.network.deleting import Receipt, Tombstone
 from darklantern.network.effective import effective
-from darklantern.network.epochs import Cutoff, Epoch, Last, check_stanzas, needs_link
+from darklantern.network.epochs import Cutoff, Epoch, Last, check_stanzas
+from darklantern.network.following import may_link
 from darklantern.network.growing import Grown
 from darklantern.network.handovers import Handover
 from darklantern.network.items import Sealed
@@ -103,8 +104,8 @@ def _epoch(
     if read.record.author_device not in found.ids:
         raise _refused(epoch, f"its author {found.explain(read.record.author_device)}")
     check_stanzas(epoch, len(found.members))
-    if needs_link(circle.history, previous.persons if previous else None, found.persons) != (epoch.link is not None):
-        raise _refused(epoch, f"history {circle.history!r} asks for the link to be the other way")
+    if not may_link(before, circle, found, read.record.author_device, epoch, size):
+        raise _refused(epoch, f"history {circle.history!r} asks for another link than it has")
     dropped = previous.members - found.ids if previous else frozenset[str]()
     if epoch.dropped != cutoffs(before.chains, dropped, size):
         raise _refused(epoch, "it does not cut off exactly the dropped devices, each at its last record")
@@ -117,7 +118,11 @@ def _epoch(
         members=found.ids,
         persons=found.persons,
     )
-    return _cut(replace(state, epochs=(*state.epochs, entry)), epoch)
+    numbers = state.numbers.insert(entry.id, len(state.epochs))
+    state = replace(state, epochs=state.epochs.plus(entry), numbers=numbers)
+    for held in (entry.id, epoch.linked):
+        state = state.showing(held, entry.author, trail.size) if held else state
+    return _cut(state, epoch)
 
 
 def _cut(state: CircleState, epoch: Epoch) -> CircleState:
@@ -155,6 +160,7 @@ def _sealed(state: CircleState, trail: Trail, read: Read, owner: Owner, sealed: 
         raise RefusedError(f"epoch {newest.body.number} had dropped its author", hint="ask the circle's admins")
     entry = SealedEntry(read.id, trail.size, read.record, sealed, owner)
     pieces = naming(state.pieces, sealed.names, owner, read.id)
+    state = state.showing(head.epoch, author, trail.size)
     return replace(state, entries=state.entries.insert(read.id, entry), pieces=pieces)
 
 
@@ -186,7 +192,8 @@ def _tombstone(at: NetworkState, state: CircleState, device: str, tombstone: Tom
     own = entry.owner == owner
     if not own and (circle is None or not circle.has_admin(owner) or removed):
         raise RefusedError("its author is neither who wrote the entry nor an admin", hint="ask one of them")
-    asked = (*(state.tombstones.get(target) or ()), owner)
+    asked = state.tombstones.get(target) or ()
+    asked = asked if owner in asked else (*asked, owner)
     state = replace(state, tombstones=state.tombstones.insert(target, asked))
     if not own and circle is not None and len({each for each in asked if circle.has_admin(each)}) < circle.quorum:
         return state

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from rpds import HashTrieMap
+from rpds import HashTrieMap, HashTrieSet
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Held:
     """A piece: whose it is, and their entries that count and name it. None of these: nothing needs it any more."""
 
     owner: tuple[str, str]
-    by: tuple[str, ...]
+    by: "HashTrieSet[str]"
 
 
 HeldPieces: TypeAlias = "HashTrieMap[str, Held]"
@@ -28,9 +28,9 @@ HeldPieces: TypeAlias = "HashTrieMap[str, Held]"
 def naming(pieces: HeldPieces, names: Iterable[str], owner: tuple[str, str], entry: str) -> HeldPieces:
     """The pieces after an entry of `owner` has begun to count that names these."""
     for name in names:
-        held = pieces.get(name) or Held(owner, ())
+        held = pieces.get(name) or Held(owner, HashTrieSet())
         if held.owner == owner and entry not in held.by:
-            pieces = pieces.insert(name, replace(held, by=(*held.by, entry)))
+            pieces = pieces.insert(name, replace(held, by=held.by.insert(entry)))
     return pieces
 
 
@@ -39,5 +39,5 @@ def no_longer(pieces: HeldPieces, names: Iterable[str], entry: str) -> HeldPiece
     for name in names:
         held = pieces[name]
         if entry in held.by:
-            pieces = pieces.insert(name, replace(held, by=tuple(each for each in held.by if each != entry)))
+            pieces = pieces.insert(name, replace(held, by=held.by.remove(entry)))
     return pieces

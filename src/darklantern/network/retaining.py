@@ -6,6 +6,7 @@ undoes it. Whose a piece is: `pieces`.
 """
 
 from collections.abc import Collection, Iterator
+from itertools import pairwise
 
 from darklantern.network.circles import Circle
 from darklantern.network.clock import seconds
@@ -16,8 +17,9 @@ def past_retention(circle: CircleState, rules: Circle, now: int) -> frozenset[st
     """The ids of the epochs that ended more than the circle's retention ago. An epoch ends when the next one begins."""
     if rules.retention is None:
         return frozenset()
-    following = zip(circle.epochs, circle.epochs[1:], strict=False)
-    return frozenset(epoch.id for epoch, later in following if seconds(later.body.as_of) + rules.retention <= now)
+    return frozenset(
+        epoch.id for epoch, later in pairwise(circle.epochs) if seconds(later.body.as_of) + rules.retention <= now
+    )
 
 
 def lives(circle: CircleState, piece: str, forgotten: Collection[str] = ()) -> bool:

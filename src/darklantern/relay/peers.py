@@ -7,13 +7,12 @@ bytes and in time, and not believed: the caller verifies it. Blocking: call it i
 import http.client
 import socket
 import ssl
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
+from darklantern.deadlines import cut, within
 from darklantern.errors import LogError, StoreError
 from darklantern.logs import frames
 from darklantern.logs.frames import Range
@@ -91,7 +90,7 @@ class PeerClient:
         self._ended = True
         connection = self._connection
         if connection is not None and connection.sock is not None:
-            _cut(connection.sock)
+            cut(connection.sock)
 
     def _json(self, kind: type[V], method: str, path: str) -> V:
         return decode(kind, self._asked(method, path, most=_MAX_JSON))
@@ -156,35 +155,18 @@ class PeerClient:
 def _answer(connection: http.client.HTTPConnection, most: int) -> tuple[int, bytes]:
     """Status and body of the answer that is due. Raises PeerError, OSError, HTTPException, ValueError."""
     wire = connection.sock
-    with _within(wire, _TIMEOUT_S):
+    with within(wire, _TIMEOUT_S):
         response = connection.getresponse()
     length = 0 if response.status == 204 else response.length
     if response.chunked or length is None:
         raise http.client.HTTPException("an answer that does not say how long it is")
     if length > most:
         raise PeerError(f"expected at most {most} bytes of the peer, got {length}", hint="is the peer sound?")
-    with _within(wire, _TIMEOUT_S + length / BYTES_A_SECOND):
+    with within(wire, _TIMEOUT_S + length / BYTES_A_SECOND):
         data = response.read(length)
     if len(data) < length:
         raise http.client.IncompleteRead(data, length - len(data))
     return response.status, data
-
-
-@contextmanager
-def _within(wire: socket.socket, seconds: float) -> Iterator[None]:
-    """Cut the connection then, whatever the body does: who sends a byte at a time keeps within every other limit."""
-    timer = threading.Timer(seconds, _cut, (wire,))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
-def _cut(wire: socket.socket) -> None:
-    with suppress(OSError):  # it was closed meanwhile
-        socket.socket.shutdown(wire, socket.SHUT_RDWR)  # SSLSocket's own would let its reader go on in the clear
 
 
 def connect(url: str, certificate: bytes | None) -> http.client.HTTPConnection:
@@ -207,7 +189,7 @@ def connect(url: str, certificate: bytes | None) -> http.client.HTTPConnection:
     context.verify_mode = ssl.CERT_NONE  # no authority is asked: it is this very certificate or none
     secure = context.wrap_socket(socket.create_connection((host, port), _TIMEOUT_S), do_handshake_on_connect=False)
     try:
-        with _within(secure, _TIMEOUT_S):
+        with within(secure, _TIMEOUT_S):
             secure.do_handshake()
     except BaseException:
         secure.close()
