@@ -16,7 +16,9 @@ from darklantern.relay.telling import short, tell, tell_defect
 _BEGIN_S: Final = 5
 """for all peers together, before the first request: what they have may be what a backup has lost"""
 _LONGEST_S: Final = 3600
-"""between two questions to a peer that fails"""
+"""between two questions to a peer that sends what does not fit"""
+_LONGEST_TIMES: Final = 10
+"""as long as between others, to one that does not answer: when it is up again it may have what we have lost"""
 
 
 class Asked(Protocol):
@@ -66,7 +68,7 @@ class Pulling:
             self._faults.pop(peer.id, None)
         except (PeerError, LogError, RecordError, SignatureError) as error:
             faults = self._faults[peer.id] = self._faults.get(peer.id, 0) + 1
-            self._due[peer.id] = asyncio.get_running_loop().time() + self._wait_s(faults)
+            self._due[peer.id] = asyncio.get_running_loop().time() + self._wait_s(error, faults)
             tell("peer", peer=short(peer.id), problem=type(error).__name__, faults=faults)
             if isinstance(error, ForkSeenError):
                 self._forked(error)
@@ -77,5 +79,6 @@ class Pulling:
         finally:
             del self._running[peer.id]
 
-    def _wait_s(self, faults: int) -> float:
-        return float(min(_LONGEST_S, self._every_s * 2 ** min(faults - 1, 20)))
+    def _wait_s(self, error: DarkLanternError, faults: int) -> float:
+        longest = self._every_s * _LONGEST_TIMES if isinstance(error, PeerError) else _LONGEST_S
+        return float(min(longest, self._every_s * 2 ** min(faults - 1, 20)))
