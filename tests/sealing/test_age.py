@@ -356,3 +356,11 @@ def test_an_identity_neither_shows_nor_leaves_by_accident() -> None:
     for leave in (pickle.dumps, copy.copy, copy.deepcopy):
         with pytest.raises(TypeError, match="secret"):
             leave(identity)
+
+
+def test_more_recipients_than_readers_take_are_refused_with_how_many_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipients = [Identity.generate().recipient for _ in range(9)]
+    monkeypatch.setattr(header, "MAX_HEADER", len(age.head(recipients[:8], age.new_file_key())) + 100)
+    assert age.seal(b"text", recipients[:8])
+    with pytest.raises(SealError, match="at most 8 recipients, got 9"):
+        age.seal(b"text", recipients)

@@ -128,8 +128,3 @@ def agreed(said: Iterable[Said], orgs: Mapping[str, str], needed: int) -> int | 
             latest[orgs[name]] = max(time, latest.get(orgs[name], 0))
     times = sorted(latest.values(), reverse=True)
     return times[needed - 1] if len(times) >= needed else None
-
-
-def floor(said: Iterable[Said]) -> int:
-    """The highest time that a witness cosigned, or 0: a clock that says less is wrong."""
-    return max((time for _, time in said), default=0)
