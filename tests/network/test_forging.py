@@ -297,7 +297,7 @@ def as_if_by(world: World, circle: str, kind: Kind, body: Body, real: Envelope) 
 
 def test_p6_whoever_keeps_a_log_signs_for_nobody_in_it() -> None:
     """The log's own key is not a device's and not a root's, whatever algorithms they share."""
-    world, circle = circled()
+    world, _ = circled()
     log = log_key("keeper")
     data = world.sign(world.net, "pledge", Pledge(org="Beacon", person="bo", pledge=PLEDGE, until=text(NOW)), "bo")
     envelope = read(data).envelope
