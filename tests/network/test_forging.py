@@ -6,7 +6,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from darklantern.errors import DarkLanternError
+from darklantern.errors import DarkLanternError, SignatureError
 from darklantern.network import Admin, View, append, effective
 from darklantern.network.authoring import drafted
 from darklantern.network.circles import Circle
@@ -91,6 +91,29 @@ def test_p1_without_the_logs_key_an_altered_payload_is_refused_naming_the_log(ki
         ]
         with pytest.raises(DarkLanternError, match=log[:8]):
             merge(View(world.net), {}, copies, kept=frozenset(), clock=NOW, confirmed=False)
+
+
+class HalfFallen:
+    """A log's key to whoever can sign by one of its two algorithms."""
+
+    def __init__(self, fallen: str) -> None:
+        self.public = log_key("keeper").public
+        self._fallen = fallen
+
+    def sign(self, algorithm: str, message: bytes) -> bytes:
+        return log_key("keeper" if algorithm == self._fallen else "a relay's own").sign(algorithm, message)
+
+
+@pytest.mark.parametrize("fallen", ["ed25519", "mldsa44"])
+def test_p1_a_checkpoint_by_one_of_its_logs_algorithms_alone_is_refused(fallen: str) -> None:
+    world, circle = circled()
+    posted = world.copy()
+    posted.add(world.post(circle, "bo")[0], circle)
+    notes = {log: world.head(log).note for log in world.logs}
+    notes[circle] = sign_head(posted.view.trail(circle), circle, HalfFallen(fallen), NOW).note  # type: ignore[arg-type]
+    copies = [LogCopy(log, notes[log], tuple(data)) for log, data in posted.logs.items()]
+    with pytest.raises(SignatureError):
+        merge(View(world.net), {}, copies, kept=frozenset(), clock=NOW, confirmed=False)
 
 
 # P6: what a relay would have to write to let somebody in
