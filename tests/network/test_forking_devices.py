@@ -117,8 +117,8 @@ def test_p23_an_epoch_counts_whose_author_had_not_read_of_the_fork_and_the_next_
     world = frozen(world, circle, "circle")
     world.add(epoch, circle)
     assert AT in world.view.circle(circle).epochs[-1].members
-    assert world.plan(circle, "ada").epoch is None
     world.seeds |= unaware.seeds
+    assert world.plan(circle, "ada").epoch is None
     world.rotate(circle, "ada")
     assert AT not in world.view.circle(circle).epochs[-1].members
 
