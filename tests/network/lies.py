@@ -183,7 +183,6 @@ def bo() -> str:
 
 
 LIES: tuple[Lie, ...] = (
-    a_fork,
     a_post,
     a_post_in_the_name_of_bo,
     bos_very_post_as_his_own,
@@ -202,5 +201,7 @@ LIES: tuple[Lie, ...] = (
     an_epoch_with_eve_besides,
     an_epoch_with_eve_in_place_of_bo,
 )
+FORK: tuple[Lie, ...] = (a_fork,)
+"""After it he is frozen, and nothing else of his counts."""
 FORGERIES: tuple[Lie, ...] = (somebodys_record_signed_by_him, a_version_of_the_circle, a_manifest_with_eve)
 """What only a relay's help gets into a log, where it stands without its signatures: nothing is sealed any more."""

@@ -31,7 +31,7 @@ from darklantern.network.keyring import Keyring, unlock
 from darklantern.network.merging import LogCopy, merge
 from darklantern.network.reading import leaf_id
 from darklantern.sealing import Identity, open
-from network.lies import FORGERIES, LIAR, LIES
+from network.lies import FORGERIES, FORK, LIAR, LIES, Lie
 from network.world import NOW, World, circled, device, log_key, person
 
 HONEST = ("ada", "ada's phone", "bo", "ben")
@@ -71,10 +71,14 @@ class Said:
 
 
 class Hostile(RuleBasedStateMachine):
-    @initialize(history=st.sampled_from(["all", "since-join", "none"]), forges=st.sampled_from([False, False, True]))
-    def found(self, history: str, forges: bool) -> None:
+    @initialize(
+        history=st.sampled_from(["all", "since-join", "none"]),
+        more=st.sampled_from([(), (), FORK, FORGERIES]),
+        apart=st.booleans(),
+    )
+    def found(self, history: str, more: tuple[Lie, ...], apart: bool) -> None:
         world, self.circle = start(history)
-        self.net, self.now, self.lies = world.net, NOW, LIES + FORGERIES * forges
+        self.net, self.now, self.lies = world.net, NOW, LIES + more
         self.sides = [world]
         self.said: list[Said] = []
         self.buried: set[str] = set()
@@ -82,6 +86,8 @@ class Hostile(RuleBasedStateMachine):
         self.readers = {name: Reader(View(world.net)) for name in HONEST}
         for name in HONEST:
             self.hear(name, 0, "all", 0)
+        if apart:
+            self.split()
 
     def at(self, which: int) -> World:
         return self.sides[which % len(self.sides)]
@@ -163,7 +169,8 @@ class Hostile(RuleBasedStateMachine):
         if not any(leaf.unsigned for leaf in lied_to.view.opaque):
             assert entries[log] == next(copy for copy in copies if copy.log == log).entries  # swapped with itself
             return
-        seen = World(lied_to.view, {}, {epoch.id: b"" for epoch in lied_to.view.circle(self.circle).epochs})
+        epochs = lied_to.view.circles[self.circle].epochs if self.circle in lied_to.view.circles else ()
+        seen = World(lied_to.view, {}, {epoch.id: b"" for epoch in epochs})
         for name in HONEST:
             try:
                 seen.plan(self.circle, name, self.now)
@@ -209,8 +216,9 @@ class Hostile(RuleBasedStateMachine):
         world.put(data, log)
         return True
 
-    @rule(name=honest, which=sides)
-    def seal(self, name: str, which: int) -> None:
+    @rule(name=honest, which=sides, later=st.integers(0, 100))
+    def seal(self, name: str, which: int, later: int) -> None:
+        self.now += later
         self.hear(name, which, "all", 0)
         mine = self.as_seen_by(name)
         try:
@@ -240,33 +248,29 @@ class Hostile(RuleBasedStateMachine):
 
     @rule(which=sides, place=st.integers(0, 99))
     def take_back(self, which: int, place: int) -> None:
-        if self.said:
+        if self.said and place < 50:
             said = self.said[place % len(self.said)]
             data = self.as_seen_by(said.author).sign(self.circle, "tombstone", Tombstone(target=said.id), said.author)
             if self.hand_in(which, self.circle, data):
                 self.buried.add(said.id)
 
-    @rule(which=sides, lost=st.booleans())
-    def lose_the_phone(self, which: int, lost: bool) -> None:
+    @rule(which=sides, lost=st.integers(0, 3))
+    def lose_the_phone(self, which: int, lost: int) -> None:
         world = self.at(which)
-        if lost and world.view.network.is_active(device("ada's phone").public.id):
+        if lost == 3 and world.view.network.is_active(device("ada's phone").public.id):
             world.manifest("Aurora", person("ada"), person("al"), revoked=("ada's phone",))
-
-    @rule(seconds=st.integers(1, 100))
-    def wait(self, seconds: int) -> None:
-        self.now += seconds
 
     # What al does
 
-    @rule(which=sides, chance=st.integers(0, 2**30), times=st.integers(1, 2))
-    def lie(self, which: int, chance: int, times: int) -> None:
+    @rule(which=sides, lies=st.lists(st.integers(0, 2**20), min_size=1, max_size=4))
+    def lie(self, which: int, lies: list[int]) -> None:
         """The relay appends it, whatever it is. It changes what al may change, and nothing else."""
         world = self.at(which)
-        for _ in range(times):
+        for lie in lies:
             try:
-                log, data = self.lies[chance % len(self.lies)](world, self.circle, self.now)
+                log, data = self.lies[lie % len(self.lies)](world, self.circle, self.now)
             except (DarkLanternError, LookupError):
-                return  # he has nothing to lie with: no post to bury, no epoch that he holds
+                continue  # he has nothing to lie with: no post to bury, no epoch that he holds
             before = world.view
             world.put(data, log)
             self.check_unmoved(before, world.view)
@@ -361,4 +365,4 @@ def safe_id(data: bytes) -> str | None:
 
 
 TestHostile = Hostile.TestCase
-TestHostile.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestHostile.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
