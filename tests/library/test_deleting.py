@@ -53,17 +53,17 @@ def test_p26_whoever_names_the_pieces_of_another_and_takes_that_back_takes_nothi
     """Names of pieces are public: any member can write a record that names somebody else's, and bury it."""
     item = share(orgs.aurora)
     orgs.to_beacon()
-    theirs, state = pieces(orgs.beacon), orgs.beacon._state
+    theirs, state = pieces(orgs.beacon), orgs.beacon._desk.state
     posting = Posting(content=Post(thread=item, text="mine now"))
     said = seal_again(state, posting, orgs.circle, "V2", sorted(theirs), orgs.clock.now)
-    orgs.beacon._step(said[0], said[2])
+    orgs.beacon._desk.step(said[0], said[2])
     orgs.to_aurora()
     orgs.beacon.bury(said[1])
     orgs.to_aurora()
     orgs.to_beacon()
     for library in (orgs.aurora, orgs.beacon):
-        assert pieces(library) == theirs and library.thread(item).posts == ()
-        assert library.open_item(item).finding.title and library.verify() == ()
+        assert pieces(library) == theirs and library.threads.open(item).posts == ()
+        assert library.findings.open(item).finding.title and library.care.verify() == ()
 
 
 def test_receipts_come_by_themselves_and_missing_ones_are_listed(orgs: Orgs) -> None:
