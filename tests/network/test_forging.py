@@ -93,6 +93,31 @@ def test_p1_without_the_logs_key_an_altered_payload_is_refused_naming_the_log(ki
             merge(View(world.net), {}, copies, kept=frozenset(), clock=NOW, confirmed=False)
 
 
+def test_p16_of_two_copies_of_an_entry_the_one_with_its_signatures_stays_in_either_order() -> None:
+    """Ids and roots leave signatures out: the order in which copies come must not."""
+    world, circle = circled()
+    world.add(world.post(circle, "bo")[0], circle)
+    real = world.logs[circle][-1]
+    at = real.index(b'"sig":"') + 20
+    spoiled = [flipped(real, (at + n) * 8) for n in (0, 4)]
+
+    def taken(*copies: bytes) -> tuple[View, tuple[bytes, ...]]:
+        view, entries = View(world.net), {}
+        for copy in copies:
+            logs = {world.net: tuple(world.logs[world.net]), circle: (*world.logs[circle][:-1], copy)}
+            given = [LogCopy(log, world.head(log).note, data) for log, data in logs.items()]
+            merged = merge(view, entries, given, kept=frozenset(), clock=NOW, confirmed=False)
+            view, entries = merged.view, merged.entries
+        return view, entries[circle]
+
+    view, entries = taken(real)
+    for copies in ((real, spoiled[0]), (spoiled[0], real), (spoiled[0], spoiled[1], real), (real, *spoiled)):
+        again, held = taken(*copies)
+        assert (said(again), held) == (said(view), entries) and not again.opaque
+    # Where neither helps, what is held stays, or whoever sends the last one would decide what waits.
+    assert taken(*spoiled)[1][-1] == spoiled[0]
+
+
 class HalfFallen:
     """A log's key to whoever can sign by one of its two algorithms."""
 

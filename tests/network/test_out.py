@@ -151,6 +151,16 @@ def test_p10_whoever_is_out_says_and_decides_nothing_once_the_others_have_rotate
             )
 
 
+def test_p10_an_admin_who_was_removed_buries_nothing_before_the_others_have_rotated_either() -> None:
+    world, circle = circled()
+    post = world.add(world.post(circle, "al", "to be kept")[0], circle)
+    world.add(world.sign(circle, "tombstone", Tombstone(target=post), "ada"), circle)  # one of two
+    gone = Removal(circle=circle, org="Beacon", person="bo", reason="left")
+    world.add(world.sign(world.net, "removal", gone, "ada"))
+    assert "nor an admin" in world.put(world.sign(circle, "tombstone", Tombstone(target=post), "bo"), circle)
+    assert post in world.view.circle(circle).entries
+
+
 @ways
 def test_p10_whoever_is_out_makes_no_epoch_for_any_set_of_members(way: Callable) -> None:
     world, circle = circled()
