@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from darklantern.errors import DarkLanternError, RefusedError
-from darklantern.network import Admin, admit
+from darklantern.network import Admin, admit, effective
 from darklantern.network.circles import Removal
 from darklantern.network.clock import text
 from darklantern.network.deleting import Receipt, Tombstone
@@ -172,6 +172,15 @@ def test_p10_whoever_is_out_makes_no_epoch_for_any_set_of_members(way: Callable)
         tried = world.copy()
         assert tried.put(world.sign(circle, "epoch", body, "al"), circle)
         assert tried.view.circle(circle).epochs == world.view.circle(circle).epochs
+
+
+def test_p27_a_removal_holds_through_every_later_version_that_does_not_name_it() -> None:
+    world, circle = circled()
+    removed_by_an_admin(world, circle)
+    for freshness in (3600, 7200):
+        world.add(world.successor(circle, "ada", "bo", freshness=freshness))
+        world.pledge("Aurora", "al")
+        assert device("al").public.id not in effective(world.view.network, circle, NOW).ids
 
 
 def expelled(world: World, org: str) -> None:
