@@ -98,8 +98,13 @@ def test_p16_of_two_copies_of_an_entry_the_one_with_its_signatures_stays_in_eith
     world, circle = circled()
     world.add(world.post(circle, "bo")[0], circle)
     real = world.logs[circle][-1]
-    at = real.index(b'"sig":"') + 20
-    spoiled = [flipped(real, (at + n) * 8) for n in (0, 4)]
+    envelope = read(real).envelope
+    (signer,) = envelope.signers
+    (signature,) = signer.signatures
+    spoiled = [
+        encode(msgspec.structs.replace(envelope, signers=(msgspec.structs.replace(signer, signatures=(other,)),)))
+        for other in (msgspec.structs.replace(signature, sig=flipped(signature.sig, bit)) for bit in (0, 99))
+    ]
 
     def taken(*copies: bytes) -> tuple[View, tuple[bytes, ...]]:
         view, entries = View(world.net), {}
