@@ -119,11 +119,12 @@ def test_the_log_moves_to_another_key_with_the_last_checkpoint_by_the_old_one() 
     world = founded()
     early = world.head(world.net).note
     world.manifest("Aurora", person("ada"))
-    others = {"log": log_key("another").public}
+    world.add(successor(world, "network Aurora", "network Beacon", moving=log_key("another").public))
+    others = {"log": log_key("another").public, "moving": None}
     for wrong, why in (
         (others, "with the last checkpoint by the old one"),
         ({"final": world.head(world.net).note}, "and only then"),
-        (others | {"final": early}, "at 1 entries, and 2 come before it"),
+        (others | {"final": early}, "at 1 entries, and 3 come before it"),
     ):
         with pytest.raises(RefusedError, match=why):
             world.add(successor(world, "network Aurora", "network Beacon", **wrong))

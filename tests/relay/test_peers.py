@@ -179,9 +179,13 @@ def test_a_circle_s_log_moves_to_another_relay(pair: tuple[Running, Running], wo
     before, pieces = net.post(circle, "ada", "before")
     assert ada.post(circle, [before], pieces.values()).status == 200
     net.add(before, circle)
-    final = ada.heads()[circle]
-    moved = encode(net.successor(circle, "ada", "bo", log=mirror.card.public.log, final=final))
+    announced = encode(net.successor(circle, "ada", "bo", moving=mirror.card.public.log))
+    assert ada.post(net.net, [announced]).json["results"][0]["refused"] is None
+    net.add(announced)
     late, late_pieces = net.post(circle, "ada", "after")
+    assert "about to move" in ada.post(circle, [late], late_pieces.values()).json["results"][0]["refused"]
+    changes = {"log": mirror.card.public.log, "final": ada.heads()[circle], "moving": None}
+    moved = encode(net.successor(circle, "ada", "bo", **changes))
     assert ada.post(net.net, [moved]).json["results"][0]["refused"] is None
     net.add(moved)
     assert ada.post(circle, [late], late_pieces.values()).status == 409

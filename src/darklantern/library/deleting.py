@@ -15,7 +15,7 @@ from darklantern.library.state import State
 from darklantern.network.authoring import authored
 from darklantern.network.deleting import Receipt, Tombstone
 from darklantern.network.reading import leaf_id
-from darklantern.network.states import SealedEntry
+from darklantern.network.retaining import ended
 from darklantern.records.record import Kind
 
 
@@ -28,17 +28,13 @@ def bury(state: State, found: Found, clock: int) -> tuple[State, str]:
 
 
 def going(old: State, new: State) -> frozenset[str]:
-    """The pieces of what the logs bury in `new` and did not in `old`, which nothing that counts names.
+    """The pieces that ended between `old` and `new`: what named them was taken back, or cut off.
 
     A tombstone that only waits has dropped nothing: its keeper may refuse it.
     """
-    gone = {
-        name
-        for circle in new.view.circles.values()
-        for entry in _newly_buried(old, new, circle.id)
-        for name in (*entry.body.pieces, *entry.body.attached)
-    }
-    return frozenset(gone - wanted_pieces(new.working) if gone else gone)
+    circles = new.view.circles.values()
+    gone = frozenset(name for circle in circles for name in ended(old.view.circles.get(circle.id), circle))
+    return gone - wanted_pieces(new.working) if gone else gone
 
 
 def with_receipts(state: State, clock: int) -> State:
@@ -62,11 +58,6 @@ def _unreceipted(state: State) -> Iterator[tuple[str, str]]:
             reached = epoch is not None and any(me in each.members for each in circle.epochs[epoch.body.number - 1 :])
             if reached and me not in circle.receipts.get(target, ()):
                 yield circle.id, target
-
-
-def _newly_buried(old: State, new: State, circle: str) -> list[SealedEntry]:
-    before = old.view.circles.get(circle)
-    return [entry for id, entry in new.view.circles[circle].buried.items() if not before or id not in before.buried]
 
 
 def _authored(state: State, circle: str, body: Tombstone | Receipt, clock: int) -> tuple[State, str]:
