@@ -134,3 +134,15 @@ def test_burying_nothing_or_twice_is_refused(orgs: Orgs) -> None:
     orgs.aurora.bury(item)
     with pytest.raises(RefusedError, match="taken back"):
         orgs.aurora.bury(item)
+
+
+def test_one_receipt_says_that_all_was_dropped_and_is_written_once(orgs: Orgs) -> None:
+    items = [share(orgs.aurora, f"number {number}") for number in range(3)]
+    orgs.to_beacon()
+    for item in items:
+        orgs.aurora.bury(item)
+    for _ in range(2):  # while it waits, it is not written again
+        orgs.to_beacon()
+        assert len(orgs.beacon.pending) == 1
+    orgs.to_aurora()
+    assert all(dropped.missing == () for dropped in orgs.aurora.care.report().dropped)

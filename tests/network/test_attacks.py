@@ -88,7 +88,7 @@ def test_p10_who_is_no_longer_admin_or_member_buries_nothing_by_citing_better_da
     for record in (
         behind(world, circle, "tombstone", Tombstone(target=post), "bo", before),
         world.sign(circle, "tombstone", Tombstone(target=post), "bo"),
-        world.sign(circle, "receipt", Receipt(target=post), "bo"),
+        world.sign(circle, "receipt", Receipt(targets=(post,)), "bo"),
     ):
         assert "not in the newest epoch" in world.copy().put(record, circle)
     assert post in world.view.circle(circle).entries

@@ -23,7 +23,7 @@ OTHERS = (
     Vouch(device=ID),
     Handover(device=ID, sealed=b""),
     Tombstone(target=ID),
-    Receipt(target=ID),
+    Receipt(targets=(ID,)),
 )
 
 

@@ -194,7 +194,7 @@ def test_a_refusal_looks_at_no_other_entry_that_does_not_count() -> None:
     state = replace(world.view.circle(circle), opaque=Unread())
     view = replace(world.view, circles={circle: state})
     assert "another network or log" in str(
-        refusal(view, circle, world.sign(world.net, "receipt", Receipt(target="5" * 64), "bo"))
+        refusal(view, circle, world.sign(world.net, "receipt", Receipt(targets=("5" * 64,)), "bo"))
     )
 
 

@@ -13,7 +13,7 @@ from darklantern.library.opening import Found
 from darklantern.library.outbox import put
 from darklantern.library.state import State
 from darklantern.network.authoring import authored
-from darklantern.network.deleting import Receipt, Tombstone
+from darklantern.network.deleting import MOST_TARGETS, Receipt, Tombstone
 from darklantern.network.reading import leaf_id
 from darklantern.network.retaining import ended
 from darklantern.records.record import Kind
@@ -42,22 +42,28 @@ def with_receipts(state: State, clock: int) -> State:
 
     Where it may not, now, the receipt is written another time: a missing one is listed, and nothing waits for it.
     """
-    for circle, target in list(_unreceipted(state)):
+    for circle, targets in list(_unreceipted(state)):
         try:
-            state, _ = _authored(state, circle, Receipt(target=target), clock)
+            state, _ = _authored(state, circle, Receipt(targets=targets), clock)
         except DarkLanternError:  # no member any more, a frozen log, or a library that was restored
             continue
     return state
 
 
-def _unreceipted(state: State) -> Iterator[tuple[str, str]]:
+def _unreceipted(state: State) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """(circle, what is buried in it): as much as goes into one receipt; the rest has its turn with another step."""
     me = state.device_id
     for circle in state.view.circles.values():
-        for target, entry in circle.buried.items():
-            epoch = circle.find_epoch(entry.body.header.epoch)
-            reached = epoch is not None and any(me in each.members for each in circle.epochs[epoch.body.number - 1 :])
-            if reached and me not in circle.receipts.get(target, ()):
-                yield circle.id, target
+        reached = max((epoch.body.number for epoch in circle.epochs if me in epoch.members), default=0)
+        numbers = {epoch.id: epoch.body.number for epoch in circle.epochs}
+        said = state.working.circle(circle.id).receipts
+        targets = sorted(
+            target
+            for target, entry in circle.buried.items()
+            if numbers.get(entry.body.header.epoch, reached + 1) <= reached and me not in said.get(target, ())
+        )
+        if targets:
+            yield circle.id, tuple(targets[:MOST_TARGETS])
 
 
 def _authored(state: State, circle: str, body: Tombstone | Receipt, clock: int) -> tuple[State, str]:

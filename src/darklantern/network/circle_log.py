@@ -206,10 +206,12 @@ def _tombstone(at: NetworkState, state: CircleState, device: str, tombstone: Tom
 
 
 def _receipt(state: CircleState, device: str, receipt: Receipt) -> CircleState:
-    if receipt.target not in state.buried:
-        raise RefusedError(f"nothing buried has the id {receipt.target[:8]}…", hint="the tombstone comes first")
-    gone = (state.receipts.get(receipt.target) or frozenset()) | {device}
-    return replace(state, receipts=state.receipts.insert(receipt.target, gone))
+    receipts = state.receipts
+    for target in receipt.targets:
+        if target not in state.buried:
+            raise RefusedError(f"nothing buried has the id {target[:8]}…", hint="the tombstone comes first")
+        receipts = receipts.insert(target, (receipts.get(target) or frozenset()) | {device})
+    return replace(state, receipts=receipts)
 
 
 def _refused(epoch: Epoch, reason: str) -> RefusedError:

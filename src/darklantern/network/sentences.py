@@ -54,7 +54,8 @@ def sentence(body: Body) -> str:
         case Tombstone():
             return f"asks that {body.target[:8]}… be dropped"
         case Receipt():
-            return f"says that {body.target[:8]}… is dropped"
+            more = f" and {len(body.targets) - 1} more" if len(body.targets) > 1 else ""
+            return f"says that it has dropped {body.targets[0][:8]}…{more}"
         case Epoch():
             dropped = ", ".join(f"{cutoff.device[:8]}…" for cutoff in body.dropped) or "none"
             skips = body.linked and body.linked != body.previous
