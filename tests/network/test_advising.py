@@ -9,7 +9,10 @@ THREE = (Admin(org="Aurora", person="ada"), Admin(org="Beacon", person="bo"), Ad
 
 
 def said(world: World, of: str) -> list[str]:
-    return [line for line in advice(world.view) if of in line]
+    network = world.view.network
+    orgs = [org.name for org in network.roster.orgs] if network.roster else []
+    lines = dict.fromkeys(line for org in orgs for line in advice(world.view, org, set(network.circles)))
+    return [line for line in lines if of in line]
 
 
 def test_a_circle_whose_two_admins_must_both_sign_is_advised_to_name_a_third() -> None:
@@ -37,3 +40,9 @@ def test_orgs_and_networks_of_which_all_must_sign_are_advised_too() -> None:
     roots = tuple(NetworkRoot(org=org, key=key(f"network {org}").public) for org in ("Aurora", "Beacon", "Cairn"))
     world.add(successor(world, "network Aurora", "network Beacon", "network Cairn", roots=roots, threshold=3))
     assert "all 3 orgs with roots" in said(world, "each roster")[0]
+
+
+def test_the_orgs_and_circles_of_others_are_not_ones_own_matter() -> None:
+    world, circle = circled()
+    assert all("Aurora: " in line for line in advice(world.view, "Aurora", ()))
+    assert list(advice(world.view, "Nobody", {circle})) == said(world, circle[:8])

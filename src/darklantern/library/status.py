@@ -110,6 +110,7 @@ class Status:
 def status(state: State, pieces: Collection[str], clock: int) -> Status:
     """The status at `clock`, with these pieces here."""
     known, last, now = relays(state), visits(state), state.now(clock)
+    me = state.view.network.devices.get(state.device_id)
     missing: dict[str, list[str]] = {}
     for name, log in state.wanted.items():
         if name not in pieces:
@@ -127,7 +128,7 @@ def status(state: State, pieces: Collection[str], clock: int) -> Status:
             for id, card in sorted(known.items())
         ),
         foreign=tuple(foreign(state)),
-        advice=advice(state.view),
+        advice=advice(state.view, me.org, state.keyring.terms.keys()) if me else (),
     )
 
 

@@ -1,18 +1,18 @@
 """What stands badly without being wrong: circles, orgs and a network that the loss of one person would lock.
 
-In: a view. Out: advice in words, the same for as long as it stands. It forbids nothing: a quorum of two is allowed, and
+In: a view, and whose advice it is. Out: words, the same for as long as it stands. It forbids nothing: a quorum of two is allowed, and
 whoever has only two people cannot do better.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from darklantern.network.states import NetworkState
 from darklantern.network.view import View
 
 
-def advice(view: View) -> tuple[str, ...]:
-    """What to change before somebody is lost, one sentence each."""
-    return (*_network(view.network), *_orgs(view.network), *_circles(view.network))
+def advice(view: View, org: str, circles: Collection[str]) -> tuple[str, ...]:
+    """What to change before somebody is lost, one sentence each: in the network, in one's org, in one's circles."""
+    return (*_network(view.network), *_orgs(view.network, org), *_circles(view.network, circles))
 
 
 def _network(state: NetworkState) -> Iterator[str]:
@@ -25,9 +25,9 @@ def _network(state: NetworkState) -> Iterator[str]:
         )
 
 
-def _orgs(state: NetworkState) -> Iterator[str]:
+def _orgs(state: NetworkState, named: str) -> Iterator[str]:
     for org in state.roster.orgs if state.roster else ():
-        if org.threshold == len(org.roots):
+        if org.name == named and org.threshold == len(org.roots):
             who = "its only root" if len(org.roots) == 1 else f"all {len(org.roots)} of its roots"
             yield (
                 f"{org.name}: {who} must sign each manifest; if one is lost, no device can be revoked any more; "
@@ -35,8 +35,8 @@ def _orgs(state: NetworkState) -> Iterator[str]:
             )
 
 
-def _circles(state: NetworkState) -> Iterator[str]:
-    for id in sorted(state.circles):
+def _circles(state: NetworkState, named: Collection[str]) -> Iterator[str]:
+    for id in sorted(state.circles.keys() & set(named)):
         circle = state.circle(id)
         assert circle is not None  # one that is listed has a version
         able = {owner for owner in _admins(state, id) if _has_device(state, owner)}
