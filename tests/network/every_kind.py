@@ -36,7 +36,7 @@ def _every_kind() -> tuple[World, str]:
     item = read(world.post(circle, "ada", in_kind="item")[0]).body
     world.add(world.sign(circle, "item", item, "ada"), circle)
     world.add(world.sign(circle, "tombstone", Tombstone(target=post), "bo"), circle)
-    world.add(world.sign(circle, "receipt", Receipt(target=post), "ada"), circle)
+    world.add(world.sign(circle, "receipt", Receipt(targets=(post,)), "ada"), circle)
     handed = new_handover(circle, phone.id, phone.receiver(), world.seeds)
     world.add(world.sign(circle, "handover", handed, "ada"), circle)
     return world, circle

@@ -75,7 +75,7 @@ def a_tombstone_for_somebody_elses(world: World, circle: str, now: int) -> tuple
 
 
 def a_receipt_for_what_is_there(world: World, circle: str, now: int) -> tuple[str, bytes]:
-    return signed(world, circle, "receipt", Receipt(target=anybody_elses(world, circle)))
+    return signed(world, circle, "receipt", Receipt(targets=(anybody_elses(world, circle),)))
 
 
 def a_handover_to_bo(world: World, circle: str, now: int) -> tuple[str, bytes]:

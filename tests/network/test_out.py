@@ -132,7 +132,7 @@ def test_p10_whoever_is_out_says_and_decides_nothing_once_the_others_have_rotate
     assert {mine, theirs} <= world.view.circle(circle).entries.keys()
     for view in (stale, world):  # it knows, or says that it does not
         sealed = read(view.post(circle, "al", "too late")[0]).body
-        tombstone, receipt = Tombstone(target=theirs), Receipt(target=theirs)
+        tombstone, receipt = Tombstone(target=theirs), Receipt(targets=(theirs,))
         handed = new_handover(circle, device("bo").public.id, device("bo").public.receiver(), {})
         for kind, body in (
             ("post", sealed),
