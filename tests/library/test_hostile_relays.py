@@ -42,10 +42,12 @@ def test_p01_any_bit_altered_in_a_record_is_refused_and_named(us: Meeting, tmp_p
     us.share()
     us.aurora.relays.sync([us.relay])
     position = us.relay.view.trail(us.circle).size - 1
-    bits = len(us.relay.logs[us.circle][position]) * 8
+    data = us.relay.logs[us.circle][position]
+    signature = data.index(b'"sig":"') + len(b'"sig":"')
     backup, chance, taken = us.backup("beacon"), random.Random(1), 0
     before = contents(us.beacon)
-    for bit in sorted(chance.sample(range(bits), 40)):
+    anywhere, signed = range(len(data) * 8), range(signature * 8, (signature + 80) * 8)
+    for bit in sorted({*chance.sample(anywhere, 40), *chance.sample(signed, 4)}):
         us.relay.hostile.corrupted = {(us.circle, position): bit}
         try:
             us.beacon.relays.sync([us.relay])

@@ -66,7 +66,7 @@ def test_each_seal_is_fresh() -> None:
     assert header.read(io.BytesIO(again)).stanzas[0].body != header.read(io.BytesIO(SEALED)).stanzas[0].body
 
 
-def test_only_hybrid_stanzas_are_written_in_the_order_given() -> None:
+def test_p18_only_hybrid_stanzas_are_written_in_the_order_given() -> None:
     stanzas = header.read(io.BytesIO(SEALED)).stanzas
     assert [stanza.arguments[0] for stanza in stanzas] == ["mlkem768x25519"] * 2
     assert ALICE.unwrap(sealed_key(stanzas[0])) == BOB.unwrap(sealed_key(stanzas[1]))
@@ -165,7 +165,7 @@ def test_grease_is_ignored() -> None:
 @pytest.mark.parametrize(
     "kind", ["X25519", "scrypt", "ssh-rsa", "yubikey", "MLKEM768X25519", "greased", "-grease", "x-grease!"]
 )
-def test_a_stanza_of_any_other_type_is_refused(kind: str) -> None:
+def test_p18_a_stanza_of_any_other_type_is_refused(kind: str) -> None:
     """A plugin's classical recipient may bear any name."""
     with pytest.raises(SealError, match=f"mlkem768x25519 stanzas only, .* the first is {re.escape(kind)}\n") as caught:
         age.open(resealed(Stanza((kind, "AAAA"), bytes(32))), [ALICE])
