@@ -1,5 +1,10 @@
 """One tree of errors. Each says what was expected, what came, and a hint on what to try."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
+Refused = TypeVar("Refused", bound="DarkLanternError")
+
 
 class DarkLanternError(Exception):
     """Base of all errors raised on purpose.
@@ -73,3 +78,12 @@ class PageError(DarkLanternError):
 
 class MissingExtraError(DarkLanternError):
     """An optional part is not installed."""
+
+
+def refusing(kind: type[Refused], what: str, hint: str) -> Callable[[str, str], Refused]:
+    """The errors of one file, which are all about one thing and have one hint: `raise _refused(expected, got)`."""
+
+    def refused(expected: str, got: str) -> Refused:
+        return kind(f"{what}: expected {expected}, got {got}", hint)
+
+    return refused

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +73,15 @@ def test_every_option_and_argument_says_what_it_is() -> None:
 
 def commands() -> dict[str, Any]:
     """Every command by the words that call it."""
-    top = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    groups = [(name, getattr(each, "commands", None), each) for name, each in top.items()]
-    return {
-        " ".join(filter(None, words)): command
-        for name, inner, each in groups
-        for words, command in ([((name, word), of) for word, of in inner.items()] if inner else [((name,), each)])
-    }
+
+    def within(group: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+        for name, each in group.commands.items():
+            if hasattr(each, "commands"):
+                yield from within(each, (*words, name))
+            else:
+                yield " ".join((*words, name)), each
+
+    return dict(within(typer.main.get_command(app)))
 
 
 def test_the_version_as_text_and_as_json() -> None:

@@ -9,7 +9,9 @@ import pytest
 from network.world import circled, peopled
 from relay.running import relay, relay_key
 
-from darklantern.records.exact import decode
+from darklantern.records.exact import decode, encode
+from darklantern.relay.mirror_settings import mirrors as known
+from darklantern.relay.setting_up import make_relay
 from darklantern.relay.stores import open_database
 from darklantern.sealing import RelayCard
 
@@ -83,3 +85,47 @@ def test_only_the_relay_that_the_roster_names_begins_its_log(tmp_path: Path) -> 
         done = darklantern("begin", running.folder, first)
         assert (done.returncode, "another key" in done.stderr) == (1, True)
         assert relay_key("another").public.log != relay_key("keeper").public.log
+
+
+def test_mirrors_are_added_listed_and_removed_and_the_keeper_s_lines_stay(tmp_path: Path) -> None:
+    net = peopled()
+    beacon, cairn = (make_relay(tmp_path / name, NET, port=port) for name, port in (("b", 7448), ("c", 7449)))
+    with relay(tmp_path / "relay", net.net, keeper="keeper") as running:
+        folder = running.folder
+        running.setting("# mine\npull_s = 7")
+        before = (folder / "relay.toml").read_text()
+        assert "mirror add" in darklantern("mirror", "list", folder).stdout
+        for name, card in (("beacon", beacon), ("Cairn's", cairn)):
+            file = tmp_path / f"{name}.json"
+            file.write_bytes(encode(card) + b"\n")
+            words = ["--only-reads"] if name == "beacon" else []
+            added = darklantern("mirror", "add", folder, file, "--name", name, *words)
+            assert (added.returncode, card.urls[0] in added.stdout) == (0, True), added.stderr
+            again = darklantern("mirror", "add", folder, file, "--name", "other")
+            assert (again.returncode, "already" in again.stderr) == (1, True)
+        (folder / "relay.toml").write_text((folder / "relay.toml").read_text() + "\n[limits]\nnonces = 5\n")
+        listed = json.loads(darklantern("mirror", "list", folder, "--json").stdout)
+        assert [(each["name"], each["asked"], each["by"]) for each in listed] == [
+            ("Cairn's", True, "settings"),
+            ("beacon", False, "settings"),
+        ]
+        assert "only reads here" in darklantern("mirror", "list", folder).stdout
+        assert [peer.card.public.id for peer in known(folder)] == [cairn.public.id, beacon.public.id]
+        for name in ("Cairn's", "beacon"):
+            assert darklantern("mirror", "remove", folder, name).returncode == 0
+        gone = darklantern("mirror", "remove", folder, "beacon")
+        assert (gone.returncode, "name no relay" in gone.stderr) == (1, True)
+        assert (folder / "relay.toml").read_text().split() == [*before.split(), "[limits]", "nonces", "=", "5"]
+
+
+def test_a_mirror_is_another_relay_with_a_name(tmp_path: Path) -> None:
+    own = make_relay(tmp_path / "relay", NET)
+    file = tmp_path / "own.json"
+    file.write_bytes(encode(own))
+    refused = darklantern("mirror", "add", tmp_path / "relay", file, "--name", "me")
+    assert (refused.returncode, "own card" in refused.stderr) == (1, True)
+    file.write_bytes(encode(make_relay(tmp_path / "other", NET)))
+    for name in ("", 'a"\npull = 1', "x" * 61):
+        assert darklantern("mirror", "add", tmp_path / "relay", file, "--name", name).returncode == 1
+    file.write_bytes(b"no card")
+    assert darklantern("mirror", "add", tmp_path / "relay", file, "--name", "it").returncode == 1

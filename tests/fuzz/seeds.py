@@ -203,7 +203,7 @@ def bodies() -> tuple[bytes, ...]:
         ("vouch", Vouch(device=phone, seen=notes()[0])),
         ("handover", Handover(device=ada, sealed=b"sealed")),
         ("tombstone", Tombstone(target=post)),
-        ("receipt", Receipt(target=post)),
+        ("receipt", Receipt(targets=(post,))),
     ]
     return tuple(f"{kind}\n".encode() + encode(body) for kind, body in said)
 

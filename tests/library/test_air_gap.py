@@ -105,7 +105,7 @@ def test_p15_a_sealed_bundle_that_was_cut_or_altered_brings_nothing(us: Meeting)
     assert every_byte_of(us.folder / "beacon") == before
 
 
-def test_nothing_is_sealed_to_somebody_whose_removal_only_waits(us: Meeting) -> None:
+def test_p7_nothing_is_sealed_to_somebody_whose_removal_only_waits(us: Meeting) -> None:
     """By the log they are still in: an epoch for all others would not count."""
     us.aurora.members.remove("evals", "Beacon", "bo", "left")
     with pytest.raises(RefusedError, match="the removal still waits here"):

@@ -85,6 +85,16 @@ def test_p15_a_bundle_cut_at_any_byte_or_with_any_bit_flipped_imports_nothing(tm
     reader.close()
 
 
+def test_p15_a_trailer_that_was_signed_over_another_bundle_is_refused(orgs: Orgs) -> None:
+    """Length and hash are whoever's; only what the maker signed says that the bytes are theirs."""
+    share(orgs)
+    signed: list[bytes] = []
+    frames = list(stream.read(exported(orgs.aurora), lambda digest, signature: signed.append(signature)))
+    sink = io.BytesIO()
+    stream.write(sink, frames[:-1], lambda digest: signed[0])
+    refused(orgs, sink.getvalue(), "got one for others", LogError)
+
+
 def test_p16_importing_twice_changes_nothing(orgs: Orgs) -> None:
     share(orgs)
     bundle = exported(orgs.aurora)

@@ -7,6 +7,9 @@ import pytest
 
 from darklantern.errors import RefusedError
 from darklantern.library import Library
+from darklantern.library.sharing import seal_again
+from darklantern.network.items import Posting
+from darklantern.records.posts import Post
 from library.orgs import CANARY, Orgs, artifacts, assessment, every_byte_of, finding, founded, reopened
 from library.test_backup import restored
 
@@ -44,6 +47,23 @@ def test_p26_a_tombstone_removes_pieces_plaintext_and_index_rows_wherever_it_arr
         assert library.care.verify() == () and library.care.compaction(()).orphans == ()
     orgs.to_aurora()
     assert orgs.aurora.opaque == orgs.beacon.opaque == ()
+
+
+def test_p26_whoever_names_the_pieces_of_another_and_takes_that_back_takes_nothing_away(orgs: Orgs) -> None:
+    """Names of pieces are public: any member can write a record that names somebody else's, and bury it."""
+    item = share(orgs.aurora)
+    orgs.to_beacon()
+    theirs, state = pieces(orgs.beacon), orgs.beacon._desk.state
+    posting = Posting(content=Post(thread=item, text="mine now"))
+    said = seal_again(state, posting, orgs.circle, "V2", sorted(theirs), orgs.clock.now)
+    orgs.beacon._desk.step(said[0], said[2])
+    orgs.to_aurora()
+    orgs.beacon.bury(said[1])
+    orgs.to_aurora()
+    orgs.to_beacon()
+    for library in (orgs.aurora, orgs.beacon):
+        assert pieces(library) == theirs and library.threads.open(item).posts == ()
+        assert library.findings.open(item).finding.title and library.care.verify() == ()
 
 
 def test_receipts_come_by_themselves_and_missing_ones_are_listed(orgs: Orgs) -> None:
@@ -114,3 +134,15 @@ def test_burying_nothing_or_twice_is_refused(orgs: Orgs) -> None:
     orgs.aurora.bury(item)
     with pytest.raises(RefusedError, match="taken back"):
         orgs.aurora.bury(item)
+
+
+def test_one_receipt_says_that_all_was_dropped_and_is_written_once(orgs: Orgs) -> None:
+    items = [share(orgs.aurora, f"number {number}") for number in range(3)]
+    orgs.to_beacon()
+    for item in items:
+        orgs.aurora.bury(item)
+    for _ in range(2):  # while it waits, it is not written again
+        orgs.to_beacon()
+        assert len(orgs.beacon.pending) == 1
+    orgs.to_aurora()
+    assert all(dropped.missing == () for dropped in orgs.aurora.care.report().dropped)

@@ -10,10 +10,11 @@ from network.world import NOW, log_key
 from darklantern.errors import DarkLanternError, LogError, RefusedError, SignatureError
 from darklantern.library import Library
 from darklantern.network import ForkedLogError, proves_fork
+from darklantern.network.circles import new_terms
 from darklantern.network.items import PIECE
 from library.carried import carried
 from library.meeting import Meeting, met, told
-from library.orgs import WEEK, every_byte_of
+from library.orgs import WEEK, circle_record, every_byte_of
 from library.simulator import Hostile
 
 
@@ -41,10 +42,12 @@ def test_p01_any_bit_altered_in_a_record_is_refused_and_named(us: Meeting, tmp_p
     us.share()
     us.aurora.relays.sync([us.relay])
     position = us.relay.view.trail(us.circle).size - 1
-    bits = len(us.relay.logs[us.circle][position]) * 8
+    data = us.relay.logs[us.circle][position]
+    signature = data.index(b'"sig":"') + len(b'"sig":"')
     backup, chance, taken = us.backup("beacon"), random.Random(1), 0
     before = contents(us.beacon)
-    for bit in sorted(chance.sample(range(bits), 40)):
+    anywhere, signed = range(len(data) * 8), range(signature * 8, (signature + 80) * 8)
+    for bit in sorted({*chance.sample(anywhere, 40), *chance.sample(signed, 4)}):
         us.relay.hostile.corrupted = {(us.circle, position): bit}
         try:
             us.beacon.relays.sync([us.relay])
@@ -70,7 +73,28 @@ def test_p01_an_altered_checkpoint_is_refused(us: Meeting, bit: int) -> None:
     us.aurora.relays.sync([us.relay])
     us.relay.now += 1
     us.relay.hostile.corrupted_notes = {us.circle: bit}
-    refused(us, "expected", LogError, SignatureError)
+    before = us.beacon.view
+    with pytest.raises((LogError, SignatureError), match="expected"):
+        us.beacon.relays.sync([us.relay])
+    after = us.beacon.view
+    assert after.trail(us.circle) == before.trail(us.circle) and after.heads[us.circle] == before.heads[us.circle]
+
+
+def test_what_a_relay_does_to_one_circle_keeps_nothing_back_of_the_others(us: Meeting) -> None:
+    """A second circle comes whole while the first one's checkpoint is altered, and the error says so."""
+    terms = new_terms("tools", "V2", ())
+    second = us.aurora.add(circle_record(us.aurora, terms))
+    us.aurora.relays.sync([us.relay])
+    us.aurora.drafts.add_terms(second, terms)
+    us.aurora.members.rotate(second)
+    us.share()
+    us.aurora.relays.sync([us.relay])
+    before = us.beacon.view.trail(us.circle)
+    us.relay.hostile.corrupted_notes = {us.circle: 800}
+    with pytest.raises((LogError, SignatureError), match="expected"):
+        us.beacon.relays.sync([us.relay])
+    assert us.beacon.view.trail(second).size == 1 and us.beacon.view.trail(us.circle) == before
+    assert us.beacon.members.effective("tools").members
 
 
 @pytest.mark.parametrize("place", [0, 8 * 70, 8 * 1000 + 3])

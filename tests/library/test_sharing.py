@@ -86,14 +86,14 @@ def unfounded(what: Finding) -> Assessment:
     return msgspec.structs.replace(assessment(what), answers=())
 
 
-def test_a_level_that_does_not_follow_from_its_answers_is_refused(orgs: Orgs) -> None:
+def test_p14_a_level_that_does_not_follow_from_its_answers_is_refused(orgs: Orgs) -> None:
     for change in ({"answers": ()}, {"operate": "V1"}, {"table": "darklantern/9.9.9"}):
         claimed = msgspec.structs.replace(assessment(finding()), **change)
         refuses(orgs, "does not follow from its answers.*V4 Private", assessment=claimed)
 
 
 @pytest.mark.parametrize("change", [{"answers": ()}, {"table": "darklantern/9.9.9"}], ids=str)
-def test_a_peers_level_that_does_not_follow_is_never_shown_as_if_it_did(orgs: Orgs, change) -> None:
+def test_p14_a_peers_level_that_does_not_follow_is_never_shown_as_if_it_did(orgs: Orgs, change) -> None:
     """A member whose program does not check can still write one."""
     what = finding(title="claimed to be V2")
     claimed = msgspec.structs.replace(assessment(what), **change)

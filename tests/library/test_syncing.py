@@ -180,13 +180,16 @@ def test_a_circles_log_moves_to_another_relay_and_everybody_follows(us: Meeting)
     old, new = us.relay, us.relay.forked()
     new.name, new.key = "the new relay", log_key("another")
     new.log_key = new.key.public
+    us.aurora.add(moved(us, moving=new.log_key))
+    us.aurora.relays.sync([old])
     final = sign_head(old.view.trail(us.circle), us.circle, old.key, old.now).note
-    us.aurora.add(moved(us, log=new.log_key, final=final))
+    us.aurora.add(moved(us, log=new.log_key, final=final, moving=None))
     us.aurora.relays.sync([old])
     us.beacon.relays.sync([old])
     us.reopen("beacon")  # what it holds of the circle is still under the old key
     assert us.beacon.findings.open(item)
-    new.append(new.net, old.logs[old.net][-1])
+    for record in old.logs[old.net][-2:]:
+        new.append(new.net, record)
     new.hostile.frozen_at = {old.net: old.note(old.net)}  # it mirrors that log
     us.beacon.threads.post(item, "to whoever keeps it now")
     told_by_old = us.beacon.relays.sync([old, new]).relays["relay"]
@@ -199,8 +202,9 @@ def test_a_circles_log_moves_to_another_relay_and_everybody_follows(us: Meeting)
 
 def moved(us: Meeting, **changes: object) -> Envelope:
     """A new version of the circle's record, signed by both admins."""
-    (version,) = us.aurora.view.network.circles[us.circle]
-    body = msgspec.structs.replace(version.body, circle=us.circle, version=2, previous=version.id, **changes)
+    last = us.aurora.view.network.circles[us.circle][-1]
+    following = {"circle": us.circle, "version": last.body.version + 1, "previous": last.id}
+    body = msgspec.structs.replace(last.body, **(following | changes))
     return cosign(draft_circle(us.aurora.net, body, NOW), [device("ada").signing, device("bo").signing])
 
 

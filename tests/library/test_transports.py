@@ -1,8 +1,12 @@
 """One suite for whatever carries a sync: a simulator in memory, and a real relay over TLS. Then what only HTTP has."""
 
+import hashlib
+import os
+import socket
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,17 +14,18 @@ from pathlib import Path
 import msgspec
 import pytest
 from network.world import device
-from relay.running import Running, load, relay
+from relay.running import Running, load, relay, relay_key
 
 from darklantern.errors import RelayError, StoreError
 from darklantern.library import Library
-from darklantern.library.syncing import RelaySync, Remote
+from darklantern.library.syncing import RelaySync, Remote, connecting
 from darklantern.library.syncing.connecting import connected
 from darklantern.library.syncing.http import HttpRemote
 from darklantern.network.items import PIECE
 from darklantern.relay.certificate import new_certificate
 from darklantern.relay.config import CERTIFICATE, CERTIFICATE_KEY
 from darklantern.relay.setting_up import card as relay_card
+from darklantern.sealing import RelayCard
 from library.carried import carried
 from library.meeting import PEOPLE, Meeting, met, told
 from library.orgs import library
@@ -236,3 +241,52 @@ def test_a_disk_that_is_full_stops_a_piece_with_a_clear_error(way: Carried) -> N
         way.remote("bo").get(way.us.circle, name, 0, full)
     way.sync("beacon")
     assert way.us.beacon.care.verify() == ()
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut"])
+def test_a_piece_that_the_relay_cannot_give_keeps_no_record_back(http: Carried, damage: str) -> None:
+    item = http.us.share(b"z" * 700_000)
+    other = http.us.share(b"small")
+    http.sync("aurora")
+    assert http.running is not None
+    (name,) = http.us.aurora.view.circle(http.us.circle).entries[item].body.attached
+    (stored,) = http.running.folder.rglob(f"*{name}*")
+    if damage == "gone":
+        stored.unlink()
+    else:
+        os.truncate(stored, 100)
+    with suppress(RelayError):
+        http.sync("beacon")
+    assert http.us.beacon.findings.open(item) and http.us.beacon.findings.artifact(
+        other, hashlib.sha256(b"small").hexdigest()
+    )
+    missing = {piece for log in http.us.beacon.status().logs for piece in log.missing}
+    assert missing == {name}
+    assert '"defect"' in http.running.log()  # its keeper is told
+    (http.running.folder / "stderr").write_bytes(b"")
+
+
+def test_a_relay_that_sends_a_byte_now_and_then_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each read succeeds, so that no timeout of a socket ever ends it."""
+    monkeypatch.setattr(connecting, "ANSWER_S", 0.2)
+    ended = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        wire, _ = listener.accept()
+        with wire, suppress(OSError):
+            wire.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 1000\\r\\n\\r\\n")
+            while not ended.wait(0.01):
+                wire.sendall(b" ")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip, args=(listener,))
+        thread.start()
+        card = RelayCard(
+            public=relay_key("keeper").public, urls=(f"http://127.0.0.1:{listener.getsockname()[1]}",), certificate=None
+        )
+        try:
+            with HttpRemote(card, "1" * 64, device("bo")) as remote, pytest.raises(RelayError, match="broke"):
+                remote.heads()
+        finally:
+            ended.set()
+            thread.join()

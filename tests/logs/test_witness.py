@@ -235,11 +235,6 @@ def test_agreed_is_the_largest_time_that_so_many_orgs_reach(said: list[witness.S
     assert witness.agreed(said, ORGS, needed) == expected
 
 
-def test_the_floor_is_the_highest_cosigned_time() -> None:
-    assert witness.floor(witness.cosigned(MERGED, PUBLIC)) == TIME + 2
-    assert witness.floor([]) == 0
-
-
 def sign(size: int) -> bytes:
     return checkpoint.sign(Checkpoint(ORIGIN, size, bytes(32)), LOG, TIME)
 

@@ -11,7 +11,7 @@ from darklantern.network.circles import Removal
 from darklantern.network.clock import text
 from darklantern.network.deciding import plan
 from darklantern.network.deleting import Receipt, Tombstone
-from darklantern.network.epochs import Previous, new_epoch
+from darklantern.network.epochs import EpochSeed, Previous, new_epoch
 from darklantern.network.heads import sign_head
 from darklantern.network.reading import read
 from darklantern.network.vouching import NOTICE
@@ -88,7 +88,7 @@ def test_p10_who_is_no_longer_admin_or_member_buries_nothing_by_citing_better_da
     for record in (
         behind(world, circle, "tombstone", Tombstone(target=post), "bo", before),
         world.sign(circle, "tombstone", Tombstone(target=post), "bo"),
-        world.sign(circle, "receipt", Receipt(target=post), "bo"),
+        world.sign(circle, "receipt", Receipt(targets=(post,)), "bo"),
     ):
         assert "not in the newest epoch" in world.copy().put(record, circle)
     assert post in world.view.circle(circle).entries
@@ -109,7 +109,7 @@ def test_an_epoch_that_had_not_seen_the_one_before_erases_nobodys_records() -> N
     body, _ = new_epoch(
         circle,
         [(member.id, member.device.receiver()) for member in members],
-        previous=Previous(id=last.id, number=1, seed=world.seeds[last.id]),
+        previous=Previous(id=last.id, number=1, linked=EpochSeed(epoch=last.id, seed=world.seeds[last.id])),
         as_of=text(later),
         terms=world.terms[circle],
         dropped=cutoffs(state.chains, last.members - {member.id for member in members}, 0),
@@ -163,8 +163,9 @@ def test_p22_an_org_does_not_take_back_what_the_network_recorded_of_its_people()
 
 def test_a_retired_log_key_dates_no_notice_back() -> None:
     world, _, notice = lost()
-    final = world.head(world.net).note
-    world.add(successor(world, "network Aurora", "network Beacon", log=log_key("next").public, final=final))
+    world.add(successor(world, "network Aurora", "network Beacon", moving=log_key("next").public))
+    moved = {"log": log_key("next").public, "final": world.head(world.net).note, "moving": None}
+    world.add(successor(world, "network Aurora", "network Beacon", **moved))
     backdated = sign_head(world.view.trail(world.net), world.net, log_key("keeper"), NOW - NOTICE).note
     with pytest.raises((AssertionError, DarkLanternError), match="checkpoint"):
         world.add(vouch(world, "ada's new one", "bo", notice, backdated))

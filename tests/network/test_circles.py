@@ -61,7 +61,8 @@ def test_a_version_that_does_not_follow_is_refused(changes: dict[str, object], w
 def test_a_circles_log_moves_with_its_last_checkpoint() -> None:
     world, circle = circled()
     final = sign_head(world.view.trail(circle), circle, log_key("keeper"), NOW).note
-    world.add(world.successor(circle, "ada", "bo", log=log_key("another").public, final=final))
+    world.add(world.successor(circle, "ada", "bo", moving=log_key("another").public))
+    world.add(world.successor(circle, "ada", "bo", log=log_key("another").public, final=final, moving=None))
     assert world.view.log_key(circle) == log_key("another").public
 
 
@@ -161,7 +162,8 @@ def test_a_circle_of_named_people_admits_nobody_else() -> None:
 def test_a_key_that_a_log_has_left_counts_up_to_where_it_left_and_no_further() -> None:
     world, circle = circled()
     final = world.head(circle)
-    others = {"log": log_key("another").public, "final": final.note}
+    others = {"log": log_key("another").public, "final": final.note, "moving": None}
+    world.add(world.successor(circle, "ada", "bo", moving=log_key("another").public))
     world.add(world.successor(circle, "ada", "bo", **others))
     assert world.view.key_of(circle, final.note) == log_key("keeper").public
     data, _ = world.post(circle, "ada")

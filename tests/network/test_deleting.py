@@ -54,8 +54,8 @@ def test_a_quorum_is_of_those_who_are_admins_now() -> None:
 
 def test_receipts_say_who_has_dropped_it() -> None:
     world, circle, post = posted("ada")
-    receipt = world.sign(circle, "receipt", Receipt(target=post), "bo")
+    receipt = world.sign(circle, "receipt", Receipt(targets=(post,)), "bo")
     assert "nothing buried" in world.put(receipt, circle)
     tombstone(world, circle, post, "ada")
-    assert world.put(world.sign(circle, "receipt", Receipt(target=post), "bo"), circle) == ""
+    assert world.put(world.sign(circle, "receipt", Receipt(targets=(post,)), "bo"), circle) == ""
     assert world.view.circle(circle).receipts[post] == {device("bo").public.id}

@@ -258,6 +258,7 @@ OTHER: dict[str, object] = {
     "roots": ROSTER.roots[:1],
     "orgs": (),
     "log": log_key("another").public,
+    "moving": log_key("a third").public,
     "expelled": (Expelled(name="X", time=text(NOW), reason="why"),),
     "org": None,
     "people": (),

@@ -37,7 +37,7 @@ def test_p9_ones_own_device_hands_over_what_the_history_would_not_give() -> None
     assert first not in keyring(world, "a stranger").seeds
 
 
-def test_nobody_hands_seeds_to_somebody_else() -> None:
+def test_p9_nobody_hands_seeds_to_somebody_else() -> None:
     world, circle, _ = cut_off()
     bo = device("bo").public
     body = new_handover(circle, bo.id, bo.receiver(), keyring(world, "ada").seeds)

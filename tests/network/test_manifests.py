@@ -37,7 +37,7 @@ def test_an_org_outside_the_roster_has_no_people() -> None:
     assert "not in the roster" in world.put(signed(world, person("eve"), org="Eves", keys=["Aurora first"]))
 
 
-def test_a_device_belongs_to_one_person_for_good() -> None:
+def test_p35_a_device_belongs_to_one_person_for_good() -> None:
     world = peopled()
     for people in ((person("ada"), person("eve", "ada")), (person("eve", "bo"),), (person("ada", "ada", "ada"),)):
         assert world.put(signed(world, *people))

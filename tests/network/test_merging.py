@@ -6,14 +6,16 @@ import pytest
 
 from darklantern.errors import LogError, RefusedError, SignatureError
 from darklantern.logs import checkpoint
-from darklantern.network import ForkedLogError, LogFork, View, proves_fork
-from darklantern.network.clock import text
+from darklantern.network import ForkedLogError, LogFork, View, circle_log, network_log, proves_fork
+from darklantern.network.clock import ClockError, text
 from darklantern.network.deciding import check_fresh, plan
 from darklantern.network.heads import origin, sign_head
 from darklantern.network.merging import LogCopy, Merged, merge
 from darklantern.records.exact import encode
 from darklantern.sealing import decode_envelope, sign
 from network.world import NOW, World, circled, device, log_key, peopled, person
+
+KEEPER = log_key("keeper")
 
 
 def copies(world: World, now: int = NOW, **entries: list[bytes]) -> list[LogCopy]:
@@ -72,11 +74,40 @@ def test_p3_a_rollback_to_an_older_checkpoint_is_detected() -> None:
         taken(held.view, held.entries, old)
 
 
-def test_p3_a_log_that_grows_and_goes_back_in_time_is_refused() -> None:
+def test_p3_a_circles_log_that_grows_and_goes_back_in_time_is_put_off() -> None:
     world, circle = circled()
     held = joined(world, NOW + 100)
-    with pytest.raises(LogError, match="back in time"):
-        taken(held.view, held.entries, copies(with_post(world, circle), NOW + 50), clock=NOW + 200)
+    longer = with_post(world, circle)
+    longer.pledge("Aurora", "al")
+    given = [LogCopy(world.net, longer.head(world.net, NOW + 150).note, tuple(longer.logs[world.net]))]
+    given.append(LogCopy(circle, longer.head(circle, NOW + 50).note, tuple(longer.logs[circle])))
+    merged = taken(held.view, held.entries, given, clock=NOW + 200)
+    assert "back in time" in merged.put_off[circle]
+    assert merged.view.heads[circle] == held.view.heads[circle]
+    assert merged.view.trail(world.net).size == longer.view.trail(world.net).size
+
+
+def test_p3_the_networks_log_never_goes_back_in_time() -> None:
+    world, _ = circled()
+    held = joined(world, NOW + 100)
+    world.pledge("Aurora", "al")
+    with pytest.raises(ClockError, match="back in time"):
+        taken(held.view, held.entries, copies(world, NOW + 50), clock=NOW + 200)
+
+
+def test_p34_one_circles_keeper_from_the_future_keeps_nobody_from_the_other_logs() -> None:
+    """Two people can found a circle under any key: theirs once stopped every sync that showed it."""
+    world, circle = circled()
+    evil = world.circle(log=log_key("evil").public)
+    world.rotate(evil, "ada")
+    ahead = sign_head(world.view.trail(evil), evil, log_key("evil"), NOW + 3 * 86_400)
+    given = [copy for copy in copies(world) if copy.log != evil]
+    given.append(LogCopy(evil, ahead.note, tuple(world.logs[evil])))
+    merged = taken(View(world.net), {}, given)
+    assert circle in merged.view.heads and evil not in merged.view.heads
+    assert "more than a day after" in merged.put_off[evil] and "allow-clock-jump" in merged.put_off[evil]
+    confirmed = taken(merged.view, merged.entries, given, confirmed=True)
+    assert not confirmed.put_off and confirmed.view.floor == NOW
 
 
 def test_the_keeper_takes_an_older_copy_for_what_it_is() -> None:
@@ -218,3 +249,55 @@ def test_p5_a_withheld_tail_shows_as_a_stale_view_and_blocks_sealing() -> None:
     with pytest.raises(RefusedError, match=f"stale since {text(NOW + limit)}"):
         plan(held.view, circle, ada, seeds=world.seeds, kept=(), now=NOW + limit + 1)
     assert plan(held.view, circle, ada, seeds=world.seeds, kept=world.logs, now=NOW + limit + 1).epoch
+
+
+def judged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is judged from here on, by its kind."""
+    found: list[str] = []
+    for log in (network_log, circle_log):
+        judge = log.judge
+
+        def counted(*args, judge=judge):
+            found.append(args[-1].record.kind)
+            return judge(*args)
+
+        monkeypatch.setattr(log, "judge", counted)
+    return found
+
+
+def test_a_merge_judges_what_is_new_and_that_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, _ = circled()
+    seen = judged(monkeypatch)
+    joined(world)
+    assert len(seen) == sum(map(len, world.logs.values()))
+
+
+def test_an_entry_that_will_never_count_has_nobody_judge_the_rest_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of a kind that this version does not know once made each sync judge the whole network."""
+    world, circle = circled()
+    world.put(b'{"payloadType":"application/vnd.darklantern.odd.v1+json","payload":"e30=","signers":[]}', circle)
+    held = joined(world)
+    assert not held.view.opaque[0].belongs
+    world.pledge("Aurora", "al")
+    longer = with_post(world, circle)
+    seen = judged(monkeypatch)
+    merged = taken(held.view, held.entries, copies(longer))
+    assert seen == ["pledge", "post"]
+    assert merged.view.circle(circle) == longer.view.circle(circle)
+
+
+def test_an_entry_that_waits_for_the_networks_log_counts_once_that_is_here() -> None:
+    world, circle = circled()
+    before = list(world.logs[world.net])
+    world.manifest("Beacon", person("bo"), person("ben"))
+    world.pledge("Beacon", "ben")
+    world.rotate(circle, "ada")
+    ahead = with_post(world, circle)
+    size = len(before)
+    given = [LogCopy(world.net, sign_head(world.view.trail(world.net).first(size), world.net, KEEPER, NOW).note, ())]
+    given = [dataclasses.replace(given[0], entries=tuple(before)), copies(ahead)[-1]]
+    held = taken(View(world.net), {}, sorted(given, key=lambda copy: copy.log != world.net))
+    assert all(leaf.waits for leaf in held.view.opaque) and len(held.view.opaque) == 2
+    merged = taken(held.view, held.entries, copies(ahead))
+    assert not merged.view.opaque
+    assert merged.view.circles == ahead.view.circles

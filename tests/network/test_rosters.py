@@ -42,6 +42,24 @@ def test_p11_fewer_orgs_never_change_the_roster(signers: list[str]) -> None:
     assert world.view.network.roster == roster()
 
 
+@pytest.mark.parametrize("names", [["network Aurora", "network Beacon"], ["network Aurora", "network Aurora"]])
+def test_p11_the_names_of_enough_roots_are_no_signatures(names: list[str]) -> None:
+    """Key ids are public: what stands under them must be theirs, by each algorithm."""
+    world = founded()
+    draft = successor(world, "a stranger", name="renamed")
+    (stranger,) = draft.signers
+    forged = tuple(msgspec.structs.replace(stranger, keyid=key(name).public.id) for name in sorted(names, key=key_id))
+    assert world.put(encode(msgspec.structs.replace(draft, signers=forged)))
+    real = successor(world, "network Aurora", name="renamed")
+    helped = msgspec.structs.replace(draft, signers=tuple(sorted((*real.signers, forged[-1]), key=lambda s: s.keyid)))
+    assert world.put(encode(helped))
+    assert world.view.network.roster == roster()
+
+
+def key_id(name: str) -> str:
+    return key(name).public.id
+
+
 def test_p11_an_org_with_two_roots_counts_once() -> None:
     roots = (*roster().roots, NetworkRoot(org="Aurora", key=key("network Aurora again").public))
     genesis = cosign(draft_roster(roster(roots=roots), NOW), [key("network Aurora"), key("network Aurora again")])
@@ -83,7 +101,7 @@ def test_p11_a_new_set_of_roots_needs_the_old_ones_too_and_the_other_way_round()
         "no date",
     ],
 )
-def test_a_roster_that_one_org_could_control_is_never_drafted(changes: dict[str, object]) -> None:
+def test_p11_a_roster_that_one_org_could_control_is_never_drafted(changes: dict[str, object]) -> None:
     with pytest.raises(DarkLanternError):
         draft_roster(roster(**changes), NOW)
 
@@ -101,11 +119,12 @@ def test_the_log_moves_to_another_key_with_the_last_checkpoint_by_the_old_one() 
     world = founded()
     early = world.head(world.net).note
     world.manifest("Aurora", person("ada"))
-    others = {"log": log_key("another").public}
+    world.add(successor(world, "network Aurora", "network Beacon", moving=log_key("another").public))
+    others = {"log": log_key("another").public, "moving": None}
     for wrong, why in (
         (others, "with the last checkpoint by the old one"),
         ({"final": world.head(world.net).note}, "and only then"),
-        (others | {"final": early}, "at 1 entries, and 2 come before it"),
+        (others | {"final": early}, "at 1 entries, and 3 come before it"),
     ):
         with pytest.raises(RefusedError, match=why):
             world.add(successor(world, "network Aurora", "network Beacon", **wrong))
@@ -162,22 +181,22 @@ def test_only_the_pinned_first_roster_founds_a_network() -> None:
     assert "expected the network's first roster" in view.opaque[0].reason
 
 
-def test_a_roster_signed_twice_by_one_key_does_not_even_read() -> None:
+def test_p11_a_roster_signed_twice_by_one_key_does_not_even_read() -> None:
     genesis = cosign(draft_roster(roster(), NOW), network_keys("Aurora", "Beacon"))
     twice = msgspec.structs.replace(genesis, signers=(genesis.signers[0], genesis.signers[0]))
     view = append(View(envelope_id(genesis)), envelope_id(genesis), encode(twice))
     assert "each once" in view.opaque[0].reason
 
 
-def test_a_signature_by_one_algorithm_only_counts_for_nothing() -> None:
+def test_p11_a_signature_by_one_algorithm_only_counts_for_nothing() -> None:
     genesis = cosign(draft_roster(roster(), NOW), network_keys("Aurora", "Beacon"))
     half = tuple(msgspec.structs.replace(signer, signatures=signer.signatures[:1]) for signer in genesis.signers)
     with pytest.raises(SignatureError):
         founded().add(msgspec.structs.replace(genesis, signers=half))
 
 
-def test_expelling_an_org_takes_effect_for_sealing_at_once() -> None:
-    """P12: what is sealed next goes to a new epoch without the expelled org."""
+def test_p12_expelling_an_org_takes_effect_for_sealing_at_once() -> None:
+    """What is sealed next goes to a new epoch without the expelled org."""
     world, circle = circled()
     orgs = tuple(org for org in roster().orgs if org.name != "Beacon")
     with pytest.raises(RefusedError, match="with a date and a reason"):

@@ -34,7 +34,7 @@ from darklantern.network.authoring import authored
 from darklantern.network.circle_log import cutoffs
 from darklantern.network.clock import text
 from darklantern.network.deciding import plan
-from darklantern.network.epochs import Previous, new_epoch
+from darklantern.network.epochs import new_epoch
 from darklantern.network.heads import sign_head
 from darklantern.network.items import Binding, Posting, seal_content
 from darklantern.network.reading import Body, leaf_id
@@ -197,15 +197,12 @@ class World:
         made = self.plan(circle, author, now)
         state, size = self.view.circle(circle), self.view.trail(circle).size
         last = state.epoch
-        previous = None
-        if last:
-            previous = Previous(id=last.id, number=last.body.number, seed=self.seeds[last.id] if made.link else None)
         dropped = cutoffs(state.chains, last.members - made.members.ids if last else frozenset(), size)
         body, seed = new_epoch(
             circle,
             [(m.id, m.device.receiver()) for m in made.members.members],
-            previous=previous,
-            as_of=text(now),
+            previous=made.previous(self.seeds),
+            as_of=text(made.as_of),
             terms=self.terms[circle],
             dropped=dropped,
         )

@@ -1,6 +1,7 @@
 """Exact bytes: one value, one byte string, everything else refused."""
 
 import json
+from datetime import datetime
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from darklantern.errors import RecordError
 from darklantern.records import Evidence, Figure, Finding, Provenance, Recipe, decode, encode
+from darklantern.records.exact import Time
 
 PROVENANCE = Provenance(model="a" * 64, data="b" * 64, seed=1, code="0.1.0", versions={"torch": "2", "python": "3"})
 FINDING = Finding(
@@ -93,3 +95,30 @@ def test_an_unknown_field_is_named_in_the_hint() -> None:
 def test_a_value_that_would_not_decode_to_itself_is_not_written(value: object) -> None:
     with pytest.raises(RecordError):
         encode(Figure(name="f", value=value))  # type: ignore[arg-type]
+
+
+@given(
+    st.one_of(
+        st.datetimes().map(lambda time: time.strftime("%Y-%m-%dT%H:%M:%SZ").rjust(20, "0")),
+        st.tuples(*(st.integers(0, most) for most in (9999, 13, 32, 25, 61, 61))).map(
+            lambda parts: "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z".format(*parts)
+        ),
+        st.sampled_from(["2024-02-29T00:00:00Z", "2023-02-29T00:00:00Z", "1900-02-29T00:00:00Z"]),
+    )
+)
+def test_a_time_is_one_that_exists(said: str) -> None:
+    try:
+        datetime.strptime(said, "%Y-%m-%dT%H:%M:%SZ")
+    except ValueError:
+        with pytest.raises(RecordError):
+            decode(Time, json.dumps(said).encode())
+    else:
+        assert decode(Time, json.dumps(said).encode()) == said
+
+
+@pytest.mark.parametrize(
+    "said", ["\u0662026-01-01T00:00:00Z", "2026-01-01T00:00:0\uff10Z", "2026-01-01T00:00:00Z\n", "2026-1-1T00:00:00Z"]
+)
+def test_a_time_in_other_digits_is_none(said: str) -> None:
+    with pytest.raises(RecordError):
+        decode(Time, json.dumps(said, ensure_ascii=False).encode())

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from darklantern.errors import DarkLanternError
 from darklantern.logs.merkle import Frontier
-from darklantern.relay.stores import Charge, Cosignature, Database, Drop, Group, Token, Uses, open_database
+from darklantern.relay.stores import Charge, Cosignature, Database, Drop, Group, Need, Token, open_database
 
 from . import servers
 from .appending import assert_whole, entry, step
@@ -40,9 +40,11 @@ def _commit(log: str, new: list[str], named: list[str], time: int) -> Question:
     """Entries that name blobs, of which those with an even digit come along."""
 
     def ask(database: Database) -> None:
-        uses = [Uses(log, each, len(new), b"data" if int(each) % 2 == 0 else None, "org", 20) for each in named]
+        needs = [
+            Need(log, each, b"data" if int(each) % 2 == 0 else None, "org", 20, needed=bool(new)) for each in named
+        ]
         appends = (step(log, database.head(log).frontier, *map(entry, new), time=time),) if new else ()
-        database.commit(Group(appends, tuple(uses), time=time))
+        database.commit(Group(appends, tuple(needs), time=time))
 
     return ask
 
@@ -66,9 +68,7 @@ questions: st.SearchStrategy[Question] = st.one_of(
     st.builds(lambda log, name, at: lambda db: db.begin_piece(log, name, Charge("org", 5, 20), at), *at),
     st.builds(lambda log, name: lambda db: db.finish_piece(log, name), logs, name),
     st.builds(lambda log, name: lambda db: db.cancel_piece(log, name), logs, name),
-    st.builds(
-        lambda log, some: lambda db: db.drop_pieces(Drop(log, tuple(some)), some[0] if some else "none"), logs, names
-    ),
+    st.builds(lambda log, some: lambda db: db.drop_pieces(Drop(log, tuple(some))), logs, names),
     st.builds(lambda before: lambda db: db.expire_pieces(before), times),
     st.just(lambda db: _collected(db)),
     st.builds(
@@ -84,7 +84,6 @@ questions: st.SearchStrategy[Question] = st.one_of(
     st.builds(lambda who: lambda db: db.end_tokens(who), devices),
     st.builds(lambda time: lambda db: db.expire(time), times),
     st.builds(lambda first, second: lambda db: db.charge(first, second), charges, charges),
-    st.builds(lambda who, amount, period: lambda db: db.refund(who, amount, period), devices, sizes, st.integers(0, 2)),
     st.builds(lambda period: lambda db: db.forget_usage(period), st.integers(0, 3)),
 )
 

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 from network.test_rosters import successor
-from network.world import World, circled, device
+from network.world import NOW, PLEDGE, YEAR, World, circled, device
 
 from darklantern.logs import add_checkpoint, checkpoint, merkle
 from darklantern.logs.witness import cosigned
+from darklantern.network import Pledge
+from darklantern.network.clock import text
 from darklantern.network.deleting import Tombstone
 from darklantern.network.heads import origin
 from darklantern.network.rosters import Relay
@@ -179,9 +181,13 @@ def test_a_circle_s_log_moves_to_another_relay(pair: tuple[Running, Running], wo
     before, pieces = net.post(circle, "ada", "before")
     assert ada.post(circle, [before], pieces.values()).status == 200
     net.add(before, circle)
-    final = ada.heads()[circle]
-    moved = encode(net.successor(circle, "ada", "bo", log=mirror.card.public.log, final=final))
+    announced = encode(net.successor(circle, "ada", "bo", moving=mirror.card.public.log))
+    assert ada.post(net.net, [announced]).json["results"][0]["refused"] is None
+    net.add(announced)
     late, late_pieces = net.post(circle, "ada", "after")
+    assert "about to move" in ada.post(circle, [late], late_pieces.values()).json["results"][0]["refused"]
+    changes = {"log": mirror.card.public.log, "final": ada.heads()[circle], "moving": None}
+    moved = encode(net.successor(circle, "ada", "bo", **changes))
     assert ada.post(net.net, [moved]).json["results"][0]["refused"] is None
     net.add(moved)
     assert ada.post(circle, [late], late_pieces.values()).status == 409
@@ -194,6 +200,31 @@ def test_a_circle_s_log_moves_to_another_relay(pair: tuple[Running, Running], wo
     said = checkpoint.verify(bo.heads()[circle], origin(mirror.card.public.log, circle), mirror.card.public.log)[0]
     assert said.size == len(net.logs[circle])
     eventually(lambda: ada.entries(circle) == net.logs[circle])  # now the old one mirrors
+
+
+def test_the_network_s_log_moves_to_another_relay(pair: tuple[Running, Running], world: tuple[World, str]) -> None:
+    (appender, mirror), (net, _) = pair, world
+    old, new = appender.client(device("ada")), mirror.client(device("ada"))
+    key, final = mirror.card.public.log, old.heads()[net.net]
+    announced = encode(successor(net, "network Aurora", "network Beacon", moving=key))
+    assert old.post(net.net, [announced]).json["results"][0]["refused"] is None
+    net.add(announced)
+    late = net.sign(net.net, "pledge", Pledge(org="Aurora", person="ada", pledge=PLEDGE, until=text(NOW + YEAR)), "ada")
+    assert "about to move" in old.post(net.net, [late]).json["results"][0]["refused"]
+    changes = {"log": key, "final": old.heads()[net.net], "moving": None}
+    moved = encode(successor(net, "network Aurora", "network Beacon", **changes))
+    assert old.post(net.net, [moved]).json["results"][0]["position"] is None
+    # The new appender takes it once it has mirrored what announces it. A checkpoint from before that moves nothing.
+    early = encode(successor(net, "network Aurora", "network Beacon", **(changes | {"final": final})))
+    eventually(lambda: new.entries(net.net) == old.entries(net.net))
+    assert new.post(net.net, [early]).json["results"][0]["position"] is None
+    assert new.post(net.net, [moved]).json["results"][0]["refused"] is None
+    said = checkpoint.verify(new.heads()[net.net], origin(key, net.net), key)[0]
+    assert said.size == len(new.entries(net.net))
+    # From there on the old one mirrors, and says who appends.
+    eventually(lambda: old.entries(net.net) == new.entries(net.net))
+    refused = old.post(net.net, [late])
+    assert (refused.status, key.id in refused.json["error"]) == (409, True)
 
 
 def eventually(true: Callable[[], bool]) -> None:

@@ -9,15 +9,15 @@ import pytest
 from blake3 import blake3
 
 from darklantern.errors import StoreError
+from darklantern.relay.charging import Quotas
 from darklantern.relay.pieces import Pieces
-from darklantern.relay.problems import Problem
-from darklantern.relay.stores import Blobs, Database, Drop, Group, QuotaError, Uses
+from darklantern.relay.stores import Blobs, Database, Drop, Group, Need, OtherBytesError, QuotaError
 from darklantern.relay.stores.blobs import is_whole
 
 from .appending import append, entry, step
 
 A, B = "a.example/log", "b.example/log"
-ORG, ORG_BYTES, DAY_S = "org:Aurora", 1_000_000, 24 * 3600
+ORG, ORG_BYTES, DAY_BYTES, DAY_S = "org:Aurora", 1_000_000, 2_000_000, 24 * 3600
 SIZES = (1000, 200_000)
 
 
@@ -37,12 +37,12 @@ def clock() -> Clock:
 def pieces(database: Database, tmp_path: Path, clock: Clock) -> Pieces:
     from darklantern.relay.stores import open_blobs
 
-    return Pieces(database, open_blobs(f"file://{tmp_path}/pieces"), ORG_BYTES, clock)
+    return Pieces(database, open_blobs(f"file://{tmp_path}/pieces"), Quotas(ORG_BYTES, DAY_BYTES, clock), clock)
 
 
 def put(pieces: Pieces, log: str, data: bytes, account: str = ORG) -> str:
     name = blake3(data).hexdigest()
-    pieces.put_now(log, name, data, account)
+    pieces.put_now(log, name, (data,), account)
     return name
 
 
@@ -65,20 +65,19 @@ def drop(pieces: Pieces, log: str, name: str) -> None:
 def named(database: Database, log: str, name: str, word: str) -> None:
     """Append a record that needs the blob."""
     done = step(log, database.head(log).frontier, entry(word))
-    database.commit(Group((done,), (Uses(log, name, 1),), time=done.time))
+    database.commit(Group((done,), (Need(log, name),), time=done.time))
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_blob_goes_with_the_last_record_that_names_it(pieces: Pieces, database: Database, size: int) -> None:
+def test_a_blob_goes_when_nothing_needs_it_and_once_is_enough(pieces: Pieces, database: Database, size: int) -> None:
     data = os.urandom(size)
     name = put(pieces, A, data)
     named(database, A, name, "one")
     named(database, A, name, "two")
-    assert database.used(ORG) == size
-    drop(pieces, A, name)
-    assert has(pieces, A, name) == data
-    drop(pieces, A, name)
-    assert has(pieces, A, name) is None
+    assert (has(pieces, A, name), database.used(ORG)) == (data, size)
+    for _ in range(2):
+        drop(pieces, A, name)
+        assert has(pieces, A, name) is None
     assert database.used(ORG) == 0
     assert list(pieces._blobs.names()) == []
 
@@ -102,7 +101,7 @@ def test_what_was_dropped_does_not_come_back_with_its_record(database: Database,
     name = put(pieces, A, data)
     named(database, A, name, "it")
     drop(pieces, A, name)
-    database.commit(Group((), (Uses(A, name, 0, data, ORG, ORG_BYTES),)))
+    database.commit(Group((), (Need(A, name, data, ORG, ORG_BYTES, needed=False),)))
     assert has(pieces, A, name) is None
 
 
@@ -144,7 +143,7 @@ def test_an_upload_that_fails_costs_nothing(database: Database, clock: Clock, tm
         def put(self, name: str, chunks: object, max_bytes: int) -> int:
             raise StoreError("the disk is full", hint="make room")
 
-    pieces = Pieces(database, Full(), ORG_BYTES, clock)  # type: ignore[arg-type]
+    pieces = Pieces(database, Full(), Quotas(ORG_BYTES, DAY_BYTES, clock), clock)  # type: ignore[arg-type]
     with pytest.raises(StoreError, match="full"):
         put(pieces, A, os.urandom(200_000))
     assert database.used(ORG) == 0
@@ -156,8 +155,27 @@ def test_a_full_quota_keeps_nothing(pieces: Pieces, database: Database) -> None:
         with pytest.raises(QuotaError):
             put(pieces, A, os.urandom(size))
     assert database.used(ORG) == 900_000
-    with pytest.raises(Problem, match="other bytes"):
-        pieces.put_now(A, "0" * 64, b"x", ORG)
+    for size in (1, 90_000):
+        with pytest.raises(OtherBytesError, match="other bytes"):
+            pieces.put_now(A, "0" * 64, (bytes(size),), ORG)
+    assert database.used(ORG) == 900_000
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_what_a_device_sends_counts_for_its_day_even_where_it_is_there(
+    pieces: Pieces, database: Database, clock: Clock, size: int
+) -> None:
+    data = os.urandom(size)
+    name = blake3(data).hexdigest()
+    times = DAY_BYTES // size
+    for _ in range(times):
+        pieces.put_now(A, name, (data,), ORG, "ada")
+    with pytest.raises(QuotaError, match="device:ada"):
+        pieces.put_now(A, name, (data,), ORG, "ada")
+    assert database.used("device:ada", int(clock()) // DAY_S) == times * size
+    assert database.used(ORG) == size
+    clock.now += DAY_S
+    pieces.put_now(A, name, (data,), ORG, "ada")
 
 
 def test_bytes_are_deleted_only_when_no_log_has_them(
@@ -167,7 +185,7 @@ def test_bytes_are_deleted_only_when_no_log_has_them(
     data = os.urandom(200_000)
     name = put(pieces, A, data)
     append(database, A, "it")
-    other = Pieces(open_again(), pieces._blobs, ORG_BYTES, clock)
+    other = Pieces(open_again(), pieces._blobs, pieces._quotas, clock)
     database.commit(Group((), drops=(Drop(A, (name,)),)))  # decided, and not deleted yet
     put(other, B, data)
     pieces.collect()

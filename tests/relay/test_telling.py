@@ -26,16 +26,17 @@ def full_database() -> sqlite3.Error:
 
 
 @pytest.mark.parametrize(
-    ("cause", "word"),
+    ("cause", "word", "said"),
     [
-        (OSError(errno.ENOSPC, "a text"), "ENOSPC"),
-        (full_database(), "SQLITE_FULL"),
-        (ValueError("a text"), "ValueError"),
+        (OSError(errno.ENOSPC, "a text"), "ENOSPC", (507, "the relay's disk is full")),
+        (full_database(), "SQLITE_FULL", (507, "the relay's disk is full")),
+        (OSError(errno.EIO, "a text"), "EIO", (503, "the relay cannot use its stores now")),
+        (ValueError("a text"), "ValueError", (503, "the relay cannot use its stores now")),
     ],
 )
-def test_the_keeper_is_told_why_the_stores_fail_and_the_client_is_not(cause, word, capsys) -> None:
+def test_the_keeper_is_told_why_the_stores_fail_and_the_client_no_more_than_that(cause, word, said, capsys) -> None:
     refused = problem(failed(cause))
-    assert (refused.status, refused.message) == (503, "the relay cannot use its stores now")
+    assert (refused.status, refused.message) == said
     line = json.loads(capsys.readouterr().err)
     assert (line["event"], line["problem"]) == ("stores", word)
     assert "text" not in str(line) and "ab" * 5 not in str(line) and "path" not in str(line)

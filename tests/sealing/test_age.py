@@ -66,7 +66,7 @@ def test_each_seal_is_fresh() -> None:
     assert header.read(io.BytesIO(again)).stanzas[0].body != header.read(io.BytesIO(SEALED)).stanzas[0].body
 
 
-def test_only_hybrid_stanzas_are_written_in_the_order_given() -> None:
+def test_p18_only_hybrid_stanzas_are_written_in_the_order_given() -> None:
     stanzas = header.read(io.BytesIO(SEALED)).stanzas
     assert [stanza.arguments[0] for stanza in stanzas] == ["mlkem768x25519"] * 2
     assert ALICE.unwrap(sealed_key(stanzas[0])) == BOB.unwrap(sealed_key(stanzas[1]))
@@ -165,7 +165,7 @@ def test_grease_is_ignored() -> None:
 @pytest.mark.parametrize(
     "kind", ["X25519", "scrypt", "ssh-rsa", "yubikey", "MLKEM768X25519", "greased", "-grease", "x-grease!"]
 )
-def test_a_stanza_of_any_other_type_is_refused(kind: str) -> None:
+def test_p18_a_stanza_of_any_other_type_is_refused(kind: str) -> None:
     """A plugin's classical recipient may bear any name."""
     with pytest.raises(SealError, match=f"mlkem768x25519 stanzas only, .* the first is {re.escape(kind)}\n") as caught:
         age.open(resealed(Stanza((kind, "AAAA"), bytes(32))), [ALICE])
@@ -356,3 +356,11 @@ def test_an_identity_neither_shows_nor_leaves_by_accident() -> None:
     for leave in (pickle.dumps, copy.copy, copy.deepcopy):
         with pytest.raises(TypeError, match="secret"):
             leave(identity)
+
+
+def test_more_recipients_than_readers_take_are_refused_with_how_many_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipients = [Identity.generate().recipient for _ in range(9)]
+    monkeypatch.setattr(header, "MAX_HEADER", len(age.head(recipients[:8], age.new_file_key())) + 100)
+    assert age.seal(b"text", recipients[:8])
+    with pytest.raises(SealError, match="at most 8 recipients, got 9"):
+        age.seal(b"text", recipients)

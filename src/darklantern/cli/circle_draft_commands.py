@@ -117,7 +117,10 @@ def change(
     witnesses: Witnesses = None,
     rotation: Rotation = None,
     retention: Retention = None,
-    keeper: Annotated[Path | None, typer.Option(help="Card of the library, or relay, to which its log moves.")] = None,
+    keeper: Annotated[
+        Path | None,
+        typer.Option(help="Card of whom its log moves to: library or relay; first announced, then moved."),
+    ] = None,
     settle: Annotated[
         bool, typer.Option("--settle", help="Set aside the second of two versions that claim to be the newest.")
     ] = False,

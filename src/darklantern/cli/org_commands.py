@@ -132,7 +132,8 @@ def change(
         list[str] | None, typer.Option(metavar="NAME", help="Name of a relay that counts no longer.")
     ] = None,
     keeper: Annotated[
-        Path | None, typer.Option(help="Card of the library, or relay, to which the network's log moves.")
+        Path | None,
+        typer.Option(help="Card of whom the network's log moves to: library or relay; first announced, then moved."),
     ] = None,
     settle: Annotated[
         bool, typer.Option("--settle", help="Set aside the second of two rosters that claim to be the newest.")

@@ -14,6 +14,12 @@ relay_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+mirror_app = typer.Typer(
+    help="Other relays, which mirror and cosign this one's logs.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+relay_app.add_typer(mirror_app, name="mirror")
 RelayFolder = Annotated[Path, typer.Argument(help="The relay's folder: settings, keys, and by default its stores.")]
 
 
@@ -127,6 +133,74 @@ def backup(
         tell_json({"backup": str(file), "bytes": file.stat().st_size})
     else:
         tell(f"{file}: {file.stat().st_size:,} bytes")
+
+
+@mirror_app.command("add")
+def add_mirror(
+    folder: RelayFolder,
+    card: Annotated[Path, typer.Argument(help="A file with what `darklantern relay public` printed there.")],
+    name: Annotated[str, typer.Option(help="What to call it here.")],
+    only_reads: Annotated[
+        bool, typer.Option("--only-reads", help="Let it read here, and do not ask it for what is new.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Name another relay: it may read and mirror all logs here, and this one mirrors and cosigns its logs.
+
+    Its keeper does the same with this relay's card. Relays that the roster names know each other without this.
+    """
+    from darklantern.cli.options import read
+    from darklantern.relay.mirror_settings import add_mirror as add
+
+    added = add(folder, name, read(card), pull=not only_reads)
+    if as_json:
+        tell_json({"name": name, "relay": added.public.id, "urls": list(added.urls)})
+    else:
+        tell(f"{name}: {', '.join(added.urls)}. Restart the relay; and give that one's keeper this relay's card")
+
+
+@mirror_app.command("remove")
+def remove_mirror(
+    folder: RelayFolder,
+    name: Annotated[str, typer.Argument(help="What it is called here; `relay mirror list` says it.")],
+    as_json: Json = False,
+) -> None:
+    """Take another relay out of the settings: it may read no more, and is not asked. What it brought stays."""
+    from darklantern.relay.mirror_settings import remove_mirror as remove
+
+    remove(folder, name)
+    if as_json:
+        tell_json({"removed": name})
+    else:
+        tell(f"{name} is out of the settings. Restart the relay")
+
+
+@mirror_app.command("list")
+def list_mirrors(folder: RelayFolder, as_json: Json = False) -> None:
+    """List the other relays that this one knows, by its settings or by the network's roster."""
+    from darklantern.relay.mirror_settings import mirrors
+
+    found = mirrors(folder)
+    if as_json:
+        tell_json(
+            [
+                {
+                    "name": each.name,
+                    "relay": each.card.public.id,
+                    "urls": list(each.card.urls),
+                    "asked": each.pull,
+                    "by": "roster" if each.by_roster else "settings",
+                }
+                for each in found
+            ]
+        )
+        return
+    for each in found:
+        asked = "" if each.pull else ", only reads here"
+        source = "the roster" if each.by_roster else "the settings"
+        tell(f"{each.name}: {', '.join(each.card.urls)}, relay {each.card.public.id[:16]}…, by {source}{asked}")
+    if not found:
+        tell("no other relay is known: `darklantern relay mirror add` names one")
 
 
 def _envelope(path: Path) -> bytes:

@@ -13,9 +13,9 @@ from darklantern.library.opening import Found
 from darklantern.library.outbox import put
 from darklantern.library.state import State
 from darklantern.network.authoring import authored
-from darklantern.network.deleting import Receipt, Tombstone
+from darklantern.network.deleting import MOST_TARGETS, Receipt, Tombstone
 from darklantern.network.reading import leaf_id
-from darklantern.network.states import SealedEntry
+from darklantern.network.retaining import ended
 from darklantern.records.record import Kind
 
 
@@ -28,17 +28,13 @@ def bury(state: State, found: Found, clock: int) -> tuple[State, str]:
 
 
 def going(old: State, new: State) -> frozenset[str]:
-    """The pieces of what the logs bury in `new` and did not in `old`, which nothing that counts names.
+    """The pieces that ended between `old` and `new`: what named them was taken back, or cut off.
 
     A tombstone that only waits has dropped nothing: its keeper may refuse it.
     """
-    gone = {
-        name
-        for circle in new.view.circles.values()
-        for entry in _newly_buried(old, new, circle.id)
-        for name in (*entry.body.pieces, *entry.body.attached)
-    }
-    return frozenset(gone - wanted_pieces(new.working) if gone else gone)
+    circles = new.view.circles.values()
+    gone = frozenset(name for circle in circles for name in ended(old.view.circles.get(circle.id), circle))
+    return gone - wanted_pieces(new.working) if gone else gone
 
 
 def with_receipts(state: State, clock: int) -> State:
@@ -46,27 +42,28 @@ def with_receipts(state: State, clock: int) -> State:
 
     Where it may not, now, the receipt is written another time: a missing one is listed, and nothing waits for it.
     """
-    for circle, target in list(_unreceipted(state)):
+    for circle, targets in list(_unreceipted(state)):
         try:
-            state, _ = _authored(state, circle, Receipt(target=target), clock)
+            state, _ = _authored(state, circle, Receipt(targets=targets), clock)
         except DarkLanternError:  # no member any more, a frozen log, or a library that was restored
             continue
     return state
 
 
-def _unreceipted(state: State) -> Iterator[tuple[str, str]]:
+def _unreceipted(state: State) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """(circle, what is buried in it): as much as goes into one receipt; the rest has its turn with another step."""
     me = state.device_id
     for circle in state.view.circles.values():
-        for target, entry in circle.buried.items():
-            epoch = circle.find_epoch(entry.body.header.epoch)
-            reached = epoch is not None and any(me in each.members for each in circle.epochs[epoch.body.number - 1 :])
-            if reached and me not in circle.receipts.get(target, ()):
-                yield circle.id, target
-
-
-def _newly_buried(old: State, new: State, circle: str) -> list[SealedEntry]:
-    before = old.view.circles.get(circle)
-    return [entry for id, entry in new.view.circles[circle].buried.items() if not before or id not in before.buried]
+        reached = max((epoch.body.number for epoch in circle.epochs if me in epoch.members), default=0)
+        numbers = {epoch.id: epoch.body.number for epoch in circle.epochs}
+        said = state.working.circle(circle.id).receipts
+        targets = sorted(
+            target
+            for target, entry in circle.buried.items()
+            if numbers.get(entry.body.header.epoch, reached + 1) <= reached and me not in said.get(target, ())
+        )
+        if targets:
+            yield circle.id, tuple(targets[:MOST_TARGETS])
 
 
 def _authored(state: State, circle: str, body: Tombstone | Receipt, clock: int) -> tuple[State, str]:

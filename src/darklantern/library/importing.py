@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from darklantern.errors import DarkLanternError, RefusedError
 from darklantern.library import restored
+from darklantern.library.foreign import foreign, with_foreign
 from darklantern.library.keeping import appended as with_entry
 from darklantern.library.keeping import with_heads
 from darklantern.library.opening import Fetch
@@ -17,6 +18,7 @@ from darklantern.library.resealing import remade
 from darklantern.library.state import State, pieces_of, unlocked
 from darklantern.network.merging import LogCopy, merge
 from darklantern.network.reading import leaf_id, place_of, read
+from darklantern.network.sentences import dropped_words
 from darklantern.network.states import Opaque
 from darklantern.network.view import View, admit, check_timely, is_registered
 from darklantern.sealing import DevicePublic
@@ -90,7 +92,11 @@ def take_in(state: State, parts: Parts, *, fetch: Fetch, clock: int, confirmed: 
         )
     # 3. Records that wait: those of logs that we keep are judged one by one.
     taken = _take_waiting(state, parts.waiting, clock)
-    return settle(before, taken.state, fetch=fetch, clock=clock, taken=taken, skipped=merged.skipped)
+    step = settle(before, taken.state, fetch=fetch, clock=clock, taken=taken, skipped=merged.skipped)
+    told = (dropped_words(log, gone, state.device_id) for log, gone in merged.dropped.items())
+    return replace(
+        step, imported=replace(step.imported, problems=(*step.imported.problems, *told, *merged.put_off.values()))
+    )
 
 
 def settle(
@@ -103,9 +109,10 @@ def settle(
     skipped: tuple[str, ...] = (),
 ) -> Step:
     """The rest of the step, also where nothing came: keys, and our own records that the logs have overtaken."""
-    again = remade(unlocked(with_heads(state, clock)), fetch, clock)
+    again = remade(unlocked(with_heads(with_foreign(before, state), clock)), fetch, clock)
     state = again.state
     old = {(leaf.log, leaf.position) for leaf in before.view.opaque}
+    fresh = set(foreign(state)) - set(foreign(before))
     imported = Imported(
         entries=_growth(before.view, state.view),
         opaque=tuple(leaf for leaf in state.view.opaque if (leaf.log, leaf.position) not in old),
@@ -113,7 +120,7 @@ def settle(
         carried=taken.carried if taken else (),
         refused=(*(taken.refused if taken else ()), *again.refused),
         skipped=skipped,
-        problems=tuple(sorted(state.keyring.problems.values())),
+        problems=(*sorted(state.keyring.problems.values()), *sorted(str(each) for each in fresh)),
         remade=again.remade,
     )
     return Step(state, again.pieces, imported)
@@ -168,4 +175,4 @@ def _take_waiting(state: State, waiting: tuple[bytes, ...], clock: int) -> Taken
 
 
 def _growth(before: View, after: View) -> dict[str, int]:
-    return {log: grown for log, trail in after.trails.items() if (grown := trail.size - before.trail(log).size)}
+    return {log: grown for log, trail in after.trails.items() if (grown := trail.size - before.trail(log).size) > 0}

@@ -84,6 +84,11 @@ def difference(old: State, new: State, placed: Collection[str] = ()) -> Change:
             if envelopes is not old.entries.get(log)
             for position, data in _beyond(old.entries.get(log, ()), envelopes)
         ),
+        shortened=tuple(
+            (log, len(envelopes))
+            for log, envelopes in new.entries.items()
+            if len(envelopes) < len(old.entries.get(log, ()))
+        ),
         heads={log: head.note for log, head in new.view.heads.items() if old.view.heads.get(log) != head},
         outbox=tuple(waiting for waiting in new.outbox if waiting.id not in before),
         sent=tuple(sorted(before - after)),
@@ -115,7 +120,7 @@ def _load_heads(view: View, contents: Contents) -> dict[str, Head]:
     heads: dict[str, Head] = {}
     for log in contents.entries.keys() | contents.heads.keys():
         note = contents.heads.get(log)
-        key = view.key_of(log, note) if note else None
+        key = view.key_of(log, note, held=True) if note else None
         head = read_head(note, log, key) if key and note else None
         if head is None or (head.size, head.root) != (view.trail(log).size, view.trail(log).roots[-1]):
             raise StoreError(

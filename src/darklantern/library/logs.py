@@ -6,11 +6,13 @@ only learns a key keeps it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, reduce
 
+from darklantern.network.carried import Load
 from darklantern.network.reading import read
 from darklantern.network.states import Link
 from darklantern.network.view import View, ahead, is_registered
+from darklantern.records.record import NOBODY
 from darklantern.stores.values import Waiting
 
 
@@ -75,11 +77,21 @@ class Logs:
                 found[waiting.id] = "another record of this device stands in its place"
         return found
 
-    def plus(self, waiting: Waiting) -> "Logs":
-        """One more record waits, which counts ahead of its log."""
+    @cached_property
+    def load(self) -> Load:
+        """How much of what waits is carried for others."""
+        others = (each.envelope for each in self.outbox if not self.is_own(each))
+        return reduce(Load.plus, others, Load())
+
+    def is_own(self, waiting: Waiting) -> bool:
+        """Whether this device wrote it; several write a roster, and whoever has it hands it in."""
+        return read(waiting.envelope).record.author_device in (self.me, NOBODY)
+
+    def plus(self, waiting: Waiting, load: Load | None = None) -> "Logs":
+        """One more record waits, which has its place ahead of its log. `load` is what is carried for others then."""
         logs = replace(self, outbox=(*self.outbox, waiting))
-        # Both would be found again: judging all that waits for each record more would cost the square of it.
-        vars(logs).update(overtaken=self.overtaken, ahead=self.ahead.plus(waiting))
+        # All would be found again: judging all that waits for each record more would cost the square of it.
+        vars(logs).update(overtaken=self.overtaken, ahead=self.ahead.plus(waiting), load=load or self.load)
         return logs
 
     def last(self, log: str) -> tuple[int, str] | None:

@@ -10,6 +10,7 @@ from darklantern.errors import RefusedError
 from darklantern.library import restored
 from darklantern.library.keeping import appended, keeps
 from darklantern.library.state import LEFT, State, with_setting
+from darklantern.network.carried import check_carried
 from darklantern.network.heads import LogFork
 from darklantern.network.merging import check_not_frozen
 from darklantern.network.reading import leaf_id, read
@@ -37,12 +38,14 @@ def put(state: State, log: str, data: bytes) -> State:
 def carrying_on(state: State, log: str | None, data: bytes) -> State:
     """The state in which another's record waits here too, for the keeper of its log: an air gap has no other way out.
 
-    Raises RefusedError for one that would not count, or of a log that is unknown or frozen here.
+    Raises RefusedError for one that has no place, or of a log that is unknown or frozen here, or for too many.
     """
     if log is None or state.view.log_key(log) is None:
         raise RefusedError("its log is not known here", hint="take the bundle to the one that keeps it")
     check_not_frozen(state.view, log)
-    state = _wait(state, log, data)
+    if not _is_here(state, log, data):
+        load = check_carried(state.logs.ahead.of(log), log, data, state.logs.load)
+        state = replace(state, logs=state.logs.plus(Waiting(leaf_id(data), log, data), load))
     return leaving(state, [leaf_id(data)])
 
 
@@ -65,10 +68,14 @@ def without_others(state: State, ids: Collection[str]) -> State:
 
 
 def _wait(state: State, log: str, data: bytes) -> State:
-    envelope_id = leaf_id(data)
-    if any(waiting.id == envelope_id for waiting in state.outbox) or is_registered(state.view, log, envelope_id):
+    if _is_here(state, log, data):
         return state
     reason = refusal(state.logs.ahead.of(log), log, data)
     if reason is not None:
         raise RefusedError(reason, hint="nothing was written")
-    return replace(state, logs=state.logs.plus(Waiting(envelope_id, log, data)))
+    return replace(state, logs=state.logs.plus(Waiting(leaf_id(data), log, data)))
+
+
+def _is_here(state: State, log: str, data: bytes) -> bool:
+    envelope_id = leaf_id(data)
+    return any(waiting.id == envelope_id for waiting in state.outbox) or is_registered(state.view, log, envelope_id)

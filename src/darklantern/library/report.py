@@ -15,6 +15,7 @@ from darklantern.library.opening import entries as sealed_entries
 from darklantern.library.state import State
 from darklantern.network.clock import text
 from darklantern.network.effective import Effective
+from darklantern.network.following import reached
 from darklantern.network.states import CircleState
 from darklantern.records.exact import Time
 
@@ -142,7 +143,7 @@ def _held(state: State) -> Iterator[Held]:
                 time=entry.record.time,
                 pending=is_pending(state, found),
                 epoch=epoch.body.number,
-                readers=_readers(state, _reached(found.circle, epoch.body.number)),
+                readers=_readers(state, reached(found.circle, epoch)),
             )
 
 
@@ -150,7 +151,7 @@ def _dropped(state: State) -> Iterator[Dropped]:
     for circle in state.working.circles.values():
         for id, entry in circle.buried.items():
             epoch = circle.find_epoch(entry.body.header.epoch)
-            reached = _reached(circle, epoch.body.number) if epoch else frozenset[str]()
+            given = reached(circle, epoch) if epoch else frozenset[str]()
             said = circle.receipts.get(id, frozenset())
             yield Dropped(
                 id=id,
@@ -158,19 +159,8 @@ def _dropped(state: State) -> Iterator[Dropped]:
                 circle=circle.id,
                 asked=tuple(f"{person} of {org}" for org, person in circle.tombstones[id]),
                 receipts=_readers(state, said),
-                missing=_readers(state, reached - said),
+                missing=_readers(state, given - said),
             )
-
-
-def _reached(circle: CircleState, number: int) -> frozenset[str]:
-    """The devices that were given the seed of an epoch, by itself or by a later epoch's link to the one before."""
-    first, *later = circle.epochs[number - 1 :]
-    reached = set(first.members)
-    for epoch in later:
-        if epoch.body.link is None:
-            break
-        reached |= epoch.members
-    return frozenset(reached)
 
 
 def _readers(state: State, devices: frozenset[str]) -> tuple[Reader, ...]:

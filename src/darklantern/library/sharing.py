@@ -18,7 +18,7 @@ from darklantern.network.circle_log import cutoffs
 from darklantern.network.circles import Removal, Terms
 from darklantern.network.clock import text
 from darklantern.network.deciding import Follows, Plan, check_carried, check_label, plan
-from darklantern.network.epochs import Previous, new_epoch
+from darklantern.network.epochs import new_epoch
 from darklantern.network.items import Binding, Package, Posting, SealedArtifact, SealedKind, seal_artifact, seal_content
 from darklantern.network.links import UNRELATED, Relations
 from darklantern.network.reading import leaf_id, read
@@ -139,17 +139,12 @@ def _ready(state: State, circle: str, terms: Terms, clock: int) -> tuple[State, 
 def _rotated(state: State, circle: str, terms: Terms, made: Plan, clock: int) -> tuple[State, EpochEntry]:
     working, now = state.working.circle(circle), state.now(clock)
     last = working.epoch
-    previous = None
-    dropped = frozenset[str]()
-    if last:
-        seed = state.keyring.seeds[last.id] if made.link else None
-        previous = Previous(id=last.id, number=last.body.number, seed=seed)
-        dropped = last.members - made.members.ids
+    dropped = last.members - made.members.ids if last else frozenset[str]()
     body, seed = new_epoch(
         circle,
         [(member.id, member.device.receiver()) for member in made.members.members],
-        previous=previous,
-        as_of=text(now),
+        previous=made.previous(state.keyring.seeds),
+        as_of=text(made.as_of),
         terms=terms,
         dropped=cutoffs(working.chains, dropped, state.view.trail(circle).size),
     )

@@ -17,9 +17,8 @@ from darklantern.library.threads.places import LocalThreads
 from darklantern.network.circles import Terms, check_closed, check_terms
 from darklantern.network.clock import now as judged_now
 from darklantern.network.keyring import Keyring, unlock
-from darklantern.network.reading import read
+from darklantern.network.retaining import living
 from darklantern.network.view import View
-from darklantern.records.record import NOBODY
 from darklantern.sealing import Device, LogKey
 from darklantern.stores.values import Waiting
 
@@ -123,7 +122,7 @@ class State:
 
     def is_own(self, waiting: Waiting) -> bool:
         """Whether this device wrote it; several write a roster, and whoever has it hands it in."""
-        return read(waiting.envelope).record.author_device in (self.device_id, NOBODY)
+        return self.logs.is_own(waiting)
 
     def last(self, log: str) -> tuple[int, str] | None:
         """(seq, id) of this device's last record in a log, waiting ones included."""
@@ -135,14 +134,8 @@ class State:
 
 
 def pieces_of(view: View, forgotten: Collection[str] = ()) -> dict[str, str]:
-    """Piece → log, for every piece that an entry which counts names, but for entries of `forgotten` epochs."""
-    return {
-        name: circle.id
-        for circle in view.circles.values()
-        for entry in circle.entries.values()
-        if entry.body.header.epoch not in forgotten
-        for name in (*entry.body.pieces, *entry.body.attached)
-    }
+    """Piece → log, for every piece that lives, but for those that only entries of `forgotten` epochs need."""
+    return {name: circle.id for circle in view.circles.values() for name in living(circle, forgotten)}
 
 
 def unlocked(state: State) -> State:

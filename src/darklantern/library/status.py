@@ -7,12 +7,14 @@ at the last sync.
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
+from darklantern.library.foreign import foreign
 from darklantern.library.state import State
 from darklantern.library.syncing.remembering import relays, visits
+from darklantern.network.advising import advice
 from darklantern.network.clock import text
+from darklantern.network.own_chain import Foreign
 from darklantern.network.reading import read
 from darklantern.records.exact import Time
-from darklantern.stores.values import Waiting
 
 
 @dataclass(frozen=True)
@@ -93,17 +95,22 @@ class Status:
 
     logs: tuple[LogStatus, ...]
     relays: tuple[RelayStatus, ...]
+    foreign: tuple[Foreign, ...]
+    """records under this device's signature that it did not write: its key is in other hands"""
+    advice: tuple[str, ...]
+    """what the loss of one person would lock"""
 
     def lines(self) -> tuple[str, ...]:
         """What a person reads."""
         names = {relay.id: relay.name for relay in self.relays}
-        found = [*(line for relay in self.relays for line in relay.lines())]
-        return (*found, *(line for log in self.logs for line in log.lines(names)))
+        found = [*map(str, self.foreign), *(line for relay in self.relays for line in relay.lines())]
+        return (*found, *(line for log in self.logs for line in log.lines(names)), *self.advice)
 
 
 def status(state: State, pieces: Collection[str], clock: int) -> Status:
     """The status at `clock`, with these pieces here."""
     known, last, now = relays(state), visits(state), state.now(clock)
+    me = state.view.network.devices.get(state.device_id)
     missing: dict[str, list[str]] = {}
     for name, log in state.wanted.items():
         if name not in pieces:
@@ -120,13 +127,15 @@ def status(state: State, pieces: Collection[str], clock: int) -> Status:
             )
             for id, card in sorted(known.items())
         ),
+        foreign=tuple(foreign(state)),
+        advice=advice(state.view, me.org, state.keyring.terms.keys()) if me else (),
     )
 
 
 def _log(state: State, log: str, now: int, missing: list[str]) -> LogStatus:
     view = state.view
     head, key, terms = view.heads.get(log), view.log_key(log), state.keyring.terms.get(log)
-    known, last = relays(state), visits(state)
+    known, last, problems = relays(state), visits(state), _problems(state, log)
     return LogStatus(
         log=log,
         name="the network" if log == view.net else f"circle {terms.name}" if terms else f"circle {log[:8]}…",
@@ -138,7 +147,7 @@ def _log(state: State, log: str, now: int, missing: list[str]) -> LogStatus:
         kept_here=log in state.kept,
         appender=next((id for id, card in sorted(known.items()) if card.public.log == key), None),
         waiting=tuple(
-            WaitingRecord(waiting.id, read(waiting.envelope).record.kind, _problem(state, waiting))
+            WaitingRecord(waiting.id, read(waiting.envelope).record.kind, problems.get(waiting.id))
             for waiting in state.outbox
             if waiting.log == log
         ),
@@ -146,12 +155,11 @@ def _log(state: State, log: str, now: int, missing: list[str]) -> LogStatus:
     )
 
 
-def _problem(state: State, waiting: Waiting) -> str | None:
-    """Why the logs as they are now would not let it count."""
-    if reason := state.overtaken.get(waiting.id):
-        return reason
-    opaque = state.working.circle(waiting.log).opaque if waiting.log in state.working.circles else ()
-    return next((leaf.reason for leaf in opaque if leaf.id == waiting.id), None)
+def _problems(state: State, log: str) -> Mapping[str, str]:
+    """Record in the outbox → why the logs as they are now would not let it count."""
+    if not state.outbox or log not in state.working.circles:
+        return state.overtaken
+    return {**{leaf.id: leaf.reason for leaf in state.working.circle(log).opaque}, **state.overtaken}
 
 
 def _stale_since(state: State, log: str, now: int) -> Time | None:

@@ -73,14 +73,14 @@ def encode_request(request: Request) -> bytes:
 def decode_request(body: bytes) -> Request:
     """The request in a POST's body. Raises LogError (an HTTP 400) for anything but exactly one."""
     if len(body) > MAX_REQUEST:
-        notes.refuse(f"a request of at most {MAX_REQUEST} bytes", f"{len(body)}")
+        raise notes.refused(f"a request of at most {MAX_REQUEST} bytes", f"{len(body)}")
     head, _, note = body.partition(b"\n\n")
     match = _HEAD.fullmatch(head.decode("ascii", "replace") + "\n")
     if not match:
-        notes.refuse(f"'old', a size, at most {MAX_PROOF} hashes and an empty line", "another beginning")
+        raise notes.refused(f"'old', a size, at most {MAX_PROOF} hashes and an empty line", "another beginning")
     proof = tuple(notes.decode64(line) for line in match["proof"].splitlines())
     if any(notes.encode64(part) != line for part, line in zip(proof, match["proof"].splitlines(), strict=True)):
-        notes.refuse("canonical base64", "another spelling of the same hash")
+        raise notes.refused("canonical base64", "another spelling of the same hash")
     parse(note)
     return Request(int(match["old"]), proof, note)
 

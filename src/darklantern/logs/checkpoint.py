@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
 from darklantern.errors import SignatureError
-from darklantern.logs.notes import Line, check_name, decode64, encode64, key_id, read, refuse, write
+from darklantern.logs.notes import Line, check_name, decode64, encode64, key_id, read, refused, write
 
 MAX_NOTE: Final = 256 * 1024
 """Bytes; about 70 cosignatures. The specification asks readers to take at least 16."""
@@ -58,7 +58,7 @@ class Checkpoint:
     def __post_init__(self) -> None:
         check_name(self.origin)
         if not 0 <= self.size < 1 << 63 or len(self.root) != 32:
-            refuse("a size below 2^63 and a root of 32 bytes", f"{self.size} and {len(self.root)} bytes")
+            raise refused("a size below 2^63 and a root of 32 bytes", f"{self.size} and {len(self.root)} bytes")
 
     def text(self) -> str:
         """The three lines that are signed."""
@@ -81,7 +81,7 @@ def verify(note: bytes, origin: str, log: NoteVerifier) -> tuple[Checkpoint, int
     """
     checkpoint, lines = parse(note)
     if checkpoint.origin != origin:
-        refuse(f"a checkpoint of {origin}", f"one of {checkpoint.origin}")
+        raise refused(f"a checkpoint of {origin}", f"one of {checkpoint.origin}")
     expected = [(origin, _id(origin, algorithm, log)) for algorithm in TYPES]
     if [line.key for line in lines[:2]] != expected:
         raise SignatureError(
@@ -97,17 +97,17 @@ def parse(note: bytes) -> tuple[Checkpoint, tuple[Line, ...]]:
     text, lines = read(note, MAX_NOTE)
     match = _TEXT.fullmatch(text)
     if not match:
-        refuse("three lines (origin, size, root) before the signatures", "other text")
+        raise refused("three lines (origin, size, root) before the signatures", "other text")
     checkpoint = Checkpoint(match["origin"], int(match["size"]), decode64(match["root"]))
     if checkpoint.text() != text:
-        refuse("canonical bytes", "another spelling of the same checkpoint")
+        raise refused("canonical bytes", "another spelling of the same checkpoint")
     return checkpoint, lines
 
 
 def cosignature(checkpoint: Checkpoint, name: str, key: NoteSigner, time: int) -> Line:
     """`name`'s statement that at `time` this is the largest consistent tree that it has seen of the log."""
     if not 0 < time < 1 << 63:
-        refuse("a time in seconds since 1970", f"{time}")
+        raise refused("a time in seconds since 1970", f"{time}")
     signature = key.sign("mldsa44", _cosigned_message(checkpoint, name, time))
     return Line(name, cosigner_id(name, key.public), struct.pack(">Q", time) + signature)
 
@@ -116,7 +116,7 @@ def check_cosignature(line: Line, checkpoint: Checkpoint, key: NoteVerifier) -> 
     """When `line` was signed. Raises SignatureError unless `key` signed `checkpoint` under the line's name."""
     time = int.from_bytes(line.signature[:8], "big")
     if not 0 < time < 1 << 63:  # time 0 says nothing about when, so freshness could not be judged by it
-        refuse("a cosignature that says when it was made", f"time {time}")
+        raise refused("a cosignature that says when it was made", f"time {time}")
     key.verify("mldsa44", line.signature[8:], _cosigned_message(checkpoint, line.name, time))
     return time
 

@@ -6,13 +6,15 @@ their limits. Who vouches for them is said elsewhere: by the transport, and by w
 
 import struct
 from collections.abc import Iterable
-from typing import Annotated, Final, Literal, NoReturn
+from typing import Annotated, Final, Literal
 
 import msgspec
 
-from darklantern.errors import LogError
+from darklantern.errors import LogError, refusing
 from darklantern.logs.stream import LIMITS, Frame, Kind
 from darklantern.records.exact import Sha256, Value
+
+_refused = refusing(LogError, "frames", hint="the transfer was cut or altered; ask again")
 
 HEAD: Final = struct.Struct(">BQ")
 
@@ -36,19 +38,15 @@ def unpack(body: bytes) -> list[Frame]:
     frames, at = [], 0
     while at < len(body):
         if len(body) - at < HEAD.size:
-            _refuse(f"a frame's {HEAD.size} bytes of kind and length", str(len(body) - at))
+            raise _refused(f"a frame's {HEAD.size} bytes of kind and length", str(len(body) - at))
         kind, length = HEAD.unpack_from(body, at)
         if kind not in LIMITS or kind == Kind.TRAILER:
-            _refuse("a range, a checkpoint, an entry or a blob", f"kind {kind}")
+            raise _refused("a range, a checkpoint, an entry or a blob", f"kind {kind}")
         if length > LIMITS[kind]:
-            _refuse(f"at most {LIMITS[kind]} bytes in a frame of kind {kind}", str(length))
+            raise _refused(f"at most {LIMITS[kind]} bytes in a frame of kind {kind}", str(length))
         at += HEAD.size
         if length > len(body) - at:
-            _refuse(f"{length} bytes of frame", f"the end after {len(body) - at}")
+            raise _refused(f"{length} bytes of frame", f"the end after {len(body) - at}")
         frames.append(Frame(Kind(kind), body[at : at + length]))
         at += length
     return frames
-
-
-def _refuse(expected: str, got: str) -> NoReturn:
-    raise LogError(f"frames: expected {expected}, got {got}", hint="the transfer was cut or altered; ask again")

@@ -10,9 +10,15 @@ hashes there is: each position and size fixes how many, and a list of another le
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Final
 
-from darklantern.errors import LogError
+from darklantern.errors import LogError, refusing
+
+_refused = refusing(
+    LogError,
+    "Merkle tree",
+    hint="the proof is for another tree, or the log was changed; ask for it again, and keep this one if it recurs",
+)
 
 HASH: Final = 32
 """Bytes in each hash of a tree."""
@@ -51,7 +57,7 @@ def inclusion(leaves: Sequence[bytes], index: int) -> tuple[bytes, ...]:
     Raises LogError when there is no such leaf.
     """
     if not 0 <= index < len(leaves):
-        _refuse(f"an entry below the size of the tree, {len(leaves)}", str(index))
+        raise _refused(f"an entry below the size of the tree, {len(leaves)}", str(index))
     return tuple(_siblings(leaves, index))
 
 
@@ -62,7 +68,7 @@ def consistency(leaves: Sequence[bytes], old_size: int) -> tuple[bytes, ...]:
     LogError for an old size beyond the tree.
     """
     if not 0 <= old_size <= len(leaves):
-        _refuse(f"an old size of at most {len(leaves)}", str(old_size))
+        raise _refused(f"an old size of at most {len(leaves)}", str(old_size))
     if old_size in (0, len(leaves)):
         return ()
     # The proof starts at the last full subtree of the old tree, which the new tree has too.
@@ -76,7 +82,7 @@ def consistency(leaves: Sequence[bytes], old_size: int) -> tuple[bytes, ...]:
 def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> None:
     """Raises LogError unless `proof` shows that the leaf hash is entry `index` of the `size` under `root` (2.1.3.2)."""
     if not 0 <= index < size <= MAX_SIZE:
-        _refuse("an entry below a size below 2^63", f"{index} of {size}")
+        raise _refused("an entry below a size below 2^63", f"{index} of {size}")
     inner, border = _shape(index, size)
     _check_proof(proof, inner + border, leaf, root)
     found = leaf
@@ -84,17 +90,17 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
         on_the_left = level >= inner or index >> level & 1
         found = node_hash(sibling, found) if on_the_left else node_hash(found, sibling)
     if found != root:
-        _refuse("an inclusion proof that leads to the root", "one that leads elsewhere")
+        raise _refused("an inclusion proof that leads to the root", "one that leads elsewhere")
 
 
 def verify_consistency(old_size: int, old_root: bytes, size: int, root: bytes, proof: Sequence[bytes]) -> None:
     """Raises LogError unless `proof` shows that the tree of `root` begins with that of `old_root` (2.1.4.2)."""
     if not 0 <= old_size <= size <= MAX_SIZE:
-        _refuse("an old size of at most the new one, below 2^63", f"{old_size} of {size}")
+        raise _refused("an old size of at most the new one, below 2^63", f"{old_size} of {size}")
     if old_size in (0, size):
         _check_proof(proof, 0, old_root, root)
         if (old_size == 0 and old_root != EMPTY_ROOT) or (old_size == size and old_root != root):
-            _refuse(f"the root of these {old_size} entries", "another root")
+            raise _refused(f"the root of these {old_size} entries", "another root")
         return
     # 1. The last full subtree of the old tree: node `node` of the level `full`. What lies beside its path is the proof.
     full = (old_size & -old_size).bit_length() - 1
@@ -110,7 +116,9 @@ def verify_consistency(old_size: int, old_root: bytes, size: int, root: bytes, p
         else:
             new = node_hash(new, sibling)
     if old != old_root or new != root:
-        _refuse(f"a proof that leads to the {'old' if old != old_root else 'new'} root", "one that leads elsewhere")
+        raise _refused(
+            f"a proof that leads to the {'old' if old != old_root else 'new'} root", "one that leads elsewhere"
+        )
 
 
 @dataclass(frozen=True)
@@ -167,13 +175,6 @@ def _shape(index: int, size: int) -> tuple[int, int]:
 
 def _check_proof(proof: Sequence[bytes], length: int, *ends: bytes) -> None:
     if len(proof) != length:
-        _refuse(f"a proof of {length} hashes", str(len(proof)))
+        raise _refused(f"a proof of {length} hashes", str(len(proof)))
     if any(len(part) != HASH for part in (*proof, *ends)):
-        _refuse(f"hashes of {HASH} bytes", "others")
-
-
-def _refuse(expected: str, got: str) -> NoReturn:
-    raise LogError(
-        f"Merkle tree: expected {expected}, got {got}",
-        hint="the proof is for another tree, or the log was changed; ask for it again, and keep this one if it recurs",
-    )
+        raise _refused(f"hashes of {HASH} bytes", "others")

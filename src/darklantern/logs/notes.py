@@ -10,9 +10,15 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NoReturn
 
-from darklantern.errors import LogError
+from darklantern.errors import LogError, refusing
+
+refused = refusing(
+    LogError,
+    "checkpoint",
+    hint="the relay sent something else than the log's checkpoint; fetch it again, and keep this one if it recurs",
+)
+"""What is wrong with a note, or with what is said about one."""
 
 _LINE = re.compile(r"— (?P<name>[^ \n]+) (?P<sig>[A-Za-z0-9+/]+={0,2})\n")
 _KEY_ID = 4
@@ -38,16 +44,16 @@ class Line:
 def read(note: bytes, limit: int) -> tuple[str, tuple[Line, ...]]:
     """The text, with its last line feed, and the lines of a note of at most `limit` bytes. Raises LogError."""
     if len(note) > limit:
-        refuse(f"at most {limit} bytes", f"{len(note)}")
+        raise refused(f"at most {limit} bytes", f"{len(note)}")
     try:
         text, empty, signatures = note.decode().rpartition("\n\n")
     except UnicodeDecodeError as error:
-        raise _error("UTF-8 text", "other bytes") from error
+        raise refused("UTF-8 text", "other bytes") from error
     if not empty:
-        refuse("a text, an empty line and signatures", "no empty line")
+        raise refused("a text, an empty line and signatures", "no empty line")
     lines = tuple(read_line(line.encode()) for line in signatures.splitlines(keepends=True))
     if len({line.key for line in lines}) != len(lines):
-        refuse("one signature by each key", "two")
+        raise refused("one signature by each key", "two")
     return text + "\n", lines
 
 
@@ -61,15 +67,15 @@ def read_line(line: bytes) -> Line:
     try:
         parts = _LINE.fullmatch(line.decode())
     except UnicodeDecodeError as error:
-        raise _error("UTF-8 text", "other bytes") from error
+        raise refused("UTF-8 text", "other bytes") from error
     if not parts:
-        refuse("signature lines '— name base64'", "another line")
+        raise refused("signature lines '— name base64'", "another line")
     blob = decode64(parts["sig"])
     if len(blob) <= _KEY_ID:
-        refuse(f"a key id of {_KEY_ID} bytes and a signature", "too few bytes")
+        raise refused(f"a key id of {_KEY_ID} bytes and a signature", "too few bytes")
     found = Line(check_name(parts["name"]), blob[:_KEY_ID], blob[_KEY_ID:])
     if bytes(found) != line:
-        refuse("canonical base64", "another spelling of the same signature")
+        raise refused("canonical base64", "another spelling of the same signature")
     return found
 
 
@@ -81,7 +87,7 @@ def key_id(name: str, kind: bytes, raw: bytes) -> bytes:
 def check_name(name: str) -> str:
     """A key's name as signed-note has it, short enough for the one-byte lengths of a cosignature. Raises LogError."""
     if not name.isprintable() or " " in name or "+" in name or not 0 < len(name.encode()) < 256:
-        refuse("a name of 1 to 255 bytes without spaces, plus or control characters", repr(name))
+        raise refused("a name of 1 to 255 bytes without spaces, plus or control characters", repr(name))
     return name
 
 
@@ -95,16 +101,4 @@ def decode64(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except binascii.Error as error:
-        raise _error("base64 with padding", "other text") from error
-
-
-def refuse(expected: str, got: str) -> NoReturn:
-    """Raises LogError."""
-    raise _error(expected, got)
-
-
-def _error(expected: str, got: str) -> LogError:
-    return LogError(
-        f"checkpoint: expected {expected}, got {got}",
-        hint="the relay sent something else than the log's checkpoint; fetch it again, and keep this one if it recurs",
-    )
+        raise refused("base64 with padding", "other text") from error

@@ -12,11 +12,17 @@ import io
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from enum import IntEnum
-from typing import BinaryIO, Final, NamedTuple, NoReturn
+from typing import BinaryIO, Final, NamedTuple
 
 from blake3 import blake3
 
-from darklantern.errors import LogError
+from darklantern.errors import LogError, refusing
+
+_refused = refusing(
+    LogError,
+    "stream",
+    hint="the file or the transfer is cut or altered, and nothing was taken from it; copy it again from its source",
+)
 
 MAGIC: Final = b"darklantern stream v1\n"
 MAX_FRAMES: Final = 1_000_000
@@ -75,7 +81,7 @@ def write(sink: BinaryIO, frames: Iterable[Frame], sign: Callable[[bytes], bytes
     put(MAGIC)
     for count, (kind, payload) in enumerate(frames):
         if kind == Kind.TRAILER or count >= MAX_FRAMES:
-            _refuse(f"at most {MAX_FRAMES} frames and no trailer among them", f"frame {count} of kind {kind}")
+            raise _refused(f"at most {MAX_FRAMES} frames and no trailer among them", f"frame {count} of kind {kind}")
         _check_limit(kind, len(payload))
         put(_HEAD.pack(kind, len(payload)))
         put(payload)
@@ -116,7 +122,7 @@ def _check(stream: BinaryIO, verify: Callable[[bytes, bytes], None], stage: Call
         if kind == Kind.TRAILER:
             break
         if len(seen) >= MAX_FRAMES * _HASH:
-            _refuse(f"at most {MAX_FRAMES} frames", "more")
+            raise _refused(f"at most {MAX_FRAMES} frames", "more")
         digest.update(head)
         digest.update(payload)
         length += len(head) + len(payload)
@@ -126,12 +132,12 @@ def _check(stream: BinaryIO, verify: Callable[[bytes, bytes], None], stage: Call
         else:
             seen += _fingerprint(head, payload)
     if len(payload) < _TRAILER.size:
-        _refuse(f"a trailer of at least {_TRAILER.size} bytes", str(len(payload)))
+        raise _refused(f"a trailer of at least {_TRAILER.size} bytes", str(len(payload)))
     said_length, said_digest = _TRAILER.unpack_from(payload)
     if (said_length, said_digest) != (length, digest.digest()):
-        _refuse(f"{said_length} bytes with SHA-256 {said_digest.hex()}", f"{length} with {digest.hexdigest()}")
+        raise _refused(f"{said_length} bytes with SHA-256 {said_digest.hex()}", f"{length} with {digest.hexdigest()}")
     if stream.read(1):
-        _refuse("the end of the stream after its trailer", "more bytes")
+        raise _refused("the end of the stream after its trailer", "more bytes")
     verify(said_digest, payload[_TRAILER.size :])
     return bytes(seen)
 
@@ -148,7 +154,7 @@ def _frames(stream: BinaryIO, seen: bytes, *, skip: bool) -> Iterator[Frame]:
             payload = _read(stream, _length(head))
             fingerprint = _fingerprint(head, payload)
         if fingerprint != seen[at : at + _HASH]:
-            _refuse("the bytes that were checked", "others from a second reading")
+            raise _refused("the bytes that were checked", "others from a second reading")
         yield Frame(kind, payload)
 
 
@@ -160,7 +166,7 @@ def _fingerprint(head: bytes, payload: bytes) -> bytes:
 def _read_magic(stream: BinaryIO) -> bytes:
     magic = _read(stream, len(MAGIC))
     if magic != MAGIC:
-        _refuse(f"a stream that begins with {MAGIC!r}", "another beginning")
+        raise _refused(f"a stream that begins with {MAGIC!r}", "another beginning")
     return magic
 
 
@@ -178,9 +184,9 @@ def _length(head: bytes) -> int:
 
 def _check_limit(kind: int, length: int) -> None:
     if kind not in LIMITS:
-        _refuse(f"a frame of kind {', '.join(str(int(known)) for known in LIMITS)}", f"kind {kind}")
+        raise _refused(f"a frame of kind {', '.join(str(int(known)) for known in LIMITS)}", f"kind {kind}")
     if length > LIMITS[kind]:
-        _refuse(f"at most {LIMITS[kind]} bytes in a frame of kind {kind}", str(length))
+        raise _refused(f"at most {LIMITS[kind]} bytes in a frame of kind {kind}", str(length))
 
 
 def _read(stream: BinaryIO, size: int) -> bytes:
@@ -189,12 +195,5 @@ def _read(stream: BinaryIO, size: int) -> bytes:
     while len(data) < size and (more := stream.read(size - len(data))):
         data += more
     if len(data) != size:
-        _refuse(f"{size} more bytes", f"the end of the stream after {len(data)}")
+        raise _refused(f"{size} more bytes", f"the end of the stream after {len(data)}")
     return data
-
-
-def _refuse(expected: str, got: str) -> NoReturn:
-    raise LogError(
-        f"stream: expected {expected}, got {got}",
-        hint="the file or the transfer is cut or altered, and nothing was taken from it; copy it again from its source",
-    )

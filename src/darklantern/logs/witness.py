@@ -10,7 +10,7 @@ cosignatures (type 0x04) among them. Those do not bind the witness's name, and f
 
 from collections.abc import Iterable, Mapping
 
-from darklantern.errors import LogError, SignatureError
+from darklantern.errors import LogError, SignatureError, refusing
 from darklantern.logs import notes
 from darklantern.logs.checkpoint import (
     MAX_NOTE,
@@ -22,6 +22,12 @@ from darklantern.logs.checkpoint import (
     cosigner_id,
     parse,
     verify,
+)
+
+_refused = refusing(
+    LogError,
+    "cosignatures",
+    hint="ask the relay for the checkpoint again; if it recurs, tell the keepers of the log and of the witness",
 )
 
 Said = tuple[str, int]
@@ -36,7 +42,7 @@ def cosign(note: bytes, origin: str, log: NoteVerifier, witness: NoteSigner, nam
     """
     checkpoint, _ = verify(note, origin, log)
     if name == origin or witness.public.raw("mldsa44") == log.raw("mldsa44"):
-        _refuse("a witness with a name and a key of its own", f"those of the log {origin}")
+        raise _refused("a witness with a name and a key of its own", f"those of the log {origin}")
     return bytes(cosignature(checkpoint, name, witness, time))
 
 
@@ -49,7 +55,7 @@ def cosigned(note: bytes, witnesses: Mapping[str, NoteVerifier]) -> tuple[Said, 
     """
     checkpoint, lines = parse(note)
     if checkpoint.origin in witnesses:
-        _refuse("witnesses that are not the log", f"one with the log's own name, {checkpoint.origin}")
+        raise _refused("witnesses that are not the log", f"one with the log's own name, {checkpoint.origin}")
     keys = {(name, cosigner_id(name, key)): key for name, key in witnesses.items()}
     return tuple((line.name, check_cosignature(line, checkpoint, keys[line.key])) for line in lines if line.key in keys)
 
@@ -57,10 +63,10 @@ def cosigned(note: bytes, witnesses: Mapping[str, NoteVerifier]) -> tuple[Said, 
 def read_lines(text: bytes) -> tuple[bytes, ...]:
     """Signature lines one by one, from the body of a request or a response. Raises LogError; verifies nothing."""
     if len(text) > MAX_NOTE:
-        _refuse(f"at most {MAX_NOTE} bytes of signature lines", f"{len(text)}")
+        raise _refused(f"at most {MAX_NOTE} bytes of signature lines", f"{len(text)}")
     lines = tuple(text.splitlines(keepends=True))
     if not lines:
-        _refuse("at least one signature line", "none")
+        raise _refused("at least one signature line", "none")
     for line in lines:
         notes.read_line(line)
     return lines
@@ -80,10 +86,10 @@ def with_cosignatures(note: bytes, lines: Iterable[bytes]) -> bytes:
         if known is None or known.signature < line.signature:  # which begins with the time, big-endian
             found[line.key] = line
     if any(name == checkpoint.origin for name, _ in found):
-        _refuse("lines of witnesses", f"one in the name of the log, {checkpoint.origin}")
+        raise _refused("lines of witnesses", f"one in the name of the log, {checkpoint.origin}")
     merged = notes.write(checkpoint.text(), (*own, *(found[key] for key in sorted(found))))
     if len(merged) > MAX_NOTE:
-        _refuse(f"a note of at most {MAX_NOTE} bytes", f"{len(merged)} with these {len(found)} cosignatures")
+        raise _refused(f"a note of at most {MAX_NOTE} bytes", f"{len(merged)} with these {len(found)} cosignatures")
     return merged
 
 
@@ -115,22 +121,10 @@ def agreed(said: Iterable[Said], orgs: Mapping[str, str], needed: int) -> int | 
     `needed` below 1, which anybody would satisfy.
     """
     if needed < 1:
-        _refuse("at least 1 org", f"{needed}")
+        raise _refused("at least 1 org", f"{needed}")
     latest: dict[str, int] = {}
     for name, time in said:
         if name in orgs:
             latest[orgs[name]] = max(time, latest.get(orgs[name], 0))
     times = sorted(latest.values(), reverse=True)
     return times[needed - 1] if len(times) >= needed else None
-
-
-def floor(said: Iterable[Said]) -> int:
-    """The highest time that a witness cosigned, or 0: a clock that says less is wrong."""
-    return max((time for _, time in said), default=0)
-
-
-def _refuse(expected: str, got: str) -> None:
-    raise LogError(
-        f"cosignatures: expected {expected}, got {got}",
-        hint="ask the relay for the checkpoint again; if it recurs, tell the keepers of the log and of the witness",
-    )

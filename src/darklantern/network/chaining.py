@@ -13,6 +13,10 @@ from darklantern.network.states import Chains, Fork, Link, Trail
 from darklantern.records.record import NOBODY, Record
 
 
+class BehindError(LogError):
+    """A record whose author had read more of a log than is here."""
+
+
 @dataclass(frozen=True)
 class Placed:
     """Where a record stands in its device's chain: chains with it, or the proof of a fork."""
@@ -24,7 +28,7 @@ class Placed:
 def check_seen(record: Record, trails: Mapping[str, Trail], required: frozenset[str]) -> None:
     """Raises unless each cited (log, size, root) is one that these logs had.
 
-    LogError when the author had read further than this library: the record waits. RefusedError for
+    BehindError when the author had read further than this library: the record waits. RefusedError for
     a history that these logs never had, which names its author and proves nothing without a
     signed checkpoint.
     """
@@ -37,7 +41,7 @@ def check_seen(record: Record, trails: Mapping[str, Trail], required: frozenset[
     for log, seen in record.seen.items():
         trail = trails[log]
         if seen.size > trail.size:
-            raise LogError(
+            raise BehindError(
                 f"its author had read {seen.size} entries of log {log[:8]}…, and {trail.size} are here: it waits",
                 hint="import a newer bundle; nothing that depends on it can be judged before",
             )

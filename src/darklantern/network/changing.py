@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from darklantern.errors import RefusedError
+from darklantern.errors import RefusedError, refusing
 from darklantern.network.cards import Card, check_card
 from darklantern.network.circles import Circle
 from darklantern.network.clock import text
@@ -16,6 +16,8 @@ from darklantern.network.manifests import OrgManifest, Person
 from darklantern.network.rosters import Expelled, NetworkRoot, Org, OrgRoot, Relay, Roster
 from darklantern.network.states import Version
 from darklantern.sealing import LogVerifyKey
+
+_refused = refusing(RefusedError, "draft", hint="nothing was drafted; check the names")
 
 
 def majority(count: int) -> int:
@@ -68,6 +70,7 @@ def next_roster(
     thresholds: Mapping[str, int] | None = None,
     relays: Iterable[Relay] = (),
     without_relays: Iterable[str] = (),
+    moving: LogVerifyKey | None = None,
     log: LogVerifyKey | None = None,
     final: bytes | None = None,
     settles: str | None = None,
@@ -76,8 +79,9 @@ def next_roster(
 
     `admit` brings in the orgs of these cards, `expel` puts orgs out, both for `reason`. `roots` gives orgs that are in
     it other keys: each card's take the place of its org's network root and of its person's org root. `retire`
-    takes away an org's network root. `relays` come in, or in place of those of the same name. `log` moves the network's
-    log, with its `final` checkpoint by the old key.
+    takes away an org's network root. `relays` come in, or in place of those of the same name. `moving` announces
+    to whom the network's log moves, and the version after that moves it: `log`, with its `final` checkpoint by the old
+    key.
     """
     old, admit, roots, expel, retire = last.body, tuple(admit), tuple(roots), set(expel), set(retire)
     _check_known(expel, {org.name for org in old.orgs}, "org of the roster", "to expel")
@@ -104,6 +108,7 @@ def next_roster(
         roots=_with_network_roots(kept, (*admit, *roots)),
         orgs=orgs,
         log=log or old.log,
+        moving=moving,
         final=final,
         expelled=(*old.expelled, *gone),
         relays=(*(relay for relay in old.relays if relay.name not in gone_relays), *relays),
@@ -152,7 +157,7 @@ def next_manifest(
 def next_circle(circle: str, last: Version[Circle], **changes: object) -> Circle:
     """The record of a circle after `last`, with other values in the fields of `changes`."""
     following = {"circle": circle, "version": last.body.version + 1, "previous": last.id, "settles": None}
-    return msgspec.structs.replace(last.body, **(following | {"final": None} | changes))
+    return msgspec.structs.replace(last.body, **(following | {"moving": None, "final": None} | changes))
 
 
 def _with_network_roots(roots: tuple[NetworkRoot, ...], cards: Iterable[Card]) -> tuple[NetworkRoot, ...]:
@@ -192,7 +197,3 @@ def _check_known(named: Iterable[str], known: Iterable[str], what: str, why: str
     unknown = sorted(set(named) - set(known))
     if unknown:
         raise _refused(f"an {what} {why}" if what[0] in "aeiou" else f"a {what} {why}", unknown[0])
-
-
-def _refused(expected: str, got: str) -> RefusedError:
-    return RefusedError(f"expected {expected}, got {got}", hint="nothing was drafted; check the names")

@@ -14,10 +14,12 @@ from darklantern.network.chaining import check_seen, place
 from darklantern.network.clock import seconds
 from darklantern.network.deleting import Receipt, Tombstone
 from darklantern.network.effective import effective
-from darklantern.network.epochs import Cutoff, Epoch, Last, check_stanzas, needs_link
+from darklantern.network.epochs import Cutoff, Epoch, Last, check_stanzas
+from darklantern.network.following import may_link
 from darklantern.network.growing import Grown
 from darklantern.network.handovers import Handover
 from darklantern.network.items import Sealed
+from darklantern.network.pieces import naming, no_longer
 from darklantern.network.reading import InCircle, Read
 from darklantern.network.states import Chains, CircleState, EpochEntry, NetworkState, Opaque, Owner, SealedEntry, Trail
 from darklantern.network.verdicts import Verdict
@@ -102,8 +104,8 @@ def _epoch(
     if read.record.author_device not in found.ids:
         raise _refused(epoch, f"its author {found.explain(read.record.author_device)}")
     check_stanzas(epoch, len(found.members))
-    if needs_link(circle.history, previous.persons if previous else None, found.persons) != (epoch.link is not None):
-        raise _refused(epoch, f"history {circle.history!r} asks for the link to be the other way")
+    if not may_link(before, circle, found, read.record.author_device, epoch, size):
+        raise _refused(epoch, f"history {circle.history!r} asks for another link than it has")
     dropped = previous.members - found.ids if previous else frozenset[str]()
     if epoch.dropped != cutoffs(before.chains, dropped, size):
         raise _refused(epoch, "it does not cut off exactly the dropped devices, each at its last record")
@@ -116,7 +118,11 @@ def _epoch(
         members=found.ids,
         persons=found.persons,
     )
-    return _cut(replace(state, epochs=(*state.epochs, entry)), epoch)
+    numbers = state.numbers.insert(entry.id, len(state.epochs))
+    state = replace(state, epochs=state.epochs.plus(entry), numbers=numbers)
+    for held in (entry.id, epoch.linked):
+        state = state.showing(held, entry.author, trail.size) if held else state
+    return _cut(state, epoch)
 
 
 def _cut(state: CircleState, epoch: Epoch) -> CircleState:
@@ -133,6 +139,7 @@ def _cut(state: CircleState, epoch: Epoch) -> CircleState:
     return replace(
         state,
         entries=reduce(lambda entries, id: entries.remove(id), late, state.entries),
+        pieces=reduce(lambda pieces, each: no_longer(pieces, each.body.names, each.id), late.values(), state.pieces),
         opaque=reduce(
             Grown.plus, (Opaque(state.id, entry.position, id, reason, True) for id, entry in late.items()), state.opaque
         ),
@@ -152,7 +159,9 @@ def _sealed(state: CircleState, trail: Trail, read: Read, owner: Owner, sealed: 
     if author not in newest.members:
         raise RefusedError(f"epoch {newest.body.number} had dropped its author", hint="ask the circle's admins")
     entry = SealedEntry(read.id, trail.size, read.record, sealed, owner)
-    return replace(state, entries=state.entries.insert(read.id, entry))
+    pieces = naming(state.pieces, sealed.names, owner, read.id)
+    state = state.showing(head.epoch, author, trail.size)
+    return replace(state, entries=state.entries.insert(read.id, entry), pieces=pieces)
 
 
 def _check_member(state: CircleState, device: str, network_size: int) -> None:
@@ -183,18 +192,26 @@ def _tombstone(at: NetworkState, state: CircleState, device: str, tombstone: Tom
     own = entry.owner == owner
     if not own and (circle is None or not circle.has_admin(owner) or removed):
         raise RefusedError("its author is neither who wrote the entry nor an admin", hint="ask one of them")
-    asked = (*(state.tombstones.get(target) or ()), owner)
+    asked = state.tombstones.get(target) or ()
+    asked = asked if owner in asked else (*asked, owner)
     state = replace(state, tombstones=state.tombstones.insert(target, asked))
     if not own and circle is not None and len({each for each in asked if circle.has_admin(each)}) < circle.quorum:
         return state
-    return replace(state, entries=state.entries.remove(target), buried=state.buried.insert(target, entry))
+    return replace(
+        state,
+        entries=state.entries.remove(target),
+        buried=state.buried.insert(target, entry),
+        pieces=no_longer(state.pieces, entry.body.names, target),
+    )
 
 
 def _receipt(state: CircleState, device: str, receipt: Receipt) -> CircleState:
-    if receipt.target not in state.buried:
-        raise RefusedError(f"nothing buried has the id {receipt.target[:8]}…", hint="the tombstone comes first")
-    gone = (state.receipts.get(receipt.target) or frozenset()) | {device}
-    return replace(state, receipts=state.receipts.insert(receipt.target, gone))
+    receipts = state.receipts
+    for target in receipt.targets:
+        if target not in state.buried:
+            raise RefusedError(f"nothing buried has the id {target[:8]}…", hint="the tombstone comes first")
+        receipts = receipts.insert(target, (receipts.get(target) or frozenset()) | {device})
+    return replace(state, receipts=receipts)
 
 
 def _refused(epoch: Epoch, reason: str) -> RefusedError:

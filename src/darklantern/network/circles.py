@@ -12,13 +12,15 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from darklantern.errors import RefusedError
+from darklantern.errors import RefusedError, refusing
 from darklantern.network.notes import Note
 from darklantern.network.pledges import PledgeText
 from darklantern.network.rosters import Count
 from darklantern.records.assessments import LEVEL_NAMES, Level
 from darklantern.records.exact import Name, Reason, Sha256, Value, encode
 from darklantern.sealing import LogVerifyKey
+
+_refused = refusing(RefusedError, "circle", hint="its admins must sign another record")
 
 History = Literal["all", "since-join", "none"]
 """What a newcomer may read of the past."""
@@ -100,6 +102,8 @@ class Circle(Value, frozen=True, kw_only=True):
     """removals that no longer hold; sorted"""
     log: LogVerifyKey
     """signs the checkpoints of the circle's log: the one who may append"""
+    moving: LogVerifyKey | None = None
+    """the key to which the log is about to move: from here on nobody appends to it until it has"""
     final: Note | None = None
     """where `log` is another key than before: the last checkpoint by the old one"""
     terms: Sha256
@@ -216,7 +220,3 @@ def check_signed(circle: Circle, admins: Iterable[tuple[str, str]]) -> None:
     signed = {(admin.org, admin.person) for admin in circle.admins} & set(admins)
     if len(signed) < circle.quorum:
         raise _refused(f"signatures of {circle.quorum} distinct admins", f"{len(signed)}")
-
-
-def _refused(expected: str, got: str) -> RefusedError:
-    return RefusedError(f"circle: expected {expected}, got {got}", hint="its admins must sign another record")

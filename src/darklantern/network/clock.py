@@ -14,6 +14,11 @@ BUILD: Final = 1_790_000_000
 
 _LAST: Final = 253_402_300_799
 
+
+class ClockError(RefusedError):
+    """A checkpoint whose time cannot be taken: nothing is wrong with the entries under it."""
+
+
 JUMP: Final = 24 * 60 * 60
 """Seconds that a checkpoint may be ahead of the clock before a person must confirm it."""
 
@@ -49,13 +54,22 @@ def check_as_of(as_of: Time, clock: int) -> None:
         )
 
 
+def check_forward(log: str, said: int, before: int) -> None:
+    """Raises ClockError for a log that grew while its time went back."""
+    if said < before:
+        raise ClockError(
+            f"log {log[:8]}… grew and went back in time, from {text(before)} to {text(said)}",
+            hint="its keeper's clock was set back, or its store rolled back: ask them",
+        )
+
+
 def check_jump(said: int, clock: int, *, confirmed: bool) -> None:
-    """Raises RefusedError when a checkpoint is far ahead of the clock and nobody confirmed it.
+    """Raises ClockError when a checkpoint is far ahead of the clock and nobody confirmed it.
 
     The floor never falls: one wrong checkpoint from the future would expire everything for good.
     """
     if said > max(clock, BUILD) + JUMP and not confirmed:
-        raise RefusedError(
+        raise ClockError(
             f"a checkpoint says that it is {text(said)}, more than a day after this machine's {text(clock)}",
             hint="set this machine's clock right; if it cannot be, and the checkpoint is right, import again with "
             "--allow-clock-jump (in Python, allow_clock_jump=True)",

@@ -4,14 +4,15 @@ In: a view, a circle, a device and a time. Out: the epoch to seal to, or the mem
 RefusedError naming the rule that forbids it. It seals nothing.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from darklantern.errors import RefusedError
 from darklantern.network.circles import Terms
 from darklantern.network.clock import JUMP, seconds, text
 from darklantern.network.effective import Effective, effective
-from darklantern.network.epochs import needs_link
+from darklantern.network.epochs import EpochSeed, Previous
+from darklantern.network.following import bases, holders, wanted_link
 from darklantern.network.items import finding_hash
 from darklantern.network.merging import check_not_frozen
 from darklantern.network.states import CircleState, EpochEntry
@@ -34,8 +35,19 @@ class Plan:
     members: Effective
     epoch: EpochEntry | None
     """seal to this one; None: rotate to `members` first"""
-    link: bool
-    """whether a rotation must carry the seed before it"""
+    as_of: int
+    """the time at which they were judged; a rotation says so"""
+    last: EpochEntry | None
+    """the newest epoch, which a rotation follows"""
+    linked: str | None
+    """the epoch whose seed a rotation must carry"""
+
+    def previous(self, seeds: Mapping[str, bytes]) -> Previous | None:
+        """What a rotation follows, with the seed that it carries."""
+        if self.last is None:
+            return None
+        linked = EpochSeed(epoch=self.linked, seed=seeds[self.linked]) if self.linked else None
+        return Previous(id=self.last.id, number=self.last.body.number, linked=linked)
 
 
 def check_label(finding: Finding, assessment: Assessment | None, terms: Terms, follows: Follows) -> Level:
@@ -137,8 +149,9 @@ def plan(view: View, circle_id: str, device: str, *, seeds: Collection[str], kep
         )
     check_fresh(view, circle, kept, now)
     # 2. There is somebody to seal to, and the sealer is one of them.
-    frozen = circle.frozen_at(view.trail(circle_id).size)
-    members = effective(view.network, circle_id, now, frozen)
+    epoch, size = circle.epoch, view.trail(circle_id).size
+    as_of = _as_of(epoch, now)
+    members = effective(view.network, circle_id, as_of, circle.frozen_at(size))
     if not members.members:
         reasons = "; ".join(str(excluded) for excluded in members.excluded[:5])
         raise RefusedError(
@@ -151,18 +164,36 @@ def plan(view: View, circle_id: str, device: str, *, seeds: Collection[str], kep
             hint="only members seal, so that somebody can answer for what is in the circle",
         )
     # 3. The newest epoch is for exactly them, or a new one is made.
-    epoch = circle.epoch
-    link = needs_link(rules.history, epoch.persons if epoch else None, members.persons)
     old = epoch is not None and _is_old(seconds(epoch.body.as_of), rules.rotation, now)
-    if epoch and epoch.members == members.ids and epoch.id in seeds and not old:
-        return Plan(members, epoch, link)
-    if epoch and link and epoch.id not in seeds:
-        raise RefusedError(
-            f"epoch {epoch.body.number} is not for exactly the effective members, or is closed to this device, and "
-            f"rotating needs its seed, which is not here",
-            hint="ask a member of that epoch to rotate; history 'all' makes each epoch carry the seed before it",
-        )
-    return Plan(members, None, link)
+    right = epoch if epoch and epoch.members == members.ids and epoch.id in seeds and not old else None
+    # 4. That stands on the newest epoch whose seed is here; none is skipped whose seed somebody claims to hold.
+    closed = None
+    for base in bases(circle, rules, members, device, as_of, size):
+        linked = wanted_link(rules, base, members)
+        if linked is None or linked in seeds:
+            return Plan(members, right, as_of, epoch, linked)
+        closed = base
+    raise _closed(view, circle, closed, members, size)
+
+
+def _closed(view: View, circle: CircleState, epoch: EpochEntry | None, members: Effective, size: int) -> RefusedError:
+    """Who can rotate, where this device cannot."""
+    assert epoch is not None  # what stands on no epoch carries no seed, and was planned
+    claim = holders(circle, epoch.id, members.ids, size)
+    owners = sorted({view.network.devices[device].owner for device in claim})
+    who = ", ".join(f"{person} of {org}" for org, person in owners) or "another of its members"
+    return RefusedError(
+        f"epoch {epoch.body.number} is not for exactly the effective members, or is closed to this device, and "
+        f"rotating needs its seed, which is not here",
+        hint=f"ask {who} to rotate; if it opens for nobody else, an admin removes whoever made it and sealed to it, "
+        f"and the next epoch skips it",
+    )
+
+
+def _as_of(epoch: EpochEntry | None, now: int) -> int:
+    """When members are judged: never before the newest epoch was, if that is not from a future that cannot be."""
+    said = seconds(epoch.body.as_of) if epoch else 0
+    return said if now < said <= now + JUMP else now
 
 
 def _is_old(as_of: int, rotation: int | None, now: int) -> bool:

@@ -14,7 +14,7 @@ from darklantern.network.circles import Circle, Terms
 from darklantern.network.manifests import OrgManifest
 from darklantern.network.pledges import Breach
 from darklantern.network.reading import Read, take_apart
-from darklantern.network.roles import check_role, log_parts
+from darklantern.network.roles import check_role, circle_parts, log_keys, log_parts
 from darklantern.network.rosters import Roster
 from darklantern.network.secret_values import SecretValue
 from darklantern.network.states import NetworkState
@@ -162,7 +162,7 @@ def check_fits(net: str, state: NetworkState, draft: Draft) -> None:
             rosters.check_successor(last.body, last.id, body)
             rosters.check_roster(body)
             check_role(state, "root", rosters.root_parts(body))
-            check_role(state, "log", log_parts(body.log))
+            check_role(state, "log", (part for key in log_keys(body) for part in log_parts(key)))
             check_role(state, "relay", rosters.relay_parts(body))
         case OrgManifest():
             versions = state.manifests.get(body.org, ())
@@ -174,7 +174,7 @@ def check_fits(net: str, state: NetworkState, draft: Draft) -> None:
             check_role(state, "device", (part for each in listed for part in manifests.device_parts(each.device)))
         case Circle():
             circles.check_circle(body, (org.name for org in state.roster.orgs) if state.roster else ())
-            check_role(state, "log", log_parts(body.log))
+            check_role(state, "log", circle_parts(body))
             if draft.terms is not None:
                 circles.check_terms(draft.terms)
                 circles.check_closed(body, draft.terms)

@@ -1,4 +1,4 @@
-"""The epoch: one generation of a circle's key, sealed to each member, and linked to the one before.
+"""The epoch: one generation of a circle's key, sealed to each member, and linked to one before it.
 
 In: members and seeds. Out: an epoch's signed body, or the secret in one, checked. It does not decide
 who the members are, and it never makes an epoch for nobody.
@@ -55,8 +55,10 @@ class Epoch(Value, frozen=True, kw_only=True):
     """salted hash of the member set"""
     sealed: Annotated[bytes, msgspec.Meta(max_length=4_000_000)]
     """age file to each member's device: an `EpochSecret`"""
+    linked: Sha256 | None
+    """the epoch whose seed the link holds: the one before, unless that is skipped (`following`)"""
     link: Annotated[bytes, msgspec.Meta(max_length=8_192)] | None
-    """age file to this epoch's recipient: the seed before; None where the history policy cuts"""
+    """age file to this epoch's recipient: the seed of `linked`; None where the history policy cuts"""
     dropped: tuple[Cutoff, ...]
 
 
@@ -83,8 +85,15 @@ class EpochSecret(SecretValue, frozen=True, kw_only=True):
     terms: Terms
 
 
+class EpochSeed(SecretValue, frozen=True, kw_only=True):
+    """The seed of one epoch."""
+
+    epoch: Sha256
+    seed: Seed
+
+
 class LinkSecret(SecretValue, frozen=True, kw_only=True):
-    """The seed of the epoch before, for those who hold this one."""
+    """The seed of an epoch before, for those who hold this one."""
 
     v: Literal[1] = 1
     circle: Sha256
@@ -93,15 +102,15 @@ class LinkSecret(SecretValue, frozen=True, kw_only=True):
 
 
 class Previous(SecretValue, frozen=True, kw_only=True):
-    """The epoch that a new one follows; `seed` is None where no link is to be made."""
+    """The epoch that a new one follows, and the one whose seed it is to carry, if any."""
 
     id: Sha256
     number: Count
-    seed: Seed | None
+    linked: EpochSeed | None
 
 
 def needs_link(history: History, before: Iterable[object] | None, after: Iterable[object]) -> bool:
-    """Whether an epoch must carry the seed before it, given the persons in both; `before` is None for the first.
+    """Whether an epoch must carry the seed of one before, given the persons in both; `before` is None without one.
 
     Since-join: someone who joins must not walk back past the day they joined.
     """
@@ -124,9 +133,10 @@ def new_epoch(
     number = previous.number + 1 if previous else 1
     member_set = MemberSet(salt=os.urandom(32), devices=tuple(sorted(device for device, _ in members)))
     secret = EpochSecret(circle=circle, number=number, seed=identity.seed, members=member_set, terms=terms)
+    linked = previous.linked if previous else None
     link = None
-    if previous and previous.seed is not None:
-        link = seal(encode(LinkSecret(circle=circle, epoch=previous.id, seed=previous.seed)), [identity.recipient])
+    if linked:
+        link = seal(encode(LinkSecret(circle=circle, epoch=linked.epoch, seed=linked.seed)), [identity.recipient])
     epoch = Epoch(
         number=number,
         previous=previous.id if previous else None,
@@ -135,6 +145,7 @@ def new_epoch(
         count=len(members),
         members=member_set.commitment,
         sealed=seal(encode(secret), [recipient for _, recipient in members]),
+        linked=linked.epoch if linked else None,
         link=link,
         dropped=tuple(sorted(dropped, key=lambda cutoff: cutoff.device)),
     )
@@ -173,16 +184,19 @@ def open_epoch(epoch: Epoch, circle: str, terms: Sha256, members: Iterable[str],
     return secret
 
 
-def open_link(epoch: Epoch, circle: str, seed: bytes, previous: str, recipient: str) -> bytes:
-    """The seed of the epoch `previous`, whose signed recipient is `recipient`. Raises SealError or RefusedError."""
+def open_link(epoch: Epoch, circle: str, seed: bytes, recipient: str) -> bytes:
+    """The seed of the epoch that it links to, whose signed recipient is `recipient`.
+
+    Raises SealError or RefusedError.
+    """
     if epoch.link is None:
         raise SealError(
-            f"epoch {epoch.number} carries no link to the one before",
+            f"epoch {epoch.number} carries no link to one before",
             hint="the circle's history policy cut it; what was sealed earlier stays closed to newcomers",
         )
     secret = decode(LinkSecret, open(epoch.link, [Identity(seed)]))
-    if (secret.circle, secret.epoch) != (circle, previous) or str(recipient_of(secret.seed)) != recipient:
-        raise _refused(epoch, "a link to the epoch before it", "another seed")
+    if (secret.circle, secret.epoch) != (circle, epoch.linked) or str(recipient_of(secret.seed)) != recipient:
+        raise _refused(epoch, "a link to the epoch that it names", "another seed")
     return secret.seed
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 from darklantern.network.clock import seconds, text
 from darklantern.network.effective import effective
+from darklantern.network.following import leading_back
 from darklantern.network.states import CircleState, EpochEntry, Owner, SealedEntry
 from darklantern.network.view import View
 
@@ -98,21 +99,26 @@ def _devices(view: View, circle: CircleState, entry: SealedEntry, who: Owner, no
 def _judged(
     view: View, circle: CircleState, entry: SealedEntry, device: str, now: int
 ) -> tuple[Answer, tuple[str, ...]]:
-    at = next(index for index, epoch in enumerate(circle.epochs) if epoch.id == entry.body.header.epoch)
-    sealed_to = circle.epochs[at]
+    sealed_to = circle.find_epoch(entry.body.header.epoch)
+    assert sealed_to is not None  # an entry of an epoch that does not count does not count
     # 1. A member of the epoch itself.
     if device in sealed_to.members:
         return "can", (f"it is a member of epoch {sealed_to.body.number}, which the record is sealed to",)
     # 2. A member of a later one, with links all the way back.
     then = _excluded_then(view, circle, sealed_to, device)
-    later = next((index for index in range(at + 1, len(circle.epochs)) if device in circle.epochs[index].members), None)
-    if later is not None:
-        cut = [epoch.body.number for epoch in circle.epochs[at + 1 : later + 1] if epoch.body.link is None]
-        joined = circle.epochs[later].body.number
-        if not cut:
-            return "can", (then, f"it is a member of epoch {joined}, from which links lead back")
-        reasons = (then, f"it is a member of epoch {joined}, but the history was cut at epoch {cut[-1]}")
-        return _handed(circle, device, reasons)
+    back = [epoch for epoch in leading_back(circle, sealed_to) if device in epoch.members]
+    if back:
+        return "can", (then, f"it is a member of epoch {back[0].body.number}, from which links lead back")
+    later = circle.epochs[sealed_to.body.number :]
+    joined = next((epoch for epoch in later if device in epoch.members), None)
+    if joined is not None:
+        # Which of the epochs on the way cut it: the last that does not link to the one before it.
+        way = later[: joined.body.number - sealed_to.body.number]
+        cut = next((epoch for epoch in reversed(way) if epoch.body.linked != epoch.body.previous), joined)
+        how = f"the history was cut at epoch {cut.body.number}"
+        if cut.body.linked is not None:
+            how = f"epoch {cut.body.number} skipped those before it that opened for nobody"
+        return _handed(circle, device, (then, f"it is a member of epoch {joined.body.number}, but {how}"))
     # 3. In none.
     frozen = circle.frozen_at(view.trail(circle.id).size)
     today = effective(view.network, circle.id, now, frozen).explain(device)

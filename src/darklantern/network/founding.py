@@ -10,7 +10,6 @@ from darklantern.network import circles, rosters
 from darklantern.network.authoring import drafted
 from darklantern.network.circles import Circle
 from darklantern.network.manifests import OrgManifest
-from darklantern.network.pledges import Breach
 from darklantern.network.rosters import Roster
 from darklantern.records.record import NOBODY
 from darklantern.sealing import Envelope, SigningKey, add_signature
@@ -31,11 +30,6 @@ def draft_circle(net: str, circle: Circle, now: int) -> Envelope:
     """A circle to be signed by a quorum of its admins' devices. Raises RefusedError."""
     circles.check_circle(circle, (*circle.orgs, *(named.org for named in circle.people)))
     return drafted(net, "circle", circle, now)
-
-
-def draft_breach(net: str, breach: Breach, now: int) -> Envelope:
-    """A breach to be signed by the network's roots, or by those of the person's org."""
-    return drafted(net, "breach", breach, now)
 
 
 def cosign(envelope: Envelope, keys: Iterable[SigningKey]) -> Envelope:

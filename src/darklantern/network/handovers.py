@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from darklantern.errors import RefusedError
-from darklantern.network.epochs import Seed
+from darklantern.network.epochs import EpochSeed
 from darklantern.network.secret_values import SecretValue
 from darklantern.records.exact import Sha256, Value, decode, encode
 from darklantern.sealing import Identity, Recipient, open, recipient_of, seal
@@ -22,13 +22,6 @@ class Handover(Value, frozen=True, kw_only=True):
     v: Literal[1] = 1
     device: Sha256
     sealed: Annotated[bytes, msgspec.Meta(max_length=1_000_000)]
-
-
-class EpochSeed(SecretValue, frozen=True, kw_only=True):
-    """The seed of one epoch."""
-
-    epoch: Sha256
-    seed: Seed
 
 
 class HandedOver(SecretValue, frozen=True, kw_only=True):

@@ -4,9 +4,9 @@ In: a signed note and a log's entries. Out: a `Head`, or an error. A log never s
 has two histories: the first is refused, the second is kept as a proof that a third party can check.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from darklantern.errors import LogError, SignatureError
 from darklantern.logs import checkpoint, merkle
@@ -69,25 +69,91 @@ def read_head(note: bytes, log: str, key: LogVerifyKey) -> Head:
     return Head(note, said.size, said.root, time)
 
 
-def key_of(note: bytes, log: str, keys: Sequence[LogVerifyKey], finals: Sequence[bytes | None]) -> LogVerifyKey:
-    """Which of a log's keys a checkpoint claims to be by. Raises LogError for a key that had left the log by then.
+def is_by(note: bytes, log: str, key: LogVerifyKey) -> bool:
+    """Whether a checkpoint claims to be of this log, by this key. Nothing is verified."""
+    return note.startswith(origin(key, log).encode() + b"\n")
 
-    `keys` are those of its versions in order, and `finals[n]` the last checkpoint by the key before `keys[n]`, where it
-    is another. An earlier key counts up to where the log left it: whoever held the log before the move has no other.
+
+class Moving(Protocol):
+    """A version of the record that names a log's key: a roster's, or a circle's."""
+
+    @property
+    def log(self) -> LogVerifyKey:
+        """Who signs the log's checkpoints."""
+
+    @property
+    def moving(self) -> LogVerifyKey | None:
+        """To whom the log is about to move."""
+
+    @property
+    def final(self) -> Note | None:
+        """The last checkpoint by the key before, where that is another."""
+
+
+@dataclass(frozen=True)
+class Reign:
+    """That a key signs a log's checkpoints: since the one before it ended, until `final`."""
+
+    key: LogVerifyKey
+    final: Note | None
+    """the last checkpoint by it; None for the newest"""
+
+
+def reigns(versions: Iterable[Moving]) -> tuple[Reign, ...]:
+    """The keys that a log has had, in order."""
+    found: list[Reign] = []
+    for version in versions:
+        if found and version.final is not None:
+            found[-1] = Reign(found[-1].key, version.final)
+        if not found or version.final is not None:
+            found.append(Reign(version.log, None))
+    return tuple(found)
+
+
+def reign_of(note: bytes, log: str, reigns: Sequence[Reign], *, held: bool = False) -> Reign:
+    """Under which of a log's keys a checkpoint claims to be. Raises LogError for what is none.
+
+    An earlier key counts up to where the log left it: whoever held the log before the move has no other. One that is
+    `held` was taken in before it was known that the key had left, and may cover more.
     """
     said, _ = checkpoint.parse(note)
-    if said.origin == origin(keys[-1], log):
-        return keys[-1]
-    for key, final in zip(keys, finals[1:], strict=False):
-        if final is not None and said.origin == origin(key, log) and said.size <= checkpoint.parse(final)[0].size:
-            return key
-    return keys[-1]  # whose signature is not on it: `read_head` says so
+    for reign in reversed(reigns):
+        ended = checkpoint.parse(reign.final)[0].size if reign.final and not held else said.size
+        if is_by(note, log, reign.key) and said.size <= ended:
+            return reign
+    return reigns[-1]  # whose signature is not on it: `read_head` says so
+
+
+def read_end(log: str, reign: Reign) -> Head:
+    """The last checkpoint by a key that a log has left. Raises as `read_head` does."""
+    assert reign.final is not None  # only the newest has none
+    return read_head(reign.final, log, reign.key)
+
+
+def check_left(log: str, mine: Trail, held: Head, reign: Reign, theirs: Trail) -> None:
+    """Raises ForkedLogError where what is held, signed in this reign, is another history than the one that it ended in.
+
+    `theirs` begins with that one. What was appended beyond it is no fork: it was no longer the log.
+    """
+    end = read_end(log, reign)
+    common = min(mine.size, end.size)
+    if mine.roots[common] != theirs.roots[common]:
+        leaves = theirs.ids[: end.size] if end.size > mine.size else tuple(mine.ids)
+        raise ForkedLogError(LogFork(log=log, first=held.note, second=end.note, leaves=leaves))
+
+
+def check_ends(log: str, head: Head, reign: Reign, mine: Trail) -> None:
+    """Raises ForkedLogError where `head`, of a reign that is over, is no beginning of what is held since."""
+    if head.root != mine.roots[head.size]:
+        end = read_end(log, reign)
+        raise ForkedLogError(LogFork(log=log, first=end.note, second=head.note, leaves=mine.ids[: end.size]))
 
 
 def check_extends(log: str, head: Head, mine: Trail, held: Head | None, theirs: Trail) -> None:
     """Raises unless `head` covers exactly `theirs`, and `theirs` and what is held are one history.
 
-    `theirs` are the entries that came with `head`; `mine` are those held here, under `held`.
+    `theirs` are the entries that came with `head`; `mine` are those held here, under `held`, by the same key: only one
+    key that signs two histories is a fork.
     """
     if held and head.size <= mine.size and head.root != mine.roots[head.size]:
         # The two notes and what is held are proof enough, whatever entries came along.

@@ -60,6 +60,11 @@ class Sealed(Value, frozen=True, kw_only=True):
     attached: tuple[Blake3, ...] = ()
     """the ciphertexts of artifacts; which piece belongs to which is said inside"""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All pieces that it names."""
+        return (*self.pieces, *self.attached)
+
 
 class Block(Value, frozen=True, kw_only=True):
     """The first plaintext block."""

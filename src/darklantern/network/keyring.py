@@ -4,6 +4,7 @@ In: a view, the device's identity and what it holds already. Out: what it holds 
 should hold and cannot open, with the reason. A seed that does not fit what was signed is never kept.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -66,23 +67,37 @@ class _Unlocking:
                     self.problems[circle.id] = error.message
 
     def epochs(self, circle: CircleState, committed: Sha256, wanted: list[EpochEntry]) -> None:
-        """Newest first, so that each seed found can open the link to the one before."""
-        following = dict(zip((epoch.id for epoch in circle.epochs), circle.epochs[1:], strict=False))
+        """Newest first, so that each seed found can open the links to those before."""
+        linking = defaultdict[str | None, list[EpochEntry]](list)
+        for epoch in circle.epochs:
+            linking[epoch.body.linked].append(epoch)
         for epoch in reversed(wanted):
             if epoch.id in self.seeds:
                 continue
-            try:
-                if self.device in epoch.members:
+            # 1. What was sealed to this device itself.
+            if self.device in epoch.members:
+                try:
                     secret = open_epoch(epoch.body, circle.id, committed, epoch.members, self.identity)
+                except DarkLanternError as error:
+                    self.problems[epoch.id] = error.message
+                else:
                     self.seeds[epoch.id] = secret.seed
                     self.terms[circle.id] = secret.terms
                     continue
-                later = following.get(epoch.id)
-                if later and later.id in self.seeds and later.body.link is not None:
-                    seed = self.seeds[later.id]
-                    self.seeds[epoch.id] = open_link(later.body, circle.id, seed, epoch.id, epoch.body.recipient)
+            # 2. What a later epoch carries of it.
+            self.link(circle, epoch, [later for later in linking[epoch.id] if later.id in self.seeds])
+
+    def link(self, circle: CircleState, epoch: EpochEntry, later: list[EpochEntry]) -> None:
+        """From the first of these that holds its seed: a link in one that was skipped may be false."""
+        for each in later:
+            try:
+                seed = open_link(each.body, circle.id, self.seeds[each.id], epoch.body.recipient)
             except DarkLanternError as error:
                 self.problems[epoch.id] = error.message
+            else:
+                self.seeds[epoch.id] = seed
+                self.problems.pop(epoch.id, None)
+                return
 
 
 def seed_of(keyring: Keyring, epoch: str) -> bytes:

@@ -5,16 +5,26 @@ nothing. The integrity of each log is all or nothing; what its records mean is j
 one by one.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 
 from darklantern.errors import LogError
-from darklantern.logs import merkle
-from darklantern.logs.checkpoint import parse
 from darklantern.logs.witness import gathered
-from darklantern.network.clock import check_jump
-from darklantern.network.heads import Head, check_extends, origin, read_head
+from darklantern.network.clock import ClockError, check_forward, check_jump
+from darklantern.network.heads import (
+    Head,
+    Reign,
+    check_ends,
+    check_extends,
+    check_left,
+    is_by,
+    read_end,
+    read_head,
+    reign_of,
+    reigns,
+)
 from darklantern.network.reading import leaf_id, read
 from darklantern.network.rosters import Roster
 from darklantern.network.states import Trail
@@ -47,6 +57,10 @@ class Merged:
     entries: Mapping[str, tuple[bytes, ...]]
     skipped: tuple[str, ...]
     """logs that were left aside: no accepted record names them, or they are frozen"""
+    dropped: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
+    """log → what was held of it beyond where it moved to another key: whoever had left the log appended that"""
+    put_off: Mapping[str, str] = field(default_factory=dict)
+    """circle's log → why its copy cannot be taken at this time, although nothing else is wrong with it"""
 
 
 def merge(
@@ -67,40 +81,69 @@ def merge(
     check_not_frozen(view, view.net)
     merging = _Merging(view, held, kept, clock, confirmed)
     own = by_log.pop(view.net)
-    network = merging.take(own, merging.network_key(own))
-    founded = _folded(view, held, {view.net: network[0]})
+    network = merging.take(own, merging.network_reigns(own))
+    founded = _founded(view, held, network[0])
     # 2. Then each circle's log, under the key that its circle's record names.
     taken: dict[str, tuple[tuple[bytes, ...], Head]] = {view.net: network}
     skipped: list[str] = []
+    put_off: dict[str, str] = {}
     for log, copy in by_log.items():
-        key = founded.key_of(log, copy.note)
-        if key is None or log in view.forks:
+        found = reigns(version.body for version in founded.network.circles.get(log, ()))
+        if not found or log in view.forks:
             skipped.append(log)
         else:
-            taken[log] = merging.take(copy, key)
-            if key == founded.log_key(log):  # an older key's copy may end before the move
-                _check_moves(founded, log, copy, view.trail(log))
+            try:
+                taken[log] = merging.take(copy, found)
+            except ClockError as error:  # two people can found a circle whose log says any time
+                put_off[log] = f"{error.message}; {error.hint}"
     # 3. What it all says, in which an entry that waited for another log may count now.
     entries = {log: tuple(data) for log, data in held.items()} | {log: data for log, (data, _) in taken.items()}
-    folded, entries = _settled(_folded(view, held, entries), held, entries)
+    folded, entries = _settled(_folded(founded, held, entries), held, entries)
     heads = {**view.heads, **{log: head for log, (_, head) in taken.items()}}
-    return Merged(replace(folded, heads=heads, forks=view.forks), entries, tuple(skipped))
+    dropped = {log: gone for log, (data, _) in taken.items() if (gone := _gone(held.get(log, ()), data))}
+    return Merged(replace(folded, heads=heads, forks=view.forks), entries, tuple(skipped), dropped, put_off)
 
 
-def _folded(view: View, held: Entries, entries: Mapping[str, tuple[bytes, ...]]) -> View:
-    """The view that `entries` give: the held one and what is new, unless something that is held may change.
+def _gone(held: Sequence[bytes], now: Sequence[bytes]) -> tuple[bytes, ...]:
+    """What is no longer in a log; another copy of the same entry is no other entry."""
+    same = (at for at, (old, new) in enumerate(zip(held, now, strict=False)) if old is not new and old != new)
+    first = next((at for at in same if leaf_id(held[at]) != leaf_id(now[at])), min(len(held), len(now)))
+    return tuple(held[first:])
 
-    What an entry means depends on the prefixes that it cites, which stay. Only one that could not be taken yet,
-    or of which a better copy came, means something else than before.
+
+def _founded(view: View, held: Entries, entries: Sequence[bytes]) -> View:
+    """The view with all of the network's log, and with the circles' logs as far as they stay what they were.
+
+    What an entry means depends on the prefixes that it cites, which stay. Only one that could not be taken yet, or of
+    which a better copy came, means something else than before.
     """
-    sizes = {log: view.trail(log).size for log in entries}
-    waits = any(not leaf.belongs for leaf in view.opaque)
-    if waits or any(data[: sizes[log]] != tuple(held.get(log, ())) for log, data in entries.items()):
-        return replace(fold(view.net, entries), heads=view.heads, forks=view.forks)
-    for log in sorted(entries, key=lambda log: log != view.net):
-        for data in entries[log][sizes[log] :]:
-            view = append(view, log, data)
+    waits = len(entries) > view.trail(view.net).size and any(leaf.waits for leaf in view.opaque)
+    if waits or not _goes_on(held.get(view.net, ()), entries):
+        view = View(view.net)
+    return _grown(view, view.net, entries)
+
+
+def _folded(founded: View, held: Entries, entries: Mapping[str, tuple[bytes, ...]]) -> View:
+    """The view with what is new of all circles' logs too."""
+    view = founded
+    for log in entries.keys() - {view.net}:
+        if log not in view.circles:
+            raise LogError(
+                f"circle {log[:8]}… was founded in entries that the network's log has no more since it moved",
+                hint="this library cannot follow the move: start anew from a bundle of the new keeper's",
+            )
+        if view.trail(log).size and not _goes_on(held.get(log, ()), entries[log]):
+            return fold(view.net, entries)
+        view = _grown(view, log, entries[log])
     return view
+
+
+def _goes_on(old: Sequence[bytes], new: Sequence[bytes]) -> bool:
+    return tuple(new[: len(old)]) == tuple(old)
+
+
+def _grown(view: View, log: str, entries: Sequence[bytes]) -> View:
+    return reduce(lambda grown, data: append(grown, log, data), entries[view.trail(log).size :], view)
 
 
 def _settled(
@@ -134,30 +177,42 @@ class _Merging:
     clock: int
     confirmed: bool
 
-    def take(self, copy: LogCopy, key: LogVerifyKey) -> tuple[tuple[bytes, ...], Head]:
-        """The entries and the head to hold after seeing `copy`."""
+    def take(self, copy: LogCopy, reigns: Sequence[Reign]) -> tuple[tuple[bytes, ...], Head]:
+        """The entries and the head to hold after seeing `copy`, of a log that has had these keys."""
         log = copy.log
-        head = read_head(copy.note, log, key)
+        reign = reign_of(copy.note, log, reigns)
+        head = read_head(copy.note, log, reign.key)
         mine, held = self.view.trail(log), self.view.heads.get(log)
-        older = held is not None and head.size < mine.size and head.root == mine.roots[head.size]
-        theirs = mine if older else self._theirs(copy, mine)  # whatever came with an older head, none of it is taken
-        if held and older:
-            if log not in self.kept or head.time > held.time:  # signed later, and covers less
-                raise LogError(
-                    f"log {log[:8]}…: expected at least {mine.size} entries, got a copy of {head.size}: it is older",
-                    hint="import a bundle made later; if its maker says that there is none, the log was rolled back",
-                )
-            return tuple(self.held[log]), held
-        check_extends(log, head, mine, held, theirs)
-        if held and theirs.size > mine.size and head.time < held.time:
-            raise LogError(
-                f"log {log[:8]}… grew from {mine.size} to {theirs.size} entries and went back in time",
-                hint="its keeper's clock was set back, or its store rolled back: ask them",
-            )
+        by = reign_of(held.note, log, reigns, held=True) if held else reign
+        if held and reigns.index(reign) < reigns.index(by):
+            check_ends(log, head, reign, mine)
+            return self._older(log, head, held)
+        if held and head.size < mine.size and head.root == mine.roots[head.size] and by is reign:
+            return self._older(log, head, held)  # whatever came with an older head, none of it is taken
+        theirs = self._theirs(copy, mine)
+        for before in reigns[: reigns.index(reign)]:
+            _check_moved(log, theirs, before)
+        if held and by is not reign:
+            # Whoever left the log may have gone on with it. Only up to their last checkpoint it is one history.
+            check_left(log, mine, held, by, theirs)
+            mine = mine.first(_alike(mine, theirs))
+        check_extends(log, head, mine, held if by is reign else None, theirs)
+        if held and theirs.size > mine.size:
+            check_forward(log, head.time, held.time)
         check_jump(head.time, self.clock, confirmed=self.confirmed)
-        if held and theirs.size == mine.size:
+        if held and by is reign and theirs.size == mine.size:
             head = self._newest(head, held)
         return self._best(log, mine, copy), head
+
+    def _older(self, log: str, head: Head, held: Head) -> tuple[tuple[bytes, ...], Head]:
+        """What is held, where somebody who does not append to the log had seen less of it."""
+        if log not in self.kept or head.time > held.time:  # signed later, and covers less
+            size = self.view.trail(log).size
+            raise LogError(
+                f"log {log[:8]}…: expected at least {size} entries, got a copy of {head.size}: it is older",
+                hint="import a bundle made later; if its maker says that there is none, the log was rolled back",
+            )
+        return tuple(self.held[log]), held
 
     def _newest(self, head: Head, held: Head) -> Head:
         """The later of two heads over the same entries, with what witnesses said of either."""
@@ -165,25 +220,32 @@ class _Merging:
         keys = witness_keys(self.view)
         return replace(newest, note=gathered(newest.note, [other.note], keys)) if keys else newest
 
-    def network_key(self, copy: LogCopy) -> LogVerifyKey:
-        """The key of the network's log: known, named by the pinned first entry, or by a roster that moves the log."""
-        known = self.view.log_key(copy.log) or _first_key(copy)
-        if copy.note.startswith(origin(known, copy.log).encode() + b"\n"):
+    def network_reigns(self, copy: LogCopy) -> tuple[Reign, ...]:
+        """The keys of the network's log: known, named by the pinned first entry, or by a roster that moves the log."""
+        known = reigns(version.body for version in self.view.network.rosters) or (Reign(_first_key(copy), None),)
+        if any(is_by(copy.note, copy.log, reign.key) for reign in known):
             return known
-        _check_no_gap(copy, self.view.trail(copy.log).size)
-        entries = self._best(copy.log, self.view.trail(copy.log), copy)
-        return _folded(self.view, self.held, {copy.log: entries}).log_key(copy.log) or known
+        mine = self.view.trail(copy.log)
+        _check_no_gap(copy, mine.size)
+        entries = self._best(copy.log, mine.first(copy.start + self._same(copy, mine)), copy)
+        moved = _founded(self.view, self.held, entries).network.rosters
+        return reigns(version.body for version in moved) or known
 
     def _theirs(self, copy: LogCopy, mine: Trail) -> Trail:
         """The trail that the copy claims: as far as it is mine, mine, so that only what differs is hashed."""
         _check_no_gap(copy, mine.size)
+        same = self._same(copy, mine)
+        return reduce(Trail.append, map(leaf_id, copy.entries[same:]), mine.first(copy.start + same))
+
+    def _same(self, copy: LogCopy, mine: Trail) -> int:
+        """How many entries of the copy are mine, from its first on."""
         held = self.held.get(copy.log, ())
         same = 0
         for data, own, envelope_id in zip(copy.entries, held[copy.start :], mine.ids[copy.start :], strict=False):
             if data != own and leaf_id(data) != envelope_id:
                 break
             same += 1
-        return reduce(Trail.append, map(leaf_id, copy.entries[same:]), mine.first(copy.start + same))
+        return same
 
     def _best(self, log: str, mine: Trail, copy: LogCopy) -> tuple[bytes, ...]:
         """The envelopes to try: mine where it is its signer's own, theirs where it is not, or not here.
@@ -209,18 +271,20 @@ def _check_no_gap(copy: LogCopy, size: int) -> None:
         )
 
 
-def _check_moves(view: View, log: str, copy: LogCopy, mine: Trail) -> None:
-    """Raises LogError where a circle's log went on under another key from somewhere else than its quorum said."""
-    for version in view.network.circles[log]:
-        if version.body.final is None:
-            continue
-        said, _ = parse(version.body.final)
-        ids = [*mine.ids[: copy.start], *map(leaf_id, copy.entries)][: said.size]
-        if len(ids) < said.size or merkle.root([merkle.leaf_hash(bytes.fromhex(id)) for id in ids]) != said.root:
-            raise LogError(
-                f"log {log[:8]}… moved to another key at {said.size} entries, and this copy does not begin with those",
-                hint="its new keeper must take over the whole log first: ask them",
-            )
+def _check_moved(log: str, theirs: Trail, before: Reign) -> None:
+    """Raises LogError where a log went on under another key from somewhere else than its quorum said."""
+    end = read_end(log, before)
+    if end.size > theirs.size or theirs.roots[end.size] != end.root:
+        raise LogError(
+            f"log {log[:8]}… moved to another key at {end.size} entries, and this copy does not begin with those",
+            hint="its new keeper must take over the whole log first: ask them",
+        )
+
+
+def _alike(mine: Trail, theirs: Trail) -> int:
+    """How many entries both begin with."""
+    size = min(mine.size, theirs.size)
+    return bisect_left(range(size), True, key=lambda at: mine.roots[at + 1] != theirs.roots[at + 1])
 
 
 def _first_key(copy: LogCopy) -> LogVerifyKey:

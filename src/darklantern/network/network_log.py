@@ -13,18 +13,17 @@ from darklantern.errors import RefusedError
 from darklantern.network import circles, manifests, personal_log, rosters
 from darklantern.network.chaining import check_seen
 from darklantern.network.circles import Circle
-from darklantern.network.clock import seconds
-from darklantern.network.heads import read_head
+from darklantern.network.growing import Grown
+from darklantern.network.heads import Moving, read_head
 from darklantern.network.manifests import OrgManifest
-from darklantern.network.notes import Note
 from darklantern.network.pledges import Breach
 from darklantern.network.reading import Personal, Read
-from darklantern.network.roles import check_role, log_keys, log_parts
+from darklantern.network.roles import check_role, circle_parts, log_keys, log_parts, taking
 from darklantern.network.rosters import Roster
 from darklantern.network.states import Broken, Fork, NetworkState, Trail, Version
 from darklantern.network.verdicts import Verdict
 from darklantern.records.record import NOBODY
-from darklantern.sealing import LogVerifyKey, VerifyKey, verify
+from darklantern.sealing import VerifyKey, verify
 
 
 def judge(net: str, history: Sequence[NetworkState], trail: Trail, read: Read) -> Verdict[NetworkState]:
@@ -68,11 +67,11 @@ def _genesis(net: str, read: Read) -> NetworkState:
             "a first roster cites a network", hint="nothing comes before it; its roots must sign another"
         )
     roster = read.body
-    if (roster.version, roster.previous, roster.final, roster.settles) != (1, None, None, None):
+    if (roster.version, roster.previous, roster.final, roster.settles, roster.moving) != (1, None, None, None, None):
         raise RefusedError(f"expected roster version 1, got {roster.version}", hint="join by the first roster's id")
     rosters.check_roster(roster)
     rosters.check_signed(roster, verify(read.envelope, roster.keys()))
-    return NetworkState(rosters=(Version(read.id, roster),))
+    return _with_roster(NetworkState(), read, roster)
 
 
 def _roster(net: str, state: NetworkState, trail: Trail, read: Read, roster: Roster) -> Verdict[NetworkState]:
@@ -86,7 +85,7 @@ def _roster(net: str, state: NetworkState, trail: Trail, read: Read, roster: Ros
     check_role(state, "root", rosters.root_parts(roster))
     check_role(state, "log", (part for key in log_keys(roster) for part in log_parts(key)))
     check_role(state, "relay", rosters.relay_parts(roster))
-    size, root = _check_final(net, old.body.log, roster.log, roster.final) or (trail.size, trail.roots[-1])
+    size, root = _check_final(net, old.body, roster) or (trail.size, trail.roots[-1])
     if (size, root) != (trail.size, trail.roots[-1]):
         raise RefusedError(
             f"roster version {roster.version} moves the log at {size} entries, and {trail.size} come before it",
@@ -99,7 +98,14 @@ def _roster(net: str, state: NetworkState, trail: Trail, read: Read, roster: Ros
         reason = f"a second roster version {roster.version}: sealing stops until the roots settle which one counts"
         return Verdict(replace(state, roster_fork=state.roster_fork or fork), reason)
     left = _unsettled(state.roster_fork, roster.settles)
-    return Verdict(replace(state, rosters=(*state.rosters, Version(read.id, roster)), roster_fork=left))
+    return Verdict(_with_roster(replace(state, roster_fork=left), read, roster))
+
+
+def _with_roster(state: NetworkState, read: Read, roster: Roster) -> NetworkState:
+    state = replace(state, rosters=(*state.rosters, Version(read.id, roster)))
+    state = taking(state, "root", rosters.root_parts(roster))
+    state = taking(state, "relay", rosters.relay_parts(roster))
+    return taking(state, "log", (part for key in log_keys(roster) for part in log_parts(key)))
 
 
 def _manifest(state: NetworkState, position: int, read: Read, manifest: OrgManifest) -> Verdict[NetworkState]:
@@ -113,7 +119,8 @@ def _manifest(state: NetworkState, position: int, read: Read, manifest: OrgManif
     manifests.check_signed(manifest, org, verify(read.envelope, {root.key.id: root.key for root in org.roots}))
     manifests.check_manifest(manifest, state.devices)
     listed = manifests.standings(manifest)
-    check_role(state, "device", (part for each in listed.values() for part in manifests.device_parts(each.device)))
+    parts = [part for each in listed.values() for part in manifests.device_parts(each.device)]
+    check_role(state, "device", parts)
     if manifest.version < len(versions):
         return Verdict(state, f"manifest version {manifest.version} is long settled")
     if manifest.version == len(versions):
@@ -122,7 +129,7 @@ def _manifest(state: NetworkState, position: int, read: Read, manifest: OrgManif
         return Verdict(replace(state, org_forks=forks), f"a second manifest version {manifest.version}: the org stops")
     return Verdict(
         replace(
-            state,
+            taking(state, "device", parts),
             manifests={**state.manifests, manifest.org: (*versions, Version(read.id, manifest))},
             active={**state.active, manifest.org: frozenset(listed)},
             devices=reduce(lambda devices, each: devices.insert(each.id, each), listed.values(), state.devices),
@@ -135,19 +142,20 @@ def _circle(state: NetworkState, position: int, read: Read, circle: Circle) -> V
     """Signed by a quorum of its own admins, and of those before, each with an active device."""
     roster = state.roster
     circles.check_circle(circle, (org.name for org in roster.orgs) if roster else ())
-    check_role(state, "log", log_parts(circle.log))
+    check_role(state, "log", circle_parts(circle))
     if circle.circle is None:
         circles.check_signed(circle, _admins_who_signed(state, read, circle))
-        if circle.final is not None or circle.settles is not None:
+        if (circle.final, circle.settles, circle.moving) != (None, None, None):
             raise RefusedError("a new circle moves no log and settles nothing", hint="its admins must sign another")
-        return Verdict(replace(state, circles={**state.circles, read.id: (Version(read.id, circle),)}))
-    versions = state.circles.get(circle.circle, ())
+        state = taking(state, "log", circle_parts(circle))
+        return Verdict(replace(state, circles=state.circles.insert(read.id, Grown([Version(read.id, circle)]))))
+    versions = state.circles.get(circle.circle) or Grown[Version[Circle]]()
     old = _version_before(versions, circle.version, read)
     circles.check_successor(old.body, old.id, circle)
     signers = _admins_who_signed(state, read, old.body, circle)
     circles.check_signed(old.body, signers)
     circles.check_signed(circle, signers)
-    _check_final(circle.circle, old.body.log, circle.log, circle.final)
+    _check_final(circle.circle, old.body, circle)
     if circle.version < len(versions):
         return Verdict(state, f"version {circle.version} of the circle is long settled")
     if circle.version == len(versions):
@@ -157,8 +165,8 @@ def _circle(state: NetworkState, position: int, read: Read, circle: Circle) -> V
         return Verdict(replace(state, circle_forks=forks), reason)
     return Verdict(
         replace(
-            state,
-            circles={**state.circles, circle.circle: (*versions, Version(read.id, circle))},
+            taking(state, "log", circle_parts(circle)),
+            circles=state.circles.insert(circle.circle, versions.plus(Version(read.id, circle))),
             circle_forks=_without(state.circle_forks, circle.circle, circle.settles),
         )
     )
@@ -176,7 +184,6 @@ def _breach(state: NetworkState, read: Read, breach: Breach) -> Verdict[NetworkS
     by_org = len(persons) >= org.threshold
     if not by_org:
         rosters.check_signed(roster, signers)
-    seconds(breach.time)
     if breach.withdraws is None:
         return Verdict(replace(state, breaches=state.breaches.insert(read.id, Broken(breach, by_org))))
     before = state.breaches.get(breach.withdraws)
@@ -203,16 +210,22 @@ def _admins_who_signed(state: NetworkState, read: Read, *of: Circle) -> list[tup
     return [owners[signer] for signer in verify(read.envelope, keys)]
 
 
-def _check_final(log: str, old: LogVerifyKey, new: LogVerifyKey, final: Note | None) -> tuple[int, bytes] | None:
+def _check_final(log: str, old: Moving, new: Moving) -> tuple[int, bytes] | None:
     """What a move to another key leaves behind: (size, root); None where the key stays. Raises if it is not proven."""
-    if (new != old) != (final is not None):
+    if (new.log != old.log) != (new.final is not None) or new.moving == new.log:
         raise RefusedError(
             "a log moves to another key with the last checkpoint by the old one, and only then",
             hint="two logs could both claim to be the one; sign another record",
         )
-    if final is None:
+    if new.final is None:
         return None
-    head = read_head(final, log, old)
+    if old.moving != new.log:
+        # Its keeper may have appended since that checkpoint, for people who believe that it is in the log.
+        raise RefusedError(
+            "a log moves to a key that the version before has announced",
+            hint="sign one that says `moving` first: from then on its keeper appends nothing more",
+        )
+    head = read_head(new.final, log, old.log)
     return head.size, head.root
 
 
@@ -230,7 +243,7 @@ def _without(forks: Mapping[str, Fork], name: str, settles: str | None) -> dict[
 Old = TypeVar("Old")
 
 
-def _version_before(versions: tuple[Version[Old], ...], version: int, read: Read) -> Version[Old]:
+def _version_before(versions: Sequence[Version[Old]], version: int, read: Read) -> Version[Old]:
     if not 2 <= version <= len(versions) + 1:
         raise RefusedError(
             f"expected {read.record.kind} version {len(versions) + 1}, got {version}",

@@ -10,7 +10,7 @@ from darklantern.errors import DarkLanternError, RefusedError
 from darklantern.logs.checkpoint import parse
 from darklantern.network.chaining import place
 from darklantern.network.circles import Circle, Removal
-from darklantern.network.clock import seconds
+from darklantern.network.growing import Grown
 from darklantern.network.heads import Head, read_head
 from darklantern.network.manifests import Standing
 from darklantern.network.pledges import Commitment, Pledge
@@ -56,9 +56,8 @@ def judge(net: str, history: Sequence[NetworkState], trail: Trail, read: Read, b
 def _pledge(state: NetworkState, author: Standing, pledge: Pledge) -> NetworkState:
     if (pledge.org, pledge.person) != author.owner:
         raise RefusedError("it pledges for somebody else than its signer", hint="each signs for themselves")
-    seconds(pledge.until)  # or every later judgement of this person would fail
-    signed = (*(state.pledges.get(author.owner) or ()), pledge)
-    return replace(state, pledges=state.pledges.insert(author.owner, signed))
+    signed = state.pledges.get(author.owner) or Grown[Pledge]()
+    return replace(state, pledges=state.pledges.insert(author.owner, signed.plus(pledge)))
 
 
 def _removal(state: NetworkState, seen: NetworkState, read: Read, author: Standing, removal: Removal) -> NetworkState:

@@ -1,8 +1,12 @@
-"""Which epochs have reached the end of what a circle keeps.
+"""How long a circle keeps what is in it: epochs past its retention, and the pieces that live or have ended.
 
-In: what a circle's log and record say, and a time. Out: epochs whose seeds are to be destroyed, and with them the
-pieces of what was sealed to them. It binds whoever keeps to it: a relay or a member that stores everything undoes it.
+In: what a circle's log and record say, and a time. Out: epochs whose seeds are to be destroyed, and the pieces that a
+library or a relay is to keep or to drop. It binds whoever keeps to it: a relay or a member that stores everything
+undoes it. Whose a piece is: `pieces`.
 """
+
+from collections.abc import Collection, Iterator
+from itertools import pairwise
 
 from darklantern.network.circles import Circle
 from darklantern.network.clock import seconds
@@ -13,5 +17,34 @@ def past_retention(circle: CircleState, rules: Circle, now: int) -> frozenset[st
     """The ids of the epochs that ended more than the circle's retention ago. An epoch ends when the next one begins."""
     if rules.retention is None:
         return frozenset()
-    following = zip(circle.epochs, circle.epochs[1:], strict=False)
-    return frozenset(epoch.id for epoch, later in following if seconds(later.body.as_of) + rules.retention <= now)
+    return frozenset(
+        epoch.id for epoch, later in pairwise(circle.epochs) if seconds(later.body.as_of) + rules.retention <= now
+    )
+
+
+def lives(circle: CircleState, piece: str, forgotten: Collection[str] = ()) -> bool:
+    """Whether an entry of the piece's owner that counts needs it, other than those sealed to epochs of `forgotten`."""
+    held = circle.pieces.get(piece)
+    return held is not None and any(circle.entries[id].body.header.epoch not in forgotten for id in held.by)
+
+
+def living(circle: CircleState, forgotten: Collection[str] = ()) -> Iterator[str]:
+    """All pieces that live, but for those that only entries sealed to epochs of `forgotten` need."""
+    return (name for name in circle.pieces if lives(circle, name, forgotten))
+
+
+def ended(before: CircleState | None, after: CircleState) -> frozenset[str]:
+    """The pieces that needed to be kept at some time until `after`, and not any more: taken back, or cut off.
+
+    It costs what ceased to count since `before`.
+    """
+    buried = (entry for id, entry in after.buried.items() if before is None or id not in before.buried)
+    cut = (before.entries.get(leaf.id) for leaf in after.opaque[len(before.opaque) :]) if before else ()
+    gone = (*buried, *(entry for entry in cut if entry is not None))
+    return frozenset(name for entry in gone for name in entry.body.names if not lives(after, name))
+
+
+def outliving(circle: CircleState, epoch: str) -> frozenset[str]:
+    """The pieces that only entries sealed to this epoch need: they go when its time is over."""
+    sealed = (entry for entry in circle.entries.values() if entry.body.header.epoch == epoch)
+    return frozenset(name for entry in sealed for name in entry.body.names if not lives(circle, name, {epoch}))

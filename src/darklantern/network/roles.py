@@ -4,24 +4,28 @@ In: the state, a role, and keys that are about to take it. Out: nothing, or Refu
 """
 
 from collections.abc import Iterable
-from typing import Literal
+from dataclasses import replace
+from functools import reduce
 
 from darklantern.errors import RefusedError
-from darklantern.network.manifests import device_parts
-from darklantern.network.rosters import Roster, relay_parts, root_parts
-from darklantern.network.states import NetworkState
+from darklantern.network.circles import Circle
+from darklantern.network.rosters import Roster
+from darklantern.network.states import NetworkState, Role
 from darklantern.sealing import LogVerifyKey
-
-Role = Literal["root", "log", "relay", "device"]
 
 
 def check_role(state: NetworkState, role: Role, parts: Iterable[object]) -> None:
     """Raises RefusedError when a part of a key that takes `role` is in another one already."""
-    if not _held(state, role).isdisjoint(parts):
+    if any(state.roles.get(part, role) != role for part in parts):
         raise RefusedError(
             f"a key that takes the role of {role} key has another role already",
             hint="make a new key for each role; no key is ever used for two",
         )
+
+
+def taking(state: NetworkState, role: Role, parts: Iterable[object]) -> NetworkState:
+    """The state in which these parts of keys have this role, for good."""
+    return replace(state, roles=reduce(lambda roles, part: roles.insert(part, role), parts, state.roles))
 
 
 def log_parts(key: LogVerifyKey) -> tuple[bytes, ...]:
@@ -31,16 +35,10 @@ def log_parts(key: LogVerifyKey) -> tuple[bytes, ...]:
 
 def log_keys(roster: Roster) -> tuple[LogVerifyKey, ...]:
     """The keys that sign logs, as far as the roster names them."""
-    return roster.log, *(relay.card.public.log for relay in roster.relays)
+    relays = (relay.card.public.log for relay in roster.relays)
+    return (roster.log, *relays, *((roster.moving,) if roster.moving else ()))
 
 
-def _held(state: NetworkState, besides: Role) -> frozenset[object]:
-    """Every part of a key in another role than `besides`."""
-    held: dict[Role, set[object]] = {
-        "root": {part for version in state.rosters for part in root_parts(version.body)},
-        "relay": {part for version in state.rosters for part in relay_parts(version.body)},
-        "log": {part for version in state.rosters for key in log_keys(version.body) for part in log_parts(key)}
-        | {part for versions in state.circles.values() for each in versions for part in log_parts(each.body.log)},
-        "device": {part for standing in state.devices.values() for part in device_parts(standing.device)},
-    }
-    return frozenset().union(*(parts for role, parts in held.items() if role != besides))
+def circle_parts(circle: Circle) -> tuple[bytes, ...]:
+    """Each part of the keys that a circle names for its log."""
+    return (*log_parts(circle.log), *(log_parts(circle.moving) if circle.moving else ()))

@@ -5,9 +5,9 @@ makes a new one, and the old ones stay, because an epoch is judged at the prefix
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, Literal, TypeAlias, TypeVar
 
 from rpds import HashTrieMap
 
@@ -18,6 +18,7 @@ from darklantern.network.growing import Grown
 from darklantern.network.handovers import Handover
 from darklantern.network.items import Sealed
 from darklantern.network.manifests import OrgManifest, Standing
+from darklantern.network.pieces import HeldPieces
 from darklantern.network.pledges import Breach, Commitment, Pledge, PledgeText
 from darklantern.network.rosters import Roster
 from darklantern.network.vouching import Notice, Vouched
@@ -27,6 +28,9 @@ Body = TypeVar("Body")
 
 Owner: TypeAlias = tuple[str, str]
 """(org, person)"""
+
+Role: TypeAlias = Literal["root", "log", "relay", "device"]
+"""What a key is for."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,8 @@ class Opaque:
     """whether its signer made it for this place, so that its device's chain goes on from it"""
     unsigned: bool = False
     """whether its signatures are not those of who may sign it: no honest keeper has appended that"""
+    waits: bool = False
+    """whether its author had read more of the network's log than is here: with that, it may count"""
 
 
 @dataclass(frozen=True)
@@ -124,11 +130,14 @@ class NetworkState:
     """org → the devices in its newest manifest"""
     devices: "HashTrieMap[str, Standing]" = field(default_factory=HashTrieMap)
     """every device that a manifest ever listed, as the latest one that did lists it"""
-    pledges: "HashTrieMap[Owner, tuple[Pledge, ...]]" = field(default_factory=HashTrieMap)
+    roles: "HashTrieMap[object, Role]" = field(default_factory=HashTrieMap)
+    """each part of each key that an accepted record ever named → its only role"""
+    pledges: "HashTrieMap[Owner, Grown[Pledge]]" = field(default_factory=HashTrieMap)
+    """in the order of the log"""
     commitments: "HashTrieMap[PledgeText, Commitment]" = field(default_factory=HashTrieMap)
     breaches: "HashTrieMap[str, Broken]" = field(default_factory=HashTrieMap)
     """record id → what was broken, without what was taken back"""
-    circles: Mapping[str, tuple[Version[Circle], ...]] = field(default_factory=dict)
+    circles: "HashTrieMap[str, Grown[Version[Circle]]]" = field(default_factory=HashTrieMap)
     circle_forks: Mapping[str, Fork] = field(default_factory=dict)
     removals: "HashTrieMap[str, Removal]" = field(default_factory=HashTrieMap)
     """record id → who was removed; only grows"""
@@ -206,11 +215,17 @@ class CircleState:
     """What a circle's log says up to some entry. The circle's own record stands in the network's log."""
 
     id: str
-    epochs: tuple[EpochEntry, ...] = ()
+    epochs: Grown[EpochEntry] = field(default_factory=Grown)
+    numbers: "HashTrieMap[str, int]" = field(default_factory=HashTrieMap)
+    """id of an epoch → its place in `epochs`"""
+    shown: "HashTrieMap[tuple[str, str], int]" = field(default_factory=HashTrieMap)
+    """(epoch, device) → the position of the first record by which the device claims to hold the epoch's seed"""
     entries: "HashTrieMap[str, SealedEntry]" = field(default_factory=HashTrieMap)
     """id → what counts; `in_order` has them as the log does"""
     buried: "HashTrieMap[str, SealedEntry]" = field(default_factory=HashTrieMap)
     """id → what a tombstone took out of `entries`"""
+    pieces: HeldPieces = field(default_factory=HashTrieMap)
+    """name → whose each piece is and what needs it; `retaining` says which live"""
     tombstones: "HashTrieMap[str, tuple[Owner, ...]]" = field(default_factory=HashTrieMap)
     """id → who asked for it to be dropped"""
     receipts: "HashTrieMap[str, frozenset[str]]" = field(default_factory=HashTrieMap)
@@ -233,7 +248,13 @@ class CircleState:
 
     def find_epoch(self, epoch_id: str) -> EpochEntry | None:
         """The accepted epoch of that id."""
-        return next((epoch for epoch in self.epochs if epoch.id == epoch_id), None)
+        place = self.numbers.get(epoch_id)
+        return None if place is None else self.epochs[place]
+
+    def showing(self, epoch_id: str, device: str, position: int) -> "CircleState":
+        """The state after a record at `position` by which the device claims to hold the seed of an epoch."""
+        known = (epoch_id, device) in self.shown
+        return self if known else replace(self, shown=self.shown.insert((epoch_id, device), position))
 
     def frozen_at(self, size: int) -> dict[str, Fork]:
         """The devices caught forking within the first `size` entries."""

@@ -10,13 +10,15 @@ from dataclasses import dataclass, field, replace
 
 from darklantern.errors import DarkLanternError, RefusedError, SignatureError
 from darklantern.network import circle_log, network_log
+from darklantern.network.chaining import BehindError
 from darklantern.network.circles import Circle
 from darklantern.network.clock import check_as_of
 from darklantern.network.effective import Effective, effective
 from darklantern.network.epochs import Epoch
 from darklantern.network.growing import Grown
-from darklantern.network.heads import Head, LogFork, key_of, origin
+from darklantern.network.heads import Head, LogFork, origin, reign_of, reigns
 from darklantern.network.reading import Read, leaf_id, read
+from darklantern.network.rosters import Roster
 from darklantern.network.states import CircleState, NetworkState, Opaque, Trail
 from darklantern.network.verdicts import Verdict
 from darklantern.sealing import LogVerifyKey
@@ -56,11 +58,14 @@ class View:
         circle = self.network.circle(log)
         return circle.log if circle else None
 
-    def key_of(self, log: str, note: bytes) -> LogVerifyKey | None:
-        """The key by which a checkpoint of a log claims to be: the newest, or one that the log has left since."""
+    def key_of(self, log: str, note: bytes, *, held: bool = False) -> LogVerifyKey | None:
+        """The key by which a checkpoint of a log claims to be: the newest, or one that the log has left since.
+
+        One that is `held` may cover more than where its key left the log: it was here before that was known.
+        """
         versions = self.network.rosters if log == self.net else self.network.circles.get(log, ())
-        bodies = [version.body for version in versions]
-        return key_of(note, log, [body.log for body in bodies], [body.final for body in bodies]) if bodies else None
+        found = reigns(version.body for version in versions)
+        return reign_of(note, log, found, held=held).key if found else None
 
     def origin(self, log: str) -> str:
         """The name of a log in its checkpoints. Raises RefusedError for one that no accepted record names."""
@@ -117,7 +122,7 @@ def fold(net: str, logs: Mapping[str, Iterable[bytes]]) -> View:
 def append(view: View, log: str, data: bytes) -> View:
     """The view with one more entry in `log`, counting or opaque. Raises RecordError for what is no envelope."""
     entry = _next(view, log, data)
-    return _longer(_with(view, log, entry.state), log, entry.id, own=entry.own)
+    return _longer(_with(view, log, entry.state, entry.id), log, entry.id, own=entry.own)
 
 
 def ahead(view: View, log: str, data: bytes) -> View:
@@ -125,12 +130,31 @@ def ahead(view: View, log: str, data: bytes) -> View:
 
     For records that wait for their log's keeper: their author already builds on them.
     """
-    return _with(view, log, _next(view, log, data).state)
+    entry = _next(view, log, data)
+    return _with(view, log, entry.state, entry.id)
 
 
 def refusal(view: View, log: str, data: bytes) -> str | None:
-    """Why `data` would not count as the next entry of `log`, or None if it would."""
-    return _next(view, log, data).refused
+    """Why `data` would not count as the next entry of `log`, in words, or None: it would.
+
+    It costs one judgement, however long the log is. Never an error: what is no envelope does not count either.
+    """
+    try:
+        return _next(view, log, data).refused
+    except DarkLanternError as error:
+        return error.message
+
+
+def misplaced(view: View, log: str, data: bytes) -> str | None:
+    """Why `data` does not belong in `log` as its next entry, in words, or None: it does, counting or not.
+
+    The second of two records at one place of a chain belongs there: it is the proof that their device forked.
+    """
+    try:
+        entry = _next(view, log, data)
+    except DarkLanternError as error:
+        return error.message
+    return None if entry.own and not is_registered(view, log, entry.id) else entry.refused
 
 
 def admit(view: View, log: str, data: bytes) -> str | None:
@@ -153,7 +177,7 @@ def enter(view: View, log: str, data: bytes) -> tuple[View, Read, str | None]:
     _check_place(view, log, found)
     verdict = _judge(view, log, found)
     state = _listed(verdict.state, _leaf(view, log, found.id, verdict.refused)) if verdict.refused else verdict.state
-    return _longer(_with(view, log, state), log, found.id), found, verdict.refused
+    return _longer(_with(view, log, state, found.id), log, found.id), found, verdict.refused
 
 
 def check_timely(found: Read, clock: int) -> None:
@@ -177,6 +201,26 @@ def _check_place(view: View, log: str, found: Read) -> None:
     if log != view.net and not view.network.is_active(author):
         # Its author may not have known yet that it was revoked; the log's keeper does.
         raise RefusedError(f"device {author[:8]}… is no longer active", hint="its org must list it again")
+    _check_stays(view, log, found)
+    if log != view.net and isinstance(found.body, Epoch) and _is_removed(view.network, log, author):
+        # Or they could rotate for ever, each time by a view of before, faster than anybody can rotate them out.
+        raise RefusedError(f"device {author[:8]}… was removed from the circle", hint="its author must sync first")
+
+
+def _check_stays(view: View, log: str, found: Read) -> None:
+    """Raises RefusedError for what would come after the last checkpoint of a log that is about to move."""
+    record = view.network.roster if log == view.net else view.network.circle(log)
+    if record is not None and record.moving is not None and not isinstance(found.body, Roster):
+        raise RefusedError(
+            f"log {log[:8]}… is about to move to the key {record.moving.id[:8]}…: its keeper appends nothing more",
+            hint="sync again once it has moved; its quorum can also take the announcement back",
+        )
+
+
+def _is_removed(network: NetworkState, circle: str, device: str) -> bool:
+    owner = network.devices[device].owner
+    gone = network.removed_from(circle)
+    return any((each.org, each.person) == owner and each.device in (None, device) for each in gone)
 
 
 def _longer(view: View, log: str, envelope_id: str, *, own: bool = True) -> View:
@@ -192,46 +236,48 @@ class _Next:
     own: bool
     """whether its signer made it for this place"""
     refused: str | None = None
-    """why it does not count"""
+    """why it does not count, if it does not"""
 
 
 def _next(view: View, log: str, data: bytes) -> _Next:
     """The state with the entry counting, or listed as a leaf with its reason."""
     state = view.network if log == view.net else view.circle(log)
-
-    def refused(id: str, reason: str, state: NetworkState | CircleState = state, **kind: bool) -> _Next:
-        leaf = _leaf(view, log, id, reason, **kind)
-        return _Next(id, _listed(state, leaf), leaf.belongs, reason)
-
     try:
         found = read(data)
     except DarkLanternError as error:
-        return refused(leaf_id(data), error.message, own=False)
+        return _uncounted(state, _leaf(view, log, leaf_id(data), error.message, own=False))
     if is_registered(view, log, found.id):
-        return refused(found.id, "it is in this log already")
+        return _uncounted(state, _leaf(view, log, found.id, "it is in this log already"))
     try:
         verdict = _judge(view, log, found)
     except DarkLanternError as error:
-        return refused(found.id, error.message, own=False, unsigned=isinstance(error, SignatureError))
+        leaf = _leaf(view, log, found.id, error.message, own=False)
+        unsigned, waits = isinstance(error, SignatureError), isinstance(error, BehindError)
+        return _uncounted(state, replace(leaf, unsigned=unsigned, waits=waits))
     if verdict.refused is None:
         return _Next(found.id, verdict.state, True)
-    return refused(found.id, verdict.refused, verdict.state)
+    return _uncounted(verdict.state, _leaf(view, log, found.id, verdict.refused))
 
 
-def _leaf(view: View, log: str, envelope_id: str, reason: str, *, own: bool = True, unsigned: bool = False) -> Opaque:
-    return Opaque(log, view.trail(log).size, envelope_id, reason, own, unsigned)
+def _uncounted(state: NetworkState | CircleState, leaf: Opaque) -> _Next:
+    return _Next(leaf.id, _listed(state, leaf), leaf.belongs, leaf.reason)
+
+
+def _leaf(view: View, log: str, envelope_id: str, reason: str, *, own: bool = True) -> Opaque:
+    return Opaque(log, view.trail(log).size, envelope_id, reason, own)
 
 
 def _listed(state: NetworkState | CircleState, leaf: Opaque) -> NetworkState | CircleState:
     return replace(state, opaque=state.opaque.plus(leaf))
 
 
-def _with(view: View, log: str, state: NetworkState | CircleState) -> View:
-    """The view in which the log says this."""
+def _with(view: View, log: str, state: NetworkState | CircleState, entry: str) -> View:
+    """The view in which the log says this since `entry`, which may have founded a circle."""
     if isinstance(state, CircleState):
         return replace(view, circles={**view.circles, log: state})
-    fresh = {id: CircleState(id) for id in state.circles if id not in view.circles}
-    return replace(view, history=view.history.plus(state), circles={**view.circles, **fresh} if fresh else view.circles)
+    view = replace(view, history=view.history.plus(state))
+    founded = entry in state.circles and entry not in view.circles
+    return replace(view, circles={**view.circles, entry: CircleState(entry)}) if founded else view
 
 
 def _judge(view: View, log: str, found: Read) -> Verdict[NetworkState] | Verdict[CircleState]:

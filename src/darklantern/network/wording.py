@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from darklantern.network.circles import Admin, Circle, Named, Terms
+from darklantern.network.heads import Moving
 from darklantern.network.manifests import OrgManifest, Person
 from darklantern.network.pledges import Breach, PledgeText
 from darklantern.network.reading import Body
@@ -68,7 +69,7 @@ def _roster(new: Roster, old: Roster | None) -> Iterator[str]:
         if each.name not in orgs or each.name in {org.name for org in new.orgs}:
             yield f"says that {each.name} was expelled on {each.time}: {each.reason}"
     yield from _lists("relay", _relays(old.relays if old else ()), _relays(new.relays), gone="no longer counts")
-    yield from _log("the network's log", old.log.fingerprint if old else None, new.log.fingerprint)
+    yield from _log("the network's log", old, new)
 
 
 def _org(new: Org, old: Org | None) -> Iterator[str]:
@@ -149,7 +150,7 @@ def _circle(new: Circle, old: Circle | None, terms: Terms | None) -> Iterator[st
         )
     for removal in sorted(set(new.restored) - set(old.restored if old else ())):
         yield f"undoes the removal {removal[:16]}…: whom it removed is in again"
-    yield from _log("the circle's log", old.log.fingerprint if old else None, new.log.fingerprint)
+    yield from _log("the circle's log", old, new)
 
 
 def _named(new: tuple[Named, ...], old: tuple[Named, ...]) -> Iterator[str]:
@@ -187,11 +188,16 @@ def _renamed(what: str, old: str, new: str) -> Iterator[str]:
         yield f"{what} {new}, before {old}"
 
 
-def _log(what: str, old: str | None, new: str) -> Iterator[str]:
+def _log(what: str, old: Moving | None, new: Moving) -> Iterator[str]:
     if old is None:
-        yield f"{what} is kept by whoever holds the key {new}"
-    elif old != new:
-        yield f"{what} moves to whoever holds the key {new}, before {old}"
+        yield f"{what} is kept by whoever holds the key {new.log.fingerprint}"
+    elif old.log != new.log:
+        yield f"{what} moves to whoever holds the key {new.log.fingerprint}, before {old.log.fingerprint}"
+    elif old.moving and not new.moving:
+        yield f"{what} stays with whoever holds the key {new.log.fingerprint}: the move is called off"
+    if new.moving and (old is None or old.moving != new.moving):
+        yield f"announces that {what} moves to whoever holds the key {new.moving.fingerprint}"
+        yield "until the next version moves it, or calls the move off, nothing is appended to it"
 
 
 def _lists(what: str, old: dict[str, str], new: dict[str, str], gone: str) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """One value, one byte string: deterministic JSON, decoded strictly and compared after re-encoding."""
 
 import re
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
@@ -16,8 +16,14 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 """A sentence or two, for people."""
 Text = Annotated[str, msgspec.Meta(max_length=1_000_000)]
-Time = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z")]
-"""UTC to the second. In a record, time informs people and decides nothing."""
+_DAY: Final = (
+    r"(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
+    r"|02-(?:0[1-9]|1[0-9]|2[0-8]))"
+    r"|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)"
+)
+_CLOCK: Final = "(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+Time = Annotated[str, msgspec.Meta(pattern=rf"^(?!0000){_DAY}T{_CLOCK}Z\Z")]
+"""UTC to the second, in ASCII digits, of a day that exists. In a record, time informs people and decides nothing."""
 
 
 class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -5,9 +5,10 @@ sealed, never decides who is a member, and keeps nothing in its own memory: what
 several may serve one database and one store of blobs.
 
     app ─ service ─┬─ logins          who asks
-                   ├─ appending       records, judged and written together
+                   ├─ appending ─┬─ judging    records, one by one
+                   │             └─ writing    and to disk together
                    ├─ pieces          blobs
                    └─ witnessing      cosignatures
-    chores ─ mirroring ─ peers        other relays
+    chores ─ pulling ─ mirroring ─ taking ─ peers    other relays
     stores                            the database and the blobs
 """

@@ -18,12 +18,14 @@ from typing import Final
 
 from darklantern.errors import DarkLanternError
 from darklantern.relay.appending import Appender
+from darklantern.relay.charging import Quotas
 from darklantern.relay.chores import Chores
 from darklantern.relay.config import METRICS_TOKEN, Config, read_card, read_config
 from darklantern.relay.exchange import Answer, DisconnectedError, Pace, Receive, Request, Scope, Send, refusal
 from darklantern.relay.folded import Folded
 from darklantern.relay.keys import read_keys
 from darklantern.relay.known_peers import KnownPeers, Peer
+from darklantern.relay.leaves import Leaves
 from darklantern.relay.limits import Bound, BoundEach, Rate
 from darklantern.relay.logins import Logins
 from darklantern.relay.measuring import Counts, gauge
@@ -35,6 +37,7 @@ from darklantern.relay.service import Bounds, Service
 from darklantern.relay.stores import Blobs, Database, open_blobs, open_database
 from darklantern.relay.telling import short, tell, tell_defect
 from darklantern.relay.witnessing import Witnessing
+from darklantern.relay.writing import Writing
 from darklantern.sealing import RelayKey
 
 _SWITCH_S: Final = 0.0005
@@ -67,16 +70,10 @@ class App:
         limits = config.limits
         self._pace = Pace(limits.body_grace_s, limits.body_bytes_a_second)
         self._folded = Folded(database, config.net)
-        self._pieces = Pieces(database, blobs, limits.org_bytes, clock)
-        self._appender = Appender(
-            database,
-            self._folded,
-            key.log,
-            limits.org_bytes,
-            limits.device_bytes_a_day,
-            self._pieces.collect,
-            clock,
-        )
+        quotas = Quotas(limits.org_bytes, limits.device_bytes_a_day, clock)
+        self._pieces = Pieces(database, blobs, quotas, clock)
+        writing = Writing(database, key.log, quotas, self._pieces.collect, clock)
+        self._appender = Appender(database, self._folded, key.log.public, writing, clock)
         known = KnownPeers(peers, self._folded, key.public.id)
         witnessing = Witnessing(database, self._folded, key, known, clock)
         self._chores = Chores(
@@ -84,7 +81,7 @@ class App:
             self._folded,
             self._appender,
             self._pieces,
-            Mirrors(known, key, database, self._folded, self._pieces, witnessing),
+            Mirrors(known, key, database, self._folded, self._pieces, witnessing, limits.unverified_bytes),
             Remembered(folder, key.log.public),
             key.log,
             config,
@@ -100,7 +97,9 @@ class App:
         self._service = Service(
             database=database,
             folded=self._folded,
-            logins=Logins(database, self._folded, key.public.id, known, limits.nonces, limits.logins_a_minute, clock),
+            logins=Logins(
+                self._folded, key.public.id, known, Leaves(database, limits.nonces), limits.logins_a_minute, clock
+            ),
             appender=self._appender,
             pieces=self._pieces,
             witnessing=witnessing,
@@ -136,6 +135,7 @@ class App:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._chores.end()
         self._blobs.close()
         self._database.close()
 

@@ -9,15 +9,19 @@ from typing import Final
 
 from darklantern.errors import DarkLanternError, LogError, StoreError
 from darklantern.logs import checkpoint
+from darklantern.network.states import CircleState
 from darklantern.relay.appending import Appender
 from darklantern.relay.config import Config
 from darklantern.relay.folded import Folded, GoneBackError
-from darklantern.relay.mirroring import ForkSeenError, Mirrors
+from darklantern.relay.mirroring import Mirrors
 from darklantern.relay.needs import outlived
 from darklantern.relay.pieces import Pieces
+from darklantern.relay.problems import DISK_FULL, is_full
+from darklantern.relay.pulling import Pulling
 from darklantern.relay.remembering import Remembered
-from darklantern.relay.stores import Database
-from darklantern.relay.telling import short, tell
+from darklantern.relay.stores import Database, Drop
+from darklantern.relay.taking import ForkSeenError
+from darklantern.relay.telling import tell
 from darklantern.sealing import LogKey
 
 _FOLLOW_S: Final = 1
@@ -46,9 +50,12 @@ class Chores:
         self._appender = appender
         self._pieces = pieces
         self._mirrors = mirrors
+        self._pulling = Pulling(config.pull_s, self._note_fork)
         self._remembered = remembered
+        self._retired: dict[str, tuple[CircleState, Drop]] = {}
+        """of each log, what was dropped last, and as of when"""
         self._forked: str | None = None
-        """two histories of one log were seen: only a person can say which counts"""
+        """two histories under this relay's own key were seen: only a person can say which counts"""
         self._key = key
         self._config = config
         self._clock = clock
@@ -59,7 +66,7 @@ class Chores:
         Raises StoreError for a database that cannot be read at all.
         """
         await self._folded.follow()
-        await self.pull()
+        await self._pulling.begin(self._mirrors.all())
         await self.follow()
 
     async def run(self) -> None:
@@ -84,20 +91,19 @@ class Chores:
             await asyncio.to_thread(self._remembered.keep, error.view)
             reason = error.message
         except StoreError as error:
-            reason = error.message
+            reason = DISK_FULL if is_full(error) else error.message
         if reason != self._appender.frozen:
             tell("frozen" if reason else "appending")
         self._appender.frozen = reason
 
     async def pull(self) -> None:
-        """Ask each peer for what is new there."""
-        for mirror in self._mirrors.all():
-            try:
-                await mirror.pull()
-            except DarkLanternError as error:
-                tell("peer", peer=short(mirror.id), problem=type(error).__name__)
-                if isinstance(error, ForkSeenError):
-                    self._forked = error.message
+        """Ask each peer that is not being asked for what is new there. Waits for none of them."""
+        self._pulling.ask(self._mirrors.all())
+
+    async def end(self) -> None:
+        """Break off what is being asked of peers."""
+        self._mirrors.end()
+        await self._pulling.end()
 
     async def expire(self) -> None:
         """Delete what has expired."""
@@ -110,11 +116,12 @@ class Chores:
     def _retire(self, now: int) -> None:
         """Drop what was sealed to epochs that are past their circle's retention. Envelopes stay."""
         view = self._folded.view
-        for log in view.circles:
-            done = self._database.retired(log)
-            for epoch, drop in outlived(view, log, now):
-                if epoch not in done:
-                    self._database.drop_pieces(drop, epoch)
+        for log, circle in view.circles.items():
+            drop = outlived(view, log, now)
+            known, last = self._retired.get(log, (None, None))
+            if drop.names and (known is not circle or last != drop):
+                self._database.drop_pieces(drop)
+                self._retired[log] = circle, drop
         self._pieces.collect()
 
     async def stamp(self) -> None:
@@ -126,6 +133,11 @@ class Chores:
             for log in list(self._folded.view.trails):
                 if self._folded.view.log_key(log) == self._key.public:
                     await asyncio.to_thread(self._stamp, log, now)
+
+    def _note_fork(self, error: ForkSeenError) -> None:
+        """Another's log is left alone from there on; that our own key has signed twice stops this relay."""
+        if error.key == self._key.public:
+            self._forked = error.message
 
     def _stamp(self, log: str, now: int) -> None:
         head = self._database.head(log)

@@ -39,7 +39,7 @@ class Limits(Value, frozen=True, kw_only=True):
     requests: Count = 512
     """at once, in one process"""
     requests_of_one: Count = 32
-    """at once, of one device"""
+    """at once, of one device; and of one address, of those who have not logged in"""
     requests_a_second: Count = 500
     """of one device"""
     logins_a_minute: Count = 30
@@ -51,6 +51,8 @@ class Limits(Value, frozen=True, kw_only=True):
     body_grace_s: Seconds = 10
     body_bytes_a_second: Count = 32 * 1024
     """what a body or an answer must at least move, once the grace is over"""
+    unverified_bytes: Count = 256 * MIB
+    """of one peer's log, in memory until they are seen to give the root that the log's key has signed"""
     unnamed_blob_s: Seconds = 7 * 24 * 3600
     """how long a blob is kept that no record names"""
 

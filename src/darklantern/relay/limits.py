@@ -64,7 +64,7 @@ class BoundEach:
         """Hold one for the body. Raises Problem 429."""
         held = self._held.get(key, 0)
         if held >= self._most:
-            raise too_many(f"expected at most {self._most} requests of one device at once, got more", 1)
+            raise too_many(f"expected at most {self._most} requests at once of one device or address, got more", 1)
         self._held[key] = held + 1
         try:
             yield

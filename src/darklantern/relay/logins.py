@@ -1,6 +1,6 @@
 """Logging in: a nonce that is spent once, a signature, a token of ten minutes.
 
-In: who asks, the folded logs, the database. Out: nonces, tokens, and whose a token is. A token is kept as its hash
+In: who asks, the folded logs. Out: nonces, tokens, and whose a token is. A token is kept as its hash
 only, and ends early when the network's log no longer lists its device.
 """
 
@@ -15,10 +15,11 @@ from darklantern.errors import SignatureError
 from darklantern.records.relay_wire import Challenge, Leave, Login
 from darklantern.relay.folded import Folded
 from darklantern.relay.known_peers import KnownPeers
+from darklantern.relay.leaves import Leaves
 from darklantern.relay.limits import Rate
-from darklantern.relay.problems import Problem, busy
+from darklantern.relay.problems import Problem
 from darklantern.relay.readers import Asker, device_asker
-from darklantern.relay.stores import Database, Token
+from darklantern.relay.stores import Token
 from darklantern.sealing.login import NONCE_BYTES, TOKEN_S, login_message, verify_login
 
 _CACHED: Final = 10_000
@@ -29,19 +30,17 @@ class Logins:
 
     def __init__(
         self,
-        database: Database,
         folded: Folded,
         relay: str,
         peers: KnownPeers,
-        nonces: int,
+        leaves: Leaves,
         logins_a_minute: int,
         clock: Callable[[], float],
     ) -> None:
-        self._database = database
         self._folded = folded
         self._relay = relay
         self._peers = peers
-        self._nonces = nonces
+        self._leaves = leaves
         self._rate = Rate(2 * logins_a_minute, 60.0)  # a log-in is two requests
         self._clock = clock
         self._tokens: OrderedDict[bytes, Token] = OrderedDict()
@@ -51,7 +50,7 @@ class Logins:
         now = self._clock()
         self._rate.take(address, now)
         nonce, expires = secrets.token_bytes(NONCE_BYTES), int(now) + TOKEN_S
-        await asyncio.to_thread(self._issue, nonce, expires, int(now))
+        await asyncio.to_thread(self._leaves.issue_nonce, nonce, expires, int(now))
         return Challenge(relay=self._relay, nonce=nonce, expires=expires)
 
     async def log_in(self, login: Login, address: str) -> Leave:
@@ -59,7 +58,7 @@ class Logins:
         now = self._clock()
         self._rate.take(address, now)
         # The nonce goes first: one that is tried with a wrong signature is spent all the same.
-        fresh = await asyncio.to_thread(self._database.spend_nonce, login.nonce, int(now))
+        fresh = await asyncio.to_thread(self._leaves.spend_nonce, login.nonce, int(now))
         if self._auth_key(login.device) is None:
             await self._folded.follow()  # another process may have appended its manifest just now
         auth = self._auth_key(login.device)
@@ -72,7 +71,7 @@ class Logins:
             raise _refused() from error
         text = secrets.token_urlsafe(32)
         token = Token(_hash(text), login.device, login.expires)
-        await asyncio.to_thread(self._database.issue_token, token)
+        await asyncio.to_thread(self._leaves.issue_token, token)
         return Leave(token=text, expires=login.expires)
 
     async def asker(self, text: str) -> Asker:
@@ -85,17 +84,12 @@ class Logins:
         asker = self._asker(token.device)
         if asker is None:
             self._tokens.pop(key, None)
-            await asyncio.to_thread(self._database.end_tokens, token.device)
+            await asyncio.to_thread(self._leaves.end_tokens, token.device)
             raise _ended()
         return asker
 
-    def _issue(self, nonce: bytes, expires: int, now: int) -> None:
-        if self._database.outstanding_nonces(now) >= self._nonces:
-            raise busy("too many log-ins have begun and not ended")
-        self._database.issue_nonce(nonce, expires)
-
     async def _look_up(self, key: bytes) -> Token | None:
-        token = await asyncio.to_thread(self._database.token, key, int(self._clock()))
+        token = await asyncio.to_thread(self._leaves.token, key, int(self._clock()))
         if token:
             self._tokens[key] = token
             while len(self._tokens) > _CACHED:

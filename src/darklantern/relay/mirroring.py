@@ -1,40 +1,38 @@
 """Mirroring: another relay's logs, verified, kept, cosigned.
 
 In: what a peer shows. Out: the same entries in our database, our cosignature there. Nothing is stored before a
-checkpoint of the log's own key covers it and its root is right. The same way gives a relay its own logs back, when
-its database was restored from an older backup: what its own key signed is its own.
+checkpoint of the log's own key covers it and its root is right; and nothing waits for a peer but what is its own. The
+same way gives a relay its own logs back, when its database was restored from an older backup: what its own key signed
+is its own.
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import Final
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
+from typing import Final, ParamSpec, TypeVar
 
 from blake3 import blake3
 
-from darklantern.errors import DarkLanternError, LogError
+from darklantern.errors import DarkLanternError, LogError, RecordError, SignatureError
 from darklantern.logs import add_checkpoint, merkle
 from darklantern.network.heads import Head, read_head
-from darklantern.network.reading import leaf_id, read
-from darklantern.network.rosters import Roster
 from darklantern.network.view import View, append
 from darklantern.relay.folded import Folded
 from darklantern.relay.known_peers import KnownPeers
-from darklantern.relay.moving import read_any_head
-from darklantern.relay.needs import buried, names_of
+from darklantern.relay.moving import finals, read_any_head
+from darklantern.relay.needs import needed, no_longer_needed
 from darklantern.relay.peers import PeerClient
 from darklantern.relay.pieces import Pieces
-from darklantern.relay.stores import Append, Database, Entry, Group, Uses
-from darklantern.relay.stores.values import after
+from darklantern.relay.stores import Append, Database, Group, Need
+from darklantern.relay.taking import ForkSeenError, Taken, head_of, take
 from darklantern.relay.witnessing import Witnessing
-from darklantern.sealing import LogVerifyKey, RelayCard, RelayKey
+from darklantern.sealing import RelayCard, RelayKey
 
 _BLOBS_AT_ONCE: Final = 1000
-
-
-class ForkSeenError(LogError):
-    """A peer shows another history of a log than the one here."""
+_PEERS_AT_ONCE: Final = 64
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Mirror:
@@ -49,6 +47,8 @@ class Mirror:
         folded: Folded,
         pieces: Pieces,
         witnessing: Witnessing,
+        threads: Executor,
+        most_bytes: int,
     ) -> None:
         self.id = card.public.id
         self._card = card
@@ -57,56 +57,71 @@ class Mirror:
         self._folded = folded
         self._pieces = pieces
         self._witnessing = witnessing
+        self._threads = threads
+        self._most_bytes = most_bytes
 
     async def pull(self) -> None:
-        """Take what is new there, and cosign it. Raises DarkLanternError; what was taken before that is kept."""
-        notes = await asyncio.to_thread(self._peer.heads)
+        """Take what is new there, and cosign it. Raises DarkLanternError; what was taken before that is kept.
+
+        A log that the peer shows wrongly is left out, and told of in the end.
+        """
+        notes = await self._in_thread(self._peer.heads)
+        fault: DarkLanternError | None = None
         # The network's log first: it names the others and their keys.
-        view = self._folded.view
-        for log in (view.net, *sorted(notes.keys() - {view.net})):
-            if log in notes:
-                await self._pull(log, notes[log])
+        net = self._folded.view.net
+        for log in (net, *sorted(notes.keys() - {net})):
+            try:
+                if log in notes:
+                    await self._pull(log, notes[log])
+            except (LogError, RecordError, SignatureError) as error:
+                fault = error if fault is None or isinstance(error, ForkSeenError) else fault
+        if fault:
+            raise fault
+
+    def end(self) -> None:
+        """Break off what is being asked."""
+        self._peer.end()
 
     async def _pull(self, log: str, note: bytes) -> None:
-        async with self._folded.turn:
-            await asyncio.to_thread(self._folded.catch_up)
-            await asyncio.to_thread(self._take, log, note)
-        await asyncio.to_thread(self._fetch_blobs, log)
-        await asyncio.to_thread(self._cosign, log, note)
+        head, taken = await self._in_thread(self._take, log, note)
+        if head is None:
+            return
+        if taken:
+            async with self._folded.turn:
+                await asyncio.to_thread(self._keep, log, taken)
+        await self._in_thread(self._fetch_blobs, log)
+        await self._in_thread(self._cosign, log, note)
 
-    def _take(self, log: str, note: bytes) -> None:
+    async def _in_thread(self, ask: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Where others than this peer need not wait for it."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(ask, *args, **kwargs))
+
+    def _take(self, log: str, note: bytes) -> tuple[Head | None, Taken | None]:
         view = self._folded.view
-        trail = view.trail(log)
-        if view.log_key(log) is not None:
-            head = read_any_head(view, log, note)
-        else:
-            first = self._first_key(view) if log == view.net else None
-            head = read_head(note, log, first) if first else None
-        if head is None:  # no record that counts names this log, or it has moved away from there
-            return
-        if head.size <= trail.size:
-            if trail.roots[head.size] != head.root:
-                raise _forked(log)
-            return
-        entries: list[Entry] = []
-        while (at := trail.size + len(entries)) < head.size:
-            entries += [Entry(bytes.fromhex(leaf_id(data)), data) for data in self._peer.entries(log, at, head.size)]
-        if after(trail.frontier, tuple(entries)).root != head.root:
-            raise _forked(log)
+        head = head_of(view, log, note, self._peer, self._most_bytes)
+        if head is None:
+            return None, None
+        kept = (*self._database.newest_notes(log, 1), *finals(view, log))
+        return head, take(view, log, head, self._peer, kept, self._most_bytes)
+
+    def _keep(self, log: str, taken: Taken) -> None:
+        """For who holds the view's turn. Others may have appended since the peer was asked."""
+        self._folded.catch_up()
+        view, head = self._folded.view, taken.head
+        entries = taken.beyond(view.trail(log).frontier)
         # Judged here as by the readers: what its tombstones take back goes with the same commit.
         after_it = view
         for entry in entries:
             after_it = append(after_it, log, entry.envelope)
-        step = Append(log, trail.frontier, tuple(entries), head.note, head.time)
-        drops = buried(view, after_it, log)
-        self._database.commit(Group((step,), _uses(log, entries), drops=drops, time=head.time))
+        if not entries or read_any_head(after_it, log, head.note) is None:  # it has moved meanwhile
+            return
+        step = Append(log, view.trail(log).frontier, entries, head.note, head.time)
+        names = {name for entry in entries for name in needed(after_it, log, entry.id.hex())}
+        needs, drops = tuple(Need(log, name) for name in sorted(names)), no_longer_needed(view, after_it, log)
+        self._database.commit(Group((step,), needs, drops=drops, time=head.time))
         self._folded.view = after_it
         if drops:
             self._pieces.collect()
-
-    def _first_key(self, view: View) -> LogVerifyKey | None:
-        found = read(self._peer.entries(view.net, 0, 1)[0])
-        return found.body.log if found.id == view.net and isinstance(found.body, Roster) else None
 
     def _fetch_blobs(self, log: str) -> None:
         last = ""
@@ -116,7 +131,7 @@ class Mirror:
             for name in names:
                 data = None if name in lacking else self._peer.blob(log, name)
                 if data is not None and blake3(data).hexdigest() == name:
-                    self._pieces.put_now(log, name, data, f"peer:{self._card.public.id}")
+                    self._pieces.put_now(log, name, (data,), f"peer:{self._card.public.id}")
 
     def _cosign(self, log: str, note: bytes) -> None:
         """Only for the appender itself, which shows the line to all others."""
@@ -151,10 +166,12 @@ class Mirrors:
         folded: Folded,
         pieces: Pieces,
         witnessing: Witnessing,
+        most_bytes: int,
     ) -> None:
         self._peers = peers
+        self._threads = ThreadPoolExecutor(_PEERS_AT_ONCE, "peer")
         self._make: Callable[[RelayCard], Mirror] = lambda card: Mirror(
-            card, key, folded.view.net, database, folded, pieces, witnessing
+            card, key, folded.view.net, database, folded, pieces, witnessing, self._threads, most_bytes
         )
         self._mirrors: dict[str, tuple[RelayCard, Mirror]] = {}
 
@@ -162,23 +179,17 @@ class Mirrors:
         """One for each; it keeps its log-in from one time to the next while its card stays the same."""
         asked = {id: peer.card for id, peer in self._peers.all().items() if peer.pull}
         for id, card in asked.items():
-            if id not in self._mirrors or self._mirrors[id][0] != card:
+            known = self._mirrors.get(id)
+            if known is None or known[0] != card:
+                if known:
+                    known[1].end()
                 self._mirrors[id] = card, self._make(card)
-        self._mirrors = {id: self._mirrors[id] for id in asked}
+        for _, mirror in (self._mirrors.pop(id) for id in self._mirrors.keys() - asked.keys()):
+            mirror.end()
         return tuple(mirror for _, mirror in self._mirrors.values())
 
-
-def _uses(log: str, entries: Sequence[Entry]) -> tuple[Uses, ...]:
-    """What these entries need of blobs. One that does not read as a record of a known kind needs none."""
-    counts: Counter[str] = Counter()
-    for entry in entries:
-        with suppress(DarkLanternError):
-            counts.update(names_of(read(entry.envelope)))
-    return tuple(Uses(log, name, count) for name, count in counts.items())
-
-
-def _forked(log: str) -> ForkSeenError:
-    return ForkSeenError(
-        f"log {log[:8]}… has another history at a peer than here",
-        hint="its appender signed both, or one database is damaged: stop, and compare the two",
-    )
+    def end(self) -> None:
+        """Break off all that is being asked."""
+        for _, mirror in self._mirrors.values():
+            mirror.end()
+        self._threads.shutdown(wait=False, cancel_futures=True)

@@ -4,13 +4,14 @@ In: views, keys, notes. Out: nothing, or the reason why this relay may not appen
 the last checkpoint by the old key: the new appender goes on from exactly there, or there would be two histories.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from darklantern.logs import checkpoint
 from darklantern.network.circles import Circle
 from darklantern.network.heads import Head, origin, read_head
 from darklantern.network.reading import read
 from darklantern.network.rosters import Roster
+from darklantern.network.states import Version
 from darklantern.network.view import View
 from darklantern.relay.problems import Problem, busy
 from darklantern.sealing import LogVerifyKey
@@ -46,6 +47,11 @@ def check_taken_over(view: View, log: str, key: LogVerifyKey, note: bytes | None
         raise busy(f"the log {log[:8]}… moved here at {end.size} entries, and this relay has {trail.size}")
 
 
+def finals(view: View, log: str) -> tuple[bytes, ...]:
+    """The last checkpoints by the keys that a log has had before."""
+    return tuple(version.body.final for version in _versions(view, log) if version.body.final is not None)
+
+
 def read_any_head(view: View, log: str, note: bytes) -> Head | None:
     """The head in a note by the log's key, or by one before it up to where that ended; None for one beyond that.
 
@@ -61,17 +67,19 @@ def read_any_head(view: View, log: str, note: bytes) -> Head | None:
 
 def _keys(view: View, log: str) -> list[tuple[LogVerifyKey, int]]:
     """The keys that a log has had, newest first, and for all but the newest the size at which each ended."""
-    network = view.network
-    versions = network.rosters if log == view.net else network.circles.get(log, ())
-    bodies: list[Roster | Circle] = [version.body for version in versions]
     found: list[tuple[LogVerifyKey, int]] = []
     end = 0
-    for body in reversed(bodies):
+    for version in reversed(_versions(view, log)):
+        body = version.body
         if not found or found[-1][0] != body.log:
             found.append((body.log, end))
         if body.final is not None:
             end = checkpoint.parse(body.final)[0].size
     return found
+
+
+def _versions(view: View, log: str) -> Sequence[Version[Roster] | Version[Circle]]:
+    return view.network.rosters if log == view.net else view.network.circles.get(log, ())
 
 
 def _final(view: View, log: str) -> bytes | None:

@@ -1,16 +1,18 @@
 """Asking another relay, as a client with this relay's auth key.
 
-In: a peer's card and our keys. Out: heads, entries, blobs; and cosignatures go there. What comes back is bounded and
-not believed: the caller verifies it. Blocking: call it in a thread.
+In: a peer's card and our keys. Out: heads, entries, blobs; and cosignatures go there. What comes back is bounded, in
+bytes and in time, and not believed: the caller verifies it. Blocking: call it in a thread.
 """
 
 import http.client
+import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
+from darklantern.deadlines import cut, within
 from darklantern.errors import LogError, StoreError
 from darklantern.logs import frames
 from darklantern.logs.frames import Range
@@ -22,6 +24,9 @@ from darklantern.sealing import RelayCard, RelayKey
 from darklantern.sealing.login import login_message
 
 _TIMEOUT_S: Final = 30
+"""from a request to the end of its answer's headers; and the grace of a body"""
+BYTES_A_SECOND: Final = 32 * 1024
+"""what a body must at least move, once the grace is over"""
 _MAX_JSON: Final = 64 * 1024 * 1024
 _MAX_PAGE: Final = 16 * 1024 * 1024
 V = TypeVar("V", bound=Value)
@@ -41,6 +46,7 @@ class PeerClient:
         self._clock = clock
         self._connection: http.client.HTTPConnection | None = None
         self._token: Leave | None = None
+        self._ended = False
 
     def heads(self) -> dict[str, bytes]:
         """Log → newest note."""
@@ -79,6 +85,13 @@ class PeerClient:
             self._connection.close()
         self._connection = None
 
+    def end(self) -> None:
+        """From another thread: break off what is being asked, and ask nothing more."""
+        self._ended = True
+        connection = self._connection
+        if connection is not None and connection.sock is not None:
+            cut(connection.sock)
+
     def _json(self, kind: type[V], method: str, path: str) -> V:
         return decode(kind, self._asked(method, path, most=_MAX_JSON))
 
@@ -112,21 +125,19 @@ class PeerClient:
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], most: int
     ) -> tuple[int, bytes]:
         for fresh in (self._connection is None, True):
+            if self._ended:
+                raise PeerError("the relay stops", hint="it asks again when it starts")
             connection = self._connection = self._connection or self._connect()
             try:
                 connection.request(method, path, body, dict(headers))
-                response = connection.getresponse()
-                if response.chunked or (response.length is None and response.status != 204):
-                    raise http.client.HTTPException("an answer that does not say how long it is")
-                data = response.read(most + 1)
-                if len(data) > most:
-                    self.close()
-                    raise PeerError(f"expected at most {most} bytes of the peer, got more", hint="is the peer sound?")
-                return response.status, data
+                return _answer(connection, most)
             except (OSError, http.client.HTTPException, ValueError) as error:  # the last: a length that is no number
                 self.close()
                 if fresh:  # else the peer may have closed a connection that was idle: once more on a new one
                     raise PeerError(f"cannot ask the peer: {type(error).__name__}", hint="is it up?") from error
+            except PeerError:
+                self.close()
+                raise
         raise AssertionError("the loop ends in a return or a raise")
 
     def _connect(self) -> http.client.HTTPConnection:
@@ -141,28 +152,56 @@ class PeerClient:
         )
 
 
+def _answer(connection: http.client.HTTPConnection, most: int) -> tuple[int, bytes]:
+    """Status and body of the answer that is due. Raises PeerError, OSError, HTTPException, ValueError."""
+    wire = connection.sock
+    with within(wire, _TIMEOUT_S):
+        response = connection.getresponse()
+    length = 0 if response.status == 204 else response.length
+    if response.chunked or length is None:
+        raise http.client.HTTPException("an answer that does not say how long it is")
+    if length > most:
+        raise PeerError(f"expected at most {most} bytes of the peer, got {length}", hint="is the peer sound?")
+    with within(wire, _TIMEOUT_S + length / BYTES_A_SECOND):
+        data = response.read(length)
+    if len(data) < length:
+        raise http.client.IncompleteRead(data, length - len(data))
+    return response.status, data
+
+
 def connect(url: str, certificate: bytes | None) -> http.client.HTTPConnection:
     """A connection to a relay that has shown exactly `certificate`. Raises StoreError, OSError.
 
-    Without a certificate: only to a loopback address, or an onion service, whose name is its key.
+    Without a certificate: only to a loopback address, or an onion service, whose name is its key. It never connects
+    anew by itself, which would ask for no certificate: once closed, it is of no more use.
     """
     parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port
-    if parts.scheme == "http":
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    if parts.scheme != "https":
         if host not in ("127.0.0.1", "::1", "localhost") and not host.endswith(".onion"):
             raise PeerError("expected https for an address beyond this machine, got http", hint="pin its certificate")
-        plain = http.client.HTTPConnection(host, port, timeout=_TIMEOUT_S)
-        plain.connect()
-        return plain
+        return _over(socket.create_connection((host, port), _TIMEOUT_S), host, port)
     if certificate is None:
         raise PeerError("expected the certificate that the relay shows, got none", hint="ask for its card again")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # no authority is asked: it is this very certificate or none
-    secure = http.client.HTTPSConnection(host, port, timeout=_TIMEOUT_S, context=context)
-    secure.connect()
-    if not isinstance(secure.sock, ssl.SSLSocket) or secure.sock.getpeercert(binary_form=True) != certificate:
+    secure = context.wrap_socket(socket.create_connection((host, port), _TIMEOUT_S), do_handshake_on_connect=False)
+    try:
+        with within(secure, _TIMEOUT_S):
+            secure.do_handshake()
+    except BaseException:
+        secure.close()
+        raise
+    if secure.getpeercert(binary_form=True) != certificate:
         secure.close()
         raise PeerError("expected the certificate of the relay's card, got another", hint="somebody may sit between")
-    return secure
+    return _over(secure, host, port)
+
+
+def _over(wire: socket.socket, host: str, port: int) -> http.client.HTTPConnection:
+    connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT_S)
+    connection.auto_open = 0
+    connection.sock = wire
+    return connection

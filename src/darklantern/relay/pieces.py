@@ -5,15 +5,14 @@ ones in the store of blobs; which log has which is said in the database either w
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Final
-
-from blake3 import blake3
 
 from darklantern.errors import StoreError
 from darklantern.network.items import PIECE
-from darklantern.relay.problems import Problem
-from darklantern.relay.stores import SMALL_BYTES, Blobs, Charge, Database
+from darklantern.relay.charging import Quotas
+from darklantern.relay.stores import SMALL_BYTES, Blobs, Database
+from darklantern.relay.stores.blobs import checked
 from darklantern.relay.stores.values import Piece
 
 MAX_BYTES: Final = PIECE
@@ -24,27 +23,30 @@ _END: Final = b""
 class Pieces:
     """What logs have of blobs."""
 
-    def __init__(self, database: Database, blobs: Blobs, org_bytes: int, clock: Callable[[], float]) -> None:
+    def __init__(self, database: Database, blobs: Blobs, quotas: Quotas, clock: Callable[[], float]) -> None:
         self._database = database
         self._blobs = blobs
-        self._org_bytes = org_bytes
+        self._quotas = quotas
         self._clock = clock
 
-    async def put(self, log: str, name: str, data: bytes, account: str) -> None:
-        """Store a blob for a log. Raises Problem for other bytes than its name says, QuotaError, StoreError."""
-        await asyncio.to_thread(self.put_now, log, name, data, account)
+    async def put(self, log: str, name: str, parts: Sequence[bytes], account: str, device: str) -> None:
+        """Store a blob that a device brought, in as many parts as it came. Raises OtherBytesError for other bytes than
+        its name says, QuotaError, StoreError."""
+        await asyncio.to_thread(self.put_now, log, name, parts, account, device)
 
-    def put_now(self, log: str, name: str, data: bytes, account: str) -> None:
-        """The same, for a thread."""
-        check_hash(name, data)
-        now, charge = int(self._clock()), Charge(account, len(data), self._org_bytes)
-        if len(data) <= SMALL_BYTES:
-            self._database.put_piece(log, name, data, charge, now)
+    def put_now(self, log: str, name: str, parts: Sequence[bytes], account: str, device: str | None = None) -> None:
+        """The same, for a thread; of no device's day where this relay has asked for it."""
+        size, now = sum(map(len, parts)), int(self._clock())
+        charge = self._quotas.kept(account, size)
+        day = (self._quotas.sent(device, size),) if device else ()
+        if size <= SMALL_BYTES:
+            data = b"".join(checked(name, parts, SMALL_BYTES))
+            self._database.put_piece(log, name, data, charge, now, *day)
             return
-        if not self._database.begin_piece(log, name, charge, now):
+        if not self._database.begin_piece(log, name, charge, now, *day):
             return
         try:
-            self._blobs.put(name, (data,), MAX_BYTES)
+            self._blobs.put(name, parts, MAX_BYTES)  # which hashes them
             self._database.finish_piece(log, name)
         except BaseException:
             self._database.cancel_piece(log, name)
@@ -69,7 +71,7 @@ class Pieces:
             yield part
 
     def expire(self, unnamed_s: int) -> int:
-        """Let go of what no record has named for so long, and of what uploads left behind; how many."""
+        """Let go of what no record has needed for so long, and of what uploads left behind; how many."""
         count = self._database.expire_pieces(int(self._clock()) - unnamed_s)
         self.collect()
         return count + self._blobs.sweep(unnamed_s)
@@ -77,12 +79,6 @@ class Pieces:
     def collect(self) -> int:
         """Delete bytes that no log has any more; how many."""
         return self._database.collect(self._blobs.delete)
-
-
-def check_hash(name: str, data: bytes) -> None:
-    """Raises Problem 400 unless `data` is what `name` says."""
-    if blake3(data).hexdigest() != name:
-        raise Problem(400, f"the blob has other bytes than its name {name[:8]}… says", "it was cut or altered: resend")
 
 
 def _take(chunks: Iterator[bytes]) -> bytes:

@@ -18,9 +18,10 @@ from darklantern.logs.stream import Frame, Kind
 from darklantern.logs.witness import with_cosignatures
 from darklantern.records.exact import encode
 from darklantern.records.relay_wire import MOST_NAMES, Heads, Health, LogHead, Login, Names, Results
-from darklantern.relay.appending import Appender, Put
+from darklantern.relay.appending import Appender
 from darklantern.relay.exchange import FRAMES, Answer, Request, byte_range, said
 from darklantern.relay.folded import Folded
+from darklantern.relay.judging import Put
 from darklantern.relay.limits import Bound, BoundEach, Rate
 from darklantern.relay.logins import Logins
 from darklantern.relay.pieces import MAX_BYTES, Pieces
@@ -76,6 +77,8 @@ class Service:
     async def answer(self, request: Request, holding: ExitStack) -> tuple[str, Answer]:
         """The route's pattern, and the answer. `holding` ends when the answer has gone out."""
         parts = request.path.split("/")[1:]
+        if b"authorization" not in request.headers:
+            holding.enter_context(self._bounds.each.hold(f"address:{request.address}"))
         match request.method, parts:
             case "GET", ["v1", "health"]:
                 return "health", said(Health(ready=self._folded.ready), 200 if self._folded.ready else 503)
@@ -158,8 +161,8 @@ class Service:
 
     async def _put_blob(self, log: str, name: str, request: Request, asker: Asker, holding: ExitStack) -> Answer:
         holding.enter_context(self._bounds.buffered.hold(request.length(MAX_BYTES)))
-        data = await request.body(MAX_BYTES)
-        await self._pieces.put(log, name, data, asker.account)
+        parts = await request.parts(MAX_BYTES)
+        await self._pieces.put(log, name, parts, asker.account, asker.id)
         return Answer(204)
 
     async def _get_blob(self, log: str, name: str, request: Request) -> Answer:

@@ -15,7 +15,8 @@ from darklantern.relay.setting_up import check_address, check_begun
 _BUFFER_BYTES: Final = 256 * 1024
 """of a connection: the most that its headers may be, and a body's step. With 32 KiB a blob takes four times as long."""
 _STOP_S: Final = 30
-_CONNECTIONS: Final = 512
+_CONNECTIONS: Final = 1024
+"""of all; how many of one address is for the firewall (deploy/darklantern-relay.nft), which sees who connects"""
 
 
 def serve(folder: Path, load: Callable[[str], Any]) -> None:

@@ -45,9 +45,7 @@ tls = {tls}
 database = "{database}"
 blobs = "{blobs}"
 
-# [[peers]]                     another relay, which mirrors this one and cosigns its logs, and the other way round
-# name = "beacon"
-# card = "beacon.json"          what `darklantern relay public` printed there
+# Another relay, which mirrors this one and cosigns its logs, and the other way round: `darklantern relay mirror add`.
 """
 
 

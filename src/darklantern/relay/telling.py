@@ -8,6 +8,7 @@ import errno
 import json
 import sys
 import traceback
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import Final
@@ -23,8 +24,9 @@ def short(id: str) -> str:
 def tell(event: str, **fields: int | float | str | bool | None) -> None:
     """Write one line. `event` and fields are our own words and numbers."""
     line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **fields}
-    sys.stderr.write(json.dumps(line) + "\n")
-    sys.stderr.flush()
+    with suppress(OSError):  # a log that has no room must not end what it tells of
+        sys.stderr.write(json.dumps(line) + "\n")
+        sys.stderr.flush()
 
 
 def tell_stores(error: BaseException) -> None:

@@ -93,7 +93,15 @@ def head(recipients: Iterable[Recipient], file_key: bytes) -> bytes:
             f"expected {len(everyone)} different recipients, got one of them twice",
             hint="name each device once; two devices that share a key are one device",
         )
-    return header.write([recipient.wrap(file_key) for recipient in everyone], file_key)
+    written = header.write([recipient.wrap(file_key) for recipient in everyone], file_key)
+    if len(written) > header.MAX_HEADER:
+        each = len(written) // len(everyone)
+        raise SealError(
+            f"expected at most {header.MAX_HEADER // each:,} recipients, got {len(everyone):,}: "
+            f"each takes {each:,} bytes of a header, which may have {header.MAX_HEADER:,}",
+            hint="a circle may have that many devices: have people leave out old ones, or make two circles",
+        )
+    return written
 
 
 def read_file_key(source: BinaryIO, identities: Iterable[Identity]) -> bytes:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from darklantern.errors import SealError
 
 MAX_HEADER = 4 * 1024 * 1024
-"""Bytes; about 2,500 recipients. The spec sets no limit, and a reader without one can be made to run out of memory."""
+"""Bytes; about 2,680 recipients. The spec sets no limit, and a reader without one can be made to run out of memory."""
 
 _VERSION = b"age-encryption.org/v1"
 _COLUMNS = 64

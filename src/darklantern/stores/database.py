@@ -82,6 +82,7 @@ class Database:
             return
         with refusing(self._path), transaction(self._connection):
             many = self._connection.executemany
+            many("DELETE FROM entries WHERE log = ? AND position >= ?", change.shortened)
             many("INSERT OR REPLACE INTO entries VALUES (?, ?, ?)", change.entries)
             many("INSERT OR REPLACE INTO heads VALUES (?, ?)", change.heads.items())
             many("DELETE FROM outbox WHERE id = ?", [(sent,) for sent in change.sent])

@@ -145,7 +145,8 @@ class Staged:
         """Keep a piece whose name was computed from `data`. Raises StoreError."""
         path = self._folder / name
         try:
-            path.write_bytes(data)
+            with open(path, "wb", opener=_private) as file:
+                file.write(data)
         except OSError as error:
             raise cannot_write(path, error) from error
         self.names.add(name)
@@ -175,3 +176,7 @@ class Staged:
                 os.close(handle)
         except OSError as error:
             raise cannot_write(path, error) from error
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

@@ -54,6 +54,8 @@ class Change:
 
     entries: tuple[tuple[str, int, bytes], ...] = ()
     """(log, position, envelope)"""
+    shortened: tuple[tuple[str, int], ...] = ()
+    """(log, how many entries stay): the others were appended by whoever had left the log"""
     heads: Mapping[str, bytes] = field(default_factory=dict)
     outbox: tuple[Waiting, ...] = ()
     sent: tuple[str, ...] = ()

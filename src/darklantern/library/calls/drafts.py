@@ -158,7 +158,11 @@ class Drafts:
         self._desk.step(replace(state, keyring=keyring))
 
     def _moved(self, log: str, keeper: LogVerifyKey) -> dict[str, object]:
-        """The fields that move a log to another key: the key, and the newest checkpoint by the old one."""
+        """The fields that move a log to another key: first that it will, and once that counts, the last checkpoint."""
+        network = self._desk.state.view.network
+        record = network.roster if log == self._desk.state.view.net else network.circle(log)
+        if record is None or record.moving != keeper:
+            return {"moving": keeper}
         head = self._desk.state.view.heads.get(log)
         if head is None:
             raise RefusedError(

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Final
 from urllib.parse import urlsplit
 
+from darklantern.deadlines import within
 from darklantern.errors import DarkLanternError, RelayError
 from darklantern.records.exact import decode, encode
 from darklantern.records.relay_wire import Challenge, Leave, Login, Problem
@@ -23,6 +24,9 @@ from darklantern.sealing.login import login_message
 
 CONNECT_S: Final = 10
 ANSWER_S: Final = 60
+"""from a request to the end of its answer's headers, and the grace of a body"""
+SLOWEST: Final = 16 * 1024
+"""bytes a second that an answer must bring at least, once the grace is over"""
 RECEIVE_BYTES: Final = 256 * 1024
 """What the system holds of an answer before it is read is fetched again after a crash: left to itself, megabytes."""
 _LOGIN_BYTES: Final = 4096
@@ -87,9 +91,10 @@ class Connections:
     def _sent(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
     ) -> Iterator[http.client.HTTPResponse]:
-        connection, response = self._asked(method, path, body, headers)
+        connection, wire, response = self._asked(method, path, body, headers)
         try:
-            yield response
+            with within(wire, ANSWER_S + (response.length or 0) / SLOWEST):
+                yield response
         except (OSError, http.client.HTTPException, ValueError) as error:  # the last: lengths that are no numbers
             connection.close()
             raise self._broken(error) from error
@@ -104,15 +109,17 @@ class Connections:
 
     def _asked(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
-    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+    ) -> tuple[http.client.HTTPConnection, socket.socket, http.client.HTTPResponse]:
         """A request sent; on an idle connection, which the relay may have closed, once more on a new one."""
         while True:
             with self._lock:
                 idle = self._idle.pop() if self._idle else None
             connection = idle or self._connected()
+            wire = connection.sock
             try:
-                connection.request(method, path, body, dict(headers))
-                return connection, _sized(connection.getresponse())
+                with within(wire, ANSWER_S + len(body or b"") / SLOWEST):
+                    connection.request(method, path, body, dict(headers))
+                    return connection, wire, _sized(connection.getresponse())
             except (OSError, http.client.HTTPException, ValueError) as error:
                 connection.close()
                 if idle is None:
@@ -182,9 +189,7 @@ def connected(url: str, certificate: bytes | None) -> http.client.HTTPConnection
                 f"expected https for an address beyond this machine, got {url}",
                 hint="plain HTTP is for loopback and onion services; ask the relay's keeper for a card with TLS",
             )
-        plain = http.client.HTTPConnection(host, port, timeout=CONNECT_S)
-        plain.connect()
-        return _prepared(plain)
+        return _over(_reached(host, port or 80), host)
     if parts.scheme != "https" or certificate is None:
         raise RelayError(
             f"expected an https address and the certificate that it shows, got {url} and "
@@ -197,21 +202,36 @@ def connected(url: str, certificate: bytes | None) -> http.client.HTTPConnection
     context.load_verify_locations(cadata=certificate)
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.verify_flags |= _NO_CHECK_TIME
-    secure = http.client.HTTPSConnection(host, port, timeout=CONNECT_S, context=context)
+    wire = context.wrap_socket(_reached(host, port or 443), server_hostname=host, do_handshake_on_connect=False)
     try:
-        secure.connect()
+        with within(wire, CONNECT_S):
+            wire.do_handshake()
+        shown = wire.getpeercert(binary_form=True)
     except ssl.SSLCertVerificationError as error:
+        wire.close()
         raise _other_certificate(url) from error
-    if not isinstance(secure.sock, ssl.SSLSocket) or secure.sock.getpeercert(binary_form=True) != certificate:
-        secure.close()
+    except OSError:
+        wire.close()
+        raise
+    if shown != certificate:
+        wire.close()
         raise _other_certificate(url)
-    return _prepared(secure)
+    return _over(wire, host)
 
 
-def _prepared(connection: http.client.HTTPConnection) -> http.client.HTTPConnection:
-    connection.sock.settimeout(ANSWER_S)
-    connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
+def _over(wire: socket.socket, host: str) -> http.client.HTTPConnection:
+    connection = http.client.HTTPConnection(host)
+    connection.sock = wire
+    connection.auto_open = 0  # by itself it would open another, in the clear
     return connection
+
+
+def _reached(host: str, port: int) -> socket.socket:
+    wire = socket.create_connection((host, port), CONNECT_S)
+    wire.settimeout(ANSWER_S)
+    wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
+    wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return wire
 
 
 def _sized(response: http.client.HTTPResponse) -> http.client.HTTPResponse:

@@ -1,13 +1,14 @@
 """Pieces from a relay: several at once, verified as they come, each gone on with where it broke off.
 
-In: names and a remote. Out: pieces in the vault, and what is missing or was altered. They are stored before the
-records that name them: a piece without its record is only a little space.
+In: names and a remote. Out: pieces in the vault, and what is missing or was altered. The records that name them are
+stored by then: what does not come today is asked for again tomorrow, of this relay and of others.
 """
 
 import itertools
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Final
 
 from darklantern.errors import RelayError
 from darklantern.library.syncing.remote import Remote
@@ -19,25 +20,43 @@ Progress = Callable[[int, int], None]
 """(pieces that were asked for, pieces in all), from any thread"""
 
 
+_BROKEN_IN_A_ROW: Final = 8
+"""pieces, after which it is the relay that does not answer, and not a piece that it cannot give"""
+_WORTH_ANOTHER: Final = 64 * 1024
+"""bytes that an attempt must have brought for another to go on from there"""
+
+
 @dataclass(frozen=True)
 class Fetched:
     """What came, and what did not."""
 
     came: tuple[str, ...] = ()
     altered: tuple[str, ...] = ()
+    error: RelayError | None = None
+    """what the last piece that broke off broke with"""
 
 
 def fetch(
     remote: Remote, wanted: Mapping[str, str], blobs: Blobs, incoming: Incoming, progress: Progress | None = None
 ) -> Fetched:
-    """The pieces `wanted` (name → log), as far as the relay has them. Raises RelayError and StoreError.
+    """The pieces `wanted` (name → log), as far as the relay gives them. Raises StoreError.
 
-    What had come when it raises stays, whole pieces and beginnings: the next call goes on there.
+    A piece that breaks off ends no other; after a few in a row no more are asked for. What came stays, whole pieces
+    and beginnings: the next call goes on there.
     """
+    broken: list[RelayError] = []
 
     def one(name: str) -> bool | None:
-        with incoming.piece(name, PIECE) as begun:
-            came = _taken(remote, wanted[name], begun) and begun.finish(blobs)
+        if len(broken) >= _BROKEN_IN_A_ROW:
+            return None
+        try:
+            with incoming.piece(name, PIECE) as begun:
+                came = _taken(remote, wanted[name], begun) and begun.finish(blobs)
+        except RelayError as error:
+            broken.append(error)
+            return None
+        if came and len(broken) < _BROKEN_IN_A_ROW:
+            broken.clear()
         if progress:
             progress(next(count), len(wanted))
         return came
@@ -57,6 +76,7 @@ def fetch(
     return Fetched(
         came=tuple(name for name in names if found[name]),
         altered=tuple(name for name in names if found[name] is False),
+        error=broken[-1] if broken else None,
     )
 
 
@@ -70,5 +90,5 @@ def _taken(remote: Remote, log: str, begun: Begun) -> bool | None:
         try:
             return True if remote.get(log, begun.name, begun.size, begun.take) else None
         except RelayError:
-            if begun.size == before:
+            if begun.size < before + _WORTH_ANOTHER:
                 raise

@@ -22,7 +22,7 @@ class RelaySync:
     there: Mapping[str, int] = field(default_factory=dict, compare=False)
     """log → how many entries the relay showed"""
     error: DarkLanternError | None = None
-    """what ended it early; what is above happened before"""
+    """what went wrong first; what is above happened all the same"""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from darklantern.library.importing import Imported, Step, settle, take_in, with_
 from darklantern.library.outbox import leaving, with_proof, without_others
 from darklantern.library.resealing import sendable
 from darklantern.library.syncing.fetching import Fetched, Progress, fetch
-from darklantern.library.syncing.pulling import pull
+from darklantern.library.syncing.pulling import Pulled, pull
 from darklantern.library.syncing.pushing import loads, push
 from darklantern.library.syncing.remote import Remote
 from darklantern.library.syncing.reports import RelaySync, joined
@@ -79,20 +79,27 @@ def _pulled(remote: Remote, desk: Desk, report: RelaySync, confirmed: bool, prog
                 raise
             # Its log is frozen now, and the others go on; the library raises it once all relays were asked.
             desk.step(with_proof(state, error.proof), {})
-    new = step.pieces if step else {}
-    wanted = step.state.wanted if step else state.wanted
-    lacking = wanted.keys() - new.keys() - set(desk.vault.blobs)
-    # Of a log that the relay does not show, it refuses pieces too, and that must not end the sync.
-    asked = {name: wanted[name] for name in sorted(lacking) if wanted[name] in pulled.there}
+    # 1. The records, whatever becomes of the pieces that they name.
+    if step:
+        desk.step(step.state, step.pieces)
+    state, imported = desk.state, step.imported if step else Imported()
+    # 2. The pieces. Of a log that the relay does not show, it refuses them too.
+    lacking = state.wanted.keys() - set(desk.vault.blobs)
+    asked = {name: state.wanted[name] for name in sorted(lacking) if state.wanted[name] in pulled.there}
     fetched = fetch(remote, asked, desk.vault.blobs, desk.vault.incoming, progress)
-    if step or fetched.came:  # what came is to be found by its words
-        desk.step(step.state if step else state, new, fetched.came)
+    if fetched.came:  # what came is to be found by its words
+        desk.step(state, {}, fetched.came)
     desk.vault.incoming.keep(lacking)
-    imported = step.imported if step else Imported()
+    missing, came = lacking - set(fetched.came), len(step.pieces if step else ()) + len(fetched.came)
     imported = replace(imported, skipped=tuple(dict.fromkeys((*imported.skipped, *pulled.skipped))))
-    missing, came = lacking - set(fetched.came), len(new) + len(fetched.came)
-    imported = with_pieces(imported, came, missing, _altered(remote, fetched))
-    return replace(report, imported=joined(report.imported, imported), hidden=pulled.hidden, there=pulled.there)
+    imported = with_pieces(imported, came, missing, (*_failed(remote, pulled), *_altered(remote, fetched)))
+    return replace(
+        report,
+        imported=joined(report.imported, imported),
+        hidden=pulled.hidden,
+        there=pulled.there,
+        error=next(iter(pulled.failed.values()), fetched.error),
+    )
 
 
 def _pushed(remote: Remote, desk: Desk, report: RelaySync) -> RelaySync:
@@ -115,6 +122,10 @@ def _pushed(remote: Remote, desk: Desk, report: RelaySync) -> RelaySync:
     if any(waiting.id in refused and not state.is_own(waiting) for waiting in state.outbox):
         desk.step(without_others(state, refused), {})  # their authors still have them, and are told when they sync
     return replace(report, sent=tuple(dict.fromkeys(sent)), refused=tuple(refused.items()))
+
+
+def _failed(remote: Remote, pulled: Pulled) -> list[str]:
+    return [f"log {log[:8]}… of {remote.name}: {error.message}" for log, error in pulled.failed.items()]
 
 
 def _altered(remote: Remote, fetched: Fetched) -> list[str]:

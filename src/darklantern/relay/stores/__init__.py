@@ -5,7 +5,7 @@ where two relays would fork a log, spend a nonce twice or pass a quota. It signs
 knows no circle, and reads no clock: callers say what time it is, in seconds since 1970.
 """
 
-from darklantern.relay.stores.blobs import Blobs
+from darklantern.relay.stores.blobs import Blobs, OtherBytesError
 from darklantern.relay.stores.database import Database
 from darklantern.relay.stores.opening import open_blobs, open_database
 from darklantern.relay.stores.piece_tables import SMALL_BYTES
@@ -18,10 +18,10 @@ from darklantern.relay.stores.values import (
     Entry,
     Group,
     Head,
+    Need,
     Page,
     Piece,
     Token,
-    Uses,
 )
 
 __all__ = [
@@ -35,11 +35,12 @@ __all__ = [
     "Entry",
     "Group",
     "Head",
+    "Need",
+    "OtherBytesError",
     "Page",
     "Piece",
     "QuotaError",
     "Token",
-    "Uses",
     "open_blobs",
     "open_database",
 ]

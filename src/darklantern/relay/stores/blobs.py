@@ -12,6 +12,15 @@ CHUNK_BYTES: Final = 256 * 1024
 _NAME: Final = re.compile(r"[0-9a-f]{64}")
 
 
+class OtherBytesError(StoreError):
+    """What was sent under a name is not what has that name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"the blob {name[:8]}… has other bytes than its name says", hint="it was cut off or altered: send it again"
+        )
+
+
 class Blobs(Protocol):
     """Blobs by name. Safe from any thread and from several processes. Every method raises StoreError for a name that
     is no BLAKE3 in lower-case hexadecimal, and when the store cannot be used."""
@@ -19,7 +28,7 @@ class Blobs(Protocol):
     def put(self, name: str, chunks: Iterable[bytes], max_bytes: int) -> int:
         """Store what `chunks` give, and say how many bytes it was. There whole afterwards, or not at all.
 
-        Raises RefusedError above `max_bytes`, StoreError for other bytes than the name says, and whatever `chunks`
+        Raises RefusedError above `max_bytes`, OtherBytesError for others than the name says, and whatever `chunks`
         raises when an upload is cut off. One that is there already stays as it is. Holds a few MiB at most.
         """
 
@@ -68,9 +77,7 @@ def checked(name: str, chunks: Iterable[bytes], max_bytes: int) -> Iterator[byte
         hasher.update(chunk)
         yield chunk
     if hasher.hexdigest() != name:
-        raise StoreError(
-            f"the blob {name} has other bytes than its name says", hint="it was cut off or altered: send it again"
-        )
+        raise OtherBytesError(name)
 
 
 def is_whole(blobs: Blobs, name: str) -> bool:

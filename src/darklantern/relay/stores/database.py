@@ -8,7 +8,7 @@ from pathlib import Path
 
 from darklantern.relay.stores.engine import Engine
 from darklantern.relay.stores.log_tables import LogTables, put_entries
-from darklantern.relay.stores.piece_tables import PieceTables, put_drop, put_uses
+from darklantern.relay.stores.piece_tables import PieceTables, put_drop, put_needs
 from darklantern.relay.stores.schema import migrate
 from darklantern.relay.stores.token_tables import TokenTables
 from darklantern.relay.stores.usage_tables import UsageTables, put_charges
@@ -41,7 +41,7 @@ class Database(LogTables, WitnessTables, PieceTables, TokenTables, UsageTables):
             # In one order everywhere: two relays that lock logs crosswise would wait for each other.
             for step in sorted(group.appends, key=lambda each: each.log):
                 put_entries(session, step)
-            put_charges(session, (*group.charges, *put_uses(session, group.uses, group.time)))
+            put_charges(session, (*group.charges, *put_needs(session, group.needs, group.time)))
             for drop in group.drops:
                 put_drop(session, drop)
 

@@ -1,17 +1,16 @@
-"""Which log has which blob: who is charged for it, and how many of the log's records name it.
+"""Which log has which blob: who is charged for it, and whether a record of the log needs it.
 
 A blob belongs to each log that has it, one by one: whoever may read one log learns nothing of another's. Small
 blobs lie here, in the row; the bytes of larger ones lie in the store of blobs, under their name, once for all logs.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from darklantern.errors import LogError
 from darklantern.relay.stores.engine import ColumnType, Session, Tables
 from darklantern.relay.stores.usage_tables import put_charges, put_refund
-from darklantern.relay.stores.values import Charge, Drop, Piece, Uses, check_name
+from darklantern.relay.stores.values import Charge, Drop, Need, Piece, check_name
 
 SMALL_BYTES: Final = 64 * 1024
 """What is no larger lies in the database: one commit holds a record and its piece, and no file needs a sync."""
@@ -21,14 +20,15 @@ _COLUMNS: Final[dict[str, ColumnType]] = {
     "name": "text",
     "size": "integer",
     "here": "integer",
-    "uses": "integer",
+    "needed": "integer",
     "account": "text",
     "time": "integer",
     "data": "bytes",
 }
 _FILLS: Final = "CASE WHEN pieces.here = 0 AND excluded.here = 1 THEN excluded.{0} ELSE pieces.{0} END"
 _MERGE: Final = (
-    "ON CONFLICT (log, name) DO UPDATE SET uses = pieces.uses + excluded.uses, here = "
+    "ON CONFLICT (log, name) DO UPDATE SET "
+    "needed = CASE WHEN excluded.needed = 1 THEN 1 ELSE pieces.needed END, here = "
     "CASE WHEN excluded.here = 1 THEN 1 ELSE pieces.here END, "
     + ", ".join(f"{column} = {_FILLS.format(column)}" for column in ("size", "account", "time", "data"))
 )
@@ -52,27 +52,28 @@ class PieceTables(Tables):
         return tuple(name for name in names if name not in here)
 
     def wanted(self, log: str, after: str, limit: int) -> tuple[str, ...]:
-        """Blobs that records of this log name and that it does not have: the first ones after a name, sorted."""
+        """Blobs that records of this log need and that it does not have: the first ones after a name, sorted."""
         with self._engine.transaction(write=False) as session:
             rows = session.rows(
-                "SELECT name FROM pieces WHERE log = ? AND here = 0 AND uses > 0 AND name > ? ORDER BY name LIMIT ?",
+                "SELECT name FROM pieces WHERE log = ? AND here = 0 AND needed = 1 AND name > ? ORDER BY name LIMIT ?",
                 *(log, after, limit),
             )
         return tuple(name for (name,) in rows)
 
-    def put_piece(self, log: str, name: str, data: bytes, charge: Charge, now: int) -> None:
-        """A small blob, if the log does not have it. Raises QuotaError."""
+    def put_piece(self, log: str, name: str, data: bytes, charge: Charge, now: int, *also: Charge) -> None:
+        """A small blob, if the log does not have it. Raises QuotaError. What it costs `also` it costs in any case."""
         with self._engine.transaction(write=True) as session:
-            if not _begin(session, log, name, charge, now):
-                return
-            session.change("UPDATE pieces SET data = ?, here = 1 WHERE log = ? AND name = ?", data, log, name)
+            put_charges(session, also)
+            if _begin(session, log, name, charge, now):
+                session.change("UPDATE pieces SET data = ?, here = 1 WHERE log = ? AND name = ?", data, log, name)
 
-    def begin_piece(self, log: str, name: str, charge: Charge, now: int) -> bool:
+    def begin_piece(self, log: str, name: str, charge: Charge, now: int, *also: Charge) -> bool:
         """Before a large blob goes into the store: charge for it, and keep its name from being collected.
 
         False when the log has it, so that nothing is to do. Raises QuotaError.
         """
         with self._engine.transaction(write=True) as session:
+            put_charges(session, also)
             # Waits for whoever is deleting these very bytes; they are written again afterwards.
             session.change("DELETE FROM dropped WHERE name = ?", name)
             return _begin(session, log, name, charge, now)
@@ -88,27 +89,17 @@ class PieceTables(Tables):
         with self._engine.transaction(write=True) as session:
             _clear(session, session.rows(f"{_SELECT} WHERE log = ? AND name = ? AND here = 0", log, name))
 
-    def drop_pieces(self, drop: Drop, once: str) -> bool:
-        """What no record names any more goes, at once; `collect` deletes the bytes. False where `once` was said before.
-
-        Unlike a drop that goes with an append, nothing else keeps this from being done twice.
-        """
+    def drop_pieces(self, drop: Drop) -> None:
+        """Let go of what nothing needs any more; `collect` deletes the bytes."""
         with self._engine.transaction(write=True) as session:
-            if not session.change("INSERT INTO retired VALUES (?, ?) ON CONFLICT DO NOTHING", drop.log, once):
-                return False
             put_drop(session, drop)
-            return True
-
-    def retired(self, log: str) -> frozenset[str]:
-        """What was said once about this log."""
-        with self._engine.transaction(write=False) as session:
-            return frozenset(what for (what,) in session.rows("SELECT what FROM retired WHERE log = ?", log))
 
     def expire_pieces(self, before: int, limit: int = 1000) -> int:
-        """Drop blobs that no record has named since `before`, and uploads that never ended; how many."""
+        """Drop blobs that no record has needed since `before`, and uploads that never ended; how many."""
         with self._engine.transaction(write=True) as session:
             old = session.rows(
-                f"{_SELECT} WHERE (uses = 0 OR here = 0) AND time < ? AND (uses = 0 OR size > 0) ORDER BY time LIMIT ?",
+                f"{_SELECT} WHERE (needed = 0 OR here = 0) AND time < ? AND (needed = 0 OR size > 0) "
+                "ORDER BY time LIMIT ?",
                 *(before, limit),
             )
             _clear(session, old)
@@ -129,40 +120,37 @@ class PieceTables(Tables):
         return count
 
 
-_SELECT: Final = "SELECT log, name, size, here, uses, account, data IS NULL FROM pieces"
+_SELECT: Final = "SELECT log, name, size, here, needed, account, data IS NULL FROM pieces"
 
 
-def put_uses(session: Session, uses: Iterable[Uses], now: int) -> list[Charge]:
-    """Count what an append's records name, and keep what came along. What that costs."""
-    by_log: dict[str, dict[str, Uses]] = {}
-    for use in uses:
-        by_log.setdefault(use.log, {})[use.name] = use
+def put_needs(session: Session, needs: Iterable[Need], now: int) -> list[Charge]:
+    """Note what records need, and keep what came along. What that costs."""
+    by_log: dict[str, dict[str, Need]] = {}
+    for need in needs:
+        by_log.setdefault(need.log, {})[need.name] = need
     charges: list[Charge] = []
     rows = []
     for log, wanted in sorted(by_log.items()):
         known = dict(_known(session, log, list(wanted)))
-        for name, use in sorted(wanted.items()):
+        for name, need in sorted(wanted.items()):
             # A blob by itself is kept only where a record waits for it: what a tombstone dropped does not return.
-            data = use.data if not known.get(name, use.count == 0) else None
-            if data is None and not use.count:
+            data = need.data if not known.get(name, not need.needed) else None
+            if data is None and not need.needed:
                 continue
             size = len(data or b"")
             if data is not None:
-                charges.append(Charge(use.account, size, use.limit))
-            rows.append((log, name, size, int(data is not None), use.count, use.account, now, data))
+                charges.append(Charge(need.account, size, need.limit))
+            rows.append((log, name, size, int(data is not None), int(need.needed), need.account, now, data))
     session.insert("pieces", _COLUMNS, rows, _MERGE)
     return charges
 
 
 def put_drop(session: Session, drop: Drop) -> None:
-    """A record less for each time that a name stands here; what none names goes."""
-    for name, count in sorted(Counter(drop.names).items()):
-        key = (drop.log, name)
-        session.change(
-            "UPDATE pieces SET uses = CASE WHEN uses > ? THEN uses - ? ELSE 0 END WHERE log = ? AND name = ?",
-            *(count, count, *key),
-        )
-        _clear(session, session.rows(f"{_SELECT} WHERE log = ? AND name = ? AND uses = 0", *key))
+    """Nothing needs these any more: they go, and what they cost is given back. Most may be gone already."""
+    names = sorted(set(drop.names))
+    for name in [name for name, _ in _known(session, drop.log, names)]:
+        session.change("UPDATE pieces SET needed = 0 WHERE log = ? AND name = ?", drop.log, name)
+        _clear(session, session.rows(f"{_SELECT} WHERE log = ? AND name = ?", drop.log, name))
 
 
 def _known(session: Session, log: str, names: Sequence[str]) -> Iterable[tuple[str, bool]]:
@@ -188,7 +176,7 @@ def _begin(session: Session, log: str, name: str, charge: Charge, now: int) -> b
         session.change("UPDATE pieces SET size = ?, account = ?, time = ? WHERE log = ? AND name = ?", *values)
     else:
         session.change(
-            "INSERT INTO pieces (size, account, time, log, name, here, uses) VALUES (?, ?, ?, ?, ?, 0, 0) "
+            "INSERT INTO pieces (size, account, time, log, name, here, needed) VALUES (?, ?, ?, ?, ?, 0, 0) "
             "ON CONFLICT DO NOTHING",
             *values,
         )
@@ -198,10 +186,10 @@ def _begin(session: Session, log: str, name: str, charge: Charge, now: int) -> b
 
 
 def _clear(session: Session, rows: Iterable[Sequence[object]]) -> None:
-    """Give back what these rows cost. Those that no record names go; a record's own row waits for its blob again."""
-    for log, name, size, _, uses, account, stored in rows:
+    """Give back what these rows cost. Those that nothing needs go; what is needed waits for its blob again."""
+    for log, name, size, _, needed, account, stored in rows:
         key = (str(log), str(name))
-        if uses:
+        if needed:
             session.change("UPDATE pieces SET size = 0, data = NULL WHERE log = ? AND name = ?", *key)
         else:
             session.change("DELETE FROM pieces WHERE log = ? AND name = ?", *key)

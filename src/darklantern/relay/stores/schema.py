@@ -43,12 +43,11 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
     ),
     (
         """CREATE TABLE pieces (log TEXT NOT NULL, name TEXT NOT NULL, size {integer} NOT NULL, here {integer} NOT NULL,
-                                uses {integer} NOT NULL CHECK (uses >= 0), account TEXT NOT NULL,
+                                needed {integer} NOT NULL, account TEXT NOT NULL,
                                 time {integer} NOT NULL, data {bytes}, PRIMARY KEY (log, name)){table}""",
         "CREATE INDEX pieces_stored ON pieces (name) WHERE data IS NULL",
-        "CREATE INDEX pieces_idle ON pieces (time) WHERE uses = 0 OR here = 0",
+        "CREATE INDEX pieces_idle ON pieces (time) WHERE needed = 0 OR here = 0",
         "CREATE TABLE dropped (name TEXT PRIMARY KEY){table}",
-        "CREATE TABLE retired (log TEXT NOT NULL, what TEXT NOT NULL, PRIMARY KEY (log, what)){table}",
         "CREATE TABLE witnessed (origin TEXT PRIMARY KEY, size {integer} NOT NULL, root {bytes} NOT NULL){table}",
         Raw("pieces", "data"),
         Raw("entries", "envelope"),
@@ -59,7 +58,8 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
 def migrate(engine: Engine, migrations: Sequence[Migration] = MIGRATIONS) -> int:
     """Bring the database to the last version, in one transaction, and say how many steps that took.
 
-    Two relays may start at once: one waits for the other. Raises StoreError for a database of a newer version.
+    Two relays may start at once: one waits for the other. Raises StoreError for a database of a newer version. Where
+    nothing is to do, nothing is written: on a full disk a relay must start all the same.
     """
     with engine.transaction(write=True) as session:
         if engine.dialect.lock_schema:
@@ -74,7 +74,8 @@ def migrate(engine: Engine, migrations: Sequence[Migration] = MIGRATIONS) -> int
             for statement in migration:
                 if text := _in(engine, statement):
                     session.change(text)
-        session.change("UPDATE schema_version SET version = ?", len(migrations))
+        if have < len(migrations):
+            session.change("UPDATE schema_version SET version = ?", len(migrations))
     return len(migrations) - have
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from darklantern.errors import RefusedError
 from darklantern.relay.stores.engine import Session, Tables
-from darklantern.relay.stores.values import Charge, check_integer, check_name
+from darklantern.relay.stores.values import Charge, check_name
 
 _AT_ONCE: Final = 500
 
@@ -28,13 +28,6 @@ class UsageTables(Tables):
         """Count all of them, or none. Raises QuotaError that names the account which is full."""
         with self._engine.transaction(write=True) as session:
             put_charges(session, charges)
-
-    def refund(self, account: str, amount: int, period: int = 0) -> None:
-        """Take back what was charged, as when a blob was dropped. Never below 0."""
-        check_name(account)
-        check_integer(amount)
-        with self._engine.transaction(write=True) as session:
-            put_refund(session, account, amount, period)
 
     def used(self, account: str, period: int = 0) -> int:
         """What is counted against the account."""
@@ -81,9 +74,9 @@ def put_charges(session: Session, charges: Iterable[Charge]) -> None:
             raise QuotaError(charge)
 
 
-def put_refund(session: Session, account: str, amount: int, period: int = 0) -> None:
-    """Take back what was charged. Never below 0."""
+def put_refund(session: Session, account: str, amount: int) -> None:
+    """Take back what was charged for ever, as when a blob was dropped. Never below 0."""
     session.change(
-        "UPDATE usage SET used = CASE WHEN used > ? THEN used - ? ELSE 0 END WHERE account = ? AND period = ?",
-        *(amount, amount, account, period),
+        "UPDATE usage SET used = CASE WHEN used > ? THEN used - ? ELSE 0 END WHERE account = ? AND period = 0",
+        *(amount, amount, account),
     )

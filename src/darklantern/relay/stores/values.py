@@ -67,18 +67,19 @@ class Append:
 
 
 @dataclass(frozen=True)
-class Uses:
-    """How an append changes what a log needs of one blob: `count` more of its records name it.
+class Need:
+    """A blob that records of a log need from now on, or that came along with them without being needed.
 
-    `data` is set where the blob came along, and is charged to `account` unless the log had it.
+    `data` is set where it came along: it is charged to `account`, unless the log had it. One that nothing needs is kept
+    only where something waits for it.
     """
 
     log: str
     name: str
-    count: int
     data: bytes | None = None
     account: str = ""
     limit: int = 0
+    needed: bool = True
 
     def __post_init__(self) -> None:
         check_name(self.log)
@@ -147,7 +148,7 @@ class Charge:
 
 @dataclass(frozen=True)
 class Drop:
-    """For each time that a name stands here, a record of `log` less needs that blob."""
+    """Blobs that nothing in `log` needs any more."""
 
     log: str
     names: tuple[str, ...]
@@ -158,7 +159,7 @@ class Group:
     """What one transaction writes: appends to different logs, what they need of blobs, what they cost."""
 
     appends: tuple[Append, ...]
-    uses: tuple[Uses, ...] = ()
+    needs: tuple[Need, ...] = ()
     """each (log, name) once"""
     charges: tuple[Charge, ...] = ()
     drops: tuple[Drop, ...] = ()

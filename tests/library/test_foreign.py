@@ -1,0 +1,64 @@
+"""Somebody else has a device's keys: its own library says so, for good, and never of what it wrote itself."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from darklantern.assess import level_follows
+from darklantern.library import restore
+from library.meeting import Meeting, met
+from library.orgs import reopened
+
+
+@pytest.fixture
+def us(tmp_path: Path) -> Iterator[Meeting]:
+    us = met(tmp_path)
+    yield us
+    us.close()
+
+
+def test_what_a_thief_writes_under_a_devices_name_is_a_problem_for_good(us: Meeting) -> None:
+    item = us.share()
+    us.sync()
+    with reopened(us.backup("aurora"), "ada", us.clock) as thief:
+        stolen = thief.threads.post(item, "I agree with everything.")
+        thief.relays.sync([us.relay])
+    told = us.aurora.relays.sync([us.relay]).relays["relay"].imported.problems
+    assert len(told) == 1 and stolen[:16] in told[0] and "in other hands" in told[0]
+    for _ in range(2):
+        (foreign,) = us.aurora.status().foreign
+        assert (foreign.id, foreign.log) == (stolen, us.circle) and str(foreign) in us.aurora.status().lines()
+        us.reopen("aurora").relays.sync([us.relay])
+    assert us.beacon.status().foreign == ()
+
+
+def test_ones_own_records_are_nobody_elses_however_they_came_into_the_log(us: Meeting) -> None:
+    """Sent, sent twice, sealed again, carried by somebody else, and after a crash that forgot the answer."""
+    item = us.share()
+    us.aurora.threads.post(item, "first")
+    us.aurora.bundles.export_to(us.folder / "carried")
+    us.beacon.bundles.import_from(us.folder / "carried")
+    us.beacon.relays.sync([us.relay])
+    us.aurora.threads.post(item, "second")
+    us.sync()
+    us.aurora.threads.post(item, "sealed to an epoch that ends")
+    us.beacon.members.rotate("evals")
+    us.beacon.relays.sync([us.relay])
+    us.sync()
+    assert us.aurora.status().foreign == us.beacon.status().foreign == ()
+
+
+def test_a_restored_library_takes_its_own_later_records_back(us: Meeting) -> None:
+    item = us.share()
+    us.sync()
+    us.aurora.care.backup(us.folder / "backup")
+    us.aurora.threads.post(item, "after the backup")
+    us.sync()
+    us.clock.now += 60
+    us.relay.now = us.clock.now
+    restore(us.folder / "backup", us.folder / "again", "passphrase of ada", follows=level_follows, clock=us.clock)
+    with reopened(us.folder / "again", "ada", us.clock) as again:
+        again.relays.sync([us.relay])
+        assert [post.text for post in again.threads.open(item).posts] == ["after the backup"]
+        assert again.status().foreign == ()
