@@ -36,7 +36,7 @@ def test_a_log_is_shown_entry_by_entry(ada: Desk) -> None:
     epoch, item = ada("log", "show", "evals")
     assert (epoch["kind"], item["kind"], item["by"]) == ("epoch", "item", ["Dr ada (Aurora)"])
     shown = ada.says("log", "show", "evals", "--kind", "item")
-    assert shown.startswith(f"1  {item['id'][:16]}  item  ") and "sealed pieces" in shown
+    assert shown.startswith(f"1  {item['id'][:16]}  item  ") and "an item or a post" in shown
     assert ada("log", "show", "--refused") == []
     assert "none of its 2 entries fits" in ada.says("log", "show", "evals", "--refused")
     assert "circle list" in ada.refuses("log", "show", "nowhere").hint

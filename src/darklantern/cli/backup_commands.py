@@ -93,7 +93,7 @@ def confirm_whole(
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Say that a restored library lacks nothing of a log it keeps.
+    """Say that a restored library lacks nothing of a log.
 
     Only for a log that nobody else keeps, and after `darklantern bundle import` from everybody who reads it. Until then
     nothing is signed in it.

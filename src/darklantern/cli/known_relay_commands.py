@@ -26,7 +26,10 @@ def add(
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Sync with a relay from now on."""
+    """Sync with a relay from now on.
+
+    It shows the relay's fingerprint, and asks whether you have compared it with the relay's keeper.
+    """
     with open_own(folder, passphrase_file) as library:
         id = add_compared(library, card, yes)
     if as_json:

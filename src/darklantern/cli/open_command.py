@@ -62,7 +62,8 @@ def open_(
     with open_own(folder, passphrase_file) as library:
         item = item_named(library, what)
         if artifact is not None and out is not None:
-            library.findings.save_artifact(item, artifact, out)
+            with bytes_bar("opening") as progress:
+                library.findings.save_artifact(item, artifact, out, progress)
             tell_target(out, "written", as_json)
             return
         opened = library.findings.open(item)

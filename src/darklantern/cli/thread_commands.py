@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from darklantern.cli.bars import bytes_bar
 from darklantern.cli.library_option import LibraryFolder, open_own
 from darklantern.cli.naming import entry_named
 from darklantern.cli.options import Json, PassphraseFile, check_place
@@ -79,7 +80,8 @@ def save(
                 f"expected the beginning of one attachment's SHA-256, got {sha256!r}, with which {len(found)} begin",
                 hint="`darklantern thread show` lists them",
             )
-        library.threads.save_attachment(whole, found[0].sha256, out)
+        with bytes_bar("opening") as progress:
+            library.threads.save_attachment(whole, found[0].sha256, out, progress)
     if as_json:
         tell_json({"file": str(out), "bytes": found[0].size})
     else:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from darklantern.errors import SealError, StoreError
 from darklantern.files import link_named, link_unnamed
+from darklantern.library.files import Progress, unheard
 from darklantern.network.cutting import opened_cutting
 from darklantern.network.items import PIECE, SealedArtifact
 from darklantern.sealing.payload import CHUNK
@@ -56,16 +57,18 @@ class ArtifactReader:
         skip = start - chunks.start * CHUNK
         return b"".join(self._chunks(chunks))[skip : skip + end - start]
 
-    def write(self, path: Path) -> None:
+    def write(self, path: Path, progress: Progress = unheard) -> None:
         """The artifact as a new file, without a name before all is verified. Raises SealError or StoreError.
+
+        `progress` is told of (bytes written, bytes in all).
 
         Where no file can be without a name (outside Linux, or on NFS), all is verified first, then read
         once more; a crash in between can leave a part of it beside `path` under a name that ends in `.partial`.
         """
         if os.path.lexists(path):
             raise StoreError(f"{path} is there already", hint="choose another name; nothing is overwritten")
-        if not link_unnamed(path, self.stream()):
-            for _ in self.stream():
+        if not link_unnamed(path, self._told(progress)):
+            for _ in self._told(progress):
                 pass
             link_named(path, self.stream())
 
@@ -84,6 +87,13 @@ class ArtifactReader:
             except SealError as error:
                 found.append(error.message)
         return tuple(found)
+
+    def _told(self, progress: Progress) -> Iterator[bytes]:
+        done = 0
+        for chunk in self.stream():
+            yield chunk
+            done += len(chunk)
+            progress(done, self._artifact.size)
 
     def _chunks(self, chunks: range) -> Iterator[bytes]:
         """The plaintext of neighbouring chunks."""

@@ -13,6 +13,7 @@ from darklantern.library import exporting, opening, sharing, versions
 from darklantern.library.artifact_reading import ArtifactReader
 from darklantern.library.artifact_sealing import Progress, give_up
 from darklantern.library.desk import Desk
+from darklantern.library.files import unheard
 from darklantern.library.opening import Listed, OpenedFinding
 from darklantern.library.versions import Linked
 from darklantern.network.links import LinkKind
@@ -134,12 +135,12 @@ class Findings:
         desk.note("artifact", item, sha256)
         return desk.reader(artifact)
 
-    def save_artifact(self, item: str, sha256: str, file: Path) -> None:
+    def save_artifact(self, item: str, sha256: str, file: Path, progress: Progress = unheard) -> None:
         """Write one artifact of an item to a new file that appears once all of it is verified.
 
         Raises SealError, RefusedError, RecordError or StoreError.
         """
-        self.open_artifact(item, sha256).write(file)
+        self.open_artifact(item, sha256).write(file, progress)
 
     def export_age(self, path: Path, item: str, recipients: Iterable[str], *, artifact: str | None = None) -> None:
         """A finding, or one artifact of it by its SHA-256, as a new age file for recipients `age1pq1…`.

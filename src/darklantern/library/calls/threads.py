@@ -13,6 +13,7 @@ from darklantern.library import sharing
 from darklantern.library.artifact_reading import ArtifactReader
 from darklantern.library.artifact_sealing import Progress
 from darklantern.library.desk import Desk
+from darklantern.library.files import unheard
 from darklantern.library.threads import attaching, marking, notifying, posting, reading
 from darklantern.library.threads.notifications import Notification
 from darklantern.library.threads.places import Quiet
@@ -127,12 +128,12 @@ class Threads:
         self._desk.note("artifact", post, sha256)
         return self._desk.reader(artifact)
 
-    def save_attachment(self, post: str, sha256: str, file: Path) -> None:
+    def save_attachment(self, post: str, sha256: str, file: Path, progress: Progress = unheard) -> None:
         """Write a file that came with a post, in the clear, to a new file that appears once all of it is verified.
 
         Raises RefusedError, SealError or StoreError.
         """
-        self.open_attachment(post, sha256).write(file)
+        self.open_attachment(post, sha256).write(file, progress)
 
     # What was read, and what to look at
 
