@@ -8,7 +8,6 @@ import typer
 from darklantern.cli.account_commands import library_app
 from darklantern.cli.bundle_commands import bundle_app
 from darklantern.cli.circle_draft_commands import circle_app
-from darklantern.cli.device_commands import device_app
 from darklantern.cli.draft_commands import draft_app
 from darklantern.cli.explain_command import explain
 from darklantern.cli.finding_commands import finding_app, rerun
@@ -21,6 +20,7 @@ from darklantern.cli.notification_commands import thread_app
 from darklantern.cli.open_command import open_
 from darklantern.cli.options import Json, PassphraseFile
 from darklantern.cli.org_commands import org_app
+from darklantern.cli.other_device_commands import device_app
 from darklantern.cli.output import tell, tell_json
 from darklantern.cli.pledge_commands import pledge_app
 from darklantern.cli.seal_command import seal

@@ -1,6 +1,6 @@
 """`darklantern circle …`: who reads together, at which level, under which pledges."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -9,9 +9,6 @@ from darklantern.cli.naming import circle_named, device_named, person_named
 from darklantern.cli.options import Json, PassphraseFile
 from darklantern.cli.output import tell, tell_json
 from darklantern.records.exact import plain
-
-if TYPE_CHECKING:
-    pass
 
 circle_app = typer.Typer(
     help="Circles: who reads together, and under which pledges.",
