@@ -208,7 +208,7 @@ def test_every_command_that_a_page_names_exists(page: Path) -> None:
         words = tuple(line.replace("…", "").replace("'", "").split())
         if re.search(r" v\d", line):  # a format's label
             continue
-        name = next((words[:n] for n in (2, 1) if words[:n] in known), None)
+        name = next((words[:n] for n in (3, 2, 1) if words[:n] in known), None)
         assert name, f"{page.name}: darklantern {line}"
         behind = words[len(name) : len(name) + 1]
         assert not hasattr(known[name], "commands") or not behind or behind[0] == "--help", f"{page.name}: {line}"
