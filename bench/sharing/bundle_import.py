@@ -5,6 +5,7 @@ from pathlib import Path
 
 from darklantern.assess import level_follows
 from darklantern.library import Library
+from sharing.founding import PASSPHRASE
 from sharing.libraries import sharing
 from sharing.measuring import Case, Line, Took, command, in_turns, line, middle, own, times_faster
 from sharing.scratch import random_file, scratch
@@ -17,12 +18,12 @@ def lines(sizes: Sizes) -> list[Line]:
     """`bundle_import`."""
     with scratch(8 * sizes.bundle) as folder:
         made = sharing(folder / "orgs", random_file(folder / "artifact", sizes.bundle))
-        beacon, passphrase = folder / "orgs" / "beacon", made.passphrases["beacon"]
+        beacon = folder / "orgs" / "beacon"
         bundle = folder / "bundle"
         made.aurora.bundles.export_to(bundle)
         made.close()
         cases = {
-            "ours": _import(beacon, folder / "copy", passphrase, bundle),
+            "ours": _import(beacon, folder / "copy", bundle),
             "sha256sum": command("sha256sum", str(bundle)),
         }
         took = in_turns(cases, sizes.repeats)
@@ -34,13 +35,13 @@ def lines(sizes: Sizes) -> list[Line]:
     return [line("bundle_import", ratio, "× sha256sum", f"≥ {LEAST}", ratio >= LEAST, peer, **detail)]
 
 
-def _import(beacon: Path, copy: Path, passphrase: str, bundle: Path) -> Case:
+def _import(beacon: Path, copy: Path, bundle: Path) -> Case:
     """Into a library that has seen none of it, each time."""
 
     def case() -> Took:
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(beacon, copy)
-        with Library.open(copy, passphrase, follows=level_follows) as library:
+        with Library.open(copy, PASSPHRASE, follows=level_follows) as library:
             return own(lambda: _taken(library, bundle))()
 
     return case

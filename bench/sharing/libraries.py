@@ -1,23 +1,73 @@
 """Two libraries of one network, and a finding to share: what lines about libraries begin with."""
 
 import hashlib
+import time
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from darklantern.assess import assess, load
-from darklantern.demo import founding
+from darklantern.assess import assess, level_follows, load
+from darklantern.demo.founding import CIRCLE
+from darklantern.library import Library, create
 from darklantern.network.items import finding_hash
 from darklantern.records.assessments import Answer, Assessment
 from darklantern.records.findings import Artifact, Evidence, Finding, Provenance
+from darklantern.sealing import Device, LogKey, envelope_id
+from sharing.founding import CHEAP, PASSPHRASE, first_records, found_circle
 
 _ZERO = "0" * 64
 
 
-def sharing(folder: Path, artifact: Path) -> founding.Founded:
+@dataclass
+class Founded:
+    """Both libraries, open; Aurora's keeps the logs."""
+
+    aurora: Library
+    beacon: Library
+
+    def close(self) -> None:
+        """Let go of both folders."""
+        self.aurora.close()
+        self.beacon.close()
+
+
+def found(folder: Path, devices: int = 1) -> Founded:
+    """A network with a circle of both orgs, each with so many devices."""
+    now, key = int(time.time()), LogKey.generate()
+    people = {org: [Device.generate() for _ in range(devices)] for org in ("Aurora", "Beacon")}
+    first = first_records(people, key.public, now)
+    net = envelope_id(first[0])
+    aurora, beacon = (
+        create(
+            folder / org.lower(),
+            PASSPHRASE,
+            net=net,
+            device=own[0],
+            follows=level_follows,
+            cost=CHEAP,
+            log_key=key if org == "Aurora" else None,
+        )
+        for org, own in people.items()
+    )
+    for record in first:
+        aurora.add(record)
+
+    def carry() -> None:
+        for giver, taker in ((aurora, beacon), (beacon, aurora), (aurora, beacon)):
+            giver.bundles.export_to(folder / "carried")
+            taker.bundles.import_from(folder / "carried")
+        (folder / "carried").unlink()
+
+    found_circle((aurora, beacon), [own[0] for own in people.values()], key.public, carry, now)
+    carry()
+    return Founded(aurora, beacon)
+
+
+def sharing(folder: Path, artifact: Path) -> Founded:
     """Both libraries; Aurora's has shared a finding with this artifact."""
-    made = founding.found(folder)
+    made = found(folder)
     what, sha256 = finding(artifact)
-    made.aurora.findings.share(what, {sha256: artifact}, circle=founding.CIRCLE, assessment=at_v2(what))
+    made.aurora.findings.share(what, {sha256: artifact}, circle=CIRCLE, assessment=at_v2(what))
     return made
 
 

@@ -18,11 +18,12 @@ from darklantern.library import Library
 from darklantern.network.items import PIECE
 from darklantern.relay.setting_up import card
 from darklantern.sealing import RelayCard
+from sharing.founding import CIRCLE
 from sharing.libraries import at_v2, finding
 from sharing.measuring import Line, line
 from sharing.proxying import Counting, counting
 from sharing.scratch import SEED, random_file, scratch
-from sharing.served import CIRCLE, Served, served, sync
+from sharing.served import Served, served, sync
 from sharing.sizes import Sizes
 from sharing.sync import free_port
 

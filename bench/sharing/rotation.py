@@ -1,7 +1,8 @@
 """A new epoch for two hundred devices: who is in it, a fresh seed sealed to each, the record, and the write."""
 
-from darklantern.demo import founding
+from darklantern.demo.founding import CIRCLE
 from darklantern.library import Library
+from sharing.libraries import found
 from sharing.measuring import Line, in_turns, line, middle, own
 from sharing.scratch import scratch
 from sharing.sizes import MIB, Sizes
@@ -12,11 +13,9 @@ MILLISECONDS, KILOBYTES = 150, 350
 def lines(sizes: Sizes) -> list[Line]:
     """`rotate_200_devices`: how long, and how large."""
     with scratch(256 * MIB) as folder:
-        made = founding.found(folder / "orgs", devices=sizes.devices // 2)
+        made = found(folder / "orgs", devices=sizes.devices // 2)
         library = made.aurora
-        took = middle(
-            in_turns({"rotate": own(lambda: library.members.rotate(founding.CIRCLE))}, sizes.repeats)["rotate"]
-        )
+        took = middle(in_turns({"rotate": own(lambda: library.members.rotate(CIRCLE))}, sizes.repeats)["rotate"])
         members, size = _newest(library)
         made.close()
     if members != sizes.devices:

@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from darklantern.library import Library
+from sharing.founding import CIRCLE
 from sharing.libraries import at_v2, finding
 from sharing.measuring import Case, Line, Took, in_turns, line, middle, times_faster
 from sharing.scratch import random_file, scratch
-from sharing.served import CIRCLE, Served, served, sync
+from sharing.served import Served, served, sync
 from sharing.sizes import Sizes
 
 LEAST = 0.85

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from darklantern.errors import RefusedError
+from darklantern.network.naming import check_apart, check_name
 from darklantern.network.rosters import Count, Org
 from darklantern.records.exact import Name, Sha256, Value
 from darklantern.sealing import DevicePublic
@@ -72,6 +73,9 @@ def check_manifest(manifest: OrgManifest, known: Mapping[str, Standing]) -> None
     """
     if len({person.id for person in manifest.people}) != len(manifest.people):
         raise _refused(manifest, "each person once", "one twice")
+    check_apart(person.id for person in manifest.people)
+    for person in manifest.people:
+        check_name(person.name)
     owners = {key: standing.owner for standing in known.values() for key in device_parts(standing.device)}
     for standing in standings(manifest).values():
         if any(owners.get(key, standing.owner) != standing.owner for key in device_parts(standing.device)):

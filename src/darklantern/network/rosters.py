@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from darklantern.errors import RefusedError, refusing
+from darklantern.network.naming import check_apart, check_name
 from darklantern.network.notes import Note
 from darklantern.records.exact import Name, Reason, Sha256, Time, Value
 from darklantern.sealing import LogVerifyKey, RelayCard, VerifyKey
@@ -107,6 +108,9 @@ def check_roster(roster: Roster) -> None:
         raise _refused(f"a threshold of more than half and at most all of {len(root_orgs)} orgs", f"{roster.threshold}")
     if not _distinct(org.name for org in roster.orgs) or not roster.orgs:
         raise _refused("one or more orgs, each once", "none, or a name twice")
+    check_name(roster.name)
+    check_apart(org.name for org in roster.orgs)
+    check_apart(relay.name for relay in roster.relays)
     for org in roster.orgs:
         if not _distinct(root.person for root in org.roots) or org.threshold > len(org.roots):
             raise _refused(

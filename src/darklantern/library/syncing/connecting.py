@@ -181,8 +181,13 @@ class Connections:
 
 def connected(url: str, certificate: bytes | None) -> http.client.HTTPConnection:
     """A connection to `url`, whose server has shown exactly `certificate`. Raises RelayError and OSError."""
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise RelayError(
+            f"expected an address, got {url!r}: {error}", hint="ask the relay's keeper for its card"
+        ) from error
     if parts.scheme == "http":
         if host not in ("127.0.0.1", "::1", "localhost") and not host.endswith(".onion"):
             raise RelayError(

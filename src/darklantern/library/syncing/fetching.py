@@ -5,6 +5,7 @@ stored by then: what does not come today is asked for again tomorrow, of this re
 """
 
 import itertools
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -34,6 +35,15 @@ class Fetched:
     altered: tuple[str, ...] = ()
     error: RelayError | None = None
     """what the last piece that broke off broke with"""
+
+
+def there(remote: Remote, wanted: Mapping[str, str]) -> dict[str, str]:
+    """Those of the pieces that the relay says it has. Anybody may name pieces that nobody has: each costs a request."""
+    logs = defaultdict[str, list[str]](list)
+    for name, log in wanted.items():
+        logs[log].append(name)
+    absent = {name for log, names in logs.items() for name in (remote.missing(log, names) if len(names) > 1 else ())}
+    return {name: log for name, log in wanted.items() if name not in absent}
 
 
 def fetch(

@@ -12,7 +12,7 @@ from darklantern.library.desk import Desk
 from darklantern.library.importing import Imported, Step, settle, take_in, with_pieces
 from darklantern.library.outbox import leaving, with_proof, without_others
 from darklantern.library.resealing import sendable
-from darklantern.library.syncing.fetching import Fetched, Progress, fetch
+from darklantern.library.syncing.fetching import Fetched, Progress, fetch, there
 from darklantern.library.syncing.pulling import Pulled, pull
 from darklantern.library.syncing.pushing import loads, push
 from darklantern.library.syncing.remote import Remote
@@ -85,8 +85,8 @@ def _pulled(remote: Remote, desk: Desk, report: RelaySync, confirmed: bool, prog
     state, imported = desk.state, step.imported if step else Imported()
     # 2. The pieces. Of a log that the relay does not show, it refuses them too.
     lacking = state.wanted.keys() - set(desk.vault.blobs)
-    asked = {name: state.wanted[name] for name in sorted(lacking) if state.wanted[name] in pulled.there}
-    fetched = fetch(remote, asked, desk.vault.blobs, desk.vault.incoming, progress)
+    wanted = {name: state.wanted[name] for name in sorted(lacking) if state.wanted[name] in pulled.there}
+    fetched = fetch(remote, there(remote, wanted), desk.vault.blobs, desk.vault.incoming, progress)
     if fetched.came:  # what came is to be found by its words
         desk.step(state, {}, fetched.came)
     desk.vault.incoming.keep(lacking)
