@@ -5,9 +5,21 @@ It writes docs/results/sharing.md. `BENCH_QUICK=1 make bench ROOM=sharing` takes
 
 from typing import Any
 
-from sharing import bundle_import, memory, report, resuming, rotation, search, sizes, store_verify, streams, sync
+from sharing import (
+    bundle_import,
+    memory,
+    relay_load,
+    report,
+    resuming,
+    rotation,
+    search,
+    sizes,
+    store_verify,
+    streams,
+    sync,
+)
 
-PARTS = (streams, store_verify, bundle_import, sync, resuming, rotation, search, memory)
+PARTS = (streams, store_verify, bundle_import, sync, resuming, rotation, search, relay_load, memory)
 
 
 def run() -> list[dict[str, Any]]:
