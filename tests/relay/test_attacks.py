@@ -303,6 +303,37 @@ def test_one_device_holds_so_many_requests_and_no_more(served: Running, world: t
     assert served.client(device("bo")).ask("GET", "/v1/heads").status == 200
 
 
+@pytest.mark.parametrize("path", ["/v1/token", "/v1/heads"])
+def test_a_stranger_with_a_token_of_their_own_making_holds_no_more_than_one_without(
+    world: tuple[World, str], tmp_path: Path, path: str
+) -> None:
+    with relay(tmp_path / "relay", world[0].net, keeper="keeper") as running:
+        running.setting("[limits]\nrequests = 8\nrequests_of_one = 4")
+        load(running, world[0])
+        ada = running.client(device("ada"))
+        head = f"POST {path} HTTP/1.1\r\nHost: relay\r\nAuthorization: Bearer x\r\nContent-Length: 1000\r\n\r\nabc"
+        wires = [raw(running) for _ in range(12)]
+        for wire in wires:
+            wire.sendall(head.encode())
+        assert ada.ask("GET", "/v1/heads").status == 200
+        for wire in wires:
+            wire.close()
+
+
+def test_tokens_that_do_not_count_are_not_looked_up_for_ever(world: tuple[World, str], tmp_path: Path) -> None:
+    with relay(tmp_path / "relay", world[0].net, keeper="keeper") as running:
+        running.setting("[limits]\nlogins_a_minute = 3")
+        load(running, world[0])
+        bo = running.client(device("bo"))
+        liar = running.client()
+        statuses = [
+            liar.ask("GET", "/v1/heads", headers={"Authorization": f"Bearer {number}"}).status for number in range(20)
+        ]
+        assert bo.ask("GET", "/v1/heads").status == 200
+    assert statuses[:6] == [401] * 6
+    assert statuses.count(429) >= 10
+
+
 def test_a_reader_who_does_not_read_is_let_go(served: Running, world: tuple[World, str]) -> None:
     _, circle = world
     ada = served.client(device("ada"))

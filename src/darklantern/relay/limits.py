@@ -23,11 +23,22 @@ class Rate:
 
     def take(self, key: str, now: float) -> None:
         """Count one. Raises Problem 429."""
-        left, since = self._buckets.pop(key, (self._most, now))
-        left = min(self._most, left + max(0.0, now - since) * self._per_s)
+        left = self._left(key, now)
+        self._buckets.pop(key, None)
         self._buckets[key] = (max(0.0, left - 1), now)
         while len(self._buckets) > _KEYS:  # the key that asked longest ago; forgetting it is to its favour
             self._buckets.popitem(last=False)
+        self._check(left)
+
+    def check(self, key: str, now: float) -> None:
+        """Count none. Raises Problem 429 where `take` would."""
+        self._check(self._left(key, now))
+
+    def _left(self, key: str, now: float) -> float:
+        left, since = self._buckets.get(key, (self._most, now))
+        return min(self._most, left + max(0.0, now - since) * self._per_s)
+
+    def _check(self, left: float) -> None:
         if left < 1:
             raise too_many("too many requests in a short time", (1 - left) / self._per_s)
 

@@ -42,6 +42,8 @@ class Logins:
         self._peers = peers
         self._leaves = leaves
         self._rate = Rate(2 * logins_a_minute, 60.0)  # a log-in is two requests
+        self._bad = Rate(2 * logins_a_minute, 60.0)
+        """tokens that were looked up and do not count"""
         self._clock = clock
         self._tokens: OrderedDict[bytes, Token] = OrderedDict()
 
@@ -72,29 +74,34 @@ class Logins:
         text = secrets.token_urlsafe(32)
         token = Token(_hash(text), login.device, login.expires)
         await asyncio.to_thread(self._leaves.issue_token, token)
+        self._remember(token)
         return Leave(token=text, expires=login.expires)
 
-    async def asker(self, text: str) -> Asker:
-        """Whose token it is. Raises Problem 401."""
-        key = _hash(text)
-        token = self._tokens.get(key) or await self._look_up(key)
-        if token is None or token.expires <= self._clock():
-            self._tokens.pop(key, None)
-            raise _ended()
-        asker = self._asker(token.device)
-        if asker is None:
-            self._tokens.pop(key, None)
-            await asyncio.to_thread(self._leaves.end_tokens, token.device)
-            raise _ended()
-        return asker
+    def known(self, text: str) -> Asker | None:
+        """Whose token it is, where this process knows it to be good: from memory, at once."""
+        token = self._tokens.get(_hash(text))
+        return self._asker(token.device) if token and token.expires > self._clock() else None
 
-    async def _look_up(self, key: bytes) -> Token | None:
-        token = await asyncio.to_thread(self._leaves.token, key, int(self._clock()))
+    async def asker(self, text: str, address: str) -> Asker:
+        """Whose token it is. Raises Problem 401, and 429 to an address that has brought too many others."""
+        now = self._clock()
+        self._bad.check(address, now)
+        key = _hash(text)
+        token = await asyncio.to_thread(self._leaves.token, key, int(now))
+        asker = self._asker(token.device) if token and token.expires > now else None
+        if token and asker:
+            self._remember(token)
+            return asker
+        self._tokens.pop(key, None)
+        self._bad.take(address, now)
         if token:
-            self._tokens[key] = token
-            while len(self._tokens) > _CACHED:
-                self._tokens.popitem(last=False)
-        return token
+            await asyncio.to_thread(self._leaves.end_tokens, token.device)
+        raise _ended()
+
+    def _remember(self, token: Token) -> None:
+        self._tokens[token.hash] = token
+        while len(self._tokens) > _CACHED:
+            self._tokens.popitem(last=False)
 
     def _asker(self, id: str) -> Asker | None:
         if peer := self._peers.all().get(id):

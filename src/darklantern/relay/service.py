@@ -33,6 +33,12 @@ from darklantern.relay.witnessing import Witnessing
 _PAGE_BYTES: Final = 4 * 1024 * 1024
 _SMALL_BODY: Final = 4 * 1024
 _NAMES_BODY: Final = MOST_NAMES * 67 + 64
+_OPEN_TO_ALL: Final = {
+    ("GET", "/v1/health"),
+    ("GET", "/metrics"),  # which has a token of its own
+    ("POST", "/v1/nonce"),
+    ("POST", "/v1/token"),
+}
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _NUMBERS: Final = re.compile(rb"start=(0|[1-9][0-9]{0,17})&stop=(0|[1-9][0-9]{0,17})")
 
@@ -77,20 +83,16 @@ class Service:
     async def answer(self, request: Request, holding: ExitStack) -> tuple[str, Answer]:
         """The route's pattern, and the answer. `holding` ends when the answer has gone out."""
         parts = request.path.split("/")[1:]
-        if b"authorization" not in request.headers:
-            holding.enter_context(self._bounds.each.hold(f"address:{request.address}"))
-        match request.method, parts:
-            case "GET", ["v1", "health"]:
-                return "health", said(Health(ready=self._folded.ready), 200 if self._folded.ready else 503)
-            case "GET", ["metrics"]:
-                return "metrics", self._metrics(request.token)
-            case "POST", ["v1", "nonce"]:
-                await request.body(0)
-                return "nonce", said(await self._logins.challenge(request.address))
-            case "POST", ["v1", "token"]:
-                login = await request.value(Login, _SMALL_BODY)
-                return "token", said(await self._logins.log_in(login, request.address))
-        asker = await self._logins.asker(request.token)
+        open_to_all = (request.method, request.path) in _OPEN_TO_ALL
+        asker = None if open_to_all else self._logins.known(request.bearer)
+        if asker is None:
+            # Whatever the header holds, it is one address that asks, until its token has been found good.
+            address = holding.enter_context(ExitStack())
+            address.enter_context(self._bounds.each.hold(f"address:{request.address}"))
+            if open_to_all:
+                return await self._of_anyone(request)
+            asker = await self._logins.asker(request.token, request.address)
+            address.close()
         self._bounds.rate.take(asker.id, self._clock())
         holding.enter_context(self._bounds.each.hold(asker.id))
         match request.method, parts:
@@ -102,6 +104,19 @@ class Service:
                 await self._check_log(log, asker)
                 return await self._of_log(method, log, rest, request, asker, holding)
         raise Problem(404, "expected a path of docs/spec/relay.md, got another", "is the URL the relay's own?")
+
+    async def _of_anyone(self, request: Request) -> tuple[str, Answer]:
+        match request.path:
+            case "/v1/health":
+                return "health", said(Health(ready=self._folded.ready), 200 if self._folded.ready else 503)
+            case "/metrics":
+                return "metrics", self._metrics(request.token)
+            case "/v1/nonce":
+                await request.body(0)
+                return "nonce", said(await self._logins.challenge(request.address))
+            case _:
+                login = await request.value(Login, _SMALL_BODY)
+                return "token", said(await self._logins.log_in(login, request.address))
 
     async def _of_log(
         self, method: str, log: str, rest: list[str], request: Request, asker: Asker, holding: ExitStack
