@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -49,6 +50,21 @@ def _commit(log: str, new: list[str], named: list[str], time: int) -> Question:
     return ask
 
 
+def _upload(ids: list[UUID], log: str, name: str, at: int, ends: str) -> Question:
+    """Several begin under one name; the first of them finishes, is cancelled, or does not end, the others finish."""
+
+    def ask(database: Database) -> list[bool]:
+        begun = [database.begin_piece(id.hex, log, name, Charge("org", 5, 20), at) for id in ids]
+        for id, end in zip(ids, ends + "f" * len(ids), strict=False):
+            if end == "c":
+                database.cancel_piece(id.hex, name)
+            elif end == "f" and all(begun):
+                database.finish_piece(id.hex, at)
+        return begun
+
+    return ask
+
+
 def _collected(database: Database) -> tuple[int, list[str]]:
     names: list[str] = []
     return database.collect(names.append), names
@@ -65,9 +81,8 @@ questions: st.SearchStrategy[Question] = st.one_of(
     st.builds(lambda log, at: lambda db: db.checkpoint(log, at), logs, sizes),
     st.builds(_commit, logs, words, names, times),
     st.builds(lambda log, name, at: lambda db: db.put_piece(log, name, b"put", Charge("org", 3, 20), at), *at),
-    st.builds(lambda log, name, at: lambda db: db.begin_piece(log, name, Charge("org", 5, 20), at), *at),
-    st.builds(lambda log, name: lambda db: db.finish_piece(log, name), logs, name),
-    st.builds(lambda log, name: lambda db: db.cancel_piece(log, name), logs, name),
+    st.builds(_upload, st.lists(st.uuids(), min_size=1, max_size=3, unique=True), *at, st.sampled_from("fcn")),
+    st.builds(lambda before: lambda db: db.expire_uploads(before), times),
     st.builds(lambda log, some: lambda db: db.drop_pieces(Drop(log, tuple(some))), logs, names),
     st.builds(lambda before: lambda db: db.expire_pieces(before), times),
     st.just(lambda db: _collected(db)),

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -125,11 +125,11 @@ def test_an_upload_that_died_is_paid_back_and_may_begin_again(pieces: Pieces, da
 
     named(database, A, name, "it")
     charge = Charge(ORG, len(data), ORG_BYTES)
-    assert database.begin_piece(A, name, charge, int(clock()))  # and then the relay is killed
-    assert database.begin_piece(A, name, charge, int(clock()))
-    assert database.used(ORG) == len(data)
-    clock.now += 2 * DAY_S
-    assert pieces.expire(DAY_S) == 1
+    for upload in ("one", "two"):
+        assert database.begin_piece(upload, A, name, charge, int(clock()))  # and then the relay is killed
+    assert database.used(ORG) == 2 * len(data)
+    clock.now += DAY_S
+    assert pieces.expire(7 * DAY_S) == 2
     assert database.used(ORG) == 0
     assert put(pieces, A, data) == name
     assert has(pieces, A, name) == data
@@ -147,6 +147,67 @@ def test_an_upload_that_fails_costs_nothing(database: Database, clock: Clock, tm
     with pytest.raises(StoreError, match="full"):
         put(pieces, A, os.urandom(200_000))
     assert database.used(ORG) == 0
+
+
+class Meanwhile:
+    """A store into which another upload goes while the first is in it."""
+
+    def __init__(self, store: Blobs, other: Callable[[], object]) -> None:
+        self._store, self._others = store, [other]
+
+    def put(self, name: str, chunks: Iterable[bytes], max_bytes: int) -> int:
+        while self._others:
+            self._others.pop()()
+        return self._store.put(name, chunks, max_bytes)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+
+@pytest.mark.parametrize("other_account", [ORG, "org:Beacon"])
+@pytest.mark.parametrize("other_is_good", [True, False])
+def test_uploads_under_one_name_pay_and_are_paid_back_each_by_itself(
+    pieces: Pieces, database: Database, other_account: str, other_is_good: bool
+) -> None:
+    before = put(pieces, A, os.urandom(300_000))
+    data = os.urandom(100_000)
+    name = blake3(data).hexdigest()
+
+    def other() -> None:
+        if other_is_good:
+            pieces.put_now(A, name, (data,), other_account)
+        else:
+            with pytest.raises(OtherBytesError):
+                pieces.put_now(A, name, (bytes(400_000),), other_account)
+
+    pieces._blobs = Meanwhile(pieces._blobs, other)  # type: ignore[assignment]
+    pieces.put_now(A, name, (data,), ORG)
+    pieces.collect()
+    assert has(pieces, A, name) == data
+    paid = other_account if other_is_good else ORG  # who was first to end
+    assert {account: database.used(account) for account in (ORG, "org:Beacon")} == {
+        ORG: 300_000 + 100_000 * (paid == ORG),
+        "org:Beacon": 100_000 * (paid == "org:Beacon"),
+    }
+    for each in (before, name):
+        drop(pieces, A, each)
+    assert (database.used(ORG), database.used("org:Beacon")) == (0, 0)
+    assert list(pieces._blobs.names()) == []
+
+
+def test_a_second_upload_of_a_name_is_refused_where_its_account_is_full(pieces: Pieces, database: Database) -> None:
+    put(pieces, A, os.urandom(900_000))
+    data = os.urandom(90_000)
+    name = blake3(data).hexdigest()
+
+    def other() -> None:
+        with pytest.raises(QuotaError):
+            pieces.put_now(A, name, (data,), ORG)
+
+    pieces._blobs = Meanwhile(pieces._blobs, other)  # type: ignore[assignment]
+    pieces.put_now(A, name, (data,), ORG)
+    assert has(pieces, A, name) == data
+    assert database.used(ORG) == 990_000
 
 
 def test_a_full_quota_keeps_nothing(pieces: Pieces, database: Database) -> None:

@@ -5,6 +5,7 @@ ones in the store of blobs; which log has which is said in the database either w
 """
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Final
 
@@ -16,6 +17,8 @@ from darklantern.relay.stores.blobs import checked
 from darklantern.relay.stores.values import Piece
 
 MAX_BYTES: Final = PIECE
+_UPLOAD_S: Final = 3600
+"""longer than any store takes for one blob: an upload that has not ended by then was cut off with its relay"""
 _STEP: Final = 1024 * 1024
 _END: Final = b""
 
@@ -43,13 +46,14 @@ class Pieces:
             data = b"".join(checked(name, parts, SMALL_BYTES))
             self._database.put_piece(log, name, data, charge, now, *day)
             return
-        if not self._database.begin_piece(log, name, charge, now, *day):
+        upload = secrets.token_hex(16)
+        if not self._database.begin_piece(upload, log, name, charge, now, *day):
             return
         try:
             self._blobs.put(name, parts, MAX_BYTES)  # which hashes them
-            self._database.finish_piece(log, name)
+            self._database.finish_piece(upload, now)
         except BaseException:
-            self._database.cancel_piece(log, name)
+            self._database.cancel_piece(upload, name)
             raise
 
     async def find(self, log: str, name: str) -> Piece | None:
@@ -72,7 +76,8 @@ class Pieces:
 
     def expire(self, unnamed_s: int) -> int:
         """Let go of what no record has needed for so long, and of what uploads left behind; how many."""
-        count = self._database.expire_pieces(int(self._clock()) - unnamed_s)
+        now = int(self._clock())
+        count = self._database.expire_pieces(now - unnamed_s) + self._database.expire_uploads(now - _UPLOAD_S)
         self.collect()
         return count + self._blobs.sweep(unnamed_s)
 

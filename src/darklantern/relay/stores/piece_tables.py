@@ -2,6 +2,8 @@
 
 A blob belongs to each log that has it, one by one: whoever may read one log learns nothing of another's. Small
 blobs lie here, in the row; the bytes of larger ones lie in the store of blobs, under their name, once for all logs.
+An upload into that store has a row of its own while it goes on, with who has paid what for it: several may go on under
+one name, and what becomes of one is nothing to the others.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -35,7 +37,7 @@ _MERGE: Final = (
 
 
 class PieceTables(Tables):
-    """Blobs as logs have them. A row may wait for its blob: a record came first, or an upload goes on."""
+    """Blobs as logs have them. A row may wait for its blob, where a record came first."""
 
     def piece(self, log: str, name: str) -> Piece | None:
         """The blob, if this log has it."""
@@ -63,31 +65,46 @@ class PieceTables(Tables):
     def put_piece(self, log: str, name: str, data: bytes, charge: Charge, now: int, *also: Charge) -> None:
         """A small blob, if the log does not have it. Raises QuotaError. What it costs `also` it costs in any case."""
         with self._engine.transaction(write=True) as session:
-            put_charges(session, also)
-            if _begin(session, log, name, charge, now):
-                session.change("UPDATE pieces SET data = ?, here = 1 WHERE log = ? AND name = ?", data, log, name)
+            placed = _place(session, log, name, charge.amount, charge.account, now, data)
+            put_charges(session, (*also, charge) if placed else also)
 
-    def begin_piece(self, log: str, name: str, charge: Charge, now: int, *also: Charge) -> bool:
+    def begin_piece(self, upload: str, log: str, name: str, charge: Charge, now: int, *also: Charge) -> bool:
         """Before a large blob goes into the store: charge for it, and keep its name from being collected.
 
-        False when the log has it, so that nothing is to do. Raises QuotaError.
+        `upload` is what nobody else calls theirs. False when the log has the blob, so that nothing is to do. Raises
+        QuotaError.
         """
+        check_name(log)
+        check_name(name)
         with self._engine.transaction(write=True) as session:
-            put_charges(session, also)
             # Waits for whoever is deleting these very bytes; they are written again afterwards.
             session.change("DELETE FROM dropped WHERE name = ?", name)
-            return _begin(session, log, name, charge, now)
+            here = session.rows("SELECT 1 FROM pieces WHERE log = ? AND name = ? AND here = 1", log, name)
+            if here:
+                put_charges(session, also)
+                return False
+            session.change(
+                "INSERT INTO uploads (upload, log, name, size, account, time) VALUES (?, ?, ?, ?, ?, ?)",
+                *(upload, log, name, charge.amount, charge.account, now),
+            )
+            put_charges(session, (*also, charge))
+        return True
 
-    def finish_piece(self, log: str, name: str) -> None:
-        """Once the blob is in the store. Raises LogError when its row expired meanwhile."""
+    def finish_piece(self, upload: str, now: int) -> None:
+        """Once the blob is in the store. Raises LogError when the upload expired meanwhile."""
         with self._engine.transaction(write=True) as session:
-            if not session.change("UPDATE pieces SET here = 1 WHERE log = ? AND name = ?", log, name):
-                raise LogError(f"the upload of {name} took too long", hint="send it again")
+            ended = _end(session, upload)
+            if ended is None:
+                raise LogError("the upload took too long", hint="send it again")
+            log, name, size, account = ended
+            if not _place(session, log, name, size, account, now, None):  # another was faster, and has paid for it
+                put_refund(session, account, size)
 
-    def cancel_piece(self, log: str, name: str) -> None:
-        """When the upload failed: take the charge back."""
+    def cancel_piece(self, upload: str, name: str) -> None:
+        """When it failed: give back what it cost, to who has paid; what it may have stored is collected."""
         with self._engine.transaction(write=True) as session:
-            _clear(session, session.rows(f"{_SELECT} WHERE log = ? AND name = ? AND here = 0", log, name))
+            session.change(_DROP, name)
+            _refund(session, upload)
 
     def drop_pieces(self, drop: Drop) -> None:
         """Let go of what nothing needs any more; `collect` deletes the bytes."""
@@ -95,14 +112,21 @@ class PieceTables(Tables):
             put_drop(session, drop)
 
     def expire_pieces(self, before: int, limit: int = 1000) -> int:
-        """Drop blobs that no record has needed since `before`, and uploads that never ended; how many."""
+        """Drop blobs that no record has needed since `before`; how many."""
         with self._engine.transaction(write=True) as session:
             old = session.rows(
-                f"{_SELECT} WHERE (needed = 0 OR here = 0) AND time < ? AND (needed = 0 OR size > 0) "
-                "ORDER BY time LIMIT ?",
-                *(before, limit),
+                "SELECT log, name FROM pieces WHERE needed = 0 AND time < ? ORDER BY time LIMIT ?", before, limit
             )
             _clear(session, old)
+        return len(old)
+
+    def expire_uploads(self, before: int, limit: int = 1000) -> int:
+        """Cancel uploads that began before that and never ended; how many."""
+        with self._engine.transaction(write=True) as session:
+            old = session.rows("SELECT upload, name FROM uploads WHERE time < ? ORDER BY time LIMIT ?", before, limit)
+            for upload, name in old:
+                session.change(_DROP, name)
+                _refund(session, upload)
         return len(old)
 
     def collect(self, delete: Callable[[str], object]) -> int:
@@ -114,13 +138,16 @@ class PieceTables(Tables):
         for name in names:
             with self._engine.transaction(write=True) as session:
                 mine = session.change("DELETE FROM dropped WHERE name = ?", name)
-                if mine and not session.rows("SELECT 1 FROM pieces WHERE name = ? AND data IS NULL LIMIT 1", name):
+                if mine and not session.rows(_STORED, name, name):
                     delete(name)
                     count += 1
         return count
 
 
-_SELECT: Final = "SELECT log, name, size, here, needed, account, data IS NULL FROM pieces"
+_STORED: Final = (
+    "SELECT 1 FROM pieces WHERE name = ? AND data IS NULL UNION ALL SELECT 1 FROM uploads WHERE name = ? LIMIT 1"
+)
+_DROP: Final = "INSERT INTO dropped (name) VALUES (?) ON CONFLICT DO NOTHING"
 
 
 def put_needs(session: Session, needs: Iterable[Need], now: int) -> list[Charge]:
@@ -150,7 +177,7 @@ def put_drop(session: Session, drop: Drop) -> None:
     names = sorted(set(drop.names))
     for name in [name for name, _ in _known(session, drop.log, names)]:
         session.change("UPDATE pieces SET needed = 0 WHERE log = ? AND name = ?", drop.log, name)
-        _clear(session, session.rows(f"{_SELECT} WHERE log = ? AND name = ?", drop.log, name))
+        _clear(session, [(drop.log, name)])
 
 
 def _known(session: Session, log: str, names: Sequence[str]) -> Iterable[tuple[str, bool]]:
@@ -165,34 +192,41 @@ def _known(session: Session, log: str, names: Sequence[str]) -> Iterable[tuple[s
             yield name, bool(here)
 
 
-def _begin(session: Session, log: str, name: str, charge: Charge, now: int) -> bool:
+def _place(session: Session, log: str, name: str, size: int, account: str, now: int, data: bytes | None) -> bool:
+    """Note that the log has the blob, and for whose money. False where it had it."""
     check_name(log)
     check_name(name)
-    rows = session.rows("SELECT here, size FROM pieces WHERE log = ? AND name = ?", log, name)
-    if rows and rows[0][0]:
-        return False
-    values = (charge.amount, charge.account, now, log, name)
-    if rows:
-        session.change("UPDATE pieces SET size = ?, account = ?, time = ? WHERE log = ? AND name = ?", *values)
-    else:
+    return (
         session.change(
-            "INSERT INTO pieces (size, account, time, log, name, here, needed) VALUES (?, ?, ?, ?, ?, 0, 0) "
-            "ON CONFLICT DO NOTHING",
-            *values,
+            "INSERT INTO pieces (log, name, size, here, needed, account, time, data) VALUES (?, ?, ?, 1, 0, ?, ?, ?) "
+            "ON CONFLICT (log, name) DO UPDATE SET size = excluded.size, here = 1, account = excluded.account, "
+            "time = excluded.time, data = excluded.data WHERE pieces.here = 0",
+            *(log, name, size, account, now, data),
         )
-    if not (rows and rows[0][1]):  # else an upload before this one has paid
-        put_charges(session, (charge,))
-    return True
+        > 0
+    )
 
 
-def _clear(session: Session, rows: Iterable[Sequence[object]]) -> None:
-    """Give back what these rows cost. Those that nothing needs go; what is needed waits for its blob again."""
-    for log, name, size, _, needed, account, stored in rows:
-        key = (str(log), str(name))
-        if needed:
-            session.change("UPDATE pieces SET size = 0, data = NULL WHERE log = ? AND name = ?", *key)
-        else:
-            session.change("DELETE FROM pieces WHERE log = ? AND name = ?", *key)
-        if stored:
-            session.change("INSERT INTO dropped (name) VALUES (?) ON CONFLICT DO NOTHING", key[1])
-        put_refund(session, str(account), int(str(size)))
+def _end(session: Session, upload: str) -> tuple[str, str, int, str] | None:
+    """Log, name, size and account of an upload that goes on no longer; None where it had ended."""
+    rows = session.rows("DELETE FROM uploads WHERE upload = ? RETURNING log, name, size, account", upload)
+    return (str(rows[0][0]), str(rows[0][1]), int(rows[0][2]), str(rows[0][3])) if rows else None
+
+
+def _refund(session: Session, upload: str) -> None:
+    if ended := _end(session, upload):
+        _, _, size, account = ended
+        put_refund(session, account, size)
+
+
+def _clear(session: Session, keys: Iterable[Sequence[str]]) -> None:
+    """Let these rows go, and give back what they cost: once, whoever else is at it, and not what is needed by now."""
+    for log, name in keys:
+        # Not `data IS NULL`, which SQLite 3.40 answers with 0 after a deletion, by the index that has this condition.
+        for size, account, length in session.rows(
+            "DELETE FROM pieces WHERE log = ? AND name = ? AND needed = 0 RETURNING size, account, length(data)",
+            *(log, name),
+        ):
+            if length is None:
+                session.change(_DROP, name)
+            put_refund(session, str(account), int(size))

@@ -52,6 +52,14 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
         Raw("pieces", "data"),
         Raw("entries", "envelope"),
     ),
+    (
+        """CREATE TABLE uploads (upload TEXT PRIMARY KEY, log TEXT NOT NULL, name TEXT NOT NULL,
+                                 size {integer} NOT NULL, account TEXT NOT NULL, time {integer} NOT NULL){table}""",
+        "CREATE INDEX uploads_by_name ON uploads (name)",
+        "CREATE INDEX uploads_by_time ON uploads (time)",
+        "DROP INDEX pieces_idle",
+        "CREATE INDEX pieces_idle ON pieces (time) WHERE needed = 0",
+    ),
 )
 
 
