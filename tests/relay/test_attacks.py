@@ -221,8 +221,10 @@ def test_records_that_do_not_fit_are_refused_one_by_one(served: Running, world: 
         b"\x09" + struct.pack(">Q", 0),
         frames.pack([Frame(Kind.BLOB, b"x")]),
         frames.pack([Frame(Kind.BLOB, b"x"), Frame(Kind.ENTRY, b"{}")]),
+        frames.pack([Frame(Kind.ENTRY, b"")] * 1001),
+        frames.pack([Frame(Kind.ENTRY, b""), *[Frame(Kind.BLOB, b"")] * 1001]),
     ],
-    ids=["nothing", "cut", "huge", "short", "trailer", "unknown", "no entry", "order"],
+    ids=["nothing", "cut", "huge", "short", "trailer", "unknown", "no entry", "order", "many entries", "many blobs"],
 )
 def test_bytes_that_are_no_frames_are_malformed(served: Running, world: tuple[World, str], body: bytes) -> None:
     assert served.client(device("ada")).ask("POST", f"/v1/logs/{world[1]}/records", body).status == 400

@@ -5,7 +5,7 @@ their limits. Who vouches for them is said elsewhere: by the transport, and by w
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -33,9 +33,11 @@ def pack(frames: Iterable[Frame]) -> bytes:
     return b"".join(part for kind, payload in frames for part in (HEAD.pack(kind, len(payload)), payload))
 
 
-def unpack(body: bytes) -> list[Frame]:
-    """The frames of a body. Raises LogError."""
+def unpack(body: bytes, most: Mapping[Kind, int] | None = None) -> list[Frame]:
+    """The frames of a body: of each kind that `most` names as many as it says. Raises LogError at the first that is
+    too many: a frame takes ten times the memory that its nine bytes take in a body."""
     frames, at = [], 0
+    left = dict(most or {})
     while at < len(body):
         if len(body) - at < HEAD.size:
             raise _refused(f"a frame's {HEAD.size} bytes of kind and length", str(len(body) - at))
@@ -44,6 +46,10 @@ def unpack(body: bytes) -> list[Frame]:
             raise _refused("a range, a checkpoint, an entry or a blob", f"kind {kind}")
         if length > LIMITS[kind]:
             raise _refused(f"at most {LIMITS[kind]} bytes in a frame of kind {kind}", str(length))
+        if most and kind in left:
+            left[Kind(kind)] -= 1
+            if left[Kind(kind)] < 0:
+                raise _refused(f"at most {most[Kind(kind)]} frames of kind {kind}", "more")
         at += HEAD.size
         if length > len(body) - at:
             raise _refused(f"{length} bytes of frame", f"the end after {len(body) - at}")

@@ -14,6 +14,8 @@ Seconds = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
 Nonce = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 MOST_NAMES = 10_000
 """names in one question"""
+MOST_RECORDS = 1000
+"""in one request, and as many blobs beside them"""
 
 
 class Health(Value, frozen=True, kw_only=True):

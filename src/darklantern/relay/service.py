@@ -17,7 +17,7 @@ from darklantern.logs.frames import Range
 from darklantern.logs.stream import Frame, Kind
 from darklantern.logs.witness import with_cosignatures
 from darklantern.records.exact import encode
-from darklantern.records.relay_wire import MOST_NAMES, Heads, Health, LogHead, Login, Names, Results
+from darklantern.records.relay_wire import MOST_NAMES, MOST_RECORDS, Heads, Health, LogHead, Login, Names, Results
 from darklantern.relay.appending import Appender
 from darklantern.relay.exchange import FRAMES, Answer, Request, byte_range, said
 from darklantern.relay.folded import Folded
@@ -31,6 +31,8 @@ from darklantern.relay.stores import SMALL_BYTES, Database
 from darklantern.relay.witnessing import Witnessing
 
 _PAGE_BYTES: Final = 4 * 1024 * 1024
+_MOST_FRAMES: Final = {Kind.ENTRY: MOST_RECORDS, Kind.BLOB: MOST_RECORDS}
+"""in one request: 16 MiB of empty records would hold everybody up for seconds"""
 _SMALL_BODY: Final = 4 * 1024
 _NAMES_BODY: Final = MOST_NAMES * 67 + 64
 _OPEN_TO_ALL: Final = {
@@ -209,7 +211,7 @@ def _parted(body: bytes) -> tuple[tuple[bytes, ...], dict[str, bytes]]:
     """Envelopes, and small blobs by name. Raises Problem 400 and 413, LogError."""
     envelopes: list[bytes] = []
     blobs: dict[str, bytes] = {}
-    for kind, payload in frames.unpack(body):
+    for kind, payload in frames.unpack(body, _MOST_FRAMES):
         if kind == Kind.ENTRY and not blobs:
             envelopes.append(payload)
         elif kind == Kind.BLOB:

@@ -14,6 +14,7 @@ from darklantern.library.syncing.remote import Posted, Remote
 from darklantern.network.items import Sealed
 from darklantern.network.reading import read
 from darklantern.network.view import View
+from darklantern.records.relay_wire import MOST_RECORDS
 from darklantern.stores.blobs import Blobs
 from darklantern.stores.values import Waiting
 
@@ -44,7 +45,8 @@ def loads(remote: Remote, view: View, sendable: Sequence[Waiting]) -> Iterator[L
 def _loads(log: str, waiting: Sequence[Waiting]) -> Iterator[Load]:
     load: list[Waiting] = []
     for each in waiting:
-        if load and sum(len(other.envelope) for other in load) + len(each.envelope) > _AT_ONCE:
+        size = sum(len(other.envelope) for other in load) + len(each.envelope)
+        if load and (size > _AT_ONCE or len(load) == MOST_RECORDS):
             yield Load(log, tuple(load))
             load = []
         load.append(each)
