@@ -40,7 +40,7 @@ def test_what_is_needed_is_what_lives(tmp_path_factory, data: st.DataObject) -> 
     world, circle = circled()
     names = tuple(f"{number:064x}" for number in range(4))
     one, mirror = (open_database(f"sqlite://{folder}/{name}.db") for name in ("one", "mirror"))
-    writing = Writing(one, log_key("keeper"), Quotas(1 << 40, 1 << 40, lambda: NOW), lambda: None, lambda: NOW)
+    writing = Writing(one, log_key("keeper"), Quotas(1 << 40, 1 << 40, 1 << 40, lambda: NOW), lambda: None, lambda: NOW)
     view = world.view
     begin(one, view, circle, world.logs[circle])
     begin(mirror, view, circle, world.logs[circle])

@@ -1,5 +1,6 @@
 """Two relays of one network: one mirrors the other, cosigns its logs, and gives them back when they are lost."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from network.world import NOW, PLEDGE, YEAR, World, circled, device
 
 from darklantern.logs import add_checkpoint, checkpoint, merkle
 from darklantern.logs.witness import cosigned
-from darklantern.network import Pledge
+from darklantern.network import Pledge, new_terms
 from darklantern.network.clock import text
 from darklantern.network.deleting import Tombstone
 from darklantern.network.heads import origin
@@ -64,6 +65,42 @@ def test_a_mirror_has_all_and_cosigns_it(pair: tuple[Running, Running], world: t
     refused = bo.post(circle, [post])
     assert refused.status == 409
     assert net.view.log_key(circle).id in refused.json["error"]
+
+
+def test_a_peer_s_blobs_that_have_no_room_here_hold_up_nothing_but_themselves(
+    world: tuple[World, str], tmp_path: Path
+) -> None:
+    net, circle = world
+    other = net.circle(terms=new_terms("other", "V2", ("use:safety-only",)).commitment)
+    net.rotate(other, "ada")
+    circles = sorted((circle, other))
+    with (
+        relay(tmp_path / "appender", net.net, keeper="keeper") as appender,
+        relay(tmp_path / "mirror", net.net, keeper="mirror") as mirror,
+    ):
+        for one, other_relay in ((appender, mirror), (mirror, appender)):
+            one.setting("pull_s = 1")
+            (one.folder / "peer.json").write_bytes(encode(other_relay.card))
+        mirror.setting("[limits]\norg_bytes = 1000\npeer_bytes = 500000")
+        for one in (appender, mirror):
+            one.setting('[[peers]]\nname = "other"\ncard = "peer.json"')
+        load(appender, net)
+        mirror.start()
+        ada, bo = appender.client(device("ada")), mirror.client(device("bo"))
+        for log in circles:  # the first has more than there is room for, and the second is mirrored after it
+            for size in (300_000, 300_000)[: 2 if log == circles[0] else 1]:
+                post, pieces = net.post(log, "ada", os.urandom(size // 2).hex())
+                assert ada.post(log, [post]).status == 200
+                assert [ada.put(log, piece).status for piece in pieces.values()] == [204]
+                net.add(post, log)
+        token = (mirror.folder / "metrics.token").read_text()
+        headers = {"Authorization": f"Bearer {token}"}
+        eventually(lambda: b"darklantern_mirrors_full 1" in bo.ask("GET", "/metrics", headers=headers).body)
+        late = net.post(circles[1], "ada", "late")[0]
+        assert ada.post(circles[1], [late]).status == 200
+        net.add(late, circles[1])
+        for log in circles:
+            eventually(lambda log=log: bo.entries(log) == net.logs[log])
 
 
 def test_a_restored_backup_is_noticed_and_healed_by_a_mirror(

@@ -17,7 +17,7 @@ from darklantern.relay.stores.blobs import is_whole
 from .appending import append, entry, step
 
 A, B = "a.example/log", "b.example/log"
-ORG, ORG_BYTES, DAY_BYTES, DAY_S = "org:Aurora", 1_000_000, 2_000_000, 24 * 3600
+ORG, ORG_BYTES, PEER_BYTES, DAY_BYTES, DAY_S = "org:Aurora", 1_000_000, 1_500_000, 2_000_000, 24 * 3600
 SIZES = (1000, 200_000)
 
 
@@ -37,7 +37,9 @@ def clock() -> Clock:
 def pieces(database: Database, tmp_path: Path, clock: Clock) -> Pieces:
     from darklantern.relay.stores import open_blobs
 
-    return Pieces(database, open_blobs(f"file://{tmp_path}/pieces"), Quotas(ORG_BYTES, DAY_BYTES, clock), clock)
+    return Pieces(
+        database, open_blobs(f"file://{tmp_path}/pieces"), Quotas(ORG_BYTES, PEER_BYTES, DAY_BYTES, clock), clock
+    )
 
 
 def put(pieces: Pieces, log: str, data: bytes, account: str = ORG) -> str:
@@ -143,7 +145,7 @@ def test_an_upload_that_fails_costs_nothing(database: Database, clock: Clock, tm
         def put(self, name: str, chunks: object, max_bytes: int) -> int:
             raise StoreError("the disk is full", hint="make room")
 
-    pieces = Pieces(database, Full(), Quotas(ORG_BYTES, DAY_BYTES, clock), clock)  # type: ignore[arg-type]
+    pieces = Pieces(database, Full(), Quotas(ORG_BYTES, PEER_BYTES, DAY_BYTES, clock), clock)  # type: ignore[arg-type]
     with pytest.raises(StoreError, match="full"):
         put(pieces, A, os.urandom(200_000))
     assert database.used(ORG) == 0
@@ -237,6 +239,15 @@ def test_what_a_device_sends_counts_for_its_day_even_where_it_is_there(
     assert database.used(ORG) == size
     clock.now += DAY_S
     pieces.put_now(A, name, (data,), ORG, "ada")
+
+
+def test_what_is_mirrored_counts_against_its_peer_alone(pieces: Pieces, database: Database, clock: Clock) -> None:
+    for size in (1000, 1_200_000):  # more than one org may have
+        data = os.urandom(size)
+        pieces.mirror(A, blake3(data).hexdigest(), data, "lamp")
+    with pytest.raises(QuotaError, match="peer:lamp"):
+        pieces.mirror(A, "0" * 64, os.urandom(300_000), "lamp")
+    assert (database.used("peer:lamp"), database.used(ORG)) == (1_201_000, 0)
 
 
 def test_bytes_are_deleted_only_when_no_log_has_them(

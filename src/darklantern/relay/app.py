@@ -70,18 +70,19 @@ class App:
         limits = config.limits
         self._pace = Pace(limits.body_grace_s, limits.body_bytes_a_second)
         self._folded = Folded(database, config.net)
-        quotas = Quotas(limits.org_bytes, limits.device_bytes_a_day, clock)
+        quotas = Quotas(limits.org_bytes, limits.peer_bytes, limits.device_bytes_a_day, clock)
         self._pieces = Pieces(database, blobs, quotas, clock)
         writing = Writing(database, key.log, quotas, self._pieces.collect, clock)
         self._appender = Appender(database, self._folded, key.log.public, writing, clock)
         known = KnownPeers(peers, self._folded, key.public.id)
         witnessing = Witnessing(database, self._folded, key, known, clock)
+        self._mirrors = Mirrors(known, key, database, self._folded, self._pieces, witnessing, limits.unverified_bytes)
         self._chores = Chores(
             database,
             self._folded,
             self._appender,
             self._pieces,
-            Mirrors(known, key, database, self._folded, self._pieces, witnessing, limits.unverified_bytes),
+            self._mirrors,
             Remembered(folder, key.log.public),
             key.log,
             config,
@@ -199,6 +200,7 @@ class App:
             gauge("entries", sum(trail.size for trail in view.trails.values())),
             gauge("append_groups_total", self._appender.groups),
             gauge("appended_total", self._appender.appended),
+            gauge("mirrors_full", self._mirrors.full()),
             gauge("frozen", int(self._appender.frozen is not None)),
         ]
         return Answer(body=("\n".join(lines) + "\n").encode(), content_type=b"text/plain; version=0.0.4")

@@ -31,6 +31,8 @@ class Limits(Value, frozen=True, kw_only=True):
 
     org_bytes: Count = 100 * 1024 * MIB
     """records and blobs of one org"""
+    peer_bytes: Count = 1024 * 1024 * MIB
+    """blobs of all orgs that one peer's logs are mirrored with"""
     device_bytes_a_day: Count = 50 * 1024 * MIB
     request_bytes: Count = 16 * MIB
     """records and small blobs in one request"""

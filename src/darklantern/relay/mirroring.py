@@ -7,6 +7,7 @@ is its own.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
@@ -24,13 +25,16 @@ from darklantern.relay.moving import finals, read_any_head
 from darklantern.relay.needs import needed, no_longer_needed
 from darklantern.relay.peers import PeerClient
 from darklantern.relay.pieces import Pieces
-from darklantern.relay.stores import Append, Database, Group, Need
+from darklantern.relay.stores import Append, Database, Group, Need, QuotaError
 from darklantern.relay.taking import ForkSeenError, Taken, head_of, take
+from darklantern.relay.telling import short, tell
 from darklantern.relay.witnessing import Witnessing
 from darklantern.sealing import RelayCard, RelayKey
 
 _BLOBS_AT_ONCE: Final = 1000
 _PEERS_AT_ONCE: Final = 64
+_FULL_S: Final = 3600
+"""between two questions for a blob of a log for which there was no room: each time it comes in vain"""
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -59,6 +63,13 @@ class Mirror:
         self._witnessing = witnessing
         self._threads = threads
         self._most_bytes = most_bytes
+        self._full: dict[str, float] = {}
+        """logs of which blobs are missing here for want of room → when to ask for them again"""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether blobs were left behind for want of room."""
+        return bool(self._full)
 
     async def pull(self) -> None:
         """Take what is new there, and cosign it. Raises DarkLanternError; what was taken before that is kept.
@@ -124,6 +135,8 @@ class Mirror:
             self._pieces.collect()
 
     def _fetch_blobs(self, log: str) -> None:
+        if self._full.get(log, 0) > time.monotonic():
+            return
         last = ""
         while names := self._database.wanted(log, last, _BLOBS_AT_ONCE):
             last = names[-1]
@@ -131,7 +144,13 @@ class Mirror:
             for name in names:
                 data = None if name in lacking else self._peer.blob(log, name)
                 if data is not None and blake3(data).hexdigest() == name:
-                    self._pieces.put_now(log, name, (data,), f"peer:{self._card.public.id}")
+                    try:
+                        self._pieces.mirror(log, name, data, self.id)
+                    except QuotaError as error:  # its records and its other logs are mirrored all the same
+                        self._full[log] = time.monotonic() + _FULL_S
+                        tell("peer", peer=short(self.id), problem=type(error).__name__)
+                        return
+        self._full.pop(log, None)
 
     def _cosign(self, log: str, note: bytes) -> None:
         """Only for the appender itself, which shows the line to all others."""
@@ -187,6 +206,10 @@ class Mirrors:
         for _, mirror in (self._mirrors.pop(id) for id in self._mirrors.keys() - asked.keys()):
             mirror.end()
         return tuple(mirror for _, mirror in self._mirrors.values())
+
+    def full(self) -> int:
+        """How many peers have blobs for which there is no room here."""
+        return sum(mirror.is_full for _, mirror in self._mirrors.values())
 
     def end(self) -> None:
         """Break off all that is being asked."""

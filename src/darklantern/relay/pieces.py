@@ -12,7 +12,7 @@ from typing import Final
 from darklantern.errors import StoreError
 from darklantern.network.items import PIECE
 from darklantern.relay.charging import Quotas
-from darklantern.relay.stores import SMALL_BYTES, Blobs, Database
+from darklantern.relay.stores import SMALL_BYTES, Blobs, Charge, Database
 from darklantern.relay.stores.blobs import checked
 from darklantern.relay.stores.values import Piece
 
@@ -38,10 +38,17 @@ class Pieces:
         await asyncio.to_thread(self.put_now, log, name, parts, account, device)
 
     def put_now(self, log: str, name: str, parts: Sequence[bytes], account: str, device: str | None = None) -> None:
-        """The same, for a thread; of no device's day where this relay has asked for it."""
-        size, now = sum(map(len, parts)), int(self._clock())
-        charge = self._quotas.kept(account, size)
+        """The same, for a thread; of no device's day where none has sent it."""
+        size = sum(map(len, parts))
         day = (self._quotas.sent(device, size),) if device else ()
+        self._keep(log, name, parts, size, self._quotas.kept(account, size), *day)
+
+    def mirror(self, log: str, name: str, data: bytes, peer: str) -> None:
+        """Store a blob for which this relay has asked a peer, for a thread. Raises as `put` does."""
+        self._keep(log, name, (data,), len(data), self._quotas.mirrored(peer, len(data)))
+
+    def _keep(self, log: str, name: str, parts: Sequence[bytes], size: int, charge: Charge, *day: Charge) -> None:
+        now = int(self._clock())
         if size <= SMALL_BYTES:
             data = b"".join(checked(name, parts, SMALL_BYTES))
             self._database.put_piece(log, name, data, charge, now, *day)
