@@ -3,17 +3,20 @@
 import asyncio
 import os
 from pathlib import Path
+from typing import Any
 
 from network.world import NOW, circled, device, log_key
 
 from darklantern.relay.appending import Appender
-from darklantern.relay.charging import Quotas
+from darklantern.relay.charging import Quotas, device_account
 from darklantern.relay.folded import Folded
 from darklantern.relay.judging import Put
-from darklantern.relay.stores import open_database
+from darklantern.relay.stores import Charge, open_database
 from darklantern.relay.writing import Draft, Writing
 
 from .test_needs import begin
+
+QUOTAS = Quotas(1 << 30, 1 << 30, 1 << 20, lambda: NOW)
 
 
 class Counting(Writing):
@@ -38,7 +41,7 @@ def test_what_enters_is_one_group_whatever_waits_beside_it(tmp_path: Path) -> No
     misplaced = net.post(circle, "bo")[0]
     net.add(misplaced, circle)
     after = net.post(circle, "bo")[0]  # there is nothing in the log that it could follow
-    writing = Counting(database, log_key("keeper"), Quotas(1 << 30, 1 << 30, lambda: NOW), lambda: None, lambda: NOW)
+    writing = Counting(database, log_key("keeper"), QUOTAS, lambda: None, lambda: NOW)
 
     async def run() -> list[object]:
         folded = Folded(database, net.net)
@@ -61,4 +64,34 @@ def test_what_enters_is_one_group_whatever_waits_beside_it(tmp_path: Path) -> No
     assert positions[1::2] == [None] * 10
     assert writing.groups == (10, 10)
     assert database.sizes()[circle] == first + 10
+    database.close()
+
+
+def test_one_request_is_taken_however_many_accounts_beside_it_are_full(tmp_path: Path) -> None:
+    net, circle = circled()
+    database = open_database(f"sqlite://{tmp_path}/relay.db")
+    begin(database, net.view, net.net, net.logs[net.net])
+    begin(database, net.view, circle, net.logs[circle])
+    full = [f"{number:02x}" * 32 for number in range(9)]
+    database.charge(*(Charge(device_account(each), 1 << 20, 1 << 20, NOW // (24 * 3600)) for each in full))
+    mine, known = net.post(circle, "ada")[0], net.logs[circle][0]
+    writing = Writing(database, log_key("keeper"), QUOTAS, lambda: None, lambda: NOW)
+
+    async def run() -> list[Any]:
+        folded = Folded(database, net.net)
+        await folded.follow()
+        appender = Appender(database, folded, log_key("keeper").public, writing, lambda: NOW)
+        appender.frozen = None
+        puts = [appender.put(Put(circle, (known,), {}, "org:Beacon", each)) for each in full]
+        honest = appender.put(Put(circle, (mine,), {}, "org:Aurora", device("ada").public.id))
+        serving = asyncio.create_task(appender.run())
+        try:
+            return await asyncio.gather(*puts, honest, return_exceptions=True)
+        finally:
+            serving.cancel()
+
+    *refused, taken = asyncio.run(run())
+    assert taken[0].position == len(net.logs[circle])
+    for id, each in zip(full, refused, strict=True):  # and nobody is told of another's account
+        assert (each.status, f"quota of {device_account(id)}" in each.message) == (507, True)
     database.close()

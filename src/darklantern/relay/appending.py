@@ -182,11 +182,13 @@ class Appender:
             try:
                 await asyncio.to_thread(self._writing.commit, group.draft)
             except QuotaError as error:
-                full = [
-                    each for each in waiting if error.account in (each.put.account, device_account(each.put.device))
-                ]
-                _fail(full, problem(error))
-                waiting = [each for each in waiting if each not in full]
+                rest = []
+                for each in waiting:
+                    if own := error.among((each.put.account, device_account(each.put.device))):
+                        _fail([each], problem(own))
+                    else:
+                        rest.append(each)
+                waiting = rest
             except (LogError, RefusedError, StoreError) as error:
                 if is_full(error):
                     raise
@@ -203,10 +205,6 @@ class Appender:
 
     def _check_taken_over(self, log: str) -> None:
         check_taken_over(self._folded.view, log, self._key, self._database.head(log).checkpoint)
-
-
-def _accounts(put: Put) -> tuple[str, str]:
-    return put.account, device_account(put.device)
 
 
 def _fail(waiting: list[_Waiting], error: Problem) -> None:

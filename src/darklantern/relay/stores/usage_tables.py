@@ -11,21 +11,27 @@ _AT_ONCE: Final = 500
 
 
 class QuotaError(RefusedError):
-    """An account that is full."""
+    """Accounts that are full. It says the first of them."""
 
-    def __init__(self, charge: Charge) -> None:
+    def __init__(self, *full: Charge) -> None:
+        first = full[0]
         super().__init__(
-            f"{charge.amount} more would pass the quota of {charge.account}, which is {charge.limit}",
+            f"{first.amount} more would pass the quota of {first.account}, which is {first.limit}",
             hint="delete what is no longer needed, or ask the relay's keeper for more",
         )
-        self.account = charge.account
+        self._full = full
+
+    def among(self, accounts: Iterable[str]) -> "QuotaError | None":
+        """What is to be said to whose accounts these are: nothing of others'."""
+        mine = [charge for charge in self._full if charge.account in set(accounts)]
+        return QuotaError(*mine) if mine else None
 
 
 class UsageTables(Tables):
     """What orgs and devices have used."""
 
     def charge(self, *charges: Charge) -> None:
-        """Count all of them, or none. Raises QuotaError that names the account which is full."""
+        """Count all of them, or none. Raises QuotaError with the accounts that are full."""
         with self._engine.transaction(write=True) as session:
             put_charges(session, charges)
 
@@ -43,7 +49,7 @@ class UsageTables(Tables):
 
 
 def put_charges(session: Session, charges: Iterable[Charge]) -> None:
-    """Count all of them. Raises QuotaError that names an account which is full.
+    """Count all of them. Raises QuotaError with all accounts that are full.
 
     Two statements however many there are. The rows stay locked, so what is read back is what was added up.
     """
@@ -69,9 +75,8 @@ def put_charges(session: Session, charges: Iterable[Charge]) -> None:
             f"SELECT account, period, used FROM usage WHERE account IN ({marks})", *some
         ):
             used[account, period] = now
-    for charge in merged:
-        if used[charge.account, charge.period] > charge.limit:
-            raise QuotaError(charge)
+    if full := [charge for charge in merged if used[charge.account, charge.period] > charge.limit]:
+        raise QuotaError(*full)
 
 
 def put_refund(session: Session, account: str, amount: int) -> None:
