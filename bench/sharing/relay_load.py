@@ -95,7 +95,7 @@ def measure(
         relay_s, postgres_s = (_cpu(each) - was for each, was in zip(_processes(running, server), before, strict=True))
         latencies.sort()
         count = len(latencies)
-        groups = _metric(running, "append_groups_total")
+        groups = _metric(running, "append_batches_total")
         running.kill()
         server.crash()
         server.start()

@@ -28,7 +28,7 @@ def test_init_makes_a_relay_and_prints_its_card(tmp_path: Path) -> None:
     made = darklantern("init", folder, "--net", NET)
     card = decode(RelayCard, made.stdout.strip().encode())
     assert card.certificate and card.urls == ("https://127.0.0.1:7447",)
-    assert darklantern("public", folder, "--json").stdout == made.stdout
+    assert darklantern("card", folder, "--json").stdout == made.stdout
     assert {path.name for path in folder.iterdir()} == {
         "relay.toml",
         "keys",

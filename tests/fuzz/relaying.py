@@ -20,7 +20,7 @@ from darklantern.errors import RefusedError
 from darklantern.logs import frames
 from darklantern.logs.stream import Frame, Kind
 from darklantern.records.exact import decode, encode
-from darklantern.records.relay_wire import Challenge, Leave, Login, Names
+from darklantern.records.relay_wire import Challenge, Grant, Login, Names
 from darklantern.relay.app import App
 from darklantern.relay.config import KEYS, Limits, read_config
 from darklantern.relay.setting_up import begin, make_relay
@@ -62,7 +62,7 @@ class Relay:
         login = Login(
             device=me.public.id, nonce=challenge.nonce, expires=challenge.expires, signature=me.sign_login(asked)
         )
-        return decode(Leave, self.ask(b"POST", b"/v1/token", {}, encode(login))[1]).token
+        return decode(Grant, self.ask(b"POST", b"/v1/token", {}, encode(login))[1]).token
 
     def ask(self, method: bytes, target: bytes, headers: dict[bytes, bytes], body: bytes) -> tuple[int, bytes]:
         """Status and body of the answer."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from darklantern.errors import DarkLanternError
 from darklantern.logs.merkle import Frontier
-from darklantern.relay.stores import Charge, Cosignature, Database, Drop, Group, Need, Token, open_database
+from darklantern.relay.stores import Charge, Commit, Cosignature, Database, Drop, Need, Token, open_database
 
 from . import servers
 from .appending import assert_whole, entry, step
@@ -45,7 +45,7 @@ def _commit(log: str, new: list[str], named: list[str], time: int) -> Question:
             Need(log, each, b"data" if int(each) % 2 == 0 else None, "org", 20, needed=bool(new)) for each in named
         ]
         appends = (step(log, database.head(log).frontier, *map(entry, new), time=time),) if new else ()
-        database.commit(Group(appends, tuple(needs), time=time))
+        database.commit(Commit(appends, tuple(needs), time=time))
 
     return ask
 

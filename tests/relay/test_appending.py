@@ -12,7 +12,7 @@ from darklantern.relay.charging import Quotas, device_account
 from darklantern.relay.folded import Folded
 from darklantern.relay.judging import Put
 from darklantern.relay.stores import Charge, open_database
-from darklantern.relay.writing import Draft, Writing
+from darklantern.relay.writing import Batch, Writing
 
 from .test_needs import begin
 
@@ -20,16 +20,16 @@ QUOTAS = Quotas(1 << 30, 1 << 30, 1 << 20, lambda: NOW)
 
 
 class Counting(Writing):
-    """The real one, which remembers how large its groups were."""
+    """The real one, which remembers how large its batches were."""
 
-    groups: tuple[int, ...] = ()
+    batches: tuple[int, ...] = ()
 
-    def commit(self, draft: Draft) -> None:
-        self.groups = (*self.groups, len(draft.judged))
-        super().commit(draft)
+    def commit(self, batch: Batch) -> None:
+        self.batches = (*self.batches, len(batch.judged))
+        super().commit(batch)
 
 
-def test_what_enters_is_one_group_whatever_waits_beside_it(tmp_path: Path) -> None:
+def test_what_enters_is_one_batch_whatever_waits_beside_it(tmp_path: Path) -> None:
     net, circle = circled()
     database = open_database(f"sqlite://{tmp_path}/relay.db")
     begin(database, net.view, net.net, net.logs[net.net])
@@ -62,7 +62,7 @@ def test_what_enters_is_one_group_whatever_waits_beside_it(tmp_path: Path) -> No
     first = len(net.logs[circle]) - 11
     assert positions[::2] == list(range(first, first + 10))
     assert positions[1::2] == [None] * 10
-    assert writing.groups == (10, 10)
+    assert writing.batches == (10, 10)
     assert database.sizes()[circle] == first + 10
     database.close()
 

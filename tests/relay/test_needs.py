@@ -15,8 +15,8 @@ from darklantern.network.view import View, append
 from darklantern.relay.charging import Quotas
 from darklantern.relay.judging import Put, judge
 from darklantern.relay.needs import needed, no_longer_needed, outlived
-from darklantern.relay.stores import Append, Database, Entry, Group, Need, open_database
-from darklantern.relay.writing import Draft, Writing
+from darklantern.relay.stores import Append, Commit, Database, Entry, Need, open_database
+from darklantern.relay.writing import Batch, Writing
 
 WHO = ("ada", "bo", "al")
 
@@ -46,7 +46,7 @@ def test_what_is_needed_is_what_lives(tmp_path_factory, data: st.DataObject) -> 
     begin(mirror, view, circle, world.logs[circle])
     sent: dict[str, str] = {}
     for _ in range(data.draw(st.integers(1, 4))):
-        draft, start = Draft(view), world.view.trail(circle).size
+        batch, start = Batch(view), world.view.trail(circle).size
         for _ in range(data.draw(st.integers(1, 4))):
             who = data.draw(st.sampled_from(WHO))
             mine = [id for id, author in sent.items() if author == who and id in world.view.circle(circle).entries]
@@ -59,12 +59,12 @@ def test_what_is_needed_is_what_lives(tmp_path_factory, data: st.DataObject) -> 
                 sent[record_id(record)] = who
             world.add(record, circle)
             put = Put(circle, (record,), {}, f"org:{who}", device(who).public.id)
-            judged = asyncio.run(judge(draft.view, put, log_key("keeper").public, NOW))
+            judged = asyncio.run(judge(batch.view, put, log_key("keeper").public, NOW))
             assert judged.all_entered
-            draft.add(judged)
-        writing.commit(draft)
+            batch.add(judged)
+        writing.commit(batch)
         mirrored(mirror, view, circle, world.logs[circle][start:])
-        view = draft.view
+        view = batch.view
         assert kept(one, circle) == kept(mirror, circle) == set(living(view.circle(circle)))
     one.close()
     mirror.close()
@@ -85,7 +85,7 @@ def mirrored(database: Database, view: View, circle: str, entries: list[bytes]) 
     names = {name for entry in stored for name in needed(after, circle, entry.id.hex())}
     step = Append(circle, view.trail(circle).frontier, stored, b"note", NOW)
     needs, drops = tuple(Need(circle, name) for name in names), no_longer_needed(view, after, circle)
-    database.commit(Group((step,), needs, drops=drops, time=NOW))
+    database.commit(Commit((step,), needs, drops=drops, time=NOW))
 
 
 def test_the_end_of_an_epoch_s_time_takes_what_only_it_needs() -> None:

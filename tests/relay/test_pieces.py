@@ -11,7 +11,7 @@ from blake3 import blake3
 from darklantern.errors import StoreError
 from darklantern.relay.charging import Quotas
 from darklantern.relay.pieces import Pieces
-from darklantern.relay.stores import Blobs, Database, Drop, Group, Need, OtherBytesError, QuotaError
+from darklantern.relay.stores import Blobs, Commit, Database, Drop, Need, OtherBytesError, QuotaError
 from darklantern.relay.stores.blobs import is_whole
 
 from .appending import append, entry, step
@@ -60,14 +60,14 @@ def has(pieces: Pieces, log: str, name: str) -> bytes | None:
 
 def drop(pieces: Pieces, log: str, name: str) -> None:
     """As a tombstone does."""
-    pieces._database.commit(Group((), drops=(Drop(log, (name,)),)))
+    pieces._database.commit(Commit((), drops=(Drop(log, (name,)),)))
     pieces.collect()
 
 
 def named(database: Database, log: str, name: str, word: str) -> None:
     """Append a record that needs the blob."""
     done = step(log, database.head(log).frontier, entry(word))
-    database.commit(Group((done,), (Need(log, name),), time=done.time))
+    database.commit(Commit((done,), (Need(log, name),), time=done.time))
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -103,7 +103,7 @@ def test_what_was_dropped_does_not_come_back_with_its_record(database: Database,
     name = put(pieces, A, data)
     named(database, A, name, "it")
     drop(pieces, A, name)
-    database.commit(Group((), (Need(A, name, data, ORG, ORG_BYTES, needed=False),)))
+    database.commit(Commit((), (Need(A, name, data, ORG, ORG_BYTES, needed=False),)))
     assert has(pieces, A, name) is None
 
 
@@ -258,7 +258,7 @@ def test_bytes_are_deleted_only_when_no_log_has_them(
     name = put(pieces, A, data)
     append(database, A, "it")
     other = Pieces(open_again(), pieces._blobs, pieces._quotas, clock)
-    database.commit(Group((), drops=(Drop(A, (name,)),)))  # decided, and not deleted yet
+    database.commit(Commit((), drops=(Drop(A, (name,)),)))  # decided, and not deleted yet
     put(other, B, data)
     pieces.collect()
     assert has(other, B, name) == data

@@ -20,7 +20,7 @@ __all__ = ["relay_app"]  # with all its commands on it
 
 @relay_app.command()
 def add(
-    card: Annotated[Path, typer.Argument(help="The relay's card: what `darklantern relay public` printed there.")],
+    card: Annotated[Path, typer.Argument(help="The relay's card: what `darklantern relay card` printed there.")],
     yes: Yes = False,
     folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,

@@ -42,7 +42,7 @@ Thresholds = Annotated[
 Relays = Annotated[
     list[str] | None,
     typer.Option(
-        "--relay", metavar="ORG/NAME=FILE", help="A relay of an org, with its card (`darklantern relay public`)."
+        "--relay", metavar="ORG/NAME=FILE", help="A relay of an org, with its card (`darklantern relay card`)."
     ),
 ]
 Reason = Annotated[str, typer.Option(help="Why the network begins, or ceases, to trust an org: a sentence or two.")]

@@ -40,7 +40,7 @@ def init(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Make a relay: settings, keys, a certificate. Prints its public record, for the roster and for peers."""
+    """Make a relay: settings, keys, a certificate. Prints its card, for the roster and for peers."""
     from darklantern.relay.setting_up import make_relay
 
     keep_secrets_in_memory()
@@ -50,12 +50,12 @@ def init(
 
 
 @relay_app.command()
-def public(folder: RelayFolder, as_json: Json = False) -> None:
-    """Print the public record: exact JSON, to be stored as it is. No secret is in it."""
-    from darklantern.relay.setting_up import card
+def card(folder: RelayFolder, as_json: Json = False) -> None:
+    """Print the relay's card: exact JSON, to be stored as it is. No secret is in it."""
+    from darklantern.relay.setting_up import card as card_of
 
     keep_secrets_in_memory()
-    _print_card(card(folder), as_json)
+    _print_card(card_of(folder), as_json)
 
 
 @relay_app.command()
@@ -138,7 +138,7 @@ def backup(
 @mirror_app.command("add")
 def add_mirror(
     folder: RelayFolder,
-    card: Annotated[Path, typer.Argument(help="A file with what `darklantern relay public` printed there.")],
+    card: Annotated[Path, typer.Argument(help="A file with what `darklantern relay card` printed there.")],
     name: Annotated[str, typer.Option(help="What to call it here.")],
     only_reads: Annotated[
         bool, typer.Option("--only-reads", help="Let it read here, and do not ask it for what is new.")

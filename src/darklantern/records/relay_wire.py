@@ -46,7 +46,7 @@ class Login(Value, frozen=True, kw_only=True):
     signature: Annotated[bytes, msgspec.Meta(min_length=64, max_length=64)]
 
 
-class Leave(Value, frozen=True, kw_only=True):
+class Grant(Value, frozen=True, kw_only=True):
     """A token for the Authorization header, until `expires`."""
 
     v: Literal[1] = 1

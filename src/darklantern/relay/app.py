@@ -23,9 +23,9 @@ from darklantern.relay.chores import Chores
 from darklantern.relay.config import METRICS_TOKEN, Config, read_card, read_config
 from darklantern.relay.exchange import Answer, DisconnectedError, Pace, Receive, Request, Scope, Send, refusal
 from darklantern.relay.folded import Folded
+from darklantern.relay.grants import Grants
 from darklantern.relay.keys import read_keys
 from darklantern.relay.known_peers import KnownPeers, Peer
-from darklantern.relay.leaves import Leaves
 from darklantern.relay.limits import Bound, BoundEach, Rate
 from darklantern.relay.logins import Logins
 from darklantern.relay.measuring import Counts, gauge
@@ -99,7 +99,7 @@ class App:
             database=database,
             folded=self._folded,
             logins=Logins(
-                self._folded, key.public.id, known, Leaves(database, limits.nonces), limits.logins_a_minute, clock
+                self._folded, key.public.id, known, Grants(database, limits.nonces), limits.logins_a_minute, clock
             ),
             appender=self._appender,
             pieces=self._pieces,
@@ -198,7 +198,7 @@ class App:
             gauge("buffered_bytes", self._bounds.buffered.held),
             gauge("logs", len(view.trails)),
             gauge("entries", sum(trail.size for trail in view.trails.values())),
-            gauge("append_groups_total", self._appender.groups),
+            gauge("append_batches_total", self._appender.batches),
             gauge("appended_total", self._appender.appended),
             gauge("mirrors_full", self._mirrors.full()),
             gauge("frozen", int(self._appender.frozen is not None)),

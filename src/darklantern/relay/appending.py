@@ -2,7 +2,7 @@
 
 In: envelopes and small blobs that devices send. Out: where each record stands in its log, once that is on disk.
 Requests that arrive while a transaction runs go together in the next one, so the busier the relay, the larger its
-groups. What does not enter its log waits aside, and holds up nobody whose records do.
+batches. What does not enter its log waits aside, and holds up nobody whose records do.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from darklantern.relay.judging import Judged, Put, judge
 from darklantern.relay.moving import check_mine, check_taken_over, has_moved
 from darklantern.relay.problems import DISK_FULL, Problem, busy, full, is_full, problem
 from darklantern.relay.stores import Database, QuotaError
-from darklantern.relay.writing import Draft, Writing
+from darklantern.relay.writing import Batch, Writing
 from darklantern.sealing import LogVerifyKey
 
 _TOGETHER: Final = 128
@@ -38,26 +38,26 @@ class _Waiting:
 
 
 @dataclass
-class _Group:
-    """Requests that are answered together, once their draft is on disk."""
+class _Party:
+    """Requests that are answered together, once their batch is on disk."""
 
-    draft: Draft
+    batch: Batch
     waiting: list[_Waiting] = field(default_factory=list)
 
     @property
     def is_full(self) -> bool:
-        return len(self.waiting) >= _TOGETHER or self.draft.size >= _TOGETHER_BYTES
+        return len(self.waiting) >= _TOGETHER or self.batch.size >= _TOGETHER_BYTES
 
     def add(self, waiting: _Waiting, judged: Judged) -> None:
         self.waiting.append(waiting)
-        self.draft.add(judged)
+        self.batch.add(judged)
 
 
 @dataclass(frozen=True)
 class _Flight:
-    """A group that is being written."""
+    """A party whose batch is being written."""
 
-    group: _Group
+    party: _Party
     commit: "asyncio.Task[None]"
 
 
@@ -76,7 +76,7 @@ class Appender:
         self._wake = asyncio.Event()
         self.frozen: str | None = "it has not read its logs yet"
         """why nothing is appended"""
-        self.groups = 0
+        self.batches = 0
         self.appended = 0
 
     async def put(self, put: Put) -> tuple[RecordResult, ...]:
@@ -102,19 +102,19 @@ class Appender:
                     await self._serve_for_a_while()
 
     async def _serve_for_a_while(self) -> None:
-        """Judge each group while the one before it is being written; on its view, which counts once that has landed."""
+        """Judge each party while the one before it is being written; on its view, which counts once that has landed."""
         flight: _Flight | None = None
         aside: list[_Waiting] = []
         until = asyncio.get_running_loop().time() + _TURN_S
         while True:
-            group = _Group(Draft(flight.group.draft.view if flight else self._folded.view))
-            await self._fill(group, aside, flight, until)
+            party = _Party(Batch(flight.party.batch.view if flight else self._folded.view))
+            await self._fill(party, aside, flight, until)
             if flight and not await self._landed(flight):
-                await self._serve(flight.group.waiting)
-                await self._serve(group.waiting)
+                await self._serve(flight.party.waiting)
+                await self._serve(party.waiting)
                 flight = None
-            elif group.waiting:
-                flight = self._start(group)
+            elif party.waiting:
+                flight = self._start(party)
             elif flight is None:
                 break
             else:
@@ -122,17 +122,17 @@ class Appender:
         if aside:
             await self._serve(aside)
 
-    async def _fill(self, group: _Group, aside: list[_Waiting], flight: _Flight | None, until: float) -> None:
+    async def _fill(self, party: _Party, aside: list[_Waiting], flight: _Flight | None, until: float) -> None:
         """Judge those who wait, and those who come while `flight` lasts. Who does not enter goes `aside`."""
-        while not group.is_full and asyncio.get_running_loop().time() < until:
+        while not party.is_full and asyncio.get_running_loop().time() < until:
             self._wake.clear()
             if self._waiting:
                 waiting = self._waiting.popleft()
                 if waiting.answer.cancelled():
                     continue
-                judged = await self._judge(group.draft.view, waiting.put)
+                judged = await self._judge(party.batch.view, waiting.put)
                 if judged.all_entered:
-                    group.add(waiting, judged)
+                    party.add(waiting, judged)
                 else:
                     aside.append(waiting)
             elif flight is None or flight.commit.done():
@@ -140,10 +140,10 @@ class Appender:
             else:
                 await self._wake.wait()  # somebody came, or the flight landed
 
-    def _start(self, group: _Group) -> _Flight:
-        commit = asyncio.create_task(asyncio.to_thread(self._writing.commit, group.draft))
+    def _start(self, party: _Party) -> _Flight:
+        commit = asyncio.create_task(asyncio.to_thread(self._writing.commit, party.batch))
         commit.add_done_callback(lambda _: self._wake.set())
-        return _Flight(group, commit)
+        return _Flight(party, commit)
 
     async def _landed(self, flight: _Flight) -> bool:
         """Whether it is on disk: then it is answered. Else nobody knows, and it is to be settled from what is there."""
@@ -151,14 +151,14 @@ class Appender:
             await flight.commit
         except DarkLanternError:
             return False
-        self._answer(flight.group)
+        self._answer(flight.party)
         return True
 
-    def _answer(self, group: _Group) -> None:
-        self._folded.view = group.draft.view
-        self.groups += 1
-        self.appended += sum(len(judged.entries) for judged in group.draft.judged)
-        for waiting, judged in zip(group.waiting, group.draft.judged, strict=True):
+    def _answer(self, party: _Party) -> None:
+        self._folded.view = party.batch.view
+        self.batches += 1
+        self.appended += sum(len(judged.entries) for judged in party.batch.judged)
+        for waiting, judged in zip(party.waiting, party.batch.judged, strict=True):
             if not waiting.answer.done():
                 waiting.answer.set_result(judged.results)
 
@@ -176,11 +176,11 @@ class Appender:
         # What another process has appended may be just what these records wait for.
         await asyncio.to_thread(self._folded.catch_up)
         for _ in range(_TRIES):
-            group = _Group(Draft(self._folded.view))
+            party = _Party(Batch(self._folded.view))
             for each in waiting:
-                group.add(each, await self._judge(group.draft.view, each.put))
+                party.add(each, await self._judge(party.batch.view, each.put))
             try:
-                await asyncio.to_thread(self._writing.commit, group.draft)
+                await asyncio.to_thread(self._writing.commit, party.batch)
             except QuotaError as error:
                 rest = []
                 for each in waiting:
@@ -196,7 +196,7 @@ class Appender:
                 # holds now says so, and judging again answers for records that are there.
                 await asyncio.to_thread(self._folded.catch_up)
             else:
-                self._answer(group)
+                self._answer(party)
                 return
         raise busy("other relays append to these logs faster than this one")
 

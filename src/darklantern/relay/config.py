@@ -21,7 +21,7 @@ class Peer(Value, frozen=True, kw_only=True):
 
     name: Name
     card: str
-    """file with what `darklantern relay public` printed there, in this folder"""
+    """file with what `darklantern relay card` printed there, in this folder"""
     pull: bool = True
     """False: it may read here, and this one does not ask it"""
 
@@ -41,11 +41,11 @@ class Limits(Value, frozen=True, kw_only=True):
     requests: Count = 512
     """at once, in one process"""
     requests_of_one: Count = 32
-    """at once, of one device; and of one address, of those who have not logged in"""
+    """at once, of one device; and of one address, until a token of it has been found good"""
     requests_a_second: Count = 500
     """of one device"""
     logins_a_minute: Count = 30
-    """of one address"""
+    """of one address; and twice as many tokens that do not count"""
     nonces: Count = 10_000
     """that wait to be spent, of all addresses"""
     header_s: Seconds = 10
@@ -117,5 +117,5 @@ def read_card(folder: Path, peer: Peer) -> RelayCard:
         return decode(RelayCard, path.read_bytes().strip())
     except OSError as error:
         raise StoreError(
-            f"cannot read {path}: {error.strerror}", hint="ask that relay's keeper for `darklantern relay public`"
+            f"cannot read {path}: {error.strerror}", hint="ask that relay's keeper for `darklantern relay card`"
         ) from error

@@ -1,6 +1,6 @@
 """Bounds that live in one process: how often, how many at once, how many bytes in memory.
 
-In: a key and the time. Out: leave, or a Problem that says when to come back. Memory for keys is bounded too.
+In: a key and the time. Out: nothing, or a Problem that says when to come back. Memory for keys is bounded too.
 """
 
 from collections import OrderedDict

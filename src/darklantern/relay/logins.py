@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import Final
 
 from darklantern.errors import SignatureError
-from darklantern.records.relay_wire import Challenge, Leave, Login
+from darklantern.records.relay_wire import Challenge, Grant, Login
 from darklantern.relay.folded import Folded
+from darklantern.relay.grants import Grants
 from darklantern.relay.known_peers import KnownPeers
-from darklantern.relay.leaves import Leaves
 from darklantern.relay.limits import Rate
 from darklantern.relay.problems import Problem
 from darklantern.relay.readers import Asker, device_asker
@@ -33,14 +33,14 @@ class Logins:
         folded: Folded,
         relay: str,
         peers: KnownPeers,
-        leaves: Leaves,
+        grants: Grants,
         logins_a_minute: int,
         clock: Callable[[], float],
     ) -> None:
         self._folded = folded
         self._relay = relay
         self._peers = peers
-        self._leaves = leaves
+        self._grants = grants
         self._rate = Rate(2 * logins_a_minute, 60.0)  # a log-in is two requests
         self._bad = Rate(2 * logins_a_minute, 60.0)
         """tokens that were looked up and do not count"""
@@ -52,15 +52,15 @@ class Logins:
         now = self._clock()
         self._rate.take(address, now)
         nonce, expires = secrets.token_bytes(NONCE_BYTES), int(now) + TOKEN_S
-        await asyncio.to_thread(self._leaves.issue_nonce, nonce, expires, int(now))
+        await asyncio.to_thread(self._grants.issue_nonce, nonce, expires, int(now))
         return Challenge(relay=self._relay, nonce=nonce, expires=expires)
 
-    async def log_in(self, login: Login, address: str) -> Leave:
+    async def log_in(self, login: Login, address: str) -> Grant:
         """A token for who signed the nonce. Raises Problem 401 whatever is wrong: it does not say who is known here."""
         now = self._clock()
         self._rate.take(address, now)
         # The nonce goes first: one that is tried with a wrong signature is spent all the same.
-        fresh = await asyncio.to_thread(self._leaves.spend_nonce, login.nonce, int(now))
+        fresh = await asyncio.to_thread(self._grants.spend_nonce, login.nonce, int(now))
         if self._auth_key(login.device) is None:
             await self._folded.follow()  # another process may have appended its manifest just now
         auth = self._auth_key(login.device)
@@ -73,9 +73,9 @@ class Logins:
             raise _refused() from error
         text = secrets.token_urlsafe(32)
         token = Token(_hash(text), login.device, login.expires)
-        await asyncio.to_thread(self._leaves.issue_token, token)
+        await asyncio.to_thread(self._grants.issue_token, token)
         self._remember(token)
-        return Leave(token=text, expires=login.expires)
+        return Grant(token=text, expires=login.expires)
 
     def known(self, text: str) -> Asker | None:
         """Whose token it is, where this process knows it to be good: from memory, at once."""
@@ -87,7 +87,7 @@ class Logins:
         now = self._clock()
         self._bad.check(address, now)
         key = _hash(text)
-        token = await asyncio.to_thread(self._leaves.token, key, int(now))
+        token = await asyncio.to_thread(self._grants.token, key, int(now))
         asker = self._asker(token.device) if token and token.expires > now else None
         if token and asker:
             self._remember(token)
@@ -95,7 +95,7 @@ class Logins:
         self._tokens.pop(key, None)
         self._bad.take(address, now)
         if token:
-            await asyncio.to_thread(self._leaves.end_tokens, token.device)
+            await asyncio.to_thread(self._grants.end_tokens, token.device)
         raise _ended()
 
     def _remember(self, token: Token) -> None:

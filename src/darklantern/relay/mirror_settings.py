@@ -40,7 +40,7 @@ class Mirror:
 
 
 def add_mirror(folder: Path, name: str, card: bytes, *, pull: bool = True) -> RelayCard:
-    """Name another relay in the settings, by the card that `darklantern relay public` printed there.
+    """Name another relay in the settings, by the card that `darklantern relay card` printed there.
 
     Raises RecordError for what is no card, RefusedError for this relay's own or one that is named already.
     """

@@ -25,7 +25,7 @@ from darklantern.relay.moving import finals, read_any_head
 from darklantern.relay.needs import needed, no_longer_needed
 from darklantern.relay.peers import PeerClient
 from darklantern.relay.pieces import Pieces
-from darklantern.relay.stores import Append, Database, Group, Need, QuotaError
+from darklantern.relay.stores import Append, Commit, Database, Need, QuotaError
 from darklantern.relay.taking import ForkSeenError, Taken, head_of, take
 from darklantern.relay.telling import short, tell
 from darklantern.relay.witnessing import Witnessing
@@ -129,7 +129,7 @@ class Mirror:
         step = Append(log, view.trail(log).frontier, entries, head.note, head.time)
         names = {name for entry in entries for name in needed(after_it, log, entry.id.hex())}
         needs, drops = tuple(Need(log, name) for name in sorted(names)), no_longer_needed(view, after_it, log)
-        self._database.commit(Group((step,), needs, drops=drops, time=head.time))
+        self._database.commit(Commit((step,), needs, drops=drops, time=head.time))
         self._folded.view = after_it
         if drops:
             self._pieces.collect()

@@ -19,7 +19,7 @@ from darklantern.logs.frames import Range
 from darklantern.logs.stream import Kind
 from darklantern.network.items import PIECE
 from darklantern.records.exact import Value, decode, encode
-from darklantern.records.relay_wire import Challenge, Heads, Leave, Login, Names
+from darklantern.records.relay_wire import Challenge, Grant, Heads, Login, Names
 from darklantern.sealing import RelayCard, RelayKey
 from darklantern.sealing.login import login_message
 
@@ -45,7 +45,7 @@ class PeerClient:
         self._net = net
         self._clock = clock
         self._connection: http.client.HTTPConnection | None = None
-        self._token: Leave | None = None
+        self._token: Grant | None = None
         self._ended = False
 
     def heads(self) -> dict[str, bytes]:
@@ -103,7 +103,7 @@ class PeerClient:
             self._token = self._log_in()
         return {"Authorization": f"Bearer {self._token.token}"}
 
-    def _log_in(self) -> Leave:
+    def _log_in(self) -> Grant:
         relay, me = self._card.public.id, self._key.public.id
         challenge = decode(Challenge, self._checked(*self._exchange("POST", "/v1/nonce", b"", {}, 4096)))
         if challenge.relay != relay:
@@ -112,7 +112,7 @@ class PeerClient:
         login = Login(
             device=me, nonce=challenge.nonce, expires=challenge.expires, signature=self._key.sign_login(message)
         )
-        return decode(Leave, self._checked(*self._exchange("POST", "/v1/token", encode(login), {}, 4096)))
+        return decode(Grant, self._checked(*self._exchange("POST", "/v1/token", encode(login), {}, 4096)))
 
     def _checked(self, status: int, body: bytes) -> bytes:
         if status == 401:

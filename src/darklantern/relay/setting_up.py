@@ -161,5 +161,5 @@ def _check_mine(view: View, key: RelayKey) -> None:
     if view.log_key(view.net) != key.log.public:
         raise RefusedError(
             "the network's roster names another key for its log than this relay's",
-            hint="draft the roster with the log key that `darklantern relay public` prints here",
+            hint="draft the roster with the log key that `darklantern relay card` prints here",
         )

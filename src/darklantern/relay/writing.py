@@ -1,7 +1,7 @@
-"""Writing a group of judged requests: one transaction, one checkpoint for each log that grows.
+"""Writing a batch of judged requests: one transaction, one checkpoint for each log that grows.
 
-In: a draft. Out: the same on disk, and signed; what its records need of blobs and what they cost with it. A commit and
-a checkpoint's signatures cost milliseconds whatever they hold; so the larger the group, the cheaper the record.
+In: a batch. Out: the same on disk, and signed; what its records need of blobs and what they cost with it. A commit and
+a checkpoint's signatures cost milliseconds whatever they hold; so the larger the batch, the cheaper the record.
 """
 
 from collections import Counter
@@ -14,12 +14,12 @@ from darklantern.network.view import View
 from darklantern.relay.charging import Quotas
 from darklantern.relay.judging import Judged
 from darklantern.relay.needs import needed, no_longer_needed
-from darklantern.relay.stores import Append, Charge, Database, Entry, Group, Need
+from darklantern.relay.stores import Append, Charge, Commit, Database, Entry, Need
 from darklantern.sealing import LogKey
 
 
 @dataclass
-class Draft:
+class Batch:
     """Requests that go to disk together, each judged on the view that the one before it left."""
 
     before: View
@@ -46,7 +46,7 @@ class Draft:
 
 
 class Writing:
-    """Commits drafts under `key`. For a thread: signing takes half a millisecond, in which others are answered."""
+    """Commits batches under `key`. For a thread: signing takes half a millisecond, in which others are answered."""
 
     def __init__(
         self,
@@ -63,34 +63,34 @@ class Writing:
         self._collect = collect
         self._clock = clock
 
-    def commit(self, draft: Draft) -> None:
+    def commit(self, batch: Batch) -> None:
         """All of it, or nothing. Raises QuotaError, LogError where another relay was faster, StoreError."""
-        entries = draft.entries()
-        group = Group(
-            appends=tuple(self._append(draft, log, new) for log, new in entries.items()),
-            needs=tuple(self._needs(draft)),
-            charges=tuple(self._charges(draft)),
-            drops=tuple(drop for log in entries for drop in no_longer_needed(draft.before, draft.view, log)),
+        entries = batch.entries()
+        commit = Commit(
+            appends=tuple(self._append(batch, log, new) for log, new in entries.items()),
+            needs=tuple(self._needs(batch)),
+            charges=tuple(self._charges(batch)),
+            drops=tuple(drop for log in entries for drop in no_longer_needed(batch.before, batch.view, log)),
             time=int(self._clock()),
         )
-        self._database.commit(group)
-        if group.drops:
+        self._database.commit(commit)
+        if commit.drops:
             self._collect()
 
-    def _append(self, draft: Draft, log: str, entries: tuple[Entry, ...]) -> Append:
-        end = draft.view.trail(log).frontier
+    def _append(self, batch: Batch, log: str, entries: tuple[Entry, ...]) -> Append:
+        end = batch.view.trail(log).frontier
         said = checkpoint.Checkpoint(origin(self._public, log), end.size, end.root)
         # Never before the last one, whatever the clock says: readers refuse a log that goes back in time.
         signed = max(int(self._clock()), self._database.head(log).time)
         note = checkpoint.sign(said, self._key, signed)
-        return Append(log, draft.before.trail(log).frontier, entries, note, signed)
+        return Append(log, batch.before.trail(log).frontier, entries, note, signed)
 
-    def _needs(self, draft: Draft) -> Iterator[Need]:
-        """As of the end of the group: what one of its records needs, another may have taken back."""
-        view, limit = draft.view, self._quotas.org_bytes
+    def _needs(self, batch: Batch) -> Iterator[Need]:
+        """As of the end of the batch: what one of its records needs, another may have taken back."""
+        view, limit = batch.view, self._quotas.org_bytes
         wanted: set[tuple[str, str]] = set()
         came: dict[tuple[str, str], tuple[bytes, str]] = {}
-        for each in draft.judged:
+        for each in batch.judged:
             log, put = each.put.log, each.put
             wanted.update((log, name) for entry in each.entries for name in needed(view, log, entry.id.hex()))
             for name, data in put.blobs.items():
@@ -100,10 +100,10 @@ class Writing:
         for key in wanted - came.keys():
             yield Need(*key)
 
-    def _charges(self, draft: Draft) -> Iterator[Charge]:
+    def _charges(self, batch: Batch) -> Iterator[Charge]:
         """One for each account, however many requests it has made."""
         kept, sent = Counter[str](), Counter[str]()
-        for each in draft.judged:
+        for each in batch.judged:
             if each.entries:
                 kept[each.put.account] += sum(len(entry.envelope) for entry in each.entries)
             sent[each.put.device] += each.put.size

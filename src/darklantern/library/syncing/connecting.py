@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from darklantern.deadlines import within
 from darklantern.errors import DarkLanternError, RelayError
 from darklantern.records.exact import decode, encode
-from darklantern.records.relay_wire import Challenge, Leave, Login, Problem
+from darklantern.records.relay_wire import Challenge, Grant, Login, Problem
 from darklantern.sealing import Device, RelayCard
 from darklantern.sealing.login import login_message
 
@@ -55,7 +55,7 @@ class Connections:
         self.card = card
         self._net, self._device, self._clock, self._sleep = net, device, clock, sleep
         self._idle: list[http.client.HTTPConnection] = []
-        self._token: Leave | None = None
+        self._token: Grant | None = None
         self._lock, self._login = threading.Lock(), threading.Lock()
 
     @contextmanager
@@ -148,7 +148,7 @@ class Connections:
             if self._token and self._token.token == token:
                 self._token = None
 
-    def _log_in(self) -> Leave:
+    def _log_in(self) -> Grant:
         challenge = decode(Challenge, self._told("POST", "/v1/nonce", b""))
         relay, me = self.card.public.id, self._device.public.id
         if challenge.relay != relay:
@@ -159,7 +159,7 @@ class Connections:
         message = login_message(self._net, relay, challenge.nonce, me, challenge.expires)
         signature = self._device.sign_login(message)
         login = Login(device=me, nonce=challenge.nonce, expires=challenge.expires, signature=signature)
-        return decode(Leave, self._told("POST", "/v1/token", encode(login)))
+        return decode(Grant, self._told("POST", "/v1/token", encode(login)))
 
     def _told(self, method: str, path: str, body: bytes) -> bytes:
         for attempt in range(_TRIES):

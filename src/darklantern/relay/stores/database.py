@@ -12,7 +12,7 @@ from darklantern.relay.stores.piece_tables import PieceTables, put_drop, put_nee
 from darklantern.relay.stores.schema import migrate
 from darklantern.relay.stores.token_tables import TokenTables
 from darklantern.relay.stores.usage_tables import UsageTables, put_charges
-from darklantern.relay.stores.values import Append, Charge, Group
+from darklantern.relay.stores.values import Append, Charge, Commit
 from darklantern.relay.stores.witness_tables import WitnessTables
 
 
@@ -33,16 +33,16 @@ class Database(LogTables, WitnessTables, PieceTables, TokenTables, UsageTables):
         Only after it has returned may anyone see the checkpoint. Raises LogError when another relay was faster:
         read the head, sign anew, try again. Raises RefusedError for an id that the log has, or a full quota.
         """
-        self.commit(Group((step,), charges=charges, time=step.time))
+        self.commit(Commit((step,), charges=charges, time=step.time))
 
-    def commit(self, group: Group) -> None:
+    def commit(self, commit: Commit) -> None:
         """The same for several logs at once, with what their entries need of blobs."""
         with self._engine.transaction(write=True) as session:
             # In one order everywhere: two relays that lock logs crosswise would wait for each other.
-            for step in sorted(group.appends, key=lambda each: each.log):
+            for step in sorted(commit.appends, key=lambda each: each.log):
                 put_entries(session, step)
-            put_charges(session, (*group.charges, *put_needs(session, group.needs, group.time)))
-            for drop in group.drops:
+            put_charges(session, (*commit.charges, *put_needs(session, commit.needs, commit.time)))
+            for drop in commit.drops:
                 put_drop(session, drop)
 
     def backup(self, path: Path) -> None:

@@ -117,7 +117,7 @@ class Cosignature:
 
 @dataclass(frozen=True)
 class Token:
-    """A device's leave to ask until `expires`. The database sees only the hash of the token itself."""
+    """What lets a device ask until `expires`. The database sees only the hash of the token itself."""
 
     hash: bytes
     device: str
@@ -155,7 +155,7 @@ class Drop:
 
 
 @dataclass(frozen=True)
-class Group:
+class Commit:
     """What one transaction writes: appends to different logs, what they need of blobs, what they cost."""
 
     appends: tuple[Append, ...]
