@@ -37,8 +37,9 @@ Said = tuple[str, int]
 def cosign(note: bytes, origin: str, log: NoteVerifier, witness: NoteSigner, name: str, time: int) -> bytes:
     """The line by which witness `name` says that at `time` this is the largest consistent tree of `origin` it has seen.
 
-    Only for a note that `add_checkpoint.judge` let through. Raises LogError and SignatureError as `checkpoint.verify`
-    does, and LogError for a witness that has the log's name or its key: nobody is a witness of itself.
+    Only for a note that `add_checkpoint.judge` let through, or whose log the witness holds whole. Raises LogError and
+    SignatureError as `checkpoint.verify` does, and LogError for a witness that has the log's name or its key: nobody is
+    a witness of itself.
     """
     checkpoint, _ = verify(note, origin, log)
     if name == origin or witness.public.raw("mldsa44") == log.raw("mldsa44"):

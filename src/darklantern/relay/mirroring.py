@@ -16,9 +16,8 @@ from typing import Final, ParamSpec, TypeVar
 from blake3 import blake3
 
 from darklantern.errors import DarkLanternError, LogError, RecordError, SignatureError
-from darklantern.logs import add_checkpoint, merkle
 from darklantern.network.heads import Head, read_head
-from darklantern.network.view import View, append
+from darklantern.network.view import append
 from darklantern.relay.folded import Folded
 from darklantern.relay.known_peers import KnownPeers
 from darklantern.relay.moving import finals, read_any_head
@@ -158,20 +157,8 @@ class Mirror:
         key = view.log_key(log)
         if key is None or key != self._card.public.log:
             return
-        head = read_head(note, log, key)
-        if request := self._request(view, log, head):
-            answer = self._witnessing.cosign(request)
-            if answer.status == 200:
-                self._peer.send_cosignature(log, answer.body)
-
-    def _request(self, view: View, log: str, head: Head) -> add_checkpoint.Request | None:
-        """The request that goes on from what was cosigned last; None when that is this very checkpoint."""
-        old, _ = self._database.witnessed(view.origin(log))
-        if old >= head.size:
-            return None
-        trail = view.trail(log)
-        leaves = [merkle.leaf_hash(bytes.fromhex(id)) for id in trail.ids[: head.size]]
-        return add_checkpoint.Request(old, merkle.consistency(leaves, old), head.note)
+        if line := self._witnessing.vouch(log, read_head(note, log, key)):
+            self._peer.send_cosignature(log, line)
 
 
 class Mirrors:
