@@ -6,7 +6,6 @@ library's user calls decides on frozen values first, and then comes here.
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -26,8 +25,9 @@ from darklantern.network.circles import Terms
 from darklantern.network.deciding import Follows
 from darklantern.network.items import SealedArtifact
 from darklantern.stores import Vault, open_vault
-from darklantern.stores.blobs import pick
+from darklantern.stores.blobs import Written, pick
 from darklantern.stores.schema import STALE_INDEX
+from darklantern.stores.undisturbed import undisturbed
 from darklantern.stores.values import Change
 
 Clock = Callable[[], float]
@@ -100,7 +100,7 @@ class Desk:
         state: State,
         pieces: Mapping[str, bytes] | None = None,
         came: Collection[str] = (),
-        beside: AbstractContextManager[None] | None = None,
+        beside: Callable[[], Written] = Written,
         /,
     ) -> None:
         """Write what is new in `state`, and then hold it. Raises StoreError, and then nothing has changed.
@@ -108,8 +108,8 @@ class Desk:
         `pieces` are written with it; those that `came` are stored already, or by `beside`, which is undone with it.
         """
         old, new = self._held, with_notices(with_heads(state, self.time()))
-        with self.vault.blobs.put(pieces or {}), beside or nullcontext():
-            self._write(new, news(old, new), came)
+        with self.vault.blobs.put(pieces or {}) as own, beside() as others:
+            self._write(new, news(old, new), came, (own, others))
         self.vault.blobs.discard(sorted(deleting.going(old, new)))
 
     def note(self, act: open_log.Act, item: str, artifact: str | None = None) -> None:
@@ -157,10 +157,13 @@ class Desk:
             change = searching.with_texts(Change(), self._held, self._held, lacking, (), self.fetch, self.follows)
             self.vault.database.write(change)
 
-    def _write(self, new: State, what: News, came: Collection[str] = ()) -> None:
+    def _write(self, new: State, what: News, came: Collection[str] = (), written: Collection[Written] = ()) -> None:
         old = self._held
         new = indexing.placed(new, what, self.fetch)
         change = difference(old, new, what.ids | set(old.threads.unplaced))
         change = searching.with_texts(change, old, new, what, came, self.fetch, self.follows)
-        self.vault.database.write(change)
-        self._held = new
+        with undisturbed():  # else a Ctrl-C that comes with the commit would take back the pieces of what is committed
+            self.vault.database.write(change)
+            self._held = new
+            for each in written:
+                each.keep()
