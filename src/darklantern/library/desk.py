@@ -6,11 +6,12 @@ library's user calls decides on frozen values first, and then comes here.
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from darklantern.errors import RefusedError
+from darklantern.errors import RefusedError, StoreError
 from darklantern.library import deleting, joining, open_log, restored, searching
 from darklantern.library.acting import with_notices
 from darklantern.library.artifact_reading import ArtifactReader
@@ -110,7 +111,15 @@ class Desk:
         old, new = self._held, with_notices(with_heads(state, self.time()))
         with self.vault.blobs.put(pieces or {}) as own, beside() as others:
             self._write(new, news(old, new), came, (own, others))
-        self.vault.blobs.discard(sorted(deleting.going(old, new)))
+        with suppress(StoreError):  # it is written; `say_dropped` tries again, and gives no receipt before
+            self.vault.blobs.discard(sorted(deleting.going(old, new)))
+
+    def say_dropped(self) -> None:
+        """Drop what is buried and still here, and write receipts for what is gone. Raises StoreError."""
+        blobs = self.vault.blobs
+        with suppress(StoreError):  # then there is no receipt
+            blobs.discard(sorted(deleting.remaining(self.state)))
+        self.step(deleting.with_receipts(self.state, self.time(), blobs.__contains__))
 
     def note(self, act: open_log.Act, item: str, artifact: str | None = None) -> None:
         """What is handed out is in the open-log first. Raises StoreError or LogError."""

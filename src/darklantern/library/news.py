@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from darklantern.library.opening import Found, in_order
 from darklantern.library.state import State
-from darklantern.network.states import CircleState
+from darklantern.network.growing import Grown
+from darklantern.network.states import CircleState, Opaque
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,20 @@ def _touched(old: State, new: State, before: CircleState, after: CircleState) ->
 
 
 def _goes_on(old: State, new: State, log: str) -> bool:
-    """Whether a log begins with all that it was."""
+    """Whether a log begins with all that it was, and each entry that did not count still does not.
+
+    One that was badly signed may have been replaced by a better copy of the same id, and one that waited for the
+    network's log may have been judged again.
+    """
     before, after = old.view.trail(log), new.view.trail(log)
-    return before is after or (before.size <= after.size and after.roots[before.size] == before.roots[-1])
+    same = before is after or (before.size <= after.size and after.roots[before.size] == before.roots[-1])
+    was, leaves = _leaves(old, log), _leaves(new, log)
+    # Leaves only come at the end: if one went, another stands in the last one's place.
+    return same and (not was or (len(was) <= len(leaves) and was[-1] == leaves[len(was) - 1]))
+
+
+def _leaves(state: State, log: str) -> Grown[Opaque]:
+    if log == state.view.net:
+        return state.view.network.opaque
+    circle = state.view.circles.get(log)
+    return circle.opaque if circle else Grown()
