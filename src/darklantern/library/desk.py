@@ -18,6 +18,7 @@ from darklantern.library.artifact_reading import ArtifactReader
 from darklantern.library.artifact_sealing import Progress, forget_named, seal_file
 from darklantern.library.importing import wanted_pieces
 from darklantern.library.keeping import with_heads
+from darklantern.library.lacking import all_lacking, lacking_after
 from darklantern.library.loading import difference, load
 from darklantern.library.news import News, news, since
 from darklantern.library.state import State
@@ -42,6 +43,7 @@ class Desk:
         self.follows: Final = follows
         self._held = held
         self._clock = clock
+        self._lacking: dict[str, str] = {}
 
     @classmethod
     def at(cls, folder: Path, passphrase: str, follows: Follows, clock: Clock = time.time) -> "Desk":
@@ -110,7 +112,7 @@ class Desk:
         """
         old, new = self._held, with_notices(with_heads(state, self.time()))
         with self.vault.blobs.put(pieces or {}) as own, beside() as others:
-            self._write(new, news(old, new), came, (own, others))
+            self._write(new, news(old, new, came), (own, others))
         with suppress(StoreError):  # it is written; `say_dropped` tries again, and gives no receipt before
             self.vault.blobs.discard(sorted(deleting.going(old, new)))
 
@@ -146,6 +148,15 @@ class Desk:
         if self.vault.unfinished.is_dir() and any(self.vault.unfinished.iterdir()):
             forget_named(wanted_pieces(self._held.working), journals=self.vault.unfinished)
 
+    @property
+    def lacking(self) -> Mapping[str, str]:
+        """Piece → log, for each that something which counts needs and that is not here."""
+        return self._lacking
+
+    def take_stock(self) -> None:
+        """Look again which pieces are here: somebody may have removed some."""
+        self._lacking = all_lacking(self._held, frozenset(self.vault.blobs))
+
     def reindex(self) -> int:
         """Make the index of texts anew of all that opens here. How many it holds. Raises StoreError."""
         database = self.vault.database
@@ -157,22 +168,24 @@ class Desk:
     def _settle_in(self) -> None:
         if restored.COPIED in self._held.settings:
             self.step(replace(self._held, settings=restored.opened(self._held.settings, self.now())))
+        self.take_stock()
         # What no older program opened, or was on a damaged disk, may open now.
         self._write(self._held, since(self._held, set(self._held.threads.places)))
         if STALE_INDEX in self._held.settings:
             self.reindex()
         else:
             lacking = searching.unindexed(self._held, self.vault.database.indexed())
-            change = searching.with_texts(Change(), self._held, self._held, lacking, (), self.fetch, self.follows)
+            change = searching.with_texts(Change(), self._held, self._held, lacking, self.fetch, self.follows)
             self.vault.database.write(change)
 
-    def _write(self, new: State, what: News, came: Collection[str] = (), written: Collection[Written] = ()) -> None:
+    def _write(self, new: State, what: News, written: Collection[Written] = ()) -> None:
         old = self._held
         new = indexing.placed(new, what, self.fetch)
-        change = difference(old, new, what.ids | set(old.threads.unplaced))
-        change = searching.with_texts(change, old, new, what, came, self.fetch, self.follows)
+        change = difference(old, new, what.ids)
+        change = searching.with_texts(change, old, new, what, self.fetch, self.follows)
+        lacking = lacking_after(self._lacking, new, what, self.vault.blobs.__contains__)
         with undisturbed():  # else a Ctrl-C that comes with the commit would take back the pieces of what is committed
             self.vault.database.write(change)
-            self._held = new
+            self._held, self._lacking = new, lacking
             for each in written:
                 each.keep()

@@ -32,6 +32,7 @@ class Care:
         (bytes done, bytes in all) after each piece.
         """
         desk = self._desk
+        desk.take_stock()
         return tuple(verifying.verify(desk.vault, desk.state, desk.fetch, desk.follows, progress))
 
     def compaction(self, forget: Collection[str] | None = None) -> Compaction:

@@ -86,13 +86,13 @@ def _pulled(remote: Remote, desk: Desk, report: RelaySync, confirmed: bool, prog
         desk.step(step.state, step.pieces)
     state, imported = desk.state, step.imported if step else Imported()
     # 2. The pieces. Of a log that the relay does not show, it refuses them too.
-    lacking = state.wanted.keys() - set(desk.vault.blobs)
-    wanted = {name: state.wanted[name] for name in sorted(lacking) if state.wanted[name] in pulled.there}
+    lacking = desk.lacking
+    wanted = {name: log for name, log in sorted(lacking.items()) if log in pulled.there}
     fetched = fetch(remote, there(remote, wanted), desk.vault.blobs, desk.vault.incoming, progress)
     if fetched.came:  # what came is to be found by its words
         desk.step(state, {}, fetched.came)
     desk.vault.incoming.keep(lacking)
-    missing, came = lacking - set(fetched.came), len(step.pieces if step else ()) + len(fetched.came)
+    missing, came = lacking.keys() - set(fetched.came), len(step.pieces if step else ()) + len(fetched.came)
     imported = replace(imported, skipped=tuple(dict.fromkeys((*imported.skipped, *pulled.skipped))))
     imported = with_pieces(imported, came, missing, (*_failed(remote, pulled), *_altered(remote, fetched)))
     return replace(
