@@ -172,7 +172,8 @@ def _take_waiting(state: State, waiting: tuple[bytes, ...], clock: int) -> Taken
         if reason is not None:
             refused.append((envelope_id, reason))
     # Who gave them away has them, too: none of them is this library's to replace.
-    return Taken(leaving(state, carried), tuple(appended), tuple(carried), tuple(refused))
+    left = leaving(state, carried) if carried else state
+    return Taken(left, tuple(appended), tuple(carried), tuple(refused))
 
 
 def _growth(before: View, after: View) -> dict[str, int]:
