@@ -100,9 +100,9 @@ def test_a_demos_progress_shows_only_signs(terminal: bool) -> None:
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Orgs, str]]:
-    """Two libraries, in which everything that a peer writes is hostile."""
+    """Two libraries, in which everything that a peer writes is hostile; of a name, what no manifest refuses."""
     orgs = founded(tmp_path_factory.mktemp("hostile"))
-    named = Person(id="ada", name=ALL.replace("\ud800", ""), devices=(device("ada").public,))
+    named = Person(id="ada", name="[bold]Ada[/] Z" + "\u0300" * 60, devices=(device("ada").public,))
     orgs.manifest("Aurora", named)
     what = finding(title=ALL.replace("\ud800", ""))
     item = orgs.aurora.findings.share(what, artifacts(), circle="evals", assessment=assessment(what))

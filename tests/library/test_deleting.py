@@ -1,11 +1,11 @@
 """What is taken back is dropped wherever the request arrives, and who has not said so is listed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
-from darklantern.errors import RefusedError
+from darklantern.errors import RefusedError, StoreError
 from darklantern.library import Library
 from darklantern.library.sharing import seal_again
 from darklantern.network.items import Posting
@@ -146,3 +146,23 @@ def test_one_receipt_says_that_all_was_dropped_and_is_written_once(orgs: Orgs) -
         assert len(orgs.beacon.pending) == 1
     orgs.to_aurora()
     assert all(dropped.missing == () for dropped in orgs.aurora.care.report().dropped)
+
+
+def test_no_receipt_is_written_while_a_piece_is_still_here(orgs: Orgs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk does not let go of it; once it does, the next sync or import says so."""
+    item = share(orgs.aurora)
+    blobs = type(orgs.aurora._desk.vault.blobs)
+
+    def refuse(self: object, names: Iterable[str]) -> None:
+        if list(names):
+            raise StoreError("cannot remove: the disk is read-only", hint="check it")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(blobs, "discard", refuse)
+        orgs.aurora.bury(item)
+        (dropped,) = orgs.aurora.care.report().dropped
+        assert [reader.person for reader in dropped.missing] == ["ada", "bo"] and pieces(orgs.aurora)
+    orgs.to_beacon()
+    orgs.to_aurora()
+    (dropped,) = orgs.aurora.care.report().dropped
+    assert not dropped.missing and not pieces(orgs.aurora)

@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from network.world import NOW, PLEDGE, YEAR, person
+from network.world import NOW, PLEDGE, YEAR, device, person
 
 from darklantern.errors import DarkLanternError
 from darklantern.library.news import news
 from darklantern.network.clock import text
+from darklantern.records.exact import encode
+from darklantern.sealing import decode_envelope, sign
 from library.indexes import check_indexes
+from library.meeting import met
 from library.orgs import Orgs, founded, library, reopened, share
 
 
@@ -99,3 +102,22 @@ def test_a_step_tells_of_nothing_but_what_is_new(orgs: Orgs) -> None:
     assert news(before, orgs.aurora._desk.held).ids == {third}
     assert news(orgs.aurora._desk.held, before).gone == {third}
     assert not news(before, before).ids
+
+
+def test_a_better_copy_of_an_entry_is_news(tmp_path: Path) -> None:
+    """Its id leaves out signatures, so the log is the same to the last hash."""
+    us = met(tmp_path)
+    item = us.share()
+    us.sync()
+    post = us.aurora.threads.post(item, "giraffe")
+    us.aurora.relays.sync([us.relay])
+    log = us.relay.logs[us.circle]
+    good = decode_envelope(log[-1])
+    log[-1] = encode(sign(good.payload_type, good.payload, [device("stranger").signing]))
+    us.beacon.relays.sync([us.relay])
+    assert us.beacon.search("giraffe") == () and [leaf.id for leaf in us.beacon.opaque] == [post]
+    log[-1] = encode(good)
+    us.beacon.relays.sync([us.relay])
+    check_indexes(us.beacon)
+    assert [hit.id for hit in us.beacon.search("giraffe")] == [post] and us.beacon.opaque == ()
+    us.close()

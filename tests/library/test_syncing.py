@@ -7,10 +7,10 @@ import msgspec
 import pytest
 from network.world import NOW, device, log_key
 
-from darklantern.errors import RelayError
+from darklantern.errors import RefusedError, RelayError
 from darklantern.library import Library
 from darklantern.library.syncing import RelaySync, pushing
-from darklantern.network import cosign, draft_circle
+from darklantern.network import Commitment, cosign, draft_circle
 from darklantern.network.heads import sign_head
 from darklantern.sealing import Envelope
 from library.carried import carried
@@ -227,3 +227,34 @@ def test_a_long_outbox_goes_in_several_requests(us: Meeting, monkeypatch: pytest
     us.beacon.relays.sync([us.relay])
     assert us.relay.asked.count("post 1") + us.relay.asked.count("post 2") > 3
     assert [post.text for post in us.beacon.threads.open(item).posts] == [f"post {n}" for n in range(12)]
+
+
+def test_a_record_whose_piece_is_lost_stays_and_keeps_no_other_log_back(us: Meeting) -> None:
+    item = us.share()
+    us.sync()
+    lost = us.aurora.threads.post(item, "its piece is lost")
+    after = us.aurora.threads.post(item, "after it")
+    (name,) = us.aurora._desk.state.working.circle(us.circle).entries[lost].body.pieces
+    us.aurora._desk.vault.blobs.discard([name])
+    us.aurora.members.propose(Commitment(name="another", version=1, basis="honour", text="a word"))
+    report = told(us.aurora, us.relay)
+    assert report.error is None and len(report.sent) == 1
+    assert {id: reason[:9] for id, reason in report.refused} == {lost: "its piece", after: "it follow"}
+    assert us.aurora.pending == (lost, after)
+    # The way out, where no backup and no bundle has the piece: the words are lost, and what followed goes on.
+    ((old, new),) = us.aurora.care.drop_waiting([lost])
+    assert old == after and us.aurora.pending == (new,)
+    us.sync()
+    assert [post.text for post in us.beacon.threads.open(item).posts] == ["after it"]
+    with pytest.raises(RefusedError, match="no record"):
+        us.aurora.care.drop_waiting([new])
+
+
+def test_what_has_left_is_not_dropped(us: Meeting) -> None:
+    item = us.share()
+    us.sync()
+    post = us.aurora.threads.post(item, "on a stick")
+    us.aurora.bundles.export_to(us.folder / "bundle")
+    with pytest.raises(RefusedError, match="others may hold it"):
+        us.aurora.care.drop_waiting([post])
+    assert us.aurora.pending == (post,)

@@ -21,8 +21,8 @@ def blobs(tmp_path: Path) -> Blobs:
 
 def test_pieces_come_back_by_name(blobs: Blobs) -> None:
     pieces = named(b"one", b"two", b"")
-    with blobs.put(pieces):
-        pass
+    with blobs.put(pieces) as written:
+        written.keep()
     assert set(blobs) == set(pieces)
     assert pick(blobs, [*pieces, "0" * 64]) == pieces
     assert blobs.get("0" * 64) is None
@@ -30,8 +30,8 @@ def test_pieces_come_back_by_name(blobs: Blobs) -> None:
 
 
 def test_pieces_are_taken_back_when_what_names_them_fails(blobs: Blobs) -> None:
-    with blobs.put(named(b"old")):
-        pass
+    with blobs.put(named(b"old")) as written:
+        written.keep()
     with pytest.raises(RuntimeError), blobs.put(named(b"old", b"new")):
         raise RuntimeError
     assert set(blobs) == set(named(b"old"))
@@ -46,15 +46,15 @@ def test_a_piece_under_another_name_is_refused_and_takes_the_others_along(blobs:
 def test_a_damaged_piece_is_an_error_until_it_is_put_again(blobs: Blobs, tmp_path: Path) -> None:
     pieces = named(b"one")
     (name,) = pieces
-    with blobs.put(pieces):
-        pass
+    with blobs.put(pieces) as written:
+        written.keep()
     (tmp_path / name[:2] / name).write_bytes(b"eno")
     assert blobs.damaged() == (name,)
     assert pick(blobs, pieces) == {}
     with pytest.raises(StoreError, match="damaged on disk"):
         blobs.get(name)
-    with blobs.put(pieces):
-        pass
+    with blobs.put(pieces) as written:
+        written.keep()
     assert blobs.damaged() == () and blobs.get(name) == b"one"
 
 

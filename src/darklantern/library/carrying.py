@@ -125,7 +125,7 @@ def take(desk: Desk, path: Path, *, confirmed: bool, progress: Progress = unhear
             raise StoreError(f"cannot read {path}: {error.strerror}", hint="check the path and the disk") from error
         came = sorted(step.state.wanted.keys() & staged.names)
         missing = step.state.wanted.keys() - staged.names - step.pieces.keys() - set(blobs)
-        desk.step(step.state, step.pieces, came, staged.given(came, blobs))
+        desk.step(step.state, step.pieces, came, lambda: staged.given(came, blobs))
     return with_pieces(step.imported, len(came) + len(step.pieces), missing)
 
 

@@ -2,10 +2,12 @@
 
 In: a state. Out: the next state with a tombstone or with receipts, and the pieces that go. What a tombstone names
 stops counting the moment it is in the log; its index rows leave with the step that brings it, its pieces right after,
-and then this device says so. What others copied, printed or backed up is out of reach, and so is who never receipts.
+and once they are gone this device says so. What others copied, printed or backed up is out of reach, and so is who
+never receipts.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from darklantern.errors import DarkLanternError
 from darklantern.library.importing import wanted_pieces
@@ -15,7 +17,7 @@ from darklantern.library.state import State
 from darklantern.network.authoring import authored
 from darklantern.network.deleting import MOST_TARGETS, Receipt, Tombstone
 from darklantern.network.reading import leaf_id
-from darklantern.network.retaining import ended
+from darklantern.network.retaining import ended, lives
 from darklantern.records.record import Kind
 
 
@@ -37,17 +39,30 @@ def going(old: State, new: State) -> frozenset[str]:
     return gone - wanted_pieces(new.working) if gone else gone
 
 
-def with_receipts(state: State, clock: int) -> State:
-    """The state in which this device says of everything buried that it has dropped it, wherever it may sign.
+def remaining(state: State) -> Iterator[str]:
+    """The pieces of what is buried and has no receipt, and that nothing which counts names: they must go."""
+    for circle, targets in _unreceipted(state):
+        for target in targets:
+            yield from _dropped(state, circle, target)
 
-    Where it may not, now, the receipt is written another time: a missing one is listed, and nothing waits for it.
+
+def with_receipts(state: State, clock: int, is_here: Callable[[str], bool]) -> State:
+    """The state in which this device says what it has dropped of everything buried, wherever it may sign.
+
+    Where it may not, now, or a piece is still here, the receipt is written another time: a missing one is listed, and
+    nothing waits for it.
     """
     for circle, targets in list(_unreceipted(state)):
-        try:
-            state, _ = _authored(state, circle, Receipt(targets=targets), clock)
-        except DarkLanternError:  # no member any more, a frozen log, or a library that was restored
-            continue
+        gone = tuple(each for each in targets if not any(map(is_here, _dropped(state, circle, each))))
+        with suppress(DarkLanternError):  # no member any more, a frozen log, or a library that was restored
+            state = _authored(state, circle, Receipt(targets=gone), clock)[0] if gone else state
     return state
+
+
+def _dropped(state: State, circle: str, target: str) -> Iterator[str]:
+    for name in state.view.circle(circle).buried[target].body.names:
+        if not any(lives(each, name) for each in state.working.circles.values()):
+            yield name
 
 
 def _unreceipted(state: State) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -6,18 +6,19 @@ library's user calls decides on frozen values first, and then comes here.
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from darklantern.errors import RefusedError
+from darklantern.errors import RefusedError, StoreError
 from darklantern.library import deleting, joining, open_log, restored, searching
 from darklantern.library.acting import with_notices
 from darklantern.library.artifact_reading import ArtifactReader
 from darklantern.library.artifact_sealing import Progress, forget_named, seal_file
 from darklantern.library.importing import wanted_pieces
 from darklantern.library.keeping import with_heads
+from darklantern.library.lacking import all_lacking, lacking_after
 from darklantern.library.loading import difference, load
 from darklantern.library.news import News, news, since
 from darklantern.library.state import State
@@ -26,8 +27,9 @@ from darklantern.network.circles import Terms
 from darklantern.network.deciding import Follows
 from darklantern.network.items import SealedArtifact
 from darklantern.stores import Vault, open_vault
-from darklantern.stores.blobs import pick
+from darklantern.stores.blobs import Written, pick
 from darklantern.stores.schema import STALE_INDEX
+from darklantern.stores.undisturbed import undisturbed
 from darklantern.stores.values import Change
 
 Clock = Callable[[], float]
@@ -41,6 +43,7 @@ class Desk:
         self.follows: Final = follows
         self._held = held
         self._clock = clock
+        self._lacking: dict[str, str] = {}
 
     @classmethod
     def at(cls, folder: Path, passphrase: str, follows: Follows, clock: Clock = time.time) -> "Desk":
@@ -100,7 +103,7 @@ class Desk:
         state: State,
         pieces: Mapping[str, bytes] | None = None,
         came: Collection[str] = (),
-        beside: AbstractContextManager[None] | None = None,
+        beside: Callable[[], Written] = Written,
         /,
     ) -> None:
         """Write what is new in `state`, and then hold it. Raises StoreError, and then nothing has changed.
@@ -108,9 +111,17 @@ class Desk:
         `pieces` are written with it; those that `came` are stored already, or by `beside`, which is undone with it.
         """
         old, new = self._held, with_notices(with_heads(state, self.time()))
-        with self.vault.blobs.put(pieces or {}), beside or nullcontext():
-            self._write(new, news(old, new), came)
-        self.vault.blobs.discard(sorted(deleting.going(old, new)))
+        with self.vault.blobs.put(pieces or {}) as own, beside() as others:
+            self._write(new, news(old, new, came), (own, others))
+        with suppress(StoreError):  # it is written; `say_dropped` tries again, and gives no receipt before
+            self.vault.blobs.discard(sorted(deleting.going(old, new)))
+
+    def say_dropped(self) -> None:
+        """Drop what is buried and still here, and write receipts for what is gone. Raises StoreError."""
+        blobs = self.vault.blobs
+        with suppress(StoreError):  # then there is no receipt
+            blobs.discard(sorted(deleting.remaining(self.state)))
+        self.step(deleting.with_receipts(self.state, self.time(), blobs.__contains__))
 
     def note(self, act: open_log.Act, item: str, artifact: str | None = None) -> None:
         """What is handed out is in the open-log first. Raises StoreError or LogError."""
@@ -137,6 +148,15 @@ class Desk:
         if self.vault.unfinished.is_dir() and any(self.vault.unfinished.iterdir()):
             forget_named(wanted_pieces(self._held.working), journals=self.vault.unfinished)
 
+    @property
+    def lacking(self) -> Mapping[str, str]:
+        """Piece → log, for each that something which counts needs and that is not here."""
+        return self._lacking
+
+    def take_stock(self) -> None:
+        """Look again which pieces are here: somebody may have removed some."""
+        self._lacking = all_lacking(self._held, frozenset(self.vault.blobs))
+
     def reindex(self) -> int:
         """Make the index of texts anew of all that opens here. How many it holds. Raises StoreError."""
         database = self.vault.database
@@ -148,19 +168,24 @@ class Desk:
     def _settle_in(self) -> None:
         if restored.COPIED in self._held.settings:
             self.step(replace(self._held, settings=restored.opened(self._held.settings, self.now())))
+        self.take_stock()
         # What no older program opened, or was on a damaged disk, may open now.
         self._write(self._held, since(self._held, set(self._held.threads.places)))
         if STALE_INDEX in self._held.settings:
             self.reindex()
         else:
             lacking = searching.unindexed(self._held, self.vault.database.indexed())
-            change = searching.with_texts(Change(), self._held, self._held, lacking, (), self.fetch, self.follows)
+            change = searching.with_texts(Change(), self._held, self._held, lacking, self.fetch, self.follows)
             self.vault.database.write(change)
 
-    def _write(self, new: State, what: News, came: Collection[str] = ()) -> None:
+    def _write(self, new: State, what: News, written: Collection[Written] = ()) -> None:
         old = self._held
         new = indexing.placed(new, what, self.fetch)
-        change = difference(old, new, what.ids | set(old.threads.unplaced))
-        change = searching.with_texts(change, old, new, what, came, self.fetch, self.follows)
-        self.vault.database.write(change)
-        self._held = new
+        change = difference(old, new, what.ids)
+        change = searching.with_texts(change, old, new, what, self.fetch, self.follows)
+        lacking = lacking_after(self._lacking, new, what, self.vault.blobs.__contains__)
+        with undisturbed():  # else a Ctrl-C that comes with the commit would take back the pieces of what is committed
+            self.vault.database.write(change)
+            self._held, self._lacking = new, lacking
+            for each in written:
+                each.keep()

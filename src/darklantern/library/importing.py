@@ -13,7 +13,7 @@ from darklantern.library.foreign import foreign, with_foreign
 from darklantern.library.keeping import appended as with_entry
 from darklantern.library.keeping import with_heads
 from darklantern.library.opening import Fetch
-from darklantern.library.outbox import carrying_on
+from darklantern.library.outbox import carrying_on, leaving
 from darklantern.library.resealing import remade
 from darklantern.library.state import State, pieces_of, unlocked
 from darklantern.network.merging import LogCopy, merge
@@ -171,7 +171,9 @@ def _take_waiting(state: State, waiting: tuple[bytes, ...], clock: int) -> Taken
         appended.append(envelope_id)
         if reason is not None:
             refused.append((envelope_id, reason))
-    return Taken(state, tuple(appended), tuple(carried), tuple(refused))
+    # Who gave them away has them, too: none of them is this library's to replace.
+    left = leaving(state, carried) if carried else state
+    return Taken(left, tuple(appended), tuple(carried), tuple(refused))
 
 
 def _growth(before: View, after: View) -> dict[str, int]:

@@ -38,4 +38,4 @@ def with_heads(state: State, clock: int, *, refresh: bool = False) -> State:
         if trail.size and (head is None or head.size != trail.size or taken_over or (refresh and head.time < now)):
             # Never before the last one, whatever the clock says: readers refuse a log that goes back in time.
             heads[log] = sign_head(trail, log, state.log_key, max(now, head.time if head else 0))
-    return state.with_logs(view=replace(state.view, heads=heads))
+    return replace(state, logs=state.logs.with_heads(heads)) if heads != state.view.heads else state

@@ -254,7 +254,8 @@ class Library:
         state = self._desk.state
         found = opening.look_up(state, "post", entry) or opening.find(state, "item", entry)
         state, request = deleting.bury(state, found, self._desk.time())
-        self._desk.step(deleting.with_receipts(state, self._desk.time()))
+        self._desk.step(state)
+        self._desk.say_dropped()
         return request
 
     def open_file(self, file: files.File, out: files.File, progress: Progress = files.unheard) -> None:

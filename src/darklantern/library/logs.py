@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 
 from darklantern.network.carried import Load
+from darklantern.network.heads import Head
 from darklantern.network.reading import read
 from darklantern.network.states import Link
 from darklantern.network.view import View, ahead, is_registered
@@ -92,6 +93,13 @@ class Logs:
         logs = replace(self, outbox=(*self.outbox, waiting))
         # All would be found again: judging all that waits for each record more would cost the square of it.
         vars(logs).update(overtaken=self.overtaken, ahead=self.ahead.plus(waiting), load=load or self.load)
+        return logs
+
+    def with_heads(self, heads: Mapping[str, Head]) -> "Logs":
+        """Other checkpoints over the same entries."""
+        logs = replace(self, view=replace(self.view, heads=heads))
+        circles, network = (replace(view, heads=heads) for view in (self.ahead.circles, self.ahead.network))
+        vars(logs).update(overtaken=self.overtaken, ahead=Ahead(circles, network), load=self.load)
         return logs
 
     def last(self, log: str) -> tuple[int, str] | None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from darklantern.library.opening import Found, in_order
 from darklantern.library.state import State
-from darklantern.network.states import CircleState
+from darklantern.network.growing import Grown
+from darklantern.network.states import CircleState, Opaque
 
 
 @dataclass(frozen=True)
@@ -19,15 +20,17 @@ class News:
     came: tuple[Found, ...] = ()
     """in the order of their logs"""
     gone: frozenset[str] = frozenset()
+    again: tuple[Found, ...] = ()
+    """what counted already and may open now: its key has come, or a piece of it"""
 
     @property
     def ids(self) -> frozenset[str]:
         """All that it tells of."""
-        return self.gone.union(found.entry.id for found in self.came)
+        return self.gone.union(found.entry.id for found in (*self.came, *self.again))
 
 
-def news(old: State, new: State) -> News:
-    """What the step from `old` to `new` brings."""
+def news(old: State, new: State, pieces: Collection[str] = ()) -> News:
+    """What the step from `old` to `new` brings, with which these pieces of others have come."""
     came, gone = list[Found](), set[str]()
     for circle in new.working.circles.values():
         before = old.working.circles.get(circle.id, CircleState(circle.id))
@@ -37,7 +40,9 @@ def news(old: State, new: State) -> News:
                 came.append(Found(circle, entry))
             if was and (not entry or entry.body.header.epoch in new.keyring.forgotten):
                 gone.add(id)
-    return News(tuple(in_order(came)), frozenset(gone))
+    known = {found.entry.id for found in came}
+    again = (found for found in _again(old, new, pieces) if found.entry.id not in known)
+    return News(tuple(in_order(came)), frozenset(gone), tuple(again))
 
 
 def since(state: State, known: Collection[str]) -> News:
@@ -54,6 +59,17 @@ def counting(state: State) -> Iterator[Found]:
         for entry in circle.entries.values():
             if entry.body.header.epoch not in forgotten:
                 yield Found(circle, entry)
+
+
+def _again(old: State, new: State, pieces: Collection[str]) -> Iterator[Found]:
+    keys = new.keyring.seeds.keys() - old.keyring.seeds.keys()
+    if keys:
+        yield from (found for found in counting(new) if found.entry.body.header.epoch in keys)
+    for circle in new.working.circles.values() if pieces else ():
+        held = (circle.pieces.get(name) for name in pieces)
+        for id in {id for each in held if each for id in each.by}:
+            if circle.entries[id].body.header.epoch not in keys:
+                yield Found(circle, circle.entries[id])
 
 
 def _touched(old: State, new: State, before: CircleState, after: CircleState) -> set[str]:
@@ -74,6 +90,20 @@ def _touched(old: State, new: State, before: CircleState, after: CircleState) ->
 
 
 def _goes_on(old: State, new: State, log: str) -> bool:
-    """Whether a log begins with all that it was."""
+    """Whether a log begins with all that it was, and each entry that did not count still does not.
+
+    One that was badly signed may have been replaced by a better copy of the same id, and one that waited for the
+    network's log may have been judged again.
+    """
     before, after = old.view.trail(log), new.view.trail(log)
-    return before is after or (before.size <= after.size and after.roots[before.size] == before.roots[-1])
+    same = before is after or (before.size <= after.size and after.roots[before.size] == before.roots[-1])
+    was, leaves = _leaves(old, log), _leaves(new, log)
+    # Leaves only come at the end: if one went, another stands in the last one's place.
+    return same and (not was or (len(was) <= len(leaves) and was[-1] == leaves[len(was) - 1]))
+
+
+def _leaves(state: State, log: str) -> Grown[Opaque]:
+    if log == state.view.net:
+        return state.view.network.opaque
+    circle = state.view.circles.get(log)
+    return circle.opaque if circle else Grown()

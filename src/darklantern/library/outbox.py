@@ -43,10 +43,10 @@ def carrying_on(state: State, log: str | None, data: bytes) -> State:
     if log is None or state.view.log_key(log) is None:
         raise RefusedError("its log is not known here", hint="take the bundle to the one that keeps it")
     check_not_frozen(state.view, log)
-    if not _is_here(state, log, data):
-        load = check_carried(state.logs.ahead.of(log), log, data, state.logs.load)
-        state = replace(state, logs=state.logs.plus(Waiting(leaf_id(data), log, data), load))
-    return leaving(state, [leaf_id(data)])
+    if _is_here(state, log, data):
+        return state
+    load = check_carried(state.logs.ahead.of(log), log, data, state.logs.load)
+    return replace(state, logs=state.logs.plus(Waiting(leaf_id(data), log, data), load))
 
 
 def leaving(state: State, ids: Iterable[str]) -> State:

@@ -7,7 +7,7 @@ replaced: it goes into its log as it is, and where it does not count there, its 
 that has not left, and is sealed to an epoch that this device would no longer seal to, is replaced in its place.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -15,7 +15,7 @@ import msgspec
 from darklantern.errors import DarkLanternError, RefusedError
 from darklantern.library import sharing
 from darklantern.library.opening import Fetch, Found, open_entry
-from darklantern.library.outbox import put
+from darklantern.library.outbox import put, without_others
 from darklantern.library.state import State
 from darklantern.network.authoring import authored
 from darklantern.network.deciding import plan
@@ -63,6 +63,32 @@ def remade(state: State, fetch: Fetch, clock: int) -> Remade:
             else:
                 state, pieces, ids = made, pieces | added, ids | names
     return Remade(state, pieces, tuple(ids.items()), tuple(refused))
+
+
+def without(state: State, ids: Collection[str], fetch: Fetch, clock: int) -> Remade:
+    """The state without these records of the outbox; what this device wrote after them in their logs is signed anew.
+
+    Raises RefusedError for one that is not there, that the logs have already, or that others may hold.
+    """
+    gone = {waiting.id: waiting for waiting in state.outbox if waiting.id in ids}
+    for id in ids:
+        if id not in gone:
+            raise RefusedError(f"no record {id[:16]} waits here", hint="`darklantern status` lists those that do")
+        if state.is_own(gone[id]) and (id in state.left or is_registered(state.view, gone[id].log, id)):
+            raise RefusedError(
+                f"record {id[:16]} has left this library: others may hold it, and another in its place would be taken "
+                "for a forgery by this device",
+                hint="sync: it goes into its log as it is; what is in a log can be taken back (`bury`)",
+            )
+    state = without_others(state, ids)
+    pieces, names = dict[str, bytes](), dict[str, str]()
+    for log in sorted({each.log for each in state.outbox if each.id in ids}):
+        own = [each for each in state.outbox if each.log == log and state.is_own(each)]
+        first = next(place for place, each in enumerate(own) if each.id in ids)
+        after = tuple(each for each in own[first:] if each.id not in ids)
+        state, added, made = _again_in_order(state, after, fetch, names, clock, frozenset(ids))
+        pieces, names = pieces | added, names | made
+    return Remade(state, pieces, tuple(names.items()), ())
 
 
 def sendable(state: State, clock: int) -> tuple[Waiting, ...]:
@@ -117,10 +143,15 @@ def _stale(state: State, log: str, clock: int) -> tuple[Waiting, ...]:
 
 
 def _again_in_order(
-    state: State, records: tuple[Waiting, ...], fetch: Fetch, replaced: Mapping[str, str], clock: int
+    state: State,
+    records: tuple[Waiting, ...],
+    fetch: Fetch,
+    replaced: Mapping[str, str],
+    clock: int,
+    dropped: Collection[str] = (),
 ) -> tuple[State, dict[str, bytes], dict[str, str]]:
-    """New records in place of these. Raises DarkLanternError."""
-    gone = {waiting.id for waiting in records}
+    """New records in place of these, and none in place of the dropped. Raises DarkLanternError."""
+    gone = {*dropped, *(waiting.id for waiting in records)}
     opened = state  # still sees the epochs that they were sealed to
     state = state.with_logs(outbox=tuple(waiting for waiting in state.outbox if waiting.id not in gone))
     pieces, ids = dict[str, bytes](), dict[str, str]()

@@ -112,15 +112,12 @@ def is_indexed(state: State, circle: str) -> bool:
     return terms is not None and terms.level not in _CLOSED and "no-index" not in terms.tags
 
 
-def with_texts(
-    change: Change, old: State, new: State, what: News, came: Collection[str], fetch: Fetch, follows: Follows
-) -> Change:
+def with_texts(change: Change, old: State, new: State, what: News, fetch: Fetch, follows: Follows) -> Change:
     """`change`, which leads from `old` to `new`, with the texts that are new to the index or leave it.
 
-    `came` are the pieces of others that come with it. What cannot be opened yet is looked at again when its key, its
-    circle's terms or a piece of it comes.
+    What cannot be opened yet is looked at again when its key, its circle's terms or a piece of it comes.
     """
-    fresh = (*what.came, *_again(old, new, came))
+    fresh = (*what.came, *what.again, *_of_fresh_circles(old, new))
     # An act that counts no longer was undone.
     subjects = {_subject(new, found.entry.id) for found in fresh} | {_subject(old, id) for id in what.gone}
     said = [found for id in subjects if (found := _counting_here(new, id))]
@@ -144,18 +141,11 @@ def documents(state: State, fetch: Fetch, follows: Follows) -> Iterator[Document
     return _documents(state, in_order(wanted), fetch, follows)
 
 
-def _again(old: State, new: State, came: Collection[str]) -> Iterator[Found]:
-    """Entries that may open now and did not before."""
+def _of_fresh_circles(old: State, new: State) -> Iterator[Found]:
+    """The entries of circles that are indexed from now on, or whose terms have changed."""
     circles = {id for id in new.working.circles if is_indexed(new, id) and not is_indexed(old, id)}
     circles |= {id for id, each in new.keyring.terms.items() if old.keyring.terms.get(id) != each}
-    keys = new.keyring.seeds.keys() - old.keyring.seeds.keys()
-    arrived = set(came)
-    if not (circles or keys or arrived):
-        return
-    for found in counting(new):
-        body = found.entry.body
-        if found.circle.id in circles or body.header.epoch in keys or not arrived.isdisjoint(body.pieces):
-            yield found
+    return (found for found in counting(new) if found.circle.id in circles) if circles else iter(())
 
 
 def _closed(old: State, new: State) -> Iterator[str]:

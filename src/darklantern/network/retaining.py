@@ -36,15 +36,12 @@ def living(circle: CircleState, forgotten: Collection[str] = ()) -> Iterator[str
 def ended(before: CircleState | None, after: CircleState) -> frozenset[str]:
     """The pieces that needed to be kept at some time until `after`, and not any more: taken back, or cut off.
 
-    It costs what ceased to count since `before`.
+    Where nothing was buried since `before`, it costs nothing.
     """
-    buried = (entry for id, entry in after.buried.items() if before is None or id not in before.buried)
+    if before is after:
+        return frozenset()
+    known = before.buried if before else {}
+    buried = [entry for id, entry in after.buried.items() if id not in known] if after.buried is not known else []
     cut = (before.entries.get(leaf.id) for leaf in after.opaque[len(before.opaque) :]) if before else ()
     gone = (*buried, *(entry for entry in cut if entry is not None))
     return frozenset(name for entry in gone for name in entry.body.names if not lives(after, name))
-
-
-def outliving(circle: CircleState, epoch: str) -> frozenset[str]:
-    """The pieces that only entries sealed to this epoch need: they go when its time is over."""
-    sealed = (entry for entry in circle.entries.values() if entry.body.header.epoch == epoch)
-    return frozenset(name for entry in sealed for name in entry.body.names if not lives(circle, name, {epoch}))

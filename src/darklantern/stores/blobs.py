@@ -6,8 +6,8 @@ whole or not at all; it never holds plaintext, and its name says nothing about w
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,25 @@ from darklantern.files import PARTIAL, cannot_write, sync_folder, write_unsynced
 from darklantern.stores.checking import check
 
 _NAME: Final = re.compile(r"[0-9a-f]{64}")
+
+
+class Written:
+    """Pieces that were just stored: they go again at the end of the `with`, unless they are to be kept by then."""
+
+    def __init__(self, take_back: Callable[[], None] = lambda: None) -> None:
+        self._take_back = take_back
+        self._kept = False
+
+    def keep(self) -> None:
+        """They stay, whatever comes."""
+        self._kept = True
+
+    def __enter__(self) -> "Written":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._kept:
+            self._take_back()
 
 
 class Blobs:
@@ -52,14 +71,18 @@ class Blobs:
             )
         return data
 
-    @contextmanager
-    def put(self, pieces: Mapping[str, bytes]) -> Iterator[None]:
-        """Store `pieces`, and take them back when the body of the `with` raises. Raises StoreError.
+    def put(self, pieces: Mapping[str, bytes]) -> Written:
+        """Store `pieces`, all of them or none. Raises StoreError.
 
-        So that pieces and the records that name them are written together: pieces first, since a record
-        without its piece is a loss, and a piece without its record only a little space.
+        Pieces and the records that name them are written together: pieces first, since a record without its piece is
+        a loss, and a piece without its record only a little space.
         """
         written: list[Path] = []
+
+        def take_back() -> None:
+            for path in written:
+                path.unlink(missing_ok=True)
+
         try:
             for name, data in pieces.items():
                 if blake3(data).hexdigest() != name:
@@ -67,11 +90,10 @@ class Blobs:
                 if not self.is_whole(name):  # a damaged copy is replaced
                     written.append(self._write(name, data))
             self._sync(written)
-            yield
         except BaseException:
-            for path in written:
-                path.unlink(missing_ok=True)
+            take_back()
             raise
+        return Written(take_back)
 
     def add(self, name: str, data: bytes | memoryview) -> None:
         """Store one piece, which is on the disk when this returns. Raises StoreError.

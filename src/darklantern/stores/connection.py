@@ -61,8 +61,8 @@ def check_whole(connection: Any, path: Path) -> None:
 @contextmanager
 def transaction(connection: Any) -> Iterator[None]:
     """All that the body writes, or none of it."""
-    connection.execute("BEGIN IMMEDIATE")
     try:
+        connection.execute("BEGIN IMMEDIATE")
         yield
         connection.execute("COMMIT")
     except BaseException:

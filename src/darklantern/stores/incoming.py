@@ -15,7 +15,7 @@ from typing import Final
 from blake3 import blake3
 
 from darklantern.files import PARTIAL, cannot_write, partial_of
-from darklantern.stores.blobs import Blobs
+from darklantern.stores.blobs import Blobs, Written
 
 _READ: Final = 1024 * 1024
 
@@ -151,9 +151,8 @@ class Staged:
             raise cannot_write(path, error) from error
         self.names.add(name)
 
-    @contextmanager
-    def given(self, names: Iterable[str], blobs: Blobs) -> Iterator[None]:
-        """Hand these pieces to `blobs`, and take them back when the body of the `with` raises. Raises StoreError."""
+    def given(self, names: Iterable[str], blobs: Blobs) -> Written:
+        """Hand these pieces to `blobs`, all of them or none. Raises StoreError."""
         moved: list[str] = []
         try:
             for name in names:
@@ -161,10 +160,10 @@ class Staged:
                 blobs.adopt(name, self._folder / name)
                 moved.append(name)
             blobs.settle(moved)
-            yield
         except BaseException:
             blobs.discard(moved)
             raise
+        return Written(lambda: blobs.discard(moved))
 
     @staticmethod
     def _sync(path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import final
 
-from darklantern.library import carrying, deleting
+from darklantern.library import carrying
 from darklantern.library.carrying import Exported, Holdings
 from darklantern.library.desk import Desk
 from darklantern.library.files import Progress, unheard
@@ -47,7 +47,7 @@ class Bundles:
         the proof is kept. `progress` is told of (bytes read, bytes in all).
         """
         imported = carrying.take(self._desk, path, confirmed=allow_clock_jump, progress=progress)
-        self._desk.step(deleting.with_receipts(self._desk.state, self._desk.time()))
+        self._desk.say_dropped()
         return imported
 
     def verify(self, path: Path, *, allow_clock_jump: bool = False, progress: Progress = unheard) -> Imported:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import final
 
-from darklantern.library import backup, compacting, open_log, report, restored, searching, verifying
+from darklantern.library import backup, compacting, open_log, report, resealing, restored, searching, verifying
 from darklantern.library.backup import BackedUp
 from darklantern.library.compacting import Compaction
 from darklantern.library.desk import Desk
@@ -32,6 +32,7 @@ class Care:
         (bytes done, bytes in all) after each piece.
         """
         desk = self._desk
+        desk.take_stock()
         return tuple(verifying.verify(desk.vault, desk.state, desk.fetch, desk.follows, progress))
 
     def compaction(self, forget: Collection[str] | None = None) -> Compaction:
@@ -54,6 +55,17 @@ class Care:
         vault.blobs.discard(sorted(going))
         vault.incoming.discard(set(planned.abandoned) & set(again.abandoned))
         return freed + vault.database.vacuum()
+
+    def drop_waiting(self, ids: Collection[str]) -> tuple[tuple[str, str], ...]:
+        """Drop records that wait here and have not left; their content is gone. (old id, new id) of what followed them.
+
+        What this device wrote after them in the same log is signed anew. Raises RefusedError for one that others may
+        hold by now.
+        """
+        desk = self._desk
+        made = resealing.without(desk.state, ids, desk.fetch, desk.time())
+        desk.step(made.state, made.pieces)
+        return made.remade
 
     def backup(self, path: Path, *, passphrase: str | None = None, progress: backup.Progress | None = None) -> BackedUp:
         """All of this library as one new file. `restore` takes it back.

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from typing import final
 
 from darklantern.errors import RefusedError
-from darklantern.library import deleting
 from darklantern.library.desk import Desk
 from darklantern.library.syncing import remembering
 from darklantern.library.syncing.fetching import Progress
@@ -64,7 +63,7 @@ class Relays:
                     report = sync_with(remote, desk, confirmed=allow_clock_jump, progress=progress)
                     reports[remote.name] = report
                 desk.step(remembering.visited(desk.state, id, report, desk.time()))
-        desk.step(deleting.with_receipts(desk.state, desk.time()))
+        desk.say_dropped()
         for log, proof in desk.state.view.forks.items():
             if log not in forks:
                 raise ForkedLogError(proof)

@@ -35,6 +35,8 @@ _SPARE_S: Final = 20
 """before it ends, a token is renewed"""
 _TRIES: Final = 4
 _LONGEST_WAIT_S: Final = 30
+_PATIENCE_S: Final = 180
+"""how long all waiting for a relay that says it is busy may come to"""
 _BUSY: Final = (429, 503)
 _NO_CHECK_TIME: Final = 0x200000
 """OpenSSL's X509_V_FLAG_NO_CHECK_TIME. Whose clock is wrong would be told that somebody sits between."""
@@ -57,6 +59,7 @@ class Connections:
         self._idle: list[http.client.HTTPConnection] = []
         self._token: Grant | None = None
         self._lock, self._login = threading.Lock(), threading.Lock()
+        self._patience: float = _PATIENCE_S
 
     @contextmanager
     def answer(
@@ -69,7 +72,7 @@ class Connections:
         for attempt in range(_TRIES):
             token = self._bearer()
             with self._sent(method, path, body, {**(headers or {}), "Authorization": f"Bearer {token}"}) as response:
-                again = response.status == 401 or response.status in _BUSY
+                again = response.status == 401 or (response.status in _BUSY and self._patience > 0)
                 if not again or attempt == _TRIES - 1:
                     yield response
                     return
@@ -78,7 +81,7 @@ class Connections:
             if response.status == 401:
                 self._forget(token)
             else:
-                self._sleep(wait)
+                self._wait(wait)
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -130,12 +133,20 @@ class Connections:
         for url in self.card.urls:
             try:
                 return connected(url, self.card.certificate)
-            except OSError as error:
+            except (OSError, RelayError) as error:
                 errors.append(error)
+        for wrong in errors:
+            if isinstance(wrong, RelayError):  # rather than what is merely out of reach
+                raise wrong
         raise RelayError(
             f"the relay does not answer: {errors[-1] if errors else 'its card names no address'}",
             hint="is it up, is this machine's network, and is its card the newest? what waits stays in the outbox",
         ) from (errors[-1] if errors else None)
+
+    def _wait(self, seconds: float) -> None:
+        with self._lock:
+            self._patience -= seconds
+        self._sleep(seconds)
 
     def _bearer(self) -> str:
         with self._login:
@@ -165,9 +176,9 @@ class Connections:
         for attempt in range(_TRIES):
             with self._sent(method, path, body, {}) as response:
                 data = read(response, _LOGIN_BYTES)
-            if response.status not in _BUSY or attempt == _TRIES - 1:
+            if response.status not in _BUSY or attempt == _TRIES - 1 or self._patience <= 0:
                 break
-            self._sleep(_seconds(response.headers.get("Retry-After")))
+            self._wait(_seconds(response.headers.get("Retry-After")))
         if response.status != 200:
             raise refused(self.card, response.status, data)
         return data

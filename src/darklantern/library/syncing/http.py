@@ -88,15 +88,16 @@ class HttpRemote:
         return frozenset(lacking & set(asked))
 
     def get(self, log: str, name: str, start: int, sink: Sink) -> bool:
-        """The bytes of a piece from `start` on, given to `sink` as they come; False when the relay gives none."""
+        """The bytes of a piece from `start` on, given to `sink` as they come; False when the relay lacks it."""
         asked = {"Range": f"bytes={start}-"} if start else {}
         with self._connections.answer("GET", f"/v1/logs/{log}/blobs/{name}", headers=asked) as response:
             if response.status == (206 if start else 200):
                 self._give(response, start, sink)
                 return True
-            response.read(_STEP)
-        # 416: all of it had come, and was not finished. Whatever else it says, this piece it does not give.
-        return response.status == 416
+            told = response.read(_STEP)
+        if response.status not in (404, 416):
+            raise refused(self._card, response.status, told)
+        return response.status == 416  # all of it had come, and was not finished
 
     def put(self, log: str, name: str, data: bytes) -> None:
         """Store a piece."""

@@ -23,6 +23,8 @@ from darklantern.sealing import LogVerifyKey
 
 _MOST_UNVERIFIED: Final = 64 * 1024 * 1024
 """bytes of entries that are taken before a key is known that has signed for them"""
+_MOST: Final = 1024 * 1024 * 1024
+"""bytes of entries of one log that are taken at once: its keeper may sign any size"""
 _HEALED_AT_ONCE: Final = 32
 """entries of which a better copy is asked for in one sync: each costs a request"""
 
@@ -120,7 +122,7 @@ def _copy(remote: Remote, log: str, note: bytes, key: LogVerifyKey, view: View, 
     return LogCopy(log, note, (*again, *new), start=start)
 
 
-def _entries(remote: Remote, log: str, start: int, stop: int, most: int | None = None) -> tuple[bytes, ...]:
+def _entries(remote: Remote, log: str, start: int, stop: int, most: int = _MOST) -> tuple[bytes, ...]:
     found: list[bytes] = []
     taken = 0
     while (at := start + len(found)) < stop:
@@ -132,10 +134,10 @@ def _entries(remote: Remote, log: str, start: int, stop: int, most: int | None =
             )
         found += page
         taken += sum(map(len, page))
-        if most is not None and taken > most:
+        if taken > most:
             raise LogError(
-                f"{remote.name} gave {taken:,} bytes of log {log[:8]}…, and none of them names the key that signed it",
-                hint="take in a newer bundle of somebody you know, which holds the log's move to another key",
+                f"expected at most {most:,} bytes of log {log[:8]}… of {remote.name} at once, got more",
+                hint="take in a bundle of somebody you know first: it brings what is true of it in one file",
             )
     return tuple(found)
 
@@ -152,7 +154,8 @@ def _id(remote: Remote, log: str, position: int, data: bytes) -> str:
 
 def _better(remote: Remote, log: str, view: View, held: Entries) -> Iterator[tuple[int, bytes]]:
     """Other copies of entries that are not their signer's own, as held here: the id leaves out signatures."""
-    bad = (leaf.position for leaf in view.opaque if leaf.log == log and not leaf.belongs)
+    opaque = view.network.opaque if log == view.net else view.circles[log].opaque if log in view.circles else ()
+    bad = (leaf.position for leaf in opaque if not leaf.belongs)
     mine = view.trail(log)
     for position in islice((place for place in bad if place < mine.size), _HEALED_AT_ONCE):
         page: Sequence[bytes] = remote.entries(log, position, position + 1)

@@ -4,7 +4,7 @@ In: a remote and what may leave. Out: what the relay says of each record. It sen
 mirrors a log.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
@@ -26,38 +26,62 @@ _AT_ONCE: Final = 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Load:
+class Batch:
     """What goes to one log in one request."""
 
     log: str
     waiting: tuple[Waiting, ...]
 
 
-def loads(remote: Remote, view: View, sendable: Sequence[Waiting]) -> Iterator[Load]:
+def batches(remote: Remote, view: View, sendable: Sequence[Waiting]) -> Iterator[Batch]:
     """What this relay appends, in the order of its making, the network's log first."""
     for log in sorted({waiting.log for waiting in sendable}, key=lambda log: (log != view.net, log)):
-        key = view.log_key(log)
-        begins = log == view.net and key is None  # before the first roster nobody is named
-        if remote.log_key is not None and log not in view.forks and (begins or key == remote.log_key):
-            yield from _loads(log, [each for each in sendable if each.log == log])
+        if _appends(remote, view, log):
+            yield from _batches(log, [each for each in sendable if each.log == log])
 
 
-def _loads(log: str, waiting: Sequence[Waiting]) -> Iterator[Load]:
-    load: list[Waiting] = []
+def _appends(remote: Remote, view: View, log: str) -> bool:
+    key = view.log_key(log)
+    begins = log == view.net and key is None  # before the first roster nobody is named
+    return remote.log_key is not None and log not in view.forks and (begins or key == remote.log_key)
+
+
+def _batches(log: str, waiting: Sequence[Waiting]) -> Iterator[Batch]:
+    batch, size = list[Waiting](), 0
     for each in waiting:
-        size = sum(len(other.envelope) for other in load) + len(each.envelope)
-        if load and (size > _AT_ONCE or len(load) == MOST_RECORDS):
-            yield Load(log, tuple(load))
-            load = []
-        load.append(each)
-    yield Load(log, tuple(load))
+        if batch and (size + len(each.envelope) > _AT_ONCE or len(batch) == MOST_RECORDS):
+            yield Batch(log, tuple(batch))
+            batch, size = [], 0
+        batch.append(each)
+        size += len(each.envelope)
+    yield Batch(log, tuple(batch))
 
 
-def push(remote: Remote, load: Load, blobs: Blobs) -> tuple[Posted, ...]:
+def whole(
+    remote: Remote, view: View, waiting: Sequence[Waiting], is_own: Callable[[Waiting], bool], blobs: Blobs
+) -> tuple[tuple[Waiting, ...], dict[str, str]]:
+    """Those whose pieces are here or there, and why the others stay, with what this device wrote after them."""
+    ready, stay, logs = list[Waiting](), dict[str, str](), set[str]()
+    for each in waiting:
+        body = read(each.envelope).body
+        absent = [name for name in body.names if name not in blobs] if isinstance(body, Sealed) else []
+        asks = absent and is_own(each) and _appends(remote, view, each.log)
+        lacking = remote.missing(each.log, absent) if asks else frozenset[str]()
+        if lacking:
+            stay[each.id] = f"its piece {min(lacking)} is not here: restore it from a backup, or from a bundle"
+            logs.add(each.log)
+        elif each.log in logs and is_own(each):
+            stay[each.id] = "it follows a record that cannot leave"
+        else:
+            ready.append(each)
+    return tuple(ready), stay
+
+
+def push(remote: Remote, batch: Batch, blobs: Blobs) -> tuple[Posted, ...]:
     """The answers of the relay. Raises RelayError, RefusedError, and StoreError when an own piece is not here."""
-    bodies = [body for each in load.waiting if isinstance(body := read(each.envelope).body, Sealed)]
+    bodies = [body for each in batch.waiting if isinstance(body := read(each.envelope).body, Sealed)]
     names = dict.fromkeys(name for body in bodies for name in (*body.pieces, *body.attached))
-    asked = remote.missing(load.log, names) if names else frozenset[str]()
+    asked = remote.missing(batch.log, names) if names else frozenset[str]()
     lacking = [name for name in names if name in asked]
     small = [name for name in lacking if 0 < blobs.size(name) <= INLINE][: _AT_ONCE // INLINE]
 
@@ -73,6 +97,6 @@ def push(remote: Remote, load: Load, blobs: Blobs) -> tuple[Posted, ...]:
     large = [name for name in lacking if name not in small]
     if large:
         with ThreadPoolExecutor(min(remote.connections, len(large)), "pieces") as pool:
-            for _ in pool.map(lambda name: remote.put(load.log, name, piece(name)), large):
+            for _ in pool.map(lambda name: remote.put(batch.log, name, piece(name)), large):
                 pass
-    return remote.post(load.log, [each.envelope for each in load.waiting], map(piece, small))
+    return remote.post(batch.log, [each.envelope for each in batch.waiting], map(piece, small))

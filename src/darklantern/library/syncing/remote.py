@@ -47,7 +47,7 @@ class Remote(Protocol):
         """Which of the named pieces the relay lacks for this log."""
 
     def get(self, log: str, name: str, start: int, sink: Sink) -> bool:
-        """Give the bytes of a piece from `start` on to `sink`; False when the relay does not give it."""
+        """Give the bytes of a piece from `start` on to `sink`; False when the relay does not have it."""
 
     def put(self, log: str, name: str, data: bytes) -> None:
         """Store a piece. Raises RefusedError for one that the relay does not take."""

@@ -14,7 +14,7 @@ from darklantern.library.outbox import leaving, with_proof, without_others
 from darklantern.library.resealing import sendable
 from darklantern.library.syncing.fetching import Fetched, Progress, fetch, there
 from darklantern.library.syncing.pulling import Pulled, pull
-from darklantern.library.syncing.pushing import loads, push
+from darklantern.library.syncing.pushing import batches, push, whole
 from darklantern.library.syncing.remote import Remote
 from darklantern.library.syncing.reports import RelaySync, joined
 from darklantern.network.heads import ForkedLogError
@@ -55,7 +55,9 @@ def look_at(remote: Remote, desk: Desk, *, confirmed: bool) -> RelaySync:
         imported = replace(
             imported, skipped=pulled.skipped, pieces=len(lacking - (step.pieces.keys() if step else set()))
         )
-        sent = (each.id for load in loads(remote, after.view, sendable(after, desk.time())) for each in load.waiting)
+        sent = (
+            each.id for batch in batches(remote, after.view, sendable(after, desk.time())) for each in batch.waiting
+        )
         return replace(report, imported=imported, sent=tuple(sent))
     except DarkLanternError as error:
         return replace(report, error=error)
@@ -84,13 +86,13 @@ def _pulled(remote: Remote, desk: Desk, report: RelaySync, confirmed: bool, prog
         desk.step(step.state, step.pieces)
     state, imported = desk.state, step.imported if step else Imported()
     # 2. The pieces. Of a log that the relay does not show, it refuses them too.
-    lacking = state.wanted.keys() - set(desk.vault.blobs)
-    wanted = {name: state.wanted[name] for name in sorted(lacking) if state.wanted[name] in pulled.there}
+    lacking = desk.lacking
+    wanted = {name: log for name, log in sorted(lacking.items()) if log in pulled.there}
     fetched = fetch(remote, there(remote, wanted), desk.vault.blobs, desk.vault.incoming, progress)
     if fetched.came:  # what came is to be found by its words
         desk.step(state, {}, fetched.came)
     desk.vault.incoming.keep(lacking)
-    missing, came = lacking - set(fetched.came), len(step.pieces if step else ()) + len(fetched.came)
+    missing, came = lacking.keys() - set(fetched.came), len(step.pieces if step else ()) + len(fetched.came)
     imported = replace(imported, skipped=tuple(dict.fromkeys((*imported.skipped, *pulled.skipped))))
     imported = with_pieces(imported, came, missing, (*_failed(remote, pulled), *_altered(remote, fetched)))
     return replace(
@@ -104,16 +106,17 @@ def _pulled(remote: Remote, desk: Desk, report: RelaySync, confirmed: bool, prog
 
 def _pushed(remote: Remote, desk: Desk, report: RelaySync) -> RelaySync:
     """The outbox, as far as this relay appends it."""
-    sent, refused = list(report.sent), dict[str, str]()
     state = desk.state
-    for load in loads(remote, state.view, sendable(state, desk.time())):
+    ready, refused = whole(remote, state.view, sendable(state, desk.time()), state.is_own, desk.vault.blobs)
+    sent = list(report.sent)
+    for batch in batches(remote, state.view, ready):
         # From here on others may hold these records: none of them may be replaced.
         state = desk.state
-        desk.step(leaving(state, (waiting.id for waiting in load.waiting)), {})
-        answers = push(remote, load, desk.vault.blobs)
-        if [answer.id for answer in answers] != [waiting.id for waiting in load.waiting]:
+        desk.step(leaving(state, (waiting.id for waiting in batch.waiting)), {})
+        answers = push(remote, batch, desk.vault.blobs)
+        if [answer.id for answer in answers] != [waiting.id for waiting in batch.waiting]:
             raise RelayError(
-                f"{remote.name} answered for {len(answers)} other records than the {len(load.waiting)} it was sent",
+                f"{remote.name} answered for {len(answers)} other records than the {len(batch.waiting)} it was sent",
                 hint="they stay in the outbox; try again, and tell who runs the relay",
             )
         sent += [answer.id for answer in answers if answer.position is not None]

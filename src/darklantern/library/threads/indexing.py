@@ -20,16 +20,16 @@ from darklantern.records.posts import Mention
 def placed(state: State, what: News, fetch: Fetch) -> State:
     """The state, which `what` led to, with every post in its index that opens here, and nothing else there.
 
-    One whose key or pieces are missing is asked for again with the next step; one that does not open in spite of
-    them is listed as a problem, and tried again when the library is next opened.
+    One whose key or pieces are missing is looked at again when they come; one that does not open in spite of them is
+    listed as a problem, and tried again when the library is next opened.
     """
     threads, me = _without(state, what.gone), person_of(state)
     index, left, problems = threads.index, threads.unplaced, threads.problems
-    for found in what.came:
-        if found.entry.record.kind == "post" and found.entry.id not in index.places:
-            left = left.insert(found.entry.id, found.circle.id)
-    for found in _in_order(state, {id: circle for id, circle in left.items() if id not in problems}):
+    for found in (*what.came, *what.again):
         entry = found.entry
+        if entry.record.kind != "post" or entry.id in index.places or entry.id in problems:
+            continue
+        left = left.insert(entry.id, found.circle.id)
         if entry.body.header.epoch not in state.keyring.seeds:
             continue
         held = dict(fetch(entry.body.pieces))
