@@ -83,6 +83,7 @@ def test_a_waiting_record_whose_piece_is_lost_is_dropped_once_its_user_says_so(o
     orgs.beacon._desk.vault.blobs.discard([name])
     orgs.close()
     (bo,) = seated(orgs.folder, bo="beacon")
+    assert f"the post {lost[:16]} cannot count as it is: its piece {name[:16]}" in bo.says("status")
     asked = bo.refuses("library", "drop", lost[:12])
     assert "does not come back" in asked.message and "add --yes" in asked.hint
     told = bo("library", "drop", lost[:12], "--yes")
