@@ -72,3 +72,20 @@ def test_burying_takes_the_beginning_of_an_id_and_says_what_it_names(orgs: Orgs)
     assert "copy the id" in ada.refuses("library", "bury", "zz", "--yes").hint
     assert f"{item} in circle evals" in ada.says("library", "bury", item[:10], "--yes")
     assert ada("finding", "list") == []
+
+
+def test_a_waiting_record_whose_piece_is_lost_is_dropped_once_its_user_says_so(orgs: Orgs) -> None:
+    item = share(orgs)
+    orgs.to_beacon()
+    lost = orgs.beacon.threads.post(item, "its piece is lost")
+    after = orgs.beacon.threads.post(item, "after it")
+    (name,) = orgs.beacon._desk.state.working.circle(orgs.circle).entries[lost].body.pieces
+    orgs.beacon._desk.vault.blobs.discard([name])
+    orgs.close()
+    (bo,) = seated(orgs.folder, bo="beacon")
+    assert f"the post {lost[:16]} cannot count as it is: its piece {name[:16]}" in bo.says("status")
+    asked = bo.refuses("library", "drop", lost[:12])
+    assert "does not come back" in asked.message and "add --yes" in asked.hint
+    told = bo("library", "drop", lost[:12], "--yes")
+    assert told["dropped"] == [lost] and list(told["remade"]) == [after]
+    assert "lists what waits" in bo.refuses("library", "drop", lost[:12], "--yes").hint

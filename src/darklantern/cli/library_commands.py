@@ -6,7 +6,7 @@ import typer
 
 from darklantern.cli.bars import bytes_bar
 from darklantern.cli.library_option import LibraryFolder, Yes, confirm, open_own, say
-from darklantern.cli.naming import circle_named, entry_named
+from darklantern.cli.naming import circle_named, entry_named, waiting_named
 from darklantern.cli.options import Json, PassphraseFile
 from darklantern.cli.output import tell, tell_json
 from darklantern.records.exact import plain
@@ -94,6 +94,30 @@ def bury(
         tell_json({"request": request})
     else:
         tell(f"asked: {request[:16]}; a sync or a bundle carries it to the others")
+
+
+@library_app.command()
+def drop(
+    record: Annotated[list[str], typer.Argument(help="Id of a record that waits, or the beginning of one; several.")],
+    yes: Yes = False,
+    folder: LibraryFolder = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
+    """Drop what waits and cannot leave.
+
+    Such as a post whose piece was lost: `status` lists what waits, and why. Its content is gone with it; what this
+    device wrote after it is signed anew. What others may hold already is refused.
+    """
+    with open_own(folder, passphrase_file) as library:
+        ids = [waiting_named(library, each) for each in record]
+        say(f"{', '.join(id[:16] for id in ids)} would go, with what is in them")
+        confirm("Drop this? It does not come back.", yes)
+        remade = library.care.drop_waiting(ids)
+    if as_json:
+        tell_json({"dropped": ids, "remade": dict(remade)})
+    else:
+        tell(f"dropped; {len(remade)} that followed were signed anew")
 
 
 @library_app.command()

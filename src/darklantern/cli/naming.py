@@ -97,6 +97,17 @@ def item_named(library: "Library", item: str) -> str:
     return found[0]
 
 
+def waiting_named(library: "Library", beginning: str) -> str:
+    """The id of the one record in the outbox that begins so. Raises RefusedError."""
+    found = [id for id in library.pending if beginning and id.startswith(beginning)]
+    if len(found) != 1:
+        raise RefusedError(
+            f"expected the beginning of one waiting record's id, got {beginning!r}, with which {len(found)} begin",
+            hint="`darklantern status` lists what waits",
+        )
+    return found[0]
+
+
 def entry_named(library: "Library", beginning: str) -> tuple[str, str]:
     """The one item or post whose id begins so, and its circle."""
     held = library.entries

@@ -17,7 +17,7 @@ from darklantern.library.outbox import carrying_on, leaving
 from darklantern.library.resealing import remade
 from darklantern.library.state import State, pieces_of, unlocked
 from darklantern.network.merging import LogCopy, merge
-from darklantern.network.reading import leaf_id, place_of, read
+from darklantern.network.reading import leaf_id, log_of, read
 from darklantern.network.sentences import dropped_words
 from darklantern.network.states import Opaque
 from darklantern.network.view import View, admit, check_timely, is_registered
@@ -152,8 +152,8 @@ def _take_waiting(state: State, waiting: tuple[bytes, ...], clock: int) -> Taken
     carried: list[str] = []
     refused: list[tuple[str, str]] = []
     # The network's own records first: a circle's may depend on them.
-    for data in sorted(waiting, key=lambda data: place_of(data) != state.view.net):
-        envelope_id, log = leaf_id(data), place_of(data)
+    for data in sorted(waiting, key=lambda data: log_of(data) != state.view.net):
+        envelope_id, log = leaf_id(data), log_of(data)
         if log is not None and is_registered(state.view, log, envelope_id):
             continue
         try:

@@ -12,9 +12,11 @@ from darklantern.library.state import State
 from darklantern.library.syncing.remembering import relays, visits
 from darklantern.network.advising import advice
 from darklantern.network.clock import text
+from darklantern.network.items import Sealed
 from darklantern.network.own_chain import Foreign
 from darklantern.network.reading import read
 from darklantern.records.exact import Time
+from darklantern.stores.values import Waiting
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def status(state: State, pieces: Collection[str], clock: int) -> Status:
             missing.setdefault(log, []).append(name)
     logs = [state.view.net, *sorted(state.view.circles)]
     return Status(
-        logs=tuple(_log(state, log, now, missing.get(log, [])) for log in logs),
+        logs=tuple(_log(state, log, now, missing.get(log, []), pieces) for log in logs),
         relays=tuple(
             RelayStatus(
                 id=id,
@@ -132,7 +134,7 @@ def status(state: State, pieces: Collection[str], clock: int) -> Status:
     )
 
 
-def _log(state: State, log: str, now: int, missing: list[str]) -> LogStatus:
+def _log(state: State, log: str, now: int, missing: list[str], pieces: Collection[str]) -> LogStatus:
     view = state.view
     head, key, terms = view.heads.get(log), view.log_key(log), state.keyring.terms.get(log)
     known, last, problems = relays(state), visits(state), _problems(state, log)
@@ -147,7 +149,9 @@ def _log(state: State, log: str, now: int, missing: list[str]) -> LogStatus:
         kept_here=log in state.kept,
         appender=next((id for id, card in sorted(known.items()) if card.public.log == key), None),
         waiting=tuple(
-            WaitingRecord(waiting.id, read(waiting.envelope).record.kind, problems.get(waiting.id))
+            WaitingRecord(
+                waiting.id, read(waiting.envelope).record.kind, problems.get(waiting.id) or _lost(waiting, pieces)
+            )
             for waiting in state.outbox
             if waiting.log == log
         ),
@@ -160,6 +164,12 @@ def _problems(state: State, log: str) -> Mapping[str, str]:
     if not state.outbox or log not in state.working.circles:
         return state.overtaken
     return {**{leaf.id: leaf.reason for leaf in state.working.circle(log).opaque}, **state.overtaken}
+
+
+def _lost(waiting: Waiting, pieces: Collection[str]) -> str | None:
+    body = read(waiting.envelope).body
+    lost = [name for name in body.names if name not in pieces] if isinstance(body, Sealed) else []
+    return f"its piece {lost[0][:16]}… is not here" if lost else None
 
 
 def _stale_since(state: State, log: str, now: int) -> Time | None:

@@ -87,7 +87,7 @@ def take_apart(envelope: Envelope) -> Read:
     return Read(envelope_id(envelope), envelope, record, decode(BODIES[record.kind], bytes(record.body)))
 
 
-def place_of(data: bytes) -> str | None:
+def log_of(data: bytes) -> str | None:
     """Which log an envelope belongs to, or None when it does not read as a record."""
     try:
         return decode(Record, decode(Envelope, data).payload).log
