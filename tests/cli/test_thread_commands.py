@@ -93,7 +93,7 @@ def test_a_thread_of_its_own_with_a_file(orgs: Orgs) -> None:
         orgs, "aurora", "thread begin", listed["circle"], "--attach", str(notes), given="How we name runs\n\nBy seed.\n"
     )["thread"]
     carry(orgs, "aurora", "beacon")
-    assert "1 posts, 1 new  evals: How we name runs" in said(orgs, "beacon", "thread list")
+    assert "1 post, 1 new  evals: How we name runs" in said(orgs, "beacon", "thread list")
     shown = said(orgs, "beacon", "thread show", begun[:8])
     assert shown.startswith("thread: How we name runs\n") and "text/plain  notes.txt" in shown
     (post,) = asked(orgs, "beacon", "thread show", begun)["posts"]

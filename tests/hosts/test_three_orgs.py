@@ -96,7 +96,7 @@ def while_the_appender_is_away(three: tuple[Office, Office, Office], item: str) 
         assert failed.returncode == 1 and ada.url in failed.stderr and "hint:" in failed.stderr
         # Its own relay and the third one's were reached, and status and explain say what is with whom.
         assert failed.stderr.count("error:") == 1
-        assert f"1 records wait for {ada.url}" in office.attempt("status").stdout
+        assert f"1 record waiting for {ada.url}" in office.attempt("status").stdout
         assert "waits in this library" in office.attempt("explain", "Aurora/ada", post).stdout
     # A courier walks: the bundle's records wait in the other library, which is on the appender's side.
     bundle = bo.machine.disk / "by foot.bundle"

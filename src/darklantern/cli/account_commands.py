@@ -4,6 +4,7 @@ from darklantern.cli.backup_commands import library_app
 from darklantern.cli.library_option import LibraryFolder, open_own
 from darklantern.cli.options import Json, PassphraseFile
 from darklantern.cli.output import tell, tell_json
+from darklantern.counted import counted
 from darklantern.records.exact import plain
 
 __all__ = ["library_app"]  # with all its commands on it
@@ -22,7 +23,7 @@ def open_log(folder: LibraryFolder = None, passphrase_file: PassphraseFile = Non
         return
     for entry in log.entries:
         tell(f"{entry.time}  {entry.act}  {entry.item}{f'  {entry.artifact}' if entry.artifact else ''}")
-    tell(f"{len(log.entries)} entries, which come to {log.head}")
+    tell(f"{counted(len(log.entries), 'entry')}; the end is {log.head}")
 
 
 @library_app.command()

@@ -12,6 +12,7 @@ from darklantern.cli.library_option import LibraryFolder, Yes, confirm, library_
 from darklantern.cli.naming import log_named
 from darklantern.cli.options import Json, PassphraseFile, check_place, passphrase
 from darklantern.cli.output import tell, tell_json
+from darklantern.counted import counted
 from darklantern.errors import RefusedError
 from darklantern.records.exact import plain
 
@@ -41,7 +42,7 @@ def backup(
     if as_json:
         tell_json({"backup": str(file), **plain(made)})
         return
-    tell(f"{file}: {made.bytes:,} bytes, {made.pieces} pieces")
+    tell(f"{file}: {made.bytes:,} bytes, {counted(made.pieces, 'piece')}")
     for piece in made.left_out:
         tell(f"left out, because it is missing or damaged here: piece {piece}")
 

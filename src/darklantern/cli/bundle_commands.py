@@ -10,6 +10,7 @@ from darklantern.cli.imported_text import noticed, told
 from darklantern.cli.library_option import AllowClockJump, LibraryFolder, hand_out, open_own, value_of
 from darklantern.cli.options import Json, PassphraseFile, check_place
 from darklantern.cli.output import tell, tell_json
+from darklantern.counted import counted
 from darklantern.records.exact import encode, plain
 
 bundle_app = typer.Typer(
@@ -111,4 +112,4 @@ def holdings(
     if as_json:
         tell_json({"holdings": str(file), "entries": entries, "missing": len(held.missing)})
     else:
-        tell(f"{file}: {entries} entries, {len(held.missing)} pieces missing")
+        tell(f"{file}: {counted(entries, 'entry')}, {counted(len(held.missing), 'piece')} missing")

@@ -8,6 +8,7 @@ from darklantern.cli.library_option import LibraryFolder, Yes, confirm, open_own
 from darklantern.cli.naming import circle_named, device_named, person_named
 from darklantern.cli.options import Json, PassphraseFile
 from darklantern.cli.output import tell, tell_json
+from darklantern.counted import counted
 from darklantern.records.exact import plain
 
 circle_app = typer.Typer(
@@ -124,4 +125,4 @@ def rotate(
     if as_json:
         tell_json({"circle": id, "members": len(members)})
     else:
-        tell(f"a new epoch, for {len(members)} devices; sync, or carry a bundle, so that the others get it")
+        tell(f"a new epoch, for {counted(len(members), 'device')}; sync, or carry a bundle, so that the others get it")

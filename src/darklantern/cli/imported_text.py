@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from darklantern.counted import counted
+
 if TYPE_CHECKING:
     from darklantern.library import Imported, Notification
 
@@ -20,7 +22,7 @@ def told(imported: "Imported") -> list[str]:
         f"{entries} new entries, {imported.pieces} new pieces, {appended} appended"
         if entries or imported.pieces or appended
         else "nothing new: this library had all of it",
-        *([f"{len(imported.carried)} records of others wait here now: sync"] if imported.carried else []),
+        *([f"{counted(len(imported.carried), 'record')} of others waiting here now: sync"] if imported.carried else []),
         *(f"does not count: {leaf.reason}" for leaf in imported.opaque),
         *(f"sealed and signed again: {old[:16]} is now {new[:16]}" for old, new in imported.remade),
         *imported.problems,

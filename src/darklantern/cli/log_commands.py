@@ -8,6 +8,7 @@ from darklantern.cli.library_option import LibraryFolder, open_own
 from darklantern.cli.naming import log_named
 from darklantern.cli.options import Json, PassphraseFile
 from darklantern.cli.output import tell, tell_json
+from darklantern.counted import counted
 from darklantern.records.exact import plain
 
 log_app = typer.Typer(
@@ -34,7 +35,8 @@ def list_logs(folder: LibraryFolder = None, passphrase_file: PassphraseFile = No
         marks = [f"{len(each.waiting)} wait" if each.waiting else "", "kept here" if each.kept_here else ""]
         marks += ["frozen" if each.frozen else "", f"stale since {each.stale_since}" if each.stale_since else ""]
         said = "".join(f", {mark}" for mark in marks if mark)
-        tell(f"{each.log[:16]}  {each.held} entries, {f'as of {each.as_of}' if each.as_of else 'never seen'}{said}")
+        seen = f"as of {each.as_of}" if each.as_of else "never seen"
+        tell(f"{each.log[:16]}  {counted(each.held, 'entry')}, {seen}{said}")
         tell(each.name, lead="  ")
 
 

@@ -11,6 +11,7 @@ from darklantern.cli.library_option import LibraryFolder, Out, Yes, confirm, ope
 from darklantern.cli.naming import circle_named, device_named, whose
 from darklantern.cli.options import Json, PassphraseFile
 from darklantern.cli.output import tell, tell_json
+from darklantern.counted import counted
 from darklantern.errors import RefusedError
 
 __all__ = ["device_app"]  # with all its commands on it
@@ -70,7 +71,7 @@ def handover(
     _done(
         as_json,
         {"circles": list(circles)},
-        f"handed over, for {len(circles)} circles; sync, or carry a bundle to the device",
+        f"handed over, for {counted(len(circles), 'circle')}; sync, or carry a bundle to the device",
     )
 
 

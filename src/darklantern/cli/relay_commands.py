@@ -8,6 +8,7 @@ import typer
 from darklantern.cli.hardening import keep_secrets_in_memory
 from darklantern.cli.options import Json, check_place
 from darklantern.cli.output import tell, tell_exact, tell_json
+from darklantern.counted import counted
 
 relay_app = typer.Typer(
     help="A server that stores and forwards what it cannot open.",
@@ -77,7 +78,7 @@ def begin(
     if as_json:
         tell_json({"appended": count})
     else:
-        tell(f"{count} records are in the network's log")
+        tell(f"the network's log has {counted(count, 'record')} now")
 
 
 @relay_app.command()
@@ -105,7 +106,7 @@ def status(folder: RelayFolder, as_json: Json = False) -> None:
     tell(f"network {found['net'][:16]}…, relay {found['relay'][:16]}…")
     for log in found["logs"]:
         witnesses = f"{log['witnesses']} cosignatures" if log["witnesses"] else "no cosignature"
-        tell(f"log {log['log'][:16]}…  {log['size']:,} entries, signed at {log['time']}, {witnesses}")
+        tell(f"log {log['log'][:16]}…  {counted(log['size'], 'entry')}, signed at {log['time']}, {witnesses}")
     for org in found["orgs"]:
         tell(f"{org['org']}: {org['used']:,} of {org['limit']:,} bytes")
 

@@ -10,6 +10,7 @@ from darklantern.cli.library_option import LibraryFolder, Yes, confirm, open_own
 from darklantern.cli.naming import circle_named, item_named
 from darklantern.cli.options import Json, PassphraseFile
 from darklantern.cli.output import tell, tell_json
+from darklantern.counted import counted
 from darklantern.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def share(
         where = circle_named(library, circle)
         members = library.members.effective(where).members
         readers = sorted({f"{member.org}/{member.person}" for member in members})
-        say(f"this {'would' if check else 'will'} open on {len(members)} devices of {', '.join(readers) or 'nobody'}")
+        opens = "would open" if check else "will open"
+        say(f"this {opens} on {counted(len(members), 'device')} of {', '.join(readers) or 'nobody'}")
         files = {file_sha256(path): path for path in artifact or ()}
         older = item_named(library, supersedes) if supersedes else None
         links, tags = [_link(library, each) for each in link or ()], tuple(sorted(tag or ()))

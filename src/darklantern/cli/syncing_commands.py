@@ -11,6 +11,7 @@ from darklantern.cli.known_relay_commands import add_compared
 from darklantern.cli.library_option import AllowClockJump, LibraryFolder, Yes, open_own
 from darklantern.cli.options import Json, PassphraseFile
 from darklantern.cli.output import tell, tell_error, tell_json
+from darklantern.counted import counted
 from darklantern.errors import RefusedError, RelayError
 from darklantern.records.exact import plain
 
@@ -89,7 +90,7 @@ def _lines(report: "RelaySync", would: bool) -> list[str]:
         *([] if nothing else [f"would come: {came}" if would else came]),
         *(["nothing new"] if nothing and not report.error else []),
         *but,
-        *([f"{len(report.sent)} records {'would be ' if would else ''}sent"] if report.sent else []),
+        *([f"{counted(len(report.sent), 'record')} {'would be ' if would else ''}sent"] if report.sent else []),
         *(f"not taken: {reason}" for _, reason in report.refused),
         *(f"not shown there: log {log}" for log in report.hidden),
     ]

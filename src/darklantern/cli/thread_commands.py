@@ -11,6 +11,7 @@ from darklantern.cli.naming import entry_named
 from darklantern.cli.options import Json, PassphraseFile, check_place
 from darklantern.cli.output import tell, tell_json
 from darklantern.cli.thread_text import tell_thread
+from darklantern.counted import counted
 from darklantern.errors import StoreError
 from darklantern.records.exact import plain
 
@@ -43,7 +44,7 @@ def list_threads(
         new = f", {each.unread} new" if each.unread else ""
         title = each.title or "does not open here, or was taken back"
         where = names.get(each.circle, each.circle[:16])
-        tell(f"{each.id[:16]}  {each.newest[:10]}  {each.posts} posts{new}  {where}: {title}")
+        tell(f"{each.id[:16]}  {each.newest[:10]}  {counted(each.posts, 'post')}{new}  {where}: {title}")
     if not listed:
         tell("nothing unread" if unread else "no threads yet: `darklantern thread begin` begins one")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from darklantern.counted import counted
 from darklantern.library.report import Reader, Report
 
 
@@ -30,7 +31,7 @@ def lines(report: Report) -> Iterator[str]:
         counts = f"; does not count: {act.refused}" if act.refused else ""
         yield f"  {act.time} {act.what}; signed by {', '.join(act.by) or 'nobody known'}{counts}"
     openings = report.opened.entries
-    yield f"Opened on this device: {len(openings)} entries, which come to {report.opened.head}"
+    yield f"Opened on this device: {counted(len(openings), 'entry')}; the end is {report.opened.head}"
     for entry in openings:
         yield f"  {entry.time} {entry.act} {entry.item}{f' {entry.artifact}' if entry.artifact else ''}"
 
@@ -42,4 +43,4 @@ def _section(heading: str, found: Sequence[str]) -> Iterator[str]:
 
 
 def _reader(reader: Reader) -> str:
-    return f"{reader.name} ({reader.person} of {reader.org}), {len(reader.devices)} devices"
+    return f"{reader.name} ({reader.person} of {reader.org}), {counted(len(reader.devices), 'device')}"

@@ -7,6 +7,7 @@ at the last sync.
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
+from darklantern.counted import counted
 from darklantern.library.foreign import foreign
 from darklantern.library.state import State
 from darklantern.library.syncing.remembering import relays, visits
@@ -54,23 +55,27 @@ class LogStatus:
 
     def lines(self, relay_names: Mapping[str, str]) -> Iterator[str]:
         """The same in words."""
-        yield f"{self.name}: {self.held} entries, {f'as of {self.as_of}' if self.as_of else 'never seen'}"
+        yield f"{self.name}: {counted(self.held, 'entry')}, {f'as of {self.as_of}' if self.as_of else 'never seen'}"
         if self.frozen:
             yield f"{self.name} is frozen: it showed two histories, and the proof is kept"
         if self.stale_since:
             yield f"{self.name} is stale since {self.stale_since}: nothing is sealed before a sync brings news"
         for relay, size in self.there.items():
             if size != self.held:
-                more = f"{size - self.held} entries more" if size > self.held else f"{self.held - size} entries fewer"
+                more = (
+                    f"{counted(size - self.held, 'entry')} more"
+                    if size > self.held
+                    else f"{counted(self.held - size, 'entry')} fewer"
+                )
                 yield f"{self.name}: {relay_names[relay]} showed {more} than are held here"
         if self.waiting:
             whom = relay_names[self.appender] if self.appender else "the keeper of its log: sync, or carry a bundle"
-            yield f"{self.name}: {len(self.waiting)} records wait for {whom}"
+            yield f"{self.name}: {counted(len(self.waiting), 'record')} waiting for {whom}"
         for record in self.waiting:
             if record.problem:
                 yield f"{self.name}: the {record.kind} {record.id[:16]} cannot count as it is: {record.problem}"
         if self.missing:
-            yield f"{self.name}: {len(self.missing)} pieces are missing, the first is {self.missing[0]}"
+            yield f"{self.name}: {counted(len(self.missing), 'piece')} missing, the first is {self.missing[0]}"
 
 
 @dataclass(frozen=True)

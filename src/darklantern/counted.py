@@ -1,0 +1,7 @@
+"""A number with its noun, as people say it."""
+
+
+def counted(number: int, noun: str) -> str:
+    """'1 entry', '2 entries', '1,000 pieces'."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"
