@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from darklantern.assess import level_follows
+from darklantern.errors import RefusedError
 from darklantern.library import restore
 from library.meeting import Meeting, met
 from library.orgs import reopened
@@ -62,3 +63,22 @@ def test_a_restored_library_takes_its_own_later_records_back(us: Meeting) -> Non
         again.relays.sync([us.relay])
         assert [post.text for post in again.threads.open(item).posts] == ["after the backup"]
         assert again.status().foreign == ()
+
+
+def test_a_restored_library_writes_on_once_the_relay_was_asked_though_it_signed_nothing_since(us: Meeting) -> None:
+    """A quiet log has no newer checkpoint; that its relay was asked and showed no more is its word as well."""
+    item = us.share()
+    us.sync()
+    us.aurora.care.backup(us.folder / "backup")
+    us.clock.now += 60
+    restore(us.folder / "backup", us.folder / "again", "passphrase of ada", follows=level_follows, clock=us.clock)
+    with reopened(us.folder / "again", "ada", us.clock) as again:
+        with pytest.raises(RefusedError, match="has not been synced with its keeper since"):
+            again.threads.post(item, "too early")
+        again.relays.sync([us.relay.mirror()])
+        with pytest.raises(RefusedError, match="has not been synced with its keeper since"):
+            again.threads.post(item, "a mirror is not its keeper")
+        again.relays.sync([us.relay])
+        again.threads.post(item, "in time")
+        again.relays.sync([us.relay])
+        assert again.pending == () and again.care.restored == {}

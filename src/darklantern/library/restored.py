@@ -5,10 +5,10 @@ the backup was made, this device may have written records that the backup lacks.
 its chain is proof that its key is in two hands, and freezes it; a second entry at one place of a log that it keeps
 freezes the log for everybody.
 
-A log that another appends to is known again by a checkpoint that its keeper signed after the restore: by its own word
-it had nothing newer. That the log is as long as in the backup would say nothing, for the records that matter came
-later. A log that this library keeps itself has nobody to ask, so a person says that it is whole, after importing
-from those who read it.
+A log that another appends to is known again by its keeper's own word since the restore: a checkpoint that it signed
+since, or, where its relay was asked, all that this one showed. That the log is as long as in the backup would say
+nothing, for the records that matter came later. A log that this library keeps itself has nobody to ask, so a person
+says that it is whole, after importing from those who read it.
 
 Not covered: a record that left in a bundle, is in no log yet, and arrives after the new one. Nothing here can know it.
 """
@@ -58,6 +58,13 @@ def opened(settings: Mapping[str, str], now: int) -> dict[str, str]:
 def confirmed(settings: Mapping[str, str], log: str) -> dict[str, str]:
     """The settings after a person has said that a log is whole here."""
     return {**settings, f"{_WHOLE}{log}": "yes"}
+
+
+def heard(settings: Mapping[str, str], logs: Collection[str]) -> Mapping[str, str]:
+    """The settings after the keepers of these logs were asked, and everything that they showed is held. The same where
+    nothing waits for that."""
+    fresh = {f"{_WHOLE}{log}": "yes" for log in logs} if _RESTORED in settings else {}
+    return settings if fresh.keys() <= settings.keys() else {**settings, **fresh}
 
 
 def waits(

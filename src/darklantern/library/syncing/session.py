@@ -8,10 +8,12 @@ from dataclasses import replace
 from typing import Final
 
 from darklantern.errors import DarkLanternError, RelayError
+from darklantern.library import restored
 from darklantern.library.desk import Desk
 from darklantern.library.importing import Imported, Step, settle, take_in, with_pieces
 from darklantern.library.outbox import leaving, with_proof, without_others
 from darklantern.library.resealing import sendable
+from darklantern.library.state import State
 from darklantern.library.syncing.fetching import Fetched, Progress, fetch, there
 from darklantern.library.syncing.pulling import Pulled, pull
 from darklantern.library.syncing.pushing import batches, push, whole
@@ -84,6 +86,9 @@ def _pulled(remote: Remote, desk: Desk, report: RelaySync, confirmed: bool, prog
     # 1. The records, whatever becomes of the pieces that they name.
     if step:
         desk.step(step.state, step.pieces)
+    settings = restored.heard(desk.state.settings, _spoken(remote, desk.state, pulled))
+    if settings is not desk.state.settings:
+        desk.step(replace(desk.state, settings=settings))
     state, imported = desk.state, step.imported if step else Imported()
     # 2. The pieces. Of a log that the relay does not show, it refuses them too.
     lacking = desk.lacking
@@ -125,6 +130,15 @@ def _pushed(remote: Remote, desk: Desk, report: RelaySync) -> RelaySync:
     if any(waiting.id in refused and not state.is_own(waiting) for waiting in state.outbox):
         desk.step(without_others(state, refused), {})  # their authors still have them, and are told when they sync
     return replace(report, sent=tuple(dict.fromkeys(sent)), refused=tuple(refused.items()))
+
+
+def _spoken(remote: Remote, state: State, pulled: Pulled) -> list[str]:
+    """The logs of which the relay that appends to them was asked, and all is held that it showed."""
+    return [
+        log
+        for log, size in pulled.there.items()
+        if remote.log_key == state.view.log_key(log) and size <= state.view.trail(log).size
+    ]
 
 
 def _failed(remote: Remote, pulled: Pulled) -> list[str]:
