@@ -75,6 +75,7 @@ def test_a_restored_library_writes_on_once_the_relay_was_asked_though_it_signed_
     with reopened(us.folder / "again", "ada", us.clock) as again:
         with pytest.raises(RefusedError, match="has not been synced with its keeper since"):
             again.threads.post(item, "too early")
+        assert sum("nothing is signed here yet" in line for line in again.status().lines()) == 2
         again.relays.sync([us.relay.mirror()])
         with pytest.raises(RefusedError, match="has not been synced with its keeper since"):
             again.threads.post(item, "a mirror is not its keeper")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from network.world import device
+from network.world import device, person
 from relay.running import Running, load, relay, relay_key
 
 from darklantern.errors import RelayError, StoreError
@@ -28,7 +28,7 @@ from darklantern.relay.setting_up import card as relay_card
 from darklantern.sealing import RelayCard
 from library.carried import carried
 from library.meeting import PEOPLE, Meeting, met, told
-from library.orgs import library
+from library.orgs import library, manifest
 
 
 @dataclass
@@ -290,3 +290,20 @@ def test_a_relay_that_sends_a_byte_now_and_then_is_left(monkeypatch: pytest.Monk
         finally:
             ended.set()
             thread.join()
+
+
+def test_what_a_relay_takes_from_nobody_but_members_ends_no_sync(http: Carried, tmp_path: Path) -> None:
+    """A courier who is in no circle carries a member's post: the relay says no, and the rest goes on."""
+    item = http.us.share()
+    http.sync("aurora")
+    http.sync("beacon")
+    http.us.beacon.threads.post(item, "by hand")
+    http.us.beacon.bundles.export_to(tmp_path / "bundle")
+    with library(tmp_path / "cy", "cy", http.us.clock) as courier:
+        http.us.aurora.add(manifest(http.us.aurora, "Cairn", person("cy")))
+        http.sync("aurora")
+        with HttpRemote(http.running.card, http.us.relay.net, device("cy")) as remote:
+            assert told(courier, remote).error is None
+            courier.bundles.import_from(tmp_path / "bundle")
+            report = told(courier, remote)
+        assert report.error is None and "admits neither you nor your org" in report.refused[0][1]

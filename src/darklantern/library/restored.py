@@ -95,7 +95,7 @@ def check(reason: str | None) -> None:
         raise RefusedError(
             f"{reason}; signing now could put two records at one place, which freezes this device or the log",
             hint="import a bundle that the log's keeper made since; where this library keeps the log itself, import "
-            "from everybody who reads it, and then call `confirm_whole`",
+            "from everybody who reads it, and then say so: `darklantern library confirm-whole LOG`",
         )
 
 

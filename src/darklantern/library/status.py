@@ -46,6 +46,8 @@ class LogStatus:
     """since when nothing is sealed that depends on it, by its circle's freshness limit"""
     frozen: bool
     """it showed two histories"""
+    silent: str | None
+    """why this library, which came from a backup, signs nothing in it yet"""
     kept_here: bool
     appender: str | None
     """id of the relay that appends to it, where it is one of those known here"""
@@ -58,6 +60,8 @@ class LogStatus:
         yield f"{self.name}: {counted(self.held, 'entry')}, {f'as of {self.as_of}' if self.as_of else 'never seen'}"
         if self.frozen:
             yield f"{self.name} is frozen: it showed two histories, and the proof is kept"
+        if self.silent:
+            yield f"{self.name}: nothing is signed here yet: {self.silent}"
         if self.stale_since:
             yield f"{self.name} is stale since {self.stale_since}: nothing is sealed before a sync brings news"
         for relay, size in self.there.items():
@@ -151,6 +155,7 @@ def _log(state: State, log: str, now: int, missing: list[str], pieces: Collectio
         as_of=text(head.time) if head else None,
         stale_since=_stale_since(state, log, now),
         frozen=log in view.forks,
+        silent=state.waits(log),
         kept_here=log in state.kept,
         appender=next((id for id, card in sorted(known.items()) if card.public.log == key), None),
         waiting=tuple(

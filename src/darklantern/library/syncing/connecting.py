@@ -138,8 +138,9 @@ class Connections:
         for wrong in errors:
             if isinstance(wrong, RelayError):  # rather than what is merely out of reach
                 raise wrong
+        where = " or ".join(self.card.urls) or "no address"
         raise RelayError(
-            f"the relay does not answer: {errors[-1] if errors else 'its card names no address'}",
+            f"the relay at {where} does not answer{f': {errors[-1]}' if errors else ''}",
             hint="is it up, is this machine's network, and is its card the newest? what waits stays in the outbox",
         ) from (errors[-1] if errors else None)
 
