@@ -60,6 +60,10 @@ class RelayError(DarkLanternError):
     """A relay that cannot be reached, breaks off, or does not answer as the wire says."""
 
 
+class NotAdmittedError(RelayError):
+    """A relay takes this from members of a circle alone, and this device is none."""
+
+
 class RefusedError(DarkLanternError):
     """A decision of the rules: this may not be sealed, added or shared. The message names the rule."""
 

@@ -16,7 +16,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from darklantern.deadlines import within
-from darklantern.errors import DarkLanternError, RelayError
+from darklantern.errors import DarkLanternError, NotAdmittedError, RelayError
 from darklantern.records.exact import decode, encode
 from darklantern.records.relay_wire import Challenge, Grant, Login, Problem
 from darklantern.sealing import Device, RelayCard
@@ -273,7 +273,8 @@ def refused(card: RelayCard, status: int, body: bytes) -> RelayError:
         message, hint = told.error[:_WORDS], told.hint[:_WORDS]
     except DarkLanternError:
         message, hint = "it gave no reason", "its keeper can see why"
-    return RelayError(f"{card.urls[0]} answered {status}: {message}", hint=hint)
+    kind = NotAdmittedError if status == 403 else RelayError
+    return kind(f"{card.urls[0]} answered {status}: {message}", hint=hint)
 
 
 def _seconds(text: str | None) -> float:

@@ -104,11 +104,11 @@ class HttpRemote:
         self._body("PUT", f"/v1/logs/{log}/blobs/{name}", data)
 
     def post(self, log: str, records: Sequence[bytes], pieces: Iterable[bytes]) -> tuple[Posted, ...]:
-        """Ask that records be appended. A relay may refuse all of them: the log, or this device."""
+        """Ask that records be appended. A relay that does not append this log refuses all of them."""
         parts = [*(Frame(Kind.ENTRY, data) for data in records), *(Frame(Kind.BLOB, piece) for piece in pieces)]
         with self._connections.answer("POST", f"/v1/logs/{log}/records", frames.pack(parts)) as response:
             body = read(response, _MAX_PAGE)
-        if response.status in (403, 409):  # not from this device, or not now: nothing is wrong with the relay
+        if response.status == 409:
             reason = refused(self._card, response.status, body).message
             return tuple(Posted(leaf_id(data), None, reason) for data in records)
         if response.status != 200:

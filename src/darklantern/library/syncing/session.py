@@ -7,7 +7,7 @@ is one step, so a sync that breaks off anywhere leaves a library that is whole a
 from dataclasses import replace
 from typing import Final
 
-from darklantern.errors import DarkLanternError, RelayError
+from darklantern.errors import DarkLanternError, NotAdmittedError, RelayError
 from darklantern.library import restored
 from darklantern.library.desk import Desk
 from darklantern.library.importing import Imported, Step, settle, take_in, with_pieces
@@ -17,7 +17,7 @@ from darklantern.library.state import State
 from darklantern.library.syncing.fetching import Fetched, Progress, fetch, there
 from darklantern.library.syncing.pulling import Pulled, pull
 from darklantern.library.syncing.pushing import batches, push, whole
-from darklantern.library.syncing.remote import Remote
+from darklantern.library.syncing.remote import Posted, Remote
 from darklantern.library.syncing.reports import RelaySync, joined
 from darklantern.network.heads import ForkedLogError
 
@@ -113,12 +113,16 @@ def _pushed(remote: Remote, desk: Desk, report: RelaySync) -> RelaySync:
     """The outbox, as far as this relay appends it."""
     state = desk.state
     ready, refused = whole(remote, state.view, sendable(state, desk.time()), state.is_own, desk.vault.blobs)
-    sent = list(report.sent)
+    sent, barred = list(report.sent), set[str]()
     for batch in batches(remote, state.view, ready):
         # From here on others may hold these records: none of them may be replaced.
         state = desk.state
         desk.step(leaving(state, (waiting.id for waiting in batch.waiting)), {})
-        answers = push(remote, batch, desk.vault.blobs)
+        try:
+            answers = push(remote, batch, desk.vault.blobs)
+        except NotAdmittedError as error:  # a courier's load, which somebody else must bring
+            answers = tuple(Posted(waiting.id, None, error.message) for waiting in batch.waiting)
+            barred |= {waiting.id for waiting in batch.waiting}
         if [answer.id for answer in answers] != [waiting.id for waiting in batch.waiting]:
             raise RelayError(
                 f"{remote.name} answered for {len(answers)} other records than the {len(batch.waiting)} it was sent",
@@ -127,8 +131,10 @@ def _pushed(remote: Remote, desk: Desk, report: RelaySync) -> RelaySync:
         sent += [answer.id for answer in answers if answer.position is not None]
         refused |= {answer.id: answer.refused or "no reason given" for answer in answers if answer.position is None}
     state = desk.state
-    if any(waiting.id in refused and not state.is_own(waiting) for waiting in state.outbox):
-        desk.step(without_others(state, refused), {})  # their authors still have them, and are told when they sync
+    if any(waiting.id in refused.keys() - barred and not state.is_own(waiting) for waiting in state.outbox):
+        desk.step(
+            without_others(state, refused.keys() - barred), {}
+        )  # their authors still have them, and are told when they sync
     return replace(report, sent=tuple(dict.fromkeys(sent)), refused=tuple(refused.items()))
 
 
