@@ -20,7 +20,7 @@ from darklantern.library.importing import wanted_pieces
 from darklantern.library.keeping import with_heads
 from darklantern.library.lacking import all_lacking, lacking_after
 from darklantern.library.loading import difference, load
-from darklantern.library.news import News, news, since
+from darklantern.library.news import News, news
 from darklantern.library.state import State
 from darklantern.library.threads import indexing
 from darklantern.network.circles import Terms
@@ -170,7 +170,7 @@ class Desk:
             self.step(replace(self._held, settings=restored.opened(self._held.settings, self.now())))
         self.take_stock()
         # What no older program opened, or was on a damaged disk, may open now.
-        self._write(self._held, since(self._held, set(self._held.threads.places)))
+        self._write(self._held, indexing.unindexed(self._held))
         if STALE_INDEX in self._held.settings:
             self.reindex()
         else:

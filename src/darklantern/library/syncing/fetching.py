@@ -37,7 +37,7 @@ class Fetched:
     """what the last piece that broke off broke with"""
 
 
-def there(remote: Remote, wanted: Mapping[str, str]) -> dict[str, str]:
+def offered(remote: Remote, wanted: Mapping[str, str]) -> dict[str, str]:
     """Those of the pieces that the relay says it has. Anybody may name pieces that nobody has: each costs a request."""
     logs = defaultdict[str, list[str]](list)
     for name, log in wanted.items():

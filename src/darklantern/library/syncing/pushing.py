@@ -57,7 +57,7 @@ def _batches(log: str, waiting: Sequence[Waiting]) -> Iterator[Batch]:
     yield Batch(log, tuple(batch))
 
 
-def whole(
+def able_to_leave(
     remote: Remote, view: View, waiting: Sequence[Waiting], is_own: Callable[[Waiting], bool], blobs: Blobs
 ) -> tuple[tuple[Waiting, ...], dict[str, str]]:
     """Those whose pieces are here or there, and why the others stay, with what this device wrote after them."""

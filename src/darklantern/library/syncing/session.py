@@ -14,9 +14,9 @@ from darklantern.library.importing import Imported, Step, settle, take_in, with_
 from darklantern.library.outbox import leaving, with_proof, without_others
 from darklantern.library.resealing import sendable
 from darklantern.library.state import State
-from darklantern.library.syncing.fetching import Fetched, Progress, fetch, there
+from darklantern.library.syncing.fetching import Fetched, Progress, fetch, offered
 from darklantern.library.syncing.pulling import Pulled, pull
-from darklantern.library.syncing.pushing import batches, push, whole
+from darklantern.library.syncing.pushing import able_to_leave, batches, push
 from darklantern.library.syncing.remote import Posted, Remote
 from darklantern.library.syncing.reports import RelaySync, joined
 from darklantern.network.heads import ForkedLogError
@@ -93,7 +93,7 @@ def _pulled(remote: Remote, desk: Desk, report: RelaySync, confirmed: bool, prog
     # 2. The pieces. Of a log that the relay does not show, it refuses them too.
     lacking = desk.lacking
     wanted = {name: log for name, log in sorted(lacking.items()) if log in pulled.there}
-    fetched = fetch(remote, there(remote, wanted), desk.vault.blobs, desk.vault.incoming, progress)
+    fetched = fetch(remote, offered(remote, wanted), desk.vault.blobs, desk.vault.incoming, progress)
     if fetched.came:  # what came is to be found by its words
         desk.step(state, {}, fetched.came)
     desk.vault.incoming.keep(lacking)
@@ -112,7 +112,7 @@ def _pulled(remote: Remote, desk: Desk, report: RelaySync, confirmed: bool, prog
 def _pushed(remote: Remote, desk: Desk, report: RelaySync) -> RelaySync:
     """The outbox, as far as this relay appends it."""
     state = desk.state
-    ready, refused = whole(remote, state.view, sendable(state, desk.time()), state.is_own, desk.vault.blobs)
+    ready, refused = able_to_leave(remote, state.view, sendable(state, desk.time()), state.is_own, desk.vault.blobs)
     sent, barred = list(report.sent), set[str]()
     for batch in batches(remote, state.view, ready):
         # From here on others may hold these records: none of them may be replaced.
@@ -132,9 +132,8 @@ def _pushed(remote: Remote, desk: Desk, report: RelaySync) -> RelaySync:
         refused |= {answer.id: answer.refused or "no reason given" for answer in answers if answer.position is None}
     state = desk.state
     if any(waiting.id in refused.keys() - barred and not state.is_own(waiting) for waiting in state.outbox):
-        desk.step(
-            without_others(state, refused.keys() - barred), {}
-        )  # their authors still have them, and are told when they sync
+        # Their authors still have them, and are told when they sync.
+        desk.step(without_others(state, refused.keys() - barred), {})
     return replace(report, sent=tuple(dict.fromkeys(sent)), refused=tuple(refused.items()))
 
 

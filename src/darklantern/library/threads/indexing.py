@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from darklantern.errors import DarkLanternError
-from darklantern.library.news import News
+from darklantern.library.news import News, since
 from darklantern.library.opening import Fetch, Found, in_order, look_up, open_post
 from darklantern.library.state import State
 from darklantern.library.threads.places import LocalThreads, place_of
@@ -43,6 +43,12 @@ def placed(state: State, what: News, fetch: Fetch) -> State:
             index = index.plus(entry.id, place_of(entry.id, content, me, index.arrivals))
             left = left.remove(entry.id)
     return replace(state, threads=replace(threads, index=index, unplaced=left, problems=problems))
+
+
+def unindexed(state: State) -> News:
+    """What an index as it is stored lacks, and what it should not hold: for a library that is being opened."""
+    found = since(state, set(state.threads.places))
+    return News(tuple(each for each in found.came if each.entry.record.kind == "post"), found.gone)
 
 
 def _without(state: State, gone: Collection[str]) -> LocalThreads:
