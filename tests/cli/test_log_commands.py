@@ -58,12 +58,7 @@ def test_an_entry_that_does_not_count_says_why(tmp_path: Path) -> None:
 
 def test_the_proof_of_two_histories_can_be_handed_on(tmp_path: Path) -> None:
     us = met(tmp_path)
-    us.sync()
-    theirs = us.relay.forked()
-    us.share(b"ours")
-    us.aurora.relays.sync([us.relay])
-    us.beacon.members.rotate("evals")
-    us.beacon.relays.sync([theirs])
+    us.split()
     with pytest.raises(LogError):
         us.beacon.relays.sync([us.relay])
     us.close()

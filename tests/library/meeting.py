@@ -44,6 +44,16 @@ class Meeting:
         what = finding(data, title)
         return self.aurora.findings.share(what, artifacts(data), circle="evals", assessment=assessment(what))
 
+    def split(self) -> RelaySimulator:
+        """A second relay under the same log key, whose history Beacon follows while Aurora follows the first."""
+        self.sync()
+        theirs = self.relay.forked()
+        self.share(b"ours")
+        self.aurora.relays.sync([self.relay])
+        self.beacon.members.rotate("evals")
+        self.beacon.relays.sync([theirs])
+        return theirs
+
     def reopen(self, org: str) -> Library:
         """The library after its program ended, however it did."""
         getattr(self, org).close()

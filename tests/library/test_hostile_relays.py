@@ -163,12 +163,7 @@ def test_p03_a_mirror_may_be_behind(us: Meeting) -> None:
 
 
 def test_p04_two_histories_are_detected_once_the_sides_share_one_relay(us: Meeting) -> None:
-    us.sync()
-    theirs = us.relay.forked()
-    us.share(b"ours")
-    us.aurora.relays.sync([us.relay])
-    us.beacon.members.rotate("evals")
-    us.beacon.relays.sync([theirs])
+    us.split()
     with pytest.raises(ForkedLogError) as caught:
         us.beacon.relays.sync([us.relay])
     proof = caught.value.proof
@@ -197,12 +192,7 @@ def test_p04_a_fork_between_two_relays_is_found_in_either_order(us: Meeting, ord
 
 
 def test_p04_a_fork_is_found_by_a_bundle_too(us: Meeting) -> None:
-    us.sync()
-    theirs = us.relay.forked()
-    us.share(b"ours")
-    us.aurora.relays.sync([us.relay])
-    us.beacon.members.rotate("evals")
-    us.beacon.relays.sync([theirs])
+    us.split()
     with pytest.raises(ForkedLogError):
         carried(us.aurora, us.beacon)
     assert us.circle in us.beacon.view.forks

@@ -65,12 +65,7 @@ def test_a_preview_tells_what_a_sync_would_bring_and_send(us: Meeting) -> None:
 
 
 def test_a_preview_of_two_histories_says_so_and_keeps_no_proof(us: Meeting) -> None:
-    us.sync()
-    theirs = us.relay.forked()
-    us.share(b"ours")
-    us.aurora.relays.sync([us.relay])
-    us.beacon.members.rotate("evals")
-    us.beacon.relays.sync([theirs])
+    us.split()
     with pytest.raises(ForkedLogError):
         us.beacon.relays.preview([us.relay])
     assert us.beacon.forks() == ()
