@@ -25,7 +25,7 @@ from sharing.proxying import Counting, counting
 from sharing.scratch import SEED, random_file, scratch
 from sharing.served import Served, served, sync
 from sharing.sizes import Sizes
-from sharing.sync import free_port
+from sharing.waiting import free_port
 
 NEWS = 64 * 1024
 _CHILD = """

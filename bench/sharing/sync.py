@@ -5,7 +5,6 @@ of both ends.
 """
 
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -13,51 +12,58 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from darklantern.library import Library
+from sharing.bare import bare_server, put_in_pieces
 from sharing.founding import CIRCLE
 from sharing.libraries import at_v2, finding
 from sharing.measuring import Case, Line, Took, in_turns, line, middle, times_faster
 from sharing.scratch import random_file, scratch
 from sharing.served import Served, served, sync
 from sharing.sizes import Sizes
+from sharing.waiting import free_port, until_listening
 
 LEAST = 0.85
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
 def lines(sizes: Sizes) -> list[Line]:
-    """`sync put` and `sync get`."""
-    size, turns = sizes.bundle // 2, min(5, sizes.repeats)
+    """`sync put` and `sync get`, and what a server that does nothing but store would take for the put."""
+    size, turns, bare_port = sizes.bundle // 2, min(5, sizes.repeats), free_port()
     with (
         scratch((turns + 1) * 5 * size) as folder,
         _daemon(folder) as (module, daemon),
+        bare_server(folder / "bare", bare_port) as bare,
         served(folder, free_port()) as made,
     ):
         source = folder / "source"
         cases = {
             "put": _put(made, source, size),
-            "rsync put": _copied(source, f"{module}/there", daemon),
+            "bare put": _spent(lambda: put_in_pieces(source, bare_port), bare),
+            "rsync put": _copied(str(source), f"{module}/there", folder / "module/there", daemon),
             "get": _spent(lambda: sync(made.beacon, made.remotes[1]), made.pid),
-            "rsync get": _copied(f"{module}/there", folder / "back", daemon),
+            "rsync get": _copied(f"{module}/there", str(folder / "back"), folder / "back", daemon),
         }
         took = in_turns(cases, turns)
         _check(made.beacon, turns + 1)
-    found = []
-    for name in ("put", "get"):
-        ratio, wall = times_faster(took[name], took[f"rsync {name}"])
-        rates = {end: round(size / 1e6 / middle(took[end]).wall) for end in (name, f"rsync {name}")}
-        found.append(
-            line(
-                f"sync {name}",
-                ratio,
-                "× rsync",
-                f"≥ {LEAST}",
-                ratio >= LEAST,
-                ("rsync daemon", _version()),
-                by_the_wall=wall,
-                megabytes_per_second_by_the_wall=rates,
-            )
-        )
-    return found
+    daemons = ("rsync daemon", _version())
+    put, get = (_beside_rsync(name, took, size, daemons) for name in ("put", "get"))
+    floor, wall = times_faster(took["bare put"], took["rsync put"])
+    bare_line = line("sync put · a bare server", floor, "× rsync", "–", None, daemons, by_the_wall=wall)
+    return [put, bare_line, get]
+
+
+def _beside_rsync(name: str, took: dict[str, list[Took]], size: int, daemon: tuple[str, str]) -> Line:
+    ratio, wall = times_faster(took[name], took[f"rsync {name}"])
+    rates = {end: round(size / 1e6 / middle(took[end]).wall) for end in (name, f"rsync {name}")}
+    return line(
+        f"sync {name}",
+        ratio,
+        "× rsync",
+        f"≥ {LEAST}",
+        ratio >= LEAST,
+        daemon,
+        by_the_wall=wall,
+        megabytes_per_second_by_the_wall=rates,
+    )
 
 
 def _put(made: Served, source: Path, size: int) -> Case:
@@ -73,13 +79,15 @@ def _put(made: Served, source: Path, size: int) -> Case:
     return case
 
 
-def _copied(source: Path | str, target: Path | str, daemon: int) -> Case:
-    def work() -> None:
-        if isinstance(target, Path):
-            target.unlink(missing_ok=True)
-        subprocess.run(["rsync", "-W", "--inplace", str(source), str(target)], check=True, capture_output=True)
+def _copied(source: str, target: str, made: Path, daemon: int) -> Case:
+    """Into a file that was not there, as ours are: one that is written over needs no memory."""
+    spent = _spent(lambda: subprocess.run(["rsync", "-W", "--inplace", source, target], check=True), daemon)
 
-    return _spent(work, daemon)
+    def case() -> Took:
+        made.unlink(missing_ok=True)
+        return spent()
+
+    return case
 
 
 def _spent(work: Callable[[], object], other_end: int) -> Case:
@@ -115,11 +123,7 @@ def _daemon(folder: Path) -> Iterator[tuple[str, int]]:
     )
     process = subprocess.Popen(["rsync", "--daemon", "--no-detach", f"--config={settings}"])
     try:
-        while True:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
+        until_listening(port)
         yield f"rsync://127.0.0.1:{port}/module", process.pid
     finally:
         process.terminate()
@@ -130,13 +134,6 @@ def _check(beacon: Library, items: int) -> None:
     found, problems = beacon.findings.listed(), beacon.care.verify()
     if len(found) != items or problems:
         raise ValueError(f"expected {items} findings without problems, got {len(found)} and {problems}")
-
-
-def free_port() -> int:
-    """One that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _version() -> str:

@@ -6,7 +6,7 @@ ones in the store of blobs; which log has which is said in the database either w
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 from darklantern.errors import StoreError
@@ -19,7 +19,6 @@ from darklantern.relay.stores.values import Piece
 MAX_BYTES: Final = PIECE
 _UPLOAD_S: Final = 3600
 """longer than any store takes for one blob: an upload that has not ended by then was cut off with its relay"""
-_STEP: Final = 1024 * 1024
 _END: Final = b""
 
 
@@ -75,7 +74,7 @@ class Pieces:
         chunks = await asyncio.to_thread(self._blobs.read, name, start, stop)
         left = stop - start
         while left:
-            part = await asyncio.to_thread(_take, chunks)
+            part = await asyncio.to_thread(next, chunks, _END)
             if not part:
                 raise StoreError(f"the blob {name} became shorter while it was read", hint="check the disk")
             left -= len(part)
@@ -91,15 +90,3 @@ class Pieces:
     def collect(self) -> int:
         """Delete bytes that no log has any more; how many."""
         return self._database.collect(self._blobs.delete)
-
-
-def _take(chunks: Iterator[bytes]) -> bytes:
-    """About a MiB of them: each crossing between threads costs as much as reading a hundred KiB."""
-    parts, size = [], 0
-    while size < _STEP:
-        part = next(chunks, _END)
-        if not part:
-            break
-        parts.append(part)
-        size += len(part)
-    return b"".join(parts)
