@@ -8,7 +8,7 @@ from library.orgs import Orgs, artifacts, assessment, finding, founded
 
 from darklantern.errors import RefusedError
 from darklantern.page import Author, Item, home, report, serve
-from darklantern.page.reading import Held, readable
+from darklantern.page.reading import OpenLibrary, readable
 
 from .client import owner
 from .reading import parsed, text
@@ -47,7 +47,7 @@ def test_what_was_shared_is_what_the_page_shows(orgs: Orgs) -> None:
 
 def test_an_item_that_is_not_here(orgs: Orgs) -> None:
     with pytest.raises(RefusedError):
-        Held(orgs.aurora).open_item("0" * 64)
+        OpenLibrary(orgs.aurora).open_item("0" * 64)
     with serve(orgs.aurora) as page:
         me = owner(page)
         assert me.ask("finding/" + "0" * 64).status == 404
@@ -71,7 +71,7 @@ def test_an_item_whose_pieces_are_missing_is_listed_with_the_reason(orgs: Orgs) 
     for piece in (orgs.folder / "beacon").rglob("*"):
         if piece.is_file() and "blobs" in str(piece.parent):
             piece.unlink()
-    (shut,) = Held(orgs.beacon).findings()
+    (shut,) = OpenLibrary(orgs.beacon).findings()
     assert not isinstance(shut, Item) and shut.id == item and shut.circle == "evals" and shut.problem
     assert shut.problem[:20] in text(parsed(home([shut])))
 

@@ -10,7 +10,7 @@ from library.orgs import CANARY, Orgs, founded, share
 from darklantern.errors import RefusedError, SealError
 from darklantern.page import Author, Post, Reacted, Thread, Topic, home, serve, topic
 from darklantern.page.downloads import disposition, held_back
-from darklantern.page.reading import Held
+from darklantern.page.reading import OpenLibrary
 from darklantern.page.threads import DEEPEST
 
 from .client import owner
@@ -110,7 +110,7 @@ def test_a_real_thread_is_what_the_page_shows(orgs: Orgs, tmp_path: Path) -> Non
     orgs.aurora.threads.post(item, "About the finding.")
     orgs.to_beacon()
     orgs.beacon.threads.react(begun, "🎉")
-    held = Held(orgs.beacon)
+    held = OpenLibrary(orgs.beacon)
     (listed,) = held.topics()
     assert (listed.id, listed.title, listed.circle, listed.posts, listed.unread) == (
         begun,
@@ -148,11 +148,11 @@ def test_an_attachment_whose_piece_is_altered_ends_before_its_end(orgs: Orgs, tm
     name = attached.artifact.pieces[-1]
     path = orgs.folder / "aurora" / "blobs" / name[:2] / name
     path.write_bytes(path.read_bytes()[:-1] + b"!")
-    found = Held(orgs.aurora).attachment(begun, attached.attachment.sha256)
+    found = OpenLibrary(orgs.aurora).attachment(begun, attached.attachment.sha256)
     came: list[bytes] = []
     with pytest.raises(SealError):
         came.extend(held_back(found.stream))
     assert sum(map(len, came)) < found.size
     with pytest.raises(RefusedError):
-        Held(orgs.aurora).attachment("0" * 64, attached.attachment.sha256)
+        OpenLibrary(orgs.aurora).attachment("0" * 64, attached.attachment.sha256)
     assert len(FILE) == NAMED.size

@@ -105,7 +105,7 @@ def settle(
     *,
     fetch: Fetch,
     clock: int,
-    taken: "Taken | None" = None,
+    taken: "_Outcome | None" = None,
     skipped: tuple[str, ...] = (),
 ) -> Step:
     """The rest of the step, also where nothing came: keys, and our own records that the logs have overtaken."""
@@ -137,7 +137,7 @@ def wanted_pieces(view: View, forgotten: Collection[str] = ()) -> frozenset[str]
 
 
 @dataclass(frozen=True)
-class Taken:
+class _Outcome:
     """What became of records that wait for the keeper of their log."""
 
     state: State
@@ -146,7 +146,7 @@ class Taken:
     refused: tuple[tuple[str, str], ...] = ()
 
 
-def _take_waiting(state: State, waiting: tuple[bytes, ...], clock: int) -> Taken:
+def _take_waiting(state: State, waiting: tuple[bytes, ...], clock: int) -> _Outcome:
     """Each is appended where this library keeps its log, and waits here with our own where it does not."""
     appended: list[str] = []
     carried: list[str] = []
@@ -173,7 +173,7 @@ def _take_waiting(state: State, waiting: tuple[bytes, ...], clock: int) -> Taken
             refused.append((envelope_id, reason))
     # Who gave them away has them, too: none of them is this library's to replace.
     left = leaving(state, carried) if carried else state
-    return Taken(left, tuple(appended), tuple(carried), tuple(refused))
+    return _Outcome(left, tuple(appended), tuple(carried), tuple(refused))
 
 
 def _growth(before: View, after: View) -> dict[str, int]:

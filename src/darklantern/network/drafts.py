@@ -38,7 +38,7 @@ class Draft(SecretValue, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True)
-class Group:
+class Quorum:
     """Signers of whom a number is needed, each standing for an org or a person."""
 
     whose: str
@@ -50,20 +50,20 @@ class Group:
 
 @dataclass(frozen=True)
 class Tally:
-    """How far a group has signed."""
+    """How far a quorum has signed."""
 
-    group: Group
+    quorum: Quorum
     signed: tuple[str, ...]
     """orgs or persons, sorted"""
 
     @property
     def enough(self) -> bool:
-        """Whether the group has signed."""
-        return len(self.signed) >= self.group.needed
+        """Whether enough have signed."""
+        return len(self.signed) >= self.quorum.needed
 
     def __str__(self) -> str:
         names = f" ({', '.join(self.signed)})" if self.signed else ""
-        return f"{len(self.signed)} of the {self.group.needed} {self.group.whose} that it needs have signed{names}"
+        return f"{len(self.signed)} of the {self.quorum.needed} {self.quorum.whose} that it needs have signed{names}"
 
 
 def write_draft(draft: Draft, state: NetworkState) -> bytes:
@@ -85,8 +85,8 @@ def read_draft(data: bytes, identity: Identity) -> Draft:
     return draft
 
 
-def groups(state: NetworkState, body: object) -> tuple[tuple[Group, ...], bool]:
-    """Who signs `body`, and whether all of these groups must (True) or any one of them is enough (False)."""
+def quorums(state: NetworkState, body: object) -> tuple[tuple[Quorum, ...], bool]:
+    """Who signs `body`, and whether all of these quorums must (True) or any one of them is enough (False)."""
     match body:
         case Roster():
             last = state.roster
@@ -117,24 +117,24 @@ def accepted(state: NetworkState, body: object) -> dict[str, VerifyKey]:
         case Breach():
             return {**(state.roster.keys() if state.roster else {}), **_org_keys(state, body.org)}
         case _:
-            names = {name for group in groups(state, body)[0] for name in group.stands_for}
+            names = {name for quorum in quorums(state, body)[0] for name in quorum.stands_for}
             keys = (standing.device.signing for standing in state.devices.values())
             return {key.id: key for key in keys if key.id in names}
 
 
 def tallies(state: NetworkState, draft: Draft) -> tuple[Tally, ...]:
-    """How far each group has signed. Raises SignatureError for a signature that does not verify or does not count."""
+    """How far each quorum has signed. Raises SignatureError for a signature that does not verify or does not count."""
     body = draft.read.body
     signers = verify(draft.envelope, accepted(state, body)) if draft.envelope.signers else frozenset[str]()
     return tuple(
-        Tally(group, tuple(sorted({group.stands_for[signer] for signer in signers if signer in group.stands_for})))
-        for group in groups(state, body)[0]
+        Tally(quorum, tuple(sorted({quorum.stands_for[signer] for signer in signers if signer in quorum.stands_for})))
+        for quorum in quorums(state, body)[0]
     )
 
 
 def is_signed(state: NetworkState, draft: Draft) -> bool:
     """Whether enough have signed."""
-    found, everyone = tallies(state, draft), groups(state, draft.read.body)[1]
+    found, everyone = tallies(state, draft), quorums(state, draft.read.body)[1]
     return (all if everyone else any)(tally.enough for tally in found)
 
 
@@ -185,7 +185,7 @@ def check_fits(net: str, state: NetworkState, draft: Draft) -> None:
                 _check_read_so_far(body.version, len(known))
                 circles.check_successor(known[-1].body, known[-1].id, body)
         case _:
-            groups(state, body)
+            quorums(state, body)
 
 
 def _check_read_so_far(version: int, here: int) -> None:
@@ -219,16 +219,16 @@ def _owners(state: NetworkState, circle: Circle) -> dict[str, tuple[str, str]]:
     }
 
 
-def _root_orgs(roster: Roster) -> Group:
+def _root_orgs(roster: Roster) -> Quorum:
     stands_for = {root.key.id: root.org for root in roster.roots}
-    return Group(f"orgs of roster version {roster.version}", roster.threshold, stands_for)
+    return Quorum(f"orgs of roster version {roster.version}", roster.threshold, stands_for)
 
 
-def _persons(state: NetworkState, name: str) -> Group:
+def _persons(state: NetworkState, name: str) -> Quorum:
     org = state.roster.org(name) if state.roster else None
     if org is None:
         raise RefusedError(f"the org {name!r} is not in the roster", hint="the network's roots must admit it first")
-    return Group(f"persons of {name}", org.threshold, {root.key.id: root.person for root in org.roots})
+    return Quorum(f"persons of {name}", org.threshold, {root.key.id: root.person for root in org.roots})
 
 
 def _org_keys(state: NetworkState, name: str) -> dict[str, VerifyKey]:
@@ -236,7 +236,7 @@ def _org_keys(state: NetworkState, name: str) -> dict[str, VerifyKey]:
     return {root.key.id: root.key for root in org.roots} if org else {}
 
 
-def _quorum(state: NetworkState, circle: Circle) -> Group:
+def _quorum(state: NetworkState, circle: Circle) -> Quorum:
     owners = _owners(state, circle)
     stands_for = {state.devices[device].device.signing.id: " of ".join(reversed(who)) for device, who in owners.items()}
-    return Group(f"admins of circle version {circle.version}", circle.quorum, stands_for)
+    return Quorum(f"admins of circle version {circle.version}", circle.quorum, stands_for)

@@ -14,27 +14,27 @@ from rpds import HashTrieMap, HashTrieSet
 
 
 @dataclass(frozen=True)
-class Held:
+class NamedPiece:
     """A piece: whose it is, and their entries that count and name it. None of these: nothing needs it any more."""
 
     owner: tuple[str, str]
     by: "HashTrieSet[str]"
 
 
-HeldPieces: TypeAlias = "HashTrieMap[str, Held]"
+NamedPieces: TypeAlias = "HashTrieMap[str, NamedPiece]"
 """name → every piece that an entry of the log ever named and counted"""
 
 
-def naming(pieces: HeldPieces, names: Iterable[str], owner: tuple[str, str], entry: str) -> HeldPieces:
+def naming(pieces: NamedPieces, names: Iterable[str], owner: tuple[str, str], entry: str) -> NamedPieces:
     """The pieces after an entry of `owner` has begun to count that names these."""
     for name in names:
-        held = pieces.get(name) or Held(owner, HashTrieSet())
+        held = pieces.get(name) or NamedPiece(owner, HashTrieSet())
         if held.owner == owner and entry not in held.by:
             pieces = pieces.insert(name, replace(held, by=held.by.insert(entry)))
     return pieces
 
 
-def no_longer(pieces: HeldPieces, names: Iterable[str], entry: str) -> HeldPieces:
+def no_longer(pieces: NamedPieces, names: Iterable[str], entry: str) -> NamedPieces:
     """The pieces after an entry that named these has ceased to count."""
     for name in names:
         held = pieces[name]

@@ -18,7 +18,7 @@ from darklantern.network.growing import Grown
 from darklantern.network.handovers import Handover
 from darklantern.network.items import Sealed
 from darklantern.network.manifests import OrgManifest, Standing
-from darklantern.network.pieces import HeldPieces
+from darklantern.network.pieces import NamedPieces
 from darklantern.network.pledges import Breach, Commitment, Pledge, PledgeText
 from darklantern.network.rosters import Roster
 from darklantern.network.vouching import Notice, Vouched
@@ -224,7 +224,7 @@ class CircleState:
     """id → what counts; `in_order` has them as the log does"""
     buried: "HashTrieMap[str, SealedEntry]" = field(default_factory=HashTrieMap)
     """id → what a tombstone took out of `entries`"""
-    pieces: HeldPieces = field(default_factory=HashTrieMap)
+    pieces: NamedPieces = field(default_factory=HashTrieMap)
     """name → whose each piece is and what needs it; `retaining` says which live"""
     tombstones: "HashTrieMap[str, tuple[Owner, ...]]" = field(default_factory=HashTrieMap)
     """id → who asked for it to be dropped"""

@@ -16,11 +16,11 @@ MOST_TOPICS = 200
 
 def readable(library: Library | Readable) -> Readable:
     """What the page reads from."""
-    return Held(library) if isinstance(library, Library) else library
+    return OpenLibrary(library) if isinstance(library, Library) else library
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class OpenLibrary:
     """An open library. Reading touches pieces on the disk and no database: any one thread at a time may ask."""
 
     library: Library
