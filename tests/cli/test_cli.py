@@ -182,7 +182,8 @@ def test_two_commands_at_once_on_one_library(founded: Path) -> None:
     with open_vault(folder, passphrase):
         done = darklantern("library", "verify", *at(founded, "aurora"))
     assert done.returncode == 1
-    assert "is open in another program" in done.stderr and "close it there first" in done.stderr
+    assert f"is open in another program, process {os.getpid()}" in done.stderr
+    assert "close it there first" in done.stderr
 
 
 def test_an_error_as_json(tmp_path: Path) -> None:

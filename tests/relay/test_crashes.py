@@ -1,7 +1,10 @@
 """Nothing that was acknowledged is lost, and no log forks: whatever is killed, and however many processes append."""
 
 import http.client
+import os
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -132,6 +135,28 @@ def test_two_processes_append_to_one_log(world: tuple[World, str], tmp_path: Pat
             writer.join(120)
         assert [len(writer.acknowledged) for writer in writers] == [30] * 4
         assert_all_there(running, net, circle, writers)
+
+
+def test_one_folder_is_served_once_and_its_workers_end_with_its_server(
+    world: tuple[World, str], tmp_path: Path
+) -> None:
+    net, _ = world
+    with relay(tmp_path / "relay", net.net, keeper="keeper", tls=False) as running:
+        running.setting("workers = 2")
+        load(running, net)
+        assert running.process
+        second = subprocess.run(
+            [sys.executable, "-m", "darklantern", "relay", "serve", str(running.folder)],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (second.returncode, f"served by process {running.process.pid} already" in second.stderr) == (1, True)
+        assert running.is_ready()
+        os.kill(running.process.pid, signal.SIGKILL)  # its workers are not asked
+        running.process.wait()
+        running.start()
 
 
 def test_kill_9_of_the_relay_loses_nothing(world: tuple[World, str], tmp_path: Path, database_url: str) -> None:

@@ -79,8 +79,9 @@ def test_creation_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
     assert not list(tmp_path.iterdir())
 
 
-def test_a_second_opener_is_refused_at_once(folder: Path) -> None:
-    with open_vault(folder, "a passphrase"), pytest.raises(StoreError, match="open in another program"):
+def test_a_second_opener_is_refused_at_once_and_told_who_holds_it(folder: Path) -> None:
+    said = f"open in another program, process {os.getpid()}\n"
+    with open_vault(folder, "a passphrase"), pytest.raises(StoreError, match=said):
         open_vault(folder, "a passphrase")
     open_vault(folder, "a passphrase").close()
 

@@ -40,6 +40,8 @@ AllowClockJump = Annotated[
 ]
 Out = Annotated[Path, typer.Option(help="Where the file goes that you pass on; an existing one is replaced.")]
 
+_OTHERS_S = 2.0
+"""how long a command waits for another one on the same library"""
 _SPANS = {"d": 86_400, "h": 3_600, "m": 60}
 T = TypeVar("T")
 
@@ -62,7 +64,7 @@ def open_own(folder: Path | None, passphrase_file: Path | None) -> "Library":
     where = library_folder(folder)
     newer, *older = (kept_passphrases(where) if passphrase_file is None else ()) or (passphrase(passphrase_file),)
     try:
-        return Library.open(where, newer, follows=level_follows)
+        return Library.open(where, newer, follows=level_follows, wait_s=_OTHERS_S)
     except StoreError:
         if not older:  # another one only while a change of passphrase is unfinished
             raise

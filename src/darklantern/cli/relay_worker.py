@@ -8,9 +8,11 @@ if TYPE_CHECKING:
 
 
 def load(folder: str) -> "App":
-    """The application of the relay in `folder`, in a process that other processes cannot read."""
+    """The application of the relay in `folder`, in a process that others cannot read, and that ends with the server."""
     from darklantern.cli.hardening import keep_secrets_in_memory
     from darklantern.relay.app import make_app
+    from darklantern.relay.holding import end_with_server
 
     keep_secrets_in_memory()
+    end_with_server()
     return make_app(Path(folder))

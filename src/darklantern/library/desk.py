@@ -46,9 +46,11 @@ class Desk:
         self._lacking: dict[str, str] = {}
 
     @classmethod
-    def at(cls, folder: Path, passphrase: str, follows: Follows, clock: Clock = time.time) -> "Desk":
+    def at(
+        cls, folder: Path, passphrase: str, follows: Follows, clock: Clock = time.time, wait_s: float = 0.0
+    ) -> "Desk":
         """The desk of the library in `folder`, with every post and every text in its place. Raises StoreError."""
-        vault = open_vault(folder, passphrase)
+        vault = open_vault(folder, passphrase, wait_s=wait_s)
         try:
             desk = cls(vault, load(vault.database.read()), follows, clock)
             desk._settle_in()

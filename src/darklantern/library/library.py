@@ -76,14 +76,16 @@ class Library:
     _desk: Desk = field(repr=False)
 
     @classmethod
-    def open(cls, folder: Path, passphrase: str, *, follows: Follows, clock: Clock = time.time) -> "Library":
-        """The library in `folder`. Raises StoreError.
+    def open(
+        cls, folder: Path, passphrase: str, *, follows: Follows, clock: Clock = time.time, wait_s: float = 0.0
+    ) -> "Library":
+        """The library in `folder`, for which it waits so long while another process holds it. Raises StoreError.
 
         `follows` says whether an assessment's level follows from its answers, which is asked before anything is sealed
         or opened: pass `darklantern.assess.level_follows`.
         All its records are judged again, which takes about 0.2 ms each in logs of up to 10,000 entries.
         """
-        return cls(Desk.at(folder, passphrase, follows, clock))
+        return cls(Desk.at(folder, passphrase, follows, clock, wait_s))
 
     def close(self) -> None:
         """Let go of the folder. Everything is written already."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from darklantern.errors import MissingExtraError
 from darklantern.relay.config import CERTIFICATE, CERTIFICATE_KEY, read_config
+from darklantern.relay.holding import held
 from darklantern.relay.setting_up import check_address, check_begun
 
 _BUFFER_BYTES: Final = 256 * 1024
@@ -23,7 +24,7 @@ def serve(folder: Path, load: Callable[[str], Any]) -> None:
     """Serve the relay in `folder` until SIGTERM or SIGINT. `load` gets the folder and gives the ASGI application.
 
     `load` runs in each worker, a process of its own, so it must be a function of a module. Raises RefusedError for
-    an address that is not private, StoreError, MissingExtraError.
+    an address that is not private, StoreError where another serves it, MissingExtraError.
     """
     config = read_config(folder)
     check_address(config)
@@ -34,7 +35,7 @@ def serve(folder: Path, load: Callable[[str], Any]) -> None:
         from granian.http import HTTP1Settings
     except ImportError as error:
         raise MissingExtraError("serving a relay needs granian", hint="pip install 'darklantern[relay]'") from error
-    Granian(
+    server = Granian(
         str(folder),
         address=config.listen,
         port=config.port,
@@ -51,4 +52,6 @@ def serve(folder: Path, load: Callable[[str], Any]) -> None:
         ssl_key=folder / CERTIFICATE_KEY if config.tls else None,
         respawn_failed_workers=True,
         workers_kill_timeout=_STOP_S,
-    ).serve(target_loader=load)
+    )
+    with held(folder):
+        server.serve(target_loader=load)

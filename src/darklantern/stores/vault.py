@@ -8,19 +8,20 @@
     unfinished/   journals of sealings that a crash interrupted, or that wait to be shared
     lock          held while open
 
-In: a folder and a passphrase. Out: an open vault, or StoreError. A second opener is refused at
-once, not made to wait: two programs with one device's keys would fork its chain.
+In: a folder and a passphrase. Out: an open vault, or StoreError. A second opener is refused, and told
+who holds it: two programs with one device's keys would fork its chain.
 """
 
-import fcntl
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
 from darklantern.errors import RecordError, StoreError
 from darklantern.files import PARTIAL, cannot_write, partial_of, sync_folder, write_whole
+from darklantern.locks import take_lock
 from darklantern.records.exact import decode, encode
 from darklantern.stores.archive import BLOBS, DATABASE, HEADER
 from darklantern.stores.blobs import Blobs
@@ -102,13 +103,13 @@ def create_vault(folder: Path, passphrase: str, first: Change, cost: Cost, keyst
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def open_vault(folder: Path, passphrase: str) -> Vault:
-    """The vault in `folder`. Raises StoreError.
+def open_vault(folder: Path, passphrase: str, *, wait_s: float = 0.0) -> Vault:
+    """The vault in `folder`, for which it waits so long while another process holds it. Raises StoreError.
 
     It says which: no vault there, held by another process, a wrong passphrase, or damage.
     """
     _read_header(folder)
-    lock = _take_lock(folder)
+    lock = take_lock(folder / _LOCK, _held(folder), wait_s)
     try:
         database = _open_database(folder, passphrase)
         blobs = Blobs(folder / BLOBS)
@@ -178,17 +179,8 @@ def _read_header(folder: Path, name: str = HEADER) -> VaultHeader:
         ) from error
 
 
-def _take_lock(folder: Path) -> int:
-    try:
-        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise cannot_write(folder / _LOCK, error) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise StoreError(
-            f"the library in {folder} is open in another program",
-            hint="close it there first: one device writes in one place at a time",
-        ) from error
-    return lock
+def _held(folder: Path) -> Callable[[str], StoreError]:
+    return lambda holder: StoreError(
+        f"the library in {folder} is open in another program, {holder}",
+        hint="close it there first: one device writes in one place at a time. `darklantern page` holds it until Ctrl-C",
+    )
