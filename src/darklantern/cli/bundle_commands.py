@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from darklantern.cli.bars import bytes_bar, count_bar
-from darklantern.cli.imported_text import noticed, told
+from darklantern.cli.imported_text import noticing, told
 from darklantern.cli.library_option import AllowClockJump, LibraryFolder, hand_out, open_own, value_of
 from darklantern.cli.options import Json, PassphraseFile, check_place
 from darklantern.cli.output import tell, tell_json
@@ -59,14 +59,14 @@ def import_bundle(
     All of it is verified first. Twice changes nothing.
     """
     with open_own(folder, passphrase_file) as library:
-        before = {each.id for each in library.threads.notifications()}
+        noticed = noticing(library)
         with bytes_bar("reading") as progress:
             imported = library.bundles.import_from(bundle, allow_clock_jump=allow_clock_jump, progress=progress)
-        fresh = [each for each in library.threads.notifications() if each.id not in before]
+        then = noticed()
     if as_json:
         tell_json(plain(imported))
         return
-    for line in (*told(imported), *noticed(fresh)):
+    for line in (*told(imported), *then):
         tell(line)
 
 

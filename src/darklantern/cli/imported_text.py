@@ -1,18 +1,26 @@
 """What came of an import or a sync, as lines for a terminal; and that there is something to look at."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from darklantern.counted import counted
 
 if TYPE_CHECKING:
-    from darklantern.library import Imported, Notification
+    from darklantern.library import Imported, Library
 
 
-def noticed(fresh: "list[Notification]") -> list[str]:
-    """That there is something to look at, and where."""
+def noticing(library: "Library") -> Callable[[], list[str]]:
+    """To call after an import or a sync: what there is to look at since this, and what has ended for this device."""
     from darklantern.library.threads.notifications import summary
 
-    return [f"{summary(fresh)}: `darklantern thread notifications` lists them"] if fresh else []
+    before, over = {each.id for each in library.threads.notifications()}, library.ended()
+
+    def noticed() -> list[str]:
+        fresh = [each for each in library.threads.notifications() if each.id not in before]
+        look = [f"{summary(fresh)}: `darklantern thread notifications` lists them"] if fresh else []
+        return [*look, *(line for line in library.ended() if line not in over)]
+
+    return noticed
 
 
 def told(imported: "Imported") -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from darklantern.cli.bars import count_bar
-from darklantern.cli.imported_text import noticed, told
+from darklantern.cli.imported_text import noticing, told
 from darklantern.cli.known_relay_commands import add_compared
 from darklantern.cli.library_option import AllowClockJump, LibraryFolder, Yes, open_own
 from darklantern.cli.options import Json, PassphraseFile
@@ -48,11 +48,11 @@ def sync(
         if dry_run:
             _tell_synced(library.relays.preview(allow_clock_jump=allow_clock_jump), [], as_json, would=True)
             return
-        before = {each.id for each in library.threads.notifications()}
+        noticed = noticing(library)
         with count_bar("pieces") as progress:
             synced = library.relays.sync(allow_clock_jump=allow_clock_jump, progress=progress)
-        fresh = [each for each in library.threads.notifications() if each.id not in before]
-    _tell_synced(synced, noticed(fresh), as_json)
+        then = noticed()
+    _tell_synced(synced, then, as_json)
 
 
 def status(folder: LibraryFolder = None, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:

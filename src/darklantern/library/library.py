@@ -21,6 +21,7 @@ from darklantern.library.calls.members import Members
 from darklantern.library.calls.relays import Relays
 from darklantern.library.calls.threads import Threads
 from darklantern.library.desk import Clock, Desk
+from darklantern.library.ended import ended
 from darklantern.library.forks import ForkFound, forks
 from darklantern.library.joining import HOLDER
 from darklantern.library.loading import first_contents
@@ -205,6 +206,10 @@ class Library:
     def status(self) -> Status:
         """What is held and what is there, what waits and for whom, what is stale and since when. Asks nobody."""
         return status(self._desk.state, frozenset(self._desk.vault.blobs), self._desk.time())
+
+    def ended(self) -> tuple[str, ...]:
+        """What this device, or its person, no longer belongs to, as the logs here say: since when, by whom, and why."""
+        return tuple(ended(self._desk.state, self._desk.now()))
 
     def search(
         self,

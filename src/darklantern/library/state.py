@@ -120,6 +120,13 @@ class State:
         check_closed(self.view.rules(circle), terms)
         return terms
 
+    def name_of(self, log: str) -> str:
+        """What a log is called here: only members know a circle's name."""
+        if log == self.view.net:
+            return "the network"
+        terms = self.keyring.terms.get(log)
+        return f"circle {terms.name}" if terms else f"circle {log[:8]}…"
+
     def is_own(self, waiting: Waiting) -> bool:
         """Whether this device wrote it; several write a roster, and whoever has it hands it in."""
         return self.logs.is_own(waiting)

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from darklantern.counted import counted
+from darklantern.library.ended import ended
 from darklantern.library.foreign import foreign
 from darklantern.library.state import State
 from darklantern.library.syncing.remembering import relays, visits
@@ -108,13 +109,15 @@ class Status:
     relays: tuple[RelayStatus, ...]
     foreign: tuple[Foreign, ...]
     """records under this device's signature that it did not write: its key is in other hands"""
+    ended: tuple[str, ...]
+    """what this device, or its person, no longer belongs to"""
     advice: tuple[str, ...]
     """what the loss of one person would lock"""
 
     def lines(self) -> tuple[str, ...]:
         """What a person reads."""
         names = {relay.id: relay.name for relay in self.relays}
-        found = [*map(str, self.foreign), *(line for relay in self.relays for line in relay.lines())]
+        found = [*map(str, self.foreign), *self.ended, *(line for relay in self.relays for line in relay.lines())]
         return (*found, *(line for log in self.logs for line in log.lines(names)), *self.advice)
 
 
@@ -139,17 +142,18 @@ def status(state: State, pieces: Collection[str], clock: int) -> Status:
             for id, card in sorted(known.items())
         ),
         foreign=tuple(foreign(state)),
+        ended=tuple(ended(state, now)),
         advice=advice(state.view, me.org, state.keyring.terms.keys()) if me else (),
     )
 
 
 def _log(state: State, log: str, now: int, missing: list[str], pieces: Collection[str]) -> LogStatus:
     view = state.view
-    head, key, terms = view.heads.get(log), view.log_key(log), state.keyring.terms.get(log)
+    head, key = view.heads.get(log), view.log_key(log)
     known, last, problems = relays(state), visits(state), _problems(state, log)
     return LogStatus(
         log=log,
-        name="the network" if log == view.net else f"circle {terms.name}" if terms else f"circle {log[:8]}…",
+        name=state.name_of(log),
         held=view.trail(log).size,
         there={id: visit.there[log] for id, visit in sorted(last.items()) if id in known and log in visit.there},
         as_of=text(head.time) if head else None,

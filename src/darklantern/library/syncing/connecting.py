@@ -41,6 +41,10 @@ _BUSY: Final = (429, 503)
 _NO_CHECK_TIME: Final = 0x200000
 """OpenSSL's X509_V_FLAG_NO_CHECK_TIME. Whose clock is wrong would be told that somebody sits between."""
 _WORDS: Final = 300
+_NOT_LISTED: Final = (
+    "its log of the network does not list this device: not yet, or no longer, where your org has revoked it or taken "
+    "you out; a colleague's bundle (`darklantern bundle import`) brings the record, and `darklantern status` then says"
+)
 
 
 class Connections:
@@ -273,6 +277,8 @@ def refused(card: RelayCard, status: int, body: bytes) -> RelayError:
         message, hint = told.error[:_WORDS], told.hint[:_WORDS]
     except DarkLanternError:
         message, hint = "it gave no reason", "its keeper can see why"
+    if status == 401:  # the nonce and the signature were made by what is here, for this relay, a moment ago
+        hint = _NOT_LISTED
     kind = NotAdmittedError if status == 403 else RelayError
     return kind(f"{card.urls[0]} answered {status}: {message}", hint=hint)
 
