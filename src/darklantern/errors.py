@@ -48,6 +48,10 @@ class SealError(DarkLanternError):
     """A sealed file that is damaged, or that none of the given keys opens."""
 
 
+class NoKeyError(SealError):
+    """A sealed file that none of the given keys opens: it is for others."""
+
+
 class SignatureError(DarkLanternError):
     """A signature that is missing, unknown, out of order or wrong."""
 

@@ -176,10 +176,21 @@ def test_a_draft_says_in_words_what_it_changes_and_asks(chapters) -> None:
     no = desk("bo", folder)._run("draft", "sign", draft)
     assert isinstance(no.exception, RefusedError) and "--yes" in no.exception.hint
     assert not bo("draft", "show", draft)["enough"]
-    assert bo("draft", "sign", draft, "--yes")["signed"][0].endswith("have signed (Beacon)")
-    assert "not signed by enough" in bo.refuses("draft", "publish", draft).message
+    assert bo("draft", "sign", draft, "--yes")["signed"][0].endswith("(Beacon); lacking: 1 of Aurora, Cairn")
+    refused = bo.refuses("draft", "publish", draft)
+    assert "not signed by enough" in refused.message and "lacking: 1 of Aurora, Cairn" in refused.message
     assert "signed the draft already" in bo.refuses("draft", "sign", draft, "--yes").message
     assert "no key of this library may sign" in desk("al", folder).refuses("draft", "sign", draft, "--yes").message
+    # Published twice, it is where it was.
+    signed(draft, desk("cy", folder))
+    first, again = (bo("draft", "publish", draft) for _ in range(2))
+    assert (first["before"], again) == (False, {**first, "before": True})
+    assert "nothing is changed: it waits here for a sync" in bo.says("draft", "publish", draft)
+    assert "published before" in desk("ada", folder).refuses("draft", "sign", folder / "roster.draft", "--yes").message
+    genesis = desk("ada", folder).says("draft", "publish", folder / "roster.draft")
+    assert "it founded the network that this library belongs to" in genesis
+    carry(bo, desk("ada", folder))
+    assert "it is entry " in desk("ada", folder).says("draft", "publish", draft)
     # Another draft of the same version is how forks begin: whoever signs it is warned.
     other = folder / "other.draft"
     bo("org", "change", "--until", "2031-01-01", "--out", other)

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 from library.meeting import PEOPLE, Meeting, met
+from library.orgs import manifest
+from network.world import person
 from relay.running import Running, load, relay
 
+from darklantern.network.clock import text
 from darklantern.records.exact import encode
 
 
@@ -106,3 +109,21 @@ def test_holdings_make_a_bundle_of_what_is_missing(us: Meeting) -> None:
     assert made.returncode == 0, made.stderr
     assert json.loads(made.stdout)["bytes"] < 100_000
     us.beacon.bundles.import_from(us.folder / "bundle")
+
+
+@pytest.mark.slow
+def test_who_was_removed_is_told_at_the_sync_and_who_was_revoked_what_may_be(us: Meeting, running: Running) -> None:
+    for each in (us.aurora, us.beacon):
+        each.relays.add(running.card)
+        each.relays.sync()
+    us.beacon.close()
+    us.aurora.members.remove("evals", "Beacon", "bo", "left the project")
+    us.aurora.relays.sync()
+    ended = "you were removed from circle evals on "
+    for said, once in ((command(us, "sync").stdout, True), (command(us, "sync").stdout, False)):
+        assert (ended in said) == once, said
+    assert f"{ended}{text(us.clock.now)} by Dr ada (Aurora): left the project" in command(us, "status").stdout
+    us.aurora.add(manifest(us.aurora, "Beacon", person("bea"), revoked=("bo",)))
+    us.aurora.relays.sync()
+    refused = command(us, "sync")
+    assert refused.returncode == 1 and "no longer, where your org has revoked it" in refused.stderr.replace("\n", " ")

@@ -90,6 +90,11 @@ def test_p11_a_draft_is_signed_by_enough_at_a_threshold_of_distinct_orgs_and_not
     one = with_keys(made, network_keys("Aurora"))
     assert not is_signed(state, one)
     assert [tally.signed for tally in tallies(state, one)] == [("Aurora",), ("Aurora",)]
+    said = "the 2 orgs of roster version 1 that it needs have signed"
+    assert [str(tallies(state, each)[0]) for each in (made, one)] == [
+        f"0 of {said}; lacking: 2 of Aurora, Beacon, Cairn",
+        f"1 of {said} (Aurora); lacking: 1 of Beacon, Cairn",
+    ]
     two = with_keys(one, network_keys("Cairn"))
     assert is_signed(state, two)
     assert world.add(two.envelope)
@@ -203,9 +208,11 @@ def test_a_circles_draft_opens_for_its_admins_alone() -> None:
     assert b"evals" not in data and b"safety-only" not in data
     for admin in ("ada", "ada's phone", "bo"):
         assert read_draft(data, device(admin).receiving) == made
-    with pytest.raises(SealError):
+    with pytest.raises(SealError, match="sealed to its admins"):
         read_draft(data, device("al").receiving)
     assert is_signed(state, with_keys(made, [device("ada's phone").signing, device("bo").signing]))
+    (tally, _) = tallies(state, with_keys(made, [device("ada's phone").signing]))
+    assert str(tally).endswith("have signed (ada of Aurora); lacking: bo of Beacon")
     assert not is_signed(state, with_keys(made, [device("ada's phone").signing, device("ada").signing]))
     assert "secret not shown" in repr(made) and "evals" not in repr(made)
 

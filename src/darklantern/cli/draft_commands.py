@@ -78,10 +78,14 @@ def publish(draft: DraftFile, folder: LibraryFolder = None, file: PassphraseFile
     here until a sync or a bundle takes it there.
     """
     with open_own(folder, file) as library:
-        id = library.drafts.publish(draft_in(library, draft))
+        found = draft_in(library, draft)
+        before = library.drafts.became(found)
+        id = library.drafts.publish(found)
         net, waits = library.net, id in library.pending
     if as_json:
-        tell_json({"id": id, "net": net, "waits": waits})
+        tell_json({"id": id, "net": net, "waits": waits, "before": before is not None})
+    elif before is not None:
+        tell(f"published before, and nothing is changed: {before}")
     elif id == net:
         tell("this library belongs to the network now. Compare its id with the others:")
         tell(net, copied=True)

@@ -16,6 +16,7 @@ from darklantern.network.drafts import Draft, accepted, check_fits, is_signed, t
 from darklantern.network.manifests import OrgManifest
 from darklantern.network.reading import Body
 from darklantern.network.rosters import Roster
+from darklantern.network.sentences import sentence
 from darklantern.network.wording import words
 from darklantern.records.exact import encode
 from darklantern.sealing import Envelope, SigningKey, add_signature, envelope_id
@@ -53,6 +54,9 @@ def signed(state: State, draft: Draft) -> tuple[State, Draft]:
 
     The signatures that are on it are verified first, so that a spoilt draft is found here and not at the end.
     """
+    done = became(state, draft)
+    if done is not None:
+        raise RefusedError(f"the draft was published before: {done}", hint="nothing is left to sign")
     check_fits(state.view.net, network_of(state), draft)
     tallies(network_of(state), draft)
     body = draft.read.body
@@ -77,15 +81,39 @@ def signed(state: State, draft: Draft) -> tuple[State, Draft]:
 def published(state: State, draft: Draft) -> State:
     """The state with the record in the network's log, or waiting for its keeper. Raises RefusedError.
 
-    The first roster of a network is joined by publishing it.
+    The first roster of a network is joined by publishing it. Twice changes nothing.
     """
+    if became(state, draft) is not None:
+        return state
     check_fits(state.view.net, network_of(state), draft)
     if not is_signed(network_of(state), draft):
         wanting = "; ".join(str(tally) for tally in tallies(network_of(state), draft) if not tally.enough)
-        raise RefusedError(f"the draft is not signed by enough: {wanting}", hint="pass it on to who has not signed")
+        raise RefusedError(
+            f"the draft is not signed by enough: {wanting}",
+            hint="pass it on to them; with enough, anybody who can read it publishes it",
+        )
     if not is_joined(state):
         return joined(state, draft.envelope)
     return _with_terms(put(state, state.view.net, encode(draft.envelope)), draft)
+
+
+def became(state: State, draft: Draft) -> str | None:
+    """What became of the draft where it was published before, in words; None where nobody did, as far as is known here.
+
+    Its id leaves out signatures, so that it is the same however many have signed.
+    """
+    read = draft.read
+    what = sentence(read.body)
+    if any(waiting.id == read.id for waiting in state.outbox):
+        return f"it waits here for a sync, or a bundle, to the keeper of the network's log: {what}"
+    if is_joined(state) and read.id == state.view.net:
+        return f"it founded the network that this library belongs to: {what}"
+    position = state.view.trail(state.view.net).own.get(read.id)
+    if position is None:
+        return None
+    reasons = (leaf.reason for leaf in state.view.network.opaque if leaf.position == position)
+    refused = next((f"; it does not count: {reason}" for reason in reasons), "")
+    return f"it is entry {position} of the network's log: {what}{refused}"
 
 
 def _with_terms(state: State, draft: Draft) -> State:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from darklantern.errors import RefusedError
+from darklantern.errors import NoKeyError, RefusedError
 from darklantern.network import circles, manifests, rosters
 from darklantern.network.circles import Circle, Terms
 from darklantern.network.manifests import OrgManifest
@@ -63,7 +63,13 @@ class Tally:
 
     def __str__(self) -> str:
         names = f" ({', '.join(self.signed)})" if self.signed else ""
-        return f"{len(self.signed)} of the {self.quorum.needed} {self.quorum.whose} that it needs have signed{names}"
+        said = f"{len(self.signed)} of the {self.quorum.needed} {self.quorum.whose} that it needs have signed{names}"
+        return said if self.enough else f"{said}; lacking: {self._lacking()}"
+
+    def _lacking(self) -> str:
+        may = sorted({*self.quorum.stands_for.values()} - {*self.signed})
+        count = self.quorum.needed - len(self.signed)
+        return f"{f'{count} of ' if count < len(may) else ''}{', '.join(may) or 'somebody who may sign'}"
 
 
 def write_draft(draft: Draft, state: NetworkState) -> bytes:
@@ -74,7 +80,13 @@ def write_draft(draft: Draft, state: NetworkState) -> bytes:
 
 def read_draft(data: bytes, identity: Identity) -> Draft:
     """The draft in `data`. Raises SealError, RecordError or RefusedError."""
-    draft = decode(Draft, open(data, [identity]) if data.startswith(_AGE) else data.strip())
+    try:
+        draft = decode(Draft, open(data, [identity]) if data.startswith(_AGE) else data.strip())
+    except NoKeyError as error:
+        raise NoKeyError(
+            "the draft is of a circle, and sealed to its admins: this device is none of theirs",
+            hint="an admin of the circle signs it, and any of them publishes it; what is in it is for them alone",
+        ) from error
     body = draft.read.body
     terms = draft.terms.commitment if draft.terms else None
     if terms != (body.terms if isinstance(body, Circle) else None):

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
-from darklantern.errors import SealError
+from darklantern.errors import NoKeyError, SealError
 from darklantern.sealing import header, payload
 from darklantern.sealing.hybrid import FILE_KEY, STANZA, Identity, Recipient, sealed_key
 
@@ -130,7 +130,7 @@ def _unwrap(stanzas: tuple[header.Stanza, ...], identities: tuple[Identity, ...]
             file_key = identity.unwrap(candidate)
             if file_key is not None:
                 return file_key
-    raise SealError(
+    raise NoKeyError(
         f"none of the {len(identities)} given identities opens any of the {len(sealed)} {STANZA} stanzas",
         hint="it may be sealed to an epoch or a device whose key is not here; ask the sender whom it was sealed to",
     )

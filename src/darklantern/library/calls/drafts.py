@@ -49,6 +49,10 @@ class Drafts:
         """Whether enough have signed the draft to publish it."""
         return is_signed(joining.network_of(self._desk.held), draft)
 
+    def became(self, draft: Draft) -> str | None:
+        """What became of the draft where it was published before, in words; None where it was not."""
+        return signing.became(self._desk.held, draft)
+
     def sign(self, draft: Draft) -> Draft:
         """The draft, signed by each key of this library that may. Raises RefusedError. Show its `words` first."""
         state, made = signing.signed(self._desk.held, draft)
@@ -56,7 +60,10 @@ class Drafts:
         return made
 
     def publish(self, draft: Draft) -> str:
-        """Put a draft that enough have signed into the network's log, or the outbox; join what it founds. Its id."""
+        """Put a draft that enough have signed into the network's log, or the outbox; join what it founds. Its id.
+
+        Twice changes nothing. Raises RefusedError.
+        """
         self._desk.step(signing.published(self._desk.held, draft))
         return draft.read.id
 
