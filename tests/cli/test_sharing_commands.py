@@ -149,6 +149,21 @@ def test_a_finding_travels_by_bundles_with_its_artifact_and_its_newer_version(de
     assert "is there already" in bo.refuses("open", first["item"][:8], "--artifact", sha256, "--out", out)
 
 
+def test_the_very_same_finding_is_shared_twice_only_by_who_was_told(desks: tuple[Desk, Desk]) -> None:
+    ada, bo = desks
+    words = ada.prepares()
+    first = ada(*words, "--yes")
+    assert first["same"] == [] and "once more" not in ada.run(*words, "--supersedes", first["item"]).stderr
+    asked = ada.refuses(*words)
+    assert f"already: item {first['item'][:16]}, by " in asked and "Seal it to them once more?" in asked
+    assert f"--supersedes {first['item'][:16]} makes a new version of it" in asked
+    assert "already" in ada.run(*words, "--check").stderr and len(ada("finding", "list")) == 1
+    carry(ada, bo)
+    assert f"--link relates:{first['item'][:16]} puts yours beside it" in bo.refuses(*bo.prepares())
+    assert ada(*words, "--yes")["same"] == [first["item"]], "such as for newcomers who may not read the past"
+    assert "already" not in ada.run(*ada.prepares(b"{}")).stderr
+
+
 def test_nothing_is_shared_that_its_level_or_its_files_forbid(desks: tuple[Desk, Desk]) -> None:
     ada, _ = desks
     ada.refuses(*ada.prepares(operate="V3"), "--yes")

@@ -14,7 +14,7 @@ from darklantern.counted import counted
 from darklantern.errors import RefusedError
 
 if TYPE_CHECKING:
-    from darklantern.library import Library
+    from darklantern.library import Library, Listed
     from darklantern.network.links import LinkKind
 
 
@@ -58,6 +58,9 @@ def share(
         say(f"this {opens} on {counted(len(members), 'device')} of {', '.join(readers) or 'nobody'}")
         files = {file_sha256(path): path for path in artifact or ()}
         older = item_named(library, supersedes) if supersedes else None
+        same = [each for each in library.findings.same(what, where) if each.id != older]
+        for each in same:
+            say(_same(library, each))
         links, tags = [_link(library, each) for each in link or ()], tuple(sorted(tag or ()))
         if check:
             library.findings.check(
@@ -65,7 +68,8 @@ def share(
             )
             _tell_checked(readers, as_json)
             return
-        confirm("Seal it to them? What they have opened cannot be taken back.", yes)
+        again = " once more" if same else ""
+        confirm(f"Seal it to them{again}? What they have opened cannot be taken back.", yes)
         with bytes_bar("sealing") as progress:
             item = library.findings.share(
                 what,
@@ -79,7 +83,7 @@ def share(
             )
         waits = item in library.pending
     if as_json:
-        tell_json({"item": item, "waits": waits})
+        tell_json({"item": item, "waits": waits, "same": [each.id for each in same]})
     else:
         tell(f"shared: item {item}{'; it waits here: sync, or carry a bundle' if waits else ''}")
 
@@ -89,6 +93,13 @@ def _tell_checked(readers: list[str], as_json: bool) -> None:
         tell_json({"refused": None, "readers": readers})
     else:
         tell("nothing forbids it as of now; nothing was shared")
+
+
+def _same(library: "Library", item: "Listed") -> str:
+    holder, id = library.identity.holder, item.id[:16]
+    mine = (item.author.org, item.author.person) == (holder.org, holder.person)
+    instead = f"--supersedes {id} makes a new version of it" if mine else f"--link relates:{id} puts yours beside it"
+    return f"this very finding is there already: item {id}, by {item.author} on {item.time}; {instead}"
 
 
 def _link(library: "Library", text: str) -> "tuple[LinkKind, str]":

@@ -219,18 +219,25 @@ def carried_levels(state: State, finding: Finding, fetch: Fetch) -> Iterator[Lev
 
     Their word is enough to close: it counts even where the item does not open because the level is only claimed.
     """
-    me = state.working.network.devices.get(state.device_id)
+    others = (found for found in entries(state, "item") if not is_mine(state, found))
+    return (level for _, level in holding(state, others, finding, fetch))
+
+
+def holding(state: State, among: Iterable[Found], finding: Finding, fetch: Fetch) -> Iterator[tuple[Found, Level]]:
+    """Those items that hold this very finding, with the level that each is sealed at, whether that follows or not."""
     wanted = finding_hash(finding)
-    for found in entries(state, "item"):
-        author = author_of(state, found.entry)
-        if me and (author.org, author.person) == me.owner:
-            continue
-        try:
+    for found in among:
+        with suppress(DarkLanternError):
             package, level = _open(state, found, Package, "item", fetch)
-        except DarkLanternError:
-            continue
-        if finding_hash(package.finding) == wanted:
-            yield level
+            if finding_hash(package.finding) == wanted:
+                yield found, level
+
+
+def is_mine(state: State, found: Found) -> bool:
+    """Whether this device's person wrote it, on whichever device."""
+    me = state.working.network.devices.get(state.device_id)
+    author = author_of(state, found.entry)
+    return me is not None and (author.org, author.person) == me.owner
 
 
 def unreadable(state: State, fetch: Fetch, follows: Follows) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from darklantern.errors import RefusedError
-from darklantern.library.opening import Author, Fetch, Listed, author_of, entries, find, listed, packages
+from darklantern.library.opening import Author, Fetch, Listed, author_of, entries, find, is_mine, listed, packages
 from darklantern.library.state import State
 from darklantern.network.deciding import Follows
 from darklantern.network.items import Package
@@ -40,9 +40,8 @@ def related(state: State, supersedes: str | None, links: Iterable[tuple[str, str
         find(state, "item", link.item)
     if supersedes is not None:
         old = find(state, "item", supersedes)
-        standing = state.working.network.devices.get(state.device_id)
-        author = author_of(state, old.entry)
-        if standing is None or standing.owner != (author.org, author.person):
+        if not is_mine(state, old):
+            author = author_of(state, old.entry)
             raise RefusedError(
                 f"item {supersedes[:8]}… is {author}'s, and only its author makes a new version of it",
                 hint="share yours with a link to it: of kind 'builds-on', 'contradicts', 'replicates' or 'relates'",

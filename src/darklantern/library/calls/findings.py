@@ -69,6 +69,13 @@ class Findings:
             desk.forget_shared()
         return item
 
+    def same(self, finding: Finding, circle: str) -> tuple[Listed, ...]:
+        """The items of a circle, by name or id, that hold this very finding already."""
+        desk, circle = self._desk, self._desk.circle(circle)
+        among = (found for found in opening.entries(desk.state, "item") if found.circle.id == circle)
+        held = (found for found, _ in opening.holding(desk.state, among, finding, desk.fetch))
+        return tuple(opening.listed(desk.state, found, desk.fetch, desk.follows) for found in held)
+
     def check(
         self,
         finding: Finding,
