@@ -398,7 +398,9 @@ def test_the_roster_rotates_roots_changes_thresholds_and_lists_relays(chapters) 
     folder = chapters("found")
     ada, bo, cy = (desk(who, folder) for who in ("ada", "bo", "cy"))
     before = bo("device", "show")["roots"]
-    bo("org", "root", "network")
+    assert before["network"] in desk("bo", folder)._run("org", "root", "network").output
+    assert "add --yes" in bo.refuses("org", "root", "network").hint
+    bo("org", "root", "network", "--yes")
     bo("device", "card", "--out", folder / "bo.card")
     assert bo("device", "show")["roots"]["org"] == before["org"] != bo("device", "show")["roots"]["network"]
     relay = RelayKey.generate()

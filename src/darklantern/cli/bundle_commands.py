@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from darklantern.cli.bars import bytes_bar, count_bar
+from darklantern.cli.handing_out import hand_out
 from darklantern.cli.imported_text import noticing, told
-from darklantern.cli.library_option import AllowClockJump, LibraryFolder, hand_out, open_own, value_of
+from darklantern.cli.library_option import AllowClockJump, LibraryFolder, open_own, value_of
 from darklantern.cli.options import Json, PassphraseFile, check_place
 from darklantern.cli.output import tell, tell_json
 from darklantern.counted import counted

@@ -21,7 +21,8 @@ from darklantern.cli.circle_options import (
 )
 from darklantern.cli.circle_rules import admins_of, changes, named_people, orgs_of, pledges_of, quorum_of, spans
 from darklantern.cli.draft_commands import pass_on
-from darklantern.cli.library_option import LibraryFolder, Out, keeper_of, open_own, seconds_of
+from darklantern.cli.handing_out import DraftOut
+from darklantern.cli.library_option import LibraryFolder, keeper_of, open_own, seconds_of
 from darklantern.cli.naming import circle_named, person_named
 from darklantern.cli.options import Json, PassphraseFile
 from darklantern.errors import RefusedError
@@ -51,7 +52,7 @@ def found(
         Path | None,
         typer.Option(help="Card of the library, or relay, that keeps its log; by default the network's keeper."),
     ] = None,
-    out: Out = Path("circle.draft"),
+    out: DraftOut = Path("circle.draft"),
     folder: LibraryFolder = None,
     file: PassphraseFile = None,
     as_json: Json = False,
@@ -124,7 +125,7 @@ def change(
     settle: Annotated[
         bool, typer.Option("--settle", help="Set aside the second of two versions that claim to be the newest.")
     ] = False,
-    out: Out = Path("circle.draft"),
+    out: DraftOut = Path("circle.draft"),
     folder: LibraryFolder = None,
     file: PassphraseFile = None,
     as_json: Json = False,
@@ -160,7 +161,7 @@ def add(
     circle: CircleName,
     people: Annotated[list[str], typer.Argument(metavar="ORG/PERSON", help="ORG/PERSON to take in; one or more.")],
     compared: Compared = None,
-    out: Out = Path("circle.draft"),
+    out: DraftOut = Path("circle.draft"),
     folder: LibraryFolder = None,
     file: PassphraseFile = None,
     as_json: Json = False,
@@ -195,7 +196,7 @@ def add(
 def restore(
     circle: CircleName,
     removal: Annotated[str, typer.Argument(help="ORG/PERSON who was removed, or the beginning of the removal's id.")],
-    out: Out = Path("circle.draft"),
+    out: DraftOut = Path("circle.draft"),
     folder: LibraryFolder = None,
     file: PassphraseFile = None,
     as_json: Json = False,

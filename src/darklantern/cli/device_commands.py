@@ -5,15 +5,9 @@ from typing import Annotated
 
 import typer
 
-from darklantern.cli.library_option import (
-    LibraryFolder,
-    Out,
-    either,
-    hand_out,
-    library_folder,
-    open_own,
-)
-from darklantern.cli.options import Json, PassphraseFile, check_place, new_passphrase, secret_line
+from darklantern.cli.handing_out import check_card, check_new, hand_out
+from darklantern.cli.library_option import LibraryFolder, either, library_folder, open_own
+from darklantern.cli.options import Json, PassphraseFile, new_passphrase, secret_line
 from darklantern.cli.output import tell, tell_json
 
 device_app = typer.Typer(
@@ -105,16 +99,21 @@ def show(folder: LibraryFolder = None, file: PassphraseFile = None, as_json: Jso
 
 
 @device_app.command()
-def card(out: Out, folder: LibraryFolder = None, file: PassphraseFile = None, as_json: Json = False) -> None:
+def card(
+    out: Annotated[Path, typer.Option(help="Where it goes; in place of an older card of this device alone.")],
+    folder: LibraryFolder = None,
+    file: PassphraseFile = None,
+    as_json: Json = False,
+) -> None:
     """Write this device's card: public keys, and who you are.
 
     Others need it to know the device.
     """
     from darklantern.records.exact import encode
 
-    check_place(out)
     with open_own(folder, file) as library:
         made = library.identity.card
+        check_card(out, library.device.id)
     hand_out(out, encode(made))
     if as_json:
         tell_json({"card": str(out), "fingerprint": made.fingerprint})
@@ -126,7 +125,7 @@ def card(out: Out, folder: LibraryFolder = None, file: PassphraseFile = None, as
 @device_app.command()
 def join(
     came: Annotated[Path, typer.Argument(help="The invitation, or the welcome, that you were given.")],
-    out: Annotated[Path, typer.Option(help="Where the request goes that you send back.")] = Path("request.json"),
+    out: Annotated[Path, typer.Option(help="A new file for the request that you send back.")] = Path("request.json"),
     code_file: Annotated[
         Path | None, typer.Option(help="File that holds the invitation's code; without it you are asked.")
     ] = None,
@@ -143,7 +142,7 @@ def join(
 
     found = either(came, Invitation, Welcome)
     if isinstance(found, Invitation):
-        check_place(out)
+        check_new(out)
     with open_own(folder, file) as library:
         if isinstance(found, Welcome):
             net = library.identity.welcomed(found)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
-from darklantern.cli.library_option import LibraryFolder, Yes, confirm, hand_out, open_own, say
+from darklantern.cli.handing_out import check_draft, hand_out
+from darklantern.cli.library_option import LibraryFolder, Yes, confirm, open_own, say
 from darklantern.cli.options import Json, PassphraseFile, check_place, read
 from darklantern.cli.output import tell, tell_json
 from darklantern.errors import RecordError
@@ -56,6 +57,8 @@ def sign(
         _tell_all(described(library, found), say)
         confirm("Sign this? It cannot be taken back.", yes)
         made = library.drafts.sign(found)
+        if out is not None:
+            check_draft(out, library, made)
         hand_out(out or draft, library.drafts.to_bytes(made))
         told = described(library, made)
     if as_json:
@@ -108,6 +111,7 @@ def draft_in(library: "Library", path: Path) -> "Draft":
 
 def pass_on(library: "Library", draft: "Draft", out: Path, as_json: bool) -> None:
     """Write a new draft, and say what it is and what comes next."""
+    check_draft(out, library, draft)
     hand_out(out, library.drafts.to_bytes(draft))
     told = described(library, draft)
     if as_json:

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from darklantern.cli.hardening import keep_secrets_in_memory
-from darklantern.cli.options import check_place, has_terminal, passphrase, read
+from darklantern.cli.options import has_terminal, passphrase, read
 from darklantern.cli.output import tell
 from darklantern.errors import DarkLanternError, RecordError, RefusedError, StoreError
 
@@ -38,7 +38,6 @@ AllowClockJump = Annotated[
         "taken back: if it is wrong, whatever has expired by then stays expired here.",
     ),
 ]
-Out = Annotated[Path, typer.Option(help="Where the file goes that you pass on; an existing one is replaced.")]
 
 _OTHERS_S = 2.0
 """how long a command waits for another one on the same library"""
@@ -102,14 +101,6 @@ def value_of(kind: type[T], path: Path) -> T:
 def values_of(kind: type[T], paths: "list[Path] | None") -> list[T]:
     """The values in several files."""
     return [value_of(kind, path) for path in paths or ()]
-
-
-def hand_out(path: Path, data: bytes) -> None:
-    """Write a file that travels."""
-    from darklantern.files import write_whole
-
-    check_place(path)
-    write_whole(path, data)
 
 
 def either(path: Path, *kinds: type[Any]) -> Any:

@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 
 from darklantern.cli.draft_commands import described, pass_on
-from darklantern.cli.library_option import LibraryFolder, Out, hand_out, open_own, value_of, values_of
+from darklantern.cli.handing_out import DraftOut, NewOut, check_draft, check_new, hand_out
+from darklantern.cli.library_option import LibraryFolder, open_own, value_of, values_of
 from darklantern.cli.naming import own_org, person_named
-from darklantern.cli.options import Json, PassphraseFile, check_place
+from darklantern.cli.options import Json, PassphraseFile
 from darklantern.cli.output import tell, tell_json
 from darklantern.errors import RefusedError
 
@@ -19,7 +20,7 @@ member_app = typer.Typer(
 
 @member_app.command()
 def invite(
-    out: Out = Path("invitation.json"),
+    out: NewOut = Path("invitation.json"),
     code_out: Annotated[
         Path | None, typer.Option(help="File for the code; without it, it is shown, once. Remove it after use.")
     ] = None,
@@ -35,7 +36,7 @@ def invite(
 
     for place in (out, code_out):
         if place is not None:
-            check_place(place)
+            check_new(place)
     if as_json and code_out is None:
         raise RefusedError("--json prints no secret", hint="name a file for the code with --code-out")
     with open_own(folder, file) as library:
@@ -55,8 +56,10 @@ def invite(
 @member_app.command()
 def accept(
     request: Annotated[Path, typer.Argument(help="The request that came back.")],
-    out: Out = Path("draft.json"),
-    welcome: Annotated[Path, typer.Option(help="Where the welcome goes that you send back.")] = Path("welcome.json"),
+    out: DraftOut = Path("draft.json"),
+    welcome: Annotated[Path, typer.Option(help="A new file for the welcome that you send back.")] = Path(
+        "welcome.json"
+    ),
     folder: LibraryFolder = None,
     file: PassphraseFile = None,
     as_json: Json = False,
@@ -70,13 +73,14 @@ def accept(
     from darklantern.records.exact import encode
 
     found = value_of(Request, request)
-    for place in (out, welcome):
-        check_place(place)
     with open_own(folder, file) as library:
         invitation = library.identity.invitation(found)
-        came = library.identity.accept(found)
         shown, holder = comparison(invitation, found.card), found.card.holder
         draft = library.drafts.manifest(holder.org, add=[found.card])
+        # The invitation is used up by accepting: whatever may stand in the way is found before.
+        check_draft(out, library, draft)
+        check_new(welcome)
+        came = library.identity.accept(found)
         hand_out(welcome, encode(came))
         if as_json:
             hand_out(out, library.drafts.to_bytes(draft))
@@ -92,7 +96,7 @@ def accept(
 @member_app.command()
 def add(
     cards: Annotated[list[Path], typer.Argument(metavar="CARD", help="Cards, compared with their holders.")],
-    out: Out = Path("draft.json"),
+    out: DraftOut = Path("draft.json"),
     folder: LibraryFolder = None,
     file: PassphraseFile = None,
     as_json: Json = False,
@@ -111,7 +115,7 @@ def add(
 @member_app.command()
 def remove(
     person: Annotated[str, typer.Argument(help="ORG/PERSON to leave out.")],
-    out: Out = Path("draft.json"),
+    out: DraftOut = Path("draft.json"),
     folder: LibraryFolder = None,
     file: PassphraseFile = None,
     as_json: Json = False,
@@ -127,7 +131,7 @@ def remove(
 
 @member_app.command()
 def settle(
-    out: Out = Path("draft.json"),
+    out: DraftOut = Path("draft.json"),
     folder: LibraryFolder = None,
     file: PassphraseFile = None,
     as_json: Json = False,

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from darklantern.cli.draft_commands import pass_on
+from darklantern.cli.handing_out import DraftOut
 from darklantern.cli.library_option import (
     LibraryFolder,
-    Out,
+    Yes,
+    confirm,
     day_of,
     in_a_year,
     keeper_of,
     open_own,
+    say,
     value_of,
     values_of,
 )
@@ -54,6 +57,7 @@ def root(
         Literal["network", "org"],
         typer.Argument(help="network: signs rosters for your org. org: signs your org's manifests, in your name."),
     ],
+    yes: Yes = False,
     folder: LibraryFolder = None,
     file: PassphraseFile = None,
     as_json: Json = False,
@@ -61,9 +65,13 @@ def root(
     """Make a root key in this library.
 
     It counts once a roster names it. Hold roots in different orgs, and an org's with different persons, on devices that
-    do little else.
+    do little else. A second one of its role, which it asks about, is for taking the place of the first.
     """
     with open_own(folder, file) as library:
+        held = library.identity.roots.get(role)
+        if held is not None:
+            say(f"this library has a root key of the {role}, which signs while a roster names it: {held.fingerprint}")
+            confirm("Make another, to take its place? Your card would name the new one alone.", yes)
         made = library.identity.add_root(role)
     if as_json:
         tell_json({"role": role, "fingerprint": made.fingerprint})
@@ -84,7 +92,7 @@ def found(
     threshold: Threshold = None,
     thresholds: Thresholds = None,
     relays: Relays = None,
-    out: Out = Path("draft.json"),
+    out: DraftOut = Path("draft.json"),
     folder: LibraryFolder = None,
     file: PassphraseFile = None,
     as_json: Json = False,
@@ -138,7 +146,7 @@ def change(
     settle: Annotated[
         bool, typer.Option("--settle", help="Set aside the second of two rosters that claim to be the newest.")
     ] = False,
-    out: Out = Path("draft.json"),
+    out: DraftOut = Path("draft.json"),
     folder: LibraryFolder = None,
     file: PassphraseFile = None,
     as_json: Json = False,

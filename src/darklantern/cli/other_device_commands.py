@@ -7,7 +7,8 @@ import typer
 
 from darklantern.cli.device_commands import device_app
 from darklantern.cli.draft_commands import pass_on
-from darklantern.cli.library_option import LibraryFolder, Out, Yes, confirm, open_own, say
+from darklantern.cli.handing_out import DraftOut
+from darklantern.cli.library_option import LibraryFolder, Yes, confirm, open_own, say
 from darklantern.cli.naming import circle_named, device_named, whose
 from darklantern.cli.options import Json, PassphraseFile
 from darklantern.cli.output import tell, tell_json
@@ -97,7 +98,7 @@ def recover(
 @device_app.command()
 def revoke(
     device: DeviceName,
-    out: Out = Path("draft.json"),
+    out: DraftOut = Path("draft.json"),
     folder: LibraryFolder = None,
     file: PassphraseFile = None,
     as_json: Json = False,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from darklantern.cli.draft_commands import pass_on
-from darklantern.cli.library_option import LibraryFolder, Out, Yes, confirm, day_of, in_a_year, open_own, say
+from darklantern.cli.handing_out import DraftOut
+from darklantern.cli.library_option import LibraryFolder, Yes, confirm, day_of, in_a_year, open_own, say
 from darklantern.cli.naming import person_named
 from darklantern.cli.options import Json, PassphraseFile, text_to_seal
 from darklantern.cli.output import tell, tell_json, tell_text
@@ -173,7 +174,7 @@ def breach(
     withdraws: Annotated[
         str | None, typer.Option(help="Id of an earlier record of this that no longer holds: take it back.")
     ] = None,
-    out: Out = Path("draft.json"),
+    out: DraftOut = Path("draft.json"),
     folder: LibraryFolder = None,
     file: PassphraseFile = None,
     as_json: Json = False,

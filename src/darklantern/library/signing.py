@@ -60,7 +60,7 @@ def signed(state: State, draft: Draft) -> tuple[State, Draft]:
     check_fits(state.view.net, network_of(state), draft)
     tallies(network_of(state), draft)
     body = draft.read.body
-    mine = [key for keys in state.own.roots.values() for key in keys] + [state.device.signing]
+    mine = _keys(state)
     may, there = accepted(network_of(state), body), {signer.keyid for signer in draft.envelope.signers}
     keys = [key for key in mine if key.public.id in may]
     if not keys:
@@ -123,6 +123,15 @@ def _with_terms(state: State, draft: Draft) -> State:
         return state
     circle = body.circle or envelope_id(draft.envelope)
     return replace(state, keyring=replace(state.keyring, terms={**state.keyring.terms, circle: draft.terms}))
+
+
+def signed_by_others(state: State, draft: Draft) -> bool:
+    """Whether the draft bears a signature that this library could not give again."""
+    return bool({signer.keyid for signer in draft.envelope.signers} - {key.public.id for key in _keys(state)})
+
+
+def _keys(state: State) -> list[SigningKey]:
+    return [key for keys in state.own.roots.values() for key in keys] + [state.device.signing]
 
 
 def _with_signatures(envelope: Envelope, keys: list[SigningKey]) -> Envelope:

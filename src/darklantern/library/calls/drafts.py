@@ -53,6 +53,10 @@ class Drafts:
         """What became of the draft where it was published before, in words; None where it was not."""
         return signing.became(self._desk.held, draft)
 
+    def is_spare(self, draft: Draft) -> bool:
+        """Whether its file is not needed any more: it was published, or nobody has signed it but this library."""
+        return self.became(draft) is not None or not signing.signed_by_others(self._desk.held, draft)
+
     def sign(self, draft: Draft) -> Draft:
         """The draft, signed by each key of this library that may. Raises RefusedError. Show its `words` first."""
         state, made = signing.signed(self._desk.held, draft)
