@@ -334,6 +334,33 @@ def test_pledges_are_withdrawn_renewed_and_broken(chapters) -> None:
     assert "propose it" in ada.refuses("pledge", "sign", "no-such", "--yes").hint
 
 
+def test_what_is_proposed_signed_or_withdrawn_twice_is_so_once(chapters) -> None:
+    folder = chapters("circle")
+    al, bo = desk("al", folder), desk("bo", folder)
+    sign = ["pledge", "sign", "no-frontier", "--yes"]
+    waiting = lambda: len(al("status")["logs"][0]["waiting"])  # noqa: E731
+    before = waiting()
+    (signed_to,) = {each["until"] for each in al("pledge", "list")["signed"] if each["person"] == "al"}
+    assert al(*sign) == {"id": None, "until": signed_to}
+    assert "nothing is changed; --until renews it" in al.says(*sign)
+    assert waiting() == before
+    renewed = al(*sign, "--until", "2031-01-01")
+    assert renewed["id"] and al(*sign, "--until", "2031-01-01") == {**renewed, "id": None}
+    al("pledge", "withdraw", "no-frontier", "--yes")
+    assert al("pledge", "withdraw", "no-frontier", "--yes")["id"] is None
+    assert waiting() == before + 2
+    again = ["pledge", "propose", "no-frontier", "--file", folder / "promise.txt"]
+    assert "version 1 is this very text already" in bo.refuses(*again).message
+    (folder / "other.txt").write_text("Nor will I sell it.\n")
+    assert "then people can sign it" in bo.says("pledge", "propose", "no-sale", "--file", folder / "other.txt")
+    early = bo.refuses("pledge", "sign", "no-sale", "--yes")
+    assert "waits here for the keeper" in early.message and "darklantern sync" in early.hint
+    assert "already" in bo.refuses("pledge", "propose", "no-sale", "--file", folder / "other.txt").message
+    ada = desk("ada", folder)
+    carry(bo, ada)
+    assert "have not signed" in ada.refuses("pledge", "withdraw", "no-sale", "--yes").message
+
+
 def test_somebody_joins_by_an_invitation(chapters) -> None:
     folder = chapters("circle")
     ada, bo, ben = (desk(who, folder) for who in ("ada", "bo", "ben"))

@@ -356,10 +356,25 @@ def test_p22_a_pledge_is_renewed_and_withdrawn(orgs: Orgs) -> None:
 def test_a_commitment_is_proposed_once_under_a_version_that_is_free(orgs: Orgs) -> None:
     first = Commitment(name="no-frontier", version=2, basis="honour", text="I will not.")
     assert orgs.aurora.members.propose(first) == first.terms
-    with pytest.raises(RefusedError, match="in the log already"):
-        orgs.aurora.members.propose(first)
+    for version in (2, 3):
+        with pytest.raises(RefusedError, match="version 2 is this very text already"):
+            orgs.aurora.members.propose(msgspec.structs.replace(first, version=version))
     with pytest.raises(RefusedError, match="expected version 3"):
         orgs.aurora.members.propose(msgspec.structs.replace(first, text="I may."))
+    waiting = msgspec.structs.replace(first, name="other")
+    orgs.beacon.members.propose(waiting)
+    assert orgs.beacon.members.proposed("other") == (waiting,)
+    with pytest.raises(RefusedError, match="this very text already"):
+        orgs.beacon.members.propose(waiting)
+
+
+def test_what_one_has_signed_is_known_before_it_is_in_the_log(orgs: Orgs) -> None:
+    assert orgs.beacon.members.pledged(PLEDGE) == text(NOW + YEAR)
+    orgs.beacon.members.pledge(PLEDGE, text(NOW + 2 * YEAR))
+    assert orgs.beacon.members.pledged(PLEDGE) == text(NOW + 2 * YEAR)
+    orgs.beacon.members.withdraw(PLEDGE)
+    assert orgs.beacon.members.pledged(PLEDGE) == text(NOW)
+    assert orgs.beacon.members.pledged(msgspec.structs.replace(PLEDGE, version=9)) is None
 
 
 def test_the_passphrase_changes_and_the_library_is_the_same(orgs: Orgs) -> None:

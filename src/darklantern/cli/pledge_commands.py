@@ -26,6 +26,8 @@ pledge_app = typer.Typer(
     rich_markup_mode=None,
 )
 PledgeName = Annotated[str, typer.Argument(help="The pledge's name.")]
+_DAY_S = 86_400
+"""a pledge that ends within a day of the one that stands is the same, where nobody named a day"""
 PledgeVersion = Annotated[int | None, typer.Option(help="Which version; by default the newest.")]
 
 
@@ -55,15 +57,17 @@ def propose(
         )
     written = text_to_seal(text)
     with open_own(folder, file) as library:
-        versions = [each.version for each in library.view.network.commitments if each.name == name]
-        version = max(versions, default=0) + 1
+        version = max((each.version for each in library.members.proposed(name)), default=0) + 1
         made = library.members.propose(
             Commitment(name=name, version=version, basis=basis, reference=reference, text=written)
         )
+        waits = made not in library.view.network.commitments
     if as_json:
         tell_json(plain(made))
     else:
         tell(f"{name} version {version}: proposed. Its text has the SHA-256 {made.text}")
+        if waits:
+            tell("it waits here for the keeper of the network's log: sync, or carry a bundle; then people can sign it")
 
 
 @pledge_app.command("list")
@@ -129,11 +133,15 @@ def sign(
 
     It binds you on all your devices. That you signed stays in the network's log for good.
     """
-    from darklantern.network.clock import text
+    from darklantern.network.clock import seconds, text
 
     with open_own(folder, file) as library:
         found = commitment_named(library, name, version)
-        end = text(day_of(until) if until else in_a_year())
+        wanted = day_of(until) if until else in_a_year()
+        end, signed = text(wanted), library.members.pledged(found.terms)
+        if signed and abs(wanted - seconds(signed)) < (1 if until else _DAY_S):
+            _signed(as_json, None, signed, f"signed before, until {signed}: nothing is changed; --until renews it")
+            return
         say(_heading(found))
         for line in found.text.split("\n"):
             say(line)
@@ -156,10 +164,19 @@ def withdraw(
     Circles that ask for it seal nothing to you from then on. It does not free you of what you promised about what
     you have read already.
     """
-    from darklantern.network.clock import text
+    from darklantern.network.clock import seconds, text
 
     with open_own(folder, file) as library:
         found = commitment_named(library, name, version)
+        signed = library.members.pledged(found.terms)
+        if signed is None:
+            raise RefusedError(
+                f"you have not signed {name!r} version {found.version}",
+                hint="`darklantern pledge list` shows who has signed what",
+            )
+        if seconds(signed) <= time.time():
+            _signed(as_json, None, signed, f"withdrawn before, or expired, on {signed}: nothing is changed")
+            return
         confirm(f"Withdraw from {name!r} version {found.version}? Circles that ask for it will drop you.", yes)
         id = library.members.withdraw(found.terms)
     _signed(as_json, id, text(int(time.time())), "withdrawn; sync, or carry a bundle, so that the others get it")
@@ -208,10 +225,15 @@ def commitment_named(library: "Library", name: str, version: int | None = None) 
         for each in library.view.network.commitments.values()
         if each.name == name and version in (None, each.version)
     ]
+    if not found and any(version in (None, each.version) for each in library.members.proposed(name)):
+        raise RefusedError(
+            f"the text of {name!r} waits here for the keeper of the network's log",
+            hint="`darklantern sync`, or carry a bundle: until it is in the log, another text may take its version",
+        )
     if not found:
         raise RefusedError(
             f"no pledge {name!r}{f' version {version}' if version else ''} is in the network's log here",
-            hint="`darklantern pledge list` shows them; import a newer bundle, or propose it",
+            hint="`darklantern pledge list` shows them; sync, or import a newer bundle, or propose it",
         )
     return max(found, key=lambda each: each.version)
 
@@ -221,7 +243,7 @@ def _heading(found: "Commitment") -> str:
     return f"{found.name} version {found.version}, by {found.basis}{beside}; SHA-256 {found.terms.text}"
 
 
-def _signed(as_json: bool, id: str, until: str, line: str) -> None:
+def _signed(as_json: bool, id: str | None, until: str, line: str) -> None:
     if as_json:
         tell_json({"id": id, "until": until})
     else:

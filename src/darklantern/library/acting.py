@@ -7,6 +7,8 @@ import base64
 from dataclasses import dataclass, replace
 from typing import Final
 
+import msgspec
+
 from darklantern.errors import DarkLanternError, RefusedError
 from darklantern.library.outbox import put
 from darklantern.library.state import State
@@ -136,16 +138,33 @@ def hand_over(state: State, device: str, now: int) -> tuple[State, tuple[str, ..
 
 def propose(state: State, commitment: Commitment, now: int) -> State:
     """Put the exact text of a commitment into the network's log. It binds whoever signs a pledge to it."""
-    same = [each for each in state.view.network.commitments if each.name == commitment.name]
-    if commitment.terms in same:
-        raise RefusedError("this very text is in the log already", hint="nothing needs to be done")
-    if any(each.version >= commitment.version for each in same):
-        newest = max(each.version for each in same)
+    known = proposed(state, commitment.name)
+    for each in known:
+        if msgspec.structs.replace(each, version=commitment.version) == commitment:
+            raise RefusedError(
+                f"{each.name!r} version {each.version} is this very text already", hint="nothing needs to be done"
+            )
+    newest = known[-1].version if known else 0
+    if newest >= commitment.version:
         raise RefusedError(
             f"expected version {newest + 1} of {commitment.name!r}, got {commitment.version}",
             hint="two texts under one version would be taken for each other",
         )
     return _written(state, state.view.net, "commitment", commitment, now)
+
+
+def proposed(state: State, name: str) -> tuple[Commitment, ...]:
+    """The versions of a commitment, oldest first: those in the network's log, and those that wait here."""
+    known = state.logs.ahead.network.network.commitments.values()
+    return tuple(sorted((each for each in known if each.name == name), key=lambda each: each.version))
+
+
+def pledged(state: State, terms: PledgeText) -> Time | None:
+    """Until when this device's person has signed a pledge, what waits here included; None where they have not."""
+    network = state.logs.ahead.network.network
+    standing = network.devices.get(state.device_id)
+    signed = (network.pledges.get(standing.owner) or ()) if standing else ()
+    return next((each.until for each in reversed(list(signed)) if each.pledge == terms), None)
 
 
 def pledge(state: State, terms: PledgeText, until: Time, now: int) -> State:

@@ -65,6 +65,14 @@ class Members:
         self._desk.step(acting.propose(self._desk.state, commitment, self._desk.now()))
         return commitment.terms
 
+    def proposed(self, name: str) -> tuple[Commitment, ...]:
+        """The versions of a commitment, oldest first: in the network's log, or waiting here for its keeper."""
+        return acting.proposed(self._desk.state, name)
+
+    def pledged(self, pledge: PledgeText) -> Time | None:
+        """Until when this device's person has signed a pledge, what waits here included; None where they have not."""
+        return acting.pledged(self._desk.state, pledge)
+
     def pledge(self, pledge: PledgeText, until: Time) -> str:
         """Sign a pledge for this device's person, who is bound by it on all devices. Its id. Again renews it."""
         state = acting.pledge(self._desk.state, pledge, until, self._desk.now())
