@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from library.orgs import CANARY, Orgs, artifacts, assessment, finding, found_circle, founded, share
 
-from cli.desks import seated
+from cli.desks import Desk, seated
 from darklantern.assess import level_follows
 from darklantern.library import restore
 from darklantern.network import new_terms
@@ -45,6 +45,25 @@ def test_a_restored_keeper_says_that_its_log_is_whole_and_is_told_what_that_mean
     ada("library", "confirm-whole", "network", "--yes")
     ada("circle", "rotate", "evals")
     assert "waits for nothing" in bo.refuses("library", "confirm-whole", "network", "--yes").message
+
+
+def test_restoring_asks_about_what_is_known_to_be_a_backup(orgs: Orgs) -> None:
+    orgs.aurora.care.backup(orgs.folder / "backup")
+    orgs.close()
+    (ada,) = seated(orgs.folder, ada="aurora")
+    restoring = ["library", "restore", orgs.folder / "backup"]
+    assert "never overwritten" in ada.refuses(*restoring).hint
+    (orgs.folder / "aurora").rename(orgs.folder / "lost")
+    (orgs.folder / "libraries" / "ada").unlink()
+    assert "cannot read" in ada.refuses(*restoring[:2], orgs.folder / "nowhere").message
+    assert "no backup of a library" in ada.refuses(*restoring[:2], ada.passphrase).hint
+    eve = Desk("eve", orgs.folder)
+    assert "passphrase does not fit" in eve.refuses(*restoring, "--yes").message
+    asked = ada.refuses(*restoring)
+    assert "gone for good" in asked.message and "add --yes" in asked.hint
+    assert not list((orgs.folder / "libraries").iterdir()), "nothing of it is left where nobody agreed"
+    assert ada(*restoring, "--yes")["library"] == str(ada.library)
+    assert ada("device", "show")["active"]
 
 
 def test_verifying_a_bundle_says_what_an_import_would_and_takes_in_nothing(orgs: Orgs) -> None:

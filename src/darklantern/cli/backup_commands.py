@@ -60,22 +60,26 @@ def restore(
 ) -> None:
     """Make a library from its backup, in place of a lost one.
 
-    All of it in a new folder, or nothing. Use it in place of the library that is lost, never beside it: two that hold
-    one device's keys would freeze it. It reads at once, and signs only after a sync with the keeper of each log.
+    All of it in a new folder, or nothing; it asks once the backup has opened. Use it in place of the library that is
+    lost, never beside it: two that hold one device's keys would freeze it. It reads at once, and signs only after a
+    sync with the keeper of each log.
     """
     from darklantern.assess import level_follows
     from darklantern.library import Library
-    from darklantern.library import restore as restore_library
+    from darklantern.library.restoring import restore_unpacked, unpacked
 
     keep_secrets_in_memory()
-    confirm(
-        "Is the library that this was made of gone for good? Two that hold one device's keys freeze that device, for "
-        "everybody, and nothing takes that back.",
-        yes,
-    )
     typed, new = passphrase(passphrase_file), library_folder(folder)
-    with bytes_bar("checking") as progress:
-        said = restore_library(file, new, typed, follows=level_follows, bundle=bundle, progress=progress)
+    with unpacked(file, new, typed) as copy:
+        said = copy.said
+        say(f"{file}: a library as of {said.time}")
+        confirm(
+            "Is the library that this was made of gone for good? Two that hold one device's keys freeze that device, "
+            "for everybody, and nothing takes that back.",
+            yes,
+        )
+        with bytes_bar("checking") as progress:
+            restore_unpacked(copy, typed, follows=level_follows, bundle=bundle, progress=progress)
     with Library.open(new, typed, follows=level_follows) as library:
         waiting = library.care.restored
     if as_json:

@@ -6,7 +6,9 @@ What a tombstone or a cut-off took away by then, in the backup's own logs or in 
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from darklantern.errors import StoreError
@@ -19,6 +21,16 @@ from darklantern.stores import open_vault
 from darklantern.stores.copying import unpack_vault
 
 Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """A backup that has opened, and is no library yet."""
+
+    partial: Path
+    folder: Path
+    """what it is to become"""
+    said: Copied
 
 
 def restore(
@@ -38,27 +50,60 @@ def restore(
     it in place of the one that is lost, never beside it. Raises StoreError or what importing raises, and then there is
     no folder.
     """
+    with unpacked(path, folder, passphrase) as copy:
+        restore_unpacked(copy, passphrase, follows=follows, bundle=bundle, clock=clock, progress=progress)
+    return copy.said
+
+
+@contextmanager
+def unpacked(path: Path, folder: Path, passphrase: str) -> Iterator[Unpacked]:
+    """The backup in `path`, beside where it is to be restored to: whole, and opened by the passphrase once.
+
+    So that a person can be asked about what is known to be one. Unless `restore_unpacked` makes a library of it,
+    nothing of it is left. Raises StoreError.
+    """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise StoreError(f"{folder} is there already", hint="choose a new folder; a library is never overwritten")
     partial = partial_of(folder)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("rb") as source:
-            unpack_vault(source, partial)
-        said = _said(partial, passphrase)
-        with Library.open(partial, passphrase, follows=follows, clock=clock) as library:
-            if bundle is not None:
-                library.bundles.import_from(bundle)
-            _check(library, said, progress)
-            library.care.compact(library.care.compaction(()))
-        sync_folder(partial)
-        partial.replace(folder)
-        sync_folder(folder.parent)
+        source = path.open("rb")
     except OSError as error:
-        raise cannot_write(folder, error) from error
+        raise StoreError(
+            f"cannot read {path}: {error.strerror}", hint="expected what `darklantern library backup` wrote"
+        ) from error
+    try:
+        try:
+            with source:
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                unpack_vault(source, partial)
+        except OSError as error:
+            raise cannot_write(folder, error) from error
+        yield Unpacked(partial, folder, _said(partial, passphrase))
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return said
+
+
+def restore_unpacked(
+    copy: Unpacked,
+    passphrase: str,
+    *,
+    follows: Follows,
+    bundle: Path | None = None,
+    clock: Clock = time.time,
+    progress: Progress | None = None,
+) -> None:
+    """The rest of `restore`."""
+    try:
+        with Library.open(copy.partial, passphrase, follows=follows, clock=clock) as library:
+            if bundle is not None:
+                library.bundles.import_from(bundle)
+            _check(library, copy.said, progress)
+            library.care.compact(library.care.compaction(()))
+        sync_folder(copy.partial)
+        copy.partial.replace(copy.folder)
+        sync_folder(copy.folder.parent)
+    except OSError as error:
+        raise cannot_write(copy.folder, error) from error
 
 
 def _said(folder: Path, passphrase: str) -> Copied:
