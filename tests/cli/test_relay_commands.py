@@ -29,6 +29,8 @@ def test_init_makes_a_relay_and_prints_its_card(tmp_path: Path) -> None:
     card = decode(RelayCard, made.stdout.strip().encode())
     assert card.certificate and card.urls == ("https://127.0.0.1:7447",)
     assert darklantern("card", folder, "--json").stdout == made.stdout
+    assert "the relay's card, which others add" in made.stderr and card.public.fingerprint in made.stderr
+    assert darklantern("card", folder).stderr == made.stderr
     assert {path.name for path in folder.iterdir()} == {
         "relay.toml",
         "keys",

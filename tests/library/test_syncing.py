@@ -70,6 +70,18 @@ def test_only_what_is_new_is_asked_for(us: Meeting) -> None:
     assert us.beacon.findings.open(item)
 
 
+def test_what_one_wrote_oneself_is_no_news_where_it_comes_back(us: Meeting) -> None:
+    us.sync()
+    item = us.share()
+    report = told(us.aurora, us.relay)
+    assert report.sent and report.imported.entries == {}
+    assert told(us.beacon, us.relay).imported.entries == {us.circle: 1}
+    us.beacon.threads.post(item, "of Bo")
+    us.aurora.threads.post(item, "of Ada")
+    us.beacon.relays.sync([us.relay])
+    assert told(us.aurora, us.relay).imported.entries == {us.circle: 1}
+
+
 def test_a_newcomer_gets_all_of_it_page_by_page(us: Meeting, tmp_path: Path) -> None:
     item = us.share()
     for n in range(60):

@@ -27,7 +27,7 @@ def told(imported: "Imported") -> list[str]:
     """What came of an import, and all that did not."""
     entries, appended = sum(imported.entries.values()), len(imported.appended)
     return [
-        f"{entries} new entries, {imported.pieces} new pieces, {appended} appended"
+        f"{counted(entries, 'new entry')}, {counted(imported.pieces, 'new piece')}, {appended} appended"
         if entries or imported.pieces or appended
         else "nothing new: this library had all of it",
         *([f"{counted(len(imported.carried), 'record')} of others waiting here now: sync"] if imported.carried else []),

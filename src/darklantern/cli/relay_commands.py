@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from darklantern.cli.hardening import keep_secrets_in_memory
+from darklantern.cli.library_option import say
 from darklantern.cli.options import Json, check_place
 from darklantern.cli.output import tell, tell_exact, tell_json
 from darklantern.counted import counted
@@ -41,7 +42,10 @@ def init(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Make a relay: settings, keys, a certificate. Prints its card, for the roster and for peers."""
+    """Make a relay: settings, keys, a certificate.
+
+    What it prints is the relay's card, which others add: keep it as a file, for the roster, for members, for peers.
+    """
     from darklantern.relay.setting_up import make_relay
 
     keep_secrets_in_memory()
@@ -221,5 +225,8 @@ def _print_card(card: Any, as_json: bool) -> None:
     text = encode(card).decode()
     if as_json:
         tell_exact(text)
-    else:
-        tell(text, copied=True)
+        return
+    tell(text, copied=True)
+    say("this is the relay's card, which others add: `darklantern org found --relay ORG/NAME=FILE` into the roster,")
+    say("`darklantern sync --relay FILE` in a library. They compare its fingerprint with you, aloud:")
+    say(card.public.fingerprint)

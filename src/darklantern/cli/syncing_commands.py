@@ -84,11 +84,11 @@ def _tell_synced(synced: "Synced", then: list[str], as_json: bool, *, would: boo
 
 
 def _lines(report: "RelaySync", would: bool) -> list[str]:
-    nothing = not report.sent and not report.imported.entries and not report.imported.pieces
+    news = bool(report.imported.entries or report.imported.pieces)
     came, *but = told(report.imported)
     return [
-        *([] if nothing else [f"would come: {came}" if would else came]),
-        *(["nothing new"] if nothing and not report.error else []),
+        *([f"would come: {came}" if would else came] if news else []),
+        *(["nothing new"] if not news and not report.sent and not report.error else []),
         *but,
         *([f"{counted(len(report.sent), 'record')} {'would be ' if would else ''}sent"] if report.sent else []),
         *(f"not taken: {reason}" for _, reason in report.refused),

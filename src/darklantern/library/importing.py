@@ -42,7 +42,7 @@ class Imported:
     """What came of a bundle or of a relay. All of it empty: there was nothing new."""
 
     entries: Mapping[str, int] = field(default_factory=dict)
-    """log → how many entries are new"""
+    """log → how many entries are new to this library; what had waited here is not"""
     opaque: tuple[Opaque, ...] = ()
     """new entries that are in a log and do not count, with the reason"""
     appended: tuple[str, ...] = ()
@@ -114,7 +114,7 @@ def settle(
     old = {(leaf.log, leaf.position) for leaf in before.view.opaque}
     fresh = set(foreign(state)) - set(foreign(before))
     imported = Imported(
-        entries=_growth(before.view, state.view),
+        entries=_growth(before, state.view),
         opaque=tuple(leaf for leaf in state.view.opaque if (leaf.log, leaf.position) not in old),
         appended=taken.appended if taken else (),
         carried=taken.carried if taken else (),
@@ -176,5 +176,8 @@ def _take_waiting(state: State, waiting: tuple[bytes, ...], clock: int) -> _Outc
     return _Outcome(left, tuple(appended), tuple(carried), tuple(refused))
 
 
-def _growth(before: View, after: View) -> dict[str, int]:
-    return {log: grown for log, trail in after.trails.items() if (grown := trail.size - before.trail(log).size) > 0}
+def _growth(before: State, after: View) -> dict[str, int]:
+    """What was not known here: a record that waited here is no news where it comes back from its log."""
+    waited = {waiting.id for waiting in before.outbox}
+    came = ((log, trail.ids[before.view.trail(log).size :]) for log, trail in after.trails.items())
+    return {log: count for log, ids in came if (count := sum(id not in waited for id in ids))}
