@@ -127,3 +127,6 @@ def test_who_was_removed_is_told_at_the_sync_and_who_was_revoked_what_may_be(us:
     us.aurora.relays.sync()
     refused = command(us, "sync")
     assert refused.returncode == 1 and "no longer, where your org has revoked it" in refused.stderr.replace("\n", " ")
+    us.aurora.bundles.export_to(us.folder / "bundle")
+    assert "this device was revoked on" in command(us, "bundle", "import", str(us.folder / "bundle")).stdout
+    assert "this device was revoked on" in command(us, "sync").stderr

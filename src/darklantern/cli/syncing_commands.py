@@ -8,7 +8,7 @@ import typer
 from darklantern.cli.bars import count_bar
 from darklantern.cli.imported_text import noticing, told
 from darklantern.cli.known_relay_commands import add_compared
-from darklantern.cli.library_option import AllowClockJump, LibraryFolder, Yes, open_own
+from darklantern.cli.library_option import AllowClockJump, LibraryFolder, Yes, open_own, say
 from darklantern.cli.options import Json, PassphraseFile
 from darklantern.cli.output import tell, tell_error, tell_json
 from darklantern.counted import counted
@@ -49,6 +49,9 @@ def sync(
             _tell_synced(library.relays.preview(allow_clock_jump=allow_clock_jump), [], as_json, would=True)
             return
         noticed = noticing(library)
+        if not library.view.network.is_active(library.device.id):
+            for line in library.ended()[:1]:  # relays let it in no more, and do not say why
+                say(line)
         with count_bar("pieces") as progress:
             synced = library.relays.sync(allow_clock_jump=allow_clock_jump, progress=progress)
         then = noticed()
