@@ -19,6 +19,8 @@ from darklantern.network.heads import origin
 from darklantern.network.items import Binding, Posting, seal_content
 from darklantern.network.reading import leaf_id
 from darklantern.records.posts import Post
+from darklantern.relay.config import read_config
+from darklantern.relay.setting_up import begin, make_relay
 from darklantern.sealing import Recipient
 
 from . import servers
@@ -145,18 +147,37 @@ def test_one_folder_is_served_once_and_its_workers_end_with_its_server(
         running.setting("workers = 2")
         load(running, net)
         assert running.process
-        second = subprocess.run(
-            [sys.executable, "-m", "darklantern", "relay", "serve", str(running.folder)],
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        second = _served(running.folder)
         assert (second.returncode, f"served by process {running.process.pid} already" in second.stderr) == (1, True)
         assert running.is_ready()
         os.kill(running.process.pid, signal.SIGKILL)  # its workers are not asked
         running.process.wait()
         running.start()
+
+
+def test_a_port_is_served_once(world: tuple[World, str], tmp_path: Path) -> None:
+    net, _ = world
+    with relay(tmp_path / "relay", net.net, keeper="keeper", tls=False) as running:
+        load(running, net)
+        port = read_config(running.folder).port
+        make_relay(tmp_path / "other", net.net, port=port, tls=False)
+        (tmp_path / "other" / "keys").write_bytes((running.folder / "keys").read_bytes())
+        begin(tmp_path / "other", net.logs[net.net])
+        second = _served(tmp_path / "other")
+        assert second.returncode == 1
+        assert f"expected to listen on 127.0.0.1, port {port}: Address already in use" in second.stderr
+
+
+def _served(folder: Path) -> subprocess.CompletedProcess[str]:
+    """A server that is expected to end by itself."""
+    return subprocess.run(
+        [sys.executable, "-m", "darklantern", "relay", "serve", str(folder)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
 
 
 def test_kill_9_of_the_relay_loses_nothing(world: tuple[World, str], tmp_path: Path, database_url: str) -> None:

@@ -1,12 +1,13 @@
-"""One server for one folder, and workers that end with it.
+"""One server for one folder and one port, and workers that end with it.
 
-In: a relay's folder. Out: a lock that is held for as long as a process of its server lives, or StoreError that says
-whose it is. Relays with folders of their own may share one database (docs/decisions/0010); two in one folder would
-share its port, and whoever stops or replaces one would be answered by the other.
+In: a relay's folder, an address. Out: a lock that is held for as long as a process of its server lives, or StoreError
+that says whose it is. Relays with folders of their own may share one database (docs/decisions/0010); two in one folder
+would share its port, and whoever stops or replaces one would be answered by the other.
 """
 
 import multiprocessing
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,21 @@ def held(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def check_free(address: str, port: int) -> None:
+    """Raises StoreError where a server cannot listen, or somebody else does: the system would give each of two servers
+    some of the connections, and nobody would be told."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that have ended do not count
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            raise StoreError(
+                f"expected to listen on {address}, port {port}: {error.strerror or error}",
+                hint="another relay or program may have it; `listen` and `port` in relay.toml say which this one takes",
+            ) from error
 
 
 def end_with_server() -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from darklantern.errors import MissingExtraError
 from darklantern.relay.config import CERTIFICATE, CERTIFICATE_KEY, read_config
-from darklantern.relay.holding import held
+from darklantern.relay.holding import check_free, held
 from darklantern.relay.setting_up import check_address, check_begun
 
 _BUFFER_BYTES: Final = 256 * 1024
@@ -24,7 +24,7 @@ def serve(folder: Path, load: Callable[[str], Any]) -> None:
     """Serve the relay in `folder` until SIGTERM or SIGINT. `load` gets the folder and gives the ASGI application.
 
     `load` runs in each worker, a process of its own, so it must be a function of a module. Raises RefusedError for
-    an address that is not private, StoreError where another serves it, MissingExtraError.
+    an address that is not private, StoreError where another serves the folder or the port, MissingExtraError.
     """
     config = read_config(folder)
     check_address(config)
@@ -54,4 +54,5 @@ def serve(folder: Path, load: Callable[[str], Any]) -> None:
         workers_kill_timeout=_STOP_S,
     )
     with held(folder):
+        check_free(config.listen, config.port)
         server.serve(target_loader=load)
