@@ -11,7 +11,7 @@ from darklantern.cli.circle_draft_commands import circle_app
 from darklantern.cli.draft_commands import draft_app
 from darklantern.cli.explain_command import explain
 from darklantern.cli.finding_commands import finding_app, rerun
-from darklantern.cli.front import Front, Guessed
+from darklantern.cli.front import Front
 from darklantern.cli.known_relay_commands import relay_app
 from darklantern.cli.library_option import LibraryFolder, open_own
 from darklantern.cli.log_commands import log_app
@@ -55,7 +55,7 @@ GROUPS = {
     "bundle": bundle_app,
 }
 for name, group in GROUPS.items():
-    app.add_typer(group, name=name, cls=Guessed)
+    app.add_typer(group, name=name, cls=Front)
 for command in (share, seal, sync, status, search, explain, rerun):
     app.command()(command)
 app.command("open")(open_)

@@ -9,14 +9,20 @@ from typing import Any, Final
 
 from typer.core import TyperGroup
 
-SECTIONS: Final = {
-    "Findings": ("share", "open", "finding", "search", "thread", "rerun", "explain"),
-    "Reaching the others": ("sync", "status", "bundle", "relay"),
-    "Keys, people, circles": ("device", "org", "member", "pledge", "circle", "draft"),
-    "This device": ("library", "log", "page", "seal", "version"),
-    "Looking inside": ("demo", "watch"),
+SECTIONS: Final[dict[str | None, dict[str, tuple[str, ...]]]] = {
+    None: {
+        "Findings": ("share", "open", "finding", "search", "thread", "rerun", "explain"),
+        "Reaching the others": ("sync", "status", "bundle", "relay"),
+        "Keys, people, circles": ("device", "org", "member", "pledge", "circle", "draft"),
+        "This device": ("library", "log", "page", "seal", "version"),
+        "Looking inside": ("demo", "watch"),
+    },
+    "relay": {
+        "The relays that a library syncs with": ("add", "list", "remove"),
+        "A relay of your own": ("init", "card", "begin", "serve", "status", "mirror", "backup"),
+    },
 }
-"""Every command and group, in the order in which the front page shows them."""
+"""Group (None: the front page) → what its commands are for, in the order in which its help shows them."""
 
 GUESSES: Final = {
     # what git, age and others call it
@@ -59,37 +65,36 @@ GUESSES: Final = {
 """What people type → the command that does it."""
 
 
-class Guessed(TyperGroup):
-    """A group that answers a guess with the command's name."""
+class Front(TyperGroup):
+    """A group that shows its commands by what they are for, and answers a guess with the command's name."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command, or a usage error that names the right one."""
-        group = (ctx.info_name,) if ctx.parent else ()
-        meant = GUESSES.get(" ".join((*group, *args[:1])))
+        group = _group(ctx)
+        meant = GUESSES.get(" ".join((*([group] if group else ()), *args[:1])))
         if meant and args[0] not in self.commands:
             ctx.fail(f"No such command {args[0]!r}. `darklantern {meant}` does that.")
         return super().resolve_command(ctx, args)
 
-
-class Front(Guessed):
-    """All commands, by what they are for."""
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Those of the sections, then what stands in none."""
-        shown = [name for names in SECTIONS.values() for name in names]
-        return [*shown, *sorted(self.commands.keys() - set(shown))]
-
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """A section for each purpose."""
+        if _group(ctx) not in SECTIONS:
+            super().format_commands(ctx, formatter)
+            return
         width = max(map(len, self.commands))
         for title, rows in self._sections(ctx, formatter.width - 6 - width):
             with formatter.section(title):
                 formatter.write_dl([(name.ljust(width), said) for name, said in rows])
 
     def _sections(self, ctx: Any, limit: int) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-        others = tuple(name for name in self.list_commands(ctx) if not any(name in each for each in SECTIONS.values()))
-        for title, names in (*SECTIONS.items(), ("Other", others)):
+        sections = SECTIONS[_group(ctx)]
+        others = tuple(sorted(self.commands.keys() - {name for names in sections.values() for name in names}))
+        for title, names in (*sections.items(), ("Other", others)):
             found = [(name, self.get_command(ctx, name)) for name in names]
             rows = [(name, each.get_short_help_str(limit)) for name, each in found if each and not each.hidden]
             if rows:
                 yield title, rows
+
+
+def _group(ctx: Any) -> str | None:
+    return ctx.info_name if ctx.parent else None

@@ -12,7 +12,7 @@ from darklantern.cli.output import tell, tell_exact, tell_json
 from darklantern.counted import counted
 
 relay_app = typer.Typer(
-    help="A server that stores and forwards what it cannot open.",
+    help="Relays: servers that store and forward what they cannot open.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
