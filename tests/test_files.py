@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from power import Disk
 
 from darklantern.errors import StoreError
-from darklantern.files import link_named, link_unnamed, write_whole
+from darklantern.files import link_named, link_unnamed, replacing, sync_folder, write_whole
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,3 +59,42 @@ def test_a_new_file_gets_its_name_last_and_replaces_none(tmp_path: Path, link: C
     with pytest.raises(StoreError, match="File exists"):
         link(path, iter([b"three"]))
     assert path.read_bytes() == b"one two" and [each.name for each in tmp_path.iterdir()] == ["export"]
+
+
+def replace_whole(path: Path, data: bytes) -> None:
+    with replacing(path) as file:
+        file.write(data)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        write_whole,
+        replace_whole,
+        lambda path, data: link_unnamed(path, [data]),
+        lambda path, data: link_named(path, [data]),
+    ],
+    ids=["whole", "replacing", "unnamed", "named"],
+)
+def test_p24_what_is_written_outlives_a_power_cut_from_the_moment_the_call_returns(
+    write: Callable[[Path, bytes], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(monkeypatch)
+    write(tmp_path / "export", b"all of it")
+    assert disk.left(tmp_path / "export") == b"all of it"
+    assert disk.early == []
+
+
+def test_the_disk_that_loses_power_loses_what_nobody_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control for all that rests on `power`."""
+    disk = Disk(monkeypatch)
+    (tmp_path / "partial").write_bytes(b"bytes")
+    (tmp_path / "partial").replace(tmp_path / "export")
+    assert disk.left(tmp_path / "export") is None and disk.early == ["export"]
+    with (tmp_path / "export").open("rb") as file:
+        os.fsync(file.fileno())
+    assert disk.left(tmp_path / "export") is None and disk.synced(tmp_path / "export") == b"bytes"
+    sync_folder(tmp_path)
+    assert disk.left(tmp_path / "export") == b"bytes"
+    (tmp_path / "export").write_bytes(b"later")
+    assert disk.left(tmp_path / "export") == b"bytes"

@@ -118,13 +118,14 @@ def test_a_restored_device_signs_only_after_its_logs_keeper_has_spoken_again(org
     orgs.beacon.threads.post(item, "last words")
     orgs.to_aurora()
     orgs.clock.now += 60
-    beacon = restored(orgs, "bo")
+    beacon, what = restored(orgs, "bo"), finding(title="asked before hours of sealing")
     for _ in range(2):
         assert set(beacon.care.restored) == {beacon.net, orgs.circle}
         for sign in (
             lambda: beacon.threads.post(item, "too early"),
             lambda: beacon.members.rotate("evals"),
             lambda: share(beacon, "too early"),
+            lambda: beacon.findings.check(what, artifacts(), circle="evals", assessment=assessment(what)),
         ):
             with pytest.raises(RefusedError, match=r"restored from a backup.*two records at one place"):
                 sign()

@@ -8,8 +8,10 @@ import pytest
 from darklantern.assess import level_follows
 from darklantern.errors import RefusedError
 from darklantern.library import restore
+from darklantern.network.heads import sign_head
 from library.meeting import Meeting, met
 from library.orgs import reopened
+from library.simulator import Hostile
 
 
 @pytest.fixture
@@ -83,3 +85,26 @@ def test_a_restored_library_writes_on_once_the_relay_was_asked_though_it_signed_
         again.threads.post(item, "in time")
         again.relays.sync([us.relay])
         assert again.pending == () and again.care.restored == {}
+
+
+def test_p3_a_restored_library_waits_while_what_its_relay_showed_could_not_be_taken(us: Meeting) -> None:
+    """That the relay was asked says nothing where its newest checkpoint was put off: what it covers is not here."""
+    item = us.share()
+    us.sync()
+    us.aurora.care.backup(us.folder / "backup")
+    us.aurora.threads.post(item, "after the backup")
+    us.sync()
+    us.clock.now += 60
+    restore(us.folder / "backup", us.folder / "again", "passphrase of ada", follows=level_follows, clock=us.clock)
+    with reopened(us.folder / "again", "ada", us.clock) as again:
+        trail, ahead = us.relay.view.trail(us.circle), us.clock.now + 3 * 86_400
+        us.relay.hostile.frozen_at = {us.circle: sign_head(trail, us.circle, us.relay.key, ahead).note}
+        problems = again.relays.sync([us.relay]).relays["relay"].imported.problems
+        assert any("more than a day after" in problem for problem in problems)
+        with pytest.raises(RefusedError, match="has not been synced with its keeper since"):
+            again.threads.post(item, "in the place of what came after the backup")
+        us.relay.hostile = Hostile()
+        again.relays.sync([us.relay])
+        again.threads.post(item, "behind it")
+        again.relays.sync([us.relay])
+        assert [post.text for post in again.threads.open(item).posts] == ["after the backup", "behind it"]

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from network.world import NOW, log_key
+from network.world import NOW, PLEDGE, YEAR, log_key
 
 from darklantern.errors import DarkLanternError, LogError, RefusedError, SignatureError
 from darklantern.library import Library
 from darklantern.network import ForkedLogError, proves_fork
 from darklantern.network.circles import new_terms
+from darklantern.network.clock import text
 from darklantern.network.items import PIECE
 from library.carried import carried
 from library.meeting import Meeting, met, told
@@ -138,6 +139,21 @@ def test_p03_a_rollback_by_the_relay_that_appends_is_detected(us: Meeting) -> No
     us.relay.now += 100
     us.relay.hostile.rolled_back = {us.circle: us.relay.view.trail(us.circle).size - 1}
     refused(us, "it is older")
+
+
+@pytest.mark.parametrize("which", ["the network's log", "a circle's log"])
+def test_p03_a_checkpoint_that_the_relay_that_appends_signed_before_is_refused(us: Meeting, which: str) -> None:
+    """Its time is right, and a mirror may show it; whoever appends has no reason to."""
+    log = us.circle if which == "a circle's log" else us.beacon.net
+    old = us.relay.note(log)
+    us.relay.now += 100
+    us.share()
+    us.aurora.members.pledge(PLEDGE, text(NOW + YEAR))
+    us.sync()
+    us.relay.hostile.frozen_at = {log: old}
+    refused(us, "it is older")
+    us.relay.hostile = Hostile()
+    us.beacon.relays.sync([us.relay])
 
 
 def test_p03_a_relay_that_loses_everything_is_detected(us: Meeting) -> None:

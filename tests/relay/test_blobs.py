@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
+from power import Disk
 
 from darklantern.errors import RefusedError, StoreError
 from darklantern.relay.stores import Blobs, open_blobs
@@ -157,3 +158,15 @@ def test_other_urls_are_refused_and_no_key_is_quoted(url: str) -> None:
     with pytest.raises(StoreError, match="expected") as caught:
         open_blobs(url)
     assert "secret" not in caught.value.message + caught.value.hint
+
+
+def test_p24_a_blob_in_a_folder_outlives_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S3 says when it has one; a folder has it once the call returns."""
+    disk = Disk(monkeypatch)
+    blobs = open_blobs(f"file://{tmp_path / 'blobs'}")
+    name = put(blobs, b"some bytes")
+    assert disk.left(tmp_path / "blobs" / name[:2] / name) == b"some bytes" and disk.early == []
+    assert name[:2] in disk.names(tmp_path / "blobs") and "blobs" in disk.names(tmp_path)
+    blobs.delete(name)
+    assert name not in disk.names(tmp_path / "blobs" / name[:2])
+    blobs.close()

@@ -3,13 +3,16 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
+from power import Disk
 
 from darklantern.errors import LogError, RefusedError, StoreError
 from darklantern.logs.merkle import Frontier
 from darklantern.relay.stores import Append, Charge, Cosignature, Database, Entry, Head, Token, open_database
 from darklantern.relay.stores.log_tables import KEEP_S, PAGE_ENTRIES
+from darklantern.relay.stores.sqlite import SqliteEngine
 
 from .appending import NOW, append, assert_whole, entry, note, step
 
@@ -229,3 +232,21 @@ def test_other_urls_are_refused_and_no_password_is_quoted(url: str) -> None:
     with pytest.raises(StoreError) as caught:
         open_database(url)
     assert "secret" not in caught.value.message + caught.value.hint
+
+
+def test_p24_a_backup_of_sqlite_outlives_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Disk(monkeypatch)
+    database = open_database(f"sqlite://{tmp_path}/relay.db")
+    assert "relay.db" in disk.names(tmp_path)
+    append(database, LOG, "a")
+    database.backup(tmp_path / "backup.db")
+    assert disk.left(tmp_path / "backup.db") == (tmp_path / "backup.db").read_bytes() and disk.early == []
+    database.close()
+
+
+def test_p24_sqlite_syncs_each_commit_before_it_is_told(tmp_path: Path) -> None:
+    """Only SQLite itself can say so: it calls the system directly. 2 is FULL; NORMAL would sync at some later time."""
+    engine = SqliteEngine(tmp_path / "relay.db")
+    with engine.transaction(write=False) as session:
+        assert session.rows("PRAGMA synchronous") == [(2,)]
+    engine.close()

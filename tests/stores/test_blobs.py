@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
+from power import Disk
 
 from darklantern.errors import StoreError
 from darklantern.stores import Blobs
 from darklantern.stores.blobs import pick
+from darklantern.stores.incoming import Incoming
 
 
 def named(*pieces: bytes) -> dict[str, bytes]:
@@ -27,6 +29,42 @@ def test_pieces_come_back_by_name(blobs: Blobs) -> None:
     assert pick(blobs, [*pieces, "0" * 64]) == pieces
     assert blobs.get("0" * 64) is None
     assert next(iter(pieces)) in blobs and "0" * 64 not in blobs
+
+
+def put(blobs: Blobs, incoming: Incoming, name: str, data: bytes) -> None:
+    with blobs.put({name: data}) as written:
+        written.keep()
+
+
+def add(blobs: Blobs, incoming: Incoming, name: str, data: bytes) -> None:
+    blobs.add(name, data)
+
+
+def give(blobs: Blobs, incoming: Incoming, name: str, data: bytes) -> None:
+    """As from a bundle."""
+    with incoming.staged() as staged:
+        staged.add(name, data)
+        with staged.given([name], blobs) as written:
+            written.keep()
+
+
+def take(blobs: Blobs, incoming: Incoming, name: str, data: bytes) -> None:
+    """As from a relay."""
+    with incoming.piece(name, len(data)) as begun:
+        begun.take(memoryview(data))
+        assert begun.finish(blobs)
+    blobs.settle([name])
+
+
+@pytest.mark.parametrize("store", [put, add, give, take])
+def test_p24_a_stored_piece_outlives_a_power_cut(store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the name of its folder, which was new."""
+    disk, folder = Disk(monkeypatch), tmp_path / "blobs"
+    folder.mkdir()
+    ((name, data),) = named(b"one").items()
+    store(Blobs(folder), Incoming(tmp_path / "incoming"), name, data)
+    assert disk.left(folder / name[:2] / name) == data and disk.early == []
+    assert name[:2] in disk.names(folder)
 
 
 def test_pieces_are_taken_back_when_what_names_them_fails(blobs: Blobs) -> None:

@@ -78,12 +78,18 @@ def test_a_plain_database_is_never_opened(tmp_path: Path) -> None:
         Database.open(tmp_path / "plain", KEY)
 
 
-def test_secure_delete_and_memory_temp_files_are_on(database: Database) -> None:
-    def setting(name: str) -> object:
-        return database._connection.execute(f"PRAGMA {name}").fetchone()[0]
+def setting(database: Database, name: str) -> object:
+    return database._connection.execute(f"PRAGMA {name}").fetchone()[0]
 
-    assert (setting("secure_delete"), setting("temp_store"), setting("synchronous")) == (1, 2, 3)
-    assert str(setting("cipher_version")).startswith("4.")
+
+def test_secure_delete_and_memory_temp_files_are_on(database: Database) -> None:
+    assert (setting(database, "secure_delete"), setting(database, "temp_store")) == (1, 2)
+    assert str(setting(database, "cipher_version")).startswith("4.")
+
+
+def test_p24_a_commit_is_synced_with_the_name_of_its_journal_before_it_is_told(database: Database) -> None:
+    """Only SQLite itself can say so: it calls the system directly. 3 is EXTRA."""
+    assert (setting(database, "synchronous"), setting(database, "journal_mode")) == (3, "delete")
 
 
 def test_no_key_or_value_in_an_error(database: Database, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
+from power import Disk
 
 from darklantern.errors import StoreError
 from darklantern.stores import Blobs
@@ -32,6 +33,23 @@ def test_a_journal_comes_back_and_goes_on(tmp_path: Path) -> None:
     last.remove()
     last.close()
     assert open_journal(path) is None
+
+
+def test_p24_a_mark_outlives_a_power_cut_before_anything_is_sealed_by_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a mark was lost and its piece was not, other bytes could be sealed in its place under one key and nonce."""
+    disk, path = Disk(monkeypatch), tmp_path / "unfinished" / "one"
+    journal = begin_journal(path, b"begun")
+    journal.mark(0, A)
+    assert disk.left(path) == path.read_bytes()
+    journal.close()
+    with path.open("ab") as file:  # by a process that was killed before it synced
+        file.write(b"mark 1 " + B.encode() + b"\n")
+    again = open_journal(path)
+    assert again is not None and again.marks == {0: A, 1: B}
+    again.close()
+    assert disk.left(path) == path.read_bytes()
 
 
 @pytest.mark.parametrize("data", [b"", b"\n", b"mark 0 " + b"a" * 64 + b"\n", b"begin AAA\n", b"begin AAAA\n\n"])

@@ -1,13 +1,16 @@
 """A vault opens whole, by its passphrase, for one process; or it says why not."""
 
+import io
 import os
 from pathlib import Path
 
 import pytest
+from power import Disk
 
 from darklantern.errors import RecordError, StoreError
 from darklantern.records.exact import decode, encode
 from darklantern.stores import RECOMMENDED, Change, Cost, create_vault, open_vault
+from darklantern.stores.copying import pack_vault, unpack_vault
 from darklantern.stores.passphrase import VaultHeader, database_key, new_header
 
 CHEAP = Cost(memory_kib=64, passes=1, lanes=1)
@@ -77,6 +80,36 @@ def test_creation_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
         create_vault(tmp_path / "v", "a passphrase", FIRST, CHEAP)
     assert "disk full" in caught.value.hint
     assert not list(tmp_path.iterdir())
+
+
+def test_p24_a_new_vault_outlives_a_power_cut_with_all_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, folder = Disk(monkeypatch), tmp_path / "vault"
+    create_vault(folder, "a passphrase", FIRST, CHEAP)
+    assert disk.names(tmp_path).keys() == {"vault"}
+    assert disk.names(folder).keys() == {path.name for path in folder.iterdir()}
+    assert disk.left(folder / "header.json") == (folder / "header.json").read_bytes()
+
+
+def test_p24_a_changed_passphrase_outlives_a_power_cut(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Disk(monkeypatch)
+    with open_vault(folder, "a passphrase") as vault:
+        vault.change_passphrase("another", CHEAP)
+    assert disk.left(folder / "header.json") == (folder / "header.json").read_bytes() and disk.early == []
+    assert "header.next" not in disk.names(folder)
+
+
+def test_p24_what_was_unpacked_outlives_a_power_cut_once_its_folder_is_synced(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder is `restoring`'s to sync, and to name."""
+    with open_vault(folder, "a passphrase") as vault:
+        backup = b"".join(pack_vault(vault, (), {}))
+    disk, again = Disk(monkeypatch), tmp_path / "again"
+    unpack_vault(io.BytesIO(backup), again)
+    for name in ("header.json", "library.db"):
+        assert disk.synced(again / name) == (again / name).read_bytes()
 
 
 def test_a_second_opener_is_refused_at_once_and_told_who_holds_it(folder: Path) -> None:
