@@ -75,7 +75,7 @@ def test_p14_a_level_more_closed_than_the_circles_is_refused_naming_the_rules(or
 
 
 @pytest.mark.parametrize("level", ["V0", "V1", "V2"])
-def test_a_level_as_open_as_the_circle_or_more_goes_in_with_its_label(orgs: Orgs, level) -> None:
+def test_p14_a_level_as_open_as_the_circle_or_more_goes_in_with_its_label(orgs: Orgs, level) -> None:
     what = finding()
     item = orgs.aurora.findings.share(what, artifacts(), circle=orgs.circle, assessment=assessment(what, level))
     assert orgs.aurora.findings.open(item).level == level
@@ -109,6 +109,18 @@ def test_p14_a_peers_level_that_does_not_follow_is_never_shown_as_if_it_did(orgs
         with pytest.raises(RefusedError, match="does not follow"):
             ask()
     assert any("does not follow" in str(problem) for problem in orgs.beacon.care.verify())
+
+
+def test_p14_a_peers_assessment_of_another_finding_is_never_shown_as_this_ones(orgs: Orgs) -> None:
+    """A level that follows, from answers about something harmless."""
+    what = finding(title="harmful")
+    borrowed = assessment(finding(title="harmless"))
+    item = sealed_by_aurora(orgs, Package(finding=what, assessment=borrowed, artifacts=()), "V2")
+    orgs.to_beacon()
+    listed = next(each for each in orgs.beacon.findings.listed() if each.id == item)
+    assert (listed.title, listed.level) == (None, None) and "of another finding" in (listed.problem or "")
+    with pytest.raises(RefusedError, match="of another finding"):
+        orgs.beacon.findings.open(item)
 
 
 def test_p14_a_label_closes_even_where_its_assessment_does_not_hold(orgs: Orgs) -> None:
@@ -158,7 +170,7 @@ def test_p13_terms_that_came_with_an_epoch_and_are_not_understood_seal_nothing(o
         share_posting(orgs.aurora._desk.state, said("0" * 64, "hello"), circle, "V2", orgs.clock.now)
 
 
-def test_an_assessment_of_another_finding_is_refused(orgs: Orgs) -> None:
+def test_p14_an_assessment_of_another_finding_is_refused(orgs: Orgs) -> None:
     refuses(orgs, "of another finding", assessment=assessment(finding(title="another")))
 
 
@@ -293,6 +305,16 @@ def test_p14_nobody_but_its_author_takes_a_finding_to_a_wider_circle(orgs: Orgs)
     assert orgs.aurora.findings.share(finding(), artifacts(), circle="commons", assessment=lower)
 
 
+def test_p14_nobody_but_its_author_lowers_a_findings_label_within_its_circle(orgs: Orgs) -> None:
+    """The circle is as closed as before; whoever takes it from there would go by the lower label."""
+    share(orgs)
+    orgs.to_beacon()
+    orgs.beacon.drafts.add_terms(orgs.circle, orgs.aurora._desk.state.terms(orgs.circle))
+    lower = assessment(finding(), "V1")
+    refuses(orgs, "author shared this finding at V2", library=orgs.beacon, circle=orgs.circle, assessment=lower)
+    assert orgs.aurora.findings.share(finding(), artifacts(), circle=orgs.circle, assessment=lower)
+
+
 def test_terms_that_the_admins_did_not_sign_are_refused(orgs: Orgs) -> None:
     with pytest.raises(RefusedError, match="not the terms"):
         orgs.aurora.drafts.add_terms(orgs.circle, new_terms("evals", "V1"))
@@ -365,7 +387,7 @@ def test_everything_is_there_again_after_closing(orgs: Orgs) -> None:
         assert aurora.threads.open(item).posts[0].text == "pending across a restart"
 
 
-def test_the_level_of_an_item_that_is_wider_than_its_circle_is_refused_by_readers(orgs: Orgs) -> None:
+def test_p14_the_level_of_an_item_that_is_wider_than_its_circle_is_refused_by_readers(orgs: Orgs) -> None:
     """A member whose program does not check can still write one."""
     what = finding(title="too closed for here")
     item = sealed_by_aurora(orgs, Package(finding=what, assessment=assessment(what, "V4"), artifacts=()), "V4")

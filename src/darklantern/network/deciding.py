@@ -89,10 +89,11 @@ def check_follows(assessment: Assessment, follows: Follows) -> None:
 def check_carried(level: Level, terms: Terms, carried: Iterable[Level]) -> None:
     """Raises RefusedError when somebody else's finding would lose the level that it came with.
 
-    `carried` are the levels at which others have shared the same finding here. Only its author widens.
+    `carried` are the levels at which others have shared the same finding here. Only its author widens. The circle is
+    at least as closed as `level`, which `check_label` gave.
     """
     closest = max(carried, key=_rank, default=None)
-    if closest and min(_rank(level), _rank(terms.level)) < _rank(closest):
+    if closest and _rank(level) < _rank(closest):
         raise RefusedError(
             f"its author shared this finding at {closest}; going to {terms.level} at {level} would widen it",
             hint="ask its author to share it there: no hop changes a label",
