@@ -52,7 +52,7 @@ def orgs(tmp_path: Path) -> Iterator[Orgs]:
 
 def refuses(orgs: Orgs, match: str, library: Library | None = None, **changes: object) -> RefusedError:
     """That sharing is refused for that reason, and that nothing at all was written."""
-    what = finding()
+    what = changes.pop("finding", finding())
     call = {"circle": "evals", "assessment": assessment(what), "artifacts": artifacts()} | changes
     before = every_byte_of(orgs.folder)
     with pytest.raises(RefusedError, match=match) as caught:
@@ -124,14 +124,14 @@ def test_p14_a_peers_assessment_of_another_finding_is_never_shown_as_this_ones(o
 
 
 def test_p14_a_label_closes_even_where_its_assessment_does_not_hold(orgs: Orgs) -> None:
-    what = finding()
+    what = finding(title="claimed to be V2")
     sealed_by_aurora(orgs, Package(finding=what, assessment=unfounded(what), artifacts=()), "V2")
     terms = new_terms("commons", "V1")
     wide = found_circle(orgs.aurora, terms)
     orgs.to_beacon()
     orgs.beacon.drafts.add_terms(wide, terms)
-    lower = assessment(what, "V1")
-    refuses(orgs, "author shared this finding at V2", library=orgs.beacon, circle="commons", assessment=lower)
+    lower, match = assessment(what, "V1"), "author shared this finding at V2"
+    refuses(orgs, match, library=orgs.beacon, finding=what, circle="commons", assessment=lower)
 
 
 def said(thread: str, text: str) -> Posting:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from darklantern.errors import RecordError, RefusedError
 from darklantern.network import Admin, effective, new_terms
 from darklantern.network.clock import text
-from darklantern.network.deciding import allows
+from darklantern.network.deciding import allows, check_carried
 from darklantern.network.pledges import Pledge
 from darklantern.network.states import Version
 from network.test_view import resigned
@@ -127,6 +127,16 @@ def test_p13_unknown_tags_and_levels_that_cannot_be_kept_are_refused(level, tags
 def test_p14_only_something_as_open_as_the_circle_fits() -> None:
     terms = new_terms("evals", "V1")
     assert [level for level in ("V0", "V1", "V2", "V3", "V4") if allows(level, terms)] == ["V0", "V1"]
+
+
+@pytest.mark.parametrize("carried", [("V1", "V2"), ("V2", "V1")])
+def test_p14_of_several_labels_that_others_gave_the_most_closed_binds(carried) -> None:
+    wide, closed = new_terms("commons", "V1"), new_terms("evals", "V2")
+    for terms in (wide, closed):
+        with pytest.raises(RefusedError, match="author shared this finding at V2"):
+            check_carried("V1", terms, carried)
+        check_carried("V1", terms, ("V1", "V0"))
+    check_carried("V2", closed, carried)
 
 
 def test_a_circle_needs_a_quorum_of_its_own_admins() -> None:
