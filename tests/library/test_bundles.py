@@ -140,6 +140,16 @@ def test_p3_a_log_that_was_rolled_back_and_signed_again_is_refused(orgs: Orgs) -
         refused(orgs, exported(rolled_back), "it is older", LogError)
 
 
+def test_p3_a_keeper_whose_clock_was_set_back_signs_no_earlier_time_than_before(orgs: Orgs) -> None:
+    """Or every reader would put its log off, as one that was rolled back."""
+    orgs.clock.now += 3600
+    share(orgs)  # the circle's log alone grows, and says how late it is
+    orgs.clock.now -= 3600
+    late = orgs.aurora.view.heads[orgs.circle].time
+    orgs.aurora.threads.post(share(orgs, b"{}"), "an hour before")
+    assert orgs.aurora.view.floor < late == orgs.aurora.view.heads[orgs.circle].time
+
+
 def test_a_bundle_of_another_network_is_refused(orgs: Orgs, tmp_path: Path) -> None:
     other = cosign(draft_roster(roster(name="another"), NOW), network_keys("Aurora", "Beacon"))
     foreign = written(envelope_id(other), device("ada"), (), (), ())

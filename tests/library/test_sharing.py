@@ -305,6 +305,27 @@ def test_p14_nobody_but_its_author_takes_a_finding_to_a_wider_circle(orgs: Orgs)
     assert orgs.aurora.findings.share(finding(), artifacts(), circle="commons", assessment=lower)
 
 
+@pytest.mark.parametrize("who", ["al", "ada's phone"])
+def test_p14_its_author_is_a_person_with_any_device_of_theirs_and_no_other_of_their_org(orgs: Orgs, who: str) -> None:
+    share(orgs)
+    orgs.manifest("Aurora", person("ada", "ada", "ada's phone"), person("al"))
+    terms = new_terms("commons", "V1")
+    wide = found_circle(orgs.aurora, terms)
+    with library(orgs.folder / who, who, orgs.clock) as other:
+        imported(other, exported(orgs.aurora))
+        if who == "al":
+            other.members.pledge(PLEDGE, text(NOW + YEAR))
+            imported(orgs.aurora, exported(other))
+        orgs.aurora.members.rotate("evals")
+        imported(other, exported(orgs.aurora))
+        other.drafts.add_terms(wide, terms)
+        lower = assessment(finding(), "V1")
+        if who == "al":
+            refuses(orgs, "author shared this finding at V2", library=other, circle="commons", assessment=lower)
+        else:
+            assert other.findings.share(finding(), artifacts(), circle="commons", assessment=lower)
+
+
 def test_p14_nobody_but_its_author_lowers_a_findings_label_within_its_circle(orgs: Orgs) -> None:
     """The circle is as closed as before; whoever takes it from there would go by the lower label."""
     share(orgs)

@@ -264,7 +264,7 @@ def test_p4_a_record_that_cites_another_history_names_its_author() -> None:
     assert f"device {device('bo').public.id[:8]}" in reason and "never had" in reason
 
 
-def test_a_device_cannot_forget_what_it_had_read() -> None:
+def test_p3_a_device_cannot_forget_what_it_had_read() -> None:
     world, circle = circled()
     old = decode(Record, decode_envelope(world.post(circle, "bo")[0]).payload).seen
     world.add(world.post(circle, "ada")[0], circle)
