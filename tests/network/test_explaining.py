@@ -1,11 +1,14 @@
 """P30: whoever did not get something, and whatever the reason, the reason is told."""
 
+from dataclasses import replace
+
 import pytest
 
 from darklantern.network.circles import Removal
 from darklantern.network.deleting import Tombstone
 from darklantern.network.explaining import Explained, explain
 from darklantern.network.handovers import new_handover
+from darklantern.network.heads import LogFork
 from network.world import NOW, YEAR, World, circled, device, person
 
 
@@ -25,7 +28,7 @@ def test_p30_a_member_can_and_the_epoch_is_named() -> None:
     world, _, post = posted()
     found = asked(world, post)
     assert found.answer == "can"
-    assert "a member of epoch 1" in str(found)
+    assert "a member of epoch 1, which the record is sealed to" in str(found)
     assert "entry 1 of the log" in str(found)
     assert "written nothing in this circle" in str(found)
 
@@ -96,6 +99,15 @@ def test_p30_what_waits_at_its_authors() -> None:
     world, _, post = posted()
     found = explain(world.view, ("Aurora", "al"), post, waiting=frozenset([post]), now=NOW)
     assert "waits in this library" in str(found)
+
+
+def test_p30_a_log_that_is_frozen() -> None:
+    world, circle, post = posted()
+    note = world.head(circle).note
+    fork = LogFork(log=circle, first=note, second=note, leaves=())
+    frozen = replace(world.view, forks={circle: fork})
+    found = explain(frozen, ("Aurora", "al"), post, waiting=frozenset(), now=NOW)
+    assert "the log is frozen" in str(found) and "frozen" not in str(asked(world, post))
 
 
 def test_p30_a_handover_may_have_brought_it() -> None:

@@ -12,6 +12,8 @@ from darklantern.network.items import (
     Binding,
     Posting,
     Sealed,
+    _block,
+    _lines,
     bucket,
     cut,
     open_artifact,
@@ -19,9 +21,10 @@ from darklantern.network.items import (
     seal_artifact,
     seal_content,
 )
+from darklantern.records.exact import encode
 from darklantern.records.posts import Attachment, Mention, Post, Reaction, Retraction, Revision
 from darklantern.sealing import Identity, open, recipient_of, seal
-from network.world import circled, device
+from network.world import NOW, circled, device, person
 
 SEED = b"\5" * 32
 HERE = Binding(kind="post", circle="a" * 64, epoch="b" * 64, author="c" * 64, level="V2")
@@ -56,6 +59,25 @@ def test_p17_a_post_cannot_be_passed_off_as_an_item_nor_with_another_size() -> N
     resized = msgspec.structs.replace(body, header=msgspec.structs.replace(body.header, size=1024))
     with pytest.raises(RefusedError, match="size"):
         open_content(Posting, "post", resized, pieces, SEED)
+
+
+@pytest.mark.parametrize(
+    ("inside", "signed", "length"), [(4096, 2048, 2048), (2048, 4096, 4096), (2048, 2048, 4096), (2048, 2048, 2048)]
+)
+def test_p17_a_content_has_the_size_that_it_and_its_header_say(inside: int, signed: int, length: int) -> None:
+    """By an author who does not use our writer: a relay is told one size, and a reader gets another."""
+    plaintext = _lines(_block(HERE, inside), encode(said("hello"))).ljust(length, b"\0")
+    ciphertext = seal(plaintext, [recipient_of(SEED)])
+    body, _ = sealed()
+    digest = hashlib.sha256(ciphertext).hexdigest()
+    head = msgspec.structs.replace(body.header, size=signed, ciphertext=digest)
+    pieces = cut(ciphertext)
+    lying = Sealed(header=head, pieces=tuple(pieces))
+    if inside == signed == length:
+        assert open_content(Posting, "post", lying, pieces, SEED)[0] == said("hello")
+    else:
+        with pytest.raises(RefusedError, match="size"):
+            open_content(Posting, "post", lying, pieces, SEED)
 
 
 def test_p17_a_record_whose_header_names_another_author_does_not_count() -> None:
@@ -171,6 +193,17 @@ def test_an_artifact_comes_back_under_its_own_seed(size: int) -> None:
     with pytest.raises(SealError):
         open_artifact(msgspec.structs.replace(artifact, sha256="0" * 64), pieces)
     assert "secret not shown" in repr(artifact)
+
+
+def test_p17_who_came_later_seals_to_no_epoch_from_before() -> None:
+    """A link gave them its seed to read with. Sealed to it, their words would reach those who have left since."""
+    world, circle = circled()
+    first = world.view.circle(circle).epoch
+    assert first is not None
+    world.manifest("Beacon", person("bo"), person("ben"))
+    world.pledge("Beacon", "ben")
+    world.rotate(circle, "ada", NOW + 1)
+    assert "not a member of epoch 1" in world.put(world.post(circle, "ben", in_epoch=first.id)[0], circle)
 
 
 def test_p18_a_piece_opens_with_one_hybrid_stanza() -> None:
