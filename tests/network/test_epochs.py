@@ -11,6 +11,7 @@ from darklantern.network.circle_log import cutoffs
 from darklantern.network.clock import text
 from darklantern.network.epochs import (
     EpochSeed,
+    LinkSecret,
     Previous,
     check_stanzas,
     needs_link,
@@ -20,7 +21,8 @@ from darklantern.network.epochs import (
 )
 from darklantern.network.keyring import Keyring, unlock
 from darklantern.network.reading import read
-from darklantern.sealing import Identity
+from darklantern.records.exact import encode
+from darklantern.sealing import Identity, recipient_of, seal
 from network.world import NOW, World, circled, device, peopled, person, record_id
 
 
@@ -93,7 +95,7 @@ def test_a_seed_whose_recipient_is_not_the_signed_one_is_refused() -> None:
     assert "recipient" in next(iter(found.problems.values()))
 
 
-def test_a_secret_moved_to_another_circle_is_refused() -> None:
+def test_p17_a_secret_moved_to_another_circle_is_refused() -> None:
     world = peopled()
     first, second = world.circle(), world.circle()
     data = world.epoch(first, "ada")
@@ -188,6 +190,18 @@ def test_a_link_to_another_seed_is_refused() -> None:
     assert second is not None
     with pytest.raises(RefusedError, match="a link to the epoch that it names"):
         open_link(second.body, circle, world.seeds[second.id], first.body.recipient)
+
+
+@pytest.mark.parametrize("field", ["circle", "epoch"])
+def test_p17_a_link_that_was_made_for_another_circle_or_epoch_is_refused(field: str) -> None:
+    world, circle = circled()
+    world.manifest("Aurora", person("ada"))
+    world.rotate(circle, "ada")
+    first, second = world.view.circle(circle).epochs
+    secret = LinkSecret(**{"circle": circle, "epoch": first.id, "seed": world.seeds[first.id]} | {field: "5" * 64})
+    moved = msgspec.structs.replace(second.body, link=seal(encode(secret), [recipient_of(world.seeds[second.id])]))
+    with pytest.raises(RefusedError, match="a link to the epoch that it names"):
+        open_link(moved, circle, world.seeds[second.id], first.body.recipient)
 
 
 def test_only_one_epoch_follows_another() -> None:

@@ -50,6 +50,17 @@ def test_p30_a_newcomer_reads_as_far_back_as_the_history_goes() -> None:
     found = asked(world, post, "ben", "Beacon")
     assert found.answer == "cannot"
     assert "the history was cut at epoch 2" in str(found)
+    assert "when epoch 1 was made" in str(found) and "is in no manifest of the circle's orgs" in str(found)
+
+
+def test_p30_of_several_cuts_the_last_is_named() -> None:
+    """Whoever came with it is stopped there, and would be without the one before."""
+    world, circle, post = newcomer("since-join")
+    world.manifest("Beacon", person("bo"), person("ben"), person("bea"))
+    world.pledge("Beacon", "bea")
+    world.rotate(circle, "ada", NOW + 2)
+    assert "the history was cut at epoch 3" in str(asked(world, post, "bea", "Beacon"))
+    assert "the history was cut at epoch 2" in str(asked(world, post, "ben", "Beacon"))
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_seeds_that_are_not_the_epochs_are_not_kept() -> None:
     assert "not those of its circle's epochs" in found.problems[circle]
 
 
-def test_a_handover_to_another_circle_is_refused() -> None:
+def test_p17_a_handover_to_another_circle_is_refused() -> None:
     world, circle, first = cut_off()
     tablet = device("ada's tablet").public
     moved = HandedOver(circle="1" * 64, device=tablet.id, seeds=())
