@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from darklantern.errors import RecordError, RefusedError
 from darklantern.network import Admin, effective, new_terms
+from darklantern.network.circles import Removal
 from darklantern.network.clock import text
 from darklantern.network.deciding import allows, check_carried
 from darklantern.network.pledges import Pledge
-from darklantern.network.states import Version
+from darklantern.network.states import Fork, Version
 from network.test_view import resigned
-from network.world import NOW, PLEDGE, circled, device, founded, peopled, person
+from network.world import NOW, PLEDGE, YEAR, circled, device, founded, peopled, person
 
 
 def reasons(world, circle: str, now: int = NOW) -> dict[str, str]:
@@ -86,6 +87,36 @@ def test_removed_persons_and_devices_are_left_out_with_the_reason() -> None:
     assert found.explain(device("al").public.id) == "the person is not in manifest version 2"
     assert found.explain(device("stranger").public.id) == "is in no manifest of the circle's orgs"
     assert found.explain(device("ada").public.id) == "is a member"
+
+
+FORK = Fork("1" * 64, "2" * 64, 0)
+BO = device("bo").public.id
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"rosters": ()}, "there is no roster yet"),
+        ({"roster_fork": FORK}, "two rosters claim to follow the same version"),
+        ({"org_forks": {"Beacon": FORK}}, "the org signed two manifests"),
+        ({"manifests": {}}, "has published no manifest of its people"),
+        ({"frozen": {BO: FORK}}, "signed two records at one place"),
+    ],
+    ids=["no roster", "roster fork", "org fork", "no manifest", "device fork"],
+)
+def test_p30_whatever_is_wrong_with_a_network_an_org_or_a_device_is_said(change: dict[str, object], why: str) -> None:
+    world, circle = circled()
+    found = effective(replace(world.view.network, **change), circle, NOW)
+    assert BO not in found.ids
+    assert any(why in each.reason for each in found.excluded if each.org == "Beacon")
+
+
+def test_p30_an_expired_roster_and_a_device_that_an_admin_removed_are_said() -> None:
+    world, circle = circled()
+    removal = Removal(circle=circle, org="Beacon", person="bo", device=BO, reason="lost in a train")
+    assert f"the roster expired on {text(NOW + YEAR)}" in reasons(world, circle, NOW + YEAR).values()
+    world.add(world.sign(world.net, "removal", removal, "ada"))
+    assert reasons(world, circle)["bo"] == "an admin removed the device: lost in a train"
 
 
 def test_p13_an_empty_circle_has_nobody_in_it() -> None:

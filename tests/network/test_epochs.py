@@ -112,6 +112,8 @@ def test_p18_only_hybrid_stanzas_are_written_and_accepted() -> None:
     classical = epoch.body.sealed.replace(b"-> mlkem768x25519 ", b"-> X25519 ", 1)
     with pytest.raises(DarkLanternError, match="stanzas only"):
         check_stanzas(msgspec.structs.replace(epoch.body, sealed=classical), 4)
+    following = read(world.epoch(circle, "ada")).body.sealed.replace(b"-> mlkem768x25519 ", b"-> X25519 ", 1)
+    assert "stanzas only" in world.put(forged(world, circle, "ada", sealed=following), circle)
 
 
 def test_p7_a_removed_device_opens_nothing_sealed_after() -> None:

@@ -90,6 +90,24 @@ def test_p30_who_is_left_out_later_is_told_why_then_and_now(change, why: str) ->
     assert str(found).count(why) == 2
 
 
+@pytest.mark.parametrize(
+    ("revoked", "why"),
+    [((), "the device is not in manifest version 2"), (("al",), "the device was revoked by manifest version 2")],
+    ids=["replaced", "revoked"],
+)
+def test_p30_each_device_of_a_person_is_told_of_by_itself(revoked: tuple[str, ...], why: str) -> None:
+    world, circle, _ = posted()
+    new = person("al", "al's phone")
+    world.manifest("Aurora", person("ada", "ada", "ada's phone"), new, revoked=revoked)
+    world.rotate(circle, "bo", NOW + 1)
+    data, _ = world.post(circle, "bo")
+    found = asked(world, world.add(data, circle))
+    answers = {each.device: each for each in found.devices}
+    old = answers[device("al").public.id]
+    assert answers[device("al's phone").public.id].answer == found.answer == "can"
+    assert old.answer == "cannot" and sum(why in reason for reason in old.reasons) == 2
+
+
 def test_p30_somebody_nobody_knows_and_a_record_nobody_has() -> None:
     world, _, post = posted()
     assert "no manifest of Beacon ever listed" in str(asked(world, post, "zoe", "Beacon"))
@@ -131,6 +149,15 @@ def test_p30_a_handover_may_have_brought_it() -> None:
     assert found[device("ben").public.id].answer == "cannot"
 
 
+def test_p30_the_best_that_a_device_of_theirs_can_do_is_the_answer() -> None:
+    world, circle, post = posted("since-join")
+    world.manifest("Aurora", person("ada", "ada", "ada's phone", "new"), person("al"))
+    new = device("new").public
+    world.add(world.sign(circle, "handover", new_handover(circle, new.id, new.receiver(), {}), "ada"), circle)
+    found = asked(world, post, "ada")
+    assert {each.answer for each in found.devices} == {"can", "may"} and found.answer == "can"
+
+
 def test_p30_who_has_not_synced_since() -> None:
     world, circle, _ = posted()
     by_bo, _ = world.post(circle, "bo")
@@ -139,3 +166,5 @@ def test_p30_who_has_not_synced_since() -> None:
     post = world.add(data, circle)
     assert "when it last wrote it had 2 entries, and this is entry 3" in str(asked(world, post, "bo", "Beacon"))
     assert asked(world, post, "bo", "Beacon", NOW + 2 * YEAR).answer == "can"  # what it holds it keeps
+    world.add(world.post(circle, "bo")[0], circle)
+    assert "its own records show that it had the log as far as entry 4" in str(asked(world, post, "bo", "Beacon"))

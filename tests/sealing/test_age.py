@@ -73,6 +73,13 @@ def test_p18_only_hybrid_stanzas_are_written_in_the_order_given() -> None:
     assert ALICE.unwrap(sealed_key(stanzas[1])) is None
 
 
+@pytest.mark.parametrize("prefix", ["age", "age1tagpq", "AGE1PQ", "age1pq1"])
+def test_p18_a_key_under_another_name_is_no_recipient(prefix: str) -> None:
+    """Whatever bytes it holds, its owner meant another kind of key."""
+    with pytest.raises(SealError, match="begins with age1pq1"):
+        Recipient.parse(bech32.encode(prefix, ALICE.recipient.raw))
+
+
 # What the specification prints
 
 
