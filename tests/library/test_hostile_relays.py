@@ -214,6 +214,13 @@ def test_p04_a_fork_is_found_by_a_bundle_too(us: Meeting) -> None:
     assert us.circle in us.beacon.view.forks
 
 
+def test_p30_a_bundle_says_which_logs_were_left_aside(us: Meeting) -> None:
+    us.split()
+    with pytest.raises(ForkedLogError):
+        carried(us.aurora, us.beacon)
+    assert carried(us.aurora, us.beacon).skipped == (us.circle,)
+
+
 def test_p05_a_withheld_tail_is_stale_within_the_limit_and_blocks_sealing(us: Meeting) -> None:
     us.sync()
     us.relay.hostile.frozen_at = {log: us.relay.note(log) for log in us.relay.logs}

@@ -23,6 +23,7 @@ from darklantern.network.keyring import Keyring, unlock
 from darklantern.network.reading import read
 from darklantern.records.exact import encode
 from darklantern.sealing import Identity, recipient_of, seal
+from network.test_view import resigned
 from network.world import NOW, World, circled, device, peopled, person, record_id
 
 
@@ -114,6 +115,18 @@ def test_p18_only_hybrid_stanzas_are_written_and_accepted() -> None:
         check_stanzas(msgspec.structs.replace(epoch.body, sealed=classical), 4)
     following = read(world.epoch(circle, "ada")).body.sealed.replace(b"-> mlkem768x25519 ", b"-> X25519 ", 1)
     assert "stanzas only" in world.put(forged(world, circle, "ada", sealed=following), circle)
+
+
+def test_p18_an_epoch_names_no_classical_recipient() -> None:
+    """Whoever sealed to it would seal everything to that key alone."""
+    world, circle = circled()
+    data = world.epoch(circle, "ada")
+    hybrid, classical = (
+        read(data).body.recipient.encode(),
+        b"age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
+    )
+    assert "recipient" in world.put(resigned(data, "ada", lambda payload: payload.replace(hybrid, classical)), circle)
+    assert len(world.view.circle(circle).epochs) == 1
 
 
 def test_p7_a_removed_device_opens_nothing_sealed_after() -> None:

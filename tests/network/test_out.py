@@ -222,6 +222,7 @@ def test_p12_an_expelled_org_says_and_decides_nothing() -> None:
         world.sign(world.net, "pledge", pledge, "bo"),
         world.post(circle, "bo", "knowing it")[0],
         msgspec.json.encode(world.successor(circle, "ada", "bo", freshness=3600)),
+        msgspec.json.encode(world.successor(circle, "ada", "bo", orgs=("Aurora",))),  # that names nobody of it
         msgspec.json.encode(breach(world, org_keys("Beacon"), org="Beacon", person="bo")),
     ]
     for data in records:

@@ -211,6 +211,8 @@ def test_p12_expelling_an_org_takes_effect_for_sealing_at_once() -> None:
     }
     with pytest.raises(RefusedError, match="not in roster"):
         world.plan(circle, "bo")
+    with pytest.raises(RefusedError, match="or fewer"):  # why it left stays written, whatever comes
+        world.add(successor(world, "network Aurora", "network Cairn", expelled=()))
 
 
 def test_roster_bodies_do_not_read_with_a_field_too_many() -> None:
