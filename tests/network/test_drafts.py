@@ -23,6 +23,7 @@ from darklantern.network.wording import words
 from darklantern.records.exact import encode
 from darklantern.records.record import NOBODY, Kind
 from darklantern.sealing import RelayCard, RelayKey, decode_envelope
+from network.test_out import expelled
 from network.world import (
     NOW,
     ORGS,
@@ -215,6 +216,19 @@ def test_a_circles_draft_opens_for_its_admins_alone() -> None:
     assert str(tally).endswith("have signed (ada of Aurora); lacking: bo of Beacon")
     assert not is_signed(state, with_keys(made, [device("ada's phone").signing, device("ada").signing]))
     assert "secret not shown" in repr(made) and "evals" not in repr(made)
+
+
+def test_p12_a_draft_opens_for_no_admin_of_an_expelled_org_and_counts_none() -> None:
+    world, circle = circled()
+    expelled(world, "Beacon")
+    state = world.view.network
+    made = draft(world, "circle", next_circle(circle, state.circles[circle][-1], freshness=3600), world.terms[circle])
+    data = write_draft(made, state)
+    assert read_draft(data, device("ada").receiving) == made
+    with pytest.raises(SealError):
+        read_draft(data, device("bo").receiving)
+    with pytest.raises(SignatureError):
+        tallies(state, with_keys(made, [device("ada").signing, device("bo").signing]))
 
 
 def test_a_draft_with_other_terms_than_its_record_names_is_not_read() -> None:
