@@ -85,6 +85,17 @@ def test_p15_a_bundle_cut_at_any_byte_or_with_any_bit_flipped_imports_nothing(tm
     reader.close()
 
 
+def test_p15_a_bit_flipped_in_a_piece_takes_the_whole_bundle_along(orgs: Orgs) -> None:
+    """Nothing else would notice: under its new name no record asks for it, and the one that is asked for is missing."""
+    share(orgs)
+    _, pieces = taken_apart(exported(orgs.aurora), orgs.aurora.net)
+    bundle = exported(orgs.aurora)
+    for piece in pieces.values():
+        damaged = bytearray(bundle)
+        damaged[bundle.index(piece) + len(piece) // 2] ^= 16
+        refused(orgs, bytes(damaged), "bytes with SHA-256", LogError)
+
+
 def test_p15_a_trailer_that_was_signed_over_another_bundle_is_refused(orgs: Orgs) -> None:
     """Length and hash are whoever's; only what the maker signed says that the bytes are theirs."""
     share(orgs)

@@ -2,9 +2,12 @@
 
 import os
 import re
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from network.world import circled, device
 
 from . import servers
@@ -38,11 +41,11 @@ def test_p20_no_canary_on_disk_in_logs_or_in_memory(tmp_path: Path) -> None:
     said = running.log()
     assert len(said.splitlines()) > 10
     for text in (CANARY, TAG, f'"{NAME}"'):
-        assert text.encode() not in kept
+        assert not is_in(text, kept), text
     # The log holds no id in full, and no name of a person.
     assert not re.search(r"[0-9a-f]{9,}", said)
     assert "ada" not in said.replace("adapt", "")
-    assert (CANARY * 2).encode() not in memory  # once, as a path that was refused, it may still lie there
+    assert not is_in(CANARY * 2, memory)  # once, as a path that was refused, it may still lie there
 
 
 def test_p20_nor_in_postgresql(tmp_path: Path, postgres: servers.Postgres) -> None:
@@ -57,9 +60,33 @@ def test_p20_nor_in_postgresql(tmp_path: Path, postgres: servers.Postgres) -> No
         files = [path for path in (postgres.folder / "data").rglob("*") if path.is_file()]
         assert post[:200] in b"".join(path.read_bytes() for path in files)
         for text in (CANARY, TAG):
-            assert not any(text.encode() in path.read_bytes() for path in files)
+            assert not any(is_in(text, path.read_bytes()) for path in files)
     finally:
         postgres.start()
+
+
+@given(before=st.binary(max_size=5), after=st.binary(max_size=5), times=st.integers(0, 2))
+def test_a_text_is_found_wherever_it_begins_in_base64(before: bytes, after: bytes, times: int) -> None:
+    """The control: records hold their bodies in base64, and what is sealed in them in base64 again."""
+    data = before + TAG.encode() + after
+    for _ in range(times):
+        data = b'{"payload":"' + b64encode(data) + b'"}'
+    assert is_in(TAG, data)
+    assert not is_in(TAG, data.replace(data[len(data) // 2 :][:4], b"...."))
+
+
+def is_in(text: str, data: bytes) -> bool:
+    """Whether a text stands in the data as it is, in base64, or in base64 of that."""
+    found = {text.encode()}
+    for _ in range(2):
+        found |= {_within_base64(each, skip) for each in found for skip in range(3)}
+    return any(each in data for each in found)
+
+
+def _within_base64(data: bytes, skip: int) -> bytes:
+    """The digits that `data` alone decides, where `skip` bytes and any number of threes stand before it."""
+    digits = b64encode(bytes(skip) + data)
+    return digits[-(-8 * skip // 6) : 8 * (skip + len(data)) // 6]
 
 
 def memory_of(leader: int) -> bytes:
