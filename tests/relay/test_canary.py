@@ -35,6 +35,7 @@ def test_p20_no_canary_on_disk_in_logs_or_in_memory(tmp_path: Path) -> None:
         for path in (f"/v1/{CANARY}", f"/v1/logs/{CANARY}/entries", f"/v1/logs/{circle}/blobs/{CANARY}"):
             assert bo.ask("GET", path, headers={"User-Agent": CANARY, "X-Note": CANARY}).status in (404, 405)
         assert bo.ask("POST", f"/v1/logs/{circle}/missing", f'{{"{CANARY}":1}}'.encode()).status == 400
+        tokens = [who.token for who in (ada, bo)]
         memory = memory_of(running.process.pid) if running.process and not os.geteuid() else b""
         assert running.stop() == 0
         kept = b"".join(path.read_bytes() for path in sorted(running.folder.rglob("*")) if path.is_file())
@@ -42,6 +43,8 @@ def test_p20_no_canary_on_disk_in_logs_or_in_memory(tmp_path: Path) -> None:
     assert len(said.splitlines()) > 10
     for text in (CANARY, TAG, f'"{NAME}"'):
         assert not is_in(text, kept), text
+    # Nor what its thief could log in with, for as long as it counts.
+    assert not any(token[:20].encode() in kept for token in tokens)
     # The log holds no id in full, and no name of a person.
     assert not re.search(r"[0-9a-f]{9,}", said)
     assert "ada" not in said.replace("adapt", "")

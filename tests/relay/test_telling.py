@@ -9,6 +9,7 @@ import pytest
 
 from darklantern.errors import StoreError
 from darklantern.relay.problems import problem
+from darklantern.relay.telling import tell_defect
 
 
 def failed(cause: Exception) -> StoreError:
@@ -40,3 +41,17 @@ def test_the_keeper_is_told_why_the_stores_fail_and_the_client_no_more_than_that
     line = json.loads(capsys.readouterr().err)
     assert (line["event"], line["problem"]) == ("stores", word)
     assert "text" not in str(line) and "ab" * 5 not in str(line) and "path" not in str(line)
+
+
+def test_p20_a_defect_is_told_by_its_kind_and_its_place_and_never_by_its_words(capsys) -> None:
+    """A KeyError quotes what a peer wrote, and so may what it came from."""
+    try:
+        try:
+            {}["xylophonecanary"]
+        except KeyError as error:
+            raise ValueError("xylophonecanary") from error
+    except ValueError as error:
+        tell_defect(error)
+    said = capsys.readouterr().err
+    assert json.loads(said)["kind"] == "ValueError" and "test_telling.py:" in json.loads(said)["where"]
+    assert "canary" not in said and "/" not in said
