@@ -79,7 +79,7 @@ def test_every_truncation_is_refused() -> None:
         assert caught.value.hint
 
 
-def test_every_flipped_bit_is_refused() -> None:
+def test_p15_every_flipped_bit_is_refused() -> None:
     for bit in range(len(DATA) * 8):
         damaged = bytearray(DATA)
         damaged[bit // 8] ^= 1 << bit % 8
@@ -185,7 +185,7 @@ class TwoFaced(io.BytesIO):
     ],
     ids=["another payload", "another valid stream", "cut"],
 )
-def test_what_was_not_checked_does_not_come_out(change: Callable[[bytes], bytes], whole: int) -> None:
+def test_p15_what_was_not_checked_does_not_come_out(change: Callable[[bytes], bytes], whole: int) -> None:
     frames = stream.read(TwoFaced(DATA, change(DATA)), verify)
     for expected in FRAMES[:whole]:
         assert next(frames) == expected

@@ -1,5 +1,6 @@
 """A peer that lies, drips or hangs costs a relay that peer, and nothing else."""
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,9 +9,10 @@ import pytest
 from network.test_rosters import successor
 from network.world import World, circled, device, log_key
 
-from darklantern.errors import LogError, SignatureError
+from darklantern.errors import LogError, RecordError, SignatureError
 from darklantern.logs import checkpoint
 from darklantern.network.heads import origin, sign_head
+from darklantern.network.reading import leaf_id
 from darklantern.network.view import View, append
 from darklantern.records.exact import encode
 from darklantern.relay import peers
@@ -186,6 +188,23 @@ def test_garbage_under_a_true_head_freezes_nothing(beside: tuple[Running, Lies],
     eventually(lambda: running.log().count('"event": "peer"') >= 2)
     post, pieces = net.post(circle, "ada")
     assert running.client(device("ada")).post(circle, [post], pieces.values()).status == 200
+
+
+def test_p20_nothing_that_a_peer_writes_comes_out_in_the_log(
+    beside: tuple[Running, Lies], world: tuple[World, str]
+) -> None:
+    """Errors quote what did not read, for who can act on it; a log is read by others too."""
+    (running, lies), (net, circle) = beside, world
+    longer = net.copy()
+    longer.add(longer.post(circle, "ada", "elsewhere")[0], circle)
+    head = sign_head(longer.view.trail(circle), circle, log_key("keeper"), int(time.time()))
+    odd = [*net.logs[circle], b'{"xylophonecanary":1}']
+    lies.entries, lies.notes = {circle: odd}, {circle: head.note}
+    with pytest.raises(RecordError, match="xylophonecanary"):
+        leaf_id(odd[-1])
+    eventually(lambda: running.log().count('"event": "peer"') >= 1)
+    assert "RecordError" in running.log() and "canary" not in running.log()
+    assert not re.search(r"[0-9a-f]{9,}", running.log())
 
 
 def test_its_own_key_s_second_history_stops_it(beside: tuple[Running, Lies], world: tuple[World, str]) -> None:
