@@ -219,4 +219,5 @@ def test_its_own_key_s_second_history_stops_it(beside: tuple[Running, Lies], wor
     eventually(lambda: "ForkSeenError" in running.log() and '"frozen"' in running.log())
     refused = ada.post(circle, [late], pieces.values())
     assert (refused.status, "two histories" in refused.json["error"]) == (503, True)
+    assert "two histories" not in running.log()  # who asks is told why; the log says that it is so (P20)
     assert ada.entries(circle) == net.logs[circle]

@@ -1,5 +1,6 @@
 """What a relay's keeper reads in its log, and what is never in it."""
 
+import asyncio
 import errno
 import json
 import sqlite3
@@ -8,6 +9,7 @@ from contextlib import closing
 import pytest
 
 from darklantern.errors import StoreError
+from darklantern.relay.chores import Chores
 from darklantern.relay.problems import problem
 from darklantern.relay.telling import tell_defect
 
@@ -55,3 +57,21 @@ def test_p20_a_defect_is_told_by_its_kind_and_its_place_and_never_by_its_words(c
     said = capsys.readouterr().err
     assert json.loads(said)["kind"] == "ValueError" and "test_telling.py:" in json.loads(said)["where"]
     assert "canary" not in said and "/" not in said
+
+
+def test_p20_a_chore_that_fails_is_told_by_the_kind_of_its_error(capsys) -> None:
+    async def failing() -> None:
+        raise failed(OSError(errno.EIO, "a text"))
+
+    async def some_turns() -> None:
+        task = asyncio.create_task(Chores._every(object.__new__(Chores), 0, "expire", failing))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        task.cancel()
+
+    asyncio.run(some_turns())
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert lines and all(
+        {**line, "time": ""} == {"time": "", "event": "chore", "chore": "expire", "problem": "StoreError"}
+        for line in lines
+    )
