@@ -23,6 +23,12 @@ EVIL = with_text(" ".join(HOSTILE[kind] for kind in ("closes the element", "leav
 LONG = with_text("W" * 100_000)
 VIOLATIONS = "window.violations = []; addEventListener('securitypolicyviolation', e => violations.push(e.blockedURI))"
 
+ADDRESSES = """
+[...document.querySelectorAll('*')].flatMap(each => [...each.attributes])
+    .filter(each => !each.name.startsWith('xmlns') && /^([a-z]+:)?\\/\\//i.test(each.value)).map(each => each.value)
+"""
+"""Whole addresses, which links of our own never are: a browser connects to some before anybody asks for anything."""
+
 
 @dataclass
 class Visit:
@@ -46,8 +52,19 @@ class Visit:
         """Nothing failed since entering, and nothing was asked of anyone else."""
         assert self.console == []
         assert self.tab.evaluate("violations") == []
-        home = urlsplit(self.root)
-        assert {(urlsplit(url).scheme, urlsplit(url).netloc) for url in self.requested} == {(home.scheme, home.netloc)}
+        assert self.requested and self.elsewhere() == set()
+
+    def wait_for_violations(self, count: int) -> None:
+        """Until the browser has told of so many. Playwright's own way to wait calls `eval`, which the policy stops."""
+        for _ in range(1000):
+            if self.tab.evaluate("violations.length") >= count:
+                break
+            self.tab.wait_for_timeout(10)
+        assert self.tab.evaluate("violations.length") == count
+
+    def elsewhere(self) -> set[str]:
+        """What was asked of anyone but the page."""
+        return {url for url in self.requested if urlsplit(url)[:2] != urlsplit(self.root)[:2]}
 
 
 @pytest.fixture(params=[1200, 390], ids=["desk", "phone"])
@@ -73,7 +90,13 @@ def test_p29_every_page_is_clean_fits_and_asks_nobody_else_for_anything(visit: V
             assert visit.tab.evaluate("document.compatMode") == "CSS1Compat"
             assert visit.tab.evaluate("document.querySelectorAll('script, style, [style], iframe, form').length") == 0
             assert visit.tab.evaluate("getComputedStyle(document.querySelector('.top')).display") == "flex"
+            assert visit.tab.evaluate(ADDRESSES) == [], path
             visit.clean()
+        for path in ("finding/" + "0" * 64, f"finding/{SHUT.id}"):
+            answer = visit.tab.goto(visit.root + path)
+            assert answer is not None and answer.status >= 400
+            assert visit.tab.evaluate(ADDRESSES) == [], path
+            assert visit.elsewhere() == set()
 
 
 def test_the_address_bar_forgets_the_link_and_the_cookie_is_locked(visit: Visit) -> None:
@@ -130,9 +153,20 @@ def test_p29_the_policy_is_enforced_and_this_test_would_see_it(visit: Visit) -> 
             document.body.insertAdjacentHTML('beforeend', '<img src="http://attacker.example/x.png">');
             }"""
         )
-        visit.tab.wait_for_function("violations.length == 2")
+        visit.wait_for_violations(2)
         assert visit.tab.evaluate("getComputedStyle(document.querySelector('#x')).color") != "rgb(255, 0, 0)"
         assert len(visit.console) == 2
+        visit.tab.evaluate(
+            """() => {
+            const add = (name, set) => document.body.appendChild(Object.assign(document.createElement(name), set));
+            add('script', {textContent: 'window.ran = true'});
+            add('base', {href: 'http://attacker.example/'});
+            add('form', {action: 'http://attacker.example/'}).submit();
+            }"""
+        )
+        visit.wait_for_violations(5)
+        assert visit.tab.evaluate("window.ran") is None
+        assert visit.tab.url == visit.tab.evaluate("document.baseURI") == visit.root
 
 
 def test_a_used_link_and_another_profile_see_nothing(browser: "Browser", served: Serving) -> None:
