@@ -16,11 +16,12 @@ from darklantern.library.keeping import appended
 from darklantern.logs import stream
 from darklantern.logs.stream import Frame, Kind
 from darklantern.network import cosign, draft_roster
+from darklantern.network.epochs import new_epoch
 from darklantern.network.heads import sign_head
 from darklantern.network.merging import LogCopy
 from darklantern.records.exact import decode, encode
 from darklantern.records.record import Record
-from darklantern.sealing import decode_envelope, envelope_id, payload_type, sign
+from darklantern.sealing import Identity, decode_envelope, envelope_id, payload_type, sign
 from library.carried import exported, imported, taken_apart, written
 from library.orgs import Clock, Orgs, every_byte_of, finding, founded, genesis, library, manifest, reopened, share
 
@@ -258,6 +259,21 @@ def test_p30_an_author_sees_why_their_record_does_not_count(orgs: Orgs) -> None:
     assert orgs.to_aurora().refused == ()
     assert [post.text for post in orgs.aurora.threads.open(item).posts] == ["under the epoch that lost"]
     assert orgs.to_beacon().remade == () and orgs.beacon.pending == ()
+
+
+def test_p30_a_member_is_told_that_an_epoch_does_not_open_for_them(orgs: Orgs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its author sealed their stanza to another key: nobody but they can see it."""
+    share(orgs)
+    orgs.to_beacon()
+    bo, stranger = device("bo").public, Identity.generate().recipient
+
+    def lying(circle, members, **rest):
+        return new_epoch(circle, [(id, stranger if id == bo.id else key) for id, key in members], **rest)
+
+    monkeypatch.setattr("darklantern.library.sharing.new_epoch", lying)
+    orgs.aurora.members.rotate("evals")
+    (problem,) = orgs.to_beacon().problems
+    assert "opens any" in problem
 
 
 def test_missing_pieces_are_listed_and_come_with_a_later_bundle(orgs: Orgs) -> None:

@@ -172,7 +172,7 @@ def test_keys_depend_on_salt_and_cost() -> None:
     assert RECOMMENDED.memory_kib >= 64 * 1024 and RECOMMENDED.passes >= 3
 
 
-def test_what_a_crash_left_half_written_is_swept(folder: Path) -> None:
+def test_p24_what_a_crash_left_half_written_is_swept(folder: Path) -> None:
     half = folder / "blobs" / "ab" / ".abc.0.partial"
     half.parent.mkdir()
     half.write_bytes(b"half")
