@@ -179,8 +179,13 @@ def test_p24_what_a_crash_left_half_written_is_swept(folder: Path) -> None:
     copies = [folder / f".library.db.0123.partial{end}" for end in ("", "-journal")]
     for copy in copies:
         copy.write_bytes(b"of a backup")
+    bundle, begun = folder / "incoming" / ".bundle.0123.partial", folder / "incoming" / ("ab" * 32)
+    bundle.mkdir(parents=True)
+    for piece in (bundle / "piece", begun):
+        piece.write_bytes(b"half")
     open_vault(folder, "a passphrase").close()
-    assert not half.exists() and not any(copy.exists() for copy in copies)
+    assert not half.exists() and not bundle.exists() and not any(copy.exists() for copy in copies)
+    assert begun.exists()  # where the next sync goes on
 
 
 def test_values_that_hold_secrets_do_not_print(folder: Path) -> None:
