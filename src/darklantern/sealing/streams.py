@@ -65,7 +65,8 @@ class Unsealed(io.RawIOBase):
         sealed = source.seek(0, io.SEEK_END) - start
         chunks = max(1, -(-sealed // payload.SEALED_CHUNK))
         self._layout = Layout(start, sealed - chunks * payload.TAG)
-        if len(nonce) != payload.NONCE or self._layout.plaintext < 0 or self._layout.chunks != chunks:
+        # Behind a nonce that was cut there is nothing, which is less than one tag.
+        if self._layout.plaintext < 0 or self._layout.chunks != chunks:
             raise SealError("the sealed file is cut", hint="copy it again from its source")
         self._source, self._cipher = source, ChunkCipher(file_key, nonce, chunks)
         self._at, self._index, self._chunk = 0, -1, b""
