@@ -135,6 +135,27 @@ def test_once_a_record_names_it_a_file_is_sealed_under_a_fresh_key(place: Place)
     assert again.seed != artifact.seed and not set(again.pieces) & set(artifact.pieces)
 
 
+def test_p24_a_piece_is_sealed_only_once_its_mark_is_there(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed between the two, other bytes could come in its place, under the same key and nonce."""
+    plaintext = bytearray(content(2 * PIECE))
+    sha256, add = place.write(plaintext), Blobs.add
+
+    def add_and_die(blobs: Blobs, name: str, data: bytes) -> None:
+        add(blobs, name, data)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Blobs, "add", add_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        place.seal(sha256)
+    monkeypatch.undo()
+    plaintext[100] ^= 1
+    place.source.write_bytes(plaintext)
+    before = set(place.blobs)
+    with pytest.raises(SealError, match="changed while it was being sealed"):
+        place.seal(sha256)
+    assert set(place.blobs) == before
+
+
 @pytest.mark.parametrize("at", [0, PIECE - 70_000, PIECE + 5, 2 * PIECE])
 def test_a_source_that_changed_is_refused_before_anything_of_the_change_is_sealed(place: Place, at: int) -> None:
     """Otherwise two plaintexts would be under one nonce. In the part that was marked, and in the part that was not."""
