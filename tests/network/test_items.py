@@ -38,6 +38,14 @@ def sealed(text: str = "hello", binding: Binding = HERE) -> tuple[Sealed, dict[s
     return seal_content(said(text), binding, recipient_of(SEED))
 
 
+def made(plaintext: bytes, size: int) -> tuple[Sealed, dict[str, bytes]]:
+    """Sealed by an author who does not use our writer, under a header that says this size."""
+    ciphertext = seal(plaintext, [recipient_of(SEED)])
+    pieces, digest = cut(ciphertext), hashlib.sha256(ciphertext).hexdigest()
+    head = msgspec.structs.replace(sealed()[0].header, size=size, ciphertext=digest)
+    return Sealed(header=head, pieces=tuple(pieces)), pieces
+
+
 def test_a_post_comes_back_with_its_level() -> None:
     body, pieces = sealed()
     assert open_content(Posting, "post", body, pieces, SEED) == (said("hello"), "V2")
@@ -65,19 +73,22 @@ def test_p17_a_post_cannot_be_passed_off_as_an_item_nor_with_another_size() -> N
     ("inside", "signed", "length"), [(4096, 2048, 2048), (2048, 4096, 4096), (2048, 2048, 4096), (2048, 2048, 2048)]
 )
 def test_p17_a_content_has_the_size_that_it_and_its_header_say(inside: int, signed: int, length: int) -> None:
-    """By an author who does not use our writer: a relay is told one size, and a reader gets another."""
-    plaintext = _lines(_block(HERE, inside), encode(said("hello"))).ljust(length, b"\0")
-    ciphertext = seal(plaintext, [recipient_of(SEED)])
-    body, _ = sealed()
-    digest = hashlib.sha256(ciphertext).hexdigest()
-    head = msgspec.structs.replace(body.header, size=signed, ciphertext=digest)
-    pieces = cut(ciphertext)
-    lying = Sealed(header=head, pieces=tuple(pieces))
+    """Or a relay is told one size, and a reader gets another."""
+    lying, pieces = made(_lines(_block(HERE, inside), encode(said("hello"))).ljust(length, b"\0"), signed)
     if inside == signed == length:
         assert open_content(Posting, "post", lying, pieces, SEED)[0] == said("hello")
     else:
         with pytest.raises(RefusedError, match="size"):
             open_content(Posting, "post", lying, pieces, SEED)
+
+
+def test_p32_a_content_without_its_end_is_refused() -> None:
+    """Its writer broke off, or it has another spelling."""
+    data = encode(said("hello"))
+    size = len(_lines(_block(HERE, 100), data)) - 1
+    broken, pieces = made(_lines(_block(HERE, size), data)[:-1], size)
+    with pytest.raises(SealError, match="a content line"):
+        open_content(Posting, "post", broken, pieces, SEED)
 
 
 def test_p17_a_record_whose_header_names_another_author_does_not_count() -> None:
