@@ -16,6 +16,7 @@ from darklantern.assess import level_follows
 from darklantern.errors import DarkLanternError, RefusedError, StoreError
 from darklantern.library import Library, restore
 from darklantern.library.restored import COPIED
+from darklantern.stores.archive import unpack
 from library.carried import exported, imported
 from library.orgs import CANARY, CHEAP, Orgs, artifacts, assessment, every_byte_of, finding, founded, reopened
 from library.test_crash import child, killed_after
@@ -249,6 +250,19 @@ def test_names_that_lead_elsewhere_and_links_are_refused(orgs: Orgs) -> None:
             info.type, info.mode, info.linkname = kind, 0o600, "/etc/passwd" if kind == b"2" else ""
             tar.addfile(info)
         refused(orgs, orgs.folder / "bad", "expected header.json, library.db or a piece")
+
+
+def test_p32_a_backup_takes_no_memory_for_what_it_says_that_it_holds() -> None:
+    class Small(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            assert size is not None and 0 <= size <= 1 << 20
+            return super().read(size)
+
+    info = tarfile.TarInfo("library.db")
+    info.size, info.mode = 1 << 40, 0o600
+    with pytest.raises(StoreError, match="got the end"):
+        for member in unpack(Small(info.tobuf(tarfile.GNU_FORMAT) + bytes(1000))):
+            assert sum(map(len, member.chunks))
 
 
 def test_what_is_no_backup_or_in_the_way_says_so(orgs: Orgs) -> None:

@@ -348,9 +348,10 @@ def test_the_parts_of_a_bundle_come_in_one_order() -> None:
         (Frame(Kind.RANGE, b'{"v":2,"log":null,"count":0}'),),
         (Frame(Kind.RANGE, b'{"v":1,"log":null,"count":0,"critical":1}'),),
         (Frame(Kind.RANGE, encode(Range(log=None, count=10**15))), ENTRY),
+        (Frame(Kind.RANGE, encode(Range(log=None, start=1, count=1))), ENTRY),
     ],
 )
-def test_any_other_order_or_an_unknown_field_is_refused(parts: tuple[Frame, ...]) -> None:
+def test_p32_any_other_order_or_an_unknown_field_is_refused(parts: tuple[Frame, ...]) -> None:
     with pytest.raises(DarkLanternError):
         taken_apart(frames(*parts), "7" * 64)
 
