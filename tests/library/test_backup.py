@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from network.world import device, person
+from network.world import NOW, device, person
 
 from darklantern.assess import level_follows
 from darklantern.errors import DarkLanternError, RefusedError, StoreError
 from darklantern.library import Library, restore
-from darklantern.library.restored import COPIED
+from darklantern.library.restored import COPIED, heard, opened, waits
+from darklantern.network.view import View
 from darklantern.stores.archive import unpack
 from library.carried import exported, imported
 from library.orgs import CANARY, CHEAP, Orgs, artifacts, assessment, every_byte_of, finding, founded, reopened
@@ -140,6 +141,16 @@ def test_a_restored_device_signs_only_after_its_logs_keeper_has_spoken_again(org
     beacon.close()
     orgs.beacon = reopened(orgs.folder / "beacon", "bo", orgs.clock)
     assert orgs.beacon.care.restored == {}
+
+
+def test_p3_what_was_heard_after_one_restore_says_nothing_after_the_next() -> None:
+    """A backup of a library that was itself restored holds what that one had heard."""
+    log, view = "7" * 64, View("7" * 64)
+    first = opened({COPIED: "{}"}, NOW)
+    assert waits(view, {}, first, frozenset(), log)  # nor does a log that nobody has shown since count as new
+    heard_once = heard(first, [log])
+    assert waits(view, {}, heard_once, frozenset(), log) is None
+    assert waits(view, {}, opened({**heard_once, COPIED: "{}"}, NOW + 60), frozenset(), log)
 
 
 def test_without_the_rule_the_device_would_be_frozen(orgs: Orgs) -> None:
