@@ -35,11 +35,12 @@ _NAMES = re.compile(r"\b(ITEM|POST|PHONE)\b")
 
 @dataclass(frozen=True)
 class Step:
-    """One command of the page, or one block of Python where nobody is named."""
+    """One command of the page, or one block of Python or TOML where nobody is named."""
 
     line: int
     who: str | None
     text: str
+    """where nobody is named: Python, or what somebody fills in"""
     shown: tuple[str, ...] = ()
     """what the page says that it prints; nothing: it does not say"""
 
@@ -60,6 +61,9 @@ def steps(page: Path) -> Iterator[Step]:
             block = lines[start + 1 : at]
             shown = tuple(line.removeprefix(_PRINTED) for line in block if line.startswith(_PRINTED))
             yield Step(start + 1, None, "\n".join(block), shown)
+        elif lines[start] == "```toml":
+            at = lines.index("```", start)
+            yield Step(start + 1, None, "\n".join(lines[start + 1 : at]))
 
 
 @dataclass
@@ -76,7 +80,10 @@ class Follower:
 
     def follow(self, step: Step) -> str:
         """Do what a step says, and compare. What it printed."""
-        printed = self._python(step) if step.who is None else self._command(step.who, self._here(step.text))
+        if step.who is not None:
+            printed = self._command(step.who, self._here(step.text))
+        else:
+            printed = self._fill_in(step.text) if step.text.startswith("# ") else self._python(step)
         if step.shown:
             found = [line.rstrip() for line in printed.rstrip("\n").split("\n")]
             shown = [self._here(line) for line in step.shown]
@@ -117,6 +124,16 @@ class Follower:
         with contextlib.redirect_stdout(said):
             exec(compile(step.text, f"line {step.line}", "exec"), {"__name__": "page"})  # noqa: S102 - our own page
         return said.getvalue()
+
+    def _fill_in(self, text: str) -> str:
+        """Write each line of a form in place of the empty one: the first says in which file."""
+        name, *lines = text.split("\n")
+        file = Path(name.removeprefix("# "))
+        form = file.read_text().split("\n")
+        for line in lines:
+            form[form.index(f'{line.partition(" = ")[0]} = ""')] = line
+        file.write_text("\n".join(form))
+        return ""
 
     def _start(self, who: str, words: list[str]) -> None:
         """A relay, until it answers."""

@@ -10,7 +10,8 @@ from darklantern.cli.bundle_commands import bundle_app
 from darklantern.cli.circle_draft_commands import circle_app
 from darklantern.cli.draft_commands import draft_app
 from darklantern.cli.explain_command import explain
-from darklantern.cli.finding_commands import finding_app, rerun
+from darklantern.cli.finding_commands import rerun
+from darklantern.cli.form_commands import finding_app
 from darklantern.cli.front import Front
 from darklantern.cli.known_relay_commands import relay_app
 from darklantern.cli.library_option import LibraryFolder, open_own

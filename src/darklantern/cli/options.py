@@ -37,7 +37,7 @@ PassphraseFile = Annotated[
 def passphrase(file: Path | None) -> str:
     """The passphrase from `file`, or typed at the terminal. Raises StoreError when there is neither."""
     if file is not None:
-        typed = _text(read(file), file).rstrip("\r\n")
+        typed = text_of(read(file), file).rstrip("\r\n")
         if not typed:
             raise StoreError(f"expected a passphrase in {file}, found none", hint="is it the right file?")
         return typed
@@ -58,7 +58,7 @@ def new_passphrase(file: Path | None) -> "Iterator[Kept]":
 def secret_line(prompt: str, file: Path | None, option: str) -> str:
     """A short secret, from `file` or typed without showing. Raises StoreError where there is neither."""
     if file is not None:
-        return _text(read(file), file).strip()
+        return text_of(read(file), file).strip()
     if not has_terminal():
         raise StoreError("no secret, and no terminal to ask at", hint=f"use {option}")
     try:
@@ -77,7 +77,7 @@ def text_to_seal(file: Path | None) -> str:
         if sys.stdin.isatty():
             tell("Type the text; Ctrl-D on an empty line ends it, Ctrl-C gives it up.", console=Console(stderr=True))
         data = sys.stdin.buffer.read()
-    text = _text(data, file or "stdin").rstrip()
+    text = text_of(data, file or "stdin").rstrip()
     if not 0 < len(text) <= LONGEST:
         raise StoreError(
             f"expected a text of 1 to {LONGEST:,} characters from {file or 'stdin'}, got {len(text):,}",
@@ -98,7 +98,7 @@ def read(path: Path) -> bytes:
 
 def recipient_lines(path: Path) -> list[str]:
     """The recipients in a file, one a line; empty lines and those that begin with # are skipped. Raises StoreError."""
-    lines = [line.strip() for line in _text(read(path), path).splitlines()]
+    lines = [line.strip() for line in text_of(read(path), path).splitlines()]
     return [line for line in lines if line and not line.startswith("#")]
 
 
@@ -146,7 +146,8 @@ def tell_target(path: Path, done: str, as_json: bool, **more: object) -> None:
         tell(f"{path}: {done}")
 
 
-def _text(data: bytes, where: Path | str) -> str:
+def text_of(data: bytes, where: Path | str) -> str:
+    """`data` as text. Raises StoreError."""
     try:
         return data.decode()
     except UnicodeDecodeError as error:

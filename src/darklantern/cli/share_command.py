@@ -1,5 +1,6 @@
 """`darklantern share`: a finding to a circle."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
 
@@ -8,7 +9,7 @@ import typer
 from darklantern.cli.bars import bytes_bar
 from darklantern.cli.library_option import LibraryFolder, Yes, confirm, open_own, say, value_of
 from darklantern.cli.naming import circle_named, item_named
-from darklantern.cli.options import Json, PassphraseFile
+from darklantern.cli.options import Json, PassphraseFile, read
 from darklantern.cli.output import tell, tell_json
 from darklantern.counted import counted
 from darklantern.errors import RefusedError
@@ -16,15 +17,23 @@ from darklantern.errors import RefusedError
 if TYPE_CHECKING:
     from darklantern.library import Library, Listed
     from darklantern.network.links import LinkKind
+    from darklantern.records.assessments import Assessment
+    from darklantern.records.exact import Sha256
+    from darklantern.records.findings import Finding
 
 
 def share(
-    finding: Annotated[Path, typer.Argument(help="File with the finding's exact JSON: `records.encode(finding)`.")],
+    finding: Annotated[
+        Path,
+        typer.Argument(help="A form of `darklantern finding new`, filled in; or the exact JSON of a finding."),
+    ],
     circle: Annotated[str, typer.Option(help="The circle, by name or id.")],
-    assessment: Annotated[Path, typer.Option(help="File with the assessment's exact JSON.")],
+    assessment: Annotated[
+        Path | None, typer.Option(help="File with the assessment's exact JSON. A form has its own answers.")
+    ] = None,
     artifact: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="A file that the finding's evidence names; give each of them."),
+        typer.Option(metavar="FILE", help="A file that the evidence names; give each. A form brings its own."),
     ] = None,
     supersedes: Annotated[str | None, typer.Option(help="Your item of which this is a newer version.")] = None,
     link: Annotated[
@@ -45,18 +54,14 @@ def share(
     First it says who will be able to read it, and asks. It is refused unless its assessment's level follows and the
     circle is closed enough: --check says so beforehand. Sync, or carry a bundle, so that it reaches them.
     """
-    from darklantern.library.files import file_sha256
-    from darklantern.records.assessments import Assessment
-    from darklantern.records.findings import Finding
-
-    what, judged = value_of(Finding, finding), value_of(Assessment, assessment)
+    what, judged, files = _prepared(finding, assessment, artifact or ())
     with open_own(folder, passphrase_file) as library:
         where = circle_named(library, circle)
         members = library.members.effective(where).members
         readers = sorted({f"{member.org}/{member.person}" for member in members})
         opens = "would open" if check else "will open"
         say(f"this {opens} on {counted(len(members), 'device')} of {', '.join(readers) or 'nobody'}")
-        files = {file_sha256(path): path for path in artifact or ()}
+        say(f"level {judged.operate}; {'; '.join(judged.binding) or 'no rule binds it'}")
         older = item_named(library, supersedes) if supersedes else None
         same = [each for each in library.findings.same(what, where) if each.id != older]
         for each in same:
@@ -86,6 +91,32 @@ def share(
         tell_json({"item": item, "waits": waits, "same": [each.id for each in same]})
     else:
         tell(f"shared: item {item}{'; it waits here: sync, or carry a bundle' if waits else ''}")
+
+
+def _prepared(
+    finding: Path, assessment: Path | None, artifacts: Iterable[Path]
+) -> "tuple[Finding, Assessment, dict[Sha256, Path]]":
+    """What is to be shared: from a form, or from the exact JSON of both. Raises DarkLanternError."""
+    from darklantern.cli.finding_form import is_form, prepared
+    from darklantern.library.files import file_sha256
+    from darklantern.records.assessments import Assessment
+    from darklantern.records.findings import Finding
+
+    given = {file_sha256(path): path for path in artifacts}
+    if is_form(read(finding)):
+        if assessment is not None:
+            raise RefusedError(
+                f"expected no --assessment, got {assessment}: {finding} is a form, with answers of its own",
+                hint="leave --assessment out; `darklantern finding assess` says which level follows from the form",
+            )
+        made = prepared(finding)
+        return made.finding, made.assessment, {**made.files, **given}
+    if assessment is None:
+        raise RefusedError(
+            f"expected the assessment of {finding}, got none",
+            hint="name its file with --assessment; or answer the questions of a form: `darklantern finding new`",
+        )
+    return value_of(Finding, finding), value_of(Assessment, assessment), given
 
 
 def _tell_checked(readers: list[str], as_json: bool) -> None:

@@ -1,0 +1,199 @@
+"""A filled-in form → a finding, the assessment that follows from its answers, and the files that go along.
+
+In: TOML that a person wrote in what `finding new` gave them. Out: exact values, or an error that names the field. The
+level is none of the fields: `assess` concludes it.
+"""
+
+import platform
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal, get_args
+
+import msgspec
+
+from darklantern import __version__
+from darklantern.cli.options import read, text_of
+from darklantern.errors import AssessmentError, RecordError
+from darklantern.records.assessments import Answer, Assessment, Code
+from darklantern.records.exact import Name, Sha256, Text, Time, Value
+from darklantern.records.findings import Artifact, Evidence, Figure, Finding, Json, Provenance, Recipe
+
+if TYPE_CHECKING:
+    from darklantern.assess import Table
+
+RUBRIC: Final = "rubric/1"
+"""The protocol of an answer that a person gave by reading the question."""
+
+_Media = Literal["application/safetensors", "application/json", "application/x-npy"]
+_MEDIA: Final[Mapping[str, _Media]] = dict(zip((".safetensors", ".json", ".npy"), get_args(_Media), strict=True))
+
+
+class RecipeForm(Value, frozen=True, kw_only=True):
+    """`records.Recipe`, with its artifacts by their files."""
+
+    function: Name
+    version: Annotated[int, msgspec.Meta(ge=1)]
+    arguments: dict[str, Json] = msgspec.field(default_factory=dict)
+    artifacts: dict[str, str] = msgspec.field(default_factory=dict)
+    """role in the call → one of the evidence's files"""
+
+
+class EvidenceForm(Value, frozen=True, kw_only=True):
+    """`records.Evidence`, as far as a person writes it down by hand."""
+
+    method: Name
+    summary: Text
+    model: Sha256
+    data: Sha256
+    seed: int
+    code: Name = __version__
+    versions: dict[str, str] = msgspec.field(default_factory=lambda: {"python": platform.python_version()})
+    machine: str = ""
+    sites: tuple[str, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    files: tuple[str, ...] = ()
+    recipe: RecipeForm | None = None
+
+
+class Form(Value, frozen=True, kw_only=True):
+    """What a person fills in."""
+
+    title: Name
+    claim: Annotated[str, msgspec.Meta(min_length=1, max_length=1_000_000)]
+    author: Name
+    time: Time
+    tags: tuple[str, ...] = ()
+    answers: dict[Code, str | tuple[str, ...]] = msgspec.field(default_factory=dict)
+    because: dict[Code, Text] = msgspec.field(default_factory=dict)
+    evidence: tuple[EvidenceForm, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What `share` takes."""
+
+    finding: Finding
+    assessment: Assessment
+    files: Mapping[Sha256, Path]
+    """SHA-256 → the artifact's file"""
+
+
+def is_form(data: bytes) -> bool:
+    """Whether a file is a form, not a record's exact JSON, which begins with a brace as no TOML does."""
+    return not data.lstrip().startswith(b"{")
+
+
+def prepared(path: Path) -> Prepared:
+    """All that the form in a file comes to. Raises DarkLanternError, which names the file."""
+    from darklantern.assess import assess, load
+    from darklantern.network.items import finding_hash
+
+    form, table = read_form(path), load()
+    files = {name: (path.parent / name, _artifact(path, name)) for each in form.evidence for name in each.files}
+    finding = Finding(
+        title=form.title,
+        claim=form.claim,
+        author=form.author,
+        time=form.time,
+        evidence=tuple(_evidence(path, each, {name: files[name][1] for name in each.files}) for each in form.evidence),
+        tags=form.tags,
+    )
+    try:
+        judged = assess(finding_hash(finding), answers(form, table), table, today=datetime.now(UTC).date())
+    except AssessmentError as error:
+        raise AssessmentError(f"{path}, in [answers]: {error.message}", hint=error.hint) from error
+    return Prepared(finding, judged, {artifact.sha256: file for file, artifact in files.values()})
+
+
+def read_form(path: Path) -> Form:
+    """The form in a file. Raises StoreError or RecordError."""
+    try:
+        found = tomllib.loads(text_of(read(path), path))
+    except tomllib.TOMLDecodeError as error:
+        raise RecordError(
+            f"{path} is no form: expected TOML, got {error}",
+            hint="`darklantern finding new` writes one to fill in; a text stands in quotes, a list in [ ]",
+        ) from error
+    if isinstance(claim := found.get("claim"), str):
+        found["claim"] = claim.strip()
+    try:
+        return msgspec.convert(found, Form)
+    except msgspec.ValidationError as error:
+        what, _, field = str(error).partition(" - at ")
+        where = field.strip("`$").removeprefix(".") or "the form"
+        empty = where in found and not found[where]
+        raise RecordError(
+            f"{path}, {where}: {'expected something, got nothing' if empty else what}",
+            hint="fill it in, between its quotes" if empty else "`darklantern finding new` shows each field",
+        ) from error
+
+
+def answers(form: Form, table: "Table") -> Iterator[Answer]:
+    """The answers that the form gives. What is left empty is none: nobody has looked."""
+    for code, said in form.answers.items():
+        values = (said,) if isinstance(said, str) else said
+        if not any(values):
+            continue
+        yield Answer(
+            criterion=code,
+            values=values,
+            kind="judged" if "judged" in table.criterion(code).kinds else "attested",
+            rater=form.author,
+            protocol=RUBRIC,
+            text=form.because.get(code, ""),
+        )
+
+
+def _evidence(path: Path, said: EvidenceForm, artifacts: Mapping[str, Artifact]) -> Evidence:
+    provenance = Provenance(
+        model=said.model, data=said.data, seed=said.seed, code=said.code, versions=said.versions, machine=said.machine
+    )
+    return Evidence(
+        method=said.method,
+        summary=said.summary,
+        provenance=provenance,
+        sites=said.sites,
+        figures=said.figures,
+        artifacts=tuple(artifacts.values()),
+        recipe=_recipe(path, said.recipe, artifacts) if said.recipe else None,
+    )
+
+
+def _recipe(path: Path, said: RecipeForm, artifacts: Mapping[str, Artifact]) -> Recipe:
+    from darklantern.replication import TABLE
+
+    if (said.function, said.version) not in TABLE:
+        known = ", ".join(f"{name} {version}" for name, version in TABLE)
+        raise RecordError(
+            f"{path}, evidence.recipe: expected a function that can be run again, got {said.function} {said.version}",
+            hint=f"this version knows {known}; leave the recipe out where none of these made the result",
+        )
+    if unknown := sorted(set(said.artifacts.values()) - artifacts.keys()):
+        raise RecordError(
+            f"{path}, evidence.recipe.artifacts: expected names of `files` of the same evidence, "
+            f"got {', '.join(unknown)}",
+            hint=f"its files are {', '.join(artifacts) or 'none'}",
+        )
+    return Recipe(
+        function=said.function,
+        version=said.version,
+        arguments=said.arguments,
+        artifacts={role: artifacts[name].sha256 for role, name in said.artifacts.items()},
+    )
+
+
+def _artifact(path: Path, name: str) -> Artifact:
+    """A file beside the form, as the finding names it."""
+    from darklantern.library.files import file_sha256
+
+    file = path.parent / name
+    if file.suffix not in _MEDIA:
+        raise RecordError(
+            f"{path}, evidence.files: expected a file that ends in {', '.join(_MEDIA)}, got {name}",
+            hint="only these are artifacts: no pickle, no code. Arrays fit into .npy, texts and lists into .json",
+        )
+    sha256 = file_sha256(file)
+    return Artifact(name=file.name, media=_MEDIA[file.suffix], sha256=sha256, size=file.stat().st_size)
