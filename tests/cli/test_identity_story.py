@@ -473,6 +473,61 @@ def test_the_roster_rotates_roots_changes_thresholds_and_lists_relays(chapters) 
         assert why in ada.refuses("org", "change", *wrong, "--out", draft).message, wrong
 
 
+def test_whom_to_trust_is_shown_by_fingerprints_to_compare(chapters) -> None:
+    folder = chapters("found")
+    ada, bo, cy = (desk(who, folder) for who in ("ada", "bo", "cy"))
+    cards = [folder / f"{who}.card" for who in ("ada", "bo", "cy")]
+    shown = [each("device", "card", "--out", folder / f"{each.who}.card") for each in (ada, bo, cy)]
+    fingerprints = [each["fingerprint"] for each in shown]
+    said = ada.says("org", "found", *cards, "--name", "Other", "--out", folder / "x")
+    assert all(f": {each}\n" in said for each in fingerprints) and "card of Bo Tanaka (bo of Beacon): " in said
+    told = ada("org", "found", *cards, "--name", "Other", "--out", folder / "x")
+    assert [each["fingerprint"] for each in told["cards"]] == fingerprints
+    assert fingerprints[1] in bo.says("member", "add", folder / "bo.card", "--out", folder / "x")
+    assert "cards" not in ada("member", "remove", "Aurora/al", "--out", folder / "m")
+    assert "compare the fingerprints with their holders" in ada.says("draft", "sign", folder / "m", "--yes")
+
+
+def test_a_card_that_would_change_nothing_is_refused(chapters) -> None:
+    folder = chapters("found")
+    ada, al, cy = (desk(who, folder) for who in ("ada", "al", "cy"))
+    cards = [folder / f"{who}.card" for who in PEOPLE]
+    words = ["org", "found", "--name", "Other", "--out", folder / "x"]
+    assert "card of Bo Tanaka (bo of Beacon) is there twice" in ada.refuses(*words, *cards, folder / "bo.card").message
+    al("org", "root", "network")
+    al("device", "card", "--out", folder / "al.card")
+    refused = ada.refuses(*words, *cards)
+    assert "Ada Lind (ada of Aurora) and of Al Moe (al of Aurora)" in refused.message
+    assert "two names" in refused.hint
+    bare = desk("ben", folder)
+    bare("device", "new", "--org", "Beacon", "--person", "ben", "--name", "Ben Ito")
+    bare("device", "card", "--out", folder / "ben.card")
+    assert "names no root" in cy.refuses("org", "change", "--root", folder / "ben.card", "--out", folder / "x").message
+    assert not (folder / "x").exists()
+
+
+def test_a_name_that_nobody_has_is_refused_with_those_like_it(chapters) -> None:
+    folder = chapters("circle")
+    ada = desk("ada", folder)
+    for words, what, meant in (
+        (["--org", "Aurorra", "--admin", "Aurora/ada"], "'Aurorra'", "mean Aurora?"),
+        (["--org", "Aurora", "--admin", "Aurora/adda"], "'Aurora/adda', which names nobody", "mean Aurora/ada"),
+        (["--org", "Aurora", "--admin", "BO"], "'BO', which names nobody", "mean Beacon/bo?"),
+        (["--org", "Aurora", "--admin", "Aurora/ada", "--pledge", "no-frontiers"], "'no-frontiers'", "no-frontier?"),
+    ):
+        refused = ada.refuses("circle", "found", "x", "--level", "V2", *words, "--out", folder / "x.draft")
+        assert what in refused.message and meant in refused.hint, refused.hint
+    change = ["circle", "change", "evals", "--out", folder / "x.draft"]
+    assert "mean Beacon?" in ada.refuses(*change, "--without-org", "Beacn").hint
+    assert "mean Cairn?" in ada.refuses(*change, "--org", "cairn").hint
+    assert "mean evals?" in ada.refuses("circle", "show", "eval").hint
+    assert not (folder / "x.draft").exists()
+    nobody = ada.refuses("explain", "Beacon/boo", "0000")
+    assert "'Beacon/boo', which names nobody" in nobody.message and "mean Beacon/bo?" in nobody.hint
+    assert "did you mean" not in ada.refuses("explain", "Zenith/zoe", "0000").hint
+    assert "no log that is here has it" in ada.says("explain", "Beacon/bo", "0000")
+
+
 def test_files_that_are_not_what_they_should_be_are_refused(chapters) -> None:
     folder = chapters("found")
     bo = desk("bo", folder)

@@ -136,3 +136,10 @@ def test_announcements_come_once_and_quiet_is_quiet(orgs: Orgs) -> None:
     assert asked(orgs, "beacon", "thread read", "--all") == {"read": None, "up_to": None}
     assert said(orgs, "beacon", "thread notifications") == "nothing to look at\n"
     assert "expected a thread, or --all" in refused(orgs, "beacon", "thread read")
+
+
+def test_a_mention_of_nobody_is_said_before_the_text_is_sealed(orgs: Orgs) -> None:
+    (item,) = (each["id"] for each in asked(orgs, "aurora", "thread list"))
+    slip = darklantern(orgs, "aurora", "thread post", item[:8], given="@boo, @nobody-at-all and @bo, again")
+    assert "@boo mentions nobody: did you mean @bo?" in slip.stderr and "mentioning bo of Beacon" in slip.stdout
+    assert "@nobody-at-all mentions nobody: no member of the circle is called so" in slip.stderr

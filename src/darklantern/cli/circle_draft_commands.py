@@ -73,7 +73,7 @@ def found(
             raise RefusedError("no roster is here yet", hint="`darklantern sync`, or take in a bundle")
         who, terms = admins_of(library, (), admins), new_terms(name, level, tags or ())
         circle = Circle(
-            orgs=orgs_of((), orgs),
+            orgs=orgs_of(library, (), orgs),
             people=named_people(library, (), people, compared),
             pledges=pledges_of(library, (), pledges),
             admins=who,
@@ -139,7 +139,7 @@ def change(
         old = library.view.rules(id)
         now_admins = admins_of(library, old.admins, admins, without_admins)
         now: dict[str, object] = {
-            "orgs": orgs_of(old.orgs, orgs, without_orgs),
+            "orgs": orgs_of(library, old.orgs, orgs, without_orgs),
             "people": named_people(library, old.people, people, compared, without_people),
             "pledges": pledges_of(library, old.pledges, pledges, without_pledges),
             "admins": now_admins,

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from darklantern.cli.library_option import seconds_of
-from darklantern.cli.naming import device_named, person_named
+from darklantern.cli.naming import device_named, org_named, person_named
+from darklantern.cli.near import meant, near
 from darklantern.cli.pledge_commands import commitment_named
 from darklantern.errors import RefusedError
 
@@ -68,10 +69,18 @@ def pledges_of(
     return (*(each for each in old if each.name not in dropped), *asked)
 
 
-def orgs_of(old: Sequence[str], more: Iterable[str] | None, without: Iterable[str] | None = None) -> tuple[str, ...]:
+def orgs_of(
+    library: "Library", old: Sequence[str], more: Iterable[str] | None, without: Iterable[str] | None = None
+) -> tuple[str, ...]:
     """The orgs all of whose people may be members: more of them, and `without` some."""
     gone = set(without or ())
-    return tuple(org for org in dict.fromkeys((*old, *(more or ()))) if org not in gone)
+    if unknown := sorted(gone - set(old)):
+        raise RefusedError(
+            f"the circle does not take in the org {unknown[0]!r}",
+            hint=meant(near(unknown[0], old), "`darklantern circle show` lists those that it does"),
+        )
+    fresh = (org_named(library, each) for each in more or ())
+    return tuple(org for org in dict.fromkeys((*old, *fresh)) if org not in gone)
 
 
 def quorum_of(old: "Circle", admins: "Sequence[Admin]", said: int | None) -> int:

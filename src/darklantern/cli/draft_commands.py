@@ -1,6 +1,6 @@
 """`darklantern draft …`: records that several people sign, at one of the places where they do."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
@@ -14,6 +14,7 @@ from darklantern.errors import RecordError
 
 if TYPE_CHECKING:
     from darklantern.library import Library
+    from darklantern.network.cards import Card
     from darklantern.network.drafts import Draft
 
 draft_app = typer.Typer(
@@ -54,7 +55,10 @@ def sign(
     check_place(out or draft)
     with open_own(folder, file) as library:
         found = draft_in(library, draft)
-        _tell_all(described(library, found), say)
+        told = described(library, found)
+        _tell_all(told, say)
+        if told["kind"] in ("roster", "org"):
+            say("compare the fingerprints with their holders, aloud: `darklantern device show` says each one's own")
         confirm("Sign this? It cannot be taken back.", yes)
         made = library.drafts.sign(found)
         if out is not None:
@@ -109,15 +113,21 @@ def draft_in(library: "Library", path: Path) -> "Draft":
         raise RecordError(f"{path}: {error.message}", hint=error.hint) from error
 
 
-def pass_on(library: "Library", draft: "Draft", out: Path, as_json: bool) -> None:
-    """Write a new draft, and say what it is and what comes next."""
+def pass_on(library: "Library", draft: "Draft", out: Path, as_json: bool, cards: "Iterable[Card]" = ()) -> None:
+    """Write a new draft, and say what it is and what comes next. `cards` are those that it rests on, to be compared."""
     check_draft(out, library, draft)
     hand_out(out, library.drafts.to_bytes(draft))
     told = described(library, draft)
+    shown = [(f"{each.holder.name} ({each.holder.person} of {each.holder.org})", each.fingerprint) for each in cards]
     if as_json:
-        tell_json({"draft": str(out), **told})
+        compared = {"cards": [{"holder": holder, "fingerprint": each} for holder, each in shown]} if shown else {}
+        tell_json({"draft": str(out), **told, **compared})
         return
     _tell_all(told, tell)
+    if shown:
+        tell("compare each card with its holder, aloud: `darklantern device card` showed them the same")
+    for holder, each in shown:
+        tell(f"card of {holder}: {each}", copied=True)
     tell(f"{out}: a draft. Who may sign it calls `darklantern draft sign`")
 
 

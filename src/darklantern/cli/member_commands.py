@@ -108,8 +108,9 @@ def add(
     from darklantern.network.cards import Card
 
     with open_own(folder, file) as library:
-        draft = library.drafts.manifest(own_org(library), add=values_of(Card, cards))
-        pass_on(library, draft, out, as_json)
+        compared = values_of(Card, cards)
+        draft = library.drafts.manifest(own_org(library), add=compared)
+        pass_on(library, draft, out, as_json, compared)
 
 
 @member_app.command()

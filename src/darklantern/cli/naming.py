@@ -4,8 +4,10 @@ In: a library and a word. Out: the one thing that it names, or an error that say
 the right word. Never a guess.
 """
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from darklantern.cli.near import meant, near
 from darklantern.errors import RefusedError, StoreError
 
 if TYPE_CHECKING:
@@ -37,24 +39,43 @@ def person_named(library: "Library", named: str) -> tuple[str, str]:
         for version in versions
         for person in version.body.people
     }
-    found = [who for who in people if named in ("/".join(who), who[1])]
+    found = sorted(who for who in people if named in ("/".join(who), who[1]))
     if len(found) != 1:
         raise RefusedError(
-            f"expected one person as ORG/PERSON, got {named!r}, which names {len(found)}",
-            hint="`darklantern member list` shows them",
+            f"expected one person as ORG/PERSON, got {named!r}, which names {len(found) or 'nobody'}",
+            hint=meant(_people_like(named, people), "`darklantern member list` shows everybody"),
         )
     return found[0]
+
+
+def _people_like(named: str, people: Iterable[tuple[str, str]]) -> Sequence[str]:
+    """Those whose ORG/PERSON is like what was typed, or else their id alone."""
+    known = sorted(people)
+    ids = near(named.rpartition("/")[2], (person for _, person in known))
+    return near(named, map("/".join, known)) or ["/".join(who) for who in known if who[1] in ids]
+
+
+def org_named(library: "Library", named: str) -> str:
+    """The org of the roster that is called so, spelled exactly. Raises RefusedError."""
+    roster = library.view.network.roster
+    known = [org.name for org in roster.orgs] if roster else []
+    if named not in known:
+        raise RefusedError(
+            f"expected an org of the roster, got {named!r}",
+            hint=meant(near(named, known), "`darklantern org show` lists them"),
+        )
+    return named
 
 
 def circle_named(library: "Library", named: str) -> str:
     """The id of a circle by its name, or by its id's beginning. Raises RefusedError."""
     ids = [id for id in library.view.circles if named and id.startswith(named)]
-    names = [id for id, terms in library.circles().items() if terms.name == named]
-    found = names or ids
+    names = {terms.name for terms in library.circles().values()}
+    found = [id for id, terms in library.circles().items() if terms.name == named] or ids
     if len(found) != 1:
         raise RefusedError(
             f"expected one circle's name, or the beginning of its id, got {named!r}, which names {len(found)}",
-            hint="`darklantern circle list` shows them",
+            hint=meant(near(named, names), "`darklantern circle list` shows them"),
         )
     return found[0]
 

@@ -104,16 +104,17 @@ def found(
     from darklantern.network.cards import Card
 
     with open_own(folder, file) as library:
+        compared = values_of(Card, cards)
         draft = library.drafts.found_network(
             name,
-            values_of(Card, cards),
+            compared,
             until=day_of(until) if until else in_a_year(),
             keeper=keeper_of(keeper),
             threshold=threshold,
             thresholds=_counts(thresholds),
             relays=[_relay(each) for each in relays or ()],
         )
-        pass_on(library, draft, out, as_json)
+        pass_on(library, draft, out, as_json, compared)
 
 
 @org_app.command()
@@ -160,11 +161,12 @@ def change(
     if not any((admit, expel, root, retire, until, threshold, thresholds, relays, without_relay, keeper, settle)):
         raise RefusedError("expected something to change, got nothing", hint="see `darklantern org change --help`")
     with open_own(folder, file) as library:
+        admitted, rooted = values_of(Card, admit), values_of(Card, root)
         draft = library.drafts.roster(
-            admit=values_of(Card, admit),
+            admit=admitted,
             expel=expel or (),
             reason=reason,
-            roots=values_of(Card, root),
+            roots=rooted,
             retire=retire or (),
             until=day_of(until) if until else None,
             threshold=threshold,
@@ -174,7 +176,7 @@ def change(
             keeper=keeper_of(keeper),
             settle=settle,
         )
-        pass_on(library, draft, out, as_json)
+        pass_on(library, draft, out, as_json, (*admitted, *rooted))
 
 
 @org_app.command()

@@ -10,6 +10,7 @@ from darklantern.cli.draft_commands import pass_on
 from darklantern.cli.handing_out import DraftOut
 from darklantern.cli.library_option import LibraryFolder, Yes, confirm, day_of, in_a_year, open_own, say
 from darklantern.cli.naming import person_named
+from darklantern.cli.near import meant, near
 from darklantern.cli.options import Json, PassphraseFile, text_to_seal
 from darklantern.cli.output import tell, tell_json, tell_text
 from darklantern.errors import RefusedError
@@ -233,7 +234,10 @@ def commitment_named(library: "Library", name: str, version: int | None = None) 
     if not found:
         raise RefusedError(
             f"no pledge {name!r}{f' version {version}' if version else ''} is in the network's log here",
-            hint="`darklantern pledge list` shows them; sync, or import a newer bundle, or propose it",
+            hint=meant(
+                near(name, {each.name for each in library.view.network.commitments.values()} - {name}),
+                "`darklantern pledge list` shows them; sync, or import a newer bundle, or propose it",
+            ),
         )
     return max(found, key=lambda each: each.version)
 

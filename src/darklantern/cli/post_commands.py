@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from darklantern.cli.bars import bytes_bar
-from darklantern.cli.library_option import LibraryFolder, Yes, confirm, open_own
+from darklantern.cli.library_option import LibraryFolder, Yes, confirm, open_own, say
 from darklantern.cli.naming import circle_named, entry_named
+from darklantern.cli.near import near
 from darklantern.cli.options import Json, PassphraseFile, text_to_seal
 from darklantern.cli.output import tell, tell_json
 from darklantern.cli.thread_commands import PostId, ThreadId, thread_app
@@ -151,9 +152,14 @@ def _title_and_text(typed: str) -> tuple[str, str]:
 
 
 def _mentioned(library: "Library", text: str, circle: str) -> tuple[tuple[str, str], ...]:
-    from darklantern.library.threads.mentioning import mentioned
+    """Whom a text mentions. Says which `@word` in it mentions nobody: it may be a slip, or code."""
+    from darklantern.library.threads.mentioning import handles, mentioned, unmatched
 
-    return mentioned(text, library.members.effective(circle).persons)
+    people = library.members.effective(circle).persons
+    for word in unmatched(text, people):
+        close = " or ".join(f"@{name}" for name in near(word, handles(people)))
+        say(f"@{word} mentions nobody: {f'did you mean {close}?' if close else 'no member of the circle is called so'}")
+    return mentioned(text, people)
 
 
 def _attach(library: "Library", files: Sequence[Path]) -> "list[Attached]":

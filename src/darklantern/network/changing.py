@@ -4,7 +4,8 @@ In: the last accepted version, and changes. Out: a body, or RefusedError for a c
 body may be signed, and whether it counts, is judged like anybody's.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 
 import msgspec
 
@@ -15,7 +16,7 @@ from darklantern.network.clock import text
 from darklantern.network.manifests import OrgManifest, Person
 from darklantern.network.rosters import Expelled, NetworkRoot, Org, OrgRoot, Relay, Roster
 from darklantern.network.states import Version
-from darklantern.sealing import LogVerifyKey
+from darklantern.sealing import LogVerifyKey, VerifyKey
 
 _refused = refusing(RefusedError, "draft", hint="nothing was drafted; check the names")
 
@@ -41,6 +42,7 @@ def first_roster(
     Each card's network root signs for its org, and its org root signs the org's manifests.
     """
     cards = tuple(cards)
+    _check_apart(cards)
     roots = _with_network_roots((), cards)
     orgs = _with_org_roots((), cards, thresholds or {}, admitted=text(now), reason="founded the network")
     return Roster(
@@ -89,6 +91,7 @@ def next_roster(
     _check_known({card.holder.org for card in roots}, {org.name for org in old.orgs} - expel, "org", "to give roots")
     if (admit or expel) and not reason:
         raise _refused("a reason for whom the network begins or ceases to trust", "none")
+    _check_apart((*admit, *roots))
     gone_relays, relays = set(without_relays), tuple(relays)
     _check_known(gone_relays, {relay.name for relay in old.relays}, "relay of the roster", "to leave out")
     gone_relays |= {relay.name for relay in relays} | {relay.name for relay in old.relays if relay.org in expel}
@@ -158,6 +161,39 @@ def next_circle(circle: str, last: Version[Circle], **changes: object) -> Circle
     """The record of a circle after `last`, with other values in the fields of `changes`."""
     following = {"circle": circle, "version": last.body.version + 1, "previous": last.id, "settles": None}
     return msgspec.structs.replace(last.body, **(following | {"moving": None, "final": None} | changes))
+
+
+def _check_apart(cards: Sequence[Card]) -> None:
+    """Raises RefusedError for a card that would change nothing: without a root, or with one that another displaces."""
+    for card in cards:
+        if card.org_root is None and card.network_root is None:
+            raise RefusedError(
+                f"the card of {_holder(card)} names no root: it would change nothing",
+                hint="`darklantern org root` makes one, on their device; then a new card: `darklantern device card`",
+            )
+    for one, other in combinations(cards, 2):
+        if one == other:
+            raise RefusedError(
+                f"the card of {_holder(one)} is there twice",
+                hint="name each card once; is one of them meant to be another's?",
+            )
+        if one.holder.org != other.holder.org:
+            continue
+        same = one.holder.person == other.holder.person
+        if _differ(one.network_root, other.network_root) or (same and _differ(one.org_root, other.org_root)):
+            raise RefusedError(
+                f"expected one network root for each org, and one org root for each person, got two: on the cards of "
+                f"{_holder(one)} and of {_holder(other)}",
+                hint="leave one of the cards out; two orgs need two names (`darklantern device new --org`)",
+            )
+
+
+def _holder(card: Card) -> str:
+    return f"{card.holder.name} ({card.holder.person} of {card.holder.org})"
+
+
+def _differ(one: VerifyKey | None, other: VerifyKey | None) -> bool:
+    return one is not None and other is not None and one != other
 
 
 def _with_network_roots(roots: tuple[NetworkRoot, ...], cards: Iterable[Card]) -> tuple[NetworkRoot, ...]:
