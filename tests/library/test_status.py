@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from network.world import NOW, device, log_key
+from network.world import NOW, YEAR, device, log_key
 from relay.running import load, relay
 
 from darklantern.errors import RefusedError, RelayError
@@ -52,6 +52,12 @@ def test_p05_stale_since_the_circles_limit(us: Meeting) -> None:
     us.clock.now += 1
     assert [log.stale_since for log in us.beacon.status().logs] == [text(NOW + WEEK)] * 2
     assert f"circle evals is stale since {text(NOW + WEEK)}" in lines(us)
+
+
+def test_which_pledge_is_wanting(us: Meeting) -> None:
+    assert "you are no member without" not in lines(us)
+    us.clock.now = NOW + YEAR
+    assert "circle evals: you are no member without the pledge 'no-frontier': `darklantern pledge sign no-" in lines(us)
 
 
 def test_what_waits_and_for_whom(us: Meeting) -> None:

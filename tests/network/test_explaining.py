@@ -1,15 +1,17 @@
 """P30: whoever did not get something, and whatever the reason, the reason is told."""
 
+import re
 from dataclasses import replace
 
 import pytest
 
 from darklantern.network.circles import Removal
 from darklantern.network.deleting import Tombstone
-from darklantern.network.explaining import Explained, explain
+from darklantern.network.explaining import Explained, explain, why_shut
 from darklantern.network.handovers import new_handover
 from darklantern.network.heads import LogFork
-from network.world import NOW, YEAR, World, circled, device, person
+from network.test_pledges import breach
+from network.world import NOW, YEAR, World, circled, device, org_keys, person
 
 
 def posted(history: str = "all") -> tuple[World, str, str]:
@@ -106,6 +108,31 @@ def test_p30_each_device_of_a_person_is_told_of_by_itself(revoked: tuple[str, ..
     old = answers[device("al").public.id]
     assert answers[device("al's phone").public.id].answer == found.answer == "can"
     assert old.answer == "cannot" and sum(why in reason for reason in old.reasons) == 2
+
+
+def test_p30_where_a_pledge_is_wanting_what_to_call_is_said() -> None:
+    world, circle, _ = posted()
+    world.pledge("Aurora", "al", until="2020-01-01T00:00:00Z")
+    world.rotate(circle, "bo", NOW + 1)
+    data, _ = world.post(circle, "bo")
+    post = world.add(data, circle)
+    said = str(asked(world, post))
+    assert "on their device, `darklantern pledge sign no-frontier --version 1`" in said
+    assert f"device {device('al').public.fingerprint[:9]}… cannot:" in said
+    assert re.search(r"3 devices of \d members had its key", said)
+    shut = why_shut(world.view, post, device("al").public.id, called="'evals'", now=NOW)
+    assert shut.startswith("it is sealed to 3 devices of ") and "expired on 2020" in shut
+    assert "in circle 'evals', and this one is not among them: " in shut
+    assert "this one among them" in why_shut(world.view, post, device("bo").public.id, called="'evals'", now=NOW)
+
+
+def test_p30_who_broke_a_pledge_is_not_told_to_sign_it() -> None:
+    world, circle, _ = posted()
+    world.add(breach(world, org_keys("Aurora")))
+    world.rotate(circle, "bo", NOW + 1)
+    data, _ = world.post(circle, "bo")
+    said = str(asked(world, world.add(data, circle)))
+    assert "broke the pledge" in said and "pledge sign" not in said
 
 
 def test_p30_somebody_nobody_knows_and_a_record_nobody_has() -> None:

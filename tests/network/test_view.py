@@ -261,7 +261,7 @@ def test_p4_a_record_that_cites_another_history_names_its_author() -> None:
     seen = decode(Record, decode_envelope(data).payload).seen
     other = {**seen, circle: msgspec.structs.replace(seen[circle], root=hashlib.sha256(b"other").hexdigest())}
     reason = world.put(changed(data, "bo", seen=other), circle)
-    assert f"device {device('bo').public.id[:8]}" in reason and "never had" in reason
+    assert f"device {device('bo').public.fingerprint[:9]}" in reason and "never had" in reason
 
 
 def test_p3_a_device_cannot_forget_what_it_had_read() -> None:

@@ -21,6 +21,7 @@ from darklantern.sealing import (
     WitnessKey,
     age,
 )
+from darklantern.sealing.fingerprints import brief, fingerprint_of
 from darklantern.sealing.secret import Secret
 
 DEVICE = Device.generate()
@@ -51,7 +52,8 @@ def test_public_halves_have_exact_bytes_and_computed_names(secret: Key) -> None:
     assert re.fullmatch("[0-9a-f]{64}", public.id)
     assert re.fullmatch("([A-Z2-7]{4}-){7}[A-Z2-7]{4}", public.fingerprint)
     assert base64.b32decode(public.fingerprint.replace("-", "")).hex() == public.id[:40]
-    assert secret.fingerprint == public.fingerprint
+    assert secret.fingerprint == public.fingerprint == fingerprint_of(public.id)
+    assert brief(public.id) == f"{public.fingerprint[:9]}…"
     assert type(secret).generate().public.id != public.id
 
 

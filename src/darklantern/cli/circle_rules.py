@@ -36,8 +36,10 @@ def named_people(
         id = device_named(library, each)
         owner = library.view.network.devices[id].owner
         if owner not in named:
+            from darklantern.sealing.fingerprints import brief
+
             raise RefusedError(
-                f"device {id[:8]}… is of nobody whom the circle names", hint="name its owner, with --person"
+                f"device {brief(id)} is of nobody whom the circle names", hint="name its owner, with --person"
             )
         named[owner].add(id)
     left = {person_named(library, each) for each in without or ()}

@@ -23,6 +23,7 @@ from darklantern.network.reading import Body
 from darklantern.network.vouching import NOTICE, Notice, Vouch
 from darklantern.records.exact import Time
 from darklantern.records.record import Kind
+from darklantern.sealing.fingerprints import brief
 
 _NOTICE: Final = "notice "
 
@@ -189,7 +190,7 @@ def _check_own(state: State, device: str) -> Standing:
     mine, other = network.devices.get(state.device_id), network.devices.get(device)
     if mine is None or other is None or other.owner != mine.owner or not network.is_active(device):
         raise RefusedError(
-            f"device {device[:8]}… is no active device of this device's person",
+            f"device {brief(device)} is no active device of this device's person",
             hint="your org lists it first (`darklantern member add`); for others' devices, see their notices",
         )
     if device == state.device_id:

@@ -22,6 +22,7 @@ from darklantern.network.sentences import dropped_words
 from darklantern.network.states import Opaque
 from darklantern.network.view import View, admit, check_timely, is_registered
 from darklantern.sealing import DevicePublic
+from darklantern.sealing.fingerprints import brief
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def take_in(state: State, parts: Parts, *, fetch: Fetch, clock: int, confirmed: 
     # 2. Whoever made a bundle is one of us, as far as anybody here knows.
     if parts.maker and not merged.view.network.is_active(parts.maker.id):
         raise RefusedError(
-            f"the bundle was made by device {parts.maker.id[:8]}…, which no current manifest lists",
+            f"the bundle was made by device {brief(parts.maker.id)}, which no current manifest lists",
             hint="ask a current member for a bundle; its maker's org may have revoked the device",
         )
     # 3. Records that wait: those of logs that we keep are judged one by one.

@@ -12,6 +12,7 @@ from typing import TypeVar
 from darklantern.errors import DarkLanternError, RefusedError, SealError
 from darklantern.library.state import State
 from darklantern.network.deciding import Follows, allows, check_follows
+from darklantern.network.explaining import why_shut
 from darklantern.network.items import Package, Posting, SealedArtifact, SealedKind, finding_hash, open_content
 from darklantern.network.keyring import seed_of
 from darklantern.network.links import Relations
@@ -123,6 +124,19 @@ def find(state: State, kind: str, entry_id: str) -> Found:
     if any(entry_id in circle.buried for circle in state.working.circles.values()):
         reason = "it was taken back, and dropped here"
     raise RefusedError(f"no {kind} {entry_id} counts here: {reason}", hint="import a newer bundle, or check the id")
+
+
+def check_given(state: State, found: Found, now: int) -> None:
+    """Raises SealError where an entry is sealed to others: to how many, and why this device is not among them."""
+    keyring, epoch = state.keyring, found.entry.body.header.epoch
+    if epoch in keyring.seeds or epoch in keyring.problems or epoch in keyring.forgotten:
+        return
+    terms = keyring.terms.get(found.circle.id)
+    called = repr(terms.name) if terms else f"{found.circle.id[:8]}…"
+    raise SealError(
+        why_shut(state.working, found.entry.id, state.device_id, called=called, now=now),
+        hint="what is sealed once you are a member opens for you; its author can share this one again then",
+    )
 
 
 def author_of(state: State, entry: SealedEntry) -> Author:

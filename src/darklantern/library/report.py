@@ -18,6 +18,7 @@ from darklantern.network.effective import Effective
 from darklantern.network.following import reached
 from darklantern.network.states import CircleState
 from darklantern.records.exact import Time
+from darklantern.sealing.fingerprints import fingerprint_of
 
 
 @dataclass(frozen=True)
@@ -185,5 +186,7 @@ def _stale(state: State) -> Iterator[str]:
             yield waits
     yield from (f"log {log} is frozen: it signed two histories" for log in view.forks)
     frozen = {*view.network.frozen, *(device for circle in view.circles.values() for device in circle.frozen)}
-    yield from (f"device {device} is frozen: it signed two records at one place" for device in sorted(frozen))
+    yield from (
+        f"device {fingerprint_of(device)} is frozen: it signed two records at one place" for device in sorted(frozen)
+    )
     yield from (f"record {waiting.id} waits for the keeper of its log" for waiting in state.outbox)

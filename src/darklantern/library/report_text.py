@@ -4,11 +4,12 @@ from collections.abc import Iterator, Sequence
 
 from darklantern.counted import counted
 from darklantern.library.report import Reader, Report
+from darklantern.sealing.fingerprints import fingerprint_of
 
 
 def lines(report: Report) -> Iterator[str]:
     """The report, a line at a time; headings stand alone, without a space before them."""
-    yield f"Report of device {report.device} in network {report.net}, {report.made}"
+    yield f"Report of device {fingerprint_of(report.device)} in network {report.net}, {report.made}"
     yield from _section("What this view cannot be sure of", report.stale)
     yield "Who may read what"
     for circle in report.circles:

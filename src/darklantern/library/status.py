@@ -14,8 +14,10 @@ from darklantern.library.state import State
 from darklantern.library.syncing.remembering import relays, visits
 from darklantern.network.advising import advice
 from darklantern.network.clock import text
+from darklantern.network.effective import to_sign
 from darklantern.network.items import Sealed
 from darklantern.network.own_chain import Foreign
+from darklantern.network.pledges import PledgeText, command
 from darklantern.network.reading import read
 from darklantern.records.exact import Time
 from darklantern.stores.values import Waiting
@@ -55,6 +57,8 @@ class LogStatus:
     waiting: tuple[WaitingRecord, ...]
     missing: tuple[str, ...]
     """pieces that its entries name and that are not here"""
+    to_sign: tuple[PledgeText, ...]
+    """pledges that its circle asks for and this device's person has not signed, or no longer"""
 
     def lines(self, relay_names: Mapping[str, str]) -> Iterator[str]:
         """The same in words."""
@@ -65,6 +69,8 @@ class LogStatus:
             yield f"{self.name}: nothing is signed here yet: {self.silent}"
         if self.stale_since:
             yield f"{self.name} is stale since {self.stale_since}: nothing is sealed before a sync brings news"
+        for pledge in self.to_sign:
+            yield f"{self.name}: you are no member without the pledge {pledge.name!r}: `{command(pledge)}`"
         for relay, size in self.there.items():
             if size != self.held:
                 more = (
@@ -170,7 +176,16 @@ def _log(state: State, log: str, now: int, missing: list[str], pieces: Collectio
             if waiting.log == log
         ),
         missing=tuple(sorted(missing)),
+        to_sign=_to_sign(state, log, now),
     )
+
+
+def _to_sign(state: State, log: str, now: int) -> tuple[PledgeText, ...]:
+    """Where the circle takes in this device's person, but for a pledge."""
+    me, rules = state.view.network.devices.get(state.device_id), state.view.network.circle(log)
+    if me is None or rules is None or not rules.admits(*me.owner):
+        return ()
+    return to_sign(state.view.network, rules, me.owner, now)
 
 
 def _problems(state: State, log: str) -> Mapping[str, str]:

@@ -13,6 +13,7 @@ from rpds import HashTrieMap
 from darklantern.errors import DarkLanternError, RefusedError
 from darklantern.network.reading import read
 from darklantern.network.view import View, misplaced
+from darklantern.sealing.fingerprints import brief
 
 MOST_OF_ONE: Final = 256
 """records of one device"""
@@ -48,7 +49,7 @@ def check_carried(view: View, log: str, data: bytes, load: Load) -> Load:
     if more.of[author] > MOST_OF_ONE or more.size > MOST_BYTES:
         raise RefusedError(
             f"expected at most {MOST_OF_ONE} records of one device and {MOST_BYTES} bytes to carry for others, got one "
-            f"of {author[:8]}… more",
+            f"of {brief(author)} more",
             hint="bring what is here to the keepers of its logs first: sync, or carry a bundle to them",
         )
     return more

@@ -11,6 +11,7 @@ from darklantern.errors import LogError, RefusedError
 from darklantern.network.growing import Grown
 from darklantern.network.states import Chains, Fork, Link, Trail
 from darklantern.records.record import NOBODY, Record
+from darklantern.sealing.fingerprints import brief
 
 
 class BehindError(LogError):
@@ -47,7 +48,7 @@ def check_seen(record: Record, trails: Mapping[str, Trail], required: frozenset[
             )
         if trail.roots[seen.size].hex() != seen.root:
             raise RefusedError(
-                f"device {record.author_device[:8]}… cites a history of log {log[:8]}… that this log never had",
+                f"device {brief(record.author_device)} cites a history of log {log[:8]}… that this log never had",
                 hint="its author may have been shown another log: compare signed checkpoints with them",
             )
 
@@ -60,7 +61,7 @@ def place(record: Record, envelope_id: str, position: int, chains: Chains, froze
     device = record.author_device
     if device in frozen:
         raise RefusedError(
-            f"device {device[:8]}… signed two records at one place and is frozen",
+            f"device {brief(device)} signed two records at one place and is frozen",
             hint="its owner must revoke it and enrol a new one",
         )
     chain = chains.get(device) or Grown()
@@ -69,13 +70,13 @@ def place(record: Record, envelope_id: str, position: int, chains: Chains, froze
     expected = (len(chain), chain[-1].id if chain else NOBODY)
     if (record.seq, record.prev) != expected:
         raise RefusedError(
-            f"expected record {expected[0]} of device {device[:8]}… after {expected[1][:8]}…, "
+            f"expected record {expected[0]} of device {brief(device)} after {expected[1][:8]}…, "
             f"got {record.seq} after {record.prev[:8]}…",
             hint="records of this device are missing, or were put in another order",
         )
     if chain and any(record.seen[log].size < seen.size for log, seen in chain[-1].seen.items() if log in record.seen):
         raise RefusedError(
-            f"device {device[:8]}… cites less of a log than its own record before",
+            f"device {brief(device)} cites less of a log than its own record before",
             hint="a device cannot forget what it had read; its store may have been rolled back",
         )
     return Placed(chains.insert(device, chain.plus(Link(position, envelope_id, record.seen))))

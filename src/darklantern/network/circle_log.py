@@ -24,6 +24,7 @@ from darklantern.network.reading import InCircle, Read
 from darklantern.network.states import Chains, CircleState, EpochEntry, NetworkState, Opaque, Owner, SealedEntry, Trail
 from darklantern.network.verdicts import Verdict
 from darklantern.sealing import verify
+from darklantern.sealing.fingerprints import brief
 
 
 def judge(
@@ -42,7 +43,9 @@ def judge(
     at = history[record.seen[net].size]
     device = record.author_device
     if not at.is_active(device) or device in at.frozen:
-        raise RefusedError(f"device {device[:8]}… is not active", hint="its org must list it, unrevoked and not frozen")
+        raise RefusedError(
+            f"device {brief(device)} is not active", hint="its org must list it, unrevoked and not frozen"
+        )
     key = at.devices[device].device.signing
     verify(read.envelope, {key.id: key})
     # 3. It is the next in its device's chain. From here on it belongs in the log, whatever the rules say.

@@ -12,9 +12,10 @@ from darklantern.network import pledges
 from darklantern.network.circles import Circle, Removal
 from darklantern.network.clock import seconds
 from darklantern.network.manifests import OrgManifest, Person
-from darklantern.network.states import Fork, NetworkState
+from darklantern.network.states import Fork, NetworkState, Owner
 from darklantern.network.vouching import counting
 from darklantern.sealing import DevicePublic
+from darklantern.sealing.fingerprints import brief
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Excluded:
 
     def __str__(self) -> str:
         who = " ".join(part for part in (self.person, f"of {self.org}" if self.person else self.org) if part)
-        return f"{who}{f' (device {self.device[:8]}…)' if self.device else ''}: {self.reason}"
+        return f"{who}{f' (device {brief(self.device)})' if self.device else ''}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -126,9 +127,7 @@ class _Judging:
         for removal in self._removed:
             if (removal.org, removal.person) == owner and removal.device is None:
                 return _removed(removal)
-        signed, broken = self._state.pledges.get(owner, ()), self._state.broken_by(owner)
-        reasons = (pledges.missing(asked, signed, broken, self._now) for asked in self._circle.pledges)
-        return next((reason for reason in reasons if reason), None)
+        return next((reason for _, reason in wanting(self._state, self._circle, owner, self._now)), None)
 
     def _device_refused(self, org: str, person: Person, device: str) -> str | None:
         if device in self._caught:
@@ -139,6 +138,22 @@ class _Judging:
         if self._counting is not None and device not in self._counting:
             return "nobody has vouched for the device, which this circle asks for"
         return None
+
+
+def wanting(state: NetworkState, circle: Circle, owner: Owner, now: int) -> Iterator[tuple[pledges.PledgeText, str]]:
+    """The pledges that a circle asks for and this (org, person) lacks at `now`, each with the reason."""
+    signed, broken = state.pledges.get(owner, ()), state.broken_by(owner)
+    for asked in circle.pledges:
+        reason = pledges.missing(asked, signed, broken, now)
+        if reason:
+            yield asked, reason
+
+
+def to_sign(state: NetworkState, circle: Circle, owner: Owner, now: int) -> tuple[pledges.PledgeText, ...]:
+    """The pledges by whose signing an (org, person) meets what a circle asks for; none where they broke one of them."""
+    lacking = tuple(asked for asked, _ in wanting(state, circle, owner, now))
+    broken = {breach.pledge for breach in state.broken_by(owner)}
+    return () if any(asked.name in broken for asked in lacking) else lacking
 
 
 def _removed(removal: Removal) -> str:

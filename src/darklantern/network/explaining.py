@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from darklantern.counted import counted
+from darklantern.network import pledges
 from darklantern.network.clock import seconds, text
-from darklantern.network.effective import effective
+from darklantern.network.effective import effective, to_sign, wanting
 from darklantern.network.following import leading_back
 from darklantern.network.states import CircleState, EpochEntry, Owner, SealedEntry
 from darklantern.network.view import View
+from darklantern.sealing.fingerprints import brief
 
 Answer = Literal["can", "cannot", "may"]
 
@@ -21,7 +24,8 @@ Answer = Literal["can", "cannot", "may"]
 class DeviceAnswer:
     """Whether one device of theirs can open it."""
 
-    device: str
+    device: str | None
+    """its id; None where no device of theirs is known"""
     answer: Answer
     reasons: tuple[str, ...]
 
@@ -47,7 +51,8 @@ class Explained:
         org, person = self.who
         lines = [f"{person} of {org} {self.answer} read {self.record[:16]}…", *(f"  {line}" for line in self.about)]
         for device in self.devices:
-            lines += [f"  device {device.device[:8]}… {device.answer}:", *(f"    {line}" for line in device.reasons)]
+            which = f"device {brief(device.device)}" if device.device else "no device of theirs is known: they"
+            lines += [f"  {which} {device.answer}:", *(f"    {line}" for line in device.reasons)]
         return tuple(lines)
 
     def __str__(self) -> str:
@@ -72,6 +77,30 @@ def explain(view: View, who: Owner, record: str, *, waiting: frozenset[str], now
     return Explained(who, record, ("no log that is here has it: sync, or check the id",), ())
 
 
+def why_shut(view: View, record: str, device: str, *, called: str, now: int) -> str:
+    """Why an entry does not open on a device that has no key to it, in a sentence. `called` is its circle's name."""
+    circle = next(circle for circle in view.circles.values() if record in circle.entries)
+    entry = circle.entries[record]
+    epoch = circle.find_epoch(entry.body.header.epoch)
+    assert epoch is not None  # an entry of an epoch that does not count does not count
+    among = "this one among them, and its key has not come here"
+    if device not in epoch.members:
+        among = f"and this one is not among them: {'; '.join(_judged(view, circle, entry, device, now)[1])}"
+    return f"it is sealed to {_keys(epoch)} in circle {called}, {among}"
+
+
+def _keys(epoch: EpochEntry) -> str:
+    return f"{counted(len(epoch.members), 'device')} of {counted(len(epoch.persons), 'member')}"
+
+
+def _to_sign(view: View, circle: CircleState, device: str, today: str, now: int) -> Iterator[str]:
+    """What the device's person can do, where a pledge is what keeps them out today."""
+    standing, rules = view.network.devices.get(device), view.rules(circle.id)
+    if standing and today in (reason for _, reason in wanting(view.network, rules, standing.owner, now)):
+        for pledge in to_sign(view.network, rules, standing.owner, now):
+            yield f"what changes it: on their device, `{pledges.command(pledge)}`, and a sync"
+
+
 def _about(view: View, circle: CircleState, entry: SealedEntry, waiting: bool) -> Iterator[str]:
     epoch = circle.find_epoch(entry.body.header.epoch)
     number = epoch.body.number if epoch else 0
@@ -82,6 +111,8 @@ def _about(view: View, circle: CircleState, entry: SealedEntry, waiting: bool) -
         yield "it waits in this library for the keeper of its log: nobody else has it yet; sync"
     else:
         yield f"it is entry {entry.position} of the log of circle {circle.id[:8]}…, sealed to epoch {number}"
+        if epoch:
+            yield f"{_keys(epoch)} had its key when it was made"
     fork = view.forks.get(circle.id)
     if fork:
         yield "the log is frozen, since it showed two histories: nothing new travels in it"
@@ -90,7 +121,7 @@ def _about(view: View, circle: CircleState, entry: SealedEntry, waiting: bool) -
 def _devices(view: View, circle: CircleState, entry: SealedEntry, who: Owner, now: int) -> Iterator[DeviceAnswer]:
     owned = [device for device, standing in view.network.devices.items() if standing.owner == who]
     if not owned:
-        yield DeviceAnswer("none", "cannot", (f"no manifest of {who[0]} ever listed a device of {who[1]}",))
+        yield DeviceAnswer(None, "cannot", (f"no manifest of {who[0]} ever listed a device of {who[1]}",))
     for device in sorted(owned):
         answer, reasons = _judged(view, circle, entry, device, now)
         yield DeviceAnswer(device, answer, (*reasons, *_reached(circle, entry, device)))
@@ -122,7 +153,7 @@ def _judged(
     # 3. In none.
     frozen = circle.frozen_at(view.trail(circle.id).size)
     today = effective(view.network, circle.id, now, frozen).explain(device)
-    return _handed(circle, device, (then, f"now: {today}"))
+    return _handed(circle, device, (then, f"now: {today}", *_to_sign(view, circle, device, today, now)))
 
 
 def _handed(circle: CircleState, device: str, reasons: tuple[str, ...]) -> tuple[Answer, tuple[str, ...]]:

@@ -19,6 +19,7 @@ from darklantern.network.states import NetworkState, Trail
 from darklantern.network.verdicts import Verdict
 from darklantern.network.vouching import Notice, Vouch, Vouched
 from darklantern.sealing import verify
+from darklantern.sealing.fingerprints import brief
 
 
 def judge(net: str, history: Sequence[NetworkState], trail: Trail, read: Read, body: Personal) -> Verdict[NetworkState]:
@@ -26,7 +27,7 @@ def judge(net: str, history: Sequence[NetworkState], trail: Trail, read: Read, b
     # 1. Its author signed it, with an active device.
     state, device = history[-1], read.record.author_device
     if not state.is_active(device):
-        raise RefusedError(f"device {device[:8]}… is in no current manifest", hint="its org must list it first")
+        raise RefusedError(f"device {brief(device)} is in no current manifest", hint="its org must list it first")
     author = state.devices[device]
     verify(read.envelope, {author.device.signing.id: author.device.signing})
     # 2. It is the next in its device's chain.

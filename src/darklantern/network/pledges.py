@@ -5,6 +5,7 @@ evidence of a promise; nothing here enforces it.
 """
 
 import hashlib
+import shlex
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
@@ -65,6 +66,11 @@ class Breach(Value, frozen=True, kw_only=True):
     reason: Reason
     withdraws: Sha256 | None = None
     """an earlier record of a breach, which no longer holds; nothing else is said then"""
+
+
+def command(pledge: PledgeText) -> str:
+    """What its signer calls."""
+    return f"darklantern pledge sign {shlex.quote(pledge.name)} --version {pledge.version}"
 
 
 def missing(required: PledgeText, signed: Iterable[Pledge], broken: Iterable[Breach], now: int) -> str | None:

@@ -17,6 +17,7 @@ from darklantern.network.pledges import Breach, Commitment, Pledge
 from darklantern.network.reading import Body, Read, read
 from darklantern.network.rosters import Roster
 from darklantern.network.vouching import Notice, Vouch
+from darklantern.sealing.fingerprints import brief
 
 
 def sentence(body: Body) -> str:
@@ -37,7 +38,7 @@ def sentence(body: Body) -> str:
             of = f" of {body.circle[:8]}…" if body.circle else ""
             return f"circle version {body.version}{of} for {who} with admins {admins}, {body.quorum} of whom sign"
         case Removal():
-            device = f", device {body.device[:8]}…" if body.device else ""
+            device = f", device {brief(body.device)}" if body.device else ""
             return f"removes {body.person} of {body.org}{device} from circle {body.circle[:8]}…"
         case Commitment():
             return f"commitment {body.name!r} version {body.version}, by {body.basis}"
@@ -46,18 +47,18 @@ def sentence(body: Body) -> str:
                 return f"takes back the record {body.withdraws[:8]}… of a breach"
             return f"{body.person} of {body.org} has broken the pledge {body.pledge!r}"
         case Notice():
-            return f"notice that device {body.device[:8]}… is to count in circle {body.circle[:8]}…"
+            return f"notice that device {brief(body.device)} is to count in circle {body.circle[:8]}…"
         case Vouch():
-            return f"vouches for device {body.device[:8]}…"
+            return f"vouches for device {brief(body.device)}"
         case Handover():
-            return f"hands seeds to device {body.device[:8]}… of the same person"
+            return f"hands seeds to device {brief(body.device)} of the same person"
         case Tombstone():
             return f"asks that {body.target[:8]}… be dropped"
         case Receipt():
             more = f" and {len(body.targets) - 1} more" if len(body.targets) > 1 else ""
             return f"says that it has dropped {body.targets[0][:8]}…{more}"
         case Epoch():
-            dropped = ", ".join(f"{cutoff.device[:8]}…" for cutoff in body.dropped) or "none"
+            dropped = ", ".join(f"{brief(cutoff.device)}" for cutoff in body.dropped) or "none"
             skips = body.linked and body.linked != body.previous
             skipped = f"; skips all after {body.linked[:8]}…" if skips and body.linked else ""
             return f"epoch {body.number} for {body.count} devices; dropped: {dropped}{skipped}"

@@ -22,6 +22,7 @@ from darklantern.network.rosters import Roster
 from darklantern.network.states import CircleState, NetworkState, Opaque, Trail
 from darklantern.network.verdicts import Verdict
 from darklantern.sealing import LogVerifyKey
+from darklantern.sealing.fingerprints import brief
 
 _EMPTY = Trail()
 
@@ -200,11 +201,11 @@ def _check_place(view: View, log: str, found: Read) -> None:
     author = found.record.author_device
     if log != view.net and not view.network.is_active(author):
         # Its author may not have known yet that it was revoked; the log's keeper does.
-        raise RefusedError(f"device {author[:8]}… is no longer active", hint="its org must list it again")
+        raise RefusedError(f"device {brief(author)} is no longer active", hint="its org must list it again")
     _check_stays(view, log, found)
     if log != view.net and isinstance(found.body, Epoch) and _is_removed(view.network, log, author):
         # Or they could rotate for ever, each time by a view of before, faster than anybody can rotate them out.
-        raise RefusedError(f"device {author[:8]}… was removed from the circle", hint="its author must sync first")
+        raise RefusedError(f"device {brief(author)} was removed from the circle", hint="its author must sync first")
 
 
 def _check_stays(view: View, log: str, found: Read) -> None:

@@ -14,7 +14,7 @@ from darklantern.network.pledges import Breach, PledgeText
 from darklantern.network.reading import Body
 from darklantern.network.rosters import NetworkRoot, Org, OrgRoot, Relay, Roster
 from darklantern.records.assessments import LEVEL_NAMES
-from darklantern.sealing.fingerprints import fingerprint
+from darklantern.sealing.fingerprints import fingerprint, fingerprint_of
 
 _HISTORY = {
     "all": "newcomers may read everything of the past",
@@ -99,7 +99,7 @@ def _manifest(new: OrgManifest, old: OrgManifest | None) -> Iterator[str]:
         yield f"removes the person {id}, called {before[id].name}; nothing of theirs counts any more"
     listed = {device.id for person in before.values() for device in person.devices}
     for device in sorted(set(new.revoked) - set(old.revoked if old else ()) - listed):
-        yield f"revokes the device {device}, for good"
+        yield f"revokes the device {fingerprint_of(device)}, for good"
 
 
 def _devices(new: Person, old: Person | None, revoked: Iterable[str]) -> Iterator[str]:
@@ -161,9 +161,9 @@ def _named(new: tuple[Named, ...], old: tuple[Named, ...]) -> Iterator[str]:
         if known is None:
             yield f"adds {named.person} of {named.org}"
         for device in sorted(set(named.devices) - set(known.devices if known else ())):
-            yield f"{named.person} of {named.org}: the admins have compared the device {device}"
+            yield f"{named.person} of {named.org}: the admins have compared the device {fingerprint_of(device)}"
         for device in sorted(set(known.devices if known else ()) - set(named.devices)):
-            yield f"{named.person} of {named.org}: the device {device} is no longer named"
+            yield f"{named.person} of {named.org}: the device {fingerprint_of(device)} is no longer named"
     for who in before.keys() - after.keys():
         yield f"no longer names {who[1]} of {who[0]}"
 

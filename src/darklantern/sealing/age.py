@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
+from darklantern.counted import counted
 from darklantern.errors import NoKeyError, SealError
 from darklantern.sealing import header, payload
 from darklantern.sealing.hybrid import FILE_KEY, STANZA, Identity, Recipient, sealed_key
@@ -131,6 +132,6 @@ def _unwrap(stanzas: tuple[header.Stanza, ...], identities: tuple[Identity, ...]
             if file_key is not None:
                 return file_key
     raise NoKeyError(
-        f"none of the {len(identities)} given identities opens any of the {len(sealed)} {STANZA} stanzas",
-        hint="it may be sealed to an epoch or a device whose key is not here; ask the sender whom it was sealed to",
+        f"none of the {len(identities)} given identities opens it: it is sealed to {counted(len(sealed), 'other key')}",
+        hint="nothing in it says whose; ask the sender to seal it to this device, or name your key with --identity",
     )

@@ -11,7 +11,21 @@ _BYTES = 20
 
 def fingerprint(data: bytes) -> str:
     """Eight groups of four base32 characters from SHA-256 of `data`: `MZXW-6YTB-…`."""
-    text = base64.b32encode(hashlib.sha256(data).digest()[:_BYTES]).decode()
+    return _groups(hashlib.sha256(data).digest())
+
+
+def fingerprint_of(id: str) -> str:
+    """The fingerprint of the key with that id."""
+    return _groups(bytes.fromhex(id))
+
+
+def brief(id: str) -> str:
+    """How the fingerprint of the key with that id begins, for a line that tells which of a few is meant."""
+    return f"{fingerprint_of(id)[:9]}…"
+
+
+def _groups(digest: bytes) -> str:
+    text = base64.b32encode(digest[:_BYTES]).decode()
     return "-".join(text[i : i + 4] for i in range(0, len(text), 4))
 
 

@@ -123,7 +123,7 @@ class Findings:
         The open-log says so first, and a disk that cannot take that entry refuses the opening (StoreError).
         """
         desk = self._desk
-        opened = opening.opened(desk.state, opening.find(desk.state, "item", item), desk.fetch, desk.follows)
+        opened = opening.opened(desk.state, self._found(item), desk.fetch, desk.follows)
         desk.note("item", item)
         return opened
 
@@ -137,7 +137,7 @@ class Findings:
         Raises SealError, RefusedError or RecordError.
         """
         desk = self._desk
-        found = opening.find(desk.state, "item", item)
+        found = self._found(item)
         artifact = opening.artifact_of(desk.state, found, sha256, desk.fetch, desk.follows)
         desk.note("artifact", item, sha256)
         return desk.reader(artifact)
@@ -156,7 +156,7 @@ class Findings:
         along as a word only. The open-log has an entry. Raises SealError, RefusedError, RecordError or StoreError.
         """
         desk, keys = self._desk, exporting.parse_recipients(recipients)
-        found = opening.find(desk.state, "item", item)
+        found = self._found(item)
         opened = opening.opened(desk.state, found, desk.fetch, desk.follows)
         plaintext: Iterable[bytes] = (exporting.exported(opened),)
         if artifact is not None:
@@ -164,3 +164,9 @@ class Findings:
             plaintext = desk.reader(sealed).stream()
         desk.note("export", item, artifact)
         exporting.export(path, plaintext, keys)
+
+    def _found(self, item: str) -> opening.Found:
+        """An item to open. Raises RefusedError, and SealError that says to whom it is sealed where that is others."""
+        desk, found = self._desk, opening.find(self._desk.state, "item", item)
+        opening.check_given(desk.state, found, desk.now())
+        return found
