@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from library.orgs import CHEAP
+from typer.testing import CliRunner
 
 from cli.desks import Desk, carry, signed
 from darklantern.assess import level_follows
+from darklantern.cli.app import app
 from darklantern.errors import RefusedError
 from darklantern.library import Library, create
 from darklantern.network.invitations import Welcome
@@ -466,7 +468,7 @@ def test_the_roster_rotates_roots_changes_thresholds_and_lists_relays(chapters) 
         (["--relay", "north"], "ORG/NAME=FILE"),
         (["--until", "tomorrow"], "a day"),
         (["--keeper", folder / "bo.card"], "no log key"),
-        (["--root", folder / "relay.card"], "Card"),
+        (["--root", folder / "relay.card"], "got the card of a relay"),
         (["--settle"], "no fork to settle"),
         ([], "something to change"),
     ):
@@ -526,6 +528,63 @@ def test_a_name_that_nobody_has_is_refused_with_those_like_it(chapters) -> None:
     assert "'Beacon/boo', which names nobody" in nobody.message and "mean Beacon/bo?" in nobody.hint
     assert "did you mean" not in ada.refuses("explain", "Zenith/zoe", "0000").hint
     assert "no log that is here has it" in ada.says("explain", "Beacon/bo", "0000")
+
+
+def test_a_file_of_another_kind_is_told_what_it_is_and_what_takes_it(chapters) -> None:
+    folder = chapters("circle")
+    bo, cy = desk("bo", folder), desk("cy", folder)
+    bo("bundle", "export", folder / "all.bundle")
+    bo("seal", folder / "promise.txt", "--to", "Aurora/ada", "--out", folder / "promise.age")
+    bo("bundle", "holdings", folder / "held")
+    bo("member", "invite", "--out", folder / "invitation", "--code-out", folder / "code")
+    CliRunner().invoke(app, ["finding", "new", str(folder / "finding.toml")])
+    out = ["--out", folder / "out"]
+    for words, came, takes in (
+        (
+            ["draft", "sign", folder / "bo.card", "--yes"],
+            "expected a draft or a sealed file, got the card of a",
+            "org f",
+        ),
+        (["draft", "show", folder / "all.bundle"], "got a bundle", "bundle import"),
+        (
+            ["member", "add", folder / "all.bundle", *out],
+            "expected the card of a device, got a bundle",
+            "bundle import",
+        ),
+        (["member", "add", folder / "roster.draft", *out], "got a draft", "draft show, sign and publish"),
+        (
+            ["bundle", "import", folder / "roster.draft"],
+            "expected a bundle or a sealed file, got a draft",
+            "draft show",
+        ),
+        (["bundle", "verify", folder / "held"], "got what a library holds", "bundle export --holdings"),
+        (
+            ["device", "join", folder / "bo.card"],
+            "expected an invitation or a welcome, got the card of a dev",
+            "member a",
+        ),
+        (
+            ["member", "accept", folder / "invitation"],
+            "expected an answer to an invitation, got an invit",
+            "device join",
+        ),
+        (["relay", "add", folder / "bo.card"], "expected the card of a relay, got the card of a device", "member add"),
+        (["relay", "add", folder / "promise.age"], "got a sealed file", "open FILE"),
+        (["open", folder / "bo.card"], "expected a sealed file, got the card of a device", "member add"),
+        (["open", folder / "finding.toml"], "got a form for a finding", "darklantern share"),
+        (
+            ["share", folder / "bo.card", "--circle", "evals"],
+            "expected a form for a finding or a finding, got",
+            "member",
+        ),
+    ):
+        refused = bo.refuses(*words)
+        assert came in refused.message and takes in refused.hint, refused
+    assert not (folder / "out").exists()
+    # What is none of ours is not guessed at; and a circle's draft is sealed to its admins.
+    assert "got another file" in bo.refuses("device", "join", folder / "promise.txt").message
+    sealed = cy.refuses("draft", "show", folder / "circle.draft")
+    assert "sealed to its admins: this device is none of theirs" in sealed.message
 
 
 def test_files_that_are_not_what_they_should_be_are_refused(chapters) -> None:

@@ -207,8 +207,9 @@ def test_the_certificate_of_the_card_is_accepted_whatever_dates_it_holds(http: C
 def test_a_stranger_is_told_why_not(http: Carried) -> None:
     assert http.running
     remote = http.stack.enter_context(HttpRemote(http.running.card, http.us.relay.net, device("stranger")))
-    with pytest.raises(RelayError, match="answered 40"):
+    with pytest.raises(RelayError, match="answered 401") as caught:
         remote.heads()
+    assert "does not list this device" in caught.value.hint
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import typer
 from darklantern.cli.bars import bytes_bar, count_bar
 from darklantern.cli.handing_out import hand_out
 from darklantern.cli.imported_text import noticing, told
+from darklantern.cli.kinds import BUNDLE, SEALED, expecting
 from darklantern.cli.library_option import AllowClockJump, LibraryFolder, open_own, value_of
 from darklantern.cli.options import Json, PassphraseFile, check_place
 from darklantern.cli.output import tell, tell_json
@@ -61,7 +62,7 @@ def import_bundle(
     """
     with open_own(folder, passphrase_file) as library:
         noticed = noticing(library)
-        with bytes_bar("reading") as progress:
+        with expecting(bundle, BUNDLE, SEALED), bytes_bar("reading") as progress:
             imported = library.bundles.import_from(bundle, allow_clock_jump=allow_clock_jump, progress=progress)
         then = noticed()
     if as_json:
@@ -83,7 +84,11 @@ def verify(
 
     It is judged as `import` would judge it now: whole, by a maker who is known, in one history with what is here.
     """
-    with open_own(folder, passphrase_file) as library, bytes_bar("reading") as progress:
+    with (
+        open_own(folder, passphrase_file) as library,
+        expecting(bundle, BUNDLE, SEALED),
+        bytes_bar("reading") as progress,
+    ):
         found = library.bundles.verify(bundle, allow_clock_jump=allow_clock_jump, progress=progress)
     if as_json:
         tell_json(plain(found))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 import typer
 
 from darklantern.cli.handing_out import check_draft, hand_out
+from darklantern.cli.kinds import DRAFT, SEALED, expecting
 from darklantern.cli.library_option import LibraryFolder, Yes, confirm, open_own, say
 from darklantern.cli.options import Json, PassphraseFile, check_place, read
 from darklantern.cli.output import tell, tell_json
@@ -107,10 +108,12 @@ def publish(draft: DraftFile, folder: LibraryFolder = None, file: PassphraseFile
 
 def draft_in(library: "Library", path: Path) -> "Draft":
     """The draft in a file. Raises DarkLanternError."""
-    try:
-        return library.drafts.from_bytes(read(path))
-    except RecordError as error:
-        raise RecordError(f"{path}: {error.message}", hint=error.hint) from error
+    data = read(path)
+    with expecting(path, DRAFT, SEALED):
+        try:
+            return library.drafts.from_bytes(data)
+        except RecordError as error:
+            raise RecordError(f"{path}: {error.message}", hint=error.hint) from error
 
 
 def pass_on(library: "Library", draft: "Draft", out: Path, as_json: bool, cards: "Iterable[Card]" = ()) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from darklantern.cli.finding_commands import finding_app
+from darklantern.cli.kinds import FORM, expecting
 from darklantern.cli.options import Json, check_place
 from darklantern.cli.output import tell, tell_json
 from darklantern.errors import StoreError
@@ -54,7 +55,8 @@ def assess(
     from darklantern.assess import closure_lines, decide, explain, load
     from darklantern.cli.finding_form import prepared
 
-    made, table = prepared(form).assessment, load()
+    with expecting(form, FORM):
+        made, table = prepared(form).assessment, load()
     if as_json:
         tell_json(plain(made))
         return

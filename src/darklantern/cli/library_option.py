@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from darklantern.cli.hardening import keep_secrets_in_memory
+from darklantern.cli.kinds import expecting, kind_of
 from darklantern.cli.options import has_terminal, passphrase, read
 from darklantern.cli.output import tell
 from darklantern.errors import DarkLanternError, RecordError, RefusedError, StoreError
@@ -92,10 +93,11 @@ def value_of(kind: type[T], path: Path) -> T:
     """The value in a file that somebody handed over. White space around it is what mail and editors add."""
     from darklantern.records.exact import decode
 
-    try:
-        return decode(kind, read(path).strip())
-    except RecordError as error:
-        raise RecordError(f"{path}: {error.message}", hint=error.hint) from error
+    with expecting(path, kind_of(kind)):
+        try:
+            return decode(kind, read(path).strip())
+        except RecordError as error:
+            raise RecordError(f"{path}: {error.message}", hint=error.hint) from error
 
 
 def values_of(kind: type[T], paths: "list[Path] | None") -> list[T]:
@@ -111,10 +113,12 @@ def either(path: Path, *kinds: type[Any]) -> Any:
             return value_of(kind, path)
         except DarkLanternError:
             continue
-    names = " or ".join(kind.__name__.lower() for kind in kinds)
-    raise RecordError(
-        f"expected a file with {names}, got another in {path}", hint="ask for it again, or check the path"
-    )
+    wanted = [kind_of(kind) for kind in kinds]
+    with expecting(path, *wanted):
+        raise RecordError(
+            f"expected {' or '.join(kind.name for kind in wanted)}, got another file: {path}",
+            hint="ask for it again, or check the path",
+        )
 
 
 def keeper_of(path: Path | None) -> "LogVerifyKey | None":

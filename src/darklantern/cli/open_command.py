@@ -9,6 +9,7 @@ import typer
 from darklantern.cli.bars import bytes_bar
 from darklantern.cli.finding_text import finding_lines
 from darklantern.cli.hardening import keep_secrets_in_memory
+from darklantern.cli.kinds import SEALED, expecting
 from darklantern.cli.library_option import LibraryFolder, open_own
 from darklantern.cli.naming import item_named
 from darklantern.cli.options import (
@@ -50,7 +51,8 @@ def open_(
     """
     file = Path(what)
     if identity is not None or file == STREAM or file.is_file():
-        _open_file(file, out, artifact, identity, folder, passphrase_file, as_json)
+        with expecting(file, SEALED):
+            _open_file(file, out, artifact, identity, folder, passphrase_file, as_json)
         return
     _check_id(what)
     if (artifact is None) != (out is None):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import typer
 
 from darklantern.cli.bars import bytes_bar
+from darklantern.cli.kinds import FORM, expecting, kind_of
 from darklantern.cli.library_option import LibraryFolder, Yes, confirm, open_own, say, value_of
 from darklantern.cli.naming import circle_named, item_named
 from darklantern.cli.options import Json, PassphraseFile, read
@@ -103,20 +104,22 @@ def _prepared(
     from darklantern.records.findings import Finding
 
     given = {file_sha256(path): path for path in artifacts}
-    if is_form(read(finding)):
-        if assessment is not None:
-            raise RefusedError(
-                f"expected no --assessment, got {assessment}: {finding} is a form, with answers of its own",
-                hint="leave --assessment out; `darklantern finding assess` says which level follows from the form",
-            )
-        made = prepared(finding)
-        return made.finding, made.assessment, {**made.files, **given}
+    with expecting(finding, FORM, kind_of(Finding)):
+        made = prepared(finding) if is_form(read(finding)) else None
+        what = made.finding if made else value_of(Finding, finding)
+    if made and assessment is None:
+        return what, made.assessment, {**made.files, **given}
+    if made:
+        raise RefusedError(
+            f"expected no --assessment, got {assessment}: {finding} is a form, with answers of its own",
+            hint="leave --assessment out; `darklantern finding assess` says which level follows from the form",
+        )
     if assessment is None:
         raise RefusedError(
             f"expected the assessment of {finding}, got none",
             hint="name its file with --assessment; or answer the questions of a form: `darklantern finding new`",
         )
-    return value_of(Finding, finding), value_of(Assessment, assessment), given
+    return what, value_of(Assessment, assessment), given
 
 
 def _tell_checked(readers: list[str], as_json: bool) -> None:
