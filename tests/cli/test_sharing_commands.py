@@ -164,6 +164,22 @@ def test_the_very_same_finding_is_shared_twice_only_by_who_was_told(desks: tuple
     assert "already" not in ada.run(*ada.prepares(b"{}")).stderr
 
 
+def test_an_artifact_is_listed_and_named_by_its_name_or_the_beginning_of_its_hash(desks: tuple[Desk, Desk]) -> None:
+    ada, _ = desks
+    item = ada(*ada.prepares(), "--yes")["item"]
+    (listed,) = ada("finding", "artifacts", item[:8])
+    assert (listed["name"], listed["size"]) == ("notes.json", len(ARTIFACT))
+    shown = ada.says("finding", "artifacts", item[:8])
+    assert shown == f"{listed['sha256'][:16]}  {len(ARTIFACT)} bytes  application/json  notes.json\n"
+    for at, named in enumerate(("notes.json", listed["sha256"][:6])):
+        out = ada.files / f"out {at}"
+        ada("open", item, "--artifact", named, "--out", out)
+        assert out.read_bytes() == ARTIFACT
+    refused = ada.refuses("open", item, "--artifact", "note.json", "--out", ada.files / "none")
+    assert "'note.json', which names 0" in refused and "did you mean notes.json?" in refused
+    assert "finding artifacts" in ada.refuses("open", item, "--artifact", "", "--out", ada.files / "none")
+
+
 def test_nothing_is_shared_that_its_level_or_its_files_forbid(desks: tuple[Desk, Desk]) -> None:
     ada, _ = desks
     ada.refuses(*ada.prepares(operate="V3"), "--yes")
@@ -247,6 +263,9 @@ def test_the_npm_client_opens_what_seal_makes_and_open_what_it_makes(desks: tupl
 
 def test_seal_never_guesses_whom_to_seal_to(desks: tuple[Desk, Desk]) -> None:
     ada, bo = desks
+    nobody = ada.refuses("seal", ada.secret, "--out", ada.files / "sealed")
+    assert "got nobody" in nobody and "--to" in nobody and "age-keygen -pq" in nobody
+    assert not (ada.files / "sealed").exists()
     plain, sealed = ada.files / "plain", ada.files / "plain.age"
     plain.touch()
     (ada.files / "keys").write_text("age1pq1nonsense\n")

@@ -54,7 +54,7 @@ def test_findings_and_posts_are_found_where_they_were_written_and_where_they_arr
         assert ids(library, '"heads copy"') == [post] and ids(library, '"copy heads"') == []
         (hit, reply) = library.search("brulee")
         assert (hit.kind, hit.title, hit.circle) == ("item", "A crème brûlée circuit", orgs.circle)
-        assert (reply.kind, reply.item, reply.title) == ("post", item, "")
+        assert (reply.kind, reply.item, reply.title) == ("post", item, "A crème brûlée circuit")
         assert reply.excerpt == (("the ", False), ("brulee", True), (" heads copy", False))
         assert hit.score > reply.score
 

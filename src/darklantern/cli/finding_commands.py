@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from darklantern.cli.library_option import LibraryFolder, Yes, confirm, day_of, open_own
-from darklantern.cli.naming import circle_named, item_named
+from darklantern.cli.naming import artifact_named, artifacts_of, circle_named, item_named
 from darklantern.cli.options import Json, PassphraseFile, check_place
 from darklantern.cli.output import tell, tell_json
 from darklantern.cli.seal_command import To, recipients_named
@@ -88,11 +88,33 @@ def links(
 
 
 @finding_app.command()
+def artifacts(
+    item: Item, folder: LibraryFolder = None, passphrase_file: PassphraseFile = None, as_json: Json = False
+) -> None:
+    """List the files that go with a finding.
+
+    `darklantern open ITEM --artifact NAME --out FILE` writes one of them.
+    """
+    with open_own(folder, passphrase_file) as library:
+        found = list(artifacts_of(library.findings.open(item_named(library, item)).finding).values())
+    if as_json:
+        tell_json([plain(each) for each in found])
+        return
+    for each in found:
+        tell(f"{each.sha256[:16]}  {each.size:,} bytes  {each.media}  {each.name}")
+    if not found:
+        tell("no files go with it")
+
+
+@finding_app.command()
 def export_age(
     item: Item,
     out: Annotated[Path, typer.Option("--out", "-o", help="A new file. Nothing is replaced.")],
     to: To = None,
-    artifact: Annotated[str | None, typer.Option(help="SHA-256 of an artifact, in place of the finding.")] = None,
+    artifact: Annotated[
+        str | None,
+        typer.Option(help="An artifact, by its name or the beginning of its SHA-256, in place of the finding."),
+    ] = None,
     yes: Yes = False,
     folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
@@ -100,14 +122,16 @@ def export_age(
 ) -> None:
     """Write a finding as an age file, out of its circle.
 
-    Or one of its artifacts; a stock age from 1.3 on opens it. From then on nothing holds its readers to its level, and
+    Or one of its artifacts. A stock age opens it, from version 1.3 on: `age-keygen -pq` makes the key whose age1pq1…
+    goes to --to, and `age -d -i KEY` opens the file. From then on nothing holds its readers to its level, and
     nothing takes it back.
     """
     check_place(out)
     with open_own(folder, passphrase_file) as library:
         whole, recipients = item_named(library, item), recipients_named(library, to)
         confirm(f"Let this leave its circle for {len(recipients)} recipients? It cannot be taken back.", yes)
-        library.findings.export_age(out, whole, map(str, recipients), artifact=artifact)
+        sha256 = artifact_named(library, whole, artifact) if artifact else None
+        library.findings.export_age(out, whole, map(str, recipients), artifact=sha256)
     if as_json:
         tell_json({"file": str(out), "bytes": out.stat().st_size})
     else:

@@ -37,10 +37,12 @@ GUESSES: Final = {
     "fsck": "library verify", "gc": "library compact", "compact": "library compact", "backup": "library backup",
     "restore": "library restore", "delete": "library bury", "rm": "library bury", "bury": "library bury",
     "assess": "finding assess", "judge": "finding assess", "level": "finding assess", "new": "finding new",
+    "artifacts": "finding artifacts", "artifact": "finding artifacts",
     "audit": "library report", "report": "library report", "passphrase": "device passphrase",
     # under a group
     "finding show": "open", "finding open": "open", "finding share": "share", "finding draft": "finding new",
     "finding create": "finding new", "finding write": "finding new", "finding template": "finding new",
+    "finding files": "finding artifacts",
     "finding level": "finding assess", "finding judge": "finding assess", "finding check": "finding assess",
     "finding search": "search", "finding delete": "library bury", "finding export": "finding export-age",
     "thread new": "thread begin", "thread create": "thread begin", "thread open": "thread show",

@@ -4,6 +4,7 @@ In: a library and a word. Out: the one thing that it names, or an error that say
 the right word. Never a guess.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from darklantern.errors import RefusedError, StoreError
 if TYPE_CHECKING:
     from darklantern.library import Library
     from darklantern.network.manifests import Standing
+    from darklantern.records.findings import Artifact, Finding
 
 
 def device_named(library: "Library", named: str) -> str:
@@ -114,6 +116,32 @@ def item_named(library: "Library", item: str) -> str:
             f"expected the beginning of one item's id, got {item!r}, with which {len(found)} begin",
             hint="`darklantern finding list` lists them; "
             + ("give more letters" if found else "copy the id from the first column"),
+        )
+    return found[0]
+
+
+def artifacts_of(finding: "Finding") -> "dict[str, Artifact]":
+    """SHA-256 → the artifact, for each that a finding's evidence names."""
+    return {artifact.sha256: artifact for evidence in finding.evidence for artifact in evidence.artifacts}
+
+
+def artifact_named(library: "Library", item: str, named: str) -> str:
+    """The SHA-256 of the one artifact of an item that is called so, or whose SHA-256 begins so. Raises StoreError.
+
+    It opens the finding, which the open-log notes, but not where the SHA-256 is whole.
+    """
+    if re.fullmatch("[0-9a-f]{64}", named):
+        return named
+    held = artifacts_of(library.findings.open(item).finding)
+    called = [sha256 for sha256, artifact in held.items() if artifact.name == named]
+    found = called or [sha256 for sha256 in held if named and sha256.startswith(named.lower())]
+    if len(found) != 1:
+        raise StoreError(
+            f"expected one artifact's name, or the beginning of its SHA-256, got {named!r}, which names {len(found)}",
+            hint=meant(
+                near(named, (artifact.name for artifact in held.values())),
+                f"`darklantern finding artifacts {item[:16]}` lists them",
+            ),
         )
     return found[0]
 

@@ -11,7 +11,7 @@ from darklantern.cli.finding_text import finding_lines
 from darklantern.cli.hardening import keep_secrets_in_memory
 from darklantern.cli.kinds import SEALED, expecting
 from darklantern.cli.library_option import LibraryFolder, open_own
-from darklantern.cli.naming import item_named
+from darklantern.cli.naming import artifact_named, item_named
 from darklantern.cli.options import (
     STREAM,
     Json,
@@ -29,7 +29,10 @@ from darklantern.records.exact import plain
 
 def open_(
     what: Annotated[str, typer.Argument(help="An item's id or its beginning, a sealed file, or - for one on stdin.")],
-    artifact: Annotated[str | None, typer.Option(help="SHA-256 of an artifact of the item, to write as --out.")] = None,
+    artifact: Annotated[
+        str | None,
+        typer.Option(help="An artifact of the item, by its name or the beginning of its SHA-256; goes to --out."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="A new file, for an artifact or what was sealed; - for stdout."),
@@ -64,8 +67,9 @@ def open_(
     with open_own(folder, passphrase_file) as library:
         item = item_named(library, what)
         if artifact is not None and out is not None:
+            sha256 = artifact_named(library, item, artifact)
             with bytes_bar("opening") as progress:
-                library.findings.save_artifact(item, artifact, out, progress)
+                library.findings.save_artifact(item, sha256, out, progress)
             tell_target(out, "written", as_json)
             return
         opened = library.findings.open(item)

@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 
 from darklantern.cli.output import tell, tell_json
+from darklantern.counted import counted
 from darklantern.errors import StoreError
 from darklantern.records.posts import LONGEST
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 STREAM: Final = Path("-")
 """In place of a file: stdin, or stdout."""
+SHORT: Final = 12
+"""characters; a person's own choice of fewer is guessed however slow each guess is made"""
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value for a program to read.")]
 PassphraseFile = Annotated[
@@ -46,12 +49,18 @@ def passphrase(file: Path | None) -> str:
 
 @contextmanager
 def new_passphrase(file: Path | None) -> "Iterator[Kept]":
-    """A passphrase that a person chooses: from `file`, or typed twice. Raises StoreError."""
+    """A passphrase that a person chooses: from `file`, or typed twice. Remarks on a short one. Raises StoreError."""
     from darklantern.stores.keystore import Kept
 
     chosen = passphrase(file)
     if file is None and getpass.getpass("the same again: ") != chosen:
         raise StoreError("the two passphrases differ", hint="type it again; it does not show")
+    if len(chosen) < SHORT:
+        tell(
+            f"that passphrase has {counted(len(chosen), 'character')}: whoever gets this disk can try all of so few. "
+            "Five words drawn by dice are out of reach; `darklantern device passphrase` changes it",
+            console=Console(stderr=True),
+        )
     yield Kept(chosen)
 
 

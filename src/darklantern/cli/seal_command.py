@@ -34,8 +34,9 @@ def seal(
 ) -> None:
     """Seal a file to people or devices, as an age file.
 
-    A stock age from 1.3 on opens it with the same key. It is not signed, and stands in no circle: nothing in it says
-    who sealed it, and nothing holds its reader to a level.
+    It is not signed, and stands in no circle: nothing in it says who sealed it, and nothing holds its reader to a
+    level. A device opens it with `darklantern open`; whoever has no library, with a stock age from 1.3 on: `age-keygen
+    -pq` writes them a key and says its age1pq1…, which goes to --to, and `age -d -i KEY` opens the file.
     """
     from darklantern.library.files import seal_to
 
@@ -49,6 +50,12 @@ def seal(
 
 def recipients_named(library: "Library", to: list[str] | None) -> "list[Recipient]":
     """The keys of everybody who was named, in that order. Raises RefusedError."""
+    if not to:
+        raise RefusedError(
+            "expected somebody to seal it to, got nobody",
+            hint="name them with --to: ORG/PERSON (`darklantern member list`), a device, age1pq1… or a file of such "
+            "lines; for a stock age from 1.3 on, `age-keygen -pq` makes a key, and prints its age1pq1…",
+        )
     return [each for named in to or () for each in _recipients(library, named)]
 
 

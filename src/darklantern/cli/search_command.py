@@ -1,7 +1,7 @@
 """`darklantern search`."""
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -12,6 +12,9 @@ from darklantern.cli.options import Json, PassphraseFile
 from darklantern.cli.output import tell, tell_json
 from darklantern.errors import StoreError
 from darklantern.records.exact import plain
+
+if TYPE_CHECKING:
+    from darklantern.library import Library
 
 
 def search(
@@ -36,17 +39,32 @@ def search(
     with open_own(folder, passphrase_file) as library:
         where = circle_named(library, circle) if circle else None
         hits = library.search(words, circle=where, author=author, tag=tag, since=day, older=older, limit=limit)
+        why_none = () if hits else _why_none(library, filtered=any((circle, author, tag, since)))
     if as_json:
         tell_json([plain(hit) for hit in hits])
         return
     for hit in hits:
         text = "".join(f"[{part}]" if found else part for part, found in hit.excerpt)
-        tell(f"{hit.item[:16]}  {hit.time[:10]}  {hit.person} ({hit.org}) {hit.kind}: {hit.title}")
+        what = "finding" if hit.kind == "item" else "post in"
+        title = hit.title or "a thread whose title is not searched here"
+        tell(f"{hit.item[:16]}  {hit.time[:10]}  {hit.person} ({hit.org}), {what}: {title}")
         tell(" ".join(text.split()), lead="  ")
-    if not hits:
-        tell(
-            "nothing found: what is marked no-index, or at V3 or V4, is searched only after `darklantern library index`"
-        )
+    for line in why_none:
+        tell(line)
+
+
+def _why_none(library: "Library", *, filtered: bool) -> tuple[str, ...]:
+    """That nothing fits, and each reason why that may be so here."""
+    relays = library.status().relays
+    synced = max((relay.synced for relay in relays if relay.synced), default=None)
+    news = f"the last sync was at {synced}" if synced else "this library has never synced with a relay"
+    return (
+        "nothing found",
+        "  all words must stand in one text, each whole: try fewer, or the beginning of one, like begin*",
+        *(["  only a part was searched: without --circle, --author, --tag or --since there may be more"] * filtered),
+        *(f"  circle {name} is not searched here: `darklantern library index {name}`" for name in library.unsearched),
+        f"  what has not come here is not found: {news}; `darklantern sync`, or take in a bundle",
+    )
 
 
 def _words() -> str:

@@ -239,6 +239,14 @@ class Library:
         )
         return tuple(searching.hit(row) for row in self._desk.vault.database.find(found))
 
+    @property
+    def unsearched(self) -> tuple[str, ...]:
+        """The names of the circles whose texts are not in the index here: `care.set_indexed` takes them in."""
+        state = self._desk.state
+        return tuple(
+            sorted(terms.name for id, terms in state.keyring.terms.items() if not searching.is_indexed(state, id))
+        )
+
     # What is done to any record
 
     def add(self, envelope: Envelope | bytes) -> str:

@@ -45,7 +45,7 @@ class Hit:
     person: str
     time: Time
     title: str
-    """of the finding, or of the thread that the post begins; empty for another post"""
+    """of the finding, or of what the post stands in; empty where that is not in the index"""
     excerpt: tuple[tuple[str, bool], ...]
     """parts of the text where it fits best, each with whether it is what was looked for"""
     score: float

@@ -6,7 +6,7 @@ index as long as its record is in the library: the caller adds and removes both 
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from darklantern.stores.values import Document
@@ -45,6 +45,7 @@ class Row:
     person: str
     time: str
     title: str
+    """its own, or that of what it stands in where it has none"""
     excerpt: str
     """with BEGIN and END around what was looked for"""
     score: float
@@ -114,7 +115,16 @@ def find(connection: Any, query: Query) -> tuple[Row, ...]:
     statement = _FIND.format(filters="".join(f"AND {each} " for each in filters))
     marks = {"begin": BEGIN, "end": END}
     values |= {"expression": query.expression, "limit": query.limit, **marks}
-    return tuple(Row(*row) for row in connection.execute(statement, values))
+    rows = [Row(*row) for row in connection.execute(statement, values)]
+    return tuple(row if row.title else replace(row, title=_title(connection, row.item)) for row in rows)
+
+
+def _title(connection: Any, item: str) -> str:
+    """Of a document; empty where it is not in the index. Asked for the rows that came out, not for all that match."""
+    found = connection.execute(
+        "SELECT texts.title FROM documents JOIN texts ON texts.rowid = documents.number WHERE documents.id = ?", (item,)
+    ).fetchone()
+    return found[0] if found else ""
 
 
 def _clean(text: str) -> str:
