@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from network.world import NOW, YEAR, device, log_key
+from network.world import NOW, PLEDGE, device, log_key
 from relay.running import load, relay
 
 from darklantern.errors import RefusedError, RelayError
@@ -56,7 +56,10 @@ def test_p05_stale_since_the_circles_limit(us: Meeting) -> None:
 
 def test_which_pledge_is_wanting(us: Meeting) -> None:
     assert "you are no member without" not in lines(us)
-    us.clock.now = NOW + YEAR
+    us.beacon.members.pledge(PLEDGE, text(NOW + 3600))
+    us.sync()
+    us.sync()
+    us.clock.now = NOW + 3600
     assert "circle evals: you are no member without the pledge 'no-frontier': `darklantern pledge sign no-" in lines(us)
 
 

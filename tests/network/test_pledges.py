@@ -32,6 +32,18 @@ def test_p22_the_last_pledge_in_the_log_counts() -> None:
     assert explain(world, circle, "al", NOW + DAY) == "is a member"
 
 
+def test_whoever_lacks_a_pledge_is_told_what_to_call_and_whoever_broke_one_is_not() -> None:
+    world, circle = circled()
+    world.pledge("Aurora", "al", until=text(NOW - DAY))
+    with pytest.raises(RefusedError, match=r"not an effective member: pledge .* expired") as caught:
+        world.plan(circle, "al")
+    assert "`darklantern pledge sign no-frontier --version 1`, and a sync" in caught.value.hint
+    world.add(breach(world, org_keys("Aurora")))
+    with pytest.raises(RefusedError, match="not an effective member: broke") as caught:
+        world.plan(circle, "al")
+    assert "pledge sign" not in caught.value.hint
+
+
 @pytest.mark.parametrize("keys", [org_keys("Aurora"), network_keys("Beacon", "Cairn")], ids=["own org", "network"])
 def test_p22_who_has_broken_a_pledge_is_out_until_that_is_taken_back(keys: list[SigningKey]) -> None:
     world, circle = circled()

@@ -176,16 +176,8 @@ def _log(state: State, log: str, now: int, missing: list[str], pieces: Collectio
             if waiting.log == log
         ),
         missing=tuple(sorted(missing)),
-        to_sign=_to_sign(state, log, now),
+        to_sign=to_sign(view.network, log, state.device_id, now),
     )
-
-
-def _to_sign(state: State, log: str, now: int) -> tuple[PledgeText, ...]:
-    """Where the circle takes in this device's person, but for a pledge."""
-    me, rules = state.view.network.devices.get(state.device_id), state.view.network.circle(log)
-    if me is None or rules is None or not rules.admits(*me.owner):
-        return ()
-    return to_sign(state.view.network, rules, me.owner, now)
 
 
 def _problems(state: State, log: str) -> Mapping[str, str]:

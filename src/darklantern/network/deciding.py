@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from darklantern.errors import RefusedError
 from darklantern.network.circles import Terms
 from darklantern.network.clock import JUMP, seconds, text
-from darklantern.network.effective import Effective, effective
+from darklantern.network.effective import Effective, effective, to_sign
 from darklantern.network.epochs import EpochSeed, Previous
 from darklantern.network.following import bases, holders, wanted_link
 from darklantern.network.items import finding_hash
 from darklantern.network.merging import check_not_frozen
+from darklantern.network.pledges import command
 from darklantern.network.states import CircleState, EpochEntry
 from darklantern.network.view import View
 from darklantern.network.witnessing import witnessed
@@ -160,9 +161,12 @@ def plan(view: View, circle_id: str, device: str, *, seeds: Collection[str], kep
             hint="empty means nobody, never everybody",
         )
     if device not in members.ids:
+        unsigned = " and ".join(f"`{command(each)}`" for each in to_sign(view.network, circle_id, device, as_of))
         raise RefusedError(
             f"this device is not an effective member: {members.explain(device)}",
-            hint="only members seal, so that somebody can answer for what is in the circle",
+            hint=f"{unsigned}, and a sync, make it one"
+            if unsigned
+            else "only members seal, so that somebody can answer for what is in the circle",
         )
     # 3. The newest epoch is for exactly them, or a new one is made.
     old = epoch is not None and _is_old(seconds(epoch.body.as_of), rules.rotation, now)

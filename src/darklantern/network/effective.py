@@ -86,6 +86,31 @@ def effective(state: NetworkState, circle_id: str, now: int, frozen: Mapping[str
     )
 
 
+def to_sign(state: NetworkState, circle_id: str, device: str, now: int) -> tuple[pledges.PledgeText, ...]:
+    """The pledges that the device's person has yet to sign, where these are what keeps it out of the circle at `now`.
+
+    None where something else does, and where they broke one of them: no signature mends that.
+    """
+    circle, standing = state.circle(circle_id), state.devices.get(device)
+    if circle is None or standing is None:
+        return ()
+    lacking = tuple(_wanting(state, circle, standing.owner, now))
+    broken = {breach.pledge for breach in state.broken_by(standing.owner)}
+    if effective(state, circle_id, now).explain(device) not in {reason for _, reason in lacking}:
+        return ()
+    asked = tuple(pledge for pledge, _ in lacking)
+    return () if any(pledge.name in broken for pledge in asked) else asked
+
+
+def _wanting(state: NetworkState, circle: Circle, owner: Owner, now: int) -> Iterator[tuple[pledges.PledgeText, str]]:
+    """The pledges that a circle asks for and an (org, person) lacks at `now`, each with the reason."""
+    signed, broken = state.pledges.get(owner, ()), state.broken_by(owner)
+    for asked in circle.pledges:
+        reason = pledges.missing(asked, signed, broken, now)
+        if reason:
+            yield asked, reason
+
+
 class _Judging:
     """One circle at one time."""
 
@@ -127,7 +152,7 @@ class _Judging:
         for removal in self._removed:
             if (removal.org, removal.person) == owner and removal.device is None:
                 return _removed(removal)
-        return next((reason for _, reason in wanting(self._state, self._circle, owner, self._now)), None)
+        return next((reason for _, reason in _wanting(self._state, self._circle, owner, self._now)), None)
 
     def _device_refused(self, org: str, person: Person, device: str) -> str | None:
         if device in self._caught:
@@ -138,22 +163,6 @@ class _Judging:
         if self._counting is not None and device not in self._counting:
             return "nobody has vouched for the device, which this circle asks for"
         return None
-
-
-def wanting(state: NetworkState, circle: Circle, owner: Owner, now: int) -> Iterator[tuple[pledges.PledgeText, str]]:
-    """The pledges that a circle asks for and this (org, person) lacks at `now`, each with the reason."""
-    signed, broken = state.pledges.get(owner, ()), state.broken_by(owner)
-    for asked in circle.pledges:
-        reason = pledges.missing(asked, signed, broken, now)
-        if reason:
-            yield asked, reason
-
-
-def to_sign(state: NetworkState, circle: Circle, owner: Owner, now: int) -> tuple[pledges.PledgeText, ...]:
-    """The pledges by whose signing an (org, person) meets what a circle asks for; none where they broke one of them."""
-    lacking = tuple(asked for asked, _ in wanting(state, circle, owner, now))
-    broken = {breach.pledge for breach in state.broken_by(owner)}
-    return () if any(asked.name in broken for asked in lacking) else lacking
 
 
 def _removed(removal: Removal) -> str:

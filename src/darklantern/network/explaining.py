@@ -11,7 +11,7 @@ from typing import Literal
 from darklantern.counted import counted
 from darklantern.network import pledges
 from darklantern.network.clock import seconds, text
-from darklantern.network.effective import effective, to_sign, wanting
+from darklantern.network.effective import effective, to_sign
 from darklantern.network.following import leading_back
 from darklantern.network.states import CircleState, EpochEntry, Owner, SealedEntry
 from darklantern.network.view import View
@@ -93,14 +93,6 @@ def _keys(epoch: EpochEntry) -> str:
     return f"{counted(len(epoch.members), 'device')} of {counted(len(epoch.persons), 'member')}"
 
 
-def _to_sign(view: View, circle: CircleState, device: str, today: str, now: int) -> Iterator[str]:
-    """What the device's person can do, where a pledge is what keeps them out today."""
-    standing, rules = view.network.devices.get(device), view.rules(circle.id)
-    if standing and today in (reason for _, reason in wanting(view.network, rules, standing.owner, now)):
-        for pledge in to_sign(view.network, rules, standing.owner, now):
-            yield f"what changes it: on their device, `{pledges.command(pledge)}`, and a sync"
-
-
 def _about(view: View, circle: CircleState, entry: SealedEntry, waiting: bool) -> Iterator[str]:
     epoch = circle.find_epoch(entry.body.header.epoch)
     number = epoch.body.number if epoch else 0
@@ -153,7 +145,9 @@ def _judged(
     # 3. In none.
     frozen = circle.frozen_at(view.trail(circle.id).size)
     today = effective(view.network, circle.id, now, frozen).explain(device)
-    return _handed(circle, device, (then, f"now: {today}", *_to_sign(view, circle, device, today, now)))
+    unsigned = (pledges.command(pledge) for pledge in to_sign(view.network, circle.id, device, now))
+    remedies = (f"what changes it: on their device, `{command}`, and a sync" for command in unsigned)
+    return _handed(circle, device, (then, f"now: {today}", *remedies))
 
 
 def _handed(circle: CircleState, device: str, reasons: tuple[str, ...]) -> tuple[Answer, tuple[str, ...]]:

@@ -109,7 +109,7 @@ def seed_of(keyring: Keyring, epoch: str) -> bytes:
         )
     if epoch not in keyring.seeds:
         raise SealError(
-            keyring.problems.get(epoch, "it is sealed to an epoch that this device was never given"),
-            hint="the circle's history policy decides what newcomers may read; an admin can tell",
+            keyring.problems.get(epoch, "it is sealed to others: this device was never given the key of its epoch"),
+            hint="`darklantern explain` says to whom, and why not to this device",
         )
     return keyring.seeds[epoch]
