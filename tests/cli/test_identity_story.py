@@ -528,6 +528,7 @@ def test_a_name_that_nobody_has_is_refused_with_those_like_it(chapters) -> None:
     assert "'Beacon/boo', which names nobody" in nobody.message and "mean Beacon/bo?" in nobody.hint
     assert "did you mean" not in ada.refuses("explain", "Zenith/zoe", "0000").hint
     assert "no log that is here has it" in ada.says("explain", "Beacon/bo", "0000")
+    assert "cy of Cairn cannot" in ada.says("explain", "Cairn/cy", "0000")  # holds a root; Cairn has no manifest
 
 
 def test_a_file_of_another_kind_is_told_what_it_is_and_what_takes_it(chapters) -> None:
@@ -551,7 +552,7 @@ def test_a_file_of_another_kind_is_told_what_it_is_and_what_takes_it(chapters) -
             "expected the card of a device, got a bundle",
             "bundle import",
         ),
-        (["member", "add", folder / "roster.draft", *out], "got a draft", "draft show, sign and publish"),
+        (["member", "add", folder / "roster.draft", *out], "got a draft", "draft publish"),
         (
             ["bundle", "import", folder / "roster.draft"],
             "expected a bundle or a sealed file, got a draft",

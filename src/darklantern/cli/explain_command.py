@@ -25,7 +25,7 @@ def explain(
     handed a key, only its person can tell.
     """
     with open_own(folder, passphrase_file) as library:
-        org, person = person_named(library, who)
+        org, person = person_named(library, who, roots=True)
         found = library.explain(org, person, _record(library.known(record), record))
     if as_json:
         tell_json({**plain(found), "answer": found.answer})

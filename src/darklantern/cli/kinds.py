@@ -24,13 +24,13 @@ class FileKind:
     name: str
     """with its article"""
     taken: str
-    """the command that takes it"""
+    """the commands that take it, as words"""
 
 
-BUNDLE: Final = FileKind("a bundle", "darklantern bundle import")
-SEALED: Final = FileKind("a sealed file", "darklantern open FILE --out NEW; a circle's draft: darklantern draft show")
-FORM: Final = FileKind("a form for a finding", "darklantern share")
-DRAFT: Final = FileKind("a draft", "darklantern draft show, sign and publish")
+BUNDLE: Final = FileKind("a bundle", "`darklantern bundle import`")
+SEALED: Final = FileKind("a sealed file", "`darklantern open FILE`, or for a circle's draft `darklantern draft show`")
+FORM: Final = FileKind("a form for a finding", "`darklantern share`")
+DRAFT: Final = FileKind("a draft", "`darklantern draft show`, `darklantern draft sign` and `darklantern draft publish`")
 
 
 def kind_of(record: type[Any]) -> FileKind:
@@ -85,17 +85,17 @@ def _records() -> dict[type[Any], FileKind]:
     from darklantern.sealing import Envelope, RelayCard
 
     return {
-        Card: FileKind("the card of a device", "darklantern org found, org change and member add"),
-        RelayCard: FileKind("the card of a relay", "darklantern sync --relay, or relay add"),
+        Card: FileKind("the card of a device", "`darklantern org found`, `darklantern member add`"),
+        RelayCard: FileKind("the card of a relay", "`darklantern sync --relay`, or `darklantern relay add`"),
         Draft: DRAFT,
-        Invitation: FileKind("an invitation", "darklantern device join"),
-        Request: FileKind("an answer to an invitation", "darklantern member accept"),
-        Welcome: FileKind("a welcome", "darklantern device join"),
-        Finding: FileKind("a finding", "darklantern share"),
-        Assessment: FileKind("an assessment", "darklantern share --assessment"),
-        Holdings: FileKind("what a library holds", "darklantern bundle export --holdings"),
+        Invitation: FileKind("an invitation", "`darklantern device join`"),
+        Request: FileKind("an answer to an invitation", "`darklantern member accept`"),
+        Welcome: FileKind("a welcome", "`darklantern device join`"),
+        Finding: FileKind("a finding", "`darklantern share`"),
+        Assessment: FileKind("an assessment", "`darklantern share --assessment`"),
+        Holdings: FileKind("what a library holds", "`darklantern bundle export --holdings`"),
         ExportedFinding: FileKind("an exported finding", "none: it is for people and other programs to read"),
-        Envelope: FileKind("a signed record", "darklantern relay begin"),
+        Envelope: FileKind("a signed record", "`darklantern relay begin`"),
     }
 
 

@@ -33,14 +33,20 @@ def device_named(library: "Library", named: str) -> str:
     return found[0]
 
 
-def person_named(library: "Library", named: str) -> tuple[str, str]:
-    """The (org, person) of ORG/PERSON, or of a person's id that only one org has. Raises RefusedError."""
+def person_named(library: "Library", named: str, *, roots: bool = False) -> tuple[str, str]:
+    """The (org, person) of ORG/PERSON, or of a person's id that only one org has. Raises RefusedError.
+
+    With `roots` also whoever only holds a root of an org, which may have published no manifest.
+    """
     people = {
         (org, person.id)
         for org, versions in library.view.network.manifests.items()
         for version in versions
         for person in version.body.people
     }
+    if roots:
+        rosters = library.view.network.rosters
+        people |= {(org.name, root.person) for each in rosters for org in each.body.orgs for root in org.roots}
     found = sorted(who for who in people if named in ("/".join(who), who[1]))
     if len(found) != 1:
         raise RefusedError(
