@@ -13,6 +13,7 @@ from darklantern.assess import level_follows, load
 from darklantern.cli.app import app
 from darklantern.cli.finding_form import prepared
 from darklantern.errors import DarkLanternError
+from darklantern.records.exact import encode
 from darklantern.replication import TABLE
 
 pytestmark = pytest.mark.usefixtures("stays_readable")
@@ -99,6 +100,7 @@ def test_the_example_of_evidence_counts_without_its_signs(tmp_path: Path) -> Non
         ("model.safetensors", "model.pickle", "ends in .safetensors"),
         ("model.safetensors", "other.npy", "cannot read"),
         ('#artifacts = { model = "model.safetensors" }', '#artifacts = { model = "notes.json" }', "got notes.json"),
+        ("#value = 0.97", "#value = nan", "holds NaN"),
         ("methods.trigger_circuit", "methods.other", "can be run again, got methods.other 2"),
     ],
 )
@@ -107,7 +109,7 @@ def test_what_is_filled_in_wrongly_is_named(tmp_path: Path, before: str, after: 
     assert before in form.read_text()
     form.write_text(form.read_text().replace(before, after))
     error = refuses("finding", "assess", with_evidence(form))
-    assert said in error.message and str(tmp_path) in error.message, error.message
+    assert said in f"{error.message} {error.hint}" and str(tmp_path) in error.message, error.message
 
 
 def test_a_form_replaces_nothing(tmp_path: Path) -> None:
@@ -132,5 +134,5 @@ def test_a_form_is_shared_as_it_is_with_its_files(tmp_path: Path) -> None:
 def test_a_form_has_answers_of_its_own_and_a_record_needs_an_assessment(tmp_path: Path) -> None:
     form = filled(tmp_path / "finding.toml", **SAID)
     assert "expected no --assessment" in refuses("share", form, "--circle", "evals", "--assessment", form).message
-    (tmp_path / "finding.json").write_text("{}")
+    (tmp_path / "finding.json").write_bytes(encode(prepared(form).finding))
     assert "finding new" in refuses("share", tmp_path / "finding.json", "--circle", "evals").hint

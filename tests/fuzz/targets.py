@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 import sqlite3
 import tempfile
 from collections.abc import Callable, Sequence
@@ -11,6 +12,10 @@ from typing import Any
 
 from network.world import device
 
+from darklantern.assess import load
+from darklantern.cli.blank_form import blank
+from darklantern.cli.finding_form import prepared
+from darklantern.cli.kinds import recognised
 from darklantern.errors import DarkLanternError, LogError
 from darklantern.library.bundles import Trailer, read_bundle
 from darklantern.library.searching import expression
@@ -24,6 +29,7 @@ from darklantern.network.items import Header as ItemHeader
 from darklantern.network.reading import Read, read
 from darklantern.network.wording import words
 from darklantern.records.exact import encode
+from darklantern.replication import TABLE
 from darklantern.sealing import Identity, Recipient, age, header, payload, payload_type, seal, sign
 from darklantern.stores import archive
 from darklantern.stores.journal import open_journal
@@ -265,6 +271,25 @@ def _archive_again(files: list[tuple[str, bytes]]) -> bytes:
     return b"".join(archive.pack(archive.Member(name, len(data), [data]) for name, data in files))
 
 
+# What somebody filled in
+
+
+def _form(data: bytes) -> None:
+    """A form beside the file that its example names; and what a file is taken for that was meant for another."""
+    recognised(data)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "finding.toml")
+        path.write_bytes(data)
+        Path(folder, "model.safetensors").touch()
+        prepared(path)
+
+
+def _forms() -> list[bytes]:
+    empty = blank(load(), TABLE, "2026-11-21T09:30:00Z")
+    filled = re.sub(r'(?m)^(title|claim|author) = ""$', r'\1 = "x"', empty)
+    return [filled.encode(), re.sub(r"(?m)^#(?! )", "", filled).encode()]
+
+
 # A user's words
 
 
@@ -302,6 +327,7 @@ TARGETS = {
     "frames": Target(frames.unpack, frames.pack, lambda: _frames()[:1], 512 * 1024),
     "relay_answer": Target(answering.heard, None, answering.answers),
     "relay": Target(relaying.answered, None, relaying.requests, 256 * 1024),
+    "form": Target(_form, None, _forms, 8 * 1024),
     "search": Target(_words, None, lambda: [b"heads", b'"two words" begin* NEAR(a b) OR c^'], 8 * 1024),
     "backup": Target(_archive, _archive_again, seeds.backups),
 }

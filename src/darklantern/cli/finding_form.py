@@ -31,13 +31,17 @@ _Media = Literal["application/safetensors", "application/json", "application/x-n
 _MEDIA: Final[Mapping[str, _Media]] = dict(zip((".safetensors", ".json", ".npy"), get_args(_Media), strict=True))
 
 
+FileName = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]+\Z")]
+"""of a file beside the form, or by a path from there"""
+
+
 class RecipeForm(Value, frozen=True, kw_only=True):
     """`records.Recipe`, with its artifacts by their files."""
 
     function: Name
     version: Annotated[int, msgspec.Meta(ge=1)]
     arguments: dict[str, Json] = msgspec.field(default_factory=dict)
-    artifacts: dict[str, str] = msgspec.field(default_factory=dict)
+    artifacts: dict[str, FileName] = msgspec.field(default_factory=dict)
     """role in the call → one of the evidence's files"""
 
 
@@ -54,7 +58,7 @@ class EvidenceForm(Value, frozen=True, kw_only=True):
     machine: str = ""
     sites: tuple[str, ...] = ()
     figures: tuple[Figure, ...] = ()
-    files: tuple[str, ...] = ()
+    files: tuple[FileName, ...] = ()
     recipe: RecipeForm | None = None
 
 
@@ -102,7 +106,11 @@ def prepared(path: Path) -> Prepared:
         tags=form.tags,
     )
     try:
-        judged = assess(finding_hash(finding), answers(form, table), table, today=datetime.now(UTC).date())
+        named = finding_hash(finding)
+    except RecordError as error:
+        raise RecordError(f"{path}: {error.message}", hint=error.hint) from error
+    try:
+        judged = assess(named, answers(form, table), table, today=datetime.now(UTC).date())
     except AssessmentError as error:
         raise AssessmentError(f"{path}, in [answers]: {error.message}", hint=error.hint) from error
     return Prepared(finding, judged, {artifact.sha256: file for file, artifact in files.values()})
@@ -112,9 +120,9 @@ def read_form(path: Path) -> Form:
     """The form in a file. Raises StoreError or RecordError."""
     try:
         found = tomllib.loads(text_of(read(path), path))
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also a number of too many digits
         raise RecordError(
-            f"{path} is no form: expected TOML, got {error}",
+            f"{path} is no form: expected TOML, got {str(error)[:200]}",
             hint="`darklantern finding new` writes one to fill in; a text stands in quotes, a list in [ ]",
         ) from error
     if isinstance(claim := found.get("claim"), str):

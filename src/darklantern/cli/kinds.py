@@ -102,5 +102,5 @@ def _records() -> dict[type[Any], FileKind]:
 def _is_form(data: bytes) -> bool:
     try:
         return "answers" in tomllib.loads(data.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError):
+    except (ValueError, RecursionError):  # no text, no TOML, or a number of too many digits
         return False
