@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from darklantern.cli.finding_commands import finding_app
+from darklantern.cli.handing_out import check_new
 from darklantern.cli.kinds import FORM, expecting
-from darklantern.cli.options import Json, check_place
+from darklantern.cli.options import Json
 from darklantern.cli.output import tell, tell_json
-from darklantern.errors import StoreError
 from darklantern.records.exact import plain
 
 __all__ = ["finding_app"]  # with all its commands on it
@@ -32,9 +32,7 @@ def new(
     from darklantern.network.clock import text
     from darklantern.replication import TABLE
 
-    check_place(form)
-    if form.exists():
-        raise StoreError(f"{form} is there already", hint="choose another name; nothing is overwritten")
+    check_new(form)
     write_whole(form, blank(load(), TABLE, text(int(time.time()))).encode())
     if as_json:
         tell_json({"form": str(form)})
