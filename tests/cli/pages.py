@@ -130,7 +130,7 @@ class Follower:
         name, *lines = text.split("\n")
         file = Path(name.removeprefix("# "))
         form = file.read_text().split("\n")
-        for line in lines:
+        for line in (line for line in lines if " = " in line):
             form[form.index(f'{line.partition(" = ")[0]} = ""')] = line
         file.write_text("\n".join(form))
         return ""

@@ -1,6 +1,7 @@
 """A finding of one's own: the form, the level that follows from its answers, and sharing it as it is."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -40,8 +41,14 @@ def filled(form: Path, **said: str) -> Path:
 
 def with_evidence(form: Path) -> Path:
     """The form, with the lines of its example counting, and the file that it names beside it."""
-    (form.parent / "model.safetensors").write_bytes(b"weights")
-    form.write_text(re.sub(r"(?m)^#(?! )", "", form.read_text()))
+    folder = form.parent
+    for place in (folder, folder / "in"):
+        place.mkdir(exist_ok=True)
+        (place / "model.safetensors").write_bytes(b"weights")
+    (folder / "beyond").symlink_to(folder.parent)  # a form that somebody sent may point anywhere
+    os.mkfifo(folder / "queue.json")
+    before, evidence, after = form.read_text().partition("#[[evidence]]")
+    form.write_text(before + re.sub(r"(?m)^#(?! )", "", evidence + after))
     return form
 
 
@@ -100,6 +107,13 @@ def test_the_example_of_evidence_counts_without_its_signs(tmp_path: Path) -> Non
         ("model.safetensors", "model.pickle", "ends in .safetensors"),
         ("model.safetensors", "other.npy", "cannot read"),
         ('#artifacts = { model = "model.safetensors" }', '#artifacts = { model = "notes.json" }', "got notes.json"),
+        ("model.safetensors", "../model.safetensors", "expected a file in "),
+        ("model.safetensors", "/dev/null.json", "expected a file in "),
+        ("model.safetensors", "beyond/model.safetensors", "expected a file in "),
+        ("model.safetensors", "queue.json", "expected a file in "),
+        ('files = ["model.safetensors"]', 'files = ["model.safetensors", "in/model.safetensors"]', "different names"),
+        ("[answers]", '[answers]\nZZ = "none"', "answers, in a name: Invalid enum value 'ZZ'"),
+        ('#A = "a reason"', 'S = "a reason"', "expected reasons for what is answered, got one for S"),
         ("#value = 0.97", "#value = nan", "holds NaN"),
         ("methods.trigger_circuit", "methods.other", "can be run again, got methods.other 2"),
     ],

@@ -7,7 +7,8 @@ import pytest
 from library.orgs import founded
 
 from cli.desks import Desk, seated, signed
-from darklantern.cli.handing_out import hand_out
+from darklantern.cli.handing_out import check_new, hand_out, hand_out_new
+from darklantern.errors import StoreError
 
 pytestmark = pytest.mark.usefixtures("stays_readable")
 
@@ -77,6 +78,8 @@ def test_what_is_given_once_replaces_nothing_and_is_not_used_up_by_that(desks: t
     new("device", "new", "--org", "Aurora", "--person", "ben", "--name", "Ben Ito")
     there = folder / "there"
     there.write_text("mine")
+    one = folder / "one"
+    assert "another file" in ada.refuses("member", "invite", "--out", one, "--code-out", one).message
     invite = ["member", "invite", "--out", folder / "invitation", "--code-out"]
     ada.refuses(*invite, there)
     assert not (folder / "invitation").exists()
@@ -88,9 +91,35 @@ def test_what_is_given_once_replaces_nothing_and_is_not_used_up_by_that(desks: t
     accept = ["member", "accept", folder / "request", "--out", folder / "m.draft", "--welcome"]
     assert "is there already" in ada.refuses(*accept, there).message
     ada.refuses("member", "accept", folder / "request", "--out", there, "--welcome", folder / "welcome")
+    both = ada.refuses("member", "accept", folder / "request", "--out", folder / "m", "--welcome", folder / "m")
+    assert "expected another file for each" in both.message
     ada(*accept, folder / "welcome")
     assert new("device", "join", folder / "welcome")["net"] == ada("org", "show")["net"]
     assert there.read_text() == "mine"
+
+
+def test_what_a_library_holds_is_written_over_older_holdings_alone(desks: tuple[Desk, Desk]) -> None:
+    ada, _ = desks
+    file = ada.folder / "holdings"
+    for _ in range(2):
+        ada("bundle", "holdings", file)
+    file.write_text("a welcome")
+    assert "something else than what a library held" in ada.refuses("bundle", "holdings", file).message
+    assert file.read_text() == "a welcome"
+
+
+def test_a_new_file_takes_no_name_that_came_meanwhile(tmp_path: Path) -> None:
+    file = tmp_path / "welcome"
+    check_new(file)
+    file.write_text("mine")
+    with pytest.raises(StoreError, match="is there already"):
+        hand_out_new(file, b"theirs")
+    assert file.read_text() == "mine"
+    (tmp_path / "elsewhere").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(StoreError, match="is there already"):
+        hand_out_new(tmp_path / "elsewhere", b"theirs")
+    hand_out_new(tmp_path / "new", b"theirs")
+    assert (tmp_path / "new").read_bytes() == b"theirs"
 
 
 def test_what_says_that_it_replaces_does(tmp_path: Path) -> None:

@@ -361,6 +361,8 @@ def test_a_commitment_is_proposed_once_under_a_version_that_is_free(orgs: Orgs) 
             orgs.aurora.members.propose(msgspec.structs.replace(first, version=version))
     with pytest.raises(RefusedError, match="expected version 3"):
         orgs.aurora.members.propose(msgspec.structs.replace(first, text="I may."))
+    orgs.aurora.members.propose(msgspec.structs.replace(first, version=3, text="I may."))
+    orgs.aurora.members.propose(msgspec.structs.replace(first, version=4))  # what was said before may be said again
     waiting = msgspec.structs.replace(first, name="other")
     orgs.beacon.members.propose(waiting)
     assert orgs.beacon.members.proposed("other") == (waiting,)

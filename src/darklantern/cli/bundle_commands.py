@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from darklantern.cli.bars import bytes_bar, count_bar
-from darklantern.cli.handing_out import hand_out
+from darklantern.cli.handing_out import check_holdings, hand_out
 from darklantern.cli.imported_text import noticing, told
 from darklantern.cli.kinds import BUNDLE, SEALED, expecting
 from darklantern.cli.library_option import AllowClockJump, LibraryFolder, open_own, value_of
@@ -100,7 +100,7 @@ def verify(
 
 @bundle_app.command()
 def holdings(
-    file: Annotated[Path, typer.Argument(help="Where they go; an existing file is replaced.")],
+    file: Annotated[Path, typer.Argument(help="Where they go; in place of older ones alone.")],
     folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
@@ -110,7 +110,7 @@ def holdings(
     Whoever has that file can export only what this library lacks. It shows log ids, sizes and hashes, and no title,
     text or name.
     """
-    check_place(file)
+    check_holdings(file)
     with open_own(folder, passphrase_file) as library:
         held = library.bundles.holdings
     hand_out(file, encode(held))

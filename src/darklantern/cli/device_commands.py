@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from darklantern.cli.handing_out import check_card, check_new, hand_out
+from darklantern.cli.handing_out import check_card, check_new, hand_out, hand_out_new
 from darklantern.cli.library_option import LibraryFolder, either, library_folder, open_own
 from darklantern.cli.options import Json, PassphraseFile, new_passphrase, secret_line
 from darklantern.cli.output import tell, tell_json
@@ -154,7 +154,7 @@ def join(
             return
         code = parse_code(secret_line("code of the invitation: ", code_file, "--code-file"))
         request = library.identity.answer(code, found)
-    hand_out(out, encode(request))
+    hand_out_new(out, encode(request))
     shown = comparison(found, request.card)
     if as_json:
         tell_json({"request": str(out), "comparison": shown, "network": found.network, "net": found.net})

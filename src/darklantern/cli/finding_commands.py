@@ -96,7 +96,7 @@ def artifacts(
     `darklantern open ITEM --artifact NAME --out FILE` writes one of them.
     """
     with open_own(folder, passphrase_file) as library:
-        found = list(artifacts_of(library.findings.open(item_named(library, item)).finding).values())
+        found = artifacts_of(library.findings.open(item_named(library, item)).finding)
     if as_json:
         tell_json([plain(each) for each in found])
         return

@@ -6,7 +6,7 @@ level is none of the fields: `assess` concludes it.
 
 import platform
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,7 +96,7 @@ def prepared(path: Path) -> Prepared:
     from darklantern.network.items import finding_hash
 
     form, table = read_form(path), load()
-    files = {name: (path.parent / name, _artifact(path, name)) for each in form.evidence for name in each.files}
+    files = _files(path, [name for each in form.evidence for name in each.files])
     finding = Finding(
         title=form.title,
         claim=form.claim,
@@ -131,7 +131,8 @@ def read_form(path: Path) -> Form:
         return msgspec.convert(found, Form)
     except msgspec.ValidationError as error:
         what, _, field = str(error).partition(" - at ")
-        where = field.strip("`$").removeprefix(".") or "the form"
+        key, _, field = field.rpartition(" in ")  # where it is not a value that is wrong
+        where = (field.strip("`$").removeprefix(".") or "the form") + (", in a name" if key else "")
         empty = where in found and not found[where]
         raise RecordError(
             f"{path}, {where}: {'expected something, got nothing' if empty else what}",
@@ -152,6 +153,11 @@ def answers(form: Form, table: "Table") -> Iterator[Answer]:
             rater=form.author,
             protocol=RUBRIC,
             text=form.because.get(code, ""),
+        )
+    if idle := sorted(form.because.keys() - {code for code, said in form.answers.items() if any(said)}):
+        raise AssessmentError(
+            f"expected reasons for what is answered, got one for {', '.join(idle)}",
+            hint="answer it, or take its line out of [because]",
         )
 
 
@@ -193,15 +199,37 @@ def _recipe(path: Path, said: RecipeForm, artifacts: Mapping[str, Artifact]) -> 
     )
 
 
-def _artifact(path: Path, name: str) -> Artifact:
-    """A file beside the form, as the finding names it."""
+def _files(path: Path, names: Iterable[str]) -> dict[str, tuple[Path, Artifact]]:
+    """Each file by its name in the form, and as the finding names it. Raises RecordError for two of one name."""
+    files = {name: _artifact(path, name) for name in dict.fromkeys(names)}
+    called: dict[str, str] = {}
+    for name, (_, artifact) in files.items():
+        other = called.setdefault(artifact.name, name)
+        if other != name:
+            raise RecordError(
+                f"{path}, evidence.files: expected files of different names, got {other} and {name}",
+                hint="readers see their last parts alone: rename one",
+            )
+    return files
+
+
+def _artifact(path: Path, name: str) -> tuple[Path, Artifact]:
+    """A file from the form's folder, as the finding names it.
+
+    From no other: a form may be somebody else's, and what it takes along is sealed to many.
+    """
     from darklantern.library.files import file_sha256
 
-    file = path.parent / name
+    folder, file = path.parent.resolve(), (path.parent / name).resolve()
+    if not file.is_relative_to(folder) or (file.exists() and not file.is_file()):
+        raise RecordError(
+            f"{path}, evidence.files: expected a file in {folder}, got {name}",
+            hint="a form takes along only files of its own folder; copy it there, and look at what is in it",
+        )
     if file.suffix not in _MEDIA:
         raise RecordError(
             f"{path}, evidence.files: expected a file that ends in {', '.join(_MEDIA)}, got {name}",
             hint="only these are artifacts: no pickle, no code. Arrays fit into .npy, texts and lists into .json",
         )
     sha256 = file_sha256(file)
-    return Artifact(name=file.name, media=_MEDIA[file.suffix], sha256=sha256, size=file.stat().st_size)
+    return file, Artifact(name=file.name, media=_MEDIA[file.suffix], sha256=sha256, size=file.stat().st_size)

@@ -1,5 +1,6 @@
 """`darklantern finding new` and `assess`: a finding of one's own, written in a form, and the level that follows."""
 
+import shlex
 import time
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +8,7 @@ from typing import Annotated
 import typer
 
 from darklantern.cli.finding_commands import finding_app
-from darklantern.cli.handing_out import check_new
+from darklantern.cli.handing_out import hand_out_new
 from darklantern.cli.kinds import FORM, expecting
 from darklantern.cli.options import Json
 from darklantern.cli.output import tell, tell_json
@@ -28,17 +29,16 @@ def new(
     """
     from darklantern.assess import load
     from darklantern.cli.blank_form import blank
-    from darklantern.files import write_whole
     from darklantern.network.clock import text
     from darklantern.replication import TABLE
 
-    check_new(form)
-    write_whole(form, blank(load(), TABLE, text(int(time.time()))).encode())
+    hand_out_new(form, blank(load(), TABLE, text(int(time.time()))).encode())
     if as_json:
         tell_json({"form": str(form)})
         return
     tell(f"{form}: fill it in. It lies in the clear until you delete it")
-    tell(f"`darklantern finding assess {form}` says which level follows; `darklantern share {form}` shares it")
+    typed = shlex.quote(str(form))
+    tell(f"`darklantern finding assess {typed}` says which level follows; `darklantern share {typed}` shares it")
 
 
 @finding_app.command()

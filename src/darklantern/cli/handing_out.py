@@ -5,6 +5,7 @@ replaced only where it could be made again: a signature that somebody else gave,
 not.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,11 +34,49 @@ def hand_out(path: Path, data: bytes) -> None:
     write_whole(path, data)
 
 
-def check_new(path: Path) -> None:
-    """Raises StoreError where no new file `path` can be written."""
+def hand_out_new(path: Path, data: bytes) -> None:
+    """Write a file that travels, where none is: also none that came since `check_new`. Raises StoreError."""
+    from darklantern.files import cannot_write, write_whole
+
     check_place(path)
-    if path.exists():
-        raise _there(path, "is there already")
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # a link would do, but no stick has links
+    except FileExistsError as error:
+        raise _there(path, "is there already") from error
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    try:
+        write_whole(path, data)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def check_new(*paths: Path) -> None:
+    """Raises StoreError where one of these cannot be written as a new file, or two are one."""
+    for path in paths:
+        check_place(path)
+        if os.path.lexists(path):
+            raise _there(path, "is there already")
+    check_apart(*paths)
+
+
+def check_apart(*paths: Path) -> None:
+    """Raises StoreError where two of these files are one."""
+    places = [path.resolve() for path in paths]
+    for path, place in zip(paths, places, strict=True):
+        if places.count(place) > 1:
+            raise StoreError(f"expected another file for each, got {path} twice", hint="name another one of them")
+
+
+def check_holdings(path: Path) -> None:
+    """Raises StoreError where something else lies than what a library once held."""
+    from darklantern.library import Holdings
+    from darklantern.records.exact import decode
+
+    check_place(path)
+    if not _fits(path, lambda data: bool(decode(Holdings, data.strip()))):
+        raise _there(path, "holds something else than what a library held")
 
 
 def check_card(path: Path, device: str) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from darklantern.cli.draft_commands import described, pass_on
-from darklantern.cli.handing_out import DraftOut, NewOut, check_draft, check_new, hand_out
+from darklantern.cli.handing_out import DraftOut, NewOut, check_apart, check_draft, check_new, hand_out, hand_out_new
 from darklantern.cli.library_option import LibraryFolder, open_own, value_of, values_of
 from darklantern.cli.naming import own_org, person_named
 from darklantern.cli.options import Json, PassphraseFile
@@ -34,16 +34,14 @@ def invite(
     """
     from darklantern.records.exact import encode
 
-    for place in (out, code_out):
-        if place is not None:
-            check_new(place)
+    check_new(out, *([code_out] if code_out else ()))
     if as_json and code_out is None:
         raise RefusedError("--json prints no secret", hint="name a file for the code with --code-out")
     with open_own(folder, file) as library:
         code, invitation = library.identity.invite()
-    hand_out(out, encode(invitation))
+    hand_out_new(out, encode(invitation))
     if code_out is not None:
-        hand_out(code_out, code.spoken().encode() + b"\n")
+        hand_out_new(code_out, code.spoken().encode() + b"\n")
     if as_json:
         tell_json({"invitation": str(out), "id": invitation.id, "until": invitation.until})
         return
@@ -80,8 +78,9 @@ def accept(
         # The invitation is used up by accepting: whatever may stand in the way is found before.
         check_draft(out, library, draft)
         check_new(welcome)
+        check_apart(out, welcome)
         came = library.identity.accept(found)
-        hand_out(welcome, encode(came))
+        hand_out_new(welcome, encode(came))
         if as_json:
             hand_out(out, library.drafts.to_bytes(draft))
             told = described(library, draft)

@@ -126,9 +126,9 @@ def item_named(library: "Library", item: str) -> str:
     return found[0]
 
 
-def artifacts_of(finding: "Finding") -> "dict[str, Artifact]":
-    """SHA-256 → the artifact, for each that a finding's evidence names."""
-    return {artifact.sha256: artifact for evidence in finding.evidence for artifact in evidence.artifacts}
+def artifacts_of(finding: "Finding") -> "list[Artifact]":
+    """The artifacts that a finding's evidence names, each once; one file may have several names."""
+    return list(dict.fromkeys(artifact for evidence in finding.evidence for artifact in evidence.artifacts))
 
 
 def artifact_named(library: "Library", item: str, named: str) -> str:
@@ -139,17 +139,15 @@ def artifact_named(library: "Library", item: str, named: str) -> str:
     if re.fullmatch("[0-9a-f]{64}", named):
         return named
     held = artifacts_of(library.findings.open(item).finding)
-    called = [sha256 for sha256, artifact in held.items() if artifact.name == named]
-    found = called or [sha256 for sha256 in held if named and sha256.startswith(named.lower())]
+    called = {artifact.sha256 for artifact in held if artifact.name == named}
+    found = called or {artifact.sha256 for artifact in held if named and artifact.sha256.startswith(named.lower())}
     if len(found) != 1:
+        like = () if found else near(named, {artifact.name for artifact in held})
         raise StoreError(
             f"expected one artifact's name, or the beginning of its SHA-256, got {named!r}, which names {len(found)}",
-            hint=meant(
-                near(named, (artifact.name for artifact in held.values())),
-                f"`darklantern finding artifacts {item[:16]}` lists them",
-            ),
+            hint=meant(like, f"`darklantern finding artifacts {item[:16]}` lists them"),
         )
-    return found[0]
+    return found.pop()
 
 
 def waiting_named(library: "Library", beginning: str) -> str:

@@ -1,5 +1,6 @@
 """`darklantern search`."""
 
+import shlex
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,7 +63,10 @@ def _why_none(library: "Library", *, filtered: bool) -> tuple[str, ...]:
         "nothing found",
         "  all words must stand in one text, each whole: try fewer, or the beginning of one, like begin*",
         *(["  only a part was searched: without --circle, --author, --tag or --since there may be more"] * filtered),
-        *(f"  circle {name} is not searched here: `darklantern library index {name}`" for name in library.unsearched),
+        *(
+            f"  circle {name} is not searched here: `darklantern library index {shlex.quote(name)}`"
+            for name in library.unsearched
+        ),
         f"  what has not come here is not found: {news}; `darklantern sync`, or take in a bundle",
     )
 

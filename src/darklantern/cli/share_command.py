@@ -63,6 +63,8 @@ def share(
         opens = "would open" if check else "will open"
         say(f"this {opens} on {counted(len(members), 'device')} of {', '.join(readers) or 'nobody'}")
         say(f"level {judged.operate}; {'; '.join(judged.binding) or 'no rule binds it'}")
+        for file in files.values():
+            say(f"with {file.resolve()}, {file.stat().st_size:,} bytes")
         older = item_named(library, supersedes) if supersedes else None
         same = [each for each in library.findings.same(what, where) if each.id != older]
         for each in same:

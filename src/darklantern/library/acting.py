@@ -140,12 +140,11 @@ def hand_over(state: State, device: str, now: int) -> tuple[State, tuple[str, ..
 def propose(state: State, commitment: Commitment, now: int) -> State:
     """Put the exact text of a commitment into the network's log. It binds whoever signs a pledge to it."""
     known = proposed(state, commitment.name)
-    for each in known:
-        if msgspec.structs.replace(each, version=commitment.version) == commitment:
-            raise RefusedError(
-                f"{each.name!r} version {each.version} is this very text already", hint="nothing needs to be done"
-            )
     newest = known[-1].version if known else 0
+    if known and msgspec.structs.replace(known[-1], version=commitment.version) == commitment:
+        raise RefusedError(
+            f"{commitment.name!r} version {newest} is this very text already", hint="nothing needs to be done"
+        )
     if newest >= commitment.version:
         raise RefusedError(
             f"expected version {newest + 1} of {commitment.name!r}, got {commitment.version}",

@@ -1,8 +1,8 @@
 """One server for one folder and one port, and workers that end with it.
 
-In: a relay's folder, an address. Out: a lock that is held for as long as a process of its server lives, or StoreError
-that says whose it is. Relays with folders of their own may share one database (docs/decisions/0010); two in one folder
-would share its port, and whoever stops or replaces one would be answered by the other.
+In: a relay's folder, an address. Out: a lock that is held while its server lives, or StoreError that says whose it is.
+Relays with folders of their own may share one database (docs/decisions/0010); two in one folder would share its port,
+and whoever stops or replaces one would be answered by the other.
 """
 
 import multiprocessing
@@ -24,7 +24,10 @@ _WORKERS_S: Final = 2.0
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """The relay's folder is this process's to serve, and its workers', until the body ends. Raises StoreError."""
+    """The relay's folder is this process's to serve until the body ends. Raises StoreError.
+
+    Workers that are forked hold it too; others end with their server all the same, and hold its port until then.
+    """
     lock = take_lock(folder / _LOCK, lambda holder: _served(folder, holder), _WORKERS_S)
     try:
         yield
