@@ -1,15 +1,21 @@
 """Pledges: renewed, taken back, broken. What is recorded of a person decides who gets the next epoch."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import msgspec
 import pytest
 
 from darklantern.errors import RefusedError
-from darklantern.network import cosign, effective
+from darklantern.network import cosign, effective, explaining
 from darklantern.network.authoring import drafted
+from darklantern.network.circles import Named, Removal
 from darklantern.network.clock import text
+from darklantern.network.deciding import plan
 from darklantern.network.pledges import Breach, Commitment
+from darklantern.network.states import Fork
 from darklantern.sealing import SigningKey
-from network.world import NOW, YEAR, World, circled, device, network_keys, org_keys
+from network.world import NOW, PLEDGE, YEAR, World, circled, device, network_keys, org_keys
 
 DAY = 24 * 3600
 BREACH = Breach(org="Aurora", person="al", pledge="no-frontier", time=text(NOW), reason="trained on it")
@@ -42,6 +48,56 @@ def test_whoever_lacks_a_pledge_is_told_what_to_call_and_whoever_broke_one_is_no
     with pytest.raises(RefusedError, match="not an effective member: broke") as caught:
         world.plan(circle, "al")
     assert "pledge sign" not in caught.value.hint
+
+
+AL = device("al").public.id
+BO = Named(org="Beacon", person="bo", devices=(device("bo").public.id,))
+FORK = Fork("1" * 64, "2" * 64, 0)
+
+
+def frozen(world: World, circle: str) -> None:
+    world.view = replace(world.view, history=world.view.history.plus(replace(world.view.network, frozen={AL: FORK})))
+
+
+def frozen_in_the_circle(world: World, circle: str) -> None:
+    state = replace(world.view.circle(circle), frozen={AL: FORK})
+    world.view = replace(world.view, circles={**world.view.circles, circle: state})
+
+
+def removed(world: World, circle: str) -> None:
+    body = Removal(circle=circle, org="Aurora", person="al", device=AL, reason="lost in a train")
+    world.add(world.sign(world.net, "removal", body, "ada"))
+
+
+def unvouched(world: World, circle: str) -> None:
+    world.add(world.successor(circle, "ada", "bo", countersigned=True, people=(BO,)))
+
+
+@pytest.mark.parametrize("besides", [frozen, frozen_in_the_circle, removed, unvouched])
+def test_where_something_else_keeps_a_device_out_too_no_pledge_is_said_to_mend_it(
+    besides: Callable[[World, str], None],
+) -> None:
+    world, circle = circled()
+    world.pledge("Aurora", "al", until=text(NOW - DAY))
+    world.rotate(circle, "bo", NOW + 1)
+    data, _ = world.post(circle, "bo")
+    post = world.add(data, circle)
+    assert world.view.to_sign(circle, AL, NOW) == (PLEDGE,)
+    besides(world, circle)
+    assert world.view.to_sign(circle, AL, NOW) == ()
+    with pytest.raises(RefusedError, match="not an effective member") as caught:
+        world.plan(circle, "al")
+    assert "pledge sign" not in caught.value.hint
+    said = str(explaining.explain(world.view, ("Aurora", "al"), post, waiting=frozenset(), now=NOW))
+    assert "cannot" in said and "pledge sign" not in said
+
+
+def test_who_has_signed_and_waits_for_a_sync_is_not_told_to_sign_again() -> None:
+    world, circle = circled()
+    world.pledge("Aurora", "al", until=text(NOW - DAY))
+    with pytest.raises(RefusedError) as caught:
+        plan(world.view, circle, AL, seeds=(), kept=(world.net, circle), now=NOW, signed=(PLEDGE,))
+    assert caught.value.hint == "your signature waits: sync"
 
 
 @pytest.mark.parametrize("keys", [org_keys("Aurora"), network_keys("Beacon", "Cairn")], ids=["own org", "network"])

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from darklantern.errors import RefusedError
 from darklantern.network.circles import Terms
 from darklantern.network.clock import JUMP, seconds, text
-from darklantern.network.effective import Effective, effective, to_sign
+from darklantern.network.effective import Effective, effective
 from darklantern.network.epochs import EpochSeed, Previous
 from darklantern.network.following import bases, holders, wanted_link
 from darklantern.network.items import finding_hash
 from darklantern.network.merging import check_not_frozen
-from darklantern.network.pledges import command
+from darklantern.network.pledges import PledgeText, command
 from darklantern.network.states import CircleState, EpochEntry
 from darklantern.network.view import View
 from darklantern.network.witnessing import witnessed
@@ -133,10 +133,20 @@ def check_fresh(view: View, circle: CircleState, kept: Collection[str], now: int
             )
 
 
-def plan(view: View, circle_id: str, device: str, *, seeds: Collection[str], kept: Collection[str], now: int) -> Plan:
+def plan(
+    view: View,
+    circle_id: str,
+    device: str,
+    *,
+    seeds: Collection[str],
+    kept: Collection[str],
+    now: int,
+    signed: Collection[PledgeText] = (),
+) -> Plan:
     """What `device` must do to seal to the circle at `now`. Raises RefusedError naming the rule that forbids it.
 
-    `seeds` are the epochs whose seed it holds; `kept` are the logs that its library appends to.
+    `seeds` are the epochs whose seed it holds; `kept` are the logs that its library appends to; `signed` are pledges
+    that its person has signed, in no log yet perhaps: they are not told to sign these again.
     """
     # 1. Nothing that the view rests on is in doubt.
     for log in (view.net, circle_id):
@@ -161,12 +171,9 @@ def plan(view: View, circle_id: str, device: str, *, seeds: Collection[str], kep
             hint="empty means nobody, never everybody",
         )
     if device not in members.ids:
-        unsigned = " and ".join(f"`{command(each)}`" for each in to_sign(view.network, circle_id, device, as_of))
         raise RefusedError(
             f"this device is not an effective member: {members.explain(device)}",
-            hint=f"{unsigned}, and a sync, make it one"
-            if unsigned
-            else "only members seal, so that somebody can answer for what is in the circle",
+            hint=_remedy(view.to_sign(circle_id, device, as_of), signed),
         )
     # 3. The newest epoch is for exactly them, or a new one is made.
     old = epoch is not None and _is_old(seconds(epoch.body.as_of), rules.rotation, now)
@@ -179,6 +186,14 @@ def plan(view: View, circle_id: str, device: str, *, seeds: Collection[str], kep
             return Plan(members, right, as_of, epoch, linked)
         closed = base
     raise _closed(view, circle, closed, members, size)
+
+
+def _remedy(wanting: Collection[PledgeText], signed: Collection[PledgeText]) -> str:
+    """What makes a device a member whose person lacks these pledges, if that is all it lacks."""
+    if not wanting:
+        return "only members seal, so that somebody can answer for what is in the circle"
+    unsigned = " and ".join(f"`{command(each)}`" for each in wanting if each not in signed)
+    return f"{unsigned}, and a sync, make it one" if unsigned else "your signature waits: sync"
 
 
 def _closed(view: View, circle: CircleState, epoch: EpochEntry | None, members: Effective, size: int) -> RefusedError:

@@ -7,6 +7,8 @@ one, the reason. Whatever is empty or unknown means nobody.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import msgspec
+
 from darklantern.errors import RefusedError
 from darklantern.network import pledges
 from darklantern.network.circles import Circle, Removal
@@ -76,6 +78,12 @@ def effective(state: NetworkState, circle_id: str, now: int, frozen: Mapping[str
     circle = state.circle(circle_id)
     if circle is None:
         raise RefusedError(f"no record founds the circle {circle_id[:8]}…", hint="unknown means nobody")
+    return _judged(state, circle_id, circle, now, frozen)
+
+
+def _judged(
+    state: NetworkState, circle_id: str, circle: Circle, now: int, frozen: Mapping[str, Fork] | None
+) -> Effective:
     judging = _Judging(state, circle_id, circle, now, frozenset((*state.frozen, *(frozen or ()))))
     orgs = dict.fromkeys((*circle.orgs, *(named.org for named in circle.people)))
     found = [each for org in orgs for each in judging.candidates(org)]
@@ -86,20 +94,23 @@ def effective(state: NetworkState, circle_id: str, now: int, frozen: Mapping[str
     )
 
 
-def to_sign(state: NetworkState, circle_id: str, device: str, now: int) -> tuple[pledges.PledgeText, ...]:
-    """The pledges that the device's person has yet to sign, where these are what keeps it out of the circle at `now`.
+def to_sign(
+    state: NetworkState, circle_id: str, device: str, now: int, frozen: Mapping[str, Fork] | None = None
+) -> tuple[pledges.PledgeText, ...]:
+    """The pledges that the device's person has yet to sign, where these alone keep it out of the circle at `now`.
 
-    None where something else does, and where they broke one of them: no signature mends that.
+    None where something else does, too, and where they broke one of them: no signature mends that. `frozen` as for
+    `effective`.
     """
     circle, standing = state.circle(circle_id), state.devices.get(device)
     if circle is None or standing is None:
         return ()
-    lacking = tuple(_wanting(state, circle, standing.owner, now))
+    asked = tuple(pledge for pledge, _ in _wanting(state, circle, standing.owner, now))
     broken = {breach.pledge for breach in state.broken_by(standing.owner)}
-    if effective(state, circle_id, now).explain(device) not in {reason for _, reason in lacking}:
+    if not asked or any(pledge.name in broken for pledge in asked):
         return ()
-    asked = tuple(pledge for pledge, _ in lacking)
-    return () if any(pledge.name in broken for pledge in asked) else asked
+    asking_nothing = msgspec.structs.replace(circle, pledges=())
+    return asked if device in _judged(state, circle_id, asking_nothing, now, frozen).ids else ()
 
 
 def _wanting(state: NetworkState, circle: Circle, owner: Owner, now: int) -> Iterator[tuple[pledges.PledgeText, str]]:

@@ -11,7 +11,7 @@ from typing import Literal
 from darklantern.counted import counted
 from darklantern.network import pledges
 from darklantern.network.clock import seconds, text
-from darklantern.network.effective import effective, to_sign
+from darklantern.network.effective import effective
 from darklantern.network.following import leading_back
 from darklantern.network.states import CircleState, EpochEntry, Owner, SealedEntry
 from darklantern.network.view import View
@@ -145,7 +145,7 @@ def _judged(
     # 3. In none.
     frozen = circle.frozen_at(view.trail(circle.id).size)
     today = effective(view.network, circle.id, now, frozen).explain(device)
-    unsigned = (pledges.command(pledge) for pledge in to_sign(view.network, circle.id, device, now))
+    unsigned = (pledges.command(pledge) for pledge in view.to_sign(circle.id, device, now))
     remedies = (f"what changes it: on their device, `{command}`, and a sync" for command in unsigned)
     return _handed(circle, device, (then, f"now: {today}", *remedies))
 

@@ -13,10 +13,11 @@ from darklantern.network import circle_log, network_log
 from darklantern.network.chaining import BehindError
 from darklantern.network.circles import Circle
 from darklantern.network.clock import check_as_of
-from darklantern.network.effective import Effective, effective
+from darklantern.network.effective import Effective, effective, to_sign
 from darklantern.network.epochs import Epoch
 from darklantern.network.growing import Grown
 from darklantern.network.heads import Head, LogFork, origin, reign_of, reigns
+from darklantern.network.pledges import PledgeText
 from darklantern.network.reading import Read, leaf_id, read
 from darklantern.network.rosters import Roster
 from darklantern.network.states import CircleState, NetworkState, Opaque, Trail
@@ -92,6 +93,11 @@ class View:
         """The members of a circle now, and why every other candidate is none. Raises RefusedError for one unknown."""
         frozen = self.circle(circle).frozen_at(self.trail(circle).size)
         return effective(self.network, circle, now, frozen)
+
+    def to_sign(self, circle: str, device: str, now: int) -> tuple[PledgeText, ...]:
+        """The pledges that alone keep a device out of a circle now. Raises RefusedError for one unknown."""
+        frozen = self.circle(circle).frozen_at(self.trail(circle).size)
+        return to_sign(self.network, circle, device, now, frozen)
 
     @property
     def opaque(self) -> tuple[Opaque, ...]:
