@@ -63,6 +63,35 @@ def test_which_pledge_is_wanting(us: Meeting) -> None:
     assert "circle evals: you are no member without the pledge 'no-frontier': `darklantern pledge sign no-" in lines(us)
 
 
+def test_a_pledge_that_was_signed_and_waits_is_not_asked_for_again(us: Meeting) -> None:
+    us.beacon.members.pledge(PLEDGE, text(NOW + 3600))
+    us.sync()
+    us.sync()
+    us.clock.now = NOW + 3600
+    us.beacon.members.pledge(PLEDGE, text(NOW + WEEK))
+    network, circle = us.beacon.status().logs
+    assert (network.signed, circle.to_sign, circle.signed) == ((), (), (PLEDGE,))
+    assert "pledge sign" not in lines(us) and lines(us).count(PLEDGE.name) == 1
+    assert "you are no member before the pledge 'no-frontier': your signature waits: sync" in lines(us)
+    with pytest.raises(RefusedError, match="not an effective member") as caught:
+        us.beacon.members.rotate(us.circle)
+    assert caught.value.hint == "your signature waits: sync"
+    us.sync()
+    us.sync()
+    assert PLEDGE.name not in lines(us)
+
+
+def test_a_pledge_that_was_withdrawn_while_it_waits_is_asked_for(us: Meeting) -> None:
+    us.beacon.members.pledge(PLEDGE, text(NOW + 3600))
+    us.sync()
+    us.sync()
+    us.clock.now = NOW + 3600
+    us.beacon.members.pledge(PLEDGE, text(NOW + WEEK))
+    us.beacon.members.withdraw(PLEDGE)
+    assert us.beacon.status().logs[1].to_sign == (PLEDGE,)
+    assert "signature waits" not in lines(us)
+
+
 def test_what_waits_and_for_whom(us: Meeting) -> None:
     item = us.share()
     us.sync()

@@ -37,6 +37,14 @@ def unsigned(data: bytes) -> bytes:
     return encode(msgspec.structs.replace(envelope, signers=(signer, *others)))
 
 
+def claimed_by(data: bytes, who: str) -> bytes:
+    """The envelope as if that device had signed it first: its id stays."""
+    envelope = decode(Envelope, data)
+    first, *others = envelope.signers
+    claimed = msgspec.structs.replace(first, keyid=device(who).public.signing.id)
+    return encode(msgspec.structs.replace(envelope, signers=(claimed, *others)))
+
+
 def test_p5_a_removal_without_its_signature_hides_nothing_it_stops_sealing() -> None:
     """The root is the same, the head is fresh, witnesses have cosigned it: only the signature is another."""
     world, circle = circled()

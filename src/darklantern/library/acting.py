@@ -4,6 +4,7 @@ In: a state and what is meant. Out: the next state, or an error that names the r
 """
 
 import base64
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -14,7 +15,7 @@ from darklantern.library.outbox import put
 from darklantern.library.state import State
 from darklantern.network.authoring import authored
 from darklantern.network.circles import Removal
-from darklantern.network.clock import text
+from darklantern.network.clock import seconds, text
 from darklantern.network.handovers import new_handover
 from darklantern.network.heads import read_head
 from darklantern.network.manifests import Standing
@@ -165,6 +166,11 @@ def pledged(state: State, terms: PledgeText) -> Time | None:
     standing = network.devices.get(state.device_id)
     signed = (network.pledges.get(standing.owner) or ()) if standing else ()
     return next((each.until for each in reversed(list(signed)) if each.pledge == terms), None)
+
+
+def signed(state: State, asked: Iterable[PledgeText], now: int) -> frozenset[PledgeText]:
+    """Which of these pledges this device's person has signed until after `now`, what waits here included."""
+    return frozenset(each for each in asked if (until := pledged(state, each)) and seconds(until) > now)
 
 
 def pledge(state: State, terms: PledgeText, until: Time, now: int) -> State:

@@ -4,7 +4,7 @@ In: a state, a time. Out: sentences, the same for as long as it is so. They say 
 relay lets in no longer learns it from a bundle.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from darklantern.library.acts import acts_of
 from darklantern.library.state import State
@@ -12,15 +12,19 @@ from darklantern.network.circles import Removal
 from darklantern.network.manifests import Standing
 
 
-def ended(state: State, now: int) -> Iterator[str]:
-    """Device and person first, then circle by circle."""
+def ended(state: State, now: int, *, told: Collection[str] = ()) -> Iterator[str]:
+    """Device and person first, then circle by circle.
+
+    `told` are circles of which the caller says itself that only a pledge is wanting.
+    """
     me = state.view.network.devices.get(state.device_id)
     if me is None:
         return
     if not state.view.network.is_active(me.id):
         yield _unlisted(state, me)
     for circle in sorted(state.view.circles):
-        yield from _left(state, me, circle, now)
+        if circle not in told:
+            yield from _left(state, me, circle, now)
 
 
 def _unlisted(state: State, me: Standing) -> str:
@@ -33,17 +37,23 @@ def _unlisted(state: State, me: Standing) -> str:
     versions = network.manifests[me.org]
     listing = (i for i, each in enumerate(versions) if any(me.device in person.devices for person in each.body.people))
     first = versions[max(listing) + 1]
-    what = "this device was revoked" if me.id in first.body.revoked else f"you were taken out of the people of {me.org}"
+    if me.id in first.body.revoked:
+        what = "this device was revoked"
+    elif me.person in (person.id for person in first.body.people):
+        what = f"this device was taken off the list of {me.org}"
+    else:
+        what = f"you were taken out of the people of {me.org}"
     return f"{what} {_when(state, first.id)}: it can sync and sign no more"
 
 
 def _left(state: State, me: Standing, circle: str, now: int) -> Iterator[str]:
     network, name = state.view.network, state.name_of(circle)
-    for id, removal in network.removals.items():
-        if removal in network.removed_from(circle) and _concerns(removal, me):
-            what = "you were" if removal.device is None else "this device was"
-            yield f"{what} removed from {name} {_when(state, id)}: {removal.reason}"
-            return
+    removals = {id: each for id, each in network.removals_in(circle).items() if _concerns(each, me)}
+    if removals:
+        first = min(removals, key=lambda id: _place(state, id))
+        what = "you were" if removals[first].device is None else "this device was"
+        yield f"{what} removed from {name} {_when(state, first)}: {removals[first].reason}"
+        return
     was = any(me.id in epoch.members for epoch in state.view.circle(circle).epochs)
     if was and network.is_active(me.id):
         found = state.view.effective(circle, now)
@@ -56,5 +66,11 @@ def _concerns(removal: Removal, me: Standing) -> bool:
 
 
 def _when(state: State, id: str) -> str:
-    act = next(act for act in acts_of(state, state.view.net) if act.id == id)
+    place = _place(state, id)
+    act = next(act for act in acts_of(state, state.view.net) if act.position == place)
     return f"on {act.time} by {' and '.join(sorted(act.by))}"
+
+
+def _place(state: State, id: str) -> int:
+    """Where the record stands. A copy before it, of the same id, may name whomever it likes as its signer."""
+    return state.view.trail(state.view.net).own[id]

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from darklantern.errors import RefusedError
-from darklantern.library import restored
+from darklantern.library import acting, restored
 from darklantern.library.outbox import put
 from darklantern.library.state import State
 from darklantern.network.authoring import authored
@@ -119,13 +119,15 @@ def _check_removals(state: State, circle: str) -> None:
 
 def _plan(state: State, circle: str, clock: int) -> Plan:
     _check_removals(state, circle)
+    now = state.now(clock)
     return plan(
         state.working,
         circle,
         state.device_id,
         seeds=state.keyring.seeds.keys(),
         kept=state.kept,
-        now=state.now(clock),
+        now=now,
+        signed=acting.signed(state, state.working.rules(circle).pledges, now),
     )
 
 

@@ -8,13 +8,13 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from darklantern.counted import counted
+from darklantern.library import acting
 from darklantern.library.ended import ended
 from darklantern.library.foreign import foreign
 from darklantern.library.state import State
 from darklantern.library.syncing.remembering import relays, visits
 from darklantern.network.advising import advice
 from darklantern.network.clock import text
-from darklantern.network.effective import to_sign
 from darklantern.network.items import Sealed
 from darklantern.network.own_chain import Foreign
 from darklantern.network.pledges import PledgeText, command
@@ -59,6 +59,8 @@ class LogStatus:
     """pieces that its entries name and that are not here"""
     to_sign: tuple[PledgeText, ...]
     """pledges that its circle asks for and this device's person has not signed, or no longer"""
+    signed: tuple[PledgeText, ...]
+    """pledges that its circle asks for and they have signed, in a record that waits here"""
 
     def lines(self, relay_names: Mapping[str, str]) -> Iterator[str]:
         """The same in words."""
@@ -71,6 +73,8 @@ class LogStatus:
             yield f"{self.name} is stale since {self.stale_since}: nothing is sealed before a sync brings news"
         for pledge in self.to_sign:
             yield f"{self.name}: you are no member without the pledge {pledge.name!r}: `{command(pledge)}`"
+        for pledge in self.signed:
+            yield f"{self.name}: you are no member before the pledge {pledge.name!r}: your signature waits: sync"
         for relay, size in self.there.items():
             if size != self.held:
                 more = (
@@ -135,9 +139,10 @@ def status(state: State, pieces: Collection[str], clock: int) -> Status:
     for name, log in state.wanted.items():
         if name not in pieces:
             missing.setdefault(log, []).append(name)
-    logs = [state.view.net, *sorted(state.view.circles)]
+    names = [state.view.net, *sorted(state.view.circles)]
+    logs = tuple(_log(state, log, now, missing.get(log, []), pieces) for log in names)
     return Status(
-        logs=tuple(_log(state, log, now, missing.get(log, []), pieces) for log in logs),
+        logs=logs,
         relays=tuple(
             RelayStatus(
                 id=id,
@@ -148,7 +153,7 @@ def status(state: State, pieces: Collection[str], clock: int) -> Status:
             for id, card in sorted(known.items())
         ),
         foreign=tuple(foreign(state)),
-        ended=tuple(ended(state, now)),
+        ended=tuple(ended(state, now, told={log.log for log in logs if log.to_sign or log.signed})),
         advice=advice(state.view, me.org, state.keyring.terms.keys()) if me else (),
     )
 
@@ -157,6 +162,8 @@ def _log(state: State, log: str, now: int, missing: list[str], pieces: Collectio
     view = state.view
     head, key = view.heads.get(log), view.log_key(log)
     known, last, problems = relays(state), visits(state), _problems(state, log)
+    wanting = view.to_sign(log, state.device_id, now) if log in view.circles else ()
+    signed = acting.signed(state, wanting, now)
     return LogStatus(
         log=log,
         name=state.name_of(log),
@@ -176,7 +183,8 @@ def _log(state: State, log: str, now: int, missing: list[str], pieces: Collectio
             if waiting.log == log
         ),
         missing=tuple(sorted(missing)),
-        to_sign=to_sign(view.network, log, state.device_id, now),
+        to_sign=tuple(pledge for pledge in wanting if pledge not in signed),
+        signed=tuple(pledge for pledge in wanting if pledge in signed),
     )
 
 

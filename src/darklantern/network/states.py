@@ -168,13 +168,15 @@ class NetworkState:
         found = (broken.breach for broken in self.breaches.values())
         return tuple(breach for breach in found if (breach.org, breach.person) == owner)
 
-    def removed_from(self, circle: str) -> tuple[Removal, ...]:
-        """The removals that hold in a circle."""
+    def removals_in(self, circle: str) -> dict[str, Removal]:
+        """The removals that hold in a circle, by record id: two that say the same are two."""
         found = self.circle(circle)
         restored = found.restored if found else ()
-        return tuple(
-            removal for id, removal in self.removals.items() if removal.circle == circle and id not in restored
-        )
+        return {id: each for id, each in self.removals.items() if each.circle == circle and id not in restored}
+
+    def removed_from(self, circle: str) -> tuple[Removal, ...]:
+        """Who is removed from a circle."""
+        return tuple(self.removals_in(circle).values())
 
     def is_active(self, device: str) -> bool:
         """Whether the newest manifest of its org lists the device, and the roster the org."""
