@@ -566,7 +566,7 @@ def test_a_file_of_another_kind_is_told_what_it_is_and_what_takes_it(chapters) -
         ),
         (
             ["member", "accept", folder / "invitation"],
-            "expected an answer to an invitation, got an invit",
+            "expected a request, got an invitation",
             "device join",
         ),
         (["relay", "add", folder / "bo.card"], "expected the card of a relay, got the card of a device", "member add"),

@@ -51,7 +51,7 @@ def show(circle: CircleName, folder: LibraryFolder = None, file: PassphraseFile 
         id = circle_named(library, circle)
         state, rules, found = library.view.network, library.view.rules(id), library.members.effective(id)
         epoch = library.view.circle(id).epoch
-        removals = {key: each for key, each in state.removals.items() if each in state.removed_from(id)}
+        removals = state.removals_in(id)
         lines = words(rules, None, library.circles().get(id))
     if as_json:
         tell_json(

@@ -208,9 +208,7 @@ def restore(
     with open_own(folder, file) as library:
         id = circle_named(library, circle)
         state, rules = library.view.network, library.view.rules(id)
-        standing = {
-            key: each for key, each in state.removals.items() if each.circle == id and key not in rules.restored
-        }
+        standing = state.removals_in(id)
         ids = [key for key in standing if removal and key.startswith(removal)]
         known = [key for key, each in standing.items() if f"{each.org}/{each.person}" == removal] or ids
         if not known or len(ids) > 1:
