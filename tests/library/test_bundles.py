@@ -273,7 +273,7 @@ def test_p30_a_member_is_told_that_an_epoch_does_not_open_for_them(orgs: Orgs, m
     monkeypatch.setattr("darklantern.library.sharing.new_epoch", lying)
     orgs.aurora.members.rotate("evals")
     (problem,) = orgs.to_beacon().problems
-    assert "opens any" in problem
+    assert "opens it" in problem
 
 
 def test_missing_pieces_are_listed_and_come_with_a_later_bundle(orgs: Orgs) -> None:
