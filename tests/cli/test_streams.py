@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from library.orgs import CANARY, Orgs, device, founded, share
+from library.orgs import ARTIFACT, CANARY, Orgs, device, founded, share
 
 from cli.desks import Desk, seated
 from darklantern.sealing import Identity, age
@@ -43,6 +43,15 @@ def test_seal_and_open_stand_in_a_pipe(desks: tuple[Desk, Desk]) -> None:
     altered = piped(bo, "open", "-", "-o", "-", given=sealed.stdout[:-1])
     assert (altered.returncode, altered.stdout) == (1, b""), "no byte comes out before the last is verified"
     assert altered.stderr.startswith(b"error: ")
+
+
+def test_an_artifact_goes_to_a_pipe_once_all_of_it_is_verified(desks: tuple[Desk, Desk]) -> None:
+    ada, _ = desks
+    (item,) = ada("finding", "list")
+    words = ["open", item["id"], "--artifact", "notes.json", "--out", "-"]
+    opened = piped(ada, *words)
+    assert (opened.returncode, opened.stdout) == (0, ARTIFACT), opened.stderr
+    assert "stdout cannot take both" in ada.refuses(*words).message
 
 
 def test_a_key_of_ones_own_opens_without_a_library(desks: tuple[Desk, Desk]) -> None:

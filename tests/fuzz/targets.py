@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from network.world import device
+from safetensors.numpy import save
 
 from darklantern.assess import load
 from darklantern.cli.blank_form import blank
 from darklantern.cli.finding_form import prepared
 from darklantern.cli.kinds import recognised
 from darklantern.errors import DarkLanternError, LogError
+from darklantern.library.artifact_contents import check_contents
 from darklantern.library.bundles import Trailer, read_bundle
 from darklantern.library.searching import expression
 from darklantern.logs import add_checkpoint, frames, merkle, notes, stream, witness
@@ -280,14 +283,40 @@ def _form(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "finding.toml")
         path.write_bytes(data)
-        Path(folder, "model.safetensors").touch()
+        Path(folder, "model.safetensors").write_bytes(TENSORS)
         prepared(path)
 
 
 def _forms() -> list[bytes]:
     empty = blank(load(), TABLE, "2026-11-21T09:30:00Z")
     filled = re.sub(r'(?m)^(title|claim|author) = ""$', r'\1 = "x"', empty)
-    return [filled.encode(), re.sub(r"(?m)^#(?! )", "", filled).encode()]
+    first = load().source.criteria[0]  # the example gives a reason for it
+    answered = filled.replace(f'\n{first.code} = ""\n', f'\n{first.code} = "{first.values[0]}"\n')
+    return [filled.encode(), re.sub(r"(?m)^#(?! )", "", answered).encode()]
+
+
+def _artifact(media: str) -> Callable[[bytes], None]:
+    """A file that goes along, which may be anybody's."""
+
+    def check(data: bytes) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "artifact")
+            path.write_bytes(data)
+            check_contents(path, media)
+
+    return check
+
+
+TENSORS = save({"a": np.ones((2, 3), np.float32), "b": np.zeros(4, np.int8)}, metadata={"of": "a seed"})
+
+
+def _arrays() -> list[bytes]:
+    found = []
+    for array in (np.ones((2, 3), np.float32), np.array(["a", "text"]), np.zeros(2, [("a", "<i8"), ("b", "f4", (2,))])):
+        file = io.BytesIO()
+        np.save(file, array, allow_pickle=False)
+        found.append(file.getvalue())
+    return found
 
 
 # A user's words
@@ -328,6 +357,9 @@ TARGETS = {
     "relay_answer": Target(answering.heard, None, answering.answers),
     "relay": Target(relaying.answered, None, relaying.requests, 256 * 1024),
     "form": Target(_form, None, _forms, 8 * 1024),
+    "npy": Target(_artifact("application/x-npy"), None, _arrays, 16 * 1024),
+    "safetensors": Target(_artifact("application/safetensors"), None, lambda: [TENSORS], 16 * 1024),
+    "json": Target(_artifact("application/json"), None, lambda: [b'{"a": [1, 2.5, null, "b"]}'], 16 * 1024),
     "search": Target(_words, None, lambda: [b"heads", b'"two words" begin* NEAR(a b) OR c^'], 8 * 1024),
     "backup": Target(_archive, _archive_again, seeds.backups),
 }

@@ -1,6 +1,7 @@
 """Large artifacts: sealed from a file, opened to a file, in pieces, and never in part."""
 
 import hashlib
+import io
 import os
 import random
 import signal
@@ -292,8 +293,13 @@ def test_p25_no_output_name_before_the_end_verifies(
     assert {path.name for path in folder.iterdir()} == names | {"out"}
     with pytest.raises(StoreError, match="nothing is overwritten"):
         ArtifactReader(artifact, get).write(output)
+    ArtifactReader(artifact, get).write(stream := io.BytesIO())
+    assert stream.getvalue() == plaintext
     last = place.file_of(artifact.pieces[-1])
     last.write_bytes(last.read_bytes()[:-1])
+    with pytest.raises(DarkLanternError):
+        ArtifactReader(artifact, get).write(stream := io.BytesIO())
+    assert stream.getvalue() == b""
     seen.clear()
     with pytest.raises(DarkLanternError):
         ArtifactReader(artifact, get).write(folder / "other")

@@ -46,7 +46,8 @@ _EVIDENCE = """
 #[[evidence]]
 #method = "activation patching"
 #summary = "What was measured, and what came out."
-# SHA-256 of the model's weights, as `darklantern.models.snapshot.weights_hash` gives it, and of the data's file.
+# Both are required: SHA-256 of the model's weights, as `darklantern.models.snapshot.weights_hash` gives it, and of the
+# data's file, as `sha256sum` gives it.
 #model = "{hash}"
 #data = "{hash}"
 #seed = 0

@@ -1,7 +1,7 @@
 """`darklantern finding …`: what was shared, listed and taken out; and `rerun`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,7 @@ from darklantern.cli.options import Json, PassphraseFile, check_place
 from darklantern.cli.output import tell, tell_json
 from darklantern.cli.seal_command import To, recipients_named
 from darklantern.errors import RecipeError
+from darklantern.records.assessments import Level
 from darklantern.records.exact import plain
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def list_findings(
     circle: Annotated[str | None, typer.Option(help="Only of this circle, by name or id.")] = None,
     author: Annotated[str | None, typer.Option(help="Only by this person or org: ada, Aurora/ada or Aurora.")] = None,
     tag: Annotated[str | None, typer.Option(help="Only with this tag.")] = None,
-    level: Annotated[Literal["V1", "V2", "V3", "V4"] | None, typer.Option(help="Only at this level.")] = None,
+    level: Annotated[Level | None, typer.Option(help="Only at this level.")] = None,
     since: Annotated[str | None, typer.Option(help="Only from this day on: 2026-11-21.")] = None,
     older: Annotated[bool, typer.Option("--older", help="Superseded versions too.")] = False,
     folder: LibraryFolder = None,

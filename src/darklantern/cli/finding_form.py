@@ -5,18 +5,19 @@ level is none of the fields: `assess` concludes it.
 """
 
 import platform
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 
 import msgspec
 
 from darklantern import __version__
 from darklantern.cli.options import read, text_of
-from darklantern.errors import AssessmentError, RecordError
+from darklantern.errors import AssessmentError, RecordError, RefusedError
 from darklantern.records.assessments import Answer, Assessment, Code
 from darklantern.records.exact import Name, Sha256, Text, Time, Value
 from darklantern.records.findings import Artifact, Evidence, Figure, Finding, Json, Provenance, Recipe
@@ -30,6 +31,15 @@ RUBRIC: Final = "rubric/1"
 _Media = Literal["application/safetensors", "application/json", "application/x-npy"]
 _MEDIA: Final[Mapping[str, _Media]] = dict(zip((".safetensors", ".json", ".npy"), get_args(_Media), strict=True))
 
+_SHA256: Final = "64 hexadecimal digits in small letters, in quotes"
+_WANTED: Final[Mapping[str, str]] = {
+    "time": 'a time like "2026-11-22T09:30:00Z", of UTC, in quotes',
+    "model": _SHA256,
+    "data": _SHA256,
+    "answers": 'a word in quotes, or a list of them as in ["one", "other"]',
+    "because": "a reason in quotes",
+}
+"""field → what it takes"""
 
 FileName = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]+\Z")]
 """of a file beside the form, or by a path from there"""
@@ -103,7 +113,7 @@ def prepared(path: Path) -> Prepared:
         author=form.author,
         time=form.time,
         evidence=tuple(_evidence(path, each, {name: files[name][1] for name in each.files}) for each in form.evidence),
-        tags=form.tags,
+        tags=_tags(path, form.tags),
     )
     try:
         named = finding_hash(finding)
@@ -133,11 +143,35 @@ def read_form(path: Path) -> Form:
         what, _, field = str(error).partition(" - at ")
         key, _, field = field.rpartition(" in ")  # where it is not a value that is wrong
         where = (field.strip("`$").removeprefix(".") or "the form") + (", in a name" if key else "")
-        empty = where in found and not found[where]
+        empty = where in found and found[where] in ("", [], {})
+        what = what if key else _in_words(found, where, what)
         raise RecordError(
-            f"{path}, {where}: {'expected something, got nothing' if empty else what}",
+            f"{path}, {_named(found, where)}: {'expected something, got nothing' if empty else what}",
             hint="fill it in, between its quotes" if empty else "`darklantern finding new` shows each field",
         ) from error
+
+
+def _named(found: Mapping[str, Any], where: str) -> str:
+    """`where`, with the answer or reason that is no text: the decoder leaves out which it is."""
+    table, unnamed, _ = where.partition("[...]")
+    if not unnamed or table not in ("answers", "because"):
+        return where
+    lists = list if table == "answers" else ()
+    said = {code: each if isinstance(each, lists) else [each] for code, each in found[table].items()}
+    wrong = (code for code, values in said.items() if not all(isinstance(value, str) for value in values))
+    return f"{table}.{next(wrong, '?')}"
+
+
+def _in_words(found: Mapping[str, Any], where: str, what: str) -> str:
+    """What belongs into a field, and what came, where the decoder says it by a regular expression or Python's types."""
+    name = where.partition("[...]")[0].rpartition(".")[2]
+    _, other, kind = what.partition(", got ")
+    if name not in _WANTED or not (other or "matching regex" in what):
+        return what
+    got: Any = found
+    for key in () if other else re.findall(r"\w+", where):
+        got = got[int(key)] if isinstance(got, list) else got[key]
+    return f"expected {_WANTED[name]}, got {kind or repr(got[:80])}"
 
 
 def answers(form: Form, table: "Table") -> Iterator[Answer]:
@@ -199,6 +233,16 @@ def _recipe(path: Path, said: RecipeForm, artifacts: Mapping[str, Artifact]) -> 
     )
 
 
+def _tags(path: Path, words: Iterable[str]) -> tuple[str, ...]:
+    """By the rule of the tags that `share` adds. Raises RecordError."""
+    from darklantern.network.links import tidy_tags
+
+    try:
+        return tidy_tags(words)
+    except RefusedError as error:
+        raise RecordError(f"{path}, tags: {error.message}", hint=error.hint) from error
+
+
 def _files(path: Path, names: Iterable[str]) -> dict[str, tuple[Path, Artifact]]:
     """Each file by its name in the form, and as the finding names it. Raises RecordError for two of one name."""
     files = {name: _artifact(path, name) for name in dict.fromkeys(names)}
@@ -218,6 +262,7 @@ def _artifact(path: Path, name: str) -> tuple[Path, Artifact]:
 
     From no other: a form may be somebody else's, and what it takes along is sealed to many.
     """
+    from darklantern.library.artifact_contents import check_contents
     from darklantern.library.files import file_sha256
 
     folder, file = path.parent.resolve(), (path.parent / name).resolve()
@@ -231,5 +276,9 @@ def _artifact(path: Path, name: str) -> tuple[Path, Artifact]:
             f"{path}, evidence.files: expected a file that ends in {', '.join(_MEDIA)}, got {name}",
             hint="only these are artifacts: no pickle, no code. Arrays fit into .npy, texts and lists into .json",
         )
-    sha256 = file_sha256(file)
-    return file, Artifact(name=file.name, media=_MEDIA[file.suffix], sha256=sha256, size=file.stat().st_size)
+    media = _MEDIA[file.suffix]
+    try:
+        check_contents(file, media)
+    except RecordError as error:
+        raise RecordError(f"{path}, evidence.files: {error.message}", hint=error.hint) from error
+    return file, Artifact(name=file.name, media=media, sha256=file_sha256(file), size=file.stat().st_size)

@@ -16,7 +16,6 @@ from darklantern.cli.options import (
     STREAM,
     Json,
     PassphraseFile,
-    check_place,
     recipient_lines,
     source_of,
     target_of,
@@ -60,16 +59,13 @@ def open_(
     _check_id(what)
     if (artifact is None) != (out is None):
         raise RefusedError("expected an artifact and a place for it", hint="give --artifact and --out")
-    if out == STREAM:
-        raise RefusedError("expected a new file for the artifact, got stdout", hint="name it with --out")
-    if out is not None:
-        check_place(out)
+    target = None if out is None else target_of(out, as_json)
     with open_own(folder, passphrase_file) as library:
         item = item_named(library, what)
-        if artifact is not None and out is not None:
+        if artifact is not None and out is not None and target is not None:
             sha256 = artifact_named(library, item, artifact)
             with bytes_bar("opening") as progress:
-                library.findings.save_artifact(item, sha256, out, progress)
+                library.findings.save_artifact(item, sha256, target, progress)
             tell_target(out, "written", as_json)
             return
         opened = library.findings.open(item)

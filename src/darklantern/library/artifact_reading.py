@@ -11,7 +11,7 @@ from pathlib import Path
 
 from darklantern.errors import SealError, StoreError
 from darklantern.files import link_named, link_unnamed
-from darklantern.library.files import Progress, unheard
+from darklantern.library.files import File, Progress, pour, unheard
 from darklantern.network.cutting import opened_cutting
 from darklantern.network.items import PIECE, SealedArtifact
 from darklantern.sealing.payload import CHUNK
@@ -57,20 +57,26 @@ class ArtifactReader:
         skip = start - chunks.start * CHUNK
         return b"".join(self._chunks(chunks))[skip : skip + end - start]
 
-    def write(self, path: Path, progress: Progress = unheard) -> None:
+    def write(self, target: File, progress: Progress = unheard) -> None:
         """The artifact as a new file, without a name before all is verified. Raises SealError or StoreError.
 
         `progress` is told of (bytes written, bytes in all).
 
-        Where no file can be without a name (outside Linux, or on NFS), all is verified first, then read
-        once more; a crash in between can leave a part of it beside `path` under a name that ends in `.partial`.
+        Where no file can be without a name (outside Linux, or on NFS), and for a stream in place of `target`, all is
+        verified first, then read once more; a crash in between can leave a part of it beside `target` under a name
+        that ends in `.partial`.
         """
-        if os.path.lexists(path):
-            raise StoreError(f"{path} is there already", hint="choose another name; nothing is overwritten")
-        if not link_unnamed(path, self._told(progress)):
-            for _ in self._told(progress):
-                pass
-            link_named(path, self.stream())
+        if isinstance(target, Path):
+            if os.path.lexists(target):
+                raise StoreError(f"{target} is there already", hint="choose another name; nothing is overwritten")
+            if link_unnamed(target, self._told(progress)):
+                return
+        for _ in self._told(progress):
+            pass
+        if isinstance(target, Path):
+            link_named(target, self.stream())
+        else:
+            pour(self.stream(), target)
 
     def problems(self) -> tuple[str, ...]:
         """Every piece that is missing or altered; or, if none is, why the whole does not open. Reads everything."""

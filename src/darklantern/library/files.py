@@ -42,7 +42,7 @@ def seal_to(source: File, target: File, recipients: Sequence[Recipient], progres
     with _reading(source, target, progress) as file:
         sealed = seal_stream(iter(lambda: file.read(_READ), b""), recipients)
         if not isinstance(target, Path):
-            _pour(sealed, target)
+            pour(sealed, target)
         elif not link_unnamed(target, sealed):
             link_named(target, sealed)
 
@@ -64,7 +64,7 @@ def open_with(source: File, target: File, identities: Sequence[Identity], progre
         if isinstance(target, Path):
             link_named(target, plain)
         else:
-            _pour(plain, target)
+            pour(plain, target)
 
 
 def file_sha256(path: Path) -> str:
@@ -109,7 +109,8 @@ def _again(source: BinaryIO) -> Iterator[BinaryIO]:
         yield kept
 
 
-def _pour(chunks: Iterable[bytes], target: BinaryIO) -> None:
+def pour(chunks: Iterable[bytes], target: BinaryIO) -> None:
+    """All chunks to a stream. Raises StoreError, and BrokenPipeError."""
     try:
         for chunk in chunks:
             target.write(chunk)

@@ -55,6 +55,7 @@ class Listed:
     supersedes: str | None = None
     """the item of which it claims to be a new version"""
     tags: tuple[str, ...] = ()
+    """the item's and its finding's"""
 
 
 @dataclass(frozen=True)
@@ -195,8 +196,13 @@ def listed(state: State, found: Found, fetch: Fetch, follows: Follows) -> Listed
         level=level,
         problem=problem,
         supersedes=package.supersedes if package else None,
-        tags=package.tags if package else (),
+        tags=tags_of(package) if package else (),
     )
+
+
+def tags_of(package: Package) -> tuple[str, ...]:
+    """All words to find an item by: those that it was shared with, and its finding's own."""
+    return tuple(sorted({*package.tags, *package.finding.tags}))
 
 
 def opened(state: State, found: Found, fetch: Fetch, follows: Follows) -> OpenedFinding:

@@ -12,7 +12,7 @@ from typing import Final
 
 from darklantern.errors import DarkLanternError, SearchError
 from darklantern.library.news import News, counting, since
-from darklantern.library.opening import Fetch, Found, author_of, in_order, look_up, open_package, open_post
+from darklantern.library.opening import Fetch, Found, author_of, in_order, look_up, open_package, open_post, tags_of
 from darklantern.library.state import State
 from darklantern.library.threads.posting import standing
 from darklantern.network.deciding import Follows
@@ -203,7 +203,7 @@ def _document(state: State, found: Found, fetch: Fetch, follows: Follows) -> Doc
         document,
         title=package.finding.title,
         body="\n".join(_texts(package)),
-        tags=tuple(sorted({*package.tags, *package.finding.tags})),
+        tags=tags_of(package),
         supersedes=package.supersedes,
     )
 

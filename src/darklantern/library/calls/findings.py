@@ -13,7 +13,7 @@ from darklantern.library import exporting, opening, sharing, versions
 from darklantern.library.artifact_reading import ArtifactReader
 from darklantern.library.artifact_sealing import Progress, give_up
 from darklantern.library.desk import Desk
-from darklantern.library.files import unheard
+from darklantern.library.files import File, unheard
 from darklantern.library.opening import Listed, OpenedFinding
 from darklantern.library.versions import Linked
 from darklantern.network.links import LinkKind
@@ -142,8 +142,8 @@ class Findings:
         desk.note("artifact", item, sha256)
         return desk.reader(artifact)
 
-    def save_artifact(self, item: str, sha256: str, file: Path, progress: Progress = unheard) -> None:
-        """Write one artifact of an item to a new file that appears once all of it is verified.
+    def save_artifact(self, item: str, sha256: str, file: File, progress: Progress = unheard) -> None:
+        """Write one artifact of an item to a new file that appears, or a stream that begins, once all is verified.
 
         Raises SealError, RefusedError, RecordError or StoreError.
         """
