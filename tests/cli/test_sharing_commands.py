@@ -6,6 +6,7 @@ variable of the environment and in no line on stderr, where logs of scripts begi
 
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -162,6 +163,12 @@ def test_the_very_same_finding_is_shared_twice_only_by_who_was_told(desks: tuple
     assert f"--link relates:{first['item'][:16]} puts yours beside it" in bo.refuses(*bo.prepares())
     assert ada(*words, "--yes")["same"] == [first["item"]], "such as for newcomers who may not read the past"
     assert "already" not in ada.run(*ada.prepares(b"{}")).stderr
+
+
+def test_an_artifact_holds_what_the_finding_says_of_it(desks: tuple[Desk, Desk]) -> None:
+    ada, _ = desks
+    assert "expected JSON in UTF-8" in ada.refuses(*ada.prepares(pickle.dumps({})), "--yes")
+    assert ada("finding", "list") == []
 
 
 def test_an_artifact_is_listed_and_named_by_its_name_or_the_beginning_of_its_hash(desks: tuple[Desk, Desk]) -> None:

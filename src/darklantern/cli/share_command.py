@@ -9,7 +9,7 @@ import typer
 from darklantern.cli.bars import bytes_bar
 from darklantern.cli.kinds import FORM, expecting, kind_of
 from darklantern.cli.library_option import LibraryFolder, Yes, confirm, open_own, say, value_of
-from darklantern.cli.naming import circle_named, item_named
+from darklantern.cli.naming import artifacts_of, circle_named, item_named
 from darklantern.cli.options import Json, PassphraseFile, read
 from darklantern.cli.output import tell, tell_json
 from darklantern.counted import counted
@@ -101,6 +101,7 @@ def _prepared(
 ) -> "tuple[Finding, Assessment, dict[Sha256, Path]]":
     """What is to be shared: from a form, or from the exact JSON of both. Raises DarkLanternError."""
     from darklantern.cli.finding_form import is_form, prepared
+    from darklantern.library.artifact_contents import check_contents
     from darklantern.library.files import file_sha256
     from darklantern.records.assessments import Assessment
     from darklantern.records.findings import Finding
@@ -109,6 +110,9 @@ def _prepared(
     with expecting(finding, FORM, kind_of(Finding)):
         made = prepared(finding) if is_form(read(finding)) else None
         what = made.finding if made else value_of(Finding, finding)
+    for named in artifacts_of(what):  # a form's own are checked with the form
+        if named.sha256 in given:
+            check_contents(given[named.sha256], named.media)
     if made and assessment is None:
         return what, made.assessment, {**made.files, **given}
     if made:
