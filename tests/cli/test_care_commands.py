@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+from library.carried import exported
 from library.orgs import CANARY, Orgs, artifacts, assessment, finding, found_circle, founded, share
 
 from cli.desks import Desk, seated
 from darklantern.assess import level_follows
+from darklantern.errors import RefusedError
 from darklantern.library import restore
 from darklantern.network import new_terms
 
@@ -40,6 +42,9 @@ def test_a_restored_keeper_says_that_its_log_is_whole_and_is_told_what_that_mean
     (orgs.folder / "aurora").rename(orgs.folder / "lost")
     restore(orgs.folder / "backup", orgs.folder / "aurora", "passphrase of ada", follows=level_follows)
     ada, bo = seated(orgs.folder, ada="aurora", bo="beacon")
+    with pytest.raises(RefusedError, match="signing now") as signing:
+        ada("circle", "rotate", "evals")
+    assert signing.value.hint is not None and signing.value.hint.startswith("`darklantern sync` with the log's keeper")
     asked = ada.refuses("library", "confirm-whole", "evals")
     assert "nothing takes that back" in asked.message and "add --yes" in asked.hint
     assert ada("library", "confirm-whole", "evals", "--yes") == {"log": orgs.circle}
@@ -53,18 +58,25 @@ def test_restoring_asks_about_what_is_known_to_be_a_backup(orgs: Orgs) -> None:
     orgs.aurora.care.backup(orgs.folder / "backup")
     orgs.close()
     (ada,) = seated(orgs.folder, ada="aurora")
+    bundle, raw = orgs.folder / "a.bundle", orgs.folder / "raw"
+    ada("bundle", "export", bundle)
+    raw.write_bytes(bytes(range(1, 256)) * 40)
     restoring = ["library", "restore", orgs.folder / "backup"]
     assert "never overwritten" in ada.refuses(*restoring).hint
     (orgs.folder / "aurora").rename(orgs.folder / "lost")
     (orgs.folder / "libraries" / "ada").unlink()
     assert "cannot read" in ada.refuses(*restoring[:2], orgs.folder / "nowhere").message
     assert "no backup of a library" in ada.refuses(*restoring[:2], ada.passphrase).hint
+    assert "expected a backup of a library, got a bundle" in ada.refuses(*restoring[:2], bundle).message
+    other = ada.refuses(*restoring[:2], raw).message
+    assert "got something that is no file's header" in other and other.isprintable()
     eve = Desk("eve", orgs.folder)
     assert "passphrase does not fit" in eve.refuses(*restoring, "--yes").message
     asked = ada.refuses(*restoring)
     assert "gone for good" in asked.message and "add --yes" in asked.hint
     assert not list((orgs.folder / "libraries").iterdir()), "nothing of it is left where nobody agreed"
-    assert ada(*restoring, "--yes")["library"] == str(ada.library)
+    told = ada.says(*restoring, "--yes")
+    assert "signs nothing yet: " in told and "next: `darklantern sync` with the log's keeper" in told
     assert ada("device", "show")["active"]
 
 
@@ -110,3 +122,42 @@ def test_a_waiting_record_whose_piece_is_lost_is_dropped_once_its_user_says_so(o
     told = bo("library", "drop", lost[:12], "--yes")
     assert told["dropped"] == [lost] and list(told["remade"]) == [after]
     assert "lists what waits" in bo.refuses("library", "drop", lost[:12], "--yes").hint
+
+
+def test_what_waits_where_its_author_was_removed_is_dropped_with_a_warning(orgs: Orgs) -> None:
+    item = share(orgs)
+    orgs.to_beacon()
+    first, then = (orgs.beacon.threads.post(item, text) for text in ("too late", "later still"))
+    exported(orgs.beacon)  # from here on others may hold them
+    orgs.aurora.members.remove(orgs.circle, "Beacon", "bo", "moved on")
+    with pytest.raises(RefusedError, match="others may hold it"):
+        orgs.beacon.care.drop_waiting([first, then])
+    orgs.to_beacon()
+    orgs.close()
+    (bo,) = seated(orgs.folder, bo="beacon")
+    alone = bo.refuses("library", "drop", first, "--yes")
+    assert "1 record of this device follow" in alone.message and then[:16] in alone.hint
+    assert first[:16] in bo.says("status") and then[:16] in bo.says("status")
+    told = bo.says("library", "drop", first, then, "--yes")
+    assert "left this library before: others may hold it" in told and "dropped" in told
+    assert first[:16] not in bo.says("status") and then[:16] not in bo.says("status")
+
+
+def test_what_was_taken_back_is_told_by_whom_and_when(orgs: Orgs) -> None:
+    item = share(orgs)
+    orgs.to_beacon()
+    post = orgs.aurora.threads.post(item, "a slip")
+    orgs.to_beacon()
+    orgs.close()
+    ada, bo = seated(orgs.folder, ada="aurora", bo="beacon")
+    for each in (item, post):
+        ada("library", "bury", each, "--yes")
+    bundle = orgs.folder / "bundle"
+    ada("bundle", "export", bundle)
+    told = bo.says("bundle", "import", bundle, "--allow-clock-jump")
+    assert "1 finding was taken back" in told and "1 post was taken back" in told
+    gone = bo.refuses("open", item[:12])
+    assert f"the finding {item[:16]} was taken back on 20" in gone.message and "by ada of Aurora" in gone.message
+    assert f"the post {post[:16]} was taken back on 20" in bo.refuses("library", "bury", post[:12], "--yes").message
+    assert "taken back" not in bo.says("bundle", "import", bundle, "--allow-clock-jump")
+    assert "with which 0 begin" in bo.refuses("open", "00000000").message

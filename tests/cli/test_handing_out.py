@@ -75,6 +75,8 @@ def test_what_is_given_once_replaces_nothing_and_is_not_used_up_by_that(desks: t
     folder = ada.folder
     (new,) = seated(folder, ben="ben")
     (folder / "libraries" / "ben").unlink()
+    refused = new.refuses("device", "new", "--org", "Aurora", "--person", "Ben Ito", "--name", "Ben Ito")
+    assert "without white space" in refused.message and not new.library.exists()
     new("device", "new", "--org", "Aurora", "--person", "ben", "--name", "Ben Ito")
     there = folder / "there"
     there.write_text("mine")

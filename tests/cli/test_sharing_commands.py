@@ -332,6 +332,17 @@ def test_explain_answers_for_whom_and_what_nobody_knows(desks: tuple[Desk, Desk]
     assert "darklantern member list" in ada.refuses("explain", "nobody", item)
 
 
+def test_explain_answers_whether_somebody_is_in_a_circle(desks: tuple[Desk, Desk]) -> None:
+    ada, _ = desks
+    told = ada("explain", "Beacon/bo", "evals")
+    assert told["member"] and told["called"] == "circle evals"
+    assert "bo of Beacon is a member of circle evals now" in ada.says("explain", "Beacon/bo", told["circle"][:12])
+    assert "al of Aurora is no member of circle evals now" in ada.says("explain", "Aurora/al", "evals")
+    for word in ("zzz", "finding.toml", ""):
+        said = ada.refuses("explain", "Beacon/bo", word)
+        assert "expected the beginning of an item's or a post's id, or a circle's name" in said
+
+
 def test_status_says_what_waits_and_what_is_missing(desks: tuple[Desk, Desk]) -> None:
     ada, bo = desks
     ada.says(*ada.prepares(), "--yes")

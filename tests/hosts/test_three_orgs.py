@@ -222,7 +222,7 @@ def sealed_without_whom_was_removed(three: tuple[Office, Office, Office], item: 
     # No relay shows it to cy any more, or takes more; brought by hand it does not open, by anybody's account.
     told = json.loads(cy.sync().stdout)[ada.url]
     assert circle_id(cy) in told["hidden"]
-    assert {each: "this circle admits neither you nor your org" in why for each, why in told["refused"]} == {late: True}
+    assert {each: "this circle does not admit you" in why for each, why in told["refused"]} == {late: True}
     cy.refuses("open", later)
     bundle = bo.machine.disk / "to cy.bundle"
     bo("bundle", "export", bundle)

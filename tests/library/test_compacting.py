@@ -65,7 +65,7 @@ def test_orphans_go_and_what_a_record_or_an_unfinished_sealing_names_stays(orgs:
     assert planned.orphans == (stray,) and planned.bytes == len(b"stray")
     (waiting,) = planned.unfinished
     assert (waiting.sha256, waiting.size, set(waiting.pieces)) == (SHA256, len(DATA), sealed)
-    assert "1 pieces of 5 bytes would go" in str(planned) and SHA256 in str(planned)
+    assert "1 piece of 5 bytes would go" in str(planned) and SHA256 in str(planned)
     assert stray in pieces(orgs.aurora)  # nothing has gone yet
     orgs.aurora.care.compact(planned)
     assert pieces(orgs.aurora) == kept | sealed

@@ -100,8 +100,8 @@ def test_acts_are_listed_with_who_signed_them_and_refused_ones_with_the_reason(o
     said = {act.kind: act for act in acts}
     assert all(act.refused is None and act.by for act in acts)
     assert "a network root of Aurora" in said["roster"].by and "trusts Aurora, Beacon" in said["roster"].what
-    assert said["org"].what.endswith("1 devices revoked") and "a root of Beacon" in said["org"].by[0]
-    assert said["epoch"].by == ("Dr ada (Aurora)",) and "epoch 2 for 1 devices" in said["epoch"].what
+    assert said["org"].what.endswith("1 device revoked") and "a root of Beacon" in said["org"].by[0]
+    assert said["epoch"].by == ("Dr ada (Aurora)",) and "epoch 2 for 1 device;" in said["epoch"].what
     assert device("bo").public.fingerprint[:9] in said["epoch"].what
     assert set(said["circle"].by) == {"Dr ada (Aurora)", "Dr bo (Beacon)"}
     assert len(list(lines(orgs.aurora.care.report()))) > len(acts)

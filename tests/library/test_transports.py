@@ -307,4 +307,4 @@ def test_what_a_relay_takes_from_nobody_but_members_ends_no_sync(http: Carried, 
             assert told(courier, remote).error is None
             courier.bundles.import_from(tmp_path / "bundle")
             report = told(courier, remote)
-        assert report.error is None and "admits neither you nor your org" in report.refused[0][1]
+        assert report.error is None and "does not admit you" in report.refused[0][1]

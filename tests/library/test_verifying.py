@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from darklantern.network.items import PIECE
 from darklantern.stores import Blobs
+from library.meeting import met
 from library.orgs import Orgs, artifacts, assessment, finding, founded
 
 
@@ -106,3 +107,22 @@ def test_p33_checking_large_pieces_takes_little_memory(tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < PIECE
     finally:
         tracemalloc.stop()
+
+
+def test_a_piece_that_verifying_found_damaged_comes_again_with_the_next_sync(tmp_path: Path) -> None:
+    us = met(tmp_path)
+    item = us.share(b"an artifact")
+    us.sync()
+    (name,) = us.beacon.view.circle(us.circle).entries[item].body.pieces
+    path = tmp_path / "beacon" / "blobs" / name[:2] / name
+    path.write_bytes(b"other bytes")
+    us.sync()
+    assert path.read_bytes() == b"other bytes", "no sync reads all of the store"
+    (problem,) = (each for each in us.beacon.care.verify() if each.piece)
+    assert "`darklantern sync` fetches it again" in str(problem)
+    beacon = us.reopen("beacon")
+    assert beacon.relays.preview([us.relay]).relays[us.relay.name].imported.pieces == 1
+    us.sync()
+    assert beacon.care.verify() == () and beacon.findings.open(item)
+    assert us.reopen("beacon")._desk.lacking == {}
+    us.close()

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from darklantern.errors import RefusedError
 from darklantern.network import cosign
 from darklantern.network.authoring import drafted
+from darklantern.network.cards import Holder, check_holder
 from darklantern.network.clock import text
 from darklantern.network.naming import check_apart, check_name
 from darklantern.network.rosters import Org, OrgRoot
@@ -68,3 +69,19 @@ def test_a_roster_and_a_manifest_are_held_to_it() -> None:
     assert "takes for each other" in world.put(encode(signed))
     with pytest.raises(RefusedError, match="takes for each other"):
         world.manifest("Aurora", person("ada"), msgspec.structs.replace(person("al"), id="ADA"))
+
+
+@pytest.mark.parametrize(
+    ("who", "said"),
+    [
+        (Holder(org="Aurora/Lab", person="ada", name="Ada"), "without a slash"),
+        (Holder(org="Aurora", person="Aurora/ada", name="Ada"), "without a slash"),
+        (Holder(org="Aurora", person="ada vey", name="Ada"), "without white space"),
+        (Holder(org="Aurora", person="ada\tvey", name="Ada"), "shows as what it is"),
+    ],
+    ids=["a slash in the org", "a slash in the id", "a space in the id", "a tab in the id"],
+)
+def test_nobody_holds_a_device_who_could_not_be_named_as_org_and_person(who: Holder, said: str) -> None:
+    with pytest.raises(RefusedError, match=said):
+        check_holder(who)
+    check_holder(Holder(org="Aurora Lab", person="ada", name="Ada Vey / she"))

@@ -7,6 +7,7 @@ import typer
 
 from darklantern.cli.bars import bytes_bar
 from darklantern.cli.hardening import keep_secrets_in_memory
+from darklantern.cli.kinds import BACKUP, expecting
 from darklantern.cli.library_commands import library_app
 from darklantern.cli.library_option import LibraryFolder, Yes, confirm, library_folder, open_own, say
 from darklantern.cli.naming import log_named
@@ -66,11 +67,12 @@ def restore(
     """
     from darklantern.assess import level_follows
     from darklantern.library import Library
+    from darklantern.library.restored import REMEDY
     from darklantern.library.restoring import restore_unpacked, unpacked
 
     keep_secrets_in_memory()
     typed, new = passphrase(passphrase_file), library_folder(folder)
-    with unpacked(file, new, typed) as copy:
+    with expecting(file, BACKUP), unpacked(file, new, typed) as copy:
         said = copy.said
         say(f"{file}: a library as of {said.time}")
         confirm(
@@ -88,6 +90,8 @@ def restore(
     tell(f"{new}: the library as of {said.time}")
     for reason in waiting.values():
         tell(f"signs nothing yet: {reason}")
+    if waiting:
+        tell(f"next: {REMEDY}")
 
 
 @library_app.command()

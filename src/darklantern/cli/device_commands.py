@@ -39,13 +39,14 @@ def new(
     from darklantern.assess import level_follows
     from darklantern.cli.hardening import keep_secrets_in_memory
     from darklantern.library import create
-    from darklantern.network.cards import Holder
+    from darklantern.network.cards import Holder, check_holder
     from darklantern.sealing import Device, LogKey
     from darklantern.stores.keystore import keep_passphrase
 
     keep_secrets_in_memory()
     where = library_folder(folder)
     holder = Holder(org=org, person=person, name=name)
+    check_holder(holder)  # before a passphrase is asked for
     with keep_passphrase() if keystore else new_passphrase(file) as secret:
         made = create(
             where,

@@ -1,6 +1,6 @@
 """What came of an import or a sync, as lines for a terminal; and that there is something to look at."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from darklantern.counted import counted
@@ -33,6 +33,7 @@ def told(imported: "Imported") -> list[str]:
         *([f"{counted(len(imported.carried), 'record')} of others waiting here now: sync"] if imported.carried else []),
         *(f"does not count: {leaf.reason}" for leaf in imported.opaque),
         *(f"sealed and signed again: {old[:16]} is now {new[:16]}" for old, new in imported.remade),
+        *_taken_back(imported.taken_back.values()),
         *imported.problems,
         *(f"not appended: {reason}" for _, reason in imported.refused),
         *(f"missing: piece {name}, in neither the bundle nor this library" for name in imported.missing),
@@ -41,3 +42,8 @@ def told(imported: "Imported") -> list[str]:
             for log in imported.skipped
         ),
     ]
+
+
+def _taken_back(kinds: Collection[str]) -> list[str]:
+    counts = {noun: sum(kind == each for each in kinds) for noun, kind in (("finding", "item"), ("post", "post"))}
+    return [f"{counted(n, noun)} {'was' if n == 1 else 'were'} taken back" for noun, n in counts.items() if n]

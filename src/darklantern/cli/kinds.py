@@ -32,6 +32,7 @@ class FileKind:
 BUNDLE: Final = FileKind("a bundle", "`darklantern bundle import`")
 SEALED: Final = FileKind("a sealed file", "`darklantern open FILE`, or for a circle's draft `darklantern draft show`")
 FORM: Final = FileKind("a form for a finding", "`darklantern share`")
+BACKUP: Final = FileKind("a backup of a library", "`darklantern library restore`")
 DRAFT: Final = FileKind("a draft", "`darklantern draft show`, `darklantern draft sign` and `darklantern draft publish`")
 
 
@@ -45,8 +46,9 @@ def recognised(data: bytes) -> FileKind | None:
     from darklantern.logs.stream import MAGIC as STREAM
     from darklantern.records.exact import decode
     from darklantern.sealing.streams import MAGIC as AGE
+    from darklantern.stores.archive import MAGIC as ARCHIVE
 
-    for beginning, kind in ((STREAM, BUNDLE), (AGE, SEALED)):
+    for beginning, kind in ((STREAM, BUNDLE), (AGE, SEALED), (ARCHIVE, BACKUP)):
         if data.startswith(beginning):
             return kind
     if len(data) > _MOST:

@@ -9,6 +9,7 @@ from darklantern.cli.library_option import LibraryFolder, Yes, confirm, open_own
 from darklantern.cli.naming import circle_named, entry_named, waiting_named
 from darklantern.cli.options import Json, PassphraseFile
 from darklantern.cli.output import tell, tell_json
+from darklantern.counted import counted
 from darklantern.records.exact import plain
 
 if TYPE_CHECKING:
@@ -107,11 +108,18 @@ def drop(
     """Drop what waits and cannot leave.
 
     Such as a post whose piece was lost: `status` lists what waits, and why. Its content is gone with it; what this
-    device wrote after it is signed anew. What others may hold already is refused.
+    device wrote after it is signed anew. What others may hold already is refused, unless its log takes nothing from
+    this device any more, which was removed or revoked.
     """
     with open_own(folder, passphrase_file) as library:
         ids = [waiting_named(library, each) for each in record]
         say(f"{', '.join(id[:16] for id in ids)} would go, with what is in them")
+        if held := library.care.may_be_held(ids):
+            say(
+                f"{', '.join(sorted(id[:16] for id in held))} left this library before: others may hold it. Let in "
+                "again, this device would write another in its place, and be frozen if both turn up: join with a "
+                "new device then"
+            )
         confirm("Drop this? It does not come back.", yes)
         remade = library.care.drop_waiting(ids)
     if as_json:
@@ -150,12 +158,13 @@ def reindex(folder: LibraryFolder = None, passphrase_file: PassphraseFile = None
     if as_json:
         tell_json({"texts": count})
     else:
-        tell(f"{count} findings and posts are in the index")
+        tell(f"in the index: {counted(count, 'text')} of findings and posts")
 
 
 def _give_up(library: "Library", sealings: list[str], yes: bool, as_json: bool) -> None:
     if not sealings or (as_json and not yes):
         return
-    confirm(f"Give up {len(sealings)} unfinished sealings? To share these files, they must be sealed anew.", yes)
+    count = counted(len(sealings), "unfinished sealing")
+    confirm(f"Give up {count}? To share such a file, it must be sealed anew.", yes)
     for sealing in sealings:
         library.findings.give_up(sealing)

@@ -5,7 +5,7 @@ the right word. Never a guess.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from darklantern.cli.near import meant, near
@@ -118,6 +118,7 @@ def item_named(library: "Library", item: str) -> str:
     """The one item whose id begins with `item`."""
     found = [entry.id for entry in library.findings.listed(older=True) if item and entry.id.startswith(item)]
     if len(found) != 1:
+        _check_not_taken_back(library, found, item)
         raise StoreError(
             f"expected the beginning of one item's id, got {item!r}, with which {len(found)} begin",
             hint="`darklantern finding list` lists them; "
@@ -166,9 +167,17 @@ def entry_named(library: "Library", beginning: str) -> tuple[str, str]:
     held = library.entries
     found = [entry for entry in held if beginning and entry.startswith(beginning)]
     if len(found) != 1:
+        _check_not_taken_back(library, found, beginning)
         raise StoreError(
             f"expected the beginning of one id, got {beginning!r}, with which {len(found)} begin",
             hint="`darklantern thread list` and `show` give them; "
             + ("give more letters" if found else "copy the id from the first column"),
         )
     return found[0], held[found[0]]
+
+
+def _check_not_taken_back(library: "Library", found: Collection[str], beginning: str) -> None:
+    """Raises StoreError where nothing begins so but what is gone, and says what became of it."""
+    gone = {} if found else library.taken_back(beginning)
+    if gone:
+        raise StoreError("; ".join(gone.values()), hint="nothing of it is here any more; its author may share another")

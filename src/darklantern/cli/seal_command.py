@@ -8,6 +8,7 @@ import typer
 from darklantern.cli.bars import bytes_bar
 from darklantern.cli.library_option import LibraryFolder, open_own
 from darklantern.cli.options import Json, PassphraseFile, recipient_lines, source_of, target_of, tell_target
+from darklantern.counted import counted
 from darklantern.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def seal(
         recipients = recipients_named(library, to)
         with bytes_bar("sealing") as progress:
             seal_to(source_of(file), target, recipients, progress)
-    tell_target(out, f"sealed to {len(recipients)} keys", as_json, recipients=len(recipients))
+    tell_target(out, f"sealed to {counted(len(recipients), 'key')}", as_json, recipients=len(recipients))
 
 
 def recipients_named(library: "Library", to: list[str] | None) -> "list[Recipient]":

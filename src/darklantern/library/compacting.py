@@ -11,6 +11,7 @@ this device's key could open the seed again, stays in the log for good.
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
+from darklantern.counted import counted
 from darklantern.errors import RefusedError
 from darklantern.library.artifact_sealing import Unfinished, unfinished
 from darklantern.library.importing import wanted_pieces
@@ -56,7 +57,8 @@ class Compaction:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        yield f"{len(self.pieces)} pieces of {self.bytes:,} bytes would go, {len(self.orphans)} of which nothing names"
+        going = counted(len(self.pieces), "piece")
+        yield f"{going} of {self.bytes:,} bytes would go, {len(self.orphans)} of which nothing names"
         if self.abandoned:
             yield f"{len(self.abandoned)} beginnings of pieces would go, which nothing lacks any more"
         for each in self.forgotten:
@@ -65,7 +67,7 @@ class Compaction:
                 "items and posts will not open again on this device, which cannot be undone"
             )
         for sealing in self.unfinished:
-            what = sealing.problem or f"{len(sealing.pieces)} pieces of a file of {sealing.size:,} bytes"
+            what = sealing.problem or f"{counted(len(sealing.pieces), 'piece')} of a file of {sealing.size:,} bytes"
             yield f"an unfinished sealing stays until it is given up: {sealing.sha256 or sealing.journal}: {what}"
 
 

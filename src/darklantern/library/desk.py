@@ -21,7 +21,7 @@ from darklantern.library.keeping import with_heads
 from darklantern.library.lacking import all_lacking, lacking_after
 from darklantern.library.loading import difference, load
 from darklantern.library.news import News, news
-from darklantern.library.state import State
+from darklantern.library.state import State, with_setting
 from darklantern.library.threads import indexing
 from darklantern.network.circles import Terms
 from darklantern.network.deciding import Follows
@@ -33,6 +33,8 @@ from darklantern.stores.undisturbed import undisturbed
 from darklantern.stores.values import Change
 
 Clock = Callable[[], float]
+_DAMAGED: Final = "damaged"
+"""The setting that lists pieces which verifying found damaged: nobody reads all of the store at each sync."""
 
 
 class Desk:
@@ -157,7 +159,20 @@ class Desk:
 
     def take_stock(self) -> None:
         """Look again which pieces are here: somebody may have removed some."""
-        self._lacking = all_lacking(self._held, frozenset(self.vault.blobs))
+        self._lacking = all_lacking(self._held, self.whole)
+
+    @property
+    def whole(self) -> frozenset[str]:
+        """The pieces that are here, without those that verifying found damaged and that still are."""
+        damaged = self._held.settings.get(_DAMAGED, "").split()
+        return frozenset(self.vault.blobs).difference(name for name in damaged if not self.vault.blobs.is_whole(name))
+
+    def found_damaged(self, names: Collection[str]) -> None:
+        """Remember damaged pieces as lacking, so that the next sync fetches them again. Raises StoreError."""
+        listed = " ".join(sorted(names))
+        if listed != self._held.settings.get(_DAMAGED, ""):
+            self.step(with_setting(self._held, _DAMAGED, listed))
+        self.take_stock()
 
     def reindex(self) -> int:
         """Make the index of texts anew of all that opens here. How many it holds. Raises StoreError."""

@@ -16,6 +16,7 @@ from darklantern.library.opening import Fetch
 from darklantern.library.outbox import carrying_on, leaving
 from darklantern.library.resealing import remade
 from darklantern.library.state import State, pieces_of, unlocked
+from darklantern.library.taken_back import newly_taken_back
 from darklantern.network.merging import LogCopy, merge
 from darklantern.network.reading import leaf_id, log_of, read
 from darklantern.network.sentences import dropped_words
@@ -60,6 +61,8 @@ class Imported:
     """logs that no accepted record names, or that are frozen"""
     problems: tuple[str, ...] = ()
     """epochs of which this device is a member and whose seed it could not take; pieces that came altered"""
+    taken_back: Mapping[str, str] = field(default_factory=dict)
+    """id → kind, of items and posts that counted here and that somebody took back: they are gone"""
     remade: tuple[tuple[str, str], ...] = ()
     """own records that could not count as they were, sealed and signed again: (old id, new id)"""
 
@@ -122,6 +125,7 @@ def settle(
         refused=(*(taken.refused if taken else ()), *again.refused),
         skipped=skipped,
         problems=(*sorted(state.keyring.problems.values()), *sorted(str(each) for each in fresh)),
+        taken_back=newly_taken_back(before, state),
         remade=again.remade,
     )
     return Step(state, again.pieces, imported)

@@ -29,7 +29,9 @@ from darklantern.library.outbox import put
 from darklantern.library.searching import Hit
 from darklantern.library.state import unlocked
 from darklantern.library.status import Status, status
-from darklantern.network.cards import Holder
+from darklantern.library.taken_back import taken_back
+from darklantern.network.belonging import Belonging, belonging
+from darklantern.network.cards import Holder, check_holder
 from darklantern.network.circles import Terms
 from darklantern.network.deciding import Follows
 from darklantern.network.explaining import Explained, explain
@@ -62,8 +64,10 @@ def create(
     `net` is the envelope id of the network's first roster: compare it, in person, with who invited you.
     Nothing that does not descend from it is ever accepted. Without it the library has keys only, until
     `identity.join`. `log_key` makes this library the keeper of the logs that name it. `follows` is as in
-    `Library.open`. Raises StoreError when the folder is in use.
+    `Library.open`. Raises StoreError when the folder is in use, RefusedError for a holder that nobody could name.
     """
+    if holder:
+        check_holder(holder)
     said = {HOLDER: encode(holder).decode()} if holder else {}
     create_vault(folder, passphrase, first_contents(net, device, log_key, said), cost, keystore)
     return Library.open(folder, passphrase, follows=follows, clock=clock)
@@ -185,6 +189,10 @@ class Library:
         ids = {id for trail in trails for id in trail.ids}.union(self.pending)
         return tuple(sorted(id for id in ids if beginning and id.startswith(beginning)))
 
+    def taken_back(self, beginning: str) -> dict[str, str]:
+        """Id → when and by whom it was taken back, for each item or post whose id begins so and that is gone."""
+        return taken_back(self._desk.state, beginning)
+
     def acts(self, log: str) -> tuple[Act, ...]:
         """Every entry of a log, the network's or a circle's by its id: who signed it, and why it does not count.
 
@@ -203,9 +211,14 @@ class Library:
         state = self._desk.state
         return explain(state.working, (org, person), record, waiting=frozenset(self.pending), now=self._desk.now())
 
+    def belonging(self, org: str, person: str, circle: str) -> Belonging:
+        """Whether somebody is a member of a circle now, and why not. Raises RefusedError for an unknown circle."""
+        state, id = self._desk.state, self._desk.circle(circle)
+        return belonging(state.view, (org, person), id, called=state.name_of(id), now=self._desk.now())
+
     def status(self) -> Status:
         """What is held and what is there, what waits and for whom, what is stale and since when. Asks nobody."""
-        return status(self._desk.state, frozenset(self._desk.vault.blobs), self._desk.time())
+        return status(self._desk.state, self._desk.whole, self._desk.time())
 
     def ended(self) -> tuple[str, ...]:
         """What this device, or its person, no longer belongs to, as the logs here say: since when, by whom, and why."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from darklantern.counted import counted
 from darklantern.errors import DarkLanternError, RefusedError
 from darklantern.library import sharing
 from darklantern.library.opening import Fetch, Found, open_entry
@@ -68,13 +69,15 @@ def remade(state: State, fetch: Fetch, clock: int) -> Remade:
 def without(state: State, ids: Collection[str], fetch: Fetch, clock: int) -> Remade:
     """The state without these records of the outbox; what this device wrote after them in their logs is signed anew.
 
-    Raises RefusedError for one that is not there, that the logs have already, or that others may hold.
+    Raises RefusedError for one that is not there, that the logs have already, or that others may hold, unless its log
+    is closed to this device: there it could only wait for ever. Others may hold it all the same.
     """
     gone = {waiting.id: waiting for waiting in state.outbox if waiting.id in ids}
     for id in ids:
         if id not in gone:
             raise RefusedError(f"no record {id[:16]} waits here", hint="`darklantern status` lists those that do")
-        if state.is_own(gone[id]) and (id in state.left or is_registered(state.view, gone[id].log, id)):
+        stuck = id in state.left and not _is_closed(state, gone[id].log)
+        if state.is_own(gone[id]) and (stuck or is_registered(state.view, gone[id].log, id)):
             raise RefusedError(
                 f"record {id[:16]} has left this library: others may hold it, and another in its place would be taken "
                 "for a forgery by this device",
@@ -86,6 +89,12 @@ def without(state: State, ids: Collection[str], fetch: Fetch, clock: int) -> Rem
         own = [each for each in state.outbox if each.log == log and state.is_own(each)]
         first = next(place for place, each in enumerate(own) if each.id in ids)
         after = tuple(each for each in own[first:] if each.id not in ids)
+        if after and _is_closed(state, log):
+            raise RefusedError(
+                f"{counted(len(after), 'record')} of this device follow in a log that is closed to it, and cannot be "
+                "signed anew",
+                hint=f"drop them with it: {' '.join(each.id[:16] for each in after)}",
+            )
         state, added, made = _again_in_order(state, after, fetch, names, clock, frozenset(ids))
         pieces, names = pieces | added, names | made
     return Remade(state, pieces, tuple(names.items()), ())
@@ -98,6 +107,15 @@ def sendable(state: State, clock: int) -> tuple[Waiting, ...]:
     """
     stays = {*state.overtaken, *(waiting.id for log in _logs(state) for waiting in _stale(state, log, clock))}
     return tuple(each for each in state.outbox if each.id not in stays and state.waits(each.log) is None)
+
+
+def _is_closed(state: State, log: str) -> bool:
+    """Whether this device may write in a log no more, as the network's log says: removed, or revoked."""
+    network, id = state.view.network, state.device_id
+    if id not in network.devices:  # no manifest that is here lists it yet
+        return False
+    is_for_it = log == state.view.net or network.lets_in(log, network.devices[id].owner, id)
+    return not (is_for_it and network.is_active(id))
 
 
 def _tidied(state: State) -> tuple[State, tuple[tuple[str, str], ...]]:

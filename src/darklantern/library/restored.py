@@ -24,6 +24,11 @@ from darklantern.records.exact import Sha256, Time, Value, decode, encode
 
 COPIED: Final = "copied"
 """Setting in the database of a backup. Whoever opens it, however it got there, opens a copy."""
+REMEDY: Final = (
+    "`darklantern sync` with the log's keeper, or import a bundle that it made since; where this library keeps the log "
+    "itself, import from everybody who reads it, and then say so: `darklantern library confirm-whole LOG`"
+)
+"""What makes a restored library sign again."""
 _RESTORED: Final = "restored"
 """Setting: when a copy was opened for the first time, in seconds."""
 _WHOLE: Final = "whole "
@@ -94,8 +99,7 @@ def check(reason: str | None) -> None:
     if reason is not None:
         raise RefusedError(
             f"{reason}; signing now could put two records at one place, which freezes this device or the log",
-            hint="import a bundle that the log's keeper made since; where this library keeps the log itself, import "
-            "from everybody who reads it, and then say so: `darklantern library confirm-whole LOG`",
+            hint=REMEDY,
         )
 
 

@@ -6,6 +6,7 @@ disk, so that tens of gigabytes take little memory; nothing is repaired or remov
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from darklantern.errors import DarkLanternError, StoreError
 from darklantern.library.importing import wanted_pieces
@@ -16,6 +17,7 @@ from darklantern.stores import Vault
 
 Progress = Callable[[int, int], None]
 """(bytes that are checked, bytes in all), after each piece"""
+_REMEDY: Final = "`darklantern sync` fetches it again from a relay that has it, or import a bundle that carries it"
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,12 @@ class Problem:
     """the name of the piece, where it is one"""
     belongs_to: tuple[str, ...] = field(default=())
     """what is lost with it, in words"""
+    remedy: str | None = None
+    """what may mend it"""
 
     def __str__(self) -> str:
-        return f"{self.what}; it belongs to {', '.join(self.belongs_to)}" if self.belongs_to else self.what
+        belonging = f"it belongs to {', '.join(self.belongs_to)}" if self.belongs_to else None
+        return "; ".join(filter(None, (self.what, belonging, self.remedy)))
 
 
 def verify(
@@ -59,8 +64,11 @@ def _pieces(vault: Vault, state: State, fetch: Fetch, follows: Follows, progress
         progress(done, size)
     belonging = _owners(state, bad, fetch, follows) if bad else {}
     for name, problem in bad.items():
-        owners = belonging.get(name) or ("nothing that counts here: compacting removes it",)
-        yield Problem(f"the piece {name} {problem}", name, owners)
+        what, owners = f"the piece {name} {problem}", belonging.get(name)
+        if owners:
+            yield Problem(what, name, owners, _REMEDY)
+        else:
+            yield Problem(what, name, ("nothing that counts here: compacting removes it",))
 
 
 def _owners(state: State, names: Mapping[str, str], fetch: Fetch, follows: Follows) -> dict[str, tuple[str, ...]]:

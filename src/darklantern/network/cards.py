@@ -9,6 +9,7 @@ from typing import Literal, final
 
 from darklantern.errors import RefusedError
 from darklantern.network.manifests import device_parts
+from darklantern.network.naming import check_name
 from darklantern.network.roles import log_parts
 from darklantern.records.exact import Name, Value
 from darklantern.sealing import DevicePublic, LogVerifyKey, VerifyKey
@@ -38,6 +39,20 @@ class Card(Identified, frozen=True, kw_only=True):
     """their org's, with which it signs rosters"""
     log: LogVerifyKey | None = None
     """of the logs that this library can keep"""
+
+
+def check_holder(holder: Holder) -> None:
+    """Raises RefusedError for names that nobody could be called by: people are named as ORG/PERSON."""
+    for name in (holder.org, holder.person, holder.name):
+        check_name(name)
+    for what, name in (("an org's name", holder.org), ("a person's id", holder.person)):
+        if "/" in name:
+            raise RefusedError(f"expected {what} without a slash, got {name!r}", hint="people are named as ORG/PERSON")
+    if any(letter.isspace() for letter in holder.person):
+        raise RefusedError(
+            f"expected a person's id without white space, got {holder.person!r}",
+            hint="the id is short, like a login; the whole name goes to --name",
+        )
 
 
 def check_card(card: Card) -> None:

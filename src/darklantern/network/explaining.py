@@ -98,7 +98,8 @@ def _about(view: View, circle: CircleState, entry: SealedEntry, waiting: bool) -
     number = epoch.body.number if epoch else 0
     if entry.id in circle.buried:
         dropped = len(circle.receipts.get(entry.id, ()))
-        yield f"it was taken back; {dropped} devices say that they have dropped it"
+        says = "says that it has" if dropped == 1 else "say that they have"
+        yield f"it was taken back; {counted(dropped, 'device')} {says} dropped it"
     elif waiting:
         yield "it waits in this library for the keeper of its log: nobody else has it yet; sync"
     else:

@@ -6,6 +6,7 @@ by `wording`. Names in it were written by people; they are data.
 
 from collections.abc import Sequence
 
+from darklantern.counted import counted
 from darklantern.errors import DarkLanternError
 from darklantern.network.circles import Circle, Removal
 from darklantern.network.deleting import Receipt, Tombstone
@@ -27,8 +28,9 @@ def sentence(body: Body) -> str:
             orgs = ", ".join(org.name for org in body.orgs)
             return f"roster version {body.version} of {body.name!r}, until {body.until}, trusts {orgs}"
         case OrgManifest():
-            people = ", ".join(f"{person.id} with {len(person.devices)} devices" for person in body.people)
-            return f"manifest version {body.version} of {body.org}: {people}; {len(body.revoked)} devices revoked"
+            people = ", ".join(f"{person.id} with {counted(len(person.devices), 'device')}" for person in body.people)
+            revoked = counted(len(body.revoked), "device")
+            return f"manifest version {body.version} of {body.org}: {people}; {revoked} revoked"
         case Pledge():
             pledge = body.pledge
             return f"{body.person} of {body.org} pledges {pledge.name!r} version {pledge.version} until {body.until}"
@@ -61,7 +63,7 @@ def sentence(body: Body) -> str:
             dropped = ", ".join(f"{brief(cutoff.device)}" for cutoff in body.dropped) or "none"
             skips = body.linked and body.linked != body.previous
             skipped = f"; skips all after {body.linked[:8]}…" if skips and body.linked else ""
-            return f"epoch {body.number} for {body.count} devices; dropped: {dropped}{skipped}"
+            return f"epoch {body.number} for {counted(body.count, 'device')}; dropped: {dropped}{skipped}"
         case Sealed():
             return "an item or a post"
 
@@ -71,8 +73,8 @@ def dropped_words(log: str, entries: Sequence[bytes], device: str) -> str:
     own = [found.id for data in entries if (found := _record(data)) and found.record.author_device == device]
     mine = f"; of this device: {', '.join(id[:16] for id in own)}, write them again" if own else ""
     return (
-        f"log {log[:8]}… has moved to another keeper, and {len(entries)} entries that the old one appended after "
-        f"that are dropped{mine}"
+        f"log {log[:8]}… has moved to another keeper, and what the old one appended after that is "
+        f"dropped: {counted(len(entries), 'entry')}{mine}"
     )
 
 

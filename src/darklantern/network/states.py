@@ -178,6 +178,15 @@ class NetworkState:
         """Who is removed from a circle."""
         return tuple(self.removals_in(circle).values())
 
+    def lets_in(self, circle: str, owner: Owner, device: str) -> bool:
+        """Whether a circle's log is for this device: its rules admit whose it is, and nobody has removed them."""
+        found = self.circle(circle)
+        if found is None or not (found.admits(*owner) or found.has_admin(owner)):
+            return False
+        return not any(
+            (each.org, each.person) == owner and each.device in (None, device) for each in self.removed_from(circle)
+        )
+
     def is_active(self, device: str) -> bool:
         """Whether the newest manifest of its org lists the device, and the roster the org."""
         standing = self.devices.get(device)

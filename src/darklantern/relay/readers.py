@@ -37,12 +37,7 @@ def may_read(view: View, log: str, asker: Asker) -> bool:
     """
     if asker.is_peer or log == view.net:
         return True
-    circle = view.network.circle(log)
-    owner = asker.org, asker.person
-    if circle is None or not (circle.admits(*owner) or circle.has_admin(owner)):
-        return False
-    gone = view.network.removed_from(log)
-    return not any((each.org, each.person) == owner and each.device in (None, asker.id) for each in gone)
+    return view.network.lets_in(log, (asker.org, asker.person), asker.id)
 
 
 def readable(view: View, logs: Iterable[str], asker: Asker) -> tuple[str, ...]:

@@ -150,7 +150,7 @@ class Service:
             known = log in view.network.circles
             raise Problem(
                 403 if known else 404,
-                "this circle admits neither you nor your org" if known else "no accepted record names this log",
+                "this circle does not admit you, or no longer does" if known else "no accepted record names this log",
                 "sync the network's log, and see whom its circle names",
             )
 

@@ -14,6 +14,8 @@ from typing import BinaryIO, Final, NoReturn
 from darklantern.errors import StoreError
 
 HEADER: Final = "header.json"
+MAGIC: Final = f"{HEADER}\0".encode()
+"""How each begins."""
 DATABASE: Final = "library.db"
 BLOBS: Final = "blobs"
 
@@ -72,7 +74,7 @@ def unpack(source: BinaryIO) -> Iterator[Member]:
         piece = _PIECE.fullmatch(name)
         most = _MOST.get(name, _MOST_PIECE if piece else -1)
         if not 0 <= size <= most or head != _head(name, size):
-            _refuse(f"header.json, library.db or a piece in blobs/, got {name!r} of {size} bytes")
+            _refuse(f"header.json, library.db or a piece in blobs/, got {_shown(name, size)}")
         left = [size]
         yield Member(name, size, _chunks(source, left))
         if left[0] or _read(source, -size % _BLOCK).strip(b"\0"):
@@ -101,6 +103,11 @@ def _size(text: bytes) -> int:
         return int.from_bytes(text[1:], "big")
     digits = text.rstrip(b"\0")
     return int(digits, 8) if re.fullmatch(rb"[0-7]{1,11}", digits) else -1
+
+
+def _shown(name: str, size: int) -> str:
+    """What came, for people: a file that is no tar has bytes of anything where the name would be."""
+    return f"{name!a} of {size:,} bytes" if size >= 0 and name.isprintable() else "something that is no file's header"
 
 
 def _read(source: BinaryIO, size: int) -> bytes:

@@ -28,12 +28,15 @@ class Care:
     def verify(self, progress: verifying.Progress | None = None) -> tuple[Problem, ...]:
         """Everything that is not as it should be, and what it belongs to. Reads all of the store, in flat memory.
 
-        Damaged pages and pieces, missing pieces, and entries that count and do not open. `progress` is told of
-        (bytes done, bytes in all) after each piece.
+        Damaged pages and pieces, missing pieces, and entries that count and do not open. Damaged pieces count as
+        lacking from here on: a sync, or a bundle, brings them again. `progress` is told of (bytes done, bytes in all)
+        after each piece.
         """
         desk = self._desk
         desk.take_stock()
-        return tuple(verifying.verify(desk.vault, desk.state, desk.fetch, desk.follows, progress))
+        found = tuple(verifying.verify(desk.vault, desk.state, desk.fetch, desk.follows, progress))
+        desk.found_damaged([each.piece for each in found if each.piece and each.piece in desk.state.wanted])
+        return found
 
     def compaction(self, forget: Collection[str] | None = None) -> Compaction:
         """What `compact` would remove: pieces that nothing names, and all of the epochs `forget`. Print it, and ask.
@@ -60,12 +63,19 @@ class Care:
         """Drop records that wait here and have not left; their content is gone. (old id, new id) of what followed them.
 
         What this device wrote after them in the same log is signed anew. Raises RefusedError for one that others may
-        hold by now.
+        hold by now (`may_be_held`), unless its log is closed to this device, so that it could only wait for ever.
         """
         desk = self._desk
         made = resealing.without(desk.state, ids, desk.fetch, desk.time())
         desk.step(made.state, made.pieces)
         return made.remade
+
+    def may_be_held(self, ids: Collection[str]) -> frozenset[str]:
+        """Those of these waiting records that have left this library: others may hold them, whatever is dropped here.
+
+        A device that drops one and is let in again writes another in its place, and would be frozen if both turn up.
+        """
+        return self._desk.state.left & frozenset(ids)
 
     def backup(self, path: Path, *, passphrase: str | None = None, progress: backup.Progress | None = None) -> BackedUp:
         """All of this library as one new file. `restore` takes it back.

@@ -49,5 +49,6 @@ def joined(first: Imported, then: Imported) -> Imported:
         missing=then.missing,
         skipped=then.skipped,
         problems=then.problems,
+        taken_back={**first.taken_back, **then.taken_back},
         remade=(*first.remade, *then.remade),
     )

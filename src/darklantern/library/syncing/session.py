@@ -53,7 +53,7 @@ def look_at(remote: Remote, desk: Desk, *, confirmed: bool) -> RelaySync:
         if parts:
             step = take_in(state, parts, fetch=desk.fetch, clock=desk.time(), confirmed=confirmed)
         after, imported = (step.state, step.imported) if step else (state, Imported())
-        lacking = {name for name, log in after.wanted.items() if log in pulled.there} - set(desk.vault.blobs)
+        lacking = {name for name, log in after.wanted.items() if log in pulled.there} - desk.whole
         imported = replace(
             imported, skipped=pulled.skipped, pieces=len(lacking - (step.pieces.keys() if step else set()))
         )
