@@ -141,6 +141,7 @@ def test_what_waits_where_its_author_was_removed_is_dropped_with_a_warning(orgs:
     assert "left this library before: others may hold it" in told and "dropped" in told
     assert "lists what waits" in bo.refuses("library", "drop", then, "--yes").hint
     why = bo.says("explain", "Beacon/bo", "evals")
+    assert "its rules admit neither them nor their org" in bo.says("explain", "Cairn/first", "evals")
     assert "bo of Beacon is no member of circle evals now" in why and "removed the person: moved on" in why
 
 

@@ -41,7 +41,7 @@ def belonging(view: View, who: Owner, circle: str, *, called: str, now: int) -> 
         if each.org == who[0] and each.person in (who[1], None)
     ]
     if not reasons:
-        rules = view.rules(circle)
-        named = rules.admits(*who)
-        reasons = ["no manifest that is here ever listed a device of theirs" if named else "its rules name nobody so"]
+        admitted = view.rules(circle).admits(*who)
+        never = "no manifest that is here ever listed a device of theirs"
+        reasons = [never if admitted else "its rules admit neither them nor their org"]
     return Belonging(who, circle, called, who in found.persons, tuple(reasons))
