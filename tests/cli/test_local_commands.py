@@ -91,7 +91,7 @@ def test_search_takes_its_words_from_stdin_and_marks_them(founded: Path) -> None
     assert "nothing found" in said(founded, "search", "--since", "2100-01-01", given="draft")
     failed = darklantern("search", "--since", "tomorrow", *at(founded), given="draft")
     assert failed.returncode == 1 and "for example" in failed.stderr
-    assert "3 findings and posts" in library(founded, "reindex")
+    assert "3 texts" in library(founded, "reindex")
 
 
 def test_versions_and_links(founded: Path) -> None:

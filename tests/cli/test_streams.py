@@ -36,7 +36,7 @@ def test_seal_and_open_stand_in_a_pipe(desks: tuple[Desk, Desk]) -> None:
     ada, bo = desks
     plain = CANARY.encode() * (SEALED // len(CANARY))
     sealed = piped(ada, "seal", "-", "--to", device("bo").public.id, "--out", "-", given=plain)
-    assert sealed.returncode == 0 and b"sealed to 1 keys" in sealed.stderr, sealed.stderr
+    assert sealed.returncode == 0 and b"sealed to 1 key" in sealed.stderr, sealed.stderr
     assert sealed.stdout.startswith(b"age-encryption.org/v1\n") and CANARY.encode() not in sealed.stdout
     opened = piped(bo, "open", "-", "-o", "-", given=sealed.stdout)
     assert (opened.returncode, opened.stdout) == (0, plain), opened.stderr

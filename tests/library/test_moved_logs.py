@@ -44,7 +44,7 @@ def test_a_dropped_tail_leaves_the_disk_and_its_author_is_told(us: Meeting) -> N
     relay = moved(us, at)
     done = told(us.aurora, relay)
     assert done.error is None and not us.aurora.view.forks
-    assert any("dropped; of this device: " + tail[:16] in problem for problem in done.imported.problems)
+    assert any("dropped: 1 entry; of this device: " + tail[:16] in problem for problem in done.imported.problems)
     us.aurora.close()
     again = us.reopen("aurora")
     assert again.view.trail(us.circle).size == at

@@ -25,10 +25,10 @@ def explain(
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Say why somebody can or cannot read something, or is in a circle or not.
+    """Say why somebody can or cannot read something.
 
-    And why it may not have reached them. It rests on what the logs say: whether a device really holds a piece, or was
-    handed a key, only its person can tell.
+    Or is in a circle or not; and why something may not have reached them. It rests on what the logs say: whether a
+    device really holds a piece, or was handed a key, only its person can tell.
     """
     from darklantern.network.explaining import Explained
 
