@@ -1,6 +1,7 @@
 """What people at the offices do again and again, and what a test waits for."""
 
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,11 @@ from hosts.offices import Office
 CIRCLE = "palimpsest"
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 WAIT_S = 60
+
+
+def notes(size: int = 0, words: str = CANARY) -> bytes:
+    """An artifact of at least `size` bytes, all different each time: JSON, as its name says."""
+    return json.dumps([words, os.urandom(size // 2).hex()]).encode()
 
 
 def share(office: Office, work: Path, title: str, data: bytes) -> str:

@@ -20,6 +20,7 @@ from hosts.doing import (
     WAIT_S,
     circle_id,
     clock,
+    notes,
     say,
     settled,
     share,
@@ -66,7 +67,7 @@ def test_three_orgs_lose_nothing_and_their_relays_learn_nothing(tmp_path: Path) 
 
 def shared_and_discussed(three: tuple[Office, Office, Office], work: Path) -> str:
     ada, bo, cy = three
-    data = f"notes on the {CANARY}".encode()
+    data = notes(words=f"notes on the {CANARY}")
     item = share(ada, work, "first", data)
     synced(ada)
     for reader in (bo, cy):
@@ -117,7 +118,7 @@ def while_the_appender_is_away(three: tuple[Office, Office, Office], item: str) 
 
 def relay_killed_while_it_takes_pieces(three: tuple[Office, Office, Office], work: Path) -> None:
     ada, bo, cy = three
-    data = (CANARY.encode() + os.urandom(MIB - len(CANARY))) * 24
+    data = notes(24 * MIB)
     item = share(bo, work, "large", data)
     before = size(ada.relay / "blobs")
     pushing = bo.begin("sync")
@@ -148,7 +149,7 @@ def relay_killed_while_it_takes_pieces(three: tuple[Office, Office, Office], wor
 
 
 def share_killed(ada: Office, work: Path) -> None:
-    data = os.urandom(MIB) * 24
+    data = notes(24 * MIB)
     before, waiting = size(ada.library), ada("status")
     words = share_words(work, "killed", data)
     sharing = ada.begin(*words)
@@ -184,7 +185,7 @@ def clocks_wrong(three: tuple[Office, Office, Office], item: str) -> None:
 
 def disk_of_the_relay_full(three: tuple[Office, Office, Office], work: Path) -> None:
     ada, bo, cy = three
-    item = share(bo, work, "no room", os.urandom(MIB) * 12)
+    item = share(bo, work, "no room", notes(12 * MIB))
     fill = ada.machine.disk / "fill"
     with fill.open("wb") as file:
         try:
@@ -211,7 +212,7 @@ def sealed_without_whom_was_removed(three: tuple[Office, Office, Office], item: 
     bo("circle", "remove", CIRCLE, "Cairn/cy", "--reason", "left the project", "--yes")
     bo.sync()
     ada.sync()
-    later = share(ada, work, "without cy", f"not for cy: {CANARY}".encode())
+    later = share(ada, work, "without cy", notes(words=f"not for cy: {CANARY}"))
     ada.sync()
     bo.sync()
     assert "without cy" in bo("open", later)["finding"]["title"]
