@@ -5,6 +5,7 @@ SHA-256, BLAKE3, the marks of its journal and the store.
 """
 
 import hashlib
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Literal
@@ -23,7 +24,7 @@ SEAL, OPEN, RAW = 1.0, 1.2, 0.45
 
 def lines(sizes: Sizes) -> list[Line]:
     """`seal` and `open` beside age, `seal` beside the bare cipher, and a whole artifact beside `seal`."""
-    with scratch(5 * sizes.stream) as folder:
+    with scratch(6 * sizes.stream) as folder:
         plain = random_file(folder / "plain", sizes.stream)
         took = in_turns(_cases(plain, folder), sizes.repeats)
     rate = {name: round(sizes.stream / 1e6 / middle(each).cpu) for name, each in took.items()}
@@ -51,7 +52,7 @@ def _cases(plain: Path, folder: Path) -> dict[str, Case]:
         # A new file's pages are cleared by the kernel, at the price of half the cipher; the bare cipher writes nothing.
         "seal over": own(lambda: _seal(plain, over, me, "r+b")),
         "raw": own(lambda: _raw(plain.stat().st_size)),
-        "artifact": own(lambda: _artifact(plain, sha256, me)),
+        "artifact": _artifact(plain, folder / "store", sha256, me),
     }
 
 
@@ -91,10 +92,16 @@ def _raw(size: int) -> None:
         cipher.encrypt(index.to_bytes(12, "big"), chunk, None)
 
 
-def _artifact(plain: Path, sha256: str, me: Identity) -> None:
-    with scratch(plain.stat().st_size) as store:
-        blobs = Blobs(store / "blobs")
-        seal_file(plain, sha256, blobs=blobs, journals=store / "journals", device=me)
+def _artifact(plain: Path, store: Path, sha256: str, me: Identity) -> Case:
+    """Into a store that is empty again each time, which is not counted."""
+    sealed = own(lambda: seal_file(plain, sha256, blobs=Blobs(store / "blobs"), journals=store / "journals", device=me))
+
+    def case() -> Took:
+        shutil.rmtree(store, ignore_errors=True)
+        store.mkdir()
+        return sealed()
+
+    return case
 
 
 def _age_key(folder: Path) -> Path:
