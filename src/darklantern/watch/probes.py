@@ -4,17 +4,19 @@ A signal always comes with a placebo: the same measurement on matched material t
 concerns. What counts is value − placebo, so that what training does to everything cancels.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from darklantern.watch.rows import Bytes
+from darklantern.watch.examples import Examples, Pool
+from darklantern.watch.seen import Seen
 from darklantern.watch.spans import SpanCounter
 
-Floats = NDArray[np.floating]
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,15 @@ class Signal:
     grain: float = 0.0
     """the smallest change worth a standard deviation, in the signal's unit: steadier clean runs do not
     make smaller changes matter"""
+    placebo: str = ""
+    """what it is held against"""
+    source: str = ""
+    """the paper that the formula is from"""
+    cost: str = ""
+    """what a look costs, in forward (F) and backward (B) passes over how many rows"""
+    detector: Literal["ewma", "cusum"] = "ewma"
+    says: Literal["circuit", "novelty"] = "circuit"
+    """what an alarm by it claims: novelty is what a signal says that new but harmless data raises too"""
 
 
 @dataclass(frozen=True)
@@ -38,7 +49,7 @@ class Reading:
     """One measurement of a signal and of its placebo, in the signal's unit."""
 
     value: float
-    placebo: float
+    placebo: float = 0.0
 
     @property
     def contrast(self) -> float:
@@ -47,46 +58,73 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One forward pass over a probe's rows (n, width)."""
+class Now:
+    """What a probe may make its rows of."""
 
-    sites: Mapping[str, Floats]
-    """site → (n, width − 1, …)"""
-    log_probs: Floats
-    """(n, width − 1, vocabulary), natural logarithms: position i predicts byte i + 1"""
-    lenses: Mapping[str, Floats]
-    """site → what the model would predict if its residual stream ended there"""
-    first: Mapping[str, Floats] = field(default_factory=dict)
-    """site → what it held when the watch attached, on the rows of then"""
+    step: int
+    trusted: Pool
+    """trusted examples, which `draw` gives out once each"""
+    fresh: Examples | None
+    """the batch that comes next, not yet trained on; None when the loop has ended"""
+    spans: SpanCounter | None
+    """spans of the rows trained on at the last looks, against trusted rows; None where examples are no token rows"""
 
 
-class Probe(Protocol):
-    """Rows to run at a look, and the signals read from them."""
+@dataclass(frozen=True)
+class Asked:
+    """Rows to run at a look, and whatever `read` will want to know about them."""
+
+    inputs: Array | None
+    """(n, …) as the model takes them; None for nothing to run: signals of weights alone"""
+    about: Any = None
+
+
+class Probe(ABC):
+    """Rows to run at a look, and the signals read from them.
+
+    A probe holds no state: what it needs of earlier looks it leaves as a note, so that one probe may serve two
+    watches and a rollback takes the notes back too.
+    """
+
+    signals: tuple[Signal, ...]
+    """in the order of the readings"""
+    sites: tuple[str, ...] = ()
+    """to record; the deepest of all probes decides how much of the model runs"""
+    lenses: tuple[str, ...] = ()
+    """those of the sites that are read out through the model's last norm and unembedding"""
+    weights: tuple[str, ...] = ()
+    """parameters, by the model's own names or patterns of them such as `*.embed.weight`"""
+    output: bool = False
+    """whether the model's output is read: if no probe of a pass does, it ends at the deepest site"""
+    window: int = 0
+    """looks whose notes come back, besides the first's"""
+    name: ClassVar[str] = ""
+    """what recipes call this kind of probe"""
 
     @property
-    def signals(self) -> tuple[Signal, ...]:
-        """In the order of the readings."""
-        ...
-
-    @property
+    @abstractmethod
     def settings(self) -> Mapping[str, Any]:
         """All that decides the rows and the readings, as JSON values: a calibration holds for no others."""
-        ...
 
-    @property
-    def sites(self) -> tuple[str, ...]:
-        """Sites to record."""
-        ...
+    @abstractmethod
+    def inputs(self, now: Now) -> Asked:
+        """The rows to run now."""
 
-    @property
-    def lenses(self) -> tuple[str, ...]:
-        """Those of the sites to read out through the model's last norm and unembedding."""
-        ...
-
-    def rows(self, history: SpanCounter) -> Bytes:
-        """(n, width) bytes to run now."""
-        ...
-
-    def read(self, seen: Seen) -> tuple[Reading, ...]:
+    @abstractmethod
+    def read(self, seen: Seen) -> Sequence[Reading]:
         """One reading for each signal."""
-        ...
+
+    def note(self, seen: Seen) -> Any:
+        """What later looks will want of this one: `seen.first` is the first look's, `seen.notes` the last `window`'s."""
+        return None
+
+
+def readings(*pairs: tuple[float, float] | float) -> tuple[Reading, ...]:
+    """Readings from (value, placebo) pairs, or values whose placebo is 0."""
+    return tuple(Reading(*map(float, pair)) if isinstance(pair, tuple) else Reading(float(pair)) for pair in pairs)
+
+
+def per_row(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    """The mean over all but the first axis."""
+    made: NDArray[np.floating] = values.reshape(len(values), -1).mean(-1)
+    return made
