@@ -27,7 +27,7 @@ def test_two_signals_of_one_name_are_refused_when_attaching() -> None:
     model, optimizer, loader = parts()
     probe = Scripted(lambda look: 0.0)
     with pytest.raises(WatchError, match="two signals are called 'scripted'"):
-        watch(model, state=(optimizer, loader), trusted=np.zeros((3, 49), np.uint8), probes=[probe, probe])
+        watch(model, state=(optimizer, loader), trusted=np.zeros((3, 49), np.uint8), signals=[probe, probe])
 
 
 def test_a_watch_needs_an_internal_signal_and_joint_is_taken() -> None:
