@@ -64,7 +64,10 @@ def test_its_alarm_says_so_and_each_curve_says_what_it_was_standardised_on() -> 
     assert w.alarm.step == 30
     assert "uncalibrated; no reference runs for 'b'" in str(w.alarm)
     units = {series.name: series.unit for series in w.trace.series()}
-    assert units == {"scripted": "standard deviations over clean runs", "b": "standard deviations over first looks"}
+    assert units == {
+        "scripted": "multiples of a clean run's usual maximum",
+        "b": "standard deviations over first looks",
+    }
     assert [event.label for event in w.events] == ["uncalibrated", "alarm"]
 
 
