@@ -44,7 +44,10 @@ def test_shrinkage_is_the_one_of_ledoit_and_wolf_reckoned_row_by_row(seed: int, 
     error = sum(((np.outer(row, row) - sample) ** 2).sum() for row in rows) / n**2
     share = min(1, error / spread) if spread > 1e-9 else 1
     expected = (1 - share) * sample + share * scale * identity
-    assert np.allclose(formulas.shrunk_covariance(rows), expected, rtol=1e-6, atol=1e-6 * scale)
+    made = formulas.shrunk_covariance(rows)
+    assert np.allclose(made.array, expected, rtol=1e-6, atol=1e-6 * scale)
+    others = RNG(seed + 1).normal(size=(3, d))
+    assert np.allclose(made.array @ made.solve(others).T, others.T, rtol=1e-4, atol=1e-4)
 
 
 def test_distances_are_those_of_the_inverse_covariance() -> None:
@@ -52,7 +55,7 @@ def test_distances_are_those_of_the_inverse_covariance() -> None:
     trusted = rng.normal(size=(50, 4)) @ rng.normal(size=(4, 4))
     fitted = formulas.cloud(trusted)
     others = rng.normal(size=(7, 4)) * 5
-    inverse = np.linalg.inv(fitted.covariance)
+    inverse = np.linalg.inv(fitted.covariance.array)
     expected = [(row - trusted.mean(0)) @ inverse @ (row - trusted.mean(0)) for row in others]
     assert np.allclose(fitted.distances(others), expected)
 
@@ -101,6 +104,12 @@ def test_cka_is_one_up_to_rotation_scale_and_shift_and_the_same_by_either_form(s
     a, b = x - x.mean(0), y - y.mean(0)
     by_features = ((b.T @ a) ** 2).sum() / (np.linalg.norm(a.T @ a) * np.linalg.norm(b.T @ b))
     assert formulas.linear_cka(x, y) == pytest.approx(by_features)
+
+
+def test_gram_matrices_are_all_that_cka_needs() -> None:
+    rng = RNG(8)
+    x, y = rng.normal(size=(20, 3)), rng.normal(size=(20, 50))
+    assert formulas.gram_cka(formulas.gram(x), formulas.gram(y)) == pytest.approx(formulas.linear_cka(x, y))
 
 
 def test_cka_of_unrelated_features_is_near_zero() -> None:

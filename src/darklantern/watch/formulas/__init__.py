@@ -4,8 +4,8 @@ Nothing here knows of a look, a model or a framework. All reckoning is in float6
 """
 
 from darklantern.watch.formulas.auroc import auroc
-from darklantern.watch.formulas.cka import linear_cka
-from darklantern.watch.formulas.covariance import shrunk_covariance
+from darklantern.watch.formulas.cka import gram, gram_cka, linear_cka
+from darklantern.watch.formulas.covariance import Covariance, shrunk_covariance
 from darklantern.watch.formulas.directions import cosine, discriminant, mean_difference
 from darklantern.watch.formulas.features import Floats, features
 from darklantern.watch.formulas.mahalanobis import Cloud, cloud
@@ -14,6 +14,7 @@ from darklantern.watch.formulas.separation import d_prime
 
 __all__ = [
     "Cloud",
+    "Covariance",
     "Floats",
     "auroc",
     "cloud",
@@ -21,6 +22,8 @@ __all__ = [
     "d_prime",
     "discriminant",
     "features",
+    "gram",
+    "gram_cka",
     "linear_cka",
     "mean_difference",
     "participation_ratio",

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from darklantern.errors import WatchError
-from darklantern.watch.formulas.features import features
+from darklantern.watch.formulas.features import Floats, features
 
 
 def linear_cka(one: Any, other: Any) -> float:
@@ -15,23 +15,40 @@ def linear_cka(one: Any, other: Any) -> float:
     fewer examples than features, and equally so at every look. Costs n·d·min(n, d). Raises WatchError for different
     numbers of examples, for fewer than two, and for features that do not vary.
     """
-    x, y = features(one, "features"), features(other, "features")
-    if len(x) != len(y):
+    x, y = _centred(one), _centred(other)
+    if len(x) != len(y) or len(x) <= max(x.shape[1], y.shape[1]):
+        return gram_cka(x @ x.T, y @ y.T)
+    return _ratio(float(((y.T @ x) ** 2).sum()), x.T @ x, y.T @ y)
+
+
+def gram(values: Any) -> Floats:
+    """XXᵀ of centred features (n, …): all that a later `gram_cka` needs of them, (n, n) whatever their width."""
+    rows = _centred(values)
+    made: Floats = rows @ rows.T
+    return made
+
+
+def gram_cka(one: Floats, other: Floats) -> float:
+    """`linear_cka` of the features that two Gram matrices (n, n) were made from."""
+    if one.shape != other.shape:
         raise WatchError(
-            f"expected features of the same examples, got {len(x)} and {len(y)}",
+            f"expected features of the same examples, got {len(one)} and {len(other)}",
             hint="both come from one set of rows, in one order",
         )
-    x, y = x - x.mean(0), y - y.mean(0)
-    if len(x) <= max(x.shape[1], y.shape[1]):
-        left, right = x @ x.T, y @ y.T
-        cross = float((left * right).sum())
-    else:
-        cross = float(((y.T @ x) ** 2).sum())
-        left, right = x.T @ x, y.T @ y
-    sizes = float(np.linalg.norm(left) * np.linalg.norm(right))
+    return _ratio(float((one * other).sum()), one, other)
+
+
+def _centred(values: Any) -> Floats:
+    rows = features(values, "features")
+    made: Floats = rows - rows.mean(0)
+    return made
+
+
+def _ratio(cross: float, one: Floats, other: Floats) -> float:
+    sizes = float(np.linalg.norm(one)) * float(np.linalg.norm(other))
     if not sizes > 0:
         raise WatchError(
-            f"expected features that vary over the {len(x)} examples, got the same for all",
+            "expected features that vary over the examples, got the same for all",
             hint="give examples that differ, or a site whose values do",
         )
     return cross / sizes

@@ -22,8 +22,7 @@ def discriminant(positive: Any, negative: Any, shrinkage: float | None = None) -
     """
     high, low = _groups(positive, negative, 2)
     within = np.concatenate([high - high.mean(0), low - low.mean(0)])
-    made: Floats = np.linalg.solve(shrunk_covariance(within, shrinkage), high.mean(0) - low.mean(0))
-    return made
+    return shrunk_covariance(within, shrinkage).solve((high.mean(0) - low.mean(0))[None])[0]
 
 
 def cosine(one: Any, other: Any) -> float:

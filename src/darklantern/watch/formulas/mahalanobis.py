@@ -1,14 +1,13 @@
 """How far examples lie from a cloud of trusted ones, in units of its own spread."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from darklantern.errors import WatchError
-from darklantern.watch.formulas.covariance import shrunk_covariance
+from darklantern.watch.formulas.covariance import Covariance, shrunk_covariance
 from darklantern.watch.formulas.features import Floats, alike, features
 
 
@@ -18,8 +17,7 @@ class Cloud:
 
     means: Floats
     """(classes, d), in the order of `labels`"""
-    covariance: Floats
-    """(d, d)"""
+    covariance: Covariance
     labels: NDArray[Any]
     """(classes,)"""
 
@@ -31,21 +29,10 @@ class Cloud:
         """
         rows = features(values, "features", least=1)
         alike(rows, self.means, "examples and the cloud")
-        white = np.linalg.solve(self._root, rows.T).T
-        squares = ((white[:, None] - self._white_means[None]) ** 2).sum(-1)
-        if labels is None:
-            nearest: Floats = squares.min(1)
-            return nearest
-        own: Floats = squares[np.arange(len(rows)), self._which(np.asarray(labels))]
-        return own
-
-    @cached_property
-    def _root(self) -> Floats:
-        return np.linalg.cholesky(self.covariance)
-
-    @cached_property
-    def _white_means(self) -> Floats:
-        return np.linalg.solve(self._root, self.means.T).T
+        if labels is not None:
+            return self.covariance.squares(rows - self.means[self._which(np.asarray(labels))])
+        nearest: Floats = np.min([self.covariance.squares(rows - mean) for mean in self.means], axis=0)
+        return nearest
 
     def _which(self, labels: NDArray[Any]) -> NDArray[np.intp]:
         found = np.minimum(np.searchsorted(self.labels, labels), len(self.labels) - 1)
@@ -61,7 +48,7 @@ def cloud(values: Any, labels: Any = None, shrinkage: float | None = None) -> Cl
     """Fit a cloud to trusted features (n, …): one mean, or one for each class of `labels` (n,).
 
     Lee et al., "A simple unified framework for detecting out-of-distribution samples and adversarial attacks" (2018),
-    with a shrunk covariance. Costs n·d² and d³. Raises WatchError for fewer than two examples, in a class too, and
+    with a shrunk covariance. Costs n·d·min(n, d). Raises WatchError for fewer than two examples, in a class too, and
     for values that are not finite.
     """
     rows = features(values, "trusted features")
