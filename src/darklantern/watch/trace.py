@@ -105,7 +105,7 @@ class Trace:
                     name=name,
                     role=track.signal.role,
                     tier=track.signal.tier,
-                    unit="multiples of a clean run's usual maximum"
+                    unit="multiples of what 1 clean run in 20 reaches"
                     if name in self._references
                     else "standard deviations over first looks",
                     steps=tuple(self.steps),
