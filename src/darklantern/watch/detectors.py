@@ -5,8 +5,8 @@ jumps, CUSUM for what creeps) and divided by the signal's own scale, what about 
 internal signals may share one joint statistic, the largest of them, and spend its error budget about alike. The
 threshold is an order statistic of that maximum over whole clean runs, none of which had a part in the standardising.
 When a new clean run is exchangeable with the R reference runs (same recipe, new seed), P(it ever crosses) ≤ k/(R+1)
-for the k-th largest maximum, whatever the signals' autocorrelation or trend, on which classical
-detectors fire in most healthy runs. This is a rate over repeated runs of one recipe: it says nothing of a single run that no other is like.
+for the k-th largest maximum, whatever the signals' autocorrelation or trend, on which classical detectors fire in most
+healthy runs. This is a rate over repeated runs of one recipe: it says nothing of a single run that no other is like.
 """
 
 import math
