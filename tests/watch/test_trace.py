@@ -65,7 +65,7 @@ def test_its_alarm_says_so_and_each_curve_says_what_it_was_standardised_on() -> 
     assert "uncalibrated; no reference runs for 'b'" in str(w.alarm)
     units = {series.name: series.unit for series in w.trace.series()}
     assert units == {
-        "scripted": "multiples of a clean run's usual maximum",
+        "scripted": "multiples of what 1 clean run in 20 reaches",
         "b": "standard deviations over first looks",
     }
     assert [event.label for event in w.events] == ["uncalibrated", "alarm"]
@@ -75,6 +75,21 @@ def test_a_probe_that_forgets_a_reading_is_named() -> None:
     w, loop = start(Scripted(lambda look: 0.0, signals=(Signal("scripted", "I0", "signal", "", ""), B)))
     with pytest.raises(WatchError, match="Scripted has 2 signals and gave 1 readings"):
         run(w, loop)
+
+
+def test_the_curve_is_what_calibration_runs_were_measured_by_to_the_last_bit() -> None:
+    """A watch goes look by look, a calibration over whole runs: a maximum that differs would move the threshold."""
+    contrasts = np.random.default_rng(4).normal(size=30).cumsum().tolist()
+    made = (
+        SignalReference(name="a", mean=(0.0, 0.1, 0.2), spread=0.7, detector="cusum", top=6.3),
+        SignalReference(name="outer", mean=(0.0, 0.1, 0.2), spread=0.7, top=1.7),
+    )
+    held = trace(A, OUTER, references=msgspec.structs.replace(HELD, signals=made))
+    for look, contrast in enumerate(contrasts):
+        held.add(look, {"a": Reading(contrast, 0.0), "outer": Reading(contrast, 0.0)})
+    for reference in made:
+        assert held.tracks[reference.name].statistic == detectors.statistics(reference, contrasts)
+    assert held.joint == held.tracks["a"].statistic
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0, -1.0])

@@ -15,6 +15,7 @@ from darklantern.watch.alarms import Alarm
 from darklantern.watch.budget import Cadence
 from darklantern.watch.calibration import calibrate
 from darklantern.watch.examples import Examples, examples
+from darklantern.watch.language import PayloadProbe, SpanProbe
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
 from darklantern.watch.reactions import Ablate, OnAlarm, Reaction
 from darklantern.watch.seen import Seen
@@ -28,12 +29,14 @@ __all__ = [
     "Asked",
     "Examples",
     "Now",
+    "PayloadProbe",
     "Probe",
     "Reaction",
     "Reading",
     "Seen",
     "Settings",
     "Signal",
+    "SpanProbe",
     "Turn",
     "Watch",
     "calibrate",

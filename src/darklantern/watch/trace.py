@@ -170,7 +170,13 @@ class Trace:
                     name=name,
                     role=track.signal.role,
                     tier=track.signal.tier,
+<<<<<<< HEAD
                     unit=self._unit(name),
+=======
+                    unit="multiples of what 1 clean run in 20 reaches"
+                    if name in self._references
+                    else "standard deviations over first looks",
+>>>>>>> w-detectors
                     steps=tuple(self.steps),
                     values=tuple(track.statistic),
                     threshold=limit.value if limit else None,

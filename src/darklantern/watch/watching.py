@@ -132,6 +132,11 @@ class Watch:
         return self._stopped
 
     @property
+    def notes(self) -> list[tuple[Probe, Any]]:
+        """What each probe noted at the newest look: of a SpanProbe, for instance, what inserting each span does."""
+        return self._looker.notes
+
+    @property
     def state(self) -> Any:
         """What a JAX loop trains: taken before each step, handed back after it, another one after a rollback.
 
