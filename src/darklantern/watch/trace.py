@@ -170,13 +170,7 @@ class Trace:
                     name=name,
                     role=track.signal.role,
                     tier=track.signal.tier,
-<<<<<<< HEAD
                     unit=self._unit(name),
-=======
-                    unit="multiples of what 1 clean run in 20 reaches"
-                    if name in self._references
-                    else "standard deviations over first looks",
->>>>>>> w-detectors
                     steps=tuple(self.steps),
                     values=tuple(track.statistic),
                     threshold=limit.value if limit else None,
@@ -189,7 +183,7 @@ class Trace:
         if self.tracks[name].bets:
             return "logarithm of a bet's wealth, nats"
         if name in self._references:
-            return "multiples of a clean run's usual maximum"
+            return "multiples of what 1 clean run in 20 reaches"
         return "standard deviations over first looks"
 
     def _uncovered(self, references: References) -> list[str]:
