@@ -72,7 +72,7 @@ class Asked:
 
     def heartbeat(self) -> Heartbeat | None:
         """Its last one. Raises WatchError for one that is not to be believed."""
-        beat = get(self.folder / HEARTBEAT, Heartbeat, self.owners)
+        beat = get(self.folder / HEARTBEAT, Heartbeat, self.owners, in_place=True)
         return beat if beat is not None and beat.run == self.about.run else None
 
     def guarded(self) -> bool:
@@ -202,7 +202,7 @@ def ask(run: Asked, do: Do, why: str = "", grace_s: float = 0.0) -> Command:
         run=run.about.run,
         do=do,
         pause=pause if do == "go on" else None,
-        grace_s=grace_s,
+        grace_s=float(grace_s),
         why=short(why),
         user=user_name(os.geteuid()),
         uid=os.geteuid(),
@@ -250,10 +250,13 @@ def _signal(run: Asked, command: Command, number: signal.Signals) -> str:
     """Have the signal sent, by the watchdog or from here. What was done, to be told."""
     deadline = time.monotonic() + _WATCHDOG_S
     # One on another machine cannot be seen to live, and only it can send signals there.
-    while time.monotonic() < deadline and run.life() != "ended" and (run.guarded() or run.life() == "elsewhere"):
-        if _acts(run, command) >= {_ACTS[number]}:
-            return f"the watchdog sent {number.name}"
-        time.sleep(_LOOK_S)
+    # Its line comes after its signal, so it is waited for even when the process has ended.
+    late = False
+    while not late and _ACTS[number] not in _acts(run, command):
+        late = time.monotonic() >= deadline or not (run.guarded() or run.life() == "elsewhere")
+        time.sleep(0 if late else _LOOK_S)
+    if _ACTS[number] in _acts(run, command):
+        return f"the watchdog sent {number.name}"
     sent = send(run.about.process, number, run.about.uid)
     if sent is Sent.SENT:
         entry = Entry(

@@ -20,6 +20,7 @@ import pwd
 import re
 import secrets
 import stat
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeVar
@@ -27,7 +28,7 @@ from typing import Annotated, Final, Literal, TypeVar
 import msgspec
 
 from darklantern.drawing.lettering import harmless
-from darklantern.errors import RecordError, WatchError
+from darklantern.errors import RecordError, StoreError, WatchError
 from darklantern.files import cannot_write, partial_of
 from darklantern.records.exact import Name, Time, Value, decode, encode
 from darklantern.watch.processes import Process
@@ -41,8 +42,10 @@ ASKED: Final = "asked"
 ANSWERED: Final = "answered"
 MOST: Final = 16_384
 """bytes of any one file that is believed"""
-SHORT: Final = 500
-"""characters of a text"""
+SHORT: Final = 400
+"""characters of a text, at most 1,600 bytes: two of them and the rest fit in a page"""
+_PAGE: Final = 4096
+_TORN_S: Final = 0.01
 
 T = TypeVar("T")
 _NONCE: Final = r"^[0-9a-f]{32}\Z"
@@ -220,8 +223,46 @@ def put(path: Path, value: Value, mode: int = 0o600) -> None:
         _remove(partial)
 
 
-def get(path: Path, kind: type[T], owners: frozenset[int]) -> T | None:
-    """The value in the file `path`; None where there is no such file. Raises WatchError for one not to be believed."""
+def put_over(path: Path, value: Value) -> None:
+    """`value` in place of what stands in the file `path`, in one write of one page. Raises StoreError.
+
+    For what is written every second: ten microseconds, where ext4 takes up to four milliseconds to rename a file over
+    another; and a full disk doesn't keep it from being written. Not even SIGKILL ends a write within a page, but who
+    reads in that very moment may see half of it: see `get`.
+    """
+    data = encode(value).ljust(_PAGE)
+    if len(data) > _PAGE:
+        raise StoreError(f"expected at most {_PAGE} bytes for {path}, got {len(data)}", hint="shorten its texts")
+    try:
+        held = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+        try:
+            written = os.pwrite(held, data, 0)
+        finally:
+            os.close(held)
+        if written != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def get(path: Path, kind: type[T], owners: frozenset[int], *, in_place: bool = False) -> T | None:
+    """The value in the file `path`; None where there is no such file. Raises WatchError for one not to be believed.
+
+    One that is written `in_place` is read again when it cannot be decoded: it may be written just now.
+    """
+    data = _read(path, owners)
+    if data is None:
+        return None
+    try:
+        return decode(kind, data)
+    except RecordError as error:
+        if not in_place:
+            raise _unbelieved(path, error.message) from error
+    time.sleep(_TORN_S)
+    return get(path, kind, owners)
+
+
+def _read(path: Path, owners: frozenset[int]) -> bytes | None:
     try:
         # Without O_NONBLOCK a named pipe in its place would hold whoever opens it.
         held = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -230,22 +271,20 @@ def get(path: Path, kind: type[T], owners: frozenset[int]) -> T | None:
     except OSError as error:
         what = "a symlink, which is not followed" if path.is_symlink() else error.strerror
         raise _unbelieved(path, f"cannot be read: {what}") from error
-    with os.fdopen(held, "rb") as file:
+    try:
         about = os.fstat(held)
         if not stat.S_ISREG(about.st_mode):
             raise _unbelieved(path, "is no plain file")
         if about.st_uid not in owners:
             raise _unbelieved(path, f"belongs to {user_name(about.st_uid)}")
-        try:
-            data = file.read(MOST + 1)
-        except OSError as error:
-            raise _unbelieved(path, f"cannot be read: {error.strerror}") from error
+        data = os.read(held, MOST + 1)
+    except OSError as error:
+        raise _unbelieved(path, f"cannot be read: {error.strerror}") from error
+    finally:
+        os.close(held)
     if len(data) > MOST:
         raise _unbelieved(path, f"has more than {MOST:,} bytes")
-    try:
-        return decode(kind, data)
-    except RecordError as error:
-        raise _unbelieved(path, error.message) from error
+    return data.rstrip(b" ")
 
 
 def add_line(path: Path, value: Value, *, sync: bool) -> None:
@@ -270,6 +309,9 @@ def entries(folder: Path) -> list[Entry]:
     try:
         held = os.open(folder / EVENTS, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
+        return []
+    if not stat.S_ISREG(os.fstat(held).st_mode):
+        os.close(held)
         return []
     found = []
     with os.fdopen(held, "rb") as file:

@@ -34,6 +34,7 @@ from darklantern.watch.run_files import (
     new_nonce,
     now,
     put,
+    put_over,
     short,
     user_name,
 )
@@ -52,7 +53,7 @@ def opened(folder: Path) -> About:
         about = _about(folder)
         put(folder / RUN, about)
         first = Heartbeat(run=about.run, step=0, what="outside the loop", time=now(), pause=None, waiting="", alarm="")
-        put(folder / HEARTBEAT, first)
+        put_over(folder / HEARTBEAT, first)
         for name in (HUNG, WATCHDOG):
             (folder / name).unlink(missing_ok=True)
         over = f"; takes over from process {earlier.process.pid} of {earlier.started}" if earlier else ""
@@ -99,14 +100,14 @@ def _earlier(folder: Path) -> tuple[About | None, int]:
             f"{earlier.host}, since {earlier.started}",
             hint="name another folder, or `darklantern watch stop` that run first",
         )
-    left = list((folder / ASKED).iterdir())
+    left = [path for path in (folder / ASKED).iterdir() if path.is_symlink() or not path.is_dir()]
     for path in left:
         path.unlink()
     return earlier, len(left)
 
 
 def _may_live(folder: Path, run: About) -> bool:
-    beat = get(folder / HEARTBEAT, Heartbeat, frozenset((run.uid,)))
+    beat = get(folder / HEARTBEAT, Heartbeat, frozenset((run.uid,)), in_place=True)
     if beat is not None and beat.run == run.run and beat.what == "closed":
         return False
     where = life(run.process)

@@ -48,6 +48,7 @@ from darklantern.watch.run_files import (
     new_nonce,
     now,
     put,
+    put_over,
     short,
     user_name,
 )
@@ -75,8 +76,8 @@ class Run:
                 run.answer(command, step, heed(command))
         run.close(step)
 
-    A `beat` costs about a microsecond, and a tenth of a millisecond once a second, when it writes; `asked` some ten
-    microseconds on a local disk. Neither raises.
+    A `beat` costs about a microsecond, and some fifty once a second, when it writes; `asked` costs some twenty, on a
+    local disk. Neither raises.
     """
 
     def __init__(self, folder: Path, about: About) -> None:
@@ -209,6 +210,7 @@ class Run:
         """
         if self.guarded:
             raise WatchError(f"{self!r} has a watchdog already", hint="guard it once")
+        self._dismiss()  # one that has ended leaves its pipes
         if hang_after is not None and not hang_after > 0:
             raise WatchError(f"expected hang_after > 0 seconds, got {hang_after}", hint="600 is ten minutes")
         orders = Orders(
@@ -229,6 +231,9 @@ class Run:
         last = self._last
         self._beat(last.step if step is None and last else step or 0, "closed", None, "", last.alarm if last else "")
         self._record("closed", "", None)
+        self._dismiss()
+
+    def _dismiss(self) -> None:
         dog, self._watchdog = self._watchdog, None
         if dog is not None:
             dog.dismiss()
@@ -250,7 +255,7 @@ class Run:
         with self._noting():
             self._last = self._heartbeat(step, what, pause, waiting, alarm)
             self._texts = (waiting, alarm)
-            put(self.folder / HEARTBEAT, self._last)
+            put_over(self.folder / HEARTBEAT, self._last)
 
     def _heartbeat(self, step: int, what: Doing, pause: str | None, waiting: str, alarm: str) -> Heartbeat:
         return Heartbeat(
@@ -340,7 +345,7 @@ class Run:
             self._fault(str(error))
 
     def _fault(self, text: str) -> None:
-        if len(self._said) == _MOST_UNSAID:
+        if len(self._said) >= _MOST_UNSAID and text not in self._said:
             text = "more went wrong than is told here"
         if text not in self._said:
             self._said.add(text)
