@@ -48,7 +48,7 @@ def main() -> None:
         step, going = 1, True
         while going:
             step += 1
-            run.beat(step, alarm="induction at 7.1" if how == "heeds" else "")
+            run.beat(step)
             for command in run.asked() if how == "heeds" else ():
                 going = heed(run, command, step) and going
             time.sleep(0.005)

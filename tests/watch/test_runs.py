@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,11 +68,16 @@ def left(run: Run, data: bytes, name: str) -> Path:
 # --- whose folder it is
 
 
-def test_a_run_says_who_it_is_and_shows_no_argument_of_its_program(run: Run) -> None:
+def test_a_run_says_who_it_is(run: Run) -> None:
     assert run.about.process == this_process() and run.about.uid == os.geteuid()
     assert run.folder.stat().st_mode & 0o777 == 0o700
-    text = (run.folder / "run.json").read_text()
-    assert run.about.program == Path(sys.argv[0]).name and not [word for word in sys.argv[1:] if word in text]
+    assert {path.stat().st_mode & 0o077 for path in run.folder.iterdir()} == {0}
+
+
+def test_no_argument_of_its_program_stands_in_a_run_s_folder(tmp_path: Path) -> None:
+    code = "import sys; from darklantern.watch.runs import Run; Run.open(sys.argv[1]).close()"
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "x"), "--token=hunter2"], check=True)
+    assert all(b"hunter2" not in path.read_bytes() for path in (tmp_path / "x").iterdir() if path.is_file())
 
 
 def test_a_name_is_in_the_state_folder_and_a_path_is_where_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -438,6 +444,46 @@ def test_what_stands_in_the_folder_of_another_user_is_not_believed(run: Run, mon
     monkeypatch.setattr(asking.os, "geteuid", lambda: 4321)
     with pytest.raises(WatchError, match=r"is .*'s"):
         asking.find(run.folder)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to whom another user's folder is shown")
+@pytest.mark.parametrize("claims", [0, 1234])
+def test_root_does_not_end_its_own_process_for_the_owner_of_a_folder(
+    claims: int, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "KILL_AFTER_S", 0.05)
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        victim = until(lambda: asking_process(process.pid))
+        about = msgspec.structs.replace(run.about, process=victim, uid=claims)
+        run_files.put(run.folder / "run.json", about)
+        for path in (run.folder, *run.folder.iterdir()):
+            os.chown(path, 1234, -1)
+        if claims == 0:
+            with pytest.raises(WatchError, match="says that it is root's"):
+                asking.find(run.folder)
+        else:
+            said: list[str] = []
+            assert asking.stop(asking.find(run.folder), 0, say=said.append).how == "goes on"
+            assert said[1:] == [f"{name} not sent: the process is another user's" for name in ("SIGTERM", "SIGKILL")]
+        assert process.poll() is None
+        process.kill()
+    for path in (run.folder, *run.folder.iterdir()):
+        os.chown(path, 0, -1)
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    with Run.open(tmp_path_factory.mktemp("runs") / "x") as made:
+        yield made
+
+
+@given(data=st.binary(max_size=300), name=st.sampled_from(["{}.json", "{}", "{}.JSON", " {}.json"]))
+def test_no_bytes_that_anybody_leaves_reach_the_loop_as_an_error_or_a_command(
+    lasting: Run, data: bytes, name: str
+) -> None:
+    path = left(lasting, data, name.format(new_nonce()))
+    assert lasting.asked() == []
+    path.unlink()
 
 
 # --- processes

@@ -16,6 +16,7 @@ from workers import QUICK, happened, has_ended, is_reaped, until, worker
 from darklantern.errors import WatchError
 from darklantern.watch import asking
 from darklantern.watch.guarding import Act, Judge, Look
+from darklantern.watch.notifying import Webhook
 from darklantern.watch.run_files import HUNG, WATCHDOG, Command, Guard, Hung, get, new_nonce, now
 from darklantern.watch.runs import Run
 
@@ -148,13 +149,14 @@ def test_a_watchdog_that_was_killed_is_missed(tmp_path: Path) -> None:
         assert run.guarded and dog_of(tmp_path / "x") != dog
 
 
-def test_a_full_disk_or_a_folder_that_vanished_is_no_hang(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_folder_that_vanished_is_no_hang(tmp_path: Path) -> None:
     folder = tmp_path / "x"
     with worker(folder, "heeds", hang_after=1.0, then="stop", **QUICK) as process:
         moved = folder.rename(tmp_path / "moved")
         dog = Path(f"/proc/{dog_of(moved)}/schedstat")
         looks = int(dog.read_text().split()[2])
-        until(lambda: int(dog.read_text().split()[2]) > looks + 60)  # three seconds' looks
+        until(lambda: int(dog.read_text().split()[2]) > looks + 40)  # two seconds' looks
         assert process.poll() is None
         moved.rename(folder)
         found = asking.find(folder)
@@ -172,6 +174,17 @@ def test_a_watchdog_that_cannot_start_says_why(tmp_path: Path, monkeypatch: pyte
             run.guard()
         with pytest.raises(WatchError, match="hang_after > 0"):
             run.guard(0)
+
+
+def test_a_webhook_s_address_stands_neither_in_arguments_nor_in_the_environment_nor_in_the_folder(
+    tmp_path: Path,
+) -> None:
+    with Run.open(tmp_path / "x") as run:
+        run.guard(60, tell=[Webhook("https://hooks.example.org/hunter2")])
+        dog = Path(f"/proc/{dog_of(tmp_path / 'x')}")
+        assert b"watchdog" in (dog / "cmdline").read_bytes()
+        places = [dog / "cmdline", dog / "environ", *(path for path in (tmp_path / "x").iterdir() if path.is_file())]
+        assert not [path for path in places if b"hunter2" in path.read_bytes()]
 
 
 # --- stopping from outside

@@ -135,8 +135,11 @@ def find(run: str | Path) -> Asked:
             f"there is no run in {folder}",
             hint="`darklantern watch status` lists those with a name; a folder of this place is written ./folder",
         )
-    if about.uid not in (owner, 0):
-        raise WatchError(f"the run in {folder} says that it is {user_name(about.uid)}'s", hint="do not trust it")
+    if about.uid != owner:  # or its owner could have root end any process of root's
+        raise WatchError(
+            f"the run in {folder} says that it is {user_name(about.uid)}'s, but the folder is {user_name(owner)}'s",
+            hint="do not trust it: see who put that there",
+        )
     return Asked(folder, about)
 
 

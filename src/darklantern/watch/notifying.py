@@ -155,7 +155,8 @@ class Notices:
         self._abandoned: list[_Telling] = []
 
     def send(self, note: Note) -> None:
-        """Tell each place, without waiting for any. Takes as long as starting a thread."""
+        """Tell each place, without waiting for any. Takes as long as starting a thread. Long texts are cut."""
+        note = Note(run=short(note.run), step=int(note.step), text=short(note.text), data=short(note.data))
         self._abandoned = [each for each in self._abandoned if each.thread.is_alive()]
         for place in self._places:
             self._sent.append(telling := _Telling(place, note, time.monotonic() + self._deadline_s))

@@ -87,7 +87,7 @@ class Run:
         self._last: Heartbeat | None = None
         self._next_write = self._next_pulse = 0.0
         self._pulse_s = BEAT_S
-        self._texts = ("", "")
+        self._says: tuple[Doing, str, str | None, str] = ("outside the loop", "", None, "")
         self._seen: set[str] = set()
         self._held: list[Command] = []
         self._unsaid: list[str] = []
@@ -126,12 +126,12 @@ class Run:
         folder = folder_of(run)
         return cls(folder, opened(folder))
 
-    def beat(self, step: int, what: Doing = "training", *, waiting: str = "", alarm: str = "") -> None:
+    def beat(self, step: int, what: Doing = "training", *, alarm: str | None = None) -> None:
         """Say how far the loop is. Writes at most once a second, or when anything but the step has changed.
 
-        `waiting` is what a person is waited for, `alarm` the last alarm. Never raises: see `unsaid`.
+        `alarm` is the last alarm, and stands until there is another. Never raises: see `unsaid`.
         """
-        self._beat(step, what, None, waiting, alarm)
+        self._beat(step, what, alarm)
 
     def asked(self) -> list[Command]:
         """Commands that came since the last call, in the order in which they came. Never raises: see `unsaid`.
@@ -164,7 +164,7 @@ class Run:
         self._record(what, f"step {int(step)}: {text}", command.nonce)
 
     def paused(
-        self, step: int, waiting: str, *, alarm: str = "", say: Callable[[str], None] = lambda text: None
+        self, step: int, waiting: str, *, alarm: str | None = None, say: Callable[[str], None] = lambda text: None
     ) -> Command:
         """Wait, beating, until somebody lets the run go on, rolls it back or stops it; that command, to be answered.
 
@@ -174,7 +174,7 @@ class Run:
         pause = new_nonce()
         self._record("paused", f"step {int(step)}: {short(waiting)}", None)
         while True:
-            self._beat(step, "paused", pause, waiting, alarm)
+            self._beat(step, "paused", alarm, pause, waiting)
             commands = self.asked()
             while commands:
                 command = commands.pop(0)
@@ -229,7 +229,7 @@ class Run:
     def close(self, step: int | None = None) -> None:
         """The loop is over, and its process may go on without a watchdog. Never raises: see `unsaid`."""
         last = self._last
-        self._beat(last.step if step is None and last else step or 0, "closed", None, "", last.alarm if last else "")
+        self._beat(last.step if step is None and last else step or 0, "closed")
         self._record("closed", "", None)
         self._dismiss()
 
@@ -238,12 +238,14 @@ class Run:
         if dog is not None:
             dog.dismiss()
 
-    def _beat(self, step: int, what: Doing, pause: str | None, waiting: str, alarm: str) -> None:
+    def _beat(
+        self, step: int, what: Doing, alarm: str | None = None, pause: str | None = None, waiting: str = ""
+    ) -> None:
         if os.getpid() != self._pid:  # a worker that was forked
             self._fault(f"only process {self._pid}, which opened {self!r}, may beat")
             return
-        clock, last = time.monotonic(), self._last
-        changed = last is None or (last.what, last.pause) != (what, pause) or (waiting, alarm) != self._texts
+        clock, says = time.monotonic(), (what, self._says[1] if alarm is None else alarm, pause, waiting)
+        changed, self._says = says != self._says, says
         if clock >= self._next_pulse or changed:
             self._next_pulse = clock + self._pulse_s
             self._pulse(step, what)
@@ -253,11 +255,11 @@ class Run:
         if self._lost():
             return
         with self._noting():
-            self._last = self._heartbeat(step, what, pause, waiting, alarm)
-            self._texts = (waiting, alarm)
+            self._last = self._heartbeat(step)
             put_over(self.folder / HEARTBEAT, self._last)
 
-    def _heartbeat(self, step: int, what: Doing, pause: str | None, waiting: str, alarm: str) -> Heartbeat:
+    def _heartbeat(self, step: int) -> Heartbeat:
+        what, alarm, pause, waiting = self._says
         return Heartbeat(
             run=self.about.run,
             step=int(step),

@@ -67,7 +67,7 @@ def _started(orders: Orders) -> tuple[subprocess.Popen[bytes], Guard]:
     """A watchdog that says that it watches. Raises WatchError."""
     log = Path(orders.folder) / "watchdog.log"
     try:
-        with log.open("ab") as errors:
+        with os.fdopen(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600), "ab") as errors:
             dog = subprocess.Popen(
                 [sys.executable, "-P", "-m", "darklantern.watch.watchdog"],
                 stdin=subprocess.PIPE,
