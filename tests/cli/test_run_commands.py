@@ -82,6 +82,7 @@ def test_what_is_not_answered_or_not_done_is_an_error(tmp_path: Path) -> None:
         assert watch("stop", tmp_path / "x", "--grace", "60").exit_code == 0
 
 
+@pytest.mark.slow
 def test_runs_are_found_by_name_and_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     assert "no runs here" in watch("status").stdout
@@ -118,6 +119,7 @@ def test_a_run_that_is_not_there_is_an_error_with_a_hint(
         assert isinstance(said, WatchError) and said.hint
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_a_stop_is_awaited_leaves_it_to_the_watchdog(tmp_path: Path) -> None:
     folder = tmp_path / "x"
     with worker(folder, "stubborn", **QUICK) as process:

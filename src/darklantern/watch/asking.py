@@ -147,7 +147,7 @@ def every_run(folder: Path | None = None) -> Iterable[Asked | DarkLanternError]:
     """Every run in a folder of runs, by default those that have a name; or why one of them cannot be looked at."""
     folder = folder or runs_folder()
     try:
-        places = sorted(path for path in folder.iterdir() if (path / RUN).exists())
+        places = sorted(path for path in folder.iterdir() if os.access(path / RUN, os.R_OK))
     except FileNotFoundError:
         return
     except OSError as error:

@@ -203,7 +203,7 @@ class _Telling:
     thread: threading.Thread = field(init=False)
 
     def __post_init__(self) -> None:
-        self.thread = threading.Thread(target=self._tell, name="darklantern notice", daemon=True)
+        self.thread = threading.Thread(target=self._tell, name="notice", daemon=True)
 
     def _tell(self) -> None:
         try:
