@@ -69,7 +69,7 @@ class InductionProbe(Probe):
             "behaviour",
             "nats/token",
             "NLL(first occurrence) − NLL(second occurrence)",
-            placebo="NLL(first occurrence) − NLL(other tokens of the row there), which knowing what occurred brings too",
+            placebo="NLL(first occurrence) − NLL(other tokens of the row there), which knowing the row brings too",
             source=_SOURCE,
             cost="the same F",
         ),
