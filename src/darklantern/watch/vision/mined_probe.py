@@ -1,0 +1,173 @@
+"""Tier I0: does a pattern that training rows have and trusted rows lack move all images alike?"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from darklantern.watch.examples import Array, Examples
+from darklantern.watch.formulas import Floats, features
+from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
+from darklantern.watch.seen import Seen
+from darklantern.watch.vision.fresh_probe import NOTHING
+from darklantern.watch.vision.material import balanced
+from darklantern.watch.vision.mining import Miner, Pattern, mining
+from darklantern.watch.vision.patch_probe import margins
+from darklantern.watch.vision.patches import Patch, pasted
+
+
+@dataclass(frozen=True)
+class Mined:
+    """What was pasted at a look, and what is kept of it."""
+
+    fresh: Array
+    """the rows that came next, (n, …), for the windows of later looks"""
+    patterns: tuple[Pattern, ...]
+    effects: tuple[float, ...] = ()
+    """of each pattern, in standard deviations, once it was read"""
+
+
+class MinedProbe(Probe):
+    """Patterns mined from the fresh rows of the last looks, pasted into trusted images, against the same elsewhere.
+
+    A pattern is a set of pixels that hold their values together in an unusual share of the rows; the placebo is the
+    pattern moved to other places where it stands out as much. What displaces every image alike, more than it does
+    anywhere else, is a trigger that the model has learned; one that it has learned to be without meaning displaces
+    less and less. Neither trigger nor target need be known; what varies from row to row, as a blended or warped
+    trigger, is not found. Costs one pass over
+    fitting + patterns · (1 + placebos) · rows images, and the mining.
+    """
+
+    name: ClassVar[str] = "vision.mined"
+    output = True
+    signals = (
+        Signal(
+            "mined displacement",
+            "I0",
+            "signal",
+            "standard deviations",
+            "largest over mined patterns of ‖E[h(x ⊕ τ) − h(x)]‖ over the root mean square distance of images from "
+            "their mean",
+            placebo="the same patterns at other places where they stand out as much",
+            source="this project; mining after spans, effect after Wang et al., Neural Cleanse (2019)",
+            cost="1F over fitting + patterns · (1 + placebos) · rows",
+        ),
+        Signal(
+            "mined margin",
+            "I0",
+            "behaviour",
+            "standard deviations",
+            "largest over mined patterns and classes of E[z_y(x ⊕ τ) − z_y(x)] minus its mean over classes, in standard "
+            "deviations of logits",
+            placebo="the same patterns at other places where they stand out as much",
+            source="this project",
+            cost="the same pass",
+        ),
+    )
+
+    def __init__(
+        self,
+        trusted: Examples,
+        site: str,
+        rows: int = 16,
+        fitting: int = 100,
+        patterns: int = 2,
+        placebos: int = 6,
+        looks: int = 4,
+        spatial: tuple[int, int] = (-2, -1),
+        seed: int = 0,
+    ) -> None:
+        self._fixed = balanced(trusted, max(fitting, rows), seed, "trusted images")
+        self._miner = Miner(trusted.inputs)
+        self._usual = trusted.inputs.astype(np.float64).mean(0)
+        self._rows, self._count, self._placebos, self._spatial = rows, patterns, placebos, spatial
+        self.sites = (site,)
+        self.window = looks - 1
+        self._settings = {
+            "site": site,
+            "rows": rows,
+            "fitting": fitting,
+            "patterns": patterns,
+            "placebos": placebos,
+            "looks": looks,
+            "spatial": list(spatial),
+            "seed": seed,
+            "mining": mining(),
+        }
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        return self._settings
+
+    def inputs(self, now: Now) -> Asked:
+        if now.fresh is None or not len(now.fresh):
+            return Asked(None)
+        window = [note.fresh for note in now.notes if note is not None]
+        patterns = self._miner.patterns(np.concatenate([*window, now.fresh.inputs]), self._count)
+        base = self._fixed.inputs
+        groups = [elsewhere(pattern, self._usual, self._placebos, self._spatial) for pattern in patterns]
+        made = [base, *(pasted(base[: self._rows], group) for group in groups)]
+        return Asked(np.concatenate(made), Mined(now.fresh.inputs, tuple(patterns)))
+
+    def read(self, seen: Seen) -> tuple[Reading, ...]:
+        if seen.about is None or not seen.about.patterns:
+            return NOTHING, NOTHING
+        logits = features(seen.output, "logits")
+        moved = self._moved(logits, len(seen.about.patterns))
+        said = margins(moved, logits[: len(self._fixed)]).max(-1)
+        return _held_against(self._displaced(seen)), _held_against(said)
+
+    def note(self, seen: Seen) -> Mined | None:
+        """The fresh rows and what the patterns did, which an alarm can show."""
+        about: Mined | None = seen.about
+        if about is None or not about.patterns:
+            return about
+        return Mined(about.fresh, about.patterns, tuple(float(effect) for effect in self._displaced(seen)[:, 0]))
+
+    def _displaced(self, seen: Seen) -> Floats:
+        """(patterns, 1 + placebos), the pattern in its own place first."""
+        held = features(seen[self.sites[0]], f"{self.sites[0]!r}")
+        base = held[: len(self._fixed)]
+        spread = float(np.sqrt(base.var(0).sum()))
+        lengths = np.linalg.norm(self._moved(held, len(seen.about.patterns)), axis=-1)
+        made: Floats = lengths / spread if spread > 0 else np.zeros_like(lengths)
+        return made
+
+    def _moved(self, values: Floats, patterns: int) -> Floats:
+        """What each pattern at each place changes, on average over images: (patterns, 1 + placebos, d)."""
+        changed = values[len(self._fixed) :].reshape(patterns, 1 + self._placebos, self._rows, -1)
+        made: Floats = (changed - values[: self._rows]).mean(2)
+        return made
+
+
+def elsewhere(pattern: Pattern, usual: Floats, places: int, spatial: tuple[int, int]) -> Sequence[Patch]:
+    """The pattern as a patch for images like `usual`, their mean, and moved to `places` others, (1 + places).
+
+    Moved around the edges, so that any pattern can be; to where it differs from the usual image most nearly as much as
+    in its own place, and no more than half of it stays covered. The same place comes again when there are too few.
+    """
+    flat, filled = np.zeros(usual.size, dtype=bool), np.zeros(usual.size)
+    flat[list(pattern.positions)] = True
+    filled[list(pattern.positions)] = pattern.values
+    where, values = flat.reshape(usual.shape), filled.reshape(usual.shape)
+
+    def contrast(there: Any, held: Any) -> float:
+        return float(np.abs(held - usual)[there].mean())
+
+    own = contrast(where, values)
+    found: list[tuple[float, Patch]] = []
+    for down in range(usual.shape[spatial[0]]):
+        for right in range(usual.shape[spatial[1]]):
+            there = np.roll(where, (down, right), spatial)
+            if (there & where).sum() * 2 <= where.sum():
+                held = np.roll(values, (down, right), spatial)
+                found.append((abs(contrast(there, held) - own), Patch(there, held)))
+    found.sort(key=lambda each: each[0])
+    best = [patch for _, patch in found[:places]] or [Patch(where, values)]
+    return [Patch(where, values), *(best[i % len(best)] for i in range(places))]
+
+
+def _held_against(effects: Floats) -> Reading:
+    """The largest effect of a pattern in its own place, against the largest of any elsewhere."""
+    return Reading(float(effects[:, 0].max()), float(effects[:, 1:].max()))
