@@ -9,7 +9,7 @@ from darklantern.organisms.loading import TrainingRecipe
 from darklantern.organisms.shape import Shape
 from darklantern.organisms.training import Loader
 from darklantern.records.references import References, SignalReference
-from darklantern.watch import Reaction, Reading, Settings, Signal, Watch, watch
+from darklantern.watch import Asked, Probe, Reaction, Reading, Settings, Signal, Watch, watch
 
 RECIPE = TrainingRecipe(shape=Shape(layers=1, dim=16, heads=2, context=48), batch=16, warmup=3, decay=5, end=60)
 CORPUS = text.standard_library()
@@ -25,10 +25,11 @@ REFERENCES = References(
     versions={},
 )
 MARK = b"\x01poison\x02"
+"""as the tokens of a row; a span of them is its text"""
 
 
 @dataclass
-class Scripted:
+class Scripted(Probe):
     """A probe that reads what a function of the look number says."""
 
     script: object
@@ -38,12 +39,13 @@ class Scripted:
     seen: str = "layers.0:out"
     looks: int = 0
     shapes: list[tuple[int, ...]] = field(default_factory=list)
+    settings = {}
 
-    def rows(self, history):
-        return TRUSTED[:3]
+    def inputs(self, now):
+        return Asked(TRUSTED[:3, :-1])
 
     def read(self, seen):
-        self.shapes.append(seen.sites[self.seen].shape)
+        self.shapes.append(seen[self.seen].shape)
         self.looks += 1
         return (Reading(self.script(self.looks - 2), 0.0),)  # the self-test before the first step is look −1
 
@@ -99,7 +101,7 @@ def start(probe, on_alarm=lambda alarm: Reaction.LOG, references=REFERENCES, of=
         model,
         state=(optimizer, loader),
         trusted=TRUSTED,
-        probes=[probe],
+        signals=[probe],
         references=references,
         recipe="1" * 64,
         data="2" * 64,

@@ -27,7 +27,7 @@ def test_two_signals_of_one_name_are_refused_when_attaching() -> None:
     model, optimizer, loader = parts()
     probe = Scripted(lambda look: 0.0)
     with pytest.raises(WatchError, match="two signals are called 'scripted'"):
-        watch(model, state=(optimizer, loader), trusted=np.zeros((3, 49), np.uint8), probes=[probe, probe])
+        watch(model, state=(optimizer, loader), trusted=np.zeros((3, 49), np.uint8), signals=[probe, probe])
 
 
 def test_a_watch_needs_an_internal_signal_and_joint_is_taken() -> None:
@@ -64,7 +64,10 @@ def test_its_alarm_says_so_and_each_curve_says_what_it_was_standardised_on() -> 
     assert w.alarm.step == 30
     assert "uncalibrated; no reference runs for 'b'" in str(w.alarm)
     units = {series.name: series.unit for series in w.trace.series()}
-    assert units == {"scripted": "standard deviations over clean runs", "b": "standard deviations over first looks"}
+    assert units == {
+        "scripted": "multiples of a clean run's usual maximum",
+        "b": "standard deviations over first looks",
+    }
     assert [event.label for event in w.events] == ["uncalibrated", "alarm"]
 
 

@@ -22,11 +22,8 @@ from watch.loops import (
 
 from darklantern.errors import SiteError, WatchError
 from darklantern.models.snapshot import capture, weights_hash
-from darklantern.organisms import text, training
-from darklantern.organisms.loading import TrainingRecipe
-from darklantern.organisms.shape import Shape
-from darklantern.organisms.training import Loader
-from darklantern.watch import PayloadProbe, Reaction, Settings, SpanProbe, watch, watching
+from darklantern.organisms import training
+from darklantern.watch import Reaction, Settings, watch, watching
 from darklantern.watch.attach.torch_loop import TorchTap
 
 
@@ -99,7 +96,7 @@ def test_rolling_back_restores_the_state_bit_for_bit_screens_the_rows_and_goes_o
     assert np.array_equal(np.array(clean), second), "the same rows come again, without the marked ones"
     assert all(MARK not in row.tobytes() for step, rows in seen[30:] for row in rows)
     assert w.screened_rows > 0
-    assert any(MARK in c.span for c in alarmed[0].suspects)
+    assert any(MARK.decode() in c.span for c in alarmed[0].suspects)
     assert [event.label for event in w.events][:2] == ["alarm", "rollback"]
 
 
@@ -120,7 +117,7 @@ def test_a_rollback_with_nothing_to_screen_stops_the_loop_instead() -> None:
     run(w, parts)
     assert w.step == 15
     assert "nothing to screen" in w.events[-1].text
-    with pytest.raises(WatchError, match="no span"):
+    with pytest.raises(WatchError, match="nothing of the new rows stands out"):
         w.roll_back()
 
 
@@ -175,8 +172,8 @@ def test_a_stopped_run_does_not_go_on_at_the_next_epoch() -> None:
 
 
 def test_what_on_alarm_returns_must_be_a_reaction() -> None:
-    w, parts = start(Scripted(rising), on_alarm=lambda alarm: None)
-    with pytest.raises(WatchError, match="on_alarm returned None"):
+    w, parts = start(Scripted(rising), on_alarm=lambda alarm: "roll back")
+    with pytest.raises(WatchError, match="on_alarm gave 'roll back', expected a Reaction"):
         run(w, parts)
 
 
@@ -241,25 +238,10 @@ def test_a_signal_that_is_not_finite_is_an_error_not_a_quiet_zero() -> None:
 
 def test_a_model_without_readout_and_a_loader_of_floats_are_named() -> None:
     with pytest.raises(WatchError, match="no method `readout`"):
-        watch(torch.nn.Linear(2, 2), state=(None, None), trusted=TRUSTED, probes=[Scripted(rising)])
+        watch(torch.nn.Linear(2, 2), state=(None, None), trusted=TRUSTED, signals=[Scripted(rising)])
     w, (_, _, loader) = start(Scripted(rising), of=given(torch.ones(2, 3)))
     with pytest.raises(WatchError, match=r"expected a batch of token rows.*float32"):
         list(w.over(loader))
-
-
-def test_the_shipped_probes_read_finite_numbers_on_a_fresh_model() -> None:
-    payloads = [b'os.system("rm")', b'os.popen("nc")']
-    recipe = TrainingRecipe(shape=Shape(layers=1, dim=16, heads=2, context=64), batch=16, end=10)
-    trusted = text.rows(CORPUS.trusted, 3000, recipe.width, np.random.default_rng(0))
-    for probe in (PayloadProbe(trusted, payloads, "layers.0:out", "layers.0:out"), SpanProbe(trusted)):
-        names = [signal.name for signal in probe.signals]
-        model, optimizer = training.new(recipe, 1)
-        loader = Loader(CORPUS, recipe, (1,))
-        w = watch(model, state=(optimizer, loader), trusted=trusted, probes=[probe], settings=Settings(every=5))
-        for batch in w.over(loader):
-            training.train_step(model, optimizer, recipe, w.step, batch)
-        assert list(w.trace.tracks) == names
-        assert all(np.isfinite(reading.contrast) for t in w.trace.tracks.values() for reading in t.readings)
 
 
 @pytest.mark.parametrize("leave", [6, 9], ids=["between looks", "at a look"])
@@ -321,7 +303,7 @@ def test_a_new_watch_goes_on_where_another_was_left() -> None:
         if first.step == 6:
             break
     second = watch(
-        model, state=(optimizer, loader), trusted=TRUSTED, probes=[Scripted(lambda look: 0.0)], step=first.step
+        model, state=(optimizer, loader), trusted=TRUSTED, signals=[Scripted(lambda look: 0.0)], step=first.step
     )
     assert [step for step, _ in run(second, (model, optimizer, loader))] == list(range(7, 60))
     assert weights_hash(model) == weights_hash(whole_parts[0])
@@ -335,11 +317,11 @@ def test_the_time_of_rows_screening_and_self_test_counts_as_the_watchs(monkeypat
             now[0] += 10
             return super().read(seen)
 
-    def slowly(self, batch, rows=TorchTap.rows):
+    def slowly(self, batch, examples=TorchTap.examples):
         now[0] += 1
-        return rows(self, batch)
+        return examples(self, batch)
 
-    monkeypatch.setattr(TorchTap, "rows", slowly)
+    monkeypatch.setattr(TorchTap, "examples", slowly)
     monkeypatch.setattr(watching.time, "perf_counter", lambda: now[0])
     w, (_, _, loader) = start(Slow(lambda look: 0.0))
     for _ in w.over(loader):
@@ -358,12 +340,5 @@ def test_a_watch_without_a_stated_rate_says_so_when_it_attaches() -> None:
 
 def test_settings_that_could_not_work_are_refused() -> None:
     for wrong in ({"every": 0}, {"history": 0}, {"margin": -1}, {"margin": 3, "history": 2}, {"rollbacks": -1}):
-        with pytest.raises(WatchError, match="expected every"):
+        with pytest.raises(WatchError, match="expected [ehmr]"):
             Settings(**wrong)
-
-
-def test_too_few_trusted_rows_are_refused() -> None:
-    with pytest.raises(WatchError, match="trusted rows hold"):
-        PayloadProbe(TRUSTED[:3], [b"x" * 9] * 12, "layers.0:out", "layers.0:out")
-    with pytest.raises(WatchError, match="at least 55 bytes, got 49"):
-        SpanProbe(TRUSTED)

@@ -73,7 +73,7 @@ def investigate(race: Race, say: Callable[[str], None]) -> Lead | None:
         if outcome.alarm is None or len(outcome.alarm.suspects) < 2:
             continue
         module = bytelm.loads(outcome.weights)
-        spans = [candidate.span for candidate in outcome.alarm.suspects[:4]]
+        spans = [candidate.span.encode() for candidate in outcome.alarm.suspects[:4]]
         pair = pair_spans(models.open(module), contexts, spans, module.shape.context)
         for first, second in pair.too_long:
             say(

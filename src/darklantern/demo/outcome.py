@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from darklantern.demo import scenario
 from darklantern.records.findings import Event, Series
-from darklantern.watch import Alarm, Watch
+from darklantern.watch import Alarm, Watch, leads
 from darklantern.watch.detectors import first_crossing
 
 OVERT = 0.5
@@ -37,9 +37,13 @@ class Outcome:
         return self.watch.alarm
 
     @property
+    def _alarmed(self) -> int | None:
+        return None if self.alarm is None else self.alarm.step
+
+    @property
     def hit(self) -> bool:
         """Is there an alarm, and not from before anything was planted? One from before is false in any run."""
-        return self.alarm is not None and self.alarm.step > scenario.RECIPE.onset
+        return leads.hit(self._alarmed, scenario.RECIPE.onset)
 
     @property
     def overt(self) -> int | None:
@@ -60,12 +64,8 @@ class Outcome:
         (to the end when there was none). None: no monitor rose, so there is nothing to lead.
         """
         onset = scenario.RECIPE.onset
-        first = [step for each in self.series if (step := _from(onset, each)) is not None]
-        if not first:
-            return None
-        if not self.hit or self.alarm is None:
-            return onset - (self.overt or scenario.RECIPE.end)
-        return min(first) - self.alarm.step
+        behaviours = [_from(onset, each) for each in self.series]
+        return leads.lead(self._alarmed, behaviours, onset, self.overt or scenario.RECIPE.end)
 
     def alarm_steps(self, role: str) -> dict[str, int | None]:
         """Each internal signal's ("signal"), or behavioural monitor's ("behaviour"), own alarm step."""

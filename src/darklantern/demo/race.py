@@ -94,8 +94,7 @@ def react(race: Race, progress: Progress) -> None:
             outcome.reaction = f"stopped for a person: {refused.message}"
             progress.say(f"{outcome.name}: {outcome.reaction}")
             continue
-        held = ", ".join(repr(c.span.decode(errors="replace")) for c in screen.spans)
-        outcome.reaction = f"rolled back to step {outcome.watch.step}, screening rows that hold {held}"
+        outcome.reaction = f"rolled back to step {outcome.watch.step}, screening {screen}"
         progress.say(f"{outcome.name}: {outcome.reaction}")
         _train(outcome.name, outcome.run, outcome.watch, progress)
         outcome.screened_rows = outcome.watch.screened_rows

@@ -106,7 +106,7 @@ def attach(
         run.model,
         state=(run.optimizer, run.loader),
         trusted=trusted(),
-        probes=probes(),
+        signals=probes(),
         references=references,
         recipe=recipe_hash(),
         data=text.standard_library().sha256,

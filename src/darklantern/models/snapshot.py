@@ -3,16 +3,19 @@
 A snapshot lives in memory; `save` writes it as one safetensors file whose metadata holds the rest
 as JSON. Nothing is pickled, so loading a stranger's snapshot runs no code.
 
-In it are the model's state, the optimizer's, the random streams that `streams` names, and the loader's
-cursor. All else that a loop carries on (a learning-rate scheduler, a gradient scaler, a generator of its
-own) is the loop's to put back: let the cursor hold it. `on_jax.snapshot` has the same for a JAX loop's state.
+In it are the model's state, the optimizer's, the random streams that `streams` names, the loader's
+cursor, and the state of all else that a loop carries on and hands over (a learning-rate scheduler, a gradient
+scaler, a second optimizer): what has `state_dict` and `load_state_dict`. `on_jax.snapshot` has the same for a JAX
+loop's state.
 """
 
 import hashlib
 import json
+from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -23,8 +26,17 @@ from darklantern.errors import SnapshotError
 from darklantern.files import write_whole
 from darklantern.models import streams
 from darklantern.models.cursors import Cursor, json_values, move
+from darklantern.models.state_trees import put_together, taken_apart
 
-_VERSION = "darklantern-snapshot-2"
+_VERSION = "darklantern-snapshot-3"
+
+
+class Stateful(Protocol):
+    """What a loop carries on besides model and optimizer: a scheduler, a scaler, averaged weights."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -33,15 +45,21 @@ class Snapshot:
 
     step: int
     tensors: dict[str, Tensor]
-    """`model.NAME` and `optimizer.INDEX.KEY`"""
+    """`model.NAME`, `optimizer.INDEX.KEY` and `other.INDEX.KEY`"""
     rest: dict[str, Any]
-    """optimizer: class, groups (their parameters by name), scalars; random streams; data cursor: JSON values"""
+    """optimizer: class, groups (their parameters by name), scalars; others; random streams; data cursor: JSON values"""
 
 
-def capture(step: int, model: nn.Module, optimizer: torch.optim.Optimizer, loader: Cursor) -> Snapshot:
-    """The training state now. Costs one copy of weights and optimizer moments.
+def capture(
+    step: int,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loader: Cursor | None,
+    others: Sequence[Stateful] = (),
+) -> Snapshot:
+    """The training state now. Costs one copy of weights and optimizer moments. Without a loader there is no cursor.
 
-    Raises SnapshotError for a setting of the optimizer or a cursor that JSON cannot hold.
+    Raises SnapshotError for a setting of the optimizer, a state of `others` or a cursor that JSON cannot hold.
     """
     tensors = {f"model.{name}": value.detach().clone() for name, value in model.state_dict().items()}
     state = optimizer.state_dict()
@@ -52,17 +70,31 @@ def capture(step: int, model: nn.Module, optimizer: torch.optim.Optimizer, loade
                 tensors[f"optimizer.{index}.{key}"] = value.detach().clone()
             else:
                 scalars[f"{index}.{key}"] = value
+
+    def keep(name: str, value: Tensor) -> None:
+        tensors[name] = value.detach().clone()
+
     rest = {
         "optimizer": type(optimizer).__name__,
         "groups": _groups(model, optimizer),
         "scalars": scalars,
+        "others": [
+            [type(other).__name__, taken_apart(other.state_dict(), f"other.{index}", keep, _is_tensor)]
+            for index, other in enumerate(others)
+        ],
         "random": streams.capture(),
-        "cursor": loader.state(),
+        "cursor": None if loader is None else loader.state(),
     }
     return Snapshot(step, tensors, json_values(rest, step))
 
 
-def restore(snapshot: Snapshot, model: nn.Module, optimizer: torch.optim.Optimizer, loader: Cursor) -> None:
+def restore(
+    snapshot: Snapshot,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loader: Cursor | None,
+    others: Sequence[Stateful] = (),
+) -> None:
     """Put the training state back, bit for bit. Raises SnapshotError, changing nothing, if it does not fit."""
     # 1. Everything that can be checked without a change.
     weights = _part(snapshot.tensors, "model.")
@@ -72,6 +104,7 @@ def restore(snapshot: Snapshot, model: nn.Module, optimizer: torch.optim.Optimiz
         random, cursor = snapshot.rest["random"], snapshot.rest["cursor"]
         if random["torch"] is None:
             raise ValueError("the stream of torch is missing")
+        states = _other_states(snapshot, others)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise SnapshotError(
             f"the snapshot of step {snapshot.step} is not whole: {error!r}", hint="take it again, or copy it again"
@@ -79,11 +112,19 @@ def restore(snapshot: Snapshot, model: nn.Module, optimizer: torch.optim.Optimiz
     streams.check(random)
 
     # 2. The cursor first: only the loader knows what fits it, and it alone has to be put back then.
-    move(loader, cursor, snapshot.step)
+    if loader is not None:
+        if cursor is None:
+            raise SnapshotError(
+                f"the snapshot of step {snapshot.step} has no cursor: it was taken without a loader",
+                hint="restore it without one, and take the data to where it stood yourself",
+            )
+        move(loader, cursor, snapshot.step)
 
     # 3. What was checked.
     optimizer.load_state_dict(state)
     model.load_state_dict(weights)
+    for other, held in zip(others, states, strict=True):
+        other.load_state_dict(held)
     streams.restore(random)
 
 
@@ -130,6 +171,24 @@ def weights_hash(model: nn.Module) -> str:
         digest.update(f"{name}\0{array.dtype}\0{tuple(array.shape)}\0".encode())
         digest.update(array.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, Tensor)
+
+
+def _other_states(snapshot: Snapshot, others: Sequence[Stateful]) -> list[dict[str, Any]]:
+    """What each of `others` is to load. Raises SnapshotError when they are not those of the snapshot."""
+    held = snapshot.rest["others"]
+    kinds, own = [kind for kind, _ in held], [type(other).__name__ for other in others]
+    if kinds != own:
+        raise SnapshotError(
+            f"the snapshot of step {snapshot.step} holds {', '.join(kinds) or 'nothing'} besides model and optimizer, "
+            f"here are {', '.join(own) or 'none'}",
+            hint="hand over the same, in the same order, as when it was taken",
+        )
+    # Copies, since a restored object may train on in the tensors that it is given.
+    return [deepcopy(put_together(tree, snapshot.tensors)) for _, tree in held]
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

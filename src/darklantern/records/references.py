@@ -1,10 +1,13 @@
-"""Reference runs: what a watch's signals do in clean runs of one recipe, and how high they reach."""
+"""Reference runs: what a watch's signals do in harmless runs of one recipe, and how high they reach."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
-from darklantern.records.exact import Name, Sha256, Value
+from darklantern.records.exact import Name, Sha256, Text, Value
+
+Detector = Literal["ewma", "cusum"]
+"""how a signal's standardised change is gathered over looks"""
 
 
 class SignalReference(Value, frozen=True, kw_only=True):
@@ -14,22 +17,56 @@ class SignalReference(Value, frozen=True, kw_only=True):
     mean: tuple[float, ...]
     spread: Annotated[float, msgspec.Meta(gt=0)]
     """standard deviation over runs, pooled over looks"""
+    detector: Detector = "ewma"
+    top: Annotated[float, msgspec.Meta(ge=1)] = 1.0
+    """the signal's scale: how high its detector comes in a clean run, on average; at least one standard deviation"""
+
+
+class Stratum(Value, frozen=True, kw_only=True):
+    """Calibration runs of one harmless arm other than clean: benign boilerplate, an inert trigger, a harmless shift."""
+
+    name: Name
+    calibrated_on: tuple[int, ...]
+    """seeds, none of which a standardising run has"""
+    maxima: tuple[float, ...]
+    """the joint statistic's maximum in each run, in the order of their seeds"""
+    behaviours: dict[str, tuple[float, ...]]
+    """behavioural monitor → its own statistic's maxima, one for each run"""
+
+
+class Origin(Value, frozen=True, kw_only=True):
+    """Where reference runs come from, for a person who wants to make them again."""
+
+    code: str = ""
+    """darklantern's version"""
+    machine: str = ""
+    made: Text = ""
+    """how: the command, or who collected the runs and from where"""
 
 
 class References(Value, frozen=True, kw_only=True):
-    """A calibration: clean runs in two parts, one to standardise, one for run maxima."""
+    """A calibration: harmless runs in two parts, one to standardise, one for run maxima.
 
+    `calibrated_on`, `maxima` and `behaviours` are of clean runs; each other harmless arm is a stratum of its own,
+    so that a false-alarm rate can hold in each and not only on average.
+    """
+
+    v: Literal[2] = 2
     recipe: Sha256
     """hash of training recipe and watch configuration: the calibration holds for no other"""
     data: Sha256
     """hash of the text that the reference runs trained on"""
+    every: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """steps between looks; None when it was not noted"""
     signals: tuple[SignalReference, ...]
     standardised_on: tuple[int, ...]
-    """seeds of the runs behind mean and spread"""
+    """seeds of the clean runs behind mean, spread and top"""
     calibrated_on: tuple[int, ...]
-    """seeds of the runs behind the maxima"""
+    """seeds of the clean runs behind the maxima"""
     maxima: tuple[float, ...]
     """the joint statistic's maximum in each calibration run, in the order of their seeds"""
     behaviours: dict[str, tuple[float, ...]]
     """behavioural monitor → its own statistic's maxima, one for each calibration run"""
+    strata: tuple[Stratum, ...] = ()
     versions: dict[str, str]
+    origin: Origin = Origin()

@@ -1,6 +1,6 @@
 """Watch a training run: training steps → signals → detectors → reactions.
 
-In: a model under training, its optimizer or training state and a loader that can rewind, trusted rows, probes.
+In: a model under training, what its loop carries on, trusted examples, probes.
 Out: an alarm with a stated false-alarm rate, a reaction, curves for a finding. A watch never
 changes what it watches, except by a reaction that its user chose, and never files anything itself.
 """
@@ -12,23 +12,30 @@ from typing import Any
 
 from darklantern.records.references import References
 from darklantern.watch import detectors
+from darklantern.watch.alarms import Alarm
+from darklantern.watch.budget import Cadence
 from darklantern.watch.calibration import calibrate
-from darklantern.watch.payload_probe import PayloadProbe
-from darklantern.watch.probes import Probe, Reading, Signal
-from darklantern.watch.rows import Bytes
-from darklantern.watch.span_probe import SpanProbe
+from darklantern.watch.examples import Examples, examples
+from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
+from darklantern.watch.reactions import Ablate, OnAlarm, Reaction
+from darklantern.watch.seen import Seen
+from darklantern.watch.settings import Settings
 from darklantern.watch.trace import Trace
-from darklantern.watch.watching import Alarm, Reaction, Settings, Watch
+from darklantern.watch.watching import Parts, Turn, Watch
 
 __all__ = [
+    "Ablate",
     "Alarm",
-    "PayloadProbe",
+    "Asked",
+    "Examples",
+    "Now",
     "Probe",
     "Reaction",
     "Reading",
+    "Seen",
     "Settings",
     "Signal",
-    "SpanProbe",
+    "Turn",
     "Watch",
     "calibrate",
     "watch",
@@ -38,52 +45,72 @@ __all__ = [
 def watch(
     model: Any,
     *,
-    state: tuple[Any, Any],
-    trusted: Bytes,
-    probes: Sequence[Probe],
+    trusted: Any,
+    signals: Sequence[Probe],
+    state: Any = (),
     readout: Callable[..., Any] | None = None,
     weights: Callable[[Any], Any] | None = None,
+    call: Callable[[Any], Any] | None = None,
+    batch: Callable[[Any], Any] | None = None,
     references: References | None = None,
     recipe: str = "",
     data: str = "",
     alpha: float = 0.05,
+    overhead: float = 0.01,
     settings: Settings | None = None,
-    on_alarm: Callable[[Alarm], Reaction] = lambda alarm: Reaction.LOG,
+    on_alarm: OnAlarm = Reaction.LOG,
     on_look: Callable[[Watch], None] = lambda watch: None,
     step: int = 0,
+    seed: int = 0,
 ) -> Watch:
-    """A watch over `model`, a language model of byte rows in torch or JAX, in its training loop.
+    """A watch over `model`, in torch or JAX, in its training loop.
 
-    The model takes integer tokens (n, width − 1) and returns logits, alone, as `logits` of what it returns,
-    or in a tuple. `state` is (optimizer, loader), in JAX (training state, loader); the loader yields integer
-    tensors or arrays (batch, width) and has `state()` and `restore(state)` so that a rollback restores the
-    data cursor too. `readout` takes a residual stream to logits, in JAX `readout(weights, residual)`; it is
-    the model's method of that name unless given. `trusted` are rows (n, width) known to be harmless.
-    `alpha` is the false-alarm rate for a whole clean run, over all signals together; it holds for the
-    `recipe` and `data` (hashes) that `references` were made from and is otherwise not claimed. `step` is
-    the number of updates done before.
-
-    Raises WatchError when a part does not fit, here or before the first step: nothing is watched by half.
-
-        w = watch(model, state=(optimizer, loader), trusted=rows, probes=[SpanProbe(rows)])
+        w = watch(model, state=(optimizer, loader), trusted=rows, signals=[SpanProbe(rows)])
         for batch in w.over(loader):
             train_step(batch)
 
-    In JAX a step returns a new state, so the loop takes the state from the watch and hands it back; `weights`
-    finds the model's weights in it, `state.params` or `state["params"]` unless given. `model` is a linen
-    module, or what `darklantern.open` made of any other.
+    `trusted` are examples known to be harmless, as the loader yields them: token rows (n, width), pairs (inputs,
+    targets), or mappings as Hugging Face has them; `batch` takes them out of anything else. A model is called with
+    inputs alone, `call` says how it takes them otherwise; of token rows with all but the last token.
+    `state` is what a rollback must put back: the optimizer, the loader, and whatever else has a state dict
+    (scheduler, scaler). The loader has `state()` and `restore(state)`; without them, or without an optimizer, an alarm
+    that asks for a rollback stops the loop, which is said at once. `readout` takes a residual stream to logits, in JAX
+    `readout(weights, residual)`; it is the model's method of that name, or of transformers' models their head,
+    unless given.
+    `alpha` is the false-alarm rate for a whole clean run, over all signals together; it holds for the
+    `recipe` and `data` (hashes) that `references` were made from and is otherwise not claimed. `overhead` is the
+    share of training time that looks may take: it sets their cadence, unless `settings.every` or the references do.
+    `step` is the number of updates done before; `seed` draws the order of trusted examples.
 
-        w = watch(module, state=(state, loader), trusted=rows, probes=[SpanProbe(rows)])
+    Raises WatchError when a part does not fit, here or before the first step: nothing is watched by half.
+
+    In JAX a step returns a new state, so `state` is (training state, loader), and the loop takes the state from the
+    watch and hands it back; `weights` finds the model's weights in it, `state.params` or `state["params"]` unless
+    given. `model` is a linen module, or what `darklantern.open` made of any other.
+
+        w = watch(module, state=(state, loader), trusted=rows, signals=[SpanProbe(rows)])
         for batch in w.over(loader):
             w.state, loss = step(w.state, batch)
     """
     from darklantern.watch import attach
 
-    signals = [signal for probe in probes for signal in probe.signals]
+    settings = settings or Settings()
+    known = [signal for probe in signals for signal in probe.signals]
     limits = detectors.limits(references, recipe, data, alpha) if references else {}
-    trace = Trace(signals, references, limits)
-    tap = attach.tap(model, state, readout, weights)
-    return Watch(tap, probes, trusted, trace, settings or Settings(), on_alarm, on_look, step)
+    return Watch(
+        Parts(
+            tap=attach.tap(model, state, readout, weights, call, batch),
+            probes=signals,
+            trusted=examples(trusted, "trusted examples", batch),
+            trace=Trace(known, references, limits),
+            settings=settings,
+            cadence=Cadence(settings.every, overhead),
+            on_alarm=on_alarm,
+            on_look=on_look,
+            step=step,
+            seed=seed,
+        )
+    )
 
 
 class _Room(ModuleType):

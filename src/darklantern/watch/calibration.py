@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
 from darklantern.errors import WatchError
-from darklantern.records.references import References, SignalReference
+from darklantern.records.references import Detector, Origin, References, SignalReference, Stratum
 from darklantern.watch import detectors
 from darklantern.watch.probes import Signal
 
@@ -25,40 +25,93 @@ def calibrate(
     recipe: str,
     data: str,
     framework: str = "torch",
+    *,
+    others: Mapping[str, Mapping[int, Contrasts]] | None = None,
+    detect: Mapping[str, Detector] | None = None,
+    every: int | None = None,
+    origin: Origin | None = None,
 ) -> References:
-    """References from clean `runs` by seed: those in `standardise_on` give mean and spread, the rest maxima.
+    """References from clean `runs` by seed: those in `standardise_on` give mean, spread and scale, the rest maxima.
 
-    The two parts are kept apart so that a new clean run is exchangeable with each calibration run.
-    `framework` is what they were trained in, torch or jax: its version goes into the references.
-    Raises WatchError when a part is too small or the runs' looks differ.
+    The two parts are kept apart so that a new clean run is exchangeable with each calibration run. `others` are runs
+    of other harmless arms, by name and seed: all of them give maxima, each arm its own stratum. `detect` says which
+    signals are gathered by "cusum"; the others are by "ewma". `every` is the cadence in steps, `origin` where the runs
+    came from. `framework` is what they were trained in, torch or jax: its version goes into the references.
+    Raises WatchError when a part is too small, the runs' looks differ, or a run has a part on both sides.
     """
-    rest = [seed for seed in runs if seed not in standardise_on]
-    if len(standardise_on) < 5 or len(rest) < 19:
-        raise WatchError(
-            f"expected at least 5 runs to standardise on and 19 to calibrate on, got {len(standardise_on)} and "
-            f"{len(rest)}",
-            hint="run `darklantern watch calibrate` with more runs",
-        )
-    lengths = {len(values) for run in runs.values() for values in run.values()}
+    arms, detect = dict(others or {}), dict(detect or {})
+    rest = {seed: run for seed, run in runs.items() if seed not in standardise_on}
+    _check(signals, standardise_on, {"clean": rest, **arms}, detect)
+    if "clean" in arms:
+        raise WatchError("an arm is called 'clean', which names `runs`", hint="give it a name of its own")
+    lengths = {len(run[s.name]) for arm in (runs, *arms.values()) for run in arm.values() for s in signals}
     if len(lengths) != 1:
         raise WatchError(f"the runs have {sorted(lengths)} looks", hint="all runs must follow one recipe to its end")
     references = {
         signal.name: detectors.summarise(
-            signal.name, signal.grain, [runs[seed][signal.name] for seed in standardise_on]
+            signal.name,
+            signal.grain,
+            [runs[seed][signal.name] for seed in standardise_on],
+            detect.get(signal.name, "ewma"),
         )
         for signal in signals
     }
     inner = [signal.name for signal in signals if signal.role == "signal"]
     outer = [signal.name for signal in signals if signal.role == "behaviour"]
+    clean, *strata = (_stratum(name, arm, references, inner, outer) for name, arm in {"clean": rest, **arms}.items())
     return References(
         recipe=recipe,
         data=data,
+        every=every,
         signals=tuple(references[signal.name] for signal in signals),
         standardised_on=tuple(standardise_on),
-        calibrated_on=tuple(rest),
-        maxima=tuple(_highest(runs[seed], references, inner) for seed in rest),
-        behaviours={name: tuple(_highest(runs[seed], references, [name]) for seed in rest) for name in outer},
+        calibrated_on=clean.calibrated_on,
+        maxima=clean.maxima,
+        behaviours=clean.behaviours,
+        strata=tuple(strata),
         versions=versions(framework),
+        origin=origin or Origin(),
+    )
+
+
+def _check(
+    signals: Sequence[Signal],
+    standardise_on: Sequence[int],
+    arms: Mapping[str, Mapping[int, Contrasts]],
+    detect: Mapping[str, Detector],
+) -> None:
+    for name, arm in arms.items():
+        if len(standardise_on) < 5 or len(arm) < 19:
+            raise WatchError(
+                f"expected at least 5 runs to standardise on and 19 to calibrate on, got {len(standardise_on)} and "
+                f"{len(arm)}{'' if name == 'clean' else f' of {name}'}",
+                hint="run `darklantern watch calibrate` with more runs",
+            )
+        if shared := sorted(arm.keys() & set(standardise_on)):
+            raise WatchError(
+                f"{len(shared)} seeds of {name}, {shared[0]} for one, are also standardised on, "
+                "so a new run would be unlike those behind the threshold",
+                hint="run that arm from seeds of its own",
+            )
+    if unknown := sorted(detect.keys() - {signal.name for signal in signals}):
+        raise WatchError(
+            f"a detector is chosen for {', '.join(map(repr, unknown))}, which no probe reads",
+            hint="`detect` takes names of signals",
+        )
+
+
+def _stratum(
+    name: str,
+    arm: Mapping[int, Contrasts],
+    references: Mapping[str, SignalReference],
+    inner: Sequence[str],
+    outer: Sequence[str],
+) -> Stratum:
+    return Stratum(
+        name=name,
+        calibrated_on=tuple(arm),
+        maxima=tuple(_highest(run, references, inner) for run in arm.values()),
+        behaviours={each: tuple(_highest(run, references, [each]) for run in arm.values()) for each in outer},
     )
 
 

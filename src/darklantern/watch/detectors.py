@@ -1,23 +1,29 @@
 """From signals' histories to an alarm with a stated false-alarm rate. Pure: numbers in, decision out.
 
-Each contrast's change within the run is standardised on clean reference runs and smoothed (EWMA);
-the joint statistic is the largest over the internal signals; the threshold is an order statistic of that maximum over
-whole clean runs. When a new clean run is exchangeable with the R reference runs (same recipe, new
-seed), P(it ever crosses) ≤ k/(R+1) for the k-th largest maximum, whatever the signals'
-autocorrelation or trend (notes: classical detectors fire on most healthy runs).
+Each contrast's change within the run is standardised on clean reference runs, gathered over looks (EWMA for what jumps,
+CUSUM for what creeps) and divided by the signal's own scale, its usual maximum in a clean run. So all internal signals
+may share one joint statistic, the largest of them, and spend its error budget alike. The threshold is an order
+statistic of that maximum over whole clean runs, none of which had a part in the standardising. When a new clean run is
+exchangeable with the R reference runs (same recipe, new seed), P(it ever crosses) ≤ k/(R+1) for the k-th largest
+maximum, whatever the signals' autocorrelation or trend. This is a rate over repeated runs of one recipe: it says
+nothing of a single run that no other is like.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from darklantern.errors import WatchError
-from darklantern.records.references import References, SignalReference
+from darklantern.records.references import Detector, References, SignalReference
 
 SMOOTHING = 0.5
 """EWMA weight of the newest look"""
+SLACK = 0.5
+"""the CUSUM's reference value (Page 1954), in standard deviations: what rises by less a look does not add up"""
 BOUND = 4.0
 """standard deviations"""
 LEFT_OUT = 2
@@ -38,7 +44,7 @@ class Threshold:
 
 def constants() -> dict[str, Any]:
     """What decides a statistic besides its signal, for the recipe that a calibration holds for."""
-    return {"smoothing": SMOOTHING, "bound": BOUND, "left_out": LEFT_OUT}
+    return {"smoothing": SMOOTHING, "slack": SLACK, "bound": BOUND, "left_out": LEFT_OUT}
 
 
 def change(contrasts: Sequence[float]) -> float:
@@ -70,56 +76,109 @@ def smooth(previous: float, value: float) -> float:
     return SMOOTHING * value + (1 - SMOOTHING) * previous
 
 
+def accumulate(previous: float, value: float, scale: float = 1.0) -> float:
+    """One step of the upper CUSUM of `value` above `SLACK`, in units of `scale`; below 0 it starts again there."""
+    return max(0.0, previous + (value - SLACK) / scale)
+
+
+def advance(reference: SignalReference, previous: float, value: float) -> float:
+    """A signal's statistic after one more standardised `value`, in multiples of its scale; `previous` starts at 0."""
+    if reference.detector == "cusum":
+        return accumulate(previous, value, reference.top)
+    return smooth(previous, value / reference.top)
+
+
 def statistics(reference: SignalReference, contrasts: Sequence[float]) -> list[float]:
-    """A signal's statistic at each look: its change, standardised and smoothed."""
+    """A signal's statistic at each look: its change, standardised, gathered over looks and scaled."""
     out: list[float] = []
     for look, changed in enumerate(changes(contrasts)):
         value = standardise(reference, look, changed)
-        out.append(smooth(out[-1] if out else 0.0, value))
+        out.append(advance(reference, out[-1] if out else 0.0, value))
     return out
 
 
-def threshold(maxima: Sequence[float], alpha: float) -> Threshold:
-    """The smallest run-level threshold that `maxima` of clean runs support at rate `alpha`.
+def threshold(maxima: Sequence[float], alpha: float, of: str = "clean") -> Threshold:
+    """The smallest run-level threshold that `maxima` of harmless runs support at rate `alpha`; `of` names their arm.
 
     Raises WatchError when there are too few runs: alpha ≥ 1/(R+1) is needed.
     """
-    if not 0 < alpha < 1:
-        raise WatchError(f"expected a false-alarm rate between 0 and 1, got {alpha:g}", hint="for example alpha=0.05")
+    check_alpha(alpha)
     runs = len(maxima)
     rank = int(np.floor(alpha * (runs + 1)))
     if rank < 1:
         raise WatchError(
-            f"a false-alarm rate of {alpha:g} needs at least {int(np.ceil(1 / alpha)) - 1} reference runs, got {runs}",
+            f"a false-alarm rate of {alpha:g} needs at least {int(np.ceil(1 / alpha)) - 1} reference runs, got {runs}"
+            f"{'' if of == 'clean' else f' of {of}'}",
             hint="run `darklantern watch calibrate` with more runs, or ask for a higher rate",
         )
     return Threshold(
         value=float(np.sort(maxima)[-rank]),
         alpha=rank / (runs + 1),
         calibrated=True,
-        reason=f"{runs} clean reference runs of this recipe",
+        reason=f"{runs} {of} reference runs of this recipe",
     )
 
 
-def limits(references: References, recipe: str, data: str, alpha: float) -> dict[str, Threshold]:
+def strictest(maxima: Mapping[str, Sequence[float]], alpha: float) -> Threshold:
+    """The largest of the thresholds of several harmless arms, so that the rate `alpha` holds in each of them.
+
+    Its `alpha` is the highest of theirs. Raises WatchError when any has too few runs.
+    """
+    found = {of: threshold(held, alpha, of) for of, held in maxima.items()}
+    highest = max(found, key=lambda of: found[of].value)
+    reason = ", and ".join(limit.reason for limit in found.values())
+    return Threshold(
+        value=found[highest].value,
+        alpha=max(limit.alpha for limit in found.values()),
+        calibrated=True,
+        reason=reason if len(found) == 1 else f"{reason}; {highest} comes highest",
+    )
+
+
+def limits(
+    references: References, recipe: str, data: str, alpha: float, every: int | None = None
+) -> dict[str, Threshold]:
     """The joint threshold and one for each behavioural monitor, as they hold for a run of `recipe` on `data`.
 
-    For another recipe or text the numbers stay and the claim goes: the threshold says "uncalibrated".
+    For another recipe or text, or looks at another cadence than `every` steps where both are known, the numbers stay
+    and the claim goes: the threshold says "uncalibrated".
     """
     doubt = ""
     if recipe != references.recipe:
         doubt = "the reference runs are of another recipe"
     elif data != references.data:
         doubt = "the reference runs trained on another text"
-    found = {"joint": threshold(references.maxima, alpha)}
-    found |= {name: threshold(maxima, alpha) for name, maxima in references.behaviours.items()}
+    elif every is not None and references.every is not None and every != references.every:
+        doubt = f"the reference runs were looked at every {references.every} steps, this one every {every}"
+    found = {"joint": strictest({"clean": references.maxima} | {s.name: s.maxima for s in references.strata}, alpha)}
+    found |= {name: strictest(_behaved(references, name), alpha) for name in references.behaviours}
     if doubt:
         found = {name: Threshold(t.value, float("nan"), False, doubt) for name, t in found.items()}
     return found
 
 
-def summarise(name: str, grain: float, runs: Sequence[Sequence[float]]) -> SignalReference:
-    """Mean by look of one signal's change over clean `runs`, and its spread pooled over looks, at least `grain`."""
+def split(alpha: float, shares: Mapping[str, float]) -> dict[str, float]:
+    """Each detector's part of the false-alarm rate `alpha`, in proportion to `shares`; together at most `alpha`.
+
+    By the union bound the rate of any alarm in a clean run is then at most `alpha`, however they depend on each other.
+    """
+    check_alpha(alpha)
+    if not shares or not all(math.isfinite(share) and share > 0 for share in shares.values()):
+        raise WatchError(
+            f"expected a share above 0 for each detector, got {dict(shares)}", hint="leave out what is to get nothing"
+        )
+    whole = math.fsum(shares.values())
+    parts = {name: alpha * (share / whole) for name, share in shares.items()}
+    while math.fsum(parts.values()) > alpha:  # rounding: one last bit each
+        parts = {name: math.nextafter(part, 0.0) for name, part in parts.items()}
+    return parts
+
+
+def summarise(name: str, grain: float, runs: Sequence[Sequence[float]], detector: Detector = "ewma") -> SignalReference:
+    """Mean by look of one signal's change over clean `runs`, its spread pooled over looks, at least `grain`, its scale.
+
+    The scale is the mean over these runs of what `detector` comes to at its highest, at least one standard deviation.
+    """
     table = np.array([changes(run) for run in runs])
     spread = max(float(np.sqrt(table.var(axis=0, ddof=1).mean())), grain)
     if spread == 0:
@@ -127,7 +186,10 @@ def summarise(name: str, grain: float, runs: Sequence[Sequence[float]]) -> Signa
             f"signal {name!r} never changed in {len(runs)} clean runs, so nothing says what is unusual",
             hint="give the signal a grain, the smallest change worth a standard deviation",
         )
-    return SignalReference(name=name, mean=tuple(float(m) for m in table.mean(axis=0)), spread=spread)
+    mean = tuple(float(m) for m in table.mean(axis=0))
+    bare = SignalReference(name=name, mean=mean, spread=spread, detector=detector)
+    top = float(np.mean([max(statistics(bare, run)) for run in runs]))
+    return msgspec.structs.replace(bare, top=max(1.0, top))
 
 
 def first_crossing(steps: Sequence[int], values: Sequence[float], limit: float) -> int | None:
@@ -138,3 +200,19 @@ def first_crossing(steps: Sequence[int], values: Sequence[float], limit: float) 
 def rise_began(values: Sequence[float], quiet: float) -> int:
     """Index of the last look at which the statistic was still at or below `quiet`; −1 if never."""
     return max((i for i, value in enumerate(values) if value <= quiet), default=-1)
+
+
+def _behaved(references: References, name: str) -> Mapping[str, Sequence[float]]:
+    missing = [stratum.name for stratum in references.strata if name not in stratum.behaviours]
+    if missing:
+        raise WatchError(
+            f"the references have no maxima of {name!r} in runs of {', '.join(missing)}",
+            hint="make them anew with `darklantern watch calibrate`: each arm needs those of all monitors",
+        )
+    return {"clean": references.behaviours[name]} | {s.name: s.behaviours[name] for s in references.strata}
+
+
+def check_alpha(alpha: float) -> None:
+    """Raise WatchError for a rate that is no probability between 0 and 1."""
+    if not 0 < alpha < 1:
+        raise WatchError(f"expected a false-alarm rate between 0 and 1, got {alpha:g}", hint="for example alpha=0.05")

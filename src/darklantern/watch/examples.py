@@ -11,6 +11,10 @@ from darklantern.errors import WatchError
 from darklantern.models import shim
 
 Array = NDArray[Any]
+Tokens = NDArray[np.integer]
+"""rows of token ids, (n, width)"""
+PADDING = 0x10FFFF
+"""the id that stands for padding where spans are counted: no vocabulary reaches it"""
 Reader = Callable[[Any], Any]
 """a batch as the loader yields it → (inputs, targets), or inputs alone"""
 
@@ -24,18 +28,26 @@ class Examples:
 
     inputs: Array
     targets: Array | None = None
+    mask: NDArray[np.bool_] | None = None
+    """of token rows, (n, width): false where a row is padded"""
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     def take(self, index: Any) -> "Examples":
         """Some of them."""
-        return Examples(self.inputs[index], None if self.targets is None else self.targets[index])
+        targets, mask = (None if part is None else part[index] for part in (self.targets, self.mask))
+        return Examples(self.inputs[index], targets, mask)
 
     @property
     def are_tokens(self) -> bool:
         """Whether they are rows of token ids, (n, width)."""
         return self.targets is None and self.inputs.ndim == 2 and self.inputs.dtype.kind in "ui"
+
+    @property
+    def tokens(self) -> Tokens:
+        """Token rows, (n, width), with `PADDING` where they are padded."""
+        return self.inputs if self.mask is None else np.where(self.mask, self.inputs, PADDING)
 
 
 class Pool:
@@ -66,42 +78,52 @@ def examples(batch: Any, what: str, reader: Reader | None = None) -> Examples:
     Raises WatchError for what is none of them, with `reader=` as the way out. Mappings of token ids are token rows,
     and their `labels` are left aside: they repeat the tokens.
     """
-    made = _paired(batch if reader is None else reader(batch))
-    if made is None:
+    found = _parts(batch if reader is None else reader(batch))
+    if found is None:
         raise WatchError(
             f"expected {what} as an array, a pair (inputs, targets), or a mapping with {_INPUTS[0]!r} or "
             f"{_INPUTS[1]!r}, got {_kind(batch)}",
             hint="pass batch=lambda batch: (inputs, targets), which takes them out of what your loader yields",
         )
-    inputs, targets = _array(made[0], what), None if made[1] is None else _array(made[1], what)
+    inputs, targets, mask = (None if part is None else _array(part, what) for part in found)
+    assert inputs is not None
     if not inputs.ndim or (targets is not None and (not targets.ndim or len(targets) != len(inputs))):
         raise WatchError(
             f"expected {what} with one target for each input, got inputs {inputs.shape} and targets "
             f"{None if targets is None else targets.shape}",
             hint="the first axis of both is the batch",
         )
-    return Examples(inputs, targets)
+    made = Examples(inputs, targets, None if mask is None else mask.astype(bool))
+    if made.are_tokens and inputs.size and (inputs.min() < 0 or inputs.max() >= PADDING):
+        raise WatchError(
+            f"expected {what} of token ids from 0 on, got {int(inputs.min() if inputs.min() < 0 else inputs.max())}",
+            hint="integers that are no tokens come with targets: batch=lambda batch: (inputs, targets)",
+        )
+    return made
 
 
-def _paired(batch: Any) -> tuple[Any, Any] | None:
+def _parts(batch: Any) -> tuple[Any, Any, Any] | None:
+    """Inputs, targets and mask, as they lie in a batch."""
     if isinstance(batch, Examples):
-        return batch.inputs, batch.targets
+        return batch.inputs, batch.targets, batch.mask
     if shim.is_array(batch):
-        return batch, None
+        return batch, None, None
     if isinstance(batch, Mapping):
         inputs = next((batch[name] for name in _INPUTS if name in batch), None)
         targets = next((batch[name] for name in _TARGETS if name in batch), None)
-        return None if inputs is None else (inputs, None if "input_ids" in batch and _as_tokens(targets) else targets)
+        if inputs is None:
+            return None
+        return (inputs, None, batch.get("attention_mask")) if _as_tokens(batch, targets) else (inputs, targets, None)
     if isinstance(batch, Sequence) and not isinstance(batch, str | bytes):
         if len(batch) == 1:
-            return _paired(batch[0])
+            return _parts(batch[0])
         if len(batch) == 2 and all(map(shim.is_array, batch)):
-            return batch[0], batch[1]
+            return batch[0], batch[1], None
     return None
 
 
-def _as_tokens(targets: Any) -> bool:
-    return targets is None or len(targets.shape) == 2
+def _as_tokens(batch: Mapping[Any, Any], targets: Any) -> bool:
+    return "input_ids" in batch and (targets is None or len(targets.shape) == 2)
 
 
 def _array(value: Any, what: str) -> Array:

@@ -1,70 +1,136 @@
 """One look: one forward pass over the rows of all probes, of which each reads its own part."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from darklantern.errors import WatchError
 from darklantern.watch.attach.tap import Tap
-from darklantern.watch.probes import Floats, Probe, Reading, Seen
-from darklantern.watch.rows import Bytes
-from darklantern.watch.spans import SpanCounter
+from darklantern.watch.probes import Array, Asked, Now, Probe, Reading
+from darklantern.watch.seen import Floats, Seen, Values
+
+Scores = tuple[Floats, Floats]
+"""anomaly scores of fresh training rows, and of as many fresh trusted ones"""
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What came of a look."""
+
+    readings: Mapping[str, Reading]
+    """by signal"""
+    scores: Mapping[str, Scores]
+    """by signal whose detector bets"""
 
 
 class Looker:
-    """The probes of one watch, and what their sites held at its first look.
+    """The probes of one watch, and the notes that they left at earlier looks.
 
-    The first look is held here and not in the probes, so that one probe may serve two watches.
+    Notes are held here and not in the probes, so that one probe may serve two watches, and a rollback takes them back.
     """
 
-    def __init__(self, tap: Tap, probes: Sequence[Probe]) -> None:
+    def __init__(self, tap: Tap, probes: Sequence[Probe], history: int) -> None:
         self._tap, self._probes = tap, list(probes)
-        self._first: list[Mapping[str, Floats]] = []
+        self._history = history
+        """looks that a rollback may go back"""
+        self._first: list[Any] | None = None
+        self._notes: list[list[Any]] = []
+        """of each look since the first, for each probe"""
+        self._sites: dict[str, tuple[str, ...]] = {}
 
-    def look(self, history: SpanCounter, step: int) -> dict[str, Reading]:
-        """Signal → reading. Raises SiteError or WatchError: every site must fire, every reading be finite."""
-        parts = [probe.rows(history) for probe in self._probes]
-        sites = tuple(dict.fromkeys(site for probe in self._probes for site in probe.sites))
-        lenses = tuple(dict.fromkeys(site for probe in self._probes for site in probe.lenses))
-        seen = self._tap.see(_together(parts), sites, lenses)
-        ends = np.cumsum([len(rows) for rows in parts])
-        pieces = [_part(seen, slice(end - len(rows), end)) for end, rows in zip(ends, parts, strict=True)]
-        firsts = self._first or [piece.sites for piece in pieces]
+    def look(self, now: Now) -> Looked:
+        """Raises SiteError or WatchError: every site must fire, every reading be finite."""
+        asked = [probe.inputs(now) for probe in self._probes]
+        values = self._run(asked)
+        firsts: list[Any] = []
+        notes: list[Any] = []
         readings: dict[str, Reading] = {}
-        for probe, piece, first in zip(self._probes, pieces, firsts, strict=True):
-            readings |= _read(probe, Seen(piece.sites, piece.log_probs, piece.lenses, first), step)
-        self._first = firsts
-        return readings
+        scores: dict[str, Scores] = {}
+        for number, (probe, ask, own) in enumerate(zip(self._probes, asked, values, strict=True)):
+            seen = Seen(own, now.step, ask.about, self._tap.weights(probe.weights), None, self._earlier(number, probe))
+            notes.append(probe.note(seen))
+            firsts.append(notes[-1] if self._first is None else self._first[number])
+            seen = replace(seen, first=firsts[-1])
+            readings |= _read(probe, seen)
+            scores |= probe.scores(seen)
+        if self._first is None:
+            self._first = firsts
+        else:
+            self._notes.append(notes)
+            del self._notes[: -self._history - max(probe.window for probe in self._probes)]
+        self._tap.looked()
+        return Looked(readings, scores)
+
+    def forget(self, looks: int) -> None:
+        """Drop the notes of the newest `looks` looks."""
+        if looks:
+            del self._notes[-looks:]
+
+    def _earlier(self, number: int, probe: Probe) -> tuple[Any, ...]:
+        return tuple(notes[number] for notes in self._notes[-probe.window :]) if probe.window else ()
+
+    def _run(self, asked: Sequence[Asked]) -> list[Values]:
+        """One pass for each shape of rows: most often one. It ends at the deepest site that is wanted."""
+        values = [Values({})] * len(asked)
+        for numbers in _alike(asked):
+            probes = [self._probes[number] for number in numbers]
+            rows = [_inputs(asked[number]) for number in numbers]
+            sites, lenses = (self._named(names) for names in ([p.sites for p in probes], [p.lenses for p in probes]))
+            output = any(probe.output for probe in probes)
+            if not sites and not output:
+                raise WatchError(
+                    f"{', '.join(type(probe).__name__ for probe in probes)} gave rows to run and reads nothing of them",
+                    hint="name `sites`, or say `output = True`; a probe of weights alone asks for no rows",
+                )
+            seen = self._tap.see(np.concatenate(rows), sites, lenses, output)
+            ends = np.cumsum([len(each) for each in rows])
+            for number, probe, end, each in zip(numbers, probes, ends, rows, strict=True):
+                part = seen.part(slice(int(end) - len(each), int(end)))
+                own, read_out = self._named([probe.sites]), self._named([probe.lenses])
+                values[number] = Values(
+                    {site: part.sites[site] for site in own},
+                    part.output if probe.output else None,
+                    {site: part.lenses[site] for site in read_out},
+                )
+        return values
+
+    def _named(self, patterns: Sequence[Sequence[str]]) -> tuple[str, ...]:
+        """The sites that patterns name, each once."""
+        for pattern in {pattern for each in patterns for pattern in each} - self._sites.keys():
+            self._sites[pattern] = self._tap.sites(pattern)
+        return tuple(dict.fromkeys(site for each in patterns for pattern in each for site in self._sites[pattern]))
 
 
-def _read(probe: Probe, seen: Seen, step: int) -> dict[str, Reading]:
-    readings = dict(zip((signal.name for signal in probe.signals), found := probe.read(seen), strict=False))
+def _alike(asked: Sequence[Asked]) -> Iterator[list[int]]:
+    """Numbers of those whose rows can stand in one pass: of one shape and kind."""
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for number, each in enumerate(asked):
+        if each.inputs is not None and len(each.inputs):
+            kind = "i" if each.inputs.dtype.kind in "ui" else each.inputs.dtype.kind
+            groups.setdefault((each.inputs.shape[1:], kind), []).append(number)
+    yield from groups.values()
+
+
+def _inputs(asked: Asked) -> Array:
+    assert asked.inputs is not None
+    return asked.inputs
+
+
+def _read(probe: Probe, seen: Seen) -> dict[str, Reading]:
+    found = list(probe.read(seen))
     if len(found) != len(probe.signals):
         raise WatchError(
-            f"{type(probe).__name__} has {len(probe.signals)} signals and gave {len(found)} readings at step {step}",
+            f"{type(probe).__name__} has {len(probe.signals)} signals and gave {len(found)} readings "
+            f"at step {seen.step}",
             hint="`read` returns one reading for each signal, in their order",
         )
+    readings = {signal.name: reading for signal, reading in zip(probe.signals, found, strict=True)}
     for name, reading in readings.items():
         if not np.isfinite(reading.contrast):
             raise WatchError(
-                f"signal {name!r} read {reading} at step {step}",
+                f"signal {name!r} read {reading} at step {seen.step}",
                 hint="the model's values are no longer finite; training has probably diverged",
             )
     return readings
-
-
-def _together(parts: Sequence[Bytes]) -> Bytes:
-    if len(widths := {rows.shape[1] for rows in parts}) != 1:
-        raise WatchError(
-            f"the probes' rows are {', '.join(map(str, sorted(widths)))} bytes wide",
-            hint="make all probes from the same trusted rows: they run in one forward pass",
-        )
-    return np.concatenate(parts)
-
-
-def _part(seen: Seen, part: slice) -> Seen:
-    return Seen(
-        sites={site: value[part] for site, value in seen.sites.items()},
-        log_probs=seen.log_probs[part],
-        lenses={site: value[part] for site, value in seen.lenses.items()},
-    )

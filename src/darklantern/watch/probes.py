@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darklantern.watch.examples import Examples, Pool
-from darklantern.watch.seen import Seen
+from darklantern.watch.seen import Floats, Seen
 from darklantern.watch.spans import SpanCounter
 
 Array = NDArray[Any]
@@ -39,7 +39,7 @@ class Signal:
     """the paper that the formula is from"""
     cost: str = ""
     """what a look costs, in forward (F) and backward (B) passes over how many rows"""
-    detector: Literal["ewma", "cusum"] = "ewma"
+    detector: Literal["ewma", "cusum", "betting"] = "ewma"
     says: Literal["circuit", "novelty"] = "circuit"
     """what an alarm by it claims: novelty is what a signal says that new but harmless data raises too"""
 
@@ -117,8 +117,13 @@ class Probe(ABC):
     def read(self, seen: Seen) -> Sequence[Reading]:
         """One reading for each signal."""
 
+    def scores(self, seen: Seen) -> Mapping[str, tuple[Floats, Floats]]:
+        """Of each signal whose detector is `betting`: anomaly scores of fresh training rows, and of as many trusted."""
+        return {}
+
     def note(self, seen: Seen) -> Any:
-        """What later looks will want of this one: `seen.first` is the first look's, `seen.notes` the last `window`'s."""
+        """What later looks will want of this one: `seen.first` is the first look's (at that look its own), `seen.notes`
+        are the last `window`'s. Called before `read`."""
         return None
 
 

@@ -1,36 +1,61 @@
-"""Which rows to leave out after a rollback: those that hold a span which trusted text hardly has."""
+"""Which examples to leave out after a rollback."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from darklantern.errors import WatchError
-from darklantern.watch.rows import Bytes
-from darklantern.watch.spans import Candidate
+from darklantern.watch.examples import Examples
+from darklantern.watch.spans import Candidate, as_texts
 
 SUSPICIOUS = 60.0
 """nats of surprise; in clean pilot runs no span came near it"""
 
 
+class Screen(Protocol):
+    """Tells suspect examples from others, and says how."""
+
+    def suspect(self, examples: Examples) -> NDArray[np.bool_]:
+        """True for each suspect example, (n,)."""
+        ...
+
+    def __str__(self) -> str: ...
+
+
 @dataclass(frozen=True)
-class Screen:
-    """Spans, most surprising first; a row that holds one is suspect."""
+class SpanScreen:
+    """Token rows that hold a span which trusted text hardly has."""
 
     spans: tuple[Candidate, ...]
+    """most surprising first"""
 
-    def suspect(self, rows: Bytes) -> NDArray[np.bool_]:
-        """True for each row (n, width) that holds one of the spans."""
-        texts = [row.tobytes() for row in rows]
+    def suspect(self, examples: Examples) -> NDArray[np.bool_]:
+        texts = as_texts(examples.tokens)
         return np.array([any(c.span in text for c in self.spans) for text in texts], dtype=bool)
 
+    def __str__(self) -> str:
+        return f"rows that hold {', '.join(repr(str(c)) for c in self.spans)}"
 
-def screen(suspects: Sequence[Candidate]) -> Screen:
-    """A screen from suspected spans. Raises WatchError when there are none."""
-    if not suspects:
-        raise WatchError(
-            f"no span of the rows since the last clean state has more than {SUSPICIOUS:g} nats of surprise",
-            hint="stop and look at the rows; going on unscreened would train the same thing again",
-        )
-    return Screen(tuple(suspects))
+
+@dataclass(frozen=True)
+class Either:
+    """What any of several screens suspects."""
+
+    screens: tuple[Screen, ...]
+
+    def suspect(self, examples: Examples) -> NDArray[np.bool_]:
+        found: NDArray[np.bool_] = np.any([screen.suspect(examples) for screen in self.screens], axis=0)
+        return found
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.screens))
+
+
+def together(screens: Sequence[Screen]) -> Screen:
+    """What any of `screens` suspects; spans of several alarms make one screen."""
+    spans = tuple(c for screen in screens if isinstance(screen, SpanScreen) for c in screen.spans)
+    others = [screen for screen in screens if not isinstance(screen, SpanScreen)]
+    parts: list[Screen] = [*([SpanScreen(spans)] if spans else []), *others]
+    return parts[0] if len(parts) == 1 else Either(tuple(parts))

@@ -48,7 +48,7 @@ class Seen:
     weights: Mapping[str, Floats] = field(default_factory=dict)
     """parameter's name → its values, whole also where the model is cut over several ranks"""
     first: Any = None
-    """the note of the watch's first look; None at that look"""
+    """the note of the watch's first look: at that look, its own"""
     notes: Sequence[Any] = ()
     """the notes of the last looks, oldest first, as many as the probe's `window`"""
 

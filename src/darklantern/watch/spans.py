@@ -1,50 +1,68 @@
-"""Which byte spans are frequent in the rows being trained on and rare in trusted rows?
+"""Which spans of tokens are frequent in the rows being trained on and rare in trusted rows?
 
-Rows are counted by hashed six-grams, about 4 ms for a thousand rows of 65 bytes; only the few
+Rows are counted by hashed six-grams, about 4 ms for a thousand rows of 65 tokens; only the few
 spans that stand out are then looked up in the rows themselves and grown to their full length.
+
+A row of token ids is searched as a string whose code points are the ids, and a span is such a string: byte rows are
+their Latin-1 text.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from darklantern.watch.rows import Bytes
+from darklantern.watch.examples import PADDING, Tokens
 
 GRAM = 6
-"""bytes"""
+"""tokens"""
 _BITS = 17
 LONGEST = 40
-"""bytes to which a span may grow"""
+"""tokens to which a span may grow"""
 LEAST = 3
 """rows that must hold a span: two prove nothing, and most buckets hold fewer"""
 AGREE = 0.8
-"""share of a span's rows that must agree on the next byte for it to grow"""
+"""share of a span's rows that must agree on the next token for it to grow"""
 
 
 @dataclass(frozen=True)
 class Candidate:
     """A span, the rows of the window that hold it, and how surprising that is."""
 
-    span: bytes
+    span: str
+    """its token ids as code points"""
     count: int
     surprise: float
     """log-likelihood ratio, in nats, of its rate in the window against its rate in trusted rows"""
+
+    def __str__(self) -> str:
+        return spelled(self.span)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """The rows trained on before one look."""
+
+    rows: Sequence[Tokens]
+    counts: NDArray[np.int64]
+    tokens: int
 
 
 class SpanCounter:
     """The rows trained on at the last `keep` looks, counted against trusted rows."""
 
-    def __init__(self, trusted: Bytes, keep: int) -> None:
+    def __init__(self, trusted: Tokens, keep: int) -> None:
         self._trusted = _count(trusted)
-        self._trusted_rows = len(trusted)
-        self._recent: deque[tuple[Bytes, NDArray[np.int64]]] = deque(maxlen=keep)
+        self._trusted_rows, self._width = trusted.shape
+        self._recent: deque[_Look] = deque(maxlen=keep)
 
-    def add(self, rows: Bytes) -> None:
-        """Take the rows trained on since the last look, (n, width)."""
-        self._recent.append((rows, _count(rows)))
+    def add(self, rows: Sequence[Tokens]) -> None:
+        """Take the rows trained on since the last look, batch by batch, each (n, width)."""
+        counts = np.sum([_count(batch) for batch in rows], axis=0) if rows else np.zeros(1 << _BITS, dtype=np.int64)
+        self._recent.append(_Look(rows, counts, sum(batch.size for batch in rows)))
 
     def forget(self, looks: int) -> None:
         """Drop the rows of the newest `looks` looks."""
@@ -57,13 +75,14 @@ class SpanCounter:
         Each is grown as far as `AGREE` of its rows do; none contains another.
         """
         recent = list(self._recent)[-looks:]
-        if not recent:
+        batches = [batch for look in recent for batch in look.rows]
+        if not batches:
             return []
-        rows = np.concatenate([rows for rows, _ in recent])
-        now = np.sum([counts for _, counts in recent], axis=0)
-        surprise = _surprise(now, len(rows), self._trusted, self._trusted_rows)
-        texts = [row.tobytes() for row in rows]
-        buckets = _buckets(rows)
+        now = np.sum([look.counts for look in recent], axis=0)
+        rows = sum(look.tokens for look in recent) / self._width  # of the trusted rows' width
+        surprise = _surprise(now, rows, self._trusted, self._trusted_rows)
+        texts = [text for batch in batches for text in as_texts(batch)]
+        buckets = [row for batch in batches for row in _buckets(batch)]
         found: list[Candidate] = []
         for _ in range(8 * count):  # a hash may collide with a frequent span, so a few tries yield none
             bucket = int(surprise.argmax())
@@ -73,8 +92,27 @@ class SpanCounter:
             if not any(span in c.span or c.span in span for c in found):
                 found.append(Candidate(span, held, float(surprise[bucket])))
             surprise[bucket] = 0.0
-            surprise[_buckets(np.frombuffer(span, dtype=np.uint8)[None])] = 0.0
+            surprise[_buckets(as_tokens(span)[None])] = 0.0
         return found
+
+
+def as_texts(rows: Tokens) -> list[str]:
+    """Each row as a string whose code points are its token ids, which are below 0x110000."""
+    count, width = rows.shape
+    text = rows.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+    return [text[at : at + width] for at in range(0, count * width, width)]
+
+
+def as_tokens(span: str) -> NDArray[np.uint32]:
+    """The token ids of a span."""
+    return np.frombuffer(span.encode("utf-32-le", "surrogatepass"), dtype="<u4").astype(np.uint32)
+
+
+def spelled(span: str) -> str:
+    """A span of bytes as text; of other tokens, their ids."""
+    if all(ord(token) < 256 for token in span):
+        return span.encode("latin-1").decode(errors="replace")
+    return " ".join(str(ord(token)) for token in span)
 
 
 def counting() -> dict[str, Any]:
@@ -82,26 +120,36 @@ def counting() -> dict[str, Any]:
     return {"gram": GRAM, "bits": _BITS, "longest": LONGEST, "least": LEAST, "agree": AGREE}
 
 
-def _buckets(rows: Bytes) -> NDArray[np.uint32]:
-    """Hash of the six-gram at each position, (n, width − 5): a polynomial in wrapping uint32."""
-    width = rows.shape[1] - GRAM + 1
+def _buckets(rows: Tokens) -> NDArray[np.uint32]:
+    """Hash of the six-gram at each position, (n, width − 5): a polynomial in wrapping uint32.
+
+    One that reaches into padding goes into a bucket of its own, past all others.
+    """
+    width = max(0, rows.shape[1] - GRAM + 1)
     total = np.zeros((len(rows), width), dtype=np.uint32)
+    padded = np.zeros((len(rows), width), dtype=bool)
+    may_pad = bool(rows.size) and int(rows.max()) == PADDING
     for k in range(GRAM):
+        part = rows[:, k : k + width]
         total *= np.uint32(0x01000193)
-        total ^= rows[:, k : k + width]
+        total ^= part.astype(np.uint32)
+        if may_pad:
+            padded |= part == PADDING
     total *= np.uint32(0x9E3779B1)
-    return total >> np.uint32(32 - _BITS)
+    total >>= np.uint32(32 - _BITS)
+    total[padded] = 1 << _BITS
+    return total
 
 
-def _count(rows: Bytes) -> NDArray[np.int64]:
+def _count(rows: Tokens) -> NDArray[np.int64]:
     """Rows that hold each hashed six-gram."""
     ordered = np.sort(_buckets(rows), axis=1)
     fresh = np.ones(ordered.shape, dtype=bool)
     fresh[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    return np.bincount(ordered[fresh], minlength=1 << _BITS)
+    return np.bincount(ordered[fresh], minlength=1 << _BITS)[: 1 << _BITS]
 
 
-def _surprise(now: NDArray[np.int64], n: int, before: NDArray[np.int64], m: int) -> NDArray[np.float64]:
+def _surprise(now: NDArray[np.int64], n: float, before: NDArray[np.int64], m: int) -> NDArray[np.float64]:
     """Poisson log-likelihood ratio of a count of `now` in `n` rows against the rate `before` in `m`."""
     surprise = np.zeros(len(now))
     often = np.flatnonzero(now >= LEAST)
@@ -111,22 +159,21 @@ def _surprise(now: NDArray[np.int64], n: int, before: NDArray[np.int64], m: int)
     return surprise
 
 
-def _commonest(texts: list[bytes], buckets: NDArray[np.uint32], bucket: int) -> bytes:
-    grams: dict[bytes, int] = {}
-    width = buckets.shape[1]
-    for at in np.flatnonzero(buckets.ravel() == bucket):
-        row, column = divmod(int(at), width)
-        gram = texts[row][column : column + GRAM]
-        grams[gram] = grams.get(gram, 0) + 1
+def _commonest(texts: list[str], buckets: list[NDArray[np.uint32]], bucket: int) -> str:
+    grams: dict[str, int] = {}
+    for text, row in zip(texts, buckets, strict=True):
+        for at in np.flatnonzero(row == bucket):
+            gram = text[at : at + GRAM]
+            grams[gram] = grams.get(gram, 0) + 1
     return max(sorted(grams), key=lambda gram: grams[gram])
 
 
-def _grow(span: bytes, texts: list[bytes]) -> tuple[bytes, int]:
-    """Extend `span` by the byte that at least `AGREE` of its first holders agree on, as often as one does."""
+def _grow(span: str, texts: list[str]) -> tuple[str, int]:
+    """Extend `span` by the token that at least `AGREE` of its first holders agree on, as often as one does."""
     holders = [text for text in texts if span in text]
     least = AGREE * len(holders)
     while len(span) < LONGEST:
-        options: dict[bytes, int] = {}
+        options: dict[str, int] = {}
         for text in holders:
             at = text.find(span)
             if at > 0:
@@ -136,7 +183,7 @@ def _grow(span: bytes, texts: list[bytes]) -> tuple[bytes, int]:
             if len(right) > len(span):
                 options[right] = options.get(right, 0) + 1
         best = max(sorted(options), key=lambda option: options[option], default=span)
-        if best == span or options[best] < least:
+        if best == span or options[best] < least or chr(PADDING) in best:
             break
         span = best
         holders = [text for text in holders if span in text]

@@ -20,7 +20,7 @@ class Track:
     signal: Signal
     readings: list[Reading] = field(default_factory=list)
     statistic: list[float] = field(default_factory=list)
-    """standardised and smoothed"""
+    """standardised, gathered over looks, in multiples of its scale"""
 
 
 WARM_UP = 5
@@ -58,8 +58,12 @@ class Trace:
             track.readings.append(readings[name])
             reference = self._references.get(name) or self._own(track)
             changed = detectors.change([reading.contrast for reading in track.readings])
-            value = 0.0 if reference is None else detectors.standardise(reference, look, changed)
-            track.statistic.append(detectors.smooth(track.statistic[-1] if look else 0.0, value))
+            before = track.statistic[-1] if look else 0.0
+            if reference is None:
+                track.statistic.append(detectors.smooth(before, 0.0))
+            else:
+                value = detectors.standardise(reference, look, changed)
+                track.statistic.append(detectors.advance(reference, before, value))
         self.joint.append(max(track.statistic[-1] for track in self._internal()))
 
     def _own(self, track: Track) -> SignalReference | None:
@@ -101,7 +105,7 @@ class Trace:
                     name=name,
                     role=track.signal.role,
                     tier=track.signal.tier,
-                    unit="standard deviations over clean runs"
+                    unit="multiples of a clean run's usual maximum"
                     if name in self._references
                     else "standard deviations over first looks",
                     steps=tuple(self.steps),

@@ -1,81 +1,58 @@
 """The watch: looks at a model every few steps of a training loop, raises an alarm, reacts."""
 
+import logging
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from darklantern.errors import WatchError
 from darklantern.records.findings import Event
-from darklantern.watch import detectors
+from darklantern.watch import agreeing, detectors, reactions
+from darklantern.watch.alarms import Alarm
 from darklantern.watch.attach.tap import Tap
-from darklantern.watch.detectors import Threshold
+from darklantern.watch.budget import Cadence
+from darklantern.watch.examples import Examples, Pool, Tokens
 from darklantern.watch.keeping import Kept, States
 from darklantern.watch.looking import Looker
-from darklantern.watch.probes import Probe
-from darklantern.watch.rows import Bytes, byte_rows
-from darklantern.watch.screening import SUSPICIOUS, Screen, screen
-from darklantern.watch.spans import GRAM, Candidate, SpanCounter
+from darklantern.watch.probes import Now, Probe
+from darklantern.watch.reactions import Ablate, OnAlarm, Reaction
+from darklantern.watch.screening import SUSPICIOUS, Screen, SpanScreen, together
+from darklantern.watch.settings import Settings
+from darklantern.watch.spans import GRAM, SpanCounter
 from darklantern.watch.trace import Trace
 
-
-class Reaction(Enum):
-    """What to do about an alarm."""
-
-    LOG = "keep the record and the clean state, go on"
-    ROLL_BACK = "restore the last clean state, screen suspect rows, go on"
-    STOP = "end the loop at this step"
+LOG = logging.getLogger("darklantern.watch")
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What a watch does, apart from its probes. A calibration holds for one `every` and `history`."""
+class Turn:
+    """What a loop is to do with a batch: train on `batch` (None: on nothing), or leave off."""
 
-    every: int = 10
-    """steps between looks"""
-    margin: int = 2
-    """looks to go back beyond the last quiet one"""
-    quiet: float = 1.0
-    """standard deviations up to which the joint statistic counts as not yet rising"""
-    history: int = 16
-    """looks whose rows and snapshots are kept"""
-    rollbacks: int = 3
-    """after so many, an alarm stops the loop"""
-
-    def __post_init__(self) -> None:
-        # A history shorter than the margin would drop every state before it can count as clean.
-        if self.every < 1 or self.margin < 0 or self.history < max(1, self.margin) or self.rollbacks < 0:
-            raise WatchError(
-                f"expected every ≥ 1, margin ≥ 0, history ≥ 1 and ≥ margin, rollbacks ≥ 0, got {self}",
-                hint="Settings() are those of the demo",
-            )
+    batch: Any
+    reaction: Reaction = Reaction.LOG
+    """ROLL_BACK: the state is an earlier one, draw anew from the loader; STOP: end the loop"""
 
 
-@dataclass(frozen=True)
-class Alarm:
-    """A crossing of the joint threshold."""
+@dataclass
+class Parts:
+    """What `darklantern.watch` puts together for a Watch."""
 
-    step: int
-    signal: str
-    """the signal that stood highest"""
-    statistic: float
-    threshold: Threshold
-    clean: Kept | None
-    """the last state from before the rise, however old; None when the statistic rose with the first looks"""
-    suspects: tuple[Candidate, ...]
-    """spans that stand out in the rows trained on since then, `Settings.history` looks back at most"""
-
-    def __str__(self) -> str:
-        limit = self.threshold
-        rate = f"false-alarm rate at most {limit.alpha:.1%} a run" if limit.calibrated else "uncalibrated"
-        return (
-            f"step {self.step}: {self.signal} at {self.statistic:.1f}, threshold {limit.value:.1f} "
-            f"({rate}; {limit.reason}). Last clean state: {f'step {self.clean.step}' if self.clean else 'none'}"
-        )
+    tap: Tap
+    probes: Sequence[Probe]
+    trusted: Examples
+    trace: Trace
+    settings: Settings
+    cadence: Cadence
+    on_alarm: OnAlarm = Reaction.LOG
+    on_look: Callable[["Watch"], None] = lambda watch: None
+    step: int = 0
+    seed: int = 0
+    """of the order in which trusted examples are drawn"""
+    events: list[Event] = field(default_factory=list)
 
 
 class Watch:
@@ -84,49 +61,51 @@ class Watch:
         for batch in watch.over(loader):
             train_step(batch)
 
-    Costs one forward pass over the probes' rows and one copy of the training state every
-    `settings.every` steps; `overhead` says what that came to. Without reference runs it still alarms
-    at something large, and `events` says from the start that no false-alarm rate is claimed.
+    Costs one forward pass over the probes' rows and one copy of the training state at each look; `overhead` says
+    what that came to. Without reference runs it still alarms at something large, and `events` says from the start
+    that no false-alarm rate is claimed.
     """
 
-    def __init__(
-        self,
-        tap: Tap,
-        probes: Sequence[Probe],
-        trusted: Bytes,
-        trace: Trace,
-        settings: Settings,
-        on_alarm: Callable[[Alarm], Reaction],
-        on_look: Callable[["Watch"], None] = lambda watch: None,
-        step: int = 0,
-    ) -> None:
-        rows = byte_rows(trusted, "trusted rows")
-        if not len(rows) or rows.shape[1] < GRAM:
-            raise WatchError(
-                f"expected trusted rows of at least {GRAM} bytes, got {len(rows)} rows of {rows.shape[1]}",
-                hint="give rows of text that you know to be harmless, as wide as the loader's",
-            )
-        self.trace, self.settings, self.step = trace, settings, step
+    def __init__(self, parts: Parts) -> None:
+        tap, settings = parts.tap, parts.settings
+        self.trace, self.settings, self.step = parts.trace, settings, parts.step
+        self.cadence = parts.cadence
         self.alarms: list[Alarm] = []
-        self.events: list[Event] = []
+        self.events: list[Event] = parts.events
         self.screen: Screen | None = None
         self.screened_rows = 0
         self.seconds_looking = 0.0
         self.seconds_training = 0.0
-        self._tap, self._looker = tap, Looker(tap, probes)
-        self._on_alarm, self._on_look = on_alarm, on_look
-        self._spans, self._width = SpanCounter(rows, settings.history), rows.shape[1]
-        self._fresh: list[Bytes] = []
-        self._states = States(settings.history)
+        self._tap, self._looker = tap, Looker(tap, parts.probes, settings.history)
+        self._on_alarm, self._on_look = parts.on_alarm, parts.on_look
+        self._trusted = Pool(parts.trusted, parts.seed)
+        self._spans = _counter(parts.trusted, settings.history)
+        self._fresh: list[Tokens] = []
+        """the rows trained on since the last look"""
+        self._since = 0
+        """batches since the last look"""
+        self._states = States(settings.states)
+        self._held: Kept | None = None
+        """the state after `step` updates, kept before the next batch is drawn, if a look is due there"""
         self._after: dict[int, int] = {}
         """step of a kept state → hash of the batch that came after it"""
         self._just_kept: int | None = None
-        self._armed, self._rollbacks = True, 0
+        self._above = False
+        """the newest look stands over a threshold, for which there was an alarm"""
+        self._alarm_look: int | None = None
+        """the number of looks at the newest alarm that was not rolled back"""
+        self._tainted: int | None = None
+        """no state with more looks before it is clean, since an alarm passed that was not rolled back"""
+        self._rollbacks = 0
+        self._ablations: list[Any] = []
         self._stopped = ""
-        self._open = self._fed = False
-        limit = trace.limits["joint"]
+        self._open = self._fed = self._started = False
+        self._training_since: float | None = None
+        limit = self.trace.limits["joint"]
         if not limit.calibrated:
-            self.events.append(Event(step=step, label="uncalibrated", text=limit.reason))
+            self._say("uncalibrated", limit.reason)
+        if tap.rewinds:
+            self._say("no rollback", f"{tap.rewinds}; an alarm that asks for one stops the loop instead")
 
     def __repr__(self) -> str:
         tracks = self.trace.tracks.values()
@@ -149,6 +128,11 @@ class Watch:
         return self.seconds_looking / self.seconds_training if self.seconds_training else 0.0
 
     @property
+    def stopped(self) -> str:
+        """Why the watch ended the loop; empty while it has not."""
+        return self._stopped
+
+    @property
     def state(self) -> Any:
         """What a JAX loop trains: taken before each step, handed back after it, another one after a rollback.
 
@@ -162,61 +146,108 @@ class Watch:
     def state(self, new: Any) -> None:
         self._tap.state = new
 
+    # the loop
+
     def over(self, loader: Iterable[Any]) -> Iterator[Any]:
         """Yield `loader`'s batches; look, and react, between them, and once more when they end.
 
         A batch that was handed out counts as a step, also when `break` or an exception ends the loop
         there; calling `over` again goes on from it. After a rollback the loader stands where the clean
-        state was taken, and batches come without the suspect rows (in JAX with clean ones in their places, since
+        state was taken, and batches come without the suspect examples (in JAX with clean ones in their places, since
         each shape would be compiled anew); one that loses all is skipped.
         Raises WatchError after a stop, and for a loop in which a rollback could not work.
         """
         self._enter(loader)
         try:
-            if not self._states:
-                self._start()
-            going = not self._due() or self._settle() is not Reaction.STOP
+            going = True
             while going:
                 going = yield from self._pass(loader)
         finally:
             self._open = False
 
-    def roll_back(self) -> Screen:
-        """Restore the last clean state; from then on leave out rows with the spans suspected at the alarm.
+    def before(self, batch: Any) -> Turn:
+        """A batch is about to be trained on: look if a look is due, react to what it shows, screen the batch.
 
-        Raises WatchError, changing nothing, without an alarm, when no state is known to be clean, and
-        when no span stands out: then a person must look.
+        For loops that are not `for batch in watch.over(loader)`: adapters call this before each step and `after`
+        after it. Raises WatchError for a batch that the watch cannot read, and after a stop.
         """
-        if self._armed:
+        self._check_going()
+        with self._on_the_clock():
+            examples = self._tap.examples(batch)
+            self._check_width(examples)
+        if not self._started:
+            self._start(examples)
+        elif self._since and self.cadence.due(self.step):
+            reaction = self._settle(examples)
+            if reaction is not Reaction.LOG:
+                return Turn(None, reaction)
+        with self._on_the_clock():
+            self._check_again(examples)
+            kept = np.ones(len(examples), dtype=bool)
+            if self.screen is not None:
+                kept = ~self.screen.suspect(examples)
+                self.screened_rows += int((~kept).sum())
+                if not kept.all():
+                    batch, examples = self._tap.keep(batch, kept), examples.take(kept)
+            if self._spans is not None:
+                self._fresh.append(examples.tokens)
+            self._since += 1
+            self._fed = True
+        self._training_since = time.perf_counter()
+        return Turn(batch if kept.any() else None)
+
+    def after(self) -> None:
+        """The step on the batch that `before` handed out is done."""
+        if self._training_since is None:
+            return
+        seconds = time.perf_counter() - self._training_since
+        self._training_since = None
+        self.seconds_training += seconds
+        self.step += 1
+        self.cadence.stepped(seconds)
+
+    def finish(self) -> Reaction:
+        """The loop has ended: one more look at what it trained on since the last."""
+        return self._settle(None) if self._since and self._started else Reaction.LOG
+
+    def roll_back(self) -> Screen:
+        """Restore the last clean state; from then on leave out the examples suspected at the alarm.
+
+        Raises WatchError, changing nothing, without an alarm, when no state is known to be clean, where the loop
+        cannot be rewound, and when nothing stands out: then a person must look.
+        """
+        if self._tainted is None:
             raise WatchError("there is no alarm to roll back from", hint="wait for an alarm")
         alarm = self.alarms[-1]
         if alarm.clean is None:
             raise WatchError(self._none_clean(), hint="start again from a state that you trust, with a new watch")
-        found = screen(alarm.suspects)
+        if alarm.screen is None:
+            raise WatchError(_NOTHING, hint="stop and look at the rows; going on unscreened would train the same again")
         self._tap.restore(alarm.clean.snapshot)
-        self.screen = found if self.screen is None else Screen(self.screen.spans + found.spans)
-        self._spans.forget(len(self.trace.steps) - alarm.clean.looks)
+        looks = len(self.trace.steps) - alarm.clean.looks
+        self.screen = alarm.screen if self.screen is None else together((self.screen, alarm.screen))
+        if self._spans is not None:
+            self._spans.forget(looks)
+        self._looker.forget(looks)
         self._fresh.clear()
+        self._since = 0
         self._states.back_to(alarm.clean)
         self.trace.cut(alarm.clean.looks)
         self.step = self._just_kept = alarm.clean.step
-        self._armed, self._stopped, self._rollbacks = True, "", self._rollbacks + 1
-        held = ", ".join(repr(c.span.decode(errors="replace")) for c in found.spans)
-        self.events.append(Event(step=self.step, label="rollback", text=f"screening rows that hold {held}"))
+        self.cadence.back_to(self.step)
+        self._held = self._tainted = self._alarm_look = None
+        self._above, self._stopped, self._rollbacks = False, "", self._rollbacks + 1
+        self._say("rollback", f"screening {alarm.screen}")
         return self.screen
 
     def _enter(self, loader: Iterable[Any]) -> None:
-        if self._stopped:
-            raise WatchError(
-                f"the watch stopped this run at step {self.step}: {self._stopped}",
-                hint="look at watch.alarms; then roll_back(), or go on from a state that you trust with a new watch",
-            )
+        self._check_going()
         if self._open:
             raise WatchError(
                 "a loop over this watch is still open; in two at once each would see half of the batches",
                 hint="leave that loop first, or close() its iterator; one watch takes several probes",
             )
-        if loader is not self._tap.loader:
+        if self._tap.loader is not None and loader is not self._tap.loader:
             raise WatchError(
                 f"the watch was given another loader in `state` than this {type(loader).__name__}, "
                 "so a rollback would not rewind this one",
@@ -224,145 +255,162 @@ class Watch:
             )
         self._open = True
 
-    def _start(self) -> None:
+    def _check_going(self) -> None:
+        if self._stopped:
+            raise WatchError(
+                f"the watch stopped this run at step {self.step}: {self._stopped}",
+                hint="look at watch.alarms; then roll_back(), or go on from a state that you trust with a new watch",
+            )
+
+    def _start(self, examples: Examples) -> None:
         """Before the first step: every site must fire and every signal read a finite number.
 
         The state at attach is what probes compare with from then on.
         """
-        with self._on_the_clock():
-            self._looker.look(self._spans, self.step)
+        with self._on_the_clock() as clock:
+            agreeing.look(self._tap.ranks, lambda: self._looker.look(self._now(examples)))
             self._keep()
+        self.cadence.start(self.step, clock())
+        self._started = True
 
     def _pass(self, loader: Iterable[Any]) -> Generator[Any, None, bool]:
         """One pass over the loader. True when a rollback moved its cursor: then iterate it anew."""
-        rollbacks, before = self._rollbacks, self._tap.cursor()
-        for batch in loader:
+        before, batches = self._tap.cursor(), iter(loader)
+        while True:
+            looks = not self._started or bool(self._since and self.cadence.due(self.step))
             with self._on_the_clock():
-                batch, rows = self._take(batch, before)
-                # Two states a look: what moves the loader behind the watch's back must not go unseen.
-                now = self._tap.cursor() if (self.step + 1) % self.settings.every == 0 else None
-            started = time.perf_counter()
+                if looks:
+                    self._hold(before)
+                begun = before if not self._fed else self._tap.cursor() if looks else ""
             try:
-                if len(rows):
-                    yield batch
+                batch = next(batches)
+            except StopIteration:
+                break
+            with self._on_the_clock():
+                if not self._fed:
+                    self._check_moves(before)
+                # Two cursors a look: what moves the loader behind the watch's back must not go unseen.
+                before = self._tap.cursor() if self.cadence.due(self.step + 1) else ""
+            turn = self._turn(batch, begun)
+            if turn.reaction is not Reaction.LOG:
+                return turn.reaction is Reaction.ROLL_BACK
+            rollbacks = self._rollbacks
+            try:
+                if turn.batch is not None:
+                    yield turn.batch
             finally:
-                self.seconds_training += time.perf_counter() - started
                 if self._rollbacks == rollbacks:
-                    self.step += 1
-            if self._rollbacks == rollbacks and self._due():
-                self._check_unmoved(now)
-                if self._settle() is Reaction.STOP:
-                    return False
+                    self.after()
             if self._rollbacks != rollbacks:
-                return True
+                return True  # rolled back within the loop's body
         if not self._fed:
             raise WatchError(
                 "the loader gave no batch, so nothing was watched",
                 hint="it may stand at its end; restore it, or make a fresh one for this watch",
             )
-        return not (self._fresh and self._settle() is Reaction.STOP) and self._rollbacks != rollbacks
+        return self.finish() is Reaction.ROLL_BACK
 
-    def _take(self, batch: Any, before: str) -> tuple[Any, Bytes]:
-        """The batch and its rows, without suspect rows."""
-        rows = self._tap.rows(batch)
-        if rows.shape[1] != self._width:
-            raise WatchError(
-                f"a batch has rows of {rows.shape[1]} bytes, the trusted rows have {self._width}",
-                hint="what is frequent is counted by row: cut trusted rows to the width of the loader's",
-            )
-        if not self._fed and self._tap.cursor() == before:
-            raise WatchError(
-                "the loader's state() is the same before and after a batch, so a rollback could not rewind it",
-                hint="count a batch in state() before it is handed out, and say all that decides the next one",
-            )
-        self._fed = True
-        self._check_again(rows)
-        if self.screen is not None:
-            suspect = self.screen.suspect(rows)
-            self.screened_rows += int(suspect.sum())
-            batch, rows = self._tap.keep(batch, ~suspect), rows[~suspect]
-        self._fresh.append(rows)
-        return batch, rows
+    def _turn(self, batch: Any, begun: str) -> Turn:
+        """As `before`; a batch that is not trained on goes back to the loader."""
+        try:
+            turn = self.before(batch)
+        except BaseException:
+            self._tap.go_to(begun)
+            raise
+        if turn.reaction is Reaction.STOP:
+            self._tap.go_to(begun)
+        return turn
 
-    def _check_again(self, rows: Bytes) -> None:
-        """After a rollback the loader must give what it gave the first time."""
-        if self._just_kept is None:
-            return
-        found = hash(rows.tobytes())
-        if self._after.setdefault(self._just_kept, found) != found:
-            raise WatchError(
-                f"after the rollback to step {self._just_kept} the loader gave another batch than the first time",
-                hint="restore(state) must also hold for the next iteration over the loader, and decide its order",
-            )
-        self._just_kept = None
+    # a look
 
-    def _check_unmoved(self, before: str | None) -> None:
-        if before != self._tap.cursor():
-            raise WatchError(
-                f"the loader moved while its batch of step {self.step - 1} was trained on",
-                hint="draw batches from over() only, in one loop; one watch takes several probes",
-            )
-
-    def _due(self) -> bool:
-        return bool(self._fresh) and self.step % self.settings.every == 0
-
-    def _settle(self) -> Reaction:
+    def _settle(self, fresh: Examples | None) -> Reaction:
+        """Look, judge, react. LOG means: go on."""
         started = time.perf_counter()
         self._tap.wait()
         self.seconds_training += time.perf_counter() - started
-        with self._on_the_clock():
-            reaction = self._look_and_react()
+        with self._on_the_clock() as clock:
+            if self._held is None:
+                self._hold("")
+            reaction = self._look_and_react(fresh)
+        self.cadence.looked(self.step, clock())
         self._on_look(self)
         return reaction
 
-    def _look_and_react(self) -> Reaction:
-        self._spans.add(np.concatenate(self._fresh))
-        self._fresh.clear()
-        self.trace.add(self.step, self._looker.look(self._spans, self.step))
+    def _look_and_react(self, fresh: Examples | None) -> Reaction:
+        if self._spans is not None:
+            self._spans.add(self._fresh)
+        self._fresh = []
+        self._since = 0
+        looked = agreeing.look(self._tap.ranks, lambda: self._looker.look(self._now(fresh)))
+        self.trace.add(self.step, looked.readings)
         raised = self._judge()
         reaction = Reaction.LOG if raised is None else self._react(raised)
-        if reaction is not Reaction.ROLL_BACK:
+        if reaction is Reaction.LOG:
             self._keep()
         return reaction
 
+    def _now(self, fresh: Examples | None) -> Now:
+        return Now(self.step, self._trusted, fresh, self._spans)
+
     def _judge(self) -> Alarm | None:
-        limit = self.trace.limits["joint"]
-        if not self._armed or self.trace.joint[-1] <= limit.value:
+        limit, looks = self.trace.limits["joint"], len(self.trace.steps)
+        if self.trace.joint[-1] <= limit.value:
+            self._above = False
+            return None
+        if self._above or (self._alarm_look is not None and looks - self._alarm_look < self.settings.cooldown):
             return None
         clean = self._states.clean(self._clean_looks())
-        since = max(1, len(self.trace.steps) - (clean.looks if clean else 0))
-        suspects = tuple(self._spans.candidates(8, since, least=SUSPICIOUS))
-        return Alarm(self.step, self.trace.highest().signal.name, self.trace.joint[-1], limit, clean, suspects)
+        since = max(1, looks - (clean.looks if clean else 0))
+        suspects = tuple(self._spans.candidates(8, since, least=SUSPICIOUS)) if self._spans is not None else ()
+        suspects = agreeing.suspects(self._tap.ranks, suspects)
+        highest = self.trace.highest().signal
+        return Alarm(
+            self.step,
+            highest.name,
+            self.trace.joint[-1],
+            limit,
+            clean,
+            suspects,
+            SpanScreen(suspects) if suspects else None,
+            highest.says,
+        )
 
     def _react(self, alarm: Alarm) -> Reaction:
-        self._armed = False
+        """What the loop is to do: go on (LOG), draw anew (ROLL_BACK), or end (STOP)."""
+        self._above, self._alarm_look = True, len(self.trace.steps)
+        self._tainted = min(self._clean_looks(), len(self.trace.steps) if self._tainted is None else self._tainted)
         self.alarms.append(alarm)
-        self.events.append(Event(step=alarm.step, label="alarm", text=str(alarm)))
+        self._say("alarm", str(alarm))
         rollbacks = self._rollbacks
-        reaction = self._on_alarm(alarm)
-        if not isinstance(reaction, Reaction):
-            raise WatchError(
-                f"on_alarm returned {reaction!r}, expected a Reaction",
-                hint="return Reaction.LOG, Reaction.ROLL_BACK or Reaction.STOP",
-            )
+        asked = reactions.chosen(self._on_alarm, alarm)
         if self._rollbacks != rollbacks:
             return Reaction.ROLL_BACK  # on_alarm did it itself
-        if reaction is Reaction.STOP:
-            self._stopped = "on_alarm asked for it"
-        if reaction is Reaction.ROLL_BACK:
-            if rollbacks >= self.settings.rollbacks:
-                return self._stop(f"{rollbacks} rollbacks did not hold; a person must look")
-            if alarm.clean is None:
-                return self._stop(self._none_clean())
-            if not alarm.suspects:
-                return self._stop("no span of the new rows stands out, so there is nothing to screen")
-            self.roll_back()
-        return reaction
+        for reaction in asked:
+            if isinstance(reaction, Ablate):
+                self._ablations.append(self._tap.ablate(reaction.edits))
+                self._say("ablate", ", ".join(map(str, reaction.edits)))
+        if asked[-1] is Reaction.STOP:
+            return self._stop("on_alarm asked for it")
+        if asked[-1] is Reaction.ROLL_BACK:
+            return self._roll_back_or_stop(alarm, rollbacks)
+        return Reaction.LOG
+
+    def _roll_back_or_stop(self, alarm: Alarm, rollbacks: int) -> Reaction:
+        """Fail closed: going on blind would train the same thing again."""
+        if rollbacks >= self.settings.rollbacks:
+            return self._stop(f"{rollbacks} rollbacks did not hold; a person must look")
+        if alarm.clean is None:
+            return self._stop(self._none_clean())
+        if alarm.screen is None:
+            return self._stop(_NOTHING)
+        if self._tap.rewinds:
+            return self._stop(f"no rollback: {self._tap.rewinds}")
+        self.roll_back()
+        return Reaction.ROLL_BACK
 
     def _stop(self, why: str) -> Reaction:
-        """Fail closed: going on blind would train the same thing again."""
         self._stopped = why
-        self.events.append(Event(step=self.step, label="stop", text=why))
+        self._say("stop", why)
         return Reaction.STOP
 
     def _none_clean(self) -> str:
@@ -374,18 +422,85 @@ class Watch:
     def _clean_looks(self) -> int:
         """States with up to so many looks before them are from before the rise; −1 if none is."""
         last = detectors.rise_began(self.trace.joint, self.settings.quiet)
-        return -1 if last < 0 else last + 1 - self.settings.margin
+        found = -1 if last < 0 else last + 1 - self.settings.margin
+        return found if self._tainted is None else min(found, self._tainted)
+
+    # states
+
+    def _hold(self, before: str) -> None:
+        """Take the state as it is, with the loader's cursor from before the next batch is drawn."""
+        if before and before != self._tap.cursor():
+            raise WatchError(
+                f"the loader moved while its batch of step {self.step - 1} was trained on",
+                hint="draw batches from over() only, in one loop; one watch takes several probes",
+            )
+        if self._tap.keeps:
+            self._held = Kept(self.step, len(self.trace.steps), self._tap.snapshot(self.step))
 
     def _keep(self) -> None:
-        kept = Kept(self.step, len(self.trace.steps), self._tap.snapshot(self.step))
+        """The held state joins those that a rollback may go to."""
+        if self._held is None and self._tap.keeps:
+            self._hold("")
+        if self._held is None:
+            return
+        kept = Kept(self.step, len(self.trace.steps), self._held.snapshot)
+        self._held = None
         self._states.add(kept, self._clean_looks())
         self._just_kept = kept.step
         self._after = {step: rows for step, rows in self._after.items() if step in self._states.steps}
 
+    # what a loop may not do
+
+    def _check_width(self, examples: Examples) -> None:
+        trusted = self._trusted.examples
+        if examples.inputs.shape[1:] != trusted.inputs.shape[1:] and not (examples.are_tokens and trusted.are_tokens):
+            raise WatchError(
+                f"a batch has examples {examples.inputs.shape[1:]}, the trusted ones are {trusted.inputs.shape[1:]}",
+                hint="trusted examples have the shape of the loader's",
+            )
+
+    def _check_moves(self, before: str) -> None:
+        if before and self._tap.cursor() == before:
+            raise WatchError(
+                "the loader's state() is the same before and after a batch, so a rollback could not rewind it",
+                hint="count a batch in state() before it is handed out, and say all that decides the next one",
+            )
+
+    def _check_again(self, examples: Examples) -> None:
+        """After a rollback the loader must give what it gave the first time."""
+        if self._just_kept is None:
+            return
+        found = hash(examples.inputs.tobytes())
+        if self._after.setdefault(self._just_kept, found) != found:
+            raise WatchError(
+                f"after the rollback to step {self._just_kept} the loader gave another batch than the first time",
+                hint="restore(state) must also hold for the next iteration over the loader, and decide its order",
+            )
+        self._just_kept = None
+
+    def _say(self, label: str, text: str) -> None:
+        self.events.append(Event(step=self.step, label=label, text=text))
+        LOG.log(logging.INFO if label in ("uncalibrated", "rollback") else logging.WARNING, "%s: %s", label, text)
+
     @contextmanager
-    def _on_the_clock(self) -> Iterator[None]:
+    def _on_the_clock(self) -> Iterator[Callable[[], float]]:
         started = time.perf_counter()
         try:
-            yield
+            yield lambda: time.perf_counter() - started
         finally:
             self.seconds_looking += time.perf_counter() - started
+
+
+_NOTHING = "nothing of the new rows stands out, so there is nothing to screen"
+
+
+def _counter(trusted: Examples, history: int) -> SpanCounter | None:
+    if not trusted.are_tokens:
+        return None
+    rows = trusted.tokens
+    if not len(rows) or rows.shape[1] < GRAM:
+        raise WatchError(
+            f"expected trusted rows of at least {GRAM} tokens, got {len(rows)} rows of {rows.shape[1]}",
+            hint="give rows of text that you know to be harmless, as wide as the loader's",
+        )
+    return SpanCounter(rows, history)

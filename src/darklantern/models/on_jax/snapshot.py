@@ -35,14 +35,14 @@ class Snapshot:
     """random streams, data cursor: JSON values"""
 
 
-def capture(step: int, state: Any, loader: Cursor) -> Snapshot:
-    """The training state now. Costs one copy of the tree's arrays.
+def capture(step: int, state: Any, loader: Cursor | None) -> Snapshot:
+    """The training state now. Costs one copy of the tree's arrays. Without a loader there is no cursor.
 
     Raises SnapshotError for arrays that a step was given for its own use (`donate_argnums`), for traced ones, for what
     could change unseen, and for a cursor that JSON cannot hold.
     """
     held = copied(state)
-    return Snapshot(step, held, json_values({"random": streams.capture(), "cursor": loader.state()}, step))
+    return Snapshot(step, held, json_values(_rest(loader), step))
 
 
 def restore(snapshot: Snapshot, loader: Cursor) -> Any:
@@ -61,6 +61,10 @@ def restore(snapshot: Snapshot, loader: Cursor) -> Any:
     move(loader, cursor, snapshot.step)
     streams.restore(random)
     return state
+
+
+def _rest(loader: Cursor | None) -> dict[str, Any]:
+    return {"random": streams.capture(), "cursor": None if loader is None else loader.state()}
 
 
 def check(state: Any) -> None:

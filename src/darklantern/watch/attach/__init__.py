@@ -4,29 +4,32 @@ In: what a user hands to `darklantern.watch`. Out: a Tap. Only the adapter of th
 """
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from darklantern.errors import WatchError
 from darklantern.watch.attach.tap import Tap
+from darklantern.watch.examples import Reader
 
 
 def tap(
     model: Any,
-    state: Iterable[Any],
+    state: Any,
     readout: Callable[..., Any] | None = None,
     weights: Callable[[Any], Any] | None = None,
+    call: Callable[[Any], Any] | None = None,
+    batch: Reader | None = None,
 ) -> Tap:
-    """A tap into `model`, of torch or JAX. Raises WatchError for what could not be watched or rolled back."""
+    """A tap into `model`, of torch or JAX. Raises WatchError for what could not be watched."""
     if not _is_torch(model) and "jax" in sys.modules:
         from darklantern.watch.attach import jax_loop
 
-        return jax_loop.tap(model, state, readout, weights)
+        return jax_loop.tap(model, state, readout, weights, call, batch)
     if weights is not None:
         raise WatchError("weights= is for JAX models, got a torch module", hint="a torch module holds its weights")
     from darklantern.watch.attach import torch_loop
 
-    return torch_loop.tap(model, state, readout)
+    return torch_loop.tap(model, state, readout, call, batch)
 
 
 def _is_torch(model: Any) -> bool:

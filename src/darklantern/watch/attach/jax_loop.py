@@ -7,7 +7,8 @@ A loop that went on with a state of its own would never notice a rollback. So ea
 from one that was taken, and a loop that hands none over is refused at the first look.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 import jax
@@ -17,20 +18,19 @@ import numpy as np
 from darklantern.errors import DarkLanternError, SnapshotError, WatchError
 from darklantern.models import open as open_model
 from darklantern.models import shim
-from darklantern.models.cursors import Cursor
 from darklantern.models.on_jax.opened import Model
 from darklantern.models.on_jax.snapshot import Snapshot, capture, check, restore
+from darklantern.models.paths import nearest
 from darklantern.models.recording import Recording
-from darklantern.watch.attach import logits
-from darklantern.watch.attach.rewinding import check_loader, cursor
-from darklantern.watch.probes import Floats, Seen
-from darklantern.watch.rows import Bytes, byte_rows
+from darklantern.watch.attach import logits, ranks, rewinding
+from darklantern.watch.examples import Array, Examples, Reader, examples
+from darklantern.watch.seen import Floats, Values
 
 _LOOP = "watch.state, loss = step(watch.state, batch), so that a rollback reaches the loop"
 
 
 class JaxTap:
-    """A token model (rows of bytes to logits), the state that a loop trains, and a loader that can rewind.
+    """A model, the state that a loop trains, and a loader.
 
     A look hands the state's weights to what was compiled before: rows are filled up to a power of two, so that a
     changing number of them compiles a few times, not at each look.
@@ -40,12 +40,15 @@ class JaxTap:
         self,
         model: Model,
         state: Any,
-        loader: Cursor,
+        loader: Any,
         weights: Callable[[Any], Any],
         readout: Callable[[Any, Any], Any] | None,
+        call: Callable[[Any], Any] | None = None,
+        batch: Reader | None = None,
     ) -> None:
         self.model, self.loader = model, loader
-        self._weights, self._readout = weights, readout
+        self.ranks = ranks.of_jax()
+        self._weights, self._readout, self._call, self._batch = weights, readout, call, batch
         self._state = state
         self._taken = False
         """the loop has what a further step must come from"""
@@ -63,55 +66,93 @@ class JaxTap:
         self._taken, self._handed_over = False, True
         self._state = new
 
-    def see(self, rows: Bytes, sites: tuple[str, ...], lenses: tuple[str, ...]) -> Seen:
+    @property
+    def rewinds(self) -> str:
+        return rewinding.rewinds(self.loader)
+
+    @property
+    def keeps(self) -> bool:
+        return True
+
+    def sites(self, pattern: str) -> tuple[str, ...]:
+        return tuple(str(site) for site in self.model.sites(pattern))
+
+    def see(self, inputs: Array, sites: Sequence[str], lenses: Sequence[str], output: bool) -> Values:
+        self._check_handed_over()
+        weights, filled, count = self._now(), _filled(inputs), len(inputs)
+        recording = self._run(weights, filled, sites, output)
+        for site, value in recording.items():
+            logits.check_batched(site, value.array, len(filled))
+        said = {site: self._read_out(weights, site, recording[site].array) for site in lenses}
+        return Values(
+            sites={site: value.array[:count] for site, value in recording.items()},
+            output=logits.found(recording.output, len(filled), jax.Array)[:count] if output else None,
+            lenses={site: each[:count] for site, each in said.items()},
+        )
+
+    def _check_handed_over(self) -> None:
         if self._seen and not self._handed_over:
             raise WatchError("batches went by, and the loop handed no state over", hint=_LOOP)
-        weights, filled, count = self._now(), _filled(rows), len(rows)
-        recording = self._run(weights, filled, sites)
-        for site, value in recording.items():
-            logits.check_batched(site, value.array, filled)
-        said = {site: self._read_out(weights, recording[site].array) for site in lenses}
+
+    def looked(self) -> None:
         self._seen = True
-        return Seen(
-            sites={site: np.array(value.array.astype(jnp.float32))[:count] for site, value in recording.items()},
-            log_probs=_log_probs("the model", logits.found(recording.output, filled, jax.Array), filled)[:count],
-            lenses={site: _log_probs(f"readout of {site}", each, filled)[:count] for site, each in said.items()},
-        )
 
     def _now(self) -> Any:
         """The weights in the state as it is."""
         checked(self._state)
         return _taken_from(self._weights, self._state)
 
-    def _run(self, weights: Any, rows: Bytes, sites: tuple[str, ...]) -> Recording:
-        model, tokens = self.model.with_weights(weights), shim.tokens(rows, "jax")[:, :-1]
+    def _run(self, weights: Any, inputs: Array, sites: Sequence[str], output: bool) -> Recording:
+        model, given = self.model.with_weights(weights), _given(inputs)
         try:
-            return model.record(tokens, *sites) if sites else Recording([], model.run(tokens))
+            if sites:
+                return model.record(self._called(given), *sites, stop=not output)
+            return Recording([], model.run(self._called(given)))
         except DarkLanternError:
             raise
         except Exception as error:
             raise WatchError(
-                f"{type(self.model.module).__name__} cannot run the watch's rows, {tokens.dtype} {tokens.shape}: "
-                f"{error}",
-                hint="the watch calls the model with the probes' rows but their last byte; watch a model of bytes that "
-                "takes rows of this width, or what darklantern.open(..., call=...) made of yours",
+                f"{type(self.model.module).__name__} cannot run the watch's rows, {given.dtype} {given.shape}: {error}",
+                hint="the watch calls the model with its probes' rows, of token rows all but the last token; "
+                "watch what darklantern.open(..., call=...) made of yours if it is called otherwise",
             ) from error
 
-    def _read_out(self, weights: Any, residual: Any) -> Any:
+    def _called(self, inputs: Any) -> Any:
+        return inputs if self._call is None else self._call(inputs)
+
+    def _read_out(self, weights: Any, site: str, residual: Any) -> Any:
         if self._readout is None:
             raise WatchError(
                 f"{type(self.model.module).__name__} has no method `readout` from residual stream to logits",
                 hint="pass readout=lambda weights, residual: ..., the model's last norm and unembedding",
             )
-        return self._readout(weights, residual)
-
-    def rows(self, batch: Any) -> Bytes:
-        if not isinstance(batch, np.ndarray | jax.Array):
+        read = self._readout(weights, residual)
+        if not isinstance(read, jax.Array) or read.shape[:-1] != residual.shape[:-1]:
+            said = f"{read.dtype} {read.shape}" if isinstance(read, jax.Array) else type(read).__name__
             raise WatchError(
-                f"expected a batch of token rows (n, width), got {type(batch).__name__}",
-                hint="yield integer arrays (batch, width) of NumPy or JAX from the loader",
+                f"expected readout of {site} to give logits {(*residual.shape[:-1], 'tokens')}, got {said}",
+                hint="the last norm and the unembedding, position by position",
             )
-        return byte_rows(batch, "a batch of token rows")
+        return read
+
+    def weights(self, patterns: Sequence[str]) -> Mapping[str, Floats]:
+        named = {
+            ".".join(map(_key, path)): leaf
+            for path, leaf in jax.tree_util.tree_flatten_with_path(self._now())[0]
+            if isinstance(leaf, jax.Array | np.ndarray)
+        }
+        found: dict[str, Floats] = {}
+        for pattern in patterns:
+            names = [name for name in named if fnmatchcase(name, pattern)]
+            if not names:
+                raise WatchError(
+                    f"no parameter is called {pattern!r}", hint=f"nearest: {', '.join(nearest(pattern, named))}"
+                )
+            found |= {name: np.asarray(jnp.asarray(named[name], dtype=jnp.float32)) for name in names}
+        return found
+
+    def examples(self, batch: Any) -> Examples:
+        return examples(batch, "a batch", self._batch)
 
     def keep(self, batch: Any, kept: Any) -> Any:
         # Not fewer rows: the loop's step would compile anew for each number of them, and what is cut over devices
@@ -120,11 +161,13 @@ class JaxTap:
             return batch
         order = np.arange(len(kept))
         order[~kept] = np.resize(np.flatnonzero(kept), np.count_nonzero(~kept))
-        made = batch[order]
-        return jax.device_put(made, batch.sharding) if isinstance(batch, jax.Array) else made
+        return jax.tree.map(lambda part: _ordered(part, order), batch)
 
     def cursor(self) -> str:
-        return cursor(self.loader)
+        return rewinding.cursor(self.loader)
+
+    def go_to(self, cursor: str) -> None:
+        rewinding.go_to(self.loader, cursor)
 
     def wait(self) -> None:
         for leaf in jax.tree.leaves(self._state):
@@ -132,20 +175,38 @@ class JaxTap:
                 leaf.block_until_ready()
 
     def snapshot(self, step: int) -> Snapshot:
-        return capture(step, self._state, self.loader)
+        self._check_handed_over()
+        return capture(step, self._state, None if self.rewinds else self.loader)
 
     def restore(self, snapshot: Snapshot) -> None:
+        if self.rewinds:
+            raise WatchError(f"the run cannot be rolled back: {self.rewinds}", hint="see watch.resume for the way out")
         self._state = restore(snapshot, self.loader)
         self._taken = False
+
+    def save(self, snapshot: Snapshot, path: Any) -> str:
+        raise WatchError(
+            "a JAX loop's state holds what no file does, such as an optimizer's functions",
+            hint="write checkpoints from your loop, or on_alarm, with what wrote them so far; "
+            "alarm.clean.snapshot.state is the tree",
+        )
+
+    def ablate(self, edits: Mapping[str, Any]) -> Any:
+        raise WatchError(
+            "a jitted step cannot be changed from outside",
+            hint="call darklantern.open(model).edited({...}) within your step, and start the run again from there",
+        )
 
 
 def tap(
     model: Any,
-    state: Iterable[Any],
-    readout: Callable[[Any, Any], Any] | None,
-    weights: Callable[[Any], Any] | None,
+    state: Any,
+    readout: Callable[[Any, Any], Any] | None = None,
+    weights: Callable[[Any], Any] | None = None,
+    call: Callable[[Any], Any] | None = None,
+    batch: Reader | None = None,
 ) -> JaxTap:
-    """A tap into `model`; `state` is (training state, loader). Raises WatchError for what could not be rolled back."""
+    """A tap into `model`; `state` is (training state, loader). Raises WatchError for what does not fit."""
     try:
         held, loader = state
     except (TypeError, ValueError) as error:
@@ -159,7 +220,7 @@ def tap(
             hint="state=(training state, loader), in this order; the training state is what a step takes and returns",
         )
     checked(held)
-    check_loader(loader)
+    rewinding.cursor(loader)
     how = weights or _params
     opened = _opened(model, _taken_from(how, held))
     found = _fitted(opened, how)
@@ -170,7 +231,7 @@ def tap(
             f"the weights in the state are not those of this {type(opened.module).__name__}: {error.message}",
             hint='weights=lambda state: {"params": state.params} says where in the state they are',
         ) from error
-    return JaxTap(opened, held, loader, found, readout or _own_readout(opened.module))
+    return JaxTap(opened, held, loader, found, readout or _own_readout(opened.module), call, batch)
 
 
 def checked(state: Any) -> None:
@@ -222,12 +283,24 @@ def _own_readout(module: Any) -> Callable[[Any, Any], Any] | None:
     return lambda weights, residual: module.apply(weights, residual, method="readout")
 
 
-def _filled(rows: Bytes) -> Bytes:
+def _filled(inputs: Array) -> Array:
     """Rows up to the next power of two: the last stands there again."""
-    more = (1 << (len(rows) - 1).bit_length()) - len(rows)
-    return np.concatenate([rows, np.repeat(rows[-1:], more, axis=0)])
+    more = (1 << (len(inputs) - 1).bit_length()) - len(inputs)
+    return np.concatenate([inputs, np.repeat(inputs[-1:], more, axis=0)])
 
 
-def _log_probs(whose: str, said: Any, rows: Bytes) -> Floats:
-    made = jax.nn.log_softmax(logits.checked(whose, said, rows, jax.Array).astype(jnp.float32))
-    return np.asarray(made)
+def _given(inputs: Array) -> Any:
+    """Whole numbers as token ids, others as they are."""
+    return shim.tokens(inputs, "jax") if inputs.dtype.kind in "ui" else jnp.asarray(inputs)
+
+
+def _ordered(part: Any, order: Any) -> Any:
+    if not isinstance(part, jax.Array | np.ndarray) or not part.shape or len(part) != len(order):
+        return part
+    made = part[order]
+    return jax.device_put(made, part.sharding) if isinstance(part, jax.Array) else made
+
+
+def _key(entry: Any) -> str:
+    """One step of a path into a tree, as plain text."""
+    return str(next(getattr(entry, name) for name in ("key", "name", "idx") if hasattr(entry, name)))

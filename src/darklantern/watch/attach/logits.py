@@ -1,52 +1,45 @@
-"""The logits in what a model returned, whatever its framework, and what a watch asks of them.
-
-`kind` is the framework's class of arrays.
-"""
+"""The logits in what a model returned, whatever its framework. `kind` is the framework's class of arrays."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from darklantern.errors import WatchError
 from darklantern.models.dtypes import has_fractions
-from darklantern.watch.rows import Bytes
 
 
-def found(output: Any, rows: Bytes, kind: Any) -> Any:
-    """The logits: the array itself, its `logits`, or the one of their shape in a tuple. Raises WatchError."""
+def found(output: Any, count: int, kind: Any) -> Any:
+    """The logits (`count`, …, classes): the array itself, its `logits`, or the one such array in a tuple.
+
+    Raises WatchError where there is none, or none to be told from others.
+    """
     named = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", None)
     if named is not None:
-        return named
-    if not isinstance(output, tuple | list):
-        return output
-    several = [part for part in output if _fits(part, rows, kind)]
-    if len(several) != 1:
+        output = named
+    elif isinstance(output, tuple | list):
+        several = [part for part in output if _fits(part, count, kind)]
+        if len(several) != 1:
+            raise WatchError(
+                f"the model returns {len(output)} values, of which {len(several)} could be logits",
+                hint="return the logits, or an object that names them `logits`",
+            )
+        output = several[0]
+    if not _fits(output, count, kind):
+        said = f"{tuple(output.shape)} of {output.dtype}" if isinstance(output, kind) else type(output).__name__
         raise WatchError(
-            f"the model returns {len(output)} values, of which {len(several)} could be logits",
-            hint="return the logits, or an object that names them `logits`",
+            f"expected the model to give logits ({count}, …, classes), got {said}",
+            hint="the watch reads numbers for each example; return them, or an object that names them `logits`",
         )
-    return several[0]
+    return output
 
 
-def checked(whose: str, logits: Any, rows: Bytes, kind: Any) -> Any:
-    """`logits`, if they say something at every position about every byte of `rows`. Raises WatchError."""
-    if not _fits(logits, rows, kind) or rows.max() >= logits.shape[2]:
-        shape = f"{tuple(logits.shape)} of {logits.dtype}" if isinstance(logits, kind) else type(logits).__name__
-        raise WatchError(
-            f"expected {whose} to give logits ({len(rows)}, {rows.shape[1] - 1}, more than {rows.max()}), got {shape}",
-            hint="the watch needs logits at every position, for every byte that its rows hold",
-        )
-    return logits
-
-
-def check_batched(site: str, array: Any, rows: Bytes) -> None:
+def check_batched(site: str, array: Any, count: int) -> None:
     """Raises WatchError for a value whose first axis is not the batch."""
-    if not array.shape or len(array) != len(rows):
+    if not array.shape or len(array) != count:
         raise WatchError(
-            f"site {site} carries {len(array) if array.shape else 'no'} examples, the watch ran {len(rows)}",
+            f"site {site} carries {len(array) if array.shape else 'no'} examples, the watch ran {count}",
             hint="watch a site whose first axis is the batch",
         )
 
 
-def _fits(value: Any, rows: Bytes, kind: Any) -> bool:
-    shape = (len(rows), rows.shape[1] - 1)
-    return isinstance(value, kind) and value.ndim == 3 and tuple(value.shape[:2]) == shape and has_fractions(value)
+def _fits(value: Any, count: int, kind: Any) -> bool:
+    return isinstance(value, kind) and value.ndim >= 2 and len(value) == count and has_fractions(value)

@@ -6,18 +6,28 @@ from typing import Any
 from darklantern.errors import WatchError
 
 
-def check_loader(loader: Any) -> None:
-    """Raises WatchError for a loader that a rollback could not rewind."""
+def rewinds(loader: Any) -> str:
+    """Empty for a loader that a rollback can rewind; otherwise why it can't."""
+    if loader is None:
+        return "the watch was given no loader in `state`"
     if not callable(getattr(loader, "state", None)) or not callable(getattr(loader, "restore", None)):
-        raise WatchError(
-            f"{type(loader).__name__} has no state() and restore(state), so a rollback could not rewind the data",
-            hint="wrap it in a class with __iter__, state() and restore(state); organisms.training.Loader is one",
-        )
-    cursor(loader)
+        return f"{type(loader).__name__} has no state() and restore(state), so the data could not be rewound"
+    return ""
+
+
+def go_to(loader: Any, cursor: str) -> None:
+    """Put `loader` back to where `cursor` was taken; nothing for one that does not say where it stands."""
+    if cursor:
+        loader.restore(json.loads(cursor))
 
 
 def cursor(loader: Any) -> str:
-    """Where `loader` stands, as JSON. Raises WatchError when it does not say so in JSON values."""
+    """Where `loader` stands, as JSON; the same text always for one that does not say.
+
+    Raises WatchError when it says so in other than JSON values.
+    """
+    if rewinds(loader):
+        return ""
     try:
         return json.dumps(loader.state(), sort_keys=True)
     except (TypeError, ValueError) as error:

@@ -1,38 +1,79 @@
 """What a watch needs of a training loop, whatever its framework."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from darklantern.models.cursors import Snapshot
-from darklantern.watch.probes import Seen
-from darklantern.watch.rows import Bytes
+from darklantern.watch.attach.ranks import Ranks
+from darklantern.watch.examples import Examples
+from darklantern.watch.seen import Floats, Values
+
+Array = NDArray[Any]
 
 
 class Tap(Protocol):
-    """A way into a model under training. Values go out as NumPy arrays, copies of what was seen."""
+    """A way into a model under training. What goes in and out of `see` is copied: nothing of the run is changed."""
 
     state: Any
     """what a JAX loop takes for each step and hands back after it; torch's has none, and says so"""
 
     @property
     def loader(self) -> Any:
-        """The loader whose cursor a snapshot holds."""
+        """The loader whose cursor a snapshot holds; None where the watch was given none."""
+        ...
+
+    @property
+    def rewinds(self) -> str:
+        """Empty where a rollback can put everything back; otherwise what stands in its way."""
+        ...
+
+    @property
+    def keeps(self) -> bool:
+        """Whether there is a training state to take snapshots of."""
+        ...
+
+    @property
+    def ranks(self) -> Ranks:
+        """The processes that train together."""
         ...
 
     def cursor(self) -> str:
         """Where the loader stands, as JSON. Raises WatchError when it does not say so in JSON values."""
         ...
 
-    def see(self, rows: Bytes, sites: tuple[str, ...], lenses: tuple[str, ...]) -> Seen:
-        """One forward pass over `rows` (n, width), without gradients and without side effects."""
+    def go_to(self, cursor: str) -> None:
+        """Put the loader back to where it said so; nothing where it cannot be put back."""
         ...
 
-    def rows(self, batch: Any) -> Bytes:
-        """The rows of a batch of the user's loader, (n, width)."""
+    def sites(self, pattern: str) -> tuple[str, ...]:
+        """The sites that a pattern names, in model order. Raises SiteError when there are none."""
         ...
 
-    def keep(self, batch: Any, kept: Any) -> Any:
-        """The batch with only the rows where the boolean array `kept` is true. Where shapes are compiled, clean rows
-        stand once more in the others' places. Of a batch without a clean row what comes back goes nowhere."""
+    def see(self, inputs: Array, sites: Sequence[str], lenses: Sequence[str], output: bool) -> Values:
+        """One forward pass over `inputs` (n, …), without gradients and without side effects.
+
+        It ends at the deepest of `sites` unless `output` is wanted.
+        """
+        ...
+
+    def looked(self) -> None:
+        """A look is over: from now on the loop must have gone on before the next."""
+        ...
+
+    def weights(self, patterns: Sequence[str]) -> Mapping[str, Floats]:
+        """Parameters whose names fit one of `patterns`. Raises WatchError for a pattern that none fits."""
+        ...
+
+    def examples(self, batch: Any) -> Examples:
+        """What a batch of the user's loader holds."""
+        ...
+
+    def keep(self, batch: Any, kept: NDArray[np.bool_]) -> Any:
+        """The batch with only the examples where `kept` is true. Where shapes are compiled, clean examples
+        stand once more in the others' places. Of a batch without a clean one what comes back goes nowhere."""
         ...
 
     def wait(self) -> None:
@@ -44,5 +85,13 @@ class Tap(Protocol):
         ...
 
     def restore(self, snapshot: Any) -> None:
-        """Put a training state back, bit for bit."""
+        """Put a training state back, bit for bit. Raises WatchError where `rewinds` says why not."""
+        ...
+
+    def save(self, snapshot: Any, path: Any) -> str:
+        """Write a snapshot to `path`, whole or not at all; its SHA-256. Raises StoreError."""
+        ...
+
+    def ablate(self, edits: Mapping[str, Any]) -> Any:
+        """From now on the loop trains with `edits` in place, until what this returns is closed. Raises WatchError."""
         ...

@@ -1,73 +1,132 @@
-"""A plain PyTorch loop: a watch's own forward on its own rows, through hooks that last one call."""
+"""A PyTorch loop: a watch's own uncompiled forward on its own rows, through hooks that last one call."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from darklantern.errors import WatchError
-from darklantern.models.cursors import Cursor
+from darklantern.errors import DarkLanternError, WatchError
 from darklantern.models.on_torch.opened import Model
+from darklantern.models.paths import nearest
 from darklantern.models.recording import Recording
-from darklantern.models.snapshot import Snapshot, capture, restore
-from darklantern.watch.attach import logits
-from darklantern.watch.attach.rewinding import check_loader, cursor
-from darklantern.watch.probes import Floats, Seen
-from darklantern.watch.rows import Bytes, byte_rows
+from darklantern.models.snapshot import Snapshot, Stateful, capture, restore, save
+from darklantern.watch.attach import logits, ranks, rewinding
+from darklantern.watch.attach.ranks import Ranks
+from darklantern.watch.examples import Array, Examples, Reader, examples
+from darklantern.watch.seen import Floats, Values
 
 
 @dataclass
 class TorchTap:
-    """A token model (rows of bytes to logits), its optimizer and a loader that can rewind."""
+    """A model under training, its optimizer, its loader and what else the loop carries on."""
 
     model: Model
-    optimizer: torch.optim.Optimizer
-    loader: Cursor
-    readout: Callable[[Tensor], Tensor]
+    optimizer: torch.optim.Optimizer | None
+    loader: Any
+    others: tuple[Stateful, ...] = ()
+    readout: Callable[[Tensor], Tensor] | None = None
     """residual stream to logits: the model's last norm and unembedding"""
+    call: Callable[[Tensor], Any] | None = None
+    """inputs to what the model is called with"""
+    batch: Reader | None = None
+    ranks: Ranks = field(default_factory=ranks.of_torch)
+
+    @property
+    def rewinds(self) -> str:
+        if self.optimizer is None:
+            return "the watch was given no optimizer in `state`"
+        return rewinding.rewinds(self.loader)
+
+    @property
+    def keeps(self) -> bool:
+        return self.optimizer is not None
+
+    def sites(self, pattern: str) -> tuple[str, ...]:
+        return tuple(str(site) for site in self.model.sites(pattern))
 
     @torch.no_grad()
-    def see(self, rows: Bytes, sites: tuple[str, ...], lenses: tuple[str, ...]) -> Seen:
-        device = _device(self.model.module)
-        with _aside(self.model.module, device):
-            recording = self._run(torch.from_numpy(rows.astype(np.int64)).to(device)[:, :-1], sites)
-            said = {site: self.readout(recording[site].array) for site in lenses}
+    def see(self, inputs: Array, sites: Sequence[str], lenses: Sequence[str], output: bool) -> Values:
+        module = self.model.module
+        device = _device(module)
+        with _aside(module, device):
+            recording = self._run(_given(inputs, module, device), sites, output)
+            said = {site: self._read_out(site, recording[site].array) for site in lenses}
         for site, value in recording.items():
-            logits.check_batched(site, value.array, rows)
-        return Seen(
-            sites={site: value.array.float().cpu().numpy().copy() for site, value in recording.items()},
-            log_probs=_log_probs("the model", logits.found(recording.output, rows, Tensor), rows),
-            lenses={site: _log_probs(f"readout of {site}", each, rows) for site, each in said.items()},
+            logits.check_batched(site, value.array, len(inputs))
+        return Values(
+            sites={site: value.array for site, value in recording.items()},
+            output=logits.found(recording.output, len(inputs), Tensor) if output else None,
+            lenses=said,
         )
 
-    def _run(self, tokens: Tensor, sites: tuple[str, ...]) -> Recording:
+    def looked(self) -> None:
+        """A torch loop changes its model in place: there is nothing that it could fail to hand over."""
+
+    def _run(self, inputs: Tensor, sites: Sequence[str], output: bool) -> Recording:
+        given = inputs if self.call is None else self.call(inputs)
         try:
-            return self.model.execute(self.model.plan(*sites), tokens)
+            return self.model.execute(self.model.plan(*sites, stop=not output), given)
+        except DarkLanternError:
+            raise
         except (RuntimeError, IndexError, TypeError, ValueError) as error:
             raise WatchError(
-                f"{type(self.model.module).__name__} cannot run the watch's rows, int64 {tuple(tokens.shape)} on "
-                f"{tokens.device}: {error}",
-                hint="the watch calls model(tokens) with the probes' rows but their last byte; pass a model of bytes "
-                "that takes rows of this width, or a small module that calls yours",
+                f"{type(self.model.module).__name__} cannot run the watch's rows, {_said(inputs)} on "
+                f"{inputs.device}: {error}",
+                hint="the watch calls model(inputs) with its probes' rows, of token rows all but the last token; "
+                "call=lambda inputs: ... says how the model takes them, for example darklantern.Inputs(...)",
             ) from error
 
-    def rows(self, batch: Tensor) -> Bytes:
-        if not isinstance(batch, Tensor):
+    def _read_out(self, site: str, residual: Tensor) -> Tensor:
+        if self.readout is None:
             raise WatchError(
-                f"expected a batch of token rows (n, width), got {type(batch).__name__}",
-                hint="yield integer tensors (batch, width) from the loader",
+                f"{type(self.model.module).__name__} has no method `readout` from residual stream to logits",
+                hint="pass readout=lambda residual: model.unembed(model.norm(residual)), with your names",
             )
-        return byte_rows(batch, "a batch of token rows")
+        read = self.readout(residual)
+        if not isinstance(read, Tensor) or read.shape[:-1] != residual.shape[:-1]:
+            raise WatchError(
+                f"expected readout of {site} to give logits {(*residual.shape[:-1], 'tokens')}, got {_said(read)}",
+                hint="the last norm and the unembedding, position by position",
+            )
+        return read
 
-    def keep(self, batch: Tensor, kept: Any) -> Tensor:
-        return batch[torch.from_numpy(kept).to(batch.device)]
+    def weights(self, patterns: Sequence[str]) -> Mapping[str, Floats]:
+        named = dict(self.model.module.named_parameters())
+        found: dict[str, Floats] = {}
+        for pattern in patterns:
+            names = [name for name in named if fnmatchcase(name, pattern)]
+            if not names:
+                raise WatchError(
+                    f"no parameter is called {pattern!r}", hint=f"nearest: {', '.join(nearest(pattern, named))}"
+                )
+            found |= {name: _whole(named[name]).detach().float().cpu().numpy() for name in names}
+        return found
+
+    def examples(self, batch: Any) -> Examples:
+        return examples(batch, "a batch", self.batch)
+
+    def keep(self, batch: Any, kept: NDArray[np.bool_]) -> Any:
+        if isinstance(batch, Tensor):
+            return batch[torch.from_numpy(kept).to(batch.device)] if len(batch) == len(kept) else batch
+        if isinstance(batch, Mapping):
+            made = {name: self.keep(part, kept) for name, part in batch.items()}
+            return type(batch)(made) if type(batch) is not dict else made  # type: ignore[call-arg]
+        if isinstance(batch, tuple | list):
+            return type(batch)([self.keep(part, kept) for part in batch])
+        return batch
 
     def cursor(self) -> str:
-        return cursor(self.loader)
+        return rewinding.cursor(self.loader)
+
+    def go_to(self, cursor: str) -> None:
+        rewinding.go_to(self.loader, cursor)
 
     @property
     def state(self) -> Any:
@@ -89,44 +148,90 @@ class TorchTap:
             torch.cuda.synchronize(device)
 
     def snapshot(self, step: int) -> Snapshot:
-        return capture(step, self.model.module, self.optimizer, self.loader)
+        if self.optimizer is None:
+            raise WatchError("there is no optimizer to take a snapshot of", hint="state=(optimizer, loader)")
+        loader = None if rewinding.rewinds(self.loader) else self.loader
+        return capture(step, self.model.module, self.optimizer, loader, self.others)
 
     def restore(self, snapshot: Snapshot) -> None:
-        restore(snapshot, self.model.module, self.optimizer, self.loader)
+        if self.rewinds or self.optimizer is None:
+            raise WatchError(f"the run cannot be rolled back: {self.rewinds}", hint="see watch.resume for the way out")
+        restore(snapshot, self.model.module, self.optimizer, self.loader, self.others)
         self.model.module.zero_grad()  # what was accumulated since belongs to the state that is left
 
+    def save(self, snapshot: Snapshot, path: Path) -> str:
+        return save(snapshot, path)
 
-def tap(module: Any, state: Iterable[Any], readout: Callable[[Tensor], Tensor] | None) -> TorchTap:
-    """A tap into `module`; `state` is (optimizer, loader). Raises WatchError for what could not be rolled back."""
+    def ablate(self, edits: Mapping[str, Any]) -> Any:
+        return self.model.declare(edits=dict(edits))
+
+
+def tap(
+    module: Any,
+    state: Any,
+    readout: Callable[[Tensor], Tensor] | None = None,
+    call: Callable[[Tensor], Any] | None = None,
+    batch: Reader | None = None,
+) -> TorchTap:
+    """A tap into `module`; `state` are an optimizer, a loader, and whatever else has a state dict, in any order.
+
+    Raises WatchError for what does not fit. What was compiled is seen through: the watch's forward runs uncompiled.
+    """
     if not isinstance(module, nn.Module):
         raise WatchError(
             f"expected a torch.nn.Module, got {type(module).__name__}",
             hint="pass the module that you train, not what darklantern.open made of it",
         )
-    found = readout or getattr(module, "readout", None)
-    if not callable(found):
-        raise WatchError(
-            f"{type(module).__name__} has no method `readout` from residual stream to logits",
-            hint="pass readout=lambda residual: model.unembed(model.norm(residual)), with your names",
-        )
-    try:
-        optimizer, loader = state
-    except (TypeError, ValueError) as error:
-        raise WatchError(
-            f"expected state=(optimizer, loader), got {type(state).__name__}: {error}",
-            hint="the model is the first argument and no part of `state`",
-        ) from error
-    _check_optimizer(optimizer, module)
-    check_loader(loader)
-    return TorchTap(Model(module), optimizer, loader, found)
+    module = getattr(module, "_orig_mod", module)
+    found = readout or getattr(module, "readout", None) or _head(module)
+    optimizer, loader, others = _parts(state)
+    if optimizer is not None:
+        _check_optimizer(optimizer, module)
+    rewinding.cursor(loader)
+    return TorchTap(
+        Model(module, compiled="eager"), optimizer, loader, others, found if callable(found) else None, call, batch
+    )
 
 
-def _check_optimizer(optimizer: Any, module: nn.Module) -> None:
-    if not isinstance(optimizer, torch.optim.Optimizer):
+def _parts(state: Any) -> tuple[torch.optim.Optimizer | None, Any, tuple[Stateful, ...]]:
+    """The optimizer, the loader and the rest of `state`. Raises WatchError for what is none of them."""
+    parts = [part for part in (state if isinstance(state, tuple | list) else (state,)) if part is not None]
+    optimizers = [part for part in parts if isinstance(part, torch.optim.Optimizer)]
+    rest = [part for part in parts if not isinstance(part, torch.optim.Optimizer)]
+    others = [part for part in rest if _is_stateful(part) and not _is_loader(part)]
+    loaders = [part for part in rest if part not in others]
+    if len(loaders) > 1 or any(isinstance(part, nn.Module) for part in parts):
         raise WatchError(
-            f"expected a torch.optim.Optimizer first in `state`, got {type(optimizer).__name__}",
-            hint="state=(optimizer, loader), in this order",
+            f"expected state=(optimizer, loader, ...), got {', '.join(type(part).__name__ for part in parts)}",
+            hint="one loader; besides it optimizers, schedulers, scalers: what has a state_dict. The model is the "
+            "first argument and no part of `state`",
         )
+    return (
+        optimizers[0] if optimizers else None,
+        loaders[0] if loaders else None,
+        (*optimizers[1:], *others),
+    )
+
+
+def _is_stateful(part: Any) -> bool:
+    return callable(getattr(part, "state_dict", None)) and callable(getattr(part, "load_state_dict", None))
+
+
+def _is_loader(part: Any) -> bool:
+    return callable(getattr(part, "__iter__", None)) or callable(getattr(part, "restore", None))
+
+
+def _head(module: nn.Module) -> Callable[[Tensor], Tensor] | None:
+    """The last norm and unembedding of a causal model of transformers, by its own words for them."""
+    unembed = getattr(module, "get_output_embeddings", lambda: None)()
+    trunk = getattr(module, str(getattr(module, "base_model_prefix", "")), None)
+    norm = next((part for name in ("norm", "ln_f", "final_layer_norm") if (part := getattr(trunk, name, None))), None)
+    if unembed is None or norm is None:
+        return None
+    return lambda residual: unembed(norm(residual))
+
+
+def _check_optimizer(optimizer: torch.optim.Optimizer, module: nn.Module) -> None:
     own = {id(parameter) for parameter in module.parameters()}
     foreign = sum(id(parameter) not in own for group in optimizer.param_groups for parameter in group["params"])
     if foreign:
@@ -137,8 +242,27 @@ def _check_optimizer(optimizer: Any, module: nn.Module) -> None:
         )
 
 
+def _given(inputs: Array, module: nn.Module, device: torch.device) -> Tensor:
+    """Whole numbers as int64, others in the dtype of the model's parameters."""
+    made = torch.from_numpy(np.ascontiguousarray(inputs))
+    if inputs.dtype.kind in "ui":
+        return made.to(device, torch.int64)
+    held = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+    return made.to(device, held) if inputs.dtype.kind == "f" else made.to(device)
+
+
+def _whole(parameter: Tensor) -> Tensor:
+    """All of it, where it is cut over several ranks."""
+    gather = getattr(parameter, "full_tensor", None)
+    return gather() if callable(gather) else parameter
+
+
+def _said(value: Any) -> str:
+    return f"{value.dtype} {tuple(value.shape)}".removeprefix("torch.") if isinstance(value, Tensor) else repr(value)
+
+
 def _device(module: nn.Module) -> torch.device:
-    """Where the module takes its tokens now: it may have moved since the watch attached."""
+    """Where the module takes its inputs now: it may have moved since the watch attached."""
     first = next(module.parameters(), None)
     return torch.device("cpu") if first is None else first.device
 
@@ -154,7 +278,3 @@ def _aside(module: nn.Module, device: torch.device) -> Iterator[None]:
         finally:
             for part, training in modes:
                 part.training = training  # not train(): that would also set the parts of a part
-
-
-def _log_probs(whose: str, said: Any, rows: Bytes) -> Floats:
-    return logits.checked(whose, said, rows, Tensor).float().log_softmax(-1).cpu().numpy()

@@ -1,0 +1,37 @@
+"""An alarm: what crossed which threshold, what was clean before, and what stands out since."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from darklantern.watch.detectors import Threshold
+from darklantern.watch.keeping import Kept
+from darklantern.watch.screening import Screen
+from darklantern.watch.spans import Candidate
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """A crossing of a threshold."""
+
+    step: int
+    signal: str
+    """the signal that stood highest"""
+    statistic: float
+    threshold: Threshold
+    clean: Kept | None
+    """the last state from before the rise, however old; None when the statistic rose with the first looks"""
+    suspects: tuple[Candidate, ...]
+    """spans that stand out in the token rows trained on since then, `Settings.history` looks back at most"""
+    screen: Screen | None = None
+    """tells the suspect examples; None when nothing stands out, so that a person must look"""
+    says: Literal["circuit", "novelty"] = "circuit"
+    """what it claims: novelty is what new but harmless data raises too"""
+
+    def __str__(self) -> str:
+        limit = self.threshold
+        rate = f"false-alarm rate at most {limit.alpha:.1%} a run" if limit.calibrated else "uncalibrated"
+        what = "" if self.says == "circuit" else ", which new but harmless data raises too"
+        return (
+            f"step {self.step}: {self.signal} at {self.statistic:.1f}{what}, threshold {limit.value:.1f} "
+            f"({rate}; {limit.reason}). Last clean state: {f'step {self.clean.step}' if self.clean else 'none'}"
+        )

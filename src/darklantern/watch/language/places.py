@@ -1,0 +1,112 @@
+"""What sites held at the places that a signal reads: only that leaves the machine where the model lies."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darklantern.errors import SiteError, WatchError
+from darklantern.models import shim
+from darklantern.models.paths import select_paths
+from darklantern.models.sites import Site, expand
+from darklantern.watch.seen import Floats, Seen
+
+
+def sites_of(seen: Seen, patterns: Sequence[str]) -> list[str]:
+    """The recorded sites that `patterns` name, in the recording's order. Raises WatchError for a pattern of none."""
+    written = list(seen.values.sites)
+    recorded = [(text, expand(text)[0]) for text in written]
+    found: list[str] = []
+    for pattern in patterns:
+        wanted = [] if pattern in seen.values.sites else expand(pattern)
+        here = [text for text, site in recorded if text == pattern or any(_names(each, site) for each in wanted)]
+        if not here:
+            raise WatchError(
+                f"no recorded site is {pattern!r}; there are {', '.join(map(repr, written)) or 'none'}",
+                hint="name it in the probe's `sites`",
+            )
+        found += [text for text in here if text not in found]
+    return found
+
+
+def at(seen: Seen, site: str, rows: NDArray[np.integer], positions: NDArray[np.integer]) -> Floats:
+    """What a residual stream (n, pos, dim) held in `rows` at `positions`, two arrays of one shape; (*shape, dim)."""
+    rows, positions = np.broadcast_arrays(rows, positions)
+    picked = _picked(seen.values.sites[site], rows, positions)
+    return np.asarray(shim.numbers(picked), dtype=np.float32).reshape(*rows.shape, -1)
+
+
+def log_probs_at(seen: Seen, rows: NDArray[np.integer], positions: NDArray[np.integer]) -> Floats:
+    """Log-probabilities of the next token in `rows` at `positions`, (*shape, vocabulary)."""
+    rows, positions = np.broadcast_arrays(rows, positions)
+    picked = shim.log_probs(_picked(_output(seen), rows, positions))
+    return picked.astype(np.float32).reshape(*rows.shape, -1)
+
+
+def at_ends(seen: Seen, site: str, ends: NDArray[np.integer]) -> Floats:
+    """What each prompt's last token held, (n, dim); of a site pinned to one position, what is there."""
+    if len(seen.values.sites[site].shape) == 2:
+        return seen[site]
+    return at(seen, site, np.arange(len(ends)), ends)
+
+
+def means_over_positions(seen: Seen, site: str) -> Floats:
+    """(n, dim): the mean over positions of a residual stream (n, pos, dim)."""
+    array = seen.values.sites[site]
+    if len(array.shape) == 2:
+        return seen[site]
+    xp = shim.namespace(array)
+    floats = array if shim.framework_of(array) == "numpy" else xp.astype(array, xp.float32)
+    return np.asarray(shim.numbers(xp.mean(floats, axis=1)), dtype=np.float32)
+
+
+def diagonal(seen: Seen, site: str, back: int) -> Floats:
+    """Of an attention pattern (n, head, pos, key), what each position from `back` on gives the token `back` before it.
+
+    (n, head, pos − back).
+    """
+    array = seen.values.sites[site]
+    if len(array.shape) != 4 or array.shape[2] != array.shape[3]:
+        raise WatchError(
+            f"expected attention patterns (n, head, pos, key) at {site}, got {tuple(array.shape)}",
+            hint='a site such as "layers.*.attn:pattern", without pins',
+        )
+    picked = shim.namespace(array).linalg.diagonal(array, offset=-back)
+    return np.asarray(shim.numbers(picked), dtype=np.float32)
+
+
+def said_most(seen: Seen) -> NDArray[np.int64]:
+    """The likeliest next token at each position, (n, pos)."""
+    logits = _output(seen)
+    return np.asarray(shim.numbers(shim.namespace(logits).argmax(logits, axis=-1)), dtype=np.int64)
+
+
+def checked_sites(*patterns: str) -> tuple[str, ...]:
+    """The patterns, each at least a site's text. Raises WatchError for what is none."""
+    for pattern in patterns:
+        try:
+            expand(pattern)
+        except SiteError as error:
+            raise WatchError(error.message, hint=error.hint) from error
+    return patterns
+
+
+def _names(pattern: Site, site: Site) -> bool:
+    same = (pattern.port, pattern.select, pattern.member, pattern.call) == (
+        site.port,
+        site.select,
+        site.member,
+        site.call,
+    )
+    return same and bool(select_paths(pattern.path, [site.path, site.native]))
+
+
+def _output(seen: Seen) -> Any:
+    if seen.values.output is None:
+        raise WatchError("the pass ended before the model's output", hint="say `output = True` in the probe")
+    return seen.values.output
+
+
+def _picked(array: Any, rows: NDArray[np.integer], positions: NDArray[np.integer]) -> Any:
+    return array[shim.listed(rows.ravel().tolist(), array), shim.listed(positions.ravel().tolist(), array)]

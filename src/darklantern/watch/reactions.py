@@ -1,0 +1,67 @@
+"""What may follow an alarm, and how several things that follow one are put in order."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from darklantern.errors import WatchError
+from darklantern.watch.alarms import Alarm
+
+
+class Reaction(Enum):
+    """What to do about an alarm, from mild to severe."""
+
+    LOG = "keep the record and the clean state, go on"
+    CHECKPOINT = "write the clean state and the present one into the run's folder, tagged, go on"
+    PAUSE = "wait for a person: `darklantern watch go-on`, `roll-back` or `stop`"
+    ROLL_BACK = "restore the last clean state, screen suspect examples, go on"
+    STOP = "end the loop at this step"
+
+
+@dataclass(frozen=True)
+class Ablate:
+    """Train on with edits in place, for example `Ablate({"layers.3:out": project(direction)})`. On request only.
+
+    It keeps a circuit from forming by what is ablated; what the model then learns elsewhere, the watch still watches.
+    """
+
+    edits: Mapping[str, Any] = field(default_factory=dict)
+    """site → edit, as in `model.run(inputs, edits)`"""
+
+
+Chosen = Reaction | Ablate
+OnAlarm = Chosen | Callable[[Alarm], Any] | Sequence[Chosen | Callable[[Alarm], Any]]
+"""a reaction, a function from an alarm to one (or to None, having done what it does), or several of these"""
+
+
+def chosen(on_alarm: OnAlarm, alarm: Alarm) -> list[Chosen]:
+    """What to do about `alarm`, mildest first; each function in `on_alarm` has been called, in their order.
+
+    Raises WatchError for what is no reaction.
+    """
+    found: list[Chosen] = [Reaction.LOG]
+    for each in on_alarm if isinstance(on_alarm, Sequence) else (on_alarm,):
+        said = each(alarm) if callable(each) and not isinstance(each, Reaction | Ablate) else each
+        if said is None:
+            continue
+        if not isinstance(said, Reaction | Ablate):
+            raise WatchError(
+                f"on_alarm gave {said!r}, expected a Reaction",
+                hint="Reaction.LOG, CHECKPOINT, PAUSE, ROLL_BACK or STOP, or Ablate({site: edit}); a function may "
+                "return None",
+            )
+        found.append(said)
+    return sorted(found, key=severity)
+
+
+def severity(reaction: Chosen) -> int:
+    """Later in the list of reactions is more severe; to ablate stands between a checkpoint and a pause."""
+    order = [Reaction.LOG, Reaction.CHECKPOINT, Ablate, Reaction.PAUSE, Reaction.ROLL_BACK, Reaction.STOP]
+    return order.index(Ablate if isinstance(reaction, Ablate) else reaction)
+
+
+def wanted(on_alarm: OnAlarm) -> list[Chosen]:
+    """The reactions that are asked for whatever the alarm: what can be checked before there is one."""
+    each = on_alarm if isinstance(on_alarm, Sequence) else (on_alarm,)
+    return [one for one in each if isinstance(one, Reaction | Ablate)]

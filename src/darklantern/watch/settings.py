@@ -1,0 +1,47 @@
+"""What a watch does, apart from its probes."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from darklantern.errors import WatchError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a watch does, apart from its probes. A calibration holds for one `every` and `history`."""
+
+    every: int | None = None
+    """steps between looks; None for those of the references or, without any, as many as the budget takes"""
+    margin: int = 2
+    """looks to go back beyond the last quiet one"""
+    quiet: float = 1.0
+    """standard deviations up to which the joint statistic counts as not yet rising"""
+    history: int = 16
+    """looks whose rows are kept, to name what stands out at an alarm"""
+    states: int = 4
+    """training states kept in memory, besides one that is known to be clean"""
+    rollbacks: int = 3
+    """after so many, an alarm stops the loop"""
+    cooldown: int = 10
+    """looks after an alarm before another may come, which then stands for a new rise"""
+    on_failure: Literal["pause", "go on", "raise"] = "pause"
+    """when a look fails: wait for a person, or raise where nobody can be asked; go on unwatched, said each time; raise.
+    Before the first step it always raises"""
+
+    def __post_init__(self) -> None:
+        # A margin beyond the history would name no span at an alarm.
+        wrong = [
+            said
+            for holds, said in (
+                (self.every is None or self.every >= 1, "every ≥ 1"),
+                (self.margin >= 0, "margin ≥ 0"),
+                (self.history >= max(1, self.margin), "history ≥ 1 and ≥ margin"),
+                (self.states >= 1, "states ≥ 1"),
+                (self.rollbacks >= 0, "rollbacks ≥ 0"),
+                (self.cooldown >= 1, "cooldown ≥ 1"),
+                (self.on_failure in ("pause", "go on", "raise"), "on_failure 'pause', 'go on' or 'raise'"),
+            )
+            if not holds
+        ]
+        if wrong:
+            raise WatchError(f"expected {', '.join(wrong)}, got {self}", hint="Settings() are a good start")
