@@ -37,6 +37,6 @@ def compass(values: Floats, labels: NDArray[np.int64]) -> Compass:
     classes, which = np.unique(labels, return_inverse=True)
     means = np.stack([centred[which == each].mean(0) for each in range(len(classes))])
     within = shrunk_covariance(centred - means[which])
-    towards = np.linalg.solve(within, means.T).T
+    towards = within.solve(means)
     spread = (centred @ towards.T).std(0)[:, None]
     return Compass(np.divide(towards, spread, out=np.zeros_like(towards), where=spread > 0))

@@ -63,8 +63,6 @@ class DriftProbe(Probe):
 
     def read(self, seen: Seen) -> tuple[Reading, ...]:
         held = seen[self.sites[0]]
-        if seen.first is None:
-            return Reading(0.0, 0.0), Reading(0.0, 0.0)
         before = seen.notes[0] if seen.notes else seen.first
         return self._since(held, before), self._since(held, seen.first)
 

@@ -31,6 +31,7 @@ class LossProbe(FreshProbe):
             placebo="share of fresh trusted rows there",
             source="after Li et al., Anti-backdoor learning (2021)",
             cost="1F over 2 · rows",
+            detector="betting",
             says="novelty",
         ),
     )

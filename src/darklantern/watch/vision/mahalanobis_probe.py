@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darklantern.watch.examples import Examples
-from darklantern.watch.formulas import Cloud, Floats, cloud
+from darklantern.watch.formulas import Cloud, Floats, cloud, features
 from darklantern.watch.probes import Asked, Now, Signal
 from darklantern.watch.seen import Seen
 from darklantern.watch.vision.fresh_probe import FreshProbe, halves
@@ -34,6 +34,7 @@ class MahalanobisProbe(FreshProbe):
             placebo="as many fresh trusted rows",
             source="after Lee et al. (2018)",
             cost="1F over fitting + 2 · rows, d³",
+            detector="betting",
             says="novelty",  # wrong labels without any trigger raise it as well
         ),
         Signal(
@@ -45,6 +46,7 @@ class MahalanobisProbe(FreshProbe):
             placebo="as many fresh trusted rows",
             source="Lee et al. (2018)",
             cost="the same pass",
+            detector="betting",
             says="novelty",
         ),
     )
@@ -94,4 +96,5 @@ def against_label(squares: Floats, classes: NDArray[Any], given: NDArray[np.int6
 
 def _to_classes(fitted: Cloud, values: Floats) -> Floats:
     """Squared distances (n, classes)."""
-    return np.stack([fitted.distances(values, np.full(len(values), each)) for each in fitted.labels], axis=1)
+    rows = features(values, "features")
+    return np.stack([fitted.covariance.squares(rows - mean) for mean in fitted.means], axis=1)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from darklantern.watch.examples import Array, Examples
 from darklantern.watch.formulas import Floats, features
@@ -15,6 +16,9 @@ from darklantern.watch.vision.material import balanced
 from darklantern.watch.vision.mining import Miner, Pattern, mining
 from darklantern.watch.vision.patch_probe import margins
 from darklantern.watch.vision.patches import Patch, pasted
+
+MOVES = 4096
+"""places that are tried for a pattern's placebos"""
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,8 @@ class MinedProbe(Probe):
             "I0",
             "behaviour",
             "standard deviations",
-            "largest over mined patterns and classes of E[z_y(x ⊕ τ) − z_y(x)] minus its mean over classes, in standard "
-            "deviations of logits",
+            "largest over mined patterns and classes of E[z_y(x ⊕ τ) − z_y(x)] minus its mean over classes, in "
+            "standard deviations of logits",
             placebo="the same patterns at other places where they stand out as much",
             source="this project",
             cost="the same pass",
@@ -93,7 +97,7 @@ class MinedProbe(Probe):
             "looks": looks,
             "spatial": list(spatial),
             "seed": seed,
-            "mining": mining(),
+            "mining": mining() | {"moves": MOVES},
         }
 
     @property
@@ -144,28 +148,42 @@ class MinedProbe(Probe):
 def elsewhere(pattern: Pattern, usual: Floats, places: int, spatial: tuple[int, int]) -> Sequence[Patch]:
     """The pattern as a patch for images like `usual`, their mean, and moved to `places` others, (1 + places).
 
-    Moved around the edges, so that any pattern can be; to where it differs from the usual image most nearly as much as
-    in its own place, and no more than half of it stays covered. The same place comes again when there are too few.
+    To where it differs from the usual image most nearly as much as in its own place, and no more than half of it stays
+    covered. It stays in one piece, unless it fills the image so far that it must go around the edges. The same place
+    comes again when there are too few.
     """
-    flat, filled = np.zeros(usual.size, dtype=bool), np.zeros(usual.size)
-    flat[list(pattern.positions)] = True
-    filled[list(pattern.positions)] = pattern.values
-    where, values = flat.reshape(usual.shape), filled.reshape(usual.shape)
+    at = np.stack(np.unravel_index(pattern.positions, usual.shape))
+    moves = _moves(usual.shape, spatial)
+    there = np.broadcast_to(at, (len(moves), *at.shape)).copy()
+    for number, axis in enumerate(spatial):
+        there[:, axis] = at[axis] + moves[:, number, None]
+    sizes = np.array(usual.shape)[:, None]
+    whole = ((there >= 0) & (there < sizes)).all((1, 2))
+    there %= sizes
+    flat = np.ravel_multi_index(tuple(there.swapaxes(0, 1)), usual.shape)
+    stands_out = np.abs(np.asarray(pattern.values) - usual.ravel()[flat]).mean(1)
+    own = stands_out[(moves == 0).all(1)][0]
+    free = np.isin(flat, pattern.positions).sum(1) * 2 <= len(pattern.positions)
+    fits = np.flatnonzero(free & whole if (free & whole).any() else free)
+    best = fits[np.argsort(np.abs(stands_out[fits] - own), kind="stable")][:places]
+    chosen = [np.array(pattern.positions), *(flat[best[i % len(best)]] for i in range(places) if len(best))]
+    chosen += [chosen[0]] * (1 + places - len(chosen))
+    return [_patch(positions, pattern.values, usual.shape) for positions in chosen]
 
-    def contrast(there: Any, held: Any) -> float:
-        return float(np.abs(held - usual)[there].mean())
 
-    own = contrast(where, values)
-    found: list[tuple[float, Patch]] = []
-    for down in range(usual.shape[spatial[0]]):
-        for right in range(usual.shape[spatial[1]]):
-            there = np.roll(where, (down, right), spatial)
-            if (there & where).sum() * 2 <= where.sum():
-                held = np.roll(values, (down, right), spatial)
-                found.append((abs(contrast(there, held) - own), Patch(there, held)))
-    found.sort(key=lambda each: each[0])
-    best = [patch for _, patch in found[:places]] or [Patch(where, values)]
-    return [Patch(where, values), *(best[i % len(best)] for i in range(places))]
+def _moves(shape: Sequence[int], spatial: tuple[int, int]) -> NDArray[np.int64]:
+    """Ways to move along two axes, (moves, 2): none first, every one where there are at most `MOVES`."""
+    ways = [np.arange(-shape[axis] + 1, shape[axis]) for axis in spatial]
+    every = np.stack(np.meshgrid(*ways, indexing="ij"), axis=-1).reshape(-1, 2)
+    chosen = every if len(every) <= MOVES else every[:: -(-len(every) // MOVES)]
+    return np.concatenate([np.zeros((1, 2), dtype=np.int64), chosen[(chosen != 0).any(1)]])
+
+
+def _patch(positions: NDArray[np.intp], values: Sequence[float], shape: Sequence[int]) -> Patch:
+    where, filled = np.zeros(int(np.prod(shape)), dtype=bool), np.zeros(int(np.prod(shape)))
+    where[positions] = True
+    filled[positions] = values
+    return Patch(where.reshape(shape), filled.reshape(shape))
 
 
 def _held_against(effects: Floats) -> Reading:

@@ -10,7 +10,6 @@ from darklantern.watch.formulas import Floats, features
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
 from darklantern.watch.seen import Seen
 from darklantern.watch.vision.compass import compass
-from darklantern.watch.vision.fresh_probe import NOTHING
 from darklantern.watch.vision.material import balanced, labels
 from darklantern.watch.vision.patches import Family, pasted
 
@@ -36,8 +35,8 @@ class PatchProbe(Probe):
             "I1",
             "behaviour",
             "standard deviations",
-            "largest growth over patches and classes of E[z_y(x ⊕ τ) − z_y(x)] minus its mean over classes, in standard "
-            "deviations of logits",
+            "largest growth over patches and classes of E[z_y(x ⊕ τ) − z_y(x)] minus its mean over classes, in "
+            "standard deviations of logits",
             placebo="as many pixels of the same value, scattered over the image",
             source="after Wang et al., Neural Cleanse (2019)",
             cost="1F over fitting + 2 · patches · rows",
@@ -90,10 +89,9 @@ class PatchProbe(Probe):
         return Asked(self._inputs)
 
     def read(self, seen: Seen) -> tuple[Reading, ...]:
-        if not seen.notes:
-            return NOTHING, NOTHING
+        earlier = seen.notes or (seen.first,)
         return tuple(
-            self._largest(now - np.mean([note[which] for note in seen.notes], axis=0))
+            self._largest(now - np.mean([note[which] for note in earlier], axis=0))
             for which, now in enumerate(self.effects(seen))
         )
 

@@ -36,6 +36,7 @@ class SpectralProbe(FreshProbe):
             placebo="as many fresh trusted rows",
             source="Tran et al., Spectral signatures in backdoor attacks (2018)",
             cost="1F over 2 · rows, an SVD for each class",
+            detector="betting",
             says="novelty",
         ),
     )

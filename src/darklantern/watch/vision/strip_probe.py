@@ -32,6 +32,7 @@ class StripProbe(FreshProbe):
             placebo="as many fresh trusted rows",
             source="Gao et al., STRIP (2019)",
             cost="1F over 2 · rows · blends",
+            detector="betting",
             says="novelty",
         ),
     )

@@ -77,7 +77,7 @@ class UnitsProbe(Probe):
         dead = float(asleep.mean())
         return (
             Reading(kurtosis(train), kurtosis(trusted)),
-            Reading(dead, dead if seen.first is None else seen.first),
+            Reading(dead, dead if seen.first is None else seen.first),  # no rows came at the first look
             Reading(float((asleep & ~asleep_in_training).mean()), float((~asleep & asleep_in_training).mean())),
         )
 
