@@ -148,9 +148,9 @@ class MinedProbe(Probe):
 def elsewhere(pattern: Pattern, usual: Floats, places: int, spatial: tuple[int, int]) -> Sequence[Patch]:
     """The pattern as a patch for images like `usual`, their mean, and moved to `places` others, (1 + places).
 
-    To where it differs from the usual image most nearly as much as in its own place, and no more than half of it stays
-    covered. It stays in one piece, unless it fills the image so far that it must go around the edges. The same place
-    comes again when there are too few.
+    To where it differs from the usual image most nearly as much as in its own place, and none of that is covered, or
+    no more than half where it is too large. It stays in one piece, unless it fills the image so far that it must go
+    around the edges. The same place comes again when there are too few.
     """
     at = np.stack(np.unravel_index(pattern.positions, usual.shape))
     moves = _moves(usual.shape, spatial)
@@ -163,7 +163,8 @@ def elsewhere(pattern: Pattern, usual: Floats, places: int, spatial: tuple[int, 
     flat = np.ravel_multi_index(tuple(there.swapaxes(0, 1)), usual.shape)
     stands_out = np.abs(np.asarray(pattern.values) - usual.ravel()[flat]).mean(1)
     own = stands_out[(moves == 0).all(1)][0]
-    free = np.isin(flat, pattern.positions).sum(1) * 2 <= len(pattern.positions)
+    covered = np.isin(flat, pattern.positions).sum(1)
+    free = covered == 0 if (covered == 0).any() else covered * 2 <= len(pattern.positions)
     fits = np.flatnonzero(free & whole if (free & whole).any() else free)
     best = fits[np.argsort(np.abs(stands_out[fits] - own), kind="stable")][:places]
     chosen = [np.array(pattern.positions), *(flat[best[i % len(best)]] for i in range(places) if len(best))]
@@ -187,5 +188,8 @@ def _patch(positions: NDArray[np.intp], values: Sequence[float], shape: Sequence
 
 
 def _held_against(effects: Floats) -> Reading:
-    """The largest effect of a pattern in its own place, against the largest of any elsewhere."""
-    return Reading(float(effects[:, 0].max()), float(effects[:, 1:].max()))
+    """The largest effect over patterns, against the mean over places of the largest there.
+
+    Not the largest of all places: in a convolutional network a trigger works a little elsewhere too.
+    """
+    return Reading(float(effects[:, 0].max()), float(effects[:, 1:].max(0).mean()))
