@@ -11,11 +11,11 @@ from types import ModuleType
 from typing import Any
 
 from darklantern.records.references import References
-from darklantern.watch import detectors
 from darklantern.watch.alarms import Alarm
 from darklantern.watch.budget import Cadence
 from darklantern.watch.calibration import calibrate
 from darklantern.watch.examples import Examples, examples
+from darklantern.watch.language import PayloadProbe, SpanProbe
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
 from darklantern.watch.reactions import Ablate, OnAlarm, Reaction
 from darklantern.watch.seen import Seen
@@ -29,12 +29,14 @@ __all__ = [
     "Asked",
     "Examples",
     "Now",
+    "PayloadProbe",
     "Probe",
     "Reaction",
     "Reading",
     "Seen",
     "Settings",
     "Signal",
+    "SpanProbe",
     "Turn",
     "Watch",
     "calibrate",
@@ -96,15 +98,15 @@ def watch(
 
     settings = settings or Settings()
     known = [signal for probe in signals for signal in probe.signals]
-    limits = detectors.limits(references, recipe, data, alpha) if references else {}
+    every = settings.every or (references.every if references else None)
     return Watch(
         Parts(
             tap=attach.tap(model, state, readout, weights, call, batch),
             probes=signals,
             trusted=examples(trusted, "trusted examples", batch),
-            trace=Trace(known, references, limits),
+            trace=Trace(known, references, recipe, data, alpha, every),
             settings=settings,
-            cadence=Cadence(settings.every, overhead),
+            cadence=Cadence(every, overhead),
             on_alarm=on_alarm,
             on_look=on_look,
             step=step,
