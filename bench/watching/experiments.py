@@ -15,7 +15,6 @@ from darklantern.watch import Examples, Probe, language, policies, vision
 from darklantern.watch.vision.patches import paste
 from watching import monitors
 
-
 KEPT = Path(__file__).parents[2] / ".bench" / "watch"
 """what takes long and can be made again"""
 

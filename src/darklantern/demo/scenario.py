@@ -124,4 +124,4 @@ def reference_run(seed: int) -> dict[str, list[float]]:
     watching = attach(run, None, lambda alarm: Reaction.LOG)
     for batch in watching.over(run.loader):
         run.step(watching.step, batch)
-    return {name: [reading.contrast for reading in track.readings] for name, track in watching.trace.tracks.items()}
+    return {name: track.contrasts for name, track in watching.trace.tracks.items()}

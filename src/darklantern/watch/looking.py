@@ -137,7 +137,7 @@ def _read(probe: Probe, seen: Seen) -> dict[str, Reading]:
         )
     readings = {signal.name: reading for signal, reading in zip(probe.signals, found, strict=True)}
     for name, reading in readings.items():
-        if not np.isfinite(reading.contrast):
+        if not (np.isfinite(reading.value) and np.isfinite(reading.placebo)):
             raise WatchError(
                 f"signal {name!r} read {reading} at step {seen.step}",
                 hint="the model's values are no longer finite; training has probably diverged",

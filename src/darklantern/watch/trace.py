@@ -27,6 +27,11 @@ class Track:
     bets: list[Bet] = field(default_factory=list)
     """of a signal that bets, the bet after each look"""
 
+    @property
+    def contrasts(self) -> list[float]:
+        """What each look says of the signal, its placebo taken off."""
+        return [self.signal.contrast(reading) for reading in self.readings]
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -111,7 +116,7 @@ class Trace:
                 track.statistic.append(track.bets[-1].log_wealth)
                 continue
             reference = self._references.get(name) or self._own(track)
-            changed = detectors.change([reading.contrast for reading in track.readings])
+            changed = detectors.change(track.contrasts)
             before = track.statistic[-1] if look else 0.0
             if reference is None:
                 track.statistic.append(detectors.smooth(before, 0.0))
@@ -123,10 +128,10 @@ class Trace:
     def _own(self, track: Track) -> SignalReference | None:
         if len(track.readings) <= WARM_UP:
             return None
-        first = detectors.changes([reading.contrast for reading in track.readings[:WARM_UP]])
+        first = detectors.changes(track.contrasts[:WARM_UP])
         spread = max(float(np.std(first[1:])), track.signal.grain, 1e-6)
         detector: Literal["ewma", "cusum"] = "cusum" if track.signal.detector == "cusum" else "ewma"
-        return SignalReference(name=track.signal.name, mean=(0.0,), spread=spread, detector=detector)
+        return SignalReference(name=track.signal.name, mean=(0.0,), spread=(spread,), detector=detector)
 
     def cut(self, looks: int) -> None:
         """Keep the first `looks` looks."""

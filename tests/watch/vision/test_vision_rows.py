@@ -146,7 +146,7 @@ def contrasts(make: Callable[[], Probe], network: object, poison: float, relabel
     """Contrasts at 20 looks, each at a batch of its own, (looks, signals)."""
     watched = looks(make())
     found = [watched.look(network, images(64, 1000 + i, poison, relabel)) for i in range(20)]  # type: ignore[arg-type]
-    return np.array([[reading.contrast for reading in each] for each in found])
+    return np.array([[reading.difference for reading in each] for each in found])
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -163,7 +163,7 @@ def test_wrong_labels_raise_the_label_distance_and_not_the_row_distance() -> Non
         return Examples(good.inputs, np.where(np.arange(64) < 8, (good.targets + 1) % 4, good.targets))
 
     watched = looks(MahalanobisProbe(FITTING, SITE))
-    found = np.array([[r.contrast for r in watched.look(clean, relabelled(s))] for s in range(20)])
+    found = np.array([[r.difference for r in watched.look(clean, relabelled(s))] for s in range(20)])
     assert found[:, 0].min() > 5
     assert abs(found[:, 1].mean()) < 4 * found[:, 1].std() / np.sqrt(20)
 
@@ -213,7 +213,7 @@ def test_when_the_loop_has_ended_there_is_nothing_to_run_and_nothing_to_read(mak
 @pytest.mark.parametrize("make", MAKERS)
 def test_a_network_that_diverged_reads_nan_or_is_told(make: Callable[[], Probe]) -> None:
     try:
-        found = [reading.contrast for reading in looks(make()).look(broken, images(64, 3))]
+        found = [reading.difference for reading in looks(make()).look(broken, images(64, 3))]
     except WatchError as error:
         assert "finite" in str(error) or "NaN" in str(error)
     else:
@@ -225,7 +225,7 @@ def test_a_class_that_a_batch_lacks_is_no_matter(make: Callable[[], Probe]) -> N
     batch = images(64, 3)
     assert batch.targets is not None
     found = looks(make()).look(clean, batch.take(batch.targets != 2))
-    assert all(np.isfinite(reading.contrast) for reading in found)
+    assert all(np.isfinite(reading.difference) for reading in found)
 
 
 @pytest.mark.parametrize("make", BETS)
@@ -259,8 +259,8 @@ def test_dead_units_are_held_against_their_number_when_the_watch_began() -> None
         return hidden, logits
 
     watched = looks(UnitsProbe(SITE))
-    assert watched.look(clean, images(64, 1))[1].contrast == 0
-    assert watched.look(dying, images(64, 2))[1].contrast == pytest.approx(2 / 6)
+    assert watched.look(clean, images(64, 1))[1].difference == 0
+    assert watched.look(dying, images(64, 2))[1].difference == pytest.approx(2 / 6)
 
 
 def test_channels_are_units_wherever_their_axis_is() -> None:
