@@ -72,7 +72,7 @@ class InductionProbe(Probe):
             "behaviour",
             "nats/token",
             "NLL(first occurrence) − NLL(second occurrence)",
-            placebo="NLL(first occurrence) − NLL(other tokens of the row there), which knowing what occurred brings too",
+            placebo="NLL(first occurrence) − NLL(other tokens of the row there): knowing what occurred brings it",
             source=_SOURCE,
             cost="the same F",
         ),
@@ -91,8 +91,8 @@ class InductionProbe(Probe):
         longest = (given.shape[1] - 1) // 2
         if rows < 2 * SPREAD or longest < 3 * SPREAD or len(ids) < longest:
             raise WatchError(
-                f"expected at least {2 * SPREAD} rows of at least {6 * SPREAD + 1} tokens, and {longest} token ids, got "
-                f"{rows} rows of {given.shape[1]} tokens and {len(ids)} ids",
+                f"expected at least {2 * SPREAD} rows of at least {6 * SPREAD + 1} tokens, and {longest} token ids, "
+                f"got {rows} rows of {given.shape[1]} tokens and {len(ids)} ids",
                 hint="a row repeats half of its tokens, no two of them the same; vocabulary= are ids to draw from",
             )
         rng = np.random.default_rng(seed)

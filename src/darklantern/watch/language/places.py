@@ -12,7 +12,6 @@ from darklantern.models.paths import select_paths
 from darklantern.models.sites import Site, expand
 from darklantern.watch.seen import Floats, Seen
 
-
 TINY = 1e-9
 """what attention of 0 counts as where its logarithm is taken"""
 
