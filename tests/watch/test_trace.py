@@ -112,11 +112,11 @@ def test_the_rate_is_split_over_channels_and_what_claims_a_circuit_comes_first()
     assert made.channels == ("joint", "bet", "new")
     assert made.limits["bet"].alpha == pytest.approx(0.02)
     assert made.limits["bet"].value == pytest.approx(np.log(50))
-    for step in range(8):
-        made.add(step, looked(([9.0] * 4, [0.0] * 4), a=0.1 * (step % 2), bet=0.0, new=0.1 * (step % 2)))
+    for step in range(16):
+        made.add(step, looked(([9.0] * 16, [0.0] * 16), a=0.1 * (step % 2), bet=0.0, new=0.1 * (step % 2)))
     assert [each.channel for each in made.standing()] == ["bet"]
     assert made.limits["bet"].calibrated, "a bet needs no reference runs"
-    for step in range(8, 16):
+    for step in range(16, 24):
         made.add(step, looked(a=50.0 * step, bet=0.0, new=50.0 * step))
     assert [(each.channel, each.says) for each in made.standing()] == [
         ("joint", "circuit"),
@@ -144,6 +144,13 @@ def test_a_rollback_takes_the_stakes_back() -> None:
     assert list(made.curve("bet")) == [wealth, wealth], "no fresh rows: the bet stays as it was"
 
 
-def test_a_monitor_that_bets_is_refused() -> None:
-    with pytest.raises(WatchError, match="a behavioural monitor bets: 'outer'"):
-        Trace([A, Signal("outer", "I0", "behaviour", "", "", detector="betting")])
+def test_a_monitor_that_bets_races_at_the_joint_rate_and_raises_nothing() -> None:
+    made = Trace([A, BET, Signal("outer", "I0", "behaviour", "", "", detector="betting")], alpha=0.06)
+    assert made.channels == ("joint", "bet")
+    assert made.limits["outer"].alpha == pytest.approx(0.03)
+    for step in range(16):
+        scores = ([9.0] * 16, [0.0] * 16)
+        readings = {name: Reading(0.0) for name in ("a", "bet", "outer")}
+        made.add(step, Looked(readings, {"outer": scores}))
+    assert made.standing() == []
+    assert made.alarm_step("outer") is not None

@@ -76,11 +76,14 @@ class Trace:
         self._references = {} if references is None else {r.name: r for r in references.signals}
         self.limits: dict[str, Threshold] = {}
         """of each channel, and of each behavioural monitor that there are references for"""
+        for name, track in self.tracks.items():
+            if track.signal.detector == "betting":
+                track.bets.append(betting.start())
+                self.limits[name] = betting.limit("ville", share.get(name, share.get("joint", alpha)))
         for channel in self.channels:
-            if channel != "joint" and self.tracks[channel].signal.detector == "betting":
-                self.limits[channel] = betting.limit("ville", share[channel])
-                self.tracks[channel].bets.append(betting.start())
-            elif references is None:
+            if channel in self.limits:
+                continue
+            if references is None:
                 self.limits[channel] = UNCALIBRATED
             else:
                 found = detectors.limits(references, recipe, data, share[channel], every)
@@ -222,9 +225,4 @@ def _check(signals: Sequence[Signal]) -> None:
         raise WatchError(
             f"expected at least one internal signal, got {len(names)} behavioural monitors and none",
             hint="an alarm is raised by internal signals; add a probe that has one, for example SpanProbe(trusted)",
-        )
-    if wrong := [s.name for s in signals if s.role == "behaviour" and s.detector == "betting"]:
-        raise WatchError(
-            f"a behavioural monitor bets: {', '.join(map(repr, wrong))}",
-            hint="monitors are held against reference runs; make it a signal that says novelty, or use ewma",
         )
