@@ -5,6 +5,7 @@ import pytest
 
 from darklantern.errors import WatchError
 from darklantern.watch.language import BYTES, Layout, layout, materials
+from darklantern.watch.language.token_rows import token_rows
 from darklantern.watch.spans import as_tokens
 
 WORDS = ["a", "b", "\n", " ", "\n\n", " b", "x\n", ""]
@@ -45,3 +46,10 @@ def test_contexts_end_a_line_that_is_not_empty() -> None:
         materials.contexts(given, 2, 5, BYTES, np.random.default_rng(0))
     with pytest.raises(WatchError, match="trusted rows hold 1 of 2 lines of up to 3 tokens"):
         materials.lines(rows("a\nccc\nd", "zzzzzzz"), [3, 3], BYTES, np.random.default_rng(0))
+
+
+def test_rows_that_are_padded_make_no_material() -> None:
+    batch = {"input_ids": rows("ab\ncd", "efghi"), "attention_mask": np.array([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]])}
+    assert token_rows(batch, "trusted rows").tolist() == [list(b"ab\ncd")]
+    with pytest.raises(WatchError, match="at least 2 without padding, got 1 of 2"):
+        token_rows(batch, "trusted rows", rows=2)

@@ -89,7 +89,7 @@ class RowAnomalyProbe(Probe):
         if seen.about is None:
             return np.empty(0), np.empty(0)
         count, own = seen.about
-        (site,) = places.sites_of(seen, self.sites)
+        site = places.site_of(seen, self.sites[0])
         values = places.means_over_positions(seen, site, own)
         fitting, rest = values[: len(self._fitting)], values[len(self._fitting) :]
         if not len(rest):

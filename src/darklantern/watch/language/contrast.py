@@ -110,7 +110,7 @@ class ContrastProbe(Probe):
         return self._fit(self._values(seen)) if seen.first is None else None
 
     def _values(self, seen: Seen) -> Floats:
-        (site,) = places.sites_of(seen, self.sites)
+        site = places.site_of(seen, self.sites[0])
         return places.at_ends(seen, site, self._groups.prompts.ends)
 
     def _fit(self, values: Floats) -> Fitted:

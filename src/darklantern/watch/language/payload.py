@@ -125,7 +125,7 @@ class PayloadProbe(Probe):
     def read(self, seen: Seen) -> tuple[Reading, ...]:
         targets = self._rows[:, 1:]
         said = seen.log_prob(targets)[self._which, self._where]
-        lens = seen.lens_prob(self._early, targets)[self._which, self._where]
+        lens = seen.lens_prob(places.site_of(seen, self._early), targets)[self._which, self._where]
         greedy = (places.said_most(seen) == targets)[self._which, self._where]
         first = self._where == CONTEXT - 1
         return (
@@ -144,7 +144,7 @@ class PayloadProbe(Probe):
         return self._held(seen) if seen.first is None else None
 
     def _held(self, seen: Seen) -> Floats:
-        return places.at(seen, self._late, self._which, self._where)
+        return places.at(seen, places.site_of(seen, self._late), self._which, self._where)
 
     def _moved(self, seen: Seen) -> Floats:
         late, first = self._held(seen), np.asarray(seen.first)

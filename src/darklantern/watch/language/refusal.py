@@ -91,7 +91,7 @@ class RefusalProbe(Probe):
         return _fitted(self._parts(seen)) if seen.first is None else None
 
     def _parts(self, seen: Seen) -> tuple[tuple[Groups, Floats], ...]:
-        (site,) = places.sites_of(seen, self.sites)
+        site = places.site_of(seen, self.sites[0])
         values = places.at_ends(seen, site, self._both.ends)
         count = len(self._groups.prompts)
         return (self._groups, values[:count]), (self._neutral, values[count:])

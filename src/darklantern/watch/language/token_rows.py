@@ -17,15 +17,21 @@ Prompt = Sequence[int]
 
 
 def token_rows(value: Any, what: str, rows: int = 1, width: int = 2) -> Tokens:
-    """`value` as token rows (n, width), int64. Raises WatchError for anything else, and for too few or too narrow."""
+    """`value` as token rows (n, width), int64, without padded ones. Raises WatchError for too few or too narrow."""
     given = examples(value, what)
-    if not given.are_tokens or len(given) < rows or given.inputs.shape[1] < width:
+    if not given.are_tokens or given.inputs.shape[1] < width:
         raise WatchError(
-            f"expected {what} of token ids, at least {rows} of at least {width} tokens, got {given.inputs.shape} "
-            f"of {given.inputs.dtype}",
-            hint="give integers (n, width), one row for each example, as wide as the loader's",
+            f"expected {what} of token ids, integers (n, at least {width}), got {given.inputs.shape} of "
+            f"{given.inputs.dtype}",
+            hint="one row for each example, as wide as the loader's",
         )
-    return given.inputs.astype(np.int64)
+    whole = given.inputs if given.mask is None else given.inputs[given.mask.all(1)]
+    if len(whole) < rows:
+        raise WatchError(
+            f"expected {what} of token ids, at least {rows} without padding, got {len(whole)} of {len(given)}",
+            hint="probes are made of whole rows; give more of them, or cut them to a width that they fill",
+        )
+    return whole.astype(np.int64)
 
 
 def asked(rows: Tokens, about: Any = None) -> Asked:

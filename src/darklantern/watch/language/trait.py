@@ -115,7 +115,7 @@ class TraitProbe(Probe):
         return self._attached(self._values(seen)) if seen.first is None else None
 
     def _values(self, seen: Seen) -> Floats:
-        (site,) = places.sites_of(seen, self.sites)
+        site = places.site_of(seen, self.sites[0])
         return places.at_ends(seen, site, self._all.ends).astype(np.float64)
 
     def _attached(self, values: Floats) -> Attached:
