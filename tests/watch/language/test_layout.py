@@ -2,10 +2,21 @@
 
 import numpy as np
 import pytest
+from planted import now
 
 from darklantern.errors import WatchError
-from darklantern.watch.language import BYTES, Layout, layout, materials
-from darklantern.watch.language.token_rows import token_rows
+from darklantern.organisms import text
+from darklantern.watch.language import (
+    BYTES,
+    InductionProbe,
+    Layout,
+    PayloadProbe,
+    SpanProbe,
+    TriggerProbe,
+    layout,
+    materials,
+)
+from darklantern.watch.language.token_rows import room, token_rows
 from darklantern.watch.spans import as_tokens
 
 WORDS = ["a", "b", "\n", " ", "\n\n", " b", "x\n", ""]
@@ -53,3 +64,15 @@ def test_rows_that_are_padded_make_no_material() -> None:
     assert token_rows(batch, "trusted rows").tolist() == [list(b"ab\ncd")]
     with pytest.raises(WatchError, match="at least 2 without padding, got 1 of 2"):
         token_rows(batch, "trusted rows", rows=2)
+
+
+def test_of_long_trusted_rows_probes_run_only_as_much_as_they_need() -> None:
+    long = text.rows(text.standard_library().trusted, 500, 600, np.random.default_rng(0))
+    assert [room(needed, 600) for needed in (2, 65, 66, 599)] == [65, 65, 129, 577 + 23]
+    probes = [
+        InductionProbe(long),
+        PayloadProbe(long, [b"x" * 30], "a:out", "b:out"),
+        TriggerProbe(long, [b"@x"], [b"x" * 60]),
+        SpanProbe(long),
+    ]
+    assert [probe.inputs(now(trusted=long)).inputs.shape[1] for probe in probes] == [64, 64, 128, 128]

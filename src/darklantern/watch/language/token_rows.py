@@ -1,5 +1,6 @@
 """Rows of token ids, and prompts of differing lengths, as a model takes them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from darklantern.watch.examples import Tokens, examples
 from darklantern.watch.probes import Asked
 from darklantern.watch.spans import as_tokens
 
+STEP = 64
+"""tokens by which rows of probes grow, where trusted rows are longer than they need"""
 Prompt = Sequence[int]
 """token ids; of a model of bytes, bytes"""
 
@@ -42,6 +45,11 @@ def asked(rows: Tokens, about: Any = None) -> Asked:
 def padded(texts: Sequence[str], width: int, fill: str) -> Tokens:
     """Texts as rows of `width` token ids, cut, or filled up."""
     return np.stack([as_tokens(text[:width].ljust(width, fill)) for text in texts]).astype(np.int64)
+
+
+def room(needed: int, width: int) -> int:
+    """The width of rows that hold `needed` tokens: at most `width`, of few sizes, for each is a pass of its own."""
+    return min(width, STEP * math.ceil((needed - 1) / STEP) + 1)
 
 
 def drawn(rows: Tokens, count: int, rng: np.random.Generator, what: str) -> Tokens:
