@@ -103,7 +103,8 @@ class RowAnomalyProbe(Probe):
                 f"expected token rows as wide as the trusted rows, {self._fitting.shape[1]}, got {rows.inputs.shape}",
                 hint="pad or cut trusted rows to the loader's width",
             )
-        return rows.take([row.tobytes() not in self._fitted for row in rows.inputs.astype(np.int64)])
+        strange = [row.tobytes() not in self._fitted for row in rows.inputs.astype(np.int64)]
+        return rows.take(np.array(strange, dtype=bool))
 
 
 def _joined(one: Examples, other: Examples) -> Examples:
