@@ -200,6 +200,15 @@ def test_a_pinned_site_is_read_as_it_is(make) -> None:
     assert len(Looks(probe).look(values)) == len(probe.signals)
 
 
+def test_a_pattern_of_several_sites_is_refused_where_one_is_read() -> None:
+    probe = TraitProbe(some(5, 0), np.ones(DIM), "layers.*:out")
+    held = np.zeros((5, DIM))
+    with pytest.raises(WatchError, match=r"expected one site, got 2 for 'layers.\*:out'"):
+        Looks(probe).look(Values({"layers.0:out": held, "layers.1:out": held}))
+    with pytest.raises(WatchError, match="no recorded site is"):
+        Looks(probe).look(Values({"blocks.0:out": held}))
+
+
 def test_fewer_than_four_prompts_are_refused() -> None:
     with pytest.raises(WatchError, match="expected at least 4 positive prompts"):
         ContrastProbe(some(3, 0), some(9, 1), SITE)

@@ -232,7 +232,7 @@ class TestCanary:
             assert abs(np.mean(contrasts)) < 3 * np.std(contrasts) / np.sqrt(30)
 
     def test_rows_too_narrow_for_a_canary_are_refused(self) -> None:
-        with pytest.raises(WatchError, match="at least 8 of at least 18 tokens"):
+        with pytest.raises(WatchError, match="at least 18"):
             plant(TRUSTED[:, :17])
 
 
