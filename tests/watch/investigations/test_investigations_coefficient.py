@@ -71,7 +71,7 @@ def test_a_regular_model_has_half_of_its_parameters(dim: int) -> None:
         darklantern.open(model),
         examples(model, dim),
         squared,
-        draws=600,
+        draws=500,
         step=4e-3,
         pull=1.0,
         beta=BETA,
