@@ -48,7 +48,7 @@ class TorchTap:
     def keeps(self) -> bool:
         return self.optimizer is not None
 
-    def sites(self, pattern: str) -> tuple[str, ...]:
+    def sites(self, pattern: str, inputs: Array) -> tuple[str, ...]:
         return tuple(str(site) for site in self.model.sites(pattern))
 
     @torch.no_grad()
@@ -163,7 +163,7 @@ class TorchTap:
         return save(snapshot, path)
 
     def ablate(self, edits: Mapping[str, Any]) -> Any:
-        return self.model.declare(edits=dict(edits))
+        return self.model.declare(edits={str(site): edit for site, edit in edits.items()})
 
 
 def tap(
