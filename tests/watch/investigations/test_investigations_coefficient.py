@@ -72,7 +72,7 @@ def test_a_regular_model_has_half_of_its_parameters(dim: int) -> None:
         examples(model, dim),
         squared,
         draws=500,
-        step=4e-3,
+        step=2e-3,
         pull=1.0,
         beta=BETA,
         sampler="sgld",
