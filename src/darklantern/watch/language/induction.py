@@ -91,8 +91,8 @@ class InductionProbe(Probe):
         longest = (given.shape[1] - 1) // 2
         if rows < 2 * SPREAD or longest < 3 * SPREAD or len(ids) < longest:
             raise WatchError(
-                f"expected at least {2 * SPREAD} rows of at least {6 * SPREAD + 1} tokens, and {longest} token ids, got "
-                f"{rows} rows of {given.shape[1]} tokens and {len(ids)} ids",
+                f"expected at least {2 * SPREAD} rows of at least {6 * SPREAD + 1} tokens, and {longest} token ids, "
+                f"got {rows} rows of {given.shape[1]} tokens and {len(ids)} ids",
                 hint="a row repeats half of its tokens, no two of them the same; vocabulary= are ids to draw from",
             )
         rng = np.random.default_rng(seed)
