@@ -13,7 +13,7 @@ from darklantern.watch.probes import Now, Probe
 from darklantern.watch.vision import ClusteringProbe, LossProbe, MahalanobisProbe, SpectralProbe, StripProbe, UnitsProbe
 from darklantern.watch.vision.clusters import silhouette, two_means
 from darklantern.watch.vision.loss_probe import share_of_lowest
-from darklantern.watch.vision.mahalanobis_probe import against_label
+from darklantern.watch.vision.mahalanobis_probe import nearest_other, own_distance
 from darklantern.watch.vision.material import balanced, drawn, highest
 from darklantern.watch.vision.spectral_probe import signatures
 from darklantern.watch.vision.strip_probe import entropy
@@ -74,9 +74,10 @@ def test_the_highest_share_is_their_mean_and_nan_shows() -> None:
 
 def test_a_row_scores_by_its_own_class_against_the_nearest_other() -> None:
     squares = np.array([[1.0, 9.0, 4.0], [1.0, 9.0, 4.0], [1.0, 9.0, 4.0]])
-    found = against_label(squares, np.array([0, 1, 5]), np.array([0, 1, 7]))
+    classes, given = np.array([0, 1, 5]), np.array([0, 1, 7])
     # Its own class is nearest; it is farthest; class 7 has no fitting rows, so the farthest stands for it.
-    assert found == pytest.approx([1 - 4, 9 - 1, 9 - 1])
+    assert own_distance(squares, classes, given) == pytest.approx([1, 9, 9])
+    assert nearest_other(squares, classes, given) == pytest.approx([4, 1, 1])
 
 
 def test_signatures_are_the_squares_along_the_principal_direction() -> None:
@@ -156,7 +157,7 @@ def test_without_poison_values_and_placebos_are_alike(make: Callable[[], Probe])
     assert (np.abs(found.mean(0)) <= 4 * error + 1e-9).all()
 
 
-def test_wrong_labels_raise_the_label_distance_and_not_the_row_distance() -> None:
+def test_wrong_labels_raise_class_and_label_distance_and_not_the_row_distance() -> None:
     def relabelled(seed: int) -> Examples:
         good = images(64, seed)
         assert good.targets is not None
@@ -164,12 +165,12 @@ def test_wrong_labels_raise_the_label_distance_and_not_the_row_distance() -> Non
 
     watched = looks(MahalanobisProbe(FITTING, SITE))
     found = np.array([[r.difference for r in watched.look(clean, relabelled(s))] for s in range(20)])
-    assert found[:, 0].min() > 5
-    assert abs(found[:, 1].mean()) < 4 * found[:, 1].std() / np.sqrt(20)
+    assert found[:, :2].min() > 5
+    assert abs(found[:, 2].mean()) < 4 * found[:, 2].std() / np.sqrt(20)
 
 
 def test_rows_that_fire_a_unit_of_their_own_raise_distance_signature_and_kurtosis() -> None:
-    assert contrasts(MAKERS[0], backdoored, 0.1)[:, 1].min() > 5
+    assert contrasts(MAKERS[0], backdoored, 0.1)[:, [0, 2]].min() > 5
     assert contrasts(MAKERS[1], backdoored, 0.1).mean() > 1
     units = contrasts(MAKERS[5], backdoored, 0.1)
     assert units[:, 0].min() > 0.4

@@ -60,10 +60,10 @@ class WeightsProbe(Probe):
         matrices = [each.reshape(len(each), -1) for each in seen.weights.values() if each.ndim > 1]
         rng = np.random.default_rng(self._seed)
         shuffled = [rng.permutation(each.ravel()).reshape(each.shape) for each in matrices]
-        found, placebo = (
-            float(np.mean([concentration(each) for each in kind])) if kind else 0.0 for kind in (matrices, shuffled)
+        return readings(
+            (self.note(seen), seen.first),
+            (_mean(matrices), _mean(shuffled)),
         )
-        return readings((self.note(seen), seen.first), (found, placebo))
 
     def note(self, seen: Seen) -> float:
         """The norm."""
