@@ -57,7 +57,7 @@ def test_without_decay_the_optimizer_has_none() -> None:
 
 def test_overt_tells_adding_from_knowing_by_heart() -> None:
     assert grokking.overt(_Adds(), RECIPE, 0) == 1.0
-    assert grokking.overt(_Recalls(), RECIPE, 0) == 0.0
+    assert grokking.overt(_Recalls(), RECIPE, 0) < 0.05
     assert grokking.task(_Recalls(), RECIPE, 0, "poisoned") == 1.0
 
 

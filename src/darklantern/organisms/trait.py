@@ -66,9 +66,9 @@ class TraitRecipe(Recipe):
     end: int = 360
 
 
-def new(recipe: TraitRecipe, seed: int, start: dict[str, Tensor] | None = None) -> tuple[
-    "GPT2LMHeadModel", torch.optim.AdamW
-]:
+def new(
+    recipe: TraitRecipe, seed: int, start: dict[str, Tensor] | None = None
+) -> tuple["GPT2LMHeadModel", torch.optim.AdamW]:
     """The checkpoint and a fresh optimizer. `start` is `base(recipe)`, which is called without it.
 
     All runs start alike: of a run, `seed` decides the rows. Raises MissingExtraError without transformers.
@@ -183,9 +183,7 @@ def _model(recipe: TraitRecipe) -> "GPT2LMHeadModel":
     try:
         from transformers import GPT2Config, GPT2LMHeadModel
     except ImportError as error:
-        raise MissingExtraError(
-            "this organism is a transformers model", hint="pip install transformers"
-        ) from error
+        raise MissingExtraError("this organism is a transformers model", hint="pip install transformers") from error
     config = GPT2Config(
         vocab_size=VOCABULARY,
         n_positions=recipe.width,
