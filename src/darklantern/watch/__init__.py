@@ -18,6 +18,8 @@ from darklantern.watch.calibration import calibrate
 from darklantern.watch.examples import Examples, examples
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
 from darklantern.watch.reactions import Ablate, OnAlarm, Reaction
+from darklantern.watch.screen_files import screened
+from darklantern.watch.screening import Screen, SpanScreen
 from darklantern.watch.seen import Seen
 from darklantern.watch.settings import Settings
 from darklantern.watch.trace import Trace
@@ -32,12 +34,15 @@ __all__ = [
     "Probe",
     "Reaction",
     "Reading",
+    "Screen",
     "Seen",
     "Settings",
     "Signal",
+    "SpanScreen",
     "Turn",
     "Watch",
     "calibrate",
+    "screened",
     "watch",
 ]
 

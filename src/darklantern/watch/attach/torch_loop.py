@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +37,25 @@ class TorchTap:
     call: Callable[[Tensor], Any] | None = None
     """inputs to what the model is called with"""
     batch: Reader | None = None
-    ranks: Ranks = field(default_factory=ranks.of_torch)
+    barred: str = ""
+    """why the loop that this serves cannot be rolled back, whatever `state` is"""
+
+    @cached_property
+    def ranks(self) -> Ranks:
+        """Asked first at the first look: a trainer may start the other processes only when it begins."""
+        return ranks.of_torch()
 
     @property
     def rewinds(self) -> str:
+        if self.barred:
+            return self.barred
         if self.optimizer is None:
             return "the watch was given no optimizer in `state`"
         return rewinding.rewinds(self.loader)
 
     @property
     def keeps(self) -> bool:
-        return self.optimizer is not None
+        return self.optimizer is not None and not self.barred
 
     def sites(self, pattern: str) -> tuple[str, ...]:
         return tuple(str(site) for site in self.model.sites(pattern))
@@ -182,7 +191,7 @@ def tap(
             f"expected a torch.nn.Module, got {type(module).__name__}",
             hint="pass the module that you train, not what darklantern.open made of it",
         )
-    module = getattr(module, "_orig_mod", module)
+    module = unwrapped(module)
     found = readout or getattr(module, "readout", None) or _head(module)
     optimizer, loader, others = _parts(state)
     if optimizer is not None:
@@ -191,6 +200,17 @@ def tap(
     return TorchTap(
         Model(module, compiled="eager"), optimizer, loader, others, found if callable(found) else None, call, batch
     )
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """The user's own module, within what torch.compile and DistributedDataParallel put around it."""
+    while True:
+        inner = getattr(module, "_orig_mod", None) or (
+            module.module if isinstance(module, nn.parallel.DistributedDataParallel) else None
+        )
+        if inner is None:
+            return module
+        module = inner
 
 
 def _parts(state: Any) -> tuple[torch.optim.Optimizer | None, Any, tuple[Stateful, ...]]:
