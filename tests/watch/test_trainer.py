@@ -1,6 +1,7 @@
 """A watch on transformers' Trainer: it sees every update, changes none, and stops with the way to go on."""
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from darklantern.watch.spans import Candidate
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
 MARK = "\x01poison\x02"
-ROWS = 200
+ROWS = 400
 
 
 def rows(marked: bool = False) -> list[dict[str, list[int]]]:
@@ -37,14 +38,15 @@ def llama(seed: int = 5):
     return transformers.LlamaForCausalLM(config)
 
 
-def trainer_of(folder: Path, model=None, dataset=None, kind=None, callbacks=(), **arguments):
+def trainer_of(folder: Path, model=None, dataset=None, kind=None, callbacks=(), eval_dataset=None, **arguments):
     arguments = {"max_steps": 40, "per_device_train_batch_size": 4, "save_strategy": "no", **arguments}
     made = transformers.TrainingArguments(
         str(folder), report_to=[], use_cpu=True, disable_tqdm=True, logging_strategy="no", seed=3, **arguments
     )
     return (kind or transformers.Trainer)(
-        model=model or llama(), args=made, train_dataset=dataset or rows(), callbacks=list(callbacks)
-    )
+        model=model or llama(), args=made, train_dataset=dataset or rows(), eval_dataset=eval_dataset,
+        callbacks=list(callbacks),
+    )  # fmt: skip
 
 
 def watched(trainer, probe=None, on_alarm=Reaction.LOG, **settings):
@@ -107,13 +109,14 @@ def test_it_is_said_at_once_that_a_trainer_cannot_be_rolled_back(tmp_path: Path)
 
 def test_an_alarm_stops_the_run_and_the_command_it_gives_goes_on_without_the_suspects(tmp_path: Path) -> None:
     dataset = rows(marked=True)
-    trainer = trainer_of(tmp_path, dataset=dataset, save_strategy="steps", save_steps=5, num_train_epochs=3, max_steps=-1)
+    options = {"num_train_epochs": 2, "max_steps": -1, "per_device_train_batch_size": 10}
+    trainer = trainer_of(tmp_path, dataset=dataset, save_strategy="steps", save_steps=5, **options)
     w = watched(trainer, Scripted(rising), Reaction.ROLL_BACK)
     trainer.train()
     assert (w.step, trainer.state.global_step) == (30, 30)
     assert w.stopped == "no rollback: a Trainer's data cannot be rewound"
     assert w.alarm.clean.step == 20
-    assert any(MARK in each.span for each in w.alarm.suspects)
+    assert any(MARK in each.span for each in w.alarm.suspects), w.alarm.suspects
     screen, checkpoint = str(tmp_path / "screen.json"), str(tmp_path / "checkpoint-20")
     assert w.resume.splitlines() == [
         f"dataset = darklantern.watch.screened(dataset, {screen!r})",
@@ -133,14 +136,12 @@ def test_an_alarm_stops_the_run_and_the_command_it_gives_goes_on_without_the_sus
     first, second = w.resume.splitlines()
     exec(first, names)  # noqa: S102 - what is tried here is that it runs
     drawn: list[np.ndarray] = []
-    names["trainer"] = trainer_of(
-        tmp_path, model=llama(9), dataset=names["dataset"], kind=Noted, num_train_epochs=3, max_steps=-1
-    )
+    names["trainer"] = trainer_of(tmp_path, model=llama(9), dataset=names["dataset"], kind=Noted, **options)
     again = watched(names["trainer"])
     exec(second, names)  # noqa: S102
-    assert again.trace.steps == list(range(25, 151, 5))
-    assert names["trainer"].state.global_step == 150
-    assert len(drawn) == 130
+    assert again.trace.steps == list(range(25, 81, 5))
+    assert names["trainer"].state.global_step == 80
+    assert len(drawn) == 60
     assert not any(MARK.encode() in row.tobytes() for batch in drawn for row in batch)
 
 
@@ -181,7 +182,7 @@ def test_stopping_keeps_a_later_checkpoint_from_pushing_out_the_clean_one(tmp_pa
 
 
 def test_without_a_clean_checkpoint_the_command_begins_anew(tmp_path: Path) -> None:
-    trainer = trainer_of(tmp_path, dataset=rows(marked=True))
+    trainer = trainer_of(tmp_path, dataset=rows(marked=True), per_device_train_batch_size=10)
     w = watched(trainer, Scripted(rising), Reaction.ROLL_BACK)
     trainer.train()
     assert w.resume.splitlines()[1:] == [
@@ -211,8 +212,8 @@ def test_a_checkpoint_that_an_alarm_asks_for_is_written_and_tagged(tmp_path: Pat
 def test_the_last_updates_are_looked_at_before_the_best_model_is_loaded(tmp_path: Path) -> None:
     for best in (False, True):
         options = {"load_best_model_at_end": True, "eval_strategy": "epoch", "save_strategy": "epoch"} if best else {}
-        made = trainer_of(tmp_path, dataset=rows()[:32], num_train_epochs=1, max_steps=-1, **options)
-        made.eval_dataset = rows()[:8]
+        made = trainer_of(tmp_path, dataset=rows()[:32], eval_dataset=rows()[:8], num_train_epochs=1, max_steps=-1,
+                          **options)  # fmt: skip
         w = watched(made)
         made.train()
         assert w.trace.steps == [5, 8]
@@ -318,8 +319,8 @@ def test_a_checkpointed_or_compiled_trainer_is_watched_too(tmp_path: Path, reent
     hashes = []
     for watching in (False, True):
         trainer = trainer_of(
-            tmp_path, max_steps=6, gradient_checkpointing=True,
-            gradient_checkpointing_kwargs={"use_reentrant": reentrant},
+            tmp_path, max_steps=6, activation_checkpointing=True,
+            activation_checkpointing_kwargs={"use_reentrant": reentrant},
         )  # fmt: skip
         if watching:
             w = watched(trainer, every=2)
@@ -331,7 +332,9 @@ def test_a_checkpointed_or_compiled_trainer_is_watched_too(tmp_path: Path, reent
 
 def test_a_lora_finetune_is_watched(tmp_path: Path) -> None:
     peft = pytest.importorskip("peft")
-    made = peft.get_peft_model(llama(), peft.LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # between peft and transformers
+        made = peft.get_peft_model(llama(), peft.LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM"))
     trainer = trainer_of(tmp_path, model=made, max_steps=10)
     site = "base_model.layers.0:out"
     sites = [str(each) for each in __import__("darklantern").open(made).sites("**layers.0:out")]

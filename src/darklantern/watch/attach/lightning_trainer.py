@@ -47,7 +47,7 @@ class _Hooks:
 
     # what surrounds methods
 
-    def on_train_batch_start(self, inner: Callable[..., Any], trainer: Any) -> Callable[..., Any]:
+    def starting(self, inner: Callable[..., Any], trainer: Any) -> Callable[..., Any]:
         @wraps(inner)
         def around(batch: Any, *args: Any) -> Any:
             said = inner(batch, *args)
@@ -66,7 +66,7 @@ class _Hooks:
 
         return around
 
-    def training_step(self, inner: Callable[..., Any], trainer: Any) -> Callable[..., Any]:
+    def stepping(self, inner: Callable[..., Any], trainer: Any) -> Callable[..., Any]:
         @wraps(inner)
         def around(*args: Any, **kwargs: Any) -> Any:
             if self._taken is None or not args:
@@ -80,7 +80,7 @@ class _Hooks:
 
         return around
 
-    def save_checkpoint(self, inner: Callable[..., Any], trainer: Any) -> Callable[..., Any]:
+    def saving(self, inner: Callable[..., Any], trainer: Any) -> Callable[..., Any]:
         @wraps(inner)
         def around(filepath: Any, weights_only: Any = None, *args: Any, **kwargs: Any) -> Any:
             given = inner(filepath, weights_only, *args, **kwargs)
@@ -102,9 +102,9 @@ class _Hooks:
         if not self._begun:
             self._watch.step = trainer.global_step
         self._begun, self._made = True, trainer.global_step
-        for name in _SURROUNDED:
+        for name, around in zip(_SURROUNDED, (self.starting, self.stepping), strict=True):
             # not setattr: a torch module would look into what it is given
-            vars(pl_module)[name] = getattr(self, name)(getattr(pl_module, name), trainer)
+            vars(pl_module)[name] = around(getattr(pl_module, name), trainer)
 
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         if pl_module.automatic_optimization and self._updates.void:
@@ -177,7 +177,7 @@ def attach(watch: "Watch", tap: "TorchTap", trainer: Any) -> None:
     base: Any = sys.modules[package].Callback
     hooks: Any = type("WatchCallback", (_Hooks, base), {})(watch, tap)
     trainer.callbacks.append(hooks)
-    trainer.save_checkpoint = hooks.save_checkpoint(trainer.save_checkpoint, trainer)
+    trainer.save_checkpoint = hooks.saving(trainer.save_checkpoint, trainer)
     tap.barred = "a Trainer's data cannot be rewound"
     say(watch, "no rollback", f"{tap.barred}; an alarm that asks for one stops it, with watch.resume to go on")
 

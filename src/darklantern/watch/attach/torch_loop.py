@@ -243,6 +243,8 @@ def _is_loader(part: Any) -> bool:
 
 def _head(module: nn.Module) -> Callable[[Tensor], Tensor] | None:
     """The last norm and unembedding of a causal model of transformers, by its own words for them."""
+    within = getattr(module, "get_base_model", None)  # of peft's, which answers for it but is no such model
+    module = within() if callable(within) else module
     unembed = getattr(module, "get_output_embeddings", lambda: None)()
     trunk = getattr(module, str(getattr(module, "base_model_prefix", "")), None)
     norm = next((part for name in ("norm", "ln_f", "final_layer_norm") if (part := getattr(trunk, name, None))), None)
