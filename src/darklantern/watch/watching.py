@@ -304,7 +304,8 @@ class Watch:
 
     def _pass(self, loader: Iterable[Any]) -> Generator[Any, None, bool]:
         """One pass over the loader. True when a rollback moved its cursor: then iterate it anew."""
-        before, batches = self._tap.cursor(), iter(loader)
+        batches = iter(loader)
+        before = self._tap.cursor()  # after `iter`, at which some loaders draw the order of what comes
         while True:
             looks = not self._started or bool(self._since and self.cadence.due(self.step))
             with self._on_the_clock():
@@ -314,6 +315,7 @@ class Watch:
             try:
                 batch = next(batches)
             except StopIteration:
+                self._held = None  # at its end a loader may stand elsewhere than in front of it
                 break
             with self._on_the_clock():
                 if not self._fed:

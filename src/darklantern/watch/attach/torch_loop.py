@@ -159,13 +159,13 @@ class TorchTap:
     def snapshot(self, step: int) -> Snapshot:
         if self.optimizer is None:
             raise WatchError("there is no optimizer to take a snapshot of", hint="state=(optimizer, loader)")
-        loader = None if rewinding.rewinds(self.loader) else self.loader
+        loader = None if rewinding.rewinds(self.loader) else rewinding.position(self.loader)
         return capture(step, self.model.module, self.optimizer, loader, self.others)
 
     def restore(self, snapshot: Snapshot) -> None:
         if self.rewinds or self.optimizer is None:
             raise WatchError(f"the run cannot be rolled back: {self.rewinds}", hint="see watch.resume for the way out")
-        restore(snapshot, self.model.module, self.optimizer, self.loader, self.others)
+        restore(snapshot, self.model.module, self.optimizer, rewinding.position(self.loader), self.others)
         self.model.module.zero_grad()  # what was accumulated since belongs to the state that is left
 
     def save(self, snapshot: Snapshot, path: Path) -> str:
