@@ -20,6 +20,8 @@ from darklantern.watch.language import PayloadProbe, SpanProbe
 from darklantern.watch.notifying import Desktop, File, Webhook
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
 from darklantern.watch.reactions import Ablate, Notify, OnAlarm, Reaction
+from darklantern.watch.screen_files import screened
+from darklantern.watch.screening import Screen, SpanScreen
 from darklantern.watch.seen import Seen
 from darklantern.watch.settings import Settings
 from darklantern.watch.trace import Trace
@@ -38,14 +40,17 @@ __all__ = [
     "Probe",
     "Reaction",
     "Reading",
+    "Screen",
     "Seen",
     "Settings",
     "Signal",
     "SpanProbe",
+    "SpanScreen",
     "Turn",
     "Watch",
     "Webhook",
     "calibrate",
+    "screened",
     "watch",
 ]
 
