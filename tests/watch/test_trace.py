@@ -18,7 +18,7 @@ HELD = msgspec.structs.replace(
 
 
 def trace(*signals: Signal, references=HELD, alpha: float = 0.05, recipe: str = "1" * 64) -> Trace:
-    return Trace(signals, references, detectors.limits(references, recipe, "2" * 64, alpha))
+    return Trace(signals, references, recipe, "2" * 64, alpha)
 
 
 def test_two_signals_of_one_name_are_refused_when_attaching() -> None:

@@ -66,7 +66,7 @@ class References(Value, frozen=True, kw_only=True):
     maxima: tuple[float, ...]
     """the joint statistic's maximum in each calibration run, in the order of their seeds"""
     behaviours: dict[str, tuple[float, ...]]
-    """behavioural monitor → its own statistic's maxima, one for each calibration run"""
+    """behavioural monitor, or signal of novelty → its own statistic's maxima, one for each calibration run"""
     strata: tuple[Stratum, ...] = ()
     versions: dict[str, str]
     origin: Origin = Origin()

@@ -11,7 +11,6 @@ from types import ModuleType
 from typing import Any
 
 from darklantern.records.references import References
-from darklantern.watch import detectors
 from darklantern.watch.alarms import Alarm
 from darklantern.watch.budget import Cadence
 from darklantern.watch.calibration import calibrate
@@ -96,15 +95,15 @@ def watch(
 
     settings = settings or Settings()
     known = [signal for probe in signals for signal in probe.signals]
-    limits = detectors.limits(references, recipe, data, alpha) if references else {}
+    every = settings.every or (references.every if references else None)
     return Watch(
         Parts(
             tap=attach.tap(model, state, readout, weights, call, batch),
             probes=signals,
             trusted=examples(trusted, "trusted examples", batch),
-            trace=Trace(known, references, limits),
+            trace=Trace(known, references, recipe, data, alpha, every),
             settings=settings,
-            cadence=Cadence(settings.every, overhead),
+            cadence=Cadence(every, overhead),
             on_alarm=on_alarm,
             on_look=on_look,
             step=step,

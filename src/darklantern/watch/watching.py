@@ -90,8 +90,8 @@ class Watch:
         self._after: dict[int, int] = {}
         """step of a kept state → hash of the batch that came after it"""
         self._just_kept: int | None = None
-        self._above = False
-        """the newest look stands over a threshold, for which there was an alarm"""
+        self._above: frozenset[str] = frozenset()
+        """channels that stand over their thresholds since an alarm that said so"""
         self._alarm_look: int | None = None
         """the number of looks at the newest alarm that was not rolled back"""
         self._tainted: int | None = None
@@ -101,20 +101,19 @@ class Watch:
         self._stopped = ""
         self._open = self._fed = self._started = False
         self._training_since: float | None = None
-        limit = self.trace.limits["joint"]
-        if not limit.calibrated:
-            self._say("uncalibrated", limit.reason)
+        if parts.trace.uncalibrated:
+            self._say("uncalibrated", parts.trace.uncalibrated)
         if tap.rewinds:
             self._say("no rollback", f"{tap.rewinds}; an alarm that asks for one stops the loop instead")
 
     def __repr__(self) -> str:
         tracks = self.trace.tracks.values()
         last = ", ".join(f"{t.signal.name} {t.statistic[-1]:+.1f}" for t in tracks if t.statistic)
-        limit = self.trace.limits["joint"]
+        limits = ", ".join(f"{name} {self.trace.limits[name].value:.1f}" for name in self.trace.channels)
         said = "; ".join(f"alarm at {alarm}" for alarm in self.alarms) or "no alarm"
         return (
-            f"watch at step {self.step}, {len(self.trace.steps)} looks, {said}; threshold {limit.value:.1f}"
-            f"{'' if limit.calibrated else ' (uncalibrated)'}{'; ' if last else ''}{last}"
+            f"watch at step {self.step}, {len(self.trace.steps)} looks, {said}; threshold {limits}"
+            f"{' (uncalibrated)' if self.trace.uncalibrated else ''}{'; ' if last else ''}{last}"
         )
 
     @property
@@ -236,7 +235,7 @@ class Watch:
         self.step = self._just_kept = alarm.clean.step
         self.cadence.back_to(self.step)
         self._held = self._tainted = self._alarm_look = None
-        self._above, self._stopped, self._rollbacks = False, "", self._rollbacks + 1
+        self._above, self._stopped, self._rollbacks = frozenset(), "", self._rollbacks + 1
         self._say("rollback", f"screening {alarm.screen}")
         return self.screen
 
@@ -342,7 +341,7 @@ class Watch:
         self._fresh = []
         self._since = 0
         looked = agreeing.look(self._tap.ranks, lambda: self._looker.look(self._now(fresh)))
-        self.trace.add(self.step, looked.readings)
+        self.trace.add(self.step, looked)
         raised = self._judge()
         reaction = Reaction.LOG if raised is None else self._react(raised)
         if reaction is Reaction.LOG:
@@ -353,32 +352,33 @@ class Watch:
         return Now(self.step, self._trusted, fresh, self._spans)
 
     def _judge(self) -> Alarm | None:
-        limit, looks = self.trace.limits["joint"], len(self.trace.steps)
-        if self.trace.joint[-1] <= limit.value:
-            self._above = False
+        standing, looks = self.trace.standing(), len(self.trace.steps)
+        self._above &= {each.channel for each in standing}
+        risen = next((each for each in standing if each.channel not in self._above), None)
+        if risen is None or (self._alarm_look is not None and looks - self._alarm_look < self.settings.cooldown):
             return None
-        if self._above or (self._alarm_look is not None and looks - self._alarm_look < self.settings.cooldown):
-            return None
-        clean = self._states.clean(self._clean_looks())
+        self._above |= {each.channel for each in standing}
+        clean = self._states.clean(self._clean_looks(risen.channel))
         since = max(1, looks - (clean.looks if clean else 0))
         suspects = tuple(self._spans.candidates(8, since, least=SUSPICIOUS)) if self._spans is not None else ()
         suspects = agreeing.suspects(self._tap.ranks, suspects)
-        highest = self.trace.highest().signal
+        screen = SpanScreen(suspects) if suspects else None
         return Alarm(
             self.step,
-            highest.name,
-            self.trace.joint[-1],
-            limit,
+            risen.signal,
+            risen.statistic,
+            risen.threshold,
             clean,
             suspects,
-            SpanScreen(suspects) if suspects else None,
-            highest.says,
+            screen,
+            risen.says,
+            risen.channel,
         )
 
     def _react(self, alarm: Alarm) -> Reaction:
         """What the loop is to do: go on (LOG), draw anew (ROLL_BACK), or end (STOP)."""
-        self._above, self._alarm_look = True, len(self.trace.steps)
-        self._tainted = min(self._clean_looks(), len(self.trace.steps) if self._tainted is None else self._tainted)
+        self._alarm_look = len(self.trace.steps)
+        self._tainted = self._clean_looks(alarm.channel)
         self.alarms.append(alarm)
         self._say("alarm", str(alarm))
         rollbacks = self._rollbacks
@@ -415,13 +415,14 @@ class Watch:
 
     def _none_clean(self) -> str:
         return (
-            f"no state is known to be clean: none was kept {self.settings.margin} looks before the joint statistic "
+            f"no state is known to be clean: none was kept {self.settings.margin} looks before the statistic "
             f"was last at or below {self.settings.quiet:g}"
         )
 
-    def _clean_looks(self) -> int:
-        """States with up to so many looks before them are from before the rise; −1 if none is."""
-        last = detectors.rise_began(self.trace.joint, self.settings.quiet)
+    def _clean_looks(self, *channels: str) -> int:
+        """States with up to so many looks before them are from before a rise in `channels` (all); −1 if none is."""
+        each = channels or self.trace.channels
+        last = min(detectors.rise_began(self.trace.curve(name), self.settings.quiet) for name in each)
         found = -1 if last < 0 else last + 1 - self.settings.margin
         return found if self._tainted is None else min(found, self._tainted)
 

@@ -16,6 +16,7 @@ from darklantern.errors import DarkLanternError, WatchError
 from darklantern.models.on_torch.opened import Model
 from darklantern.models.paths import nearest
 from darklantern.models.recording import Recording
+from darklantern.models.sites import Site
 from darklantern.models.snapshot import Snapshot, Stateful, capture, restore, save
 from darklantern.watch.attach import logits, ranks, rewinding
 from darklantern.watch.attach.ranks import Ranks
@@ -163,7 +164,8 @@ class TorchTap:
         return save(snapshot, path)
 
     def ablate(self, edits: Mapping[str, Any]) -> Any:
-        return self.model.declare(edits=dict(edits))
+        named: dict[str | Site, Any] = dict(edits)
+        return self.model.declare(edits=named)
 
 
 def tap(
