@@ -15,11 +15,14 @@ from darklantern.watch.alarms import Alarm
 from darklantern.watch.budget import Cadence
 from darklantern.watch.calibration import calibrate
 from darklantern.watch.examples import Examples, examples
+from darklantern.watch.live import live
+from darklantern.watch.onlookers import together
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
 from darklantern.watch.reactions import Ablate, OnAlarm, Reaction
 from darklantern.watch.seen import Seen
 from darklantern.watch.settings import Settings
 from darklantern.watch.trace import Trace
+from darklantern.watch.viewing import OnLook
 from darklantern.watch.watching import Parts, Turn, Watch
 
 __all__ = [
@@ -37,6 +40,7 @@ __all__ = [
     "Turn",
     "Watch",
     "calibrate",
+    "live",
     "watch",
 ]
 
@@ -58,7 +62,7 @@ def watch(
     overhead: float = 0.01,
     settings: Settings | None = None,
     on_alarm: OnAlarm = Reaction.LOG,
-    on_look: Callable[[Watch], None] = lambda watch: None,
+    on_look: OnLook | Sequence[OnLook] = (),
     step: int = 0,
     seed: int = 0,
 ) -> Watch:
@@ -79,6 +83,7 @@ def watch(
     `alpha` is the false-alarm rate for a whole clean run, over all signals together; it holds for the
     `recipe` and `data` (hashes) that `references` were made from and is otherwise not claimed. `overhead` is the
     share of training time that looks may take: it sets their cadence, unless `settings.every` or the references do.
+    `on_look` is called with the watch after each look: a function or several, such as `darklantern.live()`.
     `step` is the number of updates done before; `seed` draws the order of trusted examples.
 
     Raises WatchError when a part does not fit, here or before the first step: nothing is watched by half.
@@ -105,7 +110,7 @@ def watch(
             settings=settings,
             cadence=Cadence(every, overhead),
             on_alarm=on_alarm,
-            on_look=on_look,
+            on_look=together(on_look),
             step=step,
             seed=seed,
         )

@@ -17,6 +17,8 @@ from darklantern.watch.seen import Floats, Seen
 from darklantern.watch.spans import SpanCounter
 
 Array = NDArray[Any]
+HELD_OUT = "a held-out monitor"
+"""all that is said of one"""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,13 @@ class Signal:
     detector: Literal["ewma", "cusum", "betting"] = "ewma"
     says: Literal["circuit", "novelty"] = "circuit"
     """what an alarm by it claims: novelty is what a signal says that new but harmless data raises too"""
+    held_out: bool = False
+    """whether it may alarm but is shown nowhere: see `monitors`"""
+
+    @property
+    def shown(self) -> str:
+        """Its name, for whoever may read it."""
+        return HELD_OUT if self.held_out else self.name
 
 
 @dataclass(frozen=True)

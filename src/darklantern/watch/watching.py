@@ -5,11 +5,13 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from darklantern.errors import WatchError
+from darklantern.files import write_whole
 from darklantern.records.findings import Event
 from darklantern.watch import agreeing, detectors, reactions
 from darklantern.watch.alarms import Alarm
@@ -24,6 +26,7 @@ from darklantern.watch.screening import SUSPICIOUS, Screen, SpanScreen, together
 from darklantern.watch.settings import Settings
 from darklantern.watch.spans import GRAM, SpanCounter
 from darklantern.watch.trace import Trace
+from darklantern.watch.viewing import view
 
 LOG = logging.getLogger("darklantern.watch")
 
@@ -107,9 +110,10 @@ class Watch:
             self._say("no rollback", f"{tap.rewinds}; an alarm that asks for one stops the loop instead")
 
     def __repr__(self) -> str:
-        tracks = self.trace.tracks.values()
-        last = ", ".join(f"{t.signal.name} {t.statistic[-1]:+.1f}" for t in tracks if t.statistic)
-        limits = ", ".join(f"{name} {self.trace.limits[name].value:.1f}" for name in self.trace.channels)
+        shown = self.trace.shown
+        last = ", ".join(f"{name} {track.statistic[-1]:+.1f}" for name, track in shown.items() if track.statistic)
+        channels = [name for name in self.trace.channels if name == "joint" or name in shown]
+        limits = ", ".join(f"{name} {self.trace.limits[name].value:.1f}" for name in channels)
         said = "; ".join(f"alarm at {alarm}" for alarm in self.alarms) or "no alarm"
         return (
             f"watch at step {self.step}, {len(self.trace.steps)} looks, {said}; threshold {limits}"
@@ -144,6 +148,13 @@ class Watch:
     @state.setter
     def state(self, new: Any) -> None:
         self._tap.state = new
+
+    def report(self, path: str | Path, title: str = "Training watch") -> Path:
+        """Write what may be shown of this watch as one self-contained HTML page; `path`. Raises StoreError."""
+        from darklantern.watch.reporting import report
+
+        write_whole(Path(path), report(view(self), title).encode())
+        return Path(path)
 
     # the loop
 
