@@ -42,7 +42,9 @@ class Looker:
 
     def look(self, now: Now) -> Looked:
         """Raises SiteError or WatchError: every site must fire, every reading be finite."""
-        asked = [probe.inputs(now) for probe in self._probes]
+        asked = [
+            probe.inputs(replace(now, notes=self._earlier(number, probe))) for number, probe in enumerate(self._probes)
+        ]
         values = self._run(asked)
         firsts: list[Any] = []
         notes: list[Any] = []

@@ -92,8 +92,7 @@ class ContrastProbe(Probe):
 
     def read(self, seen: Seen) -> tuple[Reading, ...]:
         values = self._values(seen)
-        now = self._fit(values)
-        first = now if seen.first is None else seen.first
+        now, first = self._fit(values), seen.first
         return (
             self._judged(values, now),
             self._judged(values, first),

@@ -74,11 +74,11 @@ class LossCovarianceProbe(Probe):
         if len(window) <= self.window:
             return Reading(0.0), Reading(0.0)
         rng = np.random.default_rng(self._seed)
-        shuffled = [_spectrum(rng.permuted(window, axis=0)) for _ in range(SHUFFLES)]
-        return tuple(
-            Reading(formula(_spectrum(window)), float(np.mean([formula(each) for each in shuffled])))
-            for formula in (lambda values: 1 / formulas.participation_ratio(values), formulas.spectral_heat_capacity)
-        )
+        (share, heat), *shuffled = [
+            _formulas(each) for each in (window, *(rng.permuted(window, axis=0) for _ in range(SHUFFLES)))
+        ]
+        placebo = np.mean(shuffled, axis=0)
+        return Reading(share, float(placebo[0])), Reading(heat, float(placebo[1]))
 
     def note(self, seen: Seen) -> Floats:
         """The rows' losses, in nats per token."""
@@ -86,5 +86,6 @@ class LossCovarianceProbe(Probe):
         return losses
 
 
-def _spectrum(window: Floats) -> Floats:
-    return formulas.spectrum(window)
+def _formulas(window: Floats) -> tuple[float, float]:
+    values = formulas.spectrum(window)
+    return 1 / formulas.participation_ratio(values), formulas.spectral_heat_capacity(values)

@@ -147,8 +147,6 @@ class PayloadProbe(Probe):
         return places.at(seen, self._late, self._which, self._where)
 
     def _moved(self, seen: Seen) -> Floats:
-        if seen.first is None:
-            return np.zeros(len(self._which), dtype=np.float32)
         late, first = self._held(seen), np.asarray(seen.first)
         moved: Floats = 1 - (late * first).sum(-1) / (np.linalg.norm(late, axis=-1) * np.linalg.norm(first, axis=-1))
         return moved

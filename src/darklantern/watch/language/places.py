@@ -51,29 +51,41 @@ def at_ends(seen: Seen, site: str, ends: NDArray[np.integer]) -> Floats:
     return at(seen, site, np.arange(len(ends)), ends)
 
 
-def means_over_positions(seen: Seen, site: str) -> Floats:
-    """(n, dim): the mean over positions of a residual stream (n, pos, dim)."""
+def means_over_positions(seen: Seen, site: str, own: NDArray[np.bool_] | None = None) -> Floats:
+    """(n, dim): the mean of a residual stream (n, pos, dim) over positions, or where `own` (n, pos) is true."""
     array = seen.values.sites[site]
     if len(array.shape) == 2:
         return seen[site]
+    if own is not None and not own.all():
+        held, counted = seen[site], own[..., None].astype(np.float32)
+        return np.asarray((held * counted).sum(1) / np.maximum(counted.sum(1), 1), dtype=np.float32)
     xp = shim.namespace(array)
     floats = array if shim.framework_of(array) == "numpy" else xp.astype(array, xp.float32)
     return np.asarray(shim.numbers(xp.mean(floats, axis=1)), dtype=np.float32)
 
 
-def diagonal(seen: Seen, site: str, back: int) -> Floats:
-    """Of an attention pattern (n, head, pos, key), what each position from `back` on gives the token `back` before it.
+def attended(seen: Seen, site: str, masks: NDArray[np.floating]) -> Floats:
+    """What attention patterns (n, head, pos, key) give, in all, to what each of `masks` (m, pos, key) holds.
 
-    (n, head, pos − back).
+    (n, head, m).
     """
     array = seen.values.sites[site]
-    if len(array.shape) != 4 or array.shape[2] != array.shape[3]:
+    if len(array.shape) != 4 or tuple(array.shape[2:]) != masks.shape[1:]:
         raise WatchError(
-            f"expected attention patterns (n, head, pos, key) at {site}, got {tuple(array.shape)}",
+            f"expected attention patterns (n, head, {masks.shape[1]}, {masks.shape[2]}) at {site}, got "
+            f"{tuple(array.shape)}",
             hint='a site such as "layers.*.attn:pattern", without pins',
         )
-    picked = shim.namespace(array).linalg.diagonal(array, offset=-back)
-    return np.asarray(shim.numbers(picked), dtype=np.float32)
+    count, heads, *_ = array.shape
+    given: Any = masks.reshape(len(masks), -1).T.astype(np.float32)
+    if shim.framework_of(array) == "numpy":
+        patterns = array.astype(np.float32)
+    else:
+        backend = shim.backend_of(array)
+        patterns = backend.xp.astype(array, backend.xp.float32)
+        given = backend.placed(backend.from_numpy(np.ascontiguousarray(given), True), array.device)
+    found = patterns.reshape(count * heads, -1) @ given
+    return np.asarray(shim.numbers(found), dtype=np.float32).reshape(count, heads, -1)
 
 
 def said_most(seen: Seen) -> NDArray[np.int64]:

@@ -78,11 +78,9 @@ class RefusalProbe(Probe):
 
     def read(self, seen: Seen) -> tuple[Reading, ...]:
         parts = self._parts(seen)
-        now = _fitted(parts)
-        first = now if seen.first is None else seen.first
         return tuple(
             Reading(*(-_separation(each, values, way) for (each, values), way in zip(parts, directions, strict=True)))
-            for directions in (first, now)
+            for directions in (seen.first, _fitted(parts))
         )
 
     def note(self, seen: Seen) -> tuple[Floats, ...] | None:

@@ -157,7 +157,7 @@ class SpanProbe(Probe):
         ‖E Δ‖² is estimated by the mean product of different contexts' Δ: its expectation is 0, not the noise's size,
         where contexts do not agree.
         """
-        count, found = len(self._contexts), []
+        count, found = len(self._contexts), list[dict[str, float]]()
         named = places.sites_of(seen, self.sites)
         for k, text in enumerate(seen.about.texts[::2]):
             where = self._line_after(len(text))

@@ -102,8 +102,7 @@ class TraitProbe(Probe):
         return Asked(self._all.inputs)
 
     def read(self, seen: Seen) -> tuple[Reading, ...]:
-        values = self._values(seen)
-        first = self._attached(values) if seen.first is None else seen.first
+        values, first = self._values(seen), seen.first
         moved = (values[: len(self._neutral)].mean(0) - first.mean) / first.norm
         placebo = float(np.abs(first.random @ moved).mean())
         found = [first.direction] if self._pair is None else [first.direction, self._direction(values)]
