@@ -15,7 +15,9 @@ from darklantern.watch.alarms import Alarm
 from darklantern.watch.budget import Cadence
 from darklantern.watch.calibration import calibrate
 from darklantern.watch.examples import Examples, examples
+from darklantern.watch.filing import Filed, Filing, Weights, finding
 from darklantern.watch.live import live
+from darklantern.watch.monitors import held_out, monitor
 from darklantern.watch.onlookers import together
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
 from darklantern.watch.reactions import Ablate, OnAlarm, Reaction
@@ -30,6 +32,8 @@ __all__ = [
     "Alarm",
     "Asked",
     "Examples",
+    "Filed",
+    "Filing",
     "Now",
     "Probe",
     "Reaction",
@@ -39,8 +43,12 @@ __all__ = [
     "Signal",
     "Turn",
     "Watch",
+    "Weights",
     "calibrate",
+    "finding",
+    "held_out",
     "live",
+    "monitor",
     "watch",
 ]
 
@@ -63,6 +71,7 @@ def watch(
     settings: Settings | None = None,
     on_alarm: OnAlarm = Reaction.LOG,
     on_look: OnLook | Sequence[OnLook] = (),
+    on_finding: Filing | Callable[[Filed], Any] | None = None,
     step: int = 0,
     seed: int = 0,
 ) -> Watch:
@@ -84,6 +93,8 @@ def watch(
     `recipe` and `data` (hashes) that `references` were made from and is otherwise not claimed. `overhead` is the
     share of training time that looks may take: it sets their cadence, unless `settings.every` or the references do.
     `on_look` is called with the watch after each look: a function or several, such as `darklantern.live()`.
+    `on_finding` is handed each alarm as a finding once the reaction is known; nothing is written to a disk unless it
+    does so.
     `step` is the number of updates done before; `seed` draws the order of trusted examples.
 
     Raises WatchError when a part does not fit, here or before the first step: nothing is watched by half.
@@ -113,6 +124,8 @@ def watch(
             on_look=together(on_look),
             step=step,
             seed=seed,
+            data=data,
+            filing=Filing(on_finding) if callable(on_finding) else on_finding,
         )
     )
 

@@ -65,6 +65,10 @@ class Looker:
         self._tap.looked()
         return Looked(readings, scores)
 
+    def turn_to(self, tap: Tap) -> None:
+        """From now on look through another tap, keeping the notes."""
+        self._tap = tap
+
     def forget(self, looks: int) -> None:
         """Drop the notes of the newest `looks` looks."""
         if looks:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from darklantern.errors import WatchError
+from darklantern.errors import DarkLanternError, WatchError
 from darklantern.files import write_whole
 from darklantern.records.findings import Event
 from darklantern.watch import agreeing, detectors, reactions
@@ -18,6 +18,7 @@ from darklantern.watch.alarms import Alarm
 from darklantern.watch.attach.tap import Tap
 from darklantern.watch.budget import Cadence
 from darklantern.watch.examples import Examples, Pool, Tokens
+from darklantern.watch.filing import Filed, Filer, Filing, Taken
 from darklantern.watch.keeping import Kept, States
 from darklantern.watch.looking import Looker
 from darklantern.watch.probes import Now, Probe
@@ -55,6 +56,9 @@ class Parts:
     step: int = 0
     seed: int = 0
     """of the order in which trusted examples are drawn"""
+    data: str = ""
+    """hash of what is trained on; empty where it is not known"""
+    filing: Filing | None = None
     events: list[Event] = field(default_factory=list)
 
 
@@ -79,6 +83,9 @@ class Watch:
         self.screened_rows = 0
         self.seconds_looking = 0.0
         self.seconds_training = 0.0
+        self.filer = Filer(parts.filing, tap, tuple(parts.probes), parts.trusted, parts.data, parts.seed)
+        self.findings: list[Filed] = []
+        """of each alarm, where `on_finding` asks for them"""
         self._tap, self._looker = tap, Looker(tap, parts.probes, settings.history)
         self._on_alarm, self._on_look = parts.on_alarm, parts.on_look
         self._trusted = Pool(parts.trusted, parts.seed)
@@ -280,6 +287,7 @@ class Watch:
         with self._on_the_clock() as clock:
             agreeing.look(self._tap.ranks, lambda: self._looker.look(self._now(examples)))
             self._keep()
+            self.filer.begin()
         self.cadence.start(self.step, clock())
         self._started = True
 
@@ -354,10 +362,24 @@ class Watch:
         looked = agreeing.look(self._tap.ranks, lambda: self._looker.look(self._now(fresh)))
         self.trace.add(self.step, looked)
         raised = self._judge()
+        taken = None if raised is None else self.filer.take(self, raised, self._spans)
         reaction = Reaction.LOG if raised is None else self._react(raised)
+        if taken is not None:
+            self._file(taken)
         if reaction is Reaction.LOG:
             self._keep()
         return reaction
+
+    def _file(self, taken: Taken) -> None:
+        """Hand over the finding. A keeper that fails is said: the finding stays in `findings`, the loop goes on."""
+        try:
+            filed = self.filer.file(self, taken)
+            self.findings.append(filed)
+            if self.filer.filing is not None:
+                self.filer.filing.keep(filed)
+        except Exception as error:  # noqa: BLE001 - a keeper is the user's: a full library must not end the run
+            why = error.message if isinstance(error, DarkLanternError) else repr(error)
+            self._say("not filed", f"the finding of the alarm at step {taken.alarm.step}: {why}")
 
     def _now(self, fresh: Examples | None) -> Now:
         return Now(self.step, self._trusted, fresh, self._spans)

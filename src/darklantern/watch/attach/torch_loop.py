@@ -17,7 +17,7 @@ from darklantern.models.on_torch.opened import Model
 from darklantern.models.paths import nearest
 from darklantern.models.recording import Recording
 from darklantern.models.sites import Site
-from darklantern.models.snapshot import Snapshot, Stateful, capture, restore, save
+from darklantern.models.snapshot import Snapshot, Stateful, capture, restore, save, weights_hash
 from darklantern.watch.attach import logits, ranks, rewinding
 from darklantern.watch.attach.ranks import Ranks
 from darklantern.watch.examples import Array, Examples, Reader, examples
@@ -38,6 +38,7 @@ class TorchTap:
     """inputs to what the model is called with"""
     batch: Reader | None = None
     ranks: Ranks = field(default_factory=ranks.of_torch)
+    framework = "torch"
 
     @property
     def rewinds(self) -> str:
@@ -109,6 +110,9 @@ class TorchTap:
                 )
             found |= {name: _whole(named[name]).detach().float().cpu().numpy() for name in names}
         return found
+
+    def digest(self) -> str:
+        return weights_hash(self.model.module)
 
     def examples(self, batch: Any) -> Examples:
         return examples(batch, "a batch", self.batch)

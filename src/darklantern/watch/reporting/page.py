@@ -41,7 +41,7 @@ def report(seen: View, title: str = "Training watch") -> str:
             "footer",
             element(
                 "p",
-                f"Made by darklantern {version('darklantern')}. This file runs no script and asks nobody else for anything. "
+                f"Made by darklantern {version('darklantern')}. It runs no script and asks nobody for anything. "
                 "What a watch without reference runs calls an alarm has no stated false-alarm rate.",
             ),
         ),
