@@ -7,6 +7,7 @@ changes what it watches, except by a reaction that its user chose, and never fil
 
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -16,11 +17,13 @@ from darklantern.watch.budget import Cadence
 from darklantern.watch.calibration import calibrate
 from darklantern.watch.examples import Examples, examples
 from darklantern.watch.filing import Filed, Filing, Weights, finding
+from darklantern.watch.language import PayloadProbe, SpanProbe
 from darklantern.watch.live import live
 from darklantern.watch.monitors import held_out, monitor
+from darklantern.watch.notifying import Desktop, File, Webhook
 from darklantern.watch.onlookers import together
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
-from darklantern.watch.reactions import Ablate, OnAlarm, Reaction
+from darklantern.watch.reactions import Ablate, Notify, OnAlarm, Reaction
 from darklantern.watch.seen import Seen
 from darklantern.watch.settings import Settings
 from darklantern.watch.trace import Trace
@@ -31,18 +34,24 @@ __all__ = [
     "Ablate",
     "Alarm",
     "Asked",
+    "Desktop",
     "Examples",
+    "File",
     "Filed",
     "Filing",
+    "Notify",
     "Now",
+    "PayloadProbe",
     "Probe",
     "Reaction",
     "Reading",
     "Seen",
     "Settings",
     "Signal",
+    "SpanProbe",
     "Turn",
     "Watch",
+    "Webhook",
     "Weights",
     "calibrate",
     "finding",
@@ -72,6 +81,8 @@ def watch(
     on_alarm: OnAlarm = Reaction.LOG,
     on_look: OnLook | Sequence[OnLook] = (),
     on_finding: Filing | Callable[[Filed], Any] | None = None,
+    run: str | Path | None = None,
+    hang_after: float | None = None,
     step: int = 0,
     seed: int = 0,
 ) -> Watch:
@@ -95,7 +106,9 @@ def watch(
     `on_look` is called with the watch after each look: a function or several, such as `darklantern.live()`.
     `on_finding` is handed each alarm as a finding once the reaction is known; nothing is written to a disk unless it
     does so.
-    `step` is the number of updates done before; `seed` draws the order of trusted examples.
+    `run` is a folder, or a name, by which people outside reach the run: `darklantern watch status`, `stop`, `pause`,
+    `go-on`, `roll-back`; a watchdog beside it ends a process that does not heed a stop, and with `hang_after` (seconds)
+    notices a loop that hangs. `step` is the number of updates done before; `seed` draws the order of trusted examples.
 
     Raises WatchError when a part does not fit, here or before the first step: nothing is watched by half.
 
@@ -126,6 +139,8 @@ def watch(
             seed=seed,
             data=data,
             filing=Filing(on_finding) if callable(on_finding) else on_finding,
+            run=run,
+            hang_after=hang_after,
         )
     )
 

@@ -144,7 +144,8 @@ def _layout(said: Mapping[str, Any]) -> Any:
 def _family(said: Mapping[str, Any]) -> Any:
     from darklantern.watch.vision import Family
 
-    return Family(**{name: tuple(value) if isinstance(value, list) else value for name, value in said.items()})
+    given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in said.items()}
+    return Family(**given)
 
 
 _VALUES: Final[Mapping[str, Callable[[Any], Any]]] = {"layout": _layout, "family": _family, "spatial": tuple}

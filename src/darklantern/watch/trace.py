@@ -202,7 +202,7 @@ class Trace:
         if self.tracks[name].bets:
             return "logarithm of a bet's wealth, nats"
         if name in self._references:
-            return "multiples of a clean run's usual maximum"
+            return "multiples of what 1 clean run in 20 reaches"
         return "standard deviations over first looks"
 
     def _uncovered(self, references: References) -> list[str]:

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,11 @@ from darklantern.watch.examples import Examples, Pool, Tokens
 from darklantern.watch.filing import Filed, Filer, Filing, Taken
 from darklantern.watch.keeping import Kept, States
 from darklantern.watch.looking import Looker
+from darklantern.watch.notifying import Note, Notices
+from darklantern.watch.outside import Outside
 from darklantern.watch.probes import Now, Probe
-from darklantern.watch.reactions import Ablate, OnAlarm, Reaction
+from darklantern.watch.reactions import Ablate, Chosen, Notify, OnAlarm, Reaction
+from darklantern.watch.run_files import Command
 from darklantern.watch.screening import SUSPICIOUS, Screen, SpanScreen, together
 from darklantern.watch.settings import Settings
 from darklantern.watch.spans import GRAM, SpanCounter
@@ -59,7 +62,8 @@ class Parts:
     data: str = ""
     """hash of what is trained on; empty where it is not known"""
     filing: Filing | None = None
-    events: list[Event] = field(default_factory=list)
+    run: str | Path | None = None
+    hang_after: float | None = None
 
 
 class Watch:
@@ -78,7 +82,7 @@ class Watch:
         self.trace, self.settings, self.step = parts.trace, settings, parts.step
         self.cadence = parts.cadence
         self.alarms: list[Alarm] = []
-        self.events: list[Event] = parts.events
+        self.events: list[Event] = []
         self.screen: Screen | None = None
         self.screened_rows = 0
         self.seconds_looking = 0.0
@@ -108,11 +112,14 @@ class Watch:
         """no state with more looks before it is clean, since an alarm passed that was not rolled back"""
         self._rollbacks = 0
         self._ablations: list[Any] = []
+        self._outside = Outside(parts.run, tap.ranks, self._say, parts.hang_after)
+        self._notices: list[Notices] = []
         self._stopped = ""
         self._open = self._fed = self._started = False
         self._training_since: float | None = None
         if parts.trace.uncalibrated:
             self._say("uncalibrated", parts.trace.uncalibrated)
+        self._check_reactions(reactions.wanted(parts.on_alarm))
         if tap.rewinds:
             self._say("no rollback", f"{tap.rewinds}; an alarm that asks for one stops the loop instead")
 
@@ -141,6 +148,11 @@ class Watch:
     def stopped(self) -> str:
         """Why the watch ended the loop; empty while it has not."""
         return self._stopped
+
+    @property
+    def notes(self) -> list[tuple[Probe, Any]]:
+        """What each probe noted at the newest look: of a SpanProbe, for instance, what inserting each span does."""
+        return self._looker.notes
 
     @property
     def state(self) -> Any:
@@ -181,6 +193,7 @@ class Watch:
                 going = yield from self._pass(loader)
         finally:
             self._open = False
+            self._outside.left(self.step)
 
     def before(self, batch: Any) -> Turn:
         """A batch is about to be trained on: look if a look is due, react to what it shows, screen the batch.
@@ -189,6 +202,8 @@ class Watch:
         after it. Raises WatchError for a batch that the watch cannot read, and after a stop.
         """
         self._check_going()
+        if (asked := self._heed(self._outside.asked())) is not Reaction.LOG:
+            return Turn(None, asked)
         with self._on_the_clock():
             examples = self._tap.examples(batch)
             self._check_width(examples)
@@ -222,6 +237,7 @@ class Watch:
         self.seconds_training += seconds
         self.step += 1
         self.cadence.stepped(seconds)
+        self._outside.beat(self.step)
 
     def finish(self) -> Reaction:
         """The loop has ended: one more look at what it trained on since the last."""
@@ -284,6 +300,7 @@ class Watch:
 
         The state at attach is what probes compare with from then on.
         """
+        self._outside.open()
         with self._on_the_clock() as clock:
             agreeing.look(self._tap.ranks, lambda: self._looker.look(self._now(examples)))
             self._keep()
@@ -295,6 +312,8 @@ class Watch:
         """One pass over the loader. True when a rollback moved its cursor: then iterate it anew."""
         before, batches = self._tap.cursor(), iter(loader)
         while True:
+            if (asked := self._heed(self._outside.asked())) is not Reaction.LOG:
+                return asked is Reaction.ROLL_BACK
             looks = not self._started or bool(self._since and self.cadence.due(self.step))
             with self._on_the_clock():
                 if looks:
@@ -346,40 +365,72 @@ class Watch:
         started = time.perf_counter()
         self._tap.wait()
         self.seconds_training += time.perf_counter() - started
+        step = self.step
         with self._on_the_clock() as clock:
             if self._held is None:
                 self._hold("")
-            reaction = self._look_and_react(fresh)
-        self.cadence.looked(self.step, clock())
-        self._on_look(self)
-        return reaction
-
-    def _look_and_react(self, fresh: Examples | None) -> Reaction:
-        if self._spans is not None:
-            self._spans.add(self._fresh)
-        self._fresh = []
-        self._since = 0
-        looked = agreeing.look(self._tap.ranks, lambda: self._looker.look(self._now(fresh)))
-        self.trace.add(self.step, looked)
-        raised = self._judge()
-        taken = None if raised is None else self.filer.take(self, raised, self._spans)
+            try:
+                raised = self._look(fresh)
+            except Exception as error:  # noqa: BLE001 - whatever went wrong in a look must not break the run
+                failure: Exception | None = error
+            else:
+                failure = None
+                if raised is None:
+                    self._keep()
+        self.cadence.looked(step, clock())
+        if failure is not None:
+            return self._failed(failure)
+        taken = None if raised is None else self._take(raised)
         reaction = Reaction.LOG if raised is None else self._react(raised)
         if taken is not None:
             self._file(taken)
-        if reaction is Reaction.LOG:
+        if raised is not None and reaction is Reaction.LOG:
             self._keep()
-        return reaction
+        self._on_look(self)
+        return reaction if reaction is not Reaction.LOG else self._heed(self._outside.together())
+
+    def _look(self, fresh: Examples | None) -> Alarm | None:
+        """One look, and the alarm that it raises. One that fails leaves everything as it was before it."""
+        if self._spans is not None:
+            self._spans.add(self._fresh)
+        try:
+            looked = agreeing.look(self._tap.ranks, lambda: self._looker.look(self._now(fresh)))
+        except BaseException:
+            if self._spans is not None:
+                self._spans.forget(1)
+            raise
+        self._fresh = []
+        self._since = 0
+        self.trace.add(self.step, looked)
+        return self._judge()
+
+    def _failed(self, error: Exception) -> Reaction:
+        """A look went wrong: the run itself is whole, and what comes next is for a person to say."""
+        self._held = None
+        self._say("failure", f"the look at step {self.step} failed: {error}")
+        if self.settings.on_failure == "go on":
+            return Reaction.LOG
+        if self.settings.on_failure == "raise" or not self._outside.can_ask:
+            raise error
+        return self._pause(f"the look failed: {error}")
+
+    def _take(self, alarm: Alarm) -> Taken | None:
+        """What a finding needs from before the reaction."""
+        try:
+            return self.filer.take(self, alarm, self._spans)
+        except Exception as error:  # noqa: BLE001 - the weights' writer is the user's: the reaction must come anyway
+            self._say("not filed", f"the finding of the alarm at step {alarm.step}: {_why(error)}")
+            return None
 
     def _file(self, taken: Taken) -> None:
         """Hand over the finding. A keeper that fails is said: the finding stays in `findings`, the loop goes on."""
         try:
             filed = self.filer.file(self, taken)
             self.findings.append(filed)
-            if self.filer.filing is not None:
+            if self.filer.filing is not None and self._tap.ranks.rank == 0:
                 self.filer.filing.keep(filed)
         except Exception as error:  # noqa: BLE001 - a keeper is the user's: a full library must not end the run
-            why = error.message if isinstance(error, DarkLanternError) else repr(error)
-            self._say("not filed", f"the finding of the alarm at step {taken.alarm.step}: {why}")
+            self._say("not filed", f"the finding of the alarm at step {taken.alarm.step}: {_why(error)}")
 
     def _now(self, fresh: Examples | None) -> Now:
         return Now(self.step, self._trusted, fresh, self._spans)
@@ -418,15 +469,86 @@ class Watch:
         asked = reactions.chosen(self._on_alarm, alarm)
         if self._rollbacks != rollbacks:
             return Reaction.ROLL_BACK  # on_alarm did it itself
+        self._outside.beat(self.step, str(alarm))
         for reaction in asked:
-            if isinstance(reaction, Ablate):
+            if isinstance(reaction, Notify):
+                self._notify(reaction, alarm)
+            elif isinstance(reaction, Ablate):
                 self._ablations.append(self._tap.ablate(reaction.edits))
                 self._say("ablate", ", ".join(map(str, reaction.edits)))
+            elif reaction is Reaction.CHECKPOINT:
+                self._checkpoint(alarm)
         if asked[-1] is Reaction.STOP:
             return self._stop("on_alarm asked for it")
         if asked[-1] is Reaction.ROLL_BACK:
             return self._roll_back_or_stop(alarm, rollbacks)
+        return self._pause(str(alarm)) if asked[-1] is Reaction.PAUSE else Reaction.LOG
+
+    def _notify(self, reaction: Notify, alarm: Alarm) -> None:
+        notices = Notices(reaction.places)
+        data = "; ".join(map(str, alarm.suspects))
+        notices.send(Note(run=self._outside.name or "run", step=self.step, text=str(alarm), data=data))
+        self._notices.append(notices)
+
+    def _checkpoint(self, alarm: Alarm) -> None:
+        """Both states into the run's folder. A disk that is full must not break the run: it is said."""
+        folder = self._outside.folder
+        if folder is None:
+            return  # another rank than the first
+        for tag, kept in (("clean", alarm.clean), ("alarm", self._held)):
+            if kept is None:
+                self._say("checkpoint", f"there is no {tag} state to write")
+                continue
+            path = folder / "checkpoints" / f"{alarm.step:08d}-{tag}-{kept.step:08d}.safetensors"
+            try:
+                path.parent.mkdir(exist_ok=True)
+                self._say("checkpoint", f"{path.name}, SHA-256 {self._tap.save(kept.snapshot, path)}")
+            except (DarkLanternError, OSError) as error:
+                self._say("failure", f"{path.name} was not written: {error}")
+
+    # what people ask for
+
+    def _heed(self, commands: Sequence[Command]) -> Reaction:
+        """Do what was asked from outside; LOG means: go on."""
+        for command in commands:
+            if command.do == "pause":
+                self._outside.answer(command, self.step, "paused")
+                reaction = self._pause(f"{command.user} asked for a pause: {command.why}")
+            else:
+                reaction = self._obey(command)
+            if reaction is not Reaction.LOG:
+                return reaction
         return Reaction.LOG
+
+    def _pause(self, why: str) -> Reaction:
+        """Wait for a person. What they say that cannot be done is answered, and the wait goes on."""
+        if not self._outside.can_ask:
+            return self._stop(f"nobody could answer a pause, since the watch was given no run: {why}")
+        self._say("pause", why)
+        while True:
+            command = self._outside.wait(self.step, why, str(self.alarms[-1]) if self.alarms else None)
+            if command.do == "go on":
+                self._outside.answer(command, self.step, "training goes on")
+                self._say("go on", f"{command.user}: {command.why}")
+                return Reaction.LOG
+            if (reaction := self._obey(command)) is not Reaction.LOG:
+                return reaction
+
+    def _obey(self, command: Command) -> Reaction:
+        if command.do == "stop":
+            self._outside.answer(command, self.step, f"stopped at step {self.step}")
+            return self._stop(f"{command.user} asked for it: {command.why}")
+        if command.do != "roll back":
+            self._outside.answer(command, self.step, "the run does not wait for it", done=False)
+            return Reaction.LOG
+        try:
+            self.roll_back()
+        except DarkLanternError as error:
+            self._outside.answer(command, self.step, error.message, done=False)
+            self._say("failure", f"{command.user} asked for a rollback: {error.message}")
+            return Reaction.LOG
+        self._outside.answer(command, self.step, f"training goes on from step {self.step}")
+        return Reaction.ROLL_BACK
 
     def _roll_back_or_stop(self, alarm: Alarm, rollbacks: int) -> Reaction:
         """Fail closed: going on blind would train the same thing again."""
@@ -449,13 +571,16 @@ class Watch:
     def _none_clean(self) -> str:
         return (
             f"no state is known to be clean: none was kept {self.settings.margin} looks before the statistic "
-            f"was last at or below {self.settings.quiet:g}"
+            f"was last at or below {self.settings.quiet:.0%} of its threshold"
         )
 
     def _clean_looks(self, *channels: str) -> int:
         """States with up to so many looks before them are from before a rise in `channels` (all); −1 if none is."""
         each = channels or self.trace.channels
-        last = min(detectors.rise_began(self.trace.curve(name), self.settings.quiet) for name in each)
+        last = min(
+            detectors.rise_began(self.trace.curve(name), self.settings.quiet * self.trace.limits[name].value)
+            for name in each
+        )
         found = -1 if last < 0 else last + 1 - self.settings.margin
         return found if self._tainted is None else min(found, self._tainted)
 
@@ -512,6 +637,15 @@ class Watch:
             )
         self._just_kept = None
 
+    def _check_reactions(self, wanted: Sequence[Chosen]) -> None:
+        """What needs a folder, where a person could answer or find something, is refused without one."""
+        for reaction in wanted:
+            if reaction in (Reaction.PAUSE, Reaction.CHECKPOINT) and not self._outside.can_ask:
+                raise WatchError(
+                    f"{reaction} needs the folder of a run, and the watch was given none",
+                    hint='watch(..., run="runs/x"), or run="x" for one in your state folder',
+                )
+
     def _say(self, label: str, text: str) -> None:
         self.events.append(Event(step=self.step, label=label, text=text))
         LOG.log(logging.INFO if label in ("uncalibrated", "rollback") else logging.WARNING, "%s: %s", label, text)
@@ -526,6 +660,10 @@ class Watch:
 
 
 _NOTHING = "nothing of the new rows stands out, so there is nothing to screen"
+
+
+def _why(error: Exception) -> str:
+    return error.message if isinstance(error, DarkLanternError) else repr(error)
 
 
 def _counter(trusted: Examples, history: int) -> SpanCounter | None:

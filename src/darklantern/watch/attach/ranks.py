@@ -5,6 +5,7 @@ went on. So each look gathers what every rank read, and each rank decides on all
 """
 
 import sys
+from datetime import timedelta
 from typing import Any, Protocol
 
 
@@ -39,7 +40,8 @@ class TorchRanks:
 
     def __init__(self, distributed: Any) -> None:
         self._distributed = distributed
-        self._group = distributed.new_group(backend="gloo")
+        # As long as a person may think over a pause; a rank that ends closes its connections, which ends the wait.
+        self._group = distributed.new_group(backend="gloo", timeout=timedelta(days=30))
         self.rank, self.count = int(distributed.get_rank()), int(distributed.get_world_size())
 
     def gather(self, value: Any) -> list[Any]:

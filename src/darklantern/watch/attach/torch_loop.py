@@ -16,7 +16,6 @@ from darklantern.errors import DarkLanternError, WatchError
 from darklantern.models.on_torch.opened import Model
 from darklantern.models.paths import nearest
 from darklantern.models.recording import Recording
-from darklantern.models.sites import Site
 from darklantern.models.snapshot import Snapshot, Stateful, capture, restore, save, weights_hash
 from darklantern.watch.attach import logits, ranks, rewinding
 from darklantern.watch.attach.ranks import Ranks
@@ -50,7 +49,7 @@ class TorchTap:
     def keeps(self) -> bool:
         return self.optimizer is not None
 
-    def sites(self, pattern: str) -> tuple[str, ...]:
+    def sites(self, pattern: str, inputs: Array) -> tuple[str, ...]:
         return tuple(str(site) for site in self.model.sites(pattern))
 
     @torch.no_grad()
@@ -168,8 +167,7 @@ class TorchTap:
         return save(snapshot, path)
 
     def ablate(self, edits: Mapping[str, Any]) -> Any:
-        named: dict[str | Site, Any] = dict(edits)
-        return self.model.declare(edits=named)
+        return self.model.declare(edits={str(site): edit for site, edit in edits.items()})
 
 
 def tap(

@@ -12,6 +12,9 @@ from darklantern.models.paths import select_paths
 from darklantern.models.sites import Site, expand
 from darklantern.watch.seen import Floats, Seen
 
+TINY = 1e-9
+"""what attention of 0 counts as where its logarithm is taken"""
+
 
 def sites_of(seen: Seen, patterns: Sequence[str]) -> list[str]:
     """The recorded sites that `patterns` name, in the recording's order. Raises WatchError for a pattern of none."""
@@ -64,10 +67,12 @@ def means_over_positions(seen: Seen, site: str, own: NDArray[np.bool_] | None = 
     return np.asarray(shim.numbers(xp.mean(floats, axis=1)), dtype=np.float32)
 
 
-def attended(seen: Seen, site: str, masks: NDArray[np.floating]) -> Floats:
-    """What attention patterns (n, head, pos, key) give, in all, to what each of `masks` (m, pos, key) holds.
+def attended(seen: Seen, site: str, masks: NDArray[np.floating]) -> tuple[Floats, Floats]:
+    """Of attention patterns (n, head, pos, key): their sum over each of `masks` (m, pos, key), weighted by it, and that
+    of their scores; both (n, head, m).
 
-    (n, head, m).
+    Scores are log A(i, j) minus their mean over the keys of the query, in nats: what goes into the softmax, up to a
+    number that all keys of a query share.
     """
     array = seen.values.sites[site]
     if len(array.shape) != 4 or tuple(array.shape[2:]) != masks.shape[1:]:
@@ -76,16 +81,19 @@ def attended(seen: Seen, site: str, masks: NDArray[np.floating]) -> Floats:
             f"{tuple(array.shape)}",
             hint='a site such as "layers.*.attn:pattern", without pins',
         )
+    past = np.tril(np.ones(masks.shape[1:], dtype=np.float32))
+    given, past, keys = (
+        _beside(np.ascontiguousarray(each, dtype=np.float32), array)
+        for each in (masks.reshape(len(masks), -1).T, past, past.sum(-1, keepdims=True))
+    )
+    xp = shim.namespace(array)
+    patterns = xp.astype(array, xp.float32)
+    scores = xp.log(patterns + TINY)
+    scores = (scores - xp.sum(scores * past, axis=-1, keepdims=True) / keys) * past
     count, heads, *_ = array.shape
-    given: Any = masks.reshape(len(masks), -1).T.astype(np.float32)
-    if shim.framework_of(array) == "numpy":
-        patterns = array.astype(np.float32)
-    else:
-        backend = shim.backend_of(array)
-        patterns = backend.xp.astype(array, backend.xp.float32)
-        given = backend.placed(backend.from_numpy(np.ascontiguousarray(given), True), array.device)
-    found = patterns.reshape(count * heads, -1) @ given
-    return np.asarray(shim.numbers(found), dtype=np.float32).reshape(count, heads, -1)
+    found = [xp.reshape(each, (count * heads, -1)) @ given for each in (patterns, scores)]
+    sums = [np.asarray(shim.numbers(each), dtype=np.float64).reshape(count, heads, -1) for each in found]
+    return sums[0], sums[1]
 
 
 def said_most(seen: Seen) -> NDArray[np.int64]:
@@ -118,6 +126,14 @@ def _output(seen: Seen) -> Any:
     if seen.values.output is None:
         raise WatchError("the pass ended before the model's output", hint="say `output = True` in the probe")
     return seen.values.output
+
+
+def _beside(values: Floats, array: Any) -> Any:
+    """`values` as an array of the framework of `array`, where that lies."""
+    if shim.framework_of(array) == "numpy":
+        return values
+    backend = shim.backend_of(array)
+    return backend.placed(backend.from_numpy(values, True), array.device)
 
 
 def _picked(array: Any, rows: NDArray[np.integer], positions: NDArray[np.integer]) -> Any:
