@@ -26,13 +26,20 @@ _QUIET = ("uncalibrated",)
 """labels of events that the panel says in another way"""
 
 
+class SteadyConsole(Console):
+    """A console that does not end the program when nobody reads its output any more, as Rich's own does."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError("nobody reads the output any more")
+
+
 class Live(Onlooker):
     """A panel on a terminal, one line a look elsewhere. `live` makes it."""
 
     what = "the live view"
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console()
+        self._console = console or SteadyConsole()
         self._region: Region | None = None
         self._news = News()
 

@@ -34,7 +34,7 @@ class Onlooker(ABC):
             return
         try:
             self.show(view(watch))
-        except Exception as error:  # noqa: BLE001 - a full disk or a closed terminal must not end a training run
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a full disk or a closed pipe must not end a run
             self._switch_off(error)
 
     @abstractmethod
@@ -53,7 +53,7 @@ class Onlooker(ABC):
     ) -> None:
         self.close()
 
-    def _switch_off(self, error: Exception) -> None:
+    def _switch_off(self, error: Exception | SystemExit) -> None:
         said = error.message if isinstance(error, DarkLanternError) else f"{type(error).__name__}: {error}"
         self.failed = said
         LOG.warning("%s failed and is switched off; training goes on: %s", self.what, said)

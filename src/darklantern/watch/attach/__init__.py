@@ -21,7 +21,7 @@ def tap(
     batch: Reader | None = None,
 ) -> Tap:
     """A tap into `model`, of torch or JAX. Raises WatchError for what could not be watched."""
-    if not _is_torch(model) and "jax" in sys.modules:
+    if not is_torch(model) and "jax" in sys.modules:
         from darklantern.watch.attach import jax_loop
 
         return jax_loop.tap(model, state, readout, weights, call, batch)
@@ -32,7 +32,8 @@ def tap(
     return torch_loop.tap(model, state, readout, call, batch)
 
 
-def _is_torch(model: Any) -> bool:
+def is_torch(model: Any) -> bool:
+    """Whether a model is torch's, or what `darklantern.open` made of one."""
     opened = sys.modules.get("darklantern.models.on_torch.opened")
     if opened is not None and isinstance(model, opened.Model):
         return True  # not what `torch_loop` takes, as it says itself
