@@ -32,6 +32,7 @@ _ROOMS = {
     "trigger_circuit": "methods",
     # watch training
     "watch": "watch",
+    "live": "watch",
     "PayloadProbe": "watch",
     "SpanProbe": "watch",
     "Reaction": "watch",
@@ -59,6 +60,7 @@ __all__ = [
     "add",
     "assess",
     "linearise",
+    "live",
     "load_recording",
     "mean",
     "open",
@@ -87,7 +89,7 @@ if TYPE_CHECKING:
     from darklantern.models.edits import add, mean, project, put, resample, scale, stop_gradient, take, zero
     from darklantern.records import Evidence, Finding
     from darklantern.replication.rerun import rerun
-    from darklantern.watch import PayloadProbe, Reaction, Settings, SpanProbe, watch
+    from darklantern.watch import PayloadProbe, Reaction, Settings, SpanProbe, live, watch
     from darklantern.watch.attach.loading import rewindable
 
 

@@ -97,18 +97,29 @@ def parts(end=None):
     return model, optimizer, Marked(CORPUS, RECIPE, (1,), end=end)
 
 
-def start(probe, on_alarm=lambda alarm: Reaction.LOG, references=REFERENCES, of=None, **settings):
+def start(
+    probe,
+    on_alarm=lambda alarm: Reaction.LOG,
+    references=REFERENCES,
+    of=None,
+    also=(),
+    on_look=(),
+    on_finding=None,
+    **settings,
+):
     model, optimizer, loader = of or parts()
     w = watch(
         model,
         state=(optimizer, loader),
         trusted=TRUSTED,
-        signals=[probe],
+        signals=[probe, *also],
         references=references,
         recipe="1" * 64,
         data="2" * 64,
         settings=Settings(**{"every": 5, "margin": 1, **settings}),
         on_alarm=on_alarm,
+        on_look=on_look,
+        on_finding=on_finding,
     )
     return w, (model, optimizer, loader)
 

@@ -16,8 +16,12 @@ from darklantern.watch.alarms import Alarm
 from darklantern.watch.budget import Cadence
 from darklantern.watch.calibration import calibrate
 from darklantern.watch.examples import Examples, examples
+from darklantern.watch.filing import Filed, Filing, Weights, finding
 from darklantern.watch.language import PayloadProbe, SpanProbe
+from darklantern.watch.live import live
+from darklantern.watch.monitors import held_out, monitor
 from darklantern.watch.notifying import Desktop, File, Webhook
+from darklantern.watch.onlookers import together
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
 from darklantern.watch.reactions import Ablate, Notify, OnAlarm, Reaction
 from darklantern.watch.screen_files import screened
@@ -25,6 +29,7 @@ from darklantern.watch.screening import Screen, SpanScreen
 from darklantern.watch.seen import Seen
 from darklantern.watch.settings import Settings
 from darklantern.watch.trace import Trace
+from darklantern.watch.viewing import OnLook
 from darklantern.watch.watching import Parts, Turn, Watch
 
 __all__ = [
@@ -34,6 +39,8 @@ __all__ = [
     "Desktop",
     "Examples",
     "File",
+    "Filed",
+    "Filing",
     "Notify",
     "Now",
     "PayloadProbe",
@@ -49,7 +56,12 @@ __all__ = [
     "Turn",
     "Watch",
     "Webhook",
+    "Weights",
     "calibrate",
+    "finding",
+    "held_out",
+    "live",
+    "monitor",
     "screened",
     "watch",
 ]
@@ -72,7 +84,8 @@ def watch(
     overhead: float = 0.01,
     settings: Settings | None = None,
     on_alarm: OnAlarm = Reaction.LOG,
-    on_look: Callable[[Watch], None] = lambda watch: None,
+    on_look: OnLook | Sequence[OnLook] = (),
+    on_finding: Filing | Callable[[Filed], Any] | None = None,
     run: str | Path | None = None,
     hang_after: float | None = None,
     step: int = 0,
@@ -95,6 +108,9 @@ def watch(
     `alpha` is the false-alarm rate for a whole clean run, over all signals together; it holds for the
     `recipe` and `data` (hashes) that `references` were made from and is otherwise not claimed. `overhead` is the
     share of training time that looks may take: it sets their cadence, unless `settings.every` or the references do.
+    `on_look` is called with the watch after each look: a function or several, such as `darklantern.live()`.
+    `on_finding` is handed each alarm as a finding once the reaction is known; nothing is written to a disk unless it
+    does so.
     `run` is a folder, or a name, by which people outside reach the run: `darklantern watch status`, `stop`, `pause`,
     `go-on`, `roll-back`; a watchdog beside it ends a process that does not heed a stop, and with `hang_after` (seconds)
     notices a loop that hangs. `step` is the number of updates done before; `seed` draws the order of trusted examples.
@@ -123,9 +139,11 @@ def watch(
             settings=settings,
             cadence=Cadence(every, overhead),
             on_alarm=on_alarm,
-            on_look=on_look,
+            on_look=together(on_look),
             step=step,
             seed=seed,
+            data=data,
+            filing=Filing(on_finding) if callable(on_finding) else on_finding,
             run=run,
             hang_after=hang_after,
         )

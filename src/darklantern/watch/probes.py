@@ -20,6 +20,8 @@ from darklantern.watch.spans import SpanCounter
 Array = NDArray[Any]
 FLOOR = 1e-9
 """below which a size counts as this, so that a ratio of nothing to nothing is 1"""
+HELD_OUT = "a held-out monitor"
+"""all that is said of one"""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,13 @@ class Signal:
     training changes by factors, by the logarithm of their ratio; `grain` is in the unit of that"""
     says: Literal["circuit", "novelty"] = "circuit"
     """what an alarm by it claims: novelty is what a signal says that new but harmless data raises too"""
+    held_out: bool = False
+    """whether it may alarm but is shown nowhere: see `monitors`"""
+
+    @property
+    def shown(self) -> str:
+        """Its name, for whoever may read it."""
+        return HELD_OUT if self.held_out else self.name
 
     def contrast(self, reading: "Reading") -> float:
         """What a reading says, its placebo taken off."""

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 
 from darklantern.errors import DarkLanternError, WatchError
+from darklantern.files import write_whole
 from darklantern.records.findings import Event
 from darklantern.watch import agreeing, detectors, reactions
 from darklantern.watch.alarms import Alarm
 from darklantern.watch.attach.tap import Tap
 from darklantern.watch.budget import Cadence
 from darklantern.watch.examples import Examples, Pool, Tokens
+from darklantern.watch.filing import Filed, Filer, Filing, Taken
 from darklantern.watch.keeping import Kept, States
 from darklantern.watch.looking import Looker
 from darklantern.watch.notifying import Note, Notices
@@ -28,6 +30,7 @@ from darklantern.watch.screening import SUSPICIOUS, Screen, SpanScreen, together
 from darklantern.watch.settings import Settings
 from darklantern.watch.spans import GRAM, SpanCounter
 from darklantern.watch.trace import Trace
+from darklantern.watch.viewing import view
 
 LOG = logging.getLogger("darklantern.watch")
 
@@ -56,6 +59,9 @@ class Parts:
     step: int = 0
     seed: int = 0
     """of the order in which trusted examples are drawn"""
+    data: str = ""
+    """hash of what is trained on; empty where it is not known"""
+    filing: Filing | None = None
     run: str | Path | None = None
     hang_after: float | None = None
 
@@ -85,6 +91,9 @@ class Watch:
         """what was agreed to do about the newest alarm, mildest first"""
         self.resume = ""
         """after a stop where data cannot be rewound: how to go on from before the rise, without the suspects"""
+        self.filer = Filer(parts.filing, tap, tuple(parts.probes), parts.trusted, parts.data, parts.seed)
+        self.findings: list[Filed] = []
+        """of each alarm, where `on_finding` asks for them"""
         self._tap, self._looker = tap, Looker(tap, parts.probes, settings.history)
         self._on_alarm, self._on_look = parts.on_alarm, parts.on_look
         self._trusted = Pool(parts.trusted, parts.seed)
@@ -123,9 +132,10 @@ class Watch:
             self._say("no rollback", f"{tap.rewinds}; an alarm that asks for one stops the loop instead")
 
     def __repr__(self) -> str:
-        tracks = self.trace.tracks.values()
-        last = ", ".join(f"{t.signal.name} {t.statistic[-1]:+.1f}" for t in tracks if t.statistic)
-        limits = ", ".join(f"{name} {self.trace.limits[name].value:.1f}" for name in self.trace.channels)
+        shown = self.trace.shown
+        last = ", ".join(f"{name} {track.statistic[-1]:+.1f}" for name, track in shown.items() if track.statistic)
+        channels = [name for name in self.trace.channels if name == "joint" or name in shown]
+        limits = ", ".join(f"{name} {self.trace.limits[name].value:.1f}" for name in channels)
         said = "; ".join(f"alarm at {alarm}" for alarm in self.alarms) or "no alarm"
         return (
             f"watch at step {self.step}, {len(self.trace.steps)} looks, {said}; threshold {limits}"
@@ -165,6 +175,13 @@ class Watch:
     @state.setter
     def state(self, new: Any) -> None:
         self._tap.state = new
+
+    def report(self, path: str | Path, title: str = "Training watch") -> Path:
+        """Write what may be shown of this watch as one self-contained HTML page; `path`. Raises StoreError."""
+        from darklantern.watch.reporting import report
+
+        write_whole(Path(path), report(view(self), title).encode())
+        return Path(path)
 
     # the loop
 
@@ -316,6 +333,7 @@ class Watch:
         with self._on_the_clock() as clock:
             agreeing.look(self._tap.ranks, lambda: self._looker.look(self._now(examples)))
             self._keep()
+            self.filer.begin()
         self.cadence.start(self.step, clock())
         self._started, self._looked = True, self.step
 
@@ -393,7 +411,10 @@ class Watch:
         self.cadence.looked(step, clock())
         if failure is not None:
             return self._failed(failure)
+        taken = None if raised is None else self._take(raised)
         reaction = Reaction.LOG if raised is None else self._react(raised)
+        if taken is not None:
+            self._file(taken)
         if raised is not None and reaction is Reaction.LOG:
             self._keep()
         self._on_look(self)
@@ -425,6 +446,24 @@ class Watch:
         if self.settings.on_failure == "raise" or not self._outside.can_ask:
             raise error
         return self._pause(f"the look failed: {error}")
+
+    def _take(self, alarm: Alarm) -> Taken | None:
+        """What a finding needs from before the reaction."""
+        try:
+            return self.filer.take(self, alarm, self._spans)
+        except Exception as error:  # noqa: BLE001 - the weights' writer is the user's: the reaction must come anyway
+            self._say("not filed", f"the finding of the alarm at step {alarm.step}: {_why(error)}")
+            return None
+
+    def _file(self, taken: Taken) -> None:
+        """Hand over the finding. A keeper that fails is said: the finding stays in `findings`, the loop goes on."""
+        try:
+            filed = self.filer.file(self, taken)
+            self.findings.append(filed)
+            if self.filer.filing is not None and self._tap.ranks.rank == 0:
+                self.filer.filing.keep(filed)
+        except Exception as error:  # noqa: BLE001 - a keeper is the user's: a full library must not end the run
+            self._say("not filed", f"the finding of the alarm at step {taken.alarm.step}: {_why(error)}")
 
     def _now(self, fresh: Examples | None) -> Now:
         return Now(self.step, self._trusted, fresh, self._spans)
@@ -658,6 +697,10 @@ class Watch:
 
 _STATE = "state=(optimizer, loader), and a loader that can be rewound: darklantern.rewindable(dataset, batch_size=...)"
 _NOTHING = "nothing of the new rows stands out, so there is nothing to screen"
+
+
+def _why(error: Exception) -> str:
+    return error.message if isinstance(error, DarkLanternError) else repr(error)
 
 
 def _counter(trusted: Examples, history: int) -> SpanCounter | None:

@@ -37,7 +37,7 @@ def check(w: Watch) -> None:
     assert len(tracks) == sum(len(probe.signals) for probe in every(TRUSTED, "layers.0:out", "layers.1:out", BYTES))
     for name, track in tracks.items():
         assert len(track.readings) == 3, name
-        assert all(np.isfinite(reading.contrast) for reading in track.readings), name
+        assert all(np.isfinite(reading.difference) for reading in track.readings), name
     for name in ("payload drift", "trait drift", "contrast turn", "drift"):
         assert tracks[name].readings[-1].value != 0
 

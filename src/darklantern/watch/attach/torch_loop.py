@@ -17,7 +17,7 @@ from darklantern.errors import DarkLanternError, WatchError
 from darklantern.models.on_torch.opened import Model
 from darklantern.models.paths import nearest
 from darklantern.models.recording import Recording
-from darklantern.models.snapshot import Snapshot, Stateful, capture, restore, save
+from darklantern.models.snapshot import Snapshot, Stateful, capture, restore, save, weights_hash
 from darklantern.watch.attach import logits, ranks, rewinding
 from darklantern.watch.attach.ranks import Ranks
 from darklantern.watch.examples import Array, Examples, Reader, examples
@@ -39,6 +39,7 @@ class TorchTap:
     batch: Reader | None = None
     barred: str = ""
     """why the loop that this serves cannot be rolled back, whatever `state` is"""
+    framework = "torch"
 
     @cached_property
     def ranks(self) -> Ranks:
@@ -117,6 +118,9 @@ class TorchTap:
                 )
             found |= {name: _whole(named[name]).detach().float().cpu().numpy() for name in names}
         return found
+
+    def digest(self) -> str:
+        return weights_hash(self.model.module)
 
     def examples(self, batch: Any) -> Examples:
         return examples(batch, "a batch", self.batch)
