@@ -55,7 +55,11 @@ def run_hash() -> str:
 
 def recipe_hash() -> str:
     """What a calibration holds for, and nothing else: how runs come about and how they are judged."""
-    judged = [(signal.name, signal.role, signal.grain) for probe in probes() for signal in probe.signals]
+    judged = [
+        (signal.name, signal.role, signal.says, signal.detector, signal.compares, signal.grain)
+        for probe in probes()
+        for signal in probe.signals
+    ]
     return _hash([run_hash(), judged, detectors.constants()])
 
 
