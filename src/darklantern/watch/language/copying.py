@@ -22,7 +22,8 @@ class CopyingProbe(Probe):
     token that was read. No sampling and no positions are in it, so that it is almost as quiet as the weights, and
     it rises with the first updates that teach copying, long before a composed circuit makes predictions better.
     `site` is the output of an attention, (n, 1, dim): of several the last, where a copying head of an induction
-    circuit stands; an attention that copies in the first layer serves skips and repeats. Cost: `tokens` rows of width 1.
+    circuit stands; an attention that copies in the first layer serves skips and repeats. Cost: `tokens` rows of one
+    token.
     """
 
     name: ClassVar[str] = "copying"
@@ -32,7 +33,7 @@ class CopyingProbe(Probe):
             "I1",
             "signal",
             "standard deviations",
-            "mean over tokens t of the readout of attention's output on the row [t], at t, in standard deviations of all",
+            "mean over tokens t of the readout of attention's output on the row [t], at t, in deviations of all",
             placebo="the same at other tokens than t",
             source="after Elhage et al. (2021), A mathematical framework for transformer circuits: the OV circuit",
             cost="1 F over `tokens` rows of one token",
