@@ -11,6 +11,7 @@ from darklantern.errors import RecipeError, WatchError
 from darklantern.records.exact import decode, encode
 from darklantern.records.findings import Finding, Provenance
 from darklantern.watch import Reading, held_out, monitor
+from darklantern.watch.examples import Examples
 from darklantern.watch.language import (
     ContrastProbe,
     DriftProbe,
@@ -20,7 +21,6 @@ from darklantern.watch.language import (
     TraitProbe,
     TriggerProbe,
 )
-from darklantern.watch.examples import Examples
 from darklantern.watch.monitors import HeldOut, monitor_evidence
 from darklantern.watch.policies import ContextProbe, FourierProbe, TableProbe, WeightsProbe
 from darklantern.watch.probes import HELD_OUT
@@ -144,8 +144,10 @@ def test_a_held_out_monitor_raises_the_alarm_and_is_shown_nowhere(caplog) -> Non
     assert w.alarm is not None and w.alarm.step == 40
     assert w.alarm.signal == HELD_OUT and w.alarm.held_out
     everywhere = " ".join(
-        [repr(w), str(w.alarm), repr(w.alarms), repr(w.events), repr(view(w)), report(view(w)), caplog.text]
-        + [repr(w.trace.series()), *(s.name for s in view(w).series)]
+        [
+            *(repr(w), str(w.alarm), repr(w.alarms), repr(w.events), repr(view(w)), report(view(w)), caplog.text),
+            *(repr(w.trace.series()), repr(view(w).series)),
+        ]
     )
     assert SECRET not in everywhere
     assert "50" not in str(w.alarm).replace("step 50", "")

@@ -166,7 +166,9 @@ KINDS = {
     "shards": _as_shards,
     "a file of tensors": lambda state, folder, step: save_file(state, folder / f"step{step}.safetensors"),
     "a state dict": lambda state, folder, step: torch.save(state, folder / f"weights-{step}.pt"),
-    "one of several things": lambda state, folder, step: torch.save({"step": step, "model": state}, folder / f"{step}.pt"),
+    "one of several things": lambda state, folder, step: torch.save(
+        {"step": step, "model": state}, folder / f"{step}.pt"
+    ),
     "wrapped": lambda state, folder, step: torch.save(
         {f"module.{name}": value for name, value in state.items()}, folder / f"{step}.pth"
     ),

@@ -67,7 +67,9 @@ def test_nothing_in_it_runs_loads_or_leaves_its_place(watched) -> None:
     Reader().feed(report(view(watched), EVIL))
     tags = {tag for tag, _ in found}
     assert not tags & {"script", "img", "link", "iframe", "form", "object", "a"}
-    assert not [name for _, attrs in found for name in attrs if name.startswith("on") or name in ("href", "src", "style")]
+    assert not [
+        name for _, attrs in found for name in attrs if name.startswith("on") or name in ("href", "src", "style")
+    ]
     policy = next(attrs["content"] for _, attrs in found if attrs.get("http-equiv") == "Content-Security-Policy")
     assert re.fullmatch(r"default-src 'none'; style-src 'sha256-[A-Za-z0-9+/=]+'", policy)
 
