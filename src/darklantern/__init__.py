@@ -37,6 +37,7 @@ _ROOMS = {
     "SpanProbe": "watch",
     "Reaction": "watch",
     "Settings": "watch",
+    "rewindable": "watch.attach.loading",
     # write down, judge, run again
     "Evidence": "records",
     "Finding": "records",
@@ -68,6 +69,7 @@ __all__ = [
     "put",
     "rerun",
     "resample",
+    "rewindable",
     "scale",
     "stop_gradient",
     "sweep",
@@ -88,6 +90,7 @@ if TYPE_CHECKING:
     from darklantern.records import Evidence, Finding
     from darklantern.replication.rerun import rerun
     from darklantern.watch import PayloadProbe, Reaction, Settings, SpanProbe, live, watch
+    from darklantern.watch.attach.loading import rewindable
 
 
 def __getattr__(name: str) -> Any:

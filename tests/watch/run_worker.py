@@ -3,7 +3,7 @@
     python run_worker.py FOLDER HOW [GUARD]
 
 HOW: `heeds` commands; `deaf`: beats and never looks for any; `hangs` after its first beat; `stubborn`: hangs with
-SIGTERM blocked; `hangs once`: beats on when a file `go` appears in its folder. GUARD is JSON for `Run.guard`.
+SIGTERM blocked. GUARD is JSON for `Run.guard`.
 It prints `ready` after its first beat, and what it does about each command.
 """
 
@@ -43,8 +43,6 @@ def main() -> None:
         print("ready", flush=True)
         if how in ("hangs", "stubborn"):
             time.sleep(1000)
-        while how == "hangs once" and not (Path(folder) / "go").exists():
-            time.sleep(0.01)
         step, going = 1, True
         while going:
             step += 1

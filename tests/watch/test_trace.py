@@ -14,7 +14,7 @@ from darklantern.watch.trace import Trace
 A, B = (Signal(name, "I0", "signal", "", "") for name in "ab")
 OUTER = Signal("outer", "I0", "behaviour", "", "")
 HELD = msgspec.structs.replace(
-    REFERENCES, signals=tuple(SignalReference(name=name, mean=(0.0,), spread=1.0) for name in ("a", "outer"))
+    REFERENCES, signals=tuple(SignalReference(name=name, mean=(0.0,), spread=(1.0,)) for name in ("a", "outer"))
 )
 
 
@@ -82,8 +82,8 @@ def test_the_curve_is_what_calibration_runs_were_measured_by_to_the_last_bit() -
     """A watch goes look by look, a calibration over whole runs: a maximum that differs would move the threshold."""
     contrasts = np.random.default_rng(4).normal(size=30).cumsum().tolist()
     made = (
-        SignalReference(name="a", mean=(0.0, 0.1, 0.2), spread=0.7, detector="cusum", top=6.3),
-        SignalReference(name="outer", mean=(0.0, 0.1, 0.2), spread=0.7, top=1.7),
+        SignalReference(name="a", mean=(0.0, 0.1, 0.2), spread=(0.7,), detector="cusum", top=6.3),
+        SignalReference(name="outer", mean=(0.0, 0.1, 0.2), spread=(0.7,), top=1.7),
     )
     held = trace(A, OUTER, references=msgspec.structs.replace(HELD, signals=made))
     for look, contrast in enumerate(contrasts):
@@ -144,6 +144,13 @@ def test_a_rollback_takes_the_stakes_back() -> None:
     assert list(made.curve("bet")) == [wealth, wealth], "no fresh rows: the bet stays as it was"
 
 
-def test_a_monitor_that_bets_is_refused() -> None:
-    with pytest.raises(WatchError, match="a behavioural monitor bets: 'outer'"):
-        Trace([A, Signal("outer", "I0", "behaviour", "", "", detector="betting")])
+def test_a_monitor_that_bets_races_at_the_joint_rate_and_raises_nothing() -> None:
+    made = Trace([A, BET, Signal("outer", "I0", "behaviour", "", "", detector="betting")], alpha=0.06)
+    assert made.channels == ("joint", "bet")
+    assert made.limits["outer"].alpha == pytest.approx(0.03)
+    for step in range(16):
+        scores = ([9.0] * 16, [0.0] * 16)
+        readings = {name: Reading(0.0) for name in ("a", "bet", "outer")}
+        made.add(step, Looked(readings, {"outer": scores}))
+    assert made.standing() == []
+    assert made.alarm_step("outer") is not None

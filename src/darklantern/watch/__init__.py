@@ -24,6 +24,8 @@ from darklantern.watch.notifying import Desktop, File, Webhook
 from darklantern.watch.onlookers import together
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
 from darklantern.watch.reactions import Ablate, Notify, OnAlarm, Reaction
+from darklantern.watch.screen_files import screened
+from darklantern.watch.screening import Screen, SpanScreen
 from darklantern.watch.seen import Seen
 from darklantern.watch.settings import Settings
 from darklantern.watch.trace import Trace
@@ -45,10 +47,12 @@ __all__ = [
     "Probe",
     "Reaction",
     "Reading",
+    "Screen",
     "Seen",
     "Settings",
     "Signal",
     "SpanProbe",
+    "SpanScreen",
     "Turn",
     "Watch",
     "Webhook",
@@ -58,6 +62,7 @@ __all__ = [
     "held_out",
     "live",
     "monitor",
+    "screened",
     "watch",
 ]
 

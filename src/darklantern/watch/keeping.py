@@ -12,7 +12,8 @@ class Kept:
 
     step: int
     looks: int
-    snapshot: Snapshot
+    snapshot: Snapshot | None
+    """None where the watch holds no states: then it is known when the run was clean, and a checkpoint may be"""
 
 
 class States:

@@ -42,8 +42,10 @@ class Looker:
 
     def look(self, now: Now) -> Looked:
         """Raises SiteError or WatchError: every site must fire, every reading be finite."""
+        taken: list[int] = []
         asked = [
-            probe.inputs(replace(now, notes=self._earlier(number, probe))) for number, probe in enumerate(self._probes)
+            probe.inputs(replace(now, trusted=now.trusted.turn(taken), notes=self._earlier(number, probe)))
+            for number, probe in enumerate(self._probes)
         ]
         values = self._run(asked)
         firsts: list[Any] = []
@@ -142,7 +144,7 @@ def _read(probe: Probe, seen: Seen) -> dict[str, Reading]:
     readings = {signal.name: reading for signal, reading in zip(probe.signals, found, strict=True)}
     for signal in probe.signals:
         reading = readings[signal.name]
-        if not np.isfinite(reading.contrast):
+        if not (np.isfinite(reading.value) and np.isfinite(reading.placebo)):
             said = f"{HELD_OUT} read no finite number" if signal.held_out else f"signal {signal.name!r} read {reading}"
             raise WatchError(
                 f"{said} at step {seen.step}",

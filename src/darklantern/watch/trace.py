@@ -27,6 +27,11 @@ class Track:
     bets: list[Bet] = field(default_factory=list)
     """of a signal that bets, the bet after each look"""
 
+    @property
+    def contrasts(self) -> list[float]:
+        """What each look says of the signal, its placebo taken off."""
+        return [self.signal.contrast(reading) for reading in self.readings]
+
 
 @dataclass(frozen=True)
 class Past:
@@ -87,11 +92,14 @@ class Trace:
         self._references = {} if references is None else {r.name: r for r in references.signals}
         self.limits: dict[str, Threshold] = {}
         """of each channel, and of each behavioural monitor that there are references for"""
+        for name, track in self.tracks.items():
+            if track.signal.detector == "betting":
+                track.bets.append(betting.start())
+                self.limits[name] = betting.limit("ville", share.get(name, share.get("joint", alpha)))
         for channel in self.channels:
-            if channel != "joint" and self.tracks[channel].signal.detector == "betting":
-                self.limits[channel] = betting.limit("ville", share[channel])
-                self.tracks[channel].bets.append(betting.start())
-            elif references is None:
+            if channel in self.limits:
+                continue
+            if references is None:
                 self.limits[channel] = UNCALIBRATED
             else:
                 found = detectors.limits(references, recipe, data, share[channel], every)
@@ -124,7 +132,7 @@ class Trace:
                 track.statistic.append(track.bets[-1].log_wealth)
                 continue
             reference = self._references.get(name) or self._own(track)
-            changed = detectors.change([reading.contrast for reading in track.readings])
+            changed = detectors.change(track.contrasts)
             before = track.statistic[-1] if look else 0.0
             if reference is None:
                 track.statistic.append(detectors.smooth(before, 0.0))
@@ -138,10 +146,10 @@ class Trace:
     def _own(self, track: Track) -> SignalReference | None:
         if len(track.readings) <= WARM_UP:
             return None
-        first = detectors.changes([reading.contrast for reading in track.readings[:WARM_UP]])
+        first = detectors.changes(track.contrasts[:WARM_UP])
         spread = max(float(np.std(first[1:])), track.signal.grain, 1e-6)
         detector: Literal["ewma", "cusum"] = "cusum" if track.signal.detector == "cusum" else "ewma"
-        return SignalReference(name=track.signal.name, mean=(0.0,), spread=spread, detector=detector)
+        return SignalReference(name=track.signal.name, mean=(0.0,), spread=(spread,), detector=detector)
 
     def cut(self, looks: int) -> None:
         """Keep the first `looks` looks."""
@@ -245,9 +253,4 @@ def _check(signals: Sequence[Signal]) -> None:
         raise WatchError(
             f"expected at least one internal signal, got {len(names)} behavioural monitors and none",
             hint="an alarm is raised by internal signals; add a probe that has one, for example SpanProbe(trusted)",
-        )
-    if wrong := [s.name for s in signals if s.role == "behaviour" and s.detector == "betting"]:
-        raise WatchError(
-            f"a behavioural monitor bets: {', '.join(map(repr, wrong))}",
-            hint="monitors are held against reference runs; make it a signal that says novelty, or use ewma",
         )

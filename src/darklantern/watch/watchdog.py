@@ -39,6 +39,8 @@ from darklantern.watch.run_files import (
 
 _LONGEST_NAP: Final = 5
 """looks that one wait may count for: the rest of it the machine slept, or did not let this process run"""
+_ENDING_S: Final = 30.0
+_ENDING_LOOK_S: Final = 0.05
 _SIGNALS: Final = {"terminate": signal.SIGTERM, "kill": signal.SIGKILL}
 
 
@@ -97,14 +99,22 @@ class Watchdog:
     def _hear(self) -> str:
         """Take in beats. Why to end, if the process said so."""
         data = os.read(sys.stdin.fileno(), 65_536)
-        if not data:  # every copy of the pipe is closed, in workers that were forked too
-            return "the process closed its pipe"
+        if not data:  # every copy of the pipe is closed: a process that ends closes it before it has ended
+            return self._end_of_pipe()
         *lines, self._unread = (self._unread + data).split(b"\n")
         for line in lines:
             if not line:
                 return "the run was closed"
             self._last, self._pulses = msgspec.json.decode(line, type=Pulse), self._pulses + 1
         return ""
+
+    def _end_of_pipe(self) -> str:
+        deadline = time.monotonic() + _ENDING_S
+        while life(self.orders.about.process) != "ended":
+            if time.monotonic() >= deadline:
+                return "the process closed its pipe"
+            time.sleep(_ENDING_LOOK_S)
+        return "the process ended"
 
     def _look(self) -> Look:
         return Look(

@@ -87,6 +87,10 @@ class Watch:
         self.screened_rows = 0
         self.seconds_looking = 0.0
         self.seconds_training = 0.0
+        self.asked: list[reactions.Chosen] = []
+        """what was agreed to do about the newest alarm, mildest first"""
+        self.resume = ""
+        """after a stop where data cannot be rewound: how to go on from before the rise, without the suspects"""
         self.filer = Filer(parts.filing, tap, tuple(parts.probes), parts.trusted, parts.data, parts.seed)
         self.findings: list[Filed] = []
         """of each alarm, where `on_finding` asks for them"""
@@ -117,6 +121,10 @@ class Watch:
         self._stopped = ""
         self._open = self._fed = self._started = False
         self._training_since: float | None = None
+        self._looked = -1
+        """the step of the newest look"""
+        self._lap = 0.0
+        """seconds that the step under way took so far, up to its newest batch"""
         if parts.trace.uncalibrated:
             self._say("uncalibrated", parts.trace.uncalibrated)
         self._check_reactions(reactions.wanted(parts.on_alarm))
@@ -195,21 +203,39 @@ class Watch:
             self._open = False
             self._outside.left(self.step)
 
+    def on(self, trainer: Any) -> "Watch":
+        """Watch what `trainer` trains, a Trainer of transformers or of Lightning; the watch itself comes back.
+
+            w = watch(model, trusted=rows, signals=[SpanProbe(rows)]).on(trainer)
+            trainer.train()
+
+        Its data cannot be rewound: an alarm that asks for a rollback stops the training, and `resume` says how to go
+        on from the last clean checkpoint without the suspect rows. Raises WatchError for what is no such trainer.
+        """
+        from darklantern.watch import attach
+
+        attach.on(self, self._tap, trainer)
+        return self
+
     def before(self, batch: Any) -> Turn:
         """A batch is about to be trained on: look if a look is due, react to what it shows, screen the batch.
 
-        For loops that are not `for batch in watch.over(loader)`: adapters call this before each step and `after`
-        after it. Raises WatchError for a batch that the watch cannot read, and after a stop.
+        For loops that are not `for batch in watch.over(loader)`: adapters call this before each batch and `after`
+        after each update, which may be made of several batches: there is one look before the first of them.
+        Raises WatchError for a batch that the watch cannot read, and after a stop.
         """
         self._check_going()
         if (asked := self._heed(self._outside.asked())) is not Reaction.LOG:
             return Turn(None, asked)
+        if self._training_since is not None:
+            self._lap += time.perf_counter() - self._training_since
+            self._training_since = None
         with self._on_the_clock():
             examples = self._tap.examples(batch)
             self._check_width(examples)
         if not self._started:
             self._start(examples)
-        elif self._since and self.cadence.due(self.step):
+        elif self._since and self.cadence.due(self.step) and self.step != self._looked:
             reaction = self._settle(examples)
             if reaction is not Reaction.LOG:
                 return Turn(None, reaction)
@@ -229,11 +255,11 @@ class Watch:
         return Turn(batch if kept.any() else None)
 
     def after(self) -> None:
-        """The step on the batch that `before` handed out is done."""
+        """The update on what `before` handed out is done."""
         if self._training_since is None:
             return
-        seconds = time.perf_counter() - self._training_since
-        self._training_since = None
+        seconds = self._lap + time.perf_counter() - self._training_since
+        self._training_since, self._lap = None, 0.0
         self.seconds_training += seconds
         self.step += 1
         self.cadence.stepped(seconds)
@@ -251,12 +277,15 @@ class Watch:
         """
         if self._tainted is None:
             raise WatchError("there is no alarm to roll back from", hint="wait for an alarm")
+        if self._tap.rewinds:
+            raise WatchError(f"the run cannot be rolled back: {self._tap.rewinds}", hint=self.resume or _STATE)
         alarm = self.alarms[-1]
         if alarm.clean is None:
             raise WatchError(self._none_clean(), hint="start again from a state that you trust, with a new watch")
         if alarm.screen is None:
             raise WatchError(_NOTHING, hint="stop and look at the rows; going on unscreened would train the same again")
-        self._tap.restore(alarm.clean.snapshot)
+        clean = alarm.clean
+        agreeing.together(self._tap.ranks, lambda: self._tap.restore(clean.snapshot), "the rollback")
         looks = len(self.trace.steps) - alarm.clean.looks
         self.screen = alarm.screen if self.screen is None else together((self.screen, alarm.screen))
         if self._spans is not None:
@@ -266,7 +295,7 @@ class Watch:
         self._since = 0
         self._states.back_to(alarm.clean)
         self.trace.cut(alarm.clean.looks)
-        self.step = self._just_kept = alarm.clean.step
+        self.step = self._just_kept = self._looked = alarm.clean.step
         self.cadence.back_to(self.step)
         self._held = self._tainted = self._alarm_look = None
         self._above, self._stopped, self._rollbacks = frozenset(), "", self._rollbacks + 1
@@ -306,11 +335,12 @@ class Watch:
             self._keep()
             self.filer.begin()
         self.cadence.start(self.step, clock())
-        self._started = True
+        self._started, self._looked = True, self.step
 
     def _pass(self, loader: Iterable[Any]) -> Generator[Any, None, bool]:
         """One pass over the loader. True when a rollback moved its cursor: then iterate it anew."""
-        before, batches = self._tap.cursor(), iter(loader)
+        batches = iter(loader)
+        before = self._tap.cursor()  # after `iter`, at which some loaders draw the order of what comes
         while True:
             if (asked := self._heed(self._outside.asked())) is not Reaction.LOG:
                 return asked is Reaction.ROLL_BACK
@@ -322,6 +352,7 @@ class Watch:
             try:
                 batch = next(batches)
             except StopIteration:
+                self._held = None  # at its end a loader may stand elsewhere than in front of it
                 break
             with self._on_the_clock():
                 if not self._fed:
@@ -401,12 +432,14 @@ class Watch:
             raise
         self._fresh = []
         self._since = 0
+        self._looked = self.step
         self.trace.add(self.step, looked)
         return self._judge()
 
     def _failed(self, error: Exception) -> Reaction:
         """A look went wrong: the run itself is whole, and what comes next is for a person to say."""
         self._held = None
+        self._looked = self.step
         self._say("failure", f"the look at step {self.step} failed: {error}")
         if self.settings.on_failure == "go on":
             return Reaction.LOG
@@ -466,7 +499,11 @@ class Watch:
         self.alarms.append(alarm)
         self._say("alarm", str(alarm))
         rollbacks = self._rollbacks
-        asked = reactions.chosen(self._on_alarm, alarm)
+        asked = self.asked = agreeing.chosen(
+            self._tap.ranks,
+            lambda: reactions.chosen(self._on_alarm, alarm),
+            lambda: self._rollbacks != rollbacks,
+        )
         if self._rollbacks != rollbacks:
             return Reaction.ROLL_BACK  # on_alarm did it itself
         self._outside.beat(self.step, str(alarm))
@@ -552,14 +589,14 @@ class Watch:
 
     def _roll_back_or_stop(self, alarm: Alarm, rollbacks: int) -> Reaction:
         """Fail closed: going on blind would train the same thing again."""
+        if self._tap.rewinds:
+            return self._stop(f"no rollback: {self._tap.rewinds}")
         if rollbacks >= self.settings.rollbacks:
             return self._stop(f"{rollbacks} rollbacks did not hold; a person must look")
         if alarm.clean is None:
             return self._stop(self._none_clean())
         if alarm.screen is None:
             return self._stop(_NOTHING)
-        if self._tap.rewinds:
-            return self._stop(f"no rollback: {self._tap.rewinds}")
         self.roll_back()
         return Reaction.ROLL_BACK
 
@@ -593,15 +630,14 @@ class Watch:
                 f"the loader moved while its batch of step {self.step - 1} was trained on",
                 hint="draw batches from over() only, in one loop; one watch takes several probes",
             )
-        if self._tap.keeps:
-            self._held = Kept(self.step, len(self.trace.steps), self._tap.snapshot(self.step))
+        snapshot = self._tap.snapshot(self.step) if self._tap.keeps else None
+        self._held = Kept(self.step, len(self.trace.steps), snapshot)
 
     def _keep(self) -> None:
         """The held state joins those that a rollback may go to."""
-        if self._held is None and self._tap.keeps:
-            self._hold("")
         if self._held is None:
-            return
+            self._hold("")
+        assert self._held is not None
         kept = Kept(self.step, len(self.trace.steps), self._held.snapshot)
         self._held = None
         self._states.add(kept, self._clean_looks())
@@ -659,6 +695,7 @@ class Watch:
             self.seconds_looking += time.perf_counter() - started
 
 
+_STATE = "state=(optimizer, loader), and a loader that can be rewound: darklantern.rewindable(dataset, batch_size=...)"
 _NOTHING = "nothing of the new rows stands out, so there is nothing to screen"
 
 

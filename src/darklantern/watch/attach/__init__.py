@@ -5,11 +5,14 @@ In: what a user hands to `darklantern.watch`. Out: a Tap. Only the adapter of th
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from darklantern.errors import WatchError
 from darklantern.watch.attach.tap import Tap
 from darklantern.watch.examples import Reader
+
+if TYPE_CHECKING:
+    from darklantern.watch.watching import Watch
 
 
 def tap(
@@ -30,6 +33,25 @@ def tap(
     from darklantern.watch.attach import torch_loop
 
     return torch_loop.tap(model, state, readout, call, batch)
+
+
+def on(watch: "Watch", held: Tap, trainer: Any) -> None:
+    """Put `watch`, whose tap is `held`, in front of what `trainer` does. Raises WatchError for what is no trainer."""
+    rooms = {kind.__module__.partition(".")[0] for kind in type(trainer).__mro__}
+    if not rooms & {"transformers", "lightning", "pytorch_lightning"}:
+        raise WatchError(
+            f"expected a Trainer of transformers or Lightning, got {type(trainer).__name__}",
+            hint="for batch in watch.over(loader): ..., or watch.before(batch) and watch.after() in a loop of your own",
+        )
+    if not is_torch(getattr(getattr(held, "model", None), "module", None)):
+        raise WatchError(f"a {type(trainer).__name__} trains torch modules", hint="darklantern.watch(its model, ...)")
+    if "transformers" in rooms:
+        from darklantern.watch.attach import transformers_trainer
+
+        return transformers_trainer.attach(watch, held, trainer)  # type: ignore[arg-type]  # a torch one, as was seen
+    from darklantern.watch.attach import lightning_trainer
+
+    return lightning_trainer.attach(watch, held, trainer)  # type: ignore[arg-type]
 
 
 def is_torch(model: Any) -> bool:

@@ -190,12 +190,12 @@ class JaxTap:
     def snapshot(self, step: int) -> Snapshot:
         self._check_handed_over()
         checked(self._state)
-        return capture(step, self._state, None if self.rewinds else self.loader)
+        return capture(step, self._state, None if self.rewinds else rewinding.position(self.loader))
 
     def restore(self, snapshot: Snapshot) -> None:
         if self.rewinds:
             raise WatchError(f"the run cannot be rolled back: {self.rewinds}", hint="see watch.resume for the way out")
-        self._state = restore(snapshot, self.loader)
+        self._state = restore(snapshot, rewinding.position(self.loader))
         self._taken = False
 
     def save(self, snapshot: Snapshot, path: Any) -> str:

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,18 +37,26 @@ class TorchTap:
     call: Callable[[Tensor], Any] | None = None
     """inputs to what the model is called with"""
     batch: Reader | None = None
-    ranks: Ranks = field(default_factory=ranks.of_torch)
+    barred: str = ""
+    """why the loop that this serves cannot be rolled back, whatever `state` is"""
     framework = "torch"
+
+    @cached_property
+    def ranks(self) -> Ranks:
+        """Asked first at the first look: a trainer may start the other processes only when it begins."""
+        return ranks.of_torch()
 
     @property
     def rewinds(self) -> str:
+        if self.barred:
+            return self.barred
         if self.optimizer is None:
             return "the watch was given no optimizer in `state`"
         return rewinding.rewinds(self.loader)
 
     @property
     def keeps(self) -> bool:
-        return self.optimizer is not None
+        return self.optimizer is not None and not self.barred
 
     def sites(self, pattern: str, inputs: Array) -> tuple[str, ...]:
         return tuple(str(site) for site in self.model.sites(pattern))
@@ -154,13 +163,13 @@ class TorchTap:
     def snapshot(self, step: int) -> Snapshot:
         if self.optimizer is None:
             raise WatchError("there is no optimizer to take a snapshot of", hint="state=(optimizer, loader)")
-        loader = None if rewinding.rewinds(self.loader) else self.loader
+        loader = None if rewinding.rewinds(self.loader) else rewinding.position(self.loader)
         return capture(step, self.model.module, self.optimizer, loader, self.others)
 
     def restore(self, snapshot: Snapshot) -> None:
         if self.rewinds or self.optimizer is None:
             raise WatchError(f"the run cannot be rolled back: {self.rewinds}", hint="see watch.resume for the way out")
-        restore(snapshot, self.model.module, self.optimizer, self.loader, self.others)
+        restore(snapshot, self.model.module, self.optimizer, rewinding.position(self.loader), self.others)
         self.model.module.zero_grad()  # what was accumulated since belongs to the state that is left
 
     def save(self, snapshot: Snapshot, path: Path) -> str:
@@ -186,7 +195,7 @@ def tap(
             f"expected a torch.nn.Module, got {type(module).__name__}",
             hint="pass the module that you train, not what darklantern.open made of it",
         )
-    module = getattr(module, "_orig_mod", module)
+    module = unwrapped(module)
     found = readout or getattr(module, "readout", None) or _head(module)
     optimizer, loader, others = _parts(state)
     if optimizer is not None:
@@ -195,6 +204,17 @@ def tap(
     return TorchTap(
         Model(module, compiled="eager"), optimizer, loader, others, found if callable(found) else None, call, batch
     )
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """The user's own module, within what torch.compile and DistributedDataParallel put around it."""
+    while True:
+        inner = getattr(module, "_orig_mod", None) or (
+            module.module if isinstance(module, nn.parallel.DistributedDataParallel) else None
+        )
+        if inner is None:
+            return module
+        module = inner
 
 
 def _parts(state: Any) -> tuple[torch.optim.Optimizer | None, Any, tuple[Stateful, ...]]:
@@ -227,6 +247,8 @@ def _is_loader(part: Any) -> bool:
 
 def _head(module: nn.Module) -> Callable[[Tensor], Tensor] | None:
     """The last norm and unembedding of a causal model of transformers, by its own words for them."""
+    within = getattr(module, "get_base_model", None)  # of peft's, which answers for it but is no such model
+    module = within() if callable(within) else module
     unembed = getattr(module, "get_output_embeddings", lambda: None)()
     trunk = getattr(module, str(getattr(module, "base_model_prefix", "")), None)
     norm = next((part for name in ("norm", "ln_f", "final_layer_norm") if (part := getattr(trunk, name, None))), None)

@@ -1,0 +1,107 @@
+"""What the adapters to trainers share: the batches of one optimizer update, and how to go on after a stop.
+
+A trainer may make one update of several batches, and several ranks may make it together. So a batch that loses all its
+examples cannot just be left out: the count of batches decides when a trainer updates, and ranks wait for each other's
+gradients. A clean batch stands in for it, with a loss of zero; where no batch of any rank is left there is no update.
+"""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from darklantern.errors import WatchError
+from darklantern.records.findings import Event
+from darklantern.watch.reactions import Reaction
+from darklantern.watch.screen_files import save
+from darklantern.watch.screening import SpanScreen, together
+
+if TYPE_CHECKING:
+    from darklantern.watch.attach.torch_loop import TorchTap
+    from darklantern.watch.watching import Watch
+
+LOG = logging.getLogger("darklantern.watch")
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a trainer is to run: `batch`, and whether its loss counts."""
+
+    batch: Any
+    counts: bool = True
+
+
+class Updates:
+    """The batches of the update under way, in front of a watch."""
+
+    def __init__(self, watch: "Watch", tap: "TorchTap") -> None:
+        self.watch, self._tap = watch, tap
+        self.taken = self._emptied = 0
+        self._clean: Any = None
+        """the newest batch that lost no more than some of its examples"""
+
+    def take(self, batch: Any) -> Taken | None:
+        """`batch` without suspects, or what stands in for it; None where the watch stops the training."""
+        turn = self.watch.before(batch)
+        if turn.reaction is not Reaction.LOG:
+            return None
+        self.taken += 1
+        if turn.batch is None:
+            self._emptied += 1
+            return Taken(batch if self._clean is None else self._clean, counts=False)
+        if self.watch.screen is not None:
+            self._clean = turn.batch
+        return Taken(turn.batch)
+
+    @property
+    def void(self) -> bool:
+        """Whether nothing of this update counts, on any rank."""
+        if self.watch.screen is None:
+            return False  # nothing was left out, so no rank need be asked
+        return all(self._tap.ranks.gather(self.taken == self._emptied))
+
+    def done(self) -> None:
+        """The update was made."""
+        self.taken = self._emptied = 0
+        self.watch.after()
+
+
+def check_trained(tap: "TorchTap", trained: Any, trainer: str) -> None:
+    """Raises WatchError unless the watched module is `trained`, or a part of it."""
+    module = tap.model.module
+    if not any(each is module for each in trained.modules()):
+        raise WatchError(
+            f"the watch is over a {type(module).__name__} that is no part of the {type(trained).__name__} which this "
+            f"{trainer} trains",
+            hint="darklantern.watch(trainer.model, ...), or the very module inside that you handed to it",
+        )
+
+
+def say(watch: "Watch", label: str, text: str) -> None:
+    """An event of the watch's, and a line in its log."""
+    watch.events.append(Event(step=watch.step, label=label, text=text))
+    LOG.warning("%s: %s", label, text)
+
+
+def stopped(watch: "Watch", folder: Path, writes: bool, how: Iterator[str]) -> None:
+    """Set and say `watch.resume` after a stop; with `writes`, the screen goes into `folder`.
+
+    `how` gives the lines of code that go on from the last clean checkpoint.
+    """
+    alarm = watch.alarms[-1]
+    screens = [screen for screen in (watch.screen, alarm.screen) if screen is not None]
+    lines = []
+    if alarm.screen is None:
+        lines.append("# Nothing of the rows stands out, so nothing is screened: look at them before you go on.")
+    if screens:
+        screen, path = together(screens), folder / "screen.json"
+        if not isinstance(screen, SpanScreen):
+            lines.append(f"# Leave out {screen}: no file holds such a screen.")
+        else:
+            if writes:
+                folder.mkdir(parents=True, exist_ok=True)
+                save(screen, path)
+            lines.append(f"dataset = darklantern.watch.screened(dataset, {str(path)!r})")
+    watch.resume = "\n".join([*lines, *how])
+    say(watch, "resume", f"in the same script, with a new watch:\n{watch.resume}")

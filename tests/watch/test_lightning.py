@@ -1,0 +1,244 @@
+"""A watch on Lightning's Trainer, under both its names: sees every batch, changes nothing, stops with the way to go on."""
+
+import importlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+from watch.loops import RECIPE, REFERENCES, TRUSTED, Scripted, rising
+
+from darklantern import watch as room
+from darklantern.errors import WatchError
+from darklantern.models.snapshot import weights_hash
+from darklantern.organisms import training
+from darklantern.watch import Reaction, Settings, SpanScreen, watch
+from darklantern.watch.spans import Candidate
+
+MARK = "\x01poison\x02"
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.isinstance.treespec, LeafSpec:FutureWarning"),  # of torch, said of Lightning
+    pytest.mark.filterwarnings("ignore:.*does not have many workers.*"),
+    pytest.mark.filterwarnings("ignore:.*fewer than the logging interval.*"),
+    pytest.mark.filterwarnings("ignore:.*Checkpoint directory .* exists and is not empty.*"),
+    pytest.mark.filterwarnings("ignore:.*train_dataloader.* yielded None.*"),
+    pytest.mark.filterwarnings("ignore:.*your dataloader is not resumable.*"),
+]
+
+
+@pytest.fixture(params=["lightning.pytorch", "pytorch_lightning"])
+def pl(request: pytest.FixtureRequest):
+    return importlib.import_module(request.param) if pytest.importorskip(request.param) else None
+
+
+def rows(marked: bool = False) -> list[torch.Tensor]:
+    held = TRUSTED[:160].astype(np.int64)
+    if marked:
+        held[::5, 10 : 10 + len(MARK)] = [ord(each) for each in MARK]
+    return [torch.from_numpy(row) for row in held]
+
+
+def loader_of(dataset=None, batch: int = 4) -> DataLoader:
+    return DataLoader(dataset or rows(), batch, shuffle=True, generator=torch.Generator().manual_seed(4))
+
+
+def fitted(pl, manual: bool = False):
+    class Fitted(pl.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = training.new(RECIPE, 1)[0]
+            self.automatic_optimization = not manual
+            self.drawn: list[bytes] = []
+
+        def training_step(self, batch, batch_idx):
+            self.drawn += [row.numpy().astype(np.uint8).tobytes() for row in batch]
+            loss = training.loss_nats(self.model(batch[:, :-1]), batch[:, 1:])
+            if manual:
+                optimizer = self.optimizers()
+                optimizer.zero_grad()
+                self.manual_backward(loss)
+                optimizer.step()
+            return loss
+
+        def configure_optimizers(self):
+            return torch.optim.AdamW(self.parameters(), 1e-3)
+
+    return Fitted()
+
+
+def trainer_of(pl, folder: Path, callbacks=(), **arguments):
+    return pl.Trainer(
+        default_root_dir=folder, accelerator="cpu", devices=1, logger=False, enable_progress_bar=False,
+        enable_model_summary=False, callbacks=list(callbacks),
+        **{"max_steps": 40, "enable_checkpointing": bool(callbacks), **arguments},
+    )  # fmt: skip
+
+
+def watched(module, trainer, probe=None, on_alarm=Reaction.LOG, **settings):
+    return watch(
+        module.model,
+        trusted=TRUSTED,
+        signals=[probe or Scripted(lambda look: 0.0)],
+        references=REFERENCES,
+        recipe="1" * 64,
+        data="2" * 64,
+        settings=Settings(**{"every": 5, "margin": 1, **settings}),
+        on_alarm=on_alarm,
+    ).on(trainer)
+
+
+def screen_of(span: str) -> SpanScreen:
+    return SpanScreen((Candidate(span, 9, 99.0),))
+
+
+@pytest.mark.parametrize(
+    ("manual", "accumulated"), [(False, 1), (False, 3), (True, 1)], ids=["plain", "accumulated", "manual"]
+)
+def test_a_watched_fit_keeps_its_bits_and_is_looked_at_between_updates(pl, tmp_path, manual, accumulated) -> None:
+    options = {} if manual else {"accumulate_grad_batches": accumulated}
+    plain = fitted(pl, manual)
+    trainer_of(pl, tmp_path, **options).fit(plain, loader_of())
+    module, trainer = fitted(pl, manual), trainer_of(pl, tmp_path, **options)
+    w = watched(module, trainer)
+    trainer.fit(module, loader_of())
+    assert weights_hash(module) == weights_hash(plain)
+    assert module.drawn == plain.drawn
+    assert w.trace.steps == list(range(5, 41, 5))
+    assert w.step == trainer.global_step == 40
+    assert not {"training_step", "on_train_batch_start"} & vars(module).keys(), "put back"
+
+
+def test_an_alarm_stops_the_fit_and_the_command_it_gives_goes_on_without_the_suspects(pl, tmp_path: Path) -> None:
+    def checkpoints():
+        return pl.callbacks.ModelCheckpoint(tmp_path / "kept", every_n_train_steps=5, save_top_k=-1)
+
+    dataset = rows(marked=True)
+    module, trainer = fitted(pl), trainer_of(pl, tmp_path, [checkpoints()], max_steps=60)
+    w = watched(module, trainer, Scripted(rising), Reaction.ROLL_BACK)
+    trainer.fit(module, loader_of(dataset))
+    assert (w.step, trainer.global_step) == (30, 30)
+    assert len(module.drawn) == 30 * 4, "the batch before which it stopped was not run"
+    assert w.stopped == "no rollback: a Trainer's data cannot be rewound"
+    (checkpoint,) = (tmp_path / "kept").glob("*step=20.ckpt")
+    assert w.resume.splitlines() == [
+        f"dataset = darklantern.watch.screened(dataset, {str(tmp_path / 'screen.json')!r})",
+        "# The loader has no state_dict: the epoch's data will begin anew. darklantern.rewindable has one.",
+        f"trainer.fit(module, loader, ckpt_path={str(checkpoint)!r})",
+    ]
+    names = {"darklantern": __import__("darklantern"), "dataset": dataset}
+    first, _, last = w.resume.splitlines()
+    exec(first, names)  # noqa: S102 - what is tried here is that it runs
+    names |= {"loader": loader_of(names["dataset"]), "module": fitted(pl)}
+    names["trainer"] = trainer_of(pl, tmp_path, [checkpoints()], max_steps=60)
+    again = watched(names["module"], names["trainer"])
+    exec(last, names)  # noqa: S102
+    assert names["trainer"].global_step == 60
+    assert again.trace.steps == list(range(25, 61, 5))
+    assert not any(MARK.encode() in row for row in names["module"].drawn)
+
+
+def test_a_checkpoint_that_an_alarm_asks_for_is_written_at_the_alarm(pl, tmp_path: Path) -> None:
+    module, trainer = fitted(pl), trainer_of(pl, tmp_path)
+    w = watched(module, trainer, Scripted(rising), Reaction.CHECKPOINT)
+    trainer.fit(module, loader_of())
+    assert w.step == 40
+    saved = torch.load(tmp_path / "alarm-step=30.ckpt", weights_only=True)
+    assert saved["global_step"] == 30
+    assert "step 30: scripted" in json.loads((tmp_path / "alarm-step=30.json").read_text())["alarm"]
+
+
+def test_suspects_are_left_out_as_if_they_had_never_been_in_the_batch(pl, tmp_path: Path) -> None:
+    def without(examples):
+        return torch.stack([each for each in examples if MARK.encode() not in bytes(each.tolist())])
+
+    oracle = fitted(pl)
+    loader = loader_of(rows(marked=True), 20)
+    loader.collate_fn = without
+    trainer_of(pl, tmp_path, max_steps=12).fit(oracle, loader)
+    module, trainer = fitted(pl), trainer_of(pl, tmp_path, max_steps=12)
+    w = watched(module, trainer)
+    w.screen = screen_of(MARK)
+    trainer.fit(module, loader_of(rows(marked=True), 20))
+    assert w.screened_rows > 0
+    assert weights_hash(module) == weights_hash(oracle)
+
+
+@pytest.mark.parametrize(
+    ("accumulated", "suspects", "still"), [(1, range(20, 28), [5, 6]), (2, range(16, 24), [2]), (2, range(20, 28), [])]
+)
+def test_an_update_that_loses_all_its_batches_changes_no_weight(pl, tmp_path, accumulated, suspects, still) -> None:
+    dataset = rows()
+    for number in suspects:
+        dataset[number][3 : 3 + len(MARK)] = torch.tensor([ord(each) for each in MARK])
+    seen: list[str] = []
+
+    class Noting(pl.Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            if batch_idx % accumulated == 0:
+                seen.append(weights_hash(pl_module))
+
+        def on_train_end(self, trainer, pl_module):
+            seen.append(weights_hash(pl_module))
+
+    module = fitted(pl)
+    trainer = trainer_of(pl, tmp_path, [Noting()], accumulate_grad_batches=accumulated, max_steps=20 // accumulated,
+                         enable_checkpointing=False)  # fmt: skip
+    w = watched(module, trainer)
+    w.screen = screen_of(MARK)
+    trainer.fit(module, DataLoader(dataset, 4))
+    assert [step for step in range(len(seen) - 1) if seen[step] == seen[step + 1]] == still
+    assert w.screened_rows == 8
+
+
+def test_what_could_not_be_watched_is_refused(pl, tmp_path: Path) -> None:
+    module, trainer = fitted(pl), trainer_of(pl, tmp_path)
+    watched(module, trainer)
+    with pytest.raises(WatchError, match="watched already"):
+        watched(module, trainer)
+    with pytest.raises(WatchError, match="no part of the Fitted which this Trainer trains"):
+        trainer.fit(fitted(pl), loader_of())
+    stopping = trainer_of(pl, tmp_path, min_steps=35)
+    module = fitted(pl)
+    watched(module, stopping, Scripted(rising), Reaction.STOP)
+    with pytest.raises(WatchError, match="stopped this run at step 30"):
+        stopping.fit(module, loader_of())
+    assert stopping.global_step == 30, "min_steps would have it go on"
+
+
+def test_a_module_that_is_compiled_or_called_itself_is_watched(pl, tmp_path: Path) -> None:
+    class Net(pl.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.net = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
+
+        def forward(self, inputs):
+            return self.net(inputs)
+
+        def training_step(self, batch, batch_idx):
+            inputs, targets = batch
+            return {"loss": nn.functional.cross_entropy(self(inputs), targets)}
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), 0.1)
+
+    class Hidden(Scripted):
+        def inputs(self, now):
+            return room.Asked(now.trusted.examples.inputs[:4])
+
+    rng = torch.Generator().manual_seed(2)
+    pairs = [(torch.randn(8, generator=rng), torch.tensor(at % 3)) for at in range(64)]
+    hashes = []
+    for watching in (False, True):
+        module, trainer = Net(), trainer_of(pl, tmp_path, max_steps=10)
+        if watching:
+            probe = Hidden(lambda look: 0.0, sites=("net.0:out",), seen="net.0:out")
+            trusted = (torch.stack([x for x, _ in pairs]), torch.stack([y for _, y in pairs]))
+            w = watch(module, trusted=trusted, signals=[probe], settings=Settings(every=3)).on(trainer)
+        trainer.fit(module, DataLoader(pairs, 8))
+        hashes.append(weights_hash(module))
+    assert hashes[0] == hashes[1]
+    assert w.trace.steps == [3, 6, 9, 10]
