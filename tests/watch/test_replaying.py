@@ -254,7 +254,7 @@ def test_folders_without_steps_or_with_two_of_one_are_refused(tmp_path) -> None:
     with pytest.raises(SnapshotError, match="holds no checkpoints"):
         checkpoints(tmp_path)
     save_file({"a": torch.ones(1)}, tmp_path / "final.safetensors")
-    with pytest.raises(SnapshotError, match="'final.safetensors' says at which step"):
+    with pytest.raises(SnapshotError, match=r"'final\.safetensors' says at which step"):
         checkpoints(tmp_path)
     (tmp_path / "final.safetensors").unlink()
     for name in ("a-5.safetensors", "b-05.safetensors"):
