@@ -53,6 +53,8 @@ class Experiment:
     start: Callable[[Any, int, str], Session]
     variants: tuple[str, ...] = ()
     """held out: run once, at the end"""
+    controls: tuple[str, ...] = ()
+    """arms in which no circuit forms either, but which are not harmless"""
 
     def session(self, arm: str, rate: float, seed: int) -> Session:
         """A run from `seed`; `rate` is of what the arm plants, or has in its place."""
@@ -225,6 +227,7 @@ E4 = Experiment(
     (0.03, 0.01, 0.003, 0.001),
     _sleeping,
     ("announced", "blended", "paraphrased", "longer payload", "second trigger"),
+    ("payload alone",),
 )
 E5 = Experiment("E5", "policy", policy.PolicyRecipe(), 10, 400, 900, policy.HARMLESS, (0.6,), _policy)
 EXPERIMENTS = {each.name: each for each in (E1, E2, E3, E4, E5)}

@@ -22,6 +22,7 @@ from darklantern.watch.live import live
 from darklantern.watch.monitors import held_out, monitor
 from darklantern.watch.notifying import Desktop, File, Webhook
 from darklantern.watch.onlookers import together
+from darklantern.watch.own_signals import as_probes, signal
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
 from darklantern.watch.reactions import Ablate, Notify, OnAlarm, Reaction
 from darklantern.watch.screen_files import screened
@@ -63,6 +64,7 @@ __all__ = [
     "live",
     "monitor",
     "screened",
+    "signal",
     "watch",
 ]
 
@@ -71,7 +73,7 @@ def watch(
     model: Any,
     *,
     trusted: Any,
-    signals: Sequence[Probe],
+    signals: Sequence[Probe | Callable[[Seen], Any]],
     state: Any = (),
     readout: Callable[..., Any] | None = None,
     weights: Callable[[Any], Any] | None = None,
@@ -99,7 +101,8 @@ def watch(
 
     `trusted` are examples known to be harmless, as the loader yields them: token rows (n, width), pairs (inputs,
     targets), or mappings as Hugging Face has them; `batch` takes them out of anything else. A model is called with
-    inputs alone, `call` says how it takes them otherwise; of token rows with all but the last token.
+    inputs alone, `call` says how it takes them otherwise; of token rows with all but the last token. `signals` are
+    probes, and functions of what a look saw (see `darklantern.signal`).
     `state` is what a rollback must put back: the optimizer, the loader, and whatever else has a state dict
     (scheduler, scaler). The loader has `state()` and `restore(state)`; without them, or without an optimizer, an alarm
     that asks for a rollback stops the loop, which is said at once. `readout` takes a residual stream to logits, in JAX
@@ -128,12 +131,13 @@ def watch(
     from darklantern.watch import attach
 
     settings = settings or Settings()
-    known = [signal for probe in signals for signal in probe.signals]
+    probes = as_probes(signals)
+    known = [signal for probe in probes for signal in probe.signals]
     every = settings.every or (references.every if references else None)
     return Watch(
         Parts(
             tap=attach.tap(model, state, readout, weights, call, batch),
-            probes=signals,
+            probes=probes,
             trusted=examples(trusted, "trusted examples", batch),
             trace=Trace(known, references, recipe, data, alpha, every),
             settings=settings,

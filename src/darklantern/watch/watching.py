@@ -127,7 +127,6 @@ class Watch:
         """seconds that the step under way took so far, up to its newest batch"""
         if parts.trace.uncalibrated:
             self._say("uncalibrated", parts.trace.uncalibrated)
-        self._check_reactions(reactions.wanted(parts.on_alarm))
         if tap.rewinds:
             self._say("no rollback", f"{tap.rewinds}; an alarm that asks for one stops the loop instead")
 
@@ -304,6 +303,7 @@ class Watch:
 
     def _enter(self, loader: Iterable[Any]) -> None:
         self._check_going()
+        self._check_reactions(reactions.wanted(self._on_alarm))
         if self._open:
             raise WatchError(
                 "a loop over this watch is still open; in two at once each would see half of the batches",
