@@ -71,7 +71,8 @@ def test_it_tells_what_each_signal_read_before_the_rise_and_at_the_alarm(filed) 
         assert figures[f"{name}: value at the alarm"] == looks[alarm.step].readings[name].value
     assert figures["jump at the alarm"] == pytest.approx(alarm.statistic / alarm.threshold.value)
     assert {series.name for series in evidence.series} == set(w.trace.tracks)
-    assert "poison" in kept[0].finding.claim, "the spans that stand out"
+    assert r"'\x01poison\x02' in " in kept[0].finding.claim, "the spans that stand out, spelled"
+    assert kept[0].finding.claim.isprintable()
 
 
 def _at(w, step):
