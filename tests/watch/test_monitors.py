@@ -1,6 +1,7 @@
 """Monitors out of findings, monitors that nobody is shown, and the table that both are made from."""
 
 import logging
+from importlib import import_module
 
 import msgspec
 import numpy as np
@@ -10,7 +11,7 @@ from watch.wide import TRUSTED, Jump, parts, payload, span, watched
 from darklantern.errors import RecipeError, WatchError
 from darklantern.records.exact import decode, encode
 from darklantern.records.findings import Finding, Provenance
-from darklantern.watch import Reading, held_out, monitor
+from darklantern.watch import Probe, Reading, held_out, language, monitor, policies, table, vision
 from darklantern.watch.examples import Examples
 from darklantern.watch.language import (
     ContrastProbe,
@@ -68,6 +69,20 @@ def test_settings_and_trusted_rows_make_the_same_probe_again(probe, trusted) -> 
     for name, value in vars(probe).items():
         if isinstance(value, np.ndarray):
             assert np.array_equal(value, vars(again)[name]), name
+
+
+NOT_BY_SETTINGS = {"canary", "policies.reward", "own"}
+"""probes that settings alone do not make: rows, and functions"""
+
+
+def test_every_probe_of_ours_is_in_the_table_under_its_name() -> None:
+    found = set()
+    for package in (language, vision, policies):
+        kinds = [each for each in vars(package).values() if isinstance(each, type) and issubclass(each, Probe)]
+        found |= {kind.name for kind in kinds if kind.name}
+    assert found - NOT_BY_SETTINGS == set(table.WHERE)
+    for name, (file, kind) in table.WHERE.items():
+        assert getattr(import_module(f"darklantern.watch.{file}"), kind).name == name
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from darklantern.watch.probes import Probe
 _LANGUAGE: Final = {
     "adapter": ("drift", "AdapterProbe"),
     "contrast": ("contrast", "ContrastProbe"),
+    "copying": ("copying", "CopyingProbe"),
     "drift": ("drift", "DriftProbe"),
     "induction": ("induction", "InductionProbe"),
     "loss covariance": ("losses", "LossCovarianceProbe"),
