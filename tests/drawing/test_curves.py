@@ -54,6 +54,19 @@ def test_alarm_dots_lie_on_the_alarm_line_of_their_panel() -> None:
     assert float(dot.get("cy", "0")) == pytest.approx(float(rule.get("y1", "1")), abs=0.02)
 
 
+def test_after_a_rollback_the_alarm_dot_lies_on_the_attempt_that_crossed() -> None:
+    again = Series(name="s", role="signal", steps=(0, 10, 0, 10), values=(0.0, 1.0, 0.0, 2.0), threshold=2.0, alarm=10)
+    (dot,) = [c for c in parsed(curves([again])).iter(f"{SPACE}circle") if c.get("r") == "4.5"]
+    alone = Series(name="s", role="signal", steps=(0, 10), values=(0.0, 2.0), threshold=2.0, alarm=10)
+    (expected,) = [c for c in parsed(curves([alone])).iter(f"{SPACE}circle") if c.get("r") == "4.5"]
+    assert dot.get("cx") == expected.get("cx")
+    line = next(e for e in parsed(curves([alone])).iter(f"{SPACE}text") if e.text == "alarm")
+    here = next(e for e in parsed(curves([again])).iter(f"{SPACE}text") if e.text == "alarm")
+    assert float(dot.get("cy") or 0) - float(here.get("y") or 0) == pytest.approx(
+        float(expected.get("cy") or 0) - float(line.get("y") or 0), abs=0.02
+    )
+
+
 def test_a_rollback_fades_what_it_undid_and_points_back() -> None:
     picture = curves((ROLLED_BACK,))
     faded = [p for p in parsed(picture).iter(SPACE + "path") if p.get("opacity")]

@@ -105,7 +105,11 @@ def test_every_ink_that_carries_text_can_be_read_on_a_dark_page() -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [400, 1400])
 def test_in_a_browser_it_fits_breaks_no_rule_and_asks_nobody_for_anything(
-    watched, tmp_path, browser: "Browser", width: int, scheme: str
+    watched,
+    tmp_path,
+    browser: "Browser",  # noqa: F811 - the fixture
+    width: int,
+    scheme: str,
 ) -> None:
     path = watched.report(tmp_path / "watch.html", EVIL)
     with browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme) as context:

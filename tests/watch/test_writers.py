@@ -119,7 +119,7 @@ def test_mlflow_reads_every_look_again_and_the_events_as_a_file(tmp_path, monkey
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # a database takes SQLAlchemy besides
     store = f"file://{tmp_path}/runs"
     with mlflow(store=store) as onlooker:
-        w, steps = told(onlooker)
+        w, _ = told(onlooker)
     client = tool.MlflowClient(tracking_uri=store)
     (found,) = client.search_runs([client.get_experiment_by_name("darklantern").experiment_id])
     history = client.get_metric_history(found.info.run_id, f"watch/{PLAIN}/value")
@@ -152,7 +152,7 @@ def test_a_writer_whose_disk_is_full_is_said_once_and_training_goes_on(caplog) -
 
     onlooker = tensorboard(SimpleNamespace(add_scalar=full, add_text=full, flush=full))
     with caplog.at_level(logging.WARNING, "darklantern.watch"):
-        w, steps = told(onlooker)
+        _, steps = told(onlooker)
     said = [record.getMessage() for record in caplog.records if "TensorBoard" in record.getMessage()]
     assert len(said) == 1
     assert "switched off; training goes on: OSError: [Errno 28] No space left" in said[0]

@@ -48,7 +48,7 @@ class TerminalProgress:
         """The watch has looked."""
         self._values = " ".join(
             f"{name.split()[-1]} {track.statistic[-1]:+.1f}"
-            for name, track in watch.trace.tracks.items()
+            for name, track in watch.trace.shown.items()
             if track.signal.role == "signal"
         )
 

@@ -144,8 +144,13 @@ def _path(each: Line, points: list[tuple[float, float]], up: Scale, opacity: flo
 
 
 def _alarm(each: Line, up: Scale, across: Scale) -> Svg:
-    at = next((i for i, step in enumerate(each.steps) if each.alarm is not None and step >= each.alarm), None)
-    if at is None or each.alarm is None:
+    if each.alarm is None:
+        return Svg("")
+    # After a rollback a step may stand twice: the one that crossed is the higher.
+    there = [i for i, step in enumerate(each.steps) if step == each.alarm]
+    later = (i for i, step in enumerate(each.steps) if step > (each.alarm or 0))
+    at = max(there, key=lambda i: each.values[i]) if there else next(later, None)
+    if at is None:
         return Svg("")
     says = element("title", f"{each.name}: alarm at step {whole(each.alarm)}")
     x, y = across(each.steps[at]), up(each.values[at])

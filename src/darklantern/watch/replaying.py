@@ -110,6 +110,7 @@ def replay(
     asked = _Asked(signals, examples(trusted, "trusted examples", batch), rows, seed)
     known = [signal for probe in signals for signal in probe.signals]
     trace = Trace(known, references, recipe, data, alpha, every)
+    progress(0, len(found))  # all checkpoints are read once for their hashes before the first is looked at
     results = _Results(Path(folder), asked, found)
     with _standing(model, found, load, state, readout, weights, call, batch) as (tap, put):
         for step, readings in _readings(tap, put, asked, found, results, progress):

@@ -17,6 +17,7 @@ from darklantern.watch.probes import Probe
 _LANGUAGE: Final = {
     "adapter": ("drift", "AdapterProbe"),
     "contrast": ("contrast", "ContrastProbe"),
+    "copying": ("copying", "CopyingProbe"),
     "drift": ("drift", "DriftProbe"),
     "induction": ("induction", "InductionProbe"),
     "loss covariance": ("losses", "LossCovarianceProbe"),
@@ -34,7 +35,7 @@ WHERE: Final[Mapping[str, tuple[str, str]]] = {
     **{f"vision.{name}": (f"vision.{name}_probe", f"{name.capitalize()}Probe") for name in _VISION},
     **{f"policies.{name}": (f"policies.{name}_probe", f"{name.capitalize()}Probe") for name in _POLICIES},
 }
-"""name → file and class"""
+"""name → file and class. Canaries and rewards are not here: settings alone do not make them."""
 ROWS: Final = ("trusted", "fitting", "audit")
 """arguments that are examples, which settings do not hold"""
 LARGEST: Final = 2**22
@@ -115,9 +116,8 @@ def _trait(kind: Callable[..., Probe], settings: Mapping[str, Any], trusted: Exa
 
 
 def _refusal(kind: Callable[..., Probe], settings: Mapping[str, Any], trusted: Examples | None) -> Probe:
-    asked, neutral = settings["prompts"], settings["neutral"]
-    pair = (neutral["positive"], neutral["negative"])
-    return kind(asked["positive"], asked["negative"], pair, settings["site"], settings["seed"])
+    pair = (settings["neutral"]["positive"], settings["neutral"]["negative"])
+    return kind(settings["harmful"], settings["harmless"], pair, settings["site"], settings["seed"])
 
 
 def _table(kind: Callable[..., Probe], settings: Mapping[str, Any], trusted: Examples | None) -> Probe:

@@ -3,17 +3,54 @@
 In: a watch, or the trace of one. Out: frozen values. Held-out monitors are counted here and left out.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar, overload
 
 from darklantern.records.findings import Event, Series
 from darklantern.watch.detectors import Threshold, first_crossing
 from darklantern.watch.probes import Reading, Signal
-from darklantern.watch.trace import Trace
+from darklantern.watch.trace import Past, Trace
 
+T = TypeVar("T")
 OnLook = Callable[[Any], Any]
 """what is called with the watch after each look"""
+
+
+class Column(Sequence[T]):
+    """One thing of each look, read where it lies: nothing is copied, so that a view costs the same after 10,000 looks.
+
+    Looks are only ever appended; those that came after this was made are not in it.
+    """
+
+    def __init__(self, past: Sequence[Past], pick: Callable[[Past], T]) -> None:
+        self._past, self._count, self._pick = past, len(past), pick
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[T, ...]: ...
+    def __getitem__(self, index: int | slice) -> T | tuple[T, ...]:
+        found = range(self._count)[index]
+        return self._pick(self._past[found]) if isinstance(found, int) else tuple(self._at(found))
+
+    def __iter__(self) -> Iterator[T]:
+        return self._at(range(self._count))
+
+    def __repr__(self) -> str:
+        return repr(tuple(self))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _at(self, looks: range) -> Iterator[T]:
+        return (self._pick(self._past[look]) for look in looks)
 
 
 @dataclass(frozen=True)
@@ -23,9 +60,9 @@ class SignalView:
     signal: Signal
     unit: str
     """of the statistic"""
-    steps: tuple[int, ...]
-    readings: tuple[Reading, ...]
-    statistic: tuple[float, ...]
+    steps: Sequence[int]
+    readings: Sequence[Reading]
+    statistic: Sequence[float]
     threshold: Threshold | None
 
     @property
@@ -46,8 +83,8 @@ class SignalView:
             role=self.signal.role,
             tier=self.signal.tier,
             unit=self.unit,
-            steps=self.steps,
-            values=self.statistic,
+            steps=tuple(self.steps),
+            values=tuple(self.statistic),
             threshold=None if self.threshold is None else self.threshold.value,
             alarm=self.alarm,
         )
@@ -134,14 +171,14 @@ def seen_in(
 ) -> View:
     """What may be shown of a trace, as a replay leaves one."""
     past = trace.past
-    steps = tuple(each.step for each in past)
+    steps = Column(past, lambda each: each.step)
     signals = tuple(
         SignalView(
             signal=track.signal,
             unit=trace.unit(name),
             steps=steps,
-            readings=tuple(each.readings[name] for each in past),
-            statistic=tuple(each.statistics[name] for each in past),
+            readings=Column(past, partial(_reading, name)),
+            statistic=Column(past, partial(_statistic, name)),
             threshold=trace.limit(name),
         )
         for name, track in trace.shown.items()
@@ -158,3 +195,11 @@ def seen_in(
         stopped=stopped,
         costs=costs,
     )
+
+
+def _reading(name: str, past: Past) -> Reading:
+    return past.readings[name]
+
+
+def _statistic(name: str, past: Past) -> float:
+    return past.statistics[name]

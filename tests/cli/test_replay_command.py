@@ -1,0 +1,82 @@
+"""`darklantern watch replay`: the user's own set-up, a table, a page, JSON; and what is wrong is named."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from darklantern.models.snapshot import capture, save
+from darklantern.organisms import training
+
+SETUP = """
+import sys
+sys.path[:0] = {path!r}
+from watch.wide import TRUSTED, parts, payload
+
+def make():
+    return parts()[0], [payload()], TRUSTED
+
+def wrong():
+    return 1
+
+def breaks():
+    raise ValueError("mine")
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from watch.wide import RECIPE, parts
+
+    made = tmp_path_factory.mktemp("replay")
+    (made / "checkpoints").mkdir()
+    model, optimizer, loader = parts()
+    for step, batch in enumerate(loader):
+        if step % 10 == 0:
+            save(capture(step, model, optimizer, loader), made / "checkpoints" / f"step-{step}.safetensors")
+        training.train_step(model, optimizer, RECIPE, step, batch)
+    (made / "my_setup.py").write_text(SETUP.format(path=sys.path))
+    return made
+
+
+def replay(folder: Path, *words: str, setup: str = "my_setup.py:make") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "darklantern", "watch", "replay", "checkpoints", "--setup", setup, *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+
+
+@pytest.mark.slow
+def test_it_prints_a_table_writes_a_page_and_tells_a_program_the_same_again_without_looking(folder: Path) -> None:
+    first = replay(folder, "--report", "page.html")
+    assert first.returncode == 0, first.stderr
+    lines = first.stdout.splitlines()
+    assert [line.split("  ")[0] for line in lines[1:6]] == [
+        *("payload lens", "payload drift", "payload likelihood", "first token", "greedy payload")
+    ]
+    assert "no false-alarm rate is claimed: no reference runs" in first.stdout
+    assert "Replay of checkpoints" in (folder / "page.html").read_text()
+    written = {path: path.stat().st_mtime_ns for path in (folder / "replay-results").iterdir()}
+    assert len(written) == 4
+    told = json.loads(replay(folder, "--json").stdout)
+    assert told["signals"][0]["steps"] == [10, 20, 30, 40]
+    assert len(told["signals"][0]["values"]) == 4
+    assert {path: path.stat().st_mtime_ns for path in (folder / "replay-results").iterdir()} == written
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("setup", "said"),
+    [
+        ("my_setup.py", "expected --setup FILE.py:FUNCTION"),
+        ("nobody.py:make", "no file at nobody.py"),
+        ("my_setup.py:nothing", "has no function nothing"),
+        ("my_setup.py:wrong", "expected wrong() to give (model, signals, trusted), got int"),
+        ("my_setup.py:breaks", "failed: ValueError: mine"),
+    ],
+)
+def test_what_is_wrong_with_a_set_up_is_named(folder: Path, setup: str, said: str) -> None:
+    done = replay(folder, setup=setup)
+    assert done.returncode == 1
+    assert said in done.stderr.replace("\n  ", " ")
+    assert "defect" not in done.stderr
