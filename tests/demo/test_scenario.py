@@ -43,6 +43,8 @@ def test_the_shipped_references_are_of_this_recipe() -> None:
         (spans, "LEAST", 4),
         (spans, "AGREE", 0.7),
         (detectors, "SMOOTHING", 0.4),
+        (detectors, "SLACK", 1.0),
+        (detectors, "TAIL", 0.0),
         (detectors, "BOUND", 5.0),
         (detectors, "LEFT_OUT", 3),
     ],

@@ -113,7 +113,7 @@ def test_a_missing_file_and_a_file_of_another_kind_are_named(tmp_path: Path) -> 
     from safetensors.torch import save_file
 
     save_file({"x": torch.ones(2)}, tmp_path / "weights.safetensors")
-    with pytest.raises(SnapshotError, match="expected darklantern-snapshot-2"):
+    with pytest.raises(SnapshotError, match="expected darklantern-snapshot-3"):
         snapshot.load(tmp_path / "weights.safetensors")
 
 
@@ -218,7 +218,7 @@ def test_a_cursor_that_json_cannot_hold_is_refused_when_it_is_taken() -> None:
 def test_a_file_without_its_step_or_rest_is_refused(part: str, tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
-    meta = {"format": "darklantern-snapshot-2", "step": "1", "rest": "{}"}
+    meta = {"format": "darklantern-snapshot-3", "step": "1", "rest": "{}"}
     del meta[part]
     save_file({"x": torch.ones(2)}, tmp_path / "cut.safetensors", metadata=meta)
     with pytest.raises(SnapshotError, match=f"lacks its step or .*{part}"):

@@ -69,7 +69,7 @@ def start(probe, on_alarm=lambda alarm: Reaction.LOG, references=REFERENCES, loa
         LM,
         state=(fresh() if state is None else state, loader),
         trusted=TRUSTED,
-        probes=[probe],
+        signals=[probe],
         references=references,
         recipe="1" * 64,
         data="2" * 64,

@@ -1,6 +1,7 @@
 """A real model and loader, and a probe whose readings the test decides."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -39,7 +40,7 @@ class Scripted(Probe):
     seen: str = "layers.0:out"
     looks: int = 0
     shapes: list[tuple[int, ...]] = field(default_factory=list)
-    settings = {}
+    settings: ClassVar = {}
 
     def inputs(self, now):
         return Asked(TRUSTED[:3, :-1])

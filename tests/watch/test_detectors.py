@@ -1,15 +1,19 @@
 """Detectors against cases whose answer is known, and against simulated runs whose rate is known."""
 
+import math
+from dataclasses import replace
 from importlib.metadata import version
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from darklantern.errors import WatchError
-from darklantern.records.references import References, SignalReference
-from darklantern.watch import Signal, calibrate, detectors
+from darklantern.errors import RecordError, WatchError
+from darklantern.records.exact import decode, encode
+from darklantern.records.references import Origin, References, SignalReference, Stratum
+from darklantern.watch import Signal, calibrate, detectors, rates
 
 FLAT = SignalReference(name="s", mean=(0.0,), spread=1.0)
 SIGNALS = (Signal("inner", "I0", "signal", "", ""), Signal("outer", "I0", "behaviour", "", ""))
@@ -27,8 +31,89 @@ def test_a_level_that_differs_from_the_start_is_no_change() -> None:
 
 
 def test_one_wild_look_counts_at_most_its_bound() -> None:
-    values = detectors.statistics(FLAT, [0.0] * 10 + [1e6] + [0.0] * 3)
-    assert max(values) == detectors.BOUND * detectors.SMOOTHING
+    wild = [0.0] * 10 + [1e6] + [0.0] * 3
+    assert max(detectors.statistics(FLAT, wild)) == detectors.BOUND * detectors.SMOOTHING
+    cusum = msgspec.structs.replace(FLAT, detector="cusum")
+    assert max(detectors.statistics(cusum, wild)) == detectors.BOUND - detectors.SLACK
+
+
+CONTRASTS = st.lists(st.floats(-50, 50), min_size=1, max_size=40)
+
+
+@given(CONTRASTS, st.floats(1, 20))
+def test_the_cusum_is_the_loop_of_the_textbook(contrasts: list[float], top: float) -> None:
+    reference = SignalReference(name="s", mean=(0.0, 0.3), spread=2.0, detector="cusum", top=top)
+    height, expected = 0.0, []
+    for t, contrast in enumerate(contrasts):
+        earlier = contrasts[: t - 2] if t > 2 else contrasts[:1]
+        z = (contrast - sum(earlier) / len(earlier) - (0.3 if t else 0.0)) / 2.0
+        height += max(-4.0, min(4.0, z)) - 0.5
+        if height < 0:
+            height = 0.0
+        expected.append(height / top)
+    assert detectors.statistics(reference, contrasts) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+@given(CONTRASTS, st.sampled_from(["ewma", "cusum"]), st.floats(1, 20))
+def test_a_scale_divides_the_whole_curve(contrasts: list[float], detector: str, top: float) -> None:
+    bare = SignalReference(name="s", mean=(0.0,), spread=1.0, detector=detector)
+    scaled = detectors.statistics(msgspec.structs.replace(bare, top=top), contrasts)
+    expected = [value / top for value in detectors.statistics(bare, contrasts)]
+    assert scaled == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("detector", ["ewma", "cusum"])
+def test_the_scale_is_what_about_one_clean_run_in_twenty_reaches(detector: str) -> None:
+    rng = np.random.default_rng(2)
+    runs = [run["inner"] for run in clean_runs(range(100), rng).values()]
+    reference = detectors.summarise("s", 0.0, runs, detector)
+    heights = [max(detectors.statistics(msgspec.structs.replace(reference, top=1.0), run)) for run in runs]
+    expected = np.mean(heights) + detectors.TAIL * np.std(heights, ddof=1)
+    assert (reference.detector, reference.top) == (detector, pytest.approx(expected))
+    above = sum(max(detectors.statistics(reference, run["inner"])) > 1 for run in clean_runs(range(200), rng).values())
+    assert 2 <= above <= 22
+
+
+def test_the_constant_of_the_tail_is_gumbels() -> None:
+    """Quantile at .95 less mean, in standard deviations."""
+    euler = -float(np.euler_gamma)
+    assert pytest.approx((-math.log(-math.log(0.95)) + euler) / (math.pi / math.sqrt(6)), abs=5e-4) == detectors.TAIL
+
+
+def test_a_signal_that_hardly_moves_is_not_blown_up_to_the_scale_of_others() -> None:
+    """The grain is a hundred times what these runs do: their highest is far below one standard deviation."""
+    reference = detectors.summarise("s", 100.0, [[0.0, 1.0, 0.0, 2.0], [0.0, -1.0, 0.5, 0.0]])
+    assert (reference.spread, reference.top) == (100.0, 1.0)
+
+
+def creeping(signals: tuple[Signal, ...]) -> list[Signal]:
+    """The signal `inner` is gathered by a CUSUM."""
+    return [replace(signal, detector="cusum") if signal.name == "inner" else signal for signal in signals]
+
+
+BOTH = tuple(Signal(name, "I0", "signal", "", "") for name in ("inner", "outer"))
+
+
+@pytest.mark.slow
+def test_scales_let_a_cusum_and_an_ewma_share_the_error_budget() -> None:
+    """Without them the CUSUM, whose curve is four times as high, makes every joint maximum that comes near an alarm.
+
+    Of fresh clean runs, those whose joint maximum is among the highest 10 %: which signal made it?
+    """
+    rng = np.random.default_rng(21)
+    bare, scaled = [], []
+    fresh = list(clean_runs(range(300), rng).values())
+    for _ in range(4):
+        made = calibrate(clean_runs(range(59), rng), creeping(BOTH), range(40), "0" * 64, "0" * 64)
+        for found, held in (
+            (scaled, made.signals),
+            (bare, [msgspec.structs.replace(reference, top=1.0) for reference in made.signals]),
+        ):
+            tops = np.array([[max(detectors.statistics(r, run[r.name])) for r in held] for run in fresh])
+            high = tops[np.argsort(tops.max(axis=1))[-30:]]
+            found.append(float((high[:, 0] > high[:, 1]).mean()))
+    assert min(bare) == 1.0
+    assert 0.3 <= np.mean(scaled) <= 0.85
 
 
 @given(st.integers(19, 200), st.floats(0.02, 0.5), st.integers(0, 2**32 - 1))
@@ -63,7 +148,7 @@ def test_clean_runs_alarm_no_more_often_than_stated() -> None:
     false = 0
     for _ in range(200):
         runs = clean_runs(range(44), rng)
-        references = calibrate(runs, SIGNALS, range(25), "0" * 64, "0" * 64)
+        references = calibrate(runs, SIGNALS[:1], range(25), "0" * 64, "0" * 64)
         limit = detectors.threshold(references.maxima, 0.05)
         fresh = clean_runs(range(5), rng)
         false += sum(
@@ -97,6 +182,135 @@ def references(recipe: str = "1" * 64, data: str = "2" * 64) -> References:
         behaviours={},
         versions={},
     )
+
+
+def strata(*held: tuple[str, float]) -> tuple[Stratum, ...]:
+    """Harmless arms of 39 runs whose maxima are 1 to 39 times a number."""
+    return tuple(
+        Stratum(
+            name=name,
+            calibrated_on=tuple(range(100, 139)),
+            maxima=tuple(by * i for i in range(1, 40)),
+            behaviours={"outer": tuple(2 * by * i for i in range(1, 40))},
+        )
+        for name, by in held
+    )
+
+
+def test_the_threshold_is_the_largest_of_the_arms_so_that_the_rate_holds_in_each() -> None:
+    arms = strata(("benign boilerplate", 0.6), ("inert trigger", 0.1))
+    held = msgspec.structs.replace(references(), strata=arms, behaviours={"outer": (1.0,) * 19})
+    found = detectors.limits(held, "1" * 64, "2" * 64, 0.05)
+    assert found["joint"].value == 0.6 * 38  # 39 runs: the second highest, as floor(.05 · 40) = 2; clean: 18
+    assert found["outer"].value == 2 * 0.6 * 38
+    assert found["joint"].alpha == 0.05
+    assert "39 benign boilerplate reference runs" in found["joint"].reason
+    assert "benign boilerplate comes highest" in found["joint"].reason
+    for maxima in (held.maxima, *(arm.maxima for arm in arms)):
+        above = sum(value > found["joint"].value for value in maxima)
+        assert (above + 1) / (len(maxima) + 1) <= 0.05
+    quiet = msgspec.structs.replace(held, strata=strata(("inert trigger", 0.1)))
+    assert detectors.limits(quiet, "1" * 64, "2" * 64, 0.05)["joint"].value == 18.0
+
+
+def test_an_arm_with_too_few_runs_or_without_a_monitor_is_refused_by_name() -> None:
+    (arm,) = strata(("inert trigger", 0.1))
+    few = msgspec.structs.replace(arm, maxima=(1.0,) * 18)
+    with pytest.raises(WatchError, match="needs at least 19 reference runs, got 18 of inert trigger"):
+        detectors.limits(msgspec.structs.replace(references(), strata=(few,)), "1" * 64, "2" * 64, 0.05)
+    deaf = msgspec.structs.replace(arm, behaviours={})
+    held = msgspec.structs.replace(references(), strata=(deaf,), behaviours={"outer": (1.0,) * 19})
+    with pytest.raises(WatchError, match="no maxima of 'outer' in runs of inert trigger"):
+        detectors.limits(held, "1" * 64, "2" * 64, 0.05)
+
+
+def test_another_cadence_drops_the_claim_where_both_are_known() -> None:
+    held = msgspec.structs.replace(references(), every=10)
+    assert detectors.limits(held, "1" * 64, "2" * 64, 0.05, every=10)["joint"].calibrated
+    assert detectors.limits(held, "1" * 64, "2" * 64, 0.05)["joint"].calibrated
+    assert detectors.limits(references(), "1" * 64, "2" * 64, 0.05, every=20)["joint"].calibrated
+    other = detectors.limits(held, "1" * 64, "2" * 64, 0.05, every=20)["joint"]
+    assert not other.calibrated
+    assert "looked at every 10 steps, this one every 20" in other.reason
+
+
+def test_a_calibration_with_arms_comes_back_from_its_bytes_with_all_it_was_made_from() -> None:
+    rng = np.random.default_rng(6)
+    made = calibrate(
+        clean_runs(range(30), rng),
+        creeping(SIGNALS),
+        range(5),
+        "1" * 64,
+        "2" * 64,
+        others={"benign boilerplate": clean_runs(range(50, 70), rng)},
+        every=10,
+        origin=Origin(code="1.0", machine="two cores", made="by hand"),
+    )
+    assert decode(References, encode(made)) == made
+    assert [(s.name, s.detector) for s in made.signals] == [("inner", "cusum"), ("outer", "ewma")]
+    assert (made.every, made.origin.machine, made.standardised_on) == (10, "two cores", (0, 1, 2, 3, 4))
+    (arm,) = made.strata
+    assert (made.calibrated_on, arm.calibrated_on) == (tuple(range(5, 30)), tuple(range(50, 70)))
+    assert (len(made.maxima), len(arm.maxima), len(arm.behaviours["outer"])) == (25, 20, 20)
+    again = calibrate(clean_runs(range(30), np.random.default_rng(6)), SIGNALS, range(5), "1" * 64, "2" * 64)
+    assert again.behaviours == made.behaviours, "other arms have no part in the standardising"
+
+
+def test_what_would_break_the_exchange_of_runs_is_refused() -> None:
+    rng = np.random.default_rng(0)
+    runs, few, shared = clean_runs(range(30), rng), clean_runs(range(40, 50), rng), clean_runs(range(4, 30), rng)
+    for others, message in (
+        ({"inert trigger": few}, "got 5 and 10 of inert trigger"),
+        ({"inert trigger": shared}, "1 seeds of inert trigger, 4 for one, are also standardised on"),
+        ({"clean": clean_runs(range(40, 70), rng)}, "an arm is called 'clean'"),
+    ):
+        with pytest.raises(WatchError, match=message):
+            calibrate(runs, SIGNALS, range(5), "0" * 64, "0" * 64, others=others)
+
+
+def test_references_of_another_version_are_refused() -> None:
+    data = encode(references())
+    assert data.startswith(b'{"v":2,')
+    for other in (data.replace(b'"v":2,', b'"v":1,'), data.replace(b'"v":2,', b"")):
+        with pytest.raises(RecordError):
+            decode(References, other)
+
+
+@given(
+    st.floats(1e-4, 0.9),
+    st.dictionaries(st.sampled_from("abcdefgh"), st.floats(1e-3, 1e3), min_size=1),
+)
+def test_the_parts_of_a_budget_never_come_to_more_than_it(alpha: float, shares: dict[str, float]) -> None:
+    parts = detectors.split(alpha, shares)
+    assert math.fsum(parts.values()) <= alpha
+    assert math.fsum(parts.values()) == pytest.approx(alpha, rel=1e-12)
+    for name, part in parts.items():
+        assert part == pytest.approx(alpha * shares[name] / sum(shares.values()), rel=1e-9)
+
+
+@pytest.mark.parametrize("shares", [{}, {"a": 0.0}, {"a": 1.0, "b": -1.0}, {"a": math.inf}, {"a": math.nan}])
+def test_a_budget_has_a_share_for_each_detector(shares: dict[str, float]) -> None:
+    with pytest.raises(WatchError, match="share above 0"):
+        detectors.split(0.05, shares)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("detector", ["ewma", "cusum"])
+def test_false_alarms_in_further_runs_fall_as_the_beta_binomial_says(detector: str) -> None:
+    """AR(.8) and a trend, 59 references, 40 further runs, 40 times: outside of the 90 % interval as seldom as said."""
+    rng, inside, false = np.random.default_rng(31), 0, 0
+    low, high = rates.predicted(59, 3, 40, 0.9)
+    for _ in range(40):
+        made = calibrate(
+            clean_runs(range(79), rng), [replace(SIGNALS[0], detector=detector)], range(20), "0" * 64, "0" * 64
+        )
+        limit = detectors.threshold(made.maxima, 0.05)
+        further = clean_runs(range(40), rng).values()
+        count = sum(max(detectors.statistics(made.signals[0], run["inner"])) > limit.value for run in further)
+        inside += low <= count <= high
+        false += count
+    assert rates.clopper_pearson(inside, 40, 0.998)[1] >= 0.9
+    assert 25 <= false <= 160  # 80 expected of 1600: the rate is neither lost nor wasted
 
 
 def test_another_recipe_or_text_keeps_the_number_and_drops_the_claim() -> None:

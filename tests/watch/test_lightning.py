@@ -1,4 +1,4 @@
-"""A watch on Lightning's Trainer, under both its names: sees every batch, changes nothing, stops with the way to go on."""
+"""A watch on Lightning's Trainer, under both its names: it sees every batch, and stops with the way to go on."""
 
 import importlib
 import json
@@ -77,7 +77,7 @@ def trainer_of(pl, folder: Path, callbacks=(), **arguments):
     )  # fmt: skip
 
 
-def watched(module, trainer, probe=None, on_alarm=Reaction.LOG, **settings):
+def watched(module, trainer, probe=None, on_alarm=Reaction.LOG, run=None, **settings):
     return watch(
         module.model,
         trusted=TRUSTED,
@@ -87,6 +87,7 @@ def watched(module, trainer, probe=None, on_alarm=Reaction.LOG, **settings):
         data="2" * 64,
         settings=Settings(**{"every": 5, "margin": 1, **settings}),
         on_alarm=on_alarm,
+        run=run,
     ).on(trainer)
 
 
@@ -142,8 +143,9 @@ def test_an_alarm_stops_the_fit_and_the_command_it_gives_goes_on_without_the_sus
 
 def test_a_checkpoint_that_an_alarm_asks_for_is_written_at_the_alarm(pl, tmp_path: Path) -> None:
     module, trainer = fitted(pl), trainer_of(pl, tmp_path)
-    w = watched(module, trainer, Scripted(rising), Reaction.CHECKPOINT)
+    w = watched(module, trainer, Scripted(rising), Reaction.CHECKPOINT, run=tmp_path / "run")
     trainer.fit(module, loader_of())
+    w._outside._run.close()
     assert w.step == 40
     saved = torch.load(tmp_path / "alarm-step=30.ckpt", weights_only=True)
     assert saved["global_step"] == 30

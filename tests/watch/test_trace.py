@@ -8,6 +8,7 @@ from watch.loops import REFERENCES, Scripted, parts, run, start
 from darklantern.errors import WatchError
 from darklantern.records.references import SignalReference
 from darklantern.watch import Reading, Signal, detectors, watch
+from darklantern.watch.looking import Looked
 from darklantern.watch.trace import Trace
 
 A, B = (Signal(name, "I0", "signal", "", "") for name in "ab")
@@ -18,7 +19,7 @@ HELD = msgspec.structs.replace(
 
 
 def trace(*signals: Signal, references=HELD, alpha: float = 0.05, recipe: str = "1" * 64) -> Trace:
-    return Trace(signals, references, detectors.limits(references, recipe, "2" * 64, alpha))
+    return Trace(signals, references, recipe, "2" * 64, alpha)
 
 
 def test_two_signals_of_one_name_are_refused_when_attaching() -> None:
@@ -65,7 +66,7 @@ def test_its_alarm_says_so_and_each_curve_says_what_it_was_standardised_on() -> 
     assert "uncalibrated; no reference runs for 'b'" in str(w.alarm)
     units = {series.name: series.unit for series in w.trace.series()}
     assert units == {
-        "scripted": "multiples of a clean run's usual maximum",
+        "scripted": "multiples of what 1 clean run in 20 reaches",
         "b": "standard deviations over first looks",
     }
     assert [event.label for event in w.events] == ["uncalibrated", "alarm"]
@@ -77,7 +78,79 @@ def test_a_probe_that_forgets_a_reading_is_named() -> None:
         run(w, loop)
 
 
+def test_the_curve_is_what_calibration_runs_were_measured_by_to_the_last_bit() -> None:
+    """A watch goes look by look, a calibration over whole runs: a maximum that differs would move the threshold."""
+    contrasts = np.random.default_rng(4).normal(size=30).cumsum().tolist()
+    made = (
+        SignalReference(name="a", mean=(0.0, 0.1, 0.2), spread=0.7, detector="cusum", top=6.3),
+        SignalReference(name="outer", mean=(0.0, 0.1, 0.2), spread=0.7, top=1.7),
+    )
+    held = trace(A, OUTER, references=msgspec.structs.replace(HELD, signals=made))
+    for look, contrast in enumerate(contrasts):
+        held.add(look, Looked({"a": Reading(contrast), "outer": Reading(contrast)}, {}))
+    for reference in made:
+        assert held.tracks[reference.name].statistic == detectors.statistics(reference, contrasts)
+    assert held.joint == held.tracks["a"].statistic
+
+
 @pytest.mark.parametrize("alpha", [0.0, 1.0, -1.0])
 def test_a_rate_that_is_no_probability_is_refused(alpha: float) -> None:
     with pytest.raises(WatchError, match="between 0 and 1"):
         detectors.threshold([1.0] * 19, alpha)
+
+
+def looked(scores=((), ()), **contrasts: float) -> Looked:
+    return Looked({name: Reading(value) for name, value in contrasts.items()}, {"bet": scores})
+
+
+BET = Signal("bet", "I0", "signal", "", "", detector="betting", says="novelty")
+NEW = Signal("new", "I0", "signal", "", "", says="novelty")
+
+
+def test_the_rate_is_split_over_channels_and_what_claims_a_circuit_comes_first() -> None:
+    made = Trace([A, BET, NEW], alpha=0.06)
+    assert made.channels == ("joint", "bet", "new")
+    assert made.limits["bet"].alpha == pytest.approx(0.02)
+    assert made.limits["bet"].value == pytest.approx(np.log(50))
+    for step in range(16):
+        made.add(step, looked(([9.0] * 16, [0.0] * 16), a=0.1 * (step % 2), bet=0.0, new=0.1 * (step % 2)))
+    assert [each.channel for each in made.standing()] == ["bet"]
+    assert made.limits["bet"].calibrated, "a bet needs no reference runs"
+    for step in range(16, 24):
+        made.add(step, looked(a=50.0 * step, bet=0.0, new=50.0 * step))
+    assert [(each.channel, each.says) for each in made.standing()] == [
+        ("joint", "circuit"),
+        ("bet", "novelty"),
+        ("new", "novelty"),
+    ]
+
+
+def test_what_says_novelty_has_no_part_in_the_joint_statistic() -> None:
+    made = Trace([A, NEW])
+    for step in range(12):
+        made.add(step, looked(a=0.1 * (step % 2), new=50.0 * (step > 7)))
+    assert made.joint == made.tracks["a"].statistic
+    assert [each.channel for each in made.standing()] == ["new"]
+
+
+def test_a_rollback_takes_the_stakes_back() -> None:
+    made = Trace([A, BET])
+    for step in range(3):
+        made.add(step, looked(([9.0] * 4, [0.0] * 4), a=0.0, bet=0.0))
+    wealth = made.curve("bet")[0]
+    made.cut(1)
+    assert list(made.curve("bet")) == [wealth]
+    made.add(1, looked(a=0.0, bet=0.0))
+    assert list(made.curve("bet")) == [wealth, wealth], "no fresh rows: the bet stays as it was"
+
+
+def test_a_monitor_that_bets_races_at_the_joint_rate_and_raises_nothing() -> None:
+    made = Trace([A, BET, Signal("outer", "I0", "behaviour", "", "", detector="betting")], alpha=0.06)
+    assert made.channels == ("joint", "bet")
+    assert made.limits["outer"].alpha == pytest.approx(0.03)
+    for step in range(16):
+        scores = ([9.0] * 16, [0.0] * 16)
+        readings = {name: Reading(0.0) for name in ("a", "bet", "outer")}
+        made.add(step, Looked(readings, {"outer": scores}))
+    assert made.standing() == []
+    assert made.alarm_step("outer") is not None

@@ -139,11 +139,11 @@ def test_a_rise_older_than_the_kept_looks_goes_back_to_the_state_before_it() -> 
     for batch in w.over(loader):
         states.setdefault(w.step, []).append(capture(w.step, model, optimizer, loader).tensors)
         training.train_step(model, optimizer, RECIPE, w.step, batch)
-    assert max(w.trace.joint[:3]) <= w.settings.quiet
+    assert max(w.trace.joint[:4]) <= w.settings.quiet * 3.0 < w.trace.joint[4]
     assert [alarm.step for alarm in w.alarms][:1] == [55]
-    assert w.alarm.clean.step == 15
-    assert "Last clean state: step 15" in str(w.alarm)
-    first, second = states[15]
+    assert w.alarm.clean.step == 20
+    assert "Last clean state: step 20" in str(w.alarm)
+    first, second = states[20]
     assert all(torch.equal(first[name].clone(), second[name]) for name in first)
 
 
@@ -237,10 +237,13 @@ def test_a_signal_that_is_not_finite_is_an_error_not_a_quiet_zero() -> None:
 
 
 def test_a_model_without_readout_and_a_loader_of_floats_are_named() -> None:
+    model, optimizer, loader = parts()
+    model.readout = None
+    w, _ = start(Scripted(rising, lenses=("layers.0:out",)), of=(model, optimizer, loader))
     with pytest.raises(WatchError, match="no method `readout`"):
-        watch(torch.nn.Linear(2, 2), state=(None, None), trusted=TRUSTED, signals=[Scripted(rising)])
+        list(w.over(loader))
     w, (_, _, loader) = start(Scripted(rising), of=given(torch.ones(2, 3)))
-    with pytest.raises(WatchError, match=r"expected a batch of token rows.*float32"):
+    with pytest.raises(WatchError, match=r"a batch has examples \(3,\), the trusted ones are \(49,\)"):
         list(w.over(loader))
 
 
@@ -340,5 +343,5 @@ def test_a_watch_without_a_stated_rate_says_so_when_it_attaches() -> None:
 
 def test_settings_that_could_not_work_are_refused() -> None:
     for wrong in ({"every": 0}, {"history": 0}, {"margin": -1}, {"margin": 3, "history": 2}, {"rollbacks": -1}):
-        with pytest.raises(WatchError, match="expected [ehmr]"):
+        with pytest.raises(WatchError, match=r"expected (every|history|margin|rollbacks)"):
             Settings(**wrong)

@@ -2,7 +2,7 @@
 
 Each command prints for people, or with `--json` one JSON value for programs. Each error shows what
 was expected, what came, and a hint; the exit status is then 1 (2 for a command written wrongly, 130
-after Ctrl-C, but 0 for the page, which ends in no other way).
+after Ctrl-C, but 0 for the page, which ends in no other way; 3 for a stop that took force).
 """
 
 import sys

@@ -24,6 +24,7 @@ from darklantern.cli.org_commands import org_app
 from darklantern.cli.other_device_commands import device_app
 from darklantern.cli.output import tell, tell_json
 from darklantern.cli.pledge_commands import pledge_app
+from darklantern.cli.run_commands import watch_app
 from darklantern.cli.seal_command import seal
 from darklantern.cli.search_command import search
 from darklantern.cli.share_command import share
@@ -39,7 +40,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-watch_app = typer.Typer(help="Signals, detectors and reactions on a training loop.", no_args_is_help=True)
 GROUPS = {
     "watch": watch_app,
     "library": library_app,

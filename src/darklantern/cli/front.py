@@ -66,6 +66,9 @@ GUESSES: Final = {
     "library rm": "library bury", "library status": "status", "library passphrase": "device passphrase",
     "library opened": "library open-log", "library audit": "library report", "library search": "search",
     "log verify": "library verify", "log cat": "log show",
+    "watch list": "watch status", "watch ls": "watch status", "watch show": "watch status", "watch ps": "watch status",
+    "watch kill": "watch stop", "watch end": "watch stop", "watch approve": "watch go-on",
+    "watch resume": "watch go-on", "watch continue": "watch go-on", "watch rollback": "watch roll-back",
 }  # fmt: skip
 """What people type → the command that does it."""
 

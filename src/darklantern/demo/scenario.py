@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 RECIPE = TrainingRecipe()
-SETTINGS = Settings()
+SETTINGS = Settings(every=10)
 ALPHA = 0.025
 """false-alarm rate for a whole clean run, over all internal signals together"""
 TRUSTED_ROWS = 12_000

@@ -19,7 +19,7 @@ class SignalReference(Value, frozen=True, kw_only=True):
     """standard deviation over runs, pooled over looks"""
     detector: Detector = "ewma"
     top: Annotated[float, msgspec.Meta(ge=1)] = 1.0
-    """the signal's scale: how high its detector comes in a clean run, on average; at least one standard deviation"""
+    """the signal's scale: how high its detector comes in about 1 clean run of 20; at least one standard deviation"""
 
 
 class Stratum(Value, frozen=True, kw_only=True):
@@ -66,7 +66,7 @@ class References(Value, frozen=True, kw_only=True):
     maxima: tuple[float, ...]
     """the joint statistic's maximum in each calibration run, in the order of their seeds"""
     behaviours: dict[str, tuple[float, ...]]
-    """behavioural monitor → its own statistic's maxima, one for each calibration run"""
+    """behavioural monitor, or signal of novelty → its own statistic's maxima, one for each calibration run"""
     strata: tuple[Stratum, ...] = ()
     versions: dict[str, str]
     origin: Origin = Origin()

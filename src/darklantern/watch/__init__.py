@@ -7,17 +7,19 @@ changes what it watches, except by a reaction that its user chose, and never fil
 
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from darklantern.records.references import References
-from darklantern.watch import detectors
 from darklantern.watch.alarms import Alarm
 from darklantern.watch.budget import Cadence
 from darklantern.watch.calibration import calibrate
 from darklantern.watch.examples import Examples, examples
+from darklantern.watch.language import PayloadProbe, SpanProbe
+from darklantern.watch.notifying import Desktop, File, Webhook
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
-from darklantern.watch.reactions import Ablate, OnAlarm, Reaction
+from darklantern.watch.reactions import Ablate, Notify, OnAlarm, Reaction
 from darklantern.watch.screen_files import screened
 from darklantern.watch.screening import Screen, SpanScreen
 from darklantern.watch.seen import Seen
@@ -29,8 +31,12 @@ __all__ = [
     "Ablate",
     "Alarm",
     "Asked",
+    "Desktop",
     "Examples",
+    "File",
+    "Notify",
     "Now",
+    "PayloadProbe",
     "Probe",
     "Reaction",
     "Reading",
@@ -38,9 +44,11 @@ __all__ = [
     "Seen",
     "Settings",
     "Signal",
+    "SpanProbe",
     "SpanScreen",
     "Turn",
     "Watch",
+    "Webhook",
     "calibrate",
     "screened",
     "watch",
@@ -65,6 +73,8 @@ def watch(
     settings: Settings | None = None,
     on_alarm: OnAlarm = Reaction.LOG,
     on_look: Callable[[Watch], None] = lambda watch: None,
+    run: str | Path | None = None,
+    hang_after: float | None = None,
     step: int = 0,
     seed: int = 0,
 ) -> Watch:
@@ -85,7 +95,9 @@ def watch(
     `alpha` is the false-alarm rate for a whole clean run, over all signals together; it holds for the
     `recipe` and `data` (hashes) that `references` were made from and is otherwise not claimed. `overhead` is the
     share of training time that looks may take: it sets their cadence, unless `settings.every` or the references do.
-    `step` is the number of updates done before; `seed` draws the order of trusted examples.
+    `run` is a folder, or a name, by which people outside reach the run: `darklantern watch status`, `stop`, `pause`,
+    `go-on`, `roll-back`; a watchdog beside it ends a process that does not heed a stop, and with `hang_after` (seconds)
+    notices a loop that hangs. `step` is the number of updates done before; `seed` draws the order of trusted examples.
 
     Raises WatchError when a part does not fit, here or before the first step: nothing is watched by half.
 
@@ -101,19 +113,21 @@ def watch(
 
     settings = settings or Settings()
     known = [signal for probe in signals for signal in probe.signals]
-    limits = detectors.limits(references, recipe, data, alpha) if references else {}
+    every = settings.every or (references.every if references else None)
     return Watch(
         Parts(
             tap=attach.tap(model, state, readout, weights, call, batch),
             probes=signals,
             trusted=examples(trusted, "trusted examples", batch),
-            trace=Trace(known, references, limits),
+            trace=Trace(known, references, recipe, data, alpha, every),
             settings=settings,
-            cadence=Cadence(settings.every, overhead),
+            cadence=Cadence(every, overhead),
             on_alarm=on_alarm,
             on_look=on_look,
             step=step,
             seed=seed,
+            run=run,
+            hang_after=hang_after,
         )
     )
 

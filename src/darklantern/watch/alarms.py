@@ -27,6 +27,9 @@ class Alarm:
     says: Literal["circuit", "novelty"] = "circuit"
     """what it claims: novelty is what new but harmless data raises too"""
 
+    channel: str = "joint"
+    """in which it was raised: the joint statistic of signals that claim a circuit, or a signal of its own"""
+
     def __str__(self) -> str:
         limit = self.threshold
         rate = f"false-alarm rate at most {limit.alpha:.1%} a run" if limit.calibrated else "uncalibrated"

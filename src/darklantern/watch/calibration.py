@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
 from darklantern.errors import WatchError
-from darklantern.records.references import Detector, Origin, References, SignalReference, Stratum
+from darklantern.records.references import Origin, References, SignalReference, Stratum
 from darklantern.watch import detectors
 from darklantern.watch.probes import Signal
 
@@ -27,21 +27,21 @@ def calibrate(
     framework: str = "torch",
     *,
     others: Mapping[str, Mapping[int, Contrasts]] | None = None,
-    detect: Mapping[str, Detector] | None = None,
     every: int | None = None,
     origin: Origin | None = None,
 ) -> References:
     """References from clean `runs` by seed: those in `standardise_on` give mean, spread and scale, the rest maxima.
 
     The two parts are kept apart so that a new clean run is exchangeable with each calibration run. `others` are runs
-    of other harmless arms, by name and seed: all of them give maxima, each arm its own stratum. `detect` says which
-    signals are gathered by "cusum"; the others are by "ewma". `every` is the cadence in steps, `origin` where the runs
-    came from. `framework` is what they were trained in, torch or jax: its version goes into the references.
+    of other harmless arms, by name and seed: all of them give maxima, each arm its own stratum. `every` is the cadence
+    in steps, `origin` where the runs came from. `framework` is what they were trained in, torch or jax: its version
+    goes into the references. Signals that bet need none, and are left out.
     Raises WatchError when a part is too small, the runs' looks differ, or a run has a part on both sides.
     """
-    arms, detect = dict(others or {}), dict(detect or {})
+    signals = [signal for signal in signals if signal.detector != "betting"]  # a bet needs no references
+    arms = dict(others or {})
     rest = {seed: run for seed, run in runs.items() if seed not in standardise_on}
-    _check(signals, standardise_on, {"clean": rest, **arms}, detect)
+    _check(signals, standardise_on, {"clean": rest, **arms})
     if "clean" in arms:
         raise WatchError("an arm is called 'clean', which names `runs`", hint="give it a name of its own")
     lengths = {len(run[s.name]) for arm in (runs, *arms.values()) for run in arm.values() for s in signals}
@@ -52,12 +52,12 @@ def calibrate(
             signal.name,
             signal.grain,
             [runs[seed][signal.name] for seed in standardise_on],
-            detect.get(signal.name, "ewma"),
+            "cusum" if signal.detector == "cusum" else "ewma",
         )
         for signal in signals
     }
-    inner = [signal.name for signal in signals if signal.role == "signal"]
-    outer = [signal.name for signal in signals if signal.role == "behaviour"]
+    inner = [signal.name for signal in signals if signal.role == "signal" and signal.says == "circuit"]
+    outer = [signal.name for signal in signals if signal.name not in inner]
     clean, *strata = (_stratum(name, arm, references, inner, outer) for name, arm in {"clean": rest, **arms}.items())
     return References(
         recipe=recipe,
@@ -78,7 +78,6 @@ def _check(
     signals: Sequence[Signal],
     standardise_on: Sequence[int],
     arms: Mapping[str, Mapping[int, Contrasts]],
-    detect: Mapping[str, Detector],
 ) -> None:
     for name, arm in arms.items():
         if len(standardise_on) < 5 or len(arm) < 19:
@@ -93,11 +92,6 @@ def _check(
                 "so a new run would be unlike those behind the threshold",
                 hint="run that arm from seeds of its own",
             )
-    if unknown := sorted(detect.keys() - {signal.name for signal in signals}):
-        raise WatchError(
-            f"a detector is chosen for {', '.join(map(repr, unknown))}, which no probe reads",
-            hint="`detect` takes names of signals",
-        )
 
 
 def _stratum(

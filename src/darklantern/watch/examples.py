@@ -117,7 +117,7 @@ def _parts(batch: Any) -> tuple[Any, Any, Any] | None:
     if isinstance(batch, Sequence) and not isinstance(batch, str | bytes):
         if len(batch) == 1:
             return _parts(batch[0])
-        if len(batch) == 2 and all(map(shim.is_array, batch)):
+        if len(batch) == 2 and shim.is_array(batch[0]):
             return batch[0], batch[1], None
     return None
 

@@ -42,7 +42,9 @@ class Looker:
 
     def look(self, now: Now) -> Looked:
         """Raises SiteError or WatchError: every site must fire, every reading be finite."""
-        asked = [probe.inputs(now) for probe in self._probes]
+        asked = [
+            probe.inputs(replace(now, notes=self._earlier(number, probe))) for number, probe in enumerate(self._probes)
+        ]
         values = self._run(asked)
         firsts: list[Any] = []
         notes: list[Any] = []
@@ -63,6 +65,12 @@ class Looker:
         self._tap.looked()
         return Looked(readings, scores)
 
+    @property
+    def notes(self) -> list[tuple[Probe, Any]]:
+        """What each probe noted at the newest look."""
+        newest = self._notes[-1] if self._notes else self._first or [None] * len(self._probes)
+        return list(zip(self._probes, newest, strict=True))
+
     def forget(self, looks: int) -> None:
         """Drop the notes of the newest `looks` looks."""
         if looks:
@@ -77,7 +85,8 @@ class Looker:
         for numbers in _alike(asked):
             probes = [self._probes[number] for number in numbers]
             rows = [_inputs(asked[number]) for number in numbers]
-            sites, lenses = (self._named(names) for names in ([p.sites for p in probes], [p.lenses for p in probes]))
+            sites = self._named([probe.sites for probe in probes], rows[0])
+            lenses = self._named([probe.lenses for probe in probes], rows[0])
             output = any(probe.output for probe in probes)
             if not sites and not output:
                 raise WatchError(
@@ -88,7 +97,7 @@ class Looker:
             ends = np.cumsum([len(each) for each in rows])
             for number, probe, end, each in zip(numbers, probes, ends, rows, strict=True):
                 part = seen.part(slice(int(end) - len(each), int(end)))
-                own, read_out = self._named([probe.sites]), self._named([probe.lenses])
+                own, read_out = self._named([probe.sites], each), self._named([probe.lenses], each)
                 values[number] = Values(
                     {site: part.sites[site] for site in own},
                     part.output if probe.output else None,
@@ -96,10 +105,10 @@ class Looker:
                 )
         return values
 
-    def _named(self, patterns: Sequence[Sequence[str]]) -> tuple[str, ...]:
-        """The sites that patterns name, each once."""
+    def _named(self, patterns: Sequence[Sequence[str]], inputs: Array) -> tuple[str, ...]:
+        """The sites that patterns name in a run on `inputs`, each once."""
         for pattern in {pattern for each in patterns for pattern in each} - self._sites.keys():
-            self._sites[pattern] = self._tap.sites(pattern)
+            self._sites[pattern] = self._tap.sites(pattern, inputs)
         return tuple(dict.fromkeys(site for each in patterns for pattern in each for site in self._sites[pattern]))
 
 

@@ -68,6 +68,9 @@ class Now:
     """the batch that comes next, not yet trained on; None when the loop has ended"""
     spans: SpanCounter | None
     """spans of the rows trained on at the last looks, against trusted rows; None where examples are no token rows"""
+    notes: Sequence[Any] = ()
+    """the probe's own notes of the last looks, oldest first, as many as its `window`: what it mines takes more rows
+    than one batch has"""
 
 
 @dataclass(frozen=True)

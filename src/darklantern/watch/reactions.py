@@ -7,6 +7,7 @@ from typing import Any
 
 from darklantern.errors import WatchError
 from darklantern.watch.alarms import Alarm
+from darklantern.watch.notifying import Place
 
 
 class Reaction(Enum):
@@ -30,7 +31,17 @@ class Ablate:
     """site → edit, as in `model.run(inputs, edits)`"""
 
 
-Chosen = Reaction | Ablate
+@dataclass(frozen=True)
+class Notify:
+    """Tell people: `Notify(Webhook("https://…"), Desktop())`. What was seen in the data stays out of it."""
+
+    places: tuple[Place, ...]
+
+    def __init__(self, *places: Place) -> None:
+        object.__setattr__(self, "places", places)
+
+
+Chosen = Reaction | Ablate | Notify
 OnAlarm = Chosen | Callable[[Alarm], Any] | Sequence[Chosen | Callable[[Alarm], Any]]
 """a reaction, a function from an alarm to one (or to None, having done what it does), or several of these"""
 
@@ -42,26 +53,26 @@ def chosen(on_alarm: OnAlarm, alarm: Alarm) -> list[Chosen]:
     """
     found: list[Chosen] = [Reaction.LOG]
     for each in on_alarm if isinstance(on_alarm, Sequence) else (on_alarm,):
-        said = each(alarm) if callable(each) and not isinstance(each, Reaction | Ablate) else each
+        said = each(alarm) if callable(each) and not isinstance(each, Chosen) else each
         if said is None:
             continue
-        if not isinstance(said, Reaction | Ablate):
+        if not isinstance(said, Chosen):
             raise WatchError(
                 f"on_alarm gave {said!r}, expected a Reaction",
-                hint="Reaction.LOG, CHECKPOINT, PAUSE, ROLL_BACK or STOP, or Ablate({site: edit}); a function may "
-                "return None",
+                hint="Reaction.LOG, CHECKPOINT, PAUSE, ROLL_BACK or STOP, Notify(...) or Ablate({site: edit}); a "
+                "function may return None",
             )
         found.append(said)
     return sorted(found, key=severity)
 
 
 def severity(reaction: Chosen) -> int:
-    """Later in the list of reactions is more severe; to ablate stands between a checkpoint and a pause."""
-    order = [Reaction.LOG, Reaction.CHECKPOINT, Ablate, Reaction.PAUSE, Reaction.ROLL_BACK, Reaction.STOP]
-    return order.index(Ablate if isinstance(reaction, Ablate) else reaction)
+    """From keeping the record to ending the loop; what only tells or changes little comes before what waits."""
+    order = [Reaction.LOG, Notify, Reaction.CHECKPOINT, Ablate, Reaction.PAUSE, Reaction.ROLL_BACK, Reaction.STOP]
+    return order.index(reaction if isinstance(reaction, Reaction) else type(reaction))
 
 
 def wanted(on_alarm: OnAlarm) -> list[Chosen]:
     """The reactions that are asked for whatever the alarm: what can be checked before there is one."""
     each = on_alarm if isinstance(on_alarm, Sequence) else (on_alarm,)
-    return [one for one in each if isinstance(one, Reaction | Ablate)]
+    return [one for one in each if isinstance(one, Chosen)]

@@ -14,8 +14,8 @@ class Settings:
     """steps between looks; None for those of the references or, without any, as many as the budget takes"""
     margin: int = 2
     """looks to go back beyond the last quiet one"""
-    quiet: float = 1.0
-    """standard deviations up to which the joint statistic counts as not yet rising"""
+    quiet: float = 0.4
+    """share of a threshold up to which what is held against it counts as not yet rising"""
     history: int = 16
     """looks whose rows are kept, to name what stands out at an alarm"""
     states: int = 4
@@ -36,6 +36,7 @@ class Settings:
                 (self.every is None or self.every >= 1, "every ≥ 1"),
                 (self.margin >= 0, "margin ≥ 0"),
                 (self.history >= max(1, self.margin), "history ≥ 1 and ≥ margin"),
+                (0 < self.quiet < 1, "quiet between 0 and 1"),
                 (self.states >= 1, "states ≥ 1"),
                 (self.rollbacks >= 0, "rollbacks ≥ 0"),
                 (self.cooldown >= 1, "cooldown ≥ 1"),

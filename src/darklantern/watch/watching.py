@@ -4,12 +4,13 @@ import logging
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from darklantern.errors import WatchError
+from darklantern.errors import DarkLanternError, WatchError
 from darklantern.records.findings import Event
 from darklantern.watch import agreeing, detectors, reactions
 from darklantern.watch.alarms import Alarm
@@ -18,8 +19,11 @@ from darklantern.watch.budget import Cadence
 from darklantern.watch.examples import Examples, Pool, Tokens
 from darklantern.watch.keeping import Kept, States
 from darklantern.watch.looking import Looker
+from darklantern.watch.notifying import Note, Notices
+from darklantern.watch.outside import Outside
 from darklantern.watch.probes import Now, Probe
-from darklantern.watch.reactions import Ablate, OnAlarm, Reaction
+from darklantern.watch.reactions import Ablate, Chosen, Notify, OnAlarm, Reaction
+from darklantern.watch.run_files import Command
 from darklantern.watch.screening import SUSPICIOUS, Screen, SpanScreen, together
 from darklantern.watch.settings import Settings
 from darklantern.watch.spans import GRAM, SpanCounter
@@ -52,7 +56,8 @@ class Parts:
     step: int = 0
     seed: int = 0
     """of the order in which trusted examples are drawn"""
-    events: list[Event] = field(default_factory=list)
+    run: str | Path | None = None
+    hang_after: float | None = None
 
 
 class Watch:
@@ -71,7 +76,7 @@ class Watch:
         self.trace, self.settings, self.step = parts.trace, settings, parts.step
         self.cadence = parts.cadence
         self.alarms: list[Alarm] = []
-        self.events: list[Event] = parts.events
+        self.events: list[Event] = []
         self.screen: Screen | None = None
         self.screened_rows = 0
         self.seconds_looking = 0.0
@@ -94,14 +99,16 @@ class Watch:
         self._after: dict[int, int] = {}
         """step of a kept state → hash of the batch that came after it"""
         self._just_kept: int | None = None
-        self._above = False
-        """the newest look stands over a threshold, for which there was an alarm"""
+        self._above: frozenset[str] = frozenset()
+        """channels that stand over their thresholds since an alarm that said so"""
         self._alarm_look: int | None = None
         """the number of looks at the newest alarm that was not rolled back"""
         self._tainted: int | None = None
         """no state with more looks before it is clean, since an alarm passed that was not rolled back"""
         self._rollbacks = 0
         self._ablations: list[Any] = []
+        self._outside = Outside(parts.run, tap.ranks, self._say, parts.hang_after)
+        self._notices: list[Notices] = []
         self._stopped = ""
         self._open = self._fed = self._started = False
         self._training_since: float | None = None
@@ -109,20 +116,20 @@ class Watch:
         """the step of the newest look"""
         self._lap = 0.0
         """seconds that the step under way took so far, up to its newest batch"""
-        limit = self.trace.limits["joint"]
-        if not limit.calibrated:
-            self._say("uncalibrated", limit.reason)
+        if parts.trace.uncalibrated:
+            self._say("uncalibrated", parts.trace.uncalibrated)
+        self._check_reactions(reactions.wanted(parts.on_alarm))
         if tap.rewinds:
             self._say("no rollback", f"{tap.rewinds}; an alarm that asks for one stops the loop instead")
 
     def __repr__(self) -> str:
         tracks = self.trace.tracks.values()
         last = ", ".join(f"{t.signal.name} {t.statistic[-1]:+.1f}" for t in tracks if t.statistic)
-        limit = self.trace.limits["joint"]
+        limits = ", ".join(f"{name} {self.trace.limits[name].value:.1f}" for name in self.trace.channels)
         said = "; ".join(f"alarm at {alarm}" for alarm in self.alarms) or "no alarm"
         return (
-            f"watch at step {self.step}, {len(self.trace.steps)} looks, {said}; threshold {limit.value:.1f}"
-            f"{'' if limit.calibrated else ' (uncalibrated)'}{'; ' if last else ''}{last}"
+            f"watch at step {self.step}, {len(self.trace.steps)} looks, {said}; threshold {limits}"
+            f"{' (uncalibrated)' if self.trace.uncalibrated else ''}{'; ' if last else ''}{last}"
         )
 
     @property
@@ -139,6 +146,11 @@ class Watch:
     def stopped(self) -> str:
         """Why the watch ended the loop; empty while it has not."""
         return self._stopped
+
+    @property
+    def notes(self) -> list[tuple[Probe, Any]]:
+        """What each probe noted at the newest look: of a SpanProbe, for instance, what inserting each span does."""
+        return self._looker.notes
 
     @property
     def state(self) -> Any:
@@ -167,11 +179,12 @@ class Watch:
         """
         self._enter(loader)
         try:
-            going = True
+            going, rewound = True, False
             while going:
-                going = yield from self._pass(loader)
+                going = rewound = yield from self._pass(loader, rewound)
         finally:
             self._open = False
+            self.left()
 
     def on(self, trainer: Any) -> "Watch":
         """Watch what `trainer` trains, a Trainer of transformers or of Lightning; the watch itself comes back.
@@ -198,6 +211,8 @@ class Watch:
         if self._training_since is not None:
             self._lap += time.perf_counter() - self._training_since
             self._training_since = None
+        if (asked := self._heed(self._outside.asked())) is not Reaction.LOG:
+            return Turn(None, asked)
         with self._on_the_clock():
             examples = self._tap.examples(batch)
             self._check_width(examples)
@@ -231,10 +246,15 @@ class Watch:
         self.seconds_training += seconds
         self.step += 1
         self.cadence.stepped(seconds)
+        self._outside.beat(self.step)
 
     def finish(self) -> Reaction:
         """The loop has ended: one more look at what it trained on since the last."""
         return self._settle(None) if self._since and self._started else Reaction.LOG
+
+    def left(self) -> None:
+        """The loop is over for now, by its end or an error; for adapters, as `before`."""
+        self._outside.left(self.step)
 
     def roll_back(self) -> Screen:
         """Restore the last clean state; from then on leave out the examples suspected at the alarm.
@@ -265,7 +285,7 @@ class Watch:
         self.step = self._just_kept = self._looked = alarm.clean.step
         self.cadence.back_to(self.step)
         self._held = self._tainted = self._alarm_look = None
-        self._above, self._stopped, self._rollbacks = False, "", self._rollbacks + 1
+        self._above, self._stopped, self._rollbacks = frozenset(), "", self._rollbacks + 1
         self._say("rollback", f"screening {alarm.screen}")
         return self.screen
 
@@ -296,17 +316,20 @@ class Watch:
 
         The state at attach is what probes compare with from then on.
         """
+        self._outside.open()
         with self._on_the_clock() as clock:
             agreeing.look(self._tap.ranks, lambda: self._looker.look(self._now(examples)))
             self._keep()
         self.cadence.start(self.step, clock())
         self._started, self._looked = True, self.step
 
-    def _pass(self, loader: Iterable[Any]) -> Generator[Any, None, bool]:
-        """One pass over the loader. True when a rollback moved its cursor: then iterate it anew."""
-        batches = iter(loader)
+    def _pass(self, loader: Iterable[Any], rewound: bool) -> Generator[Any, None, bool]:
+        """One pass over the loader. True when a rollback moved its cursor: then iterate it anew, `rewound`."""
+        batches, drawn = iter(loader), False
         before = self._tap.cursor()  # after `iter`, at which some loaders draw the order of what comes
         while True:
+            if (asked := self._heed(self._outside.asked())) is not Reaction.LOG:
+                return asked is Reaction.ROLL_BACK
             looks = not self._started or bool(self._since and self.cadence.due(self.step))
             with self._on_the_clock():
                 if looks:
@@ -315,8 +338,10 @@ class Watch:
             try:
                 batch = next(batches)
             except StopIteration:
-                self._held = None  # at its end a loader may stand elsewhere than in front of it
+                if rewound and not drawn:  # the clean state was that at the end of a pass: go on with the one after it
+                    return (yield from self._pass(loader, rewound=False))
                 break
+            drawn = True
             with self._on_the_clock():
                 if not self._fed:
                     self._check_moves(before)
@@ -359,58 +384,84 @@ class Watch:
         started = time.perf_counter()
         self._tap.wait()
         self.seconds_training += time.perf_counter() - started
+        step = self.step
         with self._on_the_clock() as clock:
             if self._held is None:
                 self._hold("")
-            reaction = self._look_and_react(fresh)
-        self.cadence.looked(self.step, clock())
+            try:
+                raised = self._look(fresh)
+            except Exception as error:  # noqa: BLE001 - whatever went wrong in a look must not break the run
+                failure: Exception | None = error
+            else:
+                failure = None
+                if raised is None:
+                    self._keep()
+        self.cadence.looked(step, clock())
+        if failure is not None:
+            return self._failed(failure)
+        reaction = Reaction.LOG if raised is None else self._react(raised)
+        if raised is not None and reaction is Reaction.LOG:
+            self._keep()
         self._on_look(self)
-        return reaction
+        return reaction if reaction is not Reaction.LOG else self._heed(self._outside.together())
 
-    def _look_and_react(self, fresh: Examples | None) -> Reaction:
+    def _look(self, fresh: Examples | None) -> Alarm | None:
+        """One look, and the alarm that it raises. One that fails leaves everything as it was before it."""
         if self._spans is not None:
             self._spans.add(self._fresh)
+        try:
+            looked = agreeing.look(self._tap.ranks, lambda: self._looker.look(self._now(fresh)))
+        except BaseException:
+            if self._spans is not None:
+                self._spans.forget(1)
+            raise
         self._fresh = []
         self._since = 0
         self._looked = self.step
-        looked = agreeing.look(self._tap.ranks, lambda: self._looker.look(self._now(fresh)))
-        self.trace.add(self.step, looked.readings)
-        raised = self._judge()
-        reaction = Reaction.LOG if raised is None else self._react(raised)
-        if reaction is Reaction.LOG:
-            self._keep()
-        return reaction
+        self.trace.add(self.step, looked)
+        return self._judge()
+
+    def _failed(self, error: Exception) -> Reaction:
+        """A look went wrong: the run itself is whole, and what comes next is for a person to say."""
+        self._held = None
+        self._say("failure", f"the look at step {self.step} failed: {error}")
+        if self.settings.on_failure == "go on":
+            return Reaction.LOG
+        if self.settings.on_failure == "raise" or not self._outside.can_ask:
+            raise error
+        return self._pause(f"the look failed: {error}")
 
     def _now(self, fresh: Examples | None) -> Now:
         return Now(self.step, self._trusted, fresh, self._spans)
 
     def _judge(self) -> Alarm | None:
-        limit, looks = self.trace.limits["joint"], len(self.trace.steps)
-        if self.trace.joint[-1] <= limit.value:
-            self._above = False
+        standing, looks = self.trace.standing(), len(self.trace.steps)
+        self._above &= {each.channel for each in standing}
+        risen = next((each for each in standing if each.channel not in self._above), None)
+        if risen is None or (self._alarm_look is not None and looks - self._alarm_look < self.settings.cooldown):
             return None
-        if self._above or (self._alarm_look is not None and looks - self._alarm_look < self.settings.cooldown):
-            return None
-        clean = self._states.clean(self._clean_looks())
+        self._above |= {each.channel for each in standing}
+        clean = self._states.clean(self._clean_looks(risen.channel))
         since = max(1, looks - (clean.looks if clean else 0))
         suspects = tuple(self._spans.candidates(8, since, least=SUSPICIOUS)) if self._spans is not None else ()
         suspects = agreeing.suspects(self._tap.ranks, suspects)
-        highest = self.trace.highest().signal
+        screen = SpanScreen(suspects) if suspects else None
         return Alarm(
             self.step,
-            highest.name,
-            self.trace.joint[-1],
-            limit,
+            risen.signal,
+            risen.statistic,
+            risen.threshold,
             clean,
             suspects,
-            SpanScreen(suspects) if suspects else None,
-            highest.says,
+            screen,
+            risen.says,
+            risen.channel,
         )
 
     def _react(self, alarm: Alarm) -> Reaction:
         """What the loop is to do: go on (LOG), draw anew (ROLL_BACK), or end (STOP)."""
-        self._above, self._alarm_look = True, len(self.trace.steps)
-        self._tainted = min(self._clean_looks(), len(self.trace.steps) if self._tainted is None else self._tainted)
+        self._alarm_look = len(self.trace.steps)
+        self._tainted = self._clean_looks(alarm.channel)
         self.alarms.append(alarm)
         self._say("alarm", str(alarm))
         rollbacks = self._rollbacks
@@ -421,15 +472,86 @@ class Watch:
         )
         if self._rollbacks != rollbacks:
             return Reaction.ROLL_BACK  # on_alarm did it itself
+        self._outside.beat(self.step, str(alarm))
         for reaction in asked:
-            if isinstance(reaction, Ablate):
+            if isinstance(reaction, Notify):
+                self._notify(reaction, alarm)
+            elif isinstance(reaction, Ablate):
                 self._ablations.append(self._tap.ablate(reaction.edits))
                 self._say("ablate", ", ".join(map(str, reaction.edits)))
+            elif reaction is Reaction.CHECKPOINT:
+                self._checkpoint(alarm)
         if asked[-1] is Reaction.STOP:
             return self._stop("on_alarm asked for it")
         if asked[-1] is Reaction.ROLL_BACK:
             return self._roll_back_or_stop(alarm, rollbacks)
+        return self._pause(str(alarm)) if asked[-1] is Reaction.PAUSE else Reaction.LOG
+
+    def _notify(self, reaction: Notify, alarm: Alarm) -> None:
+        notices = Notices(reaction.places)
+        data = "; ".join(map(str, alarm.suspects))
+        notices.send(Note(run=self._outside.name or "run", step=self.step, text=str(alarm), data=data))
+        self._notices.append(notices)
+
+    def _checkpoint(self, alarm: Alarm) -> None:
+        """Both states into the run's folder. A disk that is full must not break the run: it is said."""
+        folder = self._outside.folder
+        if folder is None:
+            return  # another rank than the first
+        for tag, kept in (("clean", alarm.clean), ("alarm", self._held)):
+            if kept is None or kept.snapshot is None:
+                self._say("checkpoint", f"there is no {tag} state to write")
+                continue
+            path = folder / "checkpoints" / f"{alarm.step:08d}-{tag}-{kept.step:08d}.safetensors"
+            try:
+                path.parent.mkdir(exist_ok=True)
+                self._say("checkpoint", f"{path.name}, SHA-256 {self._tap.save(kept.snapshot, path)}")
+            except (DarkLanternError, OSError) as error:
+                self._say("failure", f"{path.name} was not written: {error}")
+
+    # what people ask for
+
+    def _heed(self, commands: Sequence[Command]) -> Reaction:
+        """Do what was asked from outside; LOG means: go on."""
+        for command in commands:
+            if command.do == "pause":
+                self._outside.answer(command, self.step, "paused")
+                reaction = self._pause(f"{command.user} asked for a pause: {command.why}")
+            else:
+                reaction = self._obey(command)
+            if reaction is not Reaction.LOG:
+                return reaction
         return Reaction.LOG
+
+    def _pause(self, why: str) -> Reaction:
+        """Wait for a person. What they say that cannot be done is answered, and the wait goes on."""
+        if not self._outside.can_ask:
+            return self._stop(f"nobody could answer a pause, since the watch was given no run: {why}")
+        self._say("pause", why)
+        while True:
+            command = self._outside.wait(self.step, why, str(self.alarms[-1]) if self.alarms else None)
+            if command.do == "go on":
+                self._outside.answer(command, self.step, "training goes on")
+                self._say("go on", f"{command.user}: {command.why}")
+                return Reaction.LOG
+            if (reaction := self._obey(command)) is not Reaction.LOG:
+                return reaction
+
+    def _obey(self, command: Command) -> Reaction:
+        if command.do == "stop":
+            self._outside.answer(command, self.step, f"stopped at step {self.step}")
+            return self._stop(f"{command.user} asked for it: {command.why}")
+        if command.do != "roll back":
+            self._outside.answer(command, self.step, "the run does not wait for it", done=False)
+            return Reaction.LOG
+        try:
+            self.roll_back()
+        except DarkLanternError as error:
+            self._outside.answer(command, self.step, error.message, done=False)
+            self._say("failure", f"{command.user} asked for a rollback: {error.message}")
+            return Reaction.LOG
+        self._outside.answer(command, self.step, f"training goes on from step {self.step}")
+        return Reaction.ROLL_BACK
 
     def _roll_back_or_stop(self, alarm: Alarm, rollbacks: int) -> Reaction:
         """Fail closed: going on blind would train the same thing again."""
@@ -451,13 +573,17 @@ class Watch:
 
     def _none_clean(self) -> str:
         return (
-            f"no state is known to be clean: none was kept {self.settings.margin} looks before the joint statistic "
-            f"was last at or below {self.settings.quiet:g}"
+            f"no state is known to be clean: none was kept {self.settings.margin} looks before the statistic "
+            f"was last at or below {self.settings.quiet:.0%} of its threshold"
         )
 
-    def _clean_looks(self) -> int:
-        """States with up to so many looks before them are from before the rise; −1 if none is."""
-        last = detectors.rise_began(self.trace.joint, self.settings.quiet)
+    def _clean_looks(self, *channels: str) -> int:
+        """States with up to so many looks before them are from before a rise in `channels` (all); −1 if none is."""
+        each = channels or self.trace.channels
+        last = min(
+            detectors.rise_began(self.trace.curve(name), self.settings.quiet * self.trace.limits[name].value)
+            for name in each
+        )
         found = -1 if last < 0 else last + 1 - self.settings.margin
         return found if self._tainted is None else min(found, self._tainted)
 
@@ -512,6 +638,15 @@ class Watch:
                 hint="restore(state) must also hold for the next iteration over the loader, and decide its order",
             )
         self._just_kept = None
+
+    def _check_reactions(self, wanted: Sequence[Chosen]) -> None:
+        """What needs a folder, where a person could answer or find something, is refused without one."""
+        for reaction in wanted:
+            if reaction in (Reaction.PAUSE, Reaction.CHECKPOINT) and not self._outside.can_ask:
+                raise WatchError(
+                    f"{reaction} needs the folder of a run, and the watch was given none",
+                    hint='watch(..., run="runs/x"), or run="x" for one in your state folder',
+                )
 
     def _say(self, label: str, text: str) -> None:
         self.events.append(Event(step=self.step, label=label, text=text))

@@ -52,7 +52,7 @@ class JaxTap:
         self._state = state
         self._taken = False
         """the loop has what a further step must come from"""
-        self._seen = self._handed_over = False
+        self._seen = self._handed_over = self._ran = False
 
     @property
     def state(self) -> Any:
@@ -74,7 +74,10 @@ class JaxTap:
     def keeps(self) -> bool:
         return True
 
-    def sites(self, pattern: str) -> tuple[str, ...]:
+    def sites(self, pattern: str, inputs: Array) -> tuple[str, ...]:
+        if not self._ran:
+            self._run(self._now(), _filled(inputs), (), True)  # what sites there are is known once it was traced
+            self._ran = True
         return tuple(str(site) for site in self.model.sites(pattern))
 
     def see(self, inputs: Array, sites: Sequence[str], lenses: Sequence[str], output: bool) -> Values:
@@ -176,6 +179,7 @@ class JaxTap:
 
     def snapshot(self, step: int) -> Snapshot:
         self._check_handed_over()
+        checked(self._state)
         return capture(step, self._state, None if self.rewinds else rewinding.position(self.loader))
 
     def restore(self, snapshot: Snapshot) -> None:

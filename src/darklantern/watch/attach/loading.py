@@ -108,9 +108,9 @@ def rewindable(
         for batch in w.over(loader):
             ...
 
-    `dataset` has a length and takes whole numbers. Each epoch is a permutation drawn from (`seed`, epoch). One pass over
-    the loader is `epochs` epochs: a rollback over the border of two then trains as many as were planned, which a loop
-    around the pass could not know. `collate` makes a batch of a list of examples; without it arrays, tensors and
+    `dataset` has a length and takes whole numbers. Each epoch is a permutation drawn from (`seed`, epoch). One pass
+    over the loader is `epochs` epochs: a rollback over the border of two then trains as many as were planned, which a
+    loop around the pass could not know. `collate` makes a batch of a list of examples; without it arrays, tensors and
     numbers are stacked, also in tuples and mappings. Examples are drawn in this process: one that `dataset[i]` makes at
     random is the same after a rollback if it is made from Python's, NumPy's or torch's own streams, which go back too.
     Raises WatchError for a dataset without a length, or an empty pass.
@@ -120,9 +120,7 @@ def rewindable(
             f"expected a dataset with a length and examples by number, got {type(dataset).__name__}",
             hint="a stream cannot be rewound: give your loader state() and restore(state)",
         )
-    wrong = [
-        f"{name} ≥ 1" for name, value in (("batch_size", batch_size), ("epochs", epochs)) if not _is_count(value)
-    ]
+    wrong = [f"{name} ≥ 1" for name, value in (("batch_size", batch_size), ("epochs", epochs)) if not _is_count(value)]
     if wrong:
         raise WatchError(f"expected {', '.join(wrong)}, got {batch_size} and {epochs}", hint="both are whole numbers")
     made = Rewindable(dataset, batch_size, seed, collate or stacked, drop_last, shuffle, epochs)

@@ -5,6 +5,9 @@ went on. So each look gathers what every rank read, and each rank decides on all
 """
 
 import sys
+from collections.abc import Callable
+from datetime import timedelta
+from functools import cached_property
 from typing import Any, Protocol
 
 
@@ -31,6 +34,28 @@ class Alone:
         return [value]
 
 
+class Late:
+    """The ranks that there are when one is first asked: a trainer may start the other processes only as it begins."""
+
+    def __init__(self, find: Callable[[], Ranks]) -> None:
+        self._find = find
+
+    @cached_property
+    def _found(self) -> Ranks:
+        return self._find()
+
+    @property
+    def rank(self) -> int:
+        return self._found.rank
+
+    @property
+    def count(self) -> int:
+        return self._found.count
+
+    def gather(self, value: Any) -> list[Any]:
+        return self._found.gather(value)
+
+
 class TorchRanks:
     """The ranks of `torch.distributed`'s default group, asked over a gloo group of their own.
 
@@ -39,7 +64,8 @@ class TorchRanks:
 
     def __init__(self, distributed: Any) -> None:
         self._distributed = distributed
-        self._group = distributed.new_group(backend="gloo")
+        # As long as a person may think over a pause; a rank that ends closes its connections, which ends the wait.
+        self._group = distributed.new_group(backend="gloo", timeout=timedelta(days=30))
         self.rank, self.count = int(distributed.get_rank()), int(distributed.get_world_size())
 
     def gather(self, value: Any) -> list[Any]:

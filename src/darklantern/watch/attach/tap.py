@@ -48,8 +48,9 @@ class Tap(Protocol):
         """Put the loader back to where it said so; nothing where it cannot be put back."""
         ...
 
-    def sites(self, pattern: str) -> tuple[str, ...]:
-        """The sites that a pattern names, in model order. Raises SiteError when there are none."""
+    def sites(self, pattern: str, inputs: Array) -> tuple[str, ...]:
+        """The sites that a pattern names, in model order, when it runs on `inputs`. Raises SiteError when there are
+        none."""
         ...
 
     def see(self, inputs: Array, sites: Sequence[str], lenses: Sequence[str], output: bool) -> Values:

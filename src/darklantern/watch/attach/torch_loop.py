@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +36,9 @@ class TorchTap:
     call: Callable[[Tensor], Any] | None = None
     """inputs to what the model is called with"""
     batch: Reader | None = None
+    ranks: Ranks = field(default_factory=lambda: ranks.Late(ranks.of_torch))
     barred: str = ""
     """why the loop that this serves cannot be rolled back, whatever `state` is"""
-
-    @cached_property
-    def ranks(self) -> Ranks:
-        """Asked first at the first look: a trainer may start the other processes only when it begins."""
-        return ranks.of_torch()
 
     @property
     def rewinds(self) -> str:
@@ -57,7 +52,7 @@ class TorchTap:
     def keeps(self) -> bool:
         return self.optimizer is not None and not self.barred
 
-    def sites(self, pattern: str) -> tuple[str, ...]:
+    def sites(self, pattern: str, inputs: Array) -> tuple[str, ...]:
         return tuple(str(site) for site in self.model.sites(pattern))
 
     @torch.no_grad()
@@ -172,7 +167,7 @@ class TorchTap:
         return save(snapshot, path)
 
     def ablate(self, edits: Mapping[str, Any]) -> Any:
-        return self.model.declare(edits=dict(edits))
+        return self.model.declare(edits={str(site): edit for site, edit in edits.items()})
 
 
 def tap(

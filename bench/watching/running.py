@@ -1,0 +1,76 @@
+"""One run under a watch that only keeps the record, written down whole: readings, bets, truth, times."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darklantern.files import write_whole
+from darklantern.watch import Reaction, Settings, watch
+from watching.experiments import Experiment
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What was written down of one run."""
+
+    steps: list[int]
+    """of the looks"""
+    readings: dict[str, NDArray[np.float64]]
+    """signal → (looks, 2): value and placebo"""
+    wealth: dict[str, list[float]]
+    """signal that bets → the logarithm of its wealth at each look, in nats"""
+    overt: list[float]
+    task: float
+    seconds: float
+    overhead: float
+
+
+def run(experiment: Experiment, arm: str, rate: float, seed: int) -> Ran:
+    """Train from `seed` to the planned end, looking every `experiment.every` steps."""
+    started = time.process_time()
+    session = experiment.session(arm, rate, seed)
+    truth: list[float] = []
+    w = watch(
+        session.model,
+        state=(session.optimizer, session.loader),
+        trusted=session.trusted,
+        signals=session.probes,
+        settings=Settings(every=experiment.every, states=1),
+        on_alarm=Reaction.LOG,
+        on_look=lambda watch: truth.append(session.overt()),
+        seed=seed,
+    )
+    for batch in w.over(session.loader):
+        session.step(w.step, batch)
+    return Ran(
+        steps=w.trace.steps,
+        readings={
+            name: np.array([[reading.value, reading.placebo] for reading in track.readings])
+            for name, track in w.trace.tracks.items()
+        },
+        wealth={name: list(track.statistic) for name, track in w.trace.tracks.items() if track.bets},
+        overt=truth,
+        task=session.task(),
+        seconds=time.process_time() - started,
+        overhead=w.overhead,
+    )
+
+
+def save(path: Path, ran: Ran) -> None:
+    """Whole or not at all."""
+    held: dict[str, Any] = ran.__dict__ | {
+        "readings": {name: np.round(values, 9).tolist() for name, values in ran.readings.items()}
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, json.dumps(held).encode())
+
+
+def load(path: Path) -> Ran:
+    """What `save` wrote."""
+    held = json.loads(path.read_bytes())
+    return Ran(**held | {"readings": {name: np.array(values) for name, values in held["readings"].items()}})

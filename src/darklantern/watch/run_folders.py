@@ -1,0 +1,130 @@
+"""The folder of a run as it is opened: whose it was, and whether it may be taken.
+
+In: a folder. Out: that folder, made ready, and who runs there from now on; or an error that names who does already.
+"""
+
+import os
+import platform
+import sys
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from darklantern.counted import counted
+from darklantern.errors import StoreError, WatchError
+from darklantern.files import cannot_write
+from darklantern.locks import take_lock
+from darklantern.watch.processes import life, this_process
+from darklantern.watch.run_files import (
+    ANSWERED,
+    ASKED,
+    EVENTS,
+    HEARTBEAT,
+    HUNG,
+    RUN,
+    WATCHDOG,
+    About,
+    Entry,
+    Heartbeat,
+    add_line,
+    age_s,
+    check_ours,
+    get,
+    new_nonce,
+    now,
+    put,
+    put_over,
+    short,
+    user_name,
+)
+
+_STALE_S: Final = 300.0
+"""a run on another machine that has not beaten for so long is taken for dead"""
+_OPENING_S: Final = 5.0
+
+
+def opened(folder: Path) -> About:
+    """Make `folder` the run's of this process. Raises WatchError, StoreError."""
+    _make(folder)
+    lock = take_lock(folder / "lock", lambda holder: _being_opened(folder, holder), _OPENING_S)
+    try:
+        earlier, left = _earlier(folder)
+        about = _about(folder)
+        put(folder / RUN, about)
+        first = Heartbeat(run=about.run, step=0, what="outside the loop", time=now(), pause=None, waiting="", alarm="")
+        put_over(folder / HEARTBEAT, first)
+        for name in (HUNG, WATCHDOG):
+            (folder / name).unlink(missing_ok=True)
+        over = f"; takes over from process {earlier.process.pid} of {earlier.started}" if earlier else ""
+        unheard = f"; {counted(left, 'command')} never heard" if left else ""
+        text = f"process {about.process.pid}{over}{unheard}"
+        add_line(folder / EVENTS, Entry(time=now(), by="run", what="opened", run=about.run, text=text), sync=False)
+    except OSError as error:
+        raise StoreError(
+            f"cannot open the run's folder {folder}: {error.strerror or error}", hint="name another, or look there"
+        ) from error
+    finally:
+        os.close(lock)
+    return about
+
+
+def _make(folder: Path) -> None:
+    """The run's folder and those in it. Raises WatchError, StoreError."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        check_ours(folder)
+        for name in (ASKED, ANSWERED):
+            (folder / name).mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
+def _being_opened(folder: Path, holder: str) -> StoreError:
+    return StoreError(f"the run's folder {folder} is being opened by {holder}", hint="name another folder")
+
+
+def _earlier(folder: Path) -> tuple[About | None, int]:
+    """Whose the folder was, and how many unheard commands were removed. Raises WatchError if it lives."""
+    try:
+        earlier = get(folder / RUN, About, frozenset((os.geteuid(),)))
+    except WatchError as error:
+        raise WatchError(
+            f"expected a folder of a run, or one without a {RUN}: {error.message}", hint="name another folder"
+        ) from error
+    if earlier is not None and earlier.process != this_process() and _may_live(folder, earlier):
+        raise WatchError(
+            f"the run in {folder} goes on: process {earlier.process.pid} ({earlier.program}) of {earlier.user} on "
+            f"{earlier.host}, since {earlier.started}",
+            hint="name another folder, or `darklantern watch stop` that run first",
+        )
+    left = [path for path in (folder / ASKED).iterdir() if path.is_symlink() or not path.is_dir()]
+    for path in left:
+        path.unlink()
+    return earlier, len(left)
+
+
+def _may_live(folder: Path, run: About) -> bool:
+    beat = get(folder / HEARTBEAT, Heartbeat, frozenset((run.uid,)), in_place=True)
+    if beat is not None and beat.run == run.run and beat.what == "closed":
+        return False
+    where = life(run.process)
+    if where == "elsewhere":
+        return beat is not None and age_s(beat.time) < _STALE_S
+    return where != "ended"
+
+
+def _about(folder: Path) -> About:
+    return About(
+        run=new_nonce(),
+        name=folder.name[:200] or "run",
+        process=this_process(),
+        uid=os.geteuid(),
+        host=platform.node() or "unknown",
+        user=user_name(os.geteuid()),
+        program=short(Path(sys.argv[0]).name if sys.argv and sys.argv[0] else Path(sys.executable).name) or "python",
+        started=now(),
+        darklantern=version("darklantern"),
+    )
