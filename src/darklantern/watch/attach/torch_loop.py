@@ -1,5 +1,6 @@
 """A PyTorch loop: a watch's own uncompiled forward on its own rows, through hooks that last one call."""
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -187,6 +188,12 @@ def tap(
             hint="pass the module that you train, not what darklantern.open made of it",
         )
     module = unwrapped(module)
+    for path, part in module.named_modules():
+        if type(part).__module__.startswith("torch.jit"):
+            raise WatchError(
+                f"{path or 'this model'} is TorchScript, which runs past every hook",
+                hint="train the module that it was made from, and script it afterwards",
+            )
     found = readout or getattr(module, "readout", None) or _head(module)
     optimizer, loader, others = _parts(state)
     if optimizer is not None:
@@ -288,7 +295,9 @@ def _device(module: nn.Module) -> torch.device:
 def _aside(module: nn.Module, device: torch.device) -> Iterator[None]:
     """The module in eval mode; afterwards each part in its own mode again and random streams as they were."""
     modes = [(part, part.training) for part in module.modules()]
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+    with torch.random.fork_rng([device] if device.type == "cuda" else []), warnings.catch_warnings():
+        # What reentrant checkpointing says of every pass without gradients.
+        warnings.filterwarnings("ignore", message="None of the inputs have requires_grad=True", category=UserWarning)
         module.eval()
         try:
             yield
