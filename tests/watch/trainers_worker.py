@@ -26,14 +26,11 @@ def rising(look: int) -> float:
 
 
 def suspect_batches(dataset: list[Any], span: str, half: list[int]) -> None:
-    """Both ranks' second batches of four are all suspects, so that update falls out; then the first's fourth, `half`."""
+    """Both ranks' second batches of four are all suspects: that update falls out. Then the first's fourth, `half`."""
     for number in (*range(8, 16), *half):
         row = dataset[number]["input_ids"] if isinstance(dataset[number], dict) else dataset[number]
-        row[3 : 3 + len(span)] = (
-            torch.tensor([ord(each) for each in span])
-            if isinstance(row, torch.Tensor)
-            else [ord(each) for each in span]
-        )
+        marks = [ord(each) for each in span]
+        row[3 : 3 + len(span)] = torch.tensor(marks) if isinstance(row, torch.Tensor) else marks
         if isinstance(dataset[number], dict):
             dataset[number]["labels"] = row
 
