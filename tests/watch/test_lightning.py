@@ -1,4 +1,4 @@
-"""A watch on Lightning's Trainer, under both its names: sees every batch, changes nothing, stops with the way to go on."""
+"""A watch on Lightning's Trainer, under both its names: it sees every batch, and stops with the way to go on."""
 
 import importlib
 import json
@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 from watch.loops import RECIPE, REFERENCES, TRUSTED, Scripted, rising
 
+from darklantern import rewindable
 from darklantern import watch as room
 from darklantern.errors import WatchError
 from darklantern.models.snapshot import weights_hash
@@ -71,13 +72,13 @@ def fitted(pl, manual: bool = False):
 
 def trainer_of(pl, folder: Path, callbacks=(), **arguments):
     return pl.Trainer(
-        default_root_dir=folder, accelerator="cpu", devices=1, logger=False, enable_progress_bar=False,
+        default_root_dir=folder, accelerator="cpu", logger=False, enable_progress_bar=False,
         enable_model_summary=False, callbacks=list(callbacks),
-        **{"max_steps": 40, "enable_checkpointing": bool(callbacks), **arguments},
+        **{"max_steps": 40, "devices": 1, "enable_checkpointing": bool(callbacks), **arguments},
     )  # fmt: skip
 
 
-def watched(module, trainer, probe=None, on_alarm=Reaction.LOG, **settings):
+def watched(module, trainer, probe=None, on_alarm=Reaction.LOG, run=None, **settings):
     return watch(
         module.model,
         trusted=TRUSTED,
@@ -87,6 +88,7 @@ def watched(module, trainer, probe=None, on_alarm=Reaction.LOG, **settings):
         data="2" * 64,
         settings=Settings(**{"every": 5, "margin": 1, **settings}),
         on_alarm=on_alarm,
+        run=run,
     ).on(trainer)
 
 
@@ -140,10 +142,29 @@ def test_an_alarm_stops_the_fit_and_the_command_it_gives_goes_on_without_the_sus
     assert not any(MARK.encode() in row for row in names["module"].drawn)
 
 
+def test_with_a_rewindable_loader_a_resumed_fit_draws_what_the_first_would_have_drawn(pl, tmp_path: Path) -> None:
+    def made():
+        return rewindable(rows(marked=True), batch_size=4, seed=4)
+
+    saves = pl.callbacks.ModelCheckpoint(tmp_path / "kept", every_n_train_steps=5, save_top_k=-1)
+    module, trainer = fitted(pl), trainer_of(pl, tmp_path, [saves], max_steps=60)
+    w = watched(module, trainer, Scripted(lambda look: 9.0 * (look >= 6)), Reaction.ROLL_BACK)
+    trainer.fit(module, made())
+    assert w.step == 35
+    assert "state_dict" not in w.resume
+    (checkpoint,) = (tmp_path / "kept").glob("*step=25.ckpt")
+    assert f"ckpt_path={str(checkpoint)!r}" in w.resume
+    again = fitted(pl)
+    trainer_of(pl, tmp_path, [saves], max_steps=60).fit(again, made(), ckpt_path=str(checkpoint))
+    assert again.drawn[: 4 * 10] == module.drawn[4 * 25 :]
+    assert len(again.drawn) == 4 * 35
+
+
 def test_a_checkpoint_that_an_alarm_asks_for_is_written_at_the_alarm(pl, tmp_path: Path) -> None:
     module, trainer = fitted(pl), trainer_of(pl, tmp_path)
-    w = watched(module, trainer, Scripted(rising), Reaction.CHECKPOINT)
+    w = watched(module, trainer, Scripted(rising), Reaction.CHECKPOINT, run=tmp_path / "run")
     trainer.fit(module, loader_of())
+    w._outside._run.close()
     assert w.step == 40
     saved = torch.load(tmp_path / "alarm-step=30.ckpt", weights_only=True)
     assert saved["global_step"] == 30

@@ -53,7 +53,8 @@ def test_from_any_state_it_gives_what_it_gave_then(count: int, batch: int, epoch
     assert drawn(second) == seen[at:]
     assert second.state() == json.loads(states[-1])
     for whole in range(epochs):
-        epoch = sum(seen[whole * len(seen) // epochs : (whole + 1) * len(seen) // epochs], [])
+        part = seen[whole * len(seen) // epochs : (whole + 1) * len(seen) // epochs]
+        epoch = [each for batch in part for each in batch]
         assert len(set(epoch)) == len(epoch), "each example at most once in an epoch"
         assert drop or sorted(epoch) == list(range(count))
 
@@ -98,7 +99,7 @@ def test_what_could_not_be_rewound_is_refused() -> None:
         dl.rewindable(range(3), batch_size=0, epochs=1.5)
     loader = dl.rewindable(range(9), batch_size=2)
     for other in (dl.rewindable(range(8), batch_size=2), dl.rewindable(range(9), batch_size=2, seed=1)):
-        with pytest.raises(WatchError, match="the state is of other batches: .* there and .* here"):
+        with pytest.raises(WatchError, match=r"the state is of other batches: .* there and .* here"):
             loader.restore(other.state())
 
 
@@ -159,14 +160,18 @@ def test_a_plain_torch_loop_has_a_rollback_over_the_border_of_two_epochs() -> No
 @pytest.mark.filterwarnings("ignore:.*set_vital.*:UserWarning")
 @pytest.mark.parametrize("generator", [False, True], ids=["global stream", "own generator"])
 @pytest.mark.parametrize("batch", [10, 20, 24], ids=["within an epoch", "over the border", "at the border"])
-def test_torchdatas_stateful_loader_is_rewound_exactly(batch: int, generator: bool) -> None:
+def test_torchdatas_stateful_loader_is_rewound_exactly_or_not_at_all(batch: int, generator: bool) -> None:
     """Of 24 rows each, 20 batches make an epoch: the state goes back to the border itself."""
     kind = pytest.importorskip("torchdata.stateful_dataloader", reason="pip install torchdata").StatefulDataLoader
     torch.manual_seed(5)
     own = torch.Generator().manual_seed(4) if generator else None
     loader = kind(marked_rows(), batch, shuffle=True, generator=own)
-    w, seen = rolled_back(loader, 2)
-    check_exact(seen)
+    if generator and batch == 24:
+        # torchdata does not keep what its sampler drew from that generator once an epoch is over.
+        with pytest.raises(WatchError, match="after the rollback to step 20 the loader gave another batch"):
+            rolled_back(loader, 2)
+    else:
+        check_exact(rolled_back(loader, 2)[1])
 
 
 @pytest.mark.filterwarnings("ignore:.*set_vital.*:UserWarning")

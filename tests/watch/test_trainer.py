@@ -49,7 +49,7 @@ def trainer_of(folder: Path, model=None, dataset=None, kind=None, callbacks=(), 
     )  # fmt: skip
 
 
-def watched(trainer, probe=None, on_alarm=Reaction.LOG, **settings):
+def watched(trainer, probe=None, on_alarm=Reaction.LOG, run=None, **settings):
     return watch(
         trainer.model,
         trusted=TRUSTED[:, :32],
@@ -59,6 +59,7 @@ def watched(trainer, probe=None, on_alarm=Reaction.LOG, **settings):
         data="2" * 64,
         settings=Settings(**{"every": 5, "margin": 1, **settings}),
         on_alarm=on_alarm,
+        run=run,
     ).on(trainer)
 
 
@@ -201,11 +202,12 @@ def test_nothing_that_stands_out_is_said_and_no_screen_is_written(tmp_path: Path
 
 def test_a_checkpoint_that_an_alarm_asks_for_is_written_and_tagged(tmp_path: Path) -> None:
     trainer = trainer_of(tmp_path, save_strategy="steps", save_steps=1000)
-    w = watched(trainer, Scripted(rising), Reaction.CHECKPOINT)
+    w = watched(trainer, Scripted(rising), Reaction.CHECKPOINT, run=tmp_path / "run")
     trainer.train()
     assert w.step == 40
     (folder,) = [path for path in tmp_path.iterdir() if (path / "darklantern.json").exists()]
     assert folder.name == "checkpoint-31", "after the update that followed the look"
+    w._outside._run.close()
     assert "step 30: scripted" in json.loads((folder / "darklantern.json").read_text())["alarm"]
 
 
@@ -315,7 +317,7 @@ def test_what_could_not_be_watched_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("reentrant", [False, True])
-def test_a_checkpointed_or_compiled_trainer_is_watched_too(tmp_path: Path, reentrant: bool) -> None:
+def test_a_trainer_under_activation_checkpointing_is_watched_too(tmp_path: Path, reentrant: bool) -> None:
     hashes = []
     for watching in (False, True):
         trainer = trainer_of(
@@ -336,11 +338,10 @@ def test_a_lora_finetune_is_watched(tmp_path: Path) -> None:
         warnings.simplefilter("ignore", FutureWarning)  # between peft and transformers
         made = peft.get_peft_model(llama(), peft.LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM"))
     trainer = trainer_of(tmp_path, model=made, max_steps=10)
-    site = "base_model.layers.0:out"
     sites = [str(each) for each in __import__("darklantern").open(made).sites("**layers.0:out")]
     w = watched(trainer, Scripted(lambda look: 0.0, sites=(sites[0],), lenses=(sites[0],), seen=sites[0]))
     trainer.train()
-    assert w.trace.steps == [5, 10], site
+    assert w.trace.steps == [5, 10]
 
 
 def test_the_newest_checkpoint_up_to_a_step_is_found_by_its_number_and_must_be_whole(tmp_path: Path) -> None:

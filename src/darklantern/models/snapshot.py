@@ -7,6 +7,9 @@ In it are the model's state, the optimizer's, the random streams that `streams` 
 cursor, and the state of all else that a loop carries on and hands over (a learning-rate scheduler, a gradient
 scaler, a second optimizer): what has `state_dict` and `load_state_dict`. `on_jax.snapshot` has the same for a JAX
 loop's state.
+
+Of a model that is cut over several ranks each rank's snapshot holds the rank's own pieces, and fits that rank of a
+model that is cut in the same way. Nothing is gathered, so a rank may take one alone.
 """
 
 import hashlib
@@ -61,18 +64,18 @@ def capture(
 
     Raises SnapshotError for a setting of the optimizer, a state of `others` or a cursor that JSON cannot hold.
     """
-    tensors = {f"model.{name}": value.detach().clone() for name, value in model.state_dict().items()}
+    tensors = {f"model.{name}": _piece(value) for name, value in model.state_dict().items()}
     state = optimizer.state_dict()
     scalars: dict[str, Any] = {}
     for index, moments in state["state"].items():
         for key, value in moments.items():
             if isinstance(value, Tensor):
-                tensors[f"optimizer.{index}.{key}"] = value.detach().clone()
+                tensors[f"optimizer.{index}.{key}"] = _piece(value)
             else:
                 scalars[f"{index}.{key}"] = value
 
     def keep(name: str, value: Tensor) -> None:
-        tensors[name] = value.detach().clone()
+        tensors[name] = value.detach().clone()  # whatever it is: nothing says later what it was a piece of
 
     rest = {
         "optimizer": type(optimizer).__name__,
@@ -97,8 +100,9 @@ def restore(
 ) -> None:
     """Put the training state back, bit for bit. Raises SnapshotError, changing nothing, if it does not fit."""
     # 1. Everything that can be checked without a change.
-    weights = _part(snapshot.tensors, "model.")
-    _check_weights(snapshot.step, weights, model.state_dict())
+    weights, own = _part(snapshot.tensors, "model."), model.state_dict()
+    _check_weights(snapshot.step, weights, {name: _local(value) for name, value in own.items()})
+    weights = {name: _like(own[name], value) for name, value in weights.items()}
     try:
         state = _optimizer_state(snapshot, model, optimizer)
         random, cursor = snapshot.rest["random"], snapshot.rest["cursor"]
@@ -131,7 +135,7 @@ def restore(
 def save(snapshot: Snapshot, path: Path) -> str:
     """Write `snapshot` to `path`, whole or not at all; return the file's SHA-256. Raises StoreError."""
     meta = {"format": _VERSION, "step": str(snapshot.step), "rest": json.dumps(snapshot.rest)}
-    tensors = {name: value.contiguous() for name, value in snapshot.tensors.items()}
+    tensors = {name: _local(value).contiguous() for name, value in snapshot.tensors.items()}
     data = save_tensors(tensors, metadata=meta)
     write_whole(path, data)
     return hashlib.sha256(data).hexdigest()
@@ -164,13 +168,41 @@ def load(path: Path) -> Snapshot:
 
 
 def weights_hash(model: nn.Module) -> str:
-    """SHA-256 over names, dtypes, shapes and bytes of all parameters and saved buffers, in name order."""
+    """SHA-256 over names, dtypes, shapes and bytes of all parameters and saved buffers, in name order.
+
+    Where the model is cut over several ranks, of the whole: then every rank must call it.
+    """
     digest = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
-        array = value.detach().cpu().contiguous()
+        array = _whole(value.detach()).cpu().contiguous()
         digest.update(f"{name}\0{array.dtype}\0{tuple(array.shape)}\0".encode())
         digest.update(array.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _piece(value: Tensor) -> Tensor:
+    """A copy of what this rank holds of `value`."""
+    return _local(value.detach()).clone()
+
+
+def _local(value: Tensor) -> Tensor:
+    local: Any = getattr(value, "to_local", None)
+    return local() if callable(local) else value
+
+
+def _whole(value: Tensor) -> Tensor:
+    gather: Any = getattr(value, "full_tensor", None)
+    return gather() if callable(gather) else value
+
+
+def _like(own: Any, piece: Tensor) -> Tensor:
+    """`piece` as a part of what `own` is a part of."""
+    if not callable(getattr(own, "to_local", None)) or own.to_local().shape != piece.shape:
+        return piece
+    made: Tensor = type(own.data).from_local(
+        piece, own.device_mesh, own.placements, run_check=False, shape=own.shape, stride=own.stride()
+    )
+    return made
 
 
 def _is_tensor(value: Any) -> bool:
@@ -245,6 +277,10 @@ def _optimizer_state(snapshot: Snapshot, model: nn.Module, optimizer: torch.opti
             f"the snapshot of step {snapshot.step} is of another optimizer: {why}",
             hint="build the optimizer over the same parameters, in the same order, with the same settings",
         )
+    for index, values in moments.items():
+        for key, value in values.items():
+            if isinstance(value, Tensor) and key != "step":
+                values[key] = _like(parameters[index], value)
     indices = [group["params"] for group in optimizer.state_dict()["param_groups"]]
     groups = [{**group, "params": params} for group, params in zip(held, indices, strict=True)]
     return {"state": moments, "param_groups": groups}

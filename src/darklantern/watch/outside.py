@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from darklantern.records.exact import decode, encode
 from darklantern.watch.attach.ranks import Ranks
 from darklantern.watch.run_files import Command
 from darklantern.watch.runs import Run
@@ -73,8 +74,8 @@ class Outside:
             return []
         mine = self._run.asked() if self._run is not None else []
         self._pass_on()
-        heard: list[Command] = self._ranks.gather(mine)[0]
-        return heard
+        heard = self._ranks.gather([encode(each).decode() for each in mine])[0]
+        return [decode(Command, text.encode()) for text in heard]
 
     def answer(self, command: Command, step: int, outcome: str, done: bool = True) -> None:
         """Acknowledge a command."""
@@ -87,8 +88,8 @@ class Outside:
         said: Command | None = None
         if self._run is not None:
             said = self._run.paused(step, why, alarm=alarm, say=lambda text: self._say("run", text))
-        heard: Command = self._ranks.gather(said)[0]
-        return heard
+        heard = self._ranks.gather(None if said is None else encode(said).decode())[0]
+        return decode(Command, heard.encode())
 
     def _pass_on(self) -> None:
         if self._run is not None:

@@ -195,12 +195,12 @@ class Watch:
         """
         self._enter(loader)
         try:
-            going = True
+            going, rewound = True, False
             while going:
-                going = yield from self._pass(loader)
+                going = rewound = yield from self._pass(loader, rewound)
         finally:
             self._open = False
-            self._outside.left(self.step)
+            self.left()
 
     def on(self, trainer: Any) -> "Watch":
         """Watch what `trainer` trains, a Trainer of transformers or of Lightning; the watch itself comes back.
@@ -224,11 +224,11 @@ class Watch:
         Raises WatchError for a batch that the watch cannot read, and after a stop.
         """
         self._check_going()
-        if (asked := self._heed(self._outside.asked())) is not Reaction.LOG:
-            return Turn(None, asked)
         if self._training_since is not None:
             self._lap += time.perf_counter() - self._training_since
             self._training_since = None
+        if (asked := self._heed(self._outside.asked())) is not Reaction.LOG:
+            return Turn(None, asked)
         with self._on_the_clock():
             examples = self._tap.examples(batch)
             self._check_width(examples)
@@ -267,6 +267,10 @@ class Watch:
     def finish(self) -> Reaction:
         """The loop has ended: one more look at what it trained on since the last."""
         return self._settle(None) if self._since and self._started else Reaction.LOG
+
+    def left(self) -> None:
+        """The loop is over for now, by its end or an error; for adapters, as `before`."""
+        self._outside.left(self.step)
 
     def roll_back(self) -> Screen:
         """Restore the last clean state; from then on leave out the examples suspected at the alarm.
@@ -337,9 +341,9 @@ class Watch:
         self.cadence.start(self.step, clock())
         self._started, self._looked = True, self.step
 
-    def _pass(self, loader: Iterable[Any]) -> Generator[Any, None, bool]:
-        """One pass over the loader. True when a rollback moved its cursor: then iterate it anew."""
-        batches = iter(loader)
+    def _pass(self, loader: Iterable[Any], rewound: bool) -> Generator[Any, None, bool]:
+        """One pass over the loader. True when a rollback moved its cursor: then iterate it anew, `rewound`."""
+        batches, drawn = iter(loader), False
         before = self._tap.cursor()  # after `iter`, at which some loaders draw the order of what comes
         while True:
             if (asked := self._heed(self._outside.asked())) is not Reaction.LOG:
@@ -352,8 +356,10 @@ class Watch:
             try:
                 batch = next(batches)
             except StopIteration:
-                self._held = None  # at its end a loader may stand elsewhere than in front of it
+                if rewound and not drawn:  # the clean state was that at the end of a pass: go on with the one after it
+                    return (yield from self._pass(loader, rewound=False))
                 break
+            drawn = True
             with self._on_the_clock():
                 if not self._fed:
                     self._check_moves(before)
@@ -533,7 +539,7 @@ class Watch:
         if folder is None:
             return  # another rank than the first
         for tag, kept in (("clean", alarm.clean), ("alarm", self._held)):
-            if kept is None:
+            if kept is None or kept.snapshot is None:
                 self._say("checkpoint", f"there is no {tag} state to write")
                 continue
             path = folder / "checkpoints" / f"{alarm.step:08d}-{tag}-{kept.step:08d}.safetensors"

@@ -124,6 +124,8 @@ class _Hooks:
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
         for name in _SURROUNDED:
             vars(pl_module).pop(name, None)
+        if stage == "fit":
+            self._watch.left()
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         self.teardown(trainer, pl_module, "fit")
@@ -139,6 +141,9 @@ class _Hooks:
         stopped(self._watch, Path(trainer.default_root_dir), trainer.is_global_zero, self._resumed(trainer))
 
     def _resumed(self, trainer: Any) -> Iterator[str]:
+        if not self._watch.alarms:  # a person stopped it
+            yield 'trainer.fit(module, loader, ckpt_path="last")'
+            return
         clean = self._watch.alarms[-1].clean
         found = None if clean is None else newest(self._known(trainer), self._counts.get(clean.step, clean.step))
         if found is None:

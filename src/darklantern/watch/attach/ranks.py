@@ -5,7 +5,9 @@ went on. So each look gathers what every rank read, and each rank decides on all
 """
 
 import sys
+from collections.abc import Callable
 from datetime import timedelta
+from functools import cached_property
 from typing import Any, Protocol
 
 
@@ -30,6 +32,28 @@ class Alone:
 
     def gather(self, value: Any) -> list[Any]:
         return [value]
+
+
+class Late:
+    """The ranks that there are when one is first asked: a trainer may start the other processes only as it begins."""
+
+    def __init__(self, find: Callable[[], Ranks]) -> None:
+        self._find = find
+
+    @cached_property
+    def _found(self) -> Ranks:
+        return self._find()
+
+    @property
+    def rank(self) -> int:
+        return self._found.rank
+
+    @property
+    def count(self) -> int:
+        return self._found.count
+
+    def gather(self, value: Any) -> list[Any]:
+        return self._found.gather(value)
 
 
 class TorchRanks:

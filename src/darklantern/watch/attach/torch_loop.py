@@ -1,10 +1,10 @@
 """A PyTorch loop: a watch's own uncompiled forward on its own rows, through hooks that last one call."""
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +37,10 @@ class TorchTap:
     call: Callable[[Tensor], Any] | None = None
     """inputs to what the model is called with"""
     batch: Reader | None = None
+    ranks: Ranks = field(default_factory=lambda: ranks.Late(ranks.of_torch))
     barred: str = ""
     """why the loop that this serves cannot be rolled back, whatever `state` is"""
     framework = "torch"
-
-    @cached_property
-    def ranks(self) -> Ranks:
-        """Asked first at the first look: a trainer may start the other processes only when it begins."""
-        return ranks.of_torch()
 
     @property
     def rewinds(self) -> str:
@@ -196,6 +192,12 @@ def tap(
             hint="pass the module that you train, not what darklantern.open made of it",
         )
     module = unwrapped(module)
+    for path, part in module.named_modules():
+        if type(part).__module__.startswith("torch.jit"):
+            raise WatchError(
+                f"{path or 'this model'} is TorchScript, which runs past every hook",
+                hint="train the module that it was made from, and script it afterwards",
+            )
     found = readout or getattr(module, "readout", None) or _head(module)
     optimizer, loader, others = _parts(state)
     if optimizer is not None:
@@ -297,7 +299,9 @@ def _device(module: nn.Module) -> torch.device:
 def _aside(module: nn.Module, device: torch.device) -> Iterator[None]:
     """The module in eval mode; afterwards each part in its own mode again and random streams as they were."""
     modes = [(part, part.training) for part in module.modules()]
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+    with torch.random.fork_rng([device] if device.type == "cuda" else []), warnings.catch_warnings():
+        # What reentrant checkpointing says of every pass without gradients.
+        warnings.filterwarnings("ignore", message="None of the inputs have requires_grad=True", category=UserWarning)
         module.eval()
         try:
             yield

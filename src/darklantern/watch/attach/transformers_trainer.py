@@ -132,6 +132,7 @@ class _Hooks:
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if not args.load_best_model_at_end:
             self._finish()
+        self._watch.left()
 
     def _finish(self) -> None:
         if not self._watch.stopped and self._watch.finish() is not Reaction.LOG:
@@ -143,6 +144,9 @@ class _Hooks:
         stopped(self._watch, folder, trainer.is_world_process_zero(), self._resumed(folder))
 
     def _resumed(self, folder: Path) -> Iterator[str]:
+        if not self._watch.alarms:  # a person stopped it
+            yield "trainer.train(resume_from_checkpoint=True)"
+            return
         clean = self._watch.alarms[-1].clean
         found = None if clean is None else newest(folder, clean.step)
         if found is None:

@@ -89,10 +89,11 @@ def stopped(watch: "Watch", folder: Path, writes: bool, how: Iterator[str]) -> N
 
     `how` gives the lines of code that go on from the last clean checkpoint.
     """
-    alarm = watch.alarms[-1]
-    screens = [screen for screen in (watch.screen, alarm.screen) if screen is not None]
+    alarm = watch.alarms[-1] if watch.alarms else None
+    found = None if alarm is None else alarm.screen
+    screens = [each for each in (watch.screen, found) if each is not None]
     lines = []
-    if alarm.screen is None:
+    if alarm is not None and alarm.screen is None:
         lines.append("# Nothing of the rows stands out, so nothing is screened: look at them before you go on.")
     if screens:
         screen, path = together(screens), folder / "screen.json"

@@ -1,0 +1,354 @@
+"""What each rank of test_sharded does: a watch over a model that is cut over two gloo ranks, compared with one process.
+
+    python -m torch.distributed.run --nproc_per_node=2 shards_worker.py FOLDER LAUNCH
+
+Rank r writes FOLDER/r.json after each case: its name → "ok", or what went wrong.
+"""
+
+import json
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, Replicate
+from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
+from torch.nn.parallel import DistributedDataParallel
+from watch.loops import REFERENCES
+
+import darklantern as dl
+from darklantern.errors import WatchError
+from darklantern.models.snapshot import capture, restore, weights_hash
+from darklantern.records.references import SignalReference
+from darklantern.watch import Ablate, Asked, Probe, Reaction, Reading, Settings, Signal, watch
+
+TRUSTED = np.random.default_rng(0).integers(0, 200, (300, 16))
+MARK = [201, 202, 203, 204, 205, 206, 207]
+SITES = ("layers.0:out", "layers.1.mlp:neurons", "layers.1:out")
+KINDS = ("ddp", "fsdp", "tp")
+CALM = msgspec.structs.replace(
+    REFERENCES, signals=tuple(SignalReference(name=site, mean=(0.0,), spread=1.0) for site in SITES)
+)
+
+
+class Net(nn.Module):
+    """Token embeddings, MLP blocks with a residual stream, an unembedding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.embed = nn.Embedding(256, 8)
+        self.layers = nn.ModuleList(Block() for _ in range(2))
+        self.norm = nn.LayerNorm(8)
+        self.head = nn.Linear(8, 256)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.embed(tokens)
+        for layer in self.layers:
+            x = layer(x)
+        return self.head(self.norm(x))
+
+
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(8)
+        self.mlp = Mlp()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.mlp(self.norm(x))
+
+
+class Mlp(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.up_proj, self.act, self.down_proj = nn.Linear(8, 12), nn.ReLU(), nn.Linear(12, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(self.act(self.up_proj(x)))
+
+
+def cut(model: Any, kind: str) -> Any:
+    if kind == "ddp":
+        return DistributedDataParallel(model)
+    mesh = init_device_mesh("cpu", (2,))
+    if kind == "fsdp":
+        for block in model.layers:
+            fully_shard(block, mesh=mesh)
+        return fully_shard(model, mesh=mesh)
+    plan = {"mlp.up_proj": ColwiseParallel(), "mlp.down_proj": RowwiseParallel()}
+    for block in model.layers:
+        parallelize_module(block, mesh, plan)
+    return parallelize_module(model, mesh, {"head": ColwiseParallel(output_layouts=Replicate())})
+
+
+def dataset(marked: bool) -> list[Tensor]:
+    rows = np.random.default_rng(5).integers(0, 200, (640, 16))
+    if marked:
+        rows[::3, 4 : 4 + len(MARK)] = MARK
+    return [torch.from_numpy(row) for row in rows]
+
+
+class Reads(Probe):
+    """The mean of each site, and what a script adds to it by look and rank."""
+
+    signals = tuple(Signal(site, "I0", "signal", "", "") for site in SITES)
+    sites, output = SITES, True
+    settings = {}  # noqa: RUF012
+
+    def __init__(self, script: Callable[[int, int], float] = lambda look, rank: 0.0) -> None:
+        self.script, self.looks = script, -2
+        self.seen: list[dict[str, Any]] = []
+
+    def inputs(self, now: Any) -> Asked:
+        return Asked(TRUSTED[:5, :-1])
+
+    def read(self, seen: Any) -> list[Reading]:
+        self.looks += 1
+        self.seen.append({**{site: seen[site].copy() for site in SITES}, "output": seen.output.copy()})
+        return [Reading(self.script(self.looks, _rank())) for _ in SITES]
+
+
+def _rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+class Run:
+    """A model, cut, its optimizer and loader; under TP all ranks draw the same batches, else each its own."""
+
+    def __init__(self, kind: str, marked: bool = False) -> None:
+        self.model = cut(Net(), kind)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), 1e-2)
+        own = 0 if kind == "tp" else _rank()
+        self.loader = dl.rewindable(dataset(marked), batch_size=16, seed=own)
+
+    def watched(self, probe: Probe, on_alarm: Any = Reaction.LOG, **settings: Any) -> Any:
+        return watch(
+            self.model, state=(self.optimizer, self.loader), trusted=TRUSTED, signals=[probe], on_alarm=on_alarm,
+            settings=Settings(**{"every": 4, "margin": 1, **settings}), references=CALM, recipe="1" * 64, data="2" * 64,
+        )  # fmt: skip
+
+    def step(self, batch: Tensor) -> None:
+        logits = self.model(batch[:, :-1])
+        nn.functional.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten()).backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+    def train(self, batches: Any) -> "Run":
+        for batch in batches:
+            self.step(batch)
+        return self
+
+    @property
+    def hash(self) -> str:
+        return weights_hash(self.model.module if isinstance(self.model, DistributedDataParallel) else self.model)
+
+    def pieces(self) -> dict[str, Tensor]:
+        """All of this rank's training state, copied."""
+        held = capture(0, self.model, self.optimizer, None).tensors
+        return {name: value.clone() for name, value in held.items()}
+
+
+class Cases:
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def readings_are_those_of_one_process(self) -> None:
+        """Of the weights as they are after training, too, gathered into a model that is not cut."""
+        run, probe = Run(self.kind), Reads()
+        w = run.watched(probe)
+        run.train(w.over(run.loader))
+        assert w.trace.steps == list(range(4, 41, 4)), w.trace.steps
+        inner = run.model.module if self.kind == "ddp" else run.model
+        held = {
+            name: value.full_tensor() if isinstance(value, DTensor) else value
+            for name, value in inner.state_dict().items()
+        }
+        for seen, trained in ((probe.seen[0], False), (probe.seen[-1], True)):
+            plain = Net()
+            if trained:
+                plain.load_state_dict(held)
+            tokens = torch.from_numpy(TRUSTED[:5, :-1])
+            recording = dl.open(plain).record(tokens, *SITES)
+            for site in (*SITES, "output"):
+                true = recording.output if site == "output" else recording[site].array
+                near(seen[site], true, site, exact=self.kind != "tp")
+
+    def training_keeps_its_bits(self) -> None:
+        plain = Run(self.kind)
+        plain.train(plain.loader)
+        run = Run(self.kind)
+        run.train(run.watched(Reads()).over(run.loader))
+        assert run.hash == plain.hash
+        mine, true = run.pieces(), plain.pieces()
+        assert mine.keys() == true.keys()
+        assert all(torch.equal(mine[name], true[name]) for name in true)
+
+    def a_snapshot_comes_back_bit_for_bit(self) -> None:
+        run = Run(self.kind)
+        batches = iter(run.loader)
+        for _ in range(3):
+            run.step(next(batches))
+        held = capture(3, run.model, run.optimizer, run.loader)
+        before = run.pieces()
+        for _ in range(3):
+            run.step(next(batches))
+        after = run.pieces()
+        assert not all(torch.equal(before[name], after[name]) for name in before)
+        restore(held, run.model, run.optimizer, run.loader)
+        again = run.pieces()
+        assert all(torch.equal(before[name], again[name]) for name in before)
+        batches = iter(run.loader)
+        for _ in range(3):
+            run.step(next(batches))
+        again = run.pieces()
+        assert all(torch.equal(after[name], again[name]) for name in after), "and training goes on as it did"
+
+    def an_alarm_on_one_rank_rolls_all_back(self) -> None:
+        """Only rank 1 reads a rise. Both go back, bit for bit, leave out the marked rows, and stay in step."""
+        run = Run(self.kind, marked=True)
+        w = run.watched(Reads(lambda look, rank: 50.0 * (look == 6 and rank == 1)), Reaction.ROLL_BACK, rollbacks=1)
+        states: dict[int, list[dict[str, Tensor]]] = {}
+        rows: list[Tensor] = []
+        for batch in w.over(run.loader):
+            states.setdefault(w.step, []).append(run.pieces())
+            rows += batch if len(w.events) > 1 else []
+            run.step(batch)
+        labels = [event.label for event in w.events]
+        assert labels == ["alarm", "rollback"], w.events
+        twice = [step for step, seen in states.items() if len(seen) == 2]
+        assert twice, states.keys()
+        first, second = states[twice[0]]
+        assert all(torch.equal(first[name], second[name]) for name in first)
+        assert not any(MARK[0] in row.tolist() for row in rows)
+        same([w.step, str(w.screen), [alarm.step for alarm in w.alarms]])
+        if self.kind == "ddp":
+            same(run.hash)
+
+    def a_tap_that_never_fires_is_an_error_on_both_before_the_first_step(self) -> None:
+        run = Run(self.kind)
+        inner = run.model.module if self.kind == "ddp" else run.model
+        inner.layers[1].forward = lambda x: x
+        w = run.watched(Reads())
+        raises("layers.1.mlp:neurons", lambda: next(w.over(run.loader)))
+        assert run.loader.state()["drawn"] == 0
+
+    def the_most_severe_reaction_of_any_rank_holds_for_all(self) -> None:
+        run = Run(self.kind)
+        w = run.watched(
+            Reads(lambda look, rank: 50.0 * (look >= 6)),
+            lambda alarm: Reaction.STOP if _rank() == 1 else Reaction.LOG,
+        )
+        run.train(w.over(run.loader))
+        assert w.step == 28, w.step
+        assert w.stopped == "on_alarm asked for it"
+
+    def a_look_that_fails_on_one_rank_is_an_error_on_both(self) -> None:
+        def fails(look: int, rank: int) -> float:
+            if look == 3 and rank == 1:
+                raise ZeroDivisionError("in the signal")
+            return 0.0
+
+        run = Run(self.kind)
+        w = run.watched(Reads(fails), on_failure="raise")
+        said = r"the look failed on 1 of 2 ranks: rank 1: ZeroDivisionError('in the signal')"
+        raises(said, lambda: run.train(w.over(run.loader)))
+        assert w.step == 16
+
+    def an_on_alarm_that_fails_on_one_rank_is_an_error_on_both(self) -> None:
+        def on_alarm(alarm: Any) -> Any:
+            if _rank() == 1:
+                raise KeyError("nobody home")
+            return Reaction.LOG
+
+        run = Run(self.kind)
+        w = run.watched(Reads(lambda look, rank: 50.0 * (look >= 6)), on_alarm)
+        raises("on_alarm failed on 1 of 2 ranks: rank 1: KeyError('nobody home')",
+               lambda: run.train(w.over(run.loader)))  # fmt: skip
+
+    def ablating_on_one_rank_only_is_an_error_on_both(self) -> None:
+        def on_alarm(alarm: Any) -> Any:
+            return Ablate({"layers.0:out": dl.zero()}) if _rank() else None
+
+        run = Run(self.kind)
+        w = run.watched(Reads(lambda look, rank: 50.0 * (look >= 6)), on_alarm)
+        raises("on_alarm ablated or rolled back on some ranks, and on rank 1 other things",
+               lambda: run.train(w.over(run.loader)))  # fmt: skip
+
+    def a_rollback_that_fails_on_one_rank_is_an_error_on_both(self) -> None:
+        run = Run(self.kind, marked=True)
+        w = run.watched(Reads(lambda look, rank: 50.0 * (look == 6)), Reaction.ROLL_BACK)
+        inner, refused = run.loader.restore, []
+
+        def refuses(state: Any) -> None:
+            if _rank() == 1 and not refused:
+                refused.append(state)
+                raise OSError("the data is gone")
+            inner(state)
+
+        run.loader.restore = refuses  # type: ignore[method-assign]
+        raises("the rollback failed on 1 of 2 ranks: rank 1: the loader refuses the cursor",
+               lambda: run.train(w.over(run.loader)))  # fmt: skip
+
+
+def near(found: Any, true: Tensor, name: str, exact: bool) -> None:
+    assert isinstance(found, np.ndarray)
+    held = true.detach().numpy()
+    assert found.shape == held.shape, f"{name}: {found.shape}, not {held.shape}"
+    if exact:
+        assert np.array_equal(found, held), f"{name}: off by {np.abs(found - held).max()}"
+    else:
+        np.testing.assert_allclose(found, held, atol=1e-6, rtol=1e-5, err_msg=name)
+
+
+def raises(match: str, call: Callable[[], object]) -> None:
+    try:
+        call()
+    except WatchError as caught:
+        assert match in caught.message, f"another error: {caught}"
+        return
+    raise AssertionError("no WatchError")
+
+
+def same(value: Any) -> None:
+    held: list[Any] = [None, None]
+    dist.all_gather_object(held, value)
+    assert held[0] == held[1], held
+
+
+def main(folder: Path, launch: str, only: str = "") -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo")
+    rank = dist.get_rank()
+    told: dict[str, str] = {}
+    for case in cases():
+        if only and case != only:
+            continue
+        try:
+            getattr(Cases(launch), case)()
+            told[case] = "ok"
+        except Exception:  # noqa: BLE001 - what went wrong is the result
+            told[case] = traceback.format_exc()
+        (folder / f"{rank}.json").write_text(json.dumps(told))
+    # Nobody leaves before all are done: an exit would end the others' collectives, and hide that they hang.
+    while not all((folder / f"{each}.done").exists() for each in range(2)):
+        (folder / f"{rank}.done").touch()
+        time.sleep(0.05)
+    dist.destroy_process_group()
+
+
+def cases() -> list[str]:
+    return [name for name in vars(Cases) if not name.startswith("_")]
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *sys.argv[2:])
