@@ -1,9 +1,12 @@
-"""Training states kept in memory, and which of them is known to be clean."""
+"""Training states kept in memory, which of them is known to be clean, and whether the loader keeps its word."""
 
 from collections import deque
 from dataclasses import dataclass
 
+from darklantern.errors import WatchError
 from darklantern.models.cursors import Snapshot
+from darklantern.watch.attach.tap import Tap
+from darklantern.watch.examples import Examples
 
 
 @dataclass(frozen=True)
@@ -50,3 +53,65 @@ class States:
         earlier = [other for other in self._recent if other.looks < kept.looks]
         self._recent.clear()
         self._recent.extend([*earlier, kept])
+
+
+class Keeper:
+    """Takes the states of one run at its looks, and notices a loader that a rollback could not rewind."""
+
+    def __init__(self, tap: Tap, count: int) -> None:
+        self._tap = tap
+        self.states = States(count)
+        self.held: Kept | None = None
+        """the state at a look that is due, taken before the next batch is drawn"""
+        self._after: dict[int, int] = {}
+        """step of a kept state → hash of the batch that came after it"""
+        self._newest: int | None = None
+        """the step of the state that was kept last, until the batch after it was seen"""
+
+    def hold(self, step: int, looks: int, before: str = "") -> None:
+        """Take the state as it is, once; `before` is where the loader stood after the last batch was drawn."""
+        if before and before != self._tap.cursor():
+            raise WatchError(
+                f"the loader moved while its batch of step {step - 1} was trained on",
+                hint="draw batches from over() only, in one loop; one watch takes several probes",
+            )
+        self.held = Kept(step, looks, self._tap.snapshot(step) if self._tap.keeps else None)
+
+    def keep(self, step: int, looks: int, clean_looks: int) -> None:
+        """The held state joins those that a rollback may go to: it is from after so many `looks`."""
+        if self.held is None:
+            self.hold(step, looks)
+        assert self.held is not None
+        kept, self.held = Kept(self.held.step, looks, self.held.snapshot), None
+        self.states.add(kept, clean_looks)
+        self._newest = kept.step
+        self._after = {step: rows for step, rows in self._after.items() if step in self.states.steps}
+
+    def drop(self) -> None:
+        """What is held is not kept: the look at it failed."""
+        self.held = None
+
+    def back_to(self, kept: Kept) -> None:
+        """The run stands at `kept` again."""
+        self.states.back_to(kept)
+        self.held, self._newest = None, kept.step
+
+    def check_moves(self, before: str) -> None:
+        """Raises WatchError for a loader whose cursor does not follow its batches."""
+        if before and self._tap.cursor() == before:
+            raise WatchError(
+                "the loader's state() is the same before and after a batch, so a rollback could not rewind it",
+                hint="count a batch in state() before it is handed out, and say all that decides the next one",
+            )
+
+    def check_again(self, examples: Examples) -> None:
+        """After a rollback the loader must give what it gave the first time. Raises WatchError if it does not."""
+        if self._newest is None:
+            return
+        found = hash(examples.inputs.tobytes())
+        if self._after.setdefault(self._newest, found) != found:
+            raise WatchError(
+                f"after the rollback to step {self._newest} the loader gave another batch than the first time",
+                hint="restore(state) must also hold for the next iteration over the loader, and decide its order",
+            )
+        self._newest = None

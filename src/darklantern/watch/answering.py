@@ -1,0 +1,198 @@
+"""What follows an alarm or a word from outside, in order of severity; who stops, and why."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from darklantern.errors import DarkLanternError, WatchError
+from darklantern.watch import agreeing, reactions
+from darklantern.watch.alarms import Alarm
+from darklantern.watch.attach.tap import Tap
+from darklantern.watch.keeping import Kept
+from darklantern.watch.notifying import Note, Notices
+from darklantern.watch.outside import Outside
+from darklantern.watch.reactions import Ablate, Chosen, Notify, OnAlarm, Reaction
+from darklantern.watch.run_files import Command
+from darklantern.watch.settings import Settings
+
+NOTHING = "nothing of the new rows stands out, so there is nothing to screen"
+
+
+class Run(Protocol):
+    """The watched run, as what follows an alarm sees it."""
+
+    step: int
+    alarms: list[Alarm]
+    rollbacks: int
+
+    def roll_back(self) -> Any: ...
+
+    def say(self, label: str, text: str) -> None: ...
+
+
+class Answers:
+    """What is done about alarms of one run, and about what people ask of it."""
+
+    def __init__(self, run: Run, tap: Tap, outside: Outside, on_alarm: OnAlarm, settings: Settings) -> None:
+        self._run, self._tap, self._outside, self._settings = run, tap, outside, settings
+        self.on_alarm = on_alarm
+        self.stopped = ""
+        """why the run was stopped"""
+        self.chosen: list[Chosen] = []
+        """what was agreed to do about the newest alarm, mildest first"""
+        self._ablations: list[Any] = []
+        self._notices: list[Notices] = []
+
+    def check(self) -> None:
+        """What needs a folder, where a person could answer or find something, is refused without one: WatchError."""
+        for reaction in reactions.wanted(self.on_alarm):
+            if reaction in (Reaction.PAUSE, Reaction.CHECKPOINT) and not self._outside.can_ask:
+                raise WatchError(
+                    f"{reaction} needs the folder of a run, and the watch was given none",
+                    hint='watch(..., run="runs/x"), or run="x" for one in your state folder',
+                )
+
+    def react(self, alarm: Alarm, held: Kept | None) -> Reaction:
+        """What the loop is to do: go on (LOG), draw anew (ROLL_BACK), or end (STOP)."""
+        run = self._run
+        rollbacks = run.rollbacks
+        asked = self.chosen = agreeing.chosen(
+            self._tap.ranks,
+            lambda: reactions.chosen(self.on_alarm, alarm),
+            lambda: run.rollbacks != rollbacks,
+        )
+        if run.rollbacks != rollbacks:
+            return Reaction.ROLL_BACK  # on_alarm did it itself
+        self._outside.beat(run.step, str(alarm))
+        for reaction in asked:
+            if isinstance(reaction, Notify):
+                self._notify(reaction, alarm)
+            elif isinstance(reaction, Ablate):
+                self._ablations.append(self._tap.ablate(reaction.edits))
+                run.say("ablate", ", ".join(map(str, reaction.edits)))
+            elif reaction is Reaction.CHECKPOINT:
+                self._checkpoint(alarm, held)
+        if asked[-1] is Reaction.STOP:
+            return self.stop("on_alarm asked for it")
+        if asked[-1] is Reaction.ROLL_BACK:
+            return self._roll_back_or_stop(alarm)
+        return self._pause(str(alarm)) if asked[-1] is Reaction.PAUSE else Reaction.LOG
+
+    def failed(self, error: Exception) -> Reaction:
+        """A look went wrong: the run itself is whole, and what comes next is for a person to say."""
+        self._run.say("failure", f"the look at step {self._run.step} failed: {error}")
+        if self._settings.on_failure == "go on":
+            return Reaction.LOG
+        if self._settings.on_failure == "raise" or not self._outside.can_ask:
+            raise error
+        return self._pause(f"the look failed: {error}")
+
+    def stop(self, why: str) -> Reaction:
+        """The loop ends here."""
+        self.stopped = why
+        self._run.say("stop", why)
+        return Reaction.STOP
+
+    # people
+
+    def heed(self) -> Reaction:
+        """Do what was asked from outside since the last step; LOG means: go on."""
+        return self._heed(self._outside.asked())
+
+    def heed_together(self) -> Reaction:
+        """The same on all ranks, at a look."""
+        return self._heed(self._outside.together())
+
+    def _heed(self, commands: Sequence[Command]) -> Reaction:
+        for command in commands:
+            if command.do == "pause":
+                self._outside.answer(command, self._run.step, "paused")
+                reaction = self._pause(f"{command.user} asked for a pause: {command.why}")
+            else:
+                reaction = self._obey(command)
+            if reaction is not Reaction.LOG:
+                return reaction
+        return Reaction.LOG
+
+    def _pause(self, why: str) -> Reaction:
+        """Wait for a person. What they say that cannot be done is answered, and the wait goes on."""
+        if not self._outside.can_ask:
+            return self.stop(f"nobody could answer a pause, since the watch was given no run: {why}")
+        run = self._run
+        run.say("pause", why)
+        while True:
+            command = self._outside.wait(run.step, why, str(run.alarms[-1]) if run.alarms else None)
+            if command.do == "go on":
+                self._outside.answer(command, run.step, "training goes on")
+                run.say("go on", f"{command.user}: {command.why}")
+                return Reaction.LOG
+            if (reaction := self._obey(command)) is not Reaction.LOG:
+                return reaction
+
+    def _obey(self, command: Command) -> Reaction:
+        run = self._run
+        if command.do == "stop":
+            self._outside.answer(command, run.step, f"stopped at step {run.step}")
+            return self.stop(f"{command.user} asked for it: {command.why}")
+        if command.do != "roll back":
+            self._outside.answer(command, run.step, "the run does not wait for it", done=False)
+            return Reaction.LOG
+        try:
+            run.roll_back()
+        except DarkLanternError as error:
+            self._outside.answer(command, run.step, error.message, done=False)
+            run.say("failure", f"{command.user} asked for a rollback: {error.message}")
+            return Reaction.LOG
+        self._outside.answer(command, run.step, f"training goes on from step {run.step}")
+        return Reaction.ROLL_BACK
+
+    # alarms
+
+    def _notify(self, reaction: Notify, alarm: Alarm) -> None:
+        notices = Notices(reaction.places)
+        data = "; ".join(map(str, alarm.suspects))
+        notices.send(Note(run=self._outside.name or "run", step=alarm.step, text=str(alarm), data=data))
+        self._notices.append(notices)
+
+    def tell(self, wait_s: float = 0.0) -> None:
+        """Say what became of notices that were sent, waiting for them at most so long."""
+        for notices in self._notices:
+            for told in notices.told(wait_s):
+                self._run.say("told" if told.done else "not told", str(told))
+
+    def _checkpoint(self, alarm: Alarm, held: Kept | None) -> None:
+        """Both states into the run's folder. A disk that is full must not break the run: it is said."""
+        folder = self._outside.folder
+        if folder is None:
+            return  # another rank than the first, or a trainer that writes its own
+        for tag, kept in (("clean", alarm.clean), ("alarm", held)):
+            if kept is None or kept.snapshot is None:
+                self._run.say("checkpoint", f"there is no {tag} state to write")
+                continue
+            path = folder / "checkpoints" / f"{alarm.step:08d}-{tag}-{kept.step:08d}.safetensors"
+            try:
+                path.parent.mkdir(exist_ok=True)
+                self._run.say("checkpoint", f"{path.name}, SHA-256 {self._tap.save(kept.snapshot, path)}")
+            except (DarkLanternError, OSError) as error:
+                self._run.say("failure", f"{path.name} was not written: {error}")
+
+    def _roll_back_or_stop(self, alarm: Alarm) -> Reaction:
+        """Fail closed: going on blind would train the same thing again."""
+        rollbacks = self._run.rollbacks
+        if self._tap.rewinds:
+            return self.stop(f"no rollback: {self._tap.rewinds}")
+        if rollbacks >= self._settings.rollbacks:
+            return self.stop(f"{rollbacks} rollbacks did not hold; a person must look")
+        if alarm.clean is None:
+            return self.stop(none_clean(self._settings))
+        if alarm.screen is None:
+            return self.stop(NOTHING)
+        self._run.roll_back()
+        return Reaction.ROLL_BACK
+
+
+def none_clean(settings: Settings) -> str:
+    """Why there is no state to go back to."""
+    return (
+        f"no state is known to be clean: none was kept {settings.margin} looks before the statistic "
+        f"was last at or below {settings.quiet:.0%} of its threshold"
+    )

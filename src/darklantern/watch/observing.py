@@ -1,0 +1,147 @@
+"""What a watch has seen of one run, and what it makes of a look: rows since the last, readings, an alarm."""
+
+from collections.abc import Sequence
+
+from darklantern.errors import WatchError
+from darklantern.watch import agreeing, detectors
+from darklantern.watch.alarms import Alarm
+from darklantern.watch.attach.tap import Tap
+from darklantern.watch.examples import Examples, Pool, Tokens
+from darklantern.watch.keeping import Kept, States
+from darklantern.watch.looking import Looker
+from darklantern.watch.probes import Now, Probe
+from darklantern.watch.screening import SUSPICIOUS, SpanScreen
+from darklantern.watch.settings import Settings
+from darklantern.watch.spans import GRAM, SpanCounter
+from darklantern.watch.trace import Trace
+
+
+class Observer:
+    """The probes, the rows that they may need, the trace, and which states it takes for clean."""
+
+    def __init__(
+        self, tap: Tap, probes: Sequence[Probe], trusted: Examples, trace: Trace, settings: Settings, seed: int
+    ) -> None:
+        self.trace = trace
+        self.looker = Looker(tap, probes, settings.history)
+        self.spans = _counter(trusted, settings.history)
+        self.since = 0
+        """batches since the last look"""
+        self.looked = -1
+        """the step of the newest look"""
+        self.tainted: int | None = None
+        """no state with more looks before it is clean, since an alarm passed that was not rolled back"""
+        self._tap, self._settings = tap, settings
+        self._trusted = Pool(trusted, seed)
+        self._fresh: list[Tokens] = []
+        """the rows trained on since the last look"""
+        self._above: frozenset[str] = frozenset()
+        """channels that stand over their thresholds since an alarm that said so"""
+        self._alarm_look: int | None = None
+        """the number of looks at the newest alarm that was not rolled back"""
+
+    @property
+    def looks(self) -> int:
+        """Looks in the trace."""
+        return len(self.trace.steps)
+
+    def check(self, examples: Examples) -> None:
+        """Raises WatchError for a batch unlike the trusted examples."""
+        trusted = self._trusted.examples
+        if examples.inputs.shape[1:] != trusted.inputs.shape[1:] and not (examples.are_tokens and trusted.are_tokens):
+            raise WatchError(
+                f"a batch has examples {examples.inputs.shape[1:]}, the trusted ones are {trusted.inputs.shape[1:]}",
+                hint="trusted examples have the shape of the loader's",
+            )
+
+    def take(self, examples: Examples) -> None:
+        """A batch is about to be trained on."""
+        if self.spans is not None:
+            self._fresh.append(examples.tokens)
+        self.since += 1
+
+    def test(self, step: int, fresh: Examples) -> None:
+        """The look before the first step, which is in no trace: every site must fire, every reading be finite.
+
+        The state at attach is what probes compare with from then on.
+        """
+        agreeing.look(self._tap.ranks, lambda: self.looker.look(self._now(step, fresh)))
+        self.looked = step
+
+    def look(self, step: int, fresh: Examples | None, states: States) -> Alarm | None:
+        """One look, and the alarm that it raises. One that fails leaves everything as it was before it."""
+        if self.spans is not None:
+            self.spans.add(self._fresh)
+        try:
+            looked = agreeing.look(self._tap.ranks, lambda: self.looker.look(self._now(step, fresh)))
+        except BaseException:
+            if self.spans is not None:
+                self.spans.forget(1)
+            raise
+        self._fresh = []
+        self.since = 0
+        self.looked = step
+        self.trace.add(step, looked)
+        return self._judge(step, states)
+
+    def _now(self, step: int, fresh: Examples | None) -> Now:
+        return Now(step, self._trusted, fresh, self.spans)
+
+    def _judge(self, step: int, states: States) -> Alarm | None:
+        standing, looks = self.trace.standing(), self.looks
+        self._above &= {each.channel for each in standing}
+        risen = next((each for each in standing if each.channel not in self._above), None)
+        if risen is None or (self._alarm_look is not None and looks - self._alarm_look < self._settings.cooldown):
+            return None
+        self._above |= {each.channel for each in standing}
+        self._alarm_look = looks
+        clean = states.clean(self.clean_looks(risen.channel))
+        since = max(1, looks - (clean.looks if clean else 0))
+        suspects = tuple(self.spans.candidates(8, since, least=SUSPICIOUS)) if self.spans is not None else ()
+        suspects = agreeing.suspects(self._tap.ranks, suspects)
+        self.tainted = self.clean_looks(risen.channel)
+        return Alarm(
+            step=step,
+            signal=risen.signal,
+            statistic=risen.statistic,
+            threshold=risen.threshold,
+            clean=clean,
+            suspects=suspects,
+            screen=SpanScreen(suspects) if suspects else None,
+            says=risen.says,
+            channel=risen.channel,
+        )
+
+    def clean_looks(self, *channels: str) -> int:
+        """States with up to so many looks before them are from before a rise in `channels` (all); −1 if none is."""
+        each = channels or self.trace.channels
+        last = min(
+            detectors.rise_began(self.trace.curve(name), self._settings.quiet * self.trace.limits[name].value)
+            for name in each
+        )
+        found = -1 if last < 0 else last + 1 - self._settings.margin
+        return found if self.tainted is None else min(found, self.tainted)
+
+    def back_to(self, kept: Kept) -> None:
+        """Forget what was seen after `kept`."""
+        looks = self.looks - kept.looks
+        if self.spans is not None:
+            self.spans.forget(looks)
+        self.looker.forget(looks)
+        self.trace.cut(kept.looks)
+        self._fresh.clear()
+        self.since, self.looked = 0, kept.step
+        self.tainted = self._alarm_look = None
+        self._above = frozenset()
+
+
+def _counter(trusted: Examples, history: int) -> SpanCounter | None:
+    if not trusted.are_tokens:
+        return None
+    rows = trusted.tokens
+    if not len(rows) or rows.shape[1] < GRAM:
+        raise WatchError(
+            f"expected trusted rows of at least {GRAM} tokens, got {len(rows)} rows of {rows.shape[1]}",
+            hint="give rows of text that you know to be harmless, as wide as the loader's",
+        )
+    return SpanCounter(rows, history)
