@@ -105,9 +105,7 @@ class Race:
     """of each hit, the share of the window from onset to overt behaviour that was left at the alarm"""
 
 
-def race(
-    runs: Sequence[Judged], alarm: str, monitors: Sequence[str], onset: int, end: int, seed: int = 0
-) -> Race:
+def race(runs: Sequence[Judged], alarm: str, monitors: Sequence[str], onset: int, end: int, seed: int = 0) -> Race:
     """How long before the first of `monitors` the channel or signal `alarm` was raised, run by run (section 10)."""
     found: list[int | None] = []
     shares: list[float] = []

@@ -78,7 +78,8 @@ def collect(experiment: Experiment, parts: Sequence[str], workers: int = 2) -> I
     marked = mark(experiment)
     wanted = [job for job in jobs(experiment) if job.part in parts]
     missing = [job for job in wanted if not job.path(marked).exists()]
-    columns = (TextColumn(f"{experiment.name} {', '.join(parts)}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    named = TextColumn(f"{experiment.name} {', '.join(parts)}")
+    columns = (named, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=len(wanted), completed=len(wanted) - len(missing))
         if missing:

@@ -164,7 +164,7 @@ def test_a_checkpoint_that_an_alarm_asks_for_is_written_at_the_alarm(pl, tmp_pat
     module, trainer = fitted(pl), trainer_of(pl, tmp_path)
     w = watched(module, trainer, Scripted(rising), Reaction.CHECKPOINT, run=tmp_path / "run")
     trainer.fit(module, loader_of())
-    w._outside._run.close()
+    w.close()
     assert w.step == 40
     saved = torch.load(tmp_path / "alarm-step=30.ckpt", weights_only=True)
     assert saved["global_step"] == 30

@@ -207,7 +207,7 @@ def test_a_checkpoint_that_an_alarm_asks_for_is_written_and_tagged(tmp_path: Pat
     assert w.step == 40
     (folder,) = [path for path in tmp_path.iterdir() if (path / "darklantern.json").exists()]
     assert folder.name == "checkpoint-31", "after the update that followed the look"
-    w._outside._run.close()
+    w.close()
     assert "step 30: scripted" in json.loads((folder / "darklantern.json").read_text())["alarm"]
 
 

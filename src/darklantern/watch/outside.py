@@ -59,6 +59,13 @@ class Outside:
             self._run.beat(step, "outside the loop")
             self._pass_on()
 
+    def close(self, step: int) -> None:
+        """The run is over."""
+        if self._run is not None:
+            self._run.close(step)
+            self._pass_on()
+            self._run = None
+
     def asked(self) -> list[Command]:
         """What was asked since the last call. Only alone: several ranks hear it in `together`."""
         if self._run is None or self._ranks.count > 1 or time.monotonic() < self._next:

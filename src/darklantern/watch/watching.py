@@ -257,6 +257,10 @@ class Watch:
         self._outside.left(self.step)
         self._answers.tell(NOTICES_S)
 
+    def close(self) -> None:
+        """The run is over: its folder is free for another, and its watchdog goes. Ends with the process anyway."""
+        self._outside.close(self.step)
+
     def roll_back(self) -> Screen:
         """Restore the last clean state; from then on leave out the examples suspected at the alarm.
 

@@ -1,0 +1,214 @@
+"""What follows an alarm, a look that fails, and a word from outside, in a real loop with a real folder."""
+
+import json
+import resource
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from watch.loops import CORPUS, RECIPE, TRUSTED, Marked, Scripted, parts, rising, run
+
+from darklantern.errors import WatchError
+from darklantern.models.snapshot import load, restore, weights_hash
+from darklantern.organisms import training
+from darklantern.watch import Ablate, File, Notify, Reaction, Settings, asking, watch
+
+
+@pytest.fixture
+def begun(tmp_path: Path):
+    """Attach a watch to a fresh run in a folder; each is closed at the end."""
+    watches = []
+
+    def begin(probe, on_alarm=Reaction.LOG, folder="run", **settings):
+        made = parts()
+        w = watch(
+            made[0],
+            state=made[1:],
+            trusted=TRUSTED,
+            signals=[probe],
+            settings=Settings(**{"every": 5, "margin": 1, **settings}),
+            on_alarm=on_alarm,
+            run=None if folder is None else tmp_path / folder,
+        )
+        watches.append(w)
+        return w, made
+
+    yield begin
+    for w in watches:
+        w.close()
+
+
+def when_paused(folder: Path, *wishes: str) -> threading.Thread:
+    """Somebody outside who says each of `wishes` once the run waits for a person."""
+
+    def say() -> None:
+        found = asking.find(folder)
+        for wish in wishes:
+            end = time.monotonic() + 60
+            while (beat := found.heartbeat) is None or beat.what != "paused":
+                assert time.monotonic() < end
+                time.sleep(0.02)
+            command = asking.ask(found, wish, "as agreed")
+            assert asking.answer_to(found, command, 60) is not None
+
+    thread = threading.Thread(target=say, daemon=True)
+    thread.start()
+    return thread
+
+
+def labels(w) -> list[str]:
+    return [event.label for event in w.events if event.label != "uncalibrated"]
+
+
+def test_a_stop_from_outside_ends_the_loop_before_the_next_batch_and_says_where(begun, tmp_path: Path) -> None:
+    w, (model, optimizer, loader) = begun(Scripted(lambda look: 0.0))
+    for batch in w.over(loader):
+        training.train_step(model, optimizer, RECIPE, w.step, batch)
+        if w.step == 12:
+            time.sleep(0.25)  # commands are looked for a few times a second
+            command = asking.ask(asking.find(tmp_path / "run"), "stop", "lunch")
+    assert w.step == loader.state()["step"] == 13
+    assert "asked for it: lunch" in w.stopped
+    answer = asking.answer_to(asking.find(tmp_path / "run"), command, 5)
+    assert (answer.done, answer.step) == (True, 13)
+    with pytest.raises(WatchError, match="stopped this run at step 13"):
+        run(w, (model, optimizer, loader))
+
+
+def test_an_alarm_pauses_until_a_person_lets_it_go_on(begun, tmp_path: Path) -> None:
+    whole, made = begun(Scripted(rising), folder=None)
+    run(whole, made)
+    w, (model, optimizer, loader) = begun(Scripted(rising), Reaction.PAUSE)
+    outside = None
+    for batch in w.over(loader):
+        outside = outside or when_paused(tmp_path / "run", "go on")
+        training.train_step(model, optimizer, RECIPE, w.step, batch)
+    outside.join(60)
+    assert labels(w) == ["alarm", "pause", "go on"]
+    assert w.step == 60
+    assert weights_hash(model) == weights_hash(made[0]), "waiting changes nothing"
+
+
+def test_whoever_is_asked_may_roll_back_and_what_cannot_be_done_is_answered(begun, tmp_path: Path) -> None:
+    """The first look that fails has no alarm behind it: there is nothing to roll back from."""
+
+    class Failing(Scripted):
+        def read(self, seen):
+            if self.looks == 3:
+                self.looks += 1
+                raise KeyError("a slip in a signal")
+            return super().read(seen)
+
+    w, (model, optimizer, loader) = begun(Failing(lambda look: 0.0))
+    outside = None
+    for batch in w.over(loader):
+        outside = outside or when_paused(tmp_path / "run", "roll back", "go on")
+        training.train_step(model, optimizer, RECIPE, w.step, batch)
+    outside.join(60)
+    assert labels(w) == ["failure", "pause", "failure", "go on"]
+    assert "a slip in a signal" in w.events[1].text
+    assert "no alarm to roll back from" in w.events[3].text
+    assert w.trace.steps == [5, 10, *range(20, 61, 5)], "the look that failed is in no curve"
+    assert w.step == 60
+
+
+@pytest.mark.parametrize("how", ["go on", "raise", "pause"])
+def test_a_look_that_fails_leaves_the_run_whole(begun, how: str) -> None:
+    plain = parts()
+    for step, batch in enumerate(plain[2]):
+        training.train_step(plain[0], plain[1], RECIPE, step, batch)
+
+    w, made = begun(Scripted(lambda look: float("nan") if look == 3 else 0.0), folder=None, on_failure=how)
+    if how == "go on":
+        run(w, made)
+        assert labels(w) == ["failure"]
+        assert "read Reading(value=nan" in w.events[1].text
+        assert w.trace.steps == [step for step in range(5, 61, 5) if step != 20]
+    else:  # nobody could be asked
+        with pytest.raises(WatchError, match="read Reading"):
+            run(w, made)
+        assert w.step == made[2].state()["step"] == 20, "the batch in hand went back to the loader"
+        run(w, made)  # and the loop may go on from there
+    assert weights_hash(made[0]) == weights_hash(plain[0])
+
+
+def test_a_checkpoint_has_both_states_and_training_can_start_from_either(begun, tmp_path: Path) -> None:
+    w, made = begun(Scripted(rising), Reaction.CHECKPOINT)
+    seen = run(w, made)
+    clean, alarm = sorted((tmp_path / "run" / "checkpoints").iterdir(), key=lambda path: path.name.split("-")[-1])
+    assert [path.name for path in (clean, alarm)] == [
+        "00000030-clean-00000020.safetensors",
+        "00000030-alarm-00000030.safetensors",
+    ]
+    for path, step in ((clean, 20), (alarm, 30)):
+        model, optimizer = training.new(RECIPE, 7)
+        loader = Marked(CORPUS, RECIPE, (1,))
+        restore(load(path), model, optimizer, loader)
+        batches = [batch.numpy().astype(np.uint8).tobytes() for batch in loader]
+        assert batches == [rows for _, rows in seen[step:]]
+
+
+def test_a_disk_that_is_full_at_a_checkpoint_is_said_and_the_run_goes_on(begun, tmp_path: Path) -> None:
+    w, made = begun(Scripted(rising), Reaction.CHECKPOINT)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        run(w, made)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert labels(w) == ["alarm", "failure", "failure"]
+    assert "was not written" in w.events[-1].text
+    assert w.step == 60
+    assert list((tmp_path / "run" / "checkpoints").iterdir()) == [], "no half of one"
+
+
+def test_people_are_told_and_what_the_data_held_is_not(begun, tmp_path: Path) -> None:
+    w, made = begun(Scripted(rising), [Notify(File(tmp_path / "alarms.jsonl")), Reaction.LOG], folder=None)
+    run(w, made)
+    assert labels(w) == ["alarm", "told"]
+    (line,) = (tmp_path / "alarms.jsonl").read_text().splitlines()
+    said = json.loads(line)
+    assert said["step"] == 30
+    assert "scripted at" in said["text"]
+    assert "poison" not in line
+
+
+def test_an_ablation_holds_from_the_alarm_on(begun) -> None:
+    from darklantern.models.edits import zero
+
+    w, (model, optimizer, loader) = begun(Scripted(rising), Ablate({"layers.0.mlp:out": zero()}), folder=None)
+    outputs = []
+    for batch in w.over(loader):
+        model.layers[0].mlp.down.register_forward_hook(lambda *_: None)
+        with torch.no_grad():
+            before = model(batch[:1, :-1])
+            model.layers[0].mlp.down.weight.mul_(1.5)
+            outputs.append((w.step, torch.equal(before, model(batch[:1, :-1]))))
+            model.layers[0].mlp.down.weight.div_(1.5)
+    assert [step for step, same in outputs if same] == list(range(30, 60)), "what is ablated no longer matters"
+
+
+def test_reactions_that_need_a_folder_are_refused_without_one(begun) -> None:
+    for reaction in (Reaction.PAUSE, Reaction.CHECKPOINT):
+        w, made = begun(Scripted(rising), reaction, folder=None)
+        with pytest.raises(WatchError, match="needs the folder of a run"):
+            run(w, made)
+    w, made = begun(Scripted(rising), lambda alarm: Reaction.PAUSE, folder=None)
+    run(w, made)
+    assert "nobody could answer a pause" in w.stopped
+
+
+def test_one_folder_serves_one_live_run(begun) -> None:
+    w, (_, _, loader) = begun(Scripted(lambda look: 0.0))
+    iterator = iter(w.over(loader))
+    next(iterator)
+    other, made = begun(Scripted(lambda look: 0.0))
+    with pytest.raises(WatchError, match="process"):
+        run(other, made)
+    iterator.close()
+    w.close()
+    run(other, made)
+    assert other.step == 60
