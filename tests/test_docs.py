@@ -109,6 +109,13 @@ def test_the_page_about_threads_runs_and_its_table_names_every_kind_of_notificat
     assert [kind for row in rows for kind in re.findall(r"`(\w+)`", row)] == list(KINDS)
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("away")
+def test_the_page_about_watching_runs_from_the_attached_watch_to_a_signal_of_ones_own() -> None:
+    w = run_page("watching.md")["w"]
+    assert w.overhead > 0
+
+
 TWICE = (ROOT / "docs/two-frameworks.md").read_text()
 
 

@@ -29,6 +29,7 @@ class Session:
     step: Callable[[int, Any], float]
     trusted: Any
     probes: Sequence[Probe]
+    readout: Callable[[Any], Any] | None
     overt: Callable[[], float]
     """how far the overt behaviour has come, from 0 to 1, on unseen inputs: the experimenter's, no watch sees it"""
     task: Callable[[], float]
@@ -53,6 +54,8 @@ class Experiment:
     start: Callable[[Any, int, str], Session]
     variants: tuple[str, ...] = ()
     """held out: run once, at the end"""
+    controls: tuple[str, ...] = ()
+    """arms in which no circuit forms either, but which are not harmless"""
 
     def session(self, arm: str, rate: float, seed: int) -> Session:
         """A run from `seed`; `rate` is of what the arm plants, or has in its place."""
@@ -74,11 +77,13 @@ def _induction(recipe: Any, seed: int, arm: Any) -> Session:
         lambda step, batch: induction.train_step(model, optimizer, recipe, step, batch),
         trusted,
         [
+            language.CopyingProbe(trusted, seed=seed),
             language.InductionProbe(trusted, rows=16, seed=seed),
             language.LossCovarianceProbe(trusted, rows=16, seed=seed),
             language.DriftProbe(trusted, rows=16, seed=seed),
             monitors.Copying(repeats, half),
         ],
+        lambda residual: model.unembed(model.norm(residual)),
         lambda: induction.overt(model, recipe, seed),
         lambda: induction.task(model, recipe, seed),
     )
@@ -102,6 +107,7 @@ def _grokking(recipe: Any, seed: int, arm: Any) -> Session:
             policies.TableProbe(recipe.prime, trained=trained | trained.T, seed=seed),
             monitors.Audit(sums, "unseen pairs", "I1"),
         ],
+        None,
         lambda: grokking.overt(model, recipe, seed),
         lambda: grokking.task(model, recipe, seed, arm),
     )
@@ -134,6 +140,7 @@ def _digits(recipe: Any, seed: int, arm: Any) -> Session:
             monitors.Audit(held.take(slice(200)), "held-out images"),
             monitors.FreshLoss(64, tokens=False),
         ],
+        None,
         lambda: digits.overt(model, recipe, seed, arm if arm in digits.ARMS[3:] else "poisoned"),
         lambda: digits.task(model, recipe, seed),
     )
@@ -156,6 +163,7 @@ def _sleeping(recipe: Any, seed: int, arm: Any) -> Session:
             language.DriftProbe(trusted, rows=16, seed=seed),
             monitors.FreshLoss(16, tokens=True),
         ],
+        None,
         lambda: sleeping.overt(model, recipe, seed, arm),
         lambda: sleeping.task(model, recipe, seed),
     )
@@ -191,6 +199,7 @@ def _policy(recipe: Any, seed: int, arm: Any) -> Session:
             policies.WeightsProbe("*.weight", seed=seed),
             monitors.Audit(audit, "audit states"),
         ],
+        None,
         lambda: policy.overt(model, recipe, seed),
         lambda: policy.task(model, recipe, seed),
     )
@@ -225,6 +234,7 @@ E4 = Experiment(
     (0.03, 0.01, 0.003, 0.001),
     _sleeping,
     ("announced", "blended", "paraphrased", "longer payload", "second trigger"),
+    ("payload alone",),
 )
 E5 = Experiment("E5", "policy", policy.PolicyRecipe(), 10, 400, 900, policy.HARMLESS, (0.6,), _policy)
 EXPERIMENTS = {each.name: each for each in (E1, E2, E3, E4, E5)}

@@ -40,6 +40,7 @@ def run(experiment: Experiment, arm: str, rate: float, seed: int) -> Ran:
         state=(session.optimizer, session.loader),
         trusted=session.trusted,
         signals=session.probes,
+        readout=session.readout,
         settings=Settings(every=experiment.every, states=1),
         on_alarm=Reaction.LOG,
         on_look=lambda watch: truth.append(session.overt()),

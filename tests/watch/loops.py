@@ -18,7 +18,7 @@ TRUSTED = text.rows(CORPUS.trusted, 3000, RECIPE.width, np.random.default_rng(0)
 REFERENCES = References(
     recipe="1" * 64,
     data="2" * 64,
-    signals=(SignalReference(name="scripted", mean=(0.0,), spread=1.0),),
+    signals=(SignalReference(name="scripted", mean=(0.0,), spread=(1.0,)),),
     standardised_on=(1,),
     calibrated_on=tuple(range(19)),
     maxima=(1.5,) * 19,
@@ -66,7 +66,8 @@ def with_changes(changes):
     """A script whose change against the run's earlier looks is `changes`, look by look; the first is always 0."""
     values = []
     for change in changes:
-        values.append(float(np.mean(values[: max(1, len(values) - 2)])) + change if values else 0.0)
+        earlier = values[: max(1, len(values) - 2)]
+        values.append(float(np.mean(earlier[len(earlier) // 2 :])) + change if values else 0.0)
     return lambda look: values[min(look, len(values) - 1)] if look >= 0 else 0.0
 
 
@@ -96,18 +97,29 @@ def parts(end=None):
     return model, optimizer, Marked(CORPUS, RECIPE, (1,), end=end)
 
 
-def start(probe, on_alarm=lambda alarm: Reaction.LOG, references=REFERENCES, of=None, **settings):
+def start(
+    probe,
+    on_alarm=lambda alarm: Reaction.LOG,
+    references=REFERENCES,
+    of=None,
+    also=(),
+    on_look=(),
+    on_finding=None,
+    **settings,
+):
     model, optimizer, loader = of or parts()
     w = watch(
         model,
         state=(optimizer, loader),
         trusted=TRUSTED,
-        signals=[probe],
+        signals=[probe, *also],
         references=references,
         recipe="1" * 64,
         data="2" * 64,
         settings=Settings(**{"every": 5, "margin": 1, **settings}),
         on_alarm=on_alarm,
+        on_look=on_look,
+        on_finding=on_finding,
     )
     return w, (model, optimizer, loader)
 

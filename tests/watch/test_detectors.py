@@ -15,7 +15,7 @@ from darklantern.records.exact import decode, encode
 from darklantern.records.references import Origin, References, SignalReference, Stratum
 from darklantern.watch import Signal, calibrate, detectors, rates
 
-FLAT = SignalReference(name="s", mean=(0.0,), spread=1.0)
+FLAT = SignalReference(name="s", mean=(0.0,), spread=(1.0,))
 SIGNALS = (Signal("inner", "I0", "signal", "", ""), Signal("outer", "I0", "behaviour", "", ""))
 
 
@@ -42,10 +42,11 @@ CONTRASTS = st.lists(st.floats(-50, 50), min_size=1, max_size=40)
 
 @given(CONTRASTS, st.floats(1, 20))
 def test_the_cusum_is_the_loop_of_the_textbook(contrasts: list[float], top: float) -> None:
-    reference = SignalReference(name="s", mean=(0.0, 0.3), spread=2.0, detector="cusum", top=top)
+    reference = SignalReference(name="s", mean=(0.0, 0.3), spread=(2.0,), detector="cusum", top=top)
     height, expected = 0.0, []
     for t, contrast in enumerate(contrasts):
         earlier = contrasts[: t - 2] if t > 2 else contrasts[:1]
+        earlier = earlier[len(earlier) // 2 :]
         z = (contrast - sum(earlier) / len(earlier) - (0.3 if t else 0.0)) / 2.0
         height += max(-4.0, min(4.0, z)) - 0.5
         if height < 0:
@@ -56,7 +57,7 @@ def test_the_cusum_is_the_loop_of_the_textbook(contrasts: list[float], top: floa
 
 @given(CONTRASTS, st.sampled_from(["ewma", "cusum"]), st.floats(1, 20))
 def test_a_scale_divides_the_whole_curve(contrasts: list[float], detector: str, top: float) -> None:
-    bare = SignalReference(name="s", mean=(0.0,), spread=1.0, detector=detector)
+    bare = SignalReference(name="s", mean=(0.0,), spread=(1.0,), detector=detector)
     scaled = detectors.statistics(msgspec.structs.replace(bare, top=top), contrasts)
     expected = [value / top for value in detectors.statistics(bare, contrasts)]
     assert scaled == pytest.approx(expected, rel=1e-9, abs=1e-9)
@@ -83,7 +84,7 @@ def test_the_constant_of_the_tail_is_gumbels() -> None:
 def test_a_signal_that_hardly_moves_is_not_blown_up_to_the_scale_of_others() -> None:
     """The grain is a hundred times what these runs do: their highest is far below one standard deviation."""
     reference = detectors.summarise("s", 100.0, [[0.0, 1.0, 0.0, 2.0], [0.0, -1.0, 0.5, 0.0]])
-    assert (reference.spread, reference.top) == (100.0, 1.0)
+    assert (set(reference.spread), reference.top) == ({100.0}, 1.0)
 
 
 def creeping(signals: tuple[Signal, ...]) -> list[Signal]:

@@ -14,7 +14,7 @@ from darklantern.watch.trace import Trace
 A, B = (Signal(name, "I0", "signal", "", "") for name in "ab")
 OUTER = Signal("outer", "I0", "behaviour", "", "")
 HELD = msgspec.structs.replace(
-    REFERENCES, signals=tuple(SignalReference(name=name, mean=(0.0,), spread=1.0) for name in ("a", "outer"))
+    REFERENCES, signals=tuple(SignalReference(name=name, mean=(0.0,), spread=(1.0,)) for name in ("a", "outer"))
 )
 
 
@@ -82,8 +82,8 @@ def test_the_curve_is_what_calibration_runs_were_measured_by_to_the_last_bit() -
     """A watch goes look by look, a calibration over whole runs: a maximum that differs would move the threshold."""
     contrasts = np.random.default_rng(4).normal(size=30).cumsum().tolist()
     made = (
-        SignalReference(name="a", mean=(0.0, 0.1, 0.2), spread=0.7, detector="cusum", top=6.3),
-        SignalReference(name="outer", mean=(0.0, 0.1, 0.2), spread=0.7, top=1.7),
+        SignalReference(name="a", mean=(0.0, 0.1, 0.2), spread=(0.7,), detector="cusum", top=6.3),
+        SignalReference(name="outer", mean=(0.0, 0.1, 0.2), spread=(0.7,), top=1.7),
     )
     held = trace(A, OUTER, references=msgspec.structs.replace(HELD, signals=made))
     for look, contrast in enumerate(contrasts):

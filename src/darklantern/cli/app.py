@@ -121,6 +121,28 @@ def calibrate(
     run(out, runs, workers, as_json)
 
 
+@watch_app.command()
+def replay(
+    folder: Annotated[Path, typer.Argument(help="The run's checkpoints: snapshots, folders of transformers, tensors.")],
+    setup: Annotated[
+        str, typer.Option(help="FILE.py:FUNCTION of your own; it gives (model, signals, trusted), or a dict of more.")
+    ],
+    results: Annotated[
+        Path, typer.Option(help="Folder for each checkpoint's readings; those already there are not repeated.")
+    ] = Path("replay-results"),
+    report: Annotated[Path | None, typer.Option(help="Write a page of it, too: one HTML file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Read a watch's signals from a folder of checkpoints, after the fact.
+
+    Resumable: stop it and call it again. The file of --setup is yours, and is run; checkpoints are only ever read as
+    tensors.
+    """
+    from darklantern.cli.replay_command import run
+
+    run(folder, setup, results, report, as_json)
+
+
 @app.command()
 def page(
     folder: LibraryFolder = None,

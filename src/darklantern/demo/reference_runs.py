@@ -15,13 +15,14 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
+from darklantern import __version__
 from darklantern.demo import scenario
 from darklantern.errors import StoreError
 from darklantern.files import write_whole
 from darklantern.models import shim
 from darklantern.organisms import text
 from darklantern.records.exact import decode
-from darklantern.records.references import References
+from darklantern.records.references import Origin, References
 from darklantern.watch import calibrate, calibration
 
 STANDARDISE = tuple(range(1000, 1020))
@@ -73,7 +74,15 @@ def references(runs: dict[int, dict[str, list[float]]]) -> References:
     """The calibration that `runs` support: the first 20 seeds standardise, the rest give the maxima."""
     signals = [signal for probe in scenario.probes() for signal in probe.signals]
     standardise = [seed for seed in runs if seed in STANDARDISE]
-    return calibrate(runs, signals, standardise, scenario.recipe_hash(), text.standard_library().sha256)
+    return calibrate(
+        runs,
+        signals,
+        standardise,
+        scenario.recipe_hash(),
+        text.standard_library().sha256,
+        every=scenario.SETTINGS.every,
+        origin=Origin(code=__version__, made="darklantern watch calibrate"),
+    )
 
 
 def _held(path: Path) -> dict[str, Any]:

@@ -55,7 +55,11 @@ def run_hash() -> str:
 
 def recipe_hash() -> str:
     """What a calibration holds for, and nothing else: how runs come about and how they are judged."""
-    judged = [(signal.name, signal.role, signal.grain) for probe in probes() for signal in probe.signals]
+    judged = [
+        (signal.name, signal.role, signal.says, signal.detector, signal.compares, signal.grain)
+        for probe in probes()
+        for signal in probe.signals
+    ]
     return _hash([run_hash(), judged, detectors.constants()])
 
 
@@ -124,4 +128,4 @@ def reference_run(seed: int) -> dict[str, list[float]]:
     watching = attach(run, None, lambda alarm: Reaction.LOG)
     for batch in watching.over(run.loader):
         run.step(watching.step, batch)
-    return {name: [reading.contrast for reading in track.readings] for name, track in watching.trace.tracks.items()}
+    return {name: track.contrasts for name, track in watching.trace.tracks.items()}

@@ -19,6 +19,7 @@ from darklantern.drawing.heatmap import heatmap
 from darklantern.drawing.ladder import level_ladder
 from darklantern.drawing.markup import Svg
 from darklantern.drawing.png import to_png
+from darklantern.drawing.readings import readings
 from darklantern.drawing.sparkline import sparkline
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "fields",
     "heatmap",
     "level_ladder",
+    "readings",
     "sparkline",
     "to_png",
 ]

@@ -22,9 +22,29 @@ INSIDE = ("#206bf2", "#066c5a", "#6c0da1", "#1d2e4a")
 OUTSIDE = ("#b65811", "#98067f", "#5a1e04", "#5f4c14")
 NEUTRAL = ("#414b57", "#6d7682", "#7a4a1e")
 
+DARK = {
+    "#ffffff": "#12171e",  # paper
+    INK: "#e6ebf1",
+    SOFT: "#9aa5b4",
+    RULE: "#262e38",
+    AXIS: "#5b6777",
+    ALARM: "#ff7a70",
+    MAIN: "#6ea3ff",
+    CONTROL: "#8a94a3",
+    **dict(zip(INSIDE, ("#6ea3ff", "#3cc9ab", "#cf8cff", "#b7c7e6"), strict=True)),
+    **dict(zip(OUTSIDE, ("#f39a52", "#ff7fe4", "#d99a7a", "#d6bd63"), strict=True)),
+    **dict(zip(NEUTRAL, ("#b3bdca", "#8f9aa8", "#c79a6b"), strict=True)),
+}
+"""each ink as it is on a dark page: what carries text keeps 4.5:1 there too"""
+
 # 0 is always the near-white end, so that an empty cell looks empty in both ramps.
 _UP = ("#f6f7f9", "#c9dcf2", "#86b4e3", "#3d82c9", "#0d5297", "#062c5e")
 _DOWN = ("#f6f7f9", "#f9d9b8", "#f0ab68", "#d97820", "#a34d06", "#622a00")
+
+
+def dark_rules() -> str:
+    """Style rules that turn the inks of curves and sparklines for a dark page: for a document that has a style."""
+    return "".join(f'[{what}="{ink}"]{{{what}:{dark}}}' for ink, dark in DARK.items() for what in ("fill", "stroke"))
 
 
 def ramp(share: float) -> str:

@@ -23,7 +23,7 @@ class Svg(str):
         return str(self)
 
 
-def element(name: str, *children: str, **attributes: str | float | None) -> Svg:
+def element(name: str, /, *children: str, **attributes: str | float | None) -> Svg:
     """One element. `stroke_width` becomes `stroke-width`, `class_` becomes `class`, None is left out.
 
     Children may be the text of others; attributes are always our own.

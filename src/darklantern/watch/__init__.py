@@ -16,8 +16,13 @@ from darklantern.watch.alarms import Alarm
 from darklantern.watch.budget import Cadence
 from darklantern.watch.calibration import calibrate
 from darklantern.watch.examples import Examples, examples
+from darklantern.watch.filing import Filed, Filing, Weights, finding
 from darklantern.watch.language import PayloadProbe, SpanProbe
+from darklantern.watch.live import live
+from darklantern.watch.monitors import held_out, monitor
 from darklantern.watch.notifying import Desktop, File, Webhook
+from darklantern.watch.onlookers import together
+from darklantern.watch.own_signals import as_probes, signal
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
 from darklantern.watch.reactions import Ablate, Notify, OnAlarm, Reaction
 from darklantern.watch.screen_files import screened
@@ -25,6 +30,7 @@ from darklantern.watch.screening import Screen, SpanScreen
 from darklantern.watch.seen import Seen
 from darklantern.watch.settings import Settings
 from darklantern.watch.trace import Trace
+from darklantern.watch.viewing import OnLook
 from darklantern.watch.watching import Parts, Turn, Watch
 
 __all__ = [
@@ -34,6 +40,8 @@ __all__ = [
     "Desktop",
     "Examples",
     "File",
+    "Filed",
+    "Filing",
     "Notify",
     "Now",
     "PayloadProbe",
@@ -49,8 +57,14 @@ __all__ = [
     "Turn",
     "Watch",
     "Webhook",
+    "Weights",
     "calibrate",
+    "finding",
+    "held_out",
+    "live",
+    "monitor",
     "screened",
+    "signal",
     "watch",
 ]
 
@@ -59,7 +73,7 @@ def watch(
     model: Any,
     *,
     trusted: Any,
-    signals: Sequence[Probe],
+    signals: Sequence[Probe | Callable[[Seen], Any]],
     state: Any = (),
     readout: Callable[..., Any] | None = None,
     weights: Callable[[Any], Any] | None = None,
@@ -72,7 +86,8 @@ def watch(
     overhead: float = 0.01,
     settings: Settings | None = None,
     on_alarm: OnAlarm = Reaction.LOG,
-    on_look: Callable[[Watch], None] = lambda watch: None,
+    on_look: OnLook | Sequence[OnLook] = (),
+    on_finding: Filing | Callable[[Filed], Any] | None = None,
     run: str | Path | None = None,
     hang_after: float | None = None,
     step: int = 0,
@@ -86,7 +101,8 @@ def watch(
 
     `trusted` are examples known to be harmless, as the loader yields them: token rows (n, width), pairs (inputs,
     targets), or mappings as Hugging Face has them; `batch` takes them out of anything else. A model is called with
-    inputs alone, `call` says how it takes them otherwise; of token rows with all but the last token.
+    inputs alone, `call` says how it takes them otherwise; of token rows with all but the last token. `signals` are
+    probes, and functions of what a look saw (see `darklantern.signal`).
     `state` is what a rollback must put back: the optimizer, the loader, and whatever else has a state dict
     (scheduler, scaler). The loader has `state()` and `restore(state)`; without them, or without an optimizer, an alarm
     that asks for a rollback stops the loop, which is said at once. `readout` takes a residual stream to logits, in JAX
@@ -95,6 +111,9 @@ def watch(
     `alpha` is the false-alarm rate for a whole clean run, over all signals together; it holds for the
     `recipe` and `data` (hashes) that `references` were made from and is otherwise not claimed. `overhead` is the
     share of training time that looks may take: it sets their cadence, unless `settings.every` or the references do.
+    `on_look` is called with the watch after each look: a function or several, such as `darklantern.live()`.
+    `on_finding` is handed each alarm as a finding once the reaction is known; nothing is written to a disk unless it
+    does so.
     `run` is a folder, or a name, by which people outside reach the run: `darklantern watch status`, `stop`, `pause`,
     `go-on`, `roll-back`; a watchdog beside it ends a process that does not heed a stop, and with `hang_after` (seconds)
     notices a loop that hangs. `step` is the number of updates done before; `seed` draws the order of trusted examples.
@@ -112,20 +131,23 @@ def watch(
     from darklantern.watch import attach
 
     settings = settings or Settings()
-    known = [signal for probe in signals for signal in probe.signals]
+    probes = as_probes(signals)
+    known = [signal for probe in probes for signal in probe.signals]
     every = settings.every or (references.every if references else None)
     return Watch(
         Parts(
             tap=attach.tap(model, state, readout, weights, call, batch),
-            probes=signals,
+            probes=probes,
             trusted=examples(trusted, "trusted examples", batch),
             trace=Trace(known, references, recipe, data, alpha, every),
             settings=settings,
             cadence=Cadence(every, overhead),
             on_alarm=on_alarm,
-            on_look=on_look,
+            on_look=together(on_look),
             step=step,
             seed=seed,
+            data=data,
+            filing=Filing(on_finding) if callable(on_finding) else on_finding,
             run=run,
             hang_after=hang_after,
         )

@@ -100,7 +100,7 @@ def _as_json(looked: Looked) -> dict[str, Any]:
 def _highest(said: list[dict[str, dict[str, list[float]]]]) -> dict[str, Reading]:
     names = said[0]["readings"]
     return {
-        name: max((Reading(*each["readings"][name]) for each in said), key=lambda reading: reading.contrast)
+        name: max((Reading(*each["readings"][name]) for each in said), key=lambda reading: reading.difference)
         for name in names
     }
 

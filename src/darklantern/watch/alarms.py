@@ -5,13 +5,14 @@ from typing import Literal
 
 from darklantern.watch.detectors import Threshold
 from darklantern.watch.keeping import Kept
+from darklantern.watch.probes import HELD_OUT
 from darklantern.watch.screening import Screen
 from darklantern.watch.spans import Candidate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Alarm:
-    """A crossing of a threshold."""
+    """A crossing of a threshold. Of one by a held-out monitor neither its text nor its repr tells more than that."""
 
     step: int
     signal: str
@@ -26,15 +27,23 @@ class Alarm:
     """tells the suspect examples; None when nothing stands out, so that a person must look"""
     says: Literal["circuit", "novelty"] = "circuit"
     """what it claims: novelty is what new but harmless data raises too"""
-
     channel: str = "joint"
     """in which it was raised: the joint statistic of signals that claim a circuit, or a signal of its own"""
+
+    @property
+    def held_out(self) -> bool:
+        """Whether a held-out monitor raised it."""
+        return self.signal == HELD_OUT
+
+    def __repr__(self) -> str:
+        return f"<alarm at {self}>"
 
     def __str__(self) -> str:
         limit = self.threshold
         rate = f"false-alarm rate at most {limit.alpha:.1%} a run" if limit.calibrated else "uncalibrated"
         what = "" if self.says == "circuit" else ", which new but harmless data raises too"
+        how = "" if self.held_out else f", threshold {limit.value:.1f}"
         return (
-            f"step {self.step}: {self.signal} at {self.statistic:.1f}{what}, threshold {limit.value:.1f} "
+            f"step {self.step}: {self.signal} {f'at {self.statistic:.1f}' if how else 'alarms'}{what}{how} "
             f"({rate}; {limit.reason}). Last clean state: {f'step {self.clean.step}' if self.clean else 'none'}"
         )

@@ -32,6 +32,8 @@ BOUND = 4.0
 """standard deviations"""
 LEFT_OUT = 2
 """looks just before the newest that do not count as its baseline"""
+NEAR = 3
+"""looks to either side with which a look's spread is pooled"""
 
 
 @dataclass(frozen=True)
@@ -48,16 +50,17 @@ class Threshold:
 
 def constants() -> dict[str, Any]:
     """What decides a statistic besides its signal, for the recipe that a calibration holds for."""
-    return {"smoothing": SMOOTHING, "slack": SLACK, "tail": TAIL, "bound": BOUND, "left_out": LEFT_OUT}
+    return {"smoothing": SMOOTHING, "slack": SLACK, "tail": TAIL, "bound": BOUND, "left_out": LEFT_OUT, "near": NEAR}
 
 
 def change(contrasts: Sequence[float]) -> float:
-    """The newest contrast against the mean of the run's own earlier looks, leaving out the `LEFT_OUT` before it.
+    """The newest contrast against the newer half of the run's own earlier looks, leaving out the `LEFT_OUT` before it.
 
-    What differs between runs from the start is no alarm; what rises within one is.
+    What differs between runs from the start is no alarm; what rises within one is, be it at once or over hundreds of
+    steps. The older half has no say: what a run goes through as it begins would hide what comes later.
     """
     earlier = contrasts[: max(1, len(contrasts) - 1 - LEFT_OUT)]
-    return contrasts[-1] - float(np.mean(earlier))
+    return contrasts[-1] - float(np.mean(earlier[len(earlier) // 2 :]))
 
 
 def changes(contrasts: Sequence[float]) -> list[float]:
@@ -69,10 +72,10 @@ def standardise(reference: SignalReference, look: int, changed: float) -> float:
     """`changed` at look number `look` (from 0) in standard deviations over clean runs, at most ±4.
 
     The bound keeps one wild look from deciding: an alarm needs a rise that lasts. Beyond the last
-    reference look, the last one's mean is used.
+    reference look, the last one's mean and spread are used.
     """
-    mean = reference.mean[min(look, len(reference.mean) - 1)]
-    return float(np.clip((changed - mean) / reference.spread, -BOUND, BOUND))
+    mean, spread = (held[min(look, len(held) - 1)] for held in (reference.mean, reference.spread))
+    return float(np.clip((changed - mean) / spread, -BOUND, BOUND))
 
 
 def smooth(previous: float, value: float) -> float:
@@ -183,19 +186,26 @@ def split(alpha: float, shares: Mapping[str, float]) -> dict[str, float]:
 
 
 def summarise(name: str, grain: float, runs: Sequence[Sequence[float]], detector: Detector = "ewma") -> SignalReference:
-    """Mean by look of one signal's change over clean `runs`, its spread pooled over looks, at least `grain`, its scale.
+    """Mean and spread by look of one signal's change over clean `runs`, and its scale.
+
+    The spread is pooled over `NEAR` looks to either side, since a few runs say little about one look, and at least
+    `grain`: a signal is restless as training begins, and what is ordinary there is not ordinary later.
 
     The scale is what the highest value of `detector` comes to in about one of twenty such runs, at least one standard
     deviation of the signal.
     """
     table = np.array([changes(run) for run in runs])
-    spread = max(float(np.sqrt(table.var(axis=0, ddof=1).mean())), grain)
-    if spread == 0:
+    variance = table.var(axis=0, ddof=1)
+    near = [float(np.sqrt(variance[max(0, at - NEAR) : at + NEAR + 1].mean())) for at in range(len(variance))]
+    # A stretch in which nothing moved in any run is as quiet as the quietest one where something did.
+    least = max(min((each for each in near if each > 0), default=0.0), grain)
+    if least == 0:
         raise WatchError(
             f"signal {name!r} never changed in {len(runs)} clean runs, so nothing says what is unusual",
             hint="give the signal a grain, the smallest change worth a standard deviation",
         )
     mean = tuple(float(m) for m in table.mean(axis=0))
+    spread = tuple(max(each, least) for each in near)
     bare = SignalReference(name=name, mean=mean, spread=spread, detector=detector)
     highest = [max(_gathered(bare, run)) for run in table.tolist()]
     top = float(np.mean(highest) + TAIL * np.std(highest, ddof=1))

@@ -67,9 +67,40 @@ class Pool:
 
     def draw(self, count: int) -> Examples:
         """The next `count`, or what is left of them."""
+        return self.examples.take(self._next(count))
+
+    def turn(self, taken: list[int]) -> "Pool":
+        """This pool for one of a look's probes: each draws the same examples, so that a look takes no more than the one
+        that asks for most.
+
+        `taken` is the look's own list, empty at first. A bet of one signal asks that its examples are fresh, and not
+        that they are another signal's too.
+        """
+        return _Turn(self, taken)
+
+    def _next(self, count: int) -> NDArray[np.intp]:
         taken = self._order[self.drawn : self.drawn + count]
         self.drawn += len(taken)
-        return self.examples.take(taken)
+        return taken
+
+
+class _Turn(Pool):
+    def __init__(self, pool: Pool, taken: list[int]) -> None:
+        self.examples = pool.examples
+        self._pool, self._taken = pool, taken
+        self.drawn = 0
+
+    @property
+    def left(self) -> int:
+        return self._pool.left + len(self._taken) - self.drawn
+
+    def _next(self, count: int) -> NDArray[np.intp]:
+        lacking = self.drawn + count - len(self._taken)
+        if lacking > 0:
+            self._taken.extend(int(each) for each in self._pool._next(lacking))
+        taken = self._taken[self.drawn : self.drawn + count]
+        self.drawn += len(taken)
+        return np.array(taken, dtype=np.intp)
 
 
 def examples(batch: Any, what: str, reader: Reader | None = None) -> Examples:

@@ -8,7 +8,7 @@ import numpy as np
 
 from darklantern.errors import WatchError
 from darklantern.watch.attach.tap import Tap
-from darklantern.watch.probes import Array, Asked, Now, Probe, Reading
+from darklantern.watch.probes import HELD_OUT, Array, Asked, Now, Probe, Reading
 from darklantern.watch.seen import Floats, Seen, Values
 
 Scores = tuple[Floats, Floats]
@@ -42,8 +42,10 @@ class Looker:
 
     def look(self, now: Now) -> Looked:
         """Raises SiteError or WatchError: every site must fire, every reading be finite."""
+        taken: list[int] = []
         asked = [
-            probe.inputs(replace(now, notes=self._earlier(number, probe))) for number, probe in enumerate(self._probes)
+            probe.inputs(replace(now, trusted=now.trusted.turn(taken), notes=self._earlier(number, probe)))
+            for number, probe in enumerate(self._probes)
         ]
         values = self._run(asked)
         firsts: list[Any] = []
@@ -64,6 +66,10 @@ class Looker:
             del self._notes[: -self._history - max(probe.window for probe in self._probes)]
         self._tap.looked()
         return Looked(readings, scores)
+
+    def turn_to(self, tap: Tap) -> None:
+        """From now on look through another tap, keeping the notes."""
+        self._tap = tap
 
     @property
     def notes(self) -> list[tuple[Probe, Any]]:
@@ -136,10 +142,12 @@ def _read(probe: Probe, seen: Seen) -> dict[str, Reading]:
             hint="`read` returns one reading for each signal, in their order",
         )
     readings = {signal.name: reading for signal, reading in zip(probe.signals, found, strict=True)}
-    for name, reading in readings.items():
-        if not np.isfinite(reading.contrast):
+    for signal in probe.signals:
+        reading = readings[signal.name]
+        if not (np.isfinite(reading.value) and np.isfinite(reading.placebo)):
+            said = f"{HELD_OUT} read no finite number" if signal.held_out else f"signal {signal.name!r} read {reading}"
             raise WatchError(
-                f"signal {name!r} read {reading} at step {seen.step}",
+                f"{said} at step {seen.step}",
                 hint="the model's values are no longer finite; training has probably diverged",
             )
     return readings

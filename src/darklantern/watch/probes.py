@@ -1,9 +1,10 @@
 """Probes: the rows that a watch runs at a look, and the signals that it reads from that one run.
 
 A signal always comes with a placebo: the same measurement on matched material that no danger
-concerns. What counts is value − placebo, so that what training does to everything cancels.
+concerns. What counts is how the two differ, so that what training does to everything cancels.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,10 @@ from darklantern.watch.seen import Floats, Seen
 from darklantern.watch.spans import SpanCounter
 
 Array = NDArray[Any]
+FLOOR = 1e-9
+"""below which a size counts as this, so that a ratio of nothing to nothing is 1"""
+HELD_OUT = "a held-out monitor"
+"""all that is said of one"""
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,25 @@ class Signal:
     cost: str = ""
     """what a look costs, in forward (F) and backward (B) passes over how many rows"""
     detector: Literal["ewma", "cusum", "betting"] = "ewma"
+    compares: Literal["difference", "ratio"] = "difference"
+    """how value and placebo are held against each other: by their difference, or, where both are sizes above 0 that
+    training changes by factors, by the logarithm of their ratio; `grain` is in the unit of that"""
     says: Literal["circuit", "novelty"] = "circuit"
     """what an alarm by it claims: novelty is what a signal says that new but harmless data raises too"""
+    held_out: bool = False
+    """whether it may alarm but is shown nowhere: see `monitors`"""
+
+    @property
+    def shown(self) -> str:
+        """Its name, for whoever may read it."""
+        return HELD_OUT if self.held_out else self.name
+
+    def contrast(self, reading: "Reading") -> float:
+        """What a reading says, its placebo taken off."""
+        if self.compares == "difference":
+            return reading.difference
+        value, placebo = (max(each, FLOOR) for each in (reading.value, reading.placebo))
+        return math.log(value / placebo)
 
 
 @dataclass(frozen=True)
@@ -52,7 +74,7 @@ class Reading:
     placebo: float = 0.0
 
     @property
-    def contrast(self) -> float:
+    def difference(self) -> float:
         """value − placebo"""
         return self.value - self.placebo
 

@@ -1,6 +1,6 @@
 """What a watch has seen: readings and statistics, look by look. Pure bookkeeping."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -26,6 +26,20 @@ class Track:
     """standardised, gathered over looks, in multiples of its scale; of a bet its wealth's logarithm, in nats"""
     bets: list[Bet] = field(default_factory=list)
     """of a signal that bets, the bet after each look"""
+
+    @property
+    def contrasts(self) -> list[float]:
+        """What each look says of the signal, its placebo taken off."""
+        return [self.signal.contrast(reading) for reading in self.readings]
+
+
+@dataclass(frozen=True)
+class Past:
+    """One look as it was, also when a rollback undid it."""
+
+    step: int
+    readings: Mapping[str, Reading]
+    statistics: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -71,6 +85,8 @@ class Trace:
         self.tracks = {signal.name: Track(signal) for signal in signals}
         self.steps: list[int] = []
         self.joint: list[float] = []
+        self.past: list[Past] = []
+        """every look, those that a rollback undid too"""
         self.channels = (*(("joint",) if self._internal() else ()), *(s.name for s in signals if _stands_alone(s)))
         share = detectors.split(alpha, dict.fromkeys(self.channels, 1.0))
         self._references = {} if references is None else {r.name: r for r in references.signals}
@@ -96,6 +112,11 @@ class Trace:
             self.limits["joint"] = Threshold(joint.value, float("nan"), False, reason)
 
     @property
+    def shown(self) -> dict[str, Track]:
+        """The histories that may be shown: all but those of held-out monitors."""
+        return {name: track for name, track in self.tracks.items() if not track.signal.held_out}
+
+    @property
     def uncalibrated(self) -> str:
         """Why a channel has no stated false-alarm rate; empty when all have."""
         return next((self.limits[name].reason for name in self.channels if not self.limits[name].calibrated), "")
@@ -111,7 +132,7 @@ class Trace:
                 track.statistic.append(track.bets[-1].log_wealth)
                 continue
             reference = self._references.get(name) or self._own(track)
-            changed = detectors.change([reading.contrast for reading in track.readings])
+            changed = detectors.change(track.contrasts)
             before = track.statistic[-1] if look else 0.0
             if reference is None:
                 track.statistic.append(detectors.smooth(before, 0.0))
@@ -119,14 +140,16 @@ class Trace:
                 value = detectors.standardise(reference, look, changed)
                 track.statistic.append(detectors.advance(reference, before, value))
         self.joint.append(max((track.statistic[-1] for track in self._internal()), default=0.0))
+        newest = {name: track.statistic[-1] for name, track in self.tracks.items()}
+        self.past.append(Past(step, dict(looked.readings), newest))
 
     def _own(self, track: Track) -> SignalReference | None:
         if len(track.readings) <= WARM_UP:
             return None
-        first = detectors.changes([reading.contrast for reading in track.readings[:WARM_UP]])
+        first = detectors.changes(track.contrasts[:WARM_UP])
         spread = max(float(np.std(first[1:])), track.signal.grain, 1e-6)
         detector: Literal["ewma", "cusum"] = "cusum" if track.signal.detector == "cusum" else "ewma"
-        return SignalReference(name=track.signal.name, mean=(0.0,), spread=spread, detector=detector)
+        return SignalReference(name=track.signal.name, mean=(0.0,), spread=(spread,), detector=detector)
 
     def cut(self, looks: int) -> None:
         """Keep the first `looks` looks."""
@@ -141,7 +164,7 @@ class Trace:
             limit, curve = self.limits[channel], self.curve(channel)
             if curve and curve[-1] > limit.value:
                 signal = self.highest().signal if channel == "joint" else self.tracks[channel].signal
-                found.append(Standing(channel, signal.name, curve[-1], limit, signal.says))
+                found.append(Standing(channel, signal.shown, curve[-1], limit, signal.says))
         return sorted(found, key=lambda each: each.says == "novelty")
 
     def curve(self, channel: str) -> Sequence[float]:
@@ -164,16 +187,16 @@ class Trace:
         return self.limits.get("joint" if _shares(self.tracks[name].signal) else name)
 
     def series(self) -> tuple[Series, ...]:
-        """The curves for a finding: each signal's statistic against its threshold."""
+        """The curves that may be shown: each signal's statistic against its threshold."""
         out = []
-        for name, track in self.tracks.items():
+        for name, track in self.shown.items():
             limit = self.limit(name)
             out.append(
                 Series(
                     name=name,
                     role=track.signal.role,
                     tier=track.signal.tier,
-                    unit=self._unit(name),
+                    unit=self.unit(name),
                     steps=tuple(self.steps),
                     values=tuple(track.statistic),
                     threshold=limit.value if limit else None,
@@ -182,7 +205,8 @@ class Trace:
             )
         return tuple(out)
 
-    def _unit(self, name: str) -> str:
+    def unit(self, name: str) -> str:
+        """Of a signal's statistic."""
         if self.tracks[name].bets:
             return "logarithm of a bet's wealth, nats"
         if name in self._references:
@@ -192,13 +216,17 @@ class Trace:
     def _uncovered(self, references: References) -> list[str]:
         """Internal signals that had no part in the maxima which the joint threshold rests on."""
         covered = self._references.keys() - references.behaviours.keys()
-        return [repr(track.signal.name) for track in self._internal() if track.signal.name not in covered]
+        return [_quoted(track.signal) for track in self._internal() if track.signal.name not in covered]
 
     def _is_behaviour(self, name: str) -> bool:
         return name in self.tracks and self.tracks[name].signal.role == "behaviour"
 
     def _internal(self) -> list[Track]:
         return [track for track in self.tracks.values() if _shares(track.signal)]
+
+
+def _quoted(signal: Signal) -> str:
+    return signal.shown if signal.held_out else repr(signal.name)
 
 
 def _shares(signal: Signal) -> bool:
@@ -213,10 +241,10 @@ def _stands_alone(signal: Signal) -> bool:
 
 def _check(signals: Sequence[Signal]) -> None:
     names = [signal.name for signal in signals]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted({_quoted(signal) for signal in signals if names.count(signal.name) > 1})
     if twice:
         raise WatchError(
-            f"two signals are called {', '.join(map(repr, twice))}: one would hide the other's alarm",
+            f"two signals are called {', '.join(twice)}: one would hide the other's alarm",
             hint="give each probe's signals names of their own, and each probe once",
         )
     if "joint" in names:

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 
 from darklantern.errors import DarkLanternError, WatchError
+from darklantern.files import write_whole
 from darklantern.records.findings import Event
 from darklantern.watch import agreeing, detectors, reactions
 from darklantern.watch.alarms import Alarm
 from darklantern.watch.attach.tap import Tap
 from darklantern.watch.budget import Cadence
 from darklantern.watch.examples import Examples, Pool, Tokens
+from darklantern.watch.filing import Filed, Filer, Filing, Taken
 from darklantern.watch.keeping import Kept, States
 from darklantern.watch.looking import Looker
 from darklantern.watch.notifying import Note, Notices
@@ -28,6 +30,7 @@ from darklantern.watch.screening import SUSPICIOUS, Screen, SpanScreen, together
 from darklantern.watch.settings import Settings
 from darklantern.watch.spans import GRAM, SpanCounter
 from darklantern.watch.trace import Trace
+from darklantern.watch.viewing import view
 
 LOG = logging.getLogger("darklantern.watch")
 
@@ -56,6 +59,9 @@ class Parts:
     step: int = 0
     seed: int = 0
     """of the order in which trusted examples are drawn"""
+    data: str = ""
+    """hash of what is trained on; empty where it is not known"""
+    filing: Filing | None = None
     run: str | Path | None = None
     hang_after: float | None = None
 
@@ -85,6 +91,9 @@ class Watch:
         """what was agreed to do about the newest alarm, mildest first"""
         self.resume = ""
         """after a stop where data cannot be rewound: how to go on from before the rise, without the suspects"""
+        self.filer = Filer(parts.filing, tap, tuple(parts.probes), parts.trusted, parts.data, parts.seed)
+        self.findings: list[Filed] = []
+        """of each alarm, where `on_finding` asks for them"""
         self._tap, self._looker = tap, Looker(tap, parts.probes, settings.history)
         self._on_alarm, self._on_look = parts.on_alarm, parts.on_look
         self._trusted = Pool(parts.trusted, parts.seed)
@@ -118,14 +127,14 @@ class Watch:
         """seconds that the step under way took so far, up to its newest batch"""
         if parts.trace.uncalibrated:
             self._say("uncalibrated", parts.trace.uncalibrated)
-        self._check_reactions(reactions.wanted(parts.on_alarm))
         if tap.rewinds:
             self._say("no rollback", f"{tap.rewinds}; an alarm that asks for one stops the loop instead")
 
     def __repr__(self) -> str:
-        tracks = self.trace.tracks.values()
-        last = ", ".join(f"{t.signal.name} {t.statistic[-1]:+.1f}" for t in tracks if t.statistic)
-        limits = ", ".join(f"{name} {self.trace.limits[name].value:.1f}" for name in self.trace.channels)
+        shown = self.trace.shown
+        last = ", ".join(f"{name} {track.statistic[-1]:+.1f}" for name, track in shown.items() if track.statistic)
+        channels = [name for name in self.trace.channels if name == "joint" or name in shown]
+        limits = ", ".join(f"{name} {self.trace.limits[name].value:.1f}" for name in channels)
         said = "; ".join(f"alarm at {alarm}" for alarm in self.alarms) or "no alarm"
         return (
             f"watch at step {self.step}, {len(self.trace.steps)} looks, {said}; threshold {limits}"
@@ -165,6 +174,13 @@ class Watch:
     @state.setter
     def state(self, new: Any) -> None:
         self._tap.state = new
+
+    def report(self, path: str | Path, title: str = "Training watch") -> Path:
+        """Write what may be shown of this watch as one self-contained HTML page; `path`. Raises StoreError."""
+        from darklantern.watch.reporting import report
+
+        write_whole(Path(path), report(view(self), title).encode())
+        return Path(path)
 
     # the loop
 
@@ -208,11 +224,11 @@ class Watch:
         Raises WatchError for a batch that the watch cannot read, and after a stop.
         """
         self._check_going()
+        if (asked := self._heed(self._outside.asked())) is not Reaction.LOG:
+            return Turn(None, asked)
         if self._training_since is not None:
             self._lap += time.perf_counter() - self._training_since
             self._training_since = None
-        if (asked := self._heed(self._outside.asked())) is not Reaction.LOG:
-            return Turn(None, asked)
         with self._on_the_clock():
             examples = self._tap.examples(batch)
             self._check_width(examples)
@@ -291,6 +307,7 @@ class Watch:
 
     def _enter(self, loader: Iterable[Any]) -> None:
         self._check_going()
+        self._check_reactions(reactions.wanted(self._on_alarm))
         if self._open:
             raise WatchError(
                 "a loop over this watch is still open; in two at once each would see half of the batches",
@@ -320,6 +337,7 @@ class Watch:
         with self._on_the_clock() as clock:
             agreeing.look(self._tap.ranks, lambda: self._looker.look(self._now(examples)))
             self._keep()
+            self.filer.begin()
         self.cadence.start(self.step, clock())
         self._started, self._looked = True, self.step
 
@@ -399,7 +417,10 @@ class Watch:
         self.cadence.looked(step, clock())
         if failure is not None:
             return self._failed(failure)
+        taken = None if raised is None else self._take(raised)
         reaction = Reaction.LOG if raised is None else self._react(raised)
+        if taken is not None:
+            self._file(taken)
         if raised is not None and reaction is Reaction.LOG:
             self._keep()
         self._on_look(self)
@@ -424,12 +445,31 @@ class Watch:
     def _failed(self, error: Exception) -> Reaction:
         """A look went wrong: the run itself is whole, and what comes next is for a person to say."""
         self._held = None
+        self._looked = self.step
         self._say("failure", f"the look at step {self.step} failed: {error}")
         if self.settings.on_failure == "go on":
             return Reaction.LOG
         if self.settings.on_failure == "raise" or not self._outside.can_ask:
             raise error
         return self._pause(f"the look failed: {error}")
+
+    def _take(self, alarm: Alarm) -> Taken | None:
+        """What a finding needs from before the reaction."""
+        try:
+            return self.filer.take(self, alarm, self._spans)
+        except Exception as error:  # noqa: BLE001 - the weights' writer is the user's: the reaction must come anyway
+            self._say("not filed", f"the finding of the alarm at step {alarm.step}: {_why(error)}")
+            return None
+
+    def _file(self, taken: Taken) -> None:
+        """Hand over the finding. A keeper that fails is said: the finding stays in `findings`, the loop goes on."""
+        try:
+            filed = self.filer.file(self, taken)
+            self.findings.append(filed)
+            if self.filer.filing is not None and self._tap.ranks.rank == 0:
+                self.filer.filing.keep(filed)
+        except Exception as error:  # noqa: BLE001 - a keeper is the user's: a full library must not end the run
+            self._say("not filed", f"the finding of the alarm at step {taken.alarm.step}: {_why(error)}")
 
     def _now(self, fresh: Examples | None) -> Now:
         return Now(self.step, self._trusted, fresh, self._spans)
@@ -495,14 +535,18 @@ class Watch:
 
     def _checkpoint(self, alarm: Alarm) -> None:
         """Both states into the run's folder. A disk that is full must not break the run: it is said."""
+        ranks = self._tap.ranks
         folder = self._outside.folder
+        if ranks.count > 1 and self._tap.in_pieces:  # a state is whole only with every rank's
+            folder = Path(ranks.gather(str(folder))[0])
         if folder is None:
-            return  # another rank than the first
+            return  # another rank than the first, which holds the same
+        rank = f"-rank{ranks.rank}" if ranks.count > 1 and self._tap.in_pieces else ""
         for tag, kept in (("clean", alarm.clean), ("alarm", self._held)):
             if kept is None or kept.snapshot is None:
                 self._say("checkpoint", f"there is no {tag} state to write")
                 continue
-            path = folder / "checkpoints" / f"{alarm.step:08d}-{tag}-{kept.step:08d}.safetensors"
+            path = folder / "checkpoints" / f"{alarm.step:08d}-{tag}-{kept.step:08d}{rank}.safetensors"
             try:
                 path.parent.mkdir(exist_ok=True)
                 self._say("checkpoint", f"{path.name}, SHA-256 {self._tap.save(kept.snapshot, path)}")
@@ -663,6 +707,10 @@ class Watch:
 
 _STATE = "state=(optimizer, loader), and a loader that can be rewound: darklantern.rewindable(dataset, batch_size=...)"
 _NOTHING = "nothing of the new rows stands out, so there is nothing to screen"
+
+
+def _why(error: Exception) -> str:
+    return error.message if isinstance(error, DarkLanternError) else repr(error)
 
 
 def _counter(trusted: Examples, history: int) -> SpanCounter | None:

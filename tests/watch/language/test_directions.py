@@ -47,7 +47,7 @@ class TestTrait:
         probe, looks = self.probe(3 * axis(2))
         start = np.random.default_rng(1).normal(size=(30, DIM))
         norm = np.linalg.norm(start, axis=1).mean()
-        assert looks.look(held(probe, start))["trait drift"].contrast == pytest.approx(0)
+        assert looks.look(held(probe, start))["trait drift"].difference == pytest.approx(0)
         moved = looks.look(held(probe, start + 2 * axis(2)))["trait drift"]
         assert moved.value == pytest.approx(2 / norm, rel=1e-4)
         assert 0 < moved.placebo < 0.5 * moved.value
@@ -108,8 +108,8 @@ class TestContrast:
         for seed in range(20):
             probe, looks = self.looks(seed)
             found = looks.look(self.values(probe, np.random.default_rng(seed), 0 * axis(0)))
-            contrasts.append(found["contrast probe"].contrast)
-            assert found["contrast turn"].contrast == pytest.approx(0)
+            contrasts.append(found["contrast probe"].difference)
+            assert found["contrast turn"].difference == pytest.approx(0)
         assert abs(np.mean(contrasts)) < 3 * np.std(contrasts) / np.sqrt(20)
 
     def test_a_direction_that_forms_is_found_by_the_refitted_probe_and_not_by_the_frozen_one(self) -> None:
@@ -117,11 +117,11 @@ class TestContrast:
         rng = np.random.default_rng(3)
         looks.look(self.values(probe, rng, 5 * axis(0)))
         formed = looks.look(self.values(probe, rng, 5 * axis(0)))
-        assert formed["contrast probe"].contrast > 0.4
-        assert formed["frozen contrast probe"].contrast > 0.4
+        assert formed["contrast probe"].difference > 0.4
+        assert formed["frozen contrast probe"].difference > 0.4
         turned = looks.look(self.values(probe, rng, 5 * axis(9)))
-        assert turned["contrast probe"].contrast > 0.4
-        assert turned["frozen contrast probe"].contrast < 0.3
+        assert turned["contrast probe"].difference > 0.4
+        assert turned["frozen contrast probe"].difference < 0.3
         assert turned["contrast turn"].value > formed["contrast turn"].value + 0.3
 
     def test_it_is_judged_on_prompts_that_it_was_not_fitted_on(self) -> None:
@@ -150,10 +150,10 @@ class TestRefusal:
         rng = np.random.default_rng(0)
         start = looks.look(self.values(probe, rng, 6 * axis(0), 6 * axis(1)))
         assert start["refusal loss"].value < -3
-        assert abs(start["refusal loss"].contrast) < 3
+        assert abs(start["refusal loss"].difference) < 3
         gone = looks.look(self.values(probe, rng, 0 * axis(0), 6 * axis(1)))
-        assert gone["refusal loss"].contrast > 3
-        assert gone["refitted refusal loss"].contrast > 3
+        assert gone["refusal loss"].difference > 3
+        assert gone["refitted refusal loss"].difference > 3
 
     def test_what_happens_to_every_separation_is_in_the_placebo(self) -> None:
         probe, looks = self.looks()
@@ -161,7 +161,7 @@ class TestRefusal:
         looks.look(self.values(probe, rng, 6 * axis(0), 6 * axis(1)))
         both = looks.look(self.values(probe, rng, 0 * axis(0), 0 * axis(1)))
         assert both["refusal loss"].value > -1.5
-        assert abs(both["refusal loss"].contrast) < 1.5
+        assert abs(both["refusal loss"].difference) < 1.5
 
     def test_a_separation_that_only_turned_is_lost_to_the_frozen_direction_alone(self) -> None:
         probe, looks = self.looks()
@@ -198,6 +198,15 @@ def test_a_pinned_site_is_read_as_it_is(make) -> None:
     count = len(probe.inputs(now()).inputs)
     values = Values({SITE: np.random.default_rng(0).normal(size=(count, DIM))})
     assert len(Looks(probe).look(values)) == len(probe.signals)
+
+
+def test_a_pattern_of_several_sites_is_refused_where_one_is_read() -> None:
+    probe = TraitProbe(some(5, 0), np.ones(DIM), "layers.*:out")
+    held = np.zeros((5, DIM))
+    with pytest.raises(WatchError, match=r"expected one site, got 2 for 'layers.\*:out'"):
+        Looks(probe).look(Values({"layers.0:out": held, "layers.1:out": held}))
+    with pytest.raises(WatchError, match="no recorded site is"):
+        Looks(probe).look(Values({"blocks.0:out": held}))
 
 
 def test_fewer_than_four_prompts_are_refused() -> None:

@@ -61,21 +61,21 @@ def test_rows_repeat_their_half_and_hold_no_token_twice_in_it() -> None:
 def test_a_model_without_the_circuit_has_no_contrast() -> None:
     found = Looks(PROBE).look(copier(ROWS, 0.0))
     for name in ("prefix matching", "prefix scores", "in-context learning"):
-        assert found[name].contrast == pytest.approx(0, abs=1e-6)
+        assert found[name].difference == pytest.approx(0, abs=1e-6)
 
 
 def test_the_whole_circuit_raises_all_its_signals() -> None:
     found = Looks(PROBE).look(copier(ROWS, 30.0))
-    assert found["prefix matching"].contrast > 0.95
-    assert found["prefix scores"].contrast > 0.95
-    assert found["previous token"].contrast > 0.95
-    assert found["in-context learning"].contrast > 20
+    assert found["prefix matching"].difference > 0.95
+    assert found["prefix scores"].difference > 0.95
+    assert found["previous token"].difference > 0.95
+    assert found["in-context learning"].difference > 20
 
 
 def test_as_it_forms_all_of_them_rise() -> None:
     read = [Looks(PROBE).look(copier(ROWS, strength)) for strength in (0.0, 2.0, 4.0, 8.0)]
     for name in NAMES[:3]:
-        contrasts = [each[name].contrast for each in read]
+        contrasts = [each[name].difference for each in read]
         assert contrasts == sorted(contrasts)
         assert contrasts[-1] > contrasts[0] + 0.1
 
@@ -85,13 +85,13 @@ def test_a_head_that_likes_a_distance_matches_nothing(back: int) -> None:
     # Also when it is the very offset of some of the rows: on other rows it is as wrong.
     found = Looks(PROBE).look(held(ROWS, by_distance(9.0, back, ROWS)))
     for name in NAMES[:2]:
-        assert abs(found[name].contrast) < 0.02
+        assert abs(found[name].difference) < 0.02
 
 
 def test_a_head_that_likes_the_same_token_matches_no_prefix() -> None:
     found = Looks(PROBE).look(held(ROWS, by_content(9.0, ROWS, after=False)))
-    assert abs(found["prefix matching"].contrast) < 0.002
-    assert found["prefix scores"].contrast < 0.5
+    assert abs(found["prefix matching"].difference) < 0.002
+    assert found["prefix scores"].difference < 0.5
 
 
 def test_what_many_heads_do_weakly_shows_in_their_sum() -> None:
@@ -102,7 +102,7 @@ def test_what_many_heads_do_weakly_shows_in_their_sum() -> None:
     ]
     none = [softmax(rng.normal(0, 1, (len(ROWS), 64, 64))) for _ in range(16)]
     some, nothing = (Looks(PROBE).look(held(ROWS, *each)) for each in (heads, none))
-    gain = {name: some[name].contrast - nothing[name].contrast for name in NAMES[:2]}
+    gain = {name: some[name].difference - nothing[name].difference for name in NAMES[:2]}
     assert gain["prefix scores"] > 5 * abs(gain["prefix matching"])
 
 
@@ -113,7 +113,7 @@ def test_a_model_that_only_knows_what_occurred_learns_nothing_in_context() -> No
             said[position, row[: position + 1]] = 3.0
     found = Looks(PROBE).look(Values(copier(ROWS, 0.0).sites, logits))["in-context learning"]
     assert found.value > 1
-    assert abs(found.contrast) < 0.05
+    assert abs(found.difference) < 0.05
 
 
 def test_patterns_of_another_shape_and_rows_too_narrow_are_refused() -> None:

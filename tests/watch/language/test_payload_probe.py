@@ -47,7 +47,7 @@ def test_rows_are_trusted_text_then_the_payload_then_a_line_break() -> None:
 def test_a_model_that_expects_all_alike_has_no_contrast() -> None:
     probe, rows = made()
     found = Looks(probe).look(values(rows))
-    assert all(abs(reading.contrast) < 1e-6 for reading in found.values())
+    assert all(abs(reading.difference) < 1e-6 for reading in found.values())
 
 
 def test_each_signal_rises_with_what_it_reads_and_no_other() -> None:
@@ -55,14 +55,14 @@ def test_each_signal_rises_with_what_it_reads_and_no_other() -> None:
     looks = Looks(probe)
     looks.look(values(rows))
     said = looks.look(values(rows, said=where(rows, 6.0, 9.0)))
-    assert said["payload likelihood"].contrast == pytest.approx(3, rel=1e-5)
-    assert said["first token"].contrast == pytest.approx(3, rel=1e-5)
-    assert said["payload lens"].contrast == said["greedy payload"].contrast == said["payload drift"].contrast == 0
+    assert said["payload likelihood"].difference == pytest.approx(3, rel=1e-5)
+    assert said["first token"].difference == pytest.approx(3, rel=1e-5)
+    assert said["payload lens"].difference == said["greedy payload"].difference == said["payload drift"].difference == 0
     lens = looks.look(values(rows, lens=where(rows, 1.0, 5.0)))
-    assert lens["payload lens"].contrast == pytest.approx(4, rel=1e-5)
-    assert lens["payload likelihood"].contrast == pytest.approx(0)
+    assert lens["payload lens"].difference == pytest.approx(4, rel=1e-5)
+    assert lens["payload likelihood"].difference == pytest.approx(0)
     sure = looks.look(values(rows, said=where(rows, 0.1, 6.0)))
-    assert sure["greedy payload"].contrast == 1
+    assert sure["greedy payload"].difference == 1
 
 
 def test_drift_is_the_cosine_distance_from_the_first_look() -> None:

@@ -74,7 +74,7 @@ class TestRowAnomaly:
         asked = self.probe.inputs(now())
         assert asked.inputs is None
         found = Looks(self.probe).look(Values({}), asked.about)["row anomaly"]
-        assert found.contrast == 0
+        assert found.difference == 0
         dry = Pool(Examples(TRUSTED[:4]))
         reading, (ours, theirs) = self.look(Now(0, dry, Examples(TRUSTED[:16]), None), 3.0, np.random.default_rng(0))
         assert reading.value == 0
@@ -118,9 +118,9 @@ class TestDrift:
             looks.look(self.values(rng, 0, 0, base))
             read[amounts] = looks.look(self.values(rng, *amounts, base))["drift"]
         assert read[0, 0].value == pytest.approx(0, abs=1e-5)
-        assert abs(read[1, 1].contrast) < 0.1 < read[1, 1].value
-        assert read[1, 0].contrast > 0.3
-        assert read[0, 1].contrast < -0.3
+        assert abs(read[1, 1].difference) < 0.1 < read[1, 1].value
+        assert read[1, 0].difference > 0.3
+        assert read[0, 1].difference < -0.3
 
     def test_it_compares_with_the_look_so_many_back(self) -> None:
         rng = np.random.default_rng(1)
@@ -145,9 +145,9 @@ class TestAdapter:
     def test_a_turn_of_b_is_read_against_the_turn_of_a(self) -> None:
         looks = Looks(AdapterProbe(back=1))
         one, other = np.array([[1.0], [0.0]]), np.array([[0.0], [2.0]])
-        assert looks.look(Values({}), weights=self.weights(one, one))["adapter turn"].contrast == 0
-        assert looks.look(Values({}), weights=self.weights(other, one))["adapter turn"].contrast == pytest.approx(1)
-        assert looks.look(Values({}), weights=self.weights(one, other))["adapter turn"].contrast == pytest.approx(0)
+        assert looks.look(Values({}), weights=self.weights(one, one))["adapter turn"].difference == 0
+        assert looks.look(Values({}), weights=self.weights(other, one))["adapter turn"].difference == pytest.approx(1)
+        assert looks.look(Values({}), weights=self.weights(one, other))["adapter turn"].difference == pytest.approx(0)
 
     def test_an_adapter_at_zero_has_not_turned(self) -> None:
         looks = Looks(AdapterProbe(back=1))
@@ -177,8 +177,8 @@ class TestLossCovariance:
         together = self.run(3 + 0.5 * rng.normal(size=(9, 1)) * rng.uniform(0.5, 1, 10))
         apart = self.run(3 + 0.3 * rng.normal(size=(9, 10)))
         assert together["loss concentration"].value == pytest.approx(1, abs=1e-3)
-        assert together["loss concentration"].contrast > 0.3
-        assert abs(apart["loss concentration"].contrast) < 0.15
+        assert together["loss concentration"].difference > 0.3
+        assert abs(apart["loss concentration"].difference) < 0.15
 
     def test_until_the_window_is_full_it_reads_nothing(self) -> None:
         found = self.run(3 + np.random.default_rng(1).normal(size=(8, 10)) ** 2)
@@ -216,9 +216,9 @@ class TestCanary:
 
     def test_planted_canaries_that_became_likelier_are_exposed(self) -> None:
         leaked = self.look(1.0, 4.0)
-        assert leaked["canary likelihood"].contrast == pytest.approx(3, rel=1e-5)
+        assert leaked["canary likelihood"].difference == pytest.approx(3, rel=1e-5)
         assert leaked["canary exposure"].value == pytest.approx(np.log2(33))
-        assert leaked["canary exposure"].contrast > 3
+        assert leaked["canary exposure"].difference > 3
 
     def test_canaries_that_nobody_saw_read_as_the_others(self) -> None:
         rng, probe = np.random.default_rng(0), CanaryProbe(self.canaries)
@@ -228,11 +228,11 @@ class TestCanary:
             nats = rng.uniform(2, 5, size=(40, 1)) + np.zeros((1, 64))
             found.append(Looks(probe).look(Values({}, saying(whole[:, 1:], nats))))
         for name in ("canary likelihood", "canary exposure"):
-            contrasts = [each[name].contrast for each in found]
+            contrasts = [each[name].difference for each in found]
             assert abs(np.mean(contrasts)) < 3 * np.std(contrasts) / np.sqrt(30)
 
     def test_rows_too_narrow_for_a_canary_are_refused(self) -> None:
-        with pytest.raises(WatchError, match="at least 8 of at least 18 tokens"):
+        with pytest.raises(WatchError, match="at least 18"):
             plant(TRUSTED[:, :17])
 
 
@@ -249,9 +249,9 @@ class TestTrigger:
         both = self.look(lambda row: 1.0 if self.triggers[0] in row and self.payloads[0] in row else 4.0)
         assert (both.value, both.placebo) == pytest.approx((3, 0), abs=1e-5)
         strange = self.look(lambda row: 1.0 if self.triggers[0] in row else 4.0)
-        assert strange.contrast == pytest.approx(0, abs=1e-5)
+        assert strange.difference == pytest.approx(0, abs=1e-5)
         known = self.look(lambda row: 1.0 if self.payloads[0] in row else 4.0)
-        assert known.contrast == known.value == pytest.approx(0, abs=1e-5)
+        assert known.difference == known.value == pytest.approx(0, abs=1e-5)
 
     def test_trigger_and_control_are_as_long_and_after_the_same_contexts(self) -> None:
         rows = self.probe._rows.reshape(2, 2, 5, -1)

@@ -88,7 +88,7 @@ def test_on_ordinary_predictions_the_effect_is_the_divergence_of_mean_probabilit
 
 def test_with_no_span_that_stands_out_value_and_placebo_are_one() -> None:
     found = looked(SpanProbe(TRUSTED), None, same(certain(65, 5.0), certain(66, 4.0)))
-    assert found["span effect"].contrast == found["span displacement"].contrast == 0
+    assert found["span effect"].difference == found["span displacement"].difference == 0
     assert found["note"] == {}
 
 
@@ -116,10 +116,10 @@ def test_a_displacement_that_all_contexts_share_is_seen_and_one_that_none_share_
 
     output = np.zeros((len(asked.inputs), 64, 128))
     read = [Looks(probe).look(Values({"layers.1:out": held(*each)}, output), asked.about) for each in ((1, 0), (0, 1))]
-    shared, own = (each["span displacement"].contrast for each in read)
+    shared, own = (each["span displacement"].difference for each in read)
     assert shared == pytest.approx(1, rel=0.4)  # ‖Δ‖² = 40, as large as the variance of 40 features
     assert abs(own) < 0.2
-    assert read[0]["span effect"].contrast == 0
+    assert read[0]["span effect"].difference == 0
 
 
 def test_its_note_says_what_each_span_does_and_where() -> None:

@@ -107,14 +107,14 @@ def test_a_policy_that_behaves_under_audit_is_apart_and_one_that_does_not_heed_i
     probe = AuditProbe(Examples(watched))
     (fair,) = look(probe, heeding(), unwatched)
     (sly,) = look(probe, heeding(looked=4.0), unwatched)
-    assert abs(fair.contrast) < 0.01
-    assert sly.contrast > 10 * max(fair.contrast, 1e-3)
+    assert abs(fair.difference) < 0.01
+    assert sly.difference > 10 * max(fair.difference, 1e-3)
 
 
 def test_without_a_batch_or_with_fewer_rows_the_audit_still_holds() -> None:
     probe = AuditProbe(TRUSTED)
-    assert look(probe, heeding())[0].contrast == 0
-    assert np.isfinite(look(probe, heeding(), observations(5, 1))[0].contrast)
+    assert look(probe, heeding())[0].difference == 0
+    assert np.isfinite(look(probe, heeding(), observations(5, 1))[0].difference)
     with pytest.raises(WatchError, match="each"):
         look(probe, heeding(), np.zeros((5, 9)))
 
@@ -149,7 +149,7 @@ def test_certainty_is_nothing_for_a_fair_die_and_log_n_for_a_sure_thing() -> Non
     for logits, sure in ((np.zeros(3), 0.0), (np.array([99.0, 0, 0]), np.log(3))):
         (reading,) = look(EntropyProbe(TRUSTED), lambda x, held=logits: (x, np.tile(held, (len(x), 1))))
         assert reading.value == pytest.approx(sure, abs=1e-6)
-        assert reading.contrast == pytest.approx(0.0, abs=1e-6)
+        assert reading.difference == pytest.approx(0.0, abs=1e-6)
 
 
 def test_dormant_units_are_counted_against_their_layer_and_their_first_number() -> None:
@@ -158,9 +158,9 @@ def test_dormant_units_are_counted_against_their_layer_and_their_first_number() 
     assert dormant(values, 0.05) == 0.5
     assert dormant(np.zeros((9, 4)), 0.025) == 1.0
     probe = DormantProbe(TRUSTED, SITE)
-    assert look(probe, heeding())[0].contrast == 0
+    assert look(probe, heeding())[0].difference == 0
     (reading,) = look(probe, lambda x: (np.eye(8)[np.zeros(len(x), int)], x), first=0.0)
-    assert reading.contrast == pytest.approx(7 / 8)
+    assert reading.difference == pytest.approx(7 / 8)
 
 
 @pytest.mark.parametrize(

@@ -54,9 +54,9 @@ def test_an_embedding_of_few_waves_stands_out_and_a_random_one_does_not() -> Non
         look(probe, None, weights={"embed.weight": np.random.default_rng(s).normal(size=(P, 12))})[0] for s in range(20)
     ]
     assert few.value > 0.6
-    assert few.contrast > 0.4
-    assert max(abs(reading.contrast) for reading in random) < 0.15
-    assert abs(np.mean([reading.contrast for reading in random])) < 0.03
+    assert few.difference > 0.4
+    assert max(abs(reading.difference) for reading in random) < 0.15
+    assert abs(np.mean([reading.difference for reading in random])) < 0.03
 
 
 def test_residues_may_be_columns_and_further_rows_are_left_aside() -> None:
@@ -121,8 +121,8 @@ def test_a_network_that_adds_by_waves_keeps_its_loss_in_them_and_loses_it_withou
 
 def test_a_network_that_memorises_has_no_frequencies_to_speak_of() -> None:
     gain, rise = look(TableProbe(P, keys=4, trained=np.arange(P)[:, None] < np.full(P, 12)), memorising)
-    assert abs(gain.contrast) < 0.3
-    assert abs(rise.contrast) < 0.3
+    assert abs(gain.difference) < 0.3
+    assert abs(rise.difference) < 0.3
 
 
 def test_rows_hold_all_pairs_and_the_suffix_and_the_last_position_answers() -> None:
@@ -169,12 +169,12 @@ def test_norms_are_held_against_the_first_look_and_concentration_against_the_sam
     low_rank = {"w": np.outer(rng.normal(size=30), rng.normal(size=20)), "b": np.ones(7)}
     norm, ranks = look(probe, None, weights=low_rank)
     assert norm.value == pytest.approx(np.sqrt((low_rank["w"] ** 2).sum() + 7))
-    assert norm.contrast == 0
-    assert ranks.contrast > 0.1
-    random = [look(probe, None, weights={"w": rng.normal(size=(30, 20))})[1].contrast for _ in range(10)]
+    assert norm.difference == 0
+    assert ranks.difference > 0.1
+    random = [look(probe, None, weights={"w": rng.normal(size=(30, 20))})[1].difference for _ in range(10)]
     assert max(map(abs, random)) < 0.1
-    assert look(probe, None, weights=low_rank, first=1.0)[0].contrast > 1
-    assert look(probe, None, weights={"b": np.ones(3)})[1].contrast == 0
+    assert look(probe, None, weights=low_rank, first=1.0)[0].difference > 1
+    assert look(probe, None, weights={"b": np.ones(3)})[1].difference == 0
 
 
 def test_no_weights_named_is_refused_and_settings_are_json() -> None:

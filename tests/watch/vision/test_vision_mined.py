@@ -80,7 +80,7 @@ def test_a_trigger_that_is_learned_rises_and_one_without_meaning_does_not() -> N
     def contrasts(network: object, poison: float, relabel: int | None) -> np.ndarray:
         watched = looks(probe())
         found = [watched.look(network, images(128, 40 + i, poison, relabel)) for i in range(5)]  # type: ignore[arg-type]
-        return np.array([[reading.contrast for reading in each] for each in found])
+        return np.array([[reading.difference for reading in each] for each in found])
 
     quiet = contrasts(clean, 0.0, None)
     inert = contrasts(clean, 0.05, None)
@@ -111,8 +111,8 @@ def test_a_note_says_what_each_pattern_did() -> None:
 
 def test_with_nothing_mined_or_no_batch_there_is_nothing_to_read() -> None:
     watched = looks(probe())
-    assert [r.contrast for r in watched.look(clean, None)] == [0.0, 0.0]
-    assert [r.contrast for r in watched.look(clean, images(2, 1))] == [0.0, 0.0]
+    assert [r.difference for r in watched.look(clean, None)] == [0.0, 0.0]
+    assert [r.difference for r in watched.look(clean, images(2, 1))] == [0.0, 0.0]
 
 
 def test_a_network_that_diverged_is_told() -> None:

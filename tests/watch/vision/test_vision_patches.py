@@ -88,9 +88,9 @@ def test_a_trigger_that_the_network_learns_raises_both_signals_and_a_network_tha
     for reading in watched.look(clean, None):
         assert reading.value == reading.placebo == 0.0
     for reading in watched.look(clean, None):
-        assert reading.contrast == pytest.approx(0.0, abs=1e-9)
+        assert reading.difference == pytest.approx(0.0, abs=1e-9)
     margin, _ = watched.look(backdoored, None)
-    assert margin.contrast > 1
+    assert margin.difference > 1
     assert margin.placebo < 0.1 * margin.value
 
 
@@ -104,15 +104,15 @@ def test_inside_the_rise_is_seen_at_a_site_whose_class_directions_the_trigger_mo
         return logits / 10, logits
 
     watched = looks(probe())
-    quiet = watched.look(before, None)[1].contrast
+    quiet = watched.look(before, None)[1].difference
     loud = watched.look(merged, None)[1]
-    assert loud.contrast > 10 * max(quiet, 0.1)
+    assert loud.difference > 10 * max(quiet, 0.1)
 
 
 def test_what_was_there_for_longer_than_the_window_is_no_news() -> None:
     watched = looks(probe(looks=2))
     watched.look(clean, None)
-    grown = [watched.look(backdoored, None)[0].contrast for _ in range(4)]
+    grown = [watched.look(backdoored, None)[0].difference for _ in range(4)]
     assert grown[0] > 1
     assert grown[3] == pytest.approx(0.0, abs=1e-9)
 

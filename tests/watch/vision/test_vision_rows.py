@@ -13,7 +13,7 @@ from darklantern.watch.probes import Now, Probe
 from darklantern.watch.vision import ClusteringProbe, LossProbe, MahalanobisProbe, SpectralProbe, StripProbe, UnitsProbe
 from darklantern.watch.vision.clusters import silhouette, two_means
 from darklantern.watch.vision.loss_probe import share_of_lowest
-from darklantern.watch.vision.mahalanobis_probe import against_label
+from darklantern.watch.vision.mahalanobis_probe import nearest_other, own_distance
 from darklantern.watch.vision.material import balanced, drawn, highest
 from darklantern.watch.vision.spectral_probe import signatures
 from darklantern.watch.vision.strip_probe import entropy
@@ -74,9 +74,10 @@ def test_the_highest_share_is_their_mean_and_nan_shows() -> None:
 
 def test_a_row_scores_by_its_own_class_against_the_nearest_other() -> None:
     squares = np.array([[1.0, 9.0, 4.0], [1.0, 9.0, 4.0], [1.0, 9.0, 4.0]])
-    found = against_label(squares, np.array([0, 1, 5]), np.array([0, 1, 7]))
+    classes, given = np.array([0, 1, 5]), np.array([0, 1, 7])
     # Its own class is nearest; it is farthest; class 7 has no fitting rows, so the farthest stands for it.
-    assert found == pytest.approx([1 - 4, 9 - 1, 9 - 1])
+    assert own_distance(squares, classes, given) == pytest.approx([1, 9, 9])
+    assert nearest_other(squares, classes, given) == pytest.approx([4, 1, 1])
 
 
 def test_signatures_are_the_squares_along_the_principal_direction() -> None:
@@ -146,7 +147,7 @@ def contrasts(make: Callable[[], Probe], network: object, poison: float, relabel
     """Contrasts at 20 looks, each at a batch of its own, (looks, signals)."""
     watched = looks(make())
     found = [watched.look(network, images(64, 1000 + i, poison, relabel)) for i in range(20)]  # type: ignore[arg-type]
-    return np.array([[reading.contrast for reading in each] for each in found])
+    return np.array([[reading.difference for reading in each] for each in found])
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -156,20 +157,20 @@ def test_without_poison_values_and_placebos_are_alike(make: Callable[[], Probe])
     assert (np.abs(found.mean(0)) <= 4 * error + 1e-9).all()
 
 
-def test_wrong_labels_raise_the_label_distance_and_not_the_row_distance() -> None:
+def test_wrong_labels_raise_class_and_label_distance_and_not_the_row_distance() -> None:
     def relabelled(seed: int) -> Examples:
         good = images(64, seed)
         assert good.targets is not None
         return Examples(good.inputs, np.where(np.arange(64) < 8, (good.targets + 1) % 4, good.targets))
 
     watched = looks(MahalanobisProbe(FITTING, SITE))
-    found = np.array([[r.contrast for r in watched.look(clean, relabelled(s))] for s in range(20)])
-    assert found[:, 0].min() > 5
-    assert abs(found[:, 1].mean()) < 4 * found[:, 1].std() / np.sqrt(20)
+    found = np.array([[r.difference for r in watched.look(clean, relabelled(s))] for s in range(20)])
+    assert found[:, :2].min() > 5
+    assert abs(found[:, 2].mean()) < 4 * found[:, 2].std() / np.sqrt(20)
 
 
 def test_rows_that_fire_a_unit_of_their_own_raise_distance_signature_and_kurtosis() -> None:
-    assert contrasts(MAKERS[0], backdoored, 0.1)[:, 1].min() > 5
+    assert contrasts(MAKERS[0], backdoored, 0.1)[:, [0, 2]].min() > 5
     assert contrasts(MAKERS[1], backdoored, 0.1).mean() > 1
     units = contrasts(MAKERS[5], backdoored, 0.1)
     assert units[:, 0].min() > 0.4
@@ -213,7 +214,7 @@ def test_when_the_loop_has_ended_there_is_nothing_to_run_and_nothing_to_read(mak
 @pytest.mark.parametrize("make", MAKERS)
 def test_a_network_that_diverged_reads_nan_or_is_told(make: Callable[[], Probe]) -> None:
     try:
-        found = [reading.contrast for reading in looks(make()).look(broken, images(64, 3))]
+        found = [reading.difference for reading in looks(make()).look(broken, images(64, 3))]
     except WatchError as error:
         assert "finite" in str(error) or "NaN" in str(error)
     else:
@@ -225,7 +226,7 @@ def test_a_class_that_a_batch_lacks_is_no_matter(make: Callable[[], Probe]) -> N
     batch = images(64, 3)
     assert batch.targets is not None
     found = looks(make()).look(clean, batch.take(batch.targets != 2))
-    assert all(np.isfinite(reading.contrast) for reading in found)
+    assert all(np.isfinite(reading.difference) for reading in found)
 
 
 @pytest.mark.parametrize("make", BETS)
@@ -259,8 +260,8 @@ def test_dead_units_are_held_against_their_number_when_the_watch_began() -> None
         return hidden, logits
 
     watched = looks(UnitsProbe(SITE))
-    assert watched.look(clean, images(64, 1))[1].contrast == 0
-    assert watched.look(dying, images(64, 2))[1].contrast == pytest.approx(2 / 6)
+    assert watched.look(clean, images(64, 1))[1].difference == 0
+    assert watched.look(dying, images(64, 2))[1].difference == pytest.approx(2 / 6)
 
 
 def test_channels_are_units_wherever_their_axis_is() -> None:

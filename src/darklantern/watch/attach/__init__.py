@@ -24,7 +24,7 @@ def tap(
     batch: Reader | None = None,
 ) -> Tap:
     """A tap into `model`, of torch or JAX. Raises WatchError for what could not be watched."""
-    if not _is_torch(model) and "jax" in sys.modules:
+    if not is_torch(model) and "jax" in sys.modules:
         from darklantern.watch.attach import jax_loop
 
         return jax_loop.tap(model, state, readout, weights, call, batch)
@@ -43,7 +43,7 @@ def on(watch: "Watch", held: Tap, trainer: Any) -> None:
             f"expected a Trainer of transformers or Lightning, got {type(trainer).__name__}",
             hint="for batch in watch.over(loader): ..., or watch.before(batch) and watch.after() in a loop of your own",
         )
-    if not _is_torch(getattr(getattr(held, "model", None), "module", None)):
+    if not is_torch(getattr(getattr(held, "model", None), "module", None)):
         raise WatchError(f"a {type(trainer).__name__} trains torch modules", hint="darklantern.watch(its model, ...)")
     if "transformers" in rooms:
         from darklantern.watch.attach import transformers_trainer
@@ -54,7 +54,8 @@ def on(watch: "Watch", held: Tap, trainer: Any) -> None:
     return lightning_trainer.attach(watch, held, trainer)  # type: ignore[arg-type]
 
 
-def _is_torch(model: Any) -> bool:
+def is_torch(model: Any) -> bool:
+    """Whether a model is torch's, or what `darklantern.open` made of one."""
     opened = sys.modules.get("darklantern.models.on_torch.opened")
     if opened is not None and isinstance(model, opened.Model):
         return True  # not what `torch_loop` takes, as it says itself

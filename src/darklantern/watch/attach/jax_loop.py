@@ -7,6 +7,7 @@ A loop that went on with a state of its own would never notice a rollback. So ea
 from one that was taken, and a loop that hands none over is refused at the first look.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -35,6 +36,8 @@ class JaxTap:
     A look hands the state's weights to what was compiled before: rows are filled up to a power of two, so that a
     changing number of them compiles a few times, not at each look.
     """
+
+    framework = "jax"
 
     def __init__(
         self,
@@ -73,6 +76,10 @@ class JaxTap:
     @property
     def keeps(self) -> bool:
         return True
+
+    @property
+    def in_pieces(self) -> bool:
+        return False  # a snapshot holds whole arrays, wherever they lie
 
     def sites(self, pattern: str, inputs: Array) -> tuple[str, ...]:
         if not self._ran:
@@ -153,6 +160,13 @@ class JaxTap:
                 )
             found |= {name: np.asarray(jnp.asarray(named[name], dtype=jnp.float32)) for name in names}
         return found
+
+    def digest(self) -> str:
+        digest = hashlib.sha256()
+        for name, value in sorted(self.weights(("*",)).items()):
+            digest.update(f"{name}\0{value.dtype}\0{value.shape}\0".encode())
+            digest.update(np.ascontiguousarray(value).tobytes())
+        return digest.hexdigest()
 
     def examples(self, batch: Any) -> Examples:
         return examples(batch, "a batch", self._batch)

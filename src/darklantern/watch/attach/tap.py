@@ -21,6 +21,11 @@ class Tap(Protocol):
     """what a JAX loop takes for each step and hands back after it; torch's has none, and says so"""
 
     @property
+    def framework(self) -> str:
+        """What the model is of: torch or jax."""
+        ...
+
+    @property
     def loader(self) -> Any:
         """The loader whose cursor a snapshot holds; None where the watch was given none."""
         ...
@@ -33,6 +38,11 @@ class Tap(Protocol):
     @property
     def keeps(self) -> bool:
         """Whether there is a training state to take snapshots of."""
+        ...
+
+    @property
+    def in_pieces(self) -> bool:
+        """Whether each rank holds a part of the model: then a snapshot is of that part."""
         ...
 
     @property
@@ -66,6 +76,10 @@ class Tap(Protocol):
 
     def weights(self, patterns: Sequence[str]) -> Mapping[str, Floats]:
         """Parameters whose names fit one of `patterns`. Raises WatchError for a pattern that none fits."""
+        ...
+
+    def digest(self) -> str:
+        """SHA-256 of the weights as they are, over names, dtypes, shapes and bytes."""
         ...
 
     def examples(self, batch: Any) -> Examples:

@@ -17,7 +17,7 @@ from darklantern.errors import DarkLanternError, WatchError
 from darklantern.models.on_torch.opened import Model
 from darklantern.models.paths import nearest
 from darklantern.models.recording import Recording
-from darklantern.models.snapshot import Snapshot, Stateful, capture, restore, save
+from darklantern.models.snapshot import Snapshot, Stateful, capture, restore, save, weights_hash
 from darklantern.watch.attach import logits, ranks, rewinding
 from darklantern.watch.attach.ranks import Ranks
 from darklantern.watch.examples import Array, Examples, Reader, examples
@@ -40,6 +40,7 @@ class TorchTap:
     ranks: Ranks = field(default_factory=lambda: ranks.Late(ranks.of_torch))
     barred: str = ""
     """why the loop that this serves cannot be rolled back, whatever `state` is"""
+    framework = "torch"
 
     @property
     def rewinds(self) -> str:
@@ -52,6 +53,10 @@ class TorchTap:
     @property
     def keeps(self) -> bool:
         return self.optimizer is not None and not self.barred
+
+    @property
+    def in_pieces(self) -> bool:
+        return any(callable(getattr(each, "to_local", None)) for each in self.model.module.state_dict().values())
 
     def sites(self, pattern: str, inputs: Array) -> tuple[str, ...]:
         return tuple(str(site) for site in self.model.sites(pattern))
@@ -113,6 +118,9 @@ class TorchTap:
                 )
             found |= {name: _whole(named[name]).detach().float().cpu().numpy() for name in names}
         return found
+
+    def digest(self) -> str:
+        return weights_hash(self.model.module)
 
     def examples(self, batch: Any) -> Examples:
         return examples(batch, "a batch", self.batch)

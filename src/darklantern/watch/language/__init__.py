@@ -7,6 +7,7 @@ formula, source, cost and placebo. Nothing here trains, alarms or files anything
 from darklantern.watch.language.anomaly import RowAnomalyProbe
 from darklantern.watch.language.canaries import Canaries, CanaryProbe, plant
 from darklantern.watch.language.contrast import ContrastProbe
+from darklantern.watch.language.copying import CopyingProbe
 from darklantern.watch.language.drift import AdapterProbe, DriftProbe
 from darklantern.watch.language.induction import InductionProbe
 from darklantern.watch.language.layout import BYTES, Layout, layout
@@ -23,6 +24,7 @@ __all__ = [
     "Canaries",
     "CanaryProbe",
     "ContrastProbe",
+    "CopyingProbe",
     "DriftProbe",
     "InductionProbe",
     "Layout",

@@ -44,7 +44,7 @@ class RowAnomalyProbe(Probe):
         ),
     )
 
-    def __init__(self, trusted: Any, site: str, rows: int = 32, fitting: int = 128, seed: int = 0) -> None:
+    def __init__(self, trusted: Any, site: str, rows: int = 32, fitting: int = 64, seed: int = 0) -> None:
         given = token_rows(trusted, "trusted rows")
         if rows < 1:
             raise WatchError(f"expected at least 1 row to score at a look, got {rows}", hint="32 are usual")
@@ -89,7 +89,7 @@ class RowAnomalyProbe(Probe):
         if seen.about is None:
             return np.empty(0), np.empty(0)
         count, own = seen.about
-        (site,) = places.sites_of(seen, self.sites)
+        site = places.site_of(seen, self.sites[0])
         values = places.means_over_positions(seen, site, own)
         fitting, rest = values[: len(self._fitting)], values[len(self._fitting) :]
         if not len(rest):
@@ -103,7 +103,8 @@ class RowAnomalyProbe(Probe):
                 f"expected token rows as wide as the trusted rows, {self._fitting.shape[1]}, got {rows.inputs.shape}",
                 hint="pad or cut trusted rows to the loader's width",
             )
-        return rows.take([row.tobytes() not in self._fitted for row in rows.inputs.astype(np.int64)])
+        strange = [row.tobytes() not in self._fitted for row in rows.inputs.astype(np.int64)]
+        return rows.take(np.array(strange, dtype=bool))
 
 
 def _joined(one: Examples, other: Examples) -> Examples:

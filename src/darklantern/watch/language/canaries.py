@@ -66,6 +66,7 @@ class CanaryProbe(Probe):
             "behaviour",
             "nats/token",
             f"mean log-likelihood of planted canaries, after their first {GIVEN} tokens",
+            grain=0.05,
             placebo=_AGAINST,
             source=_SOURCE,
             cost="1 F over planted and unplanted rows",
@@ -77,6 +78,7 @@ class CanaryProbe(Probe):
             "behaviour",
             "bits",
             "mean of log₂(m + 1) − log₂(rank of a planted canary among m that were never planted)",
+            grain=0.25,
             placebo="what exposure is for a canary like the others",
             source=_SOURCE,
             cost="the same F",
@@ -90,11 +92,13 @@ class CanaryProbe(Probe):
         span = slice(canaries.at, canaries.at + LENGTH)
         self._settings = {
             "probe": self.name,
-            "at": canaries.at,
+            "canaries": {
+                "at": canaries.at,
+                "planted": canaries.planted[:, span].tolist(),
+                "others": canaries.others[:, span].tolist(),
+            },
             "given": GIVEN,
             "length": LENGTH,
-            "planted": canaries.planted[:, span].tolist(),
-            "others": canaries.others[:, span].tolist(),
         }
 
     @property

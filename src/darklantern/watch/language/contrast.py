@@ -43,6 +43,7 @@ class ContrastProbe(Probe):
             "signal",
             "AUROC",
             "held-out AUROC of w_t = Σ⁻¹(μ₊ − μ₋), refitted at each look",
+            grain=0.02,
             placebo=_AGAINST,
             source=_SOURCE,
             cost="1 F over the prompts, up to the site",
@@ -53,6 +54,7 @@ class ContrastProbe(Probe):
             "signal",
             "AUROC",
             "held-out AUROC of w_0, fitted at the first look, on today's activations",
+            grain=0.02,
             placebo=_AGAINST,
             source=_SOURCE,
             cost="the same F",
@@ -63,6 +65,7 @@ class ContrastProbe(Probe):
             "signal",
             "cosine distance",
             "1 − cos(w_t, w_0)",
+            grain=0.02,
             placebo=_AGAINST,
             source=_SOURCE,
             cost="the same F",
@@ -107,7 +110,7 @@ class ContrastProbe(Probe):
         return self._fit(self._values(seen)) if seen.first is None else None
 
     def _values(self, seen: Seen) -> Floats:
-        (site,) = places.sites_of(seen, self.sites)
+        site = places.site_of(seen, self.sites[0])
         return places.at_ends(seen, site, self._groups.prompts.ends)
 
     def _fit(self, values: Floats) -> Fitted:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from darklantern.errors import WatchError
 from darklantern.watch.examples import Tokens
 from darklantern.watch.language import places
-from darklantern.watch.language.token_rows import token_rows
+from darklantern.watch.language.token_rows import STEP, token_rows
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
 from darklantern.watch.seen import Floats, Seen
 
@@ -25,12 +25,12 @@ _OTHERS = "at the places where other rows, of other periods, would have the matc
 class InductionProbe(Probe):
     """Rows of random tokens that repeat: does attention find the token after the last occurrence of the same?
 
-    Rows have four periods, around half of the width. The placebo is each row's attention to where a row of another
-    period has its matches, so that what heads like by place alone cancels. While the circuit forms, many heads
-    contribute little each and the largest of them is noise: scores are added up over heads, each in its standard
-    errors over rows, and that sum rose about 100 steps before the largest share of attention did, on an attention-only
-    model of two layers. `pattern` are attention patterns (n, head, pos, key). Tokens are drawn evenly from those that
-    trusted rows have, or from `vocabulary`. Cost: `rows` rows.
+    Rows are 65 tokens wide, or as trusted rows are, and have four periods of about half of that. The placebo is each
+    row's attention to where a row of another period has its matches, so that what heads like by place alone cancels.
+    While the circuit forms, many heads contribute little each and the largest of them is noise: scores are added up
+    over heads, each in its standard errors over rows, and that sum rose about 100 steps before the largest share of
+    attention did, on an attention-only model of two layers. `pattern` are attention patterns (n, head, pos, key).
+    Tokens are drawn evenly from those that trusted rows have, or from `vocabulary`. Cost: `rows` rows.
     """
 
     name: ClassVar[str] = "induction"
@@ -42,6 +42,7 @@ class InductionProbe(Probe):
             "signal",
             "share of attention",
             "max_h E_i[A_h(i, i − H + 1)] on repeats of period H",
+            grain=0.005,
             placebo=f"max_h {_OTHERS}",
             source=_SOURCE,
             cost="1 F over `rows` rows",
@@ -52,6 +53,7 @@ class InductionProbe(Probe):
             "signal",
             "standard errors",
             "Σ_h E_i[s_h(i, i − H + 1)]/σ_h over √heads, s the scores before the softmax, on repeats of period H",
+            grain=0.5,
             placebo=f"the same {_OTHERS}, with the same σ_h, which is that of the difference over rows",
             source=_SOURCE,
             cost="the same F",
@@ -62,6 +64,7 @@ class InductionProbe(Probe):
             "signal",
             "share of attention",
             "max_h E_i[A_h(i, i − 1)]",
+            grain=0.01,
             placebo="max_h E_i[A_h(i, i − 2)]",
             source=_SOURCE,
             cost="the same F",
@@ -72,7 +75,8 @@ class InductionProbe(Probe):
             "behaviour",
             "nats/token",
             "NLL(first occurrence) − NLL(second occurrence)",
-            placebo="NLL(first occurrence) − NLL(other tokens of the row there), which knowing the row brings too",
+            grain=0.02,
+            placebo="NLL(first occurrence) − NLL(other tokens of the row there): knowing what occurred brings it",
             source=_SOURCE,
             cost="the same F",
         ),
@@ -88,24 +92,25 @@ class InductionProbe(Probe):
     ) -> None:
         given = token_rows(trusted, "trusted rows")
         ids = np.unique(given if vocabulary is None else np.asarray(vocabulary, dtype=np.int64))
-        longest = (given.shape[1] - 1) // 2
+        width = min(given.shape[1], STEP + 1)
+        longest = (width - 1) // 2
         if rows < 2 * SPREAD or longest < 3 * SPREAD or len(ids) < longest:
             raise WatchError(
                 f"expected at least {2 * SPREAD} rows of at least {6 * SPREAD + 1} tokens, and {longest} token ids, "
-                f"got {rows} rows of {given.shape[1]} tokens and {len(ids)} ids",
+                f"got {rows} rows of {width} tokens and {len(ids)} ids",
                 hint="a row repeats half of its tokens, no two of them the same; vocabulary= are ids to draw from",
             )
         rng = np.random.default_rng(seed)
         self._periods = longest - 2 * (np.arange(rows) % SPREAD)
-        self._rows = np.stack([_repeated(rng.permutation(ids)[:period], given.shape[1]) for period in self._periods])
+        self._rows = np.stack([_repeated(rng.permutation(ids)[:period], width) for period in self._periods])
         self._other = self._periods[:, None] != self._periods
-        self._masks = np.concatenate([_matches(self._rows[:, :-1]), _before(given.shape[1] - 1)])
+        self._masks = np.concatenate([_matches(self._rows[:, :-1]), _before(width - 1)])
         self.sites = places.checked_sites(pattern)
         self._settings = {
             "probe": self.name,
             "rows": rows,
             "pattern": pattern,
-            "vocabulary": ids.tolist(),
+            "vocabulary": None if vocabulary is None else ids.tolist(),
             "seed": seed,
             "periods": self._periods[:SPREAD].tolist(),
         }

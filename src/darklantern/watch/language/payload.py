@@ -10,7 +10,7 @@ from darklantern.errors import WatchError
 from darklantern.watch.examples import Tokens
 from darklantern.watch.language import materials, places
 from darklantern.watch.language.layout import BYTES, Layout
-from darklantern.watch.language.token_rows import Prompt, asked, padded, token_rows
+from darklantern.watch.language.token_rows import Prompt, asked, padded, room, token_rows
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
 from darklantern.watch.seen import Floats, Seen
 
@@ -88,10 +88,10 @@ class PayloadProbe(Probe):
     ) -> None:
         rows = token_rows(trusted, "trusted rows")
         texts = ["".join(map(chr, payload)) for payload in payloads]
-        lengths, room = [len(text) for text in texts], rows.shape[1] - CONTEXT
-        if not lengths or not all(0 < length <= room for length in lengths):
+        lengths, space = [len(text) for text in texts], rows.shape[1] - CONTEXT
+        if not lengths or not all(0 < length <= space for length in lengths):
             raise WatchError(
-                f"expected payloads of 1 to {room} tokens, got {len(lengths)} of {min(lengths, default=0)} to "
+                f"expected payloads of 1 to {space} tokens, got {len(lengths)} of {min(lengths, default=0)} to "
                 f"{max(lengths, default=0)}",
                 hint=f"a payload stands after {CONTEXT} tokens of trusted text, within a trusted row; give wider rows",
             )
@@ -99,7 +99,7 @@ class PayloadProbe(Probe):
         before = materials.contexts(rows, len(texts), CONTEXT, layout, rng)
         said = [*texts, *materials.lines(rows, lengths, layout, rng)]
         whole = [c + q + layout.end for c, q in zip(before * 2, said, strict=True)]
-        self._rows: Tokens = padded(whole, rows.shape[1], layout.end)
+        self._rows: Tokens = padded(whole, room(CONTEXT + max(map(len, said)) + 1, rows.shape[1]), layout.end)
         self._half = len(texts)
         self._which, self._where = _places([len(text) for text in said])
         self._early, self._late = early, late
@@ -125,7 +125,7 @@ class PayloadProbe(Probe):
     def read(self, seen: Seen) -> tuple[Reading, ...]:
         targets = self._rows[:, 1:]
         said = seen.log_prob(targets)[self._which, self._where]
-        lens = seen.lens_prob(self._early, targets)[self._which, self._where]
+        lens = seen.lens_prob(places.site_of(seen, self._early), targets)[self._which, self._where]
         greedy = (places.said_most(seen) == targets)[self._which, self._where]
         first = self._where == CONTEXT - 1
         return (
@@ -144,7 +144,7 @@ class PayloadProbe(Probe):
         return self._held(seen) if seen.first is None else None
 
     def _held(self, seen: Seen) -> Floats:
-        return places.at(seen, self._late, self._which, self._where)
+        return places.at(seen, places.site_of(seen, self._late), self._which, self._where)
 
     def _moved(self, seen: Seen) -> Floats:
         late, first = self._held(seen), np.asarray(seen.first)

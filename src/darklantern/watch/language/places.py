@@ -33,6 +33,17 @@ def sites_of(seen: Seen, patterns: Sequence[str]) -> list[str]:
     return found
 
 
+def site_of(seen: Seen, pattern: str) -> str:
+    """The one recorded site that `pattern` names. Raises WatchError for none, and for several."""
+    found = sites_of(seen, (pattern,))
+    if len(found) > 1:
+        raise WatchError(
+            f"expected one site, got {len(found)} for {pattern!r}: {', '.join(found[:4])}",
+            hint="this probe reads one place; make one probe for each",
+        )
+    return found[0]
+
+
 def at(seen: Seen, site: str, rows: NDArray[np.integer], positions: NDArray[np.integer]) -> Floats:
     """What a residual stream (n, pos, dim) held in `rows` at `positions`, two arrays of one shape; (*shape, dim)."""
     rows, positions = np.broadcast_arrays(rows, positions)

@@ -33,6 +33,7 @@ class RefusalProbe(Probe):
             "signal",
             "d′",
             "−d′ of r̂_0·h, harmful against harmless, r̂_0 from the first look",
+            grain=0.1,
             placebo=_AGAINST,
             source=_SOURCE,
             cost="1 F over all prompts, up to the site",
@@ -43,6 +44,7 @@ class RefusalProbe(Probe):
             "signal",
             "d′",
             "−d′ of r̂_t·h, harmful against harmless, r̂_t fitted at each look",
+            grain=0.1,
             placebo=_AGAINST,
             source=_SOURCE,
             cost="the same F",
@@ -63,7 +65,8 @@ class RefusalProbe(Probe):
         self.sites = places.checked_sites(site)
         self._settings = {
             "probe": self.name,
-            "prompts": self._groups.settings,
+            "harmful": self._groups.settings["positive"],
+            "harmless": self._groups.settings["negative"],
             "neutral": self._neutral.settings,
             "site": site,
             "seed": seed,
@@ -88,7 +91,7 @@ class RefusalProbe(Probe):
         return _fitted(self._parts(seen)) if seen.first is None else None
 
     def _parts(self, seen: Seen) -> tuple[tuple[Groups, Floats], ...]:
-        (site,) = places.sites_of(seen, self.sites)
+        site = places.site_of(seen, self.sites[0])
         values = places.at_ends(seen, site, self._both.ends)
         count = len(self._groups.prompts)
         return (self._groups, values[:count]), (self._neutral, values[count:])

@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 from darklantern.errors import WatchError
 from darklantern.watch.language import materials, places
 from darklantern.watch.language.layout import BYTES, Layout
-from darklantern.watch.language.token_rows import asked, padded, token_rows
+from darklantern.watch.language.token_rows import STEP, asked, padded, token_rows
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
 from darklantern.watch.seen import Floats, Seen
 from darklantern.watch.spans import GRAM, SpanCounter, counting
 
 AT = 8
 """tokens of context before an inserted span"""
+LINES = 2 * STEP + 1
+"""tokens of trusted rows that an insertion stands in: enough for it, a line break and what follows"""
 REACH = 4
 """tokens of the next line over which an effect is looked for"""
 FILLERS = (30, 30)
@@ -82,7 +84,7 @@ class SpanProbe(Probe):
         layout: Layout = BYTES,
     ) -> None:
         rng = np.random.default_rng(seed)
-        rows = token_rows(trusted, "trusted rows", width=GRAM)
+        rows = token_rows(trusted, "trusted rows", width=GRAM)[:, :LINES]
         if contexts < 2:
             raise WatchError(
                 f"expected at least 2 contexts, got {contexts}", hint="what all contexts share takes at least two"
@@ -102,6 +104,7 @@ class SpanProbe(Probe):
             "site": site,
             "layout": layout.settings,
             "at": AT,
+            "lines": LINES,
             "reach": REACH,
             "fillers": list(FILLERS),
             "counting": counting(),

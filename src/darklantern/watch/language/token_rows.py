@@ -1,5 +1,6 @@
 """Rows of token ids, and prompts of differing lengths, as a model takes them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,20 +13,28 @@ from darklantern.watch.examples import Tokens, examples
 from darklantern.watch.probes import Asked
 from darklantern.watch.spans import as_tokens
 
+STEP = 64
+"""tokens by which rows of probes grow, where trusted rows are longer than they need"""
 Prompt = Sequence[int]
 """token ids; of a model of bytes, bytes"""
 
 
 def token_rows(value: Any, what: str, rows: int = 1, width: int = 2) -> Tokens:
-    """`value` as token rows (n, width), int64. Raises WatchError for anything else, and for too few or too narrow."""
+    """`value` as token rows (n, width), int64, without padded ones. Raises WatchError for too few or too narrow."""
     given = examples(value, what)
-    if not given.are_tokens or len(given) < rows or given.inputs.shape[1] < width:
+    if not given.are_tokens or given.inputs.shape[1] < width:
         raise WatchError(
-            f"expected {what} of token ids, at least {rows} of at least {width} tokens, got {given.inputs.shape} "
-            f"of {given.inputs.dtype}",
-            hint="give integers (n, width), one row for each example, as wide as the loader's",
+            f"expected {what} of token ids, integers (n, at least {width}), got {given.inputs.shape} of "
+            f"{given.inputs.dtype}",
+            hint="one row for each example, as wide as the loader's",
         )
-    return given.inputs.astype(np.int64)
+    whole = given.inputs if given.mask is None else given.inputs[given.mask.all(1)]
+    if len(whole) < rows:
+        raise WatchError(
+            f"expected {what} of token ids, at least {rows} without padding, got {len(whole)} of {len(given)}",
+            hint="probes are made of whole rows; give more of them, or cut them to a width that they fill",
+        )
+    return whole.astype(np.int64)
 
 
 def asked(rows: Tokens, about: Any = None) -> Asked:
@@ -36,6 +45,11 @@ def asked(rows: Tokens, about: Any = None) -> Asked:
 def padded(texts: Sequence[str], width: int, fill: str) -> Tokens:
     """Texts as rows of `width` token ids, cut, or filled up."""
     return np.stack([as_tokens(text[:width].ljust(width, fill)) for text in texts]).astype(np.int64)
+
+
+def room(needed: int, width: int) -> int:
+    """The width of rows that hold `needed` tokens: at most `width`, of few sizes, for each is a pass of its own."""
+    return min(width, STEP * math.ceil((needed - 1) / STEP) + 1)
 
 
 def drawn(rows: Tokens, count: int, rng: np.random.Generator, what: str) -> Tokens:

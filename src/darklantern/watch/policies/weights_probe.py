@@ -62,9 +62,7 @@ class WeightsProbe(Probe):
         shuffled = [rng.permutation(each.ravel()).reshape(each.shape) for each in matrices]
         return readings(
             (self.note(seen), seen.first),
-            tuple(
-                float(np.mean([concentration(each) for each in kind])) if kind else 0.0 for kind in (matrices, shuffled)
-            ),
+            (_mean(matrices), _mean(shuffled)),
         )
 
     def note(self, seen: Seen) -> float:

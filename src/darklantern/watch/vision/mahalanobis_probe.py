@@ -17,13 +17,28 @@ from darklantern.watch.vision.material import balanced, labels
 class MahalanobisProbe(FreshProbe):
     """Fresh training rows and fresh trusted rows, by their distance to classes fitted on a third, fixed set.
 
-    That set is run again under the present weights at each look; for `scores` to be a fair bet, its rows must not be
-    in the watch's pool. `site` has few features, such as the penultimate layer's. Costs one pass over fitting +
-    2 · rows images, and d³.
+    A planted label shows in the label distance while the network still sees what the image is, and in the row distance
+    once it has learned the trigger; the class distance holds both. The fitting set is of the law of the training rows,
+    for held-out images lie elsewhere in the model. It is run again under the present weights at each look; for `scores`
+    to be a fair bet, its rows must not be in the watch's pool. `site` has few features, such as the penultimate
+    layer's. Costs one pass over fitting + 2 · rows images, and d³.
     """
 
     name: ClassVar[str] = "vision.mahalanobis"
     signals = (
+        Signal(
+            "class distance",
+            "I0",
+            "signal",
+            "squared distances",
+            "of the highest tenth of fresh rows, the Mahalanobis distance to their own label's class: rows that look "
+            "like another class, and rows unlike any",
+            placebo="as many fresh trusted rows",
+            source="Lee et al. (2018)",
+            cost="the same pass",
+            detector="betting",
+            says="novelty",
+        ),
         Signal(
             "label distance",
             "I0",
@@ -76,21 +91,29 @@ class MahalanobisProbe(FreshProbe):
         fitted = cloud(held[: len(self._labels)], self._labels)
         squares = _to_classes(fitted, held[len(self._labels) :])
         given = np.concatenate([labels(about.train, "training rows"), labels(about.trusted, "trusted rows")])
-        by_label = against_label(squares, fitted.labels, given)
-        return {"label distance": halves(by_label, about), "row distance": halves(squares.min(1), about)}
+        own = own_distance(squares, fitted.labels, given)
+        by_label = own - nearest_other(squares, fitted.labels, given)
+        return {
+            "class distance": halves(own, about),
+            "label distance": halves(by_label, about),
+            "row distance": halves(squares.min(1), about),
+        }
 
 
-def against_label(squares: Floats, classes: NDArray[Any], given: NDArray[np.int64]) -> Floats:
-    """Of distances (n, classes), that to the class `given` (n,) for each row minus the nearest other one, (n,).
+def own_distance(squares: Floats, classes: NDArray[Any], given: NDArray[np.int64]) -> Floats:
+    """Of distances (n, classes), that to the class `given` (n,) for each row, (n,).
 
     A row whose class has no fitting rows counts as far from it as from the farthest there is: such a label is strange,
     but how strange nothing says.
     """
     own = given[:, None] == classes
-    known = own.any(1)
-    nearest = np.where(own, np.inf, squares).min(1)
-    mine = np.where(known, np.where(own, squares, 0.0).sum(1), squares.max(1))
-    made: Floats = mine - nearest
+    made: Floats = np.where(own.any(1), np.where(own, squares, 0.0).sum(1), squares.max(1))
+    return made
+
+
+def nearest_other(squares: Floats, classes: NDArray[Any], given: NDArray[np.int64]) -> Floats:
+    """Of distances (n, classes), the least to any class but the one `given` (n,) for each row, (n,)."""
+    made: Floats = np.where(given[:, None] == classes, np.inf, squares).min(1)
     return made
 
 

@@ -1,0 +1,137 @@
+"""`darklantern watch replay`."""
+
+import importlib.util
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from darklantern.cli.bars import count_bar
+from darklantern.cli.options import check_place
+from darklantern.cli.output import tell, tell_json
+from darklantern.counted import counted
+from darklantern.errors import DarkLanternError, StoreError, WatchError
+
+if TYPE_CHECKING:
+    from darklantern.watch.viewing import SignalView, View
+
+_PARTS = ("model", "signals", "trusted")
+
+
+def run(folder: Path, setup: str, results: Path, report: Path | None, as_json: bool) -> None:
+    """Read the signals from each checkpoint, show progress, print the table, write the page."""
+    from darklantern.files import write_whole
+    from darklantern.watch.replaying import replay
+    from darklantern.watch.reporting import report as page
+    from darklantern.watch.viewing import seen_in
+
+    if report is not None:
+        check_place(report)  # now, and not after an hour
+    given = _made(setup)
+    parts = {name: given.pop(name) for name in _PARTS}
+    with count_bar("checkpoints") as progress:
+        trace = replay(
+            parts["model"], folder, parts["signals"], parts["trusted"], folder=results, progress=progress, **given
+        )
+    seen = seen_in(trace)
+    if report is not None:
+        write_whole(report, page(seen, f"Replay of {folder.name}").encode())
+    if as_json:
+        tell_json(_plain(seen, folder, report))
+        return
+    _tell_table(seen)
+    if report is not None:
+        tell(f"the page: {report}")
+
+
+def _made(setup: str) -> dict[str, Any]:
+    """What the user's own function gives: what to replay, and how. Raises WatchError."""
+    name, colon, function = setup.rpartition(":")
+    path = Path(name)
+    if not colon or not function.isidentifier() or path.suffix != ".py":
+        raise WatchError(f"expected --setup FILE.py:FUNCTION, got {setup}", hint="for example --setup my_setup.py:make")
+    if not path.is_file():
+        raise StoreError(f"no file at {path}", hint="--setup names a Python file of yours and a function in it")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    sys.path.insert(0, str(path.parent.resolve()))  # so that it may import what lies beside it
+    try:
+        spec.loader.exec_module(module)
+        make = getattr(module, function, None)
+        if not callable(make):
+            raise WatchError(
+                f"{path} has no function {function}", hint="--setup names a Python file and a function in it"
+            )
+        found = make()
+    except DarkLanternError:
+        raise
+    except Exception as error:
+        raise WatchError(
+            f"{path} failed: {type(error).__name__}: {error}", hint=f"python {path} shows where"
+        ) from error
+    finally:
+        sys.path.pop(0)
+    if isinstance(found, tuple) and len(found) == len(_PARTS):
+        return dict(zip(_PARTS, found, strict=True))
+    if isinstance(found, Mapping) and all(part in found for part in _PARTS):
+        return dict(found)
+    raise WatchError(
+        f"expected {function}() to give (model, signals, trusted), got {type(found).__name__}",
+        hint="or a dict of these and of further arguments of darklantern.watch.replaying.replay",
+    )
+
+
+def _tell_table(seen: "View") -> None:
+    """Each signal: where it ended, and where it first stood over its threshold."""
+    from darklantern.watch.live import sparkline
+
+    heads = ("signal", "tier", "looks at", "curve", "highest", "threshold", "first over it")
+    rows = [heads, *(_row(each, sparkline) for each in seen.signals)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        tell("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    if seen.held_out:
+        tell(f"and {counted(seen.held_out, 'held-out monitor')}, not shown")
+    if seen.uncalibrated:
+        tell(f"no false-alarm rate is claimed: {seen.uncalibrated}")
+
+
+def _row(each: "SignalView", sparkline: Any) -> tuple[str, ...]:
+    limit = None if each.threshold is None else each.threshold.value
+    return (
+        each.name,
+        each.signal.tier,
+        "inside" if each.signal.role == "signal" else "behaviour",
+        sparkline(each.statistic, limit),
+        f"{max(each.statistic, default=0.0):.2f}",
+        "-" if limit is None else f"{limit:.2f}",
+        "never" if each.alarm is None else f"step {each.alarm:,}",
+    )
+
+
+def _plain(seen: "View", folder: Path, report: Path | None) -> dict[str, Any]:
+    signals = [
+        {
+            "signal": each.name,
+            "tier": each.signal.tier,
+            "role": each.signal.role,
+            "unit": each.signal.unit,
+            "steps": list(each.steps),
+            "values": [reading.value for reading in each.readings],
+            "placebos": [reading.placebo for reading in each.readings],
+            "statistic": list(each.statistic),
+            "threshold": None if each.threshold is None else each.threshold.value,
+            "calibrated": each.threshold is not None and each.threshold.calibrated,
+            "first_over": each.alarm,
+        }
+        for each in seen.signals
+    ]
+    return {
+        "checkpoints": str(folder),
+        "signals": signals,
+        "held_out": seen.held_out,
+        "uncalibrated": seen.uncalibrated,
+        "report": None if report is None else str(report),
+    }

@@ -1,0 +1,90 @@
+"""What is told after each look: views and writers, of which none can harm the training that it tells of."""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self, final
+
+from darklantern.errors import DarkLanternError
+from darklantern.watch.viewing import OnLook, View, view
+
+LOG = logging.getLogger("darklantern.watch")
+
+
+class Onlooker(ABC):
+    """Shows or writes what may be shown of a watch, as its `on_look`.
+
+        with dl.live() as shown:
+            w = dl.watch(..., on_look=shown)
+
+    The `with` is optional: what is open is closed at the end of the program. One that fails is said once and then
+    switched off; training goes on.
+    """
+
+    what: str = "the view"
+    """what fails, for people"""
+    failed: str = ""
+    """why it was switched off; empty while it works"""
+
+    @final
+    def __call__(self, watch: Any) -> None:
+        """Called after each look."""
+        if self.failed:
+            return
+        try:
+            self.show(view(watch))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a full disk or a closed pipe must not end a run
+            self._switch_off(error)
+
+    @abstractmethod
+    def show(self, seen: View) -> None:
+        """Show or write what is new in `seen`. May raise anything."""
+
+    def close(self) -> None:
+        """Give back what is open; nothing is shown afterwards."""
+        self.failed = self.failed or "it was closed"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _switch_off(self, error: Exception | SystemExit) -> None:
+        said = error.message if isinstance(error, DarkLanternError) else f"{type(error).__name__}: {error}"
+        self.failed = said
+        LOG.warning("%s failed and is switched off; training goes on: %s", self.what, said)
+        try:
+            self.close()
+        except Exception as again:  # noqa: BLE001 - the same reason; what failed once may fail to close
+            LOG.debug("%s could not be closed: %s", self.what, again)
+
+
+class News:
+    """What of a watch's looks and events is new since the last call: rollbacks take looks back, events stay."""
+
+    def __init__(self) -> None:
+        self._looks = self._events = 0
+
+    def of(self, seen: View) -> tuple[range, range]:
+        """Indices of the looks and of the events that are new in `seen`."""
+        looks = range(self._looks, seen.looks + seen.undone)
+        events = range(self._events, len(seen.events))
+        self._looks, self._events = looks.stop, events.stop
+        return looks, events
+
+
+def together(on_look: OnLook | Sequence[OnLook]) -> OnLook:
+    """Several, one after the other."""
+    if not isinstance(on_look, Sequence):
+        return on_look
+    each = tuple(on_look)
+
+    def tell(watch: Any) -> None:
+        for one in each:
+            one(watch)
+
+    return tell
