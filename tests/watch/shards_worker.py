@@ -152,12 +152,16 @@ class Run:
         return self
 
     @property
+    def inner(self) -> Any:
+        return self.model.module if isinstance(self.model, DistributedDataParallel) else self.model
+
+    @property
     def hash(self) -> str:
-        return weights_hash(self.model.module if isinstance(self.model, DistributedDataParallel) else self.model)
+        return weights_hash(self.inner)
 
     def pieces(self) -> dict[str, Tensor]:
         """All of this rank's training state, copied."""
-        held = capture(0, self.model, self.optimizer, None).tensors
+        held = capture(0, self.inner, self.optimizer, None).tensors
         return {name: value.clone() for name, value in held.items()}
 
 
@@ -261,7 +265,7 @@ class Cases:
         ]
         held = load(folder / "checkpoints" / names[-1 if self.kind == "ddp" else len(ends) + _rank()])
         assert all(torch.equal(held.tensors[name], value) for name, value in states[step].items())
-        restore(held, run.model, run.optimizer, run.loader)
+        restore(held, run.inner, run.optimizer, run.loader)
         assert all(torch.equal(value, states[step][name]) for name, value in run.pieces().items())
         if w._outside._run is not None:
             w._outside._run.close()
