@@ -537,11 +537,11 @@ class Watch:
         """Both states into the run's folder. A disk that is full must not break the run: it is said."""
         ranks = self._tap.ranks
         folder = self._outside.folder
-        if ranks.count > 1 and self._tap.in_pieces:  # a state is whole only with every rank's
+        if ranks.count > 1 and self._outside.can_ask:  # each has its own cursor and streams, and often its own pieces
             folder = Path(ranks.gather(str(folder))[0])
         if folder is None:
-            return  # another rank than the first, which holds the same
-        rank = f"-rank{ranks.rank}" if ranks.count > 1 and self._tap.in_pieces else ""
+            return
+        rank = f"-rank{ranks.rank}" if ranks.count > 1 else ""
         for tag, kept in (("clean", alarm.clean), ("alarm", self._held)):
             if kept is None or kept.snapshot is None:
                 self._say("checkpoint", f"there is no {tag} state to write")

@@ -77,10 +77,6 @@ class JaxTap:
     def keeps(self) -> bool:
         return True
 
-    @property
-    def in_pieces(self) -> bool:
-        return False  # a snapshot holds whole arrays, wherever they lie
-
     def sites(self, pattern: str, inputs: Array) -> tuple[str, ...]:
         if not self._ran:
             self._run(self._now(), _filled(inputs), (), True)  # what sites there are is known once it was traced

@@ -41,11 +41,6 @@ class Tap(Protocol):
         ...
 
     @property
-    def in_pieces(self) -> bool:
-        """Whether each rank holds a part of the model: then a snapshot is of that part."""
-        ...
-
-    @property
     def ranks(self) -> Ranks:
         """The processes that train together."""
         ...

@@ -54,10 +54,6 @@ class TorchTap:
     def keeps(self) -> bool:
         return self.optimizer is not None and not self.barred
 
-    @property
-    def in_pieces(self) -> bool:
-        return any(callable(getattr(each, "to_local", None)) for each in self.model.module.state_dict().values())
-
     def sites(self, pattern: str, inputs: Array) -> tuple[str, ...]:
         return tuple(str(site) for site in self.model.sites(pattern))
 
