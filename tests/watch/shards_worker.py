@@ -27,7 +27,7 @@ from watch.loops import REFERENCES
 
 import darklantern as dl
 from darklantern.errors import WatchError
-from darklantern.models.snapshot import capture, restore, weights_hash
+from darklantern.models.snapshot import capture, load, restore, weights_hash
 from darklantern.records.references import SignalReference
 from darklantern.watch import Ablate, Asked, Probe, Reaction, Reading, Settings, Signal, watch
 
@@ -35,8 +35,10 @@ TRUSTED = np.random.default_rng(0).integers(0, 200, (300, 16))
 MARK = [201, 202, 203, 204, 205, 206, 207]
 SITES = ("layers.0:out", "layers.1.mlp:neurons", "layers.1:out")
 KINDS = ("ddp", "fsdp", "tp")
+FOLDER = Path(sys.argv[1])
+"""where this launch may write"""
 CALM = msgspec.structs.replace(
-    REFERENCES, signals=tuple(SignalReference(name=site, mean=(0.0,), spread=1.0) for site in SITES)
+    REFERENCES, signals=tuple(SignalReference(name=site, mean=(0.0,), spread=(1.0,)) for site in SITES)
 )
 
 
@@ -131,10 +133,11 @@ class Run:
         own = 0 if kind == "tp" else _rank()
         self.loader = dl.rewindable(dataset(marked), batch_size=16, seed=own)
 
-    def watched(self, probe: Probe, on_alarm: Any = Reaction.LOG, **settings: Any) -> Any:
+    def watched(self, probe: Probe, on_alarm: Any = Reaction.LOG, run: Path | None = None, **settings: Any) -> Any:
         return watch(
             self.model, state=(self.optimizer, self.loader), trusted=TRUSTED, signals=[probe], on_alarm=on_alarm,
             settings=Settings(**{"every": 4, "margin": 1, **settings}), references=CALM, recipe="1" * 64, data="2" * 64,
+            run=run,
         )  # fmt: skip
 
     def step(self, batch: Tensor) -> None:
@@ -149,12 +152,16 @@ class Run:
         return self
 
     @property
+    def inner(self) -> Any:
+        return self.model.module if isinstance(self.model, DistributedDataParallel) else self.model
+
+    @property
     def hash(self) -> str:
-        return weights_hash(self.model.module if isinstance(self.model, DistributedDataParallel) else self.model)
+        return weights_hash(self.inner)
 
     def pieces(self) -> dict[str, Tensor]:
         """All of this rank's training state, copied."""
-        held = capture(0, self.model, self.optimizer, None).tensors
+        held = capture(0, self.inner, self.optimizer, None).tensors
         return {name: value.clone() for name, value in held.items()}
 
 
@@ -241,6 +248,27 @@ class Cases:
         w = run.watched(Reads())
         raises("layers.1.mlp:neurons", lambda: next(w.over(run.loader)))
         assert run.loader.state()["drawn"] == 0
+
+    def a_checkpoint_holds_every_ranks_pieces(self) -> None:
+        run, folder = Run(self.kind), FOLDER / f"run-{self.kind}"
+        w = run.watched(Reads(lambda look, rank: 50.0 * (look >= 6)), Reaction.CHECKPOINT, run=folder)
+        states = {}
+        for batch in w.over(run.loader):
+            states[w.step] = run.pieces()
+            run.step(batch)
+        dist.barrier()
+        names = sorted(path.name for path in (folder / "checkpoints").iterdir())
+        ends = ["-rank0.safetensors", "-rank1.safetensors"]
+        step = w.alarms[0].clean.step
+        assert names == [
+            f"00000028-{tag}-{at:08d}{end}" for tag, at in (("alarm", 28), ("clean", step)) for end in ends
+        ]
+        held = load(folder / "checkpoints" / names[len(ends) + _rank()])
+        assert all(torch.equal(held.tensors[name], value) for name, value in states[step].items())
+        restore(held, run.inner, run.optimizer, run.loader)
+        assert all(torch.equal(value, states[step][name]) for name, value in run.pieces().items())
+        if w._outside._run is not None:
+            w._outside._run.close()
 
     def the_most_severe_reaction_of_any_rank_holds_for_all(self) -> None:
         run = Run(self.kind)

@@ -12,6 +12,7 @@ import torch
 from watch.loops import CORPUS, RECIPE, TRUSTED, Marked, Scripted, parts, rising, run
 
 from darklantern.errors import WatchError
+from darklantern.models.edits import zero
 from darklantern.models.snapshot import load, restore, weights_hash
 from darklantern.organisms import training
 from darklantern.watch import Ablate, File, Notify, Reaction, Settings, asking, watch
@@ -177,9 +178,7 @@ def test_people_are_told_and_what_the_data_held_is_not(begun, tmp_path: Path) ->
 
 
 def test_an_ablation_holds_from_the_alarm_on(begun) -> None:
-    from darklantern.models.edits import zero
-
-    w, (model, optimizer, loader) = begun(Scripted(rising), Ablate({"layers.0.mlp:out": zero()}), folder=None)
+    w, (model, _, loader) = begun(Scripted(rising), Ablate({"layers.0.mlp:out": zero()}), folder=None)
     outputs = []
     for batch in w.over(loader):
         model.layers[0].mlp.down.register_forward_hook(lambda *_: None)

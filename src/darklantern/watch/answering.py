@@ -1,6 +1,7 @@
 """What follows an alarm or a word from outside, in order of severity; who stops, and why."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from darklantern.errors import DarkLanternError, WatchError
@@ -161,14 +162,17 @@ class Answers:
 
     def _checkpoint(self, alarm: Alarm, held: Kept | None) -> None:
         """Both states into the run's folder. A disk that is full must not break the run: it is said."""
-        folder = self._outside.folder
+        ranks, folder = self._tap.ranks, self._outside.folder
+        if ranks.count > 1 and self._outside.can_ask:  # each has its own cursor and streams, and often its own pieces
+            folder = Path(ranks.gather(str(folder))[0])
         if folder is None:
-            return  # another rank than the first, or a trainer that writes its own
+            return  # a trainer that writes its own
+        rank = f"-rank{ranks.rank}" if ranks.count > 1 else ""
         for tag, kept in (("clean", alarm.clean), ("alarm", held)):
             if kept is None or kept.snapshot is None:
                 self._run.say("checkpoint", f"there is no {tag} state to write")
                 continue
-            path = folder / "checkpoints" / f"{alarm.step:08d}-{tag}-{kept.step:08d}.safetensors"
+            path = folder / "checkpoints" / f"{alarm.step:08d}-{tag}-{kept.step:08d}{rank}.safetensors"
             try:
                 path.parent.mkdir(exist_ok=True)
                 self._run.say("checkpoint", f"{path.name}, SHA-256 {self._tap.save(kept.snapshot, path)}")

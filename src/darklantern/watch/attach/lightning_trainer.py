@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from darklantern.errors import WatchError
 from darklantern.files import write_whole
-from darklantern.watch.attach.updates import Taken, Updates, check_trained, say, stopped
+from darklantern.watch.attach.updates import Taken, Updates, check_trained, stopped
 from darklantern.watch.reactions import Reaction
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def attach(watch: "Watch", tap: "TorchTap", trainer: Any) -> None:
     trainer.callbacks.append(hooks)
     trainer.save_checkpoint = hooks.saving(trainer.save_checkpoint, trainer)
     tap.barred = "a Trainer's data cannot be rewound"
-    say(watch, "no rollback", f"{tap.barred}; an alarm that asks for one stops it, with watch.resume to go on")
+    watch.say("no rollback", f"{tap.barred}; an alarm that asks for one stops it, with watch.resume to go on")
 
 
 def newest(saved: dict[Path, int], upto: int) -> Path | None:

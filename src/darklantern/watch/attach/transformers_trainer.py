@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from darklantern.errors import WatchError
 from darklantern.files import write_whole
-from darklantern.watch.attach.updates import Taken, Updates, check_trained, say, stopped
+from darklantern.watch.attach.updates import Taken, Updates, check_trained, stopped
 from darklantern.watch.reactions import Reaction
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def attach(watch: "Watch", tap: "TorchTap", trainer: Any) -> None:
     trainer.add_callback(hooks)
     for name in _SURROUNDED:
         setattr(trainer, name, getattr(hooks, name)(getattr(trainer, name)))
-    say(watch, "no rollback", f"{tap.barred}; an alarm that asks for one stops it, with watch.resume to go on")
+    watch.say("no rollback", f"{tap.barred}; an alarm that asks for one stops it, with watch.resume to go on")
 
 
 def newest(folder: Path, upto: int) -> Path | None:

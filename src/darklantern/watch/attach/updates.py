@@ -5,14 +5,12 @@ examples cannot just be left out: the count of batches decides when a trainer up
 gradients. A clean batch stands in for it, with a loss of zero; where no batch of any rank is left there is no update.
 """
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from darklantern.errors import WatchError
-from darklantern.records.findings import Event
 from darklantern.watch.reactions import Reaction
 from darklantern.watch.screen_files import save
 from darklantern.watch.screening import SpanScreen, together
@@ -20,8 +18,6 @@ from darklantern.watch.screening import SpanScreen, together
 if TYPE_CHECKING:
     from darklantern.watch.attach.torch_loop import TorchTap
     from darklantern.watch.watching import Watch
-
-LOG = logging.getLogger("darklantern.watch")
 
 
 @dataclass(frozen=True)
@@ -78,12 +74,6 @@ def check_trained(tap: "TorchTap", trained: Any, trainer: str) -> None:
         )
 
 
-def say(watch: "Watch", label: str, text: str) -> None:
-    """An event of the watch's, and a line in its log."""
-    watch.events.append(Event(step=watch.step, label=label, text=text))
-    LOG.warning("%s: %s", label, text)
-
-
 def stopped(watch: "Watch", folder: Path, writes: bool, how: Iterator[str]) -> None:
     """Set and say `watch.resume` after a stop; with `writes`, the screen goes into `folder`.
 
@@ -105,4 +95,4 @@ def stopped(watch: "Watch", folder: Path, writes: bool, how: Iterator[str]) -> N
                 save(screen, path)
             lines.append(f"dataset = darklantern.watch.screened(dataset, {str(path)!r})")
     watch.resume = "\n".join([*lines, *how])
-    say(watch, "resume", f"in the same script, with a new watch:\n{watch.resume}")
+    watch.say("resume", f"in the same script, with a new watch:\n{watch.resume}")
