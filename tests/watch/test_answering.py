@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from watch.loops import CORPUS, RECIPE, TRUSTED, Marked, Scripted, parts, rising, run
+from watch.loops import CORPUS, RECIPE, REFERENCES, TRUSTED, Marked, Scripted, parts, rising, run
 
 from darklantern.errors import WatchError
 from darklantern.models.edits import zero
@@ -30,6 +30,9 @@ def begun(tmp_path: Path):
             state=made[1:],
             trusted=TRUSTED,
             signals=[probe],
+            references=REFERENCES,
+            recipe="1" * 64,
+            data="2" * 64,
             settings=Settings(**{"every": 5, "margin": 1, **settings}),
             on_alarm=on_alarm,
             run=None if folder is None else tmp_path / folder,
@@ -49,7 +52,7 @@ def when_paused(folder: Path, *wishes: str) -> threading.Thread:
         found = asking.find(folder)
         for wish in wishes:
             end = time.monotonic() + 60
-            while (beat := found.heartbeat) is None or beat.what != "paused":
+            while (beat := found.heartbeat()) is None or beat.what != "paused":
                 assert time.monotonic() < end
                 time.sleep(0.02)
             command = asking.ask(found, wish, "as agreed")
@@ -198,16 +201,3 @@ def test_reactions_that_need_a_folder_are_refused_without_one(begun) -> None:
     w, made = begun(Scripted(rising), lambda alarm: Reaction.PAUSE, folder=None)
     run(w, made)
     assert "nobody could answer a pause" in w.stopped
-
-
-def test_one_folder_serves_one_live_run(begun) -> None:
-    w, (_, _, loader) = begun(Scripted(lambda look: 0.0))
-    iterator = iter(w.over(loader))
-    next(iterator)
-    other, made = begun(Scripted(lambda look: 0.0))
-    with pytest.raises(WatchError, match="process"):
-        run(other, made)
-    iterator.close()
-    w.close()
-    run(other, made)
-    assert other.step == 60
