@@ -10,7 +10,7 @@ from darklantern.watch.examples import Examples, Pool, Tokens
 from darklantern.watch.keeping import Kept, States
 from darklantern.watch.looking import Looker
 from darklantern.watch.probes import Now, Probe
-from darklantern.watch.screening import SUSPICIOUS, SpanScreen
+from darklantern.watch.screening import SUSPICIOUS, Screen, SpanScreen, together
 from darklantern.watch.settings import Settings
 from darklantern.watch.spans import GRAM, SpanCounter
 from darklantern.watch.trace import Trace
@@ -100,6 +100,9 @@ class Observer:
         suspects = tuple(self.spans.candidates(8, since, least=SUSPICIOUS)) if self.spans is not None else ()
         suspects = agreeing.suspects(self._tap.ranks, suspects)
         self.tainted = self.clean_looks(risen.channel)
+        screens: list[Screen] = [SpanScreen(suspects)] if suspects else []
+        if self._tap.ranks.count == 1:  # what other probes suspect differs by rank: each has rows of its own
+            screens += [found for probe, note in self.looker.notes if (found := probe.screen(note)) is not None]
         return Alarm(
             step=step,
             signal=risen.signal,
@@ -107,7 +110,7 @@ class Observer:
             threshold=risen.threshold,
             clean=clean,
             suspects=suspects,
-            screen=SpanScreen(suspects) if suspects else None,
+            screen=together(screens) if screens else None,
             says=risen.says,
             channel=risen.channel,
         )

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darklantern.watch.examples import Examples, Pool
+from darklantern.watch.screening import Screen
 from darklantern.watch.seen import Floats, Seen
 from darklantern.watch.spans import SpanCounter
 
@@ -142,6 +143,13 @@ class Probe(ABC):
     def scores(self, seen: Seen) -> Mapping[str, tuple[Floats, Floats]]:
         """Of each signal whose detector is `betting`: anomaly scores of fresh training rows, and of as many trusted."""
         return {}
+
+    def screen(self, note: Any) -> Screen | None:
+        """Which examples an alarm makes suspect, from the newest `note`; None where this probe cannot say.
+
+        Spans of token rows are counted by the watch itself, for all probes.
+        """
+        return None
 
     def note(self, seen: Seen) -> Any:
         """What later looks will want of this one: `seen.first` is the first look's (at that look its own), `seen.notes`

@@ -40,6 +40,26 @@ class SpanScreen:
 
 
 @dataclass(frozen=True)
+class PatternScreen:
+    """Examples that hold the values of a pattern, such as a patch, at its places."""
+
+    positions: tuple[int, ...]
+    """in an example made flat"""
+    values: tuple[float, ...]
+    tolerance: float
+    """how far from them a value may be"""
+
+    def suspect(self, examples: Examples) -> NDArray[np.bool_]:
+        flat = examples.inputs.reshape(len(examples), -1)[:, list(self.positions)]
+        found: NDArray[np.bool_] = (np.abs(flat - np.array(self.values)) <= self.tolerance).all(1)
+        return found
+
+    def __str__(self) -> str:
+        held = ", ".join(f"{value:g} at {place}" for place, value in zip(self.positions, self.values, strict=True))
+        return f"examples with {held}"
+
+
+@dataclass(frozen=True)
 class Either:
     """What any of several screens suspects."""
 

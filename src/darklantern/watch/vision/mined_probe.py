@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from darklantern.watch.examples import Array, Examples
 from darklantern.watch.formulas import Floats, features
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
+from darklantern.watch.screening import SUSPICIOUS, PatternScreen, Screen
 from darklantern.watch.seen import Seen
 from darklantern.watch.vision.fresh_probe import NOTHING
 from darklantern.watch.vision.material import balanced
@@ -128,6 +129,15 @@ class MinedProbe(Probe):
         if about is None or not about.patterns:
             return about
         return Mined(about.fresh, about.patterns, tuple(float(effect) for effect in self._displaced(seen)[:, 0]))
+
+    def screen(self, note: Mined | None) -> Screen | None:
+        """The pattern that does the most, where it is one that trusted images hardly have."""
+        if note is None or not note.effects:
+            return None
+        pattern = note.patterns[int(np.argmax(note.effects))]
+        if pattern.surprise <= SUSPICIOUS:
+            return None
+        return PatternScreen(pattern.positions, pattern.values, self._miner.width)
 
     def _displaced(self, seen: Seen) -> Floats:
         """(patterns, 1 + placebos), the pattern in its own place first."""

@@ -58,6 +58,8 @@ class Miner:
                 f"expected trusted images that differ, got {len(trusted)} of one value, {low:g}",
                 hint="give images as the loader yields them",
             )
+        self.width = (high - low) / LEVELS
+        """of a level: values that differ by less may stand for one another"""
         self._cuts = np.linspace(low, high, LEVELS + 1)[1:-1].astype(np.float32)
         self._trusted = self._levels(flat)
         self._before = _counts(self._trusted)
