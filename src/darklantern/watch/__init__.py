@@ -17,6 +17,7 @@ from darklantern.watch.budget import Cadence
 from darklantern.watch.calibration import calibrate
 from darklantern.watch.examples import Examples, examples
 from darklantern.watch.filing import Filed, Filing, Weights, finding
+from darklantern.watch.inquiring import Case
 from darklantern.watch.language import PayloadProbe, SpanProbe
 from darklantern.watch.live import live
 from darklantern.watch.monitors import held_out, monitor
@@ -37,6 +38,7 @@ __all__ = [
     "Ablate",
     "Alarm",
     "Asked",
+    "Case",
     "Desktop",
     "Examples",
     "File",
@@ -87,6 +89,7 @@ def watch(
     settings: Settings | None = None,
     on_alarm: OnAlarm = Reaction.LOG,
     on_look: OnLook | Sequence[OnLook] = (),
+    investigate: Sequence[Callable[[Case], Any]] = (),
     on_finding: Filing | Callable[[Filed], Any] | None = None,
     run: str | Path | None = None,
     hang_after: float | None = None,
@@ -112,6 +115,8 @@ def watch(
     `recipe` and `data` (hashes) that `references` were made from and is otherwise not claimed. `overhead` is the
     share of training time that looks may take: it sets their cadence, unless `settings.every` or the references do.
     `on_look` is called with the watch after each look: a function or several, such as `darklantern.live()`.
+    `investigate` are functions of a Case that run once after an alarm, before the reaction: a learning coefficient, a
+    smallest mask, an ablation (`darklantern.watch.investigations`), whatever is too dear for every look.
     `on_finding` is handed each alarm as a finding once the reaction is known; nothing is written to a disk unless it
     does so.
     `run` is a folder, or a name, by which people outside reach the run: `darklantern watch status`, `stop`, `pause`,
@@ -147,6 +152,7 @@ def watch(
             step=step,
             seed=seed,
             data=data,
+            investigate=investigate,
             filing=Filing(on_finding) if callable(on_finding) else on_finding,
             run=run,
             hang_after=hang_after,

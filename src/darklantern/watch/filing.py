@@ -130,6 +130,7 @@ class Filer:
             time=time or f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
             evidence=(
                 self._watched(seen, taken, provenance),
+                *_investigated(watch, alarm, provenance),
                 *([again] if again else []),
                 _reaction(seen, taken, provenance),
             ),
@@ -231,6 +232,12 @@ class Filer:
 
     def _shown(self) -> list[Probe]:
         return [probe for probe in self.probes if not isinstance(probe, HeldOut)]
+
+
+def _investigated(watch: Any, alarm: Alarm, provenance: Provenance) -> list[Evidence]:
+    """What investigations found at the alarm, in their own words."""
+    found: list[Any] = next((each for known, each in watch.investigated if known is alarm), [])
+    return [Evidence(method=each.name, summary=str(each.result), provenance=provenance) for each in found]
 
 
 def finding(watch: Any, alarm: Alarm, author: str = "", time: str = "") -> Filed:

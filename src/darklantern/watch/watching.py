@@ -20,6 +20,7 @@ from darklantern.watch.attach.tap import Tap
 from darklantern.watch.budget import Cadence
 from darklantern.watch.examples import Examples
 from darklantern.watch.filing import Filed, Filer, Filing, Taken
+from darklantern.watch.inquiring import Case, Investigated, Investigation, inquire, named
 from darklantern.watch.keeping import Keeper
 from darklantern.watch.observing import Observer
 from darklantern.watch.outside import Outside
@@ -57,6 +58,7 @@ class Parts:
     step: int = 0
     seed: int = 0
     """of the order in which trusted examples are drawn"""
+    investigate: Sequence[Investigation] = ()
     data: str = ""
     """hash of what is trained on; empty where it is not known"""
     filing: Filing | None = None
@@ -89,6 +91,9 @@ class Watch:
         self.resume = ""
         """after a stop where data cannot be rewound: how to go on from before the rise, without the suspects"""
         self.filer = Filer(parts.filing, tap, tuple(parts.probes), parts.trusted, parts.data, parts.seed)
+        self.investigated: list[tuple[Alarm, list[Investigated]]] = []
+        """what `investigate` found at each alarm"""
+        self._investigations = named(parts.investigate)
         self.findings: list[Filed] = []
         """of each alarm, where `on_finding` asks for them"""
         self._tap, self._on_look = tap, parts.on_look
@@ -413,6 +418,9 @@ class Watch:
         self.alarms.append(alarm)
         self.say("alarm", str(alarm))
         taken = self._take(alarm)
+        if self._investigations:
+            case = Case(self._tap.opened, self._observer.trusted, alarm, self.filer.seed)
+            self.investigated.append((alarm, inquire(self._investigations, case, self.say)))
         reaction = self._answers.react(alarm, self._keeper.held)
         if taken is not None:
             self._file(taken)

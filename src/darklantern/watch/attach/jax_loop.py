@@ -77,6 +77,10 @@ class JaxTap:
     def keeps(self) -> bool:
         return True
 
+    @property
+    def opened(self) -> Model:
+        return self.model.with_weights(self._now())
+
     def sites(self, pattern: str, inputs: Array) -> tuple[str, ...]:
         if not self._ran:
             self._run(self._now(), _filled(inputs), (), True)  # what sites there are is known once it was traced

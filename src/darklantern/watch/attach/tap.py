@@ -53,6 +53,11 @@ class Tap(Protocol):
         """Put the loader back to where it said so; nothing where it cannot be put back."""
         ...
 
+    @property
+    def opened(self) -> Any:
+        """The model as it stands now, as `darklantern.open` makes it."""
+        ...
+
     def sites(self, pattern: str, inputs: Array) -> tuple[str, ...]:
         """The sites that a pattern names, in model order, when it runs on `inputs`. Raises SiteError when there are
         none."""

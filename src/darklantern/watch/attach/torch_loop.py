@@ -54,6 +54,10 @@ class TorchTap:
     def keeps(self) -> bool:
         return self.optimizer is not None and not self.barred
 
+    @property
+    def opened(self) -> Model:
+        return self.model
+
     def sites(self, pattern: str, inputs: Array) -> tuple[str, ...]:
         return tuple(str(site) for site in self.model.sites(pattern))
 

@@ -1,0 +1,63 @@
+"""After an alarm: what is too dear for every look is run once, on the model as it stands, before anything is done."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from darklantern.errors import DarkLanternError, WatchError
+from darklantern.watch.alarms import Alarm
+from darklantern.watch.examples import Examples
+
+
+@dataclass(frozen=True)
+class Case:
+    """What an investigation is given."""
+
+    model: Any
+    """the model at the alarm, opened: of torch or JAX, by the same words (`darklantern.open`)"""
+    trusted: Examples
+    alarm: Alarm
+    seed: int
+
+
+@dataclass(frozen=True)
+class Investigated:
+    """What one investigation found."""
+
+    name: str
+    result: Any
+    """what it returned; its text is what is told and filed"""
+
+
+Investigation = Callable[[Case], Any]
+"""a function of the case: `lambda case: learning_coefficient(case.model, case.trusted.take(slice(200)))`"""
+
+
+def named(investigations: Sequence[Investigation]) -> list[tuple[str, Investigation]]:
+    """Each with a name of its own. Raises WatchError for what is no function."""
+    if wrong := [each for each in investigations if not callable(each)]:
+        raise WatchError(f"expected functions to investigate with, got {wrong[0]!r}", hint="lambda case: ...")
+    found: dict[str, Investigation] = {}
+    for each in investigations:
+        name = getattr(each, "__name__", type(each).__name__).replace("_", " ").replace("<lambda>", "investigation")
+        count = sum(name == known or known.startswith(f"{name} (") for known in found)
+        found[name if not count else f"{name} ({count + 1})"] = each
+    return list(found.items())
+
+
+def inquire(
+    investigations: Sequence[tuple[str, Investigation]], case: Case, say: Callable[[str, str], None]
+) -> list[Investigated]:
+    """Run each on `case`. One that fails is said, and the others still run: the reaction must come anyway."""
+    found = []
+    for name, each in investigations:
+        try:
+            result = each(case)
+            said = str(result)
+        except Exception as error:  # noqa: BLE001 - an investigation is the user's, and the run is not to end by it
+            why = error.message if isinstance(error, DarkLanternError) else repr(error)
+            say("failure", f"{name} of the alarm at step {case.alarm.step}: {why}")
+            continue
+        say("investigated", f"{name}: {said}")
+        found.append(Investigated(name, result))
+    return found
