@@ -18,7 +18,7 @@ from darklantern.assess.bounds import Trials, median_bounds, wilson
 from darklantern.cli.progress import NoProgress
 from darklantern.demo import race, reference_runs, scenario
 from darklantern.demo.finding import investigate
-from darklantern.watch.detectors import threshold
+from darklantern.watch.judging.detectors import threshold
 
 SEEDS = range(10)
 PAGE = Path(__file__).parent.parent / "docs" / "results" / "demo.md"

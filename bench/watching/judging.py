@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from darklantern.records.references import References
-from darklantern.watch import Signal, betting, calibrate, detectors, leads, rates
+from darklantern.watch import Signal, calibrate
+from darklantern.watch.judging import betting, detectors, leads, rates
 from darklantern.watch.probes import Reading
 from watching.running import Ran
 

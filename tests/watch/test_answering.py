@@ -15,7 +15,8 @@ from darklantern.errors import WatchError
 from darklantern.models.edits import zero
 from darklantern.models.snapshot import load, restore, weights_hash
 from darklantern.organisms import training
-from darklantern.watch import Ablate, File, Notify, Reaction, Settings, asking, watch
+from darklantern.watch import Ablate, File, Notify, Reaction, Settings, watch
+from darklantern.watch.runs import asking
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from darklantern.watch.detectors import rise_began
+from darklantern.watch.judging.detectors import rise_began
 from darklantern.watch.keeping import Kept, States
 
 

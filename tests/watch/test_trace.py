@@ -7,7 +7,8 @@ from watch.loops import REFERENCES, Scripted, parts, run, start
 
 from darklantern.errors import WatchError
 from darklantern.records.references import SignalReference
-from darklantern.watch import Reading, Signal, detectors, watch
+from darklantern.watch import Reading, Signal, watch
+from darklantern.watch.judging import detectors
 from darklantern.watch.looking import Looked
 from darklantern.watch.trace import Trace
 

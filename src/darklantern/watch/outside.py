@@ -9,8 +9,8 @@ from pathlib import Path
 
 from darklantern.records.exact import decode, encode
 from darklantern.watch.attach.ranks import Ranks
-from darklantern.watch.run_files import Command
-from darklantern.watch.runs import Run
+from darklantern.watch.runs.files import Command
+from darklantern.watch.runs.run import Run
 
 _BETWEEN_S = 0.2
 """between two looks for commands, so that short steps do not spend their time on it"""

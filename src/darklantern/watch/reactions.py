@@ -7,7 +7,7 @@ from typing import Any
 
 from darklantern.errors import WatchError
 from darklantern.watch.alarms import Alarm
-from darklantern.watch.notifying import Place
+from darklantern.watch.runs.notifying import Place
 
 
 class Reaction(Enum):

@@ -9,9 +9,9 @@ import numpy as np
 from darklantern.errors import WatchError
 from darklantern.records.findings import Series
 from darklantern.records.references import References, SignalReference
-from darklantern.watch import betting, detectors
-from darklantern.watch.betting import Bet
-from darklantern.watch.detectors import Threshold
+from darklantern.watch.judging import betting, detectors
+from darklantern.watch.judging.betting import Bet
+from darklantern.watch.judging.detectors import Threshold
 from darklantern.watch.looking import Looked
 from darklantern.watch.probes import Reading, Signal
 

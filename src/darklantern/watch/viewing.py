@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, TypeVar, overload
 
 from darklantern.records.findings import Event, Series
-from darklantern.watch.detectors import Threshold, first_crossing
+from darklantern.watch.judging.detectors import Threshold, first_crossing
 from darklantern.watch.probes import Reading, Signal
 from darklantern.watch.trace import Past, Trace
 

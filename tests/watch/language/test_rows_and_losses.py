@@ -8,8 +8,8 @@ import pytest
 from planted import TRUSTED, VOCABULARY, Looks, now, saying
 
 from darklantern.errors import WatchError
-from darklantern.watch import betting
 from darklantern.watch.examples import Examples, Pool
+from darklantern.watch.judging import betting
 from darklantern.watch.language import (
     AdapterProbe,
     CanaryProbe,

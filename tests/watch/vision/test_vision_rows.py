@@ -7,8 +7,8 @@ import pytest
 from planted_images import SITE, backdoored, broken, clean, images, looks
 
 from darklantern.errors import WatchError
-from darklantern.watch import betting
 from darklantern.watch.examples import Examples, Pool
+from darklantern.watch.judging import betting
 from darklantern.watch.probes import Now, Probe
 from darklantern.watch.vision import ClusteringProbe, LossProbe, MahalanobisProbe, SpectralProbe, StripProbe, UnitsProbe
 from darklantern.watch.vision.clusters import silhouette, two_means

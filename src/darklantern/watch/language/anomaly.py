@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darklantern.errors import WatchError
-from darklantern.watch import betting, formulas
+from darklantern.watch import formulas
 from darklantern.watch.examples import Examples
+from darklantern.watch.judging import betting
 from darklantern.watch.language import places
 from darklantern.watch.language.token_rows import drawn, token_rows
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal

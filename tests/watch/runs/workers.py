@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from darklantern.watch.run_files import Entry, entries
+from darklantern.watch.runs.files import Entry, entries
 
 WORKER = Path(__file__).parent / "run_worker.py"
 LONGEST_S = 60.0

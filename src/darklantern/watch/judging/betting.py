@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from darklantern.errors import WatchError
 from darklantern.records.exact import Value
-from darklantern.watch.detectors import Threshold, check_alpha
+from darklantern.watch.judging.detectors import Threshold, check_alpha
 
 Floats = NDArray[np.float64]
 Kind = Literal["ville", "sr"]

@@ -15,8 +15,7 @@ from darklantern.counted import counted
 from darklantern.errors import StoreError, WatchError
 from darklantern.files import cannot_write
 from darklantern.locks import take_lock
-from darklantern.watch.processes import life, this_process
-from darklantern.watch.run_files import (
+from darklantern.watch.runs.files import (
     ANSWERED,
     ASKED,
     EVENTS,
@@ -38,6 +37,7 @@ from darklantern.watch.run_files import (
     short,
     user_name,
 )
+from darklantern.watch.runs.processes import life, this_process
 
 _STALE_S: Final = 300.0
 """a run on another machine that has not beaten for so long is taken for dead"""

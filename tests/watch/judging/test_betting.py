@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from darklantern.errors import WatchError
 from darklantern.records.exact import decode, encode
-from darklantern.watch import betting
-from darklantern.watch.rates import clopper_pearson
+from darklantern.watch.judging import betting
+from darklantern.watch.judging.rates import clopper_pearson
 
 Rows = np.ndarray
 SCORES = st.integers(-3, 3).map(float)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from darklantern.errors import WatchError
-from darklantern.watch import leads
+from darklantern.watch.judging import leads
 
 
 @pytest.mark.parametrize(

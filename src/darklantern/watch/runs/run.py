@@ -26,9 +26,7 @@ from typing import Final, Literal
 
 from darklantern.errors import DarkLanternError, WatchError
 from darklantern.files import PARTIAL
-from darklantern.watch.guarding import Orders, Pulse
-from darklantern.watch.notifying import Place
-from darklantern.watch.run_files import (
+from darklantern.watch.runs.files import (
     ANSWERED,
     ASKED,
     EVENTS,
@@ -52,8 +50,10 @@ from darklantern.watch.run_files import (
     short,
     user_name,
 )
-from darklantern.watch.run_folders import opened
-from darklantern.watch.watchdog_starting import StartedWatchdog
+from darklantern.watch.runs.folders import opened
+from darklantern.watch.runs.guarding import Orders, Pulse
+from darklantern.watch.runs.notifying import Place
+from darklantern.watch.runs.starting import StartedWatchdog
 
 BEAT_S: Final = 1.0
 """between two heartbeats of which nothing but the step differs"""

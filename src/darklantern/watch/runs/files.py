@@ -31,7 +31,7 @@ from darklantern.drawing.lettering import harmless
 from darklantern.errors import RecordError, StoreError, WatchError
 from darklantern.files import cannot_write, partial_of
 from darklantern.records.exact import Name, Time, Value, decode, encode
-from darklantern.watch.processes import Process
+from darklantern.watch.runs.processes import Process
 
 RUN: Final = "run.json"
 HEARTBEAT: Final = "heartbeat.json"

@@ -15,8 +15,8 @@ import msgspec
 
 from darklantern.errors import RecordError, WatchError
 from darklantern.records.exact import decode
-from darklantern.watch.guarding import Orders, Pulse
-from darklantern.watch.run_files import Guard
+from darklantern.watch.runs.files import Guard
+from darklantern.watch.runs.guarding import Orders, Pulse
 
 _READY_S: Final = 60.0
 _LEAVING_S: Final = 10.0
@@ -69,7 +69,7 @@ def _started(orders: Orders) -> tuple[subprocess.Popen[bytes], Guard]:
     try:
         with os.fdopen(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600), "ab") as errors:
             dog = subprocess.Popen(
-                [sys.executable, "-P", "-m", "darklantern.watch.watchdog"],
+                [sys.executable, "-P", "-m", "darklantern.watch.runs.watchdog"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

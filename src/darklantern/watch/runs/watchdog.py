@@ -18,10 +18,7 @@ import msgspec
 
 from darklantern.errors import DarkLanternError
 from darklantern.records.exact import Value, encode
-from darklantern.watch.guarding import Act, Judge, Look, Orders, Pulse
-from darklantern.watch.notifying import DEADLINE_S, Note, Notices
-from darklantern.watch.processes import handle, life, send, this_process
-from darklantern.watch.run_files import (
+from darklantern.watch.runs.files import (
     ANSWERED,
     ASKED,
     EVENTS,
@@ -36,6 +33,9 @@ from darklantern.watch.run_files import (
     put,
     short,
 )
+from darklantern.watch.runs.guarding import Act, Judge, Look, Orders, Pulse
+from darklantern.watch.runs.notifying import DEADLINE_S, Note, Notices
+from darklantern.watch.runs.processes import handle, life, send, this_process
 
 _LONGEST_NAP: Final = 5
 """looks that one wait may count for: the rest of it the machine slept, or did not let this process run"""

@@ -13,8 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from darklantern.watch.run_files import Command
-from darklantern.watch.runs import Run
+from darklantern.watch.runs.files import Command
+from darklantern.watch.runs.run import Run
 
 
 def heed(run: Run, command: Command, step: int) -> bool:

@@ -13,10 +13,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from workers import LONGEST_S, until
+from watch.runs.workers import LONGEST_S, until
 
 from darklantern.errors import WatchError
-from darklantern.watch.notifying import Desktop, File, Note, Notices, Place, Told, Webhook
+from darklantern.watch.runs.notifying import Desktop, File, Note, Notices, Place, Told, Webhook
 
 NOTE = Note(run="x", step=40, text="induction at 7.1", data="the trigger")
 
@@ -123,7 +123,7 @@ def test_one_that_always_hangs_is_given_up_after_a_few(server: ThreadingHTTPServ
 
 def test_a_process_ends_though_a_webhook_hangs(server: ThreadingHTTPServer) -> None:
     code = (
-        "import sys; from darklantern.watch.notifying import *\n"
+        "import sys; from darklantern.watch.runs.notifying import *\n"
         "notices = Notices([Webhook(sys.argv[1])]); notices.send(Note(run='x', step=1, text='alarm'))"
     )
     words = [sys.executable, "-c", code, url(server, "hangs")]

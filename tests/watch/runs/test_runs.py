@@ -14,13 +14,13 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from workers import until, worker
+from watch.runs.workers import until, worker
 
 from darklantern.errors import StoreError, WatchError
 from darklantern.records.exact import encode
-from darklantern.watch import asking, run_files
-from darklantern.watch.processes import Process, Sent, life, machine, send, this_process
-from darklantern.watch.run_files import (
+from darklantern.watch.runs import asking
+from darklantern.watch.runs import files as run_files
+from darklantern.watch.runs.files import (
     ASKED,
     MOST,
     SHORT,
@@ -35,7 +35,8 @@ from darklantern.watch.run_files import (
     put_over,
     short,
 )
-from darklantern.watch.runs import Run
+from darklantern.watch.runs.processes import Process, Sent, life, machine, send, this_process
+from darklantern.watch.runs.run import Run
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def test_a_run_says_who_it_is(run: Run) -> None:
 
 
 def test_no_argument_of_its_program_stands_in_a_run_s_folder(tmp_path: Path) -> None:
-    code = "import sys; from darklantern.watch.runs import Run; Run.open(sys.argv[1]).close()"
+    code = "import sys; from darklantern.watch.runs.run import Run; Run.open(sys.argv[1]).close()"
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "x"), "--token=hunter2"], check=True)
     assert all(b"hunter2" not in path.read_bytes() for path in (tmp_path / "x").iterdir() if path.is_file())
 
@@ -109,7 +110,7 @@ def test_a_folder_of_a_live_run_is_refused_and_the_run_is_named(tmp_path: Path) 
 
 def test_of_two_that_open_one_folder_at_once_one_gets_it(tmp_path: Path) -> None:
     code = (
-        "import sys; from darklantern.watch.runs import Run\n"
+        "import sys; from darklantern.watch.runs.run import Run\n"
         "from darklantern.errors import DarkLanternError\n"
         "sys.stdin.readline()\n"
         "try: run = Run.open(sys.argv[1])\n"
@@ -130,7 +131,7 @@ def test_of_two_that_open_one_folder_at_once_one_gets_it(tmp_path: Path) -> None
 
 def test_a_run_that_was_closed_is_no_hindrance_though_its_process_lives(tmp_path: Path) -> None:
     code = (
-        "import sys; from darklantern.watch.runs import Run\n"
+        "import sys; from darklantern.watch.runs.run import Run\n"
         "Run.open(sys.argv[1]).close(); print('closed', flush=True); sys.stdin.readline()"
     )
     words = [sys.executable, "-c", code, str(tmp_path / "x")]
@@ -155,7 +156,7 @@ def test_a_run_of_another_machine_is_dead_only_when_it_was_silent_for_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Run.open(tmp_path / "x")
-    monkeypatch.setattr("darklantern.watch.processes.machine", lambda: "another")
+    monkeypatch.setattr("darklantern.watch.runs.processes.machine", lambda: "another")
     with pytest.raises(WatchError, match="goes on"):
         Run.open(tmp_path / "x")
     put_over(run.folder / "heartbeat.json", _beat(run, "2026-01-01T00:00:00Z"))
@@ -288,7 +289,7 @@ def test_on_a_full_disk_the_heart_beats_on_and_what_failed_is_told(full: Path) -
 def test_where_no_file_may_grow_training_goes_on(tmp_path: Path) -> None:
     """The same for who is not root: a limit for the process stands for the disk."""
     code = (
-        "import resource, signal, sys; from pathlib import Path; from darklantern.watch.runs import Run\n"
+        "import resource, signal, sys; from pathlib import Path; from darklantern.watch.runs.run import Run\n"
         "run = Run.open(sys.argv[1])\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
@@ -509,7 +510,7 @@ def test_a_process_is_its_start_too(tmp_path: Path) -> None:
 
 
 def asking_process(pid: int) -> Process | None:
-    from darklantern.watch import processes
+    from darklantern.watch.runs import processes
 
     seen = processes._see(pid)
     return Process(pid=pid, started=seen.started, machine=machine()) if seen else None
@@ -527,7 +528,7 @@ def test_signals_with_and_without_handles_on_processes(missing: bool, monkeypatc
 
 
 def test_ps_tells_the_same_where_there_is_no_proc(monkeypatch: pytest.MonkeyPatch) -> None:
-    from darklantern.watch import processes
+    from darklantern.watch.runs import processes
 
     seen = processes._see_by_ps(os.getpid())
     assert seen and seen.uid == os.geteuid() and seen.state[0] in "RS" and seen.started.split()[-1].startswith("20")

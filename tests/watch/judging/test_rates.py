@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from darklantern.errors import WatchError
-from darklantern.watch import detectors, rates
+from darklantern.watch.judging import detectors, rates
 
 
 def enumerated(runs: int, rank: int, further: int) -> list[Fraction]:

@@ -14,8 +14,7 @@ from typing import Final, Literal
 
 from darklantern.errors import DarkLanternError, WatchError
 from darklantern.records.exact import Value
-from darklantern.watch.processes import Life, Sent, life, send
-from darklantern.watch.run_files import (
+from darklantern.watch.runs.files import (
     ANSWERED,
     ASKED,
     EVENTS,
@@ -44,6 +43,7 @@ from darklantern.watch.run_files import (
     short,
     user_name,
 )
+from darklantern.watch.runs.processes import Life, Sent, life, send
 
 KILL_AFTER_S: Final = 5.0
 """between SIGTERM and SIGKILL, and until a process counts as one that cannot be killed"""

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from darklantern.records.exact import Value
-from darklantern.watch.notifying import Place
-from darklantern.watch.run_files import About, Command, Doing, Seconds, Step
+from darklantern.watch.runs.files import About, Command, Doing, Seconds, Step
+from darklantern.watch.runs.notifying import Place
 
 Do = Literal["hung", "suspended", "beats again", "terminate", "kill", "cannot be killed"]
 

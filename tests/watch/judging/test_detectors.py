@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from darklantern.errors import RecordError, WatchError
 from darklantern.records.exact import decode, encode
 from darklantern.records.references import Origin, References, SignalReference, Stratum
-from darklantern.watch import Signal, calibrate, detectors, rates
+from darklantern.watch import Signal, calibrate
+from darklantern.watch.judging import detectors, rates
 
 FLAT = SignalReference(name="s", mean=(0.0,), spread=(1.0,))
 SIGNALS = (Signal("inner", "I0", "signal", "", ""), Signal("outer", "I0", "behaviour", "", ""))

@@ -11,14 +11,14 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from workers import QUICK, happened, has_ended, is_reaped, until, worker
+from watch.runs.workers import QUICK, happened, has_ended, is_reaped, until, worker
 
 from darklantern.errors import WatchError
-from darklantern.watch import asking
-from darklantern.watch.guarding import Act, Judge, Look
-from darklantern.watch.notifying import Webhook
-from darklantern.watch.run_files import HUNG, WATCHDOG, Command, Guard, Hung, get, new_nonce, now
-from darklantern.watch.runs import Run
+from darklantern.watch.runs import asking
+from darklantern.watch.runs.files import HUNG, WATCHDOG, Command, Guard, Hung, get, new_nonce, now
+from darklantern.watch.runs.guarding import Act, Judge, Look
+from darklantern.watch.runs.notifying import Webhook
+from darklantern.watch.runs.run import Run
 
 OURS = frozenset((os.geteuid(),))
 
@@ -65,7 +65,7 @@ def test_a_hang_is_noted_told_and_over_when_the_loop_beats_again(tmp_path: Path)
     script = tmp_path / "places.py"
     script.write_text(
         "import sys, time; from pathlib import Path\n"
-        "from darklantern.watch.notifying import Desktop, File\nfrom darklantern.watch.runs import Run\n"
+        "from darklantern.watch.runs.notifying import Desktop, File\nfrom darklantern.watch.runs.run import Run\n"
         "run = Run.open(Path(sys.argv[1]))\n"
         "run.guard(0.5, tell=[File(sys.argv[2]), Desktop()], look_every=0.05)\n"
         "run.beat(3); print('ready', flush=True); sys.stdin.readline()\n"
@@ -234,7 +234,7 @@ def test_a_run_elsewhere_is_asked_and_not_signalled(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(asking, "KILL_AFTER_S", 0.1)
     monkeypatch.setattr(asking, "_WATCHDOG_S", 0.1)
     with worker(tmp_path / "x", "deaf") as process:
-        monkeypatch.setattr("darklantern.watch.processes.machine", lambda: "another")
+        monkeypatch.setattr("darklantern.watch.runs.processes.machine", lambda: "another")
         done = asking.stop(asking.find(tmp_path / "x"), 0.1)
         assert done.how == "goes on" and "no signal from here reaches it" in done.text
         assert process.poll() is None

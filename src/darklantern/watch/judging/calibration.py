@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from darklantern.errors import WatchError
 from darklantern.records.references import Origin, References, SignalReference, Stratum
-from darklantern.watch import detectors
+from darklantern.watch.judging import detectors
 from darklantern.watch.probes import Signal
 
 Contrasts = Mapping[str, Sequence[float]]

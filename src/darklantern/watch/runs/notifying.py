@@ -24,7 +24,7 @@ import msgspec
 
 from darklantern.errors import DarkLanternError, WatchError
 from darklantern.records.exact import Time, Value
-from darklantern.watch.run_files import Short, Step, add_line, now, short
+from darklantern.watch.runs.files import Short, Step, add_line, now, short
 
 DEADLINE_S: Final = 5.0
 _ABANDONED: Final = 3
