@@ -114,7 +114,7 @@ def calibrate(
 ) -> None:
     """Make the demo's reference runs and its threshold.
 
-    Clean runs on other seeds: 59 runs of about a minute each. Resumable: stop it and call it again.
+    Clean runs on other seeds: 50 runs of about a minute each. Resumable: stop it and call it again.
     """
     from darklantern.cli.calibrate_command import run
 

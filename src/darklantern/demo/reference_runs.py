@@ -26,8 +26,8 @@ from darklantern.records.references import Origin, References
 from darklantern.watch import calibrate
 from darklantern.watch.judging import calibration
 
-STANDARDISE = tuple(range(1000, 1020))
-CALIBRATE = tuple(range(1020, 1059))
+STANDARDISE = tuple(range(1000, 1011))
+CALIBRATE = tuple(range(1011, 1050))
 
 
 @cache
