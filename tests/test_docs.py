@@ -112,7 +112,8 @@ def test_the_page_about_threads_runs_and_its_table_names_every_kind_of_notificat
 @pytest.mark.slow
 @pytest.mark.usefixtures("away")
 def test_the_page_about_watching_runs_from_the_attached_watch_to_a_signal_of_ones_own() -> None:
-    w = run_page("watching.md")["w"]
+    with torch.enable_grad():
+        w = run_page("watching.md")["w"]
     assert w.overhead > 0
 
 

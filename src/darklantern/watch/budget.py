@@ -8,6 +8,8 @@ from darklantern.errors import WatchError
 
 WARM_UP = 12
 """steps that are timed before the first look is due; the first two, which warm caches and compilers, do not count"""
+FIRST = 100
+"""steps at most to the first look, whatever the self-test took: what it costs is known only then"""
 NEAR = 50
 """newest steps and looks whose median is taken"""
 
@@ -31,11 +33,17 @@ class Cadence:
         self._steps: deque[float] = deque(maxlen=NEAR)
         self._looks: deque[float] = deque(maxlen=NEAR)
         self._timed = 0
+        self._tested = False
+        """the only look so far is the self-test, which also warmed up caches and compilers"""
 
     def start(self, step: int, seconds: float) -> None:
         """The self-test before the first step took so long. It warms up too: as a measure it is dropped later."""
-        self._last = step
+        self._last, self._tested = step, True
         self._looks.append(seconds)
+
+    def fix(self, every: int) -> None:
+        """Look each so many steps, whatever it costs."""
+        self.every, self._fixed = every, True
 
     def stepped(self, seconds: float) -> None:
         """One step of the loop took so long."""
@@ -47,8 +55,9 @@ class Cadence:
 
     def looked(self, step: int, seconds: float) -> None:
         """A look at `step` took so long."""
-        if self._last and len(self._looks) == 1 and self._timed:
+        if self._tested:
             self._looks.clear()
+            self._tested = False
         self._last = step
         self._looks.append(seconds)
         if not self._fixed:
@@ -74,4 +83,4 @@ class Cadence:
     def _choose(self) -> None:
         if self._steps and self._looks:
             wanted = median(self._looks) / (self.overhead * max(median(self._steps), 1e-9))
-            self.every = max(1, math.ceil(wanted))
+            self.every = max(1, min(math.ceil(wanted), FIRST) if self._tested else math.ceil(wanted))

@@ -61,6 +61,10 @@ class Pool:
         self._order = np.random.default_rng(seed).permutation(len(examples))
         self.drawn = 0
 
+    def share(self, rank: int, count: int) -> None:
+        """Give out only the part of one rank of `count` from now on: a row that two were given is not fresh."""
+        self._order, self.drawn = self._order[self.drawn :][rank::count], 0
+
     @property
     def left(self) -> int:
         return len(self._order) - self.drawn

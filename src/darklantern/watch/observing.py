@@ -71,6 +71,8 @@ class Observer:
 
         The state at attach is what probes compare with from then on.
         """
+        if self._tap.ranks.count > 1:
+            self._trusted.share(self._tap.ranks.rank, self._tap.ranks.count)
         agreeing.look(self._tap.ranks, lambda: self.looker.look(self._now(step, fresh)))
         self.looked = step
 
@@ -99,16 +101,17 @@ class Observer:
         risen = next((each for each in standing if each.channel not in self._above), None)
         if risen is None or (self._alarm_look is not None and looks - self._alarm_look < self._settings.cooldown):
             return None
-        self._above |= {each.channel for each in standing}
-        self._alarm_look = looks
-        clean = states.clean(self.clean_looks(risen.channel))
+        clean = states.clean(self.clean_looks(*(each.channel for each in standing)))
         since = max(1, looks - (clean.looks if clean else 0))
         suspects = tuple(self.spans.candidates(8, since, least=SUSPICIOUS)) if self.spans is not None else ()
         suspects = agreeing.suspects(self._tap.ranks, suspects)
-        self.tainted = self.clean_looks(risen.channel)
         screens: list[Screen] = [SpanScreen(suspects)] if suspects else []
         if self._tap.ranks.count == 1:  # what other probes suspect differs by rank: each has rows of its own
             screens += [found for probe, note in self.looker.notes if (found := probe.screen(note)) is not None]
+        # Last: what fails above leaves the rise to be noticed at the next look.
+        self.tainted = self.clean_looks(*(each.channel for each in standing))
+        self._above |= {each.channel for each in standing}
+        self._alarm_look = looks
         return Alarm(
             step=step,
             signal=risen.signal,

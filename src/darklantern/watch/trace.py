@@ -122,13 +122,18 @@ class Trace:
         return next((self.limits[name].reason for name in self.channels if not self.limits[name].calibrated), "")
 
     def add(self, step: int, looked: Looked) -> None:
-        """Append one look."""
+        """Append one look. Raises WatchError for scores that no bet can take, and then appends nothing."""
         look = len(self.steps)
+        bets = {
+            name: betting.look(track.bets[-1], *looked.scores.get(name, ((), ())))
+            for name, track in self.tracks.items()
+            if track.bets
+        }
         self.steps.append(step)
         for name, track in self.tracks.items():
             track.readings.append(looked.readings[name])
             if track.bets:
-                track.bets.append(betting.look(track.bets[-1], *looked.scores.get(name, ((), ()))))
+                track.bets.append(bets[name])
                 track.statistic.append(track.bets[-1].log_wealth)
                 continue
             reference = self._references.get(name) or self._own(track)
@@ -137,11 +142,19 @@ class Trace:
             if reference is None:
                 track.statistic.append(detectors.smooth(before, 0.0))
             else:
+                if name in self._references and look >= len(reference.mean):
+                    self._doubt(name)
                 value = detectors.standardise(reference, look, changed)
                 track.statistic.append(detectors.advance(reference, before, value))
         self.joint.append(max((track.statistic[-1] for track in self._internal()), default=0.0))
         newest = {name: track.statistic[-1] for name, track in self.tracks.items()}
         self.past.append(Past(step, dict(looked.readings), newest))
+
+    def _doubt(self, name: str) -> None:
+        """What is held against references that end here is no longer known to be unusual."""
+        channel = "joint" if _shares(self.tracks[name].signal) else name
+        if (limit := self.limits.get(channel)) is not None and limit.calibrated:
+            self.limits[channel] = Threshold(limit.value, float("nan"), False, "this run is longer than the references")
 
     def _own(self, track: Track) -> SignalReference | None:
         if len(track.readings) <= WARM_UP:

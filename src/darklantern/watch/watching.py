@@ -17,7 +17,7 @@ from darklantern.watch import agreeing
 from darklantern.watch.alarms import Alarm
 from darklantern.watch.answering import NOTHING, Answers, none_clean
 from darklantern.watch.attach.tap import Tap
-from darklantern.watch.budget import Cadence
+from darklantern.watch.budget import FIRST, Cadence
 from darklantern.watch.examples import Examples
 from darklantern.watch.filing import Filed, Filer, Filing, Taken
 from darklantern.watch.inquiring import Case, Investigated, Investigation, inquire, named
@@ -324,6 +324,9 @@ class Watch:
     def _start(self, examples: Examples) -> None:
         """The self-test before the first step, and the state that a rollback may always go to."""
         self._outside.open()
+        if self._tap.ranks.count > 1 and self.cadence.every is None:
+            self.cadence.fix(FIRST)
+            self.say("cadence", f"a look each {FIRST} steps: ranks time theirs differently, and must look together")
         with self._on_the_clock() as clock:
             self._observer.test(self.step, examples)
             self._keep()

@@ -132,7 +132,8 @@ class TorchTap:
             made = {name: self.keep(part, kept) for name, part in batch.items()}
             return type(batch)(made) if type(batch) is not dict else made  # type: ignore[call-arg]
         if isinstance(batch, tuple | list):
-            return type(batch)([self.keep(part, kept) for part in batch])
+            parts = [self.keep(part, kept) for part in batch]
+            return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
         return batch
 
     def cursor(self) -> str:
