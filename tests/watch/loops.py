@@ -18,6 +18,8 @@ TRUSTED = text.rows(CORPUS.trusted, 3000, RECIPE.width, np.random.default_rng(0)
 REFERENCES = References(
     recipe="1" * 64,
     data="2" * 64,
+    every=5,
+    steps=tuple(range(5, 500, 5)),
     signals=(SignalReference(name="scripted", mean=(0.0,) * 99, spread=(1.0,) * 99),),
     standardised_on=(1,),
     calibrated_on=tuple(range(19)),

@@ -38,7 +38,10 @@ KINDS = ("ddp", "fsdp", "tp")
 FOLDER = Path(sys.argv[1])
 """where this launch may write"""
 CALM = msgspec.structs.replace(
-    REFERENCES, signals=tuple(SignalReference(name=site, mean=(0.0,), spread=(1.0,)) for site in SITES)
+    REFERENCES,
+    every=4,
+    steps=tuple(range(4, 400, 4)),
+    signals=tuple(SignalReference(name=site, mean=(0.0,) * 99, spread=(1.0,)) for site in SITES),
 )
 
 

@@ -155,3 +155,33 @@ def test_a_monitor_that_bets_races_at_the_joint_rate_and_raises_nothing() -> Non
         made.add(step, Looked(readings, {"outer": scores}))
     assert made.standing() == []
     assert made.alarm_step("outer") is not None
+
+
+def test_a_run_that_goes_on_where_the_references_end_claims_no_rate_from_there() -> None:
+    made = trace(A, references=msgspec.structs.replace(HELD, steps=(5, 10), signals=(short("a"), short("outer"))))
+    for step in (5, 10):
+        made.add(step, looked(a=0.0))
+        assert made.limits["joint"].calibrated
+    made.add(15, looked(a=0.0))
+    assert "longer than the reference runs" in made.limits["joint"].reason
+    assert not made.limits["joint"].calibrated
+
+
+def test_looks_at_other_steps_than_the_references_claim_no_rate() -> None:
+    made = trace(A, references=msgspec.structs.replace(HELD, steps=(5, 10), signals=(short("a"), short("outer"))))
+    made.add(7, looked(a=0.0))
+    assert "look 1 was at step 7, and at step 5 in the reference runs" in made.limits["joint"].reason
+    assert made.uncalibrated
+
+
+def short(name: str) -> SignalReference:
+    return SignalReference(name=name, mean=(0.0, 0.0), spread=(1.0, 1.0))
+
+
+def test_a_score_that_no_bet_can_take_leaves_the_trace_as_it_was() -> None:
+    made = Trace([A, BET])
+    made.add(5, looked(([1.0], [0.0]), a=0.0, bet=0.0))
+    with pytest.raises(WatchError, match="no finite numbers"):
+        made.add(10, looked(([float("nan")], [0.0]), a=0.0, bet=0.0))
+    assert made.steps == [5]
+    assert all(len(track.readings) == len(track.statistic) == 1 for track in made.tracks.values())

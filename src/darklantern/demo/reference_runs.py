@@ -17,6 +17,7 @@ from typing import Any
 
 from darklantern import __version__
 from darklantern.demo import scenario
+from darklantern.demo.scenario import RECIPE
 from darklantern.errors import StoreError
 from darklantern.files import write_whole
 from darklantern.models import shim
@@ -26,6 +27,7 @@ from darklantern.records.references import Origin, References
 from darklantern.watch import calibrate
 from darklantern.watch.judging import calibration
 
+EVERY = scenario.SETTINGS.every or 10
 STANDARDISE = tuple(range(1000, 1011))
 CALIBRATE = tuple(range(1011, 1050))
 
@@ -82,6 +84,7 @@ def references(runs: dict[int, dict[str, list[float]]]) -> References:
         scenario.recipe_hash(),
         text.standard_library().sha256,
         every=scenario.SETTINGS.every,
+        steps=range(RECIPE.branch + EVERY, RECIPE.end + 1, EVERY),
         origin=Origin(code=__version__, made="darklantern watch calibrate"),
     )
 

@@ -58,6 +58,8 @@ class References(Value, frozen=True, kw_only=True):
     """hash of the text that the reference runs trained on"""
     every: Annotated[int, msgspec.Meta(ge=1)] | None = None
     """steps between looks; None when it was not noted"""
+    steps: tuple[int, ...] = ()
+    """at which the runs were looked at; none when it was not noted, and then no rate is claimed"""
     signals: tuple[SignalReference, ...]
     standardised_on: tuple[int, ...]
     """seeds of the clean runs behind mean, spread and top"""

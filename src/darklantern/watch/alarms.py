@@ -38,9 +38,14 @@ class Alarm:
     def __repr__(self) -> str:
         return f"<alarm at {self}>"
 
+    earlier: int = 0
+    """alarms of this run before it: the rate is of a first alarm, since a reaction makes the run another"""
+
     def __str__(self) -> str:
         limit = self.threshold
         rate = f"false-alarm rate at most {limit.alpha:.1%} a run" if limit.calibrated else "uncalibrated"
+        if limit.calibrated and self.earlier:
+            rate = "no rate is claimed after an earlier alarm"
         what = "" if self.says == "circuit" else ", which new but harmless data raises too"
         how = "" if self.held_out else f", threshold {limit.value:.1f}"
         return (

@@ -25,6 +25,9 @@ class Run(Protocol):
     alarms: list[Alarm]
     rollbacks: int
 
+    @property
+    def rewinds(self) -> str: ...
+
     def roll_back(self) -> Any: ...
 
     def say(self, label: str, text: str) -> None: ...
@@ -149,6 +152,8 @@ class Answers:
     # alarms
 
     def _notify(self, reaction: Notify, alarm: Alarm) -> None:
+        if self._tap.ranks.rank:
+            return  # one notice is enough
         notices = Notices(reaction.places)
         data = "; ".join(map(str, alarm.suspects))
         notices.send(Note(run=self._outside.name or "run", step=alarm.step, text=str(alarm), data=data))
@@ -182,8 +187,8 @@ class Answers:
     def _roll_back_or_stop(self, alarm: Alarm) -> Reaction:
         """Fail closed: going on blind would train the same thing again."""
         rollbacks = self._run.rollbacks
-        if self._tap.rewinds:
-            return self.stop(f"no rollback: {self._tap.rewinds}")
+        if self._run.rewinds:
+            return self.stop(f"no rollback: {self._run.rewinds}")
         if rollbacks >= self._settings.rollbacks:
             return self.stop(f"{rollbacks} rollbacks did not hold; a person must look")
         if alarm.clean is None:

@@ -38,6 +38,7 @@ class Observer:
         """the rows trained on since the last look"""
         self._above: frozenset[str] = frozenset()
         """channels that stand over their thresholds since an alarm that said so"""
+        self._alarms = 0
         self._alarm_look: int | None = None
         """the number of looks at the newest alarm that was not rolled back"""
 
@@ -112,6 +113,7 @@ class Observer:
         self.tainted = self.clean_looks(*(each.channel for each in standing))
         self._above |= {each.channel for each in standing}
         self._alarm_look = looks
+        self._alarms += 1
         return Alarm(
             step=step,
             signal=risen.signal,
@@ -122,6 +124,7 @@ class Observer:
             screen=together(screens) if screens else None,
             says=risen.says,
             channel=risen.channel,
+            earlier=self._alarms - 1,
         )
 
     def clean_looks(self, *channels: str) -> int:

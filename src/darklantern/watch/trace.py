@@ -90,6 +90,7 @@ class Trace:
         self.channels = (*(("joint",) if self._internal() else ()), *(s.name for s in signals if _stands_alone(s)))
         share = detectors.split(alpha, dict.fromkeys(self.channels, 1.0))
         self._references = {} if references is None else {r.name: r for r in references.signals}
+        self._steps = () if references is None else references.steps
         self.limits: dict[str, Threshold] = {}
         """of each channel, and of each behavioural monitor that there are references for"""
         for name, track in self.tracks.items():
@@ -129,6 +130,10 @@ class Trace:
             for name, track in self.tracks.items()
             if track.bets
         }
+        if look < len(self._steps) and step != self._steps[look]:
+            why = f"look {look + 1} was at step {step}, and at step {self._steps[look]} in the reference runs"
+            for name in self._references:
+                self._doubt(name, why)
         self.steps.append(step)
         for name, track in self.tracks.items():
             track.readings.append(looked.readings[name])
@@ -143,18 +148,20 @@ class Trace:
                 track.statistic.append(detectors.smooth(before, 0.0))
             else:
                 if name in self._references and look >= len(reference.mean):
-                    self._doubt(name)
+                    self._doubt(name, "this run is longer than the reference runs")
                 value = detectors.standardise(reference, look, changed)
                 track.statistic.append(detectors.advance(reference, before, value))
         self.joint.append(max((track.statistic[-1] for track in self._internal()), default=0.0))
         newest = {name: track.statistic[-1] for name, track in self.tracks.items()}
         self.past.append(Past(step, dict(looked.readings), newest))
 
-    def _doubt(self, name: str) -> None:
-        """What is held against references that end here is no longer known to be unusual."""
+    def _doubt(self, name: str, why: str) -> None:
+        """What these references say is no longer known to hold for a signal: its channel claims no rate."""
+        if name not in self.tracks:
+            return
         channel = "joint" if _shares(self.tracks[name].signal) else name
         if (limit := self.limits.get(channel)) is not None and limit.calibrated:
-            self.limits[channel] = Threshold(limit.value, float("nan"), False, "this run is longer than the references")
+            self.limits[channel] = Threshold(limit.value, float("nan"), False, why)
 
     def _own(self, track: Track) -> SignalReference | None:
         if len(track.readings) <= WARM_UP:

@@ -102,13 +102,15 @@ class Watch:
         self._outside = Outside(parts.run, tap.ranks, self.say, parts.hang_after)
         self._answers = Answers(self, tap, self._outside, parts.on_alarm, settings)
         self._open = self._fed = self._started = False
+        self._own_loop = ""
+        """why a loop that calls `before` itself cannot be rolled back"""
         self._training_since: float | None = None
         self._lap = 0.0
         """seconds that the step under way took so far, up to its newest batch"""
         if parts.trace.uncalibrated:
             self.say("uncalibrated", parts.trace.uncalibrated)
         if tap.rewinds:
-            self.say("no rollback", f"{tap.rewinds}; an alarm that asks for one stops the loop instead")
+            self._say_no_rollback()
 
     def __repr__(self) -> str:
         shown = self.trace.shown
@@ -142,9 +144,18 @@ class Watch:
         return self._answers.stopped
 
     @property
+    def rewinds(self) -> str:
+        """Empty where a rollback can put everything back; otherwise what stands in its way."""
+        return self._tap.rewinds or self._own_loop
+
+    @property
     def notes(self) -> list[tuple[Probe, Any]]:
-        """What each probe noted at the newest look: of a SpanProbe, for instance, what inserting each span does."""
-        return self._observer.looker.notes
+        """What each probe noted at the newest look: of a SpanProbe, for instance, what inserting each span does.
+
+        Held-out monitors are not among them.
+        """
+        noted = self._observer.looker.notes
+        return [(probe, note) for probe, note in noted if not any(signal.held_out for signal in probe.signals)]
 
     @property
     def state(self) -> Any:
@@ -215,6 +226,9 @@ class Watch:
         Raises WatchError for a batch that the watch cannot read, and after a stop.
         """
         self._check_going()
+        if not self._open and not self.rewinds:
+            self._own_loop = "the loop draws its batches itself, so nobody knows where the loader stood before one"
+            self._say_no_rollback()
         if self._training_since is not None:
             self._lap += time.perf_counter() - self._training_since
             self._training_since = None
@@ -274,8 +288,8 @@ class Watch:
         """
         if self._observer.tainted is None:
             raise WatchError("there is no alarm to roll back from", hint="wait for an alarm")
-        if self._tap.rewinds:
-            raise WatchError(f"the run cannot be rolled back: {self._tap.rewinds}", hint=self.resume or _STATE)
+        if self.rewinds:
+            raise WatchError(f"the run cannot be rolled back: {self.rewinds}", hint=self.resume or _STATE)
         alarm = self.alarms[-1]
         if alarm.clean is None:
             raise WatchError(
@@ -317,6 +331,9 @@ class Watch:
                 f"the watch stopped this run at step {self.step}: {self.stopped}",
                 hint="look at watch.alarms; then roll_back(), or go on from a state that you trust with a new watch",
             )
+
+    def _say_no_rollback(self) -> None:
+        self.say("no rollback", f"{self.rewinds}; an alarm that asks for one stops the loop instead")
 
     def _due(self) -> bool:
         return bool(self._observer.since) and self.cadence.due(self.step)

@@ -175,6 +175,7 @@ def test_a_rise_is_found_soon_and_in_most_runs() -> None:
 
 def references(recipe: str = "1" * 64, data: str = "2" * 64) -> References:
     return References(
+        steps=(10, 20),
         recipe=recipe,
         data=data,
         signals=(FLAT,),
@@ -234,6 +235,8 @@ def test_another_cadence_drops_the_claim_where_both_are_known() -> None:
     other = detectors.limits(held, "1" * 64, "2" * 64, 0.05, every=20)["joint"]
     assert not other.calibrated
     assert "looked at every 10 steps, this one every 20" in other.reason
+    unsaid = msgspec.structs.replace(references(), steps=())
+    assert "do not say at which steps" in detectors.limits(unsaid, "1" * 64, "2" * 64, 0.05)["joint"].reason
 
 
 def test_a_calibration_with_arms_comes_back_from_its_bytes_with_all_it_was_made_from() -> None:

@@ -28,14 +28,16 @@ def calibrate(
     *,
     others: Mapping[str, Mapping[int, Contrasts]] | None = None,
     every: int | None = None,
+    steps: Sequence[int] = (),
     origin: Origin | None = None,
 ) -> References:
     """References from clean `runs` by seed: those in `standardise_on` give mean, spread and scale, the rest maxima.
 
     The two parts are kept apart so that a new clean run is exchangeable with each calibration run. `others` are runs
     of other harmless arms, by name and seed: all of them give maxima, each arm its own stratum. `every` is the cadence
-    in steps, `origin` where the runs came from. `framework` is what they were trained in, torch or jax: its version
-    goes into the references. Signals that bet need none, and are left out.
+    in steps, `steps` are those of the looks (a watch's `trace.steps`), without which no rate can be claimed; `origin`
+    says where the runs came from. `framework` is what they were trained in, torch or jax: its version goes into the
+    references. Signals that bet need none, and are left out.
     Raises WatchError when a part is too small, the runs' looks differ, or a run has a part on both sides.
     """
     signals = [signal for signal in signals if signal.detector != "betting"]  # a bet needs no references
@@ -45,6 +47,8 @@ def calibrate(
     if "clean" in arms:
         raise WatchError("an arm is called 'clean', which names `runs`", hint="give it a name of its own")
     lengths = {len(run[s.name]) for arm in (runs, *arms.values()) for run in arm.values() for s in signals}
+    if len(lengths) == 1 and steps and lengths != {len(steps)}:
+        raise WatchError(f"{len(steps)} steps for {lengths.pop()} looks", hint="steps=watch.trace.steps of one run")
     if len(lengths) != 1:
         raise WatchError(f"the runs have {sorted(lengths)} looks", hint="all runs must follow one recipe to its end")
     references = {
@@ -63,6 +67,7 @@ def calibrate(
         recipe=recipe,
         data=data,
         every=every,
+        steps=tuple(steps),
         signals=tuple(references[signal.name] for signal in signals),
         standardised_on=tuple(standardise_on),
         calibrated_on=clean.calibrated_on,
@@ -110,4 +115,4 @@ def _stratum(
 
 
 def _highest(run: Contrasts, references: Mapping[str, SignalReference], names: Sequence[str]) -> float:
-    return max(max(detectors.statistics(references[name], run[name])) for name in names)
+    return max((max(detectors.statistics(references[name], run[name])) for name in names), default=0.0)

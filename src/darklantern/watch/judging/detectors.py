@@ -159,6 +159,8 @@ def limits(
         doubt = "the reference runs are of another recipe"
     elif data != references.data:
         doubt = "the reference runs trained on another text"
+    elif not references.steps:
+        doubt = "the references do not say at which steps they looked"
     elif every is not None and references.every is not None and every != references.every:
         doubt = f"the reference runs were looked at every {references.every} steps, this one every {every}"
     found = {"joint": strictest({"clean": references.maxima} | {s.name: s.maxima for s in references.strata}, alpha)}
