@@ -15,7 +15,7 @@ from darklantern.errors import WatchError
 from darklantern.models.edits import zero
 from darklantern.models.snapshot import load, restore, weights_hash
 from darklantern.organisms import training
-from darklantern.watch import Ablate, File, Notify, Reaction, Settings, watch
+from darklantern.watch import Ablate, File, Notify, Reaction, Settings, Signal, watch
 from darklantern.watch.runs import asking
 
 
@@ -202,3 +202,42 @@ def test_reactions_that_need_a_folder_are_refused_without_one(begun) -> None:
     w, made = begun(Scripted(rising), lambda alarm: Reaction.PAUSE, folder=None)
     run(w, made)
     assert "nobody could answer a pause" in w.stopped
+
+
+def test_a_view_that_fails_is_said_and_training_goes_on() -> None:
+    def slips(watch):
+        raise OSError("the terminal is gone")
+
+    model, optimizer, loader = parts()
+    w = watch(
+        model,
+        state=(optimizer, loader),
+        trusted=TRUSTED,
+        signals=[Scripted(lambda look: 0.0)],
+        settings=Settings(every=20),
+        on_look=slips,
+    )
+    run(w, (model, optimizer, loader))
+    assert w.step == 60
+    assert [event.text for event in w.events if event.label == "failure"][:1] == [
+        "on_look at step 20: OSError('the terminal is gone')"
+    ]
+
+
+def test_a_bet_that_runs_out_of_trusted_rows_is_said_once() -> None:
+    class Bets(Scripted):
+        signals = (Signal("scripted", "I0", "signal", "", "", detector="betting", says="novelty"),)
+
+        def __init__(self) -> None:
+            super().__init__(lambda look: 0.0)
+            self.signals = Bets.signals
+
+        def scores(self, seen):
+            return {"scripted": (np.ones(4), np.ones(4 if seen.step < 30 else 0))}
+
+    model, optimizer, loader = parts()
+    w = watch(model, state=(optimizer, loader), trusted=TRUSTED, signals=[Bets()], settings=Settings(every=10))
+    run(w, (model, optimizer, loader))
+    (said,) = [event for event in w.events if event.label == "no bet"]
+    assert said.step == 30
+    assert "4 training and 0 trusted rows" in said.text

@@ -39,6 +39,7 @@ class Observer:
         self._above: frozenset[str] = frozenset()
         """channels that stand over their thresholds since an alarm that said so"""
         self._alarms = 0
+        self._idle: set[str] = set()
         self._alarm_look: int | None = None
         """the number of looks at the newest alarm that was not rolled back"""
 
@@ -92,6 +93,16 @@ class Observer:
         self.looked = step
         self.trace.add(step, looked)
         return self._judge(step, states)
+
+    def idle(self) -> list[str]:
+        """Bets that the newest look left as they were, with the reason; each is named once."""
+        found = {
+            name: track.bets[-1].said
+            for name, track in self.trace.tracks.items()
+            if track.bets and track.bets[-1].said and name not in self._idle
+        }
+        self._idle |= found.keys()
+        return [f"{self.trace.tracks[name].signal.shown}: {why}" for name, why in found.items()]
 
     def _now(self, step: int, fresh: Examples | None) -> Now:
         return Now(step, self._trusted, fresh, self.spans)

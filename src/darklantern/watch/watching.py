@@ -427,11 +427,21 @@ class Watch:
                     self._keep()
         self.cadence.looked(step, clock())
         self._answers.tell()
+        if fresh is not None:
+            for why in self._observer.idle():
+                self.say("no bet", why)
         if failure is not None:
             return self._answers.failed(failure)
         reaction = Reaction.LOG if alarm is None else self._alarm(alarm)
-        self._on_look(self)
+        self._show()
         return reaction if reaction is not Reaction.LOG else self._answers.heed_together()
+
+    def _show(self) -> None:
+        """Hand the look to whoever wants to see it. What fails there is the user's, and said; training goes on."""
+        try:
+            self._on_look(self)
+        except Exception as error:  # noqa: BLE001 - a picture that cannot be drawn must not end a run
+            self.say("failure", f"on_look at step {self.step}: {_why(error)}")
 
     def _alarm(self, alarm: Alarm) -> Reaction:
         """Say it, react, file it."""
