@@ -11,6 +11,7 @@ import pytest
 import torch
 from watch.loops import CORPUS, RECIPE, REFERENCES, TRUSTED, Marked, Scripted, parts, rising, run
 
+from darklantern import rewindable
 from darklantern.errors import WatchError
 from darklantern.models.edits import zero
 from darklantern.models.snapshot import load, restore, weights_hash
@@ -241,3 +242,24 @@ def test_a_bet_that_runs_out_of_trusted_rows_is_said_once() -> None:
     (said,) = [event for event in w.events if event.label == "no bet"]
     assert said.step == 30
     assert "4 training and 0 trusted rows" in said.text
+
+
+def test_rows_that_were_trained_on_are_not_bet_on_a_second_time() -> None:
+    """Two epochs over the same rows: in the second one there is nothing left to bet on."""
+
+    class Bets(Scripted):
+        def __init__(self) -> None:
+            super().__init__(lambda look: 0.0)
+            self.signals = (Signal("scripted", "I0", "signal", "", "", detector="betting", says="novelty"),)
+
+        def scores(self, seen):
+            return {"scripted": (np.full(4, 2.0), np.ones(4))}
+
+    model, optimizer, _ = parts()
+    rows = torch.from_numpy(TRUSTED[:320].astype(np.int64))
+    loader = rewindable(rows, batch_size=16, epochs=2)
+    w = watch(model, state=(optimizer, loader), trusted=TRUSTED, signals=[Bets()], settings=Settings(every=5))
+    run(w, (model, optimizer, loader))
+    wealth = w.trace.curve("scripted")
+    assert wealth[0] < wealth[1] < wealth[2] == wealth[3] == wealth[-1], "looks at 5, 10 and 15 have fresh rows"
+    assert [event.step for event in w.events if event.label == "no bet"] == [20]

@@ -1,6 +1,7 @@
 """What a watch has seen of one run, and what it makes of a look: rows since the last, readings, an alarm."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from darklantern.errors import WatchError
 from darklantern.watch import agreeing
@@ -9,7 +10,7 @@ from darklantern.watch.attach.tap import Tap
 from darklantern.watch.examples import Examples, Pool, Tokens
 from darklantern.watch.judging import detectors
 from darklantern.watch.keeping import Kept, States
-from darklantern.watch.looking import Looker
+from darklantern.watch.looking import Looked, Looker
 from darklantern.watch.probes import Now, Probe
 from darklantern.watch.screening import SUSPICIOUS, Screen, SpanScreen, together
 from darklantern.watch.settings import Settings
@@ -38,6 +39,9 @@ class Observer:
         """the rows trained on since the last look"""
         self._above: frozenset[str] = frozenset()
         """channels that stand over their thresholds since an alarm that said so"""
+        self._bets = any(track.bets for track in trace.tracks.values())
+        self._trained: set[int] = set()
+        """hashes of the examples that were trained on, where a signal bets"""
         self._alarms = 0
         self._idle: set[str] = set()
         self._alarm_look: int | None = None
@@ -66,6 +70,8 @@ class Observer:
         """A batch is about to be trained on."""
         if self.spans is not None:
             self._fresh.append(examples.tokens)
+        if self._bets:
+            self._trained.update(_hashes(examples))
         self.since += 1
 
     def test(self, step: int, fresh: Examples) -> None:
@@ -83,7 +89,7 @@ class Observer:
         if self.spans is not None:
             self.spans.add(self._fresh)
         try:
-            looked = agreeing.look(self._tap.ranks, lambda: self.looker.look(self._now(step, fresh)))
+            looked = agreeing.look(self._tap.ranks, lambda: self._seen(step, fresh))
         except BaseException:
             if self.spans is not None:
                 self.spans.forget(1)
@@ -106,6 +112,12 @@ class Observer:
 
     def _now(self, step: int, fresh: Examples | None) -> Now:
         return Now(step, self._trusted, fresh, self.spans)
+
+    def _seen(self, step: int, fresh: Examples | None) -> Looked:
+        looked = self.looker.look(self._now(step, fresh))
+        if self._bets and (fresh is None or not self._trained.isdisjoint(_hashes(fresh))):
+            return replace(looked, scores={})  # a bet's rate holds for rows that the model was never trained on
+        return looked
 
     def _judge(self, step: int, states: States) -> Alarm | None:
         standing, looks = self.trace.standing(), self.looks
@@ -159,6 +171,10 @@ class Observer:
         self.since, self.looked = 0, kept.step
         self.tainted = self._alarm_look = None
         self._above = frozenset()
+
+
+def _hashes(examples: Examples) -> list[int]:
+    return [hash(row.tobytes()) for row in examples.inputs]
 
 
 def _counter(trusted: Examples, history: int) -> SpanCounter | None:

@@ -240,7 +240,8 @@ class Watch:
         if not self._started:
             self._start(examples)
         elif self._due() and self.step != self._observer.looked:
-            reaction = self._settle(examples)
+            fresh = examples if self.screen is None else examples.take(~self.screen.suspect(examples))
+            reaction = self._settle(fresh)
             if reaction is not Reaction.LOG:
                 return Turn(None, reaction)
         with self._on_the_clock():
