@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from datetime import timedelta
 from functools import cached_property
+from importlib import import_module
 from typing import Any, Protocol
 
 
@@ -84,7 +85,8 @@ class JaxRanks:
         import json
 
         import numpy as np
-        from jax.experimental import multihost_utils
+
+        multihost_utils: Any = import_module("jax.experimental.multihost_utils")
 
         said = np.frombuffer(json.dumps(value).encode(), dtype=np.uint8)
         widest = int(multihost_utils.process_allgather(np.array([len(said)])).max())
