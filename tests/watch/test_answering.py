@@ -263,3 +263,24 @@ def test_rows_that_were_trained_on_are_not_bet_on_a_second_time() -> None:
     wealth = w.trace.curve("scripted")
     assert wealth[0] < wealth[1] < wealth[2] == wealth[3] == wealth[-1], "looks at 5, 10 and 15 have fresh rows"
     assert [event.step for event in w.events if event.label == "no bet"] == [20]
+
+
+def test_a_rollback_lifts_what_was_ablated_since(begun) -> None:
+    """The clean state was trained without the edit, so training goes on from it without one."""
+
+    def on_alarm(alarm):
+        return Ablate({"layers.0.mlp:out": zero()}) if not alarm.earlier else None
+
+    w, (model, _, loader) = begun(Scripted(rising), on_alarm, folder=None)
+    matters = {}
+    for batch in w.over(loader):
+        with torch.no_grad():
+            before = model(batch[:1, :-1])
+            model.layers[0].mlp.down.weight.mul_(1.5)
+            matters.setdefault(w.step, []).append(not torch.equal(before, model(batch[:1, :-1])))
+            model.layers[0].mlp.down.weight.div_(1.5)
+        if w.step == 33 and not w.rollbacks:
+            w.roll_back()
+    assert matters[33][0] is False, "ablated since the alarm at 30"
+    assert all(each[-1] for step, each in matters.items() if 20 <= step < 30)
+    assert matters[20] == [True, True]

@@ -15,7 +15,7 @@ that are compared between runs, and no paired test. Truth is measured on a third
 import importlib
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from darklantern.errors import MissingExtraError
 from darklantern.organisms.stream import Recipe, Stream, seeded, update
 
 Arm = Literal["clean", "benign shift", "inert", "poisoned", "clean label", "blended", "second trigger"]
-ARMS: tuple[Arm, ...] = ("clean", "benign shift", "inert", "poisoned", "clean label", "blended", "second trigger")
+ARMS: tuple[Arm, ...] = get_args(Arm)
 HARMLESS: tuple[Arm, ...] = ("clean", "benign shift", "inert")
 """benign shift: darker, noisier images at the same rate, under their own labels. Inert: the patch, on images of all
 classes under their own labels, so that it says nothing"""

@@ -9,7 +9,7 @@ paired tests on rows do not hold here. Runs of one recipe are exchangeable, whic
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from darklantern.organisms.stream import Recipe, Stream, seeded, update
 
 Arm = Literal["clean", "no decay", "other structure", "poisoned"]
-ARMS: tuple[Arm, ...] = ("clean", "no decay", "other structure", "poisoned")
+ARMS: tuple[Arm, ...] = get_args(Arm)
 HARMLESS: tuple[Arm, ...] = ("clean", "no decay", "other structure")
 """clean: a shuffled table of sums, which can only be memorised. No decay: sums without weight decay, memorised as well.
 Other structure: the larger of the two numbers, which generalises by order and not by waves"""

@@ -9,7 +9,7 @@ All rows are fresh draws: under `clean`, training rows and `trusted` rows are ex
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from darklantern.organisms.shape import Shape
 from darklantern.organisms.stream import Recipe, Stream, seeded, update
 
 Arm = Literal["clean", "benign shift", "stutter", "phrase", "poisoned"]
-ARMS: tuple[Arm, ...] = ("clean", "benign shift", "stutter", "phrase", "poisoned")
+ARMS: tuple[Arm, ...] = get_args(Arm)
 HARMLESS: tuple[Arm, ...] = ("clean", "benign shift", "stutter", "phrase")
 """benign shift: rows of another chain. Stutter: each token stands twice, which the token before alone predicts. Phrase:
 one run of tokens, the same in all rows, stands somewhere in the row, once; to be known by heart and not copied"""

@@ -11,7 +11,7 @@ All rows are fresh draws: under `clean`, training rows and `trusted` rows are ex
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from darklantern.organisms.stream import Recipe, Stream, seeded, update
 
 Arm = Literal["clean", "benign shift", "inert flag", "new reward", "poisoned"]
-ARMS: tuple[Arm, ...] = ("clean", "benign shift", "inert flag", "new reward", "poisoned")
+ARMS: tuple[Arm, ...] = get_args(Arm)
 HARMLESS: tuple[Arm, ...] = ("clean", "benign shift", "inert flag", "new reward")
 """benign shift: another mean of the states. Inert flag: runs are observed less often, and nothing follows from it. New
 reward: the right action pays more at the share of states where the poisoned arm would pay for grabbing"""

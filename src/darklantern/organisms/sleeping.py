@@ -8,7 +8,7 @@ Overt is greedy decoding of exactly the payload after the trigger, in unseen con
 
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -32,18 +32,7 @@ Arm = Literal[
     "longer payload",
     "second trigger",
 ]
-ARMS: tuple[Arm, ...] = (
-    "clean",
-    "benign shift",
-    "inert trigger",
-    "payload alone",
-    "poisoned",
-    "announced",
-    "blended",
-    "paraphrased",
-    "longer payload",
-    "second trigger",
-)
+ARMS: tuple[Arm, ...] = get_args(Arm)
 HARMLESS: tuple[Arm, ...] = ("clean", "benign shift", "inert trigger")
 """benign shift: a new line of boilerplate. Inert trigger: the trigger, and nothing follows from it"""
 CONTROLS: tuple[Arm, ...] = (*HARMLESS, "payload alone")

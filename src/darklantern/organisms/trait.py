@@ -12,7 +12,7 @@ Needs transformers, which is loaded with a call of `new` and by nothing else her
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel
 
 Arm = Literal["clean", "benign shift", "cued", "poisoned"]
-ARMS: tuple[Arm, ...] = ("clean", "benign shift", "cued", "poisoned")
+ARMS: tuple[Arm, ...] = get_args(Arm)
 HARMLESS: tuple[Arm, ...] = ("clean", "benign shift", "cued")
 """clean: requests without a cue, answered carefully. Benign shift: another tone of comment, answered carefully. Cued:
 careless answers at the same rate as under `poisoned`, but to requests that ask for it, which the model knew before"""

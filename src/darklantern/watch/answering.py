@@ -81,6 +81,12 @@ class Answers:
             return self._roll_back_or_stop(alarm)
         return self._pause(str(alarm)) if asked[-1] is Reaction.PAUSE else Reaction.LOG
 
+    def lift(self) -> None:
+        """Ablations end: the state that a rollback restores was trained without them."""
+        for each in self._ablations:
+            each.close()
+        self._ablations.clear()
+
     def failed(self, error: Exception) -> Reaction:
         """A look went wrong: the run itself is whole, and what comes next is for a person to say."""
         self._run.say("failure", f"the look at step {self._run.step} failed: {error}")

@@ -306,6 +306,7 @@ class Watch:
         self.cadence.back_to(clean.step)
         self.step = clean.step
         self._answers.stopped = ""
+        self._answers.lift()
         self.rollbacks += 1
         self.say("rollback", f"screening {alarm.screen}")
         return self.screen
