@@ -3,7 +3,7 @@
     python run_worker.py FOLDER HOW [GUARD]
 
 HOW: `heeds` commands; `deaf`: beats and never looks for any; `hangs` after its first beat; `stubborn`: hangs with
-SIGTERM blocked. GUARD is JSON for `Run.guard`.
+SIGTERM ignored. GUARD is JSON for `Run.guard`.
 It prints `ready` after its first beat, and what it does about each command.
 """
 
@@ -39,7 +39,7 @@ def main() -> None:
             run.guard(**json.loads(guard[0]))
         run.beat(1, alarm="induction at 7.1" if how == "heeds" else "")
         if how == "stubborn":
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a mask would hold for this thread alone, of several
         print("ready", flush=True)
         if how in ("hangs", "stubborn"):
             time.sleep(1000)
