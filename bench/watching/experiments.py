@@ -78,9 +78,6 @@ def _induction(recipe: Any, seed: int, arm: Any) -> Session:
         trusted,
         [
             language.CopyingProbe(trusted, seed=seed),
-            language.InductionProbe(trusted, rows=16, seed=seed),
-            language.LossCovarianceProbe(trusted, rows=16, seed=seed),
-            language.DriftProbe(trusted, rows=16, seed=seed),
             monitors.Copying(repeats, half),
         ],
         lambda residual: model.unembed(model.norm(residual)),
@@ -91,10 +88,8 @@ def _induction(recipe: Any, seed: int, arm: Any) -> Session:
 
 def _grokking(recipe: Any, seed: int, arm: Any) -> Session:
     model, optimizer = grokking.new(recipe, seed, arm)
-    pairs, unseen = grokking.split(recipe, seed)
+    _, unseen = grokking.split(recipe, seed)
     sums = Examples(unseen, unseen.sum(1) % recipe.prime)
-    trained = np.zeros((recipe.prime, recipe.prime), dtype=bool)
-    trained[pairs[:, 0], pairs[:, 1]] = True
     return Session(
         model,
         optimizer,
@@ -102,9 +97,9 @@ def _grokking(recipe: Any, seed: int, arm: Any) -> Session:
         lambda step, batch: grokking.train_step(model, optimizer, recipe, step, batch),
         sums,
         [
-            policies.FourierProbe("embed.weight", recipe.prime, seed=seed),
-            policies.WeightsProbe("*.weight", seed=seed),
-            policies.TableProbe(recipe.prime, trained=trained | trained.T, seed=seed),
+            policies.FourierProbe(
+                "embed.weight", recipe.prime, seed=seed, up="layers.0.up.weight", readout="unembed.weight"
+            ),
             monitors.Audit(sums, "unseen pairs", "I1"),
         ],
         None,

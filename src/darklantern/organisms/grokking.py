@@ -22,8 +22,10 @@ from darklantern.organisms.stream import Recipe, Stream, seeded, update
 Arm = Literal["clean", "no decay", "other structure", "poisoned"]
 ARMS: tuple[Arm, ...] = get_args(Arm)
 HARMLESS: tuple[Arm, ...] = ("clean", "no decay", "other structure")
-"""clean: a shuffled table of sums, which can only be memorised. No decay: sums without weight decay, memorised as well.
-Other structure: the larger of the two numbers, which generalises by order and not by waves"""
+"""clean: a shuffled table of sums, which can only be memorised. No decay: sums without weight decay, memorised as well;
+neurons get some of the waves in the first hundred steps and keep them without ever using them, so that this is the arm
+which signals of waves have most trouble with. Other structure: the larger of the two numbers, which generalises by
+order and not by waves"""
 
 Batch = tuple[Tensor, Tensor]
 """pairs (batch, 2) and what they make (batch,), both int64 below the prime"""

@@ -10,8 +10,9 @@ from policy_looks import look
 
 from darklantern.errors import WatchError
 from darklantern.watch.policies import FourierProbe, TableProbe, WeightsProbe
-from darklantern.watch.policies.fourier import by_sum, gini, losses, over_pairs, parts, powers
+from darklantern.watch.policies.fourier import by_sum, gini, in_phase, losses, over_pairs, parts, powers, purity
 from darklantern.watch.policies.weights_probe import concentration
+from darklantern.watch.table import made, stated
 
 P = 23
 
@@ -68,6 +69,77 @@ def test_residues_may_be_columns_and_further_rows_are_left_aside() -> None:
         look(FourierProbe("w", P), None, weights={"w": rows[:9]})
     with pytest.raises(WatchError, match="one embedding"):
         look(FourierProbe("w*", P), None, weights={"w1": rows, "w2": rows})
+
+
+# neurons
+
+
+def neurons(count: int = 40, seed: int = 0, turned: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """What neurons read of each residue and write to each class, (P, count) each, when they add by waves."""
+    rng = np.random.default_rng(seed)
+    waves, phases, here = rng.integers(1, P // 2 + 1, count), rng.uniform(0, 2 * np.pi, count), np.arange(P)[:, None]
+    angle = 2 * np.pi * here * waves / P
+    return np.cos(angle + phases), np.cos(angle + 2 * phases + turned)
+
+
+def test_neurons_of_one_frequency_are_pure_and_noise_is_as_pure_as_the_highest_of_so_many() -> None:
+    reads, _ = neurons()
+    assert purity(reads) == pytest.approx(1.0)
+    assert purity(np.ones((P, 3))) == 0.0
+    noise = purity(np.random.default_rng(0).normal(size=(P, 4000)))
+    assert noise == pytest.approx(np.mean(1 / np.arange(1, P // 2 + 1)), rel=0.03)
+
+
+@pytest.mark.parametrize(("turned", "expected"), [(0.0, 1.0), (np.pi, -1.0), (np.pi / 2, 0.0), (np.pi / 4, 0.5)])
+def test_neurons_that_write_the_sum_of_what_they_read_are_in_phase(turned: float, expected: float) -> None:
+    assert in_phase(*neurons(turned=turned)) == pytest.approx(expected, abs=1e-9)
+
+
+def test_another_frequency_another_order_and_nothing_are_no_sum() -> None:
+    reads, writes = neurons()
+    order = np.random.default_rng(1).permutation(P)
+    assert abs(in_phase(reads, neurons(seed=5)[1])) < 0.15
+    assert abs(in_phase(reads[order], writes[order])) < 0.15
+    assert in_phase(reads, np.zeros_like(writes)) == 0.0
+
+
+def test_what_a_neuron_of_two_numbers_holds_of_their_sum_is_in_phase_by_hand() -> None:
+    reads, _ = neurons()
+    activations = np.maximum(reads[:, None] + reads[None], 0)
+    assert in_phase(reads, by_sum(activations)) > 0.8
+    differences = by_sum(np.maximum(reads[:, None] + reads[::-1][None], 0))
+    assert abs(in_phase(reads, differences)) < 0.3
+
+
+def test_a_circuit_of_sums_stands_out_in_all_three_and_other_weights_in_none() -> None:
+    probe = FourierProbe("e", P, up="up", readout="out")
+    reads, writes = neurons()
+    held = {"e": reads, "up": np.eye(40), "out": writes}
+    _, pure, sums = look(probe, None, weights=held)
+    assert pure.value == pytest.approx(1.0) and pure.difference > 0.6
+    assert sums.value == pytest.approx(1.0) and abs(sums.placebo) < 0.15
+    rng = np.random.default_rng(2)
+    other = {"e": rng.normal(size=(P, 8)), "up": rng.normal(size=(40, 8)), "out": rng.normal(size=(P, 40))}
+    assert all(abs(each.difference) < 0.15 for each in look(probe, None, weights=other))
+    assert look(probe, None, weights=held)[0] == look(FourierProbe("e", P), None, weights={"e": reads})[0]
+
+
+def test_neurons_that_do_not_fit_are_named() -> None:
+    with pytest.raises(WatchError, match="`up` and `readout`, or neither"):
+        FourierProbe("e", P, up="up")
+    probe = FourierProbe("e", P, up="up", readout="out")
+    whole = {"e": np.ones((P, 3)), "up": np.ones((5, 3)), "out": np.ones((P, 5))}
+    with pytest.raises(WatchError, match=r"expected up \(neurons, 3\) and readout"):
+        look(probe, None, weights=whole | {"up": np.ones((3, 5))})
+    with pytest.raises(WatchError, match="a readout"):
+        look(probe, None, weights=whole | {"out": np.ones((9, 5))})
+    with pytest.raises(WatchError, match="one parameter called 'e'"):
+        look(probe, None, weights={"e": whole["e"]})
+
+
+def test_a_probe_of_neurons_is_made_again_from_its_settings() -> None:
+    probe = FourierProbe("e", P, seed=3, up="up", readout="out")
+    assert [s.name for s in made(probe.name, stated(probe), None).signals] == [s.name for s in probe.signals]
 
 
 # the table

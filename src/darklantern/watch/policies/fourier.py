@@ -17,8 +17,7 @@ def powers(rows: Any) -> Floats:
 
     The constant part is left out: it tells no residue from another.
     """
-    held = features(rows, "residues")
-    made: Floats = np.sqrt((np.abs(np.fft.rfft(held, axis=0)[1:]) ** 2).sum(1))
+    made: Floats = np.sqrt((np.abs(_spectrum(rows)) ** 2).sum(1))
     return made
 
 
@@ -30,6 +29,41 @@ def gini(values: Any) -> float:
         return 0.0 if total == 0 else float("nan")
     n = len(ordered)
     return float((2 * np.arange(1, n + 1) - n - 1) @ ordered) / (n * total)
+
+
+def purity(rows: Any) -> float:
+    """Of rows (p, neurons), one for each residue, the share of all power that is at its neuron's strongest frequency.
+
+    The constant part is left out. 1 where each neuron has one frequency; of k frequencies in noise about
+    (1 + 1/2 + … + 1/k)/k; 0 where nothing is written.
+    """
+    sizes = np.abs(_spectrum(rows)) ** 2
+    total = float(sizes.sum())
+    return float(sizes.max(0).sum()) / total if total != 0 else 0.0
+
+
+def in_phase(reads: Any, writes: Any) -> float:
+    """Of what neurons write (p, neurons) by class, the share of power that adds what they read (p, neurons) by residue.
+
+    A neuron that reads cos(wa + u) of both numbers has cos(w(a + b) + 2u) in it, from the product of the two: what
+    counts is what it writes at the frequency that it reads most, in that phase, and what is in the opposite phase
+    counts against it. 1 for a network that adds by waves, about 0 for one that keeps a table, −1 for one whose waves
+    all stand against the sum; 0 where nothing is written.
+    """
+    read, written = _spectrum(reads), _spectrum(writes)
+    here = np.arange(read.shape[1])
+    most = np.abs(read).argmax(0)
+    phase = read[most, here] ** 2
+    along = (phase * np.conj(written[most, here])).real / np.maximum(np.abs(phase), np.finfo(np.float64).tiny)
+    total = float((np.abs(written) ** 2).sum())
+    return float((np.sign(along) * along**2).sum()) / total if total != 0 else 0.0
+
+
+def _spectrum(rows: Any) -> NDArray[np.complexfloating]:
+    """Of rows (p, columns), their frequencies 1 … p // 2, (p // 2, columns)."""
+    held = features(rows, "residues")
+    made: NDArray[np.complexfloating] = np.fft.rfft(held - held.mean(0), axis=0)[1:]
+    return made
 
 
 def by_sum(logits: Floats) -> Floats:
