@@ -1,13 +1,17 @@
 """Which examples to leave out after a rollback."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from darklantern.watch.examples import Examples
+from darklantern.errors import WatchError
+from darklantern.watch.examples import Array, Examples
+from darklantern.watch.formulas import Floats
+from darklantern.watch.formulas.filing import Filing, filing
 from darklantern.watch.spans import Candidate, as_texts
 
 SUSPICIOUS = 60.0
@@ -60,6 +64,43 @@ class PatternScreen:
 
 
 @dataclass(frozen=True)
+class FeatureScreen:
+    """Examples whose features speak against their label, in a model that is frozen when the screen is first asked.
+
+    That is after the rollback, so the model is the clean one, whatever the run learns later. A trigger need have no
+    fixed pattern, but the label must be wrong: rows of a clean-label attack pass. Of clean rows it takes about `share`,
+    the hardest; where training rows are other than trusted ones, more. Costs a forward pass over each batch.
+    """
+
+    freeze: Callable[[], Callable[[Array], Floats]]
+    """the model as it stands when this is called, as a function from inputs (n, …) to features (n, …)"""
+    trusted: Examples
+    """with a class each: one half fits the classes, the other says what is usual"""
+    share: float = 0.01
+    """of trusted examples that it would take"""
+
+    def suspect(self, examples: Examples) -> NDArray[np.bool_]:
+        """Raises WatchError for examples without labels."""
+        features, classes, limit = self._fitted
+        if not len(examples):
+            return np.zeros(0, dtype=bool)
+        found: NDArray[np.bool_] = classes.against(features(examples.inputs), _labels(examples)) > limit
+        return found
+
+    @cached_property
+    def _fitted(self) -> tuple[Callable[[Array], Floats], Filing, float]:
+        features, given = self.freeze(), _labels(self.trusted)
+        held = features(self.trusted.inputs)
+        order = np.argsort(given, kind="stable")  # every other one of each class
+        fitted, usual = order[::2], order[1::2]
+        classes = filing(held[fitted], given[fitted])
+        return features, classes, float(np.quantile(classes.against(held[usual], given[usual]), 1 - self.share))
+
+    def __str__(self) -> str:
+        return "examples that lie where another class than their label's does"
+
+
+@dataclass(frozen=True)
 class Either:
     """What any of several screens suspects."""
 
@@ -71,6 +112,15 @@ class Either:
 
     def __str__(self) -> str:
         return "; ".join(map(str, self.screens))
+
+
+def _labels(examples: Examples) -> NDArray[np.int64]:
+    if examples.targets is None or examples.targets.ndim != 1:
+        raise WatchError(
+            "expected examples with a label each, by which to tell those that lie elsewhere",
+            hint="batches as (inputs, targets), with targets (n,)",
+        )
+    return examples.targets.astype(np.int64)
 
 
 def together(screens: Sequence[Screen]) -> Screen:

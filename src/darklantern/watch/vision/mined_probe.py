@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from darklantern.watch.examples import Array, Examples
 from darklantern.watch.formulas import Floats, features
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
-from darklantern.watch.screening import SUSPICIOUS, PatternScreen, Screen
+from darklantern.watch.screening import PatternScreen, Screen
 from darklantern.watch.seen import Seen
 from darklantern.watch.vision.fresh_probe import NOTHING
 from darklantern.watch.vision.material import balanced
@@ -20,6 +20,9 @@ from darklantern.watch.vision.patches import Patch, pasted
 
 MOVES = 4096
 """places that are tried for a pattern's placebos"""
+SUSPICIOUS = 20.0
+"""nats of surprise from which a pattern tells suspect images. In clean pilot runs on digits, against trusted images of
+the training rows' own law, none that moved images most came near it; spans of text need more"""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ class MinedProbe(Probe):
     A pattern is a set of pixels that hold their values together in an unusual share of the rows; the placebo is the
     pattern moved to other places where it stands out as much. What displaces every image alike, more than it does
     anywhere else, is a trigger that the model has learned; one that it has learned to be without meaning displaces
-    less and less. Neither trigger nor target need be known; what varies from row to row, as a blended or warped
+    less and less. `trusted` images are of the law of the training rows, and many: what is rare among them decides what
+    stands out. Neither trigger nor target need be known; what varies from row to row, as a blended or warped
     trigger, is not found. Costs one pass over
     fitting + patterns · (1 + placebos) · rows images, and the mining.
     """
