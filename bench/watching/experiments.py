@@ -127,7 +127,7 @@ def _digits(recipe: Any, seed: int, arm: Any) -> Session:
         fresh,
         [
             vision.PatchProbe(held, "features:out", family, seed=seed),
-            vision.MinedProbe(fitting, "features:out", looks=6, seed=seed),
+            vision.MinedProbe(fitting, "features:out", looks=6, seed=seed, displacement=False),
             vision.MisfiledProbe(fitting, "features:out", seed=seed, freeze=lambda: digits.frozen(model)),
             monitors.PatchSuccess(held.inputs[:32], patches),
             monitors.Audit(held.take(slice(200)), "held-out images"),

@@ -9,13 +9,18 @@ from numpy.typing import NDArray
 from darklantern.watch.examples import Array, Examples
 from darklantern.watch.formulas import Floats, filing
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
-from darklantern.watch.screening import FeatureScreen, Screen
+from darklantern.watch.screening import FeatureScreen, PatternScreen, Screen
 from darklantern.watch.seen import Seen
 from darklantern.watch.vision.fresh_probe import NOTHING
 from darklantern.watch.vision.material import Familiar, balanced, drawn, labels
+from darklantern.watch.vision.mined_probe import SUSPICIOUS
+from darklantern.watch.vision.mining import Miner
 
 Freeze = Callable[[], Callable[[Array], Floats]]
 """the model as it stands when this is called, as a function from inputs (n, …) to features (n, …)"""
+
+MOST_HOLD = 0.4
+"""share of suspects: the others are clean rows that are hard to read"""
 
 
 class MisfiledProbe(Probe):
@@ -58,7 +63,7 @@ class MisfiledProbe(Probe):
         self._fitting = balanced(fitting, fitted, seed, "fitting images")
         self._labels = labels(self._fitting, "fitting images")
         self._familiar = Familiar(self._fitting)
-        self._rows, self._freeze = rows, freeze
+        self._rows, self._freeze, self._trusted = rows, freeze, fitting
         self.sites = (site,)
         self.window = looks - 1
         self._settings = {"site": site, "rows": rows, "fitted": fitted, "looks": looks, "seed": seed}
@@ -87,7 +92,17 @@ class MisfiledProbe(Probe):
 
     def screen(self, note: float | None) -> Screen | None:
         """The rows that the clean state's features speak against, where the model can be frozen."""
-        return None if self._freeze is None else FeatureScreen(self._freeze, self._fitting)
+        if self._freeze is None:
+            return None
+        return FeatureScreen(self._freeze, self._trusted, common=self._in_common)
+
+    def _in_common(self, suspects: Examples) -> Screen | None:
+        """The pattern that at least `MOST_HOLD` of the suspects hold, and trusted images hardly do."""
+        miner = Miner(self._trusted.inputs)
+        held = [each for each in miner.patterns(suspects.inputs, 1) if each.count >= MOST_HOLD * len(suspects)]
+        if not held or held[0].surprise <= SUSPICIOUS:
+            return None
+        return PatternScreen(held[0].positions, held[0].values, miner.width)
 
     def _gathered(self, seen: Seen) -> tuple[float, float]:
         held, about = seen[self.sites[0]], seen.about
