@@ -51,7 +51,7 @@ class MinedProbe(Probe):
 
     name: ClassVar[str] = "vision.mined"
     output = True
-    signals = (
+    signals: tuple[Signal, ...] = (
         Signal(
             "mined displacement",
             "I0",
