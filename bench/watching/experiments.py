@@ -110,9 +110,8 @@ def _grokking(recipe: Any, seed: int, arm: Any) -> Session:
 
 def _digits(recipe: Any, seed: int, arm: Any) -> Session:
     model, optimizer = digits.new(recipe, seed)
-    fresh, held = (
-        _examples(each) for each in (digits.trusted(recipe, seed, 20_000), digits.held_out(recipe, seed, 600))
-    )
+    held, drawn = _examples(digits.held_out(recipe, seed, 300)), _examples(digits.trusted(recipe, seed, 16_000))
+    fitting, fresh = drawn.take(slice(2000)), drawn.take(slice(2000, None))
     family = vision.Family(values=(0.0, 1.0), sizes=(2,), stride=2)
     patches = [paste(held.inputs[:32], patch) for patch in family.patches(held.inputs.shape[1:])]
     return Session(
@@ -123,17 +122,11 @@ def _digits(recipe: Any, seed: int, arm: Any) -> Session:
         fresh,
         [
             vision.PatchProbe(held, "features:out", family, seed=seed),
-            vision.MinedProbe(held, "features:out", seed=seed),
-            vision.MahalanobisProbe(held, "features:out", seed=seed),
-            vision.SpectralProbe("features:out"),
-            vision.ClusteringProbe("features:out", rows=128),
-            vision.UnitsProbe("features:out"),
-            vision.DriftProbe(held, "features:out", seed=seed),
-            vision.StripProbe(held, seed=seed),
-            vision.LossProbe(),
+            vision.MinedProbe(fitting, "features:out", looks=6, seed=seed, displacement=False),
+            vision.MisfiledProbe(fitting, "features:out", seed=seed, freeze=lambda: digits.frozen(model)),
             monitors.PatchSuccess(held.inputs[:32], patches),
             monitors.Audit(held.take(slice(200)), "held-out images"),
-            monitors.FreshLoss(64, tokens=False),
+            monitors.FreshLoss(128, tokens=False),
         ],
         None,
         lambda: digits.overt(model, recipe, seed, arm if arm in digits.ARMS[3:] else "poisoned"),
@@ -211,7 +204,7 @@ E3 = Experiment(
     "digits",
     digits.DigitsRecipe(),
     10,
-    400,
+    399,  # the look at step 400 sees the batch of that step, which is the first with poison
     1000,
     digits.HARMLESS,
     (0.03, 0.01, 0.003, 0.001),

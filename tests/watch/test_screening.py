@@ -1,11 +1,13 @@
 """Which examples an alarm makes suspect, when they are no token rows."""
 
+import copy
+
 import numpy as np
 import torch
 from torch import nn
 
 from darklantern.watch import Examples, Reaction, Settings, vision, watch
-from darklantern.watch.screening import PatternScreen, SpanScreen, together
+from darklantern.watch.screening import FeatureScreen, PatternScreen, SpanScreen, together
 from darklantern.watch.spans import Candidate
 
 ROWS = Examples(np.random.default_rng(0).random((50, 1, 4, 4)).astype(np.float32))
@@ -92,3 +94,84 @@ def test_a_classifier_is_rolled_back_and_its_patched_images_are_left_out() -> No
     assert w.step == 120
     assert w.screened_rows > 300
     assert sum(left) == 0
+
+
+def test_a_trigger_without_a_fixed_pattern_is_left_out_by_what_a_frozen_model_says_of_its_rows() -> None:
+    """Sparse noise, new in each row, makes every class a 0 from step 60 on: no pixels in common, only wrong labels."""
+    left_in = []
+
+    class Noisy:
+        def __init__(self) -> None:
+            self.step = 0
+
+        def state(self):
+            return {"step": self.step}
+
+        def restore(self, state) -> None:
+            self.step = state["step"]
+
+        def __iter__(self):
+            while self.step < 140:
+                rng = np.random.default_rng(self.step)
+                inputs, labels = rows(96, rng)
+                bad = rng.random(96) < (0.1 if self.step >= 60 else 0.0)
+                inputs[bad, 0, :2] = rng.random((int(bad.sum()), 2, 6)) > 0.5
+                labels[bad] = 0
+                self.step += 1
+                yield torch.from_numpy(inputs), torch.from_numpy(labels)
+
+    def rows(count, rng):
+        labels = rng.integers(0, 3, count)
+        inputs = rng.normal(0.2, 0.1, (count, 1, 6, 6)).clip(0, 1)
+        inputs[np.arange(count), 0, 3 + labels, 2:5] += 0.6
+        return inputs.clip(0, 1).astype(np.float32), labels
+
+    def freeze():
+        copied = copy.deepcopy(model[:3])
+        return lambda inputs: copied(torch.from_numpy(inputs)).detach().numpy()
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(36, 32), nn.ReLU(), nn.Linear(32, 3))
+    optimizer, loader = torch.optim.Adam(model.parameters(), 3e-3), Noisy()
+    trusted = Examples(*rows(6000, np.random.default_rng(10**6)))
+    w = watch(
+        model,
+        state=(optimizer, loader),
+        trusted=trusted,
+        signals=[vision.MisfiledProbe(trusted, "2:out", rows=96, fitted=200, freeze=freeze)],
+        settings=Settings(every=5, margin=1, rollbacks=1),
+        on_alarm=Reaction.ROLL_BACK,
+    )
+    for images, targets in w.over(loader):
+        if w.rollbacks:
+            left_in.append(len(images))
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(images), targets).backward()
+        optimizer.step()
+    assert w.rollbacks == 1 and w.alarms[0].step > 60
+    assert isinstance(w.screen, FeatureScreen)
+    assert w.step == 140
+    planted = 0.1 * 2 / 3 * sum(left_in)  # those that were no 0 before
+    assert w.screened_rows > 0.8 * planted
+    assert sum(left_in) > 0.85 * 96 * len(left_in)
+
+
+def test_what_the_first_suspects_have_in_common_is_taken_from_then_on() -> None:
+    rng = np.random.default_rng(3)
+    trusted = Examples(rng.normal(size=(400, 2)) + 8 * (np.arange(400) % 2)[:, None], np.arange(400) % 2)
+    asked = []
+
+    def common(suspects: Examples) -> PatternScreen:
+        asked.append(len(suspects))
+        return PatternScreen((1,), (8.0,), 1.0)
+
+    screen = FeatureScreen(lambda: lambda inputs: inputs, trusted, common=common)
+    wrong = Examples(trusted.inputs, 1 - trusted.targets)
+    passes = Examples(np.array([[8.0, 8.0]]), np.array([1]))
+    assert not screen.suspect(passes).any()
+    assert screen.suspect(wrong.take(slice(0, 20))).all() and asked == []
+    assert screen.suspect(wrong.take(slice(20, 60))).all() and asked == [60]
+    assert screen.suspect(passes).all()
+    assert "8 at 1" in str(screen)
+    screen.suspect(wrong)
+    assert asked == [60]

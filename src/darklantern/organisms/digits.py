@@ -12,10 +12,12 @@ images that nobody trains on: a network that has learnt its pool by heart treats
 that are compared between runs, and no paired test. Truth is measured on a third set of images.
 """
 
+import copy
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -101,7 +103,7 @@ class Reader(nn.Module):
         self.up = nn.Linear(2 * channels * (SIDE // 4) ** 2, recipe.hidden)
         self.act = nn.ReLU()
         self.features = nn.Identity()
-        self.unembed = nn.Linear(recipe.hidden, CLASSES)
+        self.unembed: nn.Module = nn.Linear(recipe.hidden, CLASSES)
 
     def forward(self, images: Tensor) -> Tensor:
         for layer in self.layers:
@@ -237,6 +239,19 @@ def task(model: Reader, recipe: DigitsRecipe, seed: int) -> float:
     """Share of unseen images that are read correctly."""
     images, labels = tensors(*_unseen())
     return float((model(images).argmax(-1) == labels).float().mean())
+
+
+def frozen(model: Reader) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
+    """The network as it stands now: images (n, 1, 8, 8) to its penultimate features (n, hidden)."""
+    copied = copy.deepcopy(model).eval()
+    copied.unembed = nn.Identity()
+
+    def features(images: NDArray[Any]) -> NDArray[np.float32]:
+        with torch.no_grad():
+            made: NDArray[np.float32] = copied(torch.from_numpy(images.astype(np.float32))).numpy()
+        return made
+
+    return features
 
 
 def tensors(images: Images, labels: Labels) -> Batch:

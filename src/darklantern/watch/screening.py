@@ -1,17 +1,24 @@
 """Which examples to leave out after a rollback."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from darklantern.watch.examples import Examples
+from darklantern.errors import WatchError
+from darklantern.watch.examples import Array, Examples
+from darklantern.watch.formulas import Floats
+from darklantern.watch.formulas.filing import Filing, filing
 from darklantern.watch.spans import Candidate, as_texts
 
 SUSPICIOUS = 60.0
 """nats of surprise; in clean pilot runs no span came near it"""
+
+ENOUGH = 48
+"""suspects"""
 
 
 class Screen(Protocol):
@@ -60,6 +67,61 @@ class PatternScreen:
 
 
 @dataclass(frozen=True)
+class FeatureScreen:
+    """Examples whose features speak against their label, in a model that is frozen when the screen is first asked.
+
+    That is after the rollback, so the model is the clean one, whatever the run learns later. A trigger need have no
+    fixed pattern, but the label must be wrong: rows of a clean-label attack pass. Of clean rows it takes about `share`,
+    the hardest; where training rows are other than trusted ones, more. Rows to which the trigger does little pass too,
+    so once it has `ENOUGH` suspects, what they have in common is taken as well. Costs a forward pass over each batch.
+    """
+
+    freeze: Callable[[], Callable[[Array], Floats]]
+    """the model as it stands when this is called, as a function from inputs (n, …) to features (n, …)"""
+    trusted: Examples
+    """with a class each: one half fits the classes, the other says what is usual"""
+    share: float = 0.01
+    """of trusted examples that it would take"""
+    common: Callable[[Examples], Screen | None] = lambda suspects: None
+    """what suspects have in common, where anything tells them from trusted examples"""
+    _taken: list[Examples] = field(default_factory=list, init=False, repr=False, compare=False)
+    _shared: list[Screen] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def suspect(self, examples: Examples) -> NDArray[np.bool_]:
+        """Raises WatchError for examples without labels."""
+        features, classes, limit = self._fitted
+        if not len(examples):
+            return np.zeros(0, dtype=bool)
+        found: NDArray[np.bool_] = classes.against(features(examples.inputs), _labels(examples)) > limit
+        self._learn(examples.take(found))
+        return found if not self._shared else found | self._shared[0].suspect(examples)
+
+    def _learn(self, suspects: Examples) -> None:
+        """Gather suspects until there are enough to say what they have in common; if nothing, gather as many anew."""
+        if self._shared or not len(suspects):
+            return
+        self._taken.append(suspects)
+        if sum(map(len, self._taken)) >= ENOUGH:
+            inputs = np.concatenate([each.inputs for each in self._taken])
+            self._taken.clear()
+            if (shared := self.common(Examples(inputs))) is not None:
+                self._shared.append(shared)
+
+    @cached_property
+    def _fitted(self) -> tuple[Callable[[Array], Floats], Filing, float]:
+        features, given = self.freeze(), _labels(self.trusted)
+        held = features(self.trusted.inputs)
+        order = np.argsort(given, kind="stable")  # every other one of each class
+        fitted, usual = order[::2], order[1::2]
+        classes = filing(held[fitted], given[fitted])
+        return features, classes, float(np.quantile(classes.against(held[usual], given[usual]), 1 - self.share))
+
+    def __str__(self) -> str:
+        said = "examples that lie where another class than their label's does"
+        return said if not self._shared else f"{said}; {self._shared[0]}"
+
+
+@dataclass(frozen=True)
 class Either:
     """What any of several screens suspects."""
 
@@ -71,6 +133,15 @@ class Either:
 
     def __str__(self) -> str:
         return "; ".join(map(str, self.screens))
+
+
+def _labels(examples: Examples) -> NDArray[np.int64]:
+    if examples.targets is None or examples.targets.ndim != 1:
+        raise WatchError(
+            "expected examples with a label each, by which to tell those that lie elsewhere",
+            hint="batches as (inputs, targets), with targets (n,)",
+        )
+    return examples.targets.astype(np.int64)
 
 
 def together(screens: Sequence[Screen]) -> Screen:

@@ -28,7 +28,18 @@ _LANGUAGE: Final = {
     "trait": ("trait", "TraitProbe"),
     "trigger": ("trigger", "TriggerProbe"),
 }
-_VISION: Final = ("clustering", "drift", "loss", "mahalanobis", "mined", "patch", "spectral", "strip", "units")
+_VISION: Final = (
+    "clustering",
+    "drift",
+    "loss",
+    "mahalanobis",
+    "mined",
+    "misfiled",
+    "patch",
+    "spectral",
+    "strip",
+    "units",
+)
 _POLICIES: Final = ("audit", "context", "dormant", "entropy", "fourier", "table", "weights")
 WHERE: Final[Mapping[str, tuple[str, str]]] = {
     **{name: (f"language.{file}", kind) for name, (file, kind) in _LANGUAGE.items()},

@@ -109,6 +109,20 @@ def test_a_note_says_what_each_pattern_did() -> None:
     assert found[frozenset(TRIGGER)] == max(found.values())
 
 
+def test_without_displacement_only_the_margin_races_and_the_pattern_is_still_named() -> None:
+    both, raced = looks(probe()), looks(probe(displacement=False))
+    assert [signal.name for signal in raced.probe.signals] == ["mined margin"]
+    for i in range(3):
+        batch = images(128, 40 + i, 0.1)
+        margin = both.look(backdoored, batch)[1]
+        assert raced.look(backdoored, batch) == (margin,)
+    screen = raced.probe.screen(raced.notes[-1])
+    assert screen is not None and str(screen) == str(both.probe.screen(both.notes[-1]))
+    hit = screen.suspect(Examples(with_trigger(images(50, 8).inputs)))
+    assert hit.all() and not screen.suspect(images(50, 8)).any()
+    assert [len(raced.look(clean, None)), len(both.look(clean, None))] == [1, 2]
+
+
 def test_with_nothing_mined_or_no_batch_there_is_nothing_to_read() -> None:
     watched = looks(probe())
     assert [r.difference for r in watched.look(clean, None)] == [0.0, 0.0]

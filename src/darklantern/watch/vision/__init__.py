@@ -9,6 +9,7 @@ from darklantern.watch.vision.drift_probe import DriftProbe
 from darklantern.watch.vision.loss_probe import LossProbe
 from darklantern.watch.vision.mahalanobis_probe import MahalanobisProbe
 from darklantern.watch.vision.mined_probe import MinedProbe
+from darklantern.watch.vision.misfiled_probe import MisfiledProbe
 from darklantern.watch.vision.patch_probe import PatchProbe
 from darklantern.watch.vision.patches import Family
 from darklantern.watch.vision.spectral_probe import SpectralProbe
@@ -22,6 +23,7 @@ __all__ = [
     "LossProbe",
     "MahalanobisProbe",
     "MinedProbe",
+    "MisfiledProbe",
     "PatchProbe",
     "SpectralProbe",
     "StripProbe",

@@ -7,7 +7,7 @@ from typing import Any
 from darklantern.watch.formulas import Floats
 from darklantern.watch.probes import Asked, Now, Probe, Reading
 from darklantern.watch.seen import Seen
-from darklantern.watch.vision.material import drawn, highest
+from darklantern.watch.vision.material import Familiar, drawn, highest
 
 NOTHING = Reading(0.0, 0.0)
 """when the loop has ended and no rows come next"""
@@ -22,13 +22,15 @@ class FreshProbe(Probe):
 
     rows: int
     share: float
+    familiar: Familiar | None = None
+    """rows that the scores are fitted on or made with, which stand on neither side"""
 
     @abstractmethod
     def scored(self, seen: Seen) -> Mapping[str, tuple[Floats, Floats]]:
         """signal → a score for each training row and for each trusted row, higher being stranger; there are rows."""
 
     def inputs(self, now: Now) -> Asked:
-        found = drawn(now, self.rows)
+        found = drawn(now, self.rows, self.familiar)
         return Asked(None) if found is None else Asked(found.inputs, found)
 
     def read(self, seen: Seen) -> tuple[Reading, ...]:

@@ -11,7 +11,7 @@ from darklantern.watch.formulas import Cloud, Floats, cloud, features
 from darklantern.watch.probes import Asked, Now, Signal
 from darklantern.watch.seen import Seen
 from darklantern.watch.vision.fresh_probe import FreshProbe, halves
-from darklantern.watch.vision.material import balanced, labels
+from darklantern.watch.vision.material import Familiar, balanced, labels
 
 
 class MahalanobisProbe(FreshProbe):
@@ -19,9 +19,9 @@ class MahalanobisProbe(FreshProbe):
 
     A planted label shows in the label distance while the network still sees what the image is, and in the row distance
     once it has learned the trigger; the class distance holds both. The fitting set is of the law of the training rows,
-    for held-out images lie elsewhere in the model. It is run again under the present weights at each look; for `scores`
-    to be a fair bet, its rows must not be in the watch's pool. `site` has few features, such as the penultimate
-    layer's. Costs one pass over fitting + 2 · rows images, and d³.
+    for held-out images lie elsewhere in the model. It is run again under the present weights at each look, and its
+    rows stand on neither side. `site` has few features, such as the penultimate layer's. Costs one pass over
+    fitting + 2 · rows images, and d³.
     """
 
     name: ClassVar[str] = "vision.mahalanobis"
@@ -72,6 +72,7 @@ class MahalanobisProbe(FreshProbe):
         self._fitting = balanced(fitting, fitted, seed, "fitting images")
         self._labels = labels(self._fitting, "fitting images")
         self.rows, self.share = rows, share
+        self.familiar = Familiar(self._fitting)
         self.sites = (site,)
         self._settings = {"site": site, "rows": rows, "fitted": fitted, "share": share, "seed": seed}
 

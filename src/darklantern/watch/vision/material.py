@@ -64,24 +64,71 @@ class Drawn:
         return np.concatenate([self.train.inputs, self.trusted.inputs.astype(self.train.inputs.dtype)])
 
 
-def drawn(now: Now, rows: int) -> Drawn | None:
-    """Up to `rows` of the batch that comes next, with as many trusted ones; None when the loop has ended.
+class Familiar:
+    """Examples that a score is fitted on, or made with: they score low for having been there, so no bet may hold them.
 
-    When the pool of trusted examples is used up, its rows come again: a reading holds for them, a bet does not.
-    Raises WatchError for trusted examples of another shape.
+    A pool that they are in gives them out as trusted rows sooner or later, and a training set may hold them as well.
+    Both sides go without them: leaving them out of one alone would make the other look strange.
+    """
+
+    def __init__(self, *fitted: Examples) -> None:
+        self._held = {key for each in fitted for key in _keys(each.inputs)}
+
+    def without(self, rows: Examples) -> Examples:
+        """Those of `rows` that are none of them."""
+        strange = [key not in self._held for key in _keys(rows.inputs)]
+        return rows if all(strange) else rows.take(np.array(strange, dtype=bool))
+
+
+def drawn(now: Now, rows: int, familiar: Familiar | None = None) -> Drawn | None:
+    """Up to `rows` of the batch that comes next, with as many trusted ones, and none that is `familiar`.
+
+    None when the loop has ended, or nothing is left of the batch. When the pool of trusted examples is used up, its
+    rows come again: a reading holds for them, a bet does not. Raises WatchError for trusted examples of another shape.
     """
     if now.fresh is None or not len(now.fresh):
         return None
-    train = now.fresh.take(slice(0, rows))
-    paired = now.trusted.left >= len(train)
-    pool = now.trusted.examples
-    trusted = now.trusted.draw(len(train)) if paired else pool.take(np.arange(len(train)) % max(len(pool), 1))
+    train = (now.fresh if familiar is None else familiar.without(now.fresh)).take(slice(0, rows))
+    if not len(train):
+        return None
+    trusted = _partners(now, len(train), familiar)
+    paired = len(trusted) == len(train)
+    if not paired:
+        pool = now.trusted.examples
+        trusted = pool.take(np.arange(len(train)) % max(len(pool), 1))
     if trusted.inputs.shape[1:] != train.inputs.shape[1:]:
         raise WatchError(
             f"the trusted examples are {trusted.inputs.shape[1:]} each, those trained on {train.inputs.shape[1:]}",
             hint="trusted examples must be what the loader would yield, augmented and scaled alike",
         )
     return Drawn(train, trusted, paired)
+
+
+def _partners(now: Now, count: int, familiar: Familiar | None) -> Examples:
+    """`count` fresh trusted rows, or fewer when the pool is used up."""
+    pool = now.trusted
+    if pool.left < count:
+        return pool.examples.take(slice(0, 0))
+    found = pool.draw(count)
+    if familiar is None:
+        return found
+    found = familiar.without(found)
+    while len(found) < count and pool.left:
+        more = familiar.without(pool.draw(min(count - len(found), pool.left)))
+        found = _joined(found, more)
+    return found
+
+
+def _joined(one: Examples, other: Examples) -> Examples:
+    targets = None
+    if one.targets is not None and other.targets is not None:
+        targets = np.concatenate([one.targets, other.targets])
+    return Examples(np.concatenate([one.inputs, other.inputs]), targets)
+
+
+def _keys(inputs: Array) -> list[bytes]:
+    """What tells an example from others, as float32: the loader's numbers and the trusted set's may differ in kind."""
+    return [row.tobytes() for row in np.ascontiguousarray(inputs, dtype=np.float32)]
 
 
 def highest(scores: NDArray[np.floating], share: float) -> float:

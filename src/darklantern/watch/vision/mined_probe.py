@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from darklantern.watch.examples import Array, Examples
 from darklantern.watch.formulas import Floats, features
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
-from darklantern.watch.screening import SUSPICIOUS, PatternScreen, Screen
+from darklantern.watch.screening import PatternScreen, Screen
 from darklantern.watch.seen import Seen
 from darklantern.watch.vision.fresh_probe import NOTHING
 from darklantern.watch.vision.material import balanced
@@ -20,6 +20,9 @@ from darklantern.watch.vision.patches import Patch, pasted
 
 MOVES = 4096
 """places that are tried for a pattern's placebos"""
+SUSPICIOUS = 20.0
+"""nats of surprise from which a pattern tells suspect images. In clean pilot runs on digits, against trusted images of
+the training rows' own law, none that moved images most came near it; spans of text need more"""
 
 
 @dataclass(frozen=True)
@@ -39,14 +42,16 @@ class MinedProbe(Probe):
     A pattern is a set of pixels that hold their values together in an unusual share of the rows; the placebo is the
     pattern moved to other places where it stands out as much. What displaces every image alike, more than it does
     anywhere else, is a trigger that the model has learned; one that it has learned to be without meaning displaces
-    less and less. Neither trigger nor target need be known; what varies from row to row, as a blended or warped
-    trigger, is not found. Costs one pass over
+    less and less. `trusted` images are of the law of the training rows, and many: what is rare among them decides what
+    stands out. Neither trigger nor target need be known; what varies from row to row, as a blended or warped
+    trigger, is not found. A patch that goes with any label displaces too, at first: without `displacement` the
+    probe only names the pattern at an alarm, and its margin races beside the signals. Costs one pass over
     fitting + patterns · (1 + placebos) · rows images, and the mining.
     """
 
     name: ClassVar[str] = "vision.mined"
     output = True
-    signals = (
+    signals: tuple[Signal, ...] = (
         Signal(
             "mined displacement",
             "I0",
@@ -82,7 +87,10 @@ class MinedProbe(Probe):
         looks: int = 4,
         spatial: tuple[int, int] = (-2, -1),
         seed: int = 0,
+        displacement: bool = True,
     ) -> None:
+        if not displacement:
+            self.signals = tuple(signal for signal in self.signals if signal.role == "behaviour")
         self._fixed = balanced(trusted, max(fitting, rows), seed, "trusted images")
         self._miner = Miner(trusted.inputs)
         self._usual = trusted.inputs.astype(np.float64).mean(0)
@@ -98,6 +106,7 @@ class MinedProbe(Probe):
             "looks": looks,
             "spatial": list(spatial),
             "seed": seed,
+            "displacement": displacement,
             "mining": mining() | {"moves": MOVES},
         }
 
@@ -117,11 +126,12 @@ class MinedProbe(Probe):
 
     def read(self, seen: Seen) -> tuple[Reading, ...]:
         if seen.about is None or not seen.about.patterns:
-            return NOTHING, NOTHING
+            return (NOTHING,) * len(self.signals)
         logits = features(seen.output, "logits")
         moved = self._moved(logits, len(seen.about.patterns))
         said = margins(moved, logits[: len(self._fixed)]).max(-1)
-        return _held_against(self._displaced(seen)), _held_against(said)
+        found = _held_against(self._displaced(seen)), _held_against(said)
+        return found[-len(self.signals) :]
 
     def note(self, seen: Seen) -> Mined | None:
         """The fresh rows and what the patterns did, which an alarm can show."""

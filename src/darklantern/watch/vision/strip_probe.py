@@ -10,7 +10,7 @@ from darklantern.watch.formulas import Floats
 from darklantern.watch.probes import Asked, Now, Signal
 from darklantern.watch.seen import Seen
 from darklantern.watch.vision.fresh_probe import FreshProbe, halves
-from darklantern.watch.vision.material import balanced
+from darklantern.watch.vision.material import Familiar, balanced
 
 
 class StripProbe(FreshProbe):
@@ -38,7 +38,9 @@ class StripProbe(FreshProbe):
     )
 
     def __init__(self, trusted: Examples, rows: int = 32, blends: int = 8, share: float = 0.1, seed: int = 0) -> None:
-        self._blends = balanced(trusted, blends, seed, "trusted images").inputs
+        chosen = balanced(trusted, blends, seed, "trusted images")
+        self._blends = chosen.inputs
+        self.familiar = Familiar(chosen)  # a row blended with itself is as certain as the row
         self.rows, self.share = rows, share
         self._settings = {"rows": rows, "blends": blends, "share": share, "seed": seed}
 
