@@ -22,6 +22,7 @@ _LANGUAGE: Final = {
     "induction": ("induction", "InductionProbe"),
     "loss covariance": ("losses", "LossCovarianceProbe"),
     "payload": ("payload", "PayloadProbe"),
+    "payload pull": ("payload_pull", "PullProbe"),
     "refusal": ("refusal", "RefusalProbe"),
     "row anomaly": ("anomaly", "RowAnomalyProbe"),
     "span": ("span", "SpanProbe"),
@@ -29,7 +30,7 @@ _LANGUAGE: Final = {
     "trigger": ("trigger", "TriggerProbe"),
 }
 _VISION: Final = ("clustering", "drift", "loss", "mahalanobis", "mined", "patch", "spectral", "strip", "units")
-_POLICIES: Final = ("audit", "context", "dormant", "entropy", "fourier", "table", "weights")
+_POLICIES: Final = ("audit", "context", "dormant", "entropy", "fourier", "readout", "table", "weights")
 WHERE: Final[Mapping[str, tuple[str, str]]] = {
     **{name: (f"language.{file}", kind) for name, (file, kind) in _LANGUAGE.items()},
     **{f"vision.{name}": (f"vision.{name}_probe", f"{name.capitalize()}Probe") for name in _VISION},

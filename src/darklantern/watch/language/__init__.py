@@ -13,6 +13,7 @@ from darklantern.watch.language.induction import InductionProbe
 from darklantern.watch.language.layout import BYTES, Layout, layout
 from darklantern.watch.language.losses import LossCovarianceProbe
 from darklantern.watch.language.payload import PayloadProbe
+from darklantern.watch.language.payload_pull import PullProbe
 from darklantern.watch.language.refusal import RefusalProbe
 from darklantern.watch.language.span import SpanProbe
 from darklantern.watch.language.trait import TraitProbe
@@ -30,6 +31,7 @@ __all__ = [
     "Layout",
     "LossCovarianceProbe",
     "PayloadProbe",
+    "PullProbe",
     "RefusalProbe",
     "RowAnomalyProbe",
     "SpanProbe",
