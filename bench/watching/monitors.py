@@ -107,16 +107,6 @@ class Swap(policies.ContextProbe):
         return super().read(seen)[:2]
 
 
-class Payloads(language.PayloadProbe):
-    """What the payload probe reads of the model's outputs alone (E4, tier I1)."""
-
-    name: ClassVar[str] = "bench.payloads"
-    signals = language.PayloadProbe.signals[2:]
-
-    def read(self, seen: Seen) -> tuple[Reading, ...]:
-        return super().read(seen)[2:]
-
-
 class Spans(language.SpanProbe):
     """What the span probe reads of the model's outputs alone (E4, tier I0); its notes still name spans and sites.
 

@@ -22,7 +22,6 @@ _LANGUAGE: Final = {
     "induction": ("induction", "InductionProbe"),
     "loss covariance": ("losses", "LossCovarianceProbe"),
     "payload": ("payload", "PayloadProbe"),
-    "payload pull": ("payload_pull", "PullProbe"),
     "refusal": ("refusal", "RefusalProbe"),
     "row anomaly": ("anomaly", "RowAnomalyProbe"),
     "span": ("span", "SpanProbe"),

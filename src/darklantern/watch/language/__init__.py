@@ -13,7 +13,6 @@ from darklantern.watch.language.induction import InductionProbe
 from darklantern.watch.language.layout import BYTES, Layout, layout
 from darklantern.watch.language.losses import LossCovarianceProbe
 from darklantern.watch.language.payload import PayloadProbe
-from darklantern.watch.language.payload_pull import PullProbe
 from darklantern.watch.language.refusal import RefusalProbe
 from darklantern.watch.language.span import SpanProbe
 from darklantern.watch.language.trait import TraitProbe
@@ -31,7 +30,6 @@ __all__ = [
     "Layout",
     "LossCovarianceProbe",
     "PayloadProbe",
-    "PullProbe",
     "RefusalProbe",
     "RowAnomalyProbe",
     "SpanProbe",

@@ -19,42 +19,6 @@ CONTEXT = 24
 _AGAINST = "lines of trusted text of the same lengths, after the same contexts"
 
 
-class Statements:
-    """Members of a family of payloads after trusted contexts, and lines of trusted text of their lengths there."""
-
-    def __init__(self, trusted: Any, payloads: Sequence[Prompt], seed: int, layout: Layout) -> None:
-        rows = token_rows(trusted, "trusted rows")
-        texts = ["".join(map(chr, payload)) for payload in payloads]
-        lengths, space = [len(text) for text in texts], rows.shape[1] - CONTEXT
-        if not lengths or not all(0 < length <= space for length in lengths):
-            raise WatchError(
-                f"expected payloads of 1 to {space} tokens, got {len(lengths)} of {min(lengths, default=0)} to "
-                f"{max(lengths, default=0)}",
-                hint=f"a payload stands after {CONTEXT} tokens of trusted text, within a trusted row; give wider rows",
-            )
-        rng = np.random.default_rng(seed)
-        before = materials.contexts(rows, len(texts), CONTEXT, layout, rng)
-        said = [*texts, *materials.lines(rows, lengths, layout, rng)]
-        whole = [c + q + layout.end for c, q in zip(before * 2, said, strict=True)]
-        self.rows: Tokens = padded(whole, room(CONTEXT + max(map(len, said)) + 1, rows.shape[1]), layout.end)
-        self.half = len(texts)
-        """rows of payloads, which come first"""
-        self.which, self.where = _places([len(text) for text in said])
-        """row and position at which each token of each text is predicted"""
-        self.settings = {"payloads": [list(map(ord, text)) for text in texts], "context": CONTEXT}
-
-    def at_tokens(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Of values (rows, positions), those at which a token of a text is predicted."""
-        picked: NDArray[Any] = values[self.which, self.where]
-        return picked
-
-    def contrast(self, values: NDArray[np.floating]) -> Reading:
-        """Mean over each row's own tokens, then over rows."""
-        counts = np.bincount(self.which)
-        means = np.bincount(self.which, weights=values) / counts
-        return Reading(float(means[: self.half].mean()), float(means[self.half :].mean()))
-
-
 class PayloadProbe(Probe):
     """Exemplars of a family of payloads after trusted contexts, against lines of trusted text there.
 
@@ -122,13 +86,29 @@ class PayloadProbe(Probe):
         seed: int = 0,
         layout: Layout = BYTES,
     ) -> None:
-        self._said = Statements(trusted, payloads, seed, layout)
+        rows = token_rows(trusted, "trusted rows")
+        texts = ["".join(map(chr, payload)) for payload in payloads]
+        lengths, space = [len(text) for text in texts], rows.shape[1] - CONTEXT
+        if not lengths or not all(0 < length <= space for length in lengths):
+            raise WatchError(
+                f"expected payloads of 1 to {space} tokens, got {len(lengths)} of {min(lengths, default=0)} to "
+                f"{max(lengths, default=0)}",
+                hint=f"a payload stands after {CONTEXT} tokens of trusted text, within a trusted row; give wider rows",
+            )
+        rng = np.random.default_rng(seed)
+        before = materials.contexts(rows, len(texts), CONTEXT, layout, rng)
+        said = [*texts, *materials.lines(rows, lengths, layout, rng)]
+        whole = [c + q + layout.end for c, q in zip(before * 2, said, strict=True)]
+        self._rows: Tokens = padded(whole, room(CONTEXT + max(map(len, said)) + 1, rows.shape[1]), layout.end)
+        self._half = len(texts)
+        self._which, self._where = _places([len(text) for text in said])
         self._early, self._late = early, late
         self.sites = places.checked_sites(early, late)
         self.lenses = (early,)
         self._settings = {
             "probe": self.name,
-            **self._said.settings,
+            "payloads": [list(map(ord, text)) for text in texts],
+            "context": CONTEXT,
             "early": early,
             "late": late,
             "seed": seed,
@@ -140,23 +120,23 @@ class PayloadProbe(Probe):
         return self._settings
 
     def inputs(self, now: Now) -> Asked:
-        return asked(self._said.rows)
+        return asked(self._rows)
 
     def read(self, seen: Seen) -> tuple[Reading, ...]:
-        said, targets = self._said, self._said.rows[:, 1:]
-        likely = said.at_tokens(seen.log_prob(targets))
-        lens = said.at_tokens(seen.lens_prob(places.site_of(seen, self._early), targets))
-        greedy = said.at_tokens(places.said_most(seen) == targets)
-        first = said.where == CONTEXT - 1
+        targets = self._rows[:, 1:]
+        said = seen.log_prob(targets)[self._which, self._where]
+        lens = seen.lens_prob(places.site_of(seen, self._early), targets)[self._which, self._where]
+        greedy = (places.said_most(seen) == targets)[self._which, self._where]
+        first = self._where == CONTEXT - 1
         return (
-            said.contrast(lens),
-            said.contrast(self._moved(seen)),
-            said.contrast(likely),
+            self._contrast(lens),
+            self._contrast(self._moved(seen)),
+            self._contrast(said),
             Reading(
-                float(likely[first & (said.which < said.half)].mean()),
-                float(likely[first & (said.which >= said.half)].mean()),
+                float(said[first & (self._which < self._half)].mean()),
+                float(said[first & (self._which >= self._half)].mean()),
             ),
-            said.contrast(greedy.astype(np.float64)),
+            self._contrast(greedy.astype(np.float64)),
         )
 
     def note(self, seen: Seen) -> Floats | None:
@@ -164,12 +144,18 @@ class PayloadProbe(Probe):
         return self._held(seen) if seen.first is None else None
 
     def _held(self, seen: Seen) -> Floats:
-        return places.at(seen, places.site_of(seen, self._late), self._said.which, self._said.where)
+        return places.at(seen, places.site_of(seen, self._late), self._which, self._where)
 
     def _moved(self, seen: Seen) -> Floats:
         late, first = self._held(seen), np.asarray(seen.first)
         moved: Floats = 1 - (late * first).sum(-1) / (np.linalg.norm(late, axis=-1) * np.linalg.norm(first, axis=-1))
         return moved
+
+    def _contrast(self, values: NDArray[np.floating]) -> Reading:
+        """Mean over each row's own tokens, then over rows."""
+        counts = np.bincount(self._which)
+        means = np.bincount(self._which, weights=values) / counts
+        return Reading(float(means[: self._half].mean()), float(means[self._half :].mean()))
 
 
 def _places(lengths: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
