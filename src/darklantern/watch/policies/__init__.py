@@ -9,6 +9,7 @@ from darklantern.watch.policies.context_probe import ContextProbe
 from darklantern.watch.policies.dormant_probe import DormantProbe
 from darklantern.watch.policies.entropy_probe import EntropyProbe
 from darklantern.watch.policies.fourier_probe import FourierProbe
+from darklantern.watch.policies.readout_probe import ReadoutProbe
 from darklantern.watch.policies.reward_probe import RewardProbe
 from darklantern.watch.policies.table_probe import TableProbe
 from darklantern.watch.policies.weights_probe import WeightsProbe
@@ -19,6 +20,7 @@ __all__ = [
     "DormantProbe",
     "EntropyProbe",
     "FourierProbe",
+    "ReadoutProbe",
     "RewardProbe",
     "TableProbe",
     "WeightsProbe",

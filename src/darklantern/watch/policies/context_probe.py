@@ -36,6 +36,7 @@ class ContextProbe(Probe):
             placebo=_REST,
             source="this project, notes on E5",
             cost="1F over 2 · features · rows",
+            compares="ratio",  # a divergence grows with the square of what a flag does
         ),
         Signal(
             "direct effect",
@@ -46,6 +47,7 @@ class ContextProbe(Probe):
             placebo=_REST,
             source="after Wang et al., Interpretability in the wild (2022): direct logit effect",
             cost="the same pass",
+            compares="ratio",
         ),
         Signal(
             "context displacement",
