@@ -39,6 +39,7 @@ class Observer:
         """the rows trained on since the last look"""
         self._above: frozenset[str] = frozenset()
         """channels that stand over their thresholds since an alarm that said so"""
+        self._signals = {name: track.signal for name, track in trace.tracks.items()}
         self._bets = any(track.bets for track in trace.tracks.values())
         self._trained: set[int] = set()
         """hashes of the examples that were trained on, where a signal bets"""
@@ -81,7 +82,7 @@ class Observer:
         """
         if self._tap.ranks.count > 1:
             self._trusted.share(self._tap.ranks.rank, self._tap.ranks.count)
-        agreeing.look(self._tap.ranks, lambda: self.looker.look(self._now(step, fresh)))
+        agreeing.look(self._tap.ranks, lambda: self.looker.look(self._now(step, fresh)), self._signals)
         self.looked = step
 
     def look(self, step: int, fresh: Examples | None, states: States) -> Alarm | None:
@@ -89,7 +90,7 @@ class Observer:
         if self.spans is not None:
             self.spans.add(self._fresh)
         try:
-            looked = agreeing.look(self._tap.ranks, lambda: self._seen(step, fresh))
+            looked = agreeing.look(self._tap.ranks, lambda: self._seen(step, fresh), self._signals)
         except BaseException:
             if self.spans is not None:
                 self.spans.forget(1)
