@@ -7,11 +7,12 @@ from darklantern.errors import WatchError
 from darklantern.watch import agreeing
 from darklantern.watch.alarms import Alarm
 from darklantern.watch.attach.tap import Tap
-from darklantern.watch.examples import Examples, Pool, Tokens
+from darklantern.watch.examples import Examples, Pool
 from darklantern.watch.judging import detectors
 from darklantern.watch.keeping import Kept, States
 from darklantern.watch.looking import Looked, Looker
 from darklantern.watch.probes import Now, Probe
+from darklantern.watch.sampling import Sample
 from darklantern.watch.screening import SUSPICIOUS, Screen, SpanScreen, together
 from darklantern.watch.settings import Settings
 from darklantern.watch.spans import GRAM, SpanCounter
@@ -35,8 +36,11 @@ class Observer:
         """no state with more looks before it is clean, since an alarm passed that was not rolled back"""
         self._tap, self._settings = tap, settings
         self._trusted = Pool(trusted, seed)
-        self._fresh: list[Tokens] = []
-        """the rows trained on since the last look"""
+        self._fresh = Sample(seed)
+        """of the rows trained on since the last look"""
+        self._left_out = (0, 0)
+        """of so many rows before the newest look, so many were not counted"""
+        self._sampling_said = False
         self._above: frozenset[str] = frozenset()
         """channels that stand over their thresholds since an alarm that said so"""
         self._signals = {name: track.signal for name, track in trace.tracks.items()}
@@ -70,7 +74,7 @@ class Observer:
     def take(self, examples: Examples) -> None:
         """A batch is about to be trained on."""
         if self.spans is not None:
-            self._fresh.append(examples.tokens)
+            self._fresh.add(examples.tokens)
         if self._bets:
             self._trained.update(_hashes(examples))
         self.since += 1
@@ -87,15 +91,17 @@ class Observer:
 
     def look(self, step: int, fresh: Examples | None, states: States) -> Alarm | None:
         """One look, and the alarm that it raises. One that fails leaves everything as it was before it."""
+        rows = self._fresh.rows()
         if self.spans is not None:
-            self.spans.add(self._fresh)
+            self.spans.add(rows)
         try:
             looked = agreeing.look(self._tap.ranks, lambda: self._seen(step, fresh), self._signals)
         except BaseException:
             if self.spans is not None:
                 self.spans.forget(1)
             raise
-        self._fresh = []
+        self._left_out = self._fresh.passed, self._fresh.left_out
+        self._fresh.clear()
         self.since = 0
         self.looked = step
         self.trace.add(step, looked)
@@ -110,6 +116,18 @@ class Observer:
         }
         self._idle |= found.keys()
         return [f"{self.trace.tracks[name].signal.shown}: {why}" for name, why in found.items()]
+
+    def sampled(self) -> str:
+        """What was left out at the newest look, the first time that anything was."""
+        passed, left_out = self._left_out
+        if not left_out or self._sampling_said:
+            return ""
+        self._sampling_said = True
+        counted = passed - left_out
+        return (
+            f"of the {passed:,} rows since the look before, spans were counted in {counted:,} drawn at random; "
+            "so it is at each look that has so many, or looks would cost more the rarer they are"
+        )
 
     def _now(self, step: int, fresh: Examples | None) -> Now:
         return Now(step, self._trusted, fresh, self.spans)

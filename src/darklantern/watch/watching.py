@@ -432,6 +432,8 @@ class Watch:
         if fresh is not None:
             for why in self._observer.idle():
                 self.say("no bet", why)
+        if said := self._observer.sampled():
+            self.say("sampled", said)
         if failure is not None:
             return self._answers.failed(failure)
         reaction = Reaction.LOG if alarm is None else self._alarm(alarm)
