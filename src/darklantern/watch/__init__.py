@@ -14,6 +14,7 @@ from typing import Any
 from darklantern.records.references import References
 from darklantern.watch.alarms import Alarm
 from darklantern.watch.budget import Cadence
+from darklantern.watch.digests import digests
 from darklantern.watch.examples import Examples, examples
 from darklantern.watch.filing import Filed, Filing, Weights, finding
 from darklantern.watch.inquiring import Case
@@ -112,7 +113,8 @@ def watch(
     `readout(weights, residual)`; it is the model's method of that name, or of transformers' models their head,
     unless given.
     `alpha` is the false-alarm rate for a whole clean run, over all signals together; it holds for the
-    `recipe` and `data` (hashes) that `references` were made from and is otherwise not claimed. `overhead` is the
+    `recipe` and `data` (hashes) that `references` were made from, and for signals that are read as they were there
+    (`digests`); otherwise it is not claimed. `overhead` is the
     share of training time that looks may take: it sets their cadence, unless `settings.every` or the references do.
     `on_look` is called with the watch after each look: a function or several, such as `darklantern.live()`.
     `investigate` are functions of a Case that run once after an alarm, before the reaction: a learning coefficient, a
@@ -138,13 +140,16 @@ def watch(
     settings = settings or Settings()
     probes = as_probes(signals)
     known = [signal for probe in probes for signal in probe.signals]
+    rows = examples(trusted, "trusted examples", batch)
     every = settings.every or (references.every if references else None)
+    told = digests(probes, rows, settings)
     return Watch(
         Parts(
             tap=attach.tap(model, state, readout, weights, call, batch),
             probes=probes,
-            trusted=examples(trusted, "trusted examples", batch),
-            trace=Trace(known, references, recipe, data, alpha, every),
+            trusted=rows,
+            trace=Trace(known, references, recipe, data, alpha, every, told),
+            digests=told,
             settings=settings,
             cadence=Cadence(every, overhead),
             on_alarm=on_alarm,

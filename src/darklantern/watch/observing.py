@@ -86,6 +86,7 @@ class Observer:
         """
         if self._tap.ranks.count > 1:
             self._trusted.share(self._tap.ranks.rank, self._tap.ranks.count)
+        self.trace.on_ranks(self._tap.ranks.count)  # not earlier: a trainer may start the others as it begins
         agreeing.look(self._tap.ranks, lambda: self.looker.look(self._now(step, fresh)), self._signals)
         self.looked = step
 

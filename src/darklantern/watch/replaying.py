@@ -25,9 +25,11 @@ from darklantern.models.checkpoints import Checkpoint, checkpoints
 from darklantern.records.references import References
 from darklantern.watch import attach, table
 from darklantern.watch.attach.tap import Tap
+from darklantern.watch.digests import digests
 from darklantern.watch.examples import Examples, Pool, examples
 from darklantern.watch.looking import Looked, Looker
 from darklantern.watch.probes import Now, Probe, Reading
+from darklantern.watch.settings import Settings
 from darklantern.watch.spans import SpanCounter
 from darklantern.watch.trace import Trace
 
@@ -109,7 +111,9 @@ def replay(
     every = _apart(found, references)
     asked = _Asked(signals, examples(trusted, "trusted examples", batch), rows, seed)
     known = [signal for probe in signals for signal in probe.signals]
-    trace = Trace(known, references, recipe, data, alpha, every)
+    told = digests(signals, asked.trusted, Settings(history=HISTORY))
+    trace = Trace(known, references, recipe, data, alpha, every, told)
+    trace.on_ranks(1)
     progress(0, len(found))  # all checkpoints are read once for their hashes before the first is looked at
     results = _Results(Path(folder), asked, found)
     with _standing(model, found, load, state, readout, weights, call, batch) as (tap, put):

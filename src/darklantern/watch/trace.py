@@ -6,9 +6,11 @@ from typing import Literal
 
 import numpy as np
 
+from darklantern.counted import counted
 from darklantern.errors import WatchError
 from darklantern.records.findings import Series
 from darklantern.records.references import References, SignalReference
+from darklantern.watch.digests import judged
 from darklantern.watch.judging import betting, detectors
 from darklantern.watch.judging.betting import Bet
 from darklantern.watch.judging.detectors import Threshold
@@ -80,6 +82,7 @@ class Trace:
         data: str = "",
         alpha: float = 0.05,
         every: int | None = None,
+        digests: Mapping[str, str] | None = None,
     ) -> None:
         _check(signals)
         self.tracks = {signal.name: Track(signal) for signal in signals}
@@ -119,6 +122,9 @@ class Trace:
                 self.limits[channel] = found[channel]
                 if channel == "joint":
                     self.limits |= {name: limit for name, limit in found.items() if self._is_behaviour(name)}
+        self._ranks = 1 if references is None else references.ranks
+        if digests is not None:
+            self._compare(digests)
 
     @property
     def shown(self) -> dict[str, Track]:
@@ -163,6 +169,29 @@ class Trace:
         self.joint.append(max((track.statistic[-1] for track in self._internal()), default=0.0))
         newest = {name: track.statistic[-1] for name, track in self.tracks.items()}
         self.past.append(Past(step, dict(looked.readings), newest))
+
+    def on_ranks(self, count: int) -> None:
+        """So many processes train together."""
+        if count != self._ranks:
+            for name in self._references:
+                self._doubt(
+                    name, f"{counted(self._ranks, 'rank')} trained together in the reference runs, here {count}"
+                )
+
+    def _compare(self, digests: Mapping[str, str]) -> None:
+        """What a signal's readings come from now, with what they came from in the reference runs."""
+        for name, reference in self._references.items():
+            if (track := self.tracks.get(name)) is None:
+                continue
+            ours = judged(digests.get(name, ""), track.signal, detectors.constants())
+            called = _quoted(track.signal)
+            if ours is None:
+                self._doubt(name, f"{called} uses what no hash can speak for: see its probe's settings")
+            elif reference.digest is None:
+                self._doubt(name, f"the references do not say how {called} was read: calibrate(..., digests=w.digests)")
+            elif ours != reference.digest:
+                why = f"{called} is read or judged otherwise than in the reference runs: other settings, or another"
+                self._doubt(name, f"{why} version of its probe or of the detectors")
 
     def _doubt(self, name: str, why: str) -> None:
         """What these references say is no longer known to hold for a signal: its channel claims no rate."""

@@ -2,9 +2,9 @@
 
 import logging
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ class Parts:
     trace: Trace
     settings: Settings
     cadence: Cadence
+    digests: Mapping[str, str] = field(default_factory=dict)
     on_alarm: OnAlarm = Reaction.LOG
     on_look: Callable[["Watch"], None] = lambda watch: None
     step: int = 0
@@ -80,6 +81,8 @@ class Watch:
     def __init__(self, parts: Parts) -> None:
         tap, settings = parts.tap, parts.settings
         self.trace, self.settings, self.step = parts.trace, settings, parts.step
+        self.digests = parts.digests
+        """signal → hash of what its readings come from, for `calibrate`"""
         self.cadence = parts.cadence
         self.alarms: list[Alarm] = []
         self.events: list[Event] = []
@@ -107,8 +110,8 @@ class Watch:
         self._training_since: float | None = None
         self._lap = 0.0
         """seconds that the step under way took so far, up to its newest batch"""
-        if parts.trace.uncalibrated:
-            self.say("uncalibrated", parts.trace.uncalibrated)
+        self._uncalibrated = ""
+        self._say_uncalibrated()
         if tap.rewinds:
             self._say_no_rollback()
 
@@ -337,6 +340,12 @@ class Watch:
     def _say_no_rollback(self) -> None:
         self.say("no rollback", f"{self.rewinds}; an alarm that asks for one stops the loop instead")
 
+    def _say_uncalibrated(self) -> None:
+        """A claim that does not hold, or no longer, is said once."""
+        if (why := self.trace.uncalibrated) and why != self._uncalibrated:
+            self.say("uncalibrated", why)
+        self._uncalibrated = why
+
     def _due(self) -> bool:
         return bool(self._observer.since) and self.cadence.due(self.step)
 
@@ -352,6 +361,7 @@ class Watch:
             self.filer.begin()
         self.cadence.start(self.step, clock())
         self._started = True
+        self._say_uncalibrated()
 
     def _pass(self, loader: Iterable[Any], rewound: bool) -> Generator[Any, None, bool]:
         """One pass over the loader. True when a rollback moved its cursor: then iterate it anew, `rewound`."""
@@ -432,6 +442,7 @@ class Watch:
         if fresh is not None:
             for why in self._observer.idle():
                 self.say("no bet", why)
+        self._say_uncalibrated()
         if said := self._observer.sampled():
             self.say("sampled", said)
         if failure is not None:

@@ -296,8 +296,8 @@ def test_what_would_break_the_exchange_of_runs_is_refused() -> None:
 
 def test_references_of_another_version_are_refused() -> None:
     data = encode(references())
-    assert data.startswith(b'{"v":2,')
-    for other in (data.replace(b'"v":2,', b'"v":1,'), data.replace(b'"v":2,', b"")):
+    assert data.startswith(b'{"v":3,')
+    for other in (data.replace(b'"v":3,', b'"v":2,'), data.replace(b'"v":3,', b"")):
         with pytest.raises(RecordError):
             decode(References, other)
 
