@@ -157,6 +157,12 @@ def test_the_rate_is_split_over_channels_and_what_claims_a_circuit_comes_first()
     ]
 
 
+def test_channels_that_share_the_rate_say_so() -> None:
+    assert trace(A).over_all is None
+    assert trace(A, B).over_all is None, "b claims none"
+    assert Trace([A, BET], alpha=0.06).over_all == 0.06
+
+
 def test_what_says_novelty_has_no_part_in_the_joint_statistic() -> None:
     made = Trace([A, NEW])
     for step in range(12):

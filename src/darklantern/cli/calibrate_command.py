@@ -34,7 +34,8 @@ def run(out: Path, folder: Path, workers: int, as_json: bool) -> None:
     references = reference_runs.references(runs)
     write_whole(out, encode(references))
     limit = detectors.threshold(references.maxima, ALPHA)
+    rate = detectors.percent(limit.alpha)
     if as_json:
         tell_json({"references": str(out), "runs": len(runs), "threshold": limit.value, "alpha": limit.alpha})
     else:
-        tell(f"{out}: threshold {limit.value:.2f}, false-alarm rate at most {limit.alpha:.1%} a run ({limit.reason})")
+        tell(f"{out}: threshold {limit.value:.2f}, false-alarm rate at most {rate} a run ({limit.reason})")

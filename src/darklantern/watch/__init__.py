@@ -149,7 +149,6 @@ def watch(
             probes=probes,
             trusted=rows,
             trace=Trace(known, references, recipe, data, alpha, every, told),
-            digests=told,
             settings=settings,
             cadence=Cadence(every, overhead),
             on_alarm=on_alarm,

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from darklantern.errors import WatchError
 from darklantern.watch import agreeing
-from darklantern.watch.alarms import Alarm
+from darklantern.watch.alarms import Alarm, claimed, sealed
 from darklantern.watch.attach.tap import Tap
 from darklantern.watch.examples import Examples, Pool
 from darklantern.watch.judging import detectors
@@ -157,17 +157,19 @@ class Observer:
         self._above |= {each.channel for each in standing}
         self._alarm_look = looks
         self._alarms += 1
-        return Alarm(
-            step=step,
-            signal=risen.signal,
-            statistic=risen.statistic,
-            threshold=risen.threshold,
-            clean=clean,
-            suspects=suspects,
-            screen=together(screens) if screens else None,
-            says=risen.says,
-            channel=risen.channel,
-            earlier=self._alarms - 1,
+        return sealed(
+            Alarm(
+                step=step,
+                signal=risen.signal,
+                statistic=risen.statistic,
+                threshold=claimed(risen.threshold, self._alarms - 1),
+                clean=clean,
+                suspects=suspects,
+                screen=together(screens) if screens else None,
+                says=risen.says,
+                channel=risen.channel,
+                over_all=self.trace.over_all,
+            )
         )
 
     def clean_looks(self, *channels: str) -> int:

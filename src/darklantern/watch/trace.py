@@ -100,6 +100,10 @@ class Trace:
         bets = {s.name for s in signals if s.detector == "betting"}
         may_claim = [c for c in self.channels if references is None or c in bets or c == "joint" or c in apart]
         share = detectors.split(alpha, dict.fromkeys(may_claim, 1.0)) if may_claim else {}
+        self.over_all = alpha if len(share) > 1 else None
+        """the rate that several channels share"""
+        self.digests = dict(digests or {})
+        """signal → hash of what its readings come from"""
         held = () if references is None else references.signals
         self._references = {r.name: r for r in held if r.name in share or r.name not in self.channels}
         """of no signal whose limit is not from references: its statistic would be in another unit than that"""

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,6 @@ class Parts:
     trace: Trace
     settings: Settings
     cadence: Cadence
-    digests: Mapping[str, str] = field(default_factory=dict)
     on_alarm: OnAlarm = Reaction.LOG
     on_look: Callable[["Watch"], None] = lambda watch: None
     step: int = 0
@@ -81,8 +80,6 @@ class Watch:
     def __init__(self, parts: Parts) -> None:
         tap, settings = parts.tap, parts.settings
         self.trace, self.settings, self.step = parts.trace, settings, parts.step
-        self.digests = parts.digests
-        """signal → hash of what its readings come from, for `calibrate`"""
         self.cadence = parts.cadence
         self.alarms: list[Alarm] = []
         self.events: list[Event] = []
@@ -135,6 +132,11 @@ class Watch:
     def asked(self) -> list[Chosen]:
         """What was agreed to do about the newest alarm, mildest first."""
         return self._answers.chosen
+
+    @property
+    def digests(self) -> Mapping[str, str]:
+        """Signal → hash of what its readings come from, for `calibrate`. Held-out monitors are not among them."""
+        return {name: digest for name, digest in self.trace.digests.items() if name in self.trace.shown}
 
     @property
     def overhead(self) -> float:

@@ -51,6 +51,12 @@ class Threshold:
     """what the rate rests on, or why there is none"""
 
 
+def percent(rate: float) -> str:
+    """A rate above 0 in two digits, rounded up, so that what is at most that rate is at most what is said."""
+    digits = 1 - math.floor(math.log10(rate)) if rate > 0 else 2
+    return f"{min(1.0, math.ceil(round(rate * 10**digits, 6)) / 10**digits) * 100:.12g}%"
+
+
 def constants() -> dict[str, Any]:
     """What decides a statistic besides its signal, for the recipe that a calibration holds for."""
     return {
