@@ -6,6 +6,7 @@ probe takes no claim from the others.
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,6 +46,11 @@ def judged(digest: str, signal: Signal, constants: dict[str, Any]) -> str | None
     """With how the signal is judged: the detectors' `constants`, and what it claims. None where `digest` is empty."""
     judging = [signal.role, signal.says, signal.detector, signal.grain]
     return _hash([digest, judging, constants]) if digest else None
+
+
+def hashed(text: str) -> str:
+    """What a recipe, or data, is compared by: a hash as it is, of any other text its SHA-256, of nothing nothing."""
+    return text if not text or re.fullmatch("[0-9a-f]{64}", text) else hashlib.sha256(text.encode()).hexdigest()
 
 
 def _read(signal: Signal) -> list[str]:

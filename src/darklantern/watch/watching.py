@@ -134,6 +134,11 @@ class Watch:
         return self._answers.chosen
 
     @property
+    def folder(self) -> Path | None:
+        """Where the files of its `run` lie, once it began; None without a run, and on all ranks but the first."""
+        return self._outside.folder
+
+    @property
     def digests(self) -> Mapping[str, str]:
         """Signal → hash of what its readings come from, for `calibrate`. Held-out monitors are not among them."""
         return {name: digest for name, digest in self.trace.digests.items() if name in self.trace.shown}
