@@ -31,7 +31,7 @@ def of_runs(
 
     check_place(out)  # now, and not after hours
     arms = dict(_arm(each) for each in harmless)
-    made = "darklantern watch calibrate, of runs that were there"
+    made = "`darklantern watch calibrate`, of runs that were there"
     if command is not None:
         if given or seeds is None:
             raise WatchError(

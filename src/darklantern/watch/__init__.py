@@ -15,7 +15,7 @@ from darklantern.errors import WatchError
 from darklantern.records.references import References
 from darklantern.watch.alarms import Alarm
 from darklantern.watch.budget import Cadence
-from darklantern.watch.collecting import load
+from darklantern.watch.collecting import collect, load
 from darklantern.watch.digests import digests, hashed
 from darklantern.watch.examples import Examples, examples
 from darklantern.watch.filing import Filed, Filing, Weights, finding
@@ -66,6 +66,7 @@ __all__ = [
     "Webhook",
     "Weights",
     "calibrate",
+    "collect",
     "finding",
     "held_out",
     "live",
