@@ -113,7 +113,7 @@ class Trace:
         for name, track in self.tracks.items():
             if name in bets:
                 track.bets.append(betting.start())
-                self.limits[name] = betting.limit("ville", share.get(name, share.get("joint", alpha)))
+                self.limits[name] = betting.limit(share.get(name, share.get("joint", alpha)))
         for channel in self.channels:
             if channel in self.limits:
                 continue
