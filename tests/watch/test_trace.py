@@ -40,21 +40,52 @@ def test_a_watch_needs_an_internal_signal_and_joint_is_taken() -> None:
         trace(A, Signal("joint", "I0", "behaviour", "", ""))
 
 
-def test_one_internal_signal_without_a_reference_takes_the_rate_from_all_and_is_named() -> None:
-    limit = trace(A, B).limits["joint"]
-    assert (limit.value, limit.calibrated, limit.reason) == (1.5, False, "no reference runs for 'b'")
-    assert np.isnan(limit.alpha)
+def test_a_signal_without_references_is_a_channel_of_its_own_and_takes_no_claim_from_the_others() -> None:
+    made = trace(A, B, alpha=0.05)
+    assert made.channels == ("joint", "b")
+    assert made.limits["joint"] == trace(A).limits["joint"], "neither its limit nor its rate moves"
+    apart = made.limits["b"]
+    assert (apart.value, apart.calibrated) == (3.4, False)
+    assert np.isnan(apart.alpha)
+    assert made.uncalibrated == "no reference runs for 'b', which is judged apart by its own first looks"
     assert trace(A, OUTER).limits["joint"].calibrated, "fewer signals than the reference runs had cannot raise the rate"
     assert "another recipe" in trace(A, B, recipe="9" * 64).limits["joint"].reason
+    assert trace(B).channels == ("b",), "none of the signals has references"
 
 
-def test_a_reference_of_a_behavioural_monitor_does_not_cover_an_internal_signal() -> None:
-    behaved = msgspec.structs.replace(HELD, behaviours={"a": (1.0,) * 19})
-    assert not trace(A, references=behaved).limits["joint"].calibrated
+def test_the_joint_statistic_is_that_of_the_signals_with_references() -> None:
+    """b moves in standard deviations of its own: mixed in, it would be held against the limit of a's unit."""
+    made = trace(A, B)
+    for step in range(20):
+        made.add(step, looked(a=0.0, b=0.1 * (step % 2) + 0.4 * (step > 12)))
+    assert max(made.tracks["b"].statistic) > made.limits["joint"].value
+    assert made.joint == [0.0] * 20
+    assert (made.limit("b"), made.limit("a")) == (made.limits["b"], made.limits["joint"])
+    made.add(20, looked(a=0.0, b=50.0))
+    made.add(21, looked(a=0.0, b=50.0))
+    assert [each.channel for each in made.standing()] == ["b"]
+    assert "no reference runs for 'b'" in made.standing()[0].threshold.reason
 
 
-def test_its_alarm_says_so_and_each_curve_says_what_it_was_standardised_on() -> None:
+def test_a_signal_that_the_references_hold_apart_has_the_limit_of_its_own_maxima() -> None:
+    behaved = msgspec.structs.replace(HELD, behaviours={"a": (1.0,) * 39})
+    made = trace(A, NEW, references=behaved)
+    assert made.channels == ("a", "new")
+    assert (made.limits["a"].value, made.limits["a"].alpha) == (1.0, 0.05), (
+        "what cannot claim takes no part of the rate"
+    )
+    assert not made.limits["new"].calibrated
+
+
+def test_what_had_its_part_in_the_joint_maxima_and_stands_alone_now_is_in_its_own_unit() -> None:
+    made = trace(Signal("a", "I0", "signal", "", "", says="novelty"))
+    assert made.unit("a") == "standard deviations over first looks"
+    assert (made.limits["a"].value, made.limits["a"].calibrated) == (3.4, False)
+
+
+def test_each_curve_says_what_it_was_standardised_on() -> None:
     class Two(Scripted):
+        name = "Scripted"  # whose digest the references have
         signals = (Signal("scripted", "I0", "signal", "", ""), B)
 
         def read(self, seen):
@@ -64,13 +95,13 @@ def test_its_alarm_says_so_and_each_curve_says_what_it_was_standardised_on() -> 
     w, loop = start(Two(lambda look: 9.0 if look >= 5 else 0.0, signals=Two.signals))
     run(w, loop)
     assert w.alarm.step == 30
-    assert "uncalibrated; no reference runs for 'b'" in str(w.alarm)
+    assert w.alarm.threshold.calibrated
     units = {series.name: series.unit for series in w.trace.series()}
     assert units == {
         "scripted": "multiples of what 1 clean run in 20 reaches",
         "b": "standard deviations over first looks",
     }
-    assert [event.label for event in w.events] == ["uncalibrated", "alarm"]
+    assert [(event.label, event.text[:25]) for event in w.events[:1]] == [("uncalibrated", "no reference runs for 'b'")]
 
 
 def test_a_probe_that_forgets_a_reading_is_named() -> None:
@@ -124,6 +155,12 @@ def test_the_rate_is_split_over_channels_and_what_claims_a_circuit_comes_first()
         ("bet", "novelty"),
         ("new", "novelty"),
     ]
+
+
+def test_channels_that_share_the_rate_say_so() -> None:
+    assert trace(A).over_all is None
+    assert trace(A, B).over_all is None, "b claims none"
+    assert Trace([A, BET], alpha=0.06).over_all == 0.06
 
 
 def test_what_says_novelty_has_no_part_in_the_joint_statistic() -> None:
@@ -185,3 +222,33 @@ def test_a_score_that_no_bet_can_take_leaves_the_trace_as_it_was() -> None:
         made.add(10, looked(([float("nan")], [0.0]), a=0.0, bet=0.0))
     assert made.steps == [5]
     assert all(len(track.readings) == len(track.statistic) == 1 for track in made.tracks.values())
+
+
+@pytest.mark.parametrize("level", [0.5, 300.0, -4e-3])
+def test_rounding_is_no_rise_of_a_signal_that_was_flat_at_first(level: float) -> None:
+    rng = np.random.default_rng(0)
+    made = Trace([A])
+    for step in range(12):
+        made.add(step, looked(a=level))
+    for step in range(12, 60):
+        made.add(step, looked(a=float(np.float32(level) * np.float32(1 + 1e-6 * rng.normal()))))
+    assert max(made.joint) < 0.5
+    for step in range(60, 64):
+        made.add(step, looked(a=level * 1.01 if level > 0 else level * 0.99))
+    assert [each.channel for each in made.standing()] == ["joint"], "one part in a hundred is no rounding"
+
+
+def test_sizes_that_cancel_are_rounded_in_proportion_to_themselves() -> None:
+    made = Trace([A])
+    for step in range(40):
+        off = 1e-5 if step > 20 else 0.0
+        made.add(step, Looked({"a": Reading(300.0 + off, 300.0)}, {}))
+    assert max(made.joint) < 0.5
+
+
+def test_a_grain_says_what_a_flat_signal_may_do() -> None:
+    coarse = Trace([Signal("a", "I0", "signal", "", "", grain=1.0)])
+    for step in range(30):
+        coarse.add(step, looked(a=0.0 if step < 15 else 2.0))
+    assert coarse.standing() == []
+    assert max(coarse.joint) == 1.75

@@ -53,7 +53,7 @@ def test_an_alarm_names_step_signal_rate_and_the_last_clean_state() -> None:
     assert (w.alarm.step, w.alarm.signal) == (30, "scripted")
     assert w.alarm.clean.step == 20
     assert w.alarm.threshold.alpha == 0.05
-    assert "false-alarm rate at most 5.0% a run; 19 clean reference runs" in str(w.alarm)
+    assert "false-alarm rate at most 5% a run; 19 clean reference runs" in str(w.alarm)
     assert [event.label for event in w.events] == ["alarm"]
 
 

@@ -105,20 +105,42 @@ def demo(
 
 @watch_app.command()
 def calibrate(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Folders of clean runs of yours, which a watch with run= wrote, or a folder of them."),
+    ] = None,
+    run: Annotated[
+        str | None, typer.Option(help="Run this for each seed first: python train.py --seed {seed}. {run}: its folder.")
+    ] = None,
+    seeds: Annotated[str | None, typer.Option(help="For --run: 1000-1049, or 1,2,5-9.")] = None,
+    harmless: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=FOLDER: runs of another harmless arm, in which the rate must hold too. Repeatable."),
+    ] = None,
+    standardise: Annotated[
+        int | None, typer.Option(min=5, help="Clean runs that say what is usual; a fifth unless given.")
+    ] = None,
+    recipe: Annotated[str, typer.Option(help="A text or hash of the recipe, where the runs do not say it.")] = "",
+    data: Annotated[str, typer.Option(help="A text or hash of the data, where the runs do not say it.")] = "",
     out: Annotated[Path, typer.Option(help="Where the references go.")] = Path("references.json"),
     runs: Annotated[Path, typer.Option(help="Folder for the runs; those already there are not repeated.")] = Path(
         "reference-runs"
     ),
-    workers: Annotated[int, typer.Option(min=1, help="Runs at once, one thread each.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, help="Runs at once; the demo's have one thread each.")] = 2,
     as_json: Json = False,
 ) -> None:
-    """Make the demo's reference runs and its threshold.
+    """Make references from clean runs, so that alarms have a stated false-alarm rate.
 
-    Clean runs on other seeds: 50 runs of about a minute each. Resumable: stop it and call it again.
+    Of your own: from folders of runs, or by running your script for each seed. Without either, those of the demo: 50
+    runs of about a minute each. Resumable: stop it and call it again.
     """
-    from darklantern.cli.calibrate_command import run
+    from darklantern.cli.calibrate_command import of_demo, of_runs
 
-    run(out, runs, workers, as_json)
+    own = (folders, run, seeds, harmless, standardise, recipe, data)
+    if not any(own):
+        of_demo(out, runs, workers, as_json)
+        return
+    of_runs(folders or [], run, seeds, harmless or [], standardise, recipe, data, out, runs, workers, as_json)
 
 
 @watch_app.command()

@@ -1,24 +1,95 @@
-"""`darklantern watch calibrate`."""
+"""`darklantern watch calibrate`: of one's own runs, or of the demo's."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+from darklantern.cli.bars import count_bar
 from darklantern.cli.options import check_place
 from darklantern.cli.output import tell, tell_json
-from darklantern.errors import StoreError
-from darklantern.records.exact import encode
+from darklantern.errors import StoreError, WatchError
+
+if TYPE_CHECKING:
+    from darklantern.records.references import References
 
 
-def run(out: Path, folder: Path, workers: int, as_json: bool) -> None:
-    """Collect the reference runs, show progress, write the references whole."""
+def of_runs(
+    given: Sequence[Path],
+    command: str | None,
+    seeds: str | None,
+    harmless: Sequence[str],
+    standardise: int | None,
+    recipe: str,
+    data: str,
+    out: Path,
+    folder: Path,
+    workers: int,
+    as_json: bool,
+) -> None:
+    """Collect runs that are there, or run a script for each seed first; write the references whole."""
+    from darklantern.watch.collecting import collect
+
+    check_place(out)  # now, and not after hours
+    arms = dict(_arm(each) for each in harmless)
+    made = "`darklantern watch calibrate`, of runs that were there"
+    if command is not None:
+        if given or seeds is None:
+            raise WatchError(
+                "expected folders of runs, or --run with --seeds",
+                hint='--run "python train.py --seed {seed}" --seeds 1000-1049',
+            )
+        given = _repeated(command, seeds, folder, workers)
+        made = f"darklantern watch calibrate --run {command!r} --seeds {seeds}"
+    references = collect(given, arms, recipe=recipe, data=data, standardise=standardise, made=made)
+    _write(references, out)
+    _tell(references, out, as_json)
+
+
+def of_demo(out: Path, folder: Path, workers: int, as_json: bool) -> None:
+    """Collect the demo's reference runs, show progress, write the references whole."""
     from darklantern.demo import reference_runs
     from darklantern.demo.scenario import ALPHA
-    from darklantern.files import write_whole
     from darklantern.watch.judging import detectors
 
     check_place(out)  # now, and not after an hour
+    _make(folder)
+    seeds = reference_runs.STANDARDISE + reference_runs.CALIBRATE
+    done: list[int] = []
+    with count_bar("clean runs") as progress:
+        progress(0, len(seeds))
+
+        def one(seed: int) -> None:
+            done.append(seed)
+            progress(len(done), len(seeds))
+
+        runs = reference_runs.collect(seeds, folder, workers, one)
+    references = reference_runs.references(runs)
+    _write(references, out)
+    limit = detectors.threshold(references.maxima, ALPHA)
+    if as_json:
+        tell_json({"references": str(out), "runs": len(runs), "threshold": limit.value, "alpha": limit.alpha})
+    else:
+        rate = detectors.percent(limit.alpha)
+        tell(f"{out}: threshold {limit.value:.2f}, false-alarm rate at most {rate} a run ({limit.reason})")
+
+
+def _repeated(command: str, seeds: str, folder: Path, workers: int) -> list[Path]:
+    from darklantern.watch.repeating import parse_seeds, repeat
+
+    wanted = parse_seeds(seeds)
+    _make(folder)
+    with count_bar("reference runs") as progress:
+        return repeat(command, wanted, folder, workers, progress)
+
+
+def _arm(text: str) -> tuple[str, list[Path]]:
+    name, equals, folder = text.partition("=")
+    if not equals or not name or not folder:
+        raise WatchError(f"expected --harmless NAME=FOLDER, got {text!r}", hint="the folder of that arm's runs")
+    return name, [Path(folder)]
+
+
+def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -26,15 +97,25 @@ def run(out: Path, folder: Path, workers: int, as_json: bool) -> None:
             f"cannot make the folder {folder} for the runs: {error.strerror}",
             hint="choose a folder that you may write to, with --runs",
         ) from error
-    seeds = reference_runs.STANDARDISE + reference_runs.CALIBRATE
-    columns = (TextColumn("clean runs"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=len(seeds))
-        runs = reference_runs.collect(seeds, folder, workers, lambda seed: bar.advance(task))
-    references = reference_runs.references(runs)
+
+
+def _write(references: "References", out: Path) -> None:
+    from darklantern.files import write_whole
+    from darklantern.records.exact import encode
+
     write_whole(out, encode(references))
-    limit = detectors.threshold(references.maxima, ALPHA)
+
+
+def _tell(references: "References", out: Path, as_json: bool) -> None:
+    from darklantern.watch.judging.detectors import percent
+
+    arms = [references.calibrated_on, *(arm.calibrated_on for arm in references.strata)]
+    rate = 1 / (1 + min(map(len, arms)))
+    of = len(references.standardised_on), sum(map(len, arms))
     if as_json:
-        tell_json({"references": str(out), "runs": len(runs), "threshold": limit.value, "alpha": limit.alpha})
+        tell_json({"references": str(out), "standardised_on": of[0], "calibrated_on": of[1], "alpha": rate})
     else:
-        tell(f"{out}: threshold {limit.value:.2f}, false-alarm rate at most {limit.alpha:.1%} a run ({limit.reason})")
+        tell(
+            f"{out}: of {sum(of)} runs, {of[0]} to standardise on and {of[1]} to calibrate on; they support "
+            f"false-alarm rates from {percent(rate)} a run"
+        )

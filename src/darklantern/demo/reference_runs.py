@@ -24,7 +24,8 @@ from darklantern.models import shim
 from darklantern.organisms import text
 from darklantern.records.exact import decode
 from darklantern.records.references import Origin, References
-from darklantern.watch import calibrate
+from darklantern.watch import Examples, calibrate
+from darklantern.watch.digests import digests
 from darklantern.watch.judging import calibration
 
 EVERY = scenario.SETTINGS.every or 10
@@ -86,6 +87,7 @@ def references(runs: dict[int, dict[str, list[float]]]) -> References:
         every=scenario.SETTINGS.every,
         steps=range(RECIPE.branch + EVERY, RECIPE.end + 1, EVERY),
         origin=Origin(code=__version__, made="darklantern watch calibrate"),
+        digests=digests(scenario.probes(), Examples(scenario.trusted()), scenario.SETTINGS),
     )
 
 

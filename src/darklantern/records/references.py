@@ -20,6 +20,9 @@ class SignalReference(Value, frozen=True, kw_only=True):
     detector: Detector = "ewma"
     top: Annotated[float, msgspec.Meta(ge=1)] = 1.0
     """the signal's scale: how high its detector comes in about 1 clean run of 20; at least one standard deviation"""
+    digest: Sha256 | None = None
+    """hash of all that its readings come from and of how they are judged; None when it was not noted, and then no rate
+    is claimed"""
 
 
 class Stratum(Value, frozen=True, kw_only=True):
@@ -51,7 +54,7 @@ class References(Value, frozen=True, kw_only=True):
     so that a false-alarm rate can hold in each and not only on average.
     """
 
-    v: Literal[2] = 2
+    v: Literal[3] = 3
     recipe: Sha256
     """hash of training recipe and watch configuration: the calibration holds for no other"""
     data: Sha256
@@ -60,6 +63,8 @@ class References(Value, frozen=True, kw_only=True):
     """steps between looks; None when it was not noted"""
     steps: tuple[int, ...] = ()
     """at which the runs were looked at; none when it was not noted, and then no rate is claimed"""
+    ranks: Annotated[int, msgspec.Meta(ge=1)] = 1
+    """processes that trained together in each run: of each signal the highest of theirs counts"""
     signals: tuple[SignalReference, ...]
     standardised_on: tuple[int, ...]
     """seeds of the clean runs behind mean, spread and top"""

@@ -11,9 +11,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from darklantern.errors import WatchError
 from darklantern.records.references import References
 from darklantern.watch.alarms import Alarm
 from darklantern.watch.budget import Cadence
+from darklantern.watch.collecting import collect, load
+from darklantern.watch.digests import digests, hashed
 from darklantern.watch.examples import Examples, examples
 from darklantern.watch.filing import Filed, Filing, Weights, finding
 from darklantern.watch.inquiring import Case
@@ -25,6 +28,8 @@ from darklantern.watch.onlookers import together
 from darklantern.watch.own_signals import as_probes, signal
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
 from darklantern.watch.reactions import Ablate, Notify, OnAlarm, Reaction
+from darklantern.watch.recording import Recorder
+from darklantern.watch.repeating import asked_for
 from darklantern.watch.runs.notifying import Desktop, File, Webhook
 from darklantern.watch.screen_files import screened
 from darklantern.watch.screening import Screen, SpanScreen
@@ -61,6 +66,7 @@ __all__ = [
     "Webhook",
     "Weights",
     "calibrate",
+    "collect",
     "finding",
     "held_out",
     "live",
@@ -81,7 +87,7 @@ def watch(
     weights: Callable[[Any], Any] | None = None,
     call: Callable[[Any], Any] | None = None,
     batch: Callable[[Any], Any] | None = None,
-    references: References | None = None,
+    references: References | str | Path | None = None,
     recipe: str = "",
     data: str = "",
     alpha: float = 0.05,
@@ -112,8 +118,9 @@ def watch(
     `readout(weights, residual)`; it is the model's method of that name, or of transformers' models their head,
     unless given.
     `alpha` is the false-alarm rate for a whole clean run, over all signals together; it holds for the
-    `recipe` and `data` (hashes) that `references` were made from and is otherwise not claimed. `overhead` is the
-    share of training time that looks may take: it sets their cadence, unless `settings.every` or the references do.
+    `recipe` and `data` (texts that name them, or hashes) that `references` (a record, or its file) were made from, and
+    for signals that are read as they were there (`digests`); otherwise it is not claimed. `overhead` is the share of
+    training time that looks may take: it sets their cadence, unless `settings.every` or the references do.
     `on_look` is called with the watch after each look: a function or several, such as `darklantern.live()`.
     `investigate` are functions of a Case that run once after an alarm, before the reaction: a learning coefficient, a
     smallest mask, an ablation (`darklantern.watch.investigations`), whatever is too dear for every look.
@@ -121,7 +128,9 @@ def watch(
     does so.
     `run` is a folder, or a name, by which people outside reach the run: `darklantern watch status`, `stop`, `pause`,
     `go-on`, `roll-back`; a watchdog beside it ends a process that does not heed a stop, and with `hang_after` (seconds)
-    notices a loop that hangs. `step` is the number of updates done before; `seed` draws the order of trusted examples.
+    notices a loop that hangs. The folder also keeps what each look read: runs so kept make references, by
+    `darklantern watch calibrate`. In a run that it started, alarms are only logged, and `references` are not read.
+    `step` is the number of updates done before; `seed` draws the order of trusted examples.
 
     Raises WatchError when a part does not fit, here or before the first step: nothing is watched by half.
 
@@ -136,19 +145,36 @@ def watch(
     from darklantern.watch import attach
 
     settings = settings or Settings()
+    recipe, data = hashed(recipe), hashed(data)
+    if (reference := asked_for()) is not None:
+        if settings.every is None:
+            raise WatchError(
+                "a reference run looks at steps that are known before: settings.every is None",
+                hint="watch(..., settings=Settings(every=...)); a watch with the references takes it from them",
+            )
+        references, on_alarm, investigate, on_finding = None, Reaction.LOG, (), None
+        run, told_seed = reference.folder, reference.seed
+    else:
+        told_seed = seed
+    if isinstance(references, str | Path):
+        references = load(references)
     probes = as_probes(signals)
     known = [signal for probe in probes for signal in probe.signals]
+    rows = examples(trusted, "trusted examples", batch)
     every = settings.every or (references.every if references else None)
+    told = digests(probes, rows, settings)
+    tap = attach.tap(model, state, readout, weights, call, batch)
+    recorder: list[OnLook] = [] if run is None else [Recorder(tap, told_seed, recipe, data)]
     return Watch(
         Parts(
-            tap=attach.tap(model, state, readout, weights, call, batch),
+            tap=tap,
             probes=probes,
-            trusted=examples(trusted, "trusted examples", batch),
-            trace=Trace(known, references, recipe, data, alpha, every),
+            trusted=rows,
+            trace=Trace(known, references, recipe, data, alpha, every, told),
             settings=settings,
             cadence=Cadence(every, overhead),
             on_alarm=on_alarm,
-            on_look=together(on_look),
+            on_look=together([*recorder, together(on_look)]),
             step=step,
             seed=seed,
             data=data,

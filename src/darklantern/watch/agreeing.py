@@ -1,6 +1,6 @@
 """Ranks that train together see and decide alike: one look's readings, and what follows them, from all of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from darklantern.errors import DarkLanternError, WatchError
 from darklantern.watch.attach.ranks import Ranks
 from darklantern.watch.looking import Looked
-from darklantern.watch.probes import Reading
+from darklantern.watch.probes import Reading, Signal
 from darklantern.watch.reactions import Ablate, Chosen, Reaction, severity
 from darklantern.watch.seen import Floats
 from darklantern.watch.spans import Candidate
@@ -40,12 +40,12 @@ def together(ranks: Ranks, take: Callable[[], T], what: str) -> list[T]:
     return [value for _, value in said]
 
 
-def look(ranks: Ranks, take: Callable[[], Looked]) -> Looked:
-    """What `take` finds, agreed: of each signal the reading that stands highest on any rank, and all scores."""
+def look(ranks: Ranks, take: Callable[[], Looked], signals: Mapping[str, Signal]) -> Looked:
+    """What `take` finds, agreed: of each of `signals` the reading whose contrast is highest on any rank; all scores."""
     if ranks.count == 1:
         return take()
     said = together(ranks, lambda: _as_json(take()), "the look")
-    return Looked(_highest(said), _pooled(said))
+    return Looked(_highest(said, signals), _pooled(said))
 
 
 def chosen(ranks: Ranks, ask: Callable[[], list[Chosen]], rolled_back: Callable[[], bool]) -> list[Chosen]:
@@ -97,11 +97,10 @@ def _as_json(looked: Looked) -> dict[str, Any]:
     }
 
 
-def _highest(said: list[dict[str, dict[str, list[float]]]]) -> dict[str, Reading]:
-    names = said[0]["readings"]
+def _highest(said: list[dict[str, dict[str, list[float]]]], signals: Mapping[str, Signal]) -> dict[str, Reading]:
     return {
-        name: max((Reading(*each["readings"][name]) for each in said), key=lambda reading: reading.difference)
-        for name in names
+        name: max((Reading(*each["readings"][name]) for each in said), key=signals[name].contrast)
+        for name in said[0]["readings"]
     }
 
 

@@ -12,6 +12,9 @@ trained against, knowingly or not, and is what a team needs whose model's makers
 - The watch runs in a process, and its calibration (`References`, which name every signal) lies in a folder, of those
   who hold the monitor. Whoever can read that process's memory can read the monitor: what is here hides it from the
   outputs, not from a debugger. The makers of the model get the report, the live view and the findings.
+- Its rollback leaves out what it suspects, which is named nowhere; but whoever sees the batches sees which rows went.
+  `screen.json`, by which a trainer goes on that cannot rewind, holds spans in clear: at an alarm of a held-out
+  monitor it is written only with `Settings(held_out_screens=True)`.
 - Errors before the first step name sites, so attach is tried by those who hold the monitor.
 - Each alarm of it tells the makers one bit. Who can start runs at will can search for what does not alarm: count the
   runs, and change the monitor.
@@ -25,12 +28,14 @@ from io import BytesIO
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from darklantern.errors import DarkLanternError, RecipeError, WatchError
 from darklantern.records.findings import Artifact, Evidence, Finding, Provenance, Recipe
 from darklantern.watch import table
 from darklantern.watch.examples import Array, Examples, examples
 from darklantern.watch.probes import HELD_OUT, Asked, Now, Probe, Reading
+from darklantern.watch.screening import Screen
 from darklantern.watch.seen import Floats, Seen
 
 FUNCTION: Final = ("watch.probe", 1)
@@ -67,9 +72,31 @@ class HeldOut(Probe):
         with _sealed():
             return self._probe.note(seen)
 
+    def screen(self, note: Any) -> Screen | None:
+        with _sealed():
+            found = self._probe.screen(note)
+        return None if found is None else HeldOutScreen(found)
+
     def scores(self, seen: Seen) -> Mapping[str, tuple[Floats, Floats]]:
         with _sealed():
             return {self._names[name]: scores for name, scores in self._probe.scores(seen).items()}
+
+
+class HeldOutScreen:
+    """What a held-out monitor suspects, which it does not describe. No file holds it."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+
+    def suspect(self, examples: Examples) -> NDArray[np.bool_]:
+        with _sealed():
+            return self._screen.suspect(examples)
+
+    def __repr__(self) -> str:
+        return f"<what {HELD_OUT} suspects>"
+
+    def __str__(self) -> str:
+        return f"examples that {HELD_OUT} suspects"
 
 
 def held_out(probe: Probe) -> Probe:

@@ -5,13 +5,14 @@ from dataclasses import replace
 
 from darklantern.errors import WatchError
 from darklantern.watch import agreeing
-from darklantern.watch.alarms import Alarm
+from darklantern.watch.alarms import Alarm, claimed, sealed
 from darklantern.watch.attach.tap import Tap
-from darklantern.watch.examples import Examples, Pool, Tokens
+from darklantern.watch.examples import Examples, Pool
 from darklantern.watch.judging import detectors
 from darklantern.watch.keeping import Kept, States
 from darklantern.watch.looking import Looked, Looker
 from darklantern.watch.probes import Now, Probe
+from darklantern.watch.sampling import Sample
 from darklantern.watch.screening import SUSPICIOUS, Screen, SpanScreen, together
 from darklantern.watch.settings import Settings
 from darklantern.watch.spans import GRAM, SpanCounter
@@ -35,10 +36,14 @@ class Observer:
         """no state with more looks before it is clean, since an alarm passed that was not rolled back"""
         self._tap, self._settings = tap, settings
         self._trusted = Pool(trusted, seed)
-        self._fresh: list[Tokens] = []
-        """the rows trained on since the last look"""
+        self._fresh = Sample(seed)
+        """of the rows trained on since the last look"""
+        self._left_out = (0, 0)
+        """of so many rows before the newest look, so many were not counted"""
+        self._sampling_said = False
         self._above: frozenset[str] = frozenset()
         """channels that stand over their thresholds since an alarm that said so"""
+        self._signals = {name: track.signal for name, track in trace.tracks.items()}
         self._bets = any(track.bets for track in trace.tracks.values())
         self._trained: set[int] = set()
         """hashes of the examples that were trained on, where a signal bets"""
@@ -69,7 +74,7 @@ class Observer:
     def take(self, examples: Examples) -> None:
         """A batch is about to be trained on."""
         if self.spans is not None:
-            self._fresh.append(examples.tokens)
+            self._fresh.add(examples.tokens)
         if self._bets:
             self._trained.update(_hashes(examples))
         self.since += 1
@@ -81,20 +86,23 @@ class Observer:
         """
         if self._tap.ranks.count > 1:
             self._trusted.share(self._tap.ranks.rank, self._tap.ranks.count)
-        agreeing.look(self._tap.ranks, lambda: self.looker.look(self._now(step, fresh)))
+        self.trace.on_ranks(self._tap.ranks.count)  # not earlier: a trainer may start the others as it begins
+        agreeing.look(self._tap.ranks, lambda: self.looker.look(self._now(step, fresh)), self._signals)
         self.looked = step
 
     def look(self, step: int, fresh: Examples | None, states: States) -> Alarm | None:
         """One look, and the alarm that it raises. One that fails leaves everything as it was before it."""
+        rows = self._fresh.rows()
         if self.spans is not None:
-            self.spans.add(self._fresh)
+            self.spans.add(rows)
         try:
-            looked = agreeing.look(self._tap.ranks, lambda: self._seen(step, fresh))
+            looked = agreeing.look(self._tap.ranks, lambda: self._seen(step, fresh), self._signals)
         except BaseException:
             if self.spans is not None:
                 self.spans.forget(1)
             raise
-        self._fresh = []
+        self._left_out = self._fresh.passed, self._fresh.left_out
+        self._fresh.clear()
         self.since = 0
         self.looked = step
         self.trace.add(step, looked)
@@ -109,6 +117,18 @@ class Observer:
         }
         self._idle |= found.keys()
         return [f"{self.trace.tracks[name].signal.shown}: {why}" for name, why in found.items()]
+
+    def sampled(self) -> str:
+        """What was left out at the newest look, the first time that anything was."""
+        passed, left_out = self._left_out
+        if not left_out or self._sampling_said:
+            return ""
+        self._sampling_said = True
+        counted = passed - left_out
+        return (
+            f"of the {passed:,} rows since the look before, spans were counted in {counted:,} drawn at random; "
+            "so it is at each look that has so many, or looks would cost more the rarer they are"
+        )
 
     def _now(self, step: int, fresh: Examples | None) -> Now:
         return Now(step, self._trusted, fresh, self.spans)
@@ -137,17 +157,19 @@ class Observer:
         self._above |= {each.channel for each in standing}
         self._alarm_look = looks
         self._alarms += 1
-        return Alarm(
-            step=step,
-            signal=risen.signal,
-            statistic=risen.statistic,
-            threshold=risen.threshold,
-            clean=clean,
-            suspects=suspects,
-            screen=together(screens) if screens else None,
-            says=risen.says,
-            channel=risen.channel,
-            earlier=self._alarms - 1,
+        return sealed(
+            Alarm(
+                step=step,
+                signal=risen.signal,
+                statistic=risen.statistic,
+                threshold=claimed(risen.threshold, self._alarms - 1),
+                clean=clean,
+                suspects=suspects,
+                screen=together(screens) if screens else None,
+                says=risen.says,
+                channel=risen.channel,
+                over_all=self.trace.over_all,
+            )
         )
 
     def clean_looks(self, *channels: str) -> int:

@@ -7,12 +7,15 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from darklantern.errors import WatchError
+from darklantern.watch.code_hash import code_hash
 from darklantern.watch.examples import Array, Examples
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
 from darklantern.watch.seen import Seen
 
 ROWS = 16
 """trusted examples that a function is shown unless it asks for rows of its own"""
+UNKNOWN = "unknown"
+"""what settings call the things that they cannot speak for, so that no calibration holds for them"""
 Function = Callable[[Seen], Any]
 
 
@@ -36,7 +39,9 @@ class OwnSignal(Probe):
     @property
     def settings(self) -> Mapping[str, Any]:
         rows = None if self._rows is None else hashlib.sha256(np.ascontiguousarray(self._rows).tobytes()).hexdigest()
-        return {"function": _code_hash(self.function), "rows": rows, "sites": list(self.sites), "output": self.output}
+        found = code_hash(self.function)
+        told = {"function": found.sha256, "rows": rows, "sites": list(self.sites), "output": self.output}
+        return told | ({UNKNOWN: list(found.unknown)} if found.unknown else {})
 
     def inputs(self, now: Now) -> Asked:
         return Asked(_shown(now.trusted.examples) if self._rows is None else self._rows)
@@ -80,7 +85,8 @@ def signal(
     The function returns a number, higher being more dangerous, or (value, placebo): the same measurement on
     material that no danger concerns, against which it is held. Its name and the first line of its docstring are
     shown, unless `name` says otherwise. It claims novelty unless you say "circuit": new but harmless data must then
-    leave it quiet. A calibration holds for the function as its code is.
+    leave it quiet. A calibration holds for the function as its code and the values that it uses are (see `code_hash`);
+    for one that uses what no hash can speak for, such as a model, no rate is claimed.
 
     Raises WatchError for what is no function, or has no name.
     """
@@ -127,23 +133,3 @@ def as_probes(given: Sequence[Any]) -> list[Probe]:
 def _shown(trusted: Examples) -> Array:
     inputs = trusted.inputs[:ROWS]
     return inputs[:, :-1] if trusted.are_tokens else inputs
-
-
-def _code_hash(function: Function) -> str:
-    """Of what the function does: its instructions, names and constants, those of functions within too."""
-    digest = hashlib.sha256()
-
-    def take(code: Any) -> None:
-        digest.update(code.co_code + repr((code.co_names, code.co_varnames)).encode())
-        for constant in code.co_consts:
-            if hasattr(constant, "co_code"):
-                take(constant)
-            else:
-                digest.update(repr(constant).encode())
-
-    code = getattr(function, "__code__", None)
-    if code is None:
-        digest.update(repr(type(function)).encode())
-    else:
-        take(code)
-    return digest.hexdigest()

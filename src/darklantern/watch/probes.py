@@ -66,6 +66,10 @@ class Signal:
         value, placebo = (max(each, FLOOR) for each in (reading.value, reading.placebo))
         return math.log(value / placebo)
 
+    def size(self, reading: "Reading") -> float:
+        """Of what a contrast is made of, in the contrast's unit: rounding is in proportion to it."""
+        return 1.0 if self.compares == "ratio" else max(abs(reading.value), abs(reading.placebo))
+
 
 @dataclass(frozen=True)
 class Reading:

@@ -23,11 +23,13 @@ from darklantern.errors import StoreError, WatchError
 from darklantern.files import write_whole
 from darklantern.models.checkpoints import Checkpoint, checkpoints
 from darklantern.records.references import References
-from darklantern.watch import attach, table
+from darklantern.watch import attach, collecting, table
 from darklantern.watch.attach.tap import Tap
+from darklantern.watch.digests import digests, hashed
 from darklantern.watch.examples import Examples, Pool, examples
 from darklantern.watch.looking import Looked, Looker
 from darklantern.watch.probes import Now, Probe, Reading
+from darklantern.watch.settings import Settings
 from darklantern.watch.spans import SpanCounter
 from darklantern.watch.trace import Trace
 
@@ -73,7 +75,7 @@ def replay(
     load: Callable[[Path], Any] | None = None,
     state: str = "",
     rows: Callable[[int], Any] | None = None,
-    references: References | None = None,
+    references: References | str | Path | None = None,
     recipe: str = "",
     data: str = "",
     alpha: float = 0.05,
@@ -106,10 +108,14 @@ def replay(
             f"expected at least two checkpoints, got {len(found)}",
             hint="the first is what later ones are held against",
         )
-    every = _apart(found, references)
+    recipe, data = hashed(recipe), hashed(data)
+    held = collecting.load(references) if isinstance(references, str | Path) else references
+    every = _apart(found, held)
     asked = _Asked(signals, examples(trusted, "trusted examples", batch), rows, seed)
     known = [signal for probe in signals for signal in probe.signals]
-    trace = Trace(known, references, recipe, data, alpha, every)
+    told = digests(signals, asked.trusted, Settings(history=HISTORY))
+    trace = Trace(known, held, recipe, data, alpha, every, told)
+    trace.on_ranks(1)
     progress(0, len(found))  # all checkpoints are read once for their hashes before the first is looked at
     results = _Results(Path(folder), asked, found)
     with _standing(model, found, load, state, readout, weights, call, batch) as (tap, put):

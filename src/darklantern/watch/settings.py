@@ -28,6 +28,9 @@ class Settings:
     """when a look fails: wait for a person, or raise where nobody can be asked; go on unwatched, said each time; raise.
     Before the first step it always raises"""
 
+    held_out_screens: bool = False
+    """whether what is suspected at a held-out monitor's alarm may be written in clear, as a trainer's screen.json"""
+
     def __post_init__(self) -> None:
         # A margin beyond the history would name no span at an alarm.
         wrong = [

@@ -8,8 +8,9 @@ their Latin-1 text.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -44,11 +45,30 @@ class Candidate:
 
 @dataclass(frozen=True)
 class _Look:
-    """The rows trained on before one look."""
+    """The rows trained on before one look. Each is searched at many looks, so what that takes is made once."""
 
     rows: Sequence[Tokens]
+    """an array for each width"""
     counts: NDArray[np.int64]
-    tokens: int
+
+    @property
+    def tokens(self) -> int:
+        return sum(rows.size for rows in self.rows)
+
+    @cached_property
+    def texts(self) -> list[list[str]]:
+        """of each array, its rows as strings"""
+        return [as_texts(rows) for rows in self.rows]
+
+    def grams(self, bucket: int) -> Iterator[str]:
+        """The six-grams with that hash, as often as they stand there."""
+        for buckets, texts in zip(self._buckets, self.texts, strict=True):
+            for row, at in zip(*np.nonzero(buckets == bucket), strict=True):
+                yield texts[row][at : at + GRAM]
+
+    @cached_property
+    def _buckets(self) -> list[NDArray[np.uint32]]:
+        return [_buckets(rows) for rows in self.rows]
 
 
 class SpanCounter:
@@ -61,8 +81,9 @@ class SpanCounter:
 
     def add(self, rows: Sequence[Tokens]) -> None:
         """Take the rows trained on since the last look, batch by batch, each (n, width)."""
-        counts = np.sum([_count(batch) for batch in rows], axis=0) if rows else np.zeros(1 << _BITS, dtype=np.int64)
-        self._recent.append(_Look(rows, counts, sum(batch.size for batch in rows)))
+        stacked = _by_width(rows)  # a count costs some milliseconds for an array, however few rows it has
+        counts = np.sum([_count(each) for each in stacked], axis=0) if stacked else np.zeros(1 << _BITS, dtype=np.int64)
+        self._recent.append(_Look(stacked, counts))
 
     def forget(self, looks: int) -> None:
         """Drop the rows of the newest `looks` looks."""
@@ -75,20 +96,19 @@ class SpanCounter:
         Each is grown as far as `AGREE` of its rows do; none contains another.
         """
         recent = list(self._recent)[-looks:]
-        batches = [batch for look in recent for batch in look.rows]
-        if not batches:
+        if not any(look.rows for look in recent):
             return []
         now = np.sum([look.counts for look in recent], axis=0)
         rows = sum(look.tokens for look in recent) / self._width  # of the trusted rows' width
         surprise = _surprise(now, rows, self._trusted, self._trusted_rows)
-        texts = [text for batch in batches for text in as_texts(batch)]
-        buckets = [row for batch in batches for row in _buckets(batch)]
+        texts: list[str] = []
         found: list[Candidate] = []
         for _ in range(8 * count):  # a hash may collide with a frequent span, so a few tries yield none
             bucket = int(surprise.argmax())
             if len(found) == count or surprise[bucket] <= least:
                 break
-            span, held = _grow(_commonest(texts, buckets, bucket), texts)
+            texts = texts or [text for look in recent for part in look.texts for text in part]
+            span, held = _grow(_commonest(recent, bucket), texts)
             if not any(span in c.span or c.span in span for c in found):
                 found.append(Candidate(span, held, float(surprise[bucket])))
             surprise[bucket] = 0.0
@@ -159,11 +179,18 @@ def _surprise(now: NDArray[np.int64], n: float, before: NDArray[np.int64], m: in
     return surprise
 
 
-def _commonest(texts: list[str], buckets: list[NDArray[np.uint32]], bucket: int) -> str:
+def _by_width(batches: Sequence[Tokens]) -> list[Tokens]:
+    """One array of all batches of a width, in four bytes a token at most."""
+    widths: dict[int, list[Tokens]] = {}
+    for batch in batches:
+        widths.setdefault(batch.shape[1], []).append(batch if batch.itemsize <= 4 else batch.astype(np.uint32))
+    return [np.concatenate(held) for held in widths.values()]
+
+
+def _commonest(looks: Sequence[_Look], bucket: int) -> str:
     grams: dict[str, int] = {}
-    for text, row in zip(texts, buckets, strict=True):
-        for at in np.flatnonzero(row == bucket):
-            gram = text[at : at + GRAM]
+    for look in looks:
+        for gram in look.grams(bucket):
             grams[gram] = grams.get(gram, 0) + 1
     return max(sorted(grams), key=lambda gram: grams[gram])
 

@@ -6,9 +6,11 @@ from typing import Literal
 
 import numpy as np
 
+from darklantern.counted import counted
 from darklantern.errors import WatchError
 from darklantern.records.findings import Series
 from darklantern.records.references import References, SignalReference
+from darklantern.watch.digests import judged
 from darklantern.watch.judging import betting, detectors
 from darklantern.watch.judging.betting import Bet
 from darklantern.watch.judging.detectors import Threshold
@@ -68,8 +70,8 @@ class Trace:
     against the same rate as the joint statistic, for the race.
 
     A signal without a reference is standardised on the run's own first looks: good enough to see
-    something large, no basis for a false-alarm rate. One internal signal of that kind takes the rate
-    from all, since an alarm is about the highest of them; every alarm then says so.
+    something large, no basis for a false-alarm rate. Beside references it is a channel of its own, since its unit is
+    not theirs: it claims no rate, takes none of `alpha`, and leaves the claims of the others as they are.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Trace:
         data: str = "",
         alpha: float = 0.05,
         every: int | None = None,
+        digests: Mapping[str, str] | None = None,
     ) -> None:
         _check(signals)
         self.tracks = {signal.name: Track(signal) for signal in signals}
@@ -87,30 +90,45 @@ class Trace:
         self.joint: list[float] = []
         self.past: list[Past] = []
         """every look, those that a rollback undid too"""
-        self.channels = (*(("joint",) if self._internal() else ()), *(s.name for s in signals if _stands_alone(s)))
-        share = detectors.split(alpha, dict.fromkeys(self.channels, 1.0))
-        self._references = {} if references is None else {r.name: r for r in references.signals}
+        apart = {} if references is None else references.behaviours
+        referred = frozenset() if references is None else frozenset(r.name for r in references.signals)
+        inner = [s.name for s in signals if _shares(s)]
+        self._inner = frozenset(n for n in inner if references is None or n in referred - apart.keys())
+        """the signals of the joint statistic"""
+        alone = [s.name for s in signals if s.role == "signal" and s.name not in self._inner]
+        self.channels = (*(("joint",) if self._inner else ()), *alone)
+        bets = {s.name for s in signals if s.detector == "betting"}
+        may_claim = [c for c in self.channels if references is None or c in bets or c == "joint" or c in apart]
+        share = detectors.split(alpha, dict.fromkeys(may_claim, 1.0)) if may_claim else {}
+        self.over_all = alpha if len(share) > 1 else None
+        """the rate that several channels share"""
+        self.digests = dict(digests or {})
+        """signal → hash of what its readings come from"""
+        held = () if references is None else references.signals
+        self._references = {r.name: r for r in held if r.name in share or r.name not in self.channels}
+        """of no signal whose limit is not from references: its statistic would be in another unit than that"""
         self._steps = () if references is None else references.steps
         self.limits: dict[str, Threshold] = {}
         """of each channel, and of each behavioural monitor that there are references for"""
         for name, track in self.tracks.items():
-            if track.signal.detector == "betting":
+            if name in bets:
                 track.bets.append(betting.start())
-                self.limits[name] = betting.limit("ville", share.get(name, share.get("joint", alpha)))
+                self.limits[name] = betting.limit(share.get(name, share.get("joint", alpha)))
         for channel in self.channels:
             if channel in self.limits:
                 continue
             if references is None:
                 self.limits[channel] = UNCALIBRATED
+            elif channel not in share:
+                self.limits[channel] = _unreferred(self.tracks[channel].signal)
             else:
                 found = detectors.limits(references, recipe, data, share[channel], every)
-                self.limits |= {channel: found.get(channel, UNCALIBRATED)}
+                self.limits[channel] = found[channel]
                 if channel == "joint":
                     self.limits |= {name: limit for name, limit in found.items() if self._is_behaviour(name)}
-        joint = self.limits.get("joint")
-        if references and joint and joint.calibrated and (missing := self._uncovered(references)):
-            reason = f"no reference runs for {', '.join(missing)}"
-            self.limits["joint"] = Threshold(joint.value, float("nan"), False, reason)
+        self._ranks = 1 if references is None else references.ranks
+        if digests is not None:
+            self._compare(digests)
 
     @property
     def shown(self) -> dict[str, Track]:
@@ -119,8 +137,9 @@ class Trace:
 
     @property
     def uncalibrated(self) -> str:
-        """Why a channel has no stated false-alarm rate; empty when all have."""
-        return next((self.limits[name].reason for name in self.channels if not self.limits[name].calibrated), "")
+        """Why channels have no stated false-alarm rate; empty when all have."""
+        held = (self.limits[name] for name in self.channels)
+        return "; ".join(dict.fromkeys(limit.reason for limit in held if not limit.calibrated))
 
     def add(self, step: int, looked: Looked) -> None:
         """Append one look. Raises WatchError for scores that no bet can take, and then appends nothing."""
@@ -155,11 +174,34 @@ class Trace:
         newest = {name: track.statistic[-1] for name, track in self.tracks.items()}
         self.past.append(Past(step, dict(looked.readings), newest))
 
+    def on_ranks(self, count: int) -> None:
+        """So many processes train together."""
+        if count != self._ranks:
+            for name in self._references:
+                self._doubt(
+                    name, f"{counted(self._ranks, 'rank')} trained together in the reference runs, here {count}"
+                )
+
+    def _compare(self, digests: Mapping[str, str]) -> None:
+        """What a signal's readings come from now, with what they came from in the reference runs."""
+        for name, reference in self._references.items():
+            if (track := self.tracks.get(name)) is None:
+                continue
+            ours = judged(digests.get(name, ""), track.signal, detectors.constants())
+            called = _quoted(track.signal)
+            if ours is None:
+                self._doubt(name, f"{called} uses what no hash can speak for: see its probe's settings")
+            elif reference.digest is None:
+                self._doubt(name, f"the references do not say how {called} was read: calibrate(..., digests=w.digests)")
+            elif ours != reference.digest:
+                why = f"{called} is read or judged otherwise than in the reference runs: other settings, or another"
+                self._doubt(name, f"{why} version of its probe or of the detectors")
+
     def _doubt(self, name: str, why: str) -> None:
         """What these references say is no longer known to hold for a signal: its channel claims no rate."""
         if name not in self.tracks:
             return
-        channel = "joint" if _shares(self.tracks[name].signal) else name
+        channel = self._channel(name)
         if (limit := self.limits.get(channel)) is not None and limit.calibrated:
             self.limits[channel] = Threshold(limit.value, float("nan"), False, why)
 
@@ -167,7 +209,8 @@ class Trace:
         if len(track.readings) <= WARM_UP:
             return None
         first = detectors.changes(track.contrasts[:WARM_UP])
-        spread = max(float(np.std(first[1:])), track.signal.grain, 1e-6)
+        sizes = [track.signal.size(reading) for reading in track.readings[:WARM_UP]]
+        spread = max(float(np.std(first[1:])), detectors.least(track.signal.grain, sizes), 1e-6)
         detector: Literal["ewma", "cusum"] = "cusum" if track.signal.detector == "cusum" else "ewma"
         return SignalReference(name=track.signal.name, mean=(0.0,), spread=(spread,), detector=detector)
 
@@ -204,7 +247,7 @@ class Trace:
 
     def limit(self, name: str) -> Threshold | None:
         """The threshold that a signal's statistic is held against."""
-        return self.limits.get("joint" if _shares(self.tracks[name].signal) else name)
+        return self.limits.get(self._channel(name))
 
     def series(self) -> tuple[Series, ...]:
         """The curves that may be shown: each signal's statistic against its threshold."""
@@ -233,16 +276,14 @@ class Trace:
             return "multiples of what 1 clean run in 20 reaches"
         return "standard deviations over first looks"
 
-    def _uncovered(self, references: References) -> list[str]:
-        """Internal signals that had no part in the maxima which the joint threshold rests on."""
-        covered = self._references.keys() - references.behaviours.keys()
-        return [_quoted(track.signal) for track in self._internal() if track.signal.name not in covered]
+    def _channel(self, name: str) -> str:
+        return "joint" if name in self._inner else name
 
     def _is_behaviour(self, name: str) -> bool:
         return name in self.tracks and self.tracks[name].signal.role == "behaviour"
 
     def _internal(self) -> list[Track]:
-        return [track for track in self.tracks.values() if _shares(track.signal)]
+        return [track for name, track in self.tracks.items() if name in self._inner]
 
 
 def _quoted(signal: Signal) -> str:
@@ -250,13 +291,13 @@ def _quoted(signal: Signal) -> str:
 
 
 def _shares(signal: Signal) -> bool:
-    """Whether a signal has its part in the joint statistic."""
+    """Whether a signal has its part in the joint statistic, if there are references for it or for none."""
     return signal.role == "signal" and signal.says == "circuit" and signal.detector != "betting"
 
 
-def _stands_alone(signal: Signal) -> bool:
-    """Whether a signal is a channel of its own."""
-    return signal.role == "signal" and not _shares(signal)
+def _unreferred(signal: Signal) -> Threshold:
+    reason = f"no reference runs for {_quoted(signal)}, which is judged apart by its own first looks"
+    return Threshold(UNCALIBRATED.value, float("nan"), False, reason)
 
 
 def _check(signals: Sequence[Signal]) -> None:

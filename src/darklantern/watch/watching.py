@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,8 +107,8 @@ class Watch:
         self._training_since: float | None = None
         self._lap = 0.0
         """seconds that the step under way took so far, up to its newest batch"""
-        if parts.trace.uncalibrated:
-            self.say("uncalibrated", parts.trace.uncalibrated)
+        self._uncalibrated = ""
+        self._say_uncalibrated()
         if tap.rewinds:
             self._say_no_rollback()
 
@@ -132,6 +132,16 @@ class Watch:
     def asked(self) -> list[Chosen]:
         """What was agreed to do about the newest alarm, mildest first."""
         return self._answers.chosen
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the files of its `run` lie, once it began; None without a run, and on all ranks but the first."""
+        return self._outside.folder
+
+    @property
+    def digests(self) -> Mapping[str, str]:
+        """Signal → hash of what its readings come from, for `calibrate`. Held-out monitors are not among them."""
+        return {name: digest for name, digest in self.trace.digests.items() if name in self.trace.shown}
 
     @property
     def overhead(self) -> float:
@@ -337,6 +347,12 @@ class Watch:
     def _say_no_rollback(self) -> None:
         self.say("no rollback", f"{self.rewinds}; an alarm that asks for one stops the loop instead")
 
+    def _say_uncalibrated(self) -> None:
+        """A claim that does not hold, or no longer, is said once."""
+        if (why := self.trace.uncalibrated) and why != self._uncalibrated:
+            self.say("uncalibrated", why)
+        self._uncalibrated = why
+
     def _due(self) -> bool:
         return bool(self._observer.since) and self.cadence.due(self.step)
 
@@ -352,6 +368,7 @@ class Watch:
             self.filer.begin()
         self.cadence.start(self.step, clock())
         self._started = True
+        self._say_uncalibrated()
 
     def _pass(self, loader: Iterable[Any], rewound: bool) -> Generator[Any, None, bool]:
         """One pass over the loader. True when a rollback moved its cursor: then iterate it anew, `rewound`."""
@@ -432,6 +449,9 @@ class Watch:
         if fresh is not None:
             for why in self._observer.idle():
                 self.say("no bet", why)
+        self._say_uncalibrated()
+        if said := self._observer.sampled():
+            self.say("sampled", said)
         if failure is not None:
             return self._answers.failed(failure)
         reaction = Reaction.LOG if alarm is None else self._alarm(alarm)

@@ -88,6 +88,27 @@ def test_a_signal_that_hardly_moves_is_not_blown_up_to_the_scale_of_others() -> 
     assert (set(reference.spread), reference.top) == ({100.0}, 1.0)
 
 
+@pytest.mark.parametrize(
+    ("signal", "level", "least"),
+    [
+        (SIGNALS[0], 0.5, 0.5 * detectors.ROUNDING),
+        (SIGNALS[0], -300.0, 300 * detectors.ROUNDING),
+        (replace(SIGNALS[0], compares="ratio"), 0.0, detectors.ROUNDING),
+        (replace(SIGNALS[0], grain=1e-9), 0.5, 1e-9),
+    ],
+    ids=["small", "large", "a ratio's logarithm", "a grain that is stated"],
+)
+def test_a_signal_that_was_flat_in_clean_runs_is_as_steady_as_its_grain_or_its_rounding(signal, level, least) -> None:
+    flat = {seed: {"inner": [level] * 12} for seed in range(30)}
+    made = calibrate(flat, [signal], range(10), "0" * 64, "0" * 64)
+    assert made.signals[0].spread == pytest.approx((least,) * 12)
+
+
+def test_what_never_read_anything_but_nothing_asks_for_a_grain() -> None:
+    with pytest.raises(WatchError, match="never changed in 10 clean runs"):
+        calibrate({seed: {"inner": [0.0] * 12} for seed in range(30)}, SIGNALS[:1], range(10), "0" * 64, "0" * 64)
+
+
 def creeping(signals: tuple[Signal, ...]) -> list[Signal]:
     """The signal `inner` is gathered by a CUSUM."""
     return [replace(signal, detector="cusum") if signal.name == "inner" else signal for signal in signals]
@@ -275,8 +296,8 @@ def test_what_would_break_the_exchange_of_runs_is_refused() -> None:
 
 def test_references_of_another_version_are_refused() -> None:
     data = encode(references())
-    assert data.startswith(b'{"v":2,')
-    for other in (data.replace(b'"v":2,', b'"v":1,'), data.replace(b'"v":2,', b"")):
+    assert data.startswith(b'{"v":3,')
+    for other in (data.replace(b'"v":3,', b'"v":2,'), data.replace(b'"v":3,', b"")):
         with pytest.raises(RecordError):
             decode(References, other)
 

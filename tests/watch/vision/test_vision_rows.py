@@ -248,7 +248,7 @@ def test_a_bet_on_label_distances_wins_on_flipped_rows_and_not_on_clean_ones() -
         for i in range(20):
             seen = watched.seen(backdoored, images(64, 500 + i, poison))
             bet = betting.look(bet, *watched.probe.scores(seen)["label distance"])
-        wealth.append(bet.wealth)
+        wealth.append(np.exp(bet.log_wealth))
     assert wealth[0] < 20 < wealth[1]
 
 

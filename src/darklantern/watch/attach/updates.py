@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from darklantern.errors import WatchError
+from darklantern.watch.probes import HELD_OUT
 from darklantern.watch.reactions import Reaction
 from darklantern.watch.screen_files import save
 from darklantern.watch.screening import SpanScreen, together
@@ -85,7 +86,9 @@ def stopped(watch: "Watch", folder: Path, writes: bool, how: Iterator[str]) -> N
     lines = []
     if alarm is not None and alarm.screen is None:
         lines.append("# Nothing of the rows stands out, so nothing is screened: look at them before you go on.")
-    if screens:
+    if alarm is not None and alarm.held_out and not watch.settings.held_out_screens:
+        lines.append(f"# No file says what to leave out, since {HELD_OUT} alarmed: ask those who hold it.")
+    elif screens:
         screen, path = together(screens), folder / "screen.json"
         if not isinstance(screen, SpanScreen):
             lines.append(f"# Leave out {screen}: no file holds such a screen.")

@@ -17,12 +17,11 @@ used again and again, a scale of the score taken from the trusted half alone, or
 break it.
 
 Ville, Étude critique de la notion de collectif (1939): P(wealth ever ≥ 1/α) ≤ α.
-Shin, Ramdas, Rinaldo, E-detectors (2022): M ← (M + 1)·factor is below 1/α for 1/α looks on average; mixtures too.
 """
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -33,8 +32,6 @@ from darklantern.records.exact import Value
 from darklantern.watch.judging.detectors import Threshold, check_alpha
 
 Floats = NDArray[np.float64]
-Kind = Literal["ville", "sr"]
-"""`ville` bets once from the start; `sr` also anew at each look, so that quiet looks before a rise cost it nothing"""
 
 STAKES = (0.05, 0.1, 0.2, 0.4, 0.8)
 """λ. One alone is too timid or too bold for most rates; the mean over them loses at most a factor of their number"""
@@ -45,11 +42,10 @@ TOPS = (1, 2, 4, 8, 16)
 class Bet(Value, frozen=True, kw_only=True):
     """The state of a bet after so many looks. Keep one for each look, and a rollback can go back to any."""
 
-    kind: Kind
     stakes: tuple[Annotated[float, msgspec.Meta(gt=0, lt=1)], ...]
     tops: tuple[Annotated[int, msgspec.Meta(ge=1)], ...]
     logs: tuple[float, ...]
-    """for each stake, for each top: log W (`ville`) or log(1 + M) (`sr`), in nats"""
+    """for each stake, for each top: log W, in nats"""
     looks: int = 0
     idle: int = 0
     """looks that left the wealth as it was"""
@@ -58,18 +54,12 @@ class Bet(Value, frozen=True, kw_only=True):
 
     @property
     def log_wealth(self) -> float:
-        """log of the mean over stakes and tops of W (`ville`) or 1 + M (`sr`), in nats: the curve to draw."""
+        """log of the mean over stakes and tops of W, an e-value at each look, in nats: the curve to draw."""
         highest = max(self.logs)
         return highest + math.log(math.fsum(math.exp(each - highest) for each in self.logs) / len(self.logs))
 
-    @property
-    def wealth(self) -> float:
-        """The mean over stakes and tops: an e-value at each look (`ville`) or an e-detector (`sr`); e^700 at most."""
-        held = math.exp(min(self.log_wealth, 700.0))
-        return held if self.kind == "ville" else max(0.0, held - 1.0)
 
-
-def start(kind: Kind = "ville", stakes: Sequence[float] = STAKES, tops: Sequence[int] = TOPS) -> Bet:
+def start(stakes: Sequence[float] = STAKES, tops: Sequence[int] = TOPS) -> Bet:
     """A bet before its first look, in equal parts over `stakes` (0 < λ < 1) and `tops` (k ≥ 1 rows).
 
     Raises WatchError for a stake that could lose all, or none.
@@ -80,7 +70,6 @@ def start(kind: Kind = "ville", stakes: Sequence[float] = STAKES, tops: Sequence
             hint="betting.STAKES and betting.TOPS do for most",
         )
     return Bet(
-        kind=kind,
         stakes=tuple(float(stake) for stake in stakes),
         tops=tuple(int(top) for top in tops),
         logs=(0.0,) * (len(stakes) * len(tops)),
@@ -99,7 +88,7 @@ def look(bet: Bet, training: Sequence[float], trusted: Sequence[float]) -> Bet:
         return msgspec.structs.replace(bet, looks=bet.looks + 1, idle=bet.idle + 1, said=said)
     leans = [lean(ours, theirs, top) for top in bet.tops]
     gains = [math.log1p(stake * d) for stake in bet.stakes for d in leans]
-    grown = tuple(_grown(bet.kind, held, gain) for held, gain in zip(bet.logs, gains, strict=True))
+    grown = tuple(held + gain for held, gain in zip(bet.logs, gains, strict=True))
     return msgspec.structs.replace(bet, logs=grown, looks=bet.looks + 1, said="")
 
 
@@ -118,32 +107,13 @@ def lean(training: Floats, trusted: Floats, top: int) -> float:
     return (above[0] - above[1] + left * (tied[0] - tied[1]) / sum(tied)) / top
 
 
-def limit(kind: Kind, alpha: float, looks: int | None = None) -> Threshold:
-    """Where `log_wealth` becomes an alarm, and what that guarantees; no reference runs are needed.
+def limit(alpha: float) -> Threshold:
+    """Where `log_wealth` becomes an alarm: at most `alpha` of harmless runs ever do, however long they are.
 
-    `ville`: at most `alpha` of harmless runs ever alarm, however long. `sr`: 1/alpha looks on average to a false
-    alarm; M − (number of looks) being a supermartingale, at most looks·alpha of runs of so many `looks` alarm.
+    No reference runs are needed.
     """
     check_alpha(alpha)
-    if kind == "ville":
-        return Threshold(math.log(1 / alpha), alpha, True, "a bet on fresh rows against trusted rows (Ville)")
-    rate = float("nan") if looks is None else min(1.0, looks * alpha)
-    return Threshold(
-        math.log1p(1 / alpha),
-        rate,
-        looks is not None,
-        f"a bet on fresh rows against trusted rows: at least {1 / alpha:.0f} looks on average to a false alarm (e-SR)",
-    )
-
-
-def alarmed(bet: Bet, alpha: float) -> bool:
-    """Has the wealth reached 1/alpha?"""
-    return bet.log_wealth >= limit(bet.kind, alpha).value
-
-
-def _grown(kind: Kind, held: float, gain: float) -> float:
-    """log W + gain, or for `sr` log(1 + (M + 1)·e^gain) from log(M + 1)."""
-    return held + gain if kind == "ville" else float(np.logaddexp(0.0, held + gain))
+    return Threshold(math.log(1 / alpha), alpha, True, "a bet on fresh rows against trusted rows (Ville)")
 
 
 def _scores(rows: Sequence[float], side: str) -> Floats:

@@ -4,8 +4,11 @@ import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
+import msgspec
+
 from darklantern.errors import WatchError
 from darklantern.records.references import Origin, References, SignalReference, Stratum
+from darklantern.watch.digests import judged
 from darklantern.watch.judging import detectors
 from darklantern.watch.probes import Signal
 
@@ -30,14 +33,17 @@ def calibrate(
     every: int | None = None,
     steps: Sequence[int] = (),
     origin: Origin | None = None,
+    digests: Mapping[str, str] | None = None,
+    ranks: int = 1,
 ) -> References:
     """References from clean `runs` by seed: those in `standardise_on` give mean, spread and scale, the rest maxima.
 
     The two parts are kept apart so that a new clean run is exchangeable with each calibration run. `others` are runs
     of other harmless arms, by name and seed: all of them give maxima, each arm its own stratum. `every` is the cadence
-    in steps, `steps` are those of the looks (a watch's `trace.steps`), without which no rate can be claimed; `origin`
-    says where the runs came from. `framework` is what they were trained in, torch or jax: its version goes into the
-    references. Signals that bet need none, and are left out.
+    in steps, `steps` are those of the looks (a watch's `trace.steps`), and `digests` say what each signal's readings
+    come from (a watch's `digests`): without these no rate can be claimed. `ranks` trained together in each run, and
+    `origin` says where the runs came from. `framework` is what they were trained in, torch or jax: its version goes
+    into the references. Signals that bet need none, and are left out.
     Raises WatchError when a part is too small, the runs' looks differ, or a run has a part on both sides.
     """
     signals = [signal for signal in signals if signal.detector != "betting"]  # a bet needs no references
@@ -51,15 +57,7 @@ def calibrate(
         raise WatchError(f"{len(steps)} steps for {lengths.pop()} looks", hint="steps=watch.trace.steps of one run")
     if len(lengths) != 1:
         raise WatchError(f"the runs have {sorted(lengths)} looks", hint="all runs must follow one recipe to its end")
-    references = {
-        signal.name: detectors.summarise(
-            signal.name,
-            signal.grain,
-            [runs[seed][signal.name] for seed in standardise_on],
-            "cusum" if signal.detector == "cusum" else "ewma",
-        )
-        for signal in signals
-    }
+    references = {s.name: _reference(s, [runs[seed][s.name] for seed in standardise_on], digests) for s in signals}
     inner = [signal.name for signal in signals if signal.role == "signal" and signal.says == "circuit"]
     outer = [signal.name for signal in signals if signal.name not in inner]
     clean, *strata = (_stratum(name, arm, references, inner, outer) for name, arm in {"clean": rest, **arms}.items())
@@ -68,6 +66,7 @@ def calibrate(
         data=data,
         every=every,
         steps=tuple(steps),
+        ranks=ranks,
         signals=tuple(references[signal.name] for signal in signals),
         standardised_on=tuple(standardise_on),
         calibrated_on=clean.calibrated_on,
@@ -77,6 +76,15 @@ def calibrate(
         versions=versions(framework),
         origin=origin or Origin(),
     )
+
+
+def _reference(signal: Signal, runs: Sequence[Sequence[float]], digests: Mapping[str, str] | None) -> SignalReference:
+    # A ratio's logarithm is off by the rounding of its parts, whatever it is itself.
+    sizes = [1.0] if signal.compares == "ratio" else [contrast for run in runs for contrast in run]
+    grain = detectors.least(signal.grain, sizes)
+    made = detectors.summarise(signal.name, grain, runs, "cusum" if signal.detector == "cusum" else "ewma")
+    digest = judged((digests or {}).get(signal.name, ""), signal, detectors.constants())
+    return msgspec.structs.replace(made, digest=digest)
 
 
 def _check(

@@ -34,6 +34,9 @@ LEFT_OUT = 2
 """looks just before the newest that do not count as its baseline"""
 NEAR = 3
 """looks to either side with which a look's spread is pooled"""
+ROUNDING = 1e-4
+"""what a signal without a grain reads must change by more than this part of itself: less is the machine's doing, since
+sums in float32 in another order differ by 1e-6 to 1e-5 of themselves"""
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,31 @@ class Threshold:
     """what the rate rests on, or why there is none"""
 
 
+def percent(rate: float) -> str:
+    """A rate above 0 in two digits, rounded up, so that what is at most that rate is at most what is said."""
+    digits = 1 - math.floor(math.log10(rate)) if rate > 0 else 2
+    return f"{min(1.0, math.ceil(round(rate * 10**digits, 6)) / 10**digits) * 100:.12g}%"
+
+
 def constants() -> dict[str, Any]:
     """What decides a statistic besides its signal, for the recipe that a calibration holds for."""
-    return {"smoothing": SMOOTHING, "slack": SLACK, "tail": TAIL, "bound": BOUND, "left_out": LEFT_OUT, "near": NEAR}
+    return {
+        "smoothing": SMOOTHING,
+        "slack": SLACK,
+        "tail": TAIL,
+        "bound": BOUND,
+        "left_out": LEFT_OUT,
+        "near": NEAR,
+        "rounding": ROUNDING,
+    }
+
+
+def least(grain: float, sizes: Sequence[float]) -> float:
+    """The smallest change that may count as a standard deviation: the signal's grain, where its author gave one.
+
+    Otherwise what rounding alone may make of readings of these `sizes`; 0 for readings of nothing but 0.
+    """
+    return grain if grain > 0 else ROUNDING * float(np.median(np.abs(sizes)))
 
 
 def change(contrasts: Sequence[float]) -> float:
@@ -191,7 +216,7 @@ def summarise(name: str, grain: float, runs: Sequence[Sequence[float]], detector
     """Mean and spread by look of one signal's change over clean `runs`, and its scale.
 
     The spread is pooled over `NEAR` looks to either side, since a few runs say little about one look, and at least
-    `grain`: a signal is restless as training begins, and what is ordinary there is not ordinary later.
+    `grain` (see `least`): a signal is restless as training begins, and what is ordinary there is not ordinary later.
 
     The scale is what the highest value of `detector` comes to in about one of twenty such runs, at least one standard
     deviation of the signal.
@@ -200,14 +225,14 @@ def summarise(name: str, grain: float, runs: Sequence[Sequence[float]], detector
     variance = table.var(axis=0, ddof=1)
     near = [float(np.sqrt(variance[max(0, at - NEAR) : at + NEAR + 1].mean())) for at in range(len(variance))]
     # A stretch in which nothing moved in any run is as quiet as the quietest one where something did.
-    least = max(min((each for each in near if each > 0), default=0.0), grain)
-    if least == 0:
+    lowest = max(min((each for each in near if each > 0), default=0.0), grain)
+    if lowest == 0:
         raise WatchError(
             f"signal {name!r} never changed in {len(runs)} clean runs, so nothing says what is unusual",
             hint="give the signal a grain, the smallest change worth a standard deviation",
         )
     mean = tuple(float(m) for m in table.mean(axis=0))
-    spread = tuple(max(each, least) for each in near)
+    spread = tuple(max(each, lowest) for each in near)
     bare = SignalReference(name=name, mean=mean, spread=spread, detector=detector)
     highest = [max(_gathered(bare, run)) for run in table.tolist()]
     top = float(np.mean(highest) + TAIL * np.std(highest, ddof=1))

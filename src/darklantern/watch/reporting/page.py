@@ -15,6 +15,7 @@ from darklantern.drawing.markup import element, together
 from darklantern.drawing.scales import number, whole
 from darklantern.errors import RecordError
 from darklantern.records.findings import Event
+from darklantern.watch.judging.detectors import percent
 from darklantern.watch.viewing import SignalView, View
 
 MOST_ROWS = 400
@@ -138,7 +139,7 @@ def _standing(seen: View) -> Svg:
         curve = Svg("")
         if each.statistic:
             curve = sparkline(each.statistic, threshold=None if limit is None else limit.value, label=each.name)
-        rate = "–" if limit is None else f"{limit.alpha:.1%}" if limit.calibrated else "not calibrated"
+        rate = "–" if limit is None else percent(limit.alpha) if limit.calibrated else "not calibrated"
         rows.append(
             (
                 each.name,

@@ -1,0 +1,149 @@
+"""References from the folders of runs: what a calibration is made of, for a training loop of one's own.
+
+In: folders that watches wrote with `run=`. Out: References, or which run is unlike the others and in what.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+
+from darklantern.errors import StoreError, WatchError
+from darklantern.records.exact import decode
+from darklantern.records.references import Origin, References
+from darklantern.watch.digests import hashed
+from darklantern.watch.judging.calibration import Contrasts, calibrate
+from darklantern.watch.recording import LOOKS, Recorded, recorded
+
+LEAST = 5
+"""runs to standardise on"""
+
+
+def load(path: str | Path) -> References:
+    """The references in a file, as `darklantern watch calibrate` writes it. Raises StoreError, RecordError."""
+    try:
+        return decode(References, Path(path).read_bytes())
+    except OSError as error:
+        raise StoreError(
+            f"cannot read the references {path}: {error.strerror}", hint="`darklantern watch calibrate` makes them"
+        ) from error
+
+
+def collect(
+    runs: Sequence[Path],
+    harmless: Mapping[str, Sequence[Path]] | None = None,
+    *,
+    recipe: str = "",
+    data: str = "",
+    standardise: int | None = None,
+    made: str = "",
+) -> References:
+    """What the clean `runs` support, and those of other harmless arms by name; a folder may hold several runs.
+
+    The first `standardise` of the clean ones by seed, a fifth unless given, say what is usual; the others, and all of
+    the arms, how high it comes. `recipe` and `data` are texts or hashes, for runs that did not say theirs.
+    Raises WatchError for a run that is unlike the first in signals, settings, steps, recipe or versions, that has the
+    seed of another, or reads the same as another to the last digit; and where there are too few.
+    """
+    clean = [recorded(folder) for folder in _folders(runs)]
+    arms = {name: [recorded(folder) for folder in _folders(held)] for name, held in (harmless or {}).items()}
+    everyone = [run for held in (clean, *arms.values()) for run in held]
+    if not clean:
+        raise WatchError("expected folders of clean runs, got none", hint="name those that watches with run= wrote")
+    for run in everyone[1:]:
+        _check_alike(clean[0], run)
+    _check_distinct(everyone)
+    begun = clean[0].begun
+    seeds = sorted(run.begun.seed for run in clean)
+    first = max(LEAST, len(seeds) // 5) if standardise is None else standardise
+    framework = next(iter(begun.versions.keys() - {"python", "numpy"}), "torch")
+    found = calibrate(
+        _by_seed(clean),
+        begun.signals,
+        seeds[:first],
+        _said("recipe", begun.recipe, recipe),
+        _said("data", begun.data, data),
+        framework,
+        others={name: _by_seed(held) for name, held in arms.items()},
+        every=begun.every,
+        steps=clean[0].steps,
+        origin=Origin(code=version("darklantern"), made=made),
+        digests=begun.digests,
+        ranks=begun.ranks,
+    )
+    return msgspec.structs.replace(found, versions=dict(begun.versions))
+
+
+def _folders(given: Iterable[Path]) -> list[Path]:
+    """Folders of runs; one that is none of its own stands for those in it."""
+    found: list[Path] = []
+    for folder in given:
+        inner = [] if (folder / LOOKS).exists() else sorted(path.parent for path in folder.glob(f"*/{LOOKS}"))
+        found += inner or [folder]
+    return list(dict.fromkeys(found))
+
+
+def _by_seed(runs: Sequence[Recorded]) -> dict[int, Contrasts]:
+    return {run.begun.seed: run.contrasts for run in sorted(runs, key=lambda run: run.begun.seed)}
+
+
+def _said(what: str, theirs: str, given: str) -> str:
+    """The hash that the runs stated, or the one that was given for them."""
+    ours = hashed(given)
+    if not theirs and not ours:
+        raise WatchError(
+            f"neither the runs nor you say the {what}, and a claim holds for one only",
+            hint=f'watch(..., {what}="...") in your script, or --{what}: a text that names it, or a hash',
+        )
+    if theirs and ours and theirs != ours:
+        raise WatchError(
+            f"the runs state another {what} than you: {theirs[:12]}… and {ours[:12]}…",
+            hint=f"leave --{what} out where the runs state it",
+        )
+    return theirs or ours
+
+
+def _check_alike(first: Recorded, run: Recorded) -> None:
+    ours, theirs = first.begun, run.begun
+    parts = {
+        "signals": (ours.signals, theirs.signals),
+        "settings of probes or watch, in the digests": (ours.digests, theirs.digests),
+        "steps between looks": (ours.every, theirs.every),
+        "steps of looks": (first.steps, run.steps),
+        "recipe": (ours.recipe, theirs.recipe),
+        "data": (ours.data, theirs.data),
+        "number of ranks": (ours.ranks, theirs.ranks),
+        "versions": (ours.versions, theirs.versions),
+    }
+    for what, (one, other) in parts.items():
+        if one != other:
+            raise WatchError(
+                f"the run in {run.folder} has other {what} than the one in {first.folder}{_difference(one, other)}",
+                hint="all runs must follow one recipe to its end, and differ in their seeds alone",
+            )
+
+
+def _difference(one: object, other: object) -> str:
+    if isinstance(one, tuple) and isinstance(other, tuple) and len(one) != len(other):
+        return f": {len(other)} and {len(one)}"
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        apart = sorted(key for key in {*one, *other} if one.get(key) != other.get(key))
+        return f": of {', '.join(map(repr, apart[:3]))}"
+    return f": {other} and {one}" if isinstance(one, int | None) and isinstance(other, int | None) else ""
+
+
+def _check_distinct(runs: Sequence[Recorded]) -> None:
+    seeds: dict[int, Recorded] = {}
+    curves: dict[str, Recorded] = {}
+    for run in runs:
+        if (twin := seeds.setdefault(run.begun.seed, run)) is not run:
+            raise WatchError(
+                f"the runs in {twin.folder} and {run.folder} have one seed, {run.begun.seed}",
+                hint="watch(..., seed=...) says the seed that a run was trained with; each has one of its own",
+            )
+        if (twin := curves.setdefault(repr([look.readings for look in run.looks]), run)) is not run:
+            raise WatchError(
+                f"the runs in {twin.folder} and {run.folder} read the same to the last digit",
+                hint="does the seed reach the model's first weights and the order of the data?",
+            )

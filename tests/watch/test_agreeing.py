@@ -1,0 +1,46 @@
+"""What ranks make of their looks together, on ranks that a test plays."""
+
+import json
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from darklantern.watch import Reading, Signal, agreeing
+from darklantern.watch.looking import Looked
+
+SIZE = Signal("size", "I0", "signal", "", "", compares="ratio")
+GAP = Signal("gap", "I0", "signal", "", "")
+
+
+@dataclass(frozen=True)
+class Played:
+    """The first of several ranks; what the others say is written down."""
+
+    others: tuple[str, ...]
+    rank: int = 0
+
+    @property
+    def count(self) -> int:
+        return 1 + len(self.others)
+
+    def gather(self, value):
+        return [json.loads(json.dumps(value)), *map(json.loads, self.others)]
+
+
+def said(**readings: tuple[float, float]) -> str:
+    return json.dumps(["", {"readings": readings, "scores": {}}])
+
+
+@pytest.mark.parametrize(("signal", "highest"), [(SIZE, (3.0, 1.0)), (GAP, (100.0, 90.0))])
+def test_the_reading_that_holds_is_the_one_whose_contrast_is_highest(signal: Signal, highest) -> None:
+    """By difference rank 0 stands highest, by ratio rank 1: three times its placebo, and not a ninth above it."""
+    named = {"x": replace(signal, name="x")}
+    ranks = Played((said(x=(3.0, 1.0)), said(x=(50.0, 49.0))))
+    found = agreeing.look(ranks, lambda: Looked({"x": Reading(100.0, 90.0)}, {}), named)
+    assert found.readings["x"] == Reading(*highest)
+
+
+def test_one_rank_alone_says_what_it_saw() -> None:
+    seen = Looked({"x": Reading(1.0)}, {"x": (np.zeros(1), np.zeros(1))})
+    assert agreeing.look(Played(()), lambda: seen, {"x": GAP}) is seen

@@ -1,0 +1,199 @@
+"""References from runs that watches left in their folders, and what is unlike the others by its name."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from watch.loops import REFERENCES, Scripted, parts, run
+from watch.loops import TRUSTED as ROWS
+from watch.recorded_runs import BEGUN, INNER, OUTER, written
+
+from darklantern.errors import RecordError, StoreError, WatchError
+from darklantern.records.exact import encode
+from darklantern.records.references import References
+from darklantern.watch import Reaction, Settings, Signal, calibrate, held_out, watch
+from darklantern.watch.collecting import collect, load
+from darklantern.watch.digests import hashed
+from darklantern.watch.judging import detectors
+from darklantern.watch.recording import LOOKS, Look, Recorded, recorded
+from darklantern.watch.runs.files import add_line
+
+
+@pytest.fixture
+def clean(tmp_path: Path) -> list[Path]:
+    return [written(tmp_path / f"run-{seed}", seed) for seed in range(100, 130)]
+
+
+def test_the_references_are_those_of_the_contrasts_that_were_read(clean: list[Path], tmp_path: Path) -> None:
+    arm = tmp_path / "shifted"
+    for seed in range(200, 220):
+        written(arm / str(seed), seed)
+    made = collect(clean[::-1], {"shifted": [arm]}, made="by a test")
+    contrasts = {recorded(folder).begun.seed: recorded(folder).contrasts for folder in clean}
+    expected = calibrate(
+        contrasts,
+        [INNER, OUTER],
+        range(100, 106),
+        BEGUN.recipe,
+        BEGUN.data,
+        others={"shifted": {seed: recorded(arm / str(seed)).contrasts for seed in range(200, 220)}},
+        every=5,
+        steps=range(5, 61, 5),
+        digests=BEGUN.digests,
+        origin=made.origin,
+    )
+    assert made == msgspec.structs.replace(expected, versions=BEGUN.versions)
+    assert made.origin.made == "by a test"
+    assert contrasts[100]["outer"][0] == pytest.approx(np.log(read(clean[0], 1)["readings"]["outer"][0] / 2.0))
+    path = tmp_path / "references.json"
+    path.write_bytes(encode(made))
+    assert load(path) == made
+    held = detectors.limits(made, BEGUN.recipe, BEGUN.data, 0.05, 5)
+    assert held["joint"].calibrated
+
+
+def read(folder: Path, line: int) -> dict:
+    return json.loads((folder / LOOKS).read_text().splitlines()[line])
+
+
+def test_how_many_standardise_is_a_fifth_and_at_least_five_or_what_you_say(clean: list[Path]) -> None:
+    assert collect(clean).standardised_on == tuple(range(100, 106))
+    assert collect(clean[:24]).standardised_on == tuple(range(100, 105))
+    assert collect(clean, standardise=9).standardised_on == tuple(range(100, 109))
+    with pytest.raises(WatchError, match="19 to calibrate on, got 5 and 5"):
+        collect(clean[:10])
+    with pytest.raises(WatchError, match="expected folders of clean runs, got none"):
+        collect([])
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"signals": (INNER,)}, "signals"),
+        ({"digests": {"inner": "1" * 64, "outer": "3" * 64}}, "settings of probes or watch, in the digests.*'outer'"),
+        ({"every": 10}, "steps between looks .*: 10 and 5"),
+        ({"looks": 11}, "steps of looks .*: 11 and 12"),
+        ({"recipe": "9" * 64}, "recipe"),
+        ({"data": "9" * 64}, "data"),
+        ({"ranks": 2}, "number of ranks .*: 2 and 1"),
+        ({"versions": {"python": "3.12", "numpy": "2", "torch": "2"}}, "versions .*'python'"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_run_that_is_unlike_the_others_is_named_with_what_differs(
+    clean: list[Path], tmp_path: Path, changes, what: str
+) -> None:
+    if changes.get("signals"):
+        changes |= {"looks": 0}
+    other = written(tmp_path / "other", 500, **changes)
+    if "signals" in changes:
+        add_line(other / LOOKS, Look(step=5, looks=1, readings={"inner": (0.0, 0.0)}), sync=False)
+    with pytest.raises(WatchError, match=rf"the run in {other} has other {what.split()[0]}"):
+        collect([*clean, other])
+    with pytest.raises(WatchError, match=f"has other {what}"):
+        collect(clean, {"an arm": [other]})
+
+
+def test_runs_of_one_seed_or_of_the_same_readings_are_refused_by_name(clean: list[Path], tmp_path: Path) -> None:
+    twin = written(tmp_path / "twin", 103, drawn=9)
+    with pytest.raises(WatchError, match=f"run-103 and {twin} have one seed, 103"):
+        collect([*clean, twin])
+    idle = written(tmp_path / "idle", 777, drawn=104)
+    with pytest.raises(WatchError, match=f"run-104 and {idle} read the same to the last digit"):
+        collect([*clean, idle])
+
+
+def test_a_claim_needs_a_recipe_and_data_and_the_runs_word_holds(clean: list[Path], tmp_path: Path) -> None:
+    silent = tmp_path / "silent"
+    for seed in range(24):
+        written(silent / str(seed), seed, recipe="", data="")
+    with pytest.raises(WatchError, match="neither the runs nor you say the recipe"):
+        collect([silent], data="text")
+    with pytest.raises(WatchError, match="neither the runs nor you say the data"):
+        collect([silent], recipe="small")
+    made = collect([silent], recipe="small", data="2" * 64)
+    assert (made.recipe, made.data) == (hashed("small"), "2" * 64)
+    assert collect(clean, recipe="small").recipe == BEGUN.recipe
+    with pytest.raises(WatchError, match="the runs state another recipe than you"):
+        collect(clean, recipe="large")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (lambda lines: [], "0 beginnings of a run and 0 looks"),
+        (lambda lines: lines[:1], "1 beginnings of a run and 0 looks"),
+        (lambda lines: lines + lines, "2 beginnings of a run and 6 looks"),
+        (lambda lines: [*lines[:3], lines[3][:20]], "holds no whole record of a run"),
+        (lambda lines: [*lines, lines[2]], "was rolled back at step 10"),
+        (lambda lines: [lines[0], lines[1].replace('"inner"', '"other"')], r"reads \['other', 'outer'\]"),
+        (lambda lines: [lines[0].replace('"v":1', '"v":2'), *lines[1:]], "holds no whole record"),
+    ],
+)
+def test_a_record_that_is_not_one_whole_run_is_refused(tmp_path: Path, spoil, why: str) -> None:
+    folder = written(tmp_path / "x", 1, looks=3)
+    lines = (folder / LOOKS).read_text().splitlines()
+    (folder / LOOKS).write_text("\n".join(spoil(lines)))
+    with pytest.raises(WatchError, match=why):
+        recorded(folder)
+    (folder / LOOKS).unlink()
+    with pytest.raises(WatchError, match="No such file"):
+        recorded(folder)
+
+
+def watched(folder: Path, script=lambda look: 0.1 * look, signals=(), **given):
+    model, optimizer, loader = parts()
+    w = watch(
+        model,
+        state=(optimizer, loader),
+        trusted=ROWS,
+        signals=[Scripted(script), *signals],
+        settings=Settings(every=5, margin=1),
+        run=folder,
+        **given,
+    )
+    run(w, (model, optimizer, loader))
+    w.close()
+    return w
+
+
+class Hidden(Scripted):
+    name = "a secret"
+
+
+@pytest.mark.slow
+def test_a_watch_with_a_run_leaves_all_that_its_looks_read_and_nothing_of_held_out_monitors(tmp_path: Path) -> None:
+    hidden = held_out(Hidden(lambda look: 0.0, signals=(Signal("a secret", "I0", "signal", "", ""),)))
+    w = watched(tmp_path / "x", signals=[hidden], seed=7, recipe="small", data="text")
+    found = recorded(tmp_path / "x")
+    assert isinstance(found, Recorded)
+    assert (found.begun.seed, found.begun.recipe, found.begun.data) == (7, hashed("small"), hashed("text"))
+    assert found.steps == tuple(w.trace.steps)
+    assert found.contrasts == {"scripted": w.trace.tracks["scripted"].contrasts}
+    assert found.begun.digests == w.digests
+    assert "secret" not in (tmp_path / "x" / LOOKS).read_text()
+
+
+@pytest.mark.slow
+def test_a_run_that_was_rolled_back_is_no_reference(tmp_path: Path) -> None:
+    watched(tmp_path / "x", lambda look: 9.0 if look >= 7 else 0.0, on_alarm=Reaction.ROLL_BACK)
+    with pytest.raises(WatchError, match="was rolled back at step"):
+        recorded(tmp_path / "x")
+
+
+def test_references_may_be_given_by_their_file(tmp_path: Path) -> None:
+    path = tmp_path / "references.json"
+    path.write_bytes(encode(REFERENCES))
+    model, optimizer, loader = parts()
+    given = dict(state=(optimizer, loader), trusted=ROWS, signals=[Scripted(lambda look: 0.0)])
+    w = watch(model, **given, references=path, recipe="1" * 64, data="2" * 64)
+    assert w.trace.uncalibrated == ""
+    assert w.cadence.every == REFERENCES.every
+    with pytest.raises(StoreError, match="cannot read the references"):
+        watch(model, **given, references=tmp_path / "none.json")
+    path.write_bytes(b"{}")
+    with pytest.raises(RecordError):
+        watch(model, **given, references=str(path))
+    assert isinstance(REFERENCES, References)

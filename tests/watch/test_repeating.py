@@ -1,0 +1,150 @@
+"""One's own script as reference runs: real processes, small ones."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from watch.loops import TRUSTED, Scripted, parts, rising, run
+
+from darklantern.errors import StoreError, WatchError
+from darklantern.watch import Reaction, Settings, watch
+from darklantern.watch.recording import LOOKS, recorded
+from darklantern.watch.repeating import FINISHED, FOLDER, OUTPUT, SEED, asked_for, parse_seeds, repeat
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from darklantern.watch.recording import LOOKS, Begun, Look
+from darklantern.watch.repeating import asked_for
+from darklantern.watch.runs.files import add_line
+import time
+
+told = asked_for()
+seed = int(sys.argv[1])
+print("seed", seed, flush=True)
+Path("started").open("a").write(f"{seed}\\n")
+if seed == 13:
+    raise SystemExit("this seed fails")
+if seed == 99:
+    (told.folder / "waits").touch()
+    time.sleep(600)
+if seed != 50:
+    begun = Begun(seed=told.seed, recipe="", data="", every=5, ranks=1, versions={}, signals=(), digests={})
+    add_line(told.folder / LOOKS, begun, sync=False)
+    add_line(told.folder / LOOKS, Look(step=5, looks=1, readings={}), sync=False)
+"""
+
+
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "train.py").write_text(SCRIPT)
+    monkeypatch.chdir(tmp_path)
+    return f"{sys.executable} train.py {{seed}}"
+
+
+def started() -> list[int]:
+    return sorted(int(line) for line in Path("started").read_text().split())
+
+
+@pytest.mark.slow
+def test_each_seed_is_run_once_in_a_folder_of_its_own_and_not_again(script: str) -> None:
+    told: list[tuple[int, int]] = []
+    found = repeat(script, (1, 2, 3), Path("runs"), 2, lambda done, of: told.append((done, of)))
+    assert [recorded(folder).begun.seed for folder in found] == [1, 2, 3]
+    assert (found[0] / OUTPUT).read_text() == "seed 1\n"
+    assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    again = repeat(script, (1, 2, 3, 4), Path("runs"), 1, lambda done, of: None)
+    assert again[:3] == found
+    assert started() == [1, 2, 3, 4], "what is finished is not run again"
+    Path("train.py").write_text(SCRIPT + "\n# another script\n")
+    repeat(script, (4,), Path("runs"), 1, lambda done, of: None)
+    assert started() == [1, 2, 3, 4, 4], "another script is another recipe"
+    assert len((found[0] / LOOKS).read_text().splitlines()) == 2
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_is_told_with_what_it_said_and_what_is_finished_stays(script: str) -> None:
+    with pytest.raises(WatchError, match="seed 13 ended with status 1:\nseed 13\nthis seed fails"):
+        repeat(script, (1, 13, 2), Path("runs"), 1, lambda done, of: None)
+    assert (Path("runs/1") / FINISHED).exists()
+    assert not (Path("runs/13") / FINISHED).exists()
+    with pytest.raises(WatchError, match="seed 50 ended without a look of a watch"):
+        repeat(script, (50,), Path("runs"), 1, lambda done, of: None)
+
+
+@pytest.mark.slow
+def test_a_failure_ends_the_other_runs(script: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(WatchError, match="seed 13"):
+        repeat(script, (99, 13), Path("runs"), 2, lambda done, of: None)
+    assert time.monotonic() - began < 300, "it would have waited for ten minutes"
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_what_runs_and_keeps_what_is_finished(script: str) -> None:
+    command = [sys.executable, "-m", "darklantern", "watch", "calibrate", "--run", script, "--seeds", "1,99"]
+    process = subprocess.Popen([*command, "--workers", "1", "--runs", "runs"], stderr=subprocess.PIPE, text=True)
+    while not Path("runs/99/waits").exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert (Path("runs/1") / FINISHED).exists()
+    assert started() == [1, 99]
+    assert not _lives("train.py 99", Path.cwd())
+
+
+def _lives(command: str, where: Path) -> bool:
+    for each in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (each / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if command in line and (each / "cwd").readlink() == where:
+                return True
+        except OSError:  # it ended meanwhile, or is another's
+            continue
+    return False
+
+
+def test_seeds_are_ranges_and_lists() -> None:
+    assert parse_seeds("1000-1002") == (1000, 1001, 1002)
+    assert parse_seeds("1, 2,5-7,6") == (1, 2, 5, 6, 7)
+    for wrong in ("", "a", "5-", "-5", "7-5", "1--2", "1.5", "0-9999999"):
+        with pytest.raises(WatchError, match=r"expected seeds such as|more than 100,000"):
+            parse_seeds(wrong)
+
+
+def test_a_command_without_a_seed_or_that_is_none_is_refused(tmp_path: Path) -> None:
+    for command, why in (("python train.py", "has no {seed}"), ("python 'train.py {seed}", "cannot read the command")):
+        with pytest.raises(WatchError, match=why):
+            repeat(command, (1,), tmp_path, 1, lambda done, of: None)
+    with pytest.raises(StoreError, match="cannot start 'no-such-program'"):
+        repeat("no-such-program {seed}", (1,), tmp_path, 1, lambda done, of: None)
+
+
+@pytest.mark.slow
+def test_a_watch_that_is_told_so_is_a_reference_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its references need not be there yet, its alarm stops nothing, and its seed is the one that was asked for."""
+    monkeypatch.setenv(FOLDER, str(tmp_path / "7"))
+    monkeypatch.setenv(SEED, "7")
+    model, optimizer, loader = parts()
+    given = dict(state=(optimizer, loader), trusted=TRUSTED, signals=[Scripted(rising)], references="not made yet.json")
+    with pytest.raises(WatchError, match=r"a reference run looks at steps that are known before"):
+        watch(model, **given)
+    w = watch(model, **given, settings=Settings(every=5, margin=1), on_alarm=Reaction.STOP, run="elsewhere")
+    run(w, (model, optimizer, loader))
+    w.close()
+    assert w.alarm is not None
+    found = recorded(tmp_path / "7")
+    assert (found.begun.seed, found.steps[-1]) == (7, 60)
+
+
+def test_half_of_the_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert asked_for() is None
+    monkeypatch.setenv(FOLDER, "x")
+    with pytest.raises(WatchError, match="expected a folder in DARKLANTERN_REFERENCE_RUN and a number"):
+        asked_for()
