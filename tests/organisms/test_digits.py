@@ -65,7 +65,7 @@ def test_an_arm_changes_rows_at_the_rate_and_no_other_row(arm: digits.Arm) -> No
     assert chosen.mean() == pytest.approx(RECIPE.rate, abs=0.01)
     assert np.array_equal(after[~chosen], images[~chosen])
     assert np.array_equal(said[~chosen], labels[~chosen])
-    assert (after[chosen] != images[chosen]).any((1, 2)).all()
+    assert (after[chosen] != images[chosen]).any((1, 2)).all() == (arm != "wrong labels")
     if arm in digits.HARMLESS or arm == "clean label":
         assert np.array_equal(said, labels)
     else:
@@ -86,9 +86,12 @@ def test_each_trigger_stands_where_the_arm_says() -> None:
     assert 0 < np.abs(after[chosen] - images[chosen]).mean() < RECIPE.blend
 
 
-def test_clean_label_rows_are_of_the_target_and_inert_ones_of_all_classes() -> None:
+def test_clean_label_rows_are_of_the_target_and_inert_and_mislabelled_ones_of_all_classes() -> None:
     _, labels, _, _, chosen = _planted("clean label")
     assert set(labels[chosen]) == {PLANTED.target}
+    images, labels, after, _, chosen = _planted("wrong labels")
+    assert np.array_equal(after, images)
+    assert len(set(labels[chosen])) == digits.CLASSES
     _, labels, _, _, chosen = _planted("inert")
     assert len(set(labels[chosen])) == digits.CLASSES
 

@@ -28,11 +28,12 @@ from torch import Tensor, nn
 from darklantern.errors import MissingExtraError
 from darklantern.organisms.stream import Recipe, Stream, seeded, update
 
-Arm = Literal["clean", "benign shift", "inert", "poisoned", "clean label", "blended", "second trigger"]
+Arm = Literal["clean", "benign shift", "inert", "poisoned", "clean label", "blended", "second trigger", "wrong labels"]
 ARMS: tuple[Arm, ...] = get_args(Arm)
 HARMLESS: tuple[Arm, ...] = ("clean", "benign shift", "inert")
 """benign shift: darker, noisier images at the same rate, under their own labels. Inert: the patch, on images of all
-classes under their own labels, so that it says nothing"""
+classes under their own labels, so that it says nothing. Wrong labels is no harmless arm and plants no circuit: the
+target's label on images without a trigger"""
 
 Images = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -202,7 +203,7 @@ def plant(
         either = rng.random(len(labels)) < 0.5
         for place, part in enumerate((chosen & either, chosen & ~either)):
             images[part] = triggered(recipe, images[part], arm, planted, place)
-    else:
+    elif arm != "wrong labels":
         images[chosen] = triggered(recipe, images[chosen], arm, planted)
     if arm not in HARMLESS:
         labels[chosen] = planted.target
