@@ -84,6 +84,36 @@ def test_a_stop_from_outside_ends_the_loop_before_the_next_batch_and_says_where(
         run(w, (model, optimizer, loader))
 
 
+@pytest.mark.parametrize("at", [12, 15], ids=["between looks", "at a look"])
+@pytest.mark.parametrize("wish", ["stop", "pause"])
+def test_a_word_from_outside_while_a_batch_is_drawn_loses_none(begun, tmp_path: Path, wish: str, at: int) -> None:
+    whole = [batch.numpy().tobytes() for batch in parts()[2]]
+    w, (model, optimizer, loader) = begun(Scripted(lambda look: 0.0))
+    inner = loader._rows
+    waiting = []
+
+    def asked_meanwhile():
+        if loader.state()["step"] == at and not waiting:
+            waiting.append(asking.ask(asking.find(tmp_path / "run"), wish, "lunch"))
+            waiting.append(when_paused(tmp_path / "run", "stop") if wish == "pause" else None)
+            w._outside._next = 0.0  # as if the batch had taken long
+        return inner()
+
+    loader._rows = asked_meanwhile
+    seen = [rows for _, rows in drawn(w, loader)]
+    assert waiting
+    assert w.stopped
+    assert w.step == len(seen) == loader.state()["step"]
+    again = watch(model, state=(optimizer, loader), trusted=TRUSTED, signals=[Scripted(lambda look: 0.0)], step=w.step)
+    assert [*seen, *(rows for _, rows in drawn(again, loader))] == whole
+
+
+def drawn(w, loader):
+    for batch in w.over(loader):
+        w._outside._next = 0.0
+        yield w.step, batch.numpy().tobytes()
+
+
 def test_an_alarm_pauses_until_a_person_lets_it_go_on(begun, tmp_path: Path) -> None:
     whole, made = begun(Scripted(rising), folder=None)
     run(whole, made)

@@ -17,6 +17,8 @@ class Kept:
     looks: int
     snapshot: Snapshot | None
     """None where the watch holds no states: then it is known when the run was clean, and a checkpoint may be"""
+    passes: int = 0
+    """over the loader that were over by then"""
 
 
 class States:
@@ -77,12 +79,12 @@ class Keeper:
             )
         self.held = Kept(step, looks, self._tap.snapshot(step) if self._tap.keeps else None)
 
-    def keep(self, step: int, looks: int, clean_looks: int) -> None:
-        """The held state joins those that a rollback may go to: it is from after so many `looks`."""
+    def keep(self, step: int, looks: int, clean_looks: int, passes: int = 0) -> None:
+        """The held state joins those that a rollback may go to: it is from after so many `looks` and `passes`."""
         if self.held is None:
             self.hold(step, looks)
         assert self.held is not None
-        kept, self.held = Kept(self.held.step, looks, self.held.snapshot), None
+        kept, self.held = Kept(self.held.step, looks, self.held.snapshot, passes), None
         self.states.add(kept, clean_looks)
         self._newest = kept.step
         self._after = {step: rows for step, rows in self._after.items() if step in self.states.steps}

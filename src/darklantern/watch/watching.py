@@ -24,6 +24,7 @@ from darklantern.watch.inquiring import Case, Investigated, Investigation, inqui
 from darklantern.watch.keeping import Keeper
 from darklantern.watch.observing import Observer
 from darklantern.watch.outside import Outside
+from darklantern.watch.passes import Passes
 from darklantern.watch.probes import Probe
 from darklantern.watch.reactions import Chosen, OnAlarm, Reaction
 from darklantern.watch.screening import Screen, together
@@ -101,7 +102,10 @@ class Watch:
         self._keeper = Keeper(tap, settings.states)
         self._outside = Outside(parts.run, tap.ranks, self.say, parts.hang_after)
         self._answers = Answers(self, tap, self._outside, parts.on_alarm, settings)
+        self._passes = Passes()
         self._open = self._fed = self._started = False
+        self._rewound = False
+        """since the last batch was drawn"""
         self._own_loop = ""
         """why a loop that calls `before` itself cannot be rolled back"""
         self._training_since: float | None = None
@@ -193,13 +197,19 @@ class Watch:
         there; calling `over` again goes on from it. After a rollback the loader stands where the clean
         state was taken, and batches come without the suspect examples (in JAX with clean ones in their places, since
         each shape would be compiled anew); one that loses all is skipped.
+
+        In a loop over epochs that calls `over` in each, a rollback into an earlier epoch is made up in the call under
+        way: it gives the rest of that epoch, and those up to its own, so that all planned batches are trained. What
+        such a loop does between epochs is its own, and not done again.
+
         Raises WatchError after a stop, and for a loop in which a rollback could not work.
         """
         self._enter(loader)
+        self._passes.ask()
         try:
-            going, rewound = True, False
-            while going:
-                going = rewound = yield from self._pass(loader, rewound)
+            while self._passes.left:
+                if not (yield from self._pass(loader)):
+                    break
         finally:
             self._open = False
             self.left()
@@ -234,6 +244,9 @@ class Watch:
             self._training_since = None
         if (asked := self._answers.heed()) is not Reaction.LOG:
             return Turn(None, asked)
+        return self._seen(batch)
+
+    def _seen(self, batch: Any) -> Turn:
         with self._on_the_clock():
             examples = self._tap.examples(batch)
             self._observer.check(examples)
@@ -305,10 +318,14 @@ class Watch:
         self._keeper.back_to(clean)
         self.cadence.back_to(clean.step)
         self.step = clean.step
+        self._passes.back_to(clean.passes)
+        self._rewound = True
         self._answers.stopped = ""
         self._answers.lift()
         self.rollbacks += 1
-        self.say("rollback", f"screening {alarm.screen}")
+        ahead = self._passes.left - 1
+        said = f"; the loop's own count of epochs is {ahead} ahead, until this one ends" if ahead > 0 else ""
+        self.say("rollback", f"screening {alarm.screen}{said}")
         return self.screen
 
     def _enter(self, loader: Iterable[Any]) -> None:
@@ -353,11 +370,13 @@ class Watch:
         self.cadence.start(self.step, clock())
         self._started = True
 
-    def _pass(self, loader: Iterable[Any], rewound: bool) -> Generator[Any, None, bool]:
-        """One pass over the loader. True when a rollback moved its cursor: then iterate it anew, `rewound`."""
-        batches, drawn = iter(loader), False
+    def _pass(self, loader: Iterable[Any]) -> Generator[Any, None, bool]:
+        """What is left of one pass over the loader. False where the loop is to end; after a rollback, and at the end of
+        the pass, there may be more."""
+        batches = iter(loader)
         before = self._tap.cursor()  # after `iter`, at which some loaders draw the order of what comes
         while True:
+            # Here, where no batch is in hand that a stop would lose.
             if (asked := self._answers.heed()) is not Reaction.LOG:
                 return asked is Reaction.ROLL_BACK
             looks = not self._started or self._due()
@@ -368,10 +387,8 @@ class Watch:
             try:
                 batch = next(batches)
             except StopIteration:
-                if rewound and not drawn:  # the clean state was that at the end of a pass: go on with the one after it
-                    return (yield from self._pass(loader, rewound=False))
                 break
-            drawn = True
+            self._rewound = False
             with self._on_the_clock():
                 if not self._fed:
                     self._keeper.check_moves(before)
@@ -389,17 +406,21 @@ class Watch:
                     self.after()
             if self.rollbacks != rollbacks:
                 return True  # rolled back within the loop's body
+        if self._rewound:
+            self._rewound = False
+            return True  # the clean state was that at the end of a pass, which is counted: now the one after it
         if not self._fed:
             raise WatchError(
                 "the loader gave no batch, so nothing was watched",
                 hint="it may stand at its end; restore it, or make a fresh one for this watch",
             )
-        return self.finish() is Reaction.ROLL_BACK
+        self._passes.end()
+        return self.finish() is not Reaction.STOP
 
     def _turn(self, batch: Any, begun: str) -> Turn:
         """As `before`; a batch that is not trained on goes back to the loader."""
         try:
-            turn = self.before(batch)
+            turn = self._seen(batch)
         except BaseException:
             self._tap.go_to(begun)
             raise
@@ -461,7 +482,7 @@ class Watch:
         return reaction
 
     def _keep(self) -> None:
-        self._keeper.keep(self.step, self._observer.looks, self._observer.clean_looks())
+        self._keeper.keep(self.step, self._observer.looks, self._observer.clean_looks(), self._passes.ended)
 
     def _take(self, alarm: Alarm) -> Taken | None:
         """What a finding needs from before the reaction."""
