@@ -47,7 +47,7 @@ class _Look:
     """The rows trained on before one look."""
 
     rows: Sequence[Tokens]
-    counts: NDArray[np.int64]
+    counts: NDArray[np.int32]
     tokens: int
 
 
@@ -62,12 +62,17 @@ class SpanCounter:
     def add(self, rows: Sequence[Tokens]) -> None:
         """Take the rows trained on since the last look, batch by batch, each (n, width)."""
         counts = np.sum([_count(batch) for batch in rows], axis=0) if rows else np.zeros(1 << _BITS, dtype=np.int64)
-        self._recent.append(_Look(rows, counts, sum(batch.size for batch in rows)))
+        self._recent.append(_Look(rows, counts.astype(np.int32), sum(batch.size for batch in rows)))
 
-    def forget(self, looks: int) -> None:
-        """Drop the rows of the newest `looks` looks."""
-        for _ in range(min(looks, len(self._recent))):
-            self._recent.pop()
+    @property
+    def held(self) -> tuple[Any, ...]:
+        """The looks as they are now, to go `back_to`; they share their rows with this counter."""
+        return tuple(self._recent)
+
+    def back_to(self, held: tuple[Any, ...]) -> None:
+        """Hold the looks that were `held` then, and no later ones."""
+        self._recent.clear()
+        self._recent.extend(held)
 
     def candidates(self, count: int, looks: int, least: float = 0.0) -> list[Candidate]:
         """Up to `count` spans with more than `least` surprise in the rows of the newest `looks` looks.
