@@ -124,6 +124,7 @@ def start(
     also=(),
     on_look=(),
     on_finding=None,
+    folder=None,
     **settings,
 ):
     model, optimizer, loader = of or parts()
@@ -139,6 +140,7 @@ def start(
         on_alarm=on_alarm,
         on_look=on_look,
         on_finding=on_finding,
+        run=folder,
     )
     return w, (model, optimizer, loader)
 

@@ -295,6 +295,86 @@ class Cases:
         raises(said, lambda: run.train(w.over(run.loader)))
         assert w.step == 16
 
+    def inputs_that_fail_on_one_rank_are_an_error_on_both(self) -> None:
+        """Before the pass: under FSDP the other rank would wait in it for ever."""
+
+        class Fails(Reads):
+            def inputs(self, now: Any) -> Asked:
+                if self.looks == 2 and _rank() == 1:
+                    raise ZeroDivisionError("in the inputs")
+                return super().inputs(now)
+
+        run = Run(self.kind)
+        w = run.watched(Fails(), on_failure="raise")
+        said = r"the look failed on 1 of 2 ranks: rank 1: ZeroDivisionError('in the inputs')"
+        raises(said, lambda: run.train(w.over(run.loader)))
+        assert w.step == 16
+
+    def reading_that_fails_on_one_rank_before_others_read_weights_is_an_error_on_both(self) -> None:
+        """Weights are gathered from all ranks too: all are, before anything is read."""
+
+        class Norms(Probe):
+            signals, sites, settings = (Signal("norm", "I0", "signal", "", ""),), (), {}
+            weights = ("*.mlp.*",)
+
+            def inputs(self, now: Any) -> Asked:
+                return Asked(None)
+
+            def read(self, seen: Any) -> list[Reading]:
+                return [Reading(float(sum(np.abs(each).sum() for each in seen.weights.values())))]
+
+        def fails(look: int, rank: int) -> float:
+            if look == 3 and rank == 1:
+                raise ZeroDivisionError("in the signal")
+            return 0.0
+
+        run, norms = Run(self.kind), Norms()
+        w = watch(
+            run.model, state=(run.optimizer, run.loader), trusted=TRUSTED, signals=[Reads(fails), norms],
+            settings=Settings(every=4, margin=1, on_failure="raise"),
+        )  # fmt: skip
+        said = r"the look failed on 1 of 2 ranks: rank 1: ZeroDivisionError('in the signal')"
+        raises(said, lambda: run.train(w.over(run.loader)))
+        assert w.step == 16
+        same([reading.value for reading in w.trace.tracks["norm"].readings])
+
+    def a_rank_without_rows_goes_along_with_the_others_pass(self) -> None:
+        """One rank asks for nothing at a look, or for rows of another width: passes are of all ranks, in one order."""
+        if self.kind == "tp":
+            return  # there all ranks hold the same rows, always
+
+        class Uneven(Reads):
+            def inputs(self, now: Any) -> Asked:
+                if now.step in (8, 12) and _rank() == 1:
+                    return Asked(TRUSTED[:4, :9] if now.step == 12 else None)
+                return super().inputs(now)
+
+            def read(self, seen: Any) -> list[Reading]:
+                if SITES[0] not in seen.values.sites:
+                    assert (seen.step, _rank()) == (8, 1)
+                    return [Reading(0.0) for _ in SITES]
+                return super().read(seen)
+
+        run, probe = Run(self.kind), Uneven()
+        w = run.watched(probe)
+        run.train(w.over(run.loader))
+        assert w.trace.steps == list(range(4, 41, 4)), w.trace.steps
+        shapes = [seen["output"].shape[:2] for seen in probe.seen]
+        assert shapes.count((4, 9)) == (_rank() == 1)
+
+    def a_state_that_one_rank_cannot_keep_is_an_error_on_both(self) -> None:
+        run = Run(self.kind)
+        w = run.watched(Reads(), on_failure="go on")
+        group = run.optimizer.param_groups[0]
+        for batch in w.over(run.loader):
+            group.pop("note", None)
+            if w.step == 11 and _rank() == 0:
+                group["note"] = object()
+            run.step(batch)
+        assert w.trace.steps == [4, 8, *range(16, 41, 4)], w.trace.steps
+        (failure,) = [event.text for event in w.events if event.label == "failure"]
+        assert "keeping the state failed on 1 of 2 ranks: rank 0: the training state of step 12" in failure
+
     def an_on_alarm_that_fails_on_one_rank_is_an_error_on_both(self) -> None:
         def on_alarm(alarm: Any) -> Any:
             if _rank() == 1:

@@ -57,7 +57,7 @@ def when_paused(folder: Path, *wishes: str) -> threading.Thread:
             while (beat := found.heartbeat()) is None or beat.what != "paused":
                 assert time.monotonic() < end
                 time.sleep(0.02)
-            command = asking.ask(found, wish, "as agreed")
+            command = asking.ask(found, wish, "as agreed", 60)
             assert asking.answer_to(found, command, 60) is not None
 
     thread = threading.Thread(target=say, daemon=True)
@@ -75,13 +75,43 @@ def test_a_stop_from_outside_ends_the_loop_before_the_next_batch_and_says_where(
         training.train_step(model, optimizer, RECIPE, w.step, batch)
         if w.step == 12:
             time.sleep(0.25)  # commands are looked for a few times a second
-            command = asking.ask(asking.find(tmp_path / "run"), "stop", "lunch")
+            command = asking.ask(asking.find(tmp_path / "run"), "stop", "lunch", 60)
     assert w.step == loader.state()["step"] == 13
     assert "asked for it: lunch" in w.stopped
     answer = asking.answer_to(asking.find(tmp_path / "run"), command, 5)
     assert (answer.done, answer.step) == (True, 13)
     with pytest.raises(WatchError, match="stopped this run at step 13"):
         run(w, (model, optimizer, loader))
+
+
+@pytest.mark.parametrize("at", [12, 15], ids=["between looks", "at a look"])
+@pytest.mark.parametrize("wish", ["stop", "pause"])
+def test_a_word_from_outside_while_a_batch_is_drawn_loses_none(begun, tmp_path: Path, wish: str, at: int) -> None:
+    whole = [batch.numpy().tobytes() for batch in parts()[2]]
+    w, (model, optimizer, loader) = begun(Scripted(lambda look: 0.0))
+    inner = loader._rows
+    waiting = []
+
+    def asked_meanwhile():
+        if loader.state()["step"] == at and not waiting:
+            waiting.append(asking.ask(asking.find(tmp_path / "run"), wish, "lunch", 60))
+            waiting.append(when_paused(tmp_path / "run", "stop") if wish == "pause" else None)
+            w._outside._next = 0.0  # as if the batch had taken long
+        return inner()
+
+    loader._rows = asked_meanwhile
+    seen = [rows for _, rows in drawn(w, loader)]
+    assert waiting
+    assert w.stopped
+    assert w.step == len(seen) == loader.state()["step"]
+    again = watch(model, state=(optimizer, loader), trusted=TRUSTED, signals=[Scripted(lambda look: 0.0)], step=w.step)
+    assert [*seen, *(rows for _, rows in drawn(again, loader))] == whole
+
+
+def drawn(w, loader):
+    for batch in w.over(loader):
+        w._outside._next = 0.0
+        yield w.step, batch.numpy().tobytes()
 
 
 def test_an_alarm_pauses_until_a_person_lets_it_go_on(begun, tmp_path: Path) -> None:

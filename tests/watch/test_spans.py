@@ -40,16 +40,17 @@ def test_clean_rows_hold_nothing_suspicious() -> None:
     assert counter.candidates(8, looks=4, least=SUSPICIOUS) == []
 
 
-def test_only_the_newest_looks_count_and_forgetting_takes_them_back() -> None:
+def test_only_the_newest_looks_count_and_going_back_takes_them_back() -> None:
     rng = np.random.default_rng(6)
     counter = SpanCounter(TRUSTED, keep=4)
     counter.add([planted(b"\x01onlyearly\x02", 0.05, rng)])
+    one = counter.held
     counter.add([planted(b"\x01onlylater\x02", 0.05, rng)])
     assert counter.candidates(1, looks=1)[0].span == "\x01onlylater\x02"
     assert {c.span for c in counter.candidates(2, looks=2)} == {"\x01onlyearly\x02", "\x01onlylater\x02"}
-    counter.forget(1)
+    counter.back_to(one)
     assert counter.candidates(1, looks=1)[0].span == "\x01onlyearly\x02"
-    counter.forget(5)
+    counter.back_to(())
     assert counter.candidates(1, looks=1) == []
 
 

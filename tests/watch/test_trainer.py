@@ -301,6 +301,18 @@ def test_a_trainer_that_draws_its_batches_by_other_ways_is_an_error_at_the_first
         trainer.train()
 
 
+def test_a_pause_that_nobody_could_answer_is_refused_at_once_and_a_trainers_own_checkpoint_needs_no_folder(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(WatchError, match="needs the folder of a run"):
+        watched(trainer_of(tmp_path), Scripted(rising), Reaction.PAUSE)
+    trainer = trainer_of(tmp_path, save_strategy="steps", save_steps=1000, max_steps=33)
+    w = watched(trainer, Scripted(rising), Reaction.CHECKPOINT)
+    trainer.train()
+    assert w.step == 33
+    assert [path.parent.name for path in tmp_path.glob("*/darklantern.json")] == ["checkpoint-31"]
+
+
 def test_what_could_not_be_watched_is_refused(tmp_path: Path) -> None:
     trainer = trainer_of(tmp_path)
     other = watch(llama(), trusted=TRUSTED[:, :32], signals=[Scripted(rising)])

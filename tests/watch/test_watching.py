@@ -320,17 +320,42 @@ def test_the_time_of_rows_screening_and_self_test_counts_as_the_watchs(monkeypat
             now[0] += 10
             return super().read(seen)
 
-    def slowly(self, batch, examples=TorchTap.examples):
-        now[0] += 1
-        return examples(self, batch)
+    def slowed(inner):
+        def around(self, batch):
+            now[0] += 1
+            return inner(self, batch)
 
-    monkeypatch.setattr(TorchTap, "examples", slowly)
+        return around
+
+    monkeypatch.setattr(TorchTap, "examples", slowed(TorchTap.examples))  # of the batches at looks
+    monkeypatch.setattr(TorchTap, "later", slowed(TorchTap.later))  # of the others
     monkeypatch.setattr(watching.time, "perf_counter", lambda: now[0])
     w, (_, _, loader) = start(Slow(lambda look: 0.0))
     for _ in w.over(loader):
         now[0] += 2
     assert (w.seconds_looking, w.seconds_training) == (60 * 1 + 13 * 10, 60 * 2)
     assert w.overhead == 190 / 120
+
+
+def test_a_loop_that_ends_early_by_until_has_its_last_look_and_one_by_break_asks_for_it() -> None:
+    w, (_, _, loader) = start(Scripted(lambda look: 0.0))
+    assert sum(1 for _ in w.over(loader, until=12)) == 12
+    assert (w.trace.steps, w.step, loader.state()["step"]) == ([5, 10, 12], 12, 12)
+    assert sum(1 for _ in w.over(loader, until=12)) == 0
+    for _ in w.over(loader):
+        if w.step == 17:
+            break
+    assert (w.step, w.trace.steps[-1]) == (18, 15)
+    assert w.finish() is Reaction.LOG
+    assert w.trace.steps[-1] == 18
+    assert [w.step for _ in w.over(loader)] == list(range(18, 60)), "and it may go on"
+
+
+def test_a_last_look_that_rolls_back_has_the_steps_up_to_until_again() -> None:
+    w, (_, _, loader) = start(Scripted(lambda look: 9.0 * (look == 6)), Reaction.ROLL_BACK, rollbacks=1)
+    steps = [w.step for _ in w.over(loader, until=32)]
+    assert steps == [*range(32), *range(25, 32)]
+    assert w.trace.steps == [*range(5, 31, 5), 32]
 
 
 def test_a_watch_without_a_stated_rate_says_so_when_it_attaches() -> None:

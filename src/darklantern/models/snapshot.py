@@ -3,10 +3,10 @@
 A snapshot lives in memory; `save` writes it as one safetensors file whose metadata holds the rest
 as JSON. Nothing is pickled, so loading a stranger's snapshot runs no code.
 
-In it are the model's state, the optimizer's, the random streams that `streams` names, the loader's
-cursor, and the state of all else that a loop carries on and hands over (a learning-rate scheduler, a gradient
-scaler, a second optimizer): what has `state_dict` and `load_state_dict`. `on_jax.snapshot` has the same for a JAX
-loop's state.
+In it are the model's state, the optimizer's, gradients that stand (an update may be gathered from several batches), the
+random streams that `streams` names, the loader's cursor, and the state of all else that a loop carries on and hands
+over (a learning-rate scheduler, a gradient scaler, a second optimizer): what has `state_dict` and `load_state_dict`.
+`on_jax.snapshot` has the same for a JAX loop's state.
 
 Of a model that is cut over several ranks each rank's snapshot holds the rank's own pieces, and fits that rank of a
 model that is cut in the same way. Nothing is gathered, so a rank may take one alone.
@@ -44,13 +44,22 @@ class Stateful(Protocol):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A training state at one step. Tensors are copies: training on does not change them."""
+    """A training state at one step. Tensors are copies: training on does not change them.
+
+    They lie in this process's memory, also where the model lies on a device, which seldom has room for several.
+    """
 
     step: int
     tensors: dict[str, Tensor]
-    """`model.NAME`, `optimizer.INDEX.KEY` and `other.INDEX.KEY`"""
+    """`model.NAME`, `gradient.NAME`, `optimizer.INDEX.KEY` and `other.INDEX.KEY`"""
     rest: dict[str, Any]
-    """optimizer: class, groups (their parameters by name), scalars; others; random streams; data cursor: JSON values"""
+    """optimizer: class, groups (their parameters by name), scalars; others; devices of others' tensors; random streams;
+    data cursor: JSON values"""
+
+    @property
+    def nbytes(self) -> int:
+        """What it takes of memory."""
+        return sum(value.nbytes for value in self.tensors.values())
 
 
 def capture(
@@ -60,11 +69,14 @@ def capture(
     loader: Cursor | None,
     others: Sequence[Stateful] = (),
 ) -> Snapshot:
-    """The training state now. Costs one copy of weights and optimizer moments. Without a loader there is no cursor.
+    """The training state now. Costs one copy of weights, optimizer moments and gradients that are not None: a loop that
+    zeroes them right after its update has none. Without a loader there is no cursor.
 
     Raises SnapshotError for a setting of the optimizer, a state of `others` or a cursor that JSON cannot hold.
     """
     tensors = {f"model.{name}": _piece(value) for name, value in model.state_dict().items()}
+    tensors |= {f"gradient.{name}": _piece(p.grad) for name, p in model.named_parameters() if p.grad is not None}
+    devices: dict[str, str] = {}
     state = optimizer.state_dict()
     scalars: dict[str, Any] = {}
     for index, moments in state["state"].items():
@@ -75,7 +87,9 @@ def capture(
                 scalars[f"{index}.{key}"] = value
 
     def keep(name: str, value: Tensor) -> None:
-        tensors[name] = value.detach().clone()  # whatever it is: nothing says later what it was a piece of
+        tensors[name] = _copied(value.detach())  # whatever it is: nothing says later what it was a piece of
+        if value.device.type != "cpu":
+            devices[name] = str(value.device)
 
     rest = {
         "optimizer": type(optimizer).__name__,
@@ -85,9 +99,12 @@ def capture(
             [type(other).__name__, taken_apart(other.state_dict(), f"other.{index}", keep, _is_tensor)]
             for index, other in enumerate(others)
         ],
+        "devices": devices,
         "random": streams.capture(),
         "cursor": None if loader is None else loader.state(),
     }
+    if any(value.is_pinned() for value in tensors.values()):
+        torch.cuda.synchronize()  # copies into pinned memory are under way until then
     return Snapshot(step, tensors, json_values(rest, step))
 
 
@@ -103,6 +120,7 @@ def restore(
     weights, own = _part(snapshot.tensors, "model."), model.state_dict()
     _check_weights(snapshot.step, weights, {name: _local(value) for name, value in own.items()})
     weights = {name: _like(own[name], value) for name, value in weights.items()}
+    gradients = _gradients(snapshot, model)
     try:
         state = _optimizer_state(snapshot, model, optimizer)
         random, cursor = snapshot.rest["random"], snapshot.rest["cursor"]
@@ -127,6 +145,8 @@ def restore(
     # 3. What was checked.
     optimizer.load_state_dict(state)
     model.load_state_dict(weights)
+    for name, parameter in model.named_parameters():
+        parameter.grad = gradients.get(name)
     for other, held in zip(others, states, strict=True):
         other.load_state_dict(held)
     streams.restore(random)
@@ -182,7 +202,19 @@ def weights_hash(model: nn.Module) -> str:
 
 def _piece(value: Tensor) -> Tensor:
     """A copy of what this rank holds of `value`."""
-    return _local(value.detach()).clone()
+    return _copied(_local(value.detach()))
+
+
+def _copied(value: Tensor) -> Tensor:
+    """A copy in this process's memory; of a CUDA device's, into pinned memory and perhaps still under way."""
+    if value.device.type == "cpu" or callable(getattr(value, "to_local", None)):
+        return value.clone()
+    if value.device.type != "cuda":
+        return value.to("cpu")
+    try:
+        return torch.empty_like(value, device="cpu", pin_memory=True).copy_(value, non_blocking=True)
+    except RuntimeError:  # there is a limit to what can be pinned
+        return value.to("cpu")
 
 
 def _local(value: Tensor) -> Tensor:
@@ -199,8 +231,9 @@ def _like(own: Any, piece: Tensor) -> Tensor:
     """`piece` as a part of what `own` is a part of."""
     if not callable(getattr(own, "to_local", None)) or own.to_local().shape != piece.shape:
         return piece
+    here = piece.to(own.to_local().device)
     made: Tensor = type(own.data).from_local(
-        piece, own.device_mesh, own.placements, run_check=False, shape=own.shape, stride=own.stride()
+        here, own.device_mesh, own.placements, run_check=False, shape=own.shape, stride=own.stride()
     )
     return made
 
@@ -219,12 +252,32 @@ def _other_states(snapshot: Snapshot, others: Sequence[Stateful]) -> list[dict[s
             f"here are {', '.join(own) or 'none'}",
             hint="hand over the same, in the same order, as when it was taken",
         )
+    devices = snapshot.rest.get("devices", {})
+    tensors = {name: value.to(devices.get(name, "cpu")) for name, value in _named("other.", snapshot.tensors)}
     # Copies, since a restored object may train on in the tensors that it is given.
-    return [deepcopy(put_together(tree, snapshot.tensors)) for _, tree in held]
+    return [deepcopy(put_together(tree, tensors)) for _, tree in held]
+
+
+def _gradients(snapshot: Snapshot, model: nn.Module) -> dict[str, Tensor]:
+    """Those that stood then, each where its parameter lies. Raises SnapshotError for a gradient of another model."""
+    parameters = dict(model.named_parameters())
+    found = _part(snapshot.tensors, "gradient.")
+    local = {name: _local(parameter) for name, parameter in parameters.items()}
+    wrong = [name for name, value in found.items() if name not in local or local[name].shape != value.shape]
+    if wrong:
+        raise SnapshotError(
+            f"the snapshot of step {snapshot.step} has gradients that do not fit: {', '.join(wrong[:3])}",
+            hint="build the model with the configuration that the snapshot was taken from",
+        )
+    return {name: _like(parameters[name], value.to(local[name].device, copy=True)) for name, value in found.items()}
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    return {name.removeprefix(prefix): value for name, value in _named(prefix, tensors)}
+
+
+def _named(prefix: str, tensors: dict[str, Tensor]) -> list[tuple[str, Tensor]]:
+    return [(name, value) for name, value in tensors.items() if name.startswith(prefix)]
 
 
 def _check_weights(step: int, weights: dict[str, Tensor], own: dict[str, Tensor]) -> None:

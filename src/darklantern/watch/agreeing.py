@@ -7,8 +7,8 @@ import numpy as np
 
 from darklantern.errors import DarkLanternError, WatchError
 from darklantern.watch.attach.ranks import Ranks
-from darklantern.watch.looking import Looked
-from darklantern.watch.probes import Reading, Signal
+from darklantern.watch.looking import Looked, Looker, Pass
+from darklantern.watch.probes import Asked, Now, Reading, Signal
 from darklantern.watch.reactions import Ablate, Chosen, Reaction, severity
 from darklantern.watch.seen import Floats
 from darklantern.watch.spans import Candidate
@@ -31,48 +31,64 @@ def together(ranks: Ranks, take: Callable[[], T], what: str) -> list[T]:
     except Exception as error:  # noqa: BLE001 - the others must hear of it, and it is raised again below
         cause = error
     said = ranks.gather([_said(cause), mine])
-    if failed := [(rank, failure) for rank, (failure, _) in enumerate(said) if failure]:
-        named = "; ".join(f"rank {rank}: {why}" for rank, why in failed)
-        raise WatchError(
-            f"{what} failed on {len(failed)} of {ranks.count} ranks: {named}",
-            hint=getattr(cause, "hint", "") or "see the traceback of the rank that is named",
-        ) from cause
+    if (failure := _failure([why for why, _ in said], what, cause)) is not None:
+        raise failure
     return [value for _, value in said]
 
 
-def look(ranks: Ranks, take: Callable[[], Looked], signals: Mapping[str, Signal]) -> Looked:
-    """What `take` finds, agreed: of each of `signals` the reading whose contrast is highest on any rank; all scores."""
+def look(
+    ranks: Ranks,
+    looker: Looker,
+    now: Now,
+    signals: Mapping[str, Signal],
+    own: Callable[[Looked, Now], Looked] = lambda looked, now: looked,
+) -> Looked:
+    """What `looker` finds, agreed: of each of `signals` the reading of highest contrast on any rank, and all scores.
+
+    `own` makes of what this rank found what counts of it. A pass over a model that is cut over the ranks is one of all,
+    as is fetching its weights. So what a probe's `inputs` raises on one rank is raised on all before the first pass,
+    all do the passes that any needs, and what `note`, `read` and `scores` raise comes after the last.
+    """
     if ranks.count == 1:
-        return take()
-    said = together(ranks, lambda: _as_json(take()), "the look")
+        return own(looker.look(now), now)
+    asked: list[Asked] = []
+
+    def ask() -> list[Any]:
+        asked[:] = looker.ask(now)
+        return [list(each) for each in looker.passes(asked)]
+
+    passes = _united(together(ranks, ask, "the look"))
+    said = together(ranks, lambda: _as_json(own(looker.read(now.step, asked, passes), now)), "the look")
     return Looked(_highest(said, signals), _pooled(said))
 
 
-def chosen(ranks: Ranks, ask: Callable[[], list[Chosen]], rolled_back: Callable[[], bool]) -> list[Chosen]:
-    """What `ask` says to do about an alarm, and what is more severe on any other rank, mildest first.
+def chosen(
+    ranks: Ranks, ask: Callable[[], tuple[list[Chosen], Exception | None]], rolled_back: Callable[[], bool]
+) -> tuple[list[Chosen], Exception | None]:
+    """What `ask` says to do about an alarm, and what is more severe on any other rank, mildest first; what failed.
 
     `rolled_back` says, once it was asked, whether it put an earlier state back itself. Raises WatchError where ranks
     could not do the same: some ablate, or went back, and others don't.
     """
     if ranks.count == 1:
         return ask()
-    mine: list[Chosen] = []
-
-    def name() -> list[Any]:
-        mine[:] = ask()
-        ablated = [sorted(map(str, each.edits)) for each in mine if isinstance(each, Ablate)]
-        return [[each.name for each in mine if isinstance(each, Reaction)], [ablated, rolled_back()]]
-
-    said = together(ranks, name, "on_alarm")
-    apart = [rank for rank, (_, done) in enumerate(said) if done != said[0][1]]
-    if apart:
+    mine, cause = ask()
+    ablated = [sorted(map(str, each.edits)) for each in mine if isinstance(each, Ablate)]
+    names = [each.name for each in mine if isinstance(each, Reaction)]
+    said = ranks.gather([_said(cause), names, [ablated, rolled_back()]])
+    failure = _failure([why for why, _, _ in said], "on_alarm", cause)
+    apart = [rank for rank, (_, _, done) in enumerate(said) if done != said[0][2]]
+    back = {went for _, _, (_, went) in said}
+    if apart and (failure is None or len(back) > 1):
         raise WatchError(
             f"on_alarm ablated or rolled back on some ranks, and on rank {apart[0]} other things than on rank 0",
             hint="on_alarm runs on every rank and must do there what it does on the others; a Reaction that one of "
             "them returns holds for all",
         )
-    others = dict.fromkeys(Reaction[each] for names, _ in said for each in names)
-    return sorted([*mine, *(each for each in others if each not in mine)], key=severity)
+    if apart:  # what failed on some is done on none
+        mine = [each for each in mine if not isinstance(each, Ablate)]
+    others = dict.fromkeys(Reaction[each] for _, names, _ in said for each in names)
+    return sorted([*mine, *(each for each in others if each not in mine)], key=severity), failure
 
 
 def suspects(ranks: Ranks, mine: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
@@ -82,6 +98,29 @@ def suspects(ranks: Ranks, mine: tuple[Candidate, ...]) -> tuple[Candidate, ...]
     said = ranks.gather([[c.span, c.count, c.surprise] for c in mine])
     every = sorted((Candidate(*each) for part in said for each in part), key=lambda c: (-c.surprise, c.span))
     return tuple({c.span: c for c in reversed(every)}.values())[::-1]
+
+
+def _failure(said: list[str], what: str, cause: Exception | None) -> WatchError | None:
+    """What all ranks raise of what each of them said went wrong there; None where nothing did."""
+    failed = [(rank, why) for rank, why in enumerate(said) if why]
+    if not failed:
+        return None
+    named = "; ".join(f"rank {rank}: {why}" for rank, why in failed)
+    error = WatchError(
+        f"{what} failed on {len(failed)} of {len(said)} ranks: {named}",
+        hint=getattr(cause, "hint", "") or "see the traceback of the rank that is named",
+    )
+    error.__cause__ = cause
+    return error
+
+
+def _united(said: list[list[Any]]) -> list[Pass]:
+    """The passes that any rank needs, each with the probes that have rows for it on some rank, in one order for all."""
+    found: dict[tuple[tuple[int, ...], str], set[int]] = {}
+    for each in said:
+        for shape, kind, numbers in each:
+            found.setdefault((tuple(shape), kind), set()).update(numbers)
+    return [Pass(shape, kind, tuple(sorted(numbers))) for (shape, kind), numbers in sorted(found.items())]
 
 
 def _said(error: Exception | None) -> str:

@@ -46,40 +46,81 @@ class Answers:
         self._ablations: list[Any] = []
         self._notices: list[Notices] = []
 
-    def check(self) -> None:
-        """What needs a folder, where a person could answer or find something, is refused without one: WatchError."""
+    def check_attached(self) -> None:
+        """What this model could never do is refused at once, and not at the alarm: WatchError, SiteError."""
         for reaction in reactions.wanted(self.on_alarm):
-            if reaction in (Reaction.PAUSE, Reaction.CHECKPOINT) and not self._outside.can_ask:
+            if isinstance(reaction, Ablate):
+                self._tap.ablate(reaction.edits).close()
+            elif reaction is Reaction.CHECKPOINT and self._tap.saves:
+                raise WatchError(
+                    f"{reaction} cannot be written: {self._tap.saves}",
+                    hint="on_alarm=lambda alarm: ..., with what writes your checkpoints; alarm.clean.snapshot.state is "
+                    "the clean state",
+                )
+
+    def check(self, trainer: bool = False) -> None:
+        """What needs a folder, where a person could answer or find something, is refused without one: WatchError.
+
+        A `trainer` writes its own checkpoints, where it writes the others.
+        """
+        for reaction in reactions.wanted(self.on_alarm):
+            needs = reaction is Reaction.PAUSE or (reaction is Reaction.CHECKPOINT and not trainer)
+            if needs and not self._outside.can_ask:
                 raise WatchError(
                     f"{reaction} needs the folder of a run, and the watch was given none",
                     hint='watch(..., run="runs/x"), or run="x" for one in your state folder',
                 )
 
     def react(self, alarm: Alarm, held: Kept | None) -> Reaction:
-        """What the loop is to do: go on (LOG), draw anew (ROLL_BACK), or end (STOP)."""
+        """What the loop is to do: go on (LOG), draw anew (ROLL_BACK), or end (STOP).
+
+        What fails here is said, and the rest of what was asked still done; `Settings.on_failure` says what comes then.
+        """
         run = self._run
         rollbacks = run.rollbacks
-        asked = self.chosen = agreeing.chosen(
+        self._outside.beat(run.step, "reacting", str(alarm))
+        asked, failure = agreeing.chosen(
             self._tap.ranks,
             lambda: reactions.chosen(self.on_alarm, alarm),
             lambda: run.rollbacks != rollbacks,
         )
-        if run.rollbacks != rollbacks:
-            return Reaction.ROLL_BACK  # on_alarm did it itself
-        self._outside.beat(run.step, str(alarm))
-        for reaction in asked:
-            if isinstance(reaction, Notify):
-                self._notify(reaction, alarm)
-            elif isinstance(reaction, Ablate):
-                self._ablations.append(self._tap.ablate(reaction.edits))
-                run.say("ablate", ", ".join(map(str, reaction.edits)))
-            elif reaction is Reaction.CHECKPOINT:
-                self._checkpoint(alarm, held)
-        if asked[-1] is Reaction.STOP:
-            return self.stop("on_alarm asked for it")
+        self.chosen = asked
+        failures = [] if failure is None else [("on_alarm", failure)]
+        back = run.rollbacks != rollbacks  # on_alarm did it itself
+        for reaction in () if back else asked:
+            try:
+                self._do(reaction, alarm, held)
+            except Exception as error:  # noqa: BLE001 - what is more severe must come anyway
+                failures.append((str(reaction), error))
+        if not back and asked[-1] is Reaction.STOP:
+            self.stop("on_alarm asked for it")
+        waited = self._told(failures)
+        if self.stopped:
+            return Reaction.STOP
+        if back or waited is not Reaction.LOG:
+            return Reaction.ROLL_BACK if back else waited
         if asked[-1] is Reaction.ROLL_BACK:
             return self._roll_back_or_stop(alarm)
         return self._pause(str(alarm)) if asked[-1] is Reaction.PAUSE else Reaction.LOG
+
+    def _do(self, reaction: Chosen, alarm: Alarm, held: Kept | None) -> None:
+        """What only tells, writes or edits."""
+        if isinstance(reaction, Notify):
+            self._notify(reaction, alarm)
+        elif isinstance(reaction, Ablate):
+            agreeing.together(self._tap.ranks, lambda: self._ablate(reaction), "the ablation")
+        elif reaction is Reaction.CHECKPOINT:
+            self._checkpoint(alarm, held)
+
+    def _ablate(self, reaction: Ablate) -> None:
+        self._ablations.append(self._tap.ablate(reaction.edits))
+        self._run.say("ablate", ", ".join(map(str, reaction.edits)))
+
+    def _told(self, failures: Sequence[tuple[str, Exception]]) -> Reaction:
+        """Say all that failed; what follows is decided once, by the first."""
+        for what, error in failures[1:]:
+            self._run.say("failure", f"{what} at step {self._run.step} failed: {error}")
+        return self.failed(failures[0][1], failures[0][0]) if failures else Reaction.LOG
 
     def lift(self) -> None:
         """Ablations end: the state that a rollback restores was trained without them."""
@@ -87,14 +128,16 @@ class Answers:
             each.close()
         self._ablations.clear()
 
-    def failed(self, error: Exception) -> Reaction:
-        """A look went wrong: the run itself is whole, and what comes next is for a person to say."""
-        self._run.say("failure", f"the look at step {self._run.step} failed: {error}")
-        if self._settings.on_failure == "go on":
-            return Reaction.LOG
-        if self._settings.on_failure == "raise" or not self._outside.can_ask:
+    def failed(self, error: Exception, what: str = "the look") -> Reaction:
+        """Something of the watch's went wrong: the run itself is whole, and what comes next is for a person to say."""
+        self._run.say("failure", f"{what} at step {self._run.step} failed: {error}")
+        if self._settings.on_failure == "raise":
             raise error
-        return self._pause(f"the look failed: {error}")
+        if self.stopped or self._settings.on_failure == "go on":
+            return Reaction.LOG
+        if not self._outside.can_ask:
+            raise error
+        return self._pause(f"{what} failed: {error}")
 
     def stop(self, why: str) -> Reaction:
         """The loop ends here."""
@@ -201,7 +244,14 @@ class Answers:
             return self.stop(none_clean(self._settings))
         if alarm.screen is None:
             return self.stop(NOTHING)
-        self._run.roll_back()
+        try:
+            self._run.roll_back()
+        except Exception as error:
+            # Nobody is to train on what may be half of one state and half of another.
+            self.stop(f"the rollback failed: {error}")
+            if self._settings.on_failure == "go on" or (self._settings.on_failure == "pause" and self._outside.can_ask):
+                return Reaction.STOP
+            raise
         return Reaction.ROLL_BACK
 
 

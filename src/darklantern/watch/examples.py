@@ -113,6 +113,30 @@ def examples(batch: Any, what: str, reader: Reader | None = None) -> Examples:
     Raises WatchError for what is none of them, with `reader=` as the way out. Mappings of token ids are token rows,
     and their `labels` are left aside: they repeat the tokens.
     """
+    return _made(_found(batch, what, reader), what)
+
+
+def later(batch: Any, what: str, reader: Reader | None, held: Callable[[Any], Any]) -> Callable[[], Examples]:
+    """As `examples`, to be asked for later, whatever becomes of `batch`: loaders fill one buffer again and again.
+
+    `held` copies a part where it lies, without waiting for its device; None of it means that it lies here.
+    """
+    found = _found(batch, what, reader)
+    away = [None if part is None else held(part) for part in found]
+    inputs, targets, mask = (
+        _array(part, what) if kept is None and part is not None else kept
+        for kept, part in zip(away, found, strict=True)
+    )
+    return lambda: _made((inputs, targets, mask), what)
+
+
+def narrowed(tokens: Tokens) -> Tokens:
+    """The same numbers in the smallest dtype that holds them: loaders yield eight bytes for each byte of text."""
+    most = int(tokens.max()) if tokens.size else 0
+    return tokens.astype(np.min_scalar_type(most))
+
+
+def _found(batch: Any, what: str, reader: Reader | None) -> tuple[Any, Any, Any]:
     found = _parts(batch if reader is None else reader(batch))
     if found is None:
         raise WatchError(
@@ -120,7 +144,11 @@ def examples(batch: Any, what: str, reader: Reader | None = None) -> Examples:
             f"{_INPUTS[1]!r}, got {_kind(batch)}",
             hint="pass batch=lambda batch: (inputs, targets), which takes them out of what your loader yields",
         )
-    inputs, targets, mask = (None if part is None else _array(part, what) for part in found)
+    return found
+
+
+def _made(parts: tuple[Any, Any, Any], what: str) -> Examples:
+    inputs, targets, mask = (None if part is None else _array(part, what) for part in parts)
     assert inputs is not None
     if not inputs.ndim or (targets is not None and (not targets.ndim or len(targets) != len(inputs))):
         raise WatchError(

@@ -2,6 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Any
 
 from darklantern.errors import WatchError
 from darklantern.models.cursors import Snapshot
@@ -17,6 +18,10 @@ class Kept:
     looks: int
     snapshot: Snapshot | None
     """None where the watch holds no states: then it is known when the run was clean, and a checkpoint may be"""
+    passes: int = 0
+    """over the loader that were over by then"""
+    memory: Any = None
+    """what looks had left behind by then; None where nobody can go back there"""
 
 
 class States:
@@ -27,6 +32,8 @@ class States:
     """
 
     def __init__(self, history: int) -> None:
+        self.history = history
+        """of how many looks, besides the clean one"""
         self._recent: deque[Kept] = deque(maxlen=history)
         self._old: Kept | None = None
 
@@ -55,11 +62,17 @@ class States:
         self._recent.extend([*earlier, kept])
 
 
+MANY = 1 << 30
+"""bytes of states that are worth a word"""
+
+
 class Keeper:
     """Takes the states of one run at its looks, and notices a loader that a rollback could not rewind."""
 
-    def __init__(self, tap: Tap, count: int) -> None:
+    def __init__(self, tap: Tap, count: int, margin: int) -> None:
         self._tap = tap
+        self._fewest = max(1, margin)
+        """states to keep: one is known to be clean so many looks after it was taken"""
         self.states = States(count)
         self.held: Kept | None = None
         """the state at a look that is due, taken before the next batch is drawn"""
@@ -67,6 +80,24 @@ class Keeper:
         """step of a kept state → hash of the batch that came after it"""
         self._newest: int | None = None
         """the step of the state that was kept last, until the batch after it was seen"""
+
+    def check_room(self) -> str:
+        """What all states will take, where that is much. Raises WatchError where there is no room for them."""
+        count = self.states.history + 2  # the clean one that left the ring, and the one held at a look
+        each, room = self._tap.state_bytes(), self._tap.room()
+        need = count * each
+        said = f"{count} training states of {_size(each)} each take up to {_size(need)} of memory"
+        if room is not None and need > room:
+            raise WatchError(
+                f"{said}; {_size(room)} are free",
+                hint=f"Settings(states={self._fewest}) keeps {self._fewest + 2}; without an optimizer in `state` the "
+                "watch keeps none, and an alarm that asks for a rollback stops the loop",
+            )
+        return said if need >= MANY else ""
+
+    def few(self) -> None:
+        """Nobody can go back, so a clean state is enough, for a checkpoint, and those that may still become it."""
+        self.states = States(self._fewest)
 
     def hold(self, step: int, looks: int, before: str = "") -> None:
         """Take the state as it is, once; `before` is where the loader stood after the last batch was drawn."""
@@ -77,12 +108,12 @@ class Keeper:
             )
         self.held = Kept(step, looks, self._tap.snapshot(step) if self._tap.keeps else None)
 
-    def keep(self, step: int, looks: int, clean_looks: int) -> None:
-        """The held state joins those that a rollback may go to: it is from after so many `looks`."""
+    def keep(self, step: int, looks: int, clean_looks: int, passes: int = 0, memory: Any = None) -> None:
+        """The held state joins those that a rollback may go to: it is from after so many `looks` and `passes`."""
         if self.held is None:
             self.hold(step, looks)
         assert self.held is not None
-        kept, self.held = Kept(self.held.step, looks, self.held.snapshot), None
+        kept, self.held = Kept(self.held.step, looks, self.held.snapshot, passes, memory), None
         self.states.add(kept, clean_looks)
         self._newest = kept.step
         self._after = {step: rows for step, rows in self._after.items() if step in self.states.steps}
@@ -104,6 +135,11 @@ class Keeper:
                 hint="count a batch in state() before it is handed out, and say all that decides the next one",
             )
 
+    @property
+    def expects(self) -> bool:
+        """Whether the next batch is to be compared, or remembered, by `check_again`."""
+        return self._newest is not None
+
     def check_again(self, examples: Examples) -> None:
         """After a rollback the loader must give what it gave the first time. Raises WatchError if it does not."""
         if self._newest is None:
@@ -115,3 +151,12 @@ class Keeper:
                 hint="restore(state) must also hold for the next iteration over the loader, and decide its order",
             )
         self._newest = None
+
+
+def _size(count: int) -> str:
+    """Bytes for people."""
+    unit = next((unit for unit in ("GB", "MB", "kB") if count >= _UNITS[unit]), "B")
+    return f"{count / _UNITS.get(unit, 1):.3g} {unit}"
+
+
+_UNITS = {"GB": 10**9, "MB": 10**6, "kB": 10**3}

@@ -1,8 +1,9 @@
 """One look: one forward pass over the rows of all probes, of which each reads its own part."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from darklantern.watch.attach.tap import Tap
 from darklantern.watch.probes import HELD_OUT, Array, Asked, Now, Probe, Reading
 from darklantern.watch.seen import Floats, Seen, Values
 
+_DTYPES = {"i": np.int64, "b": np.bool_, "c": np.complex64}
 Scores = tuple[Floats, Floats]
 """anomaly scores of fresh training rows, and of as many fresh trusted ones"""
 
@@ -25,35 +27,72 @@ class Looked:
     """by signal whose detector bets"""
 
 
+class Pass(NamedTuple):
+    """One forward pass: the shape of its rows, their kind, and the numbers of the probes that have rows in it."""
+
+    shape: tuple[int, ...]
+    """of one row"""
+    kind: str
+    """`i` for whole numbers, otherwise NumPy's"""
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Noted:
+    """What looks left behind, as of one of them."""
+
+    earlier: tuple[Sequence[Any], ...] = ()
+    """of the newest looks since the first, as far as any window reaches: for each probe, None where it has none"""
+    newest: Sequence[Any] | None = None
+    """of the newest look alone, for each probe"""
+
+
 class Looker:
     """The probes of one watch, and the notes that they left at earlier looks.
 
     Notes are held here and not in the probes, so that one probe may serve two watches, and a rollback takes them back.
     """
 
-    def __init__(self, tap: Tap, probes: Sequence[Probe], history: int) -> None:
+    def __init__(self, tap: Tap, probes: Sequence[Probe]) -> None:
         self._tap, self._probes = tap, list(probes)
-        self._history = history
-        """looks that a rollback may go back"""
+        self._window = max((probe.window for probe in probes), default=0)
         self._first: list[Any] | None = None
-        self._notes: list[list[Any]] = []
-        """of each look since the first, for each probe"""
+        self.noted = Noted()
+        """what a state is kept with, to be set again when it is restored"""
         self._sites: dict[str, tuple[str, ...]] = {}
 
     def look(self, now: Now) -> Looked:
         """Raises SiteError or WatchError: every site must fire, every reading be finite."""
+        asked = self.ask(now)
+        return self.read(now.step, asked, self.passes(asked))
+
+    def ask(self, now: Now) -> list[Asked]:
+        """What each probe wants to run. Runs nothing."""
         taken: list[int] = []
-        asked = [
+        return [
             probe.inputs(replace(now, trusted=now.trusted.turn(taken), notes=self._earlier(number, probe)))
             for number, probe in enumerate(self._probes)
         ]
-        values = self._run(asked)
+
+    def passes(self, asked: Sequence[Asked]) -> list[Pass]:
+        """One pass for each shape of rows: most often one."""
+        groups: dict[tuple[tuple[int, ...], str], list[int]] = {}
+        for number, each in enumerate(asked):
+            if each.inputs is not None and len(each.inputs):
+                groups.setdefault(_shape(each.inputs), []).append(number)
+        return [Pass(*shape, tuple(numbers)) for shape, numbers in groups.items()]
+
+    def read(self, step: int, asked: Sequence[Asked], passes: Sequence[Pass]) -> Looked:
+        """Run `passes`, and read what the probes asked for. On several ranks all make the same passes."""
+        values = self._run(asked, passes)
+        weights = self._weights()
         firsts: list[Any] = []
         notes: list[Any] = []
         readings: dict[str, Reading] = {}
         scores: dict[str, Scores] = {}
         for number, (probe, ask, own) in enumerate(zip(self._probes, asked, values, strict=True)):
-            seen = Seen(own, now.step, ask.about, self._tap.weights(probe.weights), None, self._earlier(number, probe))
+            held = {name: each for name, each in weights.items() if any(fnmatchcase(name, p) for p in probe.weights)}
+            seen = Seen(own, step, ask.about, held, None, self._earlier(number, probe))
             notes.append(probe.note(seen))
             firsts.append(notes[-1] if self._first is None else self._first[number])
             seen = replace(seen, first=firsts[-1])
@@ -62,8 +101,9 @@ class Looker:
         if self._first is None:
             self._first = firsts
         else:
-            self._notes.append(notes)
-            del self._notes[: -self._history - max(probe.window for probe in self._probes)]
+            windowed = [note if probe.window else None for probe, note in zip(self._probes, notes, strict=True)]
+            earlier = (*self.noted.earlier, windowed)[-self._window :] if self._window else ()
+            self.noted = Noted(earlier, notes)
         self._tap.looked()
         return Looked(readings, scores)
 
@@ -74,23 +114,24 @@ class Looker:
     @property
     def notes(self) -> list[tuple[Probe, Any]]:
         """What each probe noted at the newest look."""
-        newest = self._notes[-1] if self._notes else self._first or [None] * len(self._probes)
-        return list(zip(self._probes, newest, strict=True))
-
-    def forget(self, looks: int) -> None:
-        """Drop the notes of the newest `looks` looks."""
-        if looks:
-            del self._notes[-looks:]
+        return list(zip(self._probes, self.noted.newest or self._first or [None] * len(self._probes), strict=True))
 
     def _earlier(self, number: int, probe: Probe) -> tuple[Any, ...]:
-        return tuple(notes[number] for notes in self._notes[-probe.window :]) if probe.window else ()
+        return tuple(notes[number] for notes in self.noted.earlier[-probe.window :]) if probe.window else ()
 
-    def _run(self, asked: Sequence[Asked]) -> list[Values]:
-        """One pass for each shape of rows: most often one. It ends at the deepest site that is wanted."""
+    def _weights(self) -> Mapping[str, Floats]:
+        """Those that any probe reads, fetched once: of a model on a device or over several ranks each is a transfer."""
+        patterns = tuple(dict.fromkeys(pattern for probe in self._probes for pattern in probe.weights))
+        return self._tap.weights(patterns) if patterns else {}
+
+    def _run(self, asked: Sequence[Asked], passes: Sequence[Pass]) -> list[Values]:
+        """Each pass ends at the deepest site that is wanted."""
         values = [Values({})] * len(asked)
-        for numbers in _alike(asked):
-            probes = [self._probes[number] for number in numbers]
-            rows = [_inputs(asked[number]) for number in numbers]
+        for each in passes:
+            probes = [self._probes[number] for number in each.numbers]
+            numbers = [number for number in each.numbers if _is_of(asked[number], each)]
+            # On a rank that has nothing for a pass of the others, a row of zeros goes along.
+            rows = [_inputs(asked[number]) for number in numbers] or [_nothing(each)]
             sites = self._named([probe.sites for probe in probes], rows[0])
             lenses = self._named([probe.lenses for probe in probes], rows[0])
             output = any(probe.output for probe in probes)
@@ -100,10 +141,11 @@ class Looker:
                     hint="name `sites`, or say `output = True`; a probe of weights alone asks for no rows",
                 )
             seen = self._tap.see(np.concatenate(rows), sites, lenses, output)
-            ends = np.cumsum([len(each) for each in rows])
-            for number, probe, end, each in zip(numbers, probes, ends, rows, strict=True):
-                part = seen.part(slice(int(end) - len(each), int(end)))
-                own, read_out = self._named([probe.sites], each), self._named([probe.lenses], each)
+            end = 0
+            for number in numbers:
+                probe, inputs = self._probes[number], _inputs(asked[number])
+                part, end = seen.part(slice(end, end + len(inputs))), end + len(inputs)
+                own, read_out = self._named([probe.sites], inputs), self._named([probe.lenses], inputs)
                 values[number] = Values(
                     {site: part.sites[site] for site in own},
                     part.output if probe.output else None,
@@ -118,14 +160,16 @@ class Looker:
         return tuple(dict.fromkeys(site for each in patterns for pattern in each for site in self._sites[pattern]))
 
 
-def _alike(asked: Sequence[Asked]) -> Iterator[list[int]]:
-    """Numbers of those whose rows can stand in one pass: of one shape and kind."""
-    groups: dict[tuple[Any, ...], list[int]] = {}
-    for number, each in enumerate(asked):
-        if each.inputs is not None and len(each.inputs):
-            kind = "i" if each.inputs.dtype.kind in "ui" else each.inputs.dtype.kind
-            groups.setdefault((each.inputs.shape[1:], kind), []).append(number)
-    yield from groups.values()
+def _nothing(one: Pass) -> Array:
+    return np.zeros((1, *one.shape), _DTYPES.get(one.kind, np.float32))
+
+
+def _shape(inputs: Array) -> tuple[tuple[int, ...], str]:
+    return tuple(inputs.shape[1:]), "i" if inputs.dtype.kind in "ui" else inputs.dtype.kind
+
+
+def _is_of(asked: Asked, one: Pass) -> bool:
+    return asked.inputs is not None and len(asked.inputs) > 0 and _shape(asked.inputs) == (one.shape, one.kind)
 
 
 def _inputs(asked: Asked) -> Array:

@@ -69,7 +69,7 @@ def look_again(
     else than they did then. Raises WatchError and SiteError as a look does.
     """
     spans: Any = None if tested is None else GivenSpans(tested)
-    looker = Looker(attach.tap(first, (), readout, None, call, None), probes, 1)
+    looker = Looker(attach.tap(first, (), readout, None, call, None), probes)
     looker.look(Now(0, Pool(trusted, seed), None, spans))
     looker.turn_to(attach.tap(model, (), readout, None, call, None))
     return dict(looker.look(Now(step, Pool(trusted, seed), None, spans)).readings)

@@ -1,7 +1,8 @@
 """What a watch has seen of one run, and what it makes of a look: rows since the last, readings, an alarm."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from darklantern.errors import WatchError
 from darklantern.watch import agreeing
@@ -10,13 +11,21 @@ from darklantern.watch.attach.tap import Tap
 from darklantern.watch.examples import Examples, Pool
 from darklantern.watch.judging import detectors
 from darklantern.watch.keeping import Kept, States
-from darklantern.watch.looking import Looked, Looker
+from darklantern.watch.looking import Looked, Looker, Noted
 from darklantern.watch.probes import Now, Probe
 from darklantern.watch.sampling import Sample
 from darklantern.watch.screening import SUSPICIOUS, Screen, SpanScreen, together
 from darklantern.watch.settings import Settings
 from darklantern.watch.spans import GRAM, SpanCounter
 from darklantern.watch.trace import Trace
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What looks left behind as of one of them, besides the trace: a rollback to its state sets it again."""
+
+    noted: Noted
+    spans: tuple[Any, ...]
 
 
 class Observer:
@@ -26,7 +35,7 @@ class Observer:
         self, tap: Tap, probes: Sequence[Probe], trusted: Examples, trace: Trace, settings: Settings, seed: int
     ) -> None:
         self.trace = trace
-        self.looker = Looker(tap, probes, settings.history)
+        self.looker = Looker(tap, probes)
         self.spans = _counter(trusted, settings.history)
         self.since = 0
         """batches since the last look"""
@@ -71,13 +80,22 @@ class Observer:
                 hint="trusted examples have the shape of the loader's",
             )
 
-    def take(self, examples: Examples) -> None:
-        """A batch is about to be trained on."""
+    def take(self, read: Callable[[], Examples], later: Callable[[], Callable[[], Examples]]) -> None:
+        """A batch is about to be trained on; it can be read now, or `later`, when a look comes."""
         if self.spans is not None:
-            self._fresh.add(examples.tokens)
+            self._fresh.add(later())
         if self._bets:
-            self._trained.update(_hashes(examples))
+            self._trained.update(_hashes(read()))
         self.since += 1
+
+    def skip(self) -> None:
+        """A batch lost all its examples."""
+        self.since += 1
+
+    @property
+    def memory(self) -> Memory:
+        """What a state is kept with."""
+        return Memory(self.looker.noted, () if self.spans is None else self.spans.held)
 
     def test(self, step: int, fresh: Examples) -> None:
         """The look before the first step, which is in no trace: every site must fire, every reading be finite.
@@ -87,25 +105,24 @@ class Observer:
         if self._tap.ranks.count > 1:
             self._trusted.share(self._tap.ranks.rank, self._tap.ranks.count)
         self.trace.on_ranks(self._tap.ranks.count)  # not earlier: a trainer may start the others as it begins
-        agreeing.look(self._tap.ranks, lambda: self.looker.look(self._now(step, fresh)), self._signals)
+        agreeing.look(self._tap.ranks, self.looker, self._now(step, fresh), self._signals)
         self.looked = step
 
     def look(self, step: int, fresh: Examples | None, states: States) -> Alarm | None:
         """One look, and the alarm that it raises. One that fails leaves everything as it was before it."""
-        rows = self._fresh.rows()
-        if self.spans is not None:
-            self.spans.add(rows)
+        before = self.memory
         try:
-            looked = agreeing.look(self._tap.ranks, lambda: self._seen(step, fresh), self._signals)
-        except BaseException:
             if self.spans is not None:
-                self.spans.forget(1)
+                self.spans.add(self._fresh.rows())
+            now = self._now(step, fresh)
+            self.trace.add(step, agreeing.look(self._tap.ranks, self.looker, now, self._signals, self._bettable))
+        except BaseException:
+            self._set(before)
             raise
         self._left_out = self._fresh.passed, self._fresh.left_out
         self._fresh.clear()
         self.since = 0
         self.looked = step
-        self.trace.add(step, looked)
         return self._judge(step, states)
 
     def idle(self) -> list[str]:
@@ -133,10 +150,10 @@ class Observer:
     def _now(self, step: int, fresh: Examples | None) -> Now:
         return Now(step, self._trusted, fresh, self.spans)
 
-    def _seen(self, step: int, fresh: Examples | None) -> Looked:
-        looked = self.looker.look(self._now(step, fresh))
-        if self._bets and (fresh is None or not self._trained.isdisjoint(_hashes(fresh))):
-            return replace(looked, scores={})  # a bet's rate holds for rows that the model was never trained on
+    def _bettable(self, looked: Looked, now: Now) -> Looked:
+        """Without scores where rows were trained on before: a bet's rate holds for those that the model never saw."""
+        if self._bets and (now.fresh is None or not self._trained.isdisjoint(_hashes(now.fresh))):
+            return replace(looked, scores={})
         return looked
 
     def _judge(self, step: int, states: States) -> Alarm | None:
@@ -184,15 +201,18 @@ class Observer:
 
     def back_to(self, kept: Kept) -> None:
         """Forget what was seen after `kept`."""
-        looks = self.looks - kept.looks
-        if self.spans is not None:
-            self.spans.forget(looks)
-        self.looker.forget(looks)
+        if kept.memory is not None:
+            self._set(kept.memory)
         self.trace.cut(kept.looks)
         self._fresh.clear()
         self.since, self.looked = 0, kept.step
         self.tainted = self._alarm_look = None
         self._above = frozenset()
+
+    def _set(self, memory: Memory) -> None:
+        self.looker.noted = memory.noted
+        if self.spans is not None:
+            self.spans.back_to(memory.spans)
 
 
 def _hashes(examples: Examples) -> list[int]:

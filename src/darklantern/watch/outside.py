@@ -4,12 +4,13 @@ Of ranks that train together the first has the run's folder; the others hear fro
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from darklantern.records.exact import decode, encode
 from darklantern.watch.attach.ranks import Ranks
-from darklantern.watch.runs.files import Command
+from darklantern.watch.runs.files import Command, Doing
+from darklantern.watch.runs.notifying import Place
 from darklantern.watch.runs.run import Run
 
 _BETWEEN_S = 0.2
@@ -20,9 +21,16 @@ class Outside:
     """The folder of one run, if the watch was given one. Nothing here raises into the loop after it was opened."""
 
     def __init__(
-        self, run: str | Path | None, ranks: Ranks, say: Callable[[str, str], None], hang_after: float | None = None
+        self,
+        run: str | Path | None,
+        ranks: Ranks,
+        say: Callable[[str, str], None],
+        hang_after: float | None = None,
+        tell: Sequence[Place] = (),
     ) -> None:
         self._name, self._ranks, self._say, self._hang_after = run, ranks, say, hang_after
+        self._tell = tuple(tell)
+        """the places where a hang is told"""
         self._run: Run | None = None
         self._next = 0.0
 
@@ -46,12 +54,12 @@ class Outside:
         if self._name is None or self._ranks.rank or self._run is not None:
             return
         self._run = Run.open(self._name)
-        self._run.guard(self._hang_after)
+        self._run.guard(self._hang_after, tell=self._tell)
 
-    def beat(self, step: int, alarm: str | None = None) -> None:
+    def beat(self, step: int, what: Doing = "training", alarm: str | None = None) -> None:
         """The loop lives, and has done so many steps."""
         if self._run is not None:
-            self._run.beat(step, alarm=alarm)
+            self._run.beat(step, what, alarm=alarm)
 
     def left(self, step: int) -> None:
         """The loop was left: by its end, a break or an error."""

@@ -46,24 +46,32 @@ OnAlarm = Chosen | Callable[[Alarm], Any] | Sequence[Chosen | Callable[[Alarm], 
 """a reaction, a function from an alarm to one (or to None, having done what it does), or several of these"""
 
 
-def chosen(on_alarm: OnAlarm, alarm: Alarm) -> list[Chosen]:
-    """What to do about `alarm`, mildest first; each function in `on_alarm` has been called, in their order.
+def chosen(on_alarm: OnAlarm, alarm: Alarm) -> tuple[list[Chosen], Exception | None]:
+    """What to do about `alarm`, mildest first, and the first error of a function in `on_alarm`, if any failed.
 
-    Raises WatchError for what is no reaction.
+    Each function has been called, in their order, also after one that failed: a notice that cannot be sent must not
+    keep a run from being stopped. What is no reaction is an error too, a WatchError.
     """
     found: list[Chosen] = [Reaction.LOG]
+    failure: Exception | None = None
     for each in on_alarm if isinstance(on_alarm, Sequence) else (on_alarm,):
-        said = each(alarm) if callable(each) and not isinstance(each, Chosen) else each
-        if said is None:
-            continue
-        if not isinstance(said, Chosen):
-            raise WatchError(
-                f"on_alarm gave {said!r}, expected a Reaction",
-                hint="Reaction.LOG, CHECKPOINT, PAUSE, ROLL_BACK or STOP, Notify(...) or Ablate({site: edit}); a "
-                "function may return None",
-            )
-        found.append(said)
-    return sorted(found, key=severity)
+        try:
+            said = each(alarm) if callable(each) and not isinstance(each, Chosen) else each
+            if said is not None:
+                found.append(_checked(said))
+        except Exception as error:  # noqa: BLE001 - it is the user's; `Settings.on_failure` says what comes of it
+            failure = failure or error
+    return sorted(found, key=severity), failure
+
+
+def _checked(said: Any) -> Chosen:
+    if isinstance(said, Chosen):
+        return said
+    raise WatchError(
+        f"on_alarm gave {said!r}, expected a Reaction",
+        hint="Reaction.LOG, CHECKPOINT, PAUSE, ROLL_BACK or STOP, Notify(...) or Ablate({site: edit}); a function may "
+        "return None",
+    )
 
 
 def severity(reaction: Chosen) -> int:

@@ -169,7 +169,7 @@ def _readings(
     held = {number: results.get(number) for number in range(1, len(found))}
     missing = [number for number, result in held.items() if result is None]
     needed = _needed(asked.probes, missing)
-    looker = Looker(tap, asked.probes, HISTORY)
+    looker = Looker(tap, asked.probes)
     pool = Pool(asked.trusted, asked.seed)
     spans = SpanCounter(asked.trusted.tokens, HISTORY) if asked.rows is not None else None
     for number, checkpoint in enumerate(found):

@@ -1,15 +1,18 @@
 """A fair part of the rows that pass, so that what a look costs does not grow with the steps since the last one."""
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from darklantern.watch.examples import Tokens
+from darklantern.watch.examples import Examples, Tokens, narrowed
 
 MOST: Final = 1 << 18
 """tokens that are counted at one look: 4,032 rows of 65, or 64 of 4,096. More would cost more than a step of a small
 model takes, and `every` would grow to pay for it, and the rows with it"""
+_WAITING: Final = 32
+"""batches that may wait on a device before they are fetched"""
 
 
 class Sample:
@@ -26,30 +29,45 @@ class Sample:
 
     def clear(self) -> None:
         """Begin anew."""
+        self._waiting: list[Callable[[], Examples]] = []
         self._held: list[tuple[Tokens, NDArray[np.float64]]] = []
         self._bound = 1.0
-        self.passed = 0
-        """rows that were added"""
+        self._passed = 0
 
-    def add(self, rows: Tokens) -> None:
-        """Rows of one width, (n, width)."""
-        drawn = self._rng.random(len(rows))
-        self.passed += len(rows)
-        stays = drawn < self._bound
-        self._held.append((rows, drawn) if stays.all() else (rows[stays], drawn[stays]))
-        if self._tokens > 2 * self._most:  # not at each batch: sorting all would cost more than counting them
-            self._thin()
+    def add(self, batch: Callable[[], Examples]) -> None:
+        """Rows of one width, which hold their own memory and may still lie on a device."""
+        self._waiting.append(batch)
+        if len(self._waiting) >= _WAITING:
+            self._fetch()
 
     def rows(self) -> list[Tokens]:
-        """The sample, batch by batch in the order in which they came."""
+        """The sample, batch by batch in the order in which they came, in the smallest dtype that holds them."""
+        self._fetch()
         if self._tokens > self._most:
             self._thin()
         return [rows for rows, _ in self._held if len(rows)]
 
     @property
+    def passed(self) -> int:
+        """Rows that were added."""
+        self._fetch()
+        return self._passed
+
+    @property
     def left_out(self) -> int:
         """Rows that were added and are not in the sample."""
         return self.passed - sum(map(len, self.rows()))
+
+    def _fetch(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for batch in waiting:
+            rows = batch().tokens
+            drawn = self._rng.random(len(rows))
+            self._passed += len(rows)
+            stays = drawn < self._bound
+            self._held.append((narrowed(rows[stays]), drawn[stays]))
+            if self._tokens > 2 * self._most:  # not at each batch: sorting all would cost more than counting them
+                self._thin()
 
     @property
     def _tokens(self) -> int:

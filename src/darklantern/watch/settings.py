@@ -19,14 +19,16 @@ class Settings:
     history: int = 16
     """looks whose rows are kept, to name what stands out at an alarm"""
     states: int = 4
-    """training states kept in memory, besides one that is known to be clean"""
+    """training states kept in memory, besides one that is known to be clean. A state is known for clean `margin` looks
+    after it was taken: with fewer states than that there never is one to go back to"""
     rollbacks: int = 3
     """after so many, an alarm stops the loop"""
     cooldown: int = 10
     """looks after an alarm before another may come, which then stands for a new rise"""
     on_failure: Literal["pause", "go on", "raise"] = "pause"
-    """when a look fails: wait for a person, or raise where nobody can be asked; go on unwatched, said each time; raise.
-    Before the first step it always raises"""
+    """when a look, keeping a state, a function in `on_alarm` or a reaction fails: wait for a person, or raise where
+    nobody can be asked; go on, said each time; raise. Before the first step it always raises, and a rollback that fails
+    always ends the loop"""
 
     held_out_screens: bool = False
     """whether what is suspected at a held-out monitor's alarm may be written in clear, as a trainer's screen.json"""

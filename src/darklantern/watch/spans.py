@@ -49,7 +49,7 @@ class _Look:
 
     rows: Sequence[Tokens]
     """an array for each width"""
-    counts: NDArray[np.int64]
+    counts: NDArray[np.int32]
 
     @property
     def tokens(self) -> int:
@@ -83,12 +83,17 @@ class SpanCounter:
         """Take the rows trained on since the last look, batch by batch, each (n, width)."""
         stacked = _by_width(rows)  # a count costs some milliseconds for an array, however few rows it has
         counts = np.sum([_count(each) for each in stacked], axis=0) if stacked else np.zeros(1 << _BITS, dtype=np.int64)
-        self._recent.append(_Look(stacked, counts))
+        self._recent.append(_Look(stacked, counts.astype(np.int32)))
 
-    def forget(self, looks: int) -> None:
-        """Drop the rows of the newest `looks` looks."""
-        for _ in range(min(looks, len(self._recent))):
-            self._recent.pop()
+    @property
+    def held(self) -> tuple[Any, ...]:
+        """The looks as they are now, to go `back_to`; they share their rows with this counter."""
+        return tuple(self._recent)
+
+    def back_to(self, held: tuple[Any, ...]) -> None:
+        """Hold the looks that were `held` then, and no later ones."""
+        self._recent.clear()
+        self._recent.extend(held)
 
     def candidates(self, count: int, looks: int, least: float = 0.0) -> list[Candidate]:
         """Up to `count` spans with more than `least` surprise in the rows of the newest `looks` looks.

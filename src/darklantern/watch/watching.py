@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from darklantern.errors import DarkLanternError, WatchError
 from darklantern.files import write_whole
 from darklantern.records.findings import Event
@@ -24,8 +22,9 @@ from darklantern.watch.inquiring import Case, Investigated, Investigation, inqui
 from darklantern.watch.keeping import Keeper
 from darklantern.watch.observing import Observer
 from darklantern.watch.outside import Outside
+from darklantern.watch.passes import Passes
 from darklantern.watch.probes import Probe
-from darklantern.watch.reactions import Chosen, OnAlarm, Reaction
+from darklantern.watch.reactions import Chosen, Notify, OnAlarm, Reaction, wanted
 from darklantern.watch.screening import Screen, together
 from darklantern.watch.settings import Settings
 from darklantern.watch.trace import Trace
@@ -98,10 +97,16 @@ class Watch:
         """of each alarm, where `on_finding` asks for them"""
         self._tap, self._on_look = tap, parts.on_look
         self._observer = Observer(tap, parts.probes, parts.trusted, parts.trace, settings, parts.seed)
-        self._keeper = Keeper(tap, settings.states)
-        self._outside = Outside(parts.run, tap.ranks, self.say, parts.hang_after)
+        self._keeper = Keeper(tap, settings.states, settings.margin)
+        places = [place for each in wanted(parts.on_alarm) if isinstance(each, Notify) for place in each.places]
+        self._outside = Outside(parts.run, tap.ranks, self.say, parts.hang_after, places)
         self._answers = Answers(self, tap, self._outside, parts.on_alarm, settings)
+        self._answers.check_attached()
+        self._passes = Passes()
         self._open = self._fed = self._started = False
+        self._rewound = False
+        """since the last batch was drawn"""
+        self._on_trainer = False
         self._own_loop = ""
         """why a loop that calls `before` itself cannot be rolled back"""
         self._training_since: float | None = None
@@ -111,6 +116,8 @@ class Watch:
         self._say_uncalibrated()
         if tap.rewinds:
             self._say_no_rollback()
+        if tap.keeps and (said := self._keeper.check_room()):
+            self.say("states", said)
 
     def __repr__(self) -> str:
         shown = self.trace.shown
@@ -191,25 +198,32 @@ class Watch:
     def say(self, label: str, text: str) -> None:
         """Note something that happened at this step, and log it."""
         self.events.append(Event(step=self.step, label=label, text=text))
-        level = logging.INFO if label in ("uncalibrated", "rollback", "told") else logging.WARNING
+        level = logging.INFO if label in ("uncalibrated", "rollback", "states", "told") else logging.WARNING
         LOG.log(level, "%s: %s", label, text)
 
     # the loop
 
-    def over(self, loader: Iterable[Any]) -> Iterator[Any]:
-        """Yield `loader`'s batches; look, and react, between them, and once more when they end.
+    def over(self, loader: Iterable[Any], *, until: int | None = None) -> Iterator[Any]:
+        """Yield `loader`'s batches; look, and react, between them, and once more when they end, or at step `until`.
 
         A batch that was handed out counts as a step, also when `break` or an exception ends the loop
-        there; calling `over` again goes on from it. After a rollback the loader stands where the clean
+        there; calling `over` again goes on from it. Nothing is looked at there, since it may: `finish()` takes the last
+        look of a loop that was left by `break`. After a rollback the loader stands where the clean
         state was taken, and batches come without the suspect examples (in JAX with clean ones in their places, since
         each shape would be compiled anew); one that loses all is skipped.
+
+        In a loop over epochs that calls `over` in each, a rollback into an earlier epoch is made up in the call under
+        way: it gives the rest of that epoch, and those up to its own, so that all planned batches are trained. What
+        such a loop does between epochs is its own, and not done again.
+
         Raises WatchError after a stop, and for a loop in which a rollback could not work.
         """
         self._enter(loader)
+        self._passes.ask()
         try:
-            going, rewound = True, False
-            while going:
-                going = rewound = yield from self._pass(loader, rewound)
+            while self._passes.left:
+                if not (yield from self._pass(loader, until)):
+                    break
         finally:
             self._open = False
             self.left()
@@ -225,17 +239,22 @@ class Watch:
         """
         from darklantern.watch import attach
 
+        self._answers.check(trainer=True)
         attach.on(self, self._tap, trainer)
+        self._on_trainer = True
         return self
 
     def before(self, batch: Any) -> Turn:
         """A batch is about to be trained on: look if a look is due, react to what it shows, screen the batch.
 
         For loops that are not `for batch in watch.over(loader)`: adapters call this before each batch and `after`
-        after each update, which may be made of several batches: there is one look before the first of them.
+        after each update, which may be made of several batches: there is one look before the first of them. When the
+        loop ends they call `finish`, for the last look, and `left`.
         Raises WatchError for a batch that the watch cannot read, and after a stop.
         """
         self._check_going()
+        if not self._started:
+            self._answers.check(self._on_trainer)
         if not self._open and not self.rewinds:
             self._own_loop = "the loop draws its batches itself, so nobody knows where the loader stood before one"
             self._say_no_rollback()
@@ -244,28 +263,46 @@ class Watch:
             self._training_since = None
         if (asked := self._answers.heed()) is not Reaction.LOG:
             return Turn(None, asked)
-        with self._on_the_clock():
-            examples = self._tap.examples(batch)
-            self._observer.check(examples)
+        return self._seen(_Batch(batch, self._tap))
+
+    def _seen(self, batch: "_Batch") -> Turn:
+        """Reads only as much of the batch as is wanted: to copy each is dear, and makes a device wait."""
+        due = self._started and self._due() and self.step != self._observer.looked
+        if due or not self._started:
+            with self._on_the_clock():
+                self._observer.check(batch.examples)
         if not self._started:
-            self._start(examples)
-        elif self._due() and self.step != self._observer.looked:
-            fresh = examples if self.screen is None else examples.take(~self.screen.suspect(examples))
+            self._start(batch.examples)
+        elif due:
+            fresh = batch.examples
+            if self.screen is not None:
+                fresh = fresh.take(~self.screen.suspect(fresh))
             reaction = self._settle(fresh)
             if reaction is not Reaction.LOG:
                 return Turn(None, reaction)
         with self._on_the_clock():
-            self._keeper.check_again(examples)
-            kept = np.ones(len(examples), dtype=bool)
-            if self.screen is not None:
-                kept = ~self.screen.suspect(examples)
-                self.screened_rows += int((~kept).sum())
-                if not kept.all():
-                    batch, examples = self._tap.keep(batch, kept), examples.take(kept)
-            self._observer.take(examples)
+            if self._keeper.expects:
+                self._keeper.check_again(batch.examples)
+            left = batch if self.screen is None else self._screened(batch, self.screen)
+            if left is not None:
+                self._observer.take(lambda: left.examples, left.later)
+                self._tap.handed_out()
+            else:
+                self._observer.skip()
             self._fed = True
         self._training_since = time.perf_counter()
-        return Turn(batch if kept.any() else None)
+        return Turn(None if left is None else left.given)
+
+    def _screened(self, batch: "_Batch", screen: Screen) -> "_Batch | None":
+        """The batch without suspects; None where nothing is left."""
+        self._observer.check(batch.examples)
+        kept = ~screen.suspect(batch.examples)
+        self.screened_rows += int((~kept).sum())
+        if kept.all():
+            return batch
+        if not kept.any():
+            return None
+        return _Batch(self._tap.keep(batch.given, kept), self._tap, batch.examples.take(kept))
 
     def after(self) -> None:
         """The update on what `before` handed out is done."""
@@ -279,7 +316,10 @@ class Watch:
         self._outside.beat(self.step)
 
     def finish(self) -> Reaction:
-        """The loop has ended: one more look at what it trained on since the last."""
+        """The loop has ended: one more look at what it trained on since the last. `over` does it at its own end.
+
+        ROLL_BACK: the state is an earlier one, and the loop should go on; STOP: the run was stopped.
+        """
         return self._settle(None) if self._observer.since and self._started else Reaction.LOG
 
     def left(self) -> None:
@@ -315,10 +355,14 @@ class Watch:
         self._keeper.back_to(clean)
         self.cadence.back_to(clean.step)
         self.step = clean.step
+        self._passes.back_to(clean.passes)
+        self._rewound = True
         self._answers.stopped = ""
         self._answers.lift()
         self.rollbacks += 1
-        self.say("rollback", f"screening {alarm.screen}")
+        ahead = self._passes.left - 1
+        said = f"; the loop's own count of epochs is {ahead} ahead, until this one ends" if ahead > 0 else ""
+        self.say("rollback", f"screening {alarm.screen}{said}")
         return self.screen
 
     def _enter(self, loader: Iterable[Any]) -> None:
@@ -345,6 +389,7 @@ class Watch:
             )
 
     def _say_no_rollback(self) -> None:
+        self._keeper.few()
         self.say("no rollback", f"{self.rewinds}; an alarm that asks for one stops the loop instead")
 
     def _say_uncalibrated(self) -> None:
@@ -370,25 +415,27 @@ class Watch:
         self._started = True
         self._say_uncalibrated()
 
-    def _pass(self, loader: Iterable[Any], rewound: bool) -> Generator[Any, None, bool]:
-        """One pass over the loader. True when a rollback moved its cursor: then iterate it anew, `rewound`."""
-        batches, drawn = iter(loader), False
+    def _pass(self, loader: Iterable[Any], until: int | None) -> Generator[Any, None, bool]:
+        """What is left of one pass over the loader. False where the loop is to end; after a rollback, and at the end of
+        the pass, there may be more."""
+        batches = iter(loader)
         before = self._tap.cursor()  # after `iter`, at which some loaders draw the order of what comes
         while True:
+            # Here, where no batch is in hand that a stop would lose.
             if (asked := self._answers.heed()) is not Reaction.LOG:
                 return asked is Reaction.ROLL_BACK
+            if until is not None and self.step >= until:
+                return self.finish() is Reaction.ROLL_BACK
             looks = not self._started or self._due()
+            if looks and (asked := self._hold(before) or Reaction.LOG) is not Reaction.LOG:
+                return asked is Reaction.ROLL_BACK
             with self._on_the_clock():
-                if looks:
-                    self._keeper.hold(self.step, self._observer.looks, before)
                 begun = before if not self._fed else self._tap.cursor() if looks else ""
             try:
                 batch = next(batches)
             except StopIteration:
-                if rewound and not drawn:  # the clean state was that at the end of a pass: go on with the one after it
-                    return (yield from self._pass(loader, rewound=False))
                 break
-            drawn = True
+            self._rewound = False
             with self._on_the_clock():
                 if not self._fed:
                     self._keeper.check_moves(before)
@@ -406,17 +453,21 @@ class Watch:
                     self.after()
             if self.rollbacks != rollbacks:
                 return True  # rolled back within the loop's body
+        if self._rewound:
+            self._rewound = False
+            return True  # the clean state was that at the end of a pass, which is counted: now the one after it
         if not self._fed:
             raise WatchError(
                 "the loader gave no batch, so nothing was watched",
                 hint="it may stand at its end; restore it, or make a fresh one for this watch",
             )
-        return self.finish() is Reaction.ROLL_BACK
+        self._passes.end()
+        return self.finish() is not Reaction.STOP
 
     def _turn(self, batch: Any, begun: str) -> Turn:
         """As `before`; a batch that is not trained on goes back to the loader."""
         try:
-            turn = self.before(batch)
+            turn = self._seen(_Batch(batch, self._tap))
         except BaseException:
             self._tap.go_to(begun)
             raise
@@ -432,9 +483,10 @@ class Watch:
         self._tap.wait()
         self.seconds_training += time.perf_counter() - started
         step, alarm, failure = self.step, None, None
+        if self._keeper.held is None and (asked := self._hold()) is not None:
+            return asked
+        self._outside.beat(step, "looking")
         with self._on_the_clock() as clock:
-            if self._keeper.held is None:
-                self._keeper.hold(step, self._observer.looks)
             try:
                 alarm = self._observer.look(step, fresh, self._keeper.states)
             except Exception as error:  # noqa: BLE001 - whatever went wrong in a look must not break the run
@@ -458,6 +510,22 @@ class Watch:
         self._show()
         return reaction if reaction is not Reaction.LOG else self._answers.heed_together()
 
+    def _hold(self, before: str = "") -> Reaction | None:
+        """Take the state that a look's rollback may go to; None once it is held. What fails is a look that failed."""
+        with self._on_the_clock():
+            try:
+                hold = lambda: self._keeper.hold(self.step, self._observer.looks, before)  # noqa: E731
+                agreeing.together(self._tap.ranks, hold, "keeping the state")
+                return None
+            except Exception as error:
+                if not self._started:
+                    raise
+                failure = error
+        self._keeper.drop()
+        self._observer.looked = self.step
+        self.cadence.back_to(self.step)
+        return self._answers.failed(failure, "keeping the state")
+
     def _show(self) -> None:
         """Hand the look to whoever wants to see it. What fails there is the user's, and said; training goes on."""
         try:
@@ -473,15 +541,18 @@ class Watch:
         if self._investigations:
             case = Case(self._tap.opened, self._observer.trusted, alarm, self.filer.seed)
             self.investigated.append((alarm, inquire(self._investigations, case, self.say)))
-        reaction = self._answers.react(alarm, self._keeper.held)
-        if taken is not None:
-            self._file(taken)
+        try:
+            reaction = self._answers.react(alarm, self._keeper.held)
+        finally:
+            if taken is not None:
+                self._file(taken)
         if reaction is Reaction.LOG:
             self._keep()
         return reaction
 
     def _keep(self) -> None:
-        self._keeper.keep(self.step, self._observer.looks, self._observer.clean_looks())
+        memory = None if self.rewinds else self._observer.memory
+        self._keeper.keep(self.step, self._observer.looks, self._observer.clean_looks(), self._passes.ended, memory)
 
     def _take(self, alarm: Alarm) -> Taken | None:
         """What a finding needs from before the reaction."""
@@ -508,6 +579,26 @@ class Watch:
             yield lambda: time.perf_counter() - started
         finally:
             self.seconds_looking += time.perf_counter() - started
+
+
+class _Batch:
+    """A batch as the loader gave it, read at most once."""
+
+    def __init__(self, given: Any, tap: Tap, examples: Examples | None = None) -> None:
+        self.given, self._tap, self._examples = given, tap, examples
+
+    @property
+    def examples(self) -> Examples:
+        if self._examples is None:
+            self._examples = self._tap.examples(self.given)
+        return self._examples
+
+    def later(self) -> Callable[[], Examples]:
+        """Its examples, whatever the loop does with it meanwhile."""
+        if self._examples is None:
+            return self._tap.later(self.given)
+        held = self._examples
+        return lambda: held
 
 
 NOTICES_S = 5.0

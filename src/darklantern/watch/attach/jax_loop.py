@@ -24,7 +24,8 @@ from darklantern.models.on_jax.snapshot import Snapshot, capture, check, restore
 from darklantern.models.paths import nearest
 from darklantern.models.recording import Recording
 from darklantern.watch.attach import logits, ranks, rewinding
-from darklantern.watch.examples import Array, Examples, Reader, examples
+from darklantern.watch.attach.memory import free_bytes
+from darklantern.watch.examples import Array, Examples, Reader, examples, later
 from darklantern.watch.seen import Floats, Values
 
 _LOOP = "watch.state, loss = step(watch.state, batch), so that a rollback reaches the loop"
@@ -55,7 +56,8 @@ class JaxTap:
         self._state = state
         self._taken = False
         """the loop has what a further step must come from"""
-        self._seen = self._handed_over = self._ran = False
+        self._owes = self._handed_over = self._ran = False
+        """whether batches went out since the last look, a state came back, and the model was traced"""
 
     @property
     def state(self) -> Any:
@@ -101,11 +103,14 @@ class JaxTap:
         )
 
     def _check_handed_over(self) -> None:
-        if self._seen and not self._handed_over:
+        if self._owes and not self._handed_over:
             raise WatchError("batches went by, and the loop handed no state over", hint=_LOOP)
 
+    def handed_out(self) -> None:
+        self._owes = True
+
     def looked(self) -> None:
-        self._seen = True
+        self._owes = self._handed_over = False
 
     def _now(self) -> Any:
         """The weights in the state as it is."""
@@ -171,6 +176,9 @@ class JaxTap:
     def examples(self, batch: Any) -> Examples:
         return examples(batch, "a batch", self._batch)
 
+    def later(self, batch: Any) -> Callable[[], Examples]:
+        return later(batch, "a batch", self._batch, _copied_there)
+
     def keep(self, batch: Any, kept: Any) -> Any:
         # Not fewer rows: the loop's step would compile anew for each number of them, and what is cut over devices
         # divides by their number. A clean row that stands twice weighs twice in one batch.
@@ -200,11 +208,30 @@ class JaxTap:
         if self.rewinds:
             raise WatchError(f"the run cannot be rolled back: {self.rewinds}", hint="see watch.resume for the way out")
         self._state = restore(snapshot, rewinding.position(self.loader))
-        self._taken = False
+        self._taken = self._owes = self._handed_over = False
+
+    def state_bytes(self) -> int:
+        leaves = [leaf for leaf in jax.tree.leaves(self._state) if isinstance(leaf, jax.Array | np.ndarray)]
+        return sum(leaf.nbytes for leaf in leaves)
+
+    def room(self) -> int | None:
+        """Of this process's memory, where a state lies in it; a device says itself how much of its own it has."""
+        leaves = [leaf for leaf in jax.tree.leaves(self._state) if isinstance(leaf, jax.Array)]
+        devices = {device for leaf in leaves for device in leaf.devices() if device.platform != "cpu"}
+        if not devices:
+            return free_bytes()
+        said = [device.memory_stats() for device in devices]
+        if not all(said):
+            return None
+        return sum(int(each["bytes_limit"]) - int(each["bytes_in_use"]) for each in said)
+
+    @property
+    def saves(self) -> str:
+        return "a JAX loop's state holds what no file does, such as an optimizer's functions"
 
     def save(self, snapshot: Snapshot, path: Any) -> str:
         raise WatchError(
-            "a JAX loop's state holds what no file does, such as an optimizer's functions",
+            self.saves,
             hint="write checkpoints from your loop, or on_alarm, with what wrote them so far; "
             "alarm.clean.snapshot.state is the tree",
         )
@@ -310,6 +337,12 @@ def _filled(inputs: Array) -> Array:
 def _given(inputs: Array) -> Any:
     """Whole numbers as token ids, others as they are."""
     return shim.tokens(inputs, "jax") if inputs.dtype.kind in "ui" else jnp.asarray(inputs)
+
+
+def _copied_there(part: Any) -> Any:
+    """A copy on the device of `part`, if that is another than the processor's: a step may be given the batch itself."""
+    away = isinstance(part, jax.Array) and any(device.platform != "cpu" for device in part.devices())
+    return jnp.copy(part) if away else None
 
 
 def _ordered(part: Any, order: Any) -> Any:

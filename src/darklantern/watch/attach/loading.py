@@ -109,8 +109,8 @@ def rewindable(
             ...
 
     `dataset` has a length and takes whole numbers. Each epoch is a permutation drawn from (`seed`, epoch). One pass
-    over the loader is `epochs` epochs: a rollback over the border of two then trains as many as were planned, which a
-    loop around the pass could not know. `collate` makes a batch of a list of examples; without it arrays, tensors and
+    over the loader is `epochs` epochs, with nothing of the loop's own between them: `Watch.over` says what holds for a
+    loop around it. `collate` makes a batch of a list of examples; without it arrays, tensors and
     numbers are stacked, also in tuples and mappings. Examples are drawn in this process: one that `dataset[i]` makes at
     random is the same after a rollback if it is made from Python's, NumPy's or torch's own streams, which go back too.
     Raises WatchError for a dataset without a length, or an empty pass.

@@ -1,6 +1,6 @@
 """What a watch needs of a training loop, whatever its framework."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -70,6 +70,10 @@ class Tap(Protocol):
         """
         ...
 
+    def handed_out(self) -> None:
+        """The loop was given a batch to train on."""
+        ...
+
     def looked(self) -> None:
         """A look is over: from now on the loop must have gone on before the next."""
         ...
@@ -84,6 +88,10 @@ class Tap(Protocol):
 
     def examples(self, batch: Any) -> Examples:
         """What a batch of the user's loader holds."""
+        ...
+
+    def later(self, batch: Any) -> Callable[[], Examples]:
+        """The same, to be asked for at the next look, whatever the loop does with the batch meanwhile."""
         ...
 
     def keep(self, batch: Any, kept: NDArray[np.bool_]) -> Any:
@@ -101,6 +109,19 @@ class Tap(Protocol):
 
     def restore(self, snapshot: Any) -> None:
         """Put a training state back, bit for bit. Raises WatchError where `rewinds` says why not."""
+        ...
+
+    def state_bytes(self) -> int:
+        """What one snapshot takes, as far as it can be told before the first step; 0 where none is taken."""
+        ...
+
+    def room(self) -> int | None:
+        """Bytes that are free where snapshots lie; None where nobody says so."""
+        ...
+
+    @property
+    def saves(self) -> str:
+        """Empty where a snapshot can be written to a file; otherwise why it can't."""
         ...
 
     def save(self, snapshot: Any, path: Any) -> str:

@@ -99,6 +99,11 @@ class File(Value, frozen=True, tag="file"):
     path: str
     with_data: bool = False
 
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(
+            self, "path", str(self.path)
+        )  # a Path is taken too, and goes to a watchdog as text
+
     def __str__(self) -> str:
         return self.path
 

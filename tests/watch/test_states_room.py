@@ -1,0 +1,78 @@
+"""What states take of memory, and what comes where there is no room for them."""
+
+import pytest
+import torch
+from watch.loops import CORPUS, RECIPE, Marked, Scripted, parts, rising, run, start
+
+from darklantern.errors import WatchError
+from darklantern.models.snapshot import capture
+from darklantern.organisms import training
+from darklantern.watch import Reaction
+from darklantern.watch.attach.memory import free_bytes
+from darklantern.watch.attach.torch_loop import TorchTap, tap
+from darklantern.watch.keeping import MANY
+
+
+@pytest.mark.parametrize("kind", ["AdamW", "SGD", "SGD with momentum"])
+def test_what_a_state_takes_is_known_before_the_first_step(kind: str) -> None:
+    model, _, loader = parts()
+    made = {
+        "AdamW": lambda: torch.optim.AdamW(model.parameters(), 1e-3),
+        "SGD": lambda: torch.optim.SGD(model.parameters(), 1e-3),
+        "SGD with momentum": lambda: torch.optim.SGD(model.parameters(), 1e-3, momentum=0.9),
+    }
+    optimizer = made[kind]()
+    before = tap(model, (optimizer, loader)).state_bytes()
+    batch = next(iter(loader))
+    training.loss_nats(model(batch[:, :-1]), batch[:, 1:]).backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    held = capture(1, model, optimizer, loader)
+    assert tap(model, (optimizer, loader)).state_bytes() == held.nbytes
+    steps = sum(value.nbytes for name, value in held.tensors.items() if name.endswith(".step"))
+    assert before == held.nbytes - steps, "all but Adam's counts of steps"
+
+
+def test_states_that_memory_has_no_room_for_are_refused_when_attaching(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, optimizer, loader = parts()
+    each = tap(model, (optimizer, loader)).state_bytes()
+    monkeypatch.setattr(TorchTap, "room", lambda self: 4 * each)
+    with pytest.raises(WatchError, match=r"6 training states of .* kB each take up to .* are free") as refused:
+        start(Scripted(rising), of=(model, optimizer, loader))
+    assert "Settings(states=1)" in refused.value.hint
+    w, made = start(Scripted(rising), Reaction.ROLL_BACK, of=(model, optimizer, loader), states=1, rollbacks=1)
+    run(w, made)
+    assert "rollback" in [event.label for event in w.events]
+
+
+def test_what_much_is_taken_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TorchTap, "state_bytes", lambda self: MANY)
+    monkeypatch.setattr(TorchTap, "room", lambda self: None)
+    w, _ = start(Scripted(rising))
+    assert [(event.label, event.text) for event in w.events] == [
+        ("states", "6 training states of 1.07 GB each take up to 6.44 GB of memory")
+    ]
+
+
+def test_where_nobody_can_go_back_only_those_states_are_kept_that_a_checkpoint_may_want() -> None:
+    class Plain(Marked):
+        state = restore = None
+
+    w, made = start(Scripted(rising), of=(*parts()[:2], Plain(CORPUS, RECIPE, (1,))), margin=2, states=4)
+    run(w, made)
+    assert [event.label for event in w.events] == ["no rollback", "alarm"]
+    assert w._keeper.states.history == 2
+    assert w.alarm.clean.step == 15
+    assert w.alarm.clean.snapshot is not None
+
+
+def test_free_memory_is_the_containers_where_that_allows_less(tmp_path) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal:  9000 kB\nMemAvailable:  8000 kB\n")
+    assert free_bytes(meminfo, tmp_path) == 8000 * 1024
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.current").write_text("1000\n")
+    assert free_bytes(meminfo, tmp_path) == 8000 * 1024
+    (tmp_path / "memory.max").write_text("5000\n")
+    assert free_bytes(meminfo, tmp_path) == 4000
+    assert free_bytes(tmp_path / "none", tmp_path / "neither") is None
