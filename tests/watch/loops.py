@@ -25,6 +25,8 @@ MARK = b"\x01poison\x02"
 class Scripted(Probe):
     """A probe that reads what a function of the look number says."""
 
+    name: ClassVar[str] = "scripted"
+    """of subclasses too, so that references hold for them"""
     script: object
     sites: tuple[str, ...] = ("layers.0:out",)
     lenses: tuple[str, ...] = ()
