@@ -23,7 +23,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Replicate
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 from torch.nn.parallel import DistributedDataParallel
-from watch.loops import REFERENCES
+from watch.loops import REFERENCES, digest
 
 import darklantern as dl
 from darklantern.errors import WatchError
@@ -37,12 +37,6 @@ SITES = ("layers.0:out", "layers.1.mlp:neurons", "layers.1:out")
 KINDS = ("ddp", "fsdp", "tp")
 FOLDER = Path(sys.argv[1])
 """where this launch may write"""
-CALM = msgspec.structs.replace(
-    REFERENCES,
-    every=4,
-    steps=tuple(range(4, 400, 4)),
-    signals=tuple(SignalReference(name=site, mean=(0.0,) * 99, spread=(1.0,)) for site in SITES),
-)
 
 
 class Net(nn.Module):
@@ -121,6 +115,18 @@ class Reads(Probe):
         self.looks += 1
         self.seen.append({**{site: seen[site].copy() for site in SITES}, "output": seen.output.copy()})
         return [Reading(self.script(self.looks, _rank())) for _ in SITES]
+
+
+CALM = msgspec.structs.replace(
+    REFERENCES,
+    every=4,
+    steps=tuple(range(4, 400, 4)),
+    ranks=2,
+    signals=tuple(
+        SignalReference(name=site, mean=(0.0,) * 99, spread=(1.0,), digest=digest(Reads(), site, TRUSTED))
+        for site in SITES
+    ),
+)
 
 
 def _rank() -> int:

@@ -136,7 +136,8 @@ def rolled_back(loader, epochs: int):
             training.loss_nats(model(batch[:, :-1]), batch[:, 1:]).backward()
             optimizer.step()
             optimizer.zero_grad()
-    assert [event.label for event in w.events][:2] == ["alarm", "rollback"], w.events
+    said = [event.label for event in w.events if event.label != "uncalibrated"]  # an epoch ends with a look of its own
+    assert said[:2] == ["alarm", "rollback"], w.events
     return w, seen
 
 

@@ -85,7 +85,6 @@ def test_what_had_its_part_in_the_joint_maxima_and_stands_alone_now_is_in_its_ow
 
 def test_each_curve_says_what_it_was_standardised_on() -> None:
     class Two(Scripted):
-        name = "Scripted"  # whose digest the references have
         signals = (Signal("scripted", "I0", "signal", "", ""), B)
 
         def read(self, seen):

@@ -32,6 +32,8 @@ class Alarm:
     """what it claims: novelty is what new but harmless data raises too"""
     channel: str = "joint"
     """in which it was raised: the joint statistic of signals that claim a circuit, or a signal of its own"""
+    earlier: int = 0
+    """alarms of this run before it, the undone ones too"""
     over_all: float | None = None
     """the rate of a false alarm in any channel that claims one, where several share it"""
 

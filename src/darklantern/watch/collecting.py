@@ -31,8 +31,8 @@ def load(path: str | Path) -> References:
 
 
 def collect(
-    runs: Sequence[Path],
-    harmless: Mapping[str, Sequence[Path]] | None = None,
+    runs: Sequence[Path | str],
+    harmless: Mapping[str, Sequence[Path | str]] | None = None,
     *,
     recipe: str = "",
     data: str = "",
@@ -75,10 +75,10 @@ def collect(
     return msgspec.structs.replace(found, versions=dict(begun.versions))
 
 
-def _folders(given: Iterable[Path]) -> list[Path]:
+def _folders(given: Iterable[Path | str]) -> list[Path]:
     """Folders of runs; one that is none of its own stands for those in it."""
     found: list[Path] = []
-    for folder in given:
+    for folder in map(Path, given):
         inner = [] if (folder / LOOKS).exists() else sorted(path.parent for path in folder.glob(f"*/{LOOKS}"))
         found += inner or [folder]
     return list(dict.fromkeys(found))

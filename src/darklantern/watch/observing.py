@@ -185,6 +185,7 @@ class Observer:
                 screen=together(screens) if screens else None,
                 says=risen.says,
                 channel=risen.channel,
+                earlier=self._alarms - 1,
                 over_all=self.trace.over_all,
             )
         )
