@@ -14,6 +14,7 @@ from typing import Any
 from darklantern.records.references import References
 from darklantern.watch.alarms import Alarm
 from darklantern.watch.budget import Cadence
+from darklantern.watch.default_signals import choose, defaults
 from darklantern.watch.examples import Examples, examples
 from darklantern.watch.filing import Filed, Filing, Weights, finding
 from darklantern.watch.inquiring import Case
@@ -61,6 +62,7 @@ __all__ = [
     "Webhook",
     "Weights",
     "calibrate",
+    "defaults",
     "finding",
     "held_out",
     "live",
@@ -75,7 +77,7 @@ def watch(
     model: Any,
     *,
     trusted: Any,
-    signals: Sequence[Probe | Callable[[Seen], Any]],
+    signals: Sequence[Probe | Callable[[Seen], Any]] | None = None,
     state: Any = (),
     readout: Callable[..., Any] | None = None,
     weights: Callable[[Any], Any] | None = None,
@@ -105,7 +107,8 @@ def watch(
     `trusted` are examples known to be harmless, as the loader yields them: token rows (n, width), pairs (inputs,
     targets), or mappings as Hugging Face has them; `batch` takes them out of anything else. A model is called with
     inputs alone, `call` says how it takes them otherwise; of token rows with all but the last token. `signals` are
-    probes, and functions of what a look saw (see `darklantern.signal`).
+    probes, and functions of what a look saw (see `darklantern.signal`); without them those of `defaults`, which are few
+    and need no knowledge of the danger. The watch then says which they are, and why others are not.
     `state` is what a rollback must put back: the optimizer, the loader, and whatever else has a state dict
     (scheduler, scaler). The loader has `state()` and `restore(state)`; without them, or without an optimizer, an alarm
     that asks for a rollback stops the loop, which is said at once. `readout` takes a residual stream to logits, in JAX
@@ -136,14 +139,16 @@ def watch(
     from darklantern.watch import attach
 
     settings = settings or Settings()
-    probes = as_probes(signals)
+    tap, known_good = attach.tap(model, state, readout, weights, call, batch), examples(trusted, _TRUSTED, batch)
+    chosen = choose(tap, known_good, seed=seed) if signals is None else None
+    probes = list(chosen.probes) if chosen else as_probes(signals or ())
     known = [signal for probe in probes for signal in probe.signals]
     every = settings.every or (references.every if references else None)
-    return Watch(
+    made = Watch(
         Parts(
-            tap=attach.tap(model, state, readout, weights, call, batch),
+            tap=tap,
             probes=probes,
-            trusted=examples(trusted, "trusted examples", batch),
+            trusted=known_good,
             trace=Trace(known, references, recipe, data, alpha, every),
             settings=settings,
             cadence=Cadence(every, overhead),
@@ -158,6 +163,12 @@ def watch(
             hang_after=hang_after,
         )
     )
+    if chosen:
+        made.say("signals", f"by default {chosen}")
+    return made
+
+
+_TRUSTED = "trusted examples"
 
 
 class _Room(ModuleType):
