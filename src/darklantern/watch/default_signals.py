@@ -112,11 +112,11 @@ def _of_language(tap: Tap, trusted: Examples, layout: Layout | None, seed: int) 
     never = dict.fromkeys(("payload", "trait", "contrast", "refusal", "trigger"), _NAMED)
     never |= dict.fromkeys(("induction", "copying"), "forms in every model that learns language: no danger by itself")
     never |= {"loss covariance": "reads the output alone, and raises no alarm"}
-    found: dict[str, Callable[[], Probe]] = {"drift": lambda: DriftProbe(rows, STREAMS, rows=8, seed=seed)}
+    found: dict[str, Callable[[], Probe]] = {"drift": lambda: DriftProbe(rows, STREAMS, rows=4, seed=seed)}
     layout = layout or (BYTES if int(rows.inputs.max(initial=0)) < 256 else None)
     if layout is not None:
         lines: Layout = layout
-        span = {"span": lambda: SpanProbe(rows, seed=seed, site=STREAMS, layout=lines)}
+        span = {"span": lambda: SpanProbe(rows, contexts=4, seed=seed, site=STREAMS, layout=lines)}
         return span | found, never | {"row anomaly": _DEAR}
     anomaly = {"row anomaly": lambda: RowAnomalyProbe(rows, last, rows=8, fitting=24, seed=seed)}
     return anomaly | found, never | {"span": "nothing says which token ids end a line: defaults(..., layout=) does"}
