@@ -106,11 +106,12 @@ def run() -> list[Line]:
 
 def _experiment(experiment: Experiment, now: Asked) -> tuple[Sequence[Signal], figures.Runs, Frozen]:
     """All runs beyond the references, and the thresholds they are judged by. Raises Refused where they may not be."""
-    name, counts = experiment.name, now.counts
+    name, counts, path = experiment.name, now.counts, now.thresholds(experiment.name)
+    if name not in now.names and not (path.exists() and any((KEPT / "runs").glob(f"*/{name}"))):
+        raise Refused(f"no runs are written down: WATCH={name} makes them")
     session = experiment.session(experiment.harmless[0], experiment.rates[0], 0)
     signals = [signal for probe in session.probes for signal in probe.signals]
-    path = now.thresholds(name)
-    if now.rewrite or not path.exists():
+    if not path.exists() or (now.rewrite and name in now.names):
         _freeze(experiment, signals, now)
     frozen = freezing.loads(path.read_bytes())
     if frozen.mark != suite.mark(experiment):
@@ -129,9 +130,6 @@ def _experiment(experiment: Experiment, now: Asked) -> tuple[Sequence[Signal], f
 
 def _freeze(experiment: Experiment, signals: Sequence[Signal], now: Asked) -> None:
     name, counts, path = experiment.name, now.counts, now.thresholds(experiment.name)
-    if name not in now.names:
-        lacking = {k: v for k, v in suite.written(experiment, counts).items() if k in suite.BEFORE and not v.whole}
-        raise Refused(f"no thresholds yet: {_lacking(lacking, name) if lacking else f'WATCH={name} makes them'}")
     runs = dict(suite.collect(experiment, suite.BEFORE, now.workers, counts))
     by_arm = _by_part(runs.items())
     clean = experiment.harmless[0]
