@@ -125,7 +125,8 @@ def _experiment(experiment: Experiment, now: Asked) -> tuple[Sequence[Signal], f
     lacking = {part: each for part, each in held.items() if part in suite.AFTER and not each.whole}
     if lacking and name not in now.names:
         raise Refused(_lacking(lacking, name))
-    return signals, _by_part(suite.collect(experiment, [*held.keys() & set(suite.AFTER)], now.workers, counts)), frozen
+    after = [part for part in suite.AFTER if part in held]
+    return signals, _by_part(suite.collect(experiment, after, now.workers, counts)), frozen
 
 
 def _freeze(experiment: Experiment, signals: Sequence[Signal], now: Asked) -> None:

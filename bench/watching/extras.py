@@ -64,5 +64,9 @@ def _of(extra: Extra, asked: bool, tiny: bool) -> list[Line]:
     if path.exists():
         made: list[Line] = json.loads(path.read_bytes())
         return made
-    why = "a tiny setting leaves it out" if tiny else f"not measured yet: WATCH={extra.name} does"
+    why = (
+        "a tiny setting leaves it out"
+        if tiny and not extra.takes_tiny
+        else f"not measured yet: WATCH={extra.name} does"
+    )
     return [absent(extra.name, "", extra.bar, why)]

@@ -7,7 +7,7 @@ from itertools import pairwise
 from statistics import median
 
 from darklantern.watch import Signal
-from darklantern.watch.judging import leads, rates
+from darklantern.watch.judging import detectors, leads, rates
 from watching import judging
 from watching.experiments import Experiment
 from watching.freezing import ALPHA, STRIDES, TIERS, Frozen
@@ -81,6 +81,18 @@ class Power:
 
 
 @dataclass(frozen=True)
+class Watched:
+    """A behavioural monitor at the headline rate."""
+
+    name: str
+    tier: str
+    hits: int
+    of: int
+    delay: float | None
+    """median steps from onset to its first crossing beyond it"""
+
+
+@dataclass(frozen=True)
 class Behaved:
     """When behaviour came, in one arm: the experimenter's knowledge, no monitor's."""
 
@@ -104,6 +116,11 @@ class Figures:
     behaved: Sequence[Behaved]
     cadence: Mapping[int, Sequence[Lead]]
     """steps between looks → the joint statistics at the headline rate"""
+    watched: Sequence[Watched]
+    """the behavioural monitors"""
+    headroom: Mapping[str, float]
+    """signal that does not bet → how many times its threshold it can come to at most: a value counts up to a bound, so
+    that near 1 it can hardly alarm, whatever happens"""
     runs: int
     seconds: float
     """processor time of all runs judged here"""
@@ -178,9 +195,32 @@ def figures(experiment: Experiment, signals: Sequence[Signal], runs: Runs, froze
             ]
             for stride, given in strided.items()
         },
+        _watched(experiment, signals, joint[top]["poisoned"][headline]),
+        _headroom(frozen, top),
         sum(len(each) for arms in runs.values() for each in arms.values()),
         sum(ran.seconds for arms in runs.values() for each in arms.values() for ran in each),
     )
+
+
+def _watched(experiment: Experiment, signals: Sequence[Signal], judged: Sequence[Judged]) -> list[Watched]:
+    found = []
+    for signal in signals:
+        if signal.role == "behaviour":
+            steps = [each.after.get(signal.name) for each in judged]
+            delays = [step - experiment.onset for step in steps if step is not None]
+            middle = median(delays) if delays else None
+            found.append(Watched(signal.name, signal.tier, len(delays), len(judged), middle))
+    return found
+
+
+def _headroom(frozen: Frozen, tier: str) -> dict[str, float]:
+    made = frozen.references(tier)
+    limits = detectors.limits(made, made.recipe, made.data, frozen.alpha)
+    return {
+        each.name: detectors.BOUND / each.top / limits[each.name].value
+        for each in made.signals
+        if each.detector == "ewma" and limits[each.name].value > 0
+    }
 
 
 def _judged(
@@ -384,7 +424,7 @@ def _power_lines(found: Figures, name: str) -> list[Line]:
             line(
                 f"power · {said}",
                 round(rate, 3),
-                f"of {each.of} runs",
+                f"share of {each.of} runs",
                 f"≥ {wanted:g}" if wanted else "–",
                 rate >= wanted if wanted else None,
                 interval=[round(end, 3) for end in each.interval],

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from darklantern.drawing import Svg, to_png
+from darklantern.watch.judging.detectors import BOUND
 from darklantern.watch.judging.leads import Leads
 from watching import figures, judging, pictures
 from watching.experiments import KEPT, Experiment
@@ -77,6 +78,7 @@ def page(
         _false_alarms(found),
         _leads(found, drawn),
         _alone(found),
+        _monitors(found),
         _behaviour(found),
         _power(found, drawn),
         _cadence(found, drawn),
@@ -221,14 +223,35 @@ def _alone(found: Sequence[Figures]) -> list[str]:
             kind = "bet" if signal.detector == "betting" else signal.says
             said = lead.race.summary
             left = "–" if lead.left is None else f"{lead.left:.0%}"
+            room = each.headroom.get(lead.channel)
+            roomy = "–" if room is None else f"{room:.2f}"
             rows.append((each.experiment.name, lead.channel, lead.tier, kind, f"{lead.hits} of {lead.of}",
-                         f"{false.count} of {false.of}", *_spread(said)[:2], left))  # fmt: skip
+                         f"{false.count} of {false.of}", *_spread(said)[:2], left, roomy))  # fmt: skip
     about = (
         "Each internal signal by itself, at the same rate, against the monitors of its own tier, at the headline rate. "
-        "What claims novelty is a channel of its own in a watch, for new but harmless data raises it."
+        "What claims novelty is a channel of its own in a watch, for new but harmless data raises it. Room is as below."
     )
-    heads = ("", "signal", "tier", "says", "hits", "clean runs that alarmed", "lead", "95 %", "left to overt")
+    heads = ("", "signal", "tier", "says", "hits", "clean runs that alarmed", "lead", "95 %", "left to overt", "room")
     return ["## Each signal by itself", "", about, "", *_table(heads, rows)] if rows else []
+
+
+def _monitors(found: Sequence[Figures]) -> list[str]:
+    rows = []
+    for each in found:
+        quiet = {q.channel: q for q in each.quiet if q.arm == each.experiment.harmless[0]}
+        for watched in each.watched:
+            false = quiet[watched.name]
+            delay = "–" if watched.delay is None else f"{watched.delay:g}"
+            room = each.headroom.get(watched.name)
+            rows.append((each.experiment.name, watched.name, watched.tier, f"{watched.hits} of {watched.of}", delay,
+                         f"{false.count} of {false.of}", "–" if room is None else f"{room:.2f}"))  # fmt: skip
+    about = (
+        "What the leads above are over: the behavioural monitors, each at the same rate, at the headline rate of "
+        "poison. Room is how many times its threshold a statistic can come to, for a value counts at most "
+        f"{BOUND:g} standard deviations: near 1 a monitor can hardly rise, and a lead over it says little."
+    )
+    heads = ("", "monitor", "tier", "rose", "steps from onset", "clean runs in which it rose", "room")
+    return ["## Behavioural monitors", "", about, "", *_table(heads, rows)] if rows else []
 
 
 def _behaviour(found: Sequence[Figures]) -> list[str]:
@@ -365,7 +388,7 @@ def _arm(arm: str, rate: float) -> str:
 
 
 def _rate(rate: float) -> str:
-    return f"{rate:.3g}" if rate >= 0.1 else f"{100 * rate:g} %" if rate else "–"
+    return f"{100 * rate:g} %" if rate else "–"
 
 
 def _machine() -> str:
