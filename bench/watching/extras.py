@@ -53,7 +53,11 @@ def _of(extra: Extra, asked: bool, tiny: bool) -> list[Line]:
     if not extra.there:
         return [absent(extra.name, "", extra.bar, f"there is no {extra.module} to measure it")]
     if asked and (extra.takes_tiny or not tiny):
-        function: Callable[..., Iterable[Line]] = getattr(importlib.import_module(extra.module), extra.function)
+        function: Callable[..., Iterable[Line]] | None = getattr(
+            importlib.import_module(extra.module), extra.function, None
+        )
+        if function is None:
+            return [absent(extra.name, "", extra.bar, f"{extra.module} has no {extra.function}()")]
         found = [*(function(tiny) if extra.takes_tiny else function())]
         measured = {"measured": f"{datetime.now(UTC):%Y-%m-%d}"}
         kept = [each | {"detail": each["detail"] | measured if isinstance(each["detail"], dict) else each["detail"]}

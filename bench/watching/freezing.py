@@ -74,6 +74,16 @@ class Frozen(msgspec.Struct, frozen=True, kw_only=True):
             versions=self.versions,
         )
 
+    def to_watch_with(self, tier: str, inner: Sequence[str]) -> References:
+        """References for a watch: what shares in its joint statistic is no channel of its own there."""
+        made = self.references(tier)
+
+        def outer(held: Mapping[str, tuple[float, ...]]) -> dict[str, tuple[float, ...]]:
+            return {name: maxima for name, maxima in held.items() if name not in inner}
+
+        strata = tuple(msgspec.structs.replace(each, behaviours=outer(each.behaviours)) for each in made.strata)
+        return msgspec.structs.replace(made, behaviours=outer(made.behaviours), strata=strata)
+
     def runs(self, arm: str) -> int:
         """That a threshold rests on in an arm."""
         clean = next(iter(self.seeds))
