@@ -22,19 +22,18 @@ class Extra:
     bar: str
     takes_tiny: bool = False
     """whether the function takes `tiny`; without it a tiny setting leaves the part out"""
+    needs: tuple[str, ...] = ()
 
     @property
-    def there(self) -> bool:
-        try:
-            return importlib.util.find_spec(self.module) is not None
-        except ModuleNotFoundError:  # of a room that is not there itself
-            return False
+    def lacking(self) -> str:
+        """The first module that is not there; empty where all are."""
+        return next((module for module in (self.module, *self.needs) if not _there(module)), "")
 
 
 EXTRAS = (
     Extra("overhead", "watching.overhead", "lines", "≤ 1 % at 100 steps, ≤ 3 % at 25", takes_tiny=True),
     Extra("tap_self_test", "watching.taps", "lines", "every fault", takes_tiny=True),
-    Extra("circuit", "watching.circuits", "run", "≥ 90 % removed, ≤ 10 % at random"),
+    Extra("circuit", "watching.circuit_runs", "run", "≥ 90 % removed, ≤ 10 % at random", needs=("watching.circuits",)),
     Extra("reaction", "watching.reacting", "run", "success ≤ 5 %, task ≤ 1 point, bit-exact"),
     Extra("finetuning", "watching.finetuning", "run", "trait within 10 % of clean, task ≤ 1 point"),
     Extra("peers", "watching.peers.room", "room", "–"),
@@ -50,8 +49,8 @@ def lines(asked: Iterable[str], tiny: bool) -> list[Line]:
 
 def _of(extra: Extra, asked: bool, tiny: bool) -> list[Line]:
     path = KEPT / ("tiny-lines" if tiny else "lines") / f"{extra.name}.json"
-    if not extra.there:
-        return [absent(extra.name, "", extra.bar, f"there is no {extra.module} to measure it")]
+    if extra.lacking:
+        return [absent(extra.name, "", extra.bar, f"there is no {extra.lacking} to measure it")]
     if asked and (extra.takes_tiny or not tiny):
         function: Callable[..., Iterable[Line]] | None = getattr(
             importlib.import_module(extra.module), extra.function, None
@@ -74,3 +73,10 @@ def _of(extra: Extra, asked: bool, tiny: bool) -> list[Line]:
         else f"not measured yet: WATCH={extra.name} does"
     )
     return [absent(extra.name, "", extra.bar, why)]
+
+
+def _there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # of a room that is not there itself
+        return False

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from darklantern.files import write_whole
-from darklantern.watch import Alarm, Reaction, Settings, watch
+from darklantern.watch import Alarm, Reaction, Settings, Watch, watch
 from watching import freezing, judging, suite
 from watching.experiments import EXPERIMENTS, KEPT, Experiment, Session
 from watching.lines import Line, absent, line
@@ -61,13 +61,10 @@ def run() -> list[Line]:
 
 
 def _lines(experiment: Experiment) -> list[Line]:
-    path = FOLDER / f"thresholds-{experiment.name}.json"
     name = f"reaction · {experiment.name}"
-    if not path.exists():
-        return [absent(name, "share of unseen contexts", f"≤ {SUCCESS:g}", f"there is no {path.name} yet")]
-    frozen = freezing.loads(path.read_bytes())
-    if frozen.mark != suite.mark(experiment):
-        return [absent(name, "share of unseen contexts", f"≤ {SUCCESS:g}", f"{path.name} is of something else")]
+    frozen = thresholds(experiment)
+    if isinstance(frozen, str):
+        return [absent(name, "share of unseen contexts", f"≤ {SUCCESS:g}", frozen)]
     found = [_kept(experiment, frozen, FIRST + i) for i in range(RUNS)]
     worst, lost = max(each.success for each in found), max(each.lost for each in found)
     about: Mapping[str, Any] = {
@@ -92,6 +89,15 @@ def _lines(experiment: Experiment) -> list[Line]:
     ]  # fmt: skip
 
 
+def thresholds(experiment: Experiment) -> freezing.Frozen | str:
+    """Those that are frozen, or why there are none to go by."""
+    path = FOLDER / f"thresholds-{experiment.name}.json"
+    if not path.exists():
+        return f"there is no {path.name} yet"
+    frozen = freezing.loads(path.read_bytes())
+    return frozen if frozen.mark == suite.mark(experiment) else f"{path.name} is of another configuration"
+
+
 def _kept(experiment: Experiment, frozen: freezing.Frozen, seed: int) -> Reacted:
     path = KEPT / "reaction" / frozen.mark / experiment.name / f"{seed}.json"
     if path.exists():
@@ -108,25 +114,14 @@ def react(experiment: Experiment, frozen: freezing.Frozen, seed: int) -> Reacted
     session, twin = (experiment.session(arm, rate, seed) for arm in ("poisoned", clean))
     for step, batch in enumerate(twin.loader):
         twin.step(step, batch)
-    signals = [signal for probe in session.probes for signal in probe.signals]
-    channels = 1 + sum(signal.role == "signal" and not judging.shares(signal) for signal in signals)
-    references = frozen.to_watch_with("I1", [signal.name for signal in signals if judging.shares(signal, "I1")])
     states = {0: _digest(session)}
-    w = watch(
-        session.model,
-        state=(session.optimizer, session.loader),
-        trusted=session.trusted,
-        signals=session.probes,
-        readout=session.readout,
-        references=references,
-        recipe=references.recipe,
-        data=references.data,
-        # A watch splits its rate over its channels; so each has what it is judged by elsewhere.
-        alpha=min(0.5, frozen.alpha * channels),
-        settings=Settings(every=experiment.every),
+    w = watched(
+        experiment,
+        frozen,
+        session,
+        seed,
         on_alarm=_answer,
         on_look=lambda watch: states.setdefault(watch.step, _digest(session)),
-        seed=seed,
     )
     exact, rollbacks = True, 0
     for batch in w.over(session.loader):
@@ -145,6 +140,28 @@ def react(experiment: Experiment, frozen: freezing.Frozen, seed: int) -> Reacted
         twin.task(),
         w.screened_rows,
         w.stopped,
+    )
+
+
+def watched(experiment: Experiment, frozen: freezing.Frozen, session: Session, seed: int, **given: Any) -> Watch:
+    """A watch over `session` by the frozen thresholds of tier I1."""
+    signals = [signal for probe in session.probes for signal in probe.signals]
+    channels = 1 + sum(signal.role == "signal" and not judging.shares(signal) for signal in signals)
+    references = frozen.to_watch_with("I1", [signal.name for signal in signals if judging.shares(signal, "I1")])
+    return watch(
+        session.model,
+        state=(session.optimizer, session.loader),
+        trusted=session.trusted,
+        signals=session.probes,
+        readout=session.readout,
+        references=references,
+        recipe=references.recipe,
+        data=references.data,
+        # A watch splits its rate over its channels: so each has the rate that it is judged at elsewhere.
+        alpha=min(0.99, frozen.alpha * channels),
+        settings=Settings(every=experiment.every),
+        seed=seed,
+        **given,
     )
 
 
