@@ -52,9 +52,10 @@ class Frozen(msgspec.Struct, frozen=True, kw_only=True):
         level = self.levels[str(stride)]
         names = [reference.name for reference in level.signals]
         clean, *others = self.seeds
+        held_for = hashlib.sha256(self.mark.encode()).hexdigest()
         return References(
-            recipe=self.mark,
-            data=self.mark,
+            recipe=held_for,
+            data=held_for,
             every=self.every * stride,
             steps=level.steps,
             signals=level.signals,

@@ -1,5 +1,6 @@
 """From runs that were written down to figures: references, alarms, leads, rates. Reads, decides, runs nothing."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from darklantern.records.references import References
 from darklantern.watch import Signal, calibrate
-from darklantern.watch.judging import betting, detectors, leads, rates
+from darklantern.watch.judging import detectors, leads, rates
 from darklantern.watch.probes import Reading
 from watching.running import Ran
 
@@ -111,8 +112,8 @@ def judge(
     walked = {name: (steps, curve, values[name]) for name, curve in curves.items()}
     for signal in signals:
         if signal.detector == "betting" and stride == 1:  # a bet that skipped looks would be another bet
-            limit = betting.limit("ville", alpha)
-            walked[signal.name] = (ran.steps, ran.wealth[signal.name], limit.value)
+            # Ville: in at most alpha of harmless runs does the wealth ever come to 1/alpha.
+            walked[signal.name] = (ran.steps, ran.wealth[signal.name], math.log(1 / alpha))
     alarms = {name: detectors.first_crossing(*each) for name, each in walked.items()}
     after = {
         name: next((step for step, value in zip(at, curve, strict=True) if step > onset and value > limit), None)

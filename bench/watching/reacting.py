@@ -9,7 +9,7 @@ so that what is restored can be compared bit for bit with what was there.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from darklantern.files import write_whole
-from darklantern.watch import Alarm, Reaction, Settings, Watch, watch
+from darklantern.watch import Reaction, Settings, Watch, watch
 from watching import freezing, judging, suite
 from watching.experiments import EXPERIMENTS, KEPT, Experiment, Session
 from watching.lines import Line, absent, line
@@ -120,7 +120,7 @@ def react(experiment: Experiment, frozen: freezing.Frozen, seed: int) -> Reacted
         frozen,
         session,
         seed,
-        on_alarm=_answer,
+        on_alarm=Reaction.ROLL_BACK,
         on_look=lambda watch: states.setdefault(watch.step, _digest(session)),
     )
     exact, rollbacks = True, 0
@@ -131,7 +131,7 @@ def react(experiment: Experiment, frozen: freezing.Frozen, seed: int) -> Reacted
             states = {step: held for step, held in states.items() if step <= w.step}
         session.step(w.step, batch)
     return Reacted(
-        next((alarm.step for alarm in w.alarms if alarm.says == "circuit"), None),
+        w.alarm.step if w.alarm else None,
         w.rollbacks,
         exact,
         w.step == experiment.end,
@@ -144,10 +144,16 @@ def react(experiment: Experiment, frozen: freezing.Frozen, seed: int) -> Reacted
 
 
 def watched(experiment: Experiment, frozen: freezing.Frozen, session: Session, seed: int, **given: Any) -> Watch:
-    """A watch over `session` by the frozen thresholds of tier I1."""
+    """A watch over `session` by the frozen thresholds of tier I1, in which the joint statistic alone may alarm.
+
+    What claims novelty is read and not asked: an alarm of it that nobody answers would make each later state one that
+    is not known to be clean.
+    """
     signals = [signal for probe in session.probes for signal in probe.signals]
-    channels = 1 + sum(signal.role == "signal" and not judging.shares(signal) for signal in signals)
-    references = frozen.to_watch_with("I1", [signal.name for signal in signals if judging.shares(signal, "I1")])
+    inner = [signal.name for signal in signals if judging.shares(signal, "I1")]
+    for probe in session.probes:
+        probe.signals = tuple(each if each.name in inner else replace(each, role="behaviour") for each in probe.signals)
+    references = frozen.to_watch_with("I1", inner)
     return watch(
         session.model,
         state=(session.optimizer, session.loader),
@@ -157,17 +163,11 @@ def watched(experiment: Experiment, frozen: freezing.Frozen, session: Session, s
         references=references,
         recipe=references.recipe,
         data=references.data,
-        # A watch splits its rate over its channels: so each has the rate that it is judged at elsewhere.
-        alpha=min(0.99, frozen.alpha * channels),
+        alpha=frozen.alpha,
         settings=Settings(every=experiment.every),
         seed=seed,
         **given,
     )
-
-
-def _answer(alarm: Alarm) -> Reaction:
-    """Novelty alone is no reason to go back."""
-    return Reaction.ROLL_BACK if alarm.says == "circuit" else Reaction.LOG
 
 
 def _digest(session: Session) -> str:
