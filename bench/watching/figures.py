@@ -22,6 +22,8 @@ AUROC_BAR = 0.99
 """at the headline rate, of E3, E4 and E5"""
 LEADING = 3
 """experiments whose median lead must be above 0"""
+ROOMY = 1.1
+"""times its threshold that a monitor must be able to come to, for a lead over it to count"""
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,10 @@ class Figures:
     @property
     def tiers(self) -> list[str]:
         return tiers(self.signals)
+
+    def cramped(self, tier: str) -> list[str]:
+        """Monitors of a tier that can hardly rise, whatever happens: clean runs already took them to the bound."""
+        return [name for name in monitors(self.signals, tier) if self.headroom.get(name, ROOMY) < ROOMY]
 
     def joint(self, tier: str) -> Lead | None:
         """At the headline rate."""
@@ -453,14 +459,16 @@ def _power_lines(found: Figures, name: str) -> list[Line]:
 
 
 def leading(found: Sequence[Figures]) -> Line:
-    """On how many experiments a joint statistic leads, at I0 or I1."""
-    led, above = [], []
+    """On how many experiments a joint statistic leads, at I0 or I1, over monitors that could have risen."""
+    led, above, cramped = [], [], {}
     for each in found:
-        summaries = [joint.race.summary for tier in each.tiers if (joint := each.joint(tier))]
-        if any(summary and summary.median > 0 for summary in summaries):
-            above.append(each.experiment.name)
-        if any(summary and summary.low > 0 for summary in summaries):
-            led.append(each.experiment.name)
+        name = each.experiment.name
+        summaries = {tier: joint.race.summary for tier in each.tiers if (joint := each.joint(tier))}
+        if any(summary and summary.median > 0 for summary in summaries.values()):
+            above.append(name)
+        if any(summary and summary.low > 0 and not each.cramped(tier) for tier, summary in summaries.items()):
+            led.append(name)
+        cramped |= {f"{name} {tier}": monitors for tier in summaries if (monitors := each.cramped(tier))}
     return line(
         "lead · experiments with a median above 0 and its interval too",
         len(led),
@@ -469,6 +477,7 @@ def leading(found: Sequence[Figures]) -> Line:
         len(led) >= LEADING,
         interval_above=led,
         median_above=above,
+        monitors_without_room=cramped,
         judged=[each.experiment.name for each in found],
     )
 

@@ -188,7 +188,14 @@ def _leads(found: Sequence[Figures], drawn: Sequence[str]) -> list[str]:
         "quick or quicker. The last column says something else: how much of the time from onset to *overt* behaviour "
         "(half of unseen cases) was left at the alarm, misses as −1."
     )
-    return ["## Lead", "", about, "", *_picture("leads", "Leads by experiment and tier", drawn), *_table(heads, rows)]
+    cramped = [
+        f"{each.experiment.name} at {tier}: a lead over {', '.join(names)} does not count for want of room, see below."
+        for each in found
+        for tier in each.tiers
+        if (names := each.cramped(tier))
+    ]
+    picture = _picture("leads", "Leads by experiment and tier", drawn)
+    return ["## Lead", "", about, "", *picture, *_table(heads, rows), *([""] if cramped else []), *cramped]
 
 
 def _lead_cells(each: Lead) -> tuple[str, ...]:

@@ -141,6 +141,27 @@ def test_fewer_looks_cost_lead(found: figures.Figures) -> None:
     assert by_tier[80]["I0"].delay >= by_tier[10]["I0"].delay
 
 
+def test_a_lead_over_a_monitor_that_cannot_rise_does_not_count(found: figures.Figures) -> None:
+    assert figures.leading([found])["value"] == 1
+    full = replace(found, headroom={**found.headroom, "outer": 1.0})
+    assert full.cramped("I0") == ["outer"]
+    assert figures.leading([full])["value"] == 0
+    assert "does not count for want of room" in report.page([full], [], {}, [], tiny=True)
+
+
+def test_a_monitor_that_clean_runs_took_to_the_bound_has_no_room(found: figures.Figures) -> None:
+    """Clean runs in which a reading rises for good: the threshold stands where another rise hardly comes."""
+    clean = [ran(seed, {"outer": 50} if seed in (10, 20, 30) else None) for seed in range(44)]
+    made = freezing.freeze("E9", 10, "ab" * 8, ("clean", clean), {}, {"clean": range(44)}, SIGNALS, 5)
+    told = figures.figures(replace(EXPERIMENT, harmless=("clean",)), SIGNALS, runs(), made)
+    assert told.cramped("I0") == ["outer"]
+    assert found_by(told, "outer").delay >= found_by(found, "outer").delay + 40, "of the same rise"
+
+
+def found_by(told: figures.Figures, monitor: str) -> figures.Watched:
+    return next(each for each in told.watched if each.name == monitor)
+
+
 def test_lines_say_what_is_missing_and_never_pass_it(found: figures.Figures) -> None:
     made = [*figures.lines(found), figures.leading([found]), lines.absent("peers", "", "–", "not measured yet")]
     assert {each["room"] for each in made} == {"watch"}
