@@ -22,7 +22,7 @@ from watching.lines import Line, absent, line
 TESTS = Path(__file__).parents[2] / "tests"
 BAR = "every fault"
 OUTSIDE = {
-    "FSDP": ("test_sharded.py", "a_tap_that_never_fires"),
+    "ddp, FSDP, tensor parallel": ("test_sharded.py", "a_tap_that_never_fires"),
     "jit": (
         "test_jax_step.py",
         "sites_and_lenses or take_the_rows or keeps_the_state or never_takes or buffers or from_before",
