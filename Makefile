@@ -57,7 +57,7 @@ lint: $(VENV)/.dev ## lint, format, types, arrows
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.dev ## what it must beat, as ratios in one run (ROOM=demo, jax, models or sharing)
+bench: $(VENV)/.dev ## what it must beat, as ratios in one run (ROOM=demo, jax, models, sharing or watch)
 	$(BIN)/python bench/run.py $(ROOM)
 
 bench-env: ## an environment for each peer of ROOM=models, in .bench: gigabytes (PEER=captum)

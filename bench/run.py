@@ -8,7 +8,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-ROOMS = {"demo": "demo_bars", "jax": "jax_room", "models": "models_room", "sharing": "sharing_room"}
+ROOMS = {
+    "demo": "demo_bars",
+    "jax": "jax_room",
+    "models": "models_room",
+    "sharing": "sharing_room",
+    "watch": "watch_room",
+}
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from darklantern.records.references import References
 from darklantern.watch.alarms import Alarm
 from darklantern.watch.budget import Cadence
 from darklantern.watch.collecting import collect, load
+from darklantern.watch.default_signals import choose, defaults
 from darklantern.watch.digests import digests, hashed
 from darklantern.watch.examples import Examples, examples
 from darklantern.watch.filing import Filed, Filing, Weights, finding
@@ -67,6 +68,7 @@ __all__ = [
     "Weights",
     "calibrate",
     "collect",
+    "defaults",
     "finding",
     "held_out",
     "live",
@@ -81,7 +83,7 @@ def watch(
     model: Any,
     *,
     trusted: Any,
-    signals: Sequence[Probe | Callable[[Seen], Any]],
+    signals: Sequence[Probe | Callable[[Seen], Any]] | None = None,
     state: Any = (),
     readout: Callable[..., Any] | None = None,
     weights: Callable[[Any], Any] | None = None,
@@ -111,7 +113,8 @@ def watch(
     `trusted` are examples known to be harmless, as the loader yields them: token rows (n, width), pairs (inputs,
     targets), or mappings as Hugging Face has them; `batch` takes them out of anything else. A model is called with
     inputs alone, `call` says how it takes them otherwise; of token rows with all but the last token. `signals` are
-    probes, and functions of what a look saw (see `darklantern.signal`).
+    probes, and functions of what a look saw (see `darklantern.signal`); without them those of `defaults`, which are few
+    and need no knowledge of the danger. The watch then says which they are, and why others are not.
     `state` is what a rollback must put back: the optimizer, the loader, and whatever else has a state dict
     (scheduler, scaler). The loader has `state()` and `restore(state)`; without them, or without an optimizer, an alarm
     that asks for a rollback stops the loop, which is said at once. `readout` takes a residual stream to logits, in JAX
@@ -158,18 +161,18 @@ def watch(
         told_seed = seed
     if isinstance(references, str | Path):
         references = load(references)
-    probes = as_probes(signals)
+    tap, known_good = attach.tap(model, state, readout, weights, call, batch), examples(trusted, _TRUSTED, batch)
+    chosen = choose(tap, known_good, seed=seed) if signals is None else None
+    probes = list(chosen.probes) if chosen else as_probes(signals or ())
     known = [signal for probe in probes for signal in probe.signals]
-    rows = examples(trusted, "trusted examples", batch)
     every = settings.every or (references.every if references else None)
-    told = digests(probes, rows, settings)
-    tap = attach.tap(model, state, readout, weights, call, batch)
+    told = digests(probes, known_good, settings)
     recorder: list[OnLook] = [] if run is None else [Recorder(tap, told_seed, recipe, data)]
-    return Watch(
+    made = Watch(
         Parts(
             tap=tap,
             probes=probes,
-            trusted=rows,
+            trusted=known_good,
             trace=Trace(known, references, recipe, data, alpha, every, told),
             settings=settings,
             cadence=Cadence(every, overhead),
@@ -184,6 +187,12 @@ def watch(
             hang_after=hang_after,
         )
     )
+    if chosen:
+        made.say("signals", f"by default {chosen}")
+    return made
+
+
+_TRUSTED = "trusted examples"
 
 
 class _Room(ModuleType):

@@ -198,7 +198,7 @@ class Watch:
     def say(self, label: str, text: str) -> None:
         """Note something that happened at this step, and log it."""
         self.events.append(Event(step=self.step, label=label, text=text))
-        level = logging.INFO if label in ("uncalibrated", "rollback", "states", "told") else logging.WARNING
+        level = logging.INFO if label in ("uncalibrated", "signals", "rollback", "states", "told") else logging.WARNING
         LOG.log(level, "%s: %s", label, text)
 
     # the loop

