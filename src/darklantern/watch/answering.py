@@ -10,7 +10,7 @@ from darklantern.watch.alarms import Alarm
 from darklantern.watch.attach.tap import Tap
 from darklantern.watch.keeping import Kept
 from darklantern.watch.outside import Outside
-from darklantern.watch.reactions import Ablate, Chosen, Notify, OnAlarm, Reaction
+from darklantern.watch.reactions import Ablate, Chosen, Gate, Notify, OnAlarm, Reaction
 from darklantern.watch.runs.files import Command
 from darklantern.watch.runs.notifying import Note, Notices
 from darklantern.watch.settings import Settings
@@ -43,6 +43,8 @@ class Answers:
         """why the run was stopped"""
         self.chosen: list[Chosen] = []
         """what was agreed to do about the newest alarm, mildest first"""
+        self.training = Gate()
+        """open while a batch is trained on"""
         self._ablations: list[Any] = []
         self._notices: list[Notices] = []
 
@@ -71,8 +73,10 @@ class Answers:
             if isinstance(reaction, Notify):
                 self._notify(reaction, alarm)
             elif isinstance(reaction, Ablate):
-                self._ablations.append(self._tap.ablate(reaction.edits))
-                run.say("ablate", ", ".join(map(str, reaction.edits)))
+                edits = self.training.edits(reaction.edits) if reaction.preventative else reaction.edits
+                self._ablations.append(self._tap.ablate(edits))
+                where = ", ".join(map(str, reaction.edits))
+                run.say("ablate", f"{where}{', while a batch is trained on' * reaction.preventative}")
             elif reaction is Reaction.CHECKPOINT:
                 self._checkpoint(alarm, held)
         if asked[-1] is Reaction.STOP:

@@ -226,6 +226,7 @@ class Watch:
         Raises WatchError for a batch that the watch cannot read, and after a stop.
         """
         self._check_going()
+        self._answers.training.is_open = False
         if not self._open and not self.rewinds:
             self._own_loop = "the loop draws its batches itself, so nobody knows where the loader stood before one"
             self._say_no_rollback()
@@ -254,11 +255,13 @@ class Watch:
                     batch, examples = self._tap.keep(batch, kept), examples.take(kept)
             self._observer.take(examples)
             self._fed = True
+        self._answers.training.is_open = True
         self._training_since = time.perf_counter()
         return Turn(batch if kept.any() else None)
 
     def after(self) -> None:
         """The update on what `before` handed out is done."""
+        self._answers.training.is_open = False
         if self._training_since is None:
             return
         seconds = self._lap + time.perf_counter() - self._training_since
@@ -274,6 +277,7 @@ class Watch:
 
     def left(self) -> None:
         """The loop is over for now, by its end or an error; for adapters, as `before`."""
+        self._answers.training.is_open = False
         self._outside.left(self.step)
         self._answers.tell(NOTICES_S)
 
