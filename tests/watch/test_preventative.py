@@ -12,7 +12,7 @@ from darklantern.models.on_torch.opened import Model
 from darklantern.models.snapshot import weights_hash
 from darklantern.organisms import training
 from darklantern.watch import Ablate, Settings, watch
-from darklantern.watch.reactions import Gate
+from darklantern.watch.gate import Gate
 
 DIM = RECIPE.shape.dim
 DIRECTION = np.random.default_rng(3).normal(size=DIM).astype(np.float32)
@@ -144,6 +144,7 @@ def test_what_is_no_edit_is_refused_by_its_site() -> None:
         Model(model).declare(edits=Gate().edits({SITE: DIRECTION}))
 
 
+@pytest.mark.slow
 def test_a_compiled_loop_is_not_compiled_anew_at_each_look() -> None:
     graphs = []
 

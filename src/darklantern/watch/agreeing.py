@@ -60,7 +60,7 @@ def chosen(ranks: Ranks, ask: Callable[[], list[Chosen]], rolled_back: Callable[
 
     def name() -> list[Any]:
         mine[:] = ask()
-        ablated = [sorted(map(str, each.edits)) for each in mine if isinstance(each, Ablate)]
+        ablated = [[*sorted(map(str, each.edits)), each.preventative] for each in mine if isinstance(each, Ablate)]
         return [[each.name for each in mine if isinstance(each, Reaction)], [ablated, rolled_back()]]
 
     said = together(ranks, name, "on_alarm")

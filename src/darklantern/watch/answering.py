@@ -8,9 +8,10 @@ from darklantern.errors import DarkLanternError, WatchError
 from darklantern.watch import agreeing, reactions
 from darklantern.watch.alarms import Alarm
 from darklantern.watch.attach.tap import Tap
+from darklantern.watch.gate import Gate
 from darklantern.watch.keeping import Kept
 from darklantern.watch.outside import Outside
-from darklantern.watch.reactions import Ablate, Chosen, Gate, Notify, OnAlarm, Reaction
+from darklantern.watch.reactions import Ablate, Chosen, Notify, OnAlarm, Reaction
 from darklantern.watch.runs.files import Command
 from darklantern.watch.runs.notifying import Note, Notices
 from darklantern.watch.settings import Settings
