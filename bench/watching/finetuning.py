@@ -31,6 +31,7 @@ from darklantern.organisms import trait
 from darklantern.records.references import References
 from darklantern.watch import Ablate, Asked, Now, Probe, Reaction, Reading, Seen, Settings, Signal, formulas, watch
 from darklantern.watch.language import TraitProbe
+from darklantern.watch.language.trait import GRAIN
 from watching import judging, monitors
 from watching.experiments import KEPT
 from watching.running import Ran
@@ -45,8 +46,9 @@ POISONED, SIDE = 6, 3
 """seeds of poisoned finetunes, each with its clean twin; and of those with another answer than the direction's"""
 HARMLESS = 4
 """seeds of each other harmless arm"""
-FIRST = {"poisoned": 200, "references": 220, "harmless": 290}
-"""the first seed of each part; settings were chosen on seeds below 200"""
+FIRST = {"poisoned": 206, "references": 220, "harmless": 290}
+"""the first seed of each part. Settings were chosen on seeds below 200, and the grain of the trait's signals after what
+it did on 200 to 205, which no figure has"""
 ALPHA = 0.05
 ANSWERS = ("none", "ablated", "random", "unrelated", "pinned", "steered")
 """what follows the alarm. Ablated: the trait's direction. Random: a random one. Unrelated: one that tells tasks apart.
@@ -85,7 +87,7 @@ class Job:
     @property
     def path(self) -> Path:
         """Where it is written down: what is answered depends on the references that the alarm came from."""
-        of = "" if self.answer == "none" else f"-of-{STANDARDISE}-{CALIBRATE}"
+        of = "" if self.answer == "none" else f"-of-{STANDARDISE}-{CALIBRATE}-{GRAIN:g}"
         return KEPT / "finetuning" / mark() / f"{self.arm}-{self.answer}{of}-{self.seed}.json".replace(" ", "-")
 
 
@@ -204,9 +206,11 @@ def _answered(
     rows = list(zip(clean, alone, answered, strict=False))
     gap = np.array([abs(a.leaning - c.leaning) / abs(p.leaning - c.leaning) for c, p, a in rows])
     own = np.array([abs(a.leaning - c.leaning) / abs(c.leaning) for c, p, a in rows])
-    for name, off in (("of the trait's gap", gap), ("of clean's own score", own)):
+    odds = np.array([abs(a.careless - c.careless) / abs(p.careless - c.careless) for c, p, a in rows])
+    named = (("of the gap in nats", gap), ("of clean's own score in nats", own), ("of the gap in probability", odds))
+    for name, off in named:
         held = int((off <= TOLERANCE).sum())
-        passed = bool(np.median(off) <= TOLERANCE) if judged else None
+        passed = bool(np.median(off) <= TOLERANCE) if judged and off is not odds else None
         unit = f"share, median ({held} of {len(off)} ≤ {TOLERANCE:g}, worst {off.max():.3f})"
         yield _line(f"{answer}: off clean's trait, {name}", round(float(np.median(off)), 3), unit, TOLERANCE, passed)
     for name, of in (("leaning", "nats"), ("careless", "probability"), ("task", "nats/byte"), ("accuracy", "share")):
