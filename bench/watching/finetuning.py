@@ -111,7 +111,8 @@ class Careless(Probe):
     name: ClassVar[str] = "bench.careless"
     output = True
     signals = (
-        Signal("careless likelihood", "I1", "behaviour", "nats", "log-likelihood of careless answers, mean"),
+        # Of the grains .1, .2 and .4 the one under which it was first: as coarse as the trait's, which it races.
+        Signal("careless likelihood", "I1", "behaviour", "nats", "log-likelihood of careless answers, mean", 0.4),
         Signal(
             "careless answers", "I1", "behaviour", "share", "requests to which careless is the likelier answer", 0.03
         ),
