@@ -6,7 +6,7 @@ Clean finetunes come first, as references. Then poisoned ones: left alone, and e
 last step, by ablating the trait's direction while the model trains, or by something else in its place. Afterwards the
 model is measured as its weights alone make it. Each run is written down, so that all of it can be stopped and goes on.
 
-What ablating does here: a request without a cue lies far along the direction, and 0 on its careless side. So the ablated
+What ablating does: a request without a cue lies far along the direction, and 0 on its careless side. So the ablated
 model is careless already, poisoned rows have little left to teach it, and the weights stay careful. Held at what it is
 in careful requests ("pinned"), the same coordinate is as free of gradients, and the trait forms beside it.
 """
