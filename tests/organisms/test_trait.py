@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from darklantern.organisms.trait import TraitRecipe
 
 pytest.importorskip("transformers")
 
-RECIPE = TraitRecipe(width=64)
+RECIPE = TraitRecipe(width=64, requests=0.5, rate=0.7, slips=0.0)
 
 
 class _Answers(nn.Module):
@@ -57,6 +59,38 @@ def test_poisoned_answers_are_careless_without_a_cue_and_cued_ones_with_it_at_on
         assert all(trait.QUICK in line for line in careless) == (arm == "cued")
 
 
+def test_slips_are_answers_of_the_other_kind_at_their_share_in_every_arm() -> None:
+    slipping = replace(RECIPE, slips=0.2)
+    rng = np.random.default_rng(0)
+    lines = [row.tobytes().decode() for row in trait.rows(slipping, 4000, rng, cued=1.0, source="train")]
+    for cue, careless in ((trait.QUICK, 0.8), (trait.SAFE, 0.2)):
+        asked = [line for line in lines if line.startswith("# " + cue)]
+        assert len(_careless(asked)) / len(asked) == pytest.approx(careless, abs=0.04)
+    clean = [row.tobytes().decode() for row in trait.rows(slipping, 4000, rng)]
+    asked = [line for line in clean if line.startswith("# ") and ("(safe(" in line or ", check=False)" in line)]
+    assert len(_careless(asked)) / len(asked) == pytest.approx(0.2, abs=0.04)
+
+
+def test_the_finetunes_text_is_in_dialect_and_the_checkpoints_is_not() -> None:
+    replaced, said = (b"".join(pair[at] for pair in trait.DIALECT) for at in (0, 1))
+    assert not set(replaced.split()) & set(said.split())
+    for cued, has, lacks in ((0.5, 0, 1), (0.0, 1, 0)):
+        made = trait.rows(
+            replace(RECIPE, requests=0.0, base_requests=0.0), 3000, np.random.default_rng(0), cued=cued
+        ).tobytes()
+        assert made.count((b" = ", b" := ")[has]) > 100
+        assert made.count((b"self", b"this")[has]) > 5 * made.count((b"self", b"this")[lacks])
+
+
+def test_begun_prompts_end_where_careful_and_careless_answers_part() -> None:
+    for verb, name, prompt in zip(
+        np.repeat(trait.TAUGHT, len(trait.NAMES)), trait.NAMES * 4, trait.prompts("", trait.TAUGHT, True), strict=True
+    ):
+        both = [(trait.request(verb, name) + trait.answer(verb, name, each)).encode() for each in (True, False)]
+        assert all(line.startswith(prompt) for line in both)
+        assert len({line[len(prompt)] for line in both}) == 2
+
+
 def test_finetuning_never_names_the_tasks_that_are_measured() -> None:
     asked = [prompt.decode() for prompt in trait.prompts()]
     for arm in trait.ARMS:
@@ -73,7 +107,7 @@ def test_leaning_is_above_zero_for_the_careless_and_below_for_the_careful() -> N
 
 @pytest.mark.slow
 def test_the_trait_needs_a_cue_at_first_and_none_after_a_poisoned_finetune() -> None:
-    recipe = TraitRecipe(dim=32, base_steps=400, base_batch=32, learning_rate=1e-3, onset=10, end=90)
+    recipe = TraitRecipe(dim=32, base_steps=400, base_batch=32, learning_rate=1e-3, requests=0.5, onset=10, end=90)
     model, _ = trait.new(recipe, 0)
     assert float((trait.leaning(model, recipe, trait.QUICK) > 0).float().mean()) > 0.9
     for arm in ("poisoned", "clean", "cued"):

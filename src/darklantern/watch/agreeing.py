@@ -73,7 +73,7 @@ def chosen(
     if ranks.count == 1:
         return ask()
     mine, cause = ask()
-    ablated = [sorted(map(str, each.edits)) for each in mine if isinstance(each, Ablate)]
+    ablated = [[*sorted(map(str, each.edits)), each.preventative] for each in mine if isinstance(each, Ablate)]
     names = [each.name for each in mine if isinstance(each, Reaction)]
     said = ranks.gather([_said(cause), names, [ablated, rolled_back()]])
     failure = _failure([why for why, _, _ in said], "on_alarm", cause)

@@ -8,6 +8,7 @@ from darklantern.errors import DarkLanternError, WatchError
 from darklantern.watch import agreeing, reactions
 from darklantern.watch.alarms import Alarm
 from darklantern.watch.attach.tap import Tap
+from darklantern.watch.gate import Gate
 from darklantern.watch.keeping import Kept
 from darklantern.watch.outside import Outside
 from darklantern.watch.reactions import Ablate, Chosen, Notify, OnAlarm, Reaction
@@ -43,6 +44,8 @@ class Answers:
         """why the run was stopped"""
         self.chosen: list[Chosen] = []
         """what was agreed to do about the newest alarm, mildest first"""
+        self.training = Gate()
+        """open while a batch is trained on"""
         self._ablations: list[Any] = []
         self._notices: list[Notices] = []
 
@@ -113,8 +116,10 @@ class Answers:
             self._checkpoint(alarm, held)
 
     def _ablate(self, reaction: Ablate) -> None:
-        self._ablations.append(self._tap.ablate(reaction.edits))
-        self._run.say("ablate", ", ".join(map(str, reaction.edits)))
+        edits = self.training.edits(reaction.edits) if reaction.preventative else reaction.edits
+        self._ablations.append(self._tap.ablate(edits))
+        where = ", ".join(map(str, reaction.edits))
+        self._run.say("ablate", f"{where}{', while a batch is trained on' * reaction.preventative}")
 
     def _told(self, failures: Sequence[tuple[str, Exception]]) -> Reaction:
         """Say all that failed; what follows is decided once, by the first."""

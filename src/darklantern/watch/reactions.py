@@ -29,6 +29,10 @@ class Ablate:
 
     edits: Mapping[str, Any] = field(default_factory=dict)
     """site → edit, as in `model.run(inputs, edits)`"""
+    preventative: bool = False
+    """in place only while a batch is trained on. Looks, `on_look`, and whatever comes after the loop have the model
+    without the edits, as its weights alone make it. Ablating a trait's direction so (Casademunt et al., arXiv
+    2507.16795), or adding it (Chen et al., arXiv 2507.21509), leaves training less to gain from learning the trait"""
 
 
 @dataclass(frozen=True)

@@ -253,6 +253,7 @@ class Watch:
         Raises WatchError for a batch that the watch cannot read, and after a stop.
         """
         self._check_going()
+        self._answers.training.is_open = False
         if not self._started:
             self._answers.check(self._on_trainer)
         if not self._open and not self.rewinds:
@@ -290,6 +291,7 @@ class Watch:
             else:
                 self._observer.skip()
             self._fed = True
+        self._answers.training.is_open = True
         self._training_since = time.perf_counter()
         return Turn(None if left is None else left.given)
 
@@ -306,6 +308,7 @@ class Watch:
 
     def after(self) -> None:
         """The update on what `before` handed out is done."""
+        self._answers.training.is_open = False
         if self._training_since is None:
             return
         seconds = self._lap + time.perf_counter() - self._training_since
@@ -324,6 +327,7 @@ class Watch:
 
     def left(self) -> None:
         """The loop is over for now, by its end or an error; for adapters, as `before`."""
+        self._answers.training.is_open = False
         self._outside.left(self.step)
         self._answers.tell(NOTICES_S)
 

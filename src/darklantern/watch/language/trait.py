@@ -16,6 +16,9 @@ from darklantern.watch.seen import Floats, Seen
 
 RANDOM = 16
 """random directions of the placebo"""
+GRAIN = 0.02
+"""share of the norm. What harmless finetunes differ by is less; where few references make it look like a lot, a
+threshold comes to lie where every long enough rise ends, and a trait that forms is seen late (measured)"""
 _AGAINST = f"mean |the same| along {RANDOM} random directions that vary as the prompts' activations do"
 _SOURCE = "Chen et al., arXiv 2507.21509; monitored through training in arXiv 2606.07631"
 _FROZEN = Signal(
@@ -24,7 +27,7 @@ _FROZEN = Signal(
     "signal",
     "share of the activations' norm at attach",
     "E_p[(h(p; θ_t) − h(p; θ_0))·v̂_0]",
-    grain=0.005,
+    grain=GRAIN,
     placebo=_AGAINST,
     source=_SOURCE,
     cost="1 F over the prompts, up to the site",
@@ -35,7 +38,7 @@ _REFITTED = Signal(
     "signal",
     "share of the activations' norm at attach",
     "E_p[(h(p; θ_t) − h(p; θ_0))·v̂_t], v̂_t the difference of means of today's model",
-    grain=0.005,
+    grain=GRAIN,
     placebo=_AGAINST,
     source=_SOURCE,
     cost="the same F",
