@@ -1,19 +1,21 @@
 """Make the runs that are missing: each peer's in its own environment, ours under our watch, some without either."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import environments
 
 from watching import running, suite
-from watching.experiments import Experiment
+from watching.experiments import EXPERIMENTS, Experiment
 from watching.peers import plan
 from watching.peers.names import Peer
 from watching.peers.ran import PeerRan, load
@@ -55,14 +57,26 @@ def with_peer(peer: Peer | None, experiment: Experiment, wanted: Sequence[Job], 
     return Side({job: load(plan.path(peer, experiment, job)) for job in wanted})
 
 
-def with_ours(experiment: Experiment, wanted: Sequence[Job]) -> dict[Job, Ran]:
+def with_ours(experiment: Experiment, wanted: Sequence[Job], workers: int = 2) -> dict[Job, Ran]:
     """The same runs under our watch: the suite's own files, so that neither makes what the other has made."""
-    marked = suite.mark(experiment)
-    for job in wanted:
-        if not (path := job.path(marked)).exists():
-            running.save(path, running.run(experiment, job.arm, job.rate, job.seed))
-            print(f"{experiment.name} darklantern {path.name}", file=sys.stderr, flush=True)
-    return {job: running.load(job.path(marked)) for job in wanted}
+    paths = {job: job.path(suite.mark(experiment)) for job in wanted}
+    left = {job: path for job, path in paths.items() if not path.exists()}
+    if left:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_alone) as pool:
+            list(pool.map(_ours, left, left.values()))
+    return {job: running.load(path) for job, path in paths.items()}
+
+
+def _alone() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    logging.getLogger("darklantern.watch").setLevel(logging.ERROR)  # alarms are what is counted, not read
+
+
+def _ours(job: Job, path: Path) -> None:
+    running.save(path, running.run(EXPERIMENTS[job.experiment], job.arm, job.rate, job.seed))
+    print(f"{job.experiment} darklantern {path.name}", file=sys.stderr, flush=True)
 
 
 def ask(peer: Peer | None, module: Sequence[str], questions: Sequence[Any]) -> list[Any]:

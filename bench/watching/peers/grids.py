@@ -11,4 +11,3 @@ GRIDS = {
     "PELT": _geometric(1.0, 60.0, 16),
 }
 """−log10 of ADWIN's delta, Page–Hinkley's threshold, PELT's penalty"""
-PEER = {"ADWIN": "river", "Page-Hinkley": "river", "PELT": "ruptures"}

@@ -12,7 +12,6 @@ from watching import judging
 from watching.experiments import EXPERIMENTS, Experiment
 from watching.peers import detecting, driver, judge, plan
 from watching.peers.driver import PeerFailed
-from watching.peers.grids import PEER
 from watching.peers.names import PEERS, TRAINSCOPE, Peer
 from watching.peers.plan import Counts
 from watching.running import Ran
@@ -47,7 +46,7 @@ def _experiment(experiment: Experiment, peers: Sequence[Peer], counts: Counts, w
     assert not bare.absent, bare.absent
     onset, end = experiment.onset, experiment.end
     overt = judge.overt(bare.runs, onset)
-    runs = driver.with_ours(experiment, wanted)
+    runs = driver.with_ours(experiment, wanted, workers)
     signals = _inner(experiment)
     contrasts = {job: judging.contrasts(ran, signals) for job, ran in runs.items()}
     made = judge.references(contrasts, signals, counts)
@@ -110,7 +109,6 @@ def _detected(peer: Peer, runs: dict[Job, Ran], signals: Sequence[Signal], made:
     if why := environments.why_absent(peer.environment):
         raise PeerFailed(why)
     for detector, found in detecting.detect(peer, runs, signals, made).items():
-        assert PEER[detector] == peer.name
         own = {job: each.own for job, each in found.items()}
         yield f"{peer.name} {detector} · own alarm", own, {"on": "our signals"}
         swept = judge.swept_maximum(found, counts, ALPHA)

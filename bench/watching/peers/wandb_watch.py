@@ -26,15 +26,17 @@ class Watched(Attached):
     """A run of Weights & Biases that watches the model."""
 
     def __init__(self, loop: Loop) -> None:
-        self._loop = loop
+        self._loop, self._done = loop, 0
         settings = wandb.Settings(console="off", silent=True, x_disable_stats=True, x_disable_machine_info=True)
         self._run = wandb.init(project="bench", dir=str(loop.folder), mode="offline", settings=settings)
         self._run.watch(loop.model, log="all", log_freq=loop.every)
 
     def after(self, step: int, loss: float, batch: Any) -> None:
         self._run.log({"loss": loss})
+        self._done = step
 
     def close(self) -> None:
+        self._run.log({"ended": 1})  # in one run of eight the last record was not in the file
         self._run.finish()
 
     def given(self) -> Given:
@@ -42,6 +44,8 @@ class Watched(Attached):
         losses: list[float] = []
         looks: list[dict[str, Moments]] = []
         for held in _history(path):
+            if "loss" not in held:
+                continue
             losses.append(json.loads(held["loss"][""]))
             found = {
                 _named(name): Moments.of(json.loads(parts["values"]), json.loads(parts["bins"]))
@@ -51,7 +55,8 @@ class Watched(Attached):
             if found:
                 looks.append(found)
         steps, means = by_look(self._loop.every, losses)
-        assert len(looks) == len(steps), f"{len(looks)} looks in the file, {len(steps)} were due"
+        if len(losses) != self._done or len(looks) != len(steps):
+            raise ValueError(f"{len(losses)} of {self._done} steps in wandb's file, and {len(looks)} looks")
         return Given(steps, {"loss": means, **streams(looks)})
 
 
