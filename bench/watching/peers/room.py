@@ -142,14 +142,15 @@ def overheads(peers: Sequence[Peer], cadences: dict[int, int] | None = None) -> 
                 yield _line(name, None, "", None, {"reason": str(error)})
                 continue
             print(name, file=sys.stderr, flush=True)
-            yield _overhead(name, peer, told)
+            yield _overhead(name, peer, told, every)
 
 
-def _overhead(name: str, peer: Peer | None, told: dict[str, list[float]]) -> Line:
+def _overhead(name: str, peer: Peer | None, told: dict[str, list[float]], every: int) -> Line:
     pairs = list(zip(told["bare"], told["with"], told["helpers"], strict=True))
     ratios = [held / bare - 1 for bare, held, _ in pairs]
     everything = [(held + helpers) / bare - 1 for bare, held, helpers in pairs]
-    more = {"windows": [round(100 * ratio, 2) for ratio in ratios]}
+    more: Line = {"windows": [round(100 * ratio, 2) for ratio in ratios]}
+    more["bare_step_ms"] = round(1000 * statistics.median(told["bare"]) / every, 2)
     more["with_processes_it_started"] = round(100 * statistics.median(everything), 2)
     return _line(name, round(100 * statistics.median(ratios), 2), "% of a step", peer, more)
 
