@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -104,7 +105,8 @@ def _ask(python: Path, module: Sequence[str], questions: Sequence[Any], said: st
         except OSError as error:
             raise PeerFailed(f"its process ended: {error}") from error
         finally:
-            process.stdin.close()
+            with suppress(BrokenPipeError):
+                process.stdin.close()
 
 
 def _answer(write: Callable[[str], Any], read: Callable[[], str], question: Any, said: str) -> Any:
