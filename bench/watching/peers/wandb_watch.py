@@ -7,6 +7,7 @@ is read from the run's own file, a log in LevelDB's format of protobuf records.
 import json
 import re
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from watching.peers.histograms import Moments, streams
 from watching.peers.ran import Given
 
 PACKAGE = "wandb"
+PATIENCE = 60.0
+"""seconds"""
 _BLOCK, _HEAD, _FILE_HEAD = 32768, 7, 7
 
 
@@ -36,7 +39,6 @@ class Watched(Attached):
         self._done = step
 
     def close(self) -> None:
-        self._run.log({"ended": 1})  # in one run of eight the last record was not in the file
         self._run.finish()
 
     def given(self) -> Given:
@@ -44,8 +46,6 @@ class Watched(Attached):
         losses: list[float] = []
         looks: list[dict[str, Moments]] = []
         for held in _history(path):
-            if "loss" not in held:
-                continue
             losses.append(json.loads(held["loss"][""]))
             found = {
                 _named(name): Moments.of(json.loads(parts["values"]), json.loads(parts["bins"]))
@@ -71,15 +71,23 @@ def _named(name: str) -> str:
 
 
 def _history(path: Path) -> Iterator[dict[str, dict[str, str]]]:
-    for data in _records(path.read_bytes()):
-        record = wandb_internal_pb2.Record()
-        record.ParseFromString(data)
+    for record in _whole(path):
         if record.WhichOneof("record_type") == "history":
             held: dict[str, dict[str, str]] = {}
             for item in record.history.item:
                 name, part = (*(list(item.nested_key) or [item.key]), "")[:2]
                 held.setdefault(name, {})[part] = item.value_json
             yield held
+
+
+def _whole(path: Path) -> list[Any]:
+    """All records, once the last one is there: the process that writes them may still be at it after `finish`."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        found = [wandb_internal_pb2.Record.FromString(data) for data in _records(path.read_bytes())]
+        if any(record.WhichOneof("record_type") == "exit" for record in found[-3:]) or time.monotonic() > until:
+            return found
+        time.sleep(0.2)
 
 
 def _records(data: bytes) -> Iterator[bytes]:
@@ -91,6 +99,8 @@ def _records(data: bytes) -> Iterator[bytes]:
             continue
         _, length, kind = struct.unpack_from("<IHB", data, at)
         body = data[at + _HEAD : at + _HEAD + length]
+        if at + _HEAD + length > len(data):
+            return  # not written to its end yet
         at += _HEAD + length
         held = body if kind in (1, 2) else held + body  # whole, first; else middle or last
         if kind in (1, 4):
