@@ -5,7 +5,7 @@ says which way danger lies; the threshold is the largest maximum that as many cl
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,8 @@ from watching.suite import Job
 
 GRAIN = 1e-3
 """the smallest change of a stream worth a standard deviation: a thousandth of a size, or of a nat"""
+BEHIND = ("references", "strata")
+"""parts that are behind a threshold, and so not judged by it"""
 Alarms = Mapping[Job, int | None]
 """run → the step of its first alarm"""
 
@@ -34,6 +36,8 @@ class Standing:
     poisoned: int
     false: int
     clean: int
+    harmless: Mapping[str, tuple[int, int]]
+    """other harmless arm → alarms, runs"""
     to_overt: leads.Leads | None
     """steps before overt behaviour; None where no run came to that"""
     over_ours: leads.Leads | None
@@ -45,6 +49,7 @@ class Standing:
             "hits": f"{self.hits} of {self.poisoned}",
             "false_alarms": f"{self.false} of {self.clean}",
             "false_alarm_interval": [round(each, 3) for each in rates.clopper_pearson(self.false, self.clean)],
+            "harmless_alarms": {arm: f"{alarms} of {runs}" for arm, (alarms, runs) in self.harmless.items()},
             "lead_to_overt": _said(self.to_overt),
             "lead_over_ours": _said(self.over_ours),
         }
@@ -52,7 +57,7 @@ class Standing:
 
 def stand(alarms: Alarms, overt: Alarms, ours: Alarms, onset: int, end: int) -> Standing:
     """Hits, false alarms and leads. An alarm up to onset is a false one, in a poisoned run as well."""
-    clean = [job for job in alarms if job.part != "poisoned"]
+    clean = [job for job in alarms if job.part in ("references", "further")]
     poisoned = [job for job in alarms if job.part == "poisoned"]
     to_overt = [leads.lead(alarms[job], [overt[job]], onset, overt[job] or end) for job in poisoned]
     over_ours = [leads.lead(alarms[job], [ours[job]], onset, overt[job] or end) for job in poisoned]
@@ -61,6 +66,7 @@ def stand(alarms: Alarms, overt: Alarms, ours: Alarms, onset: int, end: int) -> 
         poisoned=len(poisoned),
         false=sum(alarms[job] is not None for job in clean),
         clean=len(clean),
+        harmless={arm: (sum(alarms[job] is not None for job in of), len(of)) for arm, of in _arms(alarms).items()},
         to_overt=leads.summarise(to_overt, seed=0),
         over_ours=leads.summarise(over_ours, seed=0),
     )
@@ -94,11 +100,17 @@ def both_ways(runs: Mapping[Job, PeerRan]) -> tuple[list[Signal], dict[Job, dict
 def references(
     contrasts: Mapping[Job, Mapping[str, Sequence[float]]], signals: Sequence[Signal], counts: Counts
 ) -> References:
-    """What the reference runs support: as many as ours have."""
-    of = sorted((job for job in contrasts if job.part == "references"), key=lambda job: job.seed)
-    seeds = [job.seed for job in of][: counts.standardise]
+    """What the reference runs support: as many as ours have, and as many of other harmless arms."""
+    of = _references(contrasts)
     nothing = "0" * 64
-    return calibrate({job.seed: contrasts[job] for job in of}, signals, seeds, nothing, nothing)
+    return calibrate(
+        {job.seed: contrasts[job] for job in of},
+        signals,
+        [job.seed for job in of][: counts.standardise],
+        nothing,
+        nothing,
+        others={arm: {job.seed: contrasts[job] for job in jobs} for arm, jobs in _arms(contrasts, "strata").items()},
+    )
 
 
 def run_maximum(
@@ -111,7 +123,7 @@ def run_maximum(
     limit = detectors.limits(made, made.recipe, made.data, alpha)["joint"].value
     out: dict[Job, int | None] = {}
     for job, found in contrasts.items():
-        if job.part != "references":
+        if job.part not in BEHIND:
             curves = [detectors.statistics(reference, found[reference.name]) for reference in made.signals]
             out[job] = detectors.first_crossing(steps, np.max(curves, axis=0), limit)
     return out
@@ -119,7 +131,7 @@ def run_maximum(
 
 def swept_maximum(runs: Mapping[Job, Detected], counts: Counts, alpha: float) -> dict[Job, int | None]:
     """The same for a swept detector: its strictest setting that fired, over what that comes to in clean runs."""
-    of = sorted((job for job in runs if job.part == "references"), key=lambda job: job.seed)
+    of = _references(runs)
     scales: dict[str, float] = {}
     for name in runs[of[0]].levels:
         highest = [max(runs[job].levels[name]) for job in of[: counts.standardise]]
@@ -128,12 +140,27 @@ def swept_maximum(runs: Mapping[Job, Detected], counts: Counts, alpha: float) ->
         job: np.max([np.asarray(values) / scales[name] for name, values in found.levels.items()], axis=0)
         for job, found in runs.items()
     }
-    limit = detectors.threshold([float(joint[job].max()) for job in of[counts.standardise :]], alpha).value
+    behind = {"clean": of[counts.standardise :], **_arms(runs, "strata")}
+    maxima = {arm: [float(joint[job].max()) for job in jobs] for arm, jobs in behind.items()}
+    limit = detectors.strictest(maxima, alpha).value
     return {
         job: detectors.first_crossing(found.steps, joint[job], limit)
         for job, found in runs.items()
-        if job.part != "references"
+        if job.part not in BEHIND
     }
+
+
+def _references(jobs: Iterable[Job]) -> list[Job]:
+    return sorted((job for job in jobs if job.part == "references"), key=lambda job: job.seed)
+
+
+def _arms(jobs: Iterable[Job], *parts: str) -> dict[str, list[Job]]:
+    """Harmless arms other than clean → their runs, of `parts` or of all."""
+    out: dict[str, list[Job]] = {}
+    for job in jobs:
+        if job.part in (parts or ("strata", "again")):
+            out.setdefault(job.arm, []).append(job)
+    return out
 
 
 def _finite(values: Sequence[float]) -> list[float]:

@@ -27,6 +27,10 @@ class Counts:
     further: int = 10
     """clean ones beyond both"""
     poisoned: int = 10
+    harmless: int = 5
+    """of each other harmless arm, to see whether what is new but harmless raises an alarm"""
+    strata: int = 0
+    """of each other harmless arm behind the threshold, as our own references have: none, or 19 and more"""
 
     @property
     def references(self) -> int:
@@ -34,11 +38,17 @@ class Counts:
 
 
 def jobs(experiment: Experiment, counts: Counts) -> list[Job]:
-    """Clean references, further clean runs, poisoned ones at the headline rate: the suite's first of each part."""
-    name, rate, clean = experiment.name, experiment.rates[0], experiment.harmless[0]
-    parts = (("references", clean, counts.references), ("further", clean, counts.further))
-    parts += (("poisoned", "poisoned", counts.poisoned),)
-    return [Job(name, part, arm, rate, FIRST[part] + i) for part, arm, count in parts for i in range(count)]
+    """Clean references, further clean runs, other harmless arms, the headline rate: the suite's first of each part."""
+    clean, *others = experiment.harmless
+    parts = [("references", clean, 0, counts.references), ("further", clean, 0, counts.further)]
+    parts += [("strata", arm, 100 * at, counts.strata) for at, arm in enumerate(others)]
+    parts += [("again", arm, 100 * at, counts.harmless) for at, arm in enumerate(others)]
+    parts += [("poisoned", "poisoned", 0, counts.poisoned)]
+    return [
+        Job(experiment.name, part, arm, experiment.rates[0], FIRST[part] + first + i)
+        for part, arm, first, count in parts
+        for i in range(count)
+    ]
 
 
 def path(peer: Peer | None, experiment: Experiment, job: Job) -> Path:

@@ -51,7 +51,7 @@ def _experiment(experiment: Experiment, peers: Sequence[Peer], counts: Counts, w
     contrasts = {job: judging.contrasts(ran, signals) for job, ran in runs.items()}
     made = judge.references(contrasts, signals, counts)
     ours = judge.run_maximum(next(iter(runs.values())).steps, contrasts, made, ALPHA)
-    about = {"references": counts.references, "alpha": ALPHA, "onset": onset}
+    about = {"references": counts.references, "strata": counts.strata, "alpha": ALPHA, "onset": onset}
 
     def line(said: str, peer: Peer | None, alarms: judge.Alarms | None, more: Line) -> Line:
         name = f"peers {experiment.name} · {said}"
