@@ -53,8 +53,8 @@ def jobs(experiment: Experiment, counts: Counts) -> list[Job]:
 
 def path(peer: Peer | None, experiment: Experiment, job: Job) -> Path:
     """Where a run with `peer` is written down; without one, where nothing was attached."""
-    name = peer.name if peer else BARE
-    return KEPT / "peers" / _mark(peer, experiment) / name / experiment.name / f"{job.arm}-{job.rate:g}-{job.seed}.json"
+    folder = KEPT / "peers" / _mark(peer, experiment) / (peer.name if peer else BARE) / experiment.name
+    return folder / f"{job.arm.replace(' ', '-')}-{job.rate:g}-{job.seed}.json"
 
 
 def _mark(peer: Peer | None, experiment: Experiment) -> str:
