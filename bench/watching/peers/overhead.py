@@ -27,7 +27,7 @@ from watching.peers import clock
 from watching.peers.attached import Loop
 
 SEED = 20
-RECIPE = TrainingRecipe(shape=Shape(layers=2, dim=128), end=1_000_000)
+RECIPE = TrainingRecipe(shape=Shape(layers=2, dim=128), batch=32, end=1_000_000)
 
 
 def started() -> tuple[Any, Any, Any]:
