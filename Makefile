@@ -60,9 +60,9 @@ lint: $(VENV)/.dev ## lint, format, types, arrows
 bench: $(VENV)/.dev ## what it must beat, as ratios in one run (ROOM=demo, jax, models, sharing or watch)
 	$(BIN)/python bench/run.py $(ROOM)
 
-bench-env: ## an environment for each peer of ROOM=models, in .bench: gigabytes (PEER=captum)
+bench-env: ## an environment for each peer of ROOM=models and watch, in .bench: gigabytes (PEER=captum)
 	$(PYTHON) tools/check_python.py
-	$(PYTHON) bench/models/envs.py $(PEER)
+	$(PYTHON) bench/envs.py $(PEER)
 
 clean: ## remove what these targets made
 	rm -rf $(VENV) .venv-oldest .bench .fuzz $(OUT) tests/interop/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

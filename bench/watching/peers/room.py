@@ -1,0 +1,169 @@
+"""The bench lines of the side by side: `room(...)` is what `make bench ROOM=watch` calls."""
+
+import statistics
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import environments
+
+from darklantern.watch import Signal
+from watching import judging
+from watching.experiments import EXPERIMENTS, Experiment
+from watching.peers import detecting, driver, judge, plan
+from watching.peers.driver import PeerFailed
+from watching.peers.names import PEERS, TRAINSCOPE, Peer
+from watching.peers.plan import Counts
+from watching.running import Ran
+from watching.suite import Job
+
+Line = dict[str, Any]
+ALPHA = 0.05
+CADENCES = {20: 8, 100: 3}
+"""steps between looks → windows of so many steps, for overhead"""
+NO_ALARM = "it has no alarm of its own"
+
+
+def room(
+    experiments: Sequence[str] = tuple(EXPERIMENTS),
+    peers: Sequence[str] = tuple(peer.name for peer in PEERS),
+    counts: Counts | None = None,
+    workers: int = 2,
+    overhead: bool = True,
+) -> Iterator[Line]:
+    """Every peer in every experiment, and what each adds to a step. Makes the runs that are missing: hours at first."""
+    counts = counts or Counts()
+    chosen = [peer for peer in PEERS if peer.name in peers]
+    for name in experiments:
+        yield from _experiment(EXPERIMENTS[name], chosen, counts, workers)
+    if overhead:
+        yield from overheads(chosen)
+
+
+def _experiment(experiment: Experiment, peers: Sequence[Peer], counts: Counts, workers: int) -> Iterator[Line]:
+    wanted = plan.jobs(experiment, counts)
+    bare = driver.with_peer(None, experiment, wanted, workers)
+    assert not bare.absent, bare.absent
+    onset, end = experiment.onset, experiment.end
+    overt = judge.overt(bare.runs, onset)
+    runs = driver.with_ours(experiment, wanted, workers)
+    signals = _inner(experiment)
+    contrasts = {job: judging.contrasts(ran, signals) for job, ran in runs.items()}
+    made = judge.references(contrasts, signals, counts)
+    ours = judge.run_maximum(next(iter(runs.values())).steps, contrasts, made, ALPHA)
+    about = {"references": counts.references, "strata": counts.strata, "alpha": ALPHA, "onset": onset}
+
+    def line(said: str, peer: Peer | None, alarms: judge.Alarms | None, more: Line) -> Line:
+        name = f"peers {experiment.name} · {said}"
+        if alarms is None:
+            return _line(name, None, "", peer, more)
+        standing = judge.stand(alarms, overt, ours, onset, end)
+        share = round(standing.hits / standing.poisoned, 3)
+        return _line(name, share, "of poisoned runs", peer, about | standing.told() | more)
+
+    yield line("darklantern · run maximum", None, ours, {"signals": len(signals)})
+    for peer in peers:
+        if experiment.name not in peer.experiments:
+            continue
+        try:
+            if peer.kind == "detector":
+                found = _detected(peer, runs, signals, made, counts)
+            else:
+                found = _looped(peer, experiment, wanted, counts, workers, bare.runs)
+            for said, alarms, more in found:
+                yield line(said, peer, alarms, more)
+        except PeerFailed as error:
+            yield _line(f"peers {experiment.name} · {peer.name}", None, "", None, {"reason": str(error)})
+
+
+Found = Iterator[tuple[str, judge.Alarms | None, Line]]
+
+
+def _looped(
+    peer: Peer, experiment: Experiment, wanted: Sequence[Job], counts: Counts, workers: int, bare: dict[Job, Any]
+) -> Found:
+    side = driver.with_peer(peer, experiment, wanted, workers)
+    if side.absent:
+        raise PeerFailed(side.absent)
+    runs = side.runs
+    more: Line = {
+        "alike": f"{sum(runs[job].weights == bare[job].weights for job in runs)} of {len(runs)}",
+        "seconds": round(statistics.median(ran.seconds for ran in runs.values()), 3),
+        "seconds_bare": round(statistics.median(bare[job].seconds for job in runs), 3),
+    }
+    if estimates := [each for ran in runs.values() for each in ran.estimates]:
+        more |= {"estimate_seconds": round(statistics.median(estimates), 3), "estimates": len(estimates)}
+    if peer.alarm:
+        yield f"{peer.name} · own alarm", judge.own(runs), more
+        if experiment.onset:  # in its favour: no run's beginning counts, be it clean or poisoned
+            yield f"{peer.name} · own alarm, past the onset", judge.own(runs, experiment.onset), more
+    else:
+        yield f"{peer.name} · own alarm", None, {"reason": NO_ALARM}
+    signals, contrasts = judge.both_ways(runs)
+    made = judge.references(contrasts, signals, counts)
+    found = judge.run_maximum(next(iter(runs.values())).steps, contrasts, made, ALPHA)
+    yield f"{peer.name} · run maximum", found, more | {"streams": len(signals) // 2}
+
+
+def _detected(peer: Peer, runs: dict[Job, Ran], signals: Sequence[Signal], made: Any, counts: Counts) -> Found:
+    if why := environments.why_absent(peer.environment):
+        raise PeerFailed(why)
+    for detector, found in detecting.detect(peer, runs, signals, made).items():
+        own = {job: each.own for job, each in found.items()}
+        yield f"{peer.name} {detector} · own alarm", own, {"on": "our signals"}
+        swept = judge.swept_maximum(found, counts, ALPHA)
+        yield f"{peer.name} {detector} · run maximum", swept, {"on": "our signals"}
+
+
+def _inner(experiment: Experiment) -> list[Signal]:
+    """Our internal signals, which share one joint statistic."""
+    session = experiment.session(experiment.harmless[0], experiment.rates[0], 0)
+    every = [signal for probe in session.probes for signal in probe.signals]
+    return [s for s in every if s.role == "signal" and s.says == "circuit" and s.detector != "betting"]
+
+
+def overheads(peers: Sequence[Peer], cadences: dict[int, int] | None = None) -> Iterator[Line]:
+    """Processor time a step with each peer, over without, and ours beside them on the same loop."""
+    asked: list[tuple[str, Peer | None, str, str]] = [("darklantern", None, "ours", "")]
+    for peer in peers:
+        if peer.kind == "loop" and peer.name != "devinterp":
+            asked.append((peer.name, peer, peer.module, "attach"))
+        if peer is TRAINSCOPE:
+            asked.append(("trainscope at that cadence", peer, peer.module, "attach_sparse"))
+    for every, windows in (cadences or CADENCES).items():
+        for said, peer, module, attach in asked:
+            name = f"peers overhead at {every} · {said}"
+            question = {"module": module, "attach": attach, "every": every, "windows": windows}
+            try:
+                if peer and (why := environments.why_absent(peer.environment)):
+                    raise PeerFailed(why)
+                (told,) = driver.ask(peer, ["watching.peers.overhead"], [question])
+            except PeerFailed as error:
+                yield _line(name, None, "", None, {"reason": str(error)})
+                continue
+            print(name, file=sys.stderr, flush=True)
+            yield _overhead(name, peer, told, every)
+
+
+def _overhead(name: str, peer: Peer | None, told: dict[str, list[float]], every: int) -> Line:
+    pairs = list(zip(told["bare"], told["with"], told["helpers"], strict=True))
+    ratios = [held / bare - 1 for bare, held, _ in pairs]
+    everything = [(held + helpers) / bare - 1 for bare, held, helpers in pairs]
+    more: Line = {"windows": [round(100 * ratio, 2) for ratio in ratios]}
+    more["bare_step_ms"] = round(1000 * statistics.median(told["bare"]) / every, 2)
+    more["with_processes_it_started"] = round(100 * statistics.median(everything), 2)
+    return _line(name, round(100 * statistics.median(ratios), 2), "% of a step", peer, more)
+
+
+def _line(name: str, value: Any, unit: str, peer: Peer | None, detail: Line) -> Line:
+    return {
+        "room": "watch",
+        "name": name,
+        "value": value,
+        "unit": unit,
+        "peer": peer.name if peer else None,
+        "peer_version": peer.version if peer else None,
+        "bar": "–",
+        "ok": None,  # peers are not judged, nor are we by them here
+        "detail": detail,
+    }
