@@ -7,7 +7,7 @@ from itertools import pairwise
 from statistics import median
 
 from darklantern.watch import Signal
-from darklantern.watch.judging import detectors, leads, rates
+from darklantern.watch.judging import leads, rates
 from watching import judging
 from watching.experiments import Experiment
 from watching.freezing import ALPHA, STRIDES, TIERS, Frozen
@@ -22,8 +22,6 @@ AUROC_BAR = 0.99
 """at the headline rate, of E3, E4 and E5"""
 LEADING = 3
 """experiments whose median lead must be above 0"""
-ROOMY = 1.1
-"""times its threshold that a monitor must be able to come to, for a lead over it to count"""
 
 
 @dataclass(frozen=True)
@@ -120,9 +118,6 @@ class Figures:
     """steps between looks → the joint statistics at the headline rate"""
     watched: Sequence[Watched]
     """the behavioural monitors"""
-    headroom: Mapping[str, float]
-    """signal that does not bet → how many times its threshold it can come to at most: a value counts up to a bound, so
-    that near 1 it can hardly alarm, whatever happens"""
     runs: int
     seconds: float
     """processor time of all runs judged here"""
@@ -130,10 +125,6 @@ class Figures:
     @property
     def tiers(self) -> list[str]:
         return tiers(self.signals)
-
-    def cramped(self, tier: str) -> list[str]:
-        """Monitors of a tier that can hardly rise, whatever happens: clean runs already took them to the bound."""
-        return [name for name in monitors(self.signals, tier) if self.headroom.get(name, ROOMY) < ROOMY]
 
     def joint(self, tier: str) -> Lead | None:
         """At the headline rate."""
@@ -202,7 +193,6 @@ def figures(experiment: Experiment, signals: Sequence[Signal], runs: Runs, froze
             for stride, given in strided.items()
         },
         _watched(experiment, signals, joint[top]["poisoned"][headline]),
-        _headroom(frozen, top),
         sum(len(each) for arms in runs.values() for each in arms.values()),
         sum(ran.seconds for arms in runs.values() for each in arms.values() for ran in each),
     )
@@ -217,16 +207,6 @@ def _watched(experiment: Experiment, signals: Sequence[Signal], judged: Sequence
             middle = median(delays) if delays else None
             found.append(Watched(signal.name, signal.tier, len(delays), len(judged), middle))
     return found
-
-
-def _headroom(frozen: Frozen, tier: str) -> dict[str, float]:
-    made = frozen.references(tier)
-    limits = detectors.limits(made, made.recipe, made.data, frozen.alpha)
-    return {
-        each.name: detectors.BOUND / each.top / limits[each.name].value
-        for each in made.signals
-        if each.detector == "ewma" and limits[each.name].value > 0
-    }
 
 
 def _judged(
@@ -460,15 +440,14 @@ def _power_lines(found: Figures, name: str) -> list[Line]:
 
 def leading(found: Sequence[Figures]) -> Line:
     """On how many experiments a joint statistic leads, at I0 or I1, over monitors that could have risen."""
-    led, above, cramped = [], [], {}
+    led, above = [], []
     for each in found:
         name = each.experiment.name
         summaries = {tier: joint.race.summary for tier in each.tiers if (joint := each.joint(tier))}
         if any(summary and summary.median > 0 for summary in summaries.values()):
             above.append(name)
-        if any(summary and summary.low > 0 and not each.cramped(tier) for tier, summary in summaries.items()):
+        if any(summary and summary.low > 0 for tier, summary in summaries.items()):
             led.append(name)
-        cramped |= {f"{name} {tier}": monitors for tier in summaries if (monitors := each.cramped(tier))}
     return line(
         "lead · experiments with a median above 0 and its interval too",
         len(led),
@@ -477,7 +456,6 @@ def leading(found: Sequence[Figures]) -> Line:
         len(led) >= LEADING,
         interval_above=led,
         median_above=above,
-        monitors_without_room=cramped,
         judged=[each.experiment.name for each in found],
     )
 

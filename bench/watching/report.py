@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from darklantern.drawing import Svg, to_png
-from darklantern.watch.judging.detectors import BOUND
 from darklantern.watch.judging.leads import Leads
 from watching import figures, judging, pictures
 from watching.experiments import KEPT, Experiment
@@ -188,14 +187,8 @@ def _leads(found: Sequence[Figures], drawn: Sequence[str]) -> list[str]:
         "quick or quicker. The last column says something else: how much of the time from onset to *overt* behaviour "
         "(half of unseen cases) was left at the alarm, misses as −1."
     )
-    cramped = [
-        f"{each.experiment.name} at {tier}: a lead over {', '.join(names)} does not count for want of room, see below."
-        for each in found
-        for tier in each.tiers
-        if (names := each.cramped(tier))
-    ]
     picture = _picture("leads", "Leads by experiment and tier", drawn)
-    return ["## Lead", "", about, "", *picture, *_table(heads, rows), *([""] if cramped else []), *cramped]
+    return ["## Lead", "", about, "", *picture, *_table(heads, rows)]
 
 
 def _lead_cells(each: Lead) -> tuple[str, ...]:
@@ -230,15 +223,13 @@ def _alone(found: Sequence[Figures]) -> list[str]:
             kind = "bet" if signal.detector == "betting" else signal.says
             said = lead.race.summary
             left = "–" if lead.left is None else f"{lead.left:.0%}"
-            room = each.headroom.get(lead.channel)
-            roomy = "–" if room is None else f"{room:.2f}"
             rows.append((each.experiment.name, lead.channel, lead.tier, kind, f"{lead.hits} of {lead.of}",
-                         f"{false.count} of {false.of}", *_spread(said)[:2], left, roomy))  # fmt: skip
+                         f"{false.count} of {false.of}", *_spread(said)[:2], left))  # fmt: skip
     about = (
         "Each internal signal by itself, at the same rate, against the monitors of its own tier, at the headline rate. "
-        "What claims novelty is a channel of its own in a watch, for new but harmless data raises it. Room is as below."
+        "What claims novelty is a channel of its own in a watch, for new but harmless data raises it."
     )
-    heads = ("", "signal", "tier", "says", "hits", "clean runs that alarmed", "lead", "95 %", "left to overt", "room")
+    heads = ("", "signal", "tier", "says", "hits", "clean runs that alarmed", "lead", "95 %", "left to overt")
     return ["## Each signal by itself", "", about, "", *_table(heads, rows)] if rows else []
 
 
@@ -249,15 +240,13 @@ def _monitors(found: Sequence[Figures]) -> list[str]:
         for watched in each.watched:
             false = quiet[watched.name]
             delay = "–" if watched.delay is None else f"{watched.delay:g}"
-            room = each.headroom.get(watched.name)
             rows.append((each.experiment.name, watched.name, watched.tier, f"{watched.hits} of {watched.of}", delay,
-                         f"{false.count} of {false.of}", "–" if room is None else f"{room:.2f}"))  # fmt: skip
+                         f"{false.count} of {false.of}"))  # fmt: skip
     about = (
         "What the leads above are over: the behavioural monitors, each at the same rate, at the headline rate of "
-        "poison. Room is how many times its threshold a statistic can come to, for a value counts at most "
-        f"{BOUND:g} standard deviations: near 1 a monitor can hardly rise, and a lead over it says little."
+        "poison."
     )
-    heads = ("", "monitor", "tier", "rose", "steps from onset", "clean runs in which it rose", "room")
+    heads = ("", "monitor", "tier", "rose", "steps from onset", "clean runs in which it rose")
     return ["## Behavioural monitors", "", about, "", *_table(heads, rows)] if rows else []
 
 

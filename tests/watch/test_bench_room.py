@@ -1,9 +1,11 @@
 """The bench of the watch: thresholds first, then what is held against them; figures of runs whose truth is known."""
 
 import sys
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -17,6 +19,8 @@ from watching.judging import Judged
 from watching.running import Ran
 
 from darklantern.watch import Reading, Signal
+from darklantern.watch.digests import judged
+from darklantern.watch.judging import detectors
 from darklantern.watch.looking import Looked
 from darklantern.watch.trace import Trace
 
@@ -87,20 +91,31 @@ def test_what_the_file_says_is_what_reference_runs_support(frozen: freezing.Froz
             assert (held.every, held.steps[0], len(held.calibrated_on)) == (10 * stride, 10 * stride, 39)
 
 
+def without(maxima: Mapping[str, tuple[float, ...]], names: Collection[str]) -> dict[str, tuple[float, ...]]:
+    """Of the signals that have a threshold of their own here, those that have none in a watch."""
+    return {name: each for name, each in maxima.items() if name not in names}
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_the_joint_statistic_is_that_of_a_watch(frozen: freezing.Frozen, seed: int) -> None:
     """A watch of these signals alone, so that it splits its rate over nothing."""
     run = ran(300 + seed, RISES if seed % 2 else None)
     inner = [signal for signal in SIGNALS if judging.shares(signal)]
-    references = frozen.references("I1")
-    trace = Trace(inner, references, references.recipe, references.data, frozen.alpha, 10)
+    digests = {signal.name: "1" * 64 for signal in inner}
+    made = frozen.references("I1")
+    read = {signal.name: judged(digests[signal.name], signal, detectors.constants()) for signal in inner}
+    told = tuple(msgspec.structs.replace(each, digest=read.get(each.name)) for each in made.signals)
+    joined = msgspec.structs.replace(made, signals=told, behaviours=without(made.behaviours, read))
+    strata = tuple(msgspec.structs.replace(each, behaviours=without(each.behaviours, read)) for each in made.strata)
+    references = msgspec.structs.replace(joined, strata=strata)
+    trace = Trace(inner, references, references.recipe, references.data, frozen.alpha, 10, digests)
     for look, step in enumerate(run.steps):
         trace.add(step, Looked({s.name: Reading(*run.readings[s.name][look]) for s in inner}, {}))
     limit = trace.limits["joint"].value
     first = next((step for step, value in zip(trace.steps, trace.joint, strict=True) if value > limit), None)
-    judged = judging.judge(run, SIGNALS, references, frozen.alpha, 100)
-    assert judged.alarms["joint"] == first
-    assert judged.joint == pytest.approx(max(trace.joint) / limit)
+    found = judging.judge(run, SIGNALS, references, frozen.alpha, 100)
+    assert found.alarms["joint"] == first
+    assert found.joint == pytest.approx(max(trace.joint) / limit)
 
 
 def test_a_tier_knows_no_more_than_its_signals(found: figures.Figures) -> None:
@@ -141,23 +156,6 @@ def test_fewer_looks_cost_lead(found: figures.Figures) -> None:
     assert by_tier[80]["I0"].delay >= by_tier[10]["I0"].delay
 
 
-def test_a_lead_over_a_monitor_that_cannot_rise_does_not_count(found: figures.Figures) -> None:
-    assert figures.leading([found])["value"] == 1
-    full = replace(found, headroom={**found.headroom, "outer": 1.0})
-    assert full.cramped("I0") == ["outer"]
-    assert figures.leading([full])["value"] == 0
-    assert "does not count for want of room" in report.page([full], [], {}, [], tiny=True)
-
-
-def test_a_monitor_that_clean_runs_took_to_the_bound_has_no_room(found: figures.Figures) -> None:
-    """Clean runs in which a reading rises for good: the threshold stands where another rise hardly comes."""
-    clean = [ran(seed, {"outer": 50} if seed in (10, 20, 30) else None) for seed in range(44)]
-    made = freezing.freeze("E9", 10, "ab" * 8, ("clean", clean), {}, {"clean": range(44)}, SIGNALS, 5)
-    told = figures.figures(replace(EXPERIMENT, harmless=("clean",)), SIGNALS, runs(), made)
-    assert told.cramped("I0") == ["outer"]
-    assert found_by(told, "outer").delay >= found_by(found, "outer").delay + 40, "of the same rise"
-
-
 def found_by(told: figures.Figures, monitor: str) -> figures.Watched:
     return next(each for each in told.watched if each.name == monitor)
 
@@ -172,13 +170,13 @@ def test_lines_say_what_is_missing_and_never_pass_it(found: figures.Figures) -> 
     assert "variant" in page and "odd" in page
 
 
-def judged(alarm: int | None, monitor: int | None, overt: int | None) -> Judged:
+def made_up(alarm: int | None, monitor: int | None, overt: int | None) -> Judged:
     return Judged([], 0.0, {"joint": alarm, "m": monitor}, "", {judging.OVERT: overt}, {"m": monitor})
 
 
 def test_a_miss_loses_the_window_and_an_early_alarm_too() -> None:
     race = judging.race(
-        [judged(120, 150, 200), judged(None, 150, 200), judged(90, 150, 200), judged(120, None, None)],
+        [made_up(120, 150, 200), made_up(None, 150, 200), made_up(90, 150, 200), made_up(120, None, None)],
         "joint",
         ["m"],
         100,

@@ -199,12 +199,13 @@ def test_a_rollback_into_an_earlier_epoch_of_the_loops_own_is_made_up_in_the_one
 
     _, plain, _ = drawn_under_a_watch(loader(), 99)
     w, seen, ends = drawn_under_a_watch(loader(), look, Reaction.ROLL_BACK, margin=margin)
-    assert [event.label for event in w.events] == ["alarm", "rollback"], w.events
+    said = [event for event in w.events if event.label != "uncalibrated"]  # an epoch ends with a look of its own
+    assert [event.label for event in said] == ["alarm", "rollback"], w.events
     assert (w.alarm.step, w.alarm.clean.step) == (at, back)
     assert len(plain) == 48
     assert seen == [*plain[:at], *plain[back:]]
     assert ends == [12, 24, 36, 48]
-    assert (f"{ahead} ahead" in w.events[1].text) == bool(ahead)
+    assert (f"{ahead} ahead" in said[1].text) == bool(ahead)
 
 
 @pytest.mark.filterwarnings("ignore:.*set_vital.*:UserWarning")

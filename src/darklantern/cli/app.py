@@ -129,7 +129,7 @@ def calibrate(
     workers: Annotated[int, typer.Option(min=1, help="Runs at once; the demo's have one thread each.")] = 2,
     as_json: Json = False,
 ) -> None:
-    """Make references from clean runs, so that alarms have a stated false-alarm rate.
+    """Make references from clean runs: alarms then have a known rate.
 
     Of your own: from folders of runs, or by running your script for each seed. Without either, those of the demo: 50
     runs of about a minute each. Resumable: stop it and call it again.

@@ -31,11 +31,21 @@ def test_a_level_that_differs_from_the_start_is_no_change() -> None:
     assert detectors.statistics(FLAT, [7.0] * 20) == [0.0] * 20
 
 
-def test_one_wild_look_counts_at_most_its_bound() -> None:
-    wild = [0.0] * 10 + [1e6] + [0.0] * 3
-    assert max(detectors.statistics(FLAT, wild)) == detectors.BOUND * detectors.SMOOTHING
-    cusum = msgspec.structs.replace(FLAT, detector="cusum")
-    assert max(detectors.statistics(cusum, wild)) == detectors.BOUND - detectors.SLACK
+def test_a_wild_look_counts_by_its_logarithm_and_more_than_a_less_wild_one() -> None:
+    """Within the bound in full; a look of BOUND × eⁿ standard deviations counts BOUND × (n + 1)."""
+    for n in (0, 1, 12):
+        wild = [0.0] * 10 + [detectors.BOUND * math.exp(n)] + [0.0] * 3
+        counted = detectors.BOUND * (n + 1)
+        assert max(detectors.statistics(FLAT, wild)) == pytest.approx(counted * detectors.SMOOTHING)
+        cusum = msgspec.structs.replace(FLAT, detector="cusum")
+        assert max(detectors.statistics(cusum, wild)) == pytest.approx(counted - detectors.SLACK)
+
+
+@given(st.floats(-1e9, 1e9), st.floats(-1e9, 1e9))
+def test_what_changed_more_stands_no_lower(first: float, second: float) -> None:
+    low, high = sorted((first, second))
+    assert detectors.standardise(FLAT, 3, low) <= detectors.standardise(FLAT, 3, high)
+    assert detectors.standardise(FLAT, 3, -low) == -detectors.standardise(FLAT, 3, low)
 
 
 CONTRASTS = st.lists(st.floats(-50, 50), min_size=1, max_size=40)
@@ -49,7 +59,7 @@ def test_the_cusum_is_the_loop_of_the_textbook(contrasts: list[float], top: floa
         earlier = contrasts[: t - 2] if t > 2 else contrasts[:1]
         earlier = earlier[len(earlier) // 2 :]
         z = (contrast - sum(earlier) / len(earlier) - (0.3 if t else 0.0)) / 2.0
-        height += max(-4.0, min(4.0, z)) - 0.5
+        height += (z if abs(z) <= 4 else math.copysign(4 + 4 * math.log(abs(z) / 4), z)) - 0.5
         if height < 0:
             height = 0.0
         expected.append(height / top)

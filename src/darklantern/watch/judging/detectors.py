@@ -29,7 +29,7 @@ TAIL = 1.866
 Not the mean itself: a CUSUM's maxima reach so much further from theirs that beside EWMAs it would take all of the
 error budget (simulated: 100 %, and so about 75 %)"""
 BOUND = 4.0
-"""standard deviations"""
+"""standard deviations that count in full; of more, the logarithm"""
 LEFT_OUT = 2
 """looks just before the newest that do not count as its baseline"""
 NEAR = 3
@@ -94,13 +94,17 @@ def changes(contrasts: Sequence[float]) -> list[float]:
 
 
 def standardise(reference: SignalReference, look: int, changed: float) -> float:
-    """`changed` at look number `look` (from 0) in standard deviations over clean runs, at most ±4.
+    """`changed` at look number `look` (from 0) in standard deviations over clean runs, those beyond ±4 by logarithm.
 
-    The bound keeps one wild look from deciding: an alarm needs a rise that lasts. Beyond the last
+    Few looks of a run are wild in harmless runs, and in full they would decide its maximum. Cut off, they would all
+    stand alike: a signal that comes so far in some harmless runs could not raise an alarm at all. Beyond the last
     reference look, the last one's mean and spread are used.
     """
     mean, spread = (held[min(look, len(held) - 1)] for held in (reference.mean, reference.spread))
-    return float(np.clip((changed - mean) / spread, -BOUND, BOUND))
+    value = (changed - mean) / spread
+    if abs(value) <= BOUND:
+        return float(value)
+    return math.copysign(BOUND * (1 + math.log(abs(value) / BOUND)), value)
 
 
 def smooth(previous: float, value: float) -> float:
@@ -141,6 +145,7 @@ def threshold(maxima: Sequence[float], alpha: float, of: str = "clean") -> Thres
     check_alpha(alpha)
     runs = len(maxima)
     rank = int(np.floor(alpha * (runs + 1)))
+    rank += (rank + 1) / (runs + 1) <= alpha  # .35 × 180 is a hair below 63
     if rank < 1:
         raise WatchError(
             f"a false-alarm rate of {alpha:g} needs at least {int(np.ceil(1 / alpha)) - 1} reference runs, got {runs}"
