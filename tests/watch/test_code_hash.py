@@ -165,6 +165,47 @@ def test_arrays_tensors_records_partials_and_callable_objects_count_by_what_they
         assert code_hash(make(1)).unknown == ()
 
 
+CLASSES = """
+from functools import partial
+
+class Base:
+    def __call__(self, seen):
+        return seen.output.mean() + {base} * self.doubled
+
+class Loud(Base):
+    @staticmethod
+    def twice(x):
+        return {static} * x
+
+    @classmethod
+    def of(cls, x):
+        return {cls} * x
+
+    @property
+    def doubled(self):
+        return self.twice({prop})
+
+def free(seen, k):
+    return seen.output.mean() * {free} + k
+
+loud = Loud()
+part = partial(free, k=3)
+"""
+PARTS = {"base": "1", "static": "2", "cls": "3", "prop": "4", "free": "5"}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_bases_static_methods_properties_and_what_a_partial_calls_count(part: str) -> None:
+    def made(name: str, **changes: str) -> str:
+        module: dict = {"__name__": "theirs"}
+        exec(CLASSES.format(**PARTS | changes), module)  # noqa: S102 - a module of the text above
+        return code_hash(module[name]).sha256
+
+    name = "part" if part == "free" else "loud"
+    assert made(name) == made(name)
+    assert made(name) != made(name, **{part: "9"})
+
+
 def test_what_no_hash_can_speak_for_is_named() -> None:
     model = torch.nn.Linear(1, 1)
     assert code_hash(closing_over(model)).unknown == ("value (Linear)",)

@@ -54,6 +54,12 @@ def test_the_references_are_those_of_the_contrasts_that_were_read(clean: list[Pa
     assert held["joint"].calibrated
 
 
+def test_an_arm_may_have_other_data_than_the_clean_runs(clean: list[Path], tmp_path: Path) -> None:
+    arm = [written(tmp_path / "arm" / str(seed), seed, data="9" * 64) for seed in range(200, 220)]
+    made = collect(clean, {"shifted": arm})
+    assert (made.data, made.strata[0].calibrated_on) == (BEGUN.data, tuple(range(200, 220)))
+
+
 def read(folder: Path, line: int) -> dict:
     return json.loads((folder / LOOKS).read_text().splitlines()[line])
 
@@ -92,6 +98,8 @@ def test_a_run_that_is_unlike_the_others_is_named_with_what_differs(
         add_line(other / LOOKS, Look(step=5, looks=1, readings={"inner": (0.0, 0.0)}), sync=False)
     with pytest.raises(WatchError, match=rf"the run in {other} has other {what.split()[0]}"):
         collect([*clean, other])
+    if "data" in changes:  # an arm differs in that
+        return
     with pytest.raises(WatchError, match=f"has other {what}"):
         collect(clean, {"an arm": [other]})
 

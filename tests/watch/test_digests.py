@@ -21,6 +21,9 @@ WIDE = text.rows(CORPUS.trusted, 3000, 65, np.random.default_rng(0))
 EXAMPLES = Examples(TRUSTED)
 
 
+CONSTANTS = detectors.constants()
+
+
 def loud(seen):
     """Loudness."""
     return float(np.abs(seen.output).mean())
@@ -74,8 +77,11 @@ def test_other_settings_of_a_probe_of_the_watch_or_of_the_detectors_claim_nothin
     assert "'span displacement' is read" in traced([SpanProbe(WIDE)], references, Settings(history=9)).uncalibrated
     fewer = Examples(TRUSTED[:2000])
     assert "'span displacement' is read" in traced([SpanProbe(WIDE)], references, trusted=fewer).uncalibrated
-    monkeypatch.setattr(detectors, "SLACK", 0.7)
-    assert "'span displacement' is read" in traced([SpanProbe(WIDE)], references).uncalibrated
+    for name, other in (("SLACK", 0.7), ("constants", lambda: {**CONSTANTS, "beyond": "nothing"})):
+        with monkeypatch.context() as patched:
+            patched.setattr(detectors, name, other)
+            assert "'span displacement' is read" in traced([SpanProbe(WIDE)], references).uncalibrated
+    assert not traced([SpanProbe(WIDE)], references).uncalibrated
 
 
 def test_the_claim_of_one_channel_does_not_end_with_another_s() -> None:

@@ -1,5 +1,8 @@
 """Preventative ablation: in place while a batch is trained on, and nowhere else."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +14,7 @@ from darklantern.models.edits import add, mean, project, zero
 from darklantern.models.on_torch.opened import Model
 from darklantern.models.snapshot import weights_hash
 from darklantern.organisms import training
-from darklantern.watch import Ablate, Settings, watch
+from darklantern.watch import Ablate, Reaction, Settings, watch
 from darklantern.watch.gate import Gate
 
 DIM = RECIPE.shape.dim
@@ -54,6 +57,46 @@ def test_while_training_the_direction_is_gone_and_no_gradient_runs_along_it() ->
     assert all(part < 1e-5 for step, part in parts.items() if step >= ALARM)
     assert min(size for step, each in gradients.items() if step < ALARM for size in each) > 1e-5
     assert max(size for step, each in gradients.items() if step >= ALARM for size in each) < 1e-7
+
+
+def test_what_is_ablated_at_an_alarm_that_rolls_back_holds_from_the_earlier_state_on() -> None:
+    on_alarm = [Ablate({SITE: project(DIRECTION)}, preventative=True), Reaction.ROLL_BACK]
+    w, (model, optimizer, loader) = start(Scripted(rising), on_alarm, rollbacks=1)
+    parts: dict[int, list[float]] = {}
+    for batch in w.over(loader):
+        with declared(model) as held:
+            training.train_step(model, optimizer, RECIPE, w.step, batch)
+        parts.setdefault(w.step, []).append(along(held[0]))
+    assert [event.label for event in w.events if event.label in ("rollback", "ablate")] == ["rollback", "ablate"]
+    twice = [each for each in parts.values() if len(each) == 2]
+    assert twice
+    assert all(first > 0.1 > 1e-5 > second for first, second in twice)
+
+
+def test_an_ablation_is_not_doubled_by_a_second_alarm() -> None:
+    added = 3.0 * DIRECTION
+    probe = Scripted(lambda look: 9.0 * (look in (4, 8)))
+    w, (model, optimizer, loader) = start(probe, Ablate({SITE: add(added)}), cooldown=1)
+    means = {}
+    for batch in w.over(loader):
+        with declared(model) as held:
+            training.train_step(model, optimizer, RECIPE, w.step, batch)
+        means[w.step] = held[0].mean((0, 1))
+    steps = [alarm.step for alarm in w.alarms]
+    assert len(steps) == 2
+    drift = (means[steps[1] + 1] - means[steps[1] - 1]).norm()
+    assert drift < 0.3 * torch.as_tensor(added).norm()
+
+
+@contextmanager
+def declared(model) -> Iterator[list[Tensor]]:
+    """What the site holds while a batch is trained on."""
+    held: list[Tensor] = []
+    handle = model.norm.register_forward_pre_hook(lambda _, given: held.append(given[0].detach()))
+    try:
+        yield held
+    finally:
+        handle.remove()
 
 
 def test_looks_and_whoever_sees_them_have_the_model_as_its_weights_make_it() -> None:

@@ -9,7 +9,7 @@ from watch.loops import CORPUS, MARK, RECIPE, Marked, Scripted, rising, start
 
 from darklantern import rewindable
 from darklantern.organisms import training
-from darklantern.watch import Asked, Settings, watch
+from darklantern.watch import Asked, Examples, Settings, watch
 from darklantern.watch.attach.torch_loop import TorchTap
 from darklantern.watch.examples import PADDING, later, narrowed
 
@@ -83,3 +83,18 @@ def test_tokens_are_kept_in_as_few_bytes_as_hold_them(ids: list[int]) -> None:
     made = narrowed(np.array([ids]))
     assert made.tolist() == [ids]
     assert made.dtype == (np.uint8 if max(ids) < 256 else np.uint16 if max(ids) < 65536 else np.uint32)
+
+
+def test_a_batch_is_screened_once_also_where_a_look_is_due() -> None:
+    """A screen may learn as it judges: the same rows twice would count as more of them."""
+    asked = []
+
+    class Counting:
+        def suspect(self, examples: Examples) -> np.ndarray:
+            asked.append(w.step)
+            return np.zeros(len(examples), dtype=bool)
+
+    w, made = start(Scripted(lambda look: 0.0))
+    w.screen = Counting()
+    steps = [w.step for _ in w.over(made[2])]
+    assert asked == steps

@@ -60,6 +60,13 @@ def test_a_sample_begins_anew() -> None:
     assert (len(np.concatenate(sample.rows())), sample.left_out) == (10, 90)
     sample.clear()
     assert (sample.rows(), sample.passed, sample.left_out) == ([], 0, 0)
+    drawn = []
+    for step in (5, 9, 5):
+        sample.clear(step)
+        sample.add(numbered(0, 100, 3))
+        drawn.append([int(row[0]) for batch in sample.rows() for row in batch])
+    assert drawn[0] == drawn[2] != drawn[1], "what is drawn after a look is the same, whatever was drawn in between"
+    sample.clear()
     sample.add(numbered(0, 10, 3))
     assert sample.left_out == 0, "the bound of the rows before holds no more"
 

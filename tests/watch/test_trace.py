@@ -210,6 +210,18 @@ def test_looks_at_other_steps_than_the_references_claim_no_rate() -> None:
     assert made.uncalibrated
 
 
+@pytest.mark.parametrize("wild", [9.0, 1e6])
+def test_without_references_one_wild_look_is_no_alarm_and_a_rise_that_lasts_is(wild: float) -> None:
+    made = trace(A, references=None)
+    rng = np.random.default_rng(0)
+    for step in range(5, 105, 5):
+        made.add(step, looked(a=rng.normal() + wild * (step == 60)))
+        assert not made.standing()
+    for step in range(105, 125, 5):
+        made.add(step, looked(a=wild))
+    assert made.standing()
+
+
 def short(name: str) -> SignalReference:
     return SignalReference(name=name, mean=(0.0, 0.0), spread=(1.0, 1.0))
 

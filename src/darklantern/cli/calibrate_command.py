@@ -30,7 +30,9 @@ def of_runs(
     from darklantern.watch.collecting import collect
 
     check_place(out)  # now, and not after hours
-    arms = dict(_arm(each) for each in harmless)
+    arms: dict[str, list[Path]] = {}
+    for name, arm_folder in map(_arm, harmless):
+        arms.setdefault(name, []).append(arm_folder)
     made = "`darklantern watch calibrate`, of runs that were there"
     if command is not None:
         if given or seeds is None:
@@ -40,6 +42,8 @@ def of_runs(
             )
         given = _repeated(command, seeds, folder, workers)
         made = f"darklantern watch calibrate --run {command!r} --seeds {seeds}"
+    elif seeds is not None:
+        raise WatchError("--seeds is for --run, and folders say their own", hint="leave it out, or give --run")
     references = collect(given, arms, recipe=recipe, data=data, standardise=standardise, made=made)
     _write(references, out)
     _tell(references, out, as_json)
@@ -82,11 +86,11 @@ def _repeated(command: str, seeds: str, folder: Path, workers: int) -> list[Path
         return repeat(command, wanted, folder, workers, progress)
 
 
-def _arm(text: str) -> tuple[str, list[Path]]:
+def _arm(text: str) -> tuple[str, Path]:
     name, equals, folder = text.partition("=")
     if not equals or not name or not folder:
         raise WatchError(f"expected --harmless NAME=FOLDER, got {text!r}", hint="the folder of that arm's runs")
-    return name, [Path(folder)]
+    return name, Path(folder)
 
 
 def _make(folder: Path) -> None:
@@ -117,5 +121,5 @@ def _tell(references: "References", out: Path, as_json: bool) -> None:
     else:
         tell(
             f"{out}: of {sum(of)} runs, {of[0]} to standardise on and {of[1]} to calibrate on; they support "
-            f"false-alarm rates from {percent(rate)} a run"
+            f"false-alarm rates from {percent(rate)} a run in each channel, which share the rate of a watch"
         )

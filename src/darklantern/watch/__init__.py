@@ -7,6 +7,7 @@ changes what it watches, except by a reaction that its user chose, and never fil
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -133,7 +134,8 @@ def watch(
     `go-on`, `roll-back`; a watchdog beside it ends a process that does not heed a stop, and with `hang_after` (seconds)
     notices a loop that hangs. The folder also keeps what each look read: runs so kept make references, by
     `darklantern watch calibrate`. In a run that it started, alarms are only logged, and `references` are not read.
-    `step` is the number of updates done before; `seed` draws the order of trusted examples.
+    `step` is the number of updates done before; `seed` draws the order of trusted examples, and which rows are counted
+    where there are too many for a look.
 
     Raises WatchError when a part does not fit, here or before the first step: nothing is watched by half.
 
@@ -156,13 +158,14 @@ def watch(
                 hint="watch(..., settings=Settings(every=...)); a watch with the references takes it from them",
             )
         references, on_alarm, investigate, on_finding = None, Reaction.LOG, (), None
+        settings = replace(settings, on_failure="raise")  # nobody waits beside it
         run, told_seed = reference.folder, reference.seed
     else:
         told_seed = seed
     if isinstance(references, str | Path):
         references = load(references)
     tap, known_good = attach.tap(model, state, readout, weights, call, batch), examples(trusted, _TRUSTED, batch)
-    chosen = choose(tap, known_good, seed=seed) if signals is None else None
+    chosen = choose(tap, known_good) if signals is None else None  # alike in runs of all seeds, as a claim needs
     probes = list(chosen.probes) if chosen else as_probes(signals or ())
     known = [signal for probe in probes for signal in probe.signals]
     every = settings.every or (references.every if references else None)

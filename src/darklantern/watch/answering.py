@@ -46,7 +46,8 @@ class Answers:
         """what was agreed to do about the newest alarm, mildest first"""
         self.training = Gate()
         """open while a batch is trained on"""
-        self._ablations: list[Any] = []
+        self._ablations: dict[frozenset[str], Any] = {}
+        """what is ablated, by its sites"""
         self._notices: list[Notices] = []
 
     def check_attached(self) -> None:
@@ -90,21 +91,30 @@ class Answers:
         self.chosen = asked
         failures = [] if failure is None else [("on_alarm", failure)]
         back = run.rollbacks != rollbacks  # on_alarm did it itself
+        rolls_back = not back and asked[-1] is Reaction.ROLL_BACK
         for reaction in () if back else asked:
-            try:
-                self._do(reaction, alarm, held)
-            except Exception as error:  # noqa: BLE001 - what is more severe must come anyway
-                failures.append((str(reaction), error))
+            # After a rollback, which lifts what was ablated before: what is asked for with one is for what it leads to.
+            if not (rolls_back and isinstance(reaction, Ablate)):
+                self._try(reaction, alarm, held, failures)
         if not back and asked[-1] is Reaction.STOP:
             self.stop("on_alarm asked for it")
+        elif rolls_back:
+            back = self._roll_back_or_stop(alarm) is Reaction.ROLL_BACK
+            for reaction in asked:
+                if back and isinstance(reaction, Ablate):
+                    self._try(reaction, alarm, held, failures)
         waited = self._told(failures)
         if self.stopped:
             return Reaction.STOP
         if back or waited is not Reaction.LOG:
             return Reaction.ROLL_BACK if back else waited
-        if asked[-1] is Reaction.ROLL_BACK:
-            return self._roll_back_or_stop(alarm)
         return self._pause(str(alarm)) if asked[-1] is Reaction.PAUSE else Reaction.LOG
+
+    def _try(self, reaction: Chosen, alarm: Alarm, held: Kept | None, failures: list[tuple[str, Exception]]) -> None:
+        try:
+            self._do(reaction, alarm, held)
+        except Exception as error:  # noqa: BLE001 - what is more severe must come anyway
+            failures.append((str(reaction), error))
 
     def _do(self, reaction: Chosen, alarm: Alarm, held: Kept | None) -> None:
         """What only tells, writes or edits."""
@@ -117,7 +127,10 @@ class Answers:
 
     def _ablate(self, reaction: Ablate) -> None:
         edits = self.training.edits(reaction.edits) if reaction.preventative else reaction.edits
-        self._ablations.append(self._tap.ablate(edits))
+        sites = frozenset(map(str, reaction.edits))
+        if (before := self._ablations.pop(sites, None)) is not None:
+            before.close()  # not twice at one place: what is added would be added twice
+        self._ablations[sites] = self._tap.ablate(edits)
         where = ", ".join(map(str, reaction.edits))
         self._run.say("ablate", f"{where}{', while a batch is trained on' * reaction.preventative}")
 
@@ -129,7 +142,7 @@ class Answers:
 
     def lift(self) -> None:
         """Ablations end: the state that a rollback restores was trained without them."""
-        for each in self._ablations:
+        for each in self._ablations.values():
             each.close()
         self._ablations.clear()
 

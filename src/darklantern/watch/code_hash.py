@@ -20,6 +20,7 @@ import numpy as np
 
 from darklantern.models import shim
 
+_FUNCTIONS = (FunctionType, staticmethod, classmethod, property)
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...))
 
 
@@ -34,7 +35,10 @@ class CodeHash:
 
 def code_hash(function: Callable[..., Any]) -> CodeHash:
     """The hash of `function`, and what it does not cover. Reads its values; runs none of its code."""
-    walk = _Walk(getattr(function, "__module__", None) or type(function).__module__)
+    inner: Any = function
+    while isinstance(inner, partial | MethodType):  # these are of another module than what they call
+        inner = inner.func if isinstance(inner, partial) else inner.__func__
+    walk = _Walk(getattr(inner, "__module__", None) or type(inner).__module__)
     said = walk.of(function, getattr(function, "__name__", type(function).__name__))
     return CodeHash(said.hex(), tuple(dict.fromkeys(walk.unknown)))
 
@@ -66,6 +70,10 @@ class _Walk:
                 return self._code(value, name)
             case FunctionType():
                 return self._function(value)
+            case staticmethod() | classmethod():
+                return _hash(_kind(value), self.of(value.__func__, name))
+            case property():
+                return _hash("property", *(self.of(each, name) for each in (value.fget, value.fset, value.fdel)))
             case MethodType():
                 return _hash("method", self.of(value.__self__, name), self.of(value.__func__, name))
             case partial():
@@ -113,8 +121,9 @@ class _Walk:
         called = f"{value.__module__}.{value.__qualname__}".encode()
         if value.__module__ != self.module:
             return _hash("class", called)
-        told = {name: each for name, each in vars(value).items() if isinstance(each, (FunctionType, *_PLAIN))}
-        return _hash("class", called, *(_hash(name, self.of(each, name)) for name, each in sorted(told.items())))
+        told = {name: each for name, each in vars(value).items() if isinstance(each, (*_FUNCTIONS, *_PLAIN))}
+        parts = [_hash(name, self.of(each, name)) for name, each in sorted(told.items())]
+        return _hash("class", called, *parts, *(self.of(base, base.__name__) for base in value.__bases__))
 
     def _object(self, value: Any, name: str) -> bytes:
         """One of a user's own, by what it holds; any other may hold what nobody sees."""

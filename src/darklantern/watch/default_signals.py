@@ -181,14 +181,19 @@ def _spatial(trusted: Examples) -> tuple[int, int]:
 def _last_features(tap: Tap, trusted: Examples) -> str:
     """The last site that holds other numbers than an output has, and few enough. Raises WatchError if there is none."""
     rows = trusted.inputs[:2]
+    ran, failure = False, None
     for site in reversed(tap.sites("**:out", rows)):
         try:
             seen = tap.see(rows, (site,), (), True)
-        except DarkLanternError:
-            continue  # a part that does not run, or runs several times
+        except DarkLanternError as error:
+            failure = error  # a part that does not run, or runs several times; or the model itself
+            continue
+        ran = True
         held, output = (np.asarray(shim.numbers(each)) for each in (seen.sites[site], seen.output))
         if held.dtype.kind == "f" and held.shape != output.shape and 1 < held[0].size <= LARGEST:
             return site
+    if failure is not None and not ran:
+        raise failure
     raise WatchError(
         f"no part of this model holds 2 to {LARGEST} numbers for an example, apart from its output", hint=_HINT
     )

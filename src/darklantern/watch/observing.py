@@ -120,7 +120,7 @@ class Observer:
             self._set(before)
             raise
         self._left_out = self._fresh.passed, self._fresh.left_out
-        self._fresh.clear()
+        self._fresh.clear(step)
         self.since = 0
         self.looked = step
         return self._judge(step, states)
@@ -205,7 +205,7 @@ class Observer:
         if kept.memory is not None:
             self._set(kept.memory)
         self.trace.cut(kept.looks)
-        self._fresh.clear()
+        self._fresh.clear(kept.step)
         self.since, self.looked = 0, kept.step
         self.tainted = self._alarm_look = None
         self._above = frozenset()

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -29,6 +30,7 @@ from darklantern.watch.digests import digests, hashed
 from darklantern.watch.examples import Examples, Pool, examples
 from darklantern.watch.looking import Looked, Looker
 from darklantern.watch.probes import Now, Probe, Reading
+from darklantern.watch.sampling import Sample
 from darklantern.watch.settings import Settings
 from darklantern.watch.spans import SpanCounter
 from darklantern.watch.trace import Trace
@@ -172,9 +174,13 @@ def _readings(
     looker = Looker(tap, asked.probes)
     pool = Pool(asked.trusted, asked.seed)
     spans = SpanCounter(asked.trusted.tokens, HISTORY) if asked.rows is not None else None
+    sample = Sample(asked.seed)
     for number, checkpoint in enumerate(found):
         if number and missing and spans is not None and asked.rows is not None:
-            spans.add([examples(asked.rows(checkpoint.step), "rows trained on").tokens])
+            rows = partial(examples, asked.rows(checkpoint.step), "rows trained on")
+            sample.clear(found[number - 1].step)
+            sample.add(rows)
+            spans.add(sample.rows())
         result = held.get(number)
         if number in needed:
             put(checkpoint)

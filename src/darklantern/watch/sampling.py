@@ -23,12 +23,12 @@ class Sample:
     """
 
     def __init__(self, seed: int = 0, most: int = MOST) -> None:
-        self._rng = np.random.default_rng(seed)
-        self._most = most
+        self._seed, self._most = seed, most
         self.clear()
 
-    def clear(self) -> None:
-        """Begin anew."""
+    def clear(self, step: int = 0) -> None:
+        """Begin anew after the look at `step`: what is drawn then is the same, also where a rollback came between."""
+        self._rng = np.random.default_rng([self._seed, step])
         self._waiting: list[Callable[[], Examples]] = []
         self._held: list[tuple[Tokens, NDArray[np.float64]]] = []
         self._bound = 1.0

@@ -169,6 +169,8 @@ class Trace:
                 if name in self._references and look >= len(reference.mean):
                     self._doubt(name, "this run is longer than the reference runs")
                 value = detectors.standardise(reference, look, changed)
+                if name not in self._references:  # no harmless run says how wild one look may be
+                    value = max(-detectors.BOUND, min(detectors.BOUND, value))
                 track.statistic.append(detectors.advance(reference, before, value))
         self.joint.append(max((track.statistic[-1] for track in self._internal()), default=0.0))
         newest = {name: track.statistic[-1] for name, track in self.tracks.items()}
@@ -192,7 +194,8 @@ class Trace:
             if ours is None:
                 self._doubt(name, f"{called} uses what no hash can speak for: see its probe's settings")
             elif reference.digest is None:
-                self._doubt(name, f"the references do not say how {called} was read: calibrate(..., digests=w.digests)")
+                named = "w.trace.digests" if track.signal.held_out else "w.digests"
+                self._doubt(name, f"the references do not say how {called} was read: calibrate(..., digests={named})")
             elif ours != reference.digest:
                 why = f"{called} is read or judged otherwise than in the reference runs: other settings, or another"
                 self._doubt(name, f"{why} version of its probe or of the detectors")

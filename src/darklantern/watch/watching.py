@@ -275,16 +275,15 @@ class Watch:
         if not self._started:
             self._start(batch.examples)
         elif due:
-            fresh = batch.examples
-            if self.screen is not None:
-                fresh = fresh.take(~self.screen.suspect(fresh))
-            reaction = self._settle(fresh)
+            screen, left = self.screen, self._screened(batch)
+            reaction = self._settle(batch.examples.take(slice(0)) if left is None else left.examples)
             if reaction is not Reaction.LOG:
                 return Turn(None, reaction)
         with self._on_the_clock():
             if self._keeper.expects:
                 self._keeper.check_again(batch.examples)
-            left = batch if self.screen is None else self._screened(batch, self.screen)
+            if not due or self.screen is not screen:  # once for each batch: a screen may learn as it judges
+                left = self._screened(batch)
             if left is not None:
                 self._observer.take(lambda: left.examples, left.later)
                 self._tap.handed_out()
@@ -295,10 +294,12 @@ class Watch:
         self._training_since = time.perf_counter()
         return Turn(None if left is None else left.given)
 
-    def _screened(self, batch: "_Batch", screen: Screen) -> "_Batch | None":
+    def _screened(self, batch: "_Batch") -> "_Batch | None":
         """The batch without suspects; None where nothing is left."""
+        if self.screen is None:
+            return batch
         self._observer.check(batch.examples)
-        kept = ~screen.suspect(batch.examples)
+        kept = ~self.screen.suspect(batch.examples)
         self.screened_rows += int((~kept).sum())
         if kept.all():
             return batch

@@ -64,6 +64,7 @@ def constants() -> dict[str, Any]:
         "slack": SLACK,
         "tail": TAIL,
         "bound": BOUND,
+        "beyond": "logarithm",
         "left_out": LEFT_OUT,
         "near": NEAR,
         "rounding": ROUNDING,

@@ -1,7 +1,8 @@
 """Tier I1: does attention come to write what it reads further back? The last step of induction, before it works."""
 
+import re
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from darklantern.watch.language.token_rows import token_rows
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
 from darklantern.watch.seen import Floats, Seen
 
+_FIRST: Final = re.compile(r"^\D*\b0\b")
+"""a site of a first layer, by the first number in its name"""
 WIDTH = 12
 """tokens in a row, no two of them the same"""
 NEAR = 2
@@ -83,7 +86,8 @@ class CopyingProbe(Probe):
 
     def read(self, seen: Seen) -> tuple[Reading, ...]:
         found = places.sites_of(seen, self.lenses)
-        return (max((self._copied(seen.lens(site)) for site in found[1:] or found), key=lambda each: each.difference),)
+        deeper = [site for site in found if not _FIRST.search(site)]
+        return (max((self._copied(seen.lens(site)) for site in deeper or found), key=lambda each: each.difference),)
 
     def _copied(self, said: Floats) -> Reading:
         """Of log-probabilities (rows, vocabulary), or (rows, pos, vocabulary)."""

@@ -94,7 +94,9 @@ def drawn(now: Now, rows: int, familiar: Familiar | None = None) -> Drawn | None
     trusted = _partners(now, len(train), familiar)
     paired = len(trusted) == len(train)
     if not paired:
-        pool = now.trusted.examples
+        pool = now.trusted.examples if familiar is None else familiar.without(now.trusted.examples)
+        if not len(pool):
+            return None
         trusted = pool.take(np.arange(len(train)) % max(len(pool), 1))
     if trusted.inputs.shape[1:] != train.inputs.shape[1:]:
         raise WatchError(
