@@ -42,7 +42,7 @@ def of_runs(
             )
         given = _repeated(command, seeds, folder, workers)
         made = f"darklantern watch calibrate --run {command!r} --seeds {seeds}"
-    elif seeds is not None:
+    elif given and seeds is not None:
         raise WatchError("--seeds is for --run, and folders say their own", hint="leave it out, or give --run")
     references = collect(given, arms, recipe=recipe, data=data, standardise=standardise, made=made)
     _write(references, out)
