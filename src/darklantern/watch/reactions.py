@@ -25,8 +25,8 @@ class Ablate:
     """Train on with edits in place, for example `Ablate({"layers.3:out": project(direction)})`. On request only.
 
     It keeps a circuit from forming by what is ablated; what the model then learns elsewhere, the watch still watches.
-    With ROLL_BACK it is in place from the earlier state on. A later rollback lifts it; again at the same sites, it takes
-    the place of the one before.
+    With ROLL_BACK it is in place from the earlier state on. A later rollback lifts it; asked for again at the same
+    sites, it takes the place of the one before.
     """
 
     edits: Mapping[str, Any] = field(default_factory=dict)
