@@ -2,19 +2,18 @@
 
     make bench ROOM=watch                       everything that is missing; writes docs/results/watch.md
     WATCH="E1 E5 overhead" make bench ROOM=watch    some of it; the others as they were last, or said to be missing
-    WATCH_STAGE=references …                    only the reference runs, and the thresholds that they support
+    WATCH_STAGE=references …                    only the reference runs, and the thresholds that they support: no page
     WATCH_REWRITE=1 …                           thresholds anew, after a change of what decides a run
+    WATCH_RETRY=1 …                             runs that failed once more, also where no source was changed
     WATCH_WORKERS=2 …                           runs at a time
     WATCH_TINY=1 …                              a few runs of each, on seeds of pilots, into .bench/watch/tiny
 
-Each run is written down when it ends, so all of it can be stopped and goes on. Thresholds are frozen in
-docs/results/watch/thresholds-E*.json, to be committed before any other run is made; new seeds are not even run without
-them, and what is there is rewritten only when that is asked for.
+Each run is written down when it ends, so all of it can be stopped and goes on. All thresholds that are asked for are
+frozen first, in docs/results/watch/thresholds-E*.json. Nothing is run or judged by them before they are committed, and
+they are rewritten only when that is asked for, and no run was seen yet that they judge.
 """
 
 import os
-import shlex
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,17 +21,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from watching import extras, figures, freezing, report, suite
+from watching import extras, figures, freezing, report, sources, suite, trial
 from watching.experiments import EXPERIMENTS, KEPT, Experiment
 from watching.figures import Figures
 from watching.freezing import Frozen
 from watching.lines import Line, absent
 from watching.running import Ran
-from watching.suite import Counts, Job
+from watching.suite import Counts, Job, Unfair
 
 from darklantern.watch import Signal
 
-ROOT = Path(__file__).parents[1]
 STAGES = ("references", "judge")
 BARS = {
     "run_false_alarms": "≤ 5 % of runs, beta-binomial",
@@ -50,6 +48,7 @@ class Asked:
     rewrite: bool
     tiny: bool
     workers: int
+    retry: bool = False
 
     @property
     def counts(self) -> Counts:
@@ -57,14 +56,10 @@ class Asked:
 
     @property
     def folder(self) -> Path:
-        return KEPT / "tiny" if self.tiny else ROOT / "docs" / "results"
+        return KEPT / "tiny" if self.tiny else trial.FOLDER
 
     def thresholds(self, name: str) -> Path:
-        return self.folder / "watch" / f"thresholds-{name}.json"
-
-
-class Refused(Exception):
-    """What would be no fair trial."""
+        return trial.path(name, self.folder)
 
 
 def asked(given: Mapping[str, str] = os.environ) -> Asked:
@@ -76,22 +71,25 @@ def asked(given: Mapping[str, str] = os.environ) -> Asked:
     stage = given.get("WATCH_STAGE", "judge")
     if stage not in STAGES:
         raise SystemExit(f"WATCH_STAGE is one of {', '.join(STAGES)}, got {stage!r}")
-    flags = {name: given.get(f"WATCH_{name}", "") not in ("", "0") for name in ("REWRITE", "TINY")}
+    flags = {name: given.get(f"WATCH_{name}", "") not in ("", "0") for name in ("REWRITE", "TINY", "RETRY")}
     workers = int(given.get("WATCH_WORKERS", "2"))
-    return Asked(frozenset(names), stage, flags["REWRITE"], flags["TINY"], workers)
+    return Asked(frozenset(names), stage, flags["REWRITE"], flags["TINY"], workers, flags["RETRY"])
 
 
 def run() -> list[Line]:
     """Do what is asked, write the page, return the lines."""
     torch.set_num_threads(1)
     now = asked()
+    refused = {name: why for name, each in EXPERIMENTS.items() if (why := _frozen_first(each, now))}
     found: list[Figures] = []
     lines: list[Line] = []
     curves: dict[str, Any] = {}
     for name, experiment in EXPERIMENTS.items():
         try:
-            signals, runs, frozen = _experiment(experiment, now)
-        except Refused as why:
+            if name in refused:
+                raise Unfair(refused[name])
+            signals, runs, frozen = _judged(experiment, now)
+        except Unfair as why:
             lines += [absent(f"{line} · {name}", "", bar, str(why)) for line, bar in BARS.items()]
             continue
         made = figures.figures(experiment, signals, runs, frozen)
@@ -99,50 +97,81 @@ def run() -> list[Line]:
         lines += figures.lines(made)
         curves[name] = report.chosen(made, runs)
     lines.append(figures.leading(found))
-    lines += extras.lines(now.names if now.stage == "judge" else (), now.tiny)
-    report.write(now.folder, found, lines, curves, _provenance(now), now.tiny)
-    return lines
+    if now.stage == "references":
+        return lines  # the page is of what was judged: it stays as it is
+
+    def write(rest: list[Line]) -> None:
+        report.write(now.folder, found, [*lines, *rest], curves, _provenance(now), now.tiny, now.counts)
+
+    write(extras.lines((), now.tiny))  # as they were last: what follows takes hours
+    rest = extras.lines(now.names, now.tiny)
+    write(rest)
+    return [*lines, *rest]
 
 
-def _experiment(experiment: Experiment, now: Asked) -> tuple[Sequence[Signal], figures.Runs, Frozen]:
-    """All runs beyond the references, and the thresholds they are judged by. Raises Refused where they may not be."""
+def _frozen_first(experiment: Experiment, now: Asked) -> str:
+    """Freeze the thresholds of an experiment where that is asked for; why that could not be, or nothing."""
+    name = experiment.name
+    if name not in now.names:
+        return ""
+    path = now.thresholds(name)
+    try:
+        if not path.exists() or now.rewrite:
+            if now.rewrite and not now.tiny:
+                trial.check_rewrite(experiment, now.counts)
+            _freeze(experiment, now)
+    except Unfair as why:
+        print(f"{name}: {why}", file=sys.stderr)
+        return str(why)
+    return ""
+
+
+def _judged(experiment: Experiment, now: Asked) -> tuple[Sequence[Signal], figures.Runs, Frozen]:
+    """All runs beyond the references, and the thresholds they are judged by. Raises Unfair where they may not be."""
     name, counts, path = experiment.name, now.counts, now.thresholds(experiment.name)
     if name not in now.names and not (path.exists() and any((KEPT / "runs").glob(f"*/{name}"))):
-        raise Refused(f"no runs are written down: WATCH={name} makes them")
-    session = experiment.session(experiment.harmless[0], experiment.rates[0], 0)
-    signals = [signal for probe in session.probes for signal in probe.signals]
-    if not path.exists() or (now.rewrite and name in now.names):
-        _freeze(experiment, signals, now)
-    frozen = freezing.loads(path.read_bytes())
-    if frozen.mark != suite.mark(experiment):
-        raise Refused(
-            f"{path.name} is of another recipe, probes or software: WATCH={name} WATCH_REWRITE=1 makes it anew, and "
-            "all runs"
-        )
+        raise Unfair(f"no runs are written down: WATCH={name} makes them")
     if now.stage == "references":
-        raise Refused("only references were asked for")
+        raise Unfair("only references were asked for")
+    frozen = trial.thresholds(experiment, path, counts, committed=not now.tiny)
     held = suite.written(experiment, counts)
     lacking = {part: each for part, each in held.items() if part in suite.AFTER and not each.whole}
     if lacking and name not in now.names:
-        raise Refused(_lacking(lacking, name))
+        raise Unfair(_lacking(lacking, name))
     after = [part for part in suite.AFTER if part in held]
-    return signals, _by_part(suite.collect(experiment, after, now.workers, counts)), frozen
+    runs = suite.collect(experiment, after, now.workers, counts, frozen, now.retry)
+    return _signals(experiment), _by_part(runs), frozen
 
 
-def _freeze(experiment: Experiment, signals: Sequence[Signal], now: Asked) -> None:
+def _freeze(experiment: Experiment, now: Asked) -> None:
     name, counts, path = experiment.name, now.counts, now.thresholds(experiment.name)
-    runs = dict(suite.collect(experiment, suite.BEFORE, now.workers, counts))
+    runs = dict(suite.collect(experiment, suite.BEFORE, now.workers, counts, again=now.retry))
     by_arm = _by_part(runs.items())
     clean = experiment.harmless[0]
     references = by_arm["references"][clean, experiment.rates[0]]
     strata = {arm: held for (arm, _), held in by_arm.get("strata", {}).items()}
-    seeds = {arm: [job.seed for job in runs if job.arm == arm] for arm in (clean, *strata)}
+    seeds = {arm: sorted(job.seed for job in runs if job.arm == arm) for arm in (clean, *strata)}
     mark = suite.mark(experiment)
     made = freezing.freeze(
-        name, experiment.every, mark, (clean, references), strata, seeds, signals, counts.standardise
+        name,
+        experiment.every,
+        mark,
+        (clean, references),
+        strata,
+        seeds,
+        _signals(experiment),
+        counts.standardise,
+        sources.source(experiment),
+        suite.made_under(runs, mark),
+        trial.judged_by(experiment, counts),
     )
     freezing.write(path, made)
-    print(f"{name}: thresholds frozen in {path}: commit them before new seeds are run", file=sys.stderr)
+    print(f"{name}: thresholds frozen in {path}: commit them, then new seeds are run", file=sys.stderr)
+
+
+def _signals(experiment: Experiment) -> list[Signal]:
+    session = experiment.session(experiment.harmless[0], experiment.rates[0], 0)
+    return [signal for probe in session.probes for signal in probe.signals]
 
 
 def _lacking(parts: Mapping[str, suite.Written], name: str) -> str:
@@ -159,18 +188,9 @@ def _by_part(runs: Any) -> dict[str, dict[tuple[str, float], list[Ran]]]:
 
 def _provenance(now: Asked) -> dict[str, str]:
     """Thresholds file → its SHA-256, and the commit it is in."""
-    return {
-        path.name: f"{freezing.digest(path)[:16]}…, {_commit(path)}"
-        for name in EXPERIMENTS
-        if (path := now.thresholds(name)).exists()
-    }
+    return {path.name: _said(path) for name in EXPERIMENTS if (path := now.thresholds(name)).exists()}
 
 
-def _commit(path: Path) -> str:
-    command = f"git -C {shlex.quote(str(ROOT))} log -1 --format='%h of %cs' -- {shlex.quote(str(path))}"
-    status = f"git -C {shlex.quote(str(ROOT))} status --porcelain -- {shlex.quote(str(path))}"
-    said, changed = (
-        subprocess.run(shlex.split(each), capture_output=True, text=True, check=False).stdout.strip()
-        for each in (command, status)
-    )
-    return "not committed" if changed or not said else f"committed in {said}"
+def _said(path: Path) -> str:
+    commit = trial.commit(path)
+    return f"{freezing.digest(path)[:16]}…, {f'committed in {commit}' if commit else 'not committed'}"

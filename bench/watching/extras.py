@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import json
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -52,12 +53,12 @@ def _of(extra: Extra, asked: bool, tiny: bool) -> list[Line]:
     if extra.lacking:
         return [absent(extra.name, "", extra.bar, f"there is no {extra.lacking} to measure it")]
     if asked and (extra.takes_tiny or not tiny):
-        function: Callable[..., Iterable[Line]] | None = getattr(
-            importlib.import_module(extra.module), extra.function, None
-        )
-        if function is None:
-            return [absent(extra.name, "", extra.bar, f"{extra.module} has no {extra.function}()")]
-        found = [*(function(tiny) if extra.takes_tiny else function())]
+        try:
+            function: Callable[..., Iterable[Line]] = getattr(importlib.import_module(extra.module), extra.function)
+            found = [*(function(tiny) if extra.takes_tiny else function())]
+        except Exception as error:  # noqa: BLE001 - one part that fails is a result, and the others go on
+            traceback.print_exc()
+            return [absent(extra.name, "", extra.bar, repr(error))]
         measured = {"measured": f"{datetime.now(UTC):%Y-%m-%d}"}
         kept = [each | {"detail": each["detail"] | measured if isinstance(each["detail"], dict) else each["detail"]}
                 for each in found]  # fmt: skip

@@ -37,6 +37,12 @@ class Frozen(msgspec.Struct, frozen=True, kw_only=True):
     experiment: str
     mark: str
     """what decides its runs besides seed and arm"""
+    source: str
+    """hash of the source that runs come of, when these were frozen: what is judged was made by the same"""
+    sources: dict[str, int]
+    """source → reference runs that were made under it"""
+    judged_by: str
+    """hash of what makes alarms and figures of readings: detectors, onset, end, arms, numbers of runs"""
     alpha: float
     every: int
     standardised: int
@@ -46,6 +52,11 @@ class Frozen(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
     levels: dict[str, Level]
     """stride → references"""
+
+    @property
+    def sha256(self) -> str:
+        """Of the file that `write` makes of it."""
+        return hashlib.sha256(dumps(self)).hexdigest()
 
     def references(self, tier: str, stride: int = 1) -> References:
         """As `judging.references` made them."""
@@ -100,8 +111,14 @@ def freeze(
     seeds: Mapping[str, Sequence[int]],
     signals: Sequence[Signal],
     standardise: int,
+    source: str = "",
+    sources: Mapping[str, int] | None = None,
+    judged_by: str = "",
 ) -> Frozen:
-    """Thresholds from reference runs: those of the `clean` arm, of which `standardise` only say what is usual."""
+    """Thresholds from reference runs: those of the `clean` arm, of which `standardise` only say what is usual.
+
+    The last three are as `Frozen` has them.
+    """
     arm, runs = clean
     levels, versions = {}, dict[str, str]()
     for stride in STRIDES:
@@ -119,6 +136,9 @@ def freeze(
     frozen = Frozen(
         experiment=name,
         mark=mark,
+        source=source,
+        sources=dict(sources or {}),
+        judged_by=judged_by,
         alpha=ALPHA,
         every=every,
         standardised=standardise,

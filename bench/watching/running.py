@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,9 @@ def run(experiment: Experiment, arm: str, rate: float, seed: int) -> Ran:
     )
     for batch in w.over(session.loader):
         session.step(w.step, batch)
+    # A watch goes on after a look that failed; a run that lacks one is no run to judge, or be judged by.
+    if failed := [event.text for event in w.events if event.label == "failure"]:
+        raise RuntimeError(f"{len(failed)} looks failed, the first: {failed[0]}")
     return Ran(
         steps=w.trace.steps,
         readings={
@@ -62,10 +66,11 @@ def run(experiment: Experiment, arm: str, rate: float, seed: int) -> Ran:
     )
 
 
-def save(path: Path, ran: Ran) -> None:
-    """Whole or not at all."""
+def save(path: Path, ran: Ran, under: Mapping[str, str] | None = None) -> None:
+    """Whole or not at all; with what it was made under: the source, and the thresholds that were frozen before it."""
     held: dict[str, Any] = ran.__dict__ | {
-        "readings": {name: np.round(values, 9).tolist() for name, values in ran.readings.items()}
+        "readings": {name: np.round(values, 9).tolist() for name, values in ran.readings.items()},
+        "under": dict(under or {}),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps(held).encode())
@@ -73,5 +78,11 @@ def save(path: Path, ran: Ran) -> None:
 
 def load(path: Path) -> Ran:
     """What `save` wrote."""
+    return load_under(path)[0]
+
+
+def load_under(path: Path) -> tuple[Ran, dict[str, str]]:
+    """What `save` wrote, and what it was made under; nothing where that was not said."""
     held = json.loads(path.read_bytes())
-    return Ran(**held | {"readings": {name: np.array(values) for name, values in held["readings"].items()}})
+    under = held.pop("under", {})
+    return Ran(**held | {"readings": {name: np.array(values) for name, values in held["readings"].items()}}), under

@@ -7,11 +7,15 @@ or probe begins anew.
 import hashlib
 import json
 import os
+import platform
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import traceback
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from dataclasses import asdict, dataclass, field
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,13 +23,24 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from darklantern.files import write_whole
+from watching import sources
 from watching.experiments import EXPERIMENTS, KEPT, Experiment
-from watching.running import Ran, load, run, save
+from watching.freezing import Frozen
+from watching.running import Ran, load_under, run, save
 
 STANDARDISE = 40
 """clean reference runs behind mean and spread; in `Counts` the rest of them are behind the threshold"""
-FIRST = {"references": 1_000, "strata": 3_000, "further": 5_000, "again": 6_000, "poisoned": 8_000, "variants": 9_000}
-"""the first seed of each part; pilots had seeds below 1,000"""
+FIRST = {
+    "references": 20_000,
+    "strata": 22_000,
+    "further": 24_000,
+    "again": 25_000,
+    "poisoned": 27_000,
+    "variants": 28_000,
+}
+"""the first seed of each part. Pilots had seeds below 1,000; blocks up to 10,000 were looked at under earlier settings,
+and serve nothing any more"""
 BEFORE, AFTER = ("references", "strata"), ("further", "again", "poisoned", "variants")
 """parts that thresholds are made of, and parts that are judged by them"""
 
@@ -69,6 +84,10 @@ class Job:
         arm = self.arm.replace(" ", "-")
         return KEPT / "runs" / mark / self.experiment / self.part / f"{arm}-{self.rate:g}-{self.seed}.json"
 
+    def failure(self, mark: str) -> Path:
+        """Where it is written down that it failed."""
+        return self.path(mark).with_suffix(".failed")
+
 
 def jobs(experiment: Experiment, counts: Counts = WHOLE) -> list[Job]:
     """References first, then what they are held against; held-out variants last."""
@@ -90,15 +109,25 @@ def jobs(experiment: Experiment, counts: Counts = WHOLE) -> list[Job]:
     return found
 
 
+DECIDES = ("name", "tier", "role", "says", "detector", "compares", "grain")
+"""of a signal; the rest of it is for readers"""
+
+
 def mark(experiment: Experiment) -> str:
-    """What decides a run besides its seed and arm: recipe, probes, cadence, software."""
+    """What decides a run besides its seed and arm, as settings: recipe, probes, cadence, corpus, software.
+
+    The source that reads by these settings is `sources.source`, which each run has with it.
+    """
     session = experiment.session(experiment.harmless[0], experiment.rates[0], 0)
+    signals = [signal for probe in session.probes for signal in probe.signals]
     said = {
         "recipe": experiment.recipe.sha256,
         "every": experiment.every,
         "probes": [dict(probe.settings) for probe in session.probes],
-        "signals": [asdict(signal) for probe in session.probes for signal in probe.signals],
-        "software": {name: version(name) for name in ("torch", "numpy")},
+        "signals": [{name: getattr(signal, name) for name in DECIDES} for signal in signals],
+        "corpus": sources.corpus(experiment),
+        "software": {"python": platform.python_version()}
+        | {name: version(name) for name in sources.packages(experiment)},
     }
     return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
@@ -125,37 +154,106 @@ def written(experiment: Experiment, counts: Counts = WHOLE) -> dict[str, Written
     return found
 
 
+class Unfair(Exception):
+    """What may not be judged as it is, and why."""
+
+
 def collect(
-    experiment: Experiment, parts: Sequence[str], workers: int = 2, counts: Counts = WHOLE
+    experiment: Experiment,
+    parts: Sequence[str],
+    workers: int = 2,
+    counts: Counts = WHOLE,
+    frozen: Frozen | None = None,
+    again: bool = False,
 ) -> Iterator[tuple[Job, Ran]]:
     """Each run of `parts`; those that are written down are read, the others run, as many at a time as `workers`.
 
-    How long is left is shown: in a bar, or where there is no terminal in a line now and then.
+    Parts that are judged are made and read under `frozen` thresholds alone. A run that fails is written down as that,
+    and the others are finished; it is tried once more where the source is another one, or `again` is said. How long
+    is left is shown: in a bar, or where there is no terminal in a line now and then.
+
+    Raises Unfair where a run failed, or was made under other thresholds or another source than the frozen ones.
     """
     marked = mark(experiment)
     wanted = [job for job in jobs(experiment, counts) if job.part in parts]
-    missing = [job for job in wanted if not job.path(marked).exists()]
-    console = Console(stderr=True)
-    named = TextColumn(f"{experiment.name} {', '.join(parts)}")
-    columns = (named, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=len(wanted), completed=len(wanted) - len(missing))
-        if missing:
-            left = Left(f"{experiment.name} {', '.join(parts)}", len(missing), quiet=console.is_terminal)
-            with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_alone) as pool:
-                going = {pool.submit(_run, job, marked) for job in missing}
-                try:
-                    while going:
-                        done, going = wait(going, return_when=FIRST_COMPLETED)
-                        for future in done:
-                            future.result()
-                            bar.advance(task)
-                            left.one()
-                except BaseException:
-                    pool.shutdown(wait=False, cancel_futures=True)  # what runs now is still written down
-                    raise
+    make(wanted, marked, workers, f"{experiment.name} {', '.join(parts)}", frozen, again)
     for job in wanted:
-        yield job, load(job.path(marked))
+        yield job, load(job, marked, frozen)
+
+
+def make(
+    wanted: Sequence[Job], marked: str, workers: int, said: str, frozen: Frozen | None = None, again: bool = False
+) -> None:
+    """Run those of one experiment that are not written down, as `collect` says."""
+    missing = [job for job in wanted if not job.path(marked).exists()]
+    if not missing:
+        return
+    experiment = EXPERIMENTS[missing[0].experiment]
+    source = sources.source(experiment)
+    if any(job.part in AFTER for job in missing):
+        if frozen is None:
+            raise Unfair(f"{experiment.name}: no run that is to be judged is made before thresholds are frozen")
+        if frozen.source != source:
+            raise Unfair(
+                f"{experiment.name}: {len(missing)} runs are missing, and the source is another one than when the "
+                "thresholds were frozen: go back to that, or freeze anew with new seeds"
+            )
+    under = {"source": source, "thresholds": frozen.sha256 if frozen else ""}
+    going_to = [job for job in missing if again or _failed(job, marked).get("source") != source]
+    console = Console(stderr=True)
+    columns = (TextColumn(said), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=len(wanted), completed=len(wanted) - len(going_to))
+        left = Left(said, len(going_to), quiet=console.is_terminal)
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_alone) as pool:
+            going = {pool.submit(_run, job, marked, under) for job in going_to}
+            try:
+                while going:
+                    done, going = wait(going, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        future.result()
+                        bar.advance(task)
+                        left.one()
+            except BrokenProcessPool as error:
+                raise Unfair(f"{experiment.name}: a process that ran it ended: {error}") from error
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)  # what runs now is still written down
+                raise
+    if failed := [job for job in missing if not job.path(marked).exists()]:
+        told = "; ".join(
+            f"{job.part} {job.arm}, seed {job.seed}: {_failed(job, marked).get('cause', 'not written down')}"
+            for job in failed[:3]
+        )
+        more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
+        raise Unfair(f"{len(failed)} runs failed ({told}{more}); WATCH_RETRY=1 tries them once more")
+
+
+def load(job: Job, marked: str, frozen: Frozen | None = None) -> Ran:
+    """A run that is written down. Raises Unfair where it is to be judged and was made under anything but `frozen`."""
+    ran, under = load_under(job.path(marked))
+    if job.part in AFTER:
+        if frozen is None:
+            raise Unfair(f"{job.experiment}: there are no frozen thresholds to judge {job.part} runs by")
+        for what, wanted in (("thresholds", frozen.sha256), ("source", frozen.source)):
+            if under.get(what) != wanted:
+                raise Unfair(
+                    f"{job.experiment}: the run of {job.part} {job.arm}, seed {job.seed}, was made under "
+                    f"{f'{what} {under[what][:16]}…' if under.get(what) else f'no {what}'}, and the frozen ones are "
+                    f"{wanted[:16]}…"
+                )
+    return ran
+
+
+def made_under(wanted: Iterable[Job], marked: str) -> dict[str, int]:
+    """Source → how many of the runs were made under it."""
+    return dict(Counter(load_under(job.path(marked))[1].get("source", "not said") for job in wanted))
+
+
+def _failed(job: Job, marked: str) -> dict[str, str]:
+    """What is written down of a run that failed; nothing where none did."""
+    path = job.failure(marked)
+    held: dict[str, str] = json.loads(path.read_bytes()) if path.exists() else {}
+    return held
 
 
 class Left:
@@ -191,10 +289,16 @@ def _alone() -> None:
     logging.getLogger("darklantern.watch").setLevel(logging.ERROR)  # alarms are what is counted, not read
 
 
-def _run(job: Job, marked: str) -> float:
-    started = time.perf_counter()
-    save(job.path(marked), run(EXPERIMENTS[job.experiment], job.arm, job.rate, job.seed))
-    return time.perf_counter() - started
+def _run(job: Job, marked: str, under: Mapping[str, str]) -> None:
+    experiment, failure = EXPERIMENTS[job.experiment], job.failure(marked)
+    here = dict(under) | {"source": sources.source(experiment)}  # of this process, which loaded its own
+    try:
+        save(job.path(marked), run(experiment, job.arm, job.rate, job.seed), here)
+        failure.unlink(missing_ok=True)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is a result, and the other runs go on
+        trace = traceback.format_exc()
+        failure.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(failure, json.dumps({"cause": repr(error), "trace": trace} | here).encode())
 
 
 def by_arm(found: Mapping[Job, Ran]) -> dict[tuple[str, float], list[Ran]]:
