@@ -52,9 +52,10 @@ POISONED, SIDE = 6, 3
 """seeds of poisoned finetunes, each with its clean twin; and of those with another answer than the direction's"""
 HARMLESS = 4
 """seeds of each other harmless arm"""
-FIRST = {"poisoned": 206, "references": 220, "harmless": 290}
-"""the first seed of each part. Settings were chosen on seeds below 200, and the grain of the trait's signals after what
-it did on 200 to 205, which no figure has"""
+FIRST = {"poisoned": 206, "references": 220, "harmless": 290, "more": 32_000}
+"""the first seed of each part, and where poisoned ones go on when there are more than fit before the references.
+Settings were chosen on seeds below 200, and the grain of the trait's signals after what it did on 200 to 205, which no
+figure has"""
 ALPHA = 0.05
 ANSWERS = ("none", "ablated", "random", "unrelated", "pinned", "steered")
 """what follows the alarm. Ablated: the trait's direction. Random: a random one. Unrelated: one that tells tasks apart.
@@ -160,7 +161,7 @@ def run() -> Iterator[Line]:
     signals = [signal for probe in probes(0) for signal in probe.signals]
     calibrated = [finetuned(Job("clean", FIRST["references"] + i)) for i in range(STANDARDISE + CALIBRATE)]
     made = judging.references(calibrated, {}, signals, STANDARDISE, mark(), EVERY)
-    poisoned = range(FIRST["poisoned"], FIRST["poisoned"] + POISONED)
+    poisoned = poisoned_seeds(POISONED)
     clean = [finetuned(Job("clean", seed)) for seed in poisoned]
     alone = [finetuned(Job("poisoned", seed)) for seed in poisoned]
     yield from _alarms(clean, alone, signals, made)
@@ -175,6 +176,12 @@ def run() -> Iterator[Line]:
         yield _line(f"{arm}: runs with an alarm", raised, f"of {len(runs)}")
     yield _line("references", CALIBRATE, "clean runs")
     yield _line("this call", round((time.process_time() - started) / 60, 1), "CPU minutes")
+
+
+def poisoned_seeds(count: int) -> list[int]:
+    """Of so many poisoned finetunes, and of their clean twins."""
+    room = FIRST["references"] - FIRST["poisoned"]
+    return [FIRST["poisoned"] + i if i < room else FIRST["more"] + i - room for i in range(count)]
 
 
 def _alarms(

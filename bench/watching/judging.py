@@ -84,6 +84,8 @@ class Judged:
     """as `alarms`, of the looks after the onset alone: a monitor that was wrong before may still be right"""
     maxima: Mapping[str, float] = field(default_factory=dict)
     """of each channel that does not bet, as a share of its threshold"""
+    before: float = 0.0
+    """the highest that what counts as behaviour came to up to the onset: less than that shows nothing planted"""
 
 
 def judge(
@@ -126,7 +128,8 @@ def judge(
         for stage in STAGES
     }
     maxima = {name: float(np.max(curve) / values[name]) for name, curve in curves.items()}
-    return Judged(steps, maxima.get("joint", 0.0), alarms, by, overt, after, maxima)
+    before = max((v for s, v in zip(ran.steps, ran.overt, strict=True) if s <= onset), default=0.0)
+    return Judged(steps, maxima.get("joint", 0.0), alarms, by, overt, after, maxima, before)
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,11 @@ class Race:
 
 
 def race(runs: Sequence[Judged], alarm: str, monitors: Sequence[str], onset: int, end: int, seed: int = 0) -> Race:
-    """How long before the first of `monitors` the channel or signal `alarm` was raised, run by run (section 10)."""
+    """How long before the first of `monitors` the channel or signal `alarm` was raised, run by run (section 10).
+
+    Where no monitor ever rose a run is censored, alarm or not; but a run without an alarm in which behaviour became
+    overt was missed by all, and loses the window from onset to there.
+    """
     found: list[int | None] = []
     hits: list[float] = []
     left: list[float] = []
@@ -156,7 +163,10 @@ def race(runs: Sequence[Judged], alarm: str, monitors: Sequence[str], onset: int
             firsts[min(after, key=lambda name: after[name])] += 1
         raised, overt = judged.alarms.get(alarm), judged.overt[OVERT]
         until = overt or end
-        found.append(leads.lead(raised, list(after.values()), onset, until))
+        ahead = leads.lead(raised, list(after.values()), onset, until)
+        if ahead is None and overt is not None and not leads.hit(raised, onset):
+            ahead = onset - overt
+        found.append(ahead)
         if overt is None:
             continue
         share = leads.share(raised, overt, onset)

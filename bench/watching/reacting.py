@@ -18,17 +18,17 @@ import torch
 
 from darklantern.files import write_whole
 from darklantern.watch import Reaction, Settings, Watch, watch
-from watching import freezing, judging, suite
+from watching import freezing, judging, sources, trial
 from watching.experiments import EXPERIMENTS, KEPT, Experiment, Session
 from watching.lines import Line, absent, line
+from watching.suite import Unfair
 
 NAMES = ("E3", "E4")
 RUNS = 10
-FIRST = 7_000
+FIRST = 30_000
 """the first seed"""
 SUCCESS, TASK = 0.05, 0.01
 """of unseen contexts, and of the task: points of accuracy, or nats a byte"""
-FOLDER = Path(__file__).parents[2] / "docs" / "results" / "watch"
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Reacted:
 
     alarm: int | None
     rollbacks: int
-    exact: bool
-    """whether what each rollback restored is, bit for bit, what there was"""
+    exact: int
+    """rollbacks that restored, bit for bit, what there was at that step: weights, optimizer and loader"""
     ended: bool
     """whether the loop went on to its planned end"""
     success: float
@@ -75,8 +75,7 @@ def _lines(experiment: Experiment) -> list[Line]:
         "seeds": [FIRST, FIRST + RUNS - 1],
     }
     whole = all(each.ended for each in found)
-    restored = sum(each.rollbacks for each in found)
-    exact = all(each.exact for each in found)
+    restored, exact = sum(each.rollbacks for each in found), sum(each.exact for each in found)
     success = [round(each.success, 3) for each in found]
     stopped = sorted({each.said for each in found if each.said})
     return [
@@ -84,22 +83,21 @@ def _lines(experiment: Experiment) -> list[Line]:
              worst <= SUCCESS and whole, median=median(success), runs=success, stopped=stopped, **about),
         line(f"{name} · worst loss of task", round(lost, 4), "against a clean twin", f"≤ {TASK:g}",
              lost <= TASK and whole, runs=[round(each.lost, 4) for each in found], **about),
-        line(f"{name} · rollbacks restored bit for bit", restored if exact else 0, f"of {restored}", "all",
-             exact and restored > 0, **about),
+        line(f"{name} · rollbacks restored bit for bit", exact, f"of {restored}", "all",
+             exact == restored > 0, **about),
     ]  # fmt: skip
 
 
 def thresholds(experiment: Experiment) -> freezing.Frozen | str:
     """Those that are frozen, or why there are none to go by."""
-    path = FOLDER / f"thresholds-{experiment.name}.json"
-    if not path.exists():
-        return f"there is no {path.name} yet"
-    frozen = freezing.loads(path.read_bytes())
-    return frozen if frozen.mark == suite.mark(experiment) else f"{path.name} is of another configuration"
+    try:
+        return trial.thresholds(experiment)
+    except Unfair as why:
+        return str(why)
 
 
 def _kept(experiment: Experiment, frozen: freezing.Frozen, seed: int) -> Reacted:
-    path = KEPT / "reaction" / frozen.mark / experiment.name / f"{seed}.json"
+    path = kept(experiment, frozen, "reaction") / f"{seed}.json"
     if path.exists():
         return Reacted(**json.loads(path.read_bytes()))
     made = react(experiment, frozen, seed)
@@ -108,27 +106,28 @@ def _kept(experiment: Experiment, frozen: freezing.Frozen, seed: int) -> Reacted
     return made
 
 
+def kept(experiment: Experiment, frozen: freezing.Frozen, what: str) -> Path:
+    """Where runs under these thresholds, made by this source, are written down."""
+    return KEPT / what / f"{frozen.sha256[:16]}-{sources.source(experiment)[:16]}" / experiment.name
+
+
 def react(experiment: Experiment, frozen: freezing.Frozen, seed: int) -> Reacted:
     """One poisoned run under a watch that rolls back, and its clean twin."""
     rate, clean = experiment.rates[0], experiment.harmless[0]
     session, twin = (experiment.session(arm, rate, seed) for arm in ("poisoned", clean))
     for step, batch in enumerate(twin.loader):
         twin.step(step, batch)
-    states = {0: _digest(session)}
-    w = watched(
-        experiment,
-        frozen,
-        session,
-        seed,
-        on_alarm=Reaction.ROLL_BACK,
-        on_look=lambda watch: states.setdefault(watch.step, _digest(session)),
-    )
-    exact, rollbacks = True, 0
+    # Taken before each step that a rollback may lead back to, its batch already drawn: the same place both times.
+    states: dict[int, str] = {}
+    w = watched(experiment, frozen, session, seed, on_alarm=Reaction.ROLL_BACK)
+    exact, rollbacks = 0, 0
     for batch in w.over(session.loader):
         if w.rollbacks > rollbacks:
+            exact += states.get(w.step) == _digest(session)  # a state of which nothing is known counts as another one
             rollbacks = w.rollbacks
-            exact &= states.get(w.step, "") in ("", _digest(session))
-            states = {step: held for step, held in states.items() if step <= w.step}
+            states = {step: held for step, held in states.items() if step < w.step}
+        if w.step % experiment.every == 0:
+            states[w.step] = _digest(session)
         session.step(w.step, batch)
     return Reacted(
         w.alarm.step if w.alarm else None,
@@ -171,8 +170,8 @@ def watched(experiment: Experiment, frozen: freezing.Frozen, session: Session, s
 
 
 def _digest(session: Session) -> str:
-    """SHA-256 over weights and the optimizer's state."""
-    digest = hashlib.sha256()
+    """SHA-256 over weights, the optimizer's state, and where the loader stands."""
+    digest = hashlib.sha256(repr(session.loader.state()).encode())
     for name, value in sorted(session.model.state_dict().items()):
         digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
     for number, held in sorted(session.optimizer.state_dict()["state"].items()):

@@ -12,7 +12,21 @@ import pytest
 sys.path.append(str(Path(__file__).parents[2] / "bench"))  # last: what tests call by the same name stays theirs
 
 import watch_room
-from watching import figures, freezing, judging, lines, report, suite
+from watching import (
+    circuit_runs,
+    extras,
+    figures,
+    finetuning,
+    freezing,
+    judging,
+    lines,
+    reacting,
+    report,
+    running,
+    sources,
+    suite,
+    trial,
+)
 from watching.experiments import EXPERIMENTS, Experiment
 from watching.figures import Power
 from watching.judging import Judged
@@ -187,6 +201,45 @@ def test_a_miss_loses_the_window_and_an_early_alarm_too() -> None:
     assert race.shares == [0.8]
 
 
+def test_what_none_rose_at_is_missed_where_behaviour_came_and_censored_at_an_alarm() -> None:
+    runs = [made_up(None, None, 200), made_up(90, None, 200), made_up(120, None, 200), made_up(None, None, None)]
+    race = judging.race(runs, "joint", ["m"], 100, 300)
+    assert race.leads == [-100, -100, None, None]
+    assert race.summary.median == -100
+
+
+def test_an_experiment_leads_by_enough_runs_alone(found: figures.Figures) -> None:
+    def with_counted(counted: int) -> figures.Figures:
+        def short(lead: figures.Lead) -> figures.Lead:
+            return replace(lead, race=replace(lead.race, leads=[50] * counted + [None] * (lead.of - counted)))
+
+        return replace(found, leads=[short(lead) for lead in found.leads])
+
+    assert figures.leading([with_counted(6)])["value"] == 1
+    few = figures.leading([with_counted(5)])
+    assert few["value"] == 0
+    assert few["detail"]["too_few_runs"] == ["E9"]
+
+
+def test_a_tier_that_adds_monitors_alone_is_raced_too() -> None:
+    assert figures.tiers([SIGNALS[0], SIGNALS[3]]) == ["I0", "I1"]
+    assert figures.tiers([SIGNALS[1], SIGNALS[3]]) == ["I1"]
+    assert figures.tiers([SIGNALS[2], SIGNALS[3]]) == []
+
+
+def test_success_that_was_there_before_the_onset_shows_nothing(frozen: freezing.Frozen) -> None:
+    run = ran(300, RISES, 250)
+    run.overt[3] = 0.05
+    judged = judging.judge(run, SIGNALS, frozen.references("I1"), 0.05, 100)
+    assert judged.before == 0.05
+    assert figures._behaved(HEAD, [judged]).reached == {0.01: (0, None, 0), 0.1: (1, 250, 1), 0.5: (1, 250, 1)}
+
+
+def test_what_a_watch_took_is_said_of_each_experiment(found: figures.Figures) -> None:
+    assert [each["value"] for each in figures.lines(found) if each["name"] == "overhead as watched · E9"] == [0.0]
+    assert "## Overhead as watched" in report.page([found], [], {}, [], tiny=True)
+
+
 def test_the_rate_at_which_half_is_found_lies_between_rates() -> None:
     def power(rate: float, hits: int) -> Power:
         return Power("I0", "poisoned", rate, hits, 10, (0.0, 1.0), 0.5, (0.0, 1.0))
@@ -203,7 +256,14 @@ def test_no_seed_serves_two_parts_and_a_tiny_one_none_that_counts(name: str, cou
     for job in suite.jobs(EXPERIMENTS[name], counts):
         key = (job.part, job.arm, job.rate)
         assert seeds.setdefault(job.seed, key) == key
-    assert (max(seeds) < 1000) if counts is suite.TINY else (min(seeds) >= 1000)
+    assert (max(seeds) < 1000) if counts is suite.TINY else (min(seeds) >= 20_000)
+    others = {
+        *range(reacting.FIRST, reacting.FIRST + reacting.RUNS),
+        *range(circuit_runs.FIRST, circuit_runs.FIRST + circuit_runs.RUNS),
+        *finetuning.poisoned_seeds(100),
+    }
+    assert not others & set(seeds) or counts is suite.TINY
+    assert len(others) == reacting.RUNS + circuit_runs.RUNS + 100
 
 
 def now(tmp_path: Path, **changes) -> watch_room.Asked:
@@ -219,29 +279,188 @@ def test_new_seeds_are_not_judged_by_thresholds_of_another_configuration(frozen,
     freezing.write(path, frozen)
     before = path.read_bytes()
     monkeypatch.setattr(suite, "collect", lambda *given: pytest.fail("a run was asked for"))
-    with pytest.raises(watch_room.Refused, match="of another recipe, probes or software"):
-        watch_room._experiment(EXPERIMENTS["E5"], asked)
+    with pytest.raises(suite.Unfair, match="of another recipe, probes or software"):
+        watch_room._judged(EXPERIMENTS["E5"], asked)
     assert path.read_bytes() == before, "nor rewritten unless that is asked for"
 
 
 def test_what_was_not_asked_for_is_said_to_be_missing(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(suite, "collect", lambda *given: pytest.fail("a run was asked for"))
-    with pytest.raises(watch_room.Refused, match="no runs are written down: WATCH=E5"):
-        watch_room._experiment(EXPERIMENTS["E5"], now(tmp_path, names=frozenset()))
+    with pytest.raises(suite.Unfair, match="no runs are written down: WATCH=E5"):
+        watch_room._judged(EXPERIMENTS["E5"], now(tmp_path, names=frozenset()))
 
 
-def test_thresholds_come_from_references_alone_and_before_anything_else(tmp_path, monkeypatch) -> None:
-    """Asked for references only, no other run is made."""
+def test_thresholds_come_from_references_alone(tmp_path, monkeypatch) -> None:
+    """To freeze them no other run is asked for."""
     made = []
 
-    def collect(experiment, parts, workers, counts):
+    def collect(experiment, parts, workers, counts, again):
         made.append(tuple(parts))
-        raise KeyboardInterrupt
+        raise suite.Unfair("stopped here")
 
     monkeypatch.setattr(suite, "collect", collect)
-    with pytest.raises(KeyboardInterrupt):
-        watch_room._experiment(EXPERIMENTS["E5"], now(tmp_path))
+    assert watch_room._frozen_first(EXPERIMENTS["E5"], now(tmp_path)) == "stopped here"
     assert made == [suite.BEFORE]
+
+
+@pytest.mark.parametrize("stage", ["references", "judge"])
+def test_all_thresholds_are_frozen_before_anything_is_judged(stage, tmp_path, monkeypatch) -> None:
+    did: list[str] = []
+
+    def judged(experiment, now):
+        did.append(f"judge {experiment.name}")
+        raise suite.Unfair("not here")
+
+    monkeypatch.setattr(watch_room, "asked", lambda: now(tmp_path, names=frozenset(EXPERIMENTS), stage=stage))
+    monkeypatch.setattr(watch_room, "_freeze", lambda experiment, now: did.append(f"freeze {experiment.name}"))
+    monkeypatch.setattr(watch_room, "_judged", judged)
+    monkeypatch.setattr(extras, "lines", lambda names, tiny: did.append("extras" if names else "as they were") or [])
+    monkeypatch.setattr(report, "write", lambda *given: did.append("page"))
+    made = watch_room.run()
+    assert [each["ok"] for each in made] == [False] * len(made), "what is not measured passes nothing"
+    frozen, judging_them = ([f"{word} {name}" for name in EXPERIMENTS] for word in ("freeze", "judge"))
+    after = ["as they were", "page", "extras", "page"] if stage == "judge" else []
+    assert did == [*frozen, *judging_them, *after], "a page of references alone would be one of nothing"
+
+
+class Here:
+    """An experiment of the bench, its thresholds frozen as for these counts, and a folder for its runs."""
+
+    experiment = EXPERIMENTS["E5"]
+    mark = "cd" * 8
+
+    def __init__(self, folder: Path, clean: list[Ran]) -> None:
+        source = sources.source(self.experiment)
+        seeds = {"clean": range(len(clean))}
+        runs = ("clean", clean)
+        judged_by = trial.judged_by(self.experiment)
+        self.frozen = freezing.freeze("E5", 10, self.mark, runs, {}, seeds, SIGNALS, 5, source, {}, judged_by)
+        self.path = trial.path("E5", folder)
+        freezing.write(self.path, self.frozen)
+        self.jobs = [job for job in suite.jobs(self.experiment) if job.part == "further"][:3]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Here:
+    monkeypatch.setattr(suite, "KEPT", tmp_path / "kept")
+    monkeypatch.setattr(suite, "mark", lambda experiment: Here.mark)
+    return Here(tmp_path, [ran(seed) for seed in range(5 + 19)])
+
+
+def test_thresholds_hold_for_what_they_were_frozen_with(here: Here, monkeypatch) -> None:
+    assert trial.thresholds(here.experiment, here.path, committed=False) == here.frozen
+    assert freezing.digest(here.path) == here.frozen.sha256
+    with pytest.raises(suite.Unfair, match="not committed"):
+        trial.thresholds(here.experiment, here.path)
+    for changed in ({"onset": 390}, {"end": 800}, {"harmless": here.experiment.harmless[:1]}):
+        with pytest.raises(suite.Unfair, match="other detectors, onset, end, arms"):
+            trial.thresholds(replace(here.experiment, **changed), here.path, committed=False)
+    with pytest.raises(suite.Unfair, match="other detectors, onset, end, arms"):
+        trial.thresholds(here.experiment, here.path, suite.TINY, committed=False)
+    here.path.write_bytes(here.path.read_bytes() + b" ")
+    with pytest.raises(suite.Unfair, match="not as it was written"):
+        trial.thresholds(here.experiment, here.path, committed=False)
+    freezing.write(here.path, here.frozen)
+    monkeypatch.setattr(detectors, "SLACK", 0.6)
+    with pytest.raises(suite.Unfair, match="other detectors"):
+        trial.thresholds(here.experiment, here.path, committed=False)
+
+
+def test_a_judged_run_is_of_the_thresholds_and_the_source_that_were_frozen(here: Here) -> None:
+    job, frozen = here.jobs[0], here.frozen
+    right = {"source": frozen.source, "thresholds": frozen.sha256}
+    running.save(job.path(here.mark), ran(1), right)
+    assert suite.load(job, here.mark, frozen).steps == ran(1).steps
+    for wrong in ({}, right | {"source": "ab"}, right | {"thresholds": "ab"}):
+        running.save(job.path(here.mark), ran(1), wrong)
+        with pytest.raises(suite.Unfair, match=f"seed {job.seed}"):
+            suite.load(job, here.mark, frozen)
+    with pytest.raises(suite.Unfair, match="before thresholds are frozen"):
+        suite.make(here.jobs, here.mark, 1, "")
+    with pytest.raises(suite.Unfair, match="the source is another one"):
+        suite.make(here.jobs, here.mark, 1, "", msgspec.structs.replace(frozen, source="ab"))
+
+
+def test_thresholds_are_not_made_anew_by_who_has_seen_what_they_judge(here: Here) -> None:
+    trial.check_rewrite(here.experiment)
+    running.save(here.jobs[0].path(here.mark), ran(1))
+    with pytest.raises(suite.Unfair, match="1 further"):
+        trial.check_rewrite(here.experiment)
+
+
+def test_a_run_that_fails_is_written_down_and_refuses_its_experiment(here: Here, monkeypatch) -> None:
+    def run(experiment, arm, rate, seed):
+        if seed == here.jobs[1].seed:
+            raise ZeroDivisionError("by nothing")
+        return ran(seed)
+
+    monkeypatch.setattr(suite, "run", run)
+    under = {"source": here.frozen.source, "thresholds": here.frozen.sha256}
+    for job in here.jobs:
+        suite._run(job, here.mark, under)
+    assert [job.path(here.mark).exists() for job in here.jobs] == [True, False, True]
+    with pytest.raises(suite.Unfair, match=f"seed {here.jobs[1].seed}: ZeroDivisionError.'by nothing'"):
+        suite.make(here.jobs, here.mark, 1, "", here.frozen)  # and is not tried again: nothing changed
+
+
+def test_a_part_that_fails_is_said_and_not_kept(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(extras, "KEPT", tmp_path)
+    monkeypatch.setattr(reacting, "run", lambda: 1 / 0)
+    part = next(extra for extra in extras.EXTRAS if extra.name == "reaction")
+    (made,) = extras._of(part, asked=True, tiny=False)
+    assert made["ok"] is False
+    assert "ZeroDivisionError" in made["detail"]["reason"]
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_a_figure_of_the_finetuning_is_a_line_and_nothing_is_no_number() -> None:
+    made = finetuning._line("lead", float("nan"), "steps", "≥ 0.5", False)
+    assert made.keys() == lines.line("", 0, "").keys()
+    assert made["value"] is None
+    assert report.page([], [made, finetuning._line("other", 3.0, "steps")], {}, [], tiny=False)
+
+
+def test_what_nothing_was_named_in_had_nothing_removed(monkeypatch, frozen) -> None:
+    told = {"removed": 1.0, "random": 0.02, "placebo": [0.1]}
+    named = {seed: told for seed in range(circuit_runs.FIRST, circuit_runs.FIRST + 4)}
+    nothing = {"removed": None, "random": None, "placebo": [], "why": "no suspect"}
+    monkeypatch.setattr(reacting, "thresholds", lambda experiment: frozen)
+    monkeypatch.setattr(circuit_runs, "_kept", lambda experiment, frozen, seed: named.get(seed, nothing))
+    middle, worst, *rest = circuit_runs.run()
+    assert (middle["value"], worst["value"], middle["ok"]) == (0.0, 0.0, False)
+    assert [each["value"] for each in rest] == [0.02, 0.1]
+
+
+def test_seeds_were_seen_before_where_these_very_ones_were(here: Here, found: figures.Figures, monkeypatch) -> None:
+    monkeypatch.setattr(report, "KEPT", suite.KEPT)
+    other = replace(here.jobs[0], seed=5_000)
+    running.save(other.path("ee" * 8), ran(1))
+    assert not report._seen_before(here.experiment, here.mark, suite.WHOLE)
+    running.save(here.jobs[0].path("ee" * 8), ran(1))
+    assert report._seen_before(here.experiment, here.mark, suite.WHOLE).endswith("before: 1.")
+
+
+def test_the_mark_is_of_what_decides_and_not_of_what_is_said(monkeypatch) -> None:
+    experiment = EXPERIMENTS["E1"]
+    session = experiment.session("clean", 0.5, 0)
+
+    def marked(**changes) -> str:
+        for probe in session.probes:
+            monkeypatch.setattr(probe, "signals", tuple(replace(each, **changes) for each in probe.signals))
+        return suite.mark(replace(experiment, start=lambda *given: session))
+
+    assert marked() == marked(reads="in other words", unit="bits", cost="dear")
+    assert marked() != marked(grain=0.5)
+
+
+def test_a_source_is_of_the_organism_and_the_watch() -> None:
+    names = {name: {path.name for path in sources.files(each)} for name, each in EXPERIMENTS.items()}
+    assert {"digits.py", "stream.py", "experiments.py", "monitors.py", "watching.py"} <= names["E3"]
+    assert {"sleeping.py", "text.py", "bytelm.py"} <= names["E4"]
+    assert not {"sleeping.py", "text.py"} & names["E3"]
+    assert len({sources.source(each) for each in EXPERIMENTS.values()}) == len(EXPERIMENTS)
+    assert sources.corpus(EXPERIMENTS["E4"]) and not sources.corpus(EXPERIMENTS["E3"])
+    assert "scikit-learn" in sources.packages(EXPERIMENTS["E3"])
 
 
 def test_a_name_that_is_nothing_here_is_refused() -> None:

@@ -1,22 +1,20 @@
 """Make the runs that are missing: each peer's in its own environment, ours under our watch, some without either."""
 
 import json
-import logging
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import environments
 
-from watching import running, suite
-from watching.experiments import EXPERIMENTS, Experiment
+from watching import suite, trial
+from watching.experiments import Experiment
 from watching.peers import plan
 from watching.peers.names import Peer
 from watching.peers.ran import PeerRan, load
@@ -59,25 +57,15 @@ def with_peer(peer: Peer | None, experiment: Experiment, wanted: Sequence[Job], 
 
 
 def with_ours(experiment: Experiment, wanted: Sequence[Job], workers: int = 2) -> dict[Job, Ran]:
-    """The same runs under our watch: the suite's own files, so that neither makes what the other has made."""
-    paths = {job: job.path(suite.mark(experiment)) for job in wanted}
-    left = {job: path for job, path in paths.items() if not path.exists()}
-    if left:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_alone) as pool:
-            list(pool.map(_ours, left, left.values()))
-    return {job: running.load(path) for job, path in paths.items()}
+    """The same runs under our watch: the suite's own files, so that neither makes what the other has made.
 
-
-def _alone() -> None:
-    import torch
-
-    torch.set_num_threads(1)
-    logging.getLogger("darklantern.watch").setLevel(logging.ERROR)  # alarms are what is counted, not read
-
-
-def _ours(job: Job, path: Path) -> None:
-    running.save(path, running.run(EXPERIMENTS[job.experiment], job.arm, job.rate, job.seed))
-    print(f"{job.experiment} darklantern {path.name}", file=sys.stderr, flush=True)
+    Raises Unfair for runs that are to be judged while no thresholds are frozen and committed, and where one failed.
+    """
+    marked = suite.mark(experiment)
+    judged = any(job.part in suite.AFTER for job in wanted)
+    frozen = trial.thresholds(experiment) if judged else None
+    suite.make(wanted, marked, workers, f"{experiment.name} darklantern", frozen)
+    return {job: suite.load(job, marked, frozen) for job in wanted}
 
 
 def ask(peer: Peer | None, module: Sequence[str], questions: Sequence[Any]) -> list[Any]:

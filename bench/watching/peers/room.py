@@ -15,7 +15,7 @@ from watching.peers.driver import PeerFailed
 from watching.peers.names import PEERS, TRAINSCOPE, Peer
 from watching.peers.plan import Counts
 from watching.running import Ran
-from watching.suite import Job
+from watching.suite import Job, Unfair
 
 Line = dict[str, Any]
 ALPHA = 0.05
@@ -35,18 +35,21 @@ def room(
     counts = counts or Counts()
     chosen = [peer for peer in PEERS if peer.name in peers]
     for name in experiments:
-        yield from _experiment(EXPERIMENTS[name], chosen, counts, workers)
+        try:
+            yield from _experiment(EXPERIMENTS[name], chosen, counts, workers)
+        except Unfair as why:
+            yield _line(f"peers {name}", None, "", None, {"reason": str(why)})
     if overhead:
         yield from overheads(chosen)
 
 
 def _experiment(experiment: Experiment, peers: Sequence[Peer], counts: Counts, workers: int) -> Iterator[Line]:
     wanted = plan.jobs(experiment, counts)
+    runs = driver.with_ours(experiment, wanted, workers)  # first: it refuses what may not be judged yet
     bare = driver.with_peer(None, experiment, wanted, workers)
     assert not bare.absent, bare.absent
     onset, end = experiment.onset, experiment.end
     overt = judge.overt(bare.runs, onset)
-    runs = driver.with_ours(experiment, wanted, workers)
     signals = _inner(experiment)
     contrasts = {job: judging.contrasts(ran, signals) for job, ran in runs.items()}
     made = judge.references(contrasts, signals, counts)
@@ -61,7 +64,7 @@ def _experiment(experiment: Experiment, peers: Sequence[Peer], counts: Counts, w
         share = round(standing.hits / standing.poisoned, 3)
         return _line(name, share, "of poisoned runs", peer, about | standing.told() | more)
 
-    yield line("darklantern · run maximum", None, ours, {"signals": len(signals)})
+    yield line(f"darklantern · run maximum, {_behind(counts)}", None, ours, {"signals": len(signals)})
     for peer in peers:
         if experiment.name not in peer.experiments:
             continue
@@ -74,6 +77,12 @@ def _experiment(experiment: Experiment, peers: Sequence[Peer], counts: Counts, w
                 yield line(said, peer, alarms, more)
         except PeerFailed as error:
             yield _line(f"peers {experiment.name} · {peer.name}", None, "", None, {"reason": str(error)})
+
+
+def _behind(counts: Counts) -> str:
+    """What the thresholds of the side by side rest on: fewer runs than the suite's own, which have other lines."""
+    strata = f"{counts.strata} of each other harmless arm" if counts.strata else "no other harmless arm"
+    return f"R = {counts.calibrate} clean and {strata}"
 
 
 Found = Iterator[tuple[str, judge.Alarms | None, Line]]
@@ -101,8 +110,11 @@ def _looped(
         yield f"{peer.name} · own alarm", None, {"reason": NO_ALARM}
     signals, contrasts = judge.both_ways(runs)
     made = judge.references(contrasts, signals, counts)
-    found = judge.run_maximum(next(iter(runs.values())).steps, contrasts, made, ALPHA)
-    yield f"{peer.name} · run maximum", found, more | {"streams": len(signals) // 2}
+    steps = next(iter(runs.values())).steps
+    found = judge.run_maximum(steps, contrasts, made, ALPHA)
+    apart = steps[1] - steps[0] if len(steps) > 1 else experiment.every
+    said = "run maximum" if apart == experiment.every else f"run maximum, a value each {apart} steps"
+    yield f"{peer.name} · {said}", found, more | {"streams": len(signals) // 2, "every": apart}
 
 
 def _detected(peer: Peer, runs: dict[Job, Ran], signals: Sequence[Signal], made: Any, counts: Counts) -> Found:
