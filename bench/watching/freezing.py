@@ -58,6 +58,11 @@ class Frozen(msgspec.Struct, frozen=True, kw_only=True):
         """Of the file that `write` makes of it."""
         return hashlib.sha256(dumps(self)).hexdigest()
 
+    @property
+    def under(self) -> dict[str, str]:
+        """What each run that is judged by these was made under."""
+        return {"source": self.source, "thresholds": self.sha256}
+
     def references(self, tier: str, stride: int = 1) -> References:
         """As `judging.references` made them."""
         level = self.levels[str(stride)]

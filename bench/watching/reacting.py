@@ -73,6 +73,7 @@ def _lines(experiment: Experiment) -> list[Line]:
         "of": len(found),
         "rate": experiment.rates[0],
         "seeds": [FIRST, FIRST + RUNS - 1],
+        "source_as_frozen": sources.source(experiment) == frozen.source,
     }
     whole = all(each.ended for each in found)
     restored, exact = sum(each.rollbacks for each in found), sum(each.exact for each in found)

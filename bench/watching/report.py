@@ -415,7 +415,11 @@ def _others(lines: Sequence[Line]) -> list[str]:
         )
         for each in rest
     ]
-    return ["## Overhead, faults, reactions, peers", "",
+    about = (
+        "Overhead is of a watch with default signals. Whether what is named is a circuit is measured on E4 alone. "
+        "Thresholds of the side by side with peers rest on fewer runs than those above: each line says how many."
+    )
+    return ["## Overhead, faults, reactions, peers", "", about, "",
             *_table(("", "figure", "asked", "", "beside"), rows)] if rows else []  # fmt: skip
 
 

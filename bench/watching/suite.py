@@ -177,8 +177,9 @@ def collect(
     marked = mark(experiment)
     wanted = [job for job in jobs(experiment, counts) if job.part in parts]
     make(wanted, marked, workers, f"{experiment.name} {', '.join(parts)}", frozen, again)
+    under = frozen.under if frozen else None
     for job in wanted:
-        yield job, load(job, marked, frozen)
+        yield job, load(job, marked, under)
 
 
 def make(
@@ -198,7 +199,7 @@ def make(
                 f"{experiment.name}: {len(missing)} runs are missing, and the source is another one than when the "
                 "thresholds were frozen: go back to that, or freeze anew with new seeds"
             )
-    under = {"source": source, "thresholds": frozen.sha256 if frozen else ""}
+    under = frozen.under if frozen else {"source": source}
     going_to = [job for job in missing if again or _failed(job, marked).get("source") != source]
     console = Console(stderr=True)
     columns = (TextColumn(said), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -228,18 +229,17 @@ def make(
         raise Unfair(f"{len(failed)} runs failed ({told}{more}); WATCH_RETRY=1 tries them once more")
 
 
-def load(job: Job, marked: str, frozen: Frozen | None = None) -> Ran:
-    """A run that is written down. Raises Unfair where it is to be judged and was made under anything but `frozen`."""
+def load(job: Job, marked: str, frozen: Mapping[str, str] | None = None) -> Ran:
+    """A run that is written down. Raises Unfair where it is to be judged and was not made under what is `frozen`."""
     ran, under = load_under(job.path(marked))
     if job.part in AFTER:
         if frozen is None:
             raise Unfair(f"{job.experiment}: there are no frozen thresholds to judge {job.part} runs by")
-        for what, wanted in (("thresholds", frozen.sha256), ("source", frozen.source)):
+        for what, wanted in frozen.items():
             if under.get(what) != wanted:
                 raise Unfair(
                     f"{job.experiment}: the run of {job.part} {job.arm}, seed {job.seed}, was made under "
-                    f"{f'{what} {under[what][:16]}…' if under.get(what) else f'no {what}'}, and the frozen ones are "
-                    f"{wanted[:16]}…"
+                    f"{what} {under.get(what, 'nobody knows which')[:16]}, and frozen is {wanted[:16]}"
                 )
     return ran
 

@@ -368,13 +368,16 @@ def test_thresholds_hold_for_what_they_were_frozen_with(here: Here, monkeypatch)
 
 def test_a_judged_run_is_of_the_thresholds_and_the_source_that_were_frozen(here: Here) -> None:
     job, frozen = here.jobs[0], here.frozen
-    right = {"source": frozen.source, "thresholds": frozen.sha256}
+    right = frozen.under
+    assert right == {"source": sources.source(here.experiment), "thresholds": freezing.digest(here.path)}
     running.save(job.path(here.mark), ran(1), right)
-    assert suite.load(job, here.mark, frozen).steps == ran(1).steps
+    assert suite.load(job, here.mark, right).steps == ran(1).steps
     for wrong in ({}, right | {"source": "ab"}, right | {"thresholds": "ab"}):
         running.save(job.path(here.mark), ran(1), wrong)
         with pytest.raises(suite.Unfair, match=f"seed {job.seed}"):
-            suite.load(job, here.mark, frozen)
+            suite.load(job, here.mark, right)
+    with pytest.raises(suite.Unfair, match="no frozen thresholds"):
+        suite.load(job, here.mark)
     with pytest.raises(suite.Unfair, match="before thresholds are frozen"):
         suite.make(here.jobs, here.mark, 1, "")
     with pytest.raises(suite.Unfair, match="the source is another one"):
@@ -395,9 +398,8 @@ def test_a_run_that_fails_is_written_down_and_refuses_its_experiment(here: Here,
         return ran(seed)
 
     monkeypatch.setattr(suite, "run", run)
-    under = {"source": here.frozen.source, "thresholds": here.frozen.sha256}
     for job in here.jobs:
-        suite._run(job, here.mark, under)
+        suite._run(job, here.mark, here.frozen.under)
     assert [job.path(here.mark).exists() for job in here.jobs] == [True, False, True]
     with pytest.raises(suite.Unfair, match=f"seed {here.jobs[1].seed}: ZeroDivisionError.'by nothing'"):
         suite.make(here.jobs, here.mark, 1, "", here.frozen)  # and is not tried again: nothing changed

@@ -65,7 +65,8 @@ def with_ours(experiment: Experiment, wanted: Sequence[Job], workers: int = 2) -
     judged = any(job.part in suite.AFTER for job in wanted)
     frozen = trial.thresholds(experiment) if judged else None
     suite.make(wanted, marked, workers, f"{experiment.name} darklantern", frozen)
-    return {job: suite.load(job, marked, frozen) for job in wanted}
+    under = frozen.under if frozen else None
+    return {job: suite.load(job, marked, under) for job in wanted}
 
 
 def ask(peer: Peer | None, module: Sequence[str], questions: Sequence[Any]) -> list[Any]:
