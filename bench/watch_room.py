@@ -151,7 +151,11 @@ def _freeze(experiment: Experiment, now: Asked) -> None:
     references = by_arm["references"][clean, experiment.rates[0]]
     strata = {arm: held for (arm, _), held in by_arm.get("strata", {}).items()}
     seeds = {arm: sorted(job.seed for job in runs if job.arm == arm) for arm in (clean, *strata)}
-    mark = suite.mark(experiment)
+    mark, source = suite.mark(experiment), sources.source(experiment)
+    under = suite.made_under(runs, mark)
+    if other := sum(count for each, count in under.items() if each != source):
+        said = f"{name}: {other} of {len(runs)} reference runs were made under another source than the one frozen now"
+        print(f"{said}; {KEPT / 'runs' / mark / name} has them, in case that matters", file=sys.stderr)
     made = freezing.freeze(
         name,
         experiment.every,
@@ -161,8 +165,8 @@ def _freeze(experiment: Experiment, now: Asked) -> None:
         seeds,
         _signals(experiment),
         counts.standardise,
-        sources.source(experiment),
-        suite.made_under(runs, mark),
+        source,
+        under,
         trial.judged_by(experiment, counts),
     )
     freezing.write(path, made)

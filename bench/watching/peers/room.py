@@ -10,6 +10,7 @@ import environments
 from darklantern.watch import Signal
 from watching import judging
 from watching.experiments import EXPERIMENTS, Experiment
+from watching.lines import absent
 from watching.peers import detecting, driver, judge, plan
 from watching.peers.driver import PeerFailed
 from watching.peers.names import PEERS, TRAINSCOPE, Peer
@@ -38,7 +39,7 @@ def room(
         try:
             yield from _experiment(EXPERIMENTS[name], chosen, counts, workers)
         except Unfair as why:
-            yield _line(f"peers {name}", None, "", None, {"reason": str(why)})
+            yield absent(f"peers {name}", "", "–", str(why))
     if overhead:
         yield from overheads(chosen)
 
