@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from watching import extras, figures, freezing, report, sources, suite, trial
-from watching.experiments import EXPERIMENTS, KEPT, Experiment
+from watching import extras, figures, freezing, report, running, sources, suite, trial
+from watching.experiments import EXPERIMENTS, KEPT, Experiment, Session
 from watching.figures import Figures
 from watching.freezing import Frozen
 from watching.lines import Line, absent
@@ -168,14 +168,18 @@ def _freeze(experiment: Experiment, now: Asked) -> None:
         source,
         under,
         trial.judged_by(experiment, counts),
+        running.digested(_session(experiment), experiment.every),
     )
     freezing.write(path, made)
     print(f"{name}: thresholds frozen in {path}: commit them, then new seeds are run", file=sys.stderr)
 
 
+def _session(experiment: Experiment) -> Session:
+    return experiment.session(experiment.harmless[0], experiment.rates[0], 0)
+
+
 def _signals(experiment: Experiment) -> list[Signal]:
-    session = experiment.session(experiment.harmless[0], experiment.rates[0], 0)
-    return [signal for probe in session.probes for signal in probe.signals]
+    return [signal for probe in _session(experiment).probes for signal in probe.signals]
 
 
 def _lacking(parts: Mapping[str, suite.Written], name: str) -> str:

@@ -10,6 +10,8 @@ import msgspec
 from darklantern.files import write_whole
 from darklantern.records.references import References, SignalReference, Stratum
 from darklantern.watch import Signal
+from darklantern.watch.digests import judged
+from darklantern.watch.judging import detectors
 from watching import judging
 from watching.running import Ran
 
@@ -41,6 +43,8 @@ class Frozen(msgspec.Struct, frozen=True, kw_only=True):
     """hash of the source that runs come of, when these were frozen: what is judged was made by the same"""
     sources: dict[str, int]
     """source → reference runs that were made under it"""
+    digests: dict[str, str]
+    """signal → hash of what its readings come from, as a watch has it, of a run from seed 0"""
     judged_by: str
     """hash of what makes alarms and figures of readings: detectors, onset, end, arms, numbers of runs"""
     alpha: float
@@ -91,15 +95,29 @@ class Frozen(msgspec.Struct, frozen=True, kw_only=True):
             versions=self.versions,
         )
 
-    def to_watch_with(self, tier: str, inner: Sequence[str]) -> References:
-        """References for a watch: what shares in its joint statistic is no channel of its own there."""
+    def to_watch_with(
+        self, tier: str, signals: Sequence[Signal], inner: Sequence[str], digests: Mapping[str, str]
+    ) -> References:
+        """References for a watch of `signals`: what shares in its joint statistic is no channel of its own there.
+
+        `digests` are those of the run that is watched. Probes draw from its seed, as they drew from each reference
+        run's: so their digests are as many as seeds, and all that they say but the seed is compared by `digests` here.
+        """
         made = self.references(tier)
+        kinds = {signal.name: signal for signal in signals}
+        told = tuple(
+            msgspec.structs.replace(
+                each, digest=judged(digests.get(each.name, ""), kinds[each.name], detectors.constants())
+            )
+            for each in made.signals
+            if each.name in kinds
+        )
 
         def outer(held: Mapping[str, tuple[float, ...]]) -> dict[str, tuple[float, ...]]:
             return {name: maxima for name, maxima in held.items() if name not in inner}
 
         strata = tuple(msgspec.structs.replace(each, behaviours=outer(each.behaviours)) for each in made.strata)
-        return msgspec.structs.replace(made, behaviours=outer(made.behaviours), strata=strata)
+        return msgspec.structs.replace(made, signals=told, behaviours=outer(made.behaviours), strata=strata)
 
     def runs(self, arm: str) -> int:
         """That a threshold rests on in an arm."""
@@ -119,10 +137,11 @@ def freeze(
     source: str = "",
     sources: Mapping[str, int] | None = None,
     judged_by: str = "",
+    digests: Mapping[str, str] | None = None,
 ) -> Frozen:
     """Thresholds from reference runs: those of the `clean` arm, of which `standardise` only say what is usual.
 
-    The last three are as `Frozen` has them.
+    The last four are as `Frozen` has them.
     """
     arm, runs = clean
     levels, versions = {}, dict[str, str]()
@@ -143,6 +162,7 @@ def freeze(
         mark=mark,
         source=source,
         sources=dict(sources or {}),
+        digests=dict(digests or {}),
         judged_by=judged_by,
         alpha=ALPHA,
         every=every,

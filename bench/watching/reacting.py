@@ -18,7 +18,7 @@ import torch
 
 from darklantern.files import write_whole
 from darklantern.watch import Reaction, Settings, Watch, watch
-from watching import freezing, judging, sources, trial
+from watching import freezing, judging, running, sources, trial
 from watching.experiments import EXPERIMENTS, KEPT, Experiment, Session
 from watching.lines import Line, absent, line
 from watching.suite import Unfair
@@ -92,9 +92,13 @@ def _lines(experiment: Experiment) -> list[Line]:
 def thresholds(experiment: Experiment) -> freezing.Frozen | str:
     """Those that are frozen, or why there are none to go by."""
     try:
-        return trial.thresholds(experiment)
+        frozen = trial.thresholds(experiment)
     except Unfair as why:
         return str(why)
+    session = experiment.session(experiment.harmless[0], experiment.rates[0], 0)
+    if running.digested(session, experiment.every) != frozen.digests:
+        return "signals are read otherwise than when the thresholds were frozen"
+    return frozen
 
 
 def _kept(experiment: Experiment, frozen: freezing.Frozen, seed: int) -> Reacted:
@@ -153,7 +157,8 @@ def watched(experiment: Experiment, frozen: freezing.Frozen, session: Session, s
     inner = [signal.name for signal in signals if judging.shares(signal, "I1")]
     for probe in session.probes:
         probe.signals = tuple(each if each.name in inner else replace(each, role="behaviour") for each in probe.signals)
-    references = frozen.to_watch_with("I1", inner)
+    asked = [signal for probe in session.probes for signal in probe.signals]
+    references = frozen.to_watch_with("I1", asked, inner, running.digested(session, experiment.every))
     return watch(
         session.model,
         state=(session.optimizer, session.loader),

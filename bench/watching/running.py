@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from darklantern.files import write_whole
 from darklantern.watch import Reaction, Settings, watch
-from watching.experiments import Experiment
+from darklantern.watch.digests import digests
+from darklantern.watch.examples import examples
+from watching.experiments import Experiment, Session
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,11 @@ def run(experiment: Experiment, arm: str, rate: float, seed: int) -> Ran:
         seconds=time.process_time() - started,
         overhead=w.overhead,
     )
+
+
+def digested(session: Session, every: int) -> dict[str, str]:
+    """Signal → hash of what its readings come from in a run."""
+    return digests(session.probes, examples(session.trusted, "trusted examples"), Settings(every=every))
 
 
 def save(path: Path, ran: Ran, under: Mapping[str, str] | None = None) -> None:

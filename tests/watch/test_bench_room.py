@@ -465,6 +465,34 @@ def test_a_source_is_of_the_organism_and_the_watch() -> None:
     assert "scikit-learn" in sources.packages(EXPERIMENTS["E3"])
 
 
+def test_a_watch_by_frozen_thresholds_claims_its_rate(monkeypatch) -> None:
+    """Where it reads as the reference runs did: their seeds are others, and so are those of their probes."""
+    experiment = EXPERIMENTS["E5"]
+    session = experiment.session("clean", 0.6, 3)
+    signals = [signal for probe in session.probes for signal in probe.signals]
+    steps = list(range(experiment.every, experiment.end + 1, experiment.every))
+    rng = np.random.default_rng(0)
+
+    def made() -> Ran:
+        readings = {s.name: rng.uniform(0.5, 1, size=(len(steps), 2)) for s in signals}
+        return Ran(steps, readings, {}, [0.0] * len(steps), 0.0, 1.0, 0.0)
+
+    clean = [made() for _ in range(5 + 39)]
+    told = running.digested(experiment.session("clean", 0.6, 0), experiment.every)
+    given = ("E5", experiment.every, "ab" * 8, ("clean", clean), {}, {"clean": range(44)}, signals, 5)
+    frozen = freezing.freeze(*given, digests=told)
+    w = reacting.watched(experiment, frozen, session, 3)
+    assert not w.trace.uncalibrated
+    assert (
+        w.trace.limits["joint"].value
+        == detectors.strictest({"clean": frozen.levels["1"].maxima["I1"]["clean"]}, freezing.ALPHA).value
+    )
+    other = freezing.freeze(*given, digests={name: "0" * 64 for name in told})
+    for held, refused in ((frozen, False), (other, True)):
+        monkeypatch.setattr(trial, "thresholds", lambda experiment, held=held: held)
+        assert isinstance(reacting.thresholds(experiment), str) == refused
+
+
 def test_a_name_that_is_nothing_here_is_refused() -> None:
     with pytest.raises(SystemExit, match="WATCH names E7"):
         watch_room.asked({"WATCH": "E1 E7"})
