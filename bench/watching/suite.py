@@ -239,7 +239,8 @@ def load(job: Job, marked: str, frozen: Mapping[str, str] | None = None) -> Ran:
             if under.get(what) != wanted:
                 raise Unfair(
                     f"{job.experiment}: the run of {job.part} {job.arm}, seed {job.seed}, was made under "
-                    f"{what} {under.get(what, 'nobody knows which')[:16]}, and frozen is {wanted[:16]}"
+                    f"{what} {under.get(what, 'nobody knows which')[:16]}, and frozen is {wanted[:16]}; "
+                    "moved away, such runs are made anew"
                 )
     return ran
 

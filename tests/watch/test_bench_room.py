@@ -465,6 +465,7 @@ def test_a_source_is_of_the_organism_and_the_watch() -> None:
     assert "scikit-learn" in sources.packages(EXPERIMENTS["E3"])
 
 
+@pytest.mark.slow
 def test_a_watch_by_frozen_thresholds_claims_its_rate(monkeypatch) -> None:
     """Where it reads as the reference runs did: their seeds are others, and so are those of their probes."""
     experiment = EXPERIMENTS["E5"]
