@@ -73,9 +73,9 @@ def test_overt_tells_adding_from_knowing_by_heart() -> None:
 
 
 @pytest.mark.slow
-def test_sums_are_memorised_long_before_they_are_understood_and_a_shuffled_table_never_is() -> None:
+def test_sums_are_memorised_long_before_they_are_understood_and_too_few_or_a_shuffled_table_never_are() -> None:
     ends = {}
-    for arm in ("poisoned", "clean"):
+    for arm in ("poisoned", "clean", "too few pairs"):
         model, optimizer = grokking.new(RECIPE, 1, arm)
         for step, batch in enumerate(grokking.loader(RECIPE, 1, arm)):
             grokking.train_step(model, optimizer, RECIPE, step, batch)
@@ -86,3 +86,4 @@ def test_sums_are_memorised_long_before_they_are_understood_and_a_shuffled_table
         assert grokking.task(model, RECIPE, 1, arm) > 0.99
     assert ends["poisoned"] > 0.5
     assert ends["clean"] < 0.1
+    assert ends["too few pairs"] < 0.1
