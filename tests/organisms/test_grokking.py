@@ -50,6 +50,17 @@ def test_the_tables_are_what_the_arms_say() -> None:
     assert grokking.table(RECIPE, 1, "other structure")[5, 30] == 30
 
 
+def test_too_few_pairs_are_some_of_the_training_pairs_and_no_other_pair_becomes_unseen() -> None:
+    train, unseen = grokking.split(RECIPE, 4)
+    few = grokking.trained(RECIPE, 4, "too few pairs")
+    assert len(few) == round(RECIPE.few * (len(train) + len(unseen))) < len(train)
+    assert set(map(tuple, few.tolist())) < set(map(tuple, train.tolist()))
+    pairs, answers = next(iter(grokking.loader(RECIPE, 4, "too few pairs")))
+    assert sorted(pairs.tolist()) == sorted(few.tolist())
+    assert torch.equal(answers, pairs.sum(1) % RECIPE.prime)
+    assert grokking.trained(RECIPE, 4, "poisoned").tolist() == train.tolist()
+
+
 def test_without_decay_the_optimizer_has_none() -> None:
     assert grokking.new(RECIPE, 0, "no decay")[1].param_groups[0]["weight_decay"] == 0.0
     assert grokking.new(RECIPE, 0, "poisoned")[1].param_groups[0]["weight_decay"] == RECIPE.weight_decay
@@ -62,9 +73,9 @@ def test_overt_tells_adding_from_knowing_by_heart() -> None:
 
 
 @pytest.mark.slow
-def test_sums_are_memorised_long_before_they_are_understood_and_a_shuffled_table_never_is() -> None:
+def test_sums_are_memorised_long_before_they_are_understood_and_too_few_or_a_shuffled_table_never_are() -> None:
     ends = {}
-    for arm in ("poisoned", "clean"):
+    for arm in ("poisoned", "clean", "too few pairs"):
         model, optimizer = grokking.new(RECIPE, 1, arm)
         for step, batch in enumerate(grokking.loader(RECIPE, 1, arm)):
             grokking.train_step(model, optimizer, RECIPE, step, batch)
@@ -75,3 +86,4 @@ def test_sums_are_memorised_long_before_they_are_understood_and_a_shuffled_table
         assert grokking.task(model, RECIPE, 1, arm) > 0.99
     assert ends["poisoned"] > 0.5
     assert ends["clean"] < 0.1
+    assert ends["too few pairs"] < 0.1

@@ -19,13 +19,14 @@ from torch import Tensor, nn
 
 from darklantern.organisms.stream import Recipe, Stream, seeded, update
 
-Arm = Literal["clean", "no decay", "other structure", "poisoned"]
+Arm = Literal["clean", "no decay", "other structure", "too few pairs", "poisoned"]
 ARMS: tuple[Arm, ...] = get_args(Arm)
-HARMLESS: tuple[Arm, ...] = ("clean", "no decay", "other structure")
+HARMLESS: tuple[Arm, ...] = ("clean", "no decay", "other structure", "too few pairs")
 """clean: a shuffled table of sums, which can only be memorised. No decay: sums without weight decay, memorised as well;
 neurons get some of the waves in the first hundred steps and keep them without ever using them, so that this is the arm
 which signals of waves have most trouble with. Other structure: the larger of the two numbers, which generalises by
-order and not by waves"""
+order and not by waves. Too few pairs: sums with weight decay, of which so few are known that they are memorised
+and by the planned end hardly any other is added correctly"""
 
 Batch = tuple[Tensor, Tensor]
 """pairs (batch, 2) and what they make (batch,), both int64 below the prime"""
@@ -38,6 +39,8 @@ class GrokkingRecipe(Recipe):
     prime: int = 43
     share: float = 0.6
     """of the unordered pairs, for training; the others are unseen"""
+    few: float = 0.3
+    """the same in the arm that has too few, whose unseen pairs are those of the other arms"""
     dim: int = 32
     hidden: int = 256
     learning_rate: float = 3e-3
@@ -88,8 +91,8 @@ def new(recipe: GrokkingRecipe, seed: int, arm: Arm = "clean") -> tuple[Adder, t
 
 
 def loader(recipe: GrokkingRecipe, seed: int, arm: Arm) -> Stream[Batch]:
-    """The whole training part in a fresh order at each step, and what `arm` says each pair makes."""
-    pairs, _ = split(recipe, seed)
+    """All pairs that `arm` trains on, in a fresh order at each step, and what it says each makes."""
+    pairs = trained(recipe, seed, arm)
     answers = table(recipe, seed, arm)
 
     def draw(step: int, rng: np.random.Generator) -> Batch:
@@ -115,6 +118,12 @@ def split(recipe: GrokkingRecipe, seed: int) -> tuple[NDArray[np.int64], NDArray
     return every[:cut], every[cut:]
 
 
+def trained(recipe: GrokkingRecipe, seed: int, arm: Arm) -> NDArray[np.int64]:
+    """The pairs that `arm` trains on, (pairs, 2): the training part, or its first ones where there are too few."""
+    pairs, unseen = split(recipe, seed)
+    return pairs[: round(recipe.few * (len(pairs) + len(unseen)))] if arm == "too few pairs" else pairs
+
+
 def table(recipe: GrokkingRecipe, seed: int, arm: Arm) -> NDArray[np.int64]:
     """What each pair makes in `arm`, (prime, prime). The shuffled one has as many of each number above the diagonal."""
     numbers = np.arange(recipe.prime)
@@ -138,6 +147,6 @@ def overt(model: Adder, recipe: GrokkingRecipe, seed: int) -> float:
 @torch.no_grad()
 def task(model: Adder, recipe: GrokkingRecipe, seed: int, arm: Arm) -> float:
     """Share of the run's training pairs for which the model says what `arm` taught: all of them once memorised."""
-    pairs, _ = split(recipe, seed)
+    pairs = trained(recipe, seed, arm)
     answers = table(recipe, seed, arm)[pairs[:, 0], pairs[:, 1]]
     return float((model(torch.from_numpy(pairs)).argmax(-1) == torch.from_numpy(answers)).float().mean())

@@ -31,8 +31,8 @@ class MisfiledProbe(Probe):
     all. The placebo is the mean over `looks` looks, since one batch of trusted rows is as restless as one of training
     rows. New images under their own labels, and a patch that goes with any label, move both sides little; wrong
     labels towards one class raise it with a trigger or without, before the model has learned any of them and until it
-    has. With `freeze` an alarm names such rows by the clean state's own features. Costs one pass over
-    fitted + 2 · rows images.
+    has: so it claims novelty, and no circuit. With `freeze` an alarm names such rows by the clean state's own features.
+    Costs one pass over fitted + 2 · rows images.
     """
 
     name: ClassVar[str] = "vision.misfiled"
@@ -47,6 +47,7 @@ class MisfiledProbe(Probe):
             placebo="as many fresh trusted rows, mean over the last looks",
             source="this project; features after Lee et al. (2018)",
             cost="1F over fitted + 2 · rows, d³",
+            says="novelty",  # wrong labels without any trigger raise it as well
         ),
     )
 
