@@ -84,7 +84,7 @@ def drawn(now: Now, rows: int, familiar: Familiar | None = None) -> Drawn | None
     """Up to `rows` of the batch that comes next, with as many trusted ones, and none that is `familiar`.
 
     None when the loop has ended, or nothing is left of the batch. When the pool of trusted examples is used up, its
-    rows come again: a reading holds for them, a bet does not. Raises WatchError for trusted examples of another shape.
+    rows come again, familiar ones if it has no others: a reading holds for them, a bet does not. Raises WatchError for trusted examples of another shape.
     """
     if now.fresh is None or not len(now.fresh):
         return None
@@ -94,9 +94,9 @@ def drawn(now: Now, rows: int, familiar: Familiar | None = None) -> Drawn | None
     trusted = _partners(now, len(train), familiar)
     paired = len(trusted) == len(train)
     if not paired:
-        pool = now.trusted.examples if familiar is None else familiar.without(now.trusted.examples)
-        if not len(pool):
-            return None
+        pool = now.trusted.examples
+        strange = pool if familiar is None else familiar.without(pool)
+        pool = strange if len(strange) else pool
         trusted = pool.take(np.arange(len(train)) % max(len(pool), 1))
     if trusted.inputs.shape[1:] != train.inputs.shape[1:]:
         raise WatchError(
