@@ -84,7 +84,8 @@ def drawn(now: Now, rows: int, familiar: Familiar | None = None) -> Drawn | None
     """Up to `rows` of the batch that comes next, with as many trusted ones, and none that is `familiar`.
 
     None when the loop has ended, or nothing is left of the batch. When the pool of trusted examples is used up, its
-    rows come again, familiar ones if it has no others: a reading holds for them, a bet does not. Raises WatchError for trusted examples of another shape.
+    rows come again, familiar ones if it has no others: a reading holds for them, a bet does not. Raises WatchError
+    for trusted examples of another shape.
     """
     if now.fresh is None or not len(now.fresh):
         return None
