@@ -1,10 +1,9 @@
 """The lines as a page for people: docs/results/models.md."""
 
-import os
-import platform
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
+
+from pages import machine, plain, table
 
 from models import peers
 from models.driver import LONG_ROUNDS, REPEATS, ROUNDS, Results
@@ -33,7 +32,7 @@ def _head(results: Results) -> list[str]:
     return [
         "# Reaching inside a model, beside its peers",
         "",
-        f"Made by `make bench-env` and `make bench ROOM=models`. {_machine()}; {versions}; {workers}. Seed {SEED}.",
+        f"Made by `make bench-env` and `make bench ROOM=models`. {machine()}; {versions}; {workers}. Seed {SEED}.",
         "",
         "GPT-2 and Llama from transformers' configs: 12 layers, d = 128, 4 heads (Llama 2 key-value heads), random "
         "weights, 32 tokens, batch 1, fp32, sdpa, one thread. A ratio is over the untouched forward of the same "
@@ -55,7 +54,7 @@ def _figures(found: Sequence[Line], results: Results) -> list[str]:
     about = (
         "`≠` marks what did not come back bitwise (of patterns and gradients: true); `–` what a peer has no way to do."
     )
-    return ["## Figures", "", about, "", *_table(("case", *workers), rows)]
+    return ["## Figures", "", about, "", *table(("case", *workers), rows)]
 
 
 def _shown(line: Line) -> str:
@@ -73,7 +72,7 @@ def _bars(found: Sequence[Line]) -> list[str]:
     rows = [
         (
             line["name"],
-            _cell(line["value"]),
+            plain(line["value"]),
             line["unit"],
             line["bar"],
             line["peer"],
@@ -82,7 +81,7 @@ def _bars(found: Sequence[Line]) -> list[str]:
         for line in found
         if line["bar"] != "–"
     ]
-    return ["## Bars", "", *_table(("case", "figure", "", "asked", "best peer", ""), rows)]
+    return ["## Bars", "", *table(("case", "figure", "", "asked", "best peer", ""), rows)]
 
 
 def _probes(found: Sequence[Line]) -> list[str]:
@@ -92,7 +91,7 @@ def _probes(found: Sequence[Line]) -> list[str]:
     names = list(told[0]["detail"])
     rows = [(_worker(line), *(_verdict(line["detail"].get(name)) for name in names)) for line in told]
     about = "loud: it raised; right: the true value; silent: wrong or nothing, no word; –: not in its interface."
-    return ["## Silent failures", "", about, "", *_table(("", *(name.replace("_", " ") for name in names)), rows)]
+    return ["## Silent failures", "", about, "", *table(("", *(name.replace("_", " ") for name in names)), rows)]
 
 
 def _verdict(probe: Any) -> str:
@@ -114,7 +113,7 @@ def _gradients(found: Sequence[Line]) -> list[str]:
         "hand without checkpointing. Backward runs inside the peer's context, or after it."
     )
     heads = ("", "model", "backward", "no checkpointing", "non-reentrant", "reentrant")
-    return ["## Gradients under checkpointing", "", about, "", *_table(heads, rows)] if rows else []
+    return ["## Gradients under checkpointing", "", about, "", *table(heads, rows)] if rows else []
 
 
 def _error(value: float | str) -> str:
@@ -129,24 +128,8 @@ def _reasons(found: Sequence[Line]) -> list[str]:
             worker = line["detail"].get("worker", _worker(line))
             rows.setdefault((worker, why), []).append(line["name"].partition(" · ")[0])
     told = [(worker, ", ".join(cases), why) for (worker, why), cases in rows.items()]
-    return ["## Without a figure", "", *_table(("", "case", "why"), told)] if told else []
+    return ["## Without a figure", "", *table(("", "case", "why"), told)] if told else []
 
 
 def _worker(line: Line) -> str:
     return line["name"].partition(" · ")[2] or peers.OURS.name
-
-
-def _machine() -> str:
-    info = Path("/proc/cpuinfo")
-    rows = info.read_text().splitlines() if info.exists() else []
-    processor = next((row.partition(":")[2].strip() for row in rows if row.startswith("model name")), "a processor")
-    return f"{platform.system()} {platform.machine()}, {processor}, {os.cpu_count()} cores"
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
-    cells = (heads, ["---"] * len(heads), *([_cell(value).replace("|", "\\|") for value in row] for row in rows))
-    return [f"| {' | '.join(row)} |" for row in cells]
-
-
-def _cell(value: Any) -> str:
-    return "–" if value is None else str(value)

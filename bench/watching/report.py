@@ -1,12 +1,13 @@
 """The figures as a page for people: docs/results/watch.md, with pictures beside it."""
 
-import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from pages import machine, plain, table
 
 from darklantern.drawing import Svg, to_png
 from darklantern.watch.judging.leads import Leads
@@ -103,7 +104,7 @@ def _head(found: Sequence[Figures], thresholds: Mapping[str, str], tiny: bool, c
     return [
         "# Watching circuits form",
         "",
-        f"{made}Made by `make bench ROOM=watch`; {datetime.now(UTC):%Y-%m-%d}, {_machine()}; {software}; one thread a "
+        f"{made}Made by `make bench ROOM=watch`; {datetime.now(UTC):%Y-%m-%d}, {machine()}; {software}; one thread a "
         f"run. {runs} runs were judged, {hours:.1f} h of processor time, beyond those behind the thresholds.",
         "",
         "E1 induction forms in a small transformer, E2 grokking of modular addition, E3 a patch trigger in an image "
@@ -446,19 +447,9 @@ def _rate(rate: float) -> str:
     return f"{100 * rate:g} %" if rate else "–"
 
 
-def _machine() -> str:
-    info = Path("/proc/cpuinfo")
-    rows = info.read_text().splitlines() if info.exists() else []
-    processor = next((row.partition(":")[2].strip() for row in rows if row.startswith("model name")), "a processor")
-    return f"{platform.system()} {platform.machine()}, {processor}, {os.cpu_count()} cores"
-
-
 def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
-    cells = (heads, ["---"] * len(heads), *([_cell(value).replace("|", "\\|") for value in row] for row in rows))
-    return [f"| {' | '.join(row)} |" for row in cells]
+    return table(heads, rows, _cell)
 
 
 def _cell(value: Any) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else plain(value)
