@@ -31,7 +31,13 @@ class Tapped(Hashable, Protocol):
 
 _LOCK = threading.Lock()
 _COLLECTOR = {"phase": "stop"}
-gc.callbacks.append(lambda phase, _: _COLLECTOR.update(phase=phase))
+
+
+def _collecting(phase: str, info: dict[str, int]) -> None:
+    _COLLECTOR["phase"] = phase
+
+
+gc.callbacks.append(_collecting)
 
 # Set straight in the dictionaries in which `register_forward_hook` would set them: making and taking away its handles
 # costs as much as a dozen small recordings. torch numbers its own hooks from 0 up.
