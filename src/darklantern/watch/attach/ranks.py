@@ -11,6 +11,8 @@ from functools import cached_property
 from importlib import import_module
 from typing import Any, Protocol
 
+from darklantern.errors import WatchError
+
 
 class Ranks(Protocol):
     """Which of how many this process is, and a way to hear from all."""
@@ -22,7 +24,10 @@ class Ranks(Protocol):
     def count(self) -> int: ...
 
     def gather(self, value: Any) -> list[Any]:
-        """What each rank gave, in their order. Every rank must call it, as often as every other."""
+        """What each rank gave, in their order. Every rank must call it, as often as every other.
+
+        Raises WatchError where one of them is gone.
+        """
         ...
 
 
@@ -71,7 +76,13 @@ class TorchRanks:
 
     def gather(self, value: Any) -> list[Any]:
         held: list[Any] = [None] * self.count
-        self._distributed.all_gather_object(held, value, group=self._group)
+        try:
+            self._distributed.all_gather_object(held, value, group=self._group)
+        except RuntimeError as error:  # gloo's word for a connection that another rank's end closed
+            raise WatchError(
+                f"the {self.count} ranks no longer hear each other, says rank {self.rank}: {error}",
+                hint="one of them ended, or its machine did: look at its output, and start all of them again",
+            ) from error
         return held
 
 
