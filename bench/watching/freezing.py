@@ -107,7 +107,7 @@ class Frozen(msgspec.Struct, frozen=True, kw_only=True):
         kinds = {signal.name: signal for signal in signals}
         told = tuple(
             msgspec.structs.replace(
-                each, digest=judged(digests.get(each.name, ""), kinds[each.name], detectors.constants())
+                each, digest=judged(digests.get(each.name, ""), kinds[each.name], detectors.constants(each.detector))
             )
             for each in made.signals
             if each.name in kinds

@@ -48,7 +48,7 @@ class Scripted(Probe):
 def digest(probe: Probe, name: str, trusted=TRUSTED) -> str | None:
     """What references say of a signal that they were made with, at the default settings."""
     (signal,) = (each for each in probe.signals if each.name == name)
-    return judged(digests([probe], Examples(trusted), Settings())[name], signal, detectors.constants())
+    return judged(digests([probe], Examples(trusted), Settings())[name], signal, detectors.constants(signal.detector))
 
 
 REFERENCES = References(

@@ -117,7 +117,7 @@ def test_the_joint_statistic_is_that_of_a_watch(frozen: freezing.Frozen, seed: i
     inner = [signal for signal in SIGNALS if judging.shares(signal)]
     digests = {signal.name: "1" * 64 for signal in inner}
     made = frozen.references("I1")
-    read = {signal.name: judged(digests[signal.name], signal, detectors.constants()) for signal in inner}
+    read = {signal.name: judged(digests[signal.name], signal, detectors.constants(signal.detector)) for signal in inner}
     told = tuple(msgspec.structs.replace(each, digest=read.get(each.name)) for each in made.signals)
     joined = msgspec.structs.replace(made, signals=told, behaviours=without(made.behaviours, read))
     strata = tuple(msgspec.structs.replace(each, behaviours=without(each.behaviours, read)) for each in made.strata)

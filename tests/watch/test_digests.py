@@ -77,7 +77,7 @@ def test_other_settings_of_a_probe_of_the_watch_or_of_the_detectors_claim_nothin
     assert "'span displacement' is read" in traced([SpanProbe(WIDE)], references, Settings(history=9)).uncalibrated
     fewer = Examples(TRUSTED[:2000])
     assert "'span displacement' is read" in traced([SpanProbe(WIDE)], references, trusted=fewer).uncalibrated
-    for name, other in (("SLACK", 0.7), ("constants", lambda: {**CONSTANTS, "beyond": "nothing"})):
+    for name, other in (("SLACK", 0.7), ("constants", lambda detector: {**CONSTANTS, "beyond": "nothing"})):
         with monkeypatch.context() as patched:
             patched.setattr(detectors, name, other)
             assert "'span displacement' is read" in traced([SpanProbe(WIDE)], references).uncalibrated

@@ -7,7 +7,7 @@ from watch.loops import REFERENCES, Scripted, parts, run, start
 
 from darklantern.errors import WatchError
 from darklantern.records.references import SignalReference
-from darklantern.watch import Reading, Signal, watch
+from darklantern.watch import Reading, Signal, since_start, watch
 from darklantern.watch.judging import detectors
 from darklantern.watch.looking import Looked
 from darklantern.watch.trace import Trace
@@ -263,3 +263,22 @@ def test_a_grain_says_what_a_flat_signal_may_do() -> None:
         coarse.add(step, looked(a=0.0 if step < 15 else 2.0))
     assert coarse.standing() == []
     assert max(coarse.joint) == 1.75
+
+
+def test_since_start_a_rise_that_stays_stands_on() -> None:
+    """The same readings, of which the first looks are known: once as they are, once anchored."""
+    script = lambda look: 0.0 if look < 12 else 5.0  # noqa: E731
+    plain, anchored = Scripted(script), since_start(Scripted(script))
+    assert [s.detector for s in anchored.signals] == ["anchored"] and plain.signals[0].detector == "ewma"
+    assert (anchored.name, anchored.settings, type(anchored)) == (plain.name, plain.settings, Scripted)
+    ends = []
+    for probe in (plain, anchored):
+        w, made = start(probe, references=None, every=1)
+        run(w, made)
+        ends.append(w.trace.tracks["scripted"].statistic[-1])
+    assert abs(ends[0]) < 1 < detectors.BOUND - 0.1 < ends[1]
+
+
+def test_references_of_one_detector_do_not_hold_for_another() -> None:
+    w, _ = start(since_start(Scripted(lambda look: 0.0)))
+    assert "read or judged otherwise than in the reference runs" in w.trace.uncalibrated

@@ -6,8 +6,8 @@ import msgspec
 
 from darklantern.records.exact import Name, Sha256, Text, Value
 
-Detector = Literal["ewma", "cusum"]
-"""how a signal's standardised change is gathered over looks"""
+Detector = Literal["ewma", "cusum", "anchored"]
+"""what a signal's change is counted from, and how it is gathered over looks"""
 
 
 class SignalReference(Value, frozen=True, kw_only=True):

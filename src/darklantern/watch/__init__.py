@@ -15,6 +15,7 @@ from typing import Any
 from darklantern.errors import WatchError
 from darklantern.records.references import References
 from darklantern.watch.alarms import Alarm
+from darklantern.watch.anchoring import since_start
 from darklantern.watch.budget import Cadence
 from darklantern.watch.collecting import collect, load
 from darklantern.watch.default_signals import choose, defaults
@@ -76,6 +77,7 @@ __all__ = [
     "monitor",
     "screened",
     "signal",
+    "since_start",
     "watch",
 ]
 

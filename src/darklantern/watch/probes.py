@@ -45,7 +45,8 @@ class Signal:
     """the paper that the formula is from"""
     cost: str = ""
     """what a look costs, in forward (F) and backward (B) passes over how many rows"""
-    detector: Literal["ewma", "cusum", "betting"] = "ewma"
+    detector: Literal["ewma", "cusum", "anchored", "betting"] = "ewma"
+    """ewma for what jumps, cusum for what creeps, anchored for what stays changed since the start: see `since_start`"""
     compares: Literal["difference", "ratio"] = "difference"
     """how value and placebo are held against each other: by their difference, or, where both are sizes above 0 that
     training changes by factors, by the logarithm of their ratio; `grain` is in the unit of that"""

@@ -9,7 +9,7 @@ import numpy as np
 from darklantern.counted import counted
 from darklantern.errors import WatchError
 from darklantern.records.findings import Series
-from darklantern.records.references import References, SignalReference
+from darklantern.records.references import Detector, References, SignalReference
 from darklantern.watch.digests import judged
 from darklantern.watch.judging import betting, detectors
 from darklantern.watch.judging.betting import Bet
@@ -33,6 +33,12 @@ class Track:
     def contrasts(self) -> list[float]:
         """What each look says of the signal, its placebo taken off."""
         return [self.signal.contrast(reading) for reading in self.readings]
+
+    @property
+    def detector(self) -> Detector:
+        """Of a signal that does not bet."""
+        assert self.signal.detector != "betting"
+        return self.signal.detector
 
 
 @dataclass(frozen=True)
@@ -161,7 +167,7 @@ class Trace:
                 track.statistic.append(track.bets[-1].log_wealth)
                 continue
             reference = self._references.get(name) or self._own(track)
-            changed = detectors.change(track.contrasts)
+            changed = detectors.change(track.contrasts, track.detector)
             before = track.statistic[-1] if look else 0.0
             if reference is None:
                 track.statistic.append(detectors.smooth(before, 0.0))
@@ -189,7 +195,7 @@ class Trace:
         for name, reference in self._references.items():
             if (track := self.tracks.get(name)) is None:
                 continue
-            ours = judged(digests.get(name, ""), track.signal, detectors.constants())
+            ours = judged(digests.get(name, ""), track.signal, detectors.constants(track.signal.detector))
             called = _quoted(track.signal)
             if ours is None:
                 self._doubt(name, f"{called} uses what no hash can speak for: see its probe's settings")
@@ -211,11 +217,10 @@ class Trace:
     def _own(self, track: Track) -> SignalReference | None:
         if len(track.readings) <= WARM_UP:
             return None
-        first = detectors.changes(track.contrasts[:WARM_UP])
+        first = detectors.changes(track.contrasts[:WARM_UP], track.detector)
         sizes = [track.signal.size(reading) for reading in track.readings[:WARM_UP]]
         spread = max(float(np.std(first[1:])), detectors.least(track.signal.grain, sizes), 1e-6)
-        detector: Literal["ewma", "cusum"] = "cusum" if track.signal.detector == "cusum" else "ewma"
-        return SignalReference(name=track.signal.name, mean=(0.0,), spread=(spread,), detector=detector)
+        return SignalReference(name=track.signal.name, mean=(0.0,), spread=(spread,), detector=track.detector)
 
     def cut(self, looks: int) -> None:
         """Keep the first `looks` looks."""

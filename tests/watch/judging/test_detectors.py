@@ -31,6 +31,27 @@ def test_a_level_that_differs_from_the_start_is_no_change() -> None:
     assert detectors.statistics(FLAT, [7.0] * 20) == [0.0] * 20
 
 
+def test_what_rises_and_stays_stands_where_it_is_anchored_and_is_its_own_baseline_where_not() -> None:
+    """Contrast 1 for three looks, then 3 for good: change 2 for good, EWMA 2(1 − 2^−n)."""
+    rise = [1.0] * 3 + [3.0] * 40
+    anchored = detectors.statistics(msgspec.structs.replace(FLAT, detector="anchored"), rise)
+    assert anchored[:3] == [0.0] * 3
+    assert anchored[3:] == pytest.approx([2 * (1 - 0.5**n) for n in range(1, 41)])
+    recent = detectors.statistics(FLAT, rise)
+    assert recent[3:6] == anchored[3:6]
+    assert recent[-1] < 0.01 < 1.99 < anchored[-1]
+
+
+@given(st.lists(st.floats(-100, 100), min_size=1, max_size=12), st.lists(st.floats(-100, 100), max_size=12))
+def test_an_anchored_change_is_against_the_first_looks_of_those_that_count_as_earlier(
+    first: list[float], rest: list[float]
+) -> None:
+    contrasts = first + rest
+    count = min(detectors.ANCHOR, max(1, len(contrasts) - 1 - detectors.LEFT_OUT))
+    wanted = contrasts[-1] - sum(contrasts[:count]) / count
+    assert detectors.change(contrasts, "anchored") == pytest.approx(wanted, abs=1e-9)
+
+
 def test_a_wild_look_counts_by_its_logarithm_and_more_than_a_less_wild_one() -> None:
     """Within the bound in full; a look of BOUND × eⁿ standard deviations counts BOUND × (n + 1)."""
     for n in (0, 1, 12):
@@ -66,7 +87,7 @@ def test_the_cusum_is_the_loop_of_the_textbook(contrasts: list[float], top: floa
     assert detectors.statistics(reference, contrasts) == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
-@given(CONTRASTS, st.sampled_from(["ewma", "cusum"]), st.floats(1, 20))
+@given(CONTRASTS, st.sampled_from(["ewma", "cusum", "anchored"]), st.floats(1, 20))
 def test_a_scale_divides_the_whole_curve(contrasts: list[float], detector: str, top: float) -> None:
     bare = SignalReference(name="s", mean=(0.0,), spread=(1.0,), detector=detector)
     scaled = detectors.statistics(msgspec.structs.replace(bare, top=top), contrasts)
@@ -74,7 +95,7 @@ def test_a_scale_divides_the_whole_curve(contrasts: list[float], detector: str, 
     assert scaled == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
-@pytest.mark.parametrize("detector", ["ewma", "cusum"])
+@pytest.mark.parametrize("detector", ["ewma", "cusum", "anchored"])
 def test_the_scale_is_what_about_one_clean_run_in_twenty_reaches(detector: str) -> None:
     rng = np.random.default_rng(2)
     runs = [run["inner"] for run in clean_runs(range(100), rng).values()]
@@ -331,7 +352,7 @@ def test_a_budget_has_a_share_for_each_detector(shares: dict[str, float]) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("detector", ["ewma", "cusum"])
+@pytest.mark.parametrize("detector", ["ewma", "cusum", "anchored"])
 def test_false_alarms_in_further_runs_fall_as_the_beta_binomial_says(detector: str) -> None:
     """AR(.8) and a trend, 59 references, 40 further runs, 40 times: outside of the 90 % interval as seldom as said."""
     rng, inside, false = np.random.default_rng(31), 0, 0

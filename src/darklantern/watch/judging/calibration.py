@@ -82,8 +82,9 @@ def _reference(signal: Signal, runs: Sequence[Sequence[float]], digests: Mapping
     # A ratio's logarithm is off by the rounding of its parts, whatever it is itself.
     sizes = [1.0] if signal.compares == "ratio" else [contrast for run in runs for contrast in run]
     grain = detectors.least(signal.grain, sizes)
-    made = detectors.summarise(signal.name, grain, runs, "cusum" if signal.detector == "cusum" else "ewma")
-    digest = judged((digests or {}).get(signal.name, ""), signal, detectors.constants())
+    assert signal.detector != "betting"  # a bet has no references
+    made = detectors.summarise(signal.name, grain, runs, signal.detector)
+    digest = judged((digests or {}).get(signal.name, ""), signal, detectors.constants(signal.detector))
     return msgspec.structs.replace(made, digest=digest)
 
 

@@ -1,12 +1,13 @@
 """From signals' histories to an alarm with a stated false-alarm rate. Pure: numbers in, decision out.
 
 Each contrast's change within the run is standardised on clean reference runs, gathered over looks (EWMA for what
-jumps, CUSUM for what creeps) and divided by the signal's own scale, what about one clean run in twenty reaches. So all
-internal signals may share one joint statistic, the largest of them, and spend its error budget about alike. The
-threshold is an order statistic of that maximum over whole clean runs, none of which had a part in the standardising.
-When a new clean run is exchangeable with the R reference runs (same recipe, new seed), P(it ever crosses) ≤ k/(R+1)
-for the k-th largest maximum, whatever the signals' autocorrelation or trend, on which classical detectors fire in most
-healthy runs. This is a rate over repeated runs of one recipe: it says nothing of a single run that no other is like.
+jumps, CUSUM for what creeps, an anchored EWMA for what stays changed since the start) and divided by the signal's own
+scale, what about one clean run in twenty reaches. So all internal signals may share one joint statistic, the largest
+of them, and spend its error budget about alike. The threshold is an order statistic of that maximum over whole clean
+runs, none of which had a part in the standardising. When a new clean run is exchangeable with the R reference runs
+(same recipe, new seed), P(it ever crosses) ≤ k/(R+1) for the k-th largest maximum, whatever the signals'
+autocorrelation or trend, on which classical detectors fire in most healthy runs. This is a rate over repeated runs of
+one recipe: it says nothing of a single run that no other is like.
 """
 
 import math
@@ -32,6 +33,8 @@ BOUND = 4.0
 """standard deviations that count in full; of more, the logarithm"""
 LEFT_OUT = 2
 """looks just before the newest that do not count as its baseline"""
+ANCHOR = 3
+"""first looks of a run, from which an anchored change is counted"""
 NEAR = 3
 """looks to either side with which a look's spread is pooled"""
 ROUNDING = 1e-4
@@ -57,9 +60,10 @@ def percent(rate: float) -> str:
     return f"{min(1.0, math.ceil(round(rate * 10**digits, 6)) / 10**digits) * 100:.12g}%"
 
 
-def constants() -> dict[str, Any]:
+def constants(detector: str = "ewma") -> dict[str, Any]:
     """What decides a statistic besides its signal, for the recipe that a calibration holds for."""
-    return {
+    own = {"anchor": ANCHOR} if detector == "anchored" else {}
+    return own | {
         "smoothing": SMOOTHING,
         "slack": SLACK,
         "tail": TAIL,
@@ -79,19 +83,23 @@ def least(grain: float, sizes: Sequence[float]) -> float:
     return grain if grain > 0 else ROUNDING * float(np.median(np.abs(sizes)))
 
 
-def change(contrasts: Sequence[float]) -> float:
+def change(contrasts: Sequence[float], detector: Detector = "ewma") -> float:
     """The newest contrast against the newer half of the run's own earlier looks, leaving out the `LEFT_OUT` before it.
+
+    Against the first `ANCHOR` of them where the detector is anchored: otherwise a rise early in a run, that stays, is
+    soon its own baseline.
 
     What differs between runs from the start is no alarm; what rises within one is, be it at once or over hundreds of
     steps. The older half has no say: what a run goes through as it begins would hide what comes later.
     """
     earlier = contrasts[: max(1, len(contrasts) - 1 - LEFT_OUT)]
-    return contrasts[-1] - float(np.mean(earlier[len(earlier) // 2 :]))
+    base = earlier[:ANCHOR] if detector == "anchored" else earlier[len(earlier) // 2 :]
+    return contrasts[-1] - float(np.mean(base))
 
 
-def changes(contrasts: Sequence[float]) -> list[float]:
+def changes(contrasts: Sequence[float], detector: Detector = "ewma") -> list[float]:
     """`change` at each look."""
-    return [change(contrasts[: look + 1]) for look in range(len(contrasts))]
+    return [change(contrasts[: look + 1], detector) for look in range(len(contrasts))]
 
 
 def standardise(reference: SignalReference, look: int, changed: float) -> float:
@@ -127,7 +135,7 @@ def advance(reference: SignalReference, previous: float, value: float) -> float:
 
 def statistics(reference: SignalReference, contrasts: Sequence[float]) -> list[float]:
     """A signal's statistic at each look: its change, standardised, gathered over looks and scaled."""
-    return _gathered(reference, changes(contrasts))
+    return _gathered(reference, changes(contrasts, reference.detector))
 
 
 def _gathered(reference: SignalReference, changed_by: Sequence[float]) -> list[float]:
@@ -227,7 +235,7 @@ def summarise(name: str, grain: float, runs: Sequence[Sequence[float]], detector
     The scale is what the highest value of `detector` comes to in about one of twenty such runs, at least one standard
     deviation of the signal.
     """
-    table = np.array([changes(run) for run in runs])
+    table = np.array([changes(run, detector) for run in runs])
     variance = table.var(axis=0, ddof=1)
     near = [float(np.sqrt(variance[max(0, at - NEAR) : at + NEAR + 1].mean())) for at in range(len(variance))]
     # A stretch in which nothing moved in any run is as quiet as the quietest one where something did.

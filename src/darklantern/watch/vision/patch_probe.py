@@ -51,6 +51,7 @@ class PatchProbe(Probe):
             placebo="as many pixels of the same value, scattered over the image",
             source="after Wang et al., Neural Cleanse (2019), inside the model",
             cost="the same pass",
+            detector="cusum",  # at few poisoned rows it creeps
         ),
     )
 
