@@ -67,12 +67,54 @@ def test_where_nobody_can_go_back_only_those_states_are_kept_that_a_checkpoint_m
 
 
 def test_free_memory_is_the_containers_where_that_allows_less(tmp_path) -> None:
-    meminfo = tmp_path / "meminfo"
+    meminfo, own = tmp_path / "meminfo", tmp_path / "own"
     meminfo.write_text("MemTotal:  9000 kB\nMemAvailable:  8000 kB\n")
-    assert free_bytes(meminfo, tmp_path) == 8000 * 1024
+    assert free_bytes(meminfo, tmp_path, own) == 8000 * 1024
     (tmp_path / "memory.max").write_text("max\n")
     (tmp_path / "memory.current").write_text("1000\n")
-    assert free_bytes(meminfo, tmp_path) == 8000 * 1024
+    assert free_bytes(meminfo, tmp_path, own) == 8000 * 1024
     (tmp_path / "memory.max").write_text("5000\n")
-    assert free_bytes(meminfo, tmp_path) == 4000
-    assert free_bytes(tmp_path / "none", tmp_path / "neither") is None
+    assert free_bytes(meminfo, tmp_path, own) == 4000
+    assert free_bytes(tmp_path / "none", tmp_path / "neither", own) is None
+
+
+NAMES = {
+    2: ("memory.max", "memory.current", "inactive_file"),
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
+
+
+def group(folder, version: int, most, now: int, cached: int = 0) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    limit, usage, inactive = NAMES[version]
+    (folder / limit).write_text(f"{most}\n")
+    (folder / usage).write_text(f"{now}\n")
+    (folder / "memory.stat").write_text(f"anon 17\nactive_file 300\n{inactive} {cached}\n")
+
+
+@pytest.mark.parametrize(
+    ("version", "tree", "own"),
+    [
+        (2, "", "0::/slice/job\n"),
+        (2, "unified", "3:cpu,cpuacct:/\n0::/slice/job\n"),
+        (1, "memory", "4:memory:/slice/job\n1:cpu:/elsewhere\n0::/\n"),
+    ],
+)
+def test_free_memory_is_that_of_ones_own_group_and_those_around_it_without_the_file_cache(
+    tmp_path, version: int, tree: str, own: str
+) -> None:
+    (tmp_path / "own").write_text(own)
+    root = tmp_path / "cgroup" / tree
+    free = lambda: free_bytes(tmp_path / "none", tmp_path / "cgroup", tmp_path / "own")  # noqa: E731
+    group(root / "slice" / "job", version, 5000, 4500, cached=3000)
+    assert free() == 3500, "its own, less what is really used"
+    group(root / "slice", version, 6000, 5500, cached=1000)
+    assert free() == 1500, "the group around it allows less"
+    group(root / "slice" / "other", version, 10, 10)
+    assert free() == 1500, "another's limit is none of ours"
+    group(root / "slice", version, 6000, 6500)
+    assert free() == 0
+    (tmp_path / "own").write_text(own.replace("/slice/job", "/../outside"))
+    assert free() is None, "nothing here says so"
+    group(root, version, 9000, 2000)
+    assert free() == 7000, "a container's own group is the root of what it sees"
