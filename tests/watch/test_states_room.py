@@ -33,6 +33,35 @@ def test_what_a_state_takes_is_known_before_the_first_step(kind: str) -> None:
     assert before == held.nbytes - steps, "all but Adam's counts of steps"
 
 
+def test_gradients_that_stand_count_and_those_that_may_come_to_stand_are_known_before() -> None:
+    model, optimizer, loader = parts()
+    model.norm.weight.requires_grad_(False)
+    found = tap(model, (optimizer, loader))
+    bare, more = found.state_bytes(), found.gradient_bytes()
+    batch = next(iter(loader))
+    training.loss_nats(model(batch[:, :-1]), batch[:, 1:]).backward()
+    held = capture(0, model, optimizer, loader)
+    gradients = sum(value.nbytes for name, value in held.tensors.items() if name.startswith("gradient."))
+    assert gradients > 0
+    assert (more, found.state_bytes()) == (gradients, bare + gradients)
+    assert found.gradient_bytes() == 0, "they are counted once"
+    assert tap(model, None).gradient_bytes() == 0, "no states, no gradients in them"
+
+
+def test_states_with_room_only_as_long_as_no_gradients_stand_are_kept_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, optimizer, loader = parts()
+    each = tap(model, (optimizer, loader)).state_bytes()
+    monkeypatch.setattr(TorchTap, "room", lambda self: 7 * each)
+    w, _ = start(Scripted(rising), of=(model, optimizer, loader))
+    (said,) = [event.text for event in w.events if event.label == "states"]
+    assert "where gradients stand at a look, as they do without zero_grad() right after an update; " in said
+    monkeypatch.setattr(TorchTap, "room", lambda self: 9 * each)
+    w, _ = start(Scripted(rising), of=(model, optimizer, loader))
+    assert [event for event in w.events if event.label == "states"] == []
+
+
 def test_states_that_memory_has_no_room_for_are_refused_when_attaching(monkeypatch: pytest.MonkeyPatch) -> None:
     model, optimizer, loader = parts()
     each = tap(model, (optimizer, loader)).state_bytes()
@@ -47,6 +76,7 @@ def test_states_that_memory_has_no_room_for_are_refused_when_attaching(monkeypat
 
 def test_what_much_is_taken_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TorchTap, "state_bytes", lambda self: MANY)
+    monkeypatch.setattr(TorchTap, "gradient_bytes", lambda self: 0)
     monkeypatch.setattr(TorchTap, "room", lambda self: None)
     w, _ = start(Scripted(rising))
     assert [(event.label, event.text) for event in w.events] == [

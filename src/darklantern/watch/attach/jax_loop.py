@@ -214,6 +214,10 @@ class JaxTap:
         leaves = [leaf for leaf in jax.tree.leaves(self._state) if isinstance(leaf, jax.Array | np.ndarray)]
         return sum(leaf.nbytes for leaf in leaves)
 
+    def gradient_bytes(self) -> int:
+        """None: what a step leaves for the next is in the state."""
+        return 0
+
     def room(self) -> int | None:
         """Of this process's memory, where a state lies in it; a device says itself how much of its own it has."""
         leaves = [leaf for leaf in jax.tree.leaves(self._state) if isinstance(leaf, jax.Array)]
