@@ -8,6 +8,7 @@ variables that it is a reference. Then alarms are only logged, and no references
 import hashlib
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -27,6 +28,9 @@ OUTPUT: Final = "output.txt"
 FINISHED: Final = "finished.json"
 _LAST: Final = 2000
 """characters of a failed run's output that are told"""
+_LARGEST: Final = 2**63 - 1
+_MOST: Final = 100_000
+_SHOWN: Final = 200
 _POLL_S: Final = 0.1
 _GRACE_S: Final = 5.0
 
@@ -56,12 +60,16 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     """The seeds in "1000-1049" or "1,2,5-9". Raises WatchError."""
     found: list[int] = []
     for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
-            raise WatchError(f"expected seeds such as 1000-1049 or 1,2,5-9, got {text!r}", hint="none is below 0")
-        found += range(int(first), int(last or first) + 1)
-        if len(found) > 100_000:
-            raise WatchError(f"{text!r} names more than 100,000 seeds", hint="some fifty runs do")
+        match = re.fullmatch("([0-9]{1,19})(?:-([0-9]{1,19}))?", part.strip())
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
+        if last < first or last > _LARGEST:
+            raise WatchError(
+                f"expected seeds such as 1000-1049 or 1,2,5-9, got {text[:_SHOWN]!r}",
+                hint=f"none is below 0 or above {_LARGEST}, the largest that torch and jax both take",
+            )
+        if len(found) + last - first >= _MOST:
+            raise WatchError(f"{text[:_SHOWN]!r} names more than {_MOST:,} seeds", hint="some fifty runs do")
+        found += range(first, last + 1)
     return tuple(dict.fromkeys(found))
 
 
@@ -112,9 +120,29 @@ def _words(command: str) -> list[str]:
 
 
 def _files(words: Iterable[str]) -> dict[str, str]:
-    """Hashes of the files that a command names, such as the script: when one changes, its runs are run again."""
-    paths = [Path(word) for word in words if "{" not in word]
-    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.is_file()}
+    """Hashes of the files that a command names, such as the script: when one changes, its runs are run again.
+
+    Also within a word, as in `--config=small.yaml` and `sh -c "python train.py --seed {seed}"`. Raises StoreError.
+    """
+    named = dict.fromkeys(part for word in words for part in (word, *re.split(r"[=\s;&|<>()'\"]+", word)))
+    return {str(Path(name)): _hash(Path(name)) for name in named if "{" not in name and _is_file(name)}
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return bool(name) and Path(name).is_file()
+    except OSError:  # a text too long for a name, for one
+        return False
+
+
+def _hash(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise StoreError(
+            f"cannot read {path}, which the command names: {error.strerror}", hint="may you read that file?"
+        ) from error
 
 
 def _is_finished(folder: Path, mark: Mapping[str, Any]) -> bool:
