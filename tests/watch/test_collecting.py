@@ -14,7 +14,7 @@ from darklantern.errors import RecordError, StoreError, WatchError
 from darklantern.records.exact import encode
 from darklantern.records.references import References
 from darklantern.watch import Reaction, Settings, Signal, calibrate, held_out, watch
-from darklantern.watch.collecting import collect, load
+from darklantern.watch.collecting import check_seeds, collect, load
 from darklantern.watch.digests import hashed
 from darklantern.watch.judging import detectors
 from darklantern.watch.recording import LOOKS, Look, Recorded, recorded
@@ -111,6 +111,27 @@ def test_runs_of_one_seed_or_of_the_same_readings_are_refused_by_name(clean: lis
     idle = written(tmp_path / "idle", 777, drawn=104)
     with pytest.raises(WatchError, match=f"run-104 and {idle} read the same to the last digit"):
         collect([*clean, idle])
+
+
+def test_what_is_wrong_in_seeds_is_said_before_a_run_is_spent(tmp_path: Path) -> None:
+    arm = [written(tmp_path / "arm" / str(seed), seed, data="9" * 64) for seed in range(200, 219)]
+    check_seeds(range(24), {"shifted": arm})
+    check_seeds(range(28), standardise=9)
+    for wrong, seeds, arms, standardise in (
+        ("19 to calibrate on, got 5 and 18\n", range(23), {}, None),
+        ("to standardise on and 19 to calibrate on, got 3 and 0\n", range(3), {}, None),
+        ("19 to calibrate on, got 9 and 18\n", range(27), {}, 9),
+        ("19 to calibrate on, got 5 and 18 of shifted\n", range(24), {"shifted": arm[1:]}, None),
+        ("an arm is called 'clean'", range(24), {"clean": arm}, None),
+        (f"the run of shifted in {arm[3]} has seed 203, which is also one of", range(203, 230), {"shifted": arm}, None),
+        ("nowhere holds no whole record of a run", range(24), {"shifted": ["nowhere"]}, None),
+        ("have one seed, 200", range(24), {"a": arm, "b": [written(tmp_path / "b", 200, drawn=9), *arm[1:]]}, None),
+    ):
+        with pytest.raises(WatchError, match=wrong):
+            check_seeds(seeds, arms, standardise=standardise)
+    other = written(tmp_path / "other", 300, every=7)
+    with pytest.raises(WatchError, match="has other steps between looks"):
+        check_seeds(range(24), {"shifted": [*arm, other]})
 
 
 def test_a_claim_needs_a_recipe_and_data_and_the_runs_word_holds(clean: list[Path], tmp_path: Path) -> None:

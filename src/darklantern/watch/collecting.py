@@ -13,11 +13,8 @@ from darklantern.errors import StoreError, WatchError
 from darklantern.records.exact import decode
 from darklantern.records.references import Origin, References
 from darklantern.watch.digests import hashed
-from darklantern.watch.judging.calibration import Contrasts, calibrate
+from darklantern.watch.judging.calibration import LEAST, Contrasts, calibrate, check_counts
 from darklantern.watch.recording import LOOKS, Recorded, recorded
-
-LEAST = 5
-"""runs to standardise on"""
 
 
 def load(path: str | Path) -> References:
@@ -58,7 +55,7 @@ def collect(
     _check_distinct(everyone)
     begun = clean[0].begun
     seeds = sorted(run.begun.seed for run in clean)
-    first = max(LEAST, len(seeds) // 5) if standardise is None else standardise
+    first = _standardising(seeds, standardise)
     framework = next(iter(begun.versions.keys() - {"python", "numpy"}), "torch")
     found = calibrate(
         _by_seed(clean),
@@ -75,6 +72,34 @@ def collect(
         ranks=begun.ranks,
     )
     return msgspec.structs.replace(found, versions=dict(begun.versions))
+
+
+def check_seeds(
+    seeds: Sequence[int], harmless: Mapping[str, Sequence[Path | str]] | None = None, *, standardise: int | None = None
+) -> None:
+    """Before clean runs of `seeds` are spent: raises WatchError where `collect` would refuse them for their number, or
+    for the runs of the harmless arms, which are there: too few, unlike each other, or with seeds among these."""
+    arms = {name: [recorded(folder) for folder in _folders(held)] for name, held in (harmless or {}).items()}
+    first = _standardising(seeds, standardise)
+    check_counts(len(seeds[:first]), "clean", len(seeds[first:]))
+    there = [run for arm in arms.values() for run in arm]
+    for name, arm in arms.items():
+        if name == "clean":
+            raise WatchError("an arm is called 'clean', which names the runs of --seeds", hint="give it another name")
+        check_counts(first, name, len(arm))
+        for run in arm:
+            _check_alike(there[0], run, but="data")
+            if run.begun.seed in seeds:
+                raise WatchError(
+                    f"the run of {name} in {run.folder} has seed {run.begun.seed}, which is also one of --seeds",
+                    hint="each run has a seed of its own: choose others for the clean runs",
+                )
+    _check_distinct(there)
+
+
+def _standardising(seeds: Sequence[int], asked: int | None) -> int:
+    """How many of the runs say what is usual."""
+    return max(LEAST, len(seeds) // 5) if asked is None else asked
 
 
 def _folders(given: Iterable[Path | str]) -> list[Path]:
