@@ -78,7 +78,7 @@ def test_how_many_standardise_is_a_fifth_and_at_least_five_or_what_you_say(clean
     ("changes", "what"),
     [
         ({"signals": (INNER,)}, "signals"),
-        ({"digests": {"inner": "1" * 64, "outer": "3" * 64}}, "settings of probes or watch, in the digests.*'outer'"),
+        ({"digests": {"inner": "1" * 64, "outer": "3" * 64}}, "settings of probes or watch .*: of 'outer'"),
         ({"every": 10}, "steps between looks .*: 10 and 5"),
         ({"looks": 11}, "steps of looks .*: 11 and 12"),
         ({"recipe": "9" * 64}, "recipe"),
@@ -102,6 +102,23 @@ def test_a_run_that_is_unlike_the_others_is_named_with_what_differs(
         return
     with pytest.raises(WatchError, match=f"has other {what}"):
         collect(clean, {"an arm": [other]})
+
+
+def test_a_seed_that_probes_took_from_their_run_is_named_with_the_way_out(tmp_path: Path) -> None:
+    def one(seed: int, rows: int = 64, spans: str = "ab12") -> Path:
+        digests = {"inner": "1" * 64, "outer": hashed(f"{seed} {rows} {spans}")}
+        settings = {"inner": {"rows": 8}, "outer": {"seed": seed, "rows": rows, "spans": spans}}
+        return written(tmp_path / f"{seed}-{rows}-{spans}", seed, digests=digests, settings=settings)
+
+    with pytest.raises(WatchError) as refused:
+        collect([one(1), one(2)])
+    assert refused.value.message == (
+        f"the run in {tmp_path / '2-64-ab12'} has other settings of probes or watch than the one in "
+        f"{tmp_path / '1-64-ab12'}: of 'outer' (seed 2 and 1)"
+    )
+    assert "one fixed seed, such as SpanProbe(rows, seed=0)" in refused.value.hint
+    with pytest.raises(WatchError, match=r"of 'outer' \(rows 32 and 16, seed 4 and 3, spans cd and ab12\)"):
+        collect([one(3, 16), one(4, 32, "cd")])
 
 
 def test_runs_of_one_seed_or_of_the_same_readings_are_refused_by_name(clean: list[Path], tmp_path: Path) -> None:
@@ -203,6 +220,23 @@ def test_a_watch_with_a_run_leaves_all_that_its_looks_read_and_nothing_of_held_o
     assert found.contrasts == {"scripted": w.trace.tracks["scripted"].contrasts}
     assert found.begun.digests == w.digests
     assert "secret" not in (tmp_path / "x" / LOOKS).read_text()
+
+
+class Seeded(Scripted):
+    settings = {"seed": 7, "share": 0.5, "spans": ["a long text"] * 99, "lens": None}  # noqa: RUF012
+
+
+@pytest.mark.slow
+def test_a_run_says_the_settings_of_its_probes_briefly_and_none_of_a_held_out_one(tmp_path: Path) -> None:
+    probes = [
+        Seeded(lambda look: 0.0, signals=(Signal("seeded", "I0", "signal", "", ""),)),
+        held_out(Hidden(lambda look: 0.0, signals=(Signal("a secret", "I0", "signal", "", ""),))),
+    ]
+    watched(tmp_path / "x", signals=probes)
+    said = recorded(tmp_path / "x").begun.settings
+    assert said.keys() == {"scripted", "seeded"}
+    assert len(said["seeded"].pop("spans")) == 12
+    assert said["seeded"] == {"seed": 7, "share": 0.5, "lens": None}
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from darklantern.records.exact import decode
 from darklantern.records.references import Origin, References
 from darklantern.watch.digests import hashed
 from darklantern.watch.judging.calibration import LEAST, Contrasts, calibrate, check_counts
-from darklantern.watch.recording import LOOKS, Recorded, recorded
+from darklantern.watch.recording import LOOKS, Begun, Recorded, recorded
 
 
 def load(path: str | Path) -> References:
@@ -135,7 +135,7 @@ def _check_alike(first: Recorded, run: Recorded, but: str = "") -> None:
     ours, theirs = first.begun, run.begun
     parts = {
         "signals": (ours.signals, theirs.signals),
-        "settings of probes or watch, in the digests": (ours.digests, theirs.digests),
+        _SETTINGS: (ours.digests, theirs.digests),
         "steps between looks": (ours.every, theirs.every),
         "steps of looks": (first.steps, run.steps),
         "recipe": (ours.recipe, theirs.recipe),
@@ -145,10 +145,34 @@ def _check_alike(first: Recorded, run: Recorded, but: str = "") -> None:
     }
     for what, (one, other) in parts.items():
         if one != other and what != but:
+            of_probes = what == _SETTINGS
+            differ = _settings_difference(ours, theirs) if of_probes else _difference(one, other)
             raise WatchError(
-                f"the run in {run.folder} has other {what} than the one in {first.folder}{_difference(one, other)}",
-                hint="all runs must follow one recipe to its end, and differ in their seeds alone",
+                f"the run in {run.folder} has other {what} than the one in {first.folder}{differ}",
+                hint=_FIXED
+                if of_probes
+                else "all runs must follow one recipe to its end, and differ in their seeds alone",
             )
+
+
+_SETTINGS = "settings of probes or watch"
+_FIXED = (
+    "give a probe the same settings in all runs, and one fixed seed, such as SpanProbe(rows, seed=0): a run's own seed "
+    "is for its first weights and the order of its data"
+)
+
+
+def _settings_difference(ours: Begun, theirs: Begun) -> str:
+    """Which settings of which signals differ, the other run's first."""
+    told = []
+    for name in sorted(
+        key for key in {*ours.digests, *theirs.digests} if ours.digests.get(key) != theirs.digests.get(key)
+    ):
+        one, other = ours.settings.get(name, {}), theirs.settings.get(name, {})
+        apart = sorted(key for key in {*one, *other} if one.get(key) != other.get(key))
+        said = ", ".join(f"{key} {other.get(key)} and {one.get(key)}" for key in apart[:3])
+        told.append(f"{name!r} ({said or 'its probe, its rows, or what the watch keeps for it'})")
+    return f": of {', '.join(told[:3])}"
 
 
 def _difference(one: object, other: object) -> str:
