@@ -151,6 +151,14 @@ def test_what_is_wrong_in_seeds_is_said_before_a_run_is_spent(tmp_path: Path) ->
         check_seeds(range(24), {"shifted": [*arm, other]})
 
 
+def test_runs_of_a_framework_that_is_not_installed_are_refused_with_its_name(tmp_path: Path) -> None:
+    versions = {"python": "3.11", "numpy": "2", "no-such-framework": "1"}
+    runs = [written(tmp_path / str(seed), seed, versions=versions) for seed in range(24)]
+    with pytest.raises(WatchError, match="no-such-framework is not installed here") as refused:
+        collect(runs)
+    assert "pip install no-such-framework" in refused.value.hint
+
+
 def test_a_claim_needs_a_recipe_and_data_and_the_runs_word_holds(clean: list[Path], tmp_path: Path) -> None:
     silent = tmp_path / "silent"
     for seed in range(24):

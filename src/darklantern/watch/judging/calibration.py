@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 import msgspec
@@ -22,8 +22,17 @@ Contrasts = Mapping[str, Sequence[float]]
 
 
 def versions(framework: str = "torch") -> dict[str, str]:
-    """The software that a run's contrasts depend on; `framework` is what it trains in, torch or jax."""
-    return {"python": platform.python_version(), "numpy": version("numpy"), framework: version(framework)}
+    """The software that a run's contrasts depend on; `framework` is what it trains in, torch or jax.
+
+    Raises WatchError where that is not installed.
+    """
+    try:
+        return {"python": platform.python_version(), "numpy": version("numpy"), framework: version(framework)}
+    except PackageNotFoundError as error:
+        raise WatchError(
+            f"{error.name} is not installed here, in which the runs were trained",
+            hint=f"pip install {error.name}, or collect the runs where they were made",
+        ) from error
 
 
 def calibrate(
