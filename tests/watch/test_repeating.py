@@ -18,10 +18,13 @@ from darklantern.watch.repeating import FINISHED, FOLDER, OUTPUT, SEED, asked_fo
 SCRIPT = """
 import sys
 from pathlib import Path
+from darklantern.watch import Signal
 from darklantern.watch.recording import LOOKS, Begun, Look
 from darklantern.watch.repeating import asked_for
 from darklantern.watch.runs.files import add_line
 import time
+
+SIGNAL = Signal("x", "I0", "signal", "", "")
 
 told = asked_for()
 seed = int(sys.argv[1])
@@ -33,9 +36,9 @@ if seed == 99:
     (told.folder / "waits").touch()
     time.sleep(600)
 if seed != 50:
-    begun = Begun(seed=told.seed, recipe="", data="", every=5, ranks=1, versions={}, signals=(), digests={})
+    begun = Begun(seed=told.seed, recipe="", data="", every=5, ranks=1, versions={}, signals=(SIGNAL,), digests={})
     add_line(told.folder / LOOKS, begun, sync=False)
-    add_line(told.folder / LOOKS, Look(step=5, looks=1, readings={}), sync=False)
+    add_line(told.folder / LOOKS, Look(step=5, looks=1, readings={"x": (float(told.seed), 0.0)}), sync=False)
 """
 
 
@@ -74,6 +77,25 @@ def test_a_run_that_fails_is_told_with_what_it_said_and_what_is_finished_stays(s
     assert not (Path("runs/13") / FINISHED).exists()
     with pytest.raises(WatchError, match="seed 50 ended without a look of a watch"):
         repeat(script, (50,), Path("runs"), 1, lambda done, of: None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("was", "made", "said"),
+    [
+        ("digests={}", 'digests={"x": str(seed)}, settings={"x": {"seed": seed}}', r"of 'x' \(seed 2 and 1\)"),
+        ("(float(told.seed), 0.0)", "(7.5, 0.0)", "runs/1 and runs/2 read the same to the last digit"),
+    ],
+    ids=["a probe's seed", "a seed that reaches nothing"],
+)
+def test_runs_that_could_not_be_collected_end_with_the_second(script: str, was: str, made: str, said: str) -> None:
+    assert was in SCRIPT
+    Path("train.py").write_text(SCRIPT.replace(was, made))
+    for _ in range(2):
+        with pytest.raises(WatchError, match=said):
+            repeat(script, (1, 2, 3), Path("runs"), 1, lambda done, of: None)
+        (Path("runs/2") / FINISHED).unlink(missing_ok=True)
+    assert started() == [1, 2, 2], "also beside one that was finished before"
 
 
 @pytest.mark.slow

@@ -74,6 +74,12 @@ def collect(
     return msgspec.structs.replace(found, versions=dict(begun.versions))
 
 
+def check_pair(first: Recorded, run: Recorded) -> None:
+    """Raises WatchError where `collect` would refuse two clean runs together."""
+    _check_alike(first, run)
+    _check_distinct((first, run))
+
+
 def check_seeds(
     seeds: Sequence[int], harmless: Mapping[str, Sequence[Path | str]] | None = None, *, standardise: int | None = None
 ) -> None:

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from darklantern.errors import StoreError, WatchError
 from darklantern.files import write_whole
+from darklantern.watch.collecting import check_pair
 from darklantern.watch.recording import LOOKS, recorded
 
 FOLDER: Final = "DARKLANTERN_REFERENCE_RUN"
@@ -80,7 +81,8 @@ def repeat(
 
     `{seed}` in it stands for the seed, `{run}` for the folder. A run that was finished by the same command, with the
     same files named in it, is not run again. Stopped by Ctrl-C, what runs is ended, and what is finished stays.
-    Raises WatchError for a run that fails, with the end of what it said, and ends the others; StoreError.
+    Raises WatchError for a run that fails, with the end of what it said, or that is unlike the first, and ends the
+    others; StoreError.
     """
     words = _words(command)
     mark = {"command": command, "files": _files(words)}
@@ -88,6 +90,7 @@ def repeat(
     left = [seed for seed in seeds if not _is_finished(folders[seed], mark)]
     done = len(seeds) - len(left)
     progress(done, len(seeds))
+    first = next((recorded(folders[seed]) for seed in seeds if seed not in left), None)
     running: dict[int, subprocess.Popen[bytes]] = {}
     try:
         while left or running:
@@ -98,6 +101,9 @@ def repeat(
                 process = running.pop(seed)
                 _check_finished(process.returncode, seed, folders[seed])
                 write_whole(folders[seed] / FINISHED, json.dumps(mark).encode())
+                first = first or recorded(folders[seed])
+                if first.folder != folders[seed]:
+                    check_pair(first, recorded(folders[seed]))  # now, and not after the last
                 done += 1
                 progress(done, len(seeds))
             time.sleep(_POLL_S if running else 0)
