@@ -1,16 +1,19 @@
 """`darklantern watch calibrate` over runs of one's own: folders, a script for each seed, and what is wrong is named."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from watch.recorded_runs import BEGUN, INNER, OUTER, written
 
 from darklantern.watch.collecting import load
-from darklantern.watch.recording import recorded
-from darklantern.watch.repeating import FINISHED
+from darklantern.watch.recording import LOOKS, recorded
+from darklantern.watch.repeating import FINISHED, repeat
+from darklantern.watch.runs.files import add_line
 
 SCRIPT = """
 import sys
@@ -71,21 +74,48 @@ def test_folders_become_references_with_the_rate_that_they_support(tmp_path: Pat
 
 @pytest.mark.slow
 def test_a_real_script_is_run_for_each_seed_with_its_watch_as_it_is(tmp_path: Path) -> None:
-    """Two seeds are too few for a rate, which is said; they are there for the next call, and not run again."""
+    """Two seeds are run; the others are copies of the first, with readings of their own. None is run again."""
     (tmp_path / "train.py").write_text(SCRIPT)
-    words = ("--run", f"{sys.executable} train.py {{seed}}", "--runs", "mine", "--seeds", "1-2")
-    written_at = []
-    for _ in range(2):
-        found = calibrate(tmp_path, *words)
-        assert found.returncode == 1
-        assert "expected at least 5 runs to standardise on and 19 to calibrate on" in found.stderr
-        assert not (tmp_path / "references.json").exists()
-        written_at.append((tmp_path / "mine/1" / FINISHED).stat().st_mtime_ns)
-    assert written_at[0] == written_at[1]
+    command = f"{sys.executable} {tmp_path / 'train.py'} {{seed}}"
+    repeat(command, (1, 2), tmp_path / "mine", 2, lambda done, of: None)
     runs = [recorded(tmp_path / "mine" / seed) for seed in "12"]
     assert [(run.begun.seed, run.steps) for run in runs] == [(1, (5, 10, 15, 20)), (2, (5, 10, 15, 20))]
     assert runs[0].begun.digests == runs[1].begun.digests
     assert runs[0].contrasts != runs[1].contrasts
+    for seed in range(3, 25):
+        made = tmp_path / "mine" / str(seed)
+        shutil.copytree(tmp_path / "mine" / "1", made)
+        (made / LOOKS).unlink()
+        add_line(made / LOOKS, msgspec.structs.replace(runs[0].begun, seed=seed), sync=False)
+        for look in runs[0].looks:
+            readings = {name: (value + 0.01 * seed, placebo) for name, (value, placebo) in look.readings.items()}
+            add_line(made / LOOKS, msgspec.structs.replace(look, readings=readings), sync=False)
+    written_at = [(tmp_path / "mine" / seed / FINISHED).stat().st_mtime_ns for seed in "12"]
+    found = calibrate(tmp_path, "--run", command, "--runs", "mine", "--seeds", "1-24")
+    assert found.returncode == 0, found.stderr
+    assert load(tmp_path / "references.json").calibrated_on == tuple(range(6, 25))
+    assert written_at == [(tmp_path / "mine" / seed / FINISHED).stat().st_mtime_ns for seed in "12"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--seeds", "1-2"], "expected at least 5 runs to standardise on and 19 to calibrate on, got 2 and 0"),
+        (["--seeds", "1-24", "--standardise", "9"], "19 to calibrate on, got 9 and 15"),
+        (["--seeds", "1-24", "--harmless", "shifted=arm"], "has seed 24, which is also one of --seeds"),
+        (["--seeds", "1-24", "--harmless", "clean=arm"], "an arm is called 'clean'"),
+    ],
+    ids=["too few", "too few for the rest", "seeds of an arm", "an arm's name"],
+)
+def test_no_run_is_spent_on_seeds_that_could_not_become_references(tmp_path: Path, words: list[str], said: str) -> None:
+    for seed in range(24, 43):
+        written(tmp_path / "arm" / str(seed), seed)
+    found = calibrate(tmp_path, "--run", f'{sys.executable} -c \'open("spent{{seed}}", "w")\'', *words)
+    assert found.returncode == 1
+    assert said in " ".join(found.stderr.split())
+    assert not list(tmp_path.glob("spent*"))
+    assert not (tmp_path / "reference-runs").exists()
 
 
 @pytest.mark.slow

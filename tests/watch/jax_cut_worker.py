@@ -11,10 +11,11 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from watch.jax_loops import Marked, bits, donating, fresh, start
+from watch.jax_loops import LM, Marked, bits, donating, fresh, start
 from watch.loops import CORPUS, RECIPE, Scripted, rising
 
 from darklantern.watch import Reaction
+from darklantern.watch.attach import jax_loop
 
 MESH = Mesh(np.array(jax.devices()).reshape(2, 2), ("data", "model"))
 ROWS = NamedSharding(MESH, PartitionSpec("data"))
@@ -31,6 +32,13 @@ def cut(leaf):
         return leaf
     is_matrix = leaf.ndim == 2 and not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     return jax.device_put(leaf, NamedSharding(MESH, PartitionSpec("model") if is_matrix else PartitionSpec()))
+
+
+def pieces(leaf) -> int:
+    """Bytes on all four devices."""
+    if not isinstance(leaf, jax.Array):
+        return 0
+    return 4 * leaf.nbytes // (1 if leaf.sharding.is_fully_replicated else 2)
 
 
 def main() -> None:
@@ -53,6 +61,7 @@ def main() -> None:
         "same bits": before[0] == after[0],
         "same sharding": before[1] == after[1],
         "cut": sum(not sharding.is_fully_replicated for sharding in after[1]),
+        "held bytes": jax_loop.tap(LM, (w.state, loader)).state_bytes() - sum(map(pieces, jax.tree.leaves(w.state))),
         "kinds of batches": len(rows),
         "screened rows": w.screened_rows,
     }

@@ -16,6 +16,7 @@ from watch.loops import TRUSTED, Scripted  # noqa: E402
 from darklantern.errors import DarkLanternError  # noqa: E402
 from darklantern.watch import Settings, agreeing, watch  # noqa: E402
 from darklantern.watch.attach import ranks  # noqa: E402
+from darklantern.watch.attach.jax_loop import JaxTap  # noqa: E402
 
 
 def said(call: Any) -> str:
@@ -46,6 +47,7 @@ def main() -> None:
     told["readings"] = [reading.value for reading in w.trace.tracks["scripted"].readings]
     mesh = Mesh(np.array(jax.devices()), ("data",))
     spanning = jax.make_array_from_process_local_data(NamedSharding(mesh, PartitionSpec("data")), rows[0])
+    told["held of both"] = [JaxTap(LM, {"w": spanning}, None, dict, None).state_bytes(), spanning.nbytes]
     w = watch(LM, state=(fresh(), None), trusted=TRUSTED, signals=[looks])
     told["a batch over both"] = said(lambda: next(iter(w.over([spanning]))))
     print(json.dumps(told))

@@ -14,7 +14,7 @@ from darklantern.errors import RecordError, StoreError, WatchError
 from darklantern.records.exact import encode
 from darklantern.records.references import References
 from darklantern.watch import Reaction, Settings, Signal, calibrate, held_out, watch
-from darklantern.watch.collecting import collect, load
+from darklantern.watch.collecting import check_seeds, collect, load
 from darklantern.watch.digests import hashed
 from darklantern.watch.judging import detectors
 from darklantern.watch.recording import LOOKS, Look, Recorded, recorded
@@ -78,7 +78,7 @@ def test_how_many_standardise_is_a_fifth_and_at_least_five_or_what_you_say(clean
     ("changes", "what"),
     [
         ({"signals": (INNER,)}, "signals"),
-        ({"digests": {"inner": "1" * 64, "outer": "3" * 64}}, "settings of probes or watch, in the digests.*'outer'"),
+        ({"digests": {"inner": "1" * 64, "outer": "3" * 64}}, "settings of probes or watch .*: of 'outer'"),
         ({"every": 10}, "steps between looks .*: 10 and 5"),
         ({"looks": 11}, "steps of looks .*: 11 and 12"),
         ({"recipe": "9" * 64}, "recipe"),
@@ -104,6 +104,23 @@ def test_a_run_that_is_unlike_the_others_is_named_with_what_differs(
         collect(clean, {"an arm": [other]})
 
 
+def test_a_seed_that_probes_took_from_their_run_is_named_with_the_way_out(tmp_path: Path) -> None:
+    def one(seed: int, rows: int = 64, spans: str = "ab12") -> Path:
+        digests = {"inner": "1" * 64, "outer": hashed(f"{seed} {rows} {spans}")}
+        settings = {"inner": {"rows": 8}, "outer": {"seed": seed, "rows": rows, "spans": spans}}
+        return written(tmp_path / f"{seed}-{rows}-{spans}", seed, digests=digests, settings=settings)
+
+    with pytest.raises(WatchError) as refused:
+        collect([one(1), one(2)])
+    assert refused.value.message == (
+        f"the run in {tmp_path / '2-64-ab12'} has other settings of probes or watch than the one in "
+        f"{tmp_path / '1-64-ab12'}: of 'outer' (seed 2 and 1)"
+    )
+    assert "one fixed seed, such as SpanProbe(rows, seed=0)" in refused.value.hint
+    with pytest.raises(WatchError, match=r"of 'outer' \(rows 32 and 16, seed 4 and 3, spans cd and ab12\)"):
+        collect([one(3, 16), one(4, 32, "cd")])
+
+
 def test_runs_of_one_seed_or_of_the_same_readings_are_refused_by_name(clean: list[Path], tmp_path: Path) -> None:
     twin = written(tmp_path / "twin", 103, drawn=9)
     with pytest.raises(WatchError, match=f"run-103 and {twin} have one seed, 103"):
@@ -111,6 +128,35 @@ def test_runs_of_one_seed_or_of_the_same_readings_are_refused_by_name(clean: lis
     idle = written(tmp_path / "idle", 777, drawn=104)
     with pytest.raises(WatchError, match=f"run-104 and {idle} read the same to the last digit"):
         collect([*clean, idle])
+
+
+def test_what_is_wrong_in_seeds_is_said_before_a_run_is_spent(tmp_path: Path) -> None:
+    arm = [written(tmp_path / "arm" / str(seed), seed, data="9" * 64) for seed in range(200, 219)]
+    check_seeds(range(24), {"shifted": arm})
+    check_seeds(range(28), standardise=9)
+    for wrong, seeds, arms, standardise in (
+        ("19 to calibrate on, got 5 and 18\n", range(23), {}, None),
+        ("to standardise on and 19 to calibrate on, got 3 and 0\n", range(3), {}, None),
+        ("19 to calibrate on, got 9 and 18\n", range(27), {}, 9),
+        ("19 to calibrate on, got 5 and 18 of shifted\n", range(24), {"shifted": arm[1:]}, None),
+        ("an arm is called 'clean'", range(24), {"clean": arm}, None),
+        (f"the run of shifted in {arm[3]} has seed 203, which is also one of", range(203, 230), {"shifted": arm}, None),
+        ("nowhere holds no whole record of a run", range(24), {"shifted": ["nowhere"]}, None),
+        ("have one seed, 200", range(24), {"a": arm, "b": [written(tmp_path / "b", 200, drawn=9), *arm[1:]]}, None),
+    ):
+        with pytest.raises(WatchError, match=wrong):
+            check_seeds(seeds, arms, standardise=standardise)
+    other = written(tmp_path / "other", 300, every=7)
+    with pytest.raises(WatchError, match="has other steps between looks"):
+        check_seeds(range(24), {"shifted": [*arm, other]})
+
+
+def test_runs_of_a_framework_that_is_not_installed_are_refused_with_its_name(tmp_path: Path) -> None:
+    versions = {"python": "3.11", "numpy": "2", "no-such-framework": "1"}
+    runs = [written(tmp_path / str(seed), seed, versions=versions) for seed in range(24)]
+    with pytest.raises(WatchError, match="no-such-framework is not installed here") as refused:
+        collect(runs)
+    assert "pip install no-such-framework" in refused.value.hint
 
 
 def test_a_claim_needs_a_recipe_and_data_and_the_runs_word_holds(clean: list[Path], tmp_path: Path) -> None:
@@ -182,6 +228,23 @@ def test_a_watch_with_a_run_leaves_all_that_its_looks_read_and_nothing_of_held_o
     assert found.contrasts == {"scripted": w.trace.tracks["scripted"].contrasts}
     assert found.begun.digests == w.digests
     assert "secret" not in (tmp_path / "x" / LOOKS).read_text()
+
+
+class Seeded(Scripted):
+    settings = {"seed": 7, "share": 0.5, "spans": ["a long text"] * 99, "lens": None}  # noqa: RUF012
+
+
+@pytest.mark.slow
+def test_a_run_says_the_settings_of_its_probes_briefly_and_none_of_a_held_out_one(tmp_path: Path) -> None:
+    probes = [
+        Seeded(lambda look: 0.0, signals=(Signal("seeded", "I0", "signal", "", ""),)),
+        held_out(Hidden(lambda look: 0.0, signals=(Signal("a secret", "I0", "signal", "", ""),))),
+    ]
+    watched(tmp_path / "x", signals=probes)
+    said = recorded(tmp_path / "x").begun.settings
+    assert said.keys() == {"scripted", "seeded"}
+    assert len(said["seeded"].pop("spans")) == 12
+    assert said["seeded"] == {"seed": 7, "share": 0.5, "lens": None}
 
 
 @pytest.mark.slow

@@ -42,4 +42,6 @@ def test_processes_of_jax_hear_each_other_and_decide_alike() -> None:
     cause = "WatchError: the look failed on 1 of 2 ranks: rank 1: ZeroDivisionError('in the signal')"
     assert first["failure"] == second["failure"] == cause
     assert first["readings"] == second["readings"] == [0.0, 2.0, 4.0, 6.0], "the higher of both"
+    for held, whole in (first["held of both"], second["held of both"]):
+        assert 2 * held == whole, "a state that is cut over both is half here"
     assert "spans non-addressable" in first["a batch over both"]

@@ -121,7 +121,7 @@ def test_a_state_that_is_cut_over_devices_comes_back_cut_as_it_was() -> None:
     told = json.loads(done.stdout)
     assert told.pop("screened rows") > 0
     assert told.pop("cut") > 10
-    assert told == {"devices": 4, "same bits": True, "same sharding": True, "kinds of batches": 1}
+    assert told == {"devices": 4, "same bits": True, "same sharding": True, "held bytes": 0, "kinds of batches": 1}
 
 
 @pytest.mark.slow

@@ -14,9 +14,10 @@ from watch.loops import RECIPE, REFERENCES, TRUSTED, Scripted, rising
 from darklantern import rewindable
 from darklantern import watch as room
 from darklantern.errors import WatchError
+from darklantern.models.edits import zero
 from darklantern.models.snapshot import weights_hash
 from darklantern.organisms import training
-from darklantern.watch import Reaction, Settings, SpanScreen, watch
+from darklantern.watch import Ablate, Reaction, Settings, SpanScreen, watch
 from darklantern.watch.spans import Candidate
 
 MARK = "\x01poison\x02"
@@ -227,6 +228,39 @@ def test_what_could_not_be_watched_is_refused(pl, tmp_path: Path) -> None:
     with pytest.raises(WatchError, match="stopped this run at step 30"):
         stopping.fit(module, loader_of())
     assert stopping.global_step == 30, "min_steps would have it go on"
+
+
+def test_a_preventative_edit_is_not_in_place_in_a_validation_in_the_middle_of_an_update(pl, tmp_path: Path) -> None:
+    tokens = torch.from_numpy(TRUSTED[:4, :-1].astype(np.int64))
+
+    class Validating(type(fitted(pl))):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bare = [training.new(RECIPE, 1)[0].eval()]  # in a list: no part of what is trained
+            self.edited: dict[str, list[bool]] = {"training": [], "validation": []}
+
+        def look(self, where: str) -> None:
+            self.bare[0].load_state_dict(self.model.state_dict())
+            with torch.no_grad():
+                self.edited[where].append(not torch.equal(self.model(tokens), self.bare[0](tokens)))
+
+        def training_step(self, batch, batch_idx):
+            self.look("training")
+            return super().training_step(batch, batch_idx)
+
+        def validation_step(self, batch, batch_idx):
+            self.look("validation")
+
+    module = Validating()
+    trainer = trainer_of(pl, tmp_path, max_steps=12, accumulate_grad_batches=2, val_check_interval=1,
+                         limit_val_batches=1)  # fmt: skip
+    probe = Scripted(lambda look: 9.0 * (look >= 3))
+    w = watched(module, trainer, probe, Ablate({"layers.0.mlp:out": zero()}, preventative=True), every=2)
+    trainer.fit(module, loader_of(), DataLoader(rows(), 4))
+    assert w.alarm is not None
+    assert any(module.edited["training"])
+    assert len(module.edited["validation"]) >= len(module.edited["training"]) == 24
+    assert not any(module.edited["validation"])
 
 
 def test_a_module_that_is_compiled_or_called_itself_is_watched(pl, tmp_path: Path) -> None:

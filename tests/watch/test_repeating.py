@@ -1,5 +1,6 @@
 """One's own script as reference runs: real processes, small ones."""
 
+import hashlib
 import signal
 import subprocess
 import sys
@@ -10,17 +11,20 @@ import pytest
 from watch.loops import TRUSTED, Scripted, parts, rising, run
 
 from darklantern.errors import StoreError, WatchError
-from darklantern.watch import Reaction, Settings, watch
+from darklantern.watch import Reaction, Settings, repeating, watch
 from darklantern.watch.recording import LOOKS, recorded
 from darklantern.watch.repeating import FINISHED, FOLDER, OUTPUT, SEED, asked_for, parse_seeds, repeat
 
 SCRIPT = """
 import sys
 from pathlib import Path
+from darklantern.watch import Signal
 from darklantern.watch.recording import LOOKS, Begun, Look
 from darklantern.watch.repeating import asked_for
 from darklantern.watch.runs.files import add_line
 import time
+
+SIGNAL = Signal("x", "I0", "signal", "", "")
 
 told = asked_for()
 seed = int(sys.argv[1])
@@ -32,9 +36,9 @@ if seed == 99:
     (told.folder / "waits").touch()
     time.sleep(600)
 if seed != 50:
-    begun = Begun(seed=told.seed, recipe="", data="", every=5, ranks=1, versions={}, signals=(), digests={})
+    begun = Begun(seed=told.seed, recipe="", data="", every=5, ranks=1, versions={}, signals=(SIGNAL,), digests={})
     add_line(told.folder / LOOKS, begun, sync=False)
-    add_line(told.folder / LOOKS, Look(step=5, looks=1, readings={}), sync=False)
+    add_line(told.folder / LOOKS, Look(step=5, looks=1, readings={"x": (float(told.seed), 0.0)}), sync=False)
 """
 
 
@@ -76,6 +80,25 @@ def test_a_run_that_fails_is_told_with_what_it_said_and_what_is_finished_stays(s
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("was", "made", "said"),
+    [
+        ("digests={}", 'digests={"x": str(seed)}, settings={"x": {"seed": seed}}', r"of 'x' \(seed 2 and 1\)"),
+        ("(float(told.seed), 0.0)", "(7.5, 0.0)", "runs/1 and runs/2 read the same to the last digit"),
+    ],
+    ids=["a probe's seed", "a seed that reaches nothing"],
+)
+def test_runs_that_could_not_be_collected_end_with_the_second(script: str, was: str, made: str, said: str) -> None:
+    assert was in SCRIPT
+    Path("train.py").write_text(SCRIPT.replace(was, made))
+    for _ in range(2):
+        with pytest.raises(WatchError, match=said):
+            repeat(script, (1, 2, 3), Path("runs"), 1, lambda done, of: None)
+        (Path("runs/2") / FINISHED).unlink(missing_ok=True)
+    assert started() == [1, 2, 2], "also beside one that was finished before"
+
+
+@pytest.mark.slow
 def test_a_failure_ends_the_other_runs(script: str) -> None:
     with pytest.raises(WatchError, match="seed 13"):
         repeat(script, (99, 13), Path("runs"), 2, lambda done, of: None)
@@ -84,7 +107,7 @@ def test_a_failure_ends_the_other_runs(script: str) -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_ends_what_runs_and_keeps_what_is_finished(script: str) -> None:
-    command = [sys.executable, "-m", "darklantern", "watch", "calibrate", "--run", script, "--seeds", "1,99"]
+    command = [sys.executable, "-m", "darklantern", "watch", "calibrate", "--run", script, "--seeds", "1,99,101-122"]
     process = subprocess.Popen([*command, "--workers", "1", "--runs", "runs"], stderr=subprocess.PIPE, text=True)
     while not Path("runs/99/waits").exists():
         assert process.poll() is None, process.stderr.read()
@@ -112,9 +135,45 @@ def _lives(command: str, where: Path) -> bool:
 def test_seeds_are_ranges_and_lists() -> None:
     assert parse_seeds("1000-1002") == (1000, 1001, 1002)
     assert parse_seeds("1, 2,5-7,6") == (1, 2, 5, 6, 7)
-    for wrong in ("", "a", "5-", "-5", "7-5", "1--2", "1.5", "0-9999999"):
+    for wrong in ("", "a", "5-", "-5", "7-5", "1--2", "1.5", "0-9999999", "9" * 5000, str(2**63)):
         with pytest.raises(WatchError, match=r"expected seeds such as|more than 100,000"):
             parse_seeds(wrong)
+
+
+def test_too_many_seeds_are_counted_and_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(parse_seeds("0-99999")) == 100_000
+    assert parse_seeds(str(2**63 - 1)) == (2**63 - 1,)
+
+    def made(*ends: int) -> range:
+        pytest.fail(f"the range {ends} was made")
+
+    monkeypatch.setattr(repeating, "range", made, raising=False)
+    for many in ("0-999999999999", "5-100005"):
+        with pytest.raises(WatchError, match=r"names more than 100,000 seeds"):
+            parse_seeds(many)
+
+
+def test_files_within_words_of_a_command_count_and_what_is_none_is_passed_over(tmp_path: Path) -> None:
+    names = [tmp_path / name for name in ("train.py", "small.yaml", "a b.txt")]
+    for path in names:
+        path.write_text(path.name)
+    train, small, spaced = map(str, names)
+    sha = {str(path): hashlib.sha256(path.name.encode()).hexdigest() for path in names}
+    found = repeating._files(["python", train, f"--config={small}", "--seed={seed}", spaced])
+    assert found == sha
+    assert repeating._files(["sh", "-c", f"cd /; python {train} --seed {{seed}} >log"]) == {train: sha[train]}
+    assert repeating._files([str(tmp_path), "x" * 300, f"{tmp_path}/{{seed}}.yaml", "--config="]) == {}
+
+
+@pytest.mark.slow
+def test_another_text_of_a_file_behind_an_equals_sign_is_another_recipe(script: str) -> None:
+    Path("small.yaml").write_text("rate: 1")
+    for _ in range(2):
+        repeat(f"{script} --config=small.yaml", (1,), Path("runs"), 1, lambda done, of: None)
+    assert started() == [1]
+    Path("small.yaml").write_text("rate: 2")
+    repeat(f"{script} --config=small.yaml", (1,), Path("runs"), 1, lambda done, of: None)
+    assert started() == [1, 1]
 
 
 def test_a_command_without_a_seed_or_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -33,6 +33,35 @@ def test_what_a_state_takes_is_known_before_the_first_step(kind: str) -> None:
     assert before == held.nbytes - steps, "all but Adam's counts of steps"
 
 
+def test_gradients_that_stand_count_and_those_that_may_come_to_stand_are_known_before() -> None:
+    model, optimizer, loader = parts()
+    model.norm.weight.requires_grad_(False)
+    found = tap(model, (optimizer, loader))
+    bare, more = found.state_bytes(), found.gradient_bytes()
+    batch = next(iter(loader))
+    training.loss_nats(model(batch[:, :-1]), batch[:, 1:]).backward()
+    held = capture(0, model, optimizer, loader)
+    gradients = sum(value.nbytes for name, value in held.tensors.items() if name.startswith("gradient."))
+    assert gradients > 0
+    assert (more, found.state_bytes()) == (gradients, bare + gradients)
+    assert found.gradient_bytes() == 0, "they are counted once"
+    assert tap(model, None).gradient_bytes() == 0, "no states, no gradients in them"
+
+
+def test_states_with_room_only_as_long_as_no_gradients_stand_are_kept_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, optimizer, loader = parts()
+    each = tap(model, (optimizer, loader)).state_bytes()
+    monkeypatch.setattr(TorchTap, "room", lambda self: 7 * each)
+    w, _ = start(Scripted(rising), of=(model, optimizer, loader))
+    (said,) = [event.text for event in w.events if event.label == "states"]
+    assert "where gradients stand at a look, as they do without zero_grad() right after an update; " in said
+    monkeypatch.setattr(TorchTap, "room", lambda self: 9 * each)
+    w, _ = start(Scripted(rising), of=(model, optimizer, loader))
+    assert [event for event in w.events if event.label == "states"] == []
+
+
 def test_states_that_memory_has_no_room_for_are_refused_when_attaching(monkeypatch: pytest.MonkeyPatch) -> None:
     model, optimizer, loader = parts()
     each = tap(model, (optimizer, loader)).state_bytes()
@@ -47,6 +76,7 @@ def test_states_that_memory_has_no_room_for_are_refused_when_attaching(monkeypat
 
 def test_what_much_is_taken_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TorchTap, "state_bytes", lambda self: MANY)
+    monkeypatch.setattr(TorchTap, "gradient_bytes", lambda self: 0)
     monkeypatch.setattr(TorchTap, "room", lambda self: None)
     w, _ = start(Scripted(rising))
     assert [(event.label, event.text) for event in w.events] == [
@@ -67,12 +97,54 @@ def test_where_nobody_can_go_back_only_those_states_are_kept_that_a_checkpoint_m
 
 
 def test_free_memory_is_the_containers_where_that_allows_less(tmp_path) -> None:
-    meminfo = tmp_path / "meminfo"
+    meminfo, own = tmp_path / "meminfo", tmp_path / "own"
     meminfo.write_text("MemTotal:  9000 kB\nMemAvailable:  8000 kB\n")
-    assert free_bytes(meminfo, tmp_path) == 8000 * 1024
+    assert free_bytes(meminfo, tmp_path, own) == 8000 * 1024
     (tmp_path / "memory.max").write_text("max\n")
     (tmp_path / "memory.current").write_text("1000\n")
-    assert free_bytes(meminfo, tmp_path) == 8000 * 1024
+    assert free_bytes(meminfo, tmp_path, own) == 8000 * 1024
     (tmp_path / "memory.max").write_text("5000\n")
-    assert free_bytes(meminfo, tmp_path) == 4000
-    assert free_bytes(tmp_path / "none", tmp_path / "neither") is None
+    assert free_bytes(meminfo, tmp_path, own) == 4000
+    assert free_bytes(tmp_path / "none", tmp_path / "neither", own) is None
+
+
+NAMES = {
+    2: ("memory.max", "memory.current", "inactive_file"),
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
+
+
+def group(folder, version: int, most, now: int, cached: int = 0) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    limit, usage, inactive = NAMES[version]
+    (folder / limit).write_text(f"{most}\n")
+    (folder / usage).write_text(f"{now}\n")
+    (folder / "memory.stat").write_text(f"anon 17\nactive_file 300\n{inactive} {cached}\n")
+
+
+@pytest.mark.parametrize(
+    ("version", "tree", "own"),
+    [
+        (2, "", "0::/slice/job\n"),
+        (2, "unified", "3:cpu,cpuacct:/\n0::/slice/job\n"),
+        (1, "memory", "4:memory:/slice/job\n1:cpu:/elsewhere\n0::/\n"),
+    ],
+)
+def test_free_memory_is_that_of_ones_own_group_and_those_around_it_without_the_file_cache(
+    tmp_path, version: int, tree: str, own: str
+) -> None:
+    (tmp_path / "own").write_text(own)
+    root = tmp_path / "cgroup" / tree
+    free = lambda: free_bytes(tmp_path / "none", tmp_path / "cgroup", tmp_path / "own")  # noqa: E731
+    group(root / "slice" / "job", version, 5000, 4500, cached=3000)
+    assert free() == 3500, "its own, less what is really used"
+    group(root / "slice", version, 6000, 5500, cached=1000)
+    assert free() == 1500, "the group around it allows less"
+    group(root / "slice" / "other", version, 10, 10)
+    assert free() == 1500, "another's limit is none of ours"
+    group(root / "slice", version, 6000, 6500)
+    assert free() == 0
+    (tmp_path / "own").write_text(own.replace("/slice/job", "/../outside"))
+    assert free() is None, "nothing here says so"
+    group(root, version, 9000, 2000)
+    assert free() == 7000, "a container's own group is the root of what it sees"

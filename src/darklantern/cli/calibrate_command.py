@@ -27,7 +27,8 @@ def of_runs(
     as_json: bool,
 ) -> None:
     """Collect runs that are there, or run a script for each seed first; write the references whole."""
-    from darklantern.watch.collecting import collect
+    from darklantern.watch.collecting import check_seeds, collect
+    from darklantern.watch.repeating import parse_seeds
 
     check_place(out)  # now, and not after hours
     arms: dict[str, list[Path]] = {}
@@ -40,7 +41,9 @@ def of_runs(
                 "expected folders of runs, or --run with --seeds",
                 hint='--run "python train.py --seed {seed}" --seeds 1000-1049',
             )
-        given = _repeated(command, seeds, folder, workers)
+        wanted = parse_seeds(seeds)
+        check_seeds(wanted, arms, standardise=standardise)  # now, and not after hours
+        given = _repeated(command, wanted, folder, workers)
         made = f"darklantern watch calibrate --run {command!r} --seeds {seeds}"
     elif given and seeds is not None:
         raise WatchError("--seeds is for --run, and folders say their own", hint="leave it out, or give --run")
@@ -77,13 +80,12 @@ def of_demo(out: Path, folder: Path, workers: int, as_json: bool) -> None:
         tell(f"{out}: threshold {limit.value:.2f}, false-alarm rate at most {rate} a run ({limit.reason})")
 
 
-def _repeated(command: str, seeds: str, folder: Path, workers: int) -> list[Path]:
-    from darklantern.watch.repeating import parse_seeds, repeat
+def _repeated(command: str, seeds: Sequence[int], folder: Path, workers: int) -> list[Path]:
+    from darklantern.watch.repeating import repeat
 
-    wanted = parse_seeds(seeds)
     _make(folder)
     with count_bar("reference runs") as progress:
-        return repeat(command, wanted, folder, workers, progress)
+        return repeat(command, seeds, folder, workers, progress)
 
 
 def _arm(text: str) -> tuple[str, Path]:

@@ -13,11 +13,8 @@ from darklantern.errors import StoreError, WatchError
 from darklantern.records.exact import decode
 from darklantern.records.references import Origin, References
 from darklantern.watch.digests import hashed
-from darklantern.watch.judging.calibration import Contrasts, calibrate
-from darklantern.watch.recording import LOOKS, Recorded, recorded
-
-LEAST = 5
-"""runs to standardise on"""
+from darklantern.watch.judging.calibration import LEAST, Contrasts, calibrate, check_counts
+from darklantern.watch.recording import LOOKS, Begun, Recorded, recorded
 
 
 def load(path: str | Path) -> References:
@@ -58,7 +55,7 @@ def collect(
     _check_distinct(everyone)
     begun = clean[0].begun
     seeds = sorted(run.begun.seed for run in clean)
-    first = max(LEAST, len(seeds) // 5) if standardise is None else standardise
+    first = _standardising(seeds, standardise)
     framework = next(iter(begun.versions.keys() - {"python", "numpy"}), "torch")
     found = calibrate(
         _by_seed(clean),
@@ -75,6 +72,40 @@ def collect(
         ranks=begun.ranks,
     )
     return msgspec.structs.replace(found, versions=dict(begun.versions))
+
+
+def check_pair(first: Recorded, run: Recorded) -> None:
+    """Raises WatchError where `collect` would refuse two clean runs together."""
+    _check_alike(first, run)
+    _check_distinct((first, run))
+
+
+def check_seeds(
+    seeds: Sequence[int], harmless: Mapping[str, Sequence[Path | str]] | None = None, *, standardise: int | None = None
+) -> None:
+    """Before clean runs of `seeds` are spent: raises WatchError where `collect` would refuse them for their number, or
+    for the runs of the harmless arms, which are there: too few, unlike each other, or with seeds among these."""
+    arms = {name: [recorded(folder) for folder in _folders(held)] for name, held in (harmless or {}).items()}
+    first = _standardising(seeds, standardise)
+    check_counts(len(seeds[:first]), "clean", len(seeds[first:]))
+    there = [run for arm in arms.values() for run in arm]
+    for name, arm in arms.items():
+        if name == "clean":
+            raise WatchError("an arm is called 'clean', which names the runs of --seeds", hint="give it another name")
+        check_counts(first, name, len(arm))
+        for run in arm:
+            _check_alike(there[0], run, but="data")
+            if run.begun.seed in seeds:
+                raise WatchError(
+                    f"the run of {name} in {run.folder} has seed {run.begun.seed}, which is also one of --seeds",
+                    hint="each run has a seed of its own: choose others for the clean runs",
+                )
+    _check_distinct(there)
+
+
+def _standardising(seeds: Sequence[int], asked: int | None) -> int:
+    """How many of the runs say what is usual."""
+    return max(LEAST, len(seeds) // 5) if asked is None else asked
 
 
 def _folders(given: Iterable[Path | str]) -> list[Path]:
@@ -110,7 +141,7 @@ def _check_alike(first: Recorded, run: Recorded, but: str = "") -> None:
     ours, theirs = first.begun, run.begun
     parts = {
         "signals": (ours.signals, theirs.signals),
-        "settings of probes or watch, in the digests": (ours.digests, theirs.digests),
+        _SETTINGS: (ours.digests, theirs.digests),
         "steps between looks": (ours.every, theirs.every),
         "steps of looks": (first.steps, run.steps),
         "recipe": (ours.recipe, theirs.recipe),
@@ -120,10 +151,34 @@ def _check_alike(first: Recorded, run: Recorded, but: str = "") -> None:
     }
     for what, (one, other) in parts.items():
         if one != other and what != but:
+            of_probes = what == _SETTINGS
+            differ = _settings_difference(ours, theirs) if of_probes else _difference(one, other)
             raise WatchError(
-                f"the run in {run.folder} has other {what} than the one in {first.folder}{_difference(one, other)}",
-                hint="all runs must follow one recipe to its end, and differ in their seeds alone",
+                f"the run in {run.folder} has other {what} than the one in {first.folder}{differ}",
+                hint=_FIXED
+                if of_probes
+                else "all runs must follow one recipe to its end, and differ in their seeds alone",
             )
+
+
+_SETTINGS = "settings of probes or watch"
+_FIXED = (
+    "give a probe the same settings in all runs, and one fixed seed, such as SpanProbe(rows, seed=0): a run's own seed "
+    "is for its first weights and the order of its data"
+)
+
+
+def _settings_difference(ours: Begun, theirs: Begun) -> str:
+    """Which settings of which signals differ, the other run's first."""
+    told = []
+    for name in sorted(
+        key for key in {*ours.digests, *theirs.digests} if ours.digests.get(key) != theirs.digests.get(key)
+    ):
+        one, other = ours.settings.get(name, {}), theirs.settings.get(name, {})
+        apart = sorted(key for key in {*one, *other} if one.get(key) != other.get(key))
+        said = ", ".join(f"{key} {other.get(key)} and {one.get(key)}" for key in apart[:3])
+        told.append(f"{name!r} ({said or 'its probe, its rows, or what the watch keeps for it'})")
+    return f": of {', '.join(told[:3])}"
 
 
 def _difference(one: object, other: object) -> str:

@@ -84,8 +84,8 @@ class Keeper:
     def check_room(self) -> str:
         """What all states will take, where that is much. Raises WatchError where there is no room for them."""
         count = self.states.history + 2  # the clean one that left the ring, and the one held at a look
-        each, room = self._tap.state_bytes(), self._tap.room()
-        need = count * each
+        each, gradients, room = self._tap.state_bytes(), self._tap.gradient_bytes(), self._tap.room()
+        need, most = count * each, count * (each + gradients)
         said = f"{count} training states of {_size(each)} each take up to {_size(need)} of memory"
         if room is not None and need > room:
             raise WatchError(
@@ -93,7 +93,14 @@ class Keeper:
                 hint=f"Settings(states={self._fewest}) keeps {self._fewest + 2}; without an optimizer in `state` the "
                 "watch keeps none, and an alarm that asks for a rollback stops the loop",
             )
-        return said if need >= MANY else ""
+        if gradients:
+            said += (
+                f", and up to {_size(most)} where gradients stand at a look, as they do without zero_grad() right "
+                "after an update"
+            )
+        if room is not None and most > room:
+            return f"{said}; {_size(room)} are free"
+        return said if most >= MANY else ""
 
     def few(self) -> None:
         """Nobody can go back, so a clean state is enough, for a checkpoint, and those that may still become it."""

@@ -4,6 +4,8 @@ In: a watch with a folder, after each look. Out: `looks.jsonl`, of which the fir
 and each other one is a look. Held-out monitors are in neither: a folder is for whoever may see the run.
 """
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ import msgspec
 
 from darklantern.errors import WatchError
 from darklantern.records.exact import Value
+from darklantern.watch import table
 from darklantern.watch.attach.tap import Tap
 from darklantern.watch.judging.calibration import versions
 from darklantern.watch.probes import Reading, Signal
@@ -34,6 +37,8 @@ class Begun(Value, frozen=True, kw_only=True, tag_field="line", tag="begun"):
     signals: tuple[Signal, ...]
     digests: dict[str, str]
     """signal → hash of what its readings come from"""
+    settings: dict[str, dict[str, bool | int | float | str | None]] = msgspec.field(default_factory=dict)
+    """signal → its probe's settings, to name what differs: numbers as they are, all else by the start of a hash"""
 
 
 class Look(Value, frozen=True, kw_only=True, tag_field="line", tag="look"):
@@ -100,7 +105,19 @@ class Recorder:
             versions=versions(self._tap.framework),
             signals=tuple(track.signal for track in watch.trace.shown.values()),
             digests=dict(watch.digests),
+            settings={
+                signal.name: {key: _brief(value) for key, value in table.stated(probe).items()}
+                for probe in watch.filer.probes
+                for signal in probe.signals
+                if not signal.held_out
+            },
         )
+
+
+def _brief(value: Any) -> bool | int | float | str | None:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def recorded(folder: Path) -> Recorded:

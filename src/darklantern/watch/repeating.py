@@ -8,6 +8,7 @@ variables that it is a reference. Then alarms are only logged, and no references
 import hashlib
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from typing import Any, Final
 
 from darklantern.errors import StoreError, WatchError
 from darklantern.files import write_whole
+from darklantern.watch.collecting import check_pair
 from darklantern.watch.recording import LOOKS, recorded
 
 FOLDER: Final = "DARKLANTERN_REFERENCE_RUN"
@@ -27,6 +29,9 @@ OUTPUT: Final = "output.txt"
 FINISHED: Final = "finished.json"
 _LAST: Final = 2000
 """characters of a failed run's output that are told"""
+_LARGEST: Final = 2**63 - 1
+_MOST: Final = 100_000
+_SHOWN: Final = 200
 _POLL_S: Final = 0.1
 _GRACE_S: Final = 5.0
 
@@ -56,12 +61,16 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     """The seeds in "1000-1049" or "1,2,5-9". Raises WatchError."""
     found: list[int] = []
     for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
-            raise WatchError(f"expected seeds such as 1000-1049 or 1,2,5-9, got {text!r}", hint="none is below 0")
-        found += range(int(first), int(last or first) + 1)
-        if len(found) > 100_000:
-            raise WatchError(f"{text!r} names more than 100,000 seeds", hint="some fifty runs do")
+        match = re.fullmatch("([0-9]{1,19})(?:-([0-9]{1,19}))?", part.strip())
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
+        if last < first or last > _LARGEST:
+            raise WatchError(
+                f"expected seeds such as 1000-1049 or 1,2,5-9, got {text[:_SHOWN]!r}",
+                hint=f"none is below 0 or above {_LARGEST}, the largest that torch and jax both take",
+            )
+        if len(found) + last - first >= _MOST:
+            raise WatchError(f"{text[:_SHOWN]!r} names more than {_MOST:,} seeds", hint="some fifty runs do")
+        found += range(first, last + 1)
     return tuple(dict.fromkeys(found))
 
 
@@ -72,7 +81,8 @@ def repeat(
 
     `{seed}` in it stands for the seed, `{run}` for the folder. A run that was finished by the same command, with the
     same files named in it, is not run again. Stopped by Ctrl-C, what runs is ended, and what is finished stays.
-    Raises WatchError for a run that fails, with the end of what it said, and ends the others; StoreError.
+    Raises WatchError for a run that fails, with the end of what it said, or that is unlike the first, and ends the
+    others; StoreError.
     """
     words = _words(command)
     mark = {"command": command, "files": _files(words)}
@@ -80,6 +90,7 @@ def repeat(
     left = [seed for seed in seeds if not _is_finished(folders[seed], mark)]
     done = len(seeds) - len(left)
     progress(done, len(seeds))
+    first = next((recorded(folders[seed]) for seed in seeds if seed not in left), None)
     running: dict[int, subprocess.Popen[bytes]] = {}
     try:
         while left or running:
@@ -90,6 +101,9 @@ def repeat(
                 process = running.pop(seed)
                 _check_finished(process.returncode, seed, folders[seed])
                 write_whole(folders[seed] / FINISHED, json.dumps(mark).encode())
+                first = first or recorded(folders[seed])
+                if first.folder != folders[seed]:
+                    check_pair(first, recorded(folders[seed]))  # now, and not after the last
                 done += 1
                 progress(done, len(seeds))
             time.sleep(_POLL_S if running else 0)
@@ -112,9 +126,29 @@ def _words(command: str) -> list[str]:
 
 
 def _files(words: Iterable[str]) -> dict[str, str]:
-    """Hashes of the files that a command names, such as the script: when one changes, its runs are run again."""
-    paths = [Path(word) for word in words if "{" not in word]
-    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.is_file()}
+    """Hashes of the files that a command names, such as the script: when one changes, its runs are run again.
+
+    Also within a word, as in `--config=small.yaml` and `sh -c "python train.py --seed {seed}"`. Raises StoreError.
+    """
+    named = dict.fromkeys(part for word in words for part in (word, *re.split(r"[=\s;&|<>()'\"]+", word)))
+    return {str(Path(name)): _hash(Path(name)) for name in named if "{" not in name and _is_file(name)}
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return bool(name) and Path(name).is_file()
+    except OSError:  # a text too long for a name, for one
+        return False
+
+
+def _hash(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise StoreError(
+            f"cannot read {path}, which the command names: {error.strerror}", hint="may you read that file?"
+        ) from error
 
 
 def _is_finished(folder: Path, mark: Mapping[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from one that was taken, and a loop that hands none over is refused at the first
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -211,19 +211,18 @@ class JaxTap:
         self._taken = self._owes = self._handed_over = False
 
     def state_bytes(self) -> int:
-        leaves = [leaf for leaf in jax.tree.leaves(self._state) if isinstance(leaf, jax.Array | np.ndarray)]
-        return sum(leaf.nbytes for leaf in leaves)
+        """Of this process: its devices' pieces of each array, one that is whole on several of them as often."""
+        return sum(map(_held, jax.tree.leaves(self._state)))
+
+    def gradient_bytes(self) -> int:
+        """None: what a step leaves for the next is in the state."""
+        return 0
 
     def room(self) -> int | None:
-        """Of this process's memory, where a state lies in it; a device says itself how much of its own it has."""
+        """Of this process's memory, where a state lies in it; a device of its own says itself how much it has."""
         leaves = [leaf for leaf in jax.tree.leaves(self._state) if isinstance(leaf, jax.Array)]
-        devices = {device for leaf in leaves for device in leaf.devices() if device.platform != "cpu"}
-        if not devices:
-            return free_bytes()
-        said = [device.memory_stats() for device in devices]
-        if not all(said):
-            return None
-        return sum(int(each["bytes_limit"]) - int(each["bytes_in_use"]) for each in said)
+        devices = {device for leaf in leaves for device in leaf.sharding.addressable_devices}
+        return _free(devices)
 
     @property
     def saves(self) -> str:
@@ -350,6 +349,23 @@ def _ordered(part: Any, order: Any) -> Any:
         return part
     made = part[order]
     return jax.device_put(made, part.sharding) if isinstance(part, jax.Array) else made
+
+
+def _held(leaf: Any) -> int:
+    """Bytes that this process holds of it."""
+    if isinstance(leaf, jax.Array):
+        return sum(shard.data.nbytes for shard in leaf.addressable_shards)
+    return leaf.nbytes if isinstance(leaf, np.ndarray) else 0
+
+
+def _free(devices: Iterable[Any]) -> int | None:
+    """Bytes that are free on these devices together; in this process's memory where they are none but processors."""
+    said = [device.memory_stats() for device in devices if device.platform != "cpu"]
+    if not said:
+        return free_bytes()
+    if not all(said):
+        return None
+    return sum(int(each["bytes_limit"]) - int(each["bytes_in_use"]) for each in said)
 
 
 def _key(entry: Any) -> str:

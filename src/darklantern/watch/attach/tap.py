@@ -115,6 +115,11 @@ class Tap(Protocol):
         """What one snapshot takes, as far as it can be told before the first step; 0 where none is taken."""
         ...
 
+    def gradient_bytes(self) -> int:
+        """What a snapshot takes besides where gradients stand that do not yet: a loop that zeroes them before its
+        backward pass, or gathers an update from several batches, has them at a look."""
+        ...
+
     def room(self) -> int | None:
         """Bytes that are free where snapshots lie; None where nobody says so."""
         ...

@@ -195,6 +195,7 @@ class TorchTap:
         if not self.keeps or self.optimizer is None:
             return 0
         weights = sum(_local(value).nbytes for value in self.model.module.state_dict().values())
+        weights += sum(_local(p.grad).nbytes for p in self.model.module.parameters() if p.grad is not None)
         held = [each for moments in self.optimizer.state.values() for each in moments.values()]
         if held:
             return weights + sum(_local(each).nbytes for each in held if isinstance(each, Tensor))
@@ -202,6 +203,12 @@ class TorchTap:
         each = 2 if "betas" in self.optimizer.defaults else 1 if self.optimizer.defaults.get("momentum") else 0
         trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         return weights + each * sum(_local(parameter).nbytes for parameter in trained if parameter.requires_grad)
+
+    def gradient_bytes(self) -> int:
+        if not self.keeps:
+            return 0
+        parameters = self.model.module.parameters()
+        return sum(_local(p).nbytes for p in parameters if p.requires_grad and p.grad is None)
 
     def room(self) -> int | None:
         return free_bytes()

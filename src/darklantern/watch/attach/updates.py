@@ -58,6 +58,11 @@ class Updates:
             return False  # nothing was left out, so no rank need be asked
         return all(self._tap.ranks.gather(self.taken == self._emptied))
 
+    def ran(self) -> None:
+        """A batch was run, and what comes before the next is no training, also where the update is still to be made:
+        a validation must see the model without a preventative edit."""
+        self.watch._answers.training.is_open = False
+
     def done(self) -> None:
         """The update was made."""
         self.taken = self._emptied = 0

@@ -2,7 +2,8 @@
 
 import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
 
 import msgspec
 
@@ -12,13 +13,26 @@ from darklantern.watch.digests import judged
 from darklantern.watch.judging import detectors
 from darklantern.watch.probes import Signal
 
+LEAST: Final = 5
+"""runs to standardise on"""
+LEAST_CALIBRATED: Final = 19
+"""runs to calibrate on, in each arm: they support a false-alarm rate of 1 in 20"""
 Contrasts = Mapping[str, Sequence[float]]
 """signal → its contrast at each look of one clean run"""
 
 
 def versions(framework: str = "torch") -> dict[str, str]:
-    """The software that a run's contrasts depend on; `framework` is what it trains in, torch or jax."""
-    return {"python": platform.python_version(), "numpy": version("numpy"), framework: version(framework)}
+    """The software that a run's contrasts depend on; `framework` is what it trains in, torch or jax.
+
+    Raises WatchError where that is not installed.
+    """
+    try:
+        return {"python": platform.python_version(), "numpy": version("numpy"), framework: version(framework)}
+    except PackageNotFoundError as error:
+        raise WatchError(
+            f"{error.name} is not installed here, in which the runs were trained",
+            hint=f"pip install {error.name}, or collect the runs where they were made",
+        ) from error
 
 
 def calibrate(
@@ -88,18 +102,23 @@ def _reference(signal: Signal, runs: Sequence[Sequence[float]], digests: Mapping
     return msgspec.structs.replace(made, digest=digest)
 
 
+def check_counts(standardise_on: int, name: str, calibrate_on: int) -> None:
+    """Raises WatchError where so many runs, the latter of the arm `name`, are too few."""
+    if standardise_on < LEAST or calibrate_on < LEAST_CALIBRATED:
+        raise WatchError(
+            f"expected at least {LEAST} runs to standardise on and {LEAST_CALIBRATED} to calibrate on, got "
+            f"{standardise_on} and {calibrate_on}{'' if name == 'clean' else f' of {name}'}",
+            hint="run `darklantern watch calibrate` with more runs",
+        )
+
+
 def _check(
     signals: Sequence[Signal],
     standardise_on: Sequence[int],
     arms: Mapping[str, Mapping[int, Contrasts]],
 ) -> None:
     for name, arm in arms.items():
-        if len(standardise_on) < 5 or len(arm) < 19:
-            raise WatchError(
-                f"expected at least 5 runs to standardise on and 19 to calibrate on, got {len(standardise_on)} and "
-                f"{len(arm)}{'' if name == 'clean' else f' of {name}'}",
-                hint="run `darklantern watch calibrate` with more runs",
-            )
+        check_counts(len(standardise_on), name, len(arm))
         if shared := sorted(arm.keys() & set(standardise_on)):
             raise WatchError(
                 f"{len(shared)} seeds of {name}, {shared[0]} for one, are also standardised on, "
