@@ -62,11 +62,6 @@ class Observer:
         """the number of looks at the newest alarm that was not rolled back"""
 
     @property
-    def trusted(self) -> Examples:
-        """All of the trusted examples."""
-        return self._trusted.examples
-
-    @property
     def looks(self) -> int:
         """Looks in the trace."""
         return len(self.trace.steps)
