@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from darklantern.errors import WatchError
 from darklantern.watch.examples import Array, Examples
 from darklantern.watch.formulas import Floats
-from darklantern.watch.formulas.filing import Filing, filing
+from darklantern.watch.formulas.linear_discriminant import LinearDiscriminant, linear_discriminant
 from darklantern.watch.spans import Candidate, as_texts
 
-SUSPICIOUS = 60.0
-"""nats of surprise; in clean pilot runs no span came near it"""
+SUSPICIOUS_SPAN = 60.0
+"""nats of surprise from which a span tells suspect rows; in clean pilot runs no span came near it"""
 
 ENOUGH = 48
 """suspects"""
@@ -108,12 +108,12 @@ class FeatureScreen:
                 self._shared.append(shared)
 
     @cached_property
-    def _fitted(self) -> tuple[Callable[[Array], Floats], Filing, float]:
+    def _fitted(self) -> tuple[Callable[[Array], Floats], LinearDiscriminant, float]:
         features, given = self.freeze(), _labels(self.trusted)
         held = features(self.trusted.inputs)
         order = np.argsort(given, kind="stable")  # every other one of each class
         fitted, usual = order[::2], order[1::2]
-        classes = filing(held[fitted], given[fitted])
+        classes = linear_discriminant(held[fitted], given[fitted])
         return features, classes, float(np.quantile(classes.against(held[usual], given[usual]), 1 - self.share))
 
     def __str__(self) -> str:
