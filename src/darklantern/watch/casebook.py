@@ -20,7 +20,8 @@ class Casebook:
     def __init__(self, watch: Any, filer: Filer, investigations: Sequence[Investigation]) -> None:
         self.investigated: list[tuple[Alarm, list[Investigated]]] = []
         self.findings: list[Filed] = []
-        self._watch, self._filer = watch, filer
+        self.filer = filer
+        self._watch = watch
         self._investigations = named(investigations)
 
     @contextmanager
@@ -31,7 +32,7 @@ class Casebook:
         """
         taken = self._take(alarm, spans)
         if self._investigations:
-            case = Case(self._filer.tap.opened, self._filer.trusted, alarm, self._filer.seed)
+            case = Case(self.filer.tap.opened, self.filer.trusted, alarm, self.filer.seed)
             self.investigated.append((alarm, inquire(self._investigations, case, self._watch.say)))
         try:
             yield
@@ -42,7 +43,7 @@ class Casebook:
     def _take(self, alarm: Alarm, spans: Any) -> Taken | None:
         """What a finding needs from before the reaction."""
         try:
-            return self._filer.take(self._watch, alarm, spans)
+            return self.filer.take(self._watch, alarm, spans)
         except Exception as error:  # noqa: BLE001 - the weights' writer is the user's: the reaction must come anyway
             self._not_filed(alarm, error)
             return None
@@ -50,10 +51,10 @@ class Casebook:
     def _file(self, taken: Taken) -> None:
         """Hand over the finding. A keeper that fails is said: the finding stays in `findings`, the loop goes on."""
         try:
-            filed = self._filer.file(self._watch, taken)
+            filed = self.filer.file(self._watch, taken)
             self.findings.append(filed)
-            if self._filer.filing is not None and self._filer.tap.ranks.rank == 0:
-                self._filer.filing.keep(filed)
+            if self.filer.filing is not None and self.filer.tap.ranks.rank == 0:
+                self.filer.filing.keep(filed)
         except Exception as error:  # noqa: BLE001 - a keeper is the user's: a full library must not end the run
             self._not_filed(taken.alarm, error)
 

@@ -1,4 +1,4 @@
-"""The watch: looks at a model every few steps of a training loop, raises an alarm, reacts."""
+"""The watch over a training loop: hands out its batches, looks between them, goes back where that is asked."""
 
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from darklantern.errors import DarkLanternError, WatchError
+from darklantern.errors import WatchError
 from darklantern.files import write_whole
 from darklantern.records.findings import Event
 from darklantern.watch import agreeing
@@ -14,7 +14,7 @@ from darklantern.watch.alarms import Alarm
 from darklantern.watch.answering import NOTHING, Answers, none_clean
 from darklantern.watch.attach.tap import Tap
 from darklantern.watch.batches import Batch
-from darklantern.watch.budget import FIRST, Cadence
+from darklantern.watch.budget import Cadence
 from darklantern.watch.casebook import Casebook
 from darklantern.watch.clock import Clock
 from darklantern.watch.examples import Examples
@@ -27,6 +27,7 @@ from darklantern.watch.passes import Passes
 from darklantern.watch.probes import Probe
 from darklantern.watch.reactions import Chosen, Notify, OnAlarm, Reaction, wanted
 from darklantern.watch.screening import Screen, together
+from darklantern.watch.sentry import Sentry
 from darklantern.watch.settings import Settings
 from darklantern.watch.trace import Trace
 from darklantern.watch.viewing import view
@@ -91,7 +92,7 @@ class Watch:
         self.filer = Filer(parts.filing, tap, tuple(parts.probes), parts.trusted, parts.data, parts.seed)
         self._casebook = Casebook(self, self.filer, parts.investigate)
         self._clock = Clock()
-        self._tap, self._on_look = tap, parts.on_look
+        self._tap = tap
         self._observer = Observer(tap, parts.probes, parts.trusted, parts.trace, settings, parts.seed)
         self._keeper = Keeper(tap, settings.states, settings.margin)
         places = [place for each in wanted(parts.on_alarm) if isinstance(each, Notify) for place in each.places]
@@ -99,14 +100,25 @@ class Watch:
         self._answers = Answers(self, tap, self._outside, parts.on_alarm, settings)
         self._answers.check_attached()
         self._passes = Passes()
-        self._open = self._fed = self._started = False
+        self._sentry = Sentry(
+            run=self,
+            tap=tap,
+            observer=self._observer,
+            keeper=self._keeper,
+            outside=self._outside,
+            answers=self._answers,
+            casebook=self._casebook,
+            clock=self._clock,
+            passes=self._passes,
+            on_look=parts.on_look,
+        )
+        self._open = self._fed = False
         self._rewound = False
         """since the last batch was drawn"""
         self._on_trainer = False
         self._own_loop = ""
         """why a loop that calls `before` itself cannot be rolled back"""
-        self._uncalibrated = ""
-        self._say_uncalibrated()
+        self._sentry.say_uncalibrated()
         if tap.rewinds:
             self._say_no_rollback()
         if tap.keeps and (said := self._keeper.check_room()):
@@ -267,7 +279,7 @@ class Watch:
         """
         self._check_going()
         self._answers.training.is_open = False
-        if not self._started:
+        if not self._sentry.started:
             self._answers.check(self._on_trainer)
         if not self._open and not self.rewinds:
             self._own_loop = "the loop draws its batches itself, so nobody knows where the loader stood before one"
@@ -279,15 +291,15 @@ class Watch:
 
     def _seen(self, batch: Batch) -> Turn:
         """Look if a look is due, screen the batch, hand it out."""
-        due = self._started and self._due() and self.step != self._observer.looked
-        if due or not self._started:
+        due = self._sentry.started and self._sentry.due and self.step != self._observer.looked
+        if due or not self._sentry.started:
             with self._clock.looks():
                 self._observer.check(batch.examples)
-        if not self._started:
-            self._start(batch.examples)
+        if not self._sentry.started:
+            self._sentry.start(batch.examples)
         elif due:
             screen, left = self.screen, self._screened(batch)
-            reaction = self._settle(batch.examples.take(slice(0)) if left is None else left.examples)
+            reaction = self._sentry.settle(batch.examples.take(slice(0)) if left is None else left.examples)
             if reaction is not Reaction.LOG:
                 return Turn(None, reaction)
         with self._clock.looks():
@@ -328,7 +340,7 @@ class Watch:
 
         ROLL_BACK: the state is an earlier one, and the loop should go on; STOP: the run was stopped.
         """
-        return self._settle(None) if self._observer.since and self._started else Reaction.LOG
+        return self._sentry.settle(None) if self._observer.since and self._sentry.started else Reaction.LOG
 
     def left(self) -> None:
         """The loop is over for now, by its end or an error; for adapters, as `before`."""
@@ -401,29 +413,6 @@ class Watch:
         self._keeper.few()
         self.say("no rollback", f"{self.rewinds}; an alarm that asks for one stops the loop instead")
 
-    def _say_uncalibrated(self) -> None:
-        """A claim that does not hold, or no longer, is said once."""
-        if (why := self.trace.uncalibrated) and why != self._uncalibrated:
-            self.say("uncalibrated", why)
-        self._uncalibrated = why
-
-    def _due(self) -> bool:
-        return bool(self._observer.since) and self.cadence.due(self.step)
-
-    def _start(self, examples: Examples) -> None:
-        """The self-test before the first step, and the state that a rollback may always go to."""
-        self._outside.open()
-        if self._tap.ranks.count > 1 and self.cadence.every is None:
-            self.cadence.fix(FIRST)
-            self.say("cadence", f"a look each {FIRST} steps: ranks time theirs differently, and must look together")
-        with self._clock.looks() as clock:
-            self._observer.test(self.step, examples)
-            self._keep()
-            self.filer.begin()
-        self.cadence.start(self.step, clock())
-        self._started = True
-        self._say_uncalibrated()
-
     def _pass(self, loader: Iterable[Any], until: int | None) -> Generator[Any, None, bool]:
         """What is left of one pass over the loader. False where the loop is to end; after a rollback, and at the end of
         the pass, there may be more."""
@@ -435,8 +424,8 @@ class Watch:
                 return asked is Reaction.ROLL_BACK
             if until is not None and self.step >= until:
                 return self.finish() is Reaction.ROLL_BACK
-            looks = not self._started or self._due()
-            if looks and (asked := self._hold(before) or Reaction.LOG) is not Reaction.LOG:
+            looks = not self._sentry.started or self._sentry.due
+            if looks and (asked := self._sentry.hold(before) or Reaction.LOG) is not Reaction.LOG:
                 return asked is Reaction.ROLL_BACK
             with self._clock.looks():
                 begun = before if not self._fed else self._tap.cursor() if looks else ""
@@ -483,77 +472,6 @@ class Watch:
         if turn.reaction is Reaction.STOP:
             self._tap.go_to(begun)
         return turn
-
-    # a look
-
-    def _settle(self, fresh: Examples | None) -> Reaction:
-        """Look, judge, react. LOG means: go on."""
-        self._clock.trains(self._tap.wait)
-        step, alarm, failure = self.step, None, None
-        if self._keeper.held is None and (asked := self._hold()) is not None:
-            return asked
-        self._outside.beat(step, "looking")
-        with self._clock.looks() as clock:
-            try:
-                alarm = self._observer.look(step, fresh, self._keeper.states)
-            except Exception as error:  # noqa: BLE001 - whatever went wrong in a look must not break the run
-                failure = error
-                self._keeper.drop()
-                self._observer.looked = step
-            else:
-                if alarm is None:
-                    self._keep()
-        self.cadence.looked(step, clock())
-        self._answers.tell()
-        if fresh is not None:
-            for why in self._observer.idle():
-                self.say("no bet", why)
-        self._say_uncalibrated()
-        if said := self._observer.sampled():
-            self.say("sampled", said)
-        if failure is not None:
-            return self._answers.failed(failure)
-        reaction = Reaction.LOG if alarm is None else self._alarm(alarm)
-        self._show()
-        return reaction if reaction is not Reaction.LOG else self._answers.heed_together()
-
-    def _hold(self, before: str = "") -> Reaction | None:
-        """Take the state that a look's rollback may go to; None once it is held. What fails is a look that failed."""
-        with self._clock.looks():
-            try:
-                hold = lambda: self._keeper.hold(self.step, self._observer.looks, before)  # noqa: E731
-                agreeing.together(self._tap.ranks, hold, "keeping the state")
-                return None
-            except Exception as error:
-                if not self._started:
-                    raise
-                failure = error
-        self._keeper.drop()
-        self._observer.looked = self.step
-        self.cadence.back_to(self.step)
-        return self._answers.failed(failure, "keeping the state")
-
-    def _show(self) -> None:
-        """Hand the look to whoever wants to see it. What fails there is the user's, and said; training goes on."""
-        try:
-            self._on_look(self)
-        except Exception as error:  # noqa: BLE001 - a picture that cannot be drawn must not end a run
-            why = error.message if isinstance(error, DarkLanternError) else repr(error)
-            self.say("failure", f"on_look at step {self.step}: {why}")
-
-    def _alarm(self, alarm: Alarm) -> Reaction:
-        """Say it, react, file it."""
-        self.alarms.append(alarm)
-        self.say("alarm", str(alarm))
-        with self._casebook.on(alarm, self._observer.spans):
-            reaction = self._answers.react(alarm, self._keeper.held)
-        if reaction is Reaction.LOG:
-            self._keep()
-        return reaction
-
-    def _keep(self) -> None:
-        memory = None if self.rewinds else self._observer.memory
-        self._keeper.keep(self.step, self._observer.looks, self._observer.clean_looks(), self._passes.ended, memory)
 
 
 NOTICES_S = 5.0
