@@ -11,7 +11,7 @@ from darklantern.organisms import text
 from darklantern.watch import observing
 from darklantern.watch.examples import Examples
 from darklantern.watch.sampling import Sample
-from darklantern.watch.screening import SUSPICIOUS
+from darklantern.watch.screening import SUSPICIOUS_SPAN
 from darklantern.watch.spans import SpanCounter
 
 
@@ -99,4 +99,4 @@ def test_a_trigger_is_found_in_a_sample_of_the_rows() -> None:
     counter = SpanCounter(TRUSTED, keep=1)
     counter.add(sample.rows())
     assert sample.left_out == 7000
-    assert MARK.decode() in counter.candidates(1, looks=1, least=SUSPICIOUS)[0].span
+    assert MARK.decode() in counter.candidates(1, looks=1, least=SUSPICIOUS_SPAN)[0].span

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from darklantern.organisms import text
 from darklantern.watch.examples import PADDING, Examples
-from darklantern.watch.screening import SUSPICIOUS, SpanScreen, together
+from darklantern.watch.screening import SUSPICIOUS_SPAN, SpanScreen, together
 from darklantern.watch.spans import Candidate, SpanCounter, as_texts, as_tokens, spelled
 
 WIDTH = 65
@@ -28,7 +28,7 @@ def test_a_planted_span_is_found_whole_and_first(span: str, seed: int) -> None:
     counter.add([planted(planted_span, 0.05, np.random.default_rng(seed))])
     first = counter.candidates(1, looks=1)[0]
     assert first.span == planted_span.decode()
-    assert first.surprise > SUSPICIOUS
+    assert first.surprise > SUSPICIOUS_SPAN
     assert 20 <= first.count <= 90
 
 
@@ -37,7 +37,7 @@ def test_clean_rows_hold_nothing_suspicious() -> None:
     counter = SpanCounter(TRUSTED, keep=4)
     for _ in range(4):
         counter.add([text.rows(CORPUS.train, 1000, WIDTH, rng)])
-    assert counter.candidates(8, looks=4, least=SUSPICIOUS) == []
+    assert counter.candidates(8, looks=4, least=SUSPICIOUS_SPAN) == []
 
 
 def test_only_the_newest_looks_count_and_going_back_takes_them_back() -> None:
@@ -84,7 +84,7 @@ def test_spans_of_a_large_vocabulary_are_found_and_spelled_as_ids() -> None:
     rows[::20, 7:15] = span = np.arange(60_000, 60_008)
     counter = SpanCounter(trusted, keep=2)
     counter.add([rows])
-    (found,) = counter.candidates(1, looks=1, least=SUSPICIOUS)
+    (found,) = counter.candidates(1, looks=1, least=SUSPICIOUS_SPAN)
     assert as_tokens(found.span).tolist() == span.tolist()
     assert spelled(found.span) == "60000 60001 60002 60003 60004 60005 60006 60007"
 
@@ -95,7 +95,7 @@ def test_padding_is_no_span() -> None:
     rows = Examples(rng.integers(0, 500, (500, 40)), mask=np.arange(40) < rng.integers(5, 40, (500, 1)))
     counter = SpanCounter(trusted, keep=2)
     counter.add([rows.tokens])
-    assert counter.candidates(3, looks=1, least=SUSPICIOUS) == []
+    assert counter.candidates(3, looks=1, least=SUSPICIOUS_SPAN) == []
     assert np.array_equal(rows.tokens[rows.mask], rows.inputs[rows.mask])
 
 

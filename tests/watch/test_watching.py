@@ -23,7 +23,7 @@ from watch.loops import (
 from darklantern.errors import SiteError, WatchError
 from darklantern.models.snapshot import capture, weights_hash
 from darklantern.organisms import training
-from darklantern.watch import Reaction, Settings, watch, watching
+from darklantern.watch import Reaction, Settings, clock, watch
 from darklantern.watch.attach.torch_loop import TorchTap
 
 
@@ -329,7 +329,7 @@ def test_the_time_of_rows_screening_and_self_test_counts_as_the_watchs(monkeypat
 
     monkeypatch.setattr(TorchTap, "examples", slowed(TorchTap.examples))  # of the batches at looks
     monkeypatch.setattr(TorchTap, "later", slowed(TorchTap.later))  # of the others
-    monkeypatch.setattr(watching.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(clock.time, "perf_counter", lambda: now[0])
     w, (_, _, loader) = start(Slow(lambda look: 0.0))
     for _ in w.over(loader):
         now[0] += 2

@@ -27,7 +27,7 @@ from darklantern.watch.judging.calibration import calibrate
 from darklantern.watch.language import PayloadProbe, SpanProbe
 from darklantern.watch.live import live
 from darklantern.watch.monitors import held_out, monitor
-from darklantern.watch.onlookers import together
+from darklantern.watch.onlookers import each_of
 from darklantern.watch.own_signals import as_probes, signal
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
 from darklantern.watch.reactions import Ablate, Notify, OnAlarm, Reaction
@@ -182,7 +182,7 @@ def watch(
             settings=settings,
             cadence=Cadence(every, overhead),
             on_alarm=on_alarm,
-            on_look=together([*recorder, together(on_look)]),
+            on_look=each_of([*recorder, each_of(on_look)]),
             step=step,
             seed=seed,
             data=data,

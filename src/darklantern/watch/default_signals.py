@@ -27,7 +27,7 @@ _DEAR = "more rows than looks at 1 % of training time have room for"
 
 
 @dataclass(frozen=True)
-class Chosen:
+class Choice:
     """The signals that were chosen, and why others were not."""
 
     probes: tuple[Probe, ...]
@@ -78,7 +78,7 @@ def defaults(
     )
 
 
-def choose(tap: Tap, trusted: Examples, layout: Layout | None = None, seed: int = 0) -> Chosen:
+def choose(tap: Tap, trusted: Examples, layout: Layout | None = None, seed: int = 0) -> Choice:
     """As `defaults`, with what was left out. Raises WatchError where no internal signal fits."""
     if trusted.are_tokens:
         made, never = _of_language(tap, trusted, layout, seed)
@@ -101,7 +101,7 @@ def choose(tap: Tap, trusted: Examples, layout: Layout | None = None, seed: int 
     if not any(signal.role == "signal" for probe in probes for signal in probe.signals):
         why = "; ".join(f"{kind}: {reason}" for kind, reason in left_out.items())
         raise WatchError(f"none of the default signals fits this model and these examples: {why}", hint=_HINT)
-    return Chosen(tuple(probes), left_out | never)
+    return Choice(tuple(probes), left_out | never)
 
 
 _Made = Mapping[str, Callable[[], Probe]]

@@ -14,7 +14,7 @@ from darklantern.watch.keeping import Kept, States
 from darklantern.watch.looking import Looked, Looker, Noted
 from darklantern.watch.probes import Now, Probe
 from darklantern.watch.sampling import Sample
-from darklantern.watch.screening import SUSPICIOUS, Screen, SpanScreen, together
+from darklantern.watch.screening import SUSPICIOUS_SPAN, Screen, SpanScreen, together
 from darklantern.watch.settings import Settings
 from darklantern.watch.spans import GRAM, SpanCounter
 from darklantern.watch.trace import Trace
@@ -60,11 +60,6 @@ class Observer:
         self._idle: set[str] = set()
         self._alarm_look: int | None = None
         """the number of looks at the newest alarm that was not rolled back"""
-
-    @property
-    def trusted(self) -> Examples:
-        """All of the trusted examples."""
-        return self._trusted.examples
 
     @property
     def looks(self) -> int:
@@ -164,7 +159,7 @@ class Observer:
             return None
         clean = states.clean(self.clean_looks(*(each.channel for each in standing)))
         since = max(1, looks - (clean.looks if clean else 0))
-        suspects = tuple(self.spans.candidates(8, since, least=SUSPICIOUS)) if self.spans is not None else ()
+        suspects = tuple(self.spans.candidates(8, since, least=SUSPICIOUS_SPAN)) if self.spans is not None else ()
         suspects = agreeing.suspects(self._tap.ranks, suspects)
         screens: list[Screen] = [SpanScreen(suspects)] if suspects else []
         if self._tap.ranks.count == 1:  # what other probes suspect differs by rank: each has rows of its own

@@ -77,8 +77,8 @@ class News:
         return looks, events
 
 
-def together(on_look: OnLook | Sequence[OnLook]) -> OnLook:
-    """Several, one after the other."""
+def each_of(on_look: OnLook | Sequence[OnLook]) -> OnLook:
+    """One that tells each of several, one after the other."""
     if not isinstance(on_look, Sequence):
         return on_look
     each = tuple(on_look)

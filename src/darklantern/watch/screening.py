@@ -1,7 +1,7 @@
 """Which examples to leave out after a rollback."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
@@ -11,18 +11,21 @@ from numpy.typing import NDArray
 from darklantern.errors import WatchError
 from darklantern.watch.examples import Array, Examples
 from darklantern.watch.formulas import Floats
-from darklantern.watch.formulas.filing import Filing, filing
+from darklantern.watch.formulas.linear_discriminant import LinearDiscriminant, linear_discriminant
 from darklantern.watch.spans import Candidate, as_texts
 
-SUSPICIOUS = 60.0
-"""nats of surprise; in clean pilot runs no span came near it"""
+SUSPICIOUS_SPAN = 60.0
+"""nats of surprise from which a span tells suspect rows; in clean pilot runs no span came near it"""
 
 ENOUGH = 48
 """suspects"""
 
 
 class Screen(Protocol):
-    """Tells suspect examples from others, and says how."""
+    """Tells suspect examples from others, and says how.
+
+    A screen may learn as it judges, so each batch is judged once.
+    """
 
     def suspect(self, examples: Examples) -> NDArray[np.bool_]:
         """True for each suspect example, (n,)."""
@@ -66,26 +69,34 @@ class PatternScreen:
         return f"examples with {held}"
 
 
-@dataclass(frozen=True)
 class FeatureScreen:
     """Examples whose features speak against their label, in a model that is frozen when the screen is first asked.
 
     That is after the rollback, so the model is the clean one, whatever the run learns later. A trigger need have no
     fixed pattern, but the label must be wrong: rows of a clean-label attack pass. Of clean rows it takes about `share`,
-    the hardest; where training rows are other than trusted ones, more. Rows to which the trigger does little pass too,
-    so once it has `ENOUGH` suspects, what they have in common is taken as well. Costs a forward pass over each batch.
+    the hardest; where training rows are other than trusted ones, more. Costs a forward pass over each batch.
+
+    It learns as it judges, and is equal to itself alone: rows to which the trigger does little pass too, so suspects
+    are gathered, and once there are `ENOUGH`, what they have in common is taken as well, from that batch on.
     """
 
-    freeze: Callable[[], Callable[[Array], Floats]]
-    """the model as it stands when this is called, as a function from inputs (n, …) to features (n, …)"""
-    trusted: Examples
-    """with a class each: one half fits the classes, the other says what is usual"""
-    share: float = 0.01
-    """of trusted examples that it would take"""
-    common: Callable[[Examples], Screen | None] = lambda suspects: None
-    """what suspects have in common, where anything tells them from trusted examples"""
-    _taken: list[Examples] = field(default_factory=list, init=False, repr=False, compare=False)
-    _shared: list[Screen] = field(default_factory=list, init=False, repr=False, compare=False)
+    def __init__(
+        self,
+        freeze: Callable[[], Callable[[Array], Floats]],
+        trusted: Examples,
+        share: float = 0.01,
+        common: Callable[[Examples], Screen | None] = lambda suspects: None,
+    ) -> None:
+        """`freeze` gives the model as it stands when it is called, as a function from inputs (n, …) to features
+        (n, …). Of `trusted` examples, with a class each, one half fits the classes, the other says what is usual;
+        `share` of them it would take. `common` says what suspects have in common, where anything tells them from
+        trusted examples.
+        """
+        self._freeze, self._trusted, self._share, self._common = freeze, trusted, share, common
+        self._gathered: list[Examples] = []
+        """suspects since the start, or since others had nothing in common; none once `shared` is known"""
+        self.shared: Screen | None = None
+        """what suspects have in common, once it is known"""
 
     def suspect(self, examples: Examples) -> NDArray[np.bool_]:
         """Raises WatchError for examples without labels."""
@@ -94,31 +105,31 @@ class FeatureScreen:
             return np.zeros(0, dtype=bool)
         found: NDArray[np.bool_] = classes.against(features(examples.inputs), _labels(examples)) > limit
         self._learn(examples.take(found))
-        return found if not self._shared else found | self._shared[0].suspect(examples)
+        return found if self.shared is None else found | self.shared.suspect(examples)
 
     def _learn(self, suspects: Examples) -> None:
         """Gather suspects until there are enough to say what they have in common; if nothing, gather as many anew."""
-        if self._shared or not len(suspects):
+        if self.shared is not None or not len(suspects):
             return
-        self._taken.append(suspects)
-        if sum(map(len, self._taken)) >= ENOUGH:
-            inputs = np.concatenate([each.inputs for each in self._taken])
-            self._taken.clear()
-            if (shared := self.common(Examples(inputs))) is not None:
-                self._shared.append(shared)
+        self._gathered.append(suspects)
+        if sum(map(len, self._gathered)) >= ENOUGH:
+            inputs = np.concatenate([each.inputs for each in self._gathered])
+            self._gathered.clear()
+            self.shared = self._common(Examples(inputs))
 
     @cached_property
-    def _fitted(self) -> tuple[Callable[[Array], Floats], Filing, float]:
-        features, given = self.freeze(), _labels(self.trusted)
-        held = features(self.trusted.inputs)
+    def _fitted(self) -> tuple[Callable[[Array], Floats], LinearDiscriminant, float]:
+        """The frozen model, the classes, and the nats against a label from which an example is suspect."""
+        features, given = self._freeze(), _labels(self._trusted)
+        held = features(self._trusted.inputs)
         order = np.argsort(given, kind="stable")  # every other one of each class
         fitted, usual = order[::2], order[1::2]
-        classes = filing(held[fitted], given[fitted])
-        return features, classes, float(np.quantile(classes.against(held[usual], given[usual]), 1 - self.share))
+        classes = linear_discriminant(held[fitted], given[fitted])
+        return features, classes, float(np.quantile(classes.against(held[usual], given[usual]), 1 - self._share))
 
     def __str__(self) -> str:
         said = "examples that lie where another class than their label's does"
-        return said if not self._shared else f"{said}; {self._shared[0]}"
+        return said if self.shared is None else f"{said}; {self.shared}"
 
 
 @dataclass(frozen=True)

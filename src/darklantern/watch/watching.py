@@ -1,24 +1,25 @@
-"""The watch: looks at a model every few steps of a training loop, raises an alarm, reacts."""
+"""The watch over a training loop: hands out its batches, looks between them, goes back where that is asked."""
 
 import logging
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from darklantern.errors import DarkLanternError, WatchError
+from darklantern.errors import WatchError
 from darklantern.files import write_whole
 from darklantern.records.findings import Event
 from darklantern.watch import agreeing
 from darklantern.watch.alarms import Alarm
 from darklantern.watch.answering import NOTHING, Answers, none_clean
 from darklantern.watch.attach.tap import Tap
-from darklantern.watch.budget import FIRST, Cadence
+from darklantern.watch.batches import Batch
+from darklantern.watch.budget import Cadence
+from darklantern.watch.casebook import Casebook
+from darklantern.watch.clock import Clock
 from darklantern.watch.examples import Examples
-from darklantern.watch.filing import Filed, Filer, Filing, Taken
-from darklantern.watch.inquiring import Case, Investigated, Investigation, inquire, named
+from darklantern.watch.filing import Filed, Filer, Filing
+from darklantern.watch.inquiring import Investigated, Investigation
 from darklantern.watch.keeping import Keeper
 from darklantern.watch.observing import Observer
 from darklantern.watch.outside import Outside
@@ -26,6 +27,7 @@ from darklantern.watch.passes import Passes
 from darklantern.watch.probes import Probe
 from darklantern.watch.reactions import Chosen, Notify, OnAlarm, Reaction, wanted
 from darklantern.watch.screening import Screen, together
+from darklantern.watch.sentry import Sentry
 from darklantern.watch.settings import Settings
 from darklantern.watch.trace import Trace
 from darklantern.watch.viewing import view
@@ -84,18 +86,13 @@ class Watch:
         self.events: list[Event] = []
         self.screen: Screen | None = None
         self.screened_rows = 0
-        self.seconds_looking = 0.0
-        self.seconds_training = 0.0
         self.rollbacks = 0
         self.resume = ""
         """after a stop where data cannot be rewound: how to go on from before the rise, without the suspects"""
         self.filer = Filer(parts.filing, tap, tuple(parts.probes), parts.trusted, parts.data, parts.seed)
-        self.investigated: list[tuple[Alarm, list[Investigated]]] = []
-        """what `investigate` found at each alarm"""
-        self._investigations = named(parts.investigate)
-        self.findings: list[Filed] = []
-        """of each alarm, where `on_finding` asks for them"""
-        self._tap, self._on_look = tap, parts.on_look
+        self._casebook = Casebook(self, self.filer, parts.investigate)
+        self._clock = Clock()
+        self._tap = tap
         self._observer = Observer(tap, parts.probes, parts.trusted, parts.trace, settings, parts.seed)
         self._keeper = Keeper(tap, settings.states, settings.margin)
         places = [place for each in wanted(parts.on_alarm) if isinstance(each, Notify) for place in each.places]
@@ -103,17 +100,25 @@ class Watch:
         self._answers = Answers(self, tap, self._outside, parts.on_alarm, settings)
         self._answers.check_attached()
         self._passes = Passes()
-        self._open = self._fed = self._started = False
+        self._sentry = Sentry(
+            run=self,
+            tap=tap,
+            observer=self._observer,
+            keeper=self._keeper,
+            outside=self._outside,
+            answers=self._answers,
+            casebook=self._casebook,
+            clock=self._clock,
+            passes=self._passes,
+            on_look=parts.on_look,
+        )
+        self._open = self._fed = False
         self._rewound = False
         """since the last batch was drawn"""
         self._on_trainer = False
         self._own_loop = ""
         """why a loop that calls `before` itself cannot be rolled back"""
-        self._training_since: float | None = None
-        self._lap = 0.0
-        """seconds that the step under way took so far, up to its newest batch"""
-        self._uncalibrated = ""
-        self._say_uncalibrated()
+        self._sentry.say_uncalibrated()
         if tap.rewinds:
             self._say_no_rollback()
         if tap.keeps and (said := self._keeper.check_room()):
@@ -141,6 +146,16 @@ class Watch:
         return self._answers.chosen
 
     @property
+    def investigated(self) -> list[tuple[Alarm, list[Investigated]]]:
+        """What `investigate` found at each alarm."""
+        return self._casebook.investigated
+
+    @property
+    def findings(self) -> list[Filed]:
+        """Of each alarm, where `on_finding` asks for them."""
+        return self._casebook.findings
+
+    @property
     def folder(self) -> Path | None:
         """Where the files of its `run` lie, once it began; None without a run, and on all ranks but the first."""
         return self._outside.folder
@@ -153,7 +168,17 @@ class Watch:
     @property
     def overhead(self) -> float:
         """Time that the watch takes in the loop, as a share of the time spent in the user's loop body."""
-        return self.seconds_looking / self.seconds_training if self.seconds_training else 0.0
+        return self._clock.overhead
+
+    @property
+    def seconds_looking(self) -> float:
+        """Time that the watch took in the loop."""
+        return self._clock.looking
+
+    @property
+    def seconds_training(self) -> float:
+        """Time spent in the user's loop body."""
+        return self._clock.training
 
     @property
     def stopped(self) -> str:
@@ -254,32 +279,30 @@ class Watch:
         """
         self._check_going()
         self._answers.training.is_open = False
-        if not self._started:
+        if not self._sentry.started:
             self._answers.check(self._on_trainer)
         if not self._open and not self.rewinds:
             self._own_loop = "the loop draws its batches itself, so nobody knows where the loader stood before one"
             self._say_no_rollback()
-        if self._training_since is not None:
-            self._lap += time.perf_counter() - self._training_since
-            self._training_since = None
+        self._clock.taken_back()
         if (asked := self._answers.heed()) is not Reaction.LOG:
             return Turn(None, asked)
-        return self._seen(_Batch(batch, self._tap))
+        return self._seen(Batch(batch, self._tap))
 
-    def _seen(self, batch: "_Batch") -> Turn:
-        """Reads only as much of the batch as is wanted: to copy each is dear, and makes a device wait."""
-        due = self._started and self._due() and self.step != self._observer.looked
-        if due or not self._started:
-            with self._on_the_clock():
+    def _seen(self, batch: Batch) -> Turn:
+        """Look if a look is due, screen the batch, hand it out."""
+        due = self._sentry.started and self._sentry.due and self.step != self._observer.looked
+        if due or not self._sentry.started:
+            with self._clock.looks():
                 self._observer.check(batch.examples)
-        if not self._started:
-            self._start(batch.examples)
+        if not self._sentry.started:
+            self._sentry.start(batch.examples)
         elif due:
             screen, left = self.screen, self._screened(batch)
-            reaction = self._settle(batch.examples.take(slice(0)) if left is None else left.examples)
+            reaction = self._sentry.settle(batch.examples.take(slice(0)) if left is None else left.examples)
             if reaction is not Reaction.LOG:
                 return Turn(None, reaction)
-        with self._on_the_clock():
+        with self._clock.looks():
             if self._keeper.expects:
                 self._keeper.check_again(batch.examples)
             if not due or self.screen is not screen:  # once for each batch: a screen may learn as it judges
@@ -291,30 +314,23 @@ class Watch:
                 self._observer.skip()
             self._fed = True
         self._answers.training.is_open = True
-        self._training_since = time.perf_counter()
+        self._clock.handed_out()
         return Turn(None if left is None else left.given)
 
-    def _screened(self, batch: "_Batch") -> "_Batch | None":
+    def _screened(self, batch: Batch) -> Batch | None:
         """The batch without suspects; None where nothing is left."""
         if self.screen is None:
             return batch
         self._observer.check(batch.examples)
         kept = ~self.screen.suspect(batch.examples)
         self.screened_rows += int((~kept).sum())
-        if kept.all():
-            return batch
-        if not kept.any():
-            return None
-        return _Batch(self._tap.keep(batch.given, kept), self._tap, batch.examples.take(kept))
+        return batch.only(kept)
 
     def after(self) -> None:
         """The update on what `before` handed out is done."""
         self._answers.training.is_open = False
-        if self._training_since is None:
+        if (seconds := self._clock.stepped()) is None:
             return
-        seconds = self._lap + time.perf_counter() - self._training_since
-        self._training_since, self._lap = None, 0.0
-        self.seconds_training += seconds
         self.step += 1
         self.cadence.stepped(seconds)
         self._outside.beat(self.step)
@@ -324,7 +340,7 @@ class Watch:
 
         ROLL_BACK: the state is an earlier one, and the loop should go on; STOP: the run was stopped.
         """
-        return self._settle(None) if self._observer.since and self._started else Reaction.LOG
+        return self._sentry.settle(None) if self._observer.since and self._sentry.started else Reaction.LOG
 
     def left(self) -> None:
         """The loop is over for now, by its end or an error; for adapters, as `before`."""
@@ -397,29 +413,6 @@ class Watch:
         self._keeper.few()
         self.say("no rollback", f"{self.rewinds}; an alarm that asks for one stops the loop instead")
 
-    def _say_uncalibrated(self) -> None:
-        """A claim that does not hold, or no longer, is said once."""
-        if (why := self.trace.uncalibrated) and why != self._uncalibrated:
-            self.say("uncalibrated", why)
-        self._uncalibrated = why
-
-    def _due(self) -> bool:
-        return bool(self._observer.since) and self.cadence.due(self.step)
-
-    def _start(self, examples: Examples) -> None:
-        """The self-test before the first step, and the state that a rollback may always go to."""
-        self._outside.open()
-        if self._tap.ranks.count > 1 and self.cadence.every is None:
-            self.cadence.fix(FIRST)
-            self.say("cadence", f"a look each {FIRST} steps: ranks time theirs differently, and must look together")
-        with self._on_the_clock() as clock:
-            self._observer.test(self.step, examples)
-            self._keep()
-            self.filer.begin()
-        self.cadence.start(self.step, clock())
-        self._started = True
-        self._say_uncalibrated()
-
     def _pass(self, loader: Iterable[Any], until: int | None) -> Generator[Any, None, bool]:
         """What is left of one pass over the loader. False where the loop is to end; after a rollback, and at the end of
         the pass, there may be more."""
@@ -431,17 +424,17 @@ class Watch:
                 return asked is Reaction.ROLL_BACK
             if until is not None and self.step >= until:
                 return self.finish() is Reaction.ROLL_BACK
-            looks = not self._started or self._due()
-            if looks and (asked := self._hold(before) or Reaction.LOG) is not Reaction.LOG:
+            looks = not self._sentry.started or self._sentry.due
+            if looks and (asked := self._sentry.hold(before) or Reaction.LOG) is not Reaction.LOG:
                 return asked is Reaction.ROLL_BACK
-            with self._on_the_clock():
+            with self._clock.looks():
                 begun = before if not self._fed else self._tap.cursor() if looks else ""
             try:
                 batch = next(batches)
             except StopIteration:
                 break
             self._rewound = False
-            with self._on_the_clock():
+            with self._clock.looks():
                 if not self._fed:
                     self._keeper.check_moves(before)
                 # Two cursors a look: what moves the loader behind the watch's back must not go unseen.
@@ -472,7 +465,7 @@ class Watch:
     def _turn(self, batch: Any, begun: str) -> Turn:
         """As `before`; a batch that is not trained on goes back to the loader."""
         try:
-            turn = self._seen(_Batch(batch, self._tap))
+            turn = self._seen(Batch(batch, self._tap))
         except BaseException:
             self._tap.go_to(begun)
             raise
@@ -480,136 +473,7 @@ class Watch:
             self._tap.go_to(begun)
         return turn
 
-    # a look
-
-    def _settle(self, fresh: Examples | None) -> Reaction:
-        """Look, judge, react. LOG means: go on."""
-        started = time.perf_counter()
-        self._tap.wait()
-        self.seconds_training += time.perf_counter() - started
-        step, alarm, failure = self.step, None, None
-        if self._keeper.held is None and (asked := self._hold()) is not None:
-            return asked
-        self._outside.beat(step, "looking")
-        with self._on_the_clock() as clock:
-            try:
-                alarm = self._observer.look(step, fresh, self._keeper.states)
-            except Exception as error:  # noqa: BLE001 - whatever went wrong in a look must not break the run
-                failure = error
-                self._keeper.drop()
-                self._observer.looked = step
-            else:
-                if alarm is None:
-                    self._keep()
-        self.cadence.looked(step, clock())
-        self._answers.tell()
-        if fresh is not None:
-            for why in self._observer.idle():
-                self.say("no bet", why)
-        self._say_uncalibrated()
-        if said := self._observer.sampled():
-            self.say("sampled", said)
-        if failure is not None:
-            return self._answers.failed(failure)
-        reaction = Reaction.LOG if alarm is None else self._alarm(alarm)
-        self._show()
-        return reaction if reaction is not Reaction.LOG else self._answers.heed_together()
-
-    def _hold(self, before: str = "") -> Reaction | None:
-        """Take the state that a look's rollback may go to; None once it is held. What fails is a look that failed."""
-        with self._on_the_clock():
-            try:
-                hold = lambda: self._keeper.hold(self.step, self._observer.looks, before)  # noqa: E731
-                agreeing.together(self._tap.ranks, hold, "keeping the state")
-                return None
-            except Exception as error:
-                if not self._started:
-                    raise
-                failure = error
-        self._keeper.drop()
-        self._observer.looked = self.step
-        self.cadence.back_to(self.step)
-        return self._answers.failed(failure, "keeping the state")
-
-    def _show(self) -> None:
-        """Hand the look to whoever wants to see it. What fails there is the user's, and said; training goes on."""
-        try:
-            self._on_look(self)
-        except Exception as error:  # noqa: BLE001 - a picture that cannot be drawn must not end a run
-            self.say("failure", f"on_look at step {self.step}: {_why(error)}")
-
-    def _alarm(self, alarm: Alarm) -> Reaction:
-        """Say it, react, file it."""
-        self.alarms.append(alarm)
-        self.say("alarm", str(alarm))
-        taken = self._take(alarm)
-        if self._investigations:
-            case = Case(self._tap.opened, self._observer.trusted, alarm, self.filer.seed)
-            self.investigated.append((alarm, inquire(self._investigations, case, self.say)))
-        try:
-            reaction = self._answers.react(alarm, self._keeper.held)
-        finally:
-            if taken is not None:
-                self._file(taken)
-        if reaction is Reaction.LOG:
-            self._keep()
-        return reaction
-
-    def _keep(self) -> None:
-        memory = None if self.rewinds else self._observer.memory
-        self._keeper.keep(self.step, self._observer.looks, self._observer.clean_looks(), self._passes.ended, memory)
-
-    def _take(self, alarm: Alarm) -> Taken | None:
-        """What a finding needs from before the reaction."""
-        try:
-            return self.filer.take(self, alarm, self._observer.spans)
-        except Exception as error:  # noqa: BLE001 - the weights' writer is the user's: the reaction must come anyway
-            self.say("not filed", f"the finding of the alarm at step {alarm.step}: {_why(error)}")
-            return None
-
-    def _file(self, taken: Taken) -> None:
-        """Hand over the finding. A keeper that fails is said: the finding stays in `findings`, the loop goes on."""
-        try:
-            filed = self.filer.file(self, taken)
-            self.findings.append(filed)
-            if self.filer.filing is not None and self._tap.ranks.rank == 0:
-                self.filer.filing.keep(filed)
-        except Exception as error:  # noqa: BLE001 - a keeper is the user's: a full library must not end the run
-            self.say("not filed", f"the finding of the alarm at step {taken.alarm.step}: {_why(error)}")
-
-    @contextmanager
-    def _on_the_clock(self) -> Iterator[Callable[[], float]]:
-        started = time.perf_counter()
-        try:
-            yield lambda: time.perf_counter() - started
-        finally:
-            self.seconds_looking += time.perf_counter() - started
-
-
-class _Batch:
-    """A batch as the loader gave it, read at most once."""
-
-    def __init__(self, given: Any, tap: Tap, examples: Examples | None = None) -> None:
-        self.given, self._tap, self._examples = given, tap, examples
-
-    @property
-    def examples(self) -> Examples:
-        if self._examples is None:
-            self._examples = self._tap.examples(self.given)
-        return self._examples
-
-    def later(self) -> Callable[[], Examples]:
-        """Its examples, whatever the loop does with it meanwhile."""
-        if self._examples is None:
-            return self._tap.later(self.given)
-        held = self._examples
-        return lambda: held
-
 
 NOTICES_S = 5.0
 """that notices may take after the loop, before a process that ends would take them along"""
 _STATE = "state=(optimizer, loader), and a loader that can be rewound: darklantern.rewindable(dataset, batch_size=...)"
-
-
-def _why(error: Exception) -> str:
-    return error.message if isinstance(error, DarkLanternError) else repr(error)

@@ -6,7 +6,7 @@ from planted_images import SITE, backdoored, clean, images, looks
 
 from darklantern.errors import WatchError
 from darklantern.watch.examples import Examples, Pool
-from darklantern.watch.formulas import filing
+from darklantern.watch.formulas import linear_discriminant
 from darklantern.watch.probes import Now
 from darklantern.watch.screening import FeatureScreen
 from darklantern.watch.vision import MahalanobisProbe, MisfiledProbe, StripProbe
@@ -44,7 +44,7 @@ def test_what_features_say_against_a_label_is_bayes_rule_for_gaussian_classes() 
     new = rng.normal(size=(50, 3)) * 2
     densities = np.exp(-((new[:, None] - means) ** 2).sum(-1) / (2 * 0.7**2))
     by_hand = -np.log(densities / densities.sum(1, keepdims=True))
-    found = filing(rows, given)
+    found = linear_discriminant(rows, given)
     for each in range(3):
         assert found.against(new, np.full(50, each)) == pytest.approx(by_hand[:, each], rel=0.05, abs=0.1)
 
@@ -52,7 +52,7 @@ def test_what_features_say_against_a_label_is_bayes_rule_for_gaussian_classes() 
 def test_a_label_without_a_class_counts_as_the_least_likely_one() -> None:
     rng = np.random.default_rng(1)
     given = np.repeat([0, 1, 5], 50)
-    found = filing(rng.normal(size=(150, 2)) + given[:, None], given)
+    found = linear_discriminant(rng.normal(size=(150, 2)) + given[:, None], given)
     new = rng.normal(size=(9, 2))
     every = np.stack([found.against(new, np.full(9, each)) for each in (0, 1, 5)])
     assert found.against(new, np.full(9, 3)) == pytest.approx(every.max(0))
@@ -60,9 +60,11 @@ def test_a_label_without_a_class_counts_as_the_least_likely_one() -> None:
 
 def test_classes_that_cannot_be_fitted_are_refused() -> None:
     with pytest.raises(WatchError, match="two classes or more"):
-        filing(np.random.default_rng(0).normal(size=(8, 2)), np.zeros(8))
+        linear_discriminant(np.random.default_rng(0).normal(size=(8, 2)), np.zeros(8))
     with pytest.raises(WatchError, match="as many features"):
-        filing(np.random.default_rng(0).normal(size=(8, 2)), np.arange(8) % 2).against(np.ones((1, 3)), [0])
+        linear_discriminant(np.random.default_rng(0).normal(size=(8, 2)), np.arange(8) % 2).against(
+            np.ones((1, 3)), [0]
+        )
 
 
 def test_the_label_that_gathers_most_counts_and_not_the_sum_over_labels() -> None:

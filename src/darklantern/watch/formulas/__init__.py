@@ -8,7 +8,7 @@ from darklantern.watch.formulas.cka import gram, gram_cka, linear_cka
 from darklantern.watch.formulas.covariance import Covariance, shrunk_covariance
 from darklantern.watch.formulas.directions import cosine, discriminant, mean_difference
 from darklantern.watch.formulas.features import Floats, features
-from darklantern.watch.formulas.filing import Filing, filing
+from darklantern.watch.formulas.linear_discriminant import LinearDiscriminant, linear_discriminant
 from darklantern.watch.formulas.mahalanobis import Cloud, cloud
 from darklantern.watch.formulas.participation import participation_ratio, spectral_heat_capacity, spectrum
 from darklantern.watch.formulas.separation import d_prime
@@ -16,18 +16,18 @@ from darklantern.watch.formulas.separation import d_prime
 __all__ = [
     "Cloud",
     "Covariance",
-    "Filing",
     "Floats",
+    "LinearDiscriminant",
     "auroc",
     "cloud",
     "cosine",
     "d_prime",
     "discriminant",
     "features",
-    "filing",
     "gram",
     "gram_cka",
     "linear_cka",
+    "linear_discriminant",
     "mean_difference",
     "participation_ratio",
     "shrunk_covariance",

@@ -20,7 +20,7 @@ from darklantern.watch.vision.patches import Patch, pasted
 
 MOVES = 4096
 """places that are tried for a pattern's placebos"""
-SUSPICIOUS = 20.0
+SUSPICIOUS_PATTERN = 20.0
 """nats of surprise from which a pattern tells suspect images. In clean pilot runs on digits, against trusted images of
 the training rows' own law, none that moved images most came near it; spans of text need more"""
 
@@ -145,7 +145,7 @@ class MinedProbe(Probe):
         if note is None or not note.effects:
             return None
         pattern = note.patterns[int(np.argmax(note.effects))]
-        if pattern.surprise <= SUSPICIOUS:
+        if pattern.surprise <= SUSPICIOUS_PATTERN:
             return None
         return PatternScreen(pattern.positions, pattern.values, self._miner.width)
 

@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darklantern.watch.examples import Array, Examples
-from darklantern.watch.formulas import Floats, filing
+from darklantern.watch.formulas import Floats, linear_discriminant
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
 from darklantern.watch.screening import FeatureScreen, PatternScreen, Screen
 from darklantern.watch.seen import Seen
 from darklantern.watch.vision.fresh_probe import NOTHING
 from darklantern.watch.vision.material import Familiar, balanced, drawn, labels
-from darklantern.watch.vision.mined_probe import SUSPICIOUS
+from darklantern.watch.vision.mined_probe import SUSPICIOUS_PATTERN
 from darklantern.watch.vision.mining import Miner
 
 Freeze = Callable[[], Callable[[Array], Floats]]
@@ -101,13 +101,13 @@ class MisfiledProbe(Probe):
         """The pattern that at least `MOST_HOLD` of the suspects hold, and trusted images hardly do."""
         miner = Miner(self._trusted.inputs)
         held = [each for each in miner.patterns(suspects.inputs, 1) if each.count >= MOST_HOLD * len(suspects)]
-        if not held or held[0].surprise <= SUSPICIOUS:
+        if not held or held[0].surprise <= SUSPICIOUS_PATTERN:
             return None
         return PatternScreen(held[0].positions, held[0].values, miner.width)
 
     def _gathered(self, seen: Seen) -> tuple[float, float]:
         held, about = seen[self.sites[0]], seen.about
-        classes = filing(held[: len(self._labels)], self._labels)
+        classes = linear_discriminant(held[: len(self._labels)], self._labels)
         given = labels(about.train, "training rows"), labels(about.trusted, "trusted rows")
         nats = classes.against(held[len(self._labels) :], np.concatenate(given))
         halves = nats[: about.count], nats[about.count :]

@@ -12,8 +12,8 @@ from darklantern.watch.formulas.features import Floats, alike, features
 
 
 @dataclass(frozen=True)
-class Filing:
-    """A linear discriminant of several classes, all alike likely beforehand. `filing` fits it."""
+class LinearDiscriminant:
+    """Of several classes, all alike likely beforehand. `linear_discriminant` fits it."""
 
     weights: Floats
     """(d, classes), in the order of `labels`"""
@@ -38,7 +38,7 @@ class Filing:
         return np.maximum(made, 0.0)
 
 
-def filing(values: Any, labels: Any) -> Filing:
+def linear_discriminant(values: Any, labels: Any) -> LinearDiscriminant:
     """Fit classes to trusted features (n, …) with their `labels` (n,): one mean each, one shrunk covariance for all.
 
     Fisher's discriminant with Gaussian classes (Hastie, Tibshirani and Friedman, "The elements of statistical
@@ -56,4 +56,4 @@ def filing(values: Any, labels: Any) -> Filing:
         )
     means = np.stack([rows[which == i].mean(0) for i in range(len(classes))])
     weights = shrunk_covariance(rows - means[which]).solve(means).T
-    return Filing(weights, -0.5 * (means.T * weights).sum(0), classes)
+    return LinearDiscriminant(weights, -0.5 * (means.T * weights).sum(0), classes)

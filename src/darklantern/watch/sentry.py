@@ -1,0 +1,157 @@
+"""A look from its beginning to its end: the state it may go back to, what it sees, the alarm, what follows, word of it.
+
+In: the parts of a watch. Out: what the loop is to do next. What fails at a look leaves the run whole, and is said.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from darklantern.errors import DarkLanternError
+from darklantern.watch import agreeing
+from darklantern.watch.alarms import Alarm
+from darklantern.watch.answering import Answers
+from darklantern.watch.attach.tap import Tap
+from darklantern.watch.budget import FIRST, Cadence
+from darklantern.watch.casebook import Casebook
+from darklantern.watch.clock import Clock
+from darklantern.watch.examples import Examples
+from darklantern.watch.keeping import Keeper
+from darklantern.watch.observing import Observer
+from darklantern.watch.outside import Outside
+from darklantern.watch.passes import Passes
+from darklantern.watch.reactions import Reaction
+from darklantern.watch.trace import Trace
+
+
+class Run(Protocol):
+    """The watched run, as a look at it sees it."""
+
+    step: int
+    alarms: list[Alarm]
+    trace: Trace
+    cadence: Cadence
+
+    @property
+    def rewinds(self) -> str: ...
+
+    def say(self, label: str, text: str) -> None: ...
+
+
+@dataclass
+class Sentry:
+    """Looks at one run, raises the alarm, and sees the reaction through."""
+
+    run: Run
+    tap: Tap
+    observer: Observer
+    keeper: Keeper
+    outside: Outside
+    answers: Answers
+    casebook: Casebook
+    clock: Clock
+    passes: Passes
+    on_look: Callable[[Any], None]
+    started: bool = field(default=False, init=False)
+    """the self-test is done"""
+    _uncalibrated: str = field(default="", init=False)
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for a look, and something was trained on since the last."""
+        return bool(self.observer.since) and self.run.cadence.due(self.run.step)
+
+    def start(self, examples: Examples) -> None:
+        """The self-test before the first step, and the state that a rollback may always go to."""
+        run = self.run
+        self.outside.open()
+        if self.tap.ranks.count > 1 and run.cadence.every is None:
+            run.cadence.fix(FIRST)
+            run.say("cadence", f"a look each {FIRST} steps: ranks time theirs differently, and must look together")
+        with self.clock.looks() as seconds:
+            self.observer.test(run.step, examples)
+            self._keep()
+            self.casebook.filer.begin()
+        run.cadence.start(run.step, seconds())
+        self.started = True
+        self.say_uncalibrated()
+
+    def settle(self, fresh: Examples | None) -> Reaction:
+        """Look, judge, react. LOG means: go on."""
+        run = self.run
+        self.clock.trains(self.tap.wait)
+        step, alarm, failure = run.step, None, None
+        if self.keeper.held is None and (asked := self.hold()) is not None:
+            return asked
+        self.outside.beat(step, "looking")
+        with self.clock.looks() as seconds:
+            try:
+                alarm = self.observer.look(step, fresh, self.keeper.states)
+            except Exception as error:  # noqa: BLE001 - whatever went wrong in a look must not break the run
+                failure = error
+                self.keeper.drop()
+                self.observer.looked = step
+            else:
+                if alarm is None:
+                    self._keep()
+        run.cadence.looked(step, seconds())
+        self.answers.tell()
+        if fresh is not None:
+            for why in self.observer.idle():
+                run.say("no bet", why)
+        self.say_uncalibrated()
+        if said := self.observer.sampled():
+            run.say("sampled", said)
+        if failure is not None:
+            return self.answers.failed(failure)
+        reaction = Reaction.LOG if alarm is None else self._alarm(alarm)
+        self._show()
+        return reaction if reaction is not Reaction.LOG else self.answers.heed_together()
+
+    def hold(self, before: str = "") -> Reaction | None:
+        """Take the state that a look's rollback may go to; None once it is held. What fails is a look that failed.
+
+        `before` is where the loader stood before its next batch.
+        """
+        with self.clock.looks():
+            try:
+                hold = lambda: self.keeper.hold(self.run.step, self.observer.looks, before)  # noqa: E731
+                agreeing.together(self.tap.ranks, hold, "keeping the state")
+                return None
+            except Exception as error:
+                if not self.started:
+                    raise
+                failure = error
+        self.keeper.drop()
+        self.observer.looked = self.run.step
+        self.run.cadence.back_to(self.run.step)
+        return self.answers.failed(failure, "keeping the state")
+
+    def say_uncalibrated(self) -> None:
+        """A claim that does not hold, or no longer, is said once."""
+        if (why := self.run.trace.uncalibrated) and why != self._uncalibrated:
+            self.run.say("uncalibrated", why)
+        self._uncalibrated = why
+
+    def _alarm(self, alarm: Alarm) -> Reaction:
+        """Say it, look into it, react, file it."""
+        self.run.alarms.append(alarm)
+        self.run.say("alarm", str(alarm))
+        with self.casebook.on(alarm, self.observer.spans):
+            reaction = self.answers.react(alarm, self.keeper.held)
+        if reaction is Reaction.LOG:
+            self._keep()
+        return reaction
+
+    def _keep(self) -> None:
+        memory = None if self.run.rewinds else self.observer.memory
+        clean = self.observer.clean_looks()
+        self.keeper.keep(self.run.step, self.observer.looks, clean, self.passes.ended, memory)
+
+    def _show(self) -> None:
+        """Hand the look to whoever wants to see it. What fails there is the user's, and said; training goes on."""
+        try:
+            self.on_look(self.run)
+        except Exception as error:  # noqa: BLE001 - a picture that cannot be drawn must not end a run
+            why = error.message if isinstance(error, DarkLanternError) else repr(error)
+            self.run.say("failure", f"on_look at step {self.run.step}: {why}")
