@@ -20,6 +20,11 @@ class DarkLanternError(Exception):
         self.add_note(f"hint: {hint}")
 
 
+def cause_of(error: BaseException) -> str:
+    """What an error says, for a line of ours: our own message, of any other its name and arguments."""
+    return error.message if isinstance(error, DarkLanternError) else repr(error)
+
+
 class SiteError(DarkLanternError):
     """A site that does not exist, or one that was asked for and never fired."""
 

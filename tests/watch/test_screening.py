@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from darklantern.watch import Examples, Reaction, Settings, vision, watch
-from darklantern.watch.screening import FeatureScreen, PatternScreen, SpanScreen, together
+from darklantern.watch.screening import FeatureScreen, PatternScreen, SpanScreen, any_of
 from darklantern.watch.spans import Candidate
 
 ROWS = Examples(np.random.default_rng(0).random((50, 1, 4, 4)).astype(np.float32))
@@ -32,7 +32,7 @@ def test_screens_of_differing_kinds_suspect_what_any_does() -> None:
     rows = Examples(np.random.default_rng(1).integers(0, 9, (40, 6)))
     spans = SpanScreen((Candidate(chr(3) + chr(4), 5, 70.0),))
     pattern = PatternScreen((0,), (8.0,), 0.5)
-    both = together((spans, pattern))
+    both = any_of((spans, pattern))
     assert np.array_equal(both.suspect(rows), spans.suspect(rows) | pattern.suspect(rows))
     assert both.suspect(rows).any()
     assert str(both).endswith("examples with 8 at 0")

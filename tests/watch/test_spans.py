@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from darklantern.organisms import text
 from darklantern.watch.examples import PADDING, Examples
-from darklantern.watch.screening import SUSPICIOUS_SPAN, SpanScreen, together
+from darklantern.watch.screening import SUSPICIOUS_SPAN, SpanScreen, any_of
 from darklantern.watch.spans import Candidate, SpanCounter, as_texts, as_tokens, spelled
 
 WIDTH = 65
@@ -65,7 +65,7 @@ def test_a_screen_marks_exactly_the_rows_that_hold_a_span() -> None:
 def test_screens_of_several_alarms_suspect_what_either_does() -> None:
     rows = planted(b"\x01one\x02span", 0.1, np.random.default_rng(7))
     one, other = (SpanScreen((Candidate(span, 1, 99.0),)) for span in ("\x01one\x02span", "def "))
-    both = together((one, other))
+    both = any_of((one, other))
     expected = one.suspect(Examples(rows)) | other.suspect(Examples(rows))
     assert np.array_equal(both.suspect(Examples(rows)), expected)
     assert both == SpanScreen((*one.spans, *other.spans)), "spans make one screen, so that it can be said in a line"

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from darklantern.errors import DarkLanternError, WatchError
+from darklantern.errors import WatchError, cause_of
 from darklantern.watch.attach.ranks import Ranks
 from darklantern.watch.looking import Looked, Looker, Pass
 from darklantern.watch.probes import Asked, Now, Reading, Signal
@@ -124,9 +124,7 @@ def _united(said: list[list[Any]]) -> list[Pass]:
 
 
 def _said(error: Exception | None) -> str:
-    if error is None:
-        return ""
-    return error.message if isinstance(error, DarkLanternError) else repr(error)
+    return "" if error is None else cause_of(error)
 
 
 def _as_json(looked: Looked) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from darklantern.errors import DarkLanternError
+from darklantern.errors import cause_of
 from darklantern.watch.alarms import Alarm
 from darklantern.watch.filing import Filed, Filer, Taken
 from darklantern.watch.inquiring import Case, Investigated, Investigation, inquire, named
@@ -59,5 +59,5 @@ class Casebook:
             self._not_filed(taken.alarm, error)
 
     def _not_filed(self, alarm: Alarm, error: Exception) -> None:
-        why = error.message if isinstance(error, DarkLanternError) else repr(error)
+        why = cause_of(error)
         self._watch.say("not filed", f"the finding of the alarm at step {alarm.step}: {why}")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from darklantern.errors import DarkLanternError, WatchError
+from darklantern.errors import WatchError, cause_of
 from darklantern.watch.alarms import Alarm
 from darklantern.watch.examples import Examples
 
@@ -55,7 +55,7 @@ def inquire(
             result = each(case)
             said = str(result)
         except Exception as error:  # noqa: BLE001 - an investigation is the user's, and the run is not to end by it
-            why = error.message if isinstance(error, DarkLanternError) else repr(error)
+            why = cause_of(error)
             say("failure", f"{name} of the alarm at step {case.alarm.step}: {why}")
             continue
         say("investigated", f"{name}: {said}")

@@ -14,7 +14,7 @@ from darklantern.watch.keeping import Kept, States
 from darklantern.watch.looking import Looked, Looker, Noted
 from darklantern.watch.probes import Now, Probe
 from darklantern.watch.sampling import Sample
-from darklantern.watch.screening import SUSPICIOUS_SPAN, Screen, SpanScreen, together
+from darklantern.watch.screening import SUSPICIOUS_SPAN, Screen, SpanScreen, any_of
 from darklantern.watch.settings import Settings
 from darklantern.watch.spans import GRAM, SpanCounter
 from darklantern.watch.trace import Trace
@@ -177,7 +177,7 @@ class Observer:
                 threshold=claimed(risen.threshold, self._alarms - 1),
                 clean=clean,
                 suspects=suspects,
-                screen=together(screens) if screens else None,
+                screen=any_of(screens) if screens else None,
                 says=risen.says,
                 channel=risen.channel,
                 earlier=self._alarms - 1,

@@ -155,7 +155,7 @@ def _labels(examples: Examples) -> NDArray[np.int64]:
     return examples.targets.astype(np.int64)
 
 
-def together(screens: Sequence[Screen]) -> Screen:
+def any_of(screens: Sequence[Screen]) -> Screen:
     """What any of `screens` suspects; spans of several alarms make one screen."""
     spans = tuple(c for screen in screens if isinstance(screen, SpanScreen) for c in screen.spans)
     others = [screen for screen in screens if not isinstance(screen, SpanScreen)]

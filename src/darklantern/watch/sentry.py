@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from darklantern.errors import DarkLanternError
+from darklantern.errors import cause_of
 from darklantern.watch import agreeing
 from darklantern.watch.alarms import Alarm
 from darklantern.watch.answering import Answers
@@ -153,5 +153,5 @@ class Sentry:
         try:
             self.on_look(self.run)
         except Exception as error:  # noqa: BLE001 - a picture that cannot be drawn must not end a run
-            why = error.message if isinstance(error, DarkLanternError) else repr(error)
+            why = cause_of(error)
             self.run.say("failure", f"on_look at step {self.run.step}: {why}")

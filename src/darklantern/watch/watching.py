@@ -26,7 +26,7 @@ from darklantern.watch.outside import Outside
 from darklantern.watch.passes import Passes
 from darklantern.watch.probes import Probe
 from darklantern.watch.reactions import Chosen, Notify, OnAlarm, Reaction, wanted
-from darklantern.watch.screening import Screen, together
+from darklantern.watch.screening import Screen, any_of
 from darklantern.watch.sentry import Sentry
 from darklantern.watch.settings import Settings
 from darklantern.watch.trace import Trace
@@ -326,6 +326,13 @@ class Watch:
         self.screened_rows += int((~kept).sum())
         return batch.only(kept)
 
+    def ran(self) -> None:
+        """The batch in hand was run, and what comes next is no training: for adapters whose updates take several.
+
+        A validation in the middle of an update must see the model without preventative edits.
+        """
+        self._answers.training.is_open = False
+
     def after(self) -> None:
         """The update on what `before` handed out is done."""
         self._answers.training.is_open = False
@@ -371,7 +378,7 @@ class Watch:
             raise WatchError(NOTHING, hint="stop and look at the rows; going on unscreened would train the same again")
         clean = alarm.clean
         agreeing.together(self._tap.ranks, lambda: self._tap.restore(clean.snapshot), "the rollback")
-        self.screen = alarm.screen if self.screen is None else together((self.screen, alarm.screen))
+        self.screen = alarm.screen if self.screen is None else any_of((self.screen, alarm.screen))
         self._observer.back_to(clean)
         self._keeper.back_to(clean)
         self.cadence.back_to(clean.step)

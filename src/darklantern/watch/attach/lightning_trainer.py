@@ -112,7 +112,7 @@ class _Hooks:
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, *_: Any) -> None:
         self._taken = None
-        self._updates.ran()
+        self._watch.ran()
         if trainer.global_step > self._made:
             self._made = trainer.global_step
             self._updates.done()

@@ -14,7 +14,7 @@ from darklantern.errors import WatchError
 from darklantern.watch.probes import HELD_OUT
 from darklantern.watch.reactions import Reaction
 from darklantern.watch.screen_files import save
-from darklantern.watch.screening import SpanScreen, together
+from darklantern.watch.screening import SpanScreen, any_of
 
 if TYPE_CHECKING:
     from darklantern.watch.attach.torch_loop import TorchTap
@@ -58,11 +58,6 @@ class Updates:
             return False  # nothing was left out, so no rank need be asked
         return all(self._tap.ranks.gather(self.taken == self._emptied))
 
-    def ran(self) -> None:
-        """A batch was run, and what comes before the next is no training, also where the update is still to be made:
-        a validation must see the model without a preventative edit."""
-        self.watch._answers.training.is_open = False
-
     def done(self) -> None:
         """The update was made."""
         self.taken = self._emptied = 0
@@ -94,7 +89,7 @@ def stopped(watch: "Watch", folder: Path, writes: bool, how: Iterator[str]) -> N
     if alarm is not None and alarm.held_out and not watch.settings.held_out_screens:
         lines.append(f"# No file says what to leave out, since {HELD_OUT} alarmed: ask those who hold it.")
     elif screens:
-        screen, path = together(screens), folder / "screen.json"
+        screen, path = any_of(screens), folder / "screen.json"
         if not isinstance(screen, SpanScreen):
             lines.append(f"# Leave out {screen}: no file holds such a screen.")
         else:
