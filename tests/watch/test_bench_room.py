@@ -22,6 +22,7 @@ from watching import (
     lines,
     reacting,
     report,
+    rereading,
     running,
     sources,
     suite,
@@ -382,6 +383,27 @@ def test_a_judged_run_is_of_the_thresholds_and_the_source_that_were_frozen(here:
         suite.make(here.jobs, here.mark, 1, "")
     with pytest.raises(suite.Unfair, match="the source is another one"):
         suite.make(here.jobs, here.mark, 1, "", msgspec.structs.replace(frozen, source="ab"))
+
+
+def test_judged_runs_are_made_again_and_compared_to_the_bit(here: Here, monkeypatch) -> None:
+    chosen = list(rereading._first(here.experiment))
+    assert [job.part for job in chosen] == list(rereading.PARTS)
+    assert rereading._line(here.experiment)["value"] is None, "there is nothing to compare with yet"
+    for job in chosen:
+        running.save(job.path(here.mark), ran(job.seed), {"source": "ab" * 8})
+    monkeypatch.setattr(running, "run", lambda experiment, arm, rate, seed: replace(ran(seed), seconds=9.0))
+    made = rereading._line(here.experiment)
+    assert (made["value"], made["ok"], made["detail"]["judged"]) == (2, True, ["ab" * 8])
+
+    def other(experiment, arm, rate, seed):
+        found = ran(seed)
+        if arm == "poisoned":
+            found.readings["outer"][7, 0] += 1e-8
+        return found
+
+    monkeypatch.setattr(running, "run", other)
+    made = rereading._line(here.experiment)
+    assert (made["value"], made["ok"]) == (1, False)
 
 
 def test_thresholds_are_not_made_anew_by_who_has_seen_what_they_judge(here: Here) -> None:
