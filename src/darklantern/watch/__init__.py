@@ -14,6 +14,7 @@ from typing import Any
 
 from darklantern.errors import WatchError
 from darklantern.records.references import References
+from darklantern.watch import reactions
 from darklantern.watch.alarms import Alarm
 from darklantern.watch.anchoring import since_start
 from darklantern.watch.budget import Cadence
@@ -21,8 +22,8 @@ from darklantern.watch.collecting import collect, load
 from darklantern.watch.default_signals import choose, defaults
 from darklantern.watch.digests import digests, hashed
 from darklantern.watch.examples import Examples, examples
-from darklantern.watch.filing import Filed, Filing, Weights, finding
-from darklantern.watch.inquiring import Case
+from darklantern.watch.filing import Filed, Filing, Weights, as_filing, finding
+from darklantern.watch.inquiring import Case, named
 from darklantern.watch.judging.calibration import calibrate
 from darklantern.watch.language import PayloadProbe, SpanProbe
 from darklantern.watch.live import live
@@ -139,7 +140,8 @@ def watch(
     `step` is the number of updates done before; `seed` draws the order of trusted examples, and which rows are counted
     where there are too many for a look.
 
-    Raises WatchError when a part does not fit, here or before the first step: nothing is watched by half.
+    Raises WatchError when a part does not fit, here or before the first step: nothing is watched by half. What is to be
+    done at an alarm, a look or a finding is checked here, in a reference run too.
 
     In JAX a step returns a new state, so `state` is (training state, loader), and the loop takes the state from the
     watch and hands it back; `weights` finds the model's weights in it, `state.params` or `state["params"]` unless
@@ -151,6 +153,8 @@ def watch(
     """
     from darklantern.watch import attach
 
+    reactions.check(on_alarm)
+    told_of, filing, asks = each_of(on_look), as_filing(on_finding), [each for _, each in named(investigate)]
     settings = settings or Settings()
     recipe, data = hashed(recipe), hashed(data)
     if (reference := asked_for()) is not None:
@@ -159,7 +163,7 @@ def watch(
                 "a reference run looks at steps that are known before: settings.every is None",
                 hint="watch(..., settings=Settings(every=...)); a watch with the references takes it from them",
             )
-        references, on_alarm, investigate, on_finding = None, Reaction.LOG, (), None
+        references, on_alarm, asks, filing = None, Reaction.LOG, [], None
         settings = replace(settings, on_failure="raise")  # nobody waits beside it
         run, told_seed = reference.folder, reference.seed
     else:
@@ -182,12 +186,12 @@ def watch(
             settings=settings,
             cadence=Cadence(every, overhead),
             on_alarm=on_alarm,
-            on_look=each_of([*recorder, each_of(on_look)]),
+            on_look=each_of([*recorder, told_of]),
             step=step,
             seed=seed,
             data=data,
-            investigate=investigate,
-            filing=Filing(on_finding) if callable(on_finding) else on_finding,
+            investigate=asks,
+            filing=filing,
             run=run,
             hang_after=hang_after,
         )

@@ -65,6 +65,18 @@ class Filing:
     """without it a finding tells what was read, and cannot be run again. Costs a copy of the weights at the first look
     and at each alarm, and two passes there"""
 
+    def __post_init__(self) -> None:
+        if not callable(self.keep):
+            raise WatchError(
+                f"on_finding: expected a function that is handed each finding, or Filing of one, got {self.keep!r}",
+                hint="on_finding=findings.append",
+            )
+
+
+def as_filing(on_finding: Any) -> Filing | None:
+    """What is to be done with findings; None where nobody wants any. Raises WatchError for what is neither."""
+    return on_finding if on_finding is None or isinstance(on_finding, Filing) else Filing(on_finding)
+
 
 @dataclass
 class Taken:

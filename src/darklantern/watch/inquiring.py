@@ -34,9 +34,13 @@ Investigation = Callable[[Case], Any]
 
 
 def named(investigations: Sequence[Investigation]) -> list[tuple[str, Investigation]]:
-    """Each with a name of its own. Raises WatchError for what is no function."""
-    if wrong := [each for each in investigations if not callable(each)]:
-        raise WatchError(f"expected functions to investigate with, got {wrong[0]!r}", hint="lambda case: ...")
+    """Each with a name of its own. Raises WatchError for what is no function, and for what are not several."""
+    several = isinstance(investigations, Sequence) and not isinstance(investigations, str | bytes)
+    if wrong := [each for each in investigations if not callable(each)] if several else [investigations]:
+        raise WatchError(
+            f"investigate: expected a list of functions of the case, got {wrong[0]!r}",
+            hint="investigate=[lambda case: ...]",
+        )
     found: dict[str, Investigation] = {}
     for each in investigations:
         name = getattr(each, "__name__", type(each).__name__).replace("_", " ").replace("<lambda>", "investigation")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self, final
 
-from darklantern.errors import DarkLanternError
+from darklantern.errors import DarkLanternError, WatchError
 from darklantern.watch.viewing import OnLook, View, view
 
 LOG = logging.getLogger("darklantern.watch")
@@ -78,10 +78,13 @@ class News:
 
 
 def each_of(on_look: OnLook | Sequence[OnLook]) -> OnLook:
-    """One that tells each of several, one after the other."""
-    if not isinstance(on_look, Sequence):
-        return on_look
-    each = tuple(on_look)
+    """One that tells each of several, one after the other. Raises WatchError for what is no function."""
+    each = tuple(on_look) if isinstance(on_look, Sequence) else (on_look,)
+    if not all(map(callable, each)):
+        raise WatchError(
+            f"on_look: expected a function of the watch, or several, got {on_look!r}",
+            hint="dl.live(), or lambda watch: ...; leave it out to be shown nothing",
+        )
 
     def tell(watch: Any) -> None:
         for one in each:

@@ -1,7 +1,9 @@
 """What may follow an alarm, and how several things that follow one are put in order."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from enum import Enum
 from typing import Any
 
@@ -36,6 +38,10 @@ class Ablate:
     without the edits, as its weights alone make it. Ablating a trait's direction so (Casademunt et al., arXiv
     2507.16795), or adding it (Chen et al., arXiv 2507.21509), leaves training less to gain from learning the trait"""
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.edits, Mapping):
+            raise WatchError(f"Ablate: expected edits by their sites, got {self.edits!r}", hint=_MADE["Ablate"])
+
 
 @dataclass(frozen=True)
 class Notify:
@@ -44,6 +50,10 @@ class Notify:
     places: tuple[Place, ...]
 
     def __init__(self, *places: Place) -> None:
+        if wrong := [each for each in places if not isinstance(each, Place)]:
+            raise WatchError(
+                f"Notify: expected Webhook, File or Desktop, got {wrong[0]!r}", hint='Notify(Webhook("https://…"))'
+            )
         object.__setattr__(self, "places", places)
 
 
@@ -70,14 +80,42 @@ def chosen(on_alarm: OnAlarm, alarm: Alarm) -> tuple[list[Chosen], Exception | N
     return sorted(found, key=severity), failure
 
 
+def check(on_alarm: Any) -> None:
+    """Raises WatchError unless `on_alarm` is one of `OnAlarm`: what could never be done is not found at the alarm."""
+    for each in on_alarm if _are_several(on_alarm) else (on_alarm,):
+        is_kind = isinstance(each, type) and issubclass(each, Chosen)  # callable, but called with an alarm it fails
+        if is_kind or not (isinstance(each, Chosen) or callable(each)):
+            where = f" in {on_alarm!r}" if _are_several(on_alarm) else ""
+            raise WatchError(f"on_alarm: expected a Reaction or a function, got {each!r}{where}", hint=_meant(each))
+
+
+def _are_several(on_alarm: Any) -> bool:
+    return isinstance(on_alarm, Sequence) and not isinstance(on_alarm, str | bytes)
+
+
 def _checked(said: Any) -> Chosen:
     if isinstance(said, Chosen):
         return said
-    raise WatchError(
-        f"on_alarm gave {said!r}, expected a Reaction",
-        hint="Reaction.LOG, CHECKPOINT, PAUSE, ROLL_BACK or STOP, Notify(...) or Ablate({site: edit}); a function may "
-        "return None",
-    )
+    raise WatchError(f"on_alarm gave {said!r}, expected a Reaction", hint=f"{_meant(said)}; a function may return None")
+
+
+def _meant(said: Any) -> str:
+    """What somebody may have meant who gave `said` for a reaction."""
+    if isinstance(said, type) and issubclass(said, Ablate | Notify):
+        return f"one of it: {_MADE['Ablate' if issubclass(said, Ablate) else 'Notify']}"
+    names = {_letters(each.name): f"Reaction.{each.name}" for each in Reaction}
+    names |= {_letters(name): made for name, made in _MADE.items()}
+    found = get_close_matches(_letters(said), names, 1, cutoff=0.75) if isinstance(said, str) else ()
+    if found:
+        return names[found[0]]
+    return f"Reaction.{', '.join(each.name for each in Reaction)}, {' or '.join(_MADE.values())}"
+
+
+def _letters(name: str) -> str:
+    return re.sub("[^a-z]", "", name.lower().removeprefix("reaction."))
+
+
+_MADE = {"Ablate": "Ablate({site: edit})", "Notify": "Notify(Webhook(...))"}
 
 
 def severity(reaction: Chosen) -> int:
