@@ -88,6 +88,7 @@ class Answers:
             lambda: reactions.chosen(self.on_alarm, alarm),
             lambda: run.rollbacks != rollbacks,
         )
+        asked = self._without_going_back_for_nothing(asked, alarm)
         self.chosen = asked
         failures = [] if failure is None else [("on_alarm", failure)]
         back = run.rollbacks != rollbacks  # on_alarm did it itself
@@ -251,6 +252,17 @@ class Answers:
             except (DarkLanternError, OSError) as error:
                 self._run.say("failure", f"{path.name} was not written: {error}")
 
+    def _without_going_back_for_nothing(self, asked: list[Chosen], alarm: Alarm) -> list[Chosen]:
+        """What new but harmless data raises too must not end a run: see decision 0025. What else is asked for stays."""
+        if asked[-1] is not Reaction.ROLL_BACK or alarm.says != "novelty" or alarm.screen is not None:
+            return asked
+        said = f"{NOTHING}, and this alarm claims no circuit: training goes on"
+        if not self._run.rewinds:
+            before = "before its own alarm, since no state is from before this"
+            said += f"; a later rollback goes back to {f'step {alarm.clean.step}' if alarm.clean else before}"
+        self._run.say("novelty", said)
+        return [each for each in asked if each is not Reaction.ROLL_BACK]
+
     def _roll_back_or_stop(self, alarm: Alarm) -> Reaction:
         """Fail closed: going on blind would train the same thing again."""
         rollbacks = self._run.rollbacks
@@ -261,7 +273,10 @@ class Answers:
         if alarm.clean is None:
             return self.stop(none_clean(self._settings))
         if alarm.screen is None:
-            return self.stop(NOTHING)
+            return self.stop(
+                f"{NOTHING}. Look at those trained on since step {alarm.clean.step}, then go on with a new watch: from "
+                "here if they are harmless, else without them from watch.alarms[-1].clean.snapshot"
+            )
         try:
             self._run.roll_back()
         except Exception as error:

@@ -17,7 +17,7 @@ from darklantern.watch.sampling import Sample
 from darklantern.watch.screening import SUSPICIOUS_SPAN, Screen, SpanScreen, any_of
 from darklantern.watch.settings import Settings
 from darklantern.watch.spans import GRAM, SpanCounter
-from darklantern.watch.trace import Trace
+from darklantern.watch.trace import Standing, Trace
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,8 @@ class Observer:
         self._idle: set[str] = set()
         self._alarm_look: int | None = None
         """the number of looks at the newest alarm that was not rolled back"""
+        self._alarm_says = ""
+        """what that alarm claims"""
 
     @property
     def looks(self) -> int:
@@ -155,7 +157,7 @@ class Observer:
         standing, looks = self.trace.standing(), self.looks
         self._above &= {each.channel for each in standing}
         risen = next((each for each in standing if each.channel not in self._above), None)
-        if risen is None or (self._alarm_look is not None and looks - self._alarm_look < self._settings.cooldown):
+        if risen is None or self._waits(risen):
             return None
         clean = states.clean(self.clean_looks(*(each.channel for each in standing)))
         since = max(1, looks - (clean.looks if clean else 0))
@@ -165,9 +167,10 @@ class Observer:
         if self._tap.ranks.count == 1:  # what other probes suspect differs by rank: each has rows of its own
             screens += [found for probe, note in self.looker.notes if (found := probe.screen(note)) is not None]
         # Last: what fails above leaves the rise to be noticed at the next look.
-        self.tainted = self.clean_looks(*(each.channel for each in standing))
+        if screens or clean is not None or risen.says == "circuit":  # else no rollback could ever follow: decision 0025
+            self.tainted = self.clean_looks(*(each.channel for each in standing))
         self._above |= {each.channel for each in standing}
-        self._alarm_look = looks
+        self._alarm_look, self._alarm_says = looks, risen.says
         self._alarms += 1
         return sealed(
             Alarm(
@@ -184,6 +187,12 @@ class Observer:
                 over_all=self.trace.over_all,
             )
         )
+
+    def _waits(self, risen: Standing) -> bool:
+        """Whether it is too soon after an alarm. One that claims novelty must not hide that a circuit follows."""
+        if self._alarm_look is None or (self._alarm_says == "novelty" and risen.says == "circuit"):
+            return False
+        return self.looks - self._alarm_look < self._settings.cooldown
 
     def clean_looks(self, *channels: str) -> int:
         """States with up to so many looks before them are from before a rise in `channels` (all); −1 if none is."""

@@ -24,7 +24,8 @@ class Settings:
     rollbacks: int = 3
     """after so many, an alarm stops the loop"""
     cooldown: int = 10
-    """looks after an alarm before another may come, which then stands for a new rise"""
+    """looks after an alarm before another may come, which then stands for a new rise. One that claims a circuit does
+    not wait for one that claims novelty alone"""
     on_failure: Literal["pause", "go on", "raise"] = "pause"
     """when a look, keeping a state, a function in `on_alarm` or a reaction fails: wait for a person, or raise where
     nobody can be asked; go on, said each time; raise. Before the first step it always raises, and a rollback that fails
