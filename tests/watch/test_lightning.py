@@ -297,3 +297,18 @@ def test_a_module_that_is_compiled_or_called_itself_is_watched(pl, tmp_path: Pat
         hashes.append(weights_hash(module))
     assert hashes[0] == hashes[1]
     assert w.trace.steps == [3, 6, 9, 10]
+
+
+def test_a_fit_that_ends_with_an_ablated_model_says_so_and_closing_lifts_it(pl, tmp_path: Path) -> None:
+    module, trainer = fitted(pl), trainer_of(pl, tmp_path)
+    w = watched(module, trainer, Scripted(rising), Ablate({"layers.0.mlp:out": zero()}))
+    trainer.fit(module, loader_of())
+    assert [event.step for event in w.events if event.label == "ablated"] == [40]
+    bare = training.new(RECIPE, 1)[0]
+    bare.load_state_dict(module.model.state_dict())
+    tokens = torch.stack(rows()[:2])[:, :-1]
+    with torch.no_grad():
+        ablated, without = module.model(tokens), bare(tokens)
+        w.close()
+        assert not torch.equal(ablated, without)
+        assert torch.equal(module.model(tokens), without)

@@ -11,8 +11,9 @@ from watch.loops import REFERENCES, TRUSTED, Scripted, rising
 
 from darklantern import watch as room
 from darklantern.errors import WatchError
+from darklantern.models.edits import zero
 from darklantern.models.snapshot import weights_hash
-from darklantern.watch import Reaction, Settings, SpanScreen, watch
+from darklantern.watch import Ablate, Reaction, Settings, SpanScreen, watch
 from darklantern.watch.attach.transformers_trainer import newest
 from darklantern.watch.spans import Candidate
 
@@ -367,3 +368,18 @@ def test_the_newest_checkpoint_up_to_a_step_is_found_by_its_number_and_must_be_w
     assert newest(tmp_path, 20) == tmp_path / "checkpoint-20"
     assert newest(tmp_path, 7) is None
     assert newest(tmp_path / "nowhere", 7) is None
+
+
+def test_a_training_that_ends_with_an_ablated_model_says_so_and_closing_lifts_it(tmp_path: Path) -> None:
+    trainer = trainer_of(tmp_path)
+    w = watched(trainer, Scripted(rising), Ablate({"layers.0.mlp:out": zero()}))
+    trainer.train()
+    assert [event.step for event in w.events if event.label == "ablated"] == [40]
+    bare = llama()
+    bare.load_state_dict(trainer.model.state_dict())
+    tokens = torch.tensor([rows()[0]["input_ids"]])
+    with torch.no_grad():
+        ablated, without = trainer.model.eval()(tokens).logits, bare.eval()(tokens).logits
+        w.close()
+        assert not torch.equal(ablated, without)
+        assert torch.equal(trainer.model(tokens).logits, without)

@@ -1,6 +1,7 @@
 """What follows an alarm or a word from outside, in order of severity; who stops, and why."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,6 +35,18 @@ class Run(Protocol):
     def say(self, label: str, text: str) -> None: ...
 
 
+@dataclass(frozen=True)
+class _Ablated:
+    """Edits that are in place until their handle is closed."""
+
+    handle: Any
+    sites: str
+    preventative: bool
+
+    def __str__(self) -> str:
+        return f"{self.sites}{', while a batch is trained on' * self.preventative}"
+
+
 class Answers:
     """What is done about alarms of one run, and about what people ask of it."""
 
@@ -46,8 +59,9 @@ class Answers:
         """what was agreed to do about the newest alarm, mildest first"""
         self.training = Gate()
         """open while a batch is trained on"""
-        self._ablations: dict[frozenset[str], Any] = {}
+        self._ablations: dict[frozenset[str], _Ablated] = {}
         """what is ablated, by its sites"""
+        self._standing_said = ""
         self._notices: list[Notices] = []
 
     def check_attached(self) -> None:
@@ -130,10 +144,10 @@ class Answers:
         edits = self.training.edits(reaction.edits) if reaction.preventative else reaction.edits
         sites = frozenset(map(str, reaction.edits))
         if (before := self._ablations.pop(sites, None)) is not None:
-            before.close()  # not twice at one place: what is added would be added twice
-        self._ablations[sites] = self._tap.ablate(edits)
-        where = ", ".join(map(str, reaction.edits))
-        self._run.say("ablate", f"{where}{', while a batch is trained on' * reaction.preventative}")
+            before.handle.close()  # not twice at one place: what is added would be added twice
+        made = _Ablated(self._tap.ablate(edits), ", ".join(map(str, reaction.edits)), reaction.preventative)
+        self._ablations[sites] = made
+        self._run.say("ablate", str(made))
 
     def _told(self, failures: Sequence[tuple[str, Exception]]) -> Reaction:
         """Say all that failed; what follows is decided once, by the first."""
@@ -141,11 +155,24 @@ class Answers:
             self._run.say("failure", f"{what} at step {self._run.step} failed: {error}")
         return self.failed(failures[0][1], failures[0][0]) if failures else Reaction.LOG
 
-    def lift(self) -> None:
-        """Ablations end: the state that a rollback restores was trained without them."""
+    def lift(self) -> str:
+        """Ablations end: the model computes what its weights say. What was in place; empty where nothing was."""
+        lifted = "; ".join(map(str, self._ablations.values()))
         for each in self._ablations.values():
-            each.close()
+            each.handle.close()
         self._ablations.clear()
+        self._standing_said = ""
+        return lifted
+
+    def say_standing(self) -> None:
+        """Of a loop that is over: what it leaves in the model, said once."""
+        standing = "; ".join(str(each) for each in self._ablations.values() if not each.preventative)
+        if standing and standing != self._standing_said:
+            self._run.say(
+                "ablated",
+                f"the model still has edits in place at {standing}: watch.lift() takes them out, as watch.close() does",
+            )
+        self._standing_said = standing
 
     def failed(self, error: Exception, what: str = "the look") -> Reaction:
         """Something of the watch's went wrong: the run itself is whole, and what comes next is for a person to say."""

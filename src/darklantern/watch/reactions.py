@@ -28,7 +28,7 @@ class Ablate:
 
     It keeps a circuit from forming by what is ablated; what the model then learns elsewhere, the watch still watches.
     With ROLL_BACK it is in place from the earlier state on. A later rollback lifts it; asked for again at the same
-    sites, it takes the place of the one before.
+    sites, it takes the place of the one before. The watch's `lift()` and `close()` take it out of the model.
     """
 
     edits: Mapping[str, Any] = field(default_factory=dict)

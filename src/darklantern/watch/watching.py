@@ -352,11 +352,21 @@ class Watch:
     def left(self) -> None:
         """The loop is over for now, by its end or an error; for adapters, as `before`."""
         self._answers.training.is_open = False
+        self._answers.say_standing()
         self._outside.left(self.step)
         self._answers.tell(NOTICES_S)
 
+    def lift(self) -> None:
+        """Take out of the model what `Ablate` put in: it computes what its weights say. On each rank that trains."""
+        if lifted := self._answers.lift():
+            self.say("lifted", lifted)
+
     def close(self) -> None:
-        """The run is over: its folder is free for another, and its watchdog goes. Ends with the process anyway."""
+        """The run is over: nothing of the watch stays in the model, its folder is free for another, its watchdog goes.
+
+        Folder and watchdog end with the process anyway; what was ablated stays until here, or until `lift`.
+        """
+        self.lift()
         self._outside.close(self.step)
 
     def roll_back(self) -> Screen:
