@@ -1,7 +1,9 @@
 """What a user meets first: the import, and the public names."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +38,31 @@ def test_a_room_and_its_function_share_a_name_whichever_is_imported_first() -> N
     for first in ("import darklantern.watch", "dl.watch", "from darklantern.watch.trace import Trace"):
         code = f"import darklantern as dl; {first}; print(callable(dl.watch), callable(dl.assess), callable(dl.watch))"
         assert python(code) == "True True True"
+
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+IN_PAGES = {found for page in PAGES for found in re.findall(r"\b(?:dl|darklantern)\.watch\.[a-z]\w*", page.read_text())}
+
+
+@pytest.mark.parametrize("said", sorted(IN_PAGES | {"darklantern.watch.screened"}))
+def test_what_the_pages_say_of_the_watch_is_there_at_its_first_use(said: str) -> None:
+    assert (
+        python(f"import darklantern, darklantern as dl; print({said}.__name__.split('.')[-1])") == said.split(".")[-1]
+    )
+
+
+def test_an_imported_room_is_the_module() -> None:
+    assert python("import darklantern.watch; print(darklantern.watch.screened.__name__)") == "screened"
+
+
+def test_a_room_that_is_called_shows_what_is_in_it_and_takes_what_its_function_takes() -> None:
+    code = (
+        "import inspect, darklantern as dl; room = dl.watch; "
+        "print({'collect', 'screened', 'since_start', 'defaults'} <= set(dir(room)), "
+        "inspect.signature(room) == inspect.signature(room.watch))"
+    )
+    assert python(code) == "True True"
 
 
 def test_an_unknown_name_is_an_attribute_error_that_lists_the_known_ones() -> None:

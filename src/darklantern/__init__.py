@@ -83,7 +83,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from darklantern.assess import assess
+    from darklantern.assess import _Room as _Assess
     from darklantern.errors import DarkLanternError
     from darklantern.methods import linearise, sweep, trigger_circuit
     from darklantern.models import load_recording, open, part, tag
@@ -91,14 +91,19 @@ if TYPE_CHECKING:
     from darklantern.models.edits import add, mean, project, put, resample, scale, stop_gradient, take, zero
     from darklantern.records import Evidence, Finding
     from darklantern.replication.rerun import rerun
-    from darklantern.watch import PayloadProbe, Reaction, Settings, SpanProbe, live, signal, watch
+    from darklantern.watch import PayloadProbe, Reaction, Settings, SpanProbe, live, signal
+    from darklantern.watch import _Room as _Watch
     from darklantern.watch.attach.loading import rewindable
+
+    assess: _Assess  # rooms whose main function has their name: called, they call it
+    watch: _Watch
 
 
 def __getattr__(name: str) -> Any:
     if name not in _ROOMS:
         raise AttributeError(f"module 'darklantern' has no attribute {name!r}; it has {', '.join(__all__)}")
-    return getattr(import_module(f"darklantern.{_ROOMS[name]}"), name)
+    room = import_module(f"darklantern.{_ROOMS[name]}")
+    return room if _ROOMS[name] == name else getattr(room, name)  # such a room is called as its main function is
 
 
 def __dir__() -> list[str]:

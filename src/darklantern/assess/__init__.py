@@ -10,8 +10,8 @@ and sealing enforces.
 """
 
 import sys
+from inspect import signature
 from types import ModuleType
-from typing import Any
 
 from darklantern.assess.bounds import Trials
 from darklantern.assess.combine import Open, combine
@@ -66,8 +66,8 @@ __all__ = [
 class _Room(ModuleType):
     """`darklantern.assess` names this room and its main function; calling the room calls the function."""
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return assess(*args, **kwargs)
+    __call__ = staticmethod(assess)
 
 
+__signature__ = signature(assess)  # `inspect` takes the first parameter of a `__call__` for `self`
 sys.modules[__name__].__class__ = _Room

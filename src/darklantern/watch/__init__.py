@@ -8,6 +8,7 @@ changes what it watches, except by a reaction that its user chose, and never fil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -207,8 +208,8 @@ _TRUSTED = "trusted examples"
 class _Room(ModuleType):
     """`darklantern.watch` names this room and its main function; calling the room calls the function."""
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return watch(*args, **kwargs)
+    __call__ = staticmethod(watch)
 
 
+__signature__ = signature(watch)  # `inspect` takes the first parameter of a `__call__` for `self`
 sys.modules[__name__].__class__ = _Room
