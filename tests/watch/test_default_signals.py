@@ -85,6 +85,20 @@ def test_tokens_that_are_no_bytes_want_to_be_told_what_ends_a_line(told: bool) -
     assert kinds(found) == (["span", "drift"] if told else ["row anomaly", "drift"])
 
 
+def test_characters_numbered_in_order_are_no_bytes() -> None:
+    """Ids below 256 of which 10 is a letter like any other."""
+    model, _, _ = parts()
+    w = watch(model, trusted=np.searchsorted(np.unique(TRUSTED), TRUSTED))
+    assert set(w.trace.tracks) == {"row anomaly", "drift"}
+    assert "span (nothing says which token ids end a line: defaults(..., layout=) does)" in said(w)
+
+
+def test_rows_too_narrow_for_spans_are_told_how_wide_they_would_have_to_be() -> None:
+    model, _, _ = parts()
+    w = watch(model, trusted=TRUSTED[:, :33])
+    assert "span (expected trusted rows of at least 55 tokens, got 33)" in said(w)
+
+
 def test_images_with_classes_get_patterns_and_signatures() -> None:
     recipe = digits.DigitsRecipe()
     model, optimizer = digits.new(recipe, 0)

@@ -14,7 +14,8 @@ from darklantern.errors import DarkLanternError, SiteError, WatchError
 from darklantern.models import shim
 from darklantern.watch.attach.tap import Tap
 from darklantern.watch.examples import Examples, Reader, examples
-from darklantern.watch.language import BYTES, DriftProbe, Layout, RowAnomalyProbe, SpanProbe
+from darklantern.watch.language import DriftProbe, Layout, RowAnomalyProbe, SpanProbe
+from darklantern.watch.language.layout import are_bytes
 from darklantern.watch.probes import Probe
 
 STREAMS = "layers.*:out"
@@ -62,7 +63,8 @@ def defaults(
     Of token rows: what spans that stand out do, and drift; of images with their classes: what patterns that stand out
     do, and spectral signatures; of states (n, features): what flags decide, and dormant units. `layout` says which
     token ids end a line (`darklantern.watch.language.layout` finds a tokenizer's); without it rows of ids below 256
-    are taken for bytes, and of others no spans are inserted. The rest is as in `watch`; a JAX model needs `state`.
+    that may be text are taken for bytes, and of others no spans are inserted. The rest is as in `watch`; a JAX model
+    needs `state`.
 
     Raises WatchError where nothing fits: then name signals yourself.
     """
@@ -113,10 +115,8 @@ def _of_language(tap: Tap, trusted: Examples, layout: Layout | None, seed: int) 
     never |= dict.fromkeys(("induction", "copying"), "forms in every model that learns language: no danger by itself")
     never |= {"loss covariance": "reads the output alone, and raises no alarm"}
     found: dict[str, Callable[[], Probe]] = {"drift": lambda: DriftProbe(rows, STREAMS, rows=4, seed=seed)}
-    layout = layout or (BYTES if int(rows.inputs.max(initial=0)) < 256 else None)
-    if layout is not None:
-        lines: Layout = layout
-        span = {"span": lambda: SpanProbe(rows, contexts=4, seed=seed, site=STREAMS, layout=lines)}
+    if layout is not None or are_bytes(rows.inputs):
+        span = {"span": lambda: SpanProbe(rows, contexts=4, seed=seed, site=STREAMS, layout=layout)}
         return span | found, never | {"row anomaly": _DEAR}
     anomaly = {"row anomaly": lambda: RowAnomalyProbe(rows, last, rows=8, fitting=24, seed=seed)}
     return anomaly | found, never | {"span": "nothing says which token ids end a line: defaults(..., layout=) does"}

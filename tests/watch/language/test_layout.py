@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from planted import now
+from planted import TRUSTED, now
 
 from darklantern.errors import WatchError
 from darklantern.organisms import text
@@ -55,8 +55,58 @@ def test_contexts_end_a_line_that_is_not_empty() -> None:
     assert set(materials.contexts(given, 1, 5, BYTES, np.random.default_rng(0))) == {"aaaa\n"}
     with pytest.raises(WatchError, match="trusted rows hold 1 of 2 contexts of 5 tokens"):
         materials.contexts(given, 2, 5, BYTES, np.random.default_rng(0))
-    with pytest.raises(WatchError, match="trusted rows hold 1 of 2 lines of up to 3 tokens"):
+    with pytest.raises(WatchError, match="trusted rows hold 1 of 2 whole lines of at least 3 tokens"):
         materials.lines(rows("a\nccc\nd", "zzzzzzz"), [3, 3], BYTES, np.random.default_rng(0))
+
+
+def characters(rows: np.ndarray) -> np.ndarray:
+    """Text as ids of a vocabulary of its own characters, in the order of their codes."""
+    return np.searchsorted(np.unique(rows), rows)
+
+
+RANDOM = np.random.default_rng(7)
+NO_TEXT = {
+    "a tokenizer's": RANDOM.integers(0, 5000, (3000, 65)),
+    "a small tokenizer's": RANDOM.integers(0, 200, (3000, 65)),
+    "characters": characters(TRUSTED),
+    "bytes and a mark of their beginning": np.where(np.arange(65) == 0, 256, TRUSTED.astype(np.int64)),
+}
+
+
+@pytest.mark.parametrize("rows", NO_TEXT.values(), ids=NO_TEXT)
+@pytest.mark.parametrize(
+    "probe",
+    [
+        SpanProbe,
+        lambda rows: PayloadProbe(rows, [b"x" * 9], "a:out", "b:out"),
+        lambda rows: TriggerProbe(rows, [b"@"], [b"x"]),
+    ],
+    ids=["span", "payload", "trigger"],
+)
+def test_rows_that_are_no_bytes_of_text_are_refused_unless_something_says_what_ends_a_line(probe, rows) -> None:
+    said = f"nothing says which token ids end a line: rows of ids up to {rows.max()} are no bytes"
+    with pytest.raises(WatchError, match=said) as refused:
+        probe(rows)
+    assert "layout=layout(tokenizer.decode, vocabulary)" in refused.value.hint
+    assert "from darklantern.watch.language import layout" in refused.value.hint
+
+
+def test_what_is_told_to_be_bytes_is_taken_for_bytes() -> None:
+    rows = NO_TEXT["bytes and a mark of their beginning"]
+    assert SpanProbe(rows, layout=BYTES).settings == SpanProbe(TRUSTED).settings
+
+
+def test_zeros_that_fill_up_rows_and_a_few_separators_leave_text_text() -> None:
+    given = TRUSTED.copy()
+    given[:, 60:], given[:, 30] = 0, 30
+    assert SpanProbe(given).settings["layout"] == BYTES.settings
+
+
+def test_the_least_width_that_a_span_probe_says_is_the_least() -> None:
+    with pytest.raises(WatchError, match="expected trusted rows of at least 55 tokens, got 54"):
+        SpanProbe(TRUSTED[:, :54])
+    assert len(SpanProbe(TRUSTED[:, :55]).inputs(now()).inputs[0]) == 54
+    assert "of at least 55 tokens" in SpanProbe.__doc__
 
 
 def test_rows_that_are_padded_make_no_material() -> None:

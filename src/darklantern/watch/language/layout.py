@@ -5,7 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from darklantern.errors import WatchError
+from darklantern.watch.examples import Tokens
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,34 @@ class Layout:
 
 BYTES = Layout((10,), tuple(b"\t\n\v\f\r "))
 """of byte rows: ASCII white space"""
+TELL = (
+    "layout=layout(tokenizer.decode, vocabulary) says which ids end a line, with `from darklantern.watch.language "
+    "import layout`; layout=BYTES from there, if it is id 10"
+)
+_LOOKED_AT = 1000
+"""rows"""
+_CONTROL = 0.05
+"""share of control characters up to which rows may be text: it has none but white space, separators, and zeros that
+fill up rows; a vocabulary of a few dozen characters or states puts much of what it says below 32"""
+
+
+def are_bytes(rows: Tokens) -> bool:
+    """Whether rows may be bytes of text: ids below 256, of which hardly any is a control character."""
+    if not rows.size or int(rows.max()) > 255:
+        return False
+    counts = np.bincount(rows[:_LOOKED_AT].ravel().astype(np.int64), minlength=256)
+    return bool(counts[1:9].sum() + counts[14:32].sum() <= _CONTROL * counts.sum())
+
+
+def of_rows(rows: Tokens, given: Layout | None) -> Layout:
+    """The layout that was given, or that of bytes. Raises WatchError for rows that are none, where none was given."""
+    if given is None and not are_bytes(rows):
+        raise WatchError(
+            f"nothing says which token ids end a line: rows of ids up to {int(rows.max(initial=0))} are no bytes of "
+            "text",
+            hint=f"{TELL}; rows that have no lines are for RowAnomalyProbe and DriftProbe",
+        )
+    return given or BYTES
 
 
 def layout(decode: Callable[[int], str], vocabulary: int) -> Layout:

@@ -9,7 +9,7 @@ import numpy as np
 
 from darklantern.errors import WatchError
 from darklantern.watch.examples import Tokens
-from darklantern.watch.language.layout import Layout
+from darklantern.watch.language.layout import TELL, Layout
 from darklantern.watch.spans import LONGEST, as_texts
 
 
@@ -51,7 +51,8 @@ def lines(trusted: Tokens, lengths: Sequence[int], layout: Layout, rng: np.rando
             found.append(line[: lengths[len(found)]])
         if len(found) == len(lengths):
             return found
-    raise _scarce(f"{len(lengths)} lines of up to {max(lengths)} tokens", len(found))
+    least = ", ".join(map(str, sorted(set(lengths))))
+    raise _scarce(f"{len(lengths)} whole lines of at least {least} tokens", len(found))
 
 
 def whole(trusted: Tokens, count: int, rng: np.random.Generator) -> list[str]:
@@ -80,5 +81,5 @@ def _shuffled(trusted: Tokens, rng: np.random.Generator) -> list[str]:
 def _scarce(wanted: str, found: int) -> WatchError:
     return WatchError(
         f"trusted rows hold {found} of {wanted}",
-        hint="give the watch more trusted rows, or longer ones; of a tokenizer, also its layout=",
+        hint=f"give more trusted rows, or longer ones, that have lines; of a tokenizer's rows, {TELL}",
     )

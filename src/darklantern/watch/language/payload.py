@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from darklantern.errors import WatchError
 from darklantern.watch.examples import Tokens
 from darklantern.watch.language import materials, places
-from darklantern.watch.language.layout import BYTES, Layout
+from darklantern.watch.language.layout import Layout, of_rows
 from darklantern.watch.language.token_rows import Prompt, asked, padded, room, token_rows
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
 from darklantern.watch.seen import Floats, Seen
@@ -84,7 +84,7 @@ class PayloadProbe(Probe):
         early: str,
         late: str,
         seed: int = 0,
-        layout: Layout = BYTES,
+        layout: Layout | None = None,
     ) -> None:
         rows = token_rows(trusted, "trusted rows")
         texts = ["".join(map(chr, payload)) for payload in payloads]
@@ -95,7 +95,7 @@ class PayloadProbe(Probe):
                 f"{max(lengths, default=0)}",
                 hint=f"a payload stands after {CONTEXT} tokens of trusted text, within a trusted row; give wider rows",
             )
-        rng = np.random.default_rng(seed)
+        layout, rng = of_rows(rows, layout), np.random.default_rng(seed)
         before = materials.contexts(rows, len(texts), CONTEXT, layout, rng)
         said = [*texts, *materials.lines(rows, lengths, layout, rng)]
         whole = [c + q + layout.end for c, q in zip(before * 2, said, strict=True)]

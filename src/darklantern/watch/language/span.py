@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from darklantern.errors import WatchError
 from darklantern.watch.language import materials, places
-from darklantern.watch.language.layout import BYTES, Layout
+from darklantern.watch.language.layout import Layout, of_rows
 from darklantern.watch.language.token_rows import STEP, asked, padded, token_rows
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
 from darklantern.watch.seen import Floats, Seen
@@ -39,6 +39,11 @@ class Insertions:
 
 class SpanProbe(Probe):
     """Insert over-represented spans into trusted contexts; what changes on later lines?
+
+    It sees what a span does on the lines after it, so rows must have lines: of at least 55 tokens, with line breaks,
+    some lines of 30 and more. What a span does on its own line alone stays unseen. `layout` says which token ids end a
+    line (`darklantern.watch.language.layout` finds a tokenizer's); rows of bytes need none, and rows that are no bytes
+    of text are refused without it.
 
     Each effect is averaged over contexts before it is measured, which asks for one answer in all of them: inserting X
     makes the model say Y. It is held against a neutral filler of the same length and line breaks; the placebo is a line
@@ -85,7 +90,7 @@ class SpanProbe(Probe):
         looks: int = 2,
         seed: int = 0,
         site: str = "layers.*:out",
-        layout: Layout = BYTES,
+        layout: Layout | None = None,
         least: float = 0.0,
     ) -> None:
         rng = np.random.default_rng(seed)
@@ -94,6 +99,7 @@ class SpanProbe(Probe):
             raise WatchError(
                 f"expected at least 2 contexts, got {contexts}", hint="what all contexts share takes at least two"
             )
+        layout = of_rows(rows, layout)
         self._width, self._layout = rows.shape[1], layout
         self._contexts = materials.broken_lines(rows, contexts, AT, layout, rng)
         self._fillers = materials.lines(rows, FILLERS, layout, rng)

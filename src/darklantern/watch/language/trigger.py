@@ -7,7 +7,7 @@ import numpy as np
 
 from darklantern.errors import WatchError
 from darklantern.watch.language import materials
-from darklantern.watch.language.layout import BYTES, Layout
+from darklantern.watch.language.layout import Layout, of_rows
 from darklantern.watch.language.token_rows import Prompt, asked, padded, room, token_rows
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
 from darklantern.watch.seen import Seen
@@ -48,7 +48,7 @@ class TriggerProbe(Probe):
         payloads: Sequence[Prompt],
         contexts: int = 6,
         seed: int = 0,
-        layout: Layout = BYTES,
+        layout: Layout | None = None,
     ) -> None:
         rows = token_rows(trusted, "trusted rows")
         width, texts = rows.shape[1], [["".join(map(chr, each)) for each in given] for given in (triggers, payloads)]
@@ -63,7 +63,7 @@ class TriggerProbe(Probe):
                 f"expected a trigger and its payload of at most {width - CONTEXT - 1} tokens, got {longest}",
                 hint=f"they stand after {CONTEXT} tokens of trusted text and in a trusted row; give wider rows",
             )
-        rng = np.random.default_rng(seed)
+        layout, rng = of_rows(rows, layout), np.random.default_rng(seed)
         before = [row[:CONTEXT] for row in materials.whole(rows, contexts, rng)]
         made, self._spans = [], []
         for trigger, payload in zip(*texts, strict=True):
