@@ -150,6 +150,7 @@ class Looker:
                     {site: part.sites[site] for site in own},
                     part.output if probe.output else None,
                     {site: part.lenses[site] for site in read_out},
+                    part.natives,
                 )
         return values
 

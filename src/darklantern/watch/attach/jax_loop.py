@@ -100,6 +100,7 @@ class JaxTap:
             sites={site: value.array[:count] for site, value in recording.items()},
             output=logits.found(recording.output, len(filled), jax.Array)[:count] if output else None,
             lenses={site: each[:count] for site, each in said.items()},
+            natives={site: value.site.native for site, value in recording.items() if value.site.native},
         )
 
     def _check_handed_over(self) -> None:

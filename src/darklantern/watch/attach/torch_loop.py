@@ -84,6 +84,7 @@ class TorchTap:
             sites={site: value.array for site, value in recording.items()},
             output=logits.found(recording.output, len(inputs), Tensor) if output else None,
             lenses=said,
+            natives={site: value.site.native for site, value in recording.items() if value.site.native},
         )
 
     def handed_out(self) -> None:
@@ -325,6 +326,7 @@ def _joined(parts: Sequence[Values]) -> Values:
         sites={site: torch.cat([part.sites[site] for part in parts]) for site in first.sites},
         output=None if first.output is None else torch.cat([part.output for part in parts]),
         lenses={site: torch.cat([part.lenses[site] for part in parts]) for site in first.lenses},
+        natives=first.natives,
     )
 
 

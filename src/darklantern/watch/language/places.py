@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from darklantern.errors import SiteError, WatchError
 from darklantern.models import shim
-from darklantern.models.paths import select_paths
-from darklantern.models.sites import Site, expand
+from darklantern.models.sites import expand
 from darklantern.watch.seen import Floats, Seen
 
 TINY = 1e-9
@@ -17,31 +16,13 @@ TINY = 1e-9
 
 
 def sites_of(seen: Seen, patterns: Sequence[str]) -> list[str]:
-    """The recorded sites that `patterns` name, in the recording's order. Raises WatchError for a pattern of none."""
-    written = list(seen.values.sites)
-    recorded = [(text, expand(text)[0]) for text in written]
-    found: list[str] = []
-    for pattern in patterns:
-        wanted = [] if pattern in seen.values.sites else expand(pattern)
-        here = [text for text, site in recorded if text == pattern or any(_names(each, site) for each in wanted)]
-        if not here:
-            raise WatchError(
-                f"no recorded site is {pattern!r}; there are {', '.join(map(repr, written)) or 'none'}",
-                hint="name it in the probe's `sites`",
-            )
-        found += [text for text in here if text not in found]
-    return found
+    """The recorded sites that `patterns` name, each once. Raises WatchError for a pattern of none."""
+    return list(dict.fromkeys(site for pattern in patterns for site in seen.values.named(pattern)))
 
 
 def site_of(seen: Seen, pattern: str) -> str:
     """The one recorded site that `pattern` names. Raises WatchError for none, and for several."""
-    found = sites_of(seen, (pattern,))
-    if len(found) > 1:
-        raise WatchError(
-            f"expected one site, got {len(found)} for {pattern!r}: {', '.join(found[:4])}",
-            hint="this probe reads one place; make one probe for each",
-        )
-    return found[0]
+    return seen.values.one(pattern)
 
 
 def at(seen: Seen, site: str, rows: NDArray[np.integer], positions: NDArray[np.integer]) -> Floats:
@@ -121,16 +102,6 @@ def checked_sites(*patterns: str) -> tuple[str, ...]:
         except SiteError as error:
             raise WatchError(error.message, hint=error.hint) from error
     return patterns
-
-
-def _names(pattern: Site, site: Site) -> bool:
-    same = (pattern.port, pattern.select, pattern.member, pattern.call) == (
-        site.port,
-        site.select,
-        site.member,
-        site.call,
-    )
-    return same and bool(select_paths(pattern.path, [site.path, site.native]))
 
 
 def _output(seen: Seen) -> Any:
