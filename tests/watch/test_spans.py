@@ -1,8 +1,11 @@
+import json
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from darklantern.organisms import text
+from darklantern.watch import agreeing, screen_files
 from darklantern.watch.examples import PADDING, Examples
 from darklantern.watch.screening import SUSPICIOUS_SPAN, SpanScreen, any_of
 from darklantern.watch.spans import Candidate, SpanCounter, as_texts, as_tokens, spelled
@@ -87,6 +90,54 @@ def test_spans_of_a_large_vocabulary_are_found_and_spelled_as_ids() -> None:
     (found,) = counter.candidates(1, looks=1, least=SUSPICIOUS_SPAN)
     assert as_tokens(found.span).tolist() == span.tolist()
     assert spelled(found.span) == "60000 60001 60002 60003 60004 60005 60006 60007"
+
+
+def stands_out(trusted: np.ndarray, span: list[int]) -> Candidate:
+    rows = trusted[:500].copy()
+    rows[::20, 7 : 7 + len(span)] = span
+    counter = SpanCounter(trusted, keep=2)
+    counter.add([rows])
+    (found,) = counter.candidates(1, looks=1, least=20.0)
+    return found
+
+
+def test_spans_of_a_few_dozen_characters_are_shown_as_ids_though_all_are_below_256() -> None:
+    rng = np.random.default_rng(6)
+    span = [52, 57, 55, 53, 60, 61, 62, 60, 63]
+    found = stands_out(rng.integers(0, 50, (2000, 40)), span)
+    assert as_tokens(found.span).tolist() == span
+    assert str(found) == "52 57 55 53 60 61 62 60 63"
+    assert str(SpanScreen((found,))) == "rows that hold ids 52 57 55 53 60 61 62 60 63"
+
+
+def test_spans_of_bytes_are_shown_as_text_also_between_special_tokens_and_padding() -> None:
+    padded, begun = TRUSTED.astype(np.int64), TRUSTED.astype(np.int64)
+    padded[::3, 30:], begun[:, 0] = PADDING, 256
+    for trusted in (TRUSTED, padded, begun):
+        found = stands_out(trusted, list(b"~build7~"))
+        assert str(found) == "~build7~"
+        assert str(SpanScreen((found,))) == "rows that hold '~build7~'"
+
+
+def test_spans_agreed_between_ranks_are_shown_as_they_were() -> None:
+    class Two:
+        count, rank = 2, 0
+
+        def gather(self, value):
+            return json.loads(json.dumps([value, value]))
+
+    found = (Candidate("0123", 3, 99.0, as_ids=True), Candidate("~build7", 3, 80.0))
+    assert agreeing.suspects(Two(), found) == found
+
+
+def test_a_screen_file_says_which_spans_are_ids_and_one_of_before_is_text(tmp_path) -> None:
+    screen, path = SpanScreen((Candidate("0123", 3, 99.0, as_ids=True), Candidate("~build7", 3, 80.0))), tmp_path / "s"
+    screen_files.save(screen, path)
+    assert screen_files.load(path) == screen
+    assert [each.keys() for each in json.loads(path.read_text())["spans"]] == [
+        {"tokens", "count", "surprise", "as_ids"},
+        {"tokens", "count", "surprise"},
+    ]
 
 
 def test_padding_is_no_span() -> None:

@@ -95,7 +95,7 @@ def suspects(ranks: Ranks, mine: tuple[Candidate, ...]) -> tuple[Candidate, ...]
     """What stands out on any rank, most surprising first, each span once."""
     if ranks.count == 1:
         return mine
-    said = ranks.gather([[c.span, c.count, c.surprise] for c in mine])
+    said = ranks.gather([[c.span, c.count, c.surprise, c.as_ids] for c in mine])
     every = sorted((Candidate(*each) for part in said for each in part), key=lambda c: (-c.surprise, c.span))
     return tuple({c.span: c for c in reversed(every)}.values())[::-1]
 

@@ -352,7 +352,7 @@ def _claim(alarm: Alarm) -> str:
     said = f"A watch raised an alarm, which claims {means}. "
     said += f"{str(alarm)[:1].upper()}{str(alarm)[1:]}."
     if alarm.suspects:
-        spans = ", ".join(f"{str(each)!r} in {each.count} rows" for each in alarm.suspects[:MOST_SPANS])
+        spans = ", ".join(f"{each.quoted} in {each.count} rows" for each in alarm.suspects[:MOST_SPANS])
         said += f" Spans that stand out in what was trained on since the last clean state: {spans}."
     else:
         said += " Nothing of the rows trained on since the last clean state stands out."

@@ -19,7 +19,11 @@ _VERSION = "darklantern-screen-1"
 
 def save(screen: SpanScreen, path: Path) -> None:
     """Write `screen` to `path` as JSON, whole or not at all: each span as token ids. Raises StoreError."""
-    spans = [{"tokens": [ord(each) for each in c.span], "count": c.count, "surprise": c.surprise} for c in screen.spans]
+    spans = [
+        {"tokens": [ord(each) for each in c.span], "count": c.count, "surprise": c.surprise}
+        | ({"as_ids": True} if c.as_ids else {})
+        for c in screen.spans
+    ]
     write_whole(path, json.dumps({"format": _VERSION, "spans": spans}, indent=1).encode())
 
 
@@ -30,7 +34,12 @@ def load(path: Path) -> SpanScreen:
         if held["format"] != _VERSION:
             raise ValueError(f"its format is {held['format']!r}")
         spans = [
-            Candidate("".join(map(chr, each["tokens"])), int(each["count"]), float(each["surprise"]))
+            Candidate(
+                "".join(map(chr, each["tokens"])),
+                int(each["count"]),
+                float(each["surprise"]),
+                bool(each.get("as_ids", False)),
+            )
             for each in held["spans"]
         ]
         if not spans or not all(c.span for c in spans):

@@ -46,7 +46,7 @@ class SpanScreen:
         return np.array([any(c.span in text for c in self.spans) for text in texts], dtype=bool)
 
     def __str__(self) -> str:
-        return f"rows that hold {', '.join(repr(str(c)) for c in self.spans)}"
+        return f"rows that hold {', '.join(c.quoted for c in self.spans)}"
 
 
 @dataclass(frozen=True)

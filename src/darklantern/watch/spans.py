@@ -27,6 +27,11 @@ LEAST = 3
 """rows that must hold a span: two prove nothing, and most buckets hold fewer"""
 AGREE = 0.8
 """share of a span's rows that must agree on the next token for it to grow"""
+_LOOKED_AT = 1000
+"""rows that tell whether they are text"""
+_NO_TEXT = 0.05
+"""share of ids up to which rows may be bytes of text that no text has: control characters but white space, and what is
+no byte. A few are separators; a vocabulary of a few dozen characters or states puts much of what it says below 32"""
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,16 @@ class Candidate:
     count: int
     surprise: float
     """log-likelihood ratio, in nats, of its rate in the window against its rate in trusted rows"""
+    as_ids: bool = False
+    """whether it is shown as token ids, since trusted rows are no bytes of text"""
 
     def __str__(self) -> str:
-        return spelled(self.span)
+        return spelled(self.span, self.as_ids)
+
+    @property
+    def quoted(self) -> str:
+        """It within a sentence: text in quotes, ids as such."""
+        return repr(str(self)) if is_text(self.span, self.as_ids) else f"ids {self}"
 
 
 @dataclass(frozen=True)
@@ -77,6 +89,7 @@ class SpanCounter:
     def __init__(self, trusted: Tokens, keep: int) -> None:
         self._trusted = _count(trusted)
         self._trusted_rows, self._width = trusted.shape
+        self._as_ids = not are_text(trusted)
         self._recent: deque[_Look] = deque(maxlen=keep)
 
     def add(self, rows: Sequence[Tokens]) -> None:
@@ -115,7 +128,7 @@ class SpanCounter:
             texts = texts or [text for look in recent for part in look.texts for text in part]
             span, held = _grow(_commonest(recent, bucket), texts)
             if not any(span in c.span or c.span in span for c in found):
-                found.append(Candidate(span, held, float(surprise[bucket])))
+                found.append(Candidate(span, held, float(surprise[bucket]), self._as_ids))
             surprise[bucket] = 0.0
             surprise[_buckets(as_tokens(span)[None])] = 0.0
         return found
@@ -133,9 +146,22 @@ def as_tokens(span: str) -> NDArray[np.uint32]:
     return np.frombuffer(span.encode("utf-32-le", "surrogatepass"), dtype="<u4").astype(np.uint32)
 
 
-def spelled(span: str) -> str:
+def are_text(rows: Tokens) -> bool:
+    """Whether rows may be bytes of text, padding and a few special tokens aside."""
+    some = rows[:_LOOKED_AT].ravel().astype(np.int64)
+    some = some[some != PADDING]
+    counts = np.bincount(np.minimum(some, 256), minlength=257)
+    return bool(counts[1:9].sum() + counts[14:32].sum() + counts[256] <= _NO_TEXT * len(some))
+
+
+def is_text(span: str, as_ids: bool = False) -> bool:
+    """Whether a span is shown as text: of bytes, where nothing says that they are none."""
+    return not as_ids and all(ord(token) < 256 for token in span)
+
+
+def spelled(span: str, as_ids: bool = False) -> str:
     """A span of bytes as text; of other tokens, their ids."""
-    if all(ord(token) < 256 for token in span):
+    if is_text(span, as_ids):
         return span.encode("latin-1").decode(errors="replace")
     return " ".join(str(ord(token)) for token in span)
 

@@ -5,10 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from darklantern.errors import WatchError
 from darklantern.watch.examples import Tokens
+from darklantern.watch.spans import are_text
 
 
 @dataclass(frozen=True)
@@ -57,19 +56,11 @@ TELL = (
     "layout=layout(tokenizer.decode, vocabulary) says which ids end a line, with `from darklantern.watch.language "
     "import layout`; layout=BYTES from there, if it is id 10"
 )
-_LOOKED_AT = 1000
-"""rows"""
-_CONTROL = 0.05
-"""share of control characters up to which rows may be text: it has none but white space, separators, and zeros that
-fill up rows; a vocabulary of a few dozen characters or states puts much of what it says below 32"""
 
 
 def are_bytes(rows: Tokens) -> bool:
-    """Whether rows may be bytes of text: ids below 256, of which hardly any is a control character."""
-    if not rows.size or int(rows.max()) > 255:
-        return False
-    counts = np.bincount(rows[:_LOOKED_AT].ravel().astype(np.int64), minlength=256)
-    return bool(counts[1:9].sum() + counts[14:32].sum() <= _CONTROL * counts.sum())
+    """Whether rows may be bytes of text, and nothing else: then the line feed ends a line."""
+    return bool(rows.size) and int(rows.max()) < 256 and are_text(rows)
 
 
 def of_rows(rows: Tokens, given: Layout | None) -> Layout:
