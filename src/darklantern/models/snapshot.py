@@ -152,17 +152,18 @@ def restore(
     streams.restore(random)
 
 
-def save(snapshot: Snapshot, path: Path) -> str:
+def save(snapshot: Snapshot, path: Path | str) -> str:
     """Write `snapshot` to `path`, whole or not at all; return the file's SHA-256. Raises StoreError."""
     meta = {"format": _VERSION, "step": str(snapshot.step), "rest": json.dumps(snapshot.rest)}
     tensors = {name: _local(value).contiguous() for name, value in snapshot.tensors.items()}
     data = save_tensors(tensors, metadata=meta)
-    write_whole(path, data)
+    write_whole(Path(path), data)
     return hashlib.sha256(data).hexdigest()
 
 
-def load(path: Path) -> Snapshot:
+def load(path: Path | str) -> Snapshot:
     """Read a snapshot. Raises SnapshotError for a missing, half-written or foreign file."""
+    path = Path(path)
     if not path.is_file():
         raise SnapshotError(f"no snapshot at {path}", hint="check the path; snapshots end in .safetensors")
     try:

@@ -6,7 +6,7 @@ changes what it watches, except by a reaction that its user chose, and never fil
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from inspect import signature
 from pathlib import Path
@@ -22,10 +22,11 @@ from darklantern.watch.budget import Cadence
 from darklantern.watch.collecting import collect, load
 from darklantern.watch.default_signals import choose, defaults
 from darklantern.watch.digests import digests, hashed
-from darklantern.watch.examples import Examples, examples
+from darklantern.watch.examples import Examples, trusted_examples
 from darklantern.watch.filing import Filed, Filing, Weights, as_filing, finding
 from darklantern.watch.inquiring import Case, named
 from darklantern.watch.judging.calibration import calibrate
+from darklantern.watch.keywords import checked
 from darklantern.watch.language import PayloadProbe, SpanProbe
 from darklantern.watch.live import live
 from darklantern.watch.monitors import held_out, monitor
@@ -84,11 +85,12 @@ __all__ = [
 ]
 
 
+@checked
 def watch(
     model: Any,
     *,
     trusted: Any,
-    signals: Sequence[Probe | Callable[[Seen], Any]] | None = None,
+    signals: Probe | Callable[[Seen], Any] | Sequence[Probe | Callable[[Seen], Any]] | None = None,
     state: Any = (),
     readout: Callable[..., Any] | None = None,
     weights: Callable[[Any], Any] | None = None,
@@ -115,11 +117,12 @@ def watch(
         for batch in w.over(loader):
             train_step(batch)
 
-    `trusted` are examples known to be harmless, as the loader yields them: token rows (n, width), pairs (inputs,
-    targets), or mappings as Hugging Face has them; `batch` takes them out of anything else. A model is called with
-    inputs alone, `call` says how it takes them otherwise; of token rows with all but the last token. `signals` are
-    probes, and functions of what a look saw (see `darklantern.signal`); without them those of `defaults`, which are few
-    and need no knowledge of the danger. The watch then says which they are, and why others are not.
+    `trusted` are examples known to be harmless, in the form of a batch of the loader: an array or tensor (n, …), a pair
+    (inputs, targets), or a mapping as Hugging Face has it; or a list of three or more of one shape, or a TensorDataset.
+    `batch` takes them out of anything else, of `trusted` as of each batch. A model is called with inputs alone, `call`
+    says how it takes them otherwise; of token rows with all but the last token. `signals` is a list of probes, and of
+    functions of what a look saw (see `darklantern.signal`); without them those of `defaults`, which are few and need no
+    knowledge of the danger. The watch then says which they are, and why others are not.
     `state` is what a rollback must put back: the optimizer, the loader, and whatever else has a state dict
     (scheduler, scaler). The loader has `state()` and `restore(state)`; without them, or without an optimizer, an alarm
     that asks for a rollback stops the loop, which is said at once. `readout` takes a residual stream to logits, in JAX
@@ -156,7 +159,12 @@ def watch(
 
     reactions.check(on_alarm)
     told_of, filing, asks = each_of(on_look), as_filing(on_finding), [each for _, each in named(investigate)]
-    settings = settings or Settings()
+    settings = _settings(settings)
+    if hang_after is not None and run is None:
+        raise WatchError(
+            f"hang_after={hang_after} is for a watchdog, which only a run with a folder has",
+            hint='run="a name" as well',
+        )
     recipe, data = hashed(recipe), hashed(data)
     if (reference := asked_for()) is not None:
         if settings.every is None:
@@ -171,9 +179,9 @@ def watch(
         told_seed = seed
     if isinstance(references, str | Path):
         references = load(references)
-    tap, known_good = attach.tap(model, state, readout, weights, call, batch), examples(trusted, _TRUSTED, batch)
+    tap, known_good = attach.tap(model, state, readout, weights, call, batch), trusted_examples(trusted, reader=batch)
     chosen = choose(tap, known_good) if signals is None else None  # alike in runs of all seeds, as a claim needs
-    probes = list(chosen.probes) if chosen else as_probes(signals or ())
+    probes = list(chosen.probes) if chosen else as_probes(() if signals is None else signals)
     known = [signal for probe in probes for signal in probe.signals]
     every = settings.every or (references.every if references else None)
     told = digests(probes, known_good, settings)
@@ -202,7 +210,12 @@ def watch(
     return made
 
 
-_TRUSTED = "trusted examples"
+def _settings(given: Any) -> Settings:
+    """Settings as they are, the usual ones for None. Raises WatchError for what is none."""
+    if given is None or isinstance(given, Settings):
+        return given or Settings()
+    told = ", ".join(f"{name}={value!r}" for name, value in given.items()) if isinstance(given, Mapping) else "every=10"
+    raise WatchError(f"expected settings as Settings, got {type(given).__name__}", hint=f"settings=dl.Settings({told})")
 
 
 class _Room(ModuleType):

@@ -13,7 +13,7 @@ import numpy as np
 from darklantern.errors import DarkLanternError, SiteError, WatchError
 from darklantern.models import shim
 from darklantern.watch.attach.tap import Tap
-from darklantern.watch.examples import Examples, Reader, examples
+from darklantern.watch.examples import Examples, Reader, trusted_examples
 from darklantern.watch.language import DriftProbe, Layout, RowAnomalyProbe, SpanProbe
 from darklantern.watch.language.layout import are_bytes
 from darklantern.watch.probes import Probe
@@ -73,7 +73,7 @@ def defaults(
     return list(
         choose(
             attach.tap(model, state, weights=weights, call=call, batch=batch),
-            examples(trusted, "trusted examples", batch),
+            trusted_examples(trusted, reader=batch),
             layout,
             seed,
         ).probes

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from darklantern.errors import WatchError
+from darklantern.errors import DarkLanternError, WatchError
 from darklantern.models import shim
 
 Array = NDArray[Any]
@@ -116,6 +116,22 @@ def examples(batch: Any, what: str, reader: Reader | None = None) -> Examples:
     return _made(_found(batch, what, reader), what)
 
 
+def trusted_examples(given: Any, what: str = "trusted examples", reader: Reader | None = None) -> Examples:
+    """As `examples`; besides what a loader yields, a list of three or more examples of one shape, or a TensorDataset.
+
+    A list of two is a pair (inputs, targets), as loaders yield it. With `reader`, what it takes out of `given`.
+    """
+    if reader is None:
+        given = _together(given, what)
+        if _parts(given) is None:
+            raise WatchError(
+                f"expected {what} as {_TAKEN}, got {_kind(given)}",
+                hint="of a loader, next(iter(loader)), if that holds enough; of a dataset, "
+                "torch.stack([dataset[i] for i in range(500)]), or a pair of two such",
+            )
+    return examples(given, what, reader)
+
+
 def later(batch: Any, what: str, reader: Reader | None, held: Callable[[Any], Any]) -> Callable[[], Examples]:
     """As `examples`, to be asked for later, whatever becomes of `batch`: loaders fill one buffer again and again.
 
@@ -136,8 +152,35 @@ def narrowed(tokens: Tokens) -> Tokens:
     return tokens.astype(np.min_scalar_type(most))
 
 
+_TAKEN = (
+    "an array or tensor (n, …), a pair (inputs, targets) of them, a list of three or more of one shape, a mapping with "
+    f"{_INPUTS[0]!r} or {_INPUTS[1]!r}, Examples, or a TensorDataset"
+)
+
+
+def _together(given: Any, what: str) -> Any:
+    """What is given one by one, or as a dataset that holds it whole, as a loader would yield it."""
+    if type(given).__name__ == "TensorDataset" and isinstance(held := getattr(given, "tensors", None), tuple):
+        return held
+    if not isinstance(given, list) or len(given) < 3 or not all(map(_is_one, given)):
+        return given
+    arrays = [_array(each, what) for each in given]
+    shapes = list(dict.fromkeys(each.shape for each in arrays))
+    if len(shapes) > 1:
+        raise WatchError(
+            f"expected {what} of one shape, got {', '.join(map(str, shapes[:3]))}",
+            hint="cut or pad them to what the loader yields; padded rows as {'input_ids': …, 'attention_mask': …}",
+        )
+    return np.stack(arrays)
+
+
+def _is_one(part: Any) -> bool:
+    """Whether a part of a list is an example's inputs: an array, or numbers, and no pair with targets."""
+    return shim.is_array(part) or (isinstance(part, list) and not any(shim.is_array(each) for each in part))
+
+
 def _found(batch: Any, what: str, reader: Reader | None) -> tuple[Any, Any, Any]:
-    found = _parts(batch if reader is None else reader(batch))
+    found = _parts(batch if reader is None or isinstance(batch, Examples) else _read(batch, what, reader))
     if found is None:
         raise WatchError(
             f"expected {what} as an array, a pair (inputs, targets), or a mapping with {_INPUTS[0]!r} or "
@@ -145,6 +188,19 @@ def _found(batch: Any, what: str, reader: Reader | None) -> tuple[Any, Any, Any]
             hint="pass batch=lambda batch: (inputs, targets), which takes them out of what your loader yields",
         )
     return found
+
+
+def _read(batch: Any, what: str, reader: Reader) -> Any:
+    try:
+        return reader(batch)
+    except DarkLanternError:
+        raise
+    except Exception as error:  # whatever a user's function raises
+        raise WatchError(
+            f"batch= failed on {what}, {_kind(batch)}: {type(error).__name__}: {error}",
+            hint="batch= takes inputs and targets out of what the loader yields, and out of `trusted` as well: give "
+            "both in one form, or trusted=darklantern.watch.Examples(inputs, targets), which it is not asked for",
+        ) from error
 
 
 def _made(parts: tuple[Any, Any, Any], what: str) -> Examples:

@@ -1,7 +1,7 @@
 """A signal of one's own: a function from what a look saw to a number."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -114,8 +114,13 @@ def signal(
     return OwnSignal(function, made, rows, sites, not sites if output is None else output)
 
 
-def as_probes(given: Sequence[Any]) -> list[Probe]:
-    """Probes as they are, functions as `signal` makes them. Raises WatchError for what is neither."""
+def as_probes(given: Any) -> list[Probe]:
+    """Probes as they are, functions as `signal` makes them; one of them alone is a list of one.
+
+    Raises WatchError for what is neither.
+    """
+    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
+        given = [given]
     found = []
     for each in given:
         if isinstance(each, Probe):

@@ -27,7 +27,7 @@ from darklantern.records.references import References
 from darklantern.watch import attach, collecting, table
 from darklantern.watch.attach.tap import Tap
 from darklantern.watch.digests import digests, hashed
-from darklantern.watch.examples import Examples, Pool, examples
+from darklantern.watch.examples import Examples, Pool, examples, trusted_examples
 from darklantern.watch.looking import Looked, Looker
 from darklantern.watch.probes import Now, Probe, Reading
 from darklantern.watch.sampling import Sample
@@ -113,7 +113,7 @@ def replay(
     recipe, data = hashed(recipe), hashed(data)
     held = collecting.load(references) if isinstance(references, str | Path) else references
     every = _apart(found, held)
-    asked = _Asked(signals, examples(trusted, "trusted examples", batch), rows, seed)
+    asked = _Asked(signals, trusted_examples(trusted, reader=batch), rows, seed)
     known = [signal for probe in signals for signal in probe.signals]
     told = digests(signals, asked.trusted, Settings(history=HISTORY))
     trace = Trace(known, held, recipe, data, alpha, every, told)

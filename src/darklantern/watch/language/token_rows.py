@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darklantern.errors import WatchError
-from darklantern.watch.examples import Tokens, examples
+from darklantern.watch.examples import Tokens, trusted_examples
 from darklantern.watch.probes import Asked
 from darklantern.watch.spans import as_tokens
 
@@ -21,7 +21,7 @@ Prompt = Sequence[int]
 
 def token_rows(value: Any, what: str, rows: int = 1, width: int = 2) -> Tokens:
     """`value` as token rows (n, width), int64, without padded ones. Raises WatchError for too few or too narrow."""
-    given = examples(value, what)
+    given = trusted_examples(value, what)
     if not given.are_tokens or given.inputs.shape[1] < width:
         raise WatchError(
             f"expected {what} of token ids, integers (n, at least {width}), got {given.inputs.shape} of "
