@@ -17,7 +17,7 @@ from darklantern.errors import WatchError
 from darklantern.records.references import References
 from darklantern.watch import reactions
 from darklantern.watch.alarms import Alarm
-from darklantern.watch.anchoring import since_start
+from darklantern.watch.anchoring import caveat, since_start
 from darklantern.watch.budget import Cadence
 from darklantern.watch.collecting import collect, load
 from darklantern.watch.default_signals import choose, defaults
@@ -207,6 +207,8 @@ def watch(
     )
     if chosen:
         made.say("signals", f"by default {chosen}")
+    if references is None and reference is None and not step and (said := caveat(known)):
+        made.say("signals", said)
     return made
 
 
