@@ -67,6 +67,21 @@ def test_a_disk_without_locks_is_said(tmp_path: Path, monkeypatch: pytest.Monkey
         take_lock(tmp_path / "none" / "lock", held)
 
 
+def test_a_symlink_is_not_followed_and_what_is_no_plain_file_is_not_locked(tmp_path: Path) -> None:
+    precious, link, pipe = (tmp_path / name for name in ("precious", "link", "pipe"))
+    precious.write_text("the user's own")
+    link.symlink_to(precious)
+    os.mkfifo(pipe)
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    for name in ("link", "dangling"):
+        with pytest.raises(StoreError, match=f"a plain file to lock at {tmp_path / name}, got a symlink"):
+            take_lock(tmp_path / name, held)
+    with pytest.raises(StoreError, match="got no plain file"):
+        take_lock(pipe, held)
+    assert precious.read_text() == "the user's own"
+    assert not (tmp_path / "nowhere").exists()
+
+
 def _hold(path: Path, said: "multiprocessing.connection.Connection") -> None:
     take_lock(path, held)
     said.send("held")

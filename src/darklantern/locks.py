@@ -6,6 +6,7 @@ ends: no lock is ever left behind, and nobody has to judge whether its holder is
 
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,12 +24,10 @@ def take_lock(path: Path, held: Callable[[str], StoreError], wait_s: float = 0.0
     """A handle on the file `path`, locked until it is closed; a process that is forked meanwhile holds it too.
 
     While another process holds it, this waits for `wait_s`, and then raises what `held` makes of the holder's name:
-    "process 1234". Raises StoreError where there can be no such file.
+    "process 1234". Raises StoreError where there can be no such file, or another thing stands in its place: a symlink
+    is not followed, since what it leads to would be overwritten with our pid.
     """
-    try:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise cannot_write(path, error) from error
+    lock = _opened(path)
     deadline = time.monotonic() + wait_s
     try:
         while not _is_taken(lock):
@@ -42,6 +41,26 @@ def take_lock(path: Path, held: Callable[[str], StoreError], wait_s: float = 0.0
         os.ftruncate(lock, 0)
         os.pwrite(lock, b"%d" % os.getpid(), 0)
     return lock
+
+
+def _opened(path: Path) -> int:
+    try:
+        # Without O_NONBLOCK a device in its place could hold whoever opens it.
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if path.is_symlink():
+            raise _no_lock(path, "a symlink") from error
+        raise cannot_write(path, error) from error
+    if not stat.S_ISREG(os.fstat(lock).st_mode):
+        os.close(lock)
+        raise _no_lock(path, "no plain file")
+    return lock
+
+
+def _no_lock(path: Path, what: str) -> StoreError:
+    return StoreError(
+        f"expected a plain file to lock at {path}, got {what}", hint="see who put it there, and remove it"
+    )
 
 
 def _is_taken(lock: int) -> bool:
