@@ -109,6 +109,49 @@ def test_a_probe_that_forgets_a_reading_is_named() -> None:
         run(w, loop)
 
 
+class TooLarge(Scripted):
+    """At its third look value and placebo are finite, and their contrast is of no use."""
+
+    def read(self, seen):
+        self.looks += 1
+        return (self.script if self.looks == 4 else Reading(0.0),)
+
+
+@pytest.mark.parametrize("reading", [Reading(1e308, -1e308), Reading(np.float64(1e308), np.float64(-1e308))], ids=str)
+@pytest.mark.parametrize("compares", ["difference", "ratio"])
+def test_a_contrast_that_is_not_finite_is_refused_by_the_signal_s_name_and_blinds_nothing(reading, compares) -> None:
+    signals = (Signal("scripted", "I0", "signal", "", "", compares=compares),)
+    w, loop = start(TooLarge(reading, signals=signals), on_failure="go on")
+    with np.errstate(all="raise"):
+        run(w, loop)
+    said = [event.text for event in w.events if event.label == "failure"]
+    assert [text.startswith("the look at step 15 failed: signal 'scripted' read") for text in said] == [True]
+    assert "whose contrast is inf" in said[0]
+    assert not w.alarms
+    assert 15 not in w.trace.steps
+    assert np.isfinite(w.trace.joint).all()
+
+
+def test_a_contrast_whose_square_would_not_be_finite_is_refused_too() -> None:
+    """Spreads over looks are made of squares: one such look among the first would have made the spread infinite."""
+    w, loop = start(TooLarge(Reading(1e200)), on_failure="go on")
+    run(w, loop)
+    assert [event.text[:19] for event in w.events if event.label == "failure"] == ["the look at step 15"]
+    w, loop = start(TooLarge(Reading(1e150)), on_failure="go on")
+    run(w, loop)
+    assert not [event for event in w.events if event.label == "failure"]
+    assert np.isfinite(w.trace.joint).all()
+
+
+@pytest.mark.parametrize("reading", [Reading(1e308, -1e308), Reading(1e200)], ids=str)
+def test_a_held_out_monitor_s_contrast_that_is_not_finite_is_not_told(reading) -> None:
+    signals = (Signal("scripted", "I0", "signal", "", "", held_out=True),)
+    w, loop = start(TooLarge(reading, signals=signals), on_failure="go on")
+    run(w, loop)
+    (said,) = [event.text for event in w.events if event.label == "failure"]
+    assert said == "the look at step 15 failed: a held-out monitor read too large a number at step 15"
+
+
 def test_the_curve_is_what_calibration_runs_were_measured_by_to_the_last_bit() -> None:
     """A watch goes look by look, a calibration over whole runs: a maximum that differs would move the threshold."""
     contrasts = np.random.default_rng(4).normal(size=30).cumsum().tolist()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from darklantern.watch.probes import HELD_OUT, Array, Asked, Now, Probe, Reading
 from darklantern.watch.seen import Floats, Seen, Values
 
 _DTYPES = {"i": np.int64, "b": np.bool_, "c": np.complex64}
+LARGEST: Final = 1e150
+"""contrast that is believed: its square, and sums of such squares, are finite too, as spreads over looks need them"""
 Scores = tuple[Floats, Floats]
 """anomaly scores of fresh training rows, and of as many fresh trusted ones"""
 
@@ -62,7 +64,7 @@ class Looker:
         self._sites: dict[str, tuple[str, ...]] = {}
 
     def look(self, now: Now) -> Looked:
-        """Raises SiteError or WatchError: every site must fire, every reading be finite."""
+        """Raises SiteError or WatchError: every site must fire, every reading and contrast be finite."""
         asked = self.ask(now)
         return self.read(now.step, asked, self.passes(asked))
 
@@ -194,5 +196,13 @@ def _read(probe: Probe, seen: Seen) -> dict[str, Reading]:
             raise WatchError(
                 f"{said} at step {seen.step}",
                 hint="the model's values are no longer finite; training has probably diverged",
+            )
+        # Finite parts may differ by more than a float holds: one such look would raise an alarm, or blind its channel.
+        contrast = signal.contrast(Reading(float(reading.value), float(reading.placebo)))
+        if not abs(contrast) <= LARGEST:
+            said = f"signal {signal.name!r} read {reading}, whose contrast is {contrast}"
+            raise WatchError(
+                f"{f'{HELD_OUT} read too large a number' if signal.held_out else said} at step {seen.step}",
+                hint=f"a contrast lies within ±{LARGEST:g}; read its logarithm where a signal grows beyond that",
             )
     return readings
