@@ -1,6 +1,9 @@
 """Monitors out of findings, monitors that nobody is shown, and the table that both are made from."""
 
+import io
+import json
 import logging
+import traceback
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -9,24 +12,30 @@ from types import SimpleNamespace
 import msgspec
 import numpy as np
 import pytest
+from rich.console import Console
 from watch.loops import MARK
-from watch.wide import TRUSTED, Jump, parts, payload, span, watched
+from watch.wide import RECIPE, TRUSTED, Jump, parts, payload, span, watched
 
 from darklantern.errors import RecipeError, WatchError
+from darklantern.organisms import bytelm, training
 from darklantern.records.exact import decode, encode
 from darklantern.records.findings import Finding, Provenance
 from darklantern.watch import (
+    Filing,
     Probe,
     Reaction,
     Reading,
     Settings,
     SpanScreen,
+    Weights,
     held_out,
     language,
+    live,
     monitor,
     policies,
     table,
     vision,
+    watch,
 )
 from darklantern.watch.alarms import Alarm
 from darklantern.watch.attach import updates
@@ -203,6 +212,8 @@ def test_a_held_out_monitor_that_fails_keeps_its_secret_too(wrong) -> None:
     with pytest.raises(WatchError, match="a held-out monitor") as caught:
         watched([held_out(Failing(name=SECRET)), payload()], parts())
     assert SECRET not in str(caught.value) and caught.value.__cause__ is None
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+    assert caught.value.__context__ is None, "`from None` hides it from a traceback alone"
 
 
 class Apart(Jump):
@@ -229,6 +240,70 @@ def test_a_held_out_monitor_s_screen_is_used_and_not_described() -> None:
     assert w.alarm.channel == HELD_OUT
 
 
+def rolled_back(alarming, settings: Settings):
+    """A run over marked rows that goes back at the alarm of one probe, beside a shown one that tests spans; and all
+    that is told of it."""
+    kept, of, drawn = [], parts(), io.StringIO()
+    model, optimizer, loader = of
+    w = watch(
+        model,
+        state=(optimizer, loader),
+        trusted=TRUSTED,
+        signals=[alarming, span()],
+        settings=settings,
+        on_alarm=Reaction.ROLL_BACK,
+        on_look=live(Console(file=drawn, force_terminal=False, width=200)),
+        on_finding=Filing(kept.append, weights=Weights("ByteLM", lambda: bytelm.dumps(model), bytelm.loads)),
+    )
+    for batch in w.over(loader):
+        training.train_step(model, optimizer, RECIPE, w.step, batch)
+    findings = [encode(filed.finding).decode() for filed in kept]
+    told = [repr(w), str(w.alarms), repr(vars(w.alarm)), repr(w.screen), str(w.screen)]
+    return w, " ".join([*told, *findings, repr(w.events), repr(view(w)), report(view(w)), drawn.getvalue()])
+
+
+class Noted(Jump):
+    def note(self, seen):
+        return SECRET
+
+
+IDS = json.dumps(list(MARK[1:7]), separators=(",", ":"))[1:-1]
+"""a part of the mark as a finding's recipe has spans: token ids"""
+
+
+def test_a_held_out_monitor_s_rollback_leaves_marked_rows_out_and_names_no_span(caplog) -> None:
+    settings = Settings(every=5, margin=1, rollbacks=1)
+    with caplog.at_level(logging.DEBUG):
+        w, told = rolled_back(held_out(Noted(name=SECRET)), settings)
+    assert w.rollbacks == 1 and w.alarm.held_out
+    assert w.alarm.suspects == ()
+    assert str(w.screen) == f"examples that {HELD_OUT} suspects"
+    assert w.screened_rows > 10
+    for text in (told, caplog.text):
+        assert "poison" not in text and SECRET not in text and IDS not in text
+    assert "Of the rows trained on since the last clean state nothing is told" in told
+
+
+@pytest.mark.parametrize("held", [True, False], ids=["held out, and asked for", "shown"])
+def test_spans_are_told_of_a_shown_signal_s_alarm_and_where_asked_for(held: bool) -> None:
+    probe = Jump()
+    settings = Settings(every=5, margin=1, rollbacks=1, held_out_screens=held)
+    w, told = rolled_back(held_out(probe) if held else probe, settings)
+    assert w.rollbacks == 1 and w.alarm.held_out == held
+    assert "poison" in str(w.alarm.suspects[0]) and "poison" in str(w.screen)
+    assert told.count("poison") > 5 and IDS in told
+
+
+def test_no_name_of_a_held_out_signal_stands_in_the_trace() -> None:
+    w = watched([held_out(Jump(name=SECRET)), held_out(Jump(name="another")), payload()])
+    trace = w.trace
+    assert len(trace.tracks) == 2 + len(payload().signals)
+    names = repr([*trace.tracks, *trace.limits, trace.standing(), trace.channels, *trace.past, *trace.digests])
+    assert SECRET not in names and "another" not in names
+    again = held_out(Jump(name=SECRET))
+    assert again.signals[0].name in trace.tracks, "references that another process made hold for it"
+
+
 def test_a_held_out_screen_that_fails_keeps_its_secret_too() -> None:
     class Failing(Apart):
         def screen(self, note):
@@ -236,7 +311,7 @@ def test_a_held_out_screen_that_fails_keeps_its_secret_too() -> None:
 
     with pytest.raises(WatchError, match="a held-out monitor failed: ValueError") as caught:
         held_out(Failing()).screen(None)
-    assert SECRET not in str(caught.value)
+    assert SECRET not in str(caught.value) and caught.value.__context__ is None
     assert held_out(Jump()).screen(None) is None
 
 

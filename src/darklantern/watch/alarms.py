@@ -6,6 +6,7 @@ from typing import Literal
 
 from darklantern.watch.judging.detectors import Threshold, percent
 from darklantern.watch.keeping import Kept
+from darklantern.watch.monitors import HeldOutScreen
 from darklantern.watch.probes import HELD_OUT
 from darklantern.watch.screening import Screen
 from darklantern.watch.spans import Candidate
@@ -25,7 +26,8 @@ class Alarm:
     clean: Kept | None
     """the last state from before the rise, however old; None when the statistic rose with the first looks"""
     suspects: tuple[Candidate, ...]
-    """spans that stand out in the token rows trained on since then, `Settings.history` looks back at most"""
+    """spans that stand out in the token rows trained on since then, `Settings.history` looks back at most; none is told
+    where a held-out monitor alarms"""
     screen: Screen | None = None
     """tells the suspect examples; None when nothing stands out, so that a person must look"""
     says: Literal["circuit", "novelty"] = "circuit"
@@ -58,15 +60,19 @@ class Alarm:
         )
 
 
-def sealed(alarm: Alarm) -> Alarm:
+def sealed(alarm: Alarm, spans_shown: bool = False) -> Alarm:
     """`alarm` as its owner may see it: of a held-out monitor not how high it stood, against what, and in which channel.
 
-    What the loop needs stays: the clean state, and the screen, which says nothing of itself.
+    Nor what stands out in the rows, unless `spans_shown`: it is what the monitor alarmed at, most often. What the loop
+    needs stays: the clean state, and the screen, which says nothing of itself.
     """
     if not alarm.held_out:
         return alarm
     unseen = replace(alarm.threshold, value=math.nan)
-    return replace(alarm, statistic=math.nan, threshold=unseen, channel=HELD_OUT)
+    alarm = replace(alarm, statistic=math.nan, threshold=unseen, channel=HELD_OUT)
+    if spans_shown:
+        return alarm
+    return replace(alarm, suspects=(), screen=None if alarm.screen is None else HeldOutScreen(alarm.screen))
 
 
 def claimed(limit: Threshold, earlier: int) -> Threshold:

@@ -91,6 +91,8 @@ class Taken:
     """the weights, as an artifact"""
     tested: list[dict[str, Any]] | None = None
     """spans that probes asked for; None where no spans are counted"""
+    unsaid: list[Probe] = field(default_factory=list)
+    """probes that asked for spans at an alarm that must show none: they are not run again"""
 
 
 @dataclass
@@ -118,7 +120,8 @@ class Filer:
         made = Taken(alarm, self.tap.digest(), len(watch.events))
         if self.filing.weights is not None:
             made.at = self.filing.weights.dumps()
-            made.tested = self._tested(alarm.step, spans)
+            hides = alarm.held_out and not watch.settings.held_out_screens
+            made.tested, made.unsaid = self._tested(alarm.step, spans, hides)
         self.taken.append(made)
         return made
 
@@ -150,14 +153,23 @@ class Filer:
         )
         return Filed(made, artifacts)
 
-    def _tested(self, step: int, spans: Any) -> list[dict[str, Any]] | None:
-        """What the probes asked of the spans at this look: they are asked once more, and note down the answers."""
+    def _tested(self, step: int, spans: Any, hides: bool) -> tuple[list[dict[str, Any]] | None, list[Probe]]:
+        """What the probes asked of the spans at this look, and which of them asked, where that `hides` the answers.
+
+        They are asked once more, and note down the answers.
+        """
         if spans is None:
-            return None
-        noting: Any = Noting(spans)
+            return None, []
+        tested: list[dict[str, Any]] = []
+        unsaid: list[Probe] = []
         for probe in self._shown():
+            noting: Any = Noting(spans)
             probe.inputs(Now(step, Pool(self.trusted, self.seed), None, noting))
-        return list(noting.tested)
+            if noting.tested and hides:
+                unsaid.append(probe)
+            else:
+                tested += [each for each in noting.tested if each not in tested]
+        return tested, unsaid
 
     def _watched(self, seen: View, taken: Taken, provenance: Provenance) -> Evidence:
         alarm = taken.alarm
@@ -189,7 +201,7 @@ class Filer:
         weights = self.filing.weights if self.filing else None
         if weights is None or taken.at is None or self._first is None:
             return None, {}
-        known = [probe for probe in self._shown() if table.listed(probe)]
+        known = [probe for probe in self._shown() if table.listed(probe) and probe not in taken.unsaid]
         found: dict[str, Reading] = {}
         failed = ""
         try:
@@ -354,6 +366,8 @@ def _claim(alarm: Alarm) -> str:
     if alarm.suspects:
         spans = ", ".join(f"{each.quoted} in {each.count} rows" for each in alarm.suspects[:MOST_SPANS])
         said += f" Spans that stand out in what was trained on since the last clean state: {spans}."
+    elif alarm.held_out:
+        said += " Of the rows trained on since the last clean state nothing is told."
     else:
         said += " Nothing of the rows trained on since the last clean state stands out."
     return said

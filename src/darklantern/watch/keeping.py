@@ -1,7 +1,7 @@
 """Training states kept in memory, which of them is known to be clean, and whether the loader keeps its word."""
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from darklantern.errors import WatchError
@@ -20,8 +20,8 @@ class Kept:
     """None where the watch holds no states: then it is known when the run was clean, and a checkpoint may be"""
     passes: int = 0
     """over the loader that were over by then"""
-    memory: Any = None
-    """what looks had left behind by then; None where nobody can go back there"""
+    memory: Any = field(default=None, repr=False)
+    """what looks had left behind by then; None where nobody can go back there. Held-out monitors' notes are in it"""
 
 
 class States:

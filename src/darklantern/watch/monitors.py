@@ -12,20 +12,26 @@ trained against, knowingly or not, and is what a team needs whose model's makers
 - The watch runs in a process, and its calibration (`References`, which name every signal) lies in a folder, of those
   who hold the monitor. Whoever can read that process's memory can read the monitor: what is here hides it from the
   outputs, not from a debugger. The makers of the model get the report, the live view and the findings.
-- Its rollback leaves out what it suspects, which is named nowhere; but whoever sees the batches sees which rows went.
-  `screen.json`, by which a trainer goes on that cannot rewind, holds spans in clear: at an alarm of a held-out
-  monitor it is written only with `Settings(held_out_screens=True)`.
-- Errors before the first step name sites, so attach is tried by those who hold the monitor.
+- Its rollback leaves out what it suspects, and what stands out in the rows, which is named nowhere: not in the alarm,
+  the screen, events, the log, the report or findings, and `screen.json`, by which a trainer goes on that cannot rewind,
+  is not written. `Settings(held_out_screens=True)` has all of that in clear again, but what the monitor itself
+  suspects. Whoever sees the batches sees which rows went.
+- Which spans stand out in the rows is counted from the rows and the trusted ones, without the monitor. A shown probe
+  that tests some of them, such as a SpanProbe, notes them at every look, alarm or not (`w.notes`); only the finding of
+  a held-out monitor's alarm leaves it out of what can be run again. Hold it out too where the makers must not see them.
+- A signal of it is called by a hash and a number in the trace and in References. The hash is of its probe's settings
+  and names: whoever guesses all of these can tell that they guessed right.
+- Errors before the first step name sites, so attach is tried by those who hold the monitor. Of any later failure of
+  the monitor's own code only the kind of error is told.
 - Each alarm of it tells the makers one bit. Who can start runs at will can search for what does not alarm: count the
   runs, and change the monitor.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +44,7 @@ from darklantern.watch.probes import HELD_OUT, Asked, Now, Probe, Reading
 from darklantern.watch.screening import Screen
 from darklantern.watch.seen import Floats, Seen
 
+T = TypeVar("T")
 FUNCTION: Final = ("watch.probe", 1)
 NPY: Final = "application/x-npy"
 
@@ -47,8 +54,9 @@ class HeldOut(Probe):
 
     def __init__(self, probe: Probe) -> None:
         self._probe = probe
-        key = _short(repr(sorted(table.stated(probe).items())))
-        self._names = {signal.name: f"held-out {key}: {signal.name}" for signal in probe.signals}
+        names = [signal.name for signal in probe.signals]
+        key = _short(repr([type(probe).__qualname__, sorted(table.stated(probe).items()), names]))
+        self._names = {name: f"held-out {key}: {number}" for number, name in enumerate(names, 1)}
         self.signals = tuple(replace(s, name=self._names[s.name], held_out=True) for s in probe.signals)
         self.sites, self.lenses, self.weights = probe.sites, probe.lenses, probe.weights
         self.output, self.window = probe.output, probe.window
@@ -61,36 +69,30 @@ class HeldOut(Probe):
         return self._probe.settings
 
     def inputs(self, now: Now) -> Asked:
-        with _sealed():
-            return self._probe.inputs(now)
+        return _sealed(lambda: self._probe.inputs(now))
 
     def read(self, seen: Seen) -> Sequence[Reading]:
-        with _sealed():
-            return self._probe.read(seen)
+        return _sealed(lambda: tuple(self._probe.read(seen)))
 
     def note(self, seen: Seen) -> Any:
-        with _sealed():
-            return self._probe.note(seen)
+        return _sealed(lambda: self._probe.note(seen))
 
     def screen(self, note: Any) -> Screen | None:
-        with _sealed():
-            found = self._probe.screen(note)
+        found = _sealed(lambda: self._probe.screen(note))
         return None if found is None else HeldOutScreen(found)
 
     def scores(self, seen: Seen) -> Mapping[str, tuple[Floats, Floats]]:
-        with _sealed():
-            return {self._names[name]: scores for name, scores in self._probe.scores(seen).items()}
+        return _sealed(lambda: {self._names[name]: scores for name, scores in self._probe.scores(seen).items()})
 
 
 class HeldOutScreen:
-    """What a held-out monitor suspects, which it does not describe. No file holds it."""
+    """What is suspected where a held-out monitor alarms, which it does not describe. No file holds it."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
 
     def suspect(self, examples: Examples) -> NDArray[np.bool_]:
-        with _sealed():
-            return self._screen.suspect(examples)
+        return _sealed(lambda: self._screen.suspect(examples))
 
     def __repr__(self) -> str:
         return f"<what {HELD_OUT} suspects>"
@@ -234,11 +236,13 @@ def _short(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-@contextmanager
-def _sealed() -> Iterator[None]:
-    """Of a failure only its kind: its message may hold the probe's name, its sites or its rows."""
+def _sealed(do: Callable[[], T]) -> T:
+    """What `do` gives; of a failure only its kind: its message may hold the probe's name, its sites or its rows.
+
+    Raised where the failure is no longer handled: `from None` would still leave it, words and all, as `__context__`.
+    """
     try:
-        yield
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is raised again, without its words
+        return do()
+    except Exception as error:  # noqa: BLE001 - whatever it is, another is raised below, without its words
         kind = "an error of its own" if isinstance(error, DarkLanternError) else type(error).__name__
-        raise WatchError(f"{HELD_OUT} failed: {kind}", hint="those who hold the monitor can try it alone") from None
+    raise WatchError(f"{HELD_OUT} failed: {kind}", hint="those who hold the monitor can try it alone")

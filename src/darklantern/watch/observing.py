@@ -185,7 +185,8 @@ class Observer:
                 channel=risen.channel,
                 earlier=self._alarms - 1,
                 over_all=self.trace.over_all,
-            )
+            ),
+            self._settings.held_out_screens,
         )
 
     def _waits(self, risen: Standing) -> bool:

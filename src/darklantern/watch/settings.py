@@ -32,7 +32,8 @@ class Settings:
     always ends the loop"""
 
     held_out_screens: bool = False
-    """whether what is suspected at a held-out monitor's alarm may be written in clear, as a trainer's screen.json"""
+    """whether what stands out in the rows at a held-out monitor's alarm may be told in clear: in the alarm, the log,
+    the report, findings, and as a trainer's screen.json"""
 
     def __post_init__(self) -> None:
         # A margin beyond the history would name no span at an alarm.
