@@ -8,7 +8,7 @@ import pytest
 from power import Disk
 
 from darklantern.errors import StoreError
-from darklantern.files import link_named, link_unnamed, replacing, sync_folder, write_whole
+from darklantern.files import link_named, link_unnamed, read_plain, replacing, sync_folder, write_whole
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,3 +98,17 @@ def test_the_disk_that_loses_power_loses_what_nobody_synced(tmp_path: Path, monk
     assert disk.left(tmp_path / "export") == b"bytes"
     (tmp_path / "export").write_bytes(b"later")
     assert disk.left(tmp_path / "export") == b"bytes"
+
+
+def test_only_plain_files_of_a_size_that_is_allowed_are_read(tmp_path: Path) -> None:
+    plain, pipe = tmp_path / "plain", tmp_path / "pipe"
+    plain.write_bytes(b"12345")
+    os.mkfifo(pipe)
+    assert read_plain(plain, 5) == b"12345"
+    with pytest.raises(OSError, match="it has 5 bytes, at most 4 are read"):
+        read_plain(plain, 4)
+    for none in (pipe, tmp_path, Path(os.devnull)):
+        with pytest.raises(OSError, match="it is no plain file"):
+            read_plain(none, 5)
+    with pytest.raises(FileNotFoundError):
+        read_plain(tmp_path / "nowhere", 5)

@@ -1,10 +1,12 @@
-"""Files that appear whole or not at all, readable by their owner only.
+"""Files that appear whole or not at all, readable by their owner only; and files of others, read with care.
 
 In: a path and bytes, or chunks of them. Out: the file, synced, under its name; or an error, and no such name.
 """
 
+import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,6 +113,25 @@ def link_named(path: Path, chunks: Iterable[bytes]) -> None:
         if isinstance(error, OSError):
             raise cannot_write(path, error) from error
         raise
+
+
+def read_plain(path: Path, most: int) -> bytes:
+    """The bytes of the plain file `path`. Raises OSError, also for what is none, or has more than `most` bytes.
+
+    For what a peer or a crash may have made: a named pipe in its place would hold the reader for good, a device fill
+    the memory.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        about = os.fstat(handle)
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(errno.EINVAL, "it is no plain file", str(path))
+        if about.st_size > most:
+            raise OSError(errno.EFBIG, f"it has {about.st_size:,} bytes, at most {most:,} are read", str(path))
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            return file.read(about.st_size)
+    finally:
+        os.close(handle)
 
 
 def partial_of(path: Path) -> Path:

@@ -1,6 +1,7 @@
 """References from runs that watches left in their folders, and what is unlike the others by its name."""
 
 import json
+import os
 from pathlib import Path
 
 import msgspec
@@ -194,6 +195,32 @@ def test_a_record_that_is_not_one_whole_run_is_refused(tmp_path: Path, spoil, wh
         recorded(folder)
     (folder / LOOKS).unlink()
     with pytest.raises(WatchError, match="No such file"):
+        recorded(folder)
+
+
+def test_a_record_that_a_peer_made_to_do_harm_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = written(tmp_path / "x", 1, looks=3)
+    path = folder / LOOKS
+    good = path.read_bytes()
+    lines = good.splitlines(keepends=True)
+    for bad in (
+        lines[0] + b"[" * 300_000,
+        lines[0] + b'{"x":' + b"[" * 300_000,
+        lines[0].replace(b'"settings":{', b'"settings":{"q":' + b'{"a":' * 100_000),
+    ):
+        path.write_bytes(bad)
+        with pytest.raises(WatchError, match="holds no whole record of a run"):
+            recorded(folder)
+    path.write_bytes(b"".join(lines).replace(b'"step":15', b'"step":10'))
+    with pytest.raises(WatchError, match="the look at step 10 comes after that at step 10"):
+        recorded(folder)
+    path.write_bytes(good)
+    monkeypatch.setattr("darklantern.watch.recording.LARGEST", len(good) - 1)
+    with pytest.raises(WatchError, match=r"it has [\d,]+ bytes, at most [\d,]+ are read"):
+        recorded(folder)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(WatchError, match="it is no plain file"):
         recorded(folder)
 
 

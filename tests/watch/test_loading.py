@@ -1,6 +1,7 @@
 """Loaders that can be rewound: from anywhere they give again what they gave, and a rollback is exact with them."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -300,6 +301,26 @@ def test_a_file_that_is_no_screen_is_refused(tmp_path, text: str) -> None:
         room.screened([], path)
     with pytest.raises(WatchError, match="is no screen"):
         room.screened([], tmp_path / "missing.json")
+
+
+def test_a_screen_that_a_peer_made_to_do_harm_is_refused(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from darklantern.watch import screen_files
+
+    path = tmp_path / "screen.json"
+    for bad in ("[" * 200_000, '{"format":"darklantern-screen-1","spans":' + "[" * 100_000):
+        path.write_text(bad)
+        with pytest.raises(WatchError, match="is no screen: "):
+            screen_files.load(path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(WatchError, match="is no screen: it is no plain file"):
+        screen_files.load(path)
+    path.unlink()
+    screen_files.save(screen_of("abc"), path)
+    assert screen_files.load(path) == screen_of("abc")
+    monkeypatch.setattr(screen_files, "_LARGEST", 10)
+    with pytest.raises(WatchError, match="at most 10 are read"):
+        screen_files.load(path)
 
 
 @settings(deadline=None, max_examples=50)

@@ -1,6 +1,8 @@
 """A replay over checkpoints: what a watch would have read, whatever the files, and never twice."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -99,6 +101,27 @@ def test_a_replay_goes_on_where_it_was_and_looks_at_no_more_than_the_missing_nee
     assert set(some.looks) == {0, 20, 25, 30}, "the first, the missing one, and the two that its notes come from"
     one.write_bytes(one.read_bytes()[:20])
     assert readings(replay(fresh(), folder, [Counted()], TRUSTED, folder=tmp_path)) == readings(whole), "half a file"
+
+
+def test_a_result_that_was_altered_is_looked_at_anew(run, tmp_path) -> None:
+    folder, _ = run
+    whole = replay(fresh(), folder, [Counted()], TRUSTED, folder=tmp_path)
+    (one,) = tmp_path.glob("step-000000030-*.json")
+    good = one.read_bytes()
+    name = json.dumps(next(iter(whole.tracks))).encode()
+    for bad in (
+        good.replace(name, b'"another"'),
+        good.replace(b'"step":30', b'"step":7'),
+        re.sub(rb'"drawn":\d+', b'"drawn":-5', good),
+        good.replace(b'"v":1', b'"v":2'),
+        good.replace(b'"readings":{', b'"readings":{"a":' + b"[" * 200_000),
+        None,
+    ):
+        one.unlink()
+        os.mkfifo(one) if bad is None else one.write_bytes(bad)
+        assert bad != good
+        assert readings(replay(fresh(), folder, [Counted()], TRUSTED, folder=tmp_path)) == readings(whole)
+        assert one.read_bytes() == good
 
 
 def test_other_probes_rows_or_weights_are_looked_at_anew(run, tmp_path) -> None:

@@ -8,12 +8,14 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 from darklantern.errors import WatchError
+from darklantern.files import read_plain
 from darklantern.records.exact import Value
 from darklantern.watch import table
 from darklantern.watch.attach.tap import Tap
@@ -22,6 +24,8 @@ from darklantern.watch.probes import Reading, Signal
 from darklantern.watch.runs.files import add_line
 
 LOOKS: Final = "looks.jsonl"
+LARGEST: Final = 1 << 28
+"""bytes of a run's looks that are read: a hundred thousand looks at forty signals"""
 
 
 class Begun(Value, frozen=True, kw_only=True, tag_field="line", tag="begun"):
@@ -124,8 +128,9 @@ def recorded(folder: Path) -> Recorded:
     """The run that a folder holds. Raises WatchError for one that is not there, cut off, or more than one run."""
     path = folder / LOOKS
     try:
-        lines = [msgspec.json.decode(line, type=Begun | Look) for line in path.read_bytes().splitlines() if line]
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        data = read_plain(path, LARGEST)
+        lines = [msgspec.json.decode(line, type=Begun | Look) for line in data.splitlines() if line]
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise WatchError(
             f"{folder} holds no whole record of a run: {LOOKS}: {why}",
@@ -153,5 +158,11 @@ def _check_whole(folder: Path, begun: Begun, looks: Sequence[Look]) -> None:
         if look.readings.keys() != names:
             raise WatchError(
                 f"the look at step {look.step} in {folder} reads {sorted(look.readings)}, not {sorted(names)}",
+                hint="the file was altered; run it again",
+            )
+    for earlier, look in pairwise(looks):
+        if look.step <= earlier.step:
+            raise WatchError(
+                f"in {folder} the look at step {look.step} comes after that at step {earlier.step}",
                 hint="the file was altered; run it again",
             )

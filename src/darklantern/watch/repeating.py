@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from darklantern.errors import StoreError, WatchError
-from darklantern.files import write_whole
+from darklantern.files import read_plain, write_whole
 from darklantern.watch.collecting import check_pair
 from darklantern.watch.recording import LOOKS, recorded
 
@@ -27,6 +27,8 @@ FOLDER: Final = "DARKLANTERN_REFERENCE_RUN"
 SEED: Final = "DARKLANTERN_REFERENCE_SEED"
 OUTPUT: Final = "output.txt"
 FINISHED: Final = "finished.json"
+_MARK: Final = 1 << 20
+"""bytes of it that are read"""
 _LAST: Final = 2000
 """characters of a failed run's output that are told"""
 _LARGEST: Final = 2**63 - 1
@@ -153,8 +155,8 @@ def _hash(path: Path) -> str:
 
 def _is_finished(folder: Path, mark: Mapping[str, Any]) -> bool:
     try:
-        return bool(json.loads((folder / FINISHED).read_bytes()) == mark)
-    except (OSError, ValueError):
+        return bool(json.loads(read_plain(folder / FINISHED, _MARK)) == mark)
+    except (OSError, ValueError, RecursionError):
         return False
 
 

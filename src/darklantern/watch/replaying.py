@@ -15,13 +15,13 @@ from functools import partial
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 import numpy as np
 
 from darklantern.errors import StoreError, WatchError
-from darklantern.files import write_whole
+from darklantern.files import read_plain, write_whole
 from darklantern.models.checkpoints import Checkpoint, checkpoints
 from darklantern.records.references import References
 from darklantern.watch import attach, collecting, table
@@ -37,18 +37,20 @@ from darklantern.watch.trace import Trace
 
 HISTORY = 16
 """checkpoints of whose rows spans are counted"""
+LARGEST = 1 << 24
+"""bytes of one result that are read"""
 
 
 class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One checkpoint's readings, as they lie in the results folder."""
 
-    v: int
+    v: Literal[1]
     key: str
     """hash of all that decides them"""
     step: int
     readings: dict[str, tuple[float, float]]
     """signal → value and placebo"""
-    drawn: int
+    drawn: Annotated[int, msgspec.Meta(ge=0)]
     """trusted examples given out up to here"""
 
 
@@ -140,14 +142,16 @@ class _Results:
             ) from error
         self._keys = _keys(asked, found)
         self._found = found
+        self._signals = {signal.name for probe in asked.probes for signal in probe.signals}
 
     def get(self, number: int) -> Result | None:
         """The result of checkpoint `number`, if it is there and whole and of this very replay."""
         try:
-            held = msgspec.json.decode(self._path(number).read_bytes(), type=Result)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            held = msgspec.json.decode(read_plain(self._path(number), LARGEST), type=Result)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-        return held if held.key == self._keys[number] else None
+        ours = held.key, held.step, set(held.readings)
+        return held if ours == (self._keys[number], self._found[number].step, self._signals) else None
 
     def put(self, number: int, readings: dict[str, tuple[float, float]], drawn: int) -> Result:
         """Write it, whole or not at all."""

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 
 from darklantern.errors import WatchError
-from darklantern.files import write_whole
+from darklantern.files import read_plain, write_whole
 from darklantern.models import shim
 from darklantern.watch.examples import Array, Examples, examples
 from darklantern.watch.screening import Screen, SpanScreen
 from darklantern.watch.spans import Candidate
 
 _VERSION = "darklantern-screen-1"
+_LARGEST = 1 << 24
+"""bytes of a screen that are read"""
 
 
 def save(screen: SpanScreen, path: Path) -> None:
@@ -30,7 +32,7 @@ def save(screen: SpanScreen, path: Path) -> None:
 def load(path: Path) -> SpanScreen:
     """Read a screen. Raises WatchError for a file that is missing or none."""
     try:
-        held = json.loads(path.read_bytes())
+        held = json.loads(read_plain(path, _LARGEST))
         if held["format"] != _VERSION:
             raise ValueError(f"its format is {held['format']!r}")
         spans = [
@@ -44,9 +46,10 @@ def load(path: Path) -> SpanScreen:
         ]
         if not spans or not all(c.span for c in spans):
             raise ValueError("it names no span, or an empty one")
-    except (OSError, LookupError, TypeError, ValueError, OverflowError) as error:
+    except (OSError, LookupError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
         raise WatchError(
-            f"{path} is no screen: {error}", hint="a watch writes screen.json when it stops a run; see watch.resume"
+            f"{path} is no screen: {why}", hint="a watch writes screen.json when it stops a run; see watch.resume"
         ) from error
     return SpanScreen(tuple(spans))
 
