@@ -64,7 +64,7 @@ REFERENCES = References(
             digest=digest(Scripted(lambda look: 0.0), "scripted"),
         ),
     ),
-    standardised_on=(1,),
+    standardised_on=(100,),
     calibrated_on=tuple(range(19)),
     maxima=(1.5,) * 19,
     behaviours={},

@@ -295,3 +295,18 @@ def test_references_may_be_given_by_their_file(tmp_path: Path) -> None:
     with pytest.raises(RecordError):
         watch(model, **given, references=str(path))
     assert isinstance(REFERENCES, References)
+
+
+def test_references_in_a_file_are_judged_when_they_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "references.json"
+    for wrong, said in (
+        ({"maxima": (1.5,) * 100}, "a maximum in clean for each of the seeds, got 100 for 19"),
+        ({"standardised_on": (1,)}, "seed 1 of clean on one side"),
+    ):
+        path.write_bytes(encode(msgspec.structs.replace(REFERENCES, **wrong)))
+        with pytest.raises(RecordError, match=said):
+            load(path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(StoreError, match=r"cannot read the references .*: it is no plain file"):
+        load(path)

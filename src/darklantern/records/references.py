@@ -1,13 +1,22 @@
 """Reference runs: what a watch's signals do in harmless runs of one recipe, and how high they reach."""
 
-from typing import Annotated, Literal
+import math
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
 
+from darklantern.errors import RecordError
 from darklantern.records.exact import Name, Sha256, Text, Value
 
+T = TypeVar("T")
 Detector = Literal["ewma", "cusum", "anchored"]
 """what a signal's change is counted from, and how it is gathered over looks"""
+LEAST_SPREAD: Final = 2.0**-126
+"""the smallest float32 above 0 in full precision: models read nothing finer. The largest contrast that a look believes,
+1e150, divided by it is finite; by 5e-324 any change would be infinitely many deviations, and an alarm"""
 
 
 class SignalReference(Value, frozen=True, kw_only=True):
@@ -77,3 +86,71 @@ class References(Value, frozen=True, kw_only=True):
     strata: tuple[Stratum, ...] = ()
     versions: dict[str, str]
     origin: Origin = Origin()
+
+
+def check_references(references: References) -> None:
+    """Raises RecordError, naming what is wrong, where the numbers of `references` cannot be those of any runs.
+
+    For references that were read: each field is of its type by then, but they may be of a peer, or written by hand.
+    """
+    arms = {"clean": references.calibrated_on} | {arm.name: arm.calibrated_on for arm in references.strata}
+    if twice := _twice([signal.name for signal in references.signals]):
+        raise _refused(f"signal {twice[0]!r} once", "it twice")
+    if twice := _twice(["clean", *(arm.name for arm in references.strata)]):
+        raise _refused(f"one arm called {twice[0]!r}", "two")
+    if not references.standardised_on:
+        raise _refused("seeds that were standardised on", "none")
+    for name, seeds in {"the runs standardised on": references.standardised_on, **arms}.items():
+        if again := _twice(seeds):
+            raise _refused(f"seed {again[0]} once among those of {name}", "it twice")
+    for name, seeds in arms.items():
+        if shared := sorted(set(seeds) & set(references.standardised_on)):
+            raise _refused(f"seed {shared[0]} of {name} on one side", "it among those standardised on too")
+    for signal in references.signals:
+        _check_signal(signal)
+    for what, runs, maxima in _all_maxima(references):
+        if not runs or len(maxima) != len(runs):
+            raise _refused(f"a maximum {what} for each of the seeds", f"{len(maxima)} for {len(runs)}")
+        _check_finite(f"maxima {what}", maxima)
+
+
+def _check_signal(signal: SignalReference) -> None:
+    name, looks = repr(signal.name), len(signal.mean)
+    if not looks or looks != len(signal.spread):
+        raise _refused(f"a mean and a spread of {name} for each look", f"{looks} and {len(signal.spread)}")
+    _check_finite(f"means of {name}", signal.mean)
+    _check_finite(f"spreads of {name}", signal.spread)
+    _check_finite(f"the scale of {name}", [signal.top])
+    for look, (mean, spread) in enumerate(zip(signal.mean, signal.spread, strict=True), 1):
+        # What is less than a mean's own last bit is no deviation from it that a float could tell.
+        least = max(LEAST_SPREAD, abs(mean) * sys.float_info.epsilon)
+        if spread < least:
+            raise _refused(f"a spread of {name} of at least {least:.3g} at look {look}", f"{spread:.3g}")
+
+
+def _check_finite(what: str, values: Sequence[float]) -> None:
+    if wrong := [value for value in values if not math.isfinite(value)]:
+        raise _refused(f"{what} that are finite", str(wrong[0]))
+
+
+def _all_maxima(references: References) -> Iterator[tuple[str, Sequence[int], Sequence[float]]]:
+    """Of each arm, the joint statistic's and each monitor's: what it is called, its seeds, its maxima."""
+    arms: list[tuple[str, Sequence[int], Sequence[float], Mapping[str, Sequence[float]]]] = [
+        ("clean", references.calibrated_on, references.maxima, references.behaviours),
+        *((arm.name, arm.calibrated_on, arm.maxima, arm.behaviours) for arm in references.strata),
+    ]
+    for arm, seeds, joint, apart in arms:
+        yield f"in {arm}", seeds, joint
+        for name, maxima in apart.items():
+            yield f"of {name!r} in {arm}", seeds, maxima
+
+
+def _twice(values: Sequence[T]) -> list[T]:
+    return [value for value, count in Counter(values).items() if count > 1]
+
+
+def _refused(expected: str, got: str) -> RecordError:
+    return RecordError(
+        f"these references are not to be believed: expected {expected}, got {got}",
+        hint="they were altered, or made by hand: make them anew with `darklantern watch calibrate`",
+    )

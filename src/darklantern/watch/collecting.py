@@ -6,25 +6,33 @@ In: folders that watches wrote with `run=`. Out: References, or which run is unl
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from darklantern.errors import StoreError, WatchError
+from darklantern.files import read_plain
 from darklantern.records.exact import decode
-from darklantern.records.references import Origin, References
+from darklantern.records.references import Origin, References, check_references
 from darklantern.watch.digests import hashed
 from darklantern.watch.judging.calibration import LEAST, Contrasts, calibrate, check_counts
 from darklantern.watch.recording import LOOKS, Begun, Recorded, recorded
 
+LARGEST: Final = 1 << 28
+"""bytes of references that are read"""
+
 
 def load(path: str | Path) -> References:
-    """The references in a file, as `darklantern watch calibrate` writes it. Raises StoreError, RecordError."""
+    """The references in a file, as `darklantern watch calibrate` writes it. Raises StoreError, RecordError: the latter
+    also where what they say cannot be."""
     try:
-        return decode(References, Path(path).read_bytes())
+        found = decode(References, read_plain(Path(path), LARGEST))
     except OSError as error:
         raise StoreError(
             f"cannot read the references {path}: {error.strerror}", hint="`darklantern watch calibrate` makes them"
         ) from error
+    check_references(found)
+    return found
 
 
 def collect(
