@@ -1,12 +1,15 @@
 """What an alarm says of its rate."""
 
+import logging
 import math
+import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from watch.loops import Scripted, run, start
 
+from darklantern.watch import Signal
 from darklantern.watch.alarms import Alarm
 from darklantern.watch.judging.detectors import Threshold, percent
 
@@ -46,3 +49,18 @@ def test_only_the_first_alarm_of_a_run_claims_a_rate() -> None:
         assert not each.threshold.calibrated
         assert math.isnan(each.threshold.alpha)
         assert "uncalibrated; no rate is claimed after an earlier alarm of a run" in str(each)
+
+
+def test_no_name_reaches_the_log_or_a_terminal_with_what_a_terminal_obeys(caplog) -> None:
+    name = "\x1b[31mred\u202e\ud800"
+    with caplog.at_level(logging.DEBUG):
+        w, parts = start(
+            Scripted(lambda look: 9.0 if look > 5 else 0.0, signals=(Signal(name, "I0", "signal", "", ""),))
+        )
+        run(w, parts)
+        w.say("resume", f"one line:\n    another, {name}")
+    assert w.alarm.signal == name, "it is the signal's all the same"
+    for text in (caplog.text, str(w.alarm), repr(w.alarms), repr(w), *(event.text for event in w.events)):
+        assert "red" in text
+        assert not [c for c in text if unicodedata.category(c)[0] == "C" and c != "\n"]
+    assert w.events[-1].text == "one line:\n    another, \ufffd[31mred\ufffd\ufffd"

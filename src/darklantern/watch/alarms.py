@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from darklantern.drawing.lettering import harmless
 from darklantern.watch.judging.detectors import Threshold, percent
 from darklantern.watch.keeping import Kept
 from darklantern.watch.monitors import HeldOutScreen
@@ -54,7 +55,7 @@ class Alarm:
             rate += f" in its channel, {percent(self.over_all)} over all"
         what = "" if self.says == "circuit" else ", which new but harmless data raises too"
         how = "" if self.held_out else f", threshold {limit.value:.1f}"
-        return (
+        return harmless(  # a signal's name may be a peer's, and this goes to terminals
             f"step {self.step}: {self.signal} {f'at {self.statistic:.1f}' if how else 'alarms'}{what}{how} "
             f"({rate}; {limit.reason}). Last clean state: {f'step {self.clean.step}' if self.clean else 'none'}"
         )

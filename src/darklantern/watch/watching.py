@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from darklantern.drawing.lettering import harmless
 from darklantern.errors import WatchError
 from darklantern.files import write_whole
 from darklantern.records.findings import Event
@@ -130,7 +131,7 @@ class Watch:
         channels = [name for name in self.trace.channels if name == "joint" or name in shown]
         limits = ", ".join(f"{name} {self.trace.limits[name].value:.1f}" for name in channels)
         said = "; ".join(f"alarm at {alarm}" for alarm in self.alarms) or "no alarm"
-        return (
+        return harmless(
             f"watch at step {self.step}, {len(self.trace.steps)} looks, {said}; threshold {limits}"
             f"{' (uncalibrated)' if self.trace.uncalibrated else ''}{'; ' if last else ''}{last}"
         )
@@ -221,7 +222,8 @@ class Watch:
         return Path(path)
 
     def say(self, label: str, text: str) -> None:
-        """Note something that happened at this step, and log it."""
+        """Note something that happened at this step, and log it: line by line, without what a terminal obeys."""
+        text = "\n".join(map(harmless, text.split("\n")))
         self.events.append(Event(step=self.step, label=label, text=text))
         level = logging.INFO if label in ("uncalibrated", "signals", "rollback", "states", "told") else logging.WARNING
         LOG.log(level, "%s: %s", label, text)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from watch.runs.workers import until, worker
 
 from darklantern.errors import StoreError, WatchError
+from darklantern.files import partial_of
 from darklantern.records.exact import encode
 from darklantern.watch.runs import asking
 from darklantern.watch.runs import files as run_files
@@ -165,6 +166,51 @@ def test_a_run_of_another_machine_is_dead_only_when_it_was_silent_for_long(
 
 def _beat(run: Run, time: str) -> Heartbeat:
     return Heartbeat(run=run.about.run, step=1, what="training", time=time, pause=None, waiting="", alarm="")
+
+
+@pytest.mark.parametrize("name", ["run.json", "heartbeat.json"])
+@pytest.mark.parametrize("left", [b"", bytes(4096)], ids=["empty", "zeros"])
+def test_a_file_that_a_power_cut_left_blank_is_no_hindrance(tmp_path: Path, name: str, left: bytes) -> None:
+    folder = tmp_path / "x"
+    with worker(folder, "heeds") as process:
+        process.kill()
+        process.wait()
+    (folder / name).write_bytes(left)
+    if name == "heartbeat.json":
+        assert asking.find(folder).heartbeat() is None
+    else:
+        with pytest.raises(WatchError, match="there is no run in"):
+            asking.find(folder)
+    with Run.open(folder) as run:
+        assert asking.find(folder).about == run.about
+
+
+def test_a_file_that_is_half_there_is_still_refused(tmp_path: Path) -> None:
+    Run.open(tmp_path / "x").close()
+    (tmp_path / "x" / "run.json").write_bytes(b'{"format":"run 1"')
+    with pytest.raises(WatchError, match=r"expected a folder of a run, or one without a run\.json"):
+        Run.open(tmp_path / "x")
+
+
+def test_what_a_killed_process_was_writing_goes_when_the_folder_is_opened_again(tmp_path: Path) -> None:
+    folder = tmp_path / "x"
+    Run.open(folder).close()
+    (folder / "checkpoints").mkdir()
+    whole = folder / "checkpoints" / "00000040-clean-00000020.safetensors"
+    partials = [partial_of(path) for path in (whole, folder / "heartbeat.json", folder / "answered" / "a.json")]
+    for path in (whole, *partials):
+        path.touch()
+    others = tmp_path / "elsewhere" / ".a.partial"
+    others.parent.mkdir()
+    others.touch()
+    (folder / "checkpoints" / ".b.partial").symlink_to(others)
+    Run.open(folder).close()
+    assert not any(path.exists() for path in partials)
+    assert whole.exists() and others.exists()
+    (tmp_path / "y").mkdir(mode=0o700)
+    (tmp_path / "y" / "checkpoints").symlink_to(others.parent)
+    Run.open(tmp_path / "y").close()
+    assert others.exists(), "a folder that several may share"
 
 
 def test_folders_that_others_may_use_or_that_hold_something_else_are_refused(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ class Asked:
 
     def heartbeat(self) -> Heartbeat | None:
         """Its last one. Raises WatchError for one that is not to be believed."""
-        beat = get(self.folder / HEARTBEAT, Heartbeat, self.owners, in_place=True)
+        beat = get(self.folder / HEARTBEAT, Heartbeat, self.owners, in_place=True, may_be_blank=True)
         return beat if beat is not None and beat.run == self.about.run else None
 
     def guarded(self) -> bool:
@@ -125,7 +125,7 @@ def find(run: str | Path) -> Asked:
                 f"the run in {folder} is {user_name(owner)}'s",
                 hint="only they, and root, can ask something of it, and believe what stands there",
             )
-        about = get(folder / RUN, About, frozenset((owner, 0)))
+        about = get(folder / RUN, About, frozenset((owner, 0)), may_be_blank=True)
     except (FileNotFoundError, NotADirectoryError):
         about = None
     except OSError as error:

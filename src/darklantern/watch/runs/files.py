@@ -40,6 +40,8 @@ HUNG: Final = "hung.json"
 EVENTS: Final = "events.jsonl"
 ASKED: Final = "asked"
 ANSWERED: Final = "answered"
+CHECKPOINTS: Final = "checkpoints"
+"""folder of the states that are written at alarms"""
 MOST: Final = 16_384
 """bytes of any one file that is believed"""
 SHORT: Final = 400
@@ -245,10 +247,14 @@ def put_over(path: Path, value: Value) -> None:
         raise cannot_write(path, error) from error
 
 
-def get(path: Path, kind: type[T], owners: frozenset[int], *, in_place: bool = False) -> T | None:
+def get(
+    path: Path, kind: type[T], owners: frozenset[int], *, in_place: bool = False, may_be_blank: bool = False
+) -> T | None:
     """The value in the file `path`; None where there is no such file. Raises WatchError for one not to be believed.
 
-    One that is written `in_place` is read again when it cannot be decoded: it may be written just now.
+    One that is written `in_place` is read again when it cannot be decoded: it may be written just now. Where one
+    `may_be_blank`, without a byte or of zeros, it says nothing, as if it were not there: nothing is synced here, so a
+    machine that loses its power can leave it so.
     """
     data = _read(path, owners)
     if data is None:
@@ -257,9 +263,11 @@ def get(path: Path, kind: type[T], owners: frozenset[int], *, in_place: bool = F
         return decode(kind, data)
     except RecordError as error:
         if not in_place:
+            if may_be_blank and not data.strip(b"\0"):
+                return None
             raise _unbelieved(path, error.message) from error
     time.sleep(_TORN_S)
-    return get(path, kind, owners)
+    return get(path, kind, owners, may_be_blank=may_be_blank)
 
 
 def _read(path: Path, owners: frozenset[int]) -> bytes | None:

@@ -13,11 +13,12 @@ from typing import Final
 
 from darklantern.counted import counted
 from darklantern.errors import StoreError, WatchError
-from darklantern.files import cannot_write
+from darklantern.files import PARTIAL, cannot_write
 from darklantern.locks import take_lock
 from darklantern.watch.runs.files import (
     ANSWERED,
     ASKED,
+    CHECKPOINTS,
     EVENTS,
     HEARTBEAT,
     HUNG,
@@ -50,6 +51,7 @@ def opened(folder: Path) -> About:
     lock = take_lock(folder / "lock", lambda holder: _being_opened(folder, holder), _OPENING_S)
     try:
         earlier, left = _earlier(folder)
+        _sweep(folder)
         about = _about(folder)
         put(folder / RUN, about)
         first = Heartbeat(run=about.run, step=0, what="outside the loop", time=now(), pause=None, waiting="", alarm="")
@@ -89,7 +91,7 @@ def _being_opened(folder: Path, holder: str) -> StoreError:
 def _earlier(folder: Path) -> tuple[About | None, int]:
     """Whose the folder was, and how many unheard commands were removed. Raises WatchError if it lives."""
     try:
-        earlier = get(folder / RUN, About, frozenset((os.geteuid(),)))
+        earlier = get(folder / RUN, About, frozenset((os.geteuid(),)), may_be_blank=True)
     except WatchError as error:
         raise WatchError(
             f"expected a folder of a run, or one without a {RUN}: {error.message}", hint="name another folder"
@@ -106,8 +108,18 @@ def _earlier(folder: Path) -> tuple[About | None, int]:
     return earlier, len(left)
 
 
+def _sweep(folder: Path) -> None:
+    """Remove what a killed process was writing here: of a checkpoint that can be as much as the checkpoint."""
+    for place in (folder, folder / ANSWERED, folder / CHECKPOINTS):
+        if place.is_symlink():  # it may be others' too, who write there now
+            continue
+        for path in place.glob(f".*{PARTIAL}"):
+            if path.is_file() and not path.is_symlink():
+                path.unlink()
+
+
 def _may_live(folder: Path, run: About) -> bool:
-    beat = get(folder / HEARTBEAT, Heartbeat, frozenset((run.uid,)), in_place=True)
+    beat = get(folder / HEARTBEAT, Heartbeat, frozenset((run.uid,)), in_place=True, may_be_blank=True)
     if beat is not None and beat.run == run.run and beat.what == "closed":
         return False
     where = life(run.process)
