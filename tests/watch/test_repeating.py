@@ -1,6 +1,7 @@
 """One's own script as reference runs: real processes, small ones."""
 
 import hashlib
+import os
 import signal
 import subprocess
 import sys
@@ -9,13 +10,17 @@ from pathlib import Path
 
 import pytest
 from watch.loops import TRUSTED, Scripted, parts, rising, run
+from watch.runs.workers import worker
 
 from darklantern.errors import StoreError, WatchError
 from darklantern.watch import Reaction, Settings, repeating, watch
 from darklantern.watch.recording import LOOKS, recorded
 from darklantern.watch.repeating import FINISHED, FOLDER, OUTPUT, SEED, asked_for, parse_seeds, repeat
+from darklantern.watch.runs.ending import tied
 
 SCRIPT = """
+import os
+import signal
 import sys
 from pathlib import Path
 from darklantern.watch import Signal
@@ -34,6 +39,11 @@ if seed == 13:
     raise SystemExit("this seed fails")
 if seed == 99:
     (told.folder / "waits").touch()
+    time.sleep(600)
+if seed == 98:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    (told.folder / LOOKS).write_text("its own")
+    (told.folder / "waits").write_text(str(os.getpid()))
     time.sleep(600)
 if seed != 50:
     begun = Begun(seed=told.seed, recipe="", data="", every=5, ranks=1, versions={}, signals=(SIGNAL,), digests={})
@@ -119,6 +129,90 @@ def test_ctrl_c_ends_what_runs_and_keeps_what_is_finished(script: str) -> None:
     assert (Path("runs/1") / FINISHED).exists()
     assert started() == [1, 99]
     assert not _lives("train.py 99", Path.cwd())
+
+
+def _killed(script: str, seed: int) -> None:
+    """A calibration of one's own script, killed while the run of `seed` waits."""
+    command = [sys.executable, "-m", "darklantern", "watch", "calibrate", "--run", script, "--seeds", f"{seed},101-123"]
+    process = subprocess.Popen([*command, "--workers", "1", "--runs", "runs"], stderr=subprocess.PIPE, text=True)
+    while not Path(f"runs/{seed}/waits").exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a process can be tied to another")
+def test_where_the_calibration_is_killed_its_runs_end_and_the_next_makes_them_again(script: str) -> None:
+    _killed(script, 99)
+    while _lives("train.py 99", Path.cwd()):
+        time.sleep(0.05)
+    assert len(repeat(script, (1,), Path("runs"), 1, lambda done, of: None)) == 1
+
+
+@pytest.mark.slow
+def test_a_run_that_outlives_its_killed_calibration_is_noticed_and_nothing_of_it_is_deleted(
+    script: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _killed(script, 98)
+    monkeypatch.setattr(repeating, "_LEFT_S", 0.2)
+    with pytest.raises(StoreError, match=r"made in runs by process \d+, or by a run that it started and that goes on"):
+        repeat(script, (98,), Path("runs"), 1, lambda done, of: None)
+    assert Path("runs/98", LOOKS).read_text() == "its own"
+    os.kill(int(Path("runs/98/waits").read_text()), signal.SIGKILL)
+    monkeypatch.setattr(repeating, "_LEFT_S", 60)
+    assert len(repeat(script, (1,), Path("runs"), 1, lambda done, of: None)) == 1
+
+
+def test_a_second_calibration_in_one_folder_is_refused_and_told_of_the_first(
+    script: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repeating, "_LEFT_S", 0)
+    lock = repeating._lock(Path("runs"))
+    with pytest.raises(StoreError, match=f"being made in runs by process {os.getpid()}, or by a run") as caught:
+        repeat(script, (1,), Path("runs"), 1, lambda done, of: None)
+    assert "fuser runs/calibrate.lock" in caught.value.hint
+    assert not Path("runs/1").exists()
+    os.close(lock)
+    os.close(repeating._lock(Path("runs")))
+
+
+def test_a_folder_in_which_a_run_goes_on_is_left_alone(script: str) -> None:
+    with worker(Path("runs/1"), "heeds") as process:
+        Path("runs/1", LOOKS).write_text("its own")
+        with pytest.raises(WatchError, match=rf"the run in runs/1 goes on: process {process.pid}"):
+            repeat(script, (1,), Path("runs"), 1, lambda done, of: None)
+        process.kill()
+        process.wait()
+    assert Path("runs/1", LOOKS).read_text() == "its own"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["sh", "-c", "echo '{seed}' \"$0\" >&2; exit 3", "a b"], (3, "{seed} a b\n")),
+        (["sh", "-c", "kill -9 $$"], (-9, "")),
+        (["sh", "-c", "kill -PIPE $$; echo not ended >&2"], (-signal.SIGPIPE, "")),
+        (["./no-program"], (126, "cannot start './no-program': Permission denied\n")),
+    ],
+    ids=["its words, output and status", "its end by a signal", "its signals", "what cannot be run"],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a process can be tied to another")
+def test_a_tied_command_is_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], said: tuple[int, str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("no-program").touch()
+    done = subprocess.run(tied(command), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a process can be tied to another")
+def test_a_command_whose_starter_is_gone_is_not_started() -> None:
+    python, *how, file, _ = tied([])
+    done = subprocess.run([python, *how, file, "1", "echo", "started"], capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (126, b"")
 
 
 def _lives(command: str, where: Path) -> bool:

@@ -3,13 +3,18 @@
 In: a command with `{seed}` in it, seeds, a folder. Out: a folder for each run, in which the script's watch wrote its
 looks. What decides where is the environment: the script itself stays as it is, and its watch knows by these two
 variables that it is a reference. Then alarms are only logged, and no references are needed.
+
+One at a time makes runs in a folder. It holds a lock there, as does each script that it started: where it is killed,
+and a script lives on, the next one is refused, and deletes nothing that is still written to.
 """
 
+import errno
 import hashlib
 import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -19,14 +24,20 @@ from pathlib import Path
 from typing import Any, Final
 
 from darklantern.errors import StoreError, WatchError
-from darklantern.files import read_plain, write_whole
+from darklantern.files import cannot_write, read_plain, write_whole
+from darklantern.locks import take_lock
 from darklantern.watch.collecting import check_pair
 from darklantern.watch.recording import LOOKS, recorded
+from darklantern.watch.runs.ending import tied
+from darklantern.watch.runs.folders import check_over
 
 FOLDER: Final = "DARKLANTERN_REFERENCE_RUN"
 SEED: Final = "DARKLANTERN_REFERENCE_SEED"
 OUTPUT: Final = "output.txt"
 FINISHED: Final = "finished.json"
+LOCK: Final = "calibrate.lock"
+_LEFT_S: Final = 3.0
+"""for the scripts of one that was killed to end"""
 _MARK: Final = 1 << 20
 """bytes of it that are read"""
 _LAST: Final = 2000
@@ -82,11 +93,45 @@ def repeat(
     """Run `command` for each of `seeds`, `workers` at once, each in `folder`/SEED; those folders.
 
     `{seed}` in it stands for the seed, `{run}` for the folder. A run that was finished by the same command, with the
-    same files named in it, is not run again. Stopped by Ctrl-C, what runs is ended, and what is finished stays.
+    same files named in it, is not run again. Stopped by Ctrl-C, what runs is ended, and what is finished stays; on
+    Linux a run ends too where this process is killed.
     Raises WatchError for a run that fails, with the end of what it said, or that is unlike the first, and ends the
-    others; StoreError.
+    others, and for a folder in which a run goes on; StoreError, also where another process makes runs in `folder`.
     """
     words = _words(command)
+    lock = _lock(folder)
+    try:
+        return _repeat(command, words, seeds, folder, workers, progress, lock)
+    finally:
+        os.close(lock)
+
+
+def _lock(folder: Path) -> int:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    path = folder / LOCK
+
+    def held(holder: str) -> StoreError:
+        return StoreError(
+            f"reference runs are being made in {folder} by {holder}, or by a run that it started and that goes on",
+            hint=f"wait for it, name another folder with --runs, or end it: `fuser {shlex.quote(str(path))}` says "
+            "which processes are left",
+        )
+
+    return take_lock(path, held, _LEFT_S)
+
+
+def _repeat(
+    command: str,
+    words: Sequence[str],
+    seeds: Sequence[int],
+    folder: Path,
+    workers: int,
+    progress: Callable[[int, int], None],
+    lock: int,
+) -> list[Path]:
     mark = {"command": command, "files": _files(words)}
     folders = {seed: folder / str(seed) for seed in seeds}
     left = [seed for seed in seeds if not _is_finished(folders[seed], mark)]
@@ -98,7 +143,7 @@ def repeat(
         while left or running:
             while left and len(running) < workers:
                 seed = left.pop(0)
-                running[seed] = _started(words, seed, folders[seed])
+                running[seed] = _started(words, seed, folders[seed], lock)
             for seed in [seed for seed, process in running.items() if process.poll() is not None]:
                 process = running.pop(seed)
                 _check_finished(process.returncode, seed, folders[seed])
@@ -160,21 +205,25 @@ def _is_finished(folder: Path, mark: Mapping[str, Any]) -> bool:
         return False
 
 
-def _started(words: Sequence[str], seed: int, folder: Path) -> "subprocess.Popen[bytes]":
+def _started(words: Sequence[str], seed: int, folder: Path, lock: int) -> "subprocess.Popen[bytes]":
     named = [word.replace("{seed}", str(seed)).replace("{run}", str(folder)) for word in words]
     try:
+        if shutil.which(named[0]) is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_over(folder)  # one that somebody started by hand
         for name in (LOOKS, FINISHED):  # of a run that was stopped, or of another command
             (folder / name).unlink(missing_ok=True)
         with (folder / OUTPUT).open("wb") as output:
             # In a session of its own: Ctrl-C comes to us, and we end it.
             return subprocess.Popen(
-                named,
+                tied(named),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=os.environ | {FOLDER: str(folder.absolute()), SEED: str(seed)},
                 start_new_session=True,
+                pass_fds=(lock,),
             )
     except OSError as error:
         raise StoreError(

@@ -88,8 +88,8 @@ def _being_opened(folder: Path, holder: str) -> StoreError:
     return StoreError(f"the run's folder {folder} is being opened by {holder}", hint="name another folder")
 
 
-def _earlier(folder: Path) -> tuple[About | None, int]:
-    """Whose the folder was, and how many unheard commands were removed. Raises WatchError if it lives."""
+def check_over(folder: Path) -> About | None:
+    """Whose run the folder was, if any. Raises WatchError, naming it, if it goes on."""
     try:
         earlier = get(folder / RUN, About, frozenset((os.geteuid(),)), may_be_blank=True)
     except WatchError as error:
@@ -102,6 +102,12 @@ def _earlier(folder: Path) -> tuple[About | None, int]:
             f"{earlier.host}, since {earlier.started}",
             hint="name another folder, or `darklantern watch stop` that run first",
         )
+    return earlier
+
+
+def _earlier(folder: Path) -> tuple[About | None, int]:
+    """Whose the folder was, and how many unheard commands were removed. Raises WatchError if it lives."""
+    earlier = check_over(folder)
     left = [path for path in (folder / ASKED).iterdir() if path.is_symlink() or not path.is_dir()]
     for path in left:
         path.unlink()
