@@ -109,7 +109,7 @@ def test_so_it_does_after_the_last_allowed_rollback() -> None:
 def test_what_else_is_asked_for_is_done_all_the_same() -> None:
     w, parts = begun(on_alarm=[Reaction.ROLL_BACK, Ablate({"layers.0.mlp:out": zero()}), lambda alarm: Reaction.PAUSE])
     run(w, parts)
-    assert [event.label for event in w.events if event.step == 35] == ["alarm", "novelty", "ablate", "stop"]
+    assert [event.label for event in w.events if event.step == 35] == ["alarm", "novelty", "ablate", "stop", "ablated"]
     assert "nobody could answer a pause" in w.stopped
     w, parts = begun(on_alarm=[Reaction.ROLL_BACK, Reaction.STOP])
     run(w, parts)
