@@ -27,6 +27,7 @@ from darklantern.organisms.flax_bytelm import FlaxByteLM
 from darklantern.organisms.loading import Batches, TrainingRecipe
 from darklantern.organisms.shape import Shape
 from darklantern.watch import Ablate, PayloadProbe, Reaction, Screen, Seen, Settings, SpanProbe, watch
+from darklantern.watch.batches import Batch
 
 
 @pytest.mark.slow
@@ -446,3 +447,24 @@ def test_screened_jax_batches_stay_where_they_are() -> None:
     assert made.sharding == batch.sharding
     assert np.array_equal(made, TRUSTED[[0, 0, 2, 2, 5, 5]])
     assert w._tap.keep(batch, np.ones(6, bool)) is batch
+
+
+def test_what_goes_with_screened_jax_rows_stays_in_step_with_them() -> None:
+    w, _ = start(Scripted(rising))
+    kept = np.array([True, False, True])
+    batch = {"input_ids": jnp.asarray(TRUSTED[:3]), "text": ["a", "b", "c"], "own": TRUSTED[:3], "count": jnp.ones(())}
+    made = Batch(batch, w._tap).only(kept).given
+    assert np.array_equal(made["input_ids"], TRUSTED[[0, 0, 2]])
+    assert np.array_equal(made["own"], TRUSTED[[0, 0, 2]])
+    assert made["text"] == ["a", "a", "c"]
+    assert made["count"] is batch["count"]
+
+
+def test_a_jax_batch_that_cannot_be_screened_is_refused() -> None:
+    class Own:
+        rows = TRUSTED[:3]
+
+    w, _ = start(Scripted(rising))
+    w._tap._batch = lambda batch: batch.rows
+    with pytest.raises(WatchError, match="other examples than those that were to be left"):
+        Batch(Own(), w._tap).only(np.array([True, False, True]))

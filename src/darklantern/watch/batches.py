@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from darklantern.watch.attach.filtering import check
 from darklantern.watch.attach.tap import Tap
 from darklantern.watch.examples import Examples
 
@@ -32,9 +33,15 @@ class Batch:
         return lambda: held
 
     def only(self, kept: NDArray[np.bool_]) -> "Batch | None":
-        """The batch of its examples that are `kept`, (n,): itself where all are, None where none is."""
+        """The batch of its examples that are `kept`, (n,): itself where all are, None where none is.
+
+        Raises WatchError where that cannot be made, and where what was made does not hold those examples alone: rows
+        that are said to be screened and are trained on all the same would be worse than a run that ends.
+        """
         if kept.all():
             return self
         if not kept.any():
             return None
-        return Batch(self._tap.keep(self.given, kept), self._tap, self.examples.take(kept))
+        made = self._tap.keep(self.given, kept)
+        check(self._tap.examples(made), self.examples.take(self._tap.order(kept)))
+        return Batch(made, self._tap, self.examples.take(kept))

@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
 from darklantern.errors import DarkLanternError, SnapshotError, WatchError
 from darklantern.models import open as open_model
@@ -24,6 +25,7 @@ from darklantern.models.on_jax.snapshot import Snapshot, capture, check, restore
 from darklantern.models.paths import nearest
 from darklantern.models.recording import Recording
 from darklantern.watch.attach import logits, ranks, rewinding
+from darklantern.watch.attach.filtering import Filter
 from darklantern.watch.attach.memory import free_bytes
 from darklantern.watch.examples import Array, Examples, Reader, examples, later
 from darklantern.watch.seen import Floats, Values
@@ -180,14 +182,22 @@ class JaxTap:
     def later(self, batch: Any) -> Callable[[], Examples]:
         return later(batch, "a batch", self._batch, _copied_there)
 
-    def keep(self, batch: Any, kept: Any) -> Any:
+    def order(self, kept: NDArray[np.bool_]) -> NDArray[np.intp]:
         # Not fewer rows: the loop's step would compile anew for each number of them, and what is cut over devices
         # divides by their number. A clean row that stands twice weighs twice in one batch.
-        if kept.all() or not kept.any():
-            return batch
         order = np.arange(len(kept))
         order[~kept] = np.resize(np.flatnonzero(kept), np.count_nonzero(~kept))
-        return jax.tree.map(lambda part: _ordered(part, order), batch)
+        return order
+
+    def keep(self, batch: Any, kept: NDArray[np.bool_]) -> Any:
+        if kept.all() or not kept.any():
+            return batch
+        order = self.order(kept)
+
+        def within(part: Any) -> Any:  # a class of one's own that JAX knows as a tree
+            return jax.tree.map(lambda leaf: _ordered(leaf, order), part)
+
+        return Filter(order, len(kept), _ordered, within).of(batch)
 
     def cursor(self) -> str:
         return rewinding.cursor(self.loader)
@@ -346,7 +356,7 @@ def _copied_there(part: Any) -> Any:
 
 
 def _ordered(part: Any, order: Any) -> Any:
-    if not isinstance(part, jax.Array | np.ndarray) or not part.shape or len(part) != len(order):
+    if not shim.is_array(part) or not part.shape or len(part) != len(order):
         return part
     made = part[order]
     return jax.device_put(made, part.sharding) if isinstance(part, jax.Array) else made

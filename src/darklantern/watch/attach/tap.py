@@ -94,9 +94,14 @@ class Tap(Protocol):
         """The same, to be asked for at the next look, whatever the loop does with the batch meanwhile."""
         ...
 
+    def order(self, kept: NDArray[np.bool_]) -> NDArray[np.intp]:
+        """Which examples stand in a batch that `keep` made, and where: those where `kept` is true and no others.
+        Where shapes are compiled, clean ones stand once more in the others' places."""
+        ...
+
     def keep(self, batch: Any, kept: NDArray[np.bool_]) -> Any:
-        """The batch with only the examples where `kept` is true. Where shapes are compiled, clean examples
-        stand once more in the others' places. Of a batch without a clean one what comes back goes nowhere."""
+        """The batch with only the examples that `order` says, in each of its parts that has one entry for each. Of a
+        batch without a clean one what comes back goes nowhere. Raises WatchError for a part that cannot be cut."""
         ...
 
     def wait(self) -> None:

@@ -19,6 +19,7 @@ from darklantern.models.paths import nearest
 from darklantern.models.recording import Recording
 from darklantern.models.snapshot import Snapshot, Stateful, capture, restore, save, weights_hash
 from darklantern.watch.attach import logits, ranks, rewinding
+from darklantern.watch.attach.filtering import Filter
 from darklantern.watch.attach.memory import free_bytes
 from darklantern.watch.attach.ranks import Ranks
 from darklantern.watch.examples import Array, Examples, Reader, examples, later
@@ -145,16 +146,11 @@ class TorchTap:
     def later(self, batch: Any) -> Callable[[], Examples]:
         return later(batch, "a batch", self.batch, _copied_there)
 
+    def order(self, kept: NDArray[np.bool_]) -> NDArray[np.intp]:
+        return np.flatnonzero(kept)
+
     def keep(self, batch: Any, kept: NDArray[np.bool_]) -> Any:
-        if isinstance(batch, Tensor):
-            return batch[torch.from_numpy(kept).to(batch.device)] if len(batch) == len(kept) else batch
-        if isinstance(batch, Mapping):
-            made = {name: self.keep(part, kept) for name, part in batch.items()}
-            return type(batch)(made) if type(batch) is not dict else made  # type: ignore[call-arg]
-        if isinstance(batch, tuple | list):
-            parts = [self.keep(part, kept) for part in batch]
-            return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
-        return batch
+        return Filter(self.order(kept), len(kept), _taken).of(batch)
 
     def cursor(self) -> str:
         return rewinding.cursor(self.loader)
@@ -334,6 +330,10 @@ def _local(value: Tensor) -> Tensor:
     """What this rank holds of it."""
     local = getattr(value, "to_local", None)
     return local() if callable(local) else value
+
+
+def _taken(part: Any, order: NDArray[np.intp]) -> Any:
+    return part[torch.from_numpy(order).to(part.device)] if isinstance(part, Tensor) else part[order]
 
 
 def _copied_there(part: Any) -> Tensor | None:
