@@ -1,6 +1,7 @@
 """What ranks make of their looks together, on ranks that a test plays."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -34,6 +35,9 @@ class Saw:
     """A looker of one rank, which needs no pass."""
 
     looked: Looked
+
+    def aside(self):
+        return nullcontext()
 
     def look(self, now):
         return self.looked

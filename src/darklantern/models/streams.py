@@ -6,6 +6,8 @@ of one's own is not among them either: whoever holds it keeps its state, as a lo
 
 import random
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +61,28 @@ def restore(state: dict[str, Any]) -> None:
         torch.set_rng_state(_tensor(state["torch"]))
         if state["cuda"]:
             torch.cuda.set_rng_state_all([_tensor(each) for each in state["cuda"]])
+
+
+@contextmanager
+def left_alone() -> Iterator[None]:
+    """Whatever is drawn within: afterwards each stream stands where it stood, bit for bit.
+
+    As `capture` and `restore`, and cheaper, since nothing is made JSON. A CUDA device that is first used within begins
+    its stream there.
+    """
+    torch = sys.modules.get("torch")
+    python, numpy = random.getstate(), np.random.get_state(legacy=False)
+    drawn = None if torch is None else torch.get_rng_state()
+    cuda = torch.cuda.get_rng_state_all() if torch is not None and torch.cuda.is_initialized() else []
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        if torch is not None:
+            torch.set_rng_state(drawn)
+            if cuda:
+                torch.cuda.set_rng_state_all(cuda)
 
 
 def _check_torch(state: dict[str, Any]) -> None:

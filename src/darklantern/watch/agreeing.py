@@ -57,8 +57,9 @@ def look(
         asked[:] = looker.ask(now)
         return [list(each) for each in looker.passes(asked)]
 
-    passes = _united(together(ranks, ask, "the look"))
-    said = together(ranks, lambda: _as_json(own(looker.read(now.step, asked, passes), now)), "the look")
+    with looker.aside():
+        passes = _united(together(ranks, ask, "the look"))
+        said = together(ranks, lambda: _as_json(own(looker.read(now.step, asked, passes), now)), "the look")
     return Looked(_highest(said, signals), _pooled(said))
 
 

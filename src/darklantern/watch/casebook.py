@@ -33,7 +33,9 @@ class Casebook:
         taken = self._take(alarm, spans)
         if self._investigations:
             case = Case(self.filer.tap.opened, self.filer.trusted, alarm, self.filer.seed)
-            self.investigated.append((alarm, inquire(self._investigations, case, self._watch.say)))
+            with self.filer.tap.aside():
+                found = inquire(self._investigations, case, self._watch.say)
+            self.investigated.append((alarm, found))
         try:
             yield
         finally:

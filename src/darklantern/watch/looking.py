@@ -1,6 +1,7 @@
 """One look: one forward pass over the rows of all probes, of which each reads its own part."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Final, NamedTuple
@@ -65,8 +66,13 @@ class Looker:
 
     def look(self, now: Now) -> Looked:
         """Raises SiteError or WatchError: every site must fire, every reading and contrast be finite."""
-        asked = self.ask(now)
-        return self.read(now.step, asked, self.passes(asked))
+        with self.aside():
+            asked = self.ask(now)
+            return self.read(now.step, asked, self.passes(asked))
+
+    def aside(self) -> AbstractContextManager[None]:
+        """Around `ask` and `read`: probes draw random numbers, and call the model, without the training noticing."""
+        return self._tap.aside()
 
     def ask(self, now: Now) -> list[Asked]:
         """What each probe wants to run. Runs nothing."""

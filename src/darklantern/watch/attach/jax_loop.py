@@ -8,7 +8,8 @@ from one that was taken, and a loop that hands none over is refused at the first
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from darklantern.errors import DarkLanternError, SnapshotError, WatchError
 from darklantern.models import open as open_model
-from darklantern.models import shim
+from darklantern.models import shim, streams
 from darklantern.models.on_jax.opened import Model
 from darklantern.models.on_jax.snapshot import Snapshot, capture, check, restore
 from darklantern.models.paths import nearest
@@ -60,6 +61,7 @@ class JaxTap:
         """the loop has what a further step must come from"""
         self._owes = self._handed_over = self._ran = False
         """whether batches went out since the last look, a state came back, and the model was traced"""
+        self._is_aside = False
 
     @property
     def state(self) -> Any:
@@ -90,6 +92,18 @@ class JaxTap:
             self._run(self._now(), _filled(inputs), (), True)  # what sites there are is known once it was traced
             self._ran = True
         return tuple(str(site) for site in self.model.sites(pattern))
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        if self._is_aside:
+            yield
+            return
+        self._is_aside = True
+        try:
+            with streams.left_alone():  # a model of JAX holds nothing that a call could move
+                yield
+        finally:
+            self._is_aside = False
 
     def see(self, inputs: Array, sites: Sequence[str], lenses: Sequence[str], output: bool) -> Values:
         self._check_handed_over()
@@ -218,6 +232,7 @@ class JaxTap:
     def restore(self, snapshot: Snapshot) -> None:
         if self.rewinds:
             raise WatchError(f"the run cannot be rolled back: {self.rewinds}", hint="see watch.resume for the way out")
+        rewinding.check_not_aside(self._is_aside)
         self._state = restore(snapshot, rewinding.position(self.loader))
         self._taken = self._owes = self._handed_over = False
 

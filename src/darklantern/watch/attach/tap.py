@@ -1,6 +1,7 @@
 """What a watch needs of a training loop, whatever its framework."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import numpy as np
@@ -61,6 +62,11 @@ class Tap(Protocol):
     def sites(self, pattern: str, inputs: Array) -> tuple[str, ...]:
         """The sites that a pattern names, in model order, when it runs on `inputs`. Raises SiteError when there are
         none."""
+        ...
+
+    def aside(self) -> AbstractContextManager[None]:
+        """Around what looks at the model, a user's own functions too: afterwards the process's random streams, the
+        modes and buffers of the model's parts and whether gradients are recorded are as they were before."""
         ...
 
     def see(self, inputs: Array, sites: Sequence[str], lenses: Sequence[str], output: bool) -> Values:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from darklantern.errors import DarkLanternError, WatchError
+from darklantern.models.on_torch.left_alone import left_alone
 from darklantern.models.on_torch.opened import Model
 from darklantern.models.paths import nearest
 from darklantern.models.recording import Recording
@@ -45,6 +46,7 @@ class TorchTap:
     ranks: Ranks = field(default_factory=lambda: ranks.Late(ranks.of_torch))
     barred: str = ""
     """why the loop that this serves cannot be rolled back, whatever `state` is"""
+    _is_aside: bool = field(default=False, init=False)
     framework = "torch"
 
     @property
@@ -66,13 +68,25 @@ class TorchTap:
     def sites(self, pattern: str, inputs: Array) -> tuple[str, ...]:
         return tuple(str(site) for site in self.model.sites(pattern))
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        if self._is_aside:
+            yield
+            return
+        self._is_aside = True
+        try:
+            with left_alone(self.model.module):
+                yield
+        finally:
+            self._is_aside = False
+
     @torch.no_grad()
     def see(self, inputs: Array, sites: Sequence[str], lenses: Sequence[str], output: bool) -> Values:
         module = self.model.module
         device = _device(module)
         # Ranks must make as many passes as each other.
         rows = _AT_ONCE if device.type == "cpu" and self.ranks.count == 1 else max(1, len(inputs))
-        with _aside(module, device):
+        with self.aside(), _evaluating(module, device):
             parts = [self._see(inputs[at : at + rows], sites, lenses, output) for at in range(0, len(inputs), rows)]
         return parts[0] if len(parts) == 1 else _joined(parts)
 
@@ -186,6 +200,7 @@ class TorchTap:
     def restore(self, snapshot: Snapshot) -> None:
         if self.rewinds or self.optimizer is None:
             raise WatchError(f"the run cannot be rolled back: {self.rewinds}", hint="see watch.resume for the way out")
+        rewinding.check_not_aside(self._is_aside)
         restore(snapshot, self.model.module, self.optimizer, rewinding.position(self.loader), self.others)
 
     def state_bytes(self) -> int:
@@ -367,14 +382,14 @@ def _device(module: nn.Module) -> torch.device:
 
 
 @contextmanager
-def _aside(module: nn.Module, device: torch.device) -> Iterator[None]:
-    """The module in eval mode; afterwards each part in its own mode again and random streams as they were."""
-    modes = [(part, part.training) for part in module.modules()]
+def _evaluating(module: nn.Module, device: torch.device) -> Iterator[None]:
+    """The module in eval mode, and a pass that draws what the next would draw; within `left_alone`."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []), warnings.catch_warnings():
         # What reentrant checkpointing says of every pass without gradients.
         warnings.filterwarnings("ignore", message="None of the inputs have requires_grad=True", category=UserWarning)
-        module.eval()
+        modes = [(part, part.training) for part in module.modules()]
         try:
+            module.eval()
             yield
         finally:
             for part, training in modes:
