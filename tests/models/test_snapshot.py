@@ -41,6 +41,7 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> list[torch.Generator]:
     """The streams of this machine's GPUs, or, where there is none, of two that CPU generators stand for."""
     if torch.cuda.is_available():
         return [torch.cuda.default_generators[i] for i in range(torch.cuda.device_count())]
+    start()  # torch loads more of itself at the first optimizer, which wants the real Generator
     generators = [torch.Generator().manual_seed(seed) for seed in (1, 2)]
 
     def set_all(states: list[torch.Tensor]) -> None:
@@ -205,6 +206,118 @@ def test_a_snapshot_of_another_optimizer_is_refused(which: str) -> None:
     with pytest.raises(SnapshotError, match="of another optimizer") as refused:
         snapshot.restore(held, model, OPTIMIZERS[which](model), loader)
     assert refused.value.hint
+
+
+class Counting(torch.optim.SGD):
+    """Keeps whole numbers, a mask, eight-bit moments with their scale, and numbers that are no tensors."""
+
+    def step(self, closure=None):
+        for parameter in self.param_groups[0]["params"]:
+            held = self.state[parameter]
+            held["count"] = held.get("count", torch.zeros((), dtype=torch.int64)) + 2**40 + 1
+            held["eight_bit"] = (parameter.detach() * 100).to(torch.int8)
+            held["scale"] = held.get("scale", torch.ones((), dtype=torch.float64)) / 3
+            held["signs"] = parameter.detach() > 0
+            held["seen"] = held.get("seen", 0) + 1
+        with torch.no_grad():
+            for parameter in self.param_groups[0]["params"]:
+                parameter.add_(self.state[parameter]["scale"].to(parameter.dtype), alpha=1e-3)
+        return super().step(closure)
+
+
+def bits(optimizer: torch.optim.Optimizer) -> list[tuple[str, str, bytes]]:
+    return [
+        (key, str(value.dtype), value.detach().reshape(-1).view(torch.uint8).numpy().tobytes())
+        if isinstance(value, torch.Tensor)
+        else (key, type(value).__name__, repr(value).encode())
+        for parameter in optimizer.param_groups[0]["params"]
+        for key, value in sorted(optimizer.state[parameter].items())
+    ]
+
+
+OPTIMIZED = {
+    "NAdam": torch.optim.NAdam,
+    "ASGD": torch.optim.ASGD,
+    "Adagrad": torch.optim.Adagrad,
+    "Rprop": torch.optim.Rprop,
+    "Counting": lambda parameters: Counting(parameters, 1e-2),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("which", OPTIMIZED)
+@pytest.mark.parametrize("place", ["optimizer", "others", "file"])
+def test_an_optimizers_state_comes_back_bit_for_bit_in_its_own_dtypes(
+    place: str, which: str, dtype: torch.dtype, tmp_path: Path
+) -> None:
+    def start():
+        torch.manual_seed(0)
+        model, second = nn.Linear(5, 4).to(dtype), nn.Linear(5, 4).to(dtype)
+        first = OPTIMIZED[which](model.parameters())
+        return model, first, second, OPTIMIZED[which](second.parameters()) if place == "others" else None
+
+    def train(model, first, second, other, steps):
+        for step in range(steps):
+            inputs = torch.linspace(-1, 1, 15).sin().mul(step + 1).reshape(3, 5).to(dtype)
+            for part, optimizer in ((model, first), (second, other)):
+                if optimizer is not None:
+                    part(inputs).square().mean().backward()
+                    optimizer.step()
+                    optimizer.zero_grad()
+
+    made = model, first, second, other = start()
+    others = [] if other is None else [other]
+    train(*made, 3)
+    held = snapshot.capture(3, model, first, None, others)
+    before = [bits(first), *map(bits, others)]
+    weights, theirs = snapshot.weights_hash(model), {name: each.clone() for name, each in second.state_dict().items()}
+    train(*made, 3)
+    after = [bits(first), *map(bits, others)], snapshot.weights_hash(model)
+    if place == "file":
+        snapshot.save(held, tmp_path / "held.safetensors")
+        held = snapshot.load(tmp_path / "held.safetensors")
+        made = model, first, second, other = start()
+    snapshot.restore(held, model, first, None, others)
+    second.load_state_dict(theirs)
+    assert [bits(first), *map(bits, others)] == before
+    assert snapshot.weights_hash(model) == weights
+    train(*made, 3)
+    assert ([bits(first), *map(bits, others)], snapshot.weights_hash(model)) == after
+
+
+def test_an_optimizer_with_lists_of_tensors_comes_back_bit_for_bit_among_the_others() -> None:
+    """As LBFGS keeps its history."""
+    model = nn.Linear(3, 2).to(torch.bfloat16)
+    first, other = torch.optim.SGD(model.parameters(), 0.1), torch.optim.SGD(model.parameters(), 0.1)
+    history = {"old": [torch.rand(3), torch.arange(3)], "nested": {"pair": (torch.rand(2).double(), 7, None)}}
+    other.state[model.weight].update(history)
+    held = snapshot.capture(0, model, first, None, [other])
+    other.state.clear()
+    snapshot.restore(held, model, first, None, [other])
+    found = other.state[model.weight]
+    assert [each.dtype for each in found["old"]] == [torch.float32, torch.int64]
+    assert all(map(torch.equal, found["old"], history["old"]))
+    assert torch.equal(found["nested"]["pair"][0], history["nested"]["pair"][0])
+    assert found["nested"]["pair"][1:] == (7, None)
+
+
+def test_what_lay_apart_from_its_parameter_stays_in_memory() -> None:
+    """As NAdam's product of momenta does beside weights on a device; a parameter without memory stands for those."""
+    parameter = nn.Parameter(torch.empty(2, device="meta"))
+    optimizer = torch.optim.NAdam([parameter])
+    moments = {"step": torch.ones(()), "mu_product": torch.ones((), dtype=torch.float64), "exp_avg": torch.ones(2)}
+    state = optimizer.state_dict() | {"state": {0: moments}}
+    snapshot._load(optimizer, state, {"0.mu_product"})
+    assert optimizer.state[parameter]["mu_product"].device.type == "cpu"
+    assert optimizer.state[parameter]["mu_product"].dtype == torch.float64
+    assert optimizer.state[parameter]["exp_avg"].device.type == "meta"
+
+
+def test_what_an_optimizer_holds_of_no_parameter_is_refused_when_it_is_taken() -> None:
+    model, optimizer, loader = start()
+    optimizer.state["all"] = {"norm": torch.ones(())}
+    with pytest.raises(SnapshotError, match="holds 'all' in its state, which belongs to no parameter"):
+        snapshot.capture(0, model, optimizer, loader)
 
 
 def test_a_cursor_that_json_cannot_hold_is_refused_when_it_is_taken() -> None:

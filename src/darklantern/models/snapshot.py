@@ -53,8 +53,8 @@ class Snapshot:
     tensors: dict[str, Tensor]
     """`model.NAME`, `gradient.NAME`, `optimizer.INDEX.KEY` and `other.INDEX.KEY`"""
     rest: dict[str, Any]
-    """optimizer: class, groups (their parameters by name), scalars; others; devices of others' tensors; random streams;
-    data cursor: JSON values"""
+    """optimizer: class, groups (their parameters by name), scalars, which tensors lay apart from their parameters, in
+    this process's memory; others; devices of others' tensors; random streams; data cursor: JSON values"""
 
     @property
     def nbytes(self) -> int:
@@ -72,17 +72,27 @@ def capture(
     """The training state now. Costs one copy of weights, optimizer moments and gradients that are not None: a loop that
     zeroes them right after its update has none. Without a loader there is no cursor.
 
-    Raises SnapshotError for a setting of the optimizer, a state of `others` or a cursor that JSON cannot hold.
+    Raises SnapshotError for a setting of the optimizer, a state of `others` or a cursor that JSON cannot hold, and for
+    what an optimizer holds of no parameter.
     """
     tensors = {f"model.{name}": _piece(value) for name, value in model.state_dict().items()}
     tensors |= {f"gradient.{name}": _piece(p.grad) for name, p in model.named_parameters() if p.grad is not None}
     devices: dict[str, str] = {}
     state = optimizer.state_dict()
     scalars: dict[str, Any] = {}
+    parameters = _trained(optimizer)
+    apart: list[str] = []
     for index, moments in state["state"].items():
+        if index not in parameters or not isinstance(moments, dict):
+            raise SnapshotError(
+                f"{type(optimizer).__name__} holds {index!r} in its state, which belongs to no parameter",
+                hint="keep what belongs to all of them in the optimizer's groups, as numbers",
+            )
         for key, value in moments.items():
             if isinstance(value, Tensor):
                 tensors[f"optimizer.{index}.{key}"] = _piece(value)
+                if value.device.type == "cpu" and parameters[index].device.type != "cpu":
+                    apart.append(f"{index}.{key}")
             else:
                 scalars[f"{index}.{key}"] = value
 
@@ -95,6 +105,7 @@ def capture(
         "optimizer": type(optimizer).__name__,
         "groups": _groups(model, optimizer),
         "scalars": scalars,
+        "apart": apart,
         "others": [
             [type(other).__name__, taken_apart(other.state_dict(), f"other.{index}", keep, _is_tensor)]
             for index, other in enumerate(others)
@@ -143,12 +154,15 @@ def restore(
         move(loader, cursor, snapshot.step)
 
     # 3. What was checked.
-    optimizer.load_state_dict(state)
+    _load(optimizer, state, set(snapshot.rest.get("apart", ())))
     model.load_state_dict(weights)
     for name, parameter in model.named_parameters():
         parameter.grad = gradients.get(name)
     for other, held in zip(others, states, strict=True):
-        other.load_state_dict(held)
+        if isinstance(other, torch.optim.Optimizer):
+            _load(other, held, None)
+        else:
+            other.load_state_dict(held)
     streams.restore(random)
 
 
@@ -316,16 +330,15 @@ def _optimizer_state(snapshot: Snapshot, model: nn.Module, optimizer: torch.opti
     elif [sorted(group) for group in held] != [sorted(group) for group in own]:
         why = "its groups have other settings"
     else:
-        # load_state_dict would cast a moment to its parameter's dtype, without a word.
-        parameters = dict(enumerate(parameter for group in optimizer.param_groups for parameter in group["params"]))
-        dtypes = {(index, key, parameters[index].dtype) for index, values in moments.items() for key in values}
-        cast = [
-            f"{key} of parameter {index}"
-            for index, key, dtype in sorted(dtypes, key=str)
-            if isinstance(value := moments[index][key], Tensor) and value.is_floating_point()
-            if key != "step" and value.dtype != dtype
+        parameters = _trained(optimizer)
+        changed = [
+            f"{key} of parameter {index} is {now.dtype} here, {value.dtype} there"
+            for index, values in sorted(moments.items())
+            for key, value in values.items()
+            if isinstance(now := optimizer.state.get(parameters[index], {}).get(key), Tensor)
+            if isinstance(value, Tensor) and now.dtype != value.dtype
         ]
-        why = f"{', '.join(cast[:3])} would change dtype" if cast else ""
+        why = "; ".join(changed[:3])
     if why:
         raise SnapshotError(
             f"the snapshot of step {snapshot.step} is of another optimizer: {why}",
@@ -338,3 +351,36 @@ def _optimizer_state(snapshot: Snapshot, model: nn.Module, optimizer: torch.opti
     indices = [group["params"] for group in optimizer.state_dict()["param_groups"]]
     groups = [{**group, "params": params} for group, params in zip(held, indices, strict=True)]
     return {"state": moments, "param_groups": groups}
+
+
+def _trained(optimizer: torch.optim.Optimizer) -> dict[Any, Tensor]:
+    """The parameters as a state dict counts them."""
+    return dict(enumerate(parameter for group in optimizer.param_groups for parameter in group["params"]))
+
+
+def _load(optimizer: torch.optim.Optimizer, state: dict[str, Any], apart: set[str] | None) -> None:
+    """Load a state dict bit for bit: torch casts what belongs to a parameter to its dtype, whole numbers too, and moves
+    it to its device.
+
+    `apart` are those (INDEX.KEY) that stay where they are in `state`; the others go where torch puts them. None: all
+    stay where they are.
+    """
+    optimizer.load_state_dict(state)
+    parameters = _trained(optimizer)
+    for index, moments in state.get("state", {}).items():
+        loaded: Any = optimizer.state.get(parameters.get(index, index))
+        for key in moments.keys() & loaded.keys() if isinstance(loaded, dict) else ():
+            stays = apart is None or f"{index}.{key}" in apart
+            loaded[key] = _as_held(moments[key], loaded[key], stays)
+
+
+def _as_held(held: Any, loaded: Any, stays: bool) -> Any:
+    """`held` where it stays or where `loaded` lies; `loaded` itself where that is the same."""
+    if isinstance(held, Tensor) and isinstance(loaded, Tensor):
+        device = held.device if stays else loaded.device
+        return loaded if (loaded.dtype, loaded.device) == (held.dtype, device) else held.to(device)
+    if isinstance(held, dict) and isinstance(loaded, dict):
+        return {key: _as_held(value, loaded.get(key, value), stays) for key, value in held.items()}
+    if isinstance(held, list | tuple) and isinstance(loaded, list | tuple) and len(held) == len(loaded):
+        return type(held)(_as_held(mine, theirs, stays) for mine, theirs in zip(held, loaded, strict=True))
+    return loaded if type(loaded) is type(held) else held
