@@ -249,6 +249,11 @@ def test_a_screened_dataset_keeps_length_and_order_and_has_no_suspect() -> None:
     assert len(clean) == len(dataset)
     for number in range(len(dataset)):
         assert torch.equal(clean[number], dataset[number if number % 5 else number + 1])
+    assert [np.asarray(each).tolist() for each in clean] == [np.asarray(clean[i]).tolist() for i in range(len(clean))]
+    assert np.array_equal(clean[-1], clean[len(clean) - 1])
+    for index in (len(clean), -len(clean) - 1):
+        with pytest.raises(IndexError, match=f"expected an index below {len(clean)}, got {index}"):
+            clean[index]
     everything = room.screened(dataset[:1], screen_of(MARK))
     with pytest.raises(WatchError, match="all 1 examples are suspect"):
         everything[0]

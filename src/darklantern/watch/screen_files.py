@@ -74,6 +74,8 @@ class Screened:
 
     def __getitem__(self, index: Any) -> Any:
         count = len(self.dataset)
+        if not -count <= int(index) < count:
+            raise IndexError(f"expected an index below {count}, got {index}")  # by which iterating ends
         for at in range(count):
             example = self.dataset[(int(index) + at) % count]
             if not self._suspect(example):
