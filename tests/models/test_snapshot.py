@@ -320,6 +320,20 @@ def test_what_an_optimizer_holds_of_no_parameter_is_refused_when_it_is_taken() -
         snapshot.capture(0, model, optimizer, loader)
 
 
+@pytest.mark.parametrize("state", [{0: 1}, {"order": (1, 2)}, {"deep": [{"a": {None: 1}}]}], ids=str)
+def test_a_cursor_that_json_changes_is_refused_when_it_is_taken(state) -> None:
+    model, optimizer, loader = start()
+    loader.state = lambda: state  # type: ignore[method-assign]
+    with pytest.raises(SnapshotError, match="comes back from JSON as something else"):
+        snapshot.capture(0, model, optimizer, loader)
+
+
+def test_a_cursor_may_hold_what_equals_nothing() -> None:
+    model, optimizer, loader = start()
+    loader.state = lambda: {"best": [float("nan"), 1.5, True, None, "a"]}  # type: ignore[method-assign]
+    assert snapshot.capture(0, model, optimizer, loader).rest["cursor"]["best"][1:] == [1.5, True, None, "a"]
+
+
 def test_a_cursor_that_json_cannot_hold_is_refused_when_it_is_taken() -> None:
     model, optimizer, loader = start()
     loader.state = lambda: {"order": {1, 2}}  # type: ignore[method-assign]

@@ -294,6 +294,16 @@ class Unwritable(Marked):
         return {"order": np.arange(3)}
 
 
+class Keyed(Marked):
+    def state(self):
+        return {0: 1}
+
+
+class Paired(Marked):
+    def state(self):
+        return {"at": [(1, 2)]}
+
+
 def test_what_could_not_be_rolled_back_is_refused_when_attaching() -> None:
     model, optimizer, loader = parts()
     other = training.new(RECIPE, 2)[1]
@@ -303,6 +313,12 @@ def test_what_could_not_be_rolled_back_is_refused_when_attaching() -> None:
         (model, (optimizer, loader, loader), r"got AdamW, Marked, Marked"),
         (model, (other, loader), "the optimizer trains 17 tensors that are not of this ByteLM"),
         (model, (optimizer, Unwritable(CORPUS, RECIPE, (1,))), r"Unwritable.state\(\) is not made of JSON values"),
+        (
+            model,
+            (optimizer, Keyed(CORPUS, RECIPE, (1,))),
+            r"Keyed.state\(\) comes back from JSON as something else: {0",
+        ),
+        (model, (optimizer, Paired(CORPUS, RECIPE, (1,))), r"comes back from JSON as something else: \(1, 2\)"),
     ):
         with pytest.raises(WatchError, match=match):
             tap(first, state, lambda residual: residual)

@@ -358,6 +358,11 @@ class Unwritable(Batches):
         return {"order": np.arange(3)}
 
 
+class Keyed(Batches):
+    def state(self):
+        return {0: 1}
+
+
 def deleted() -> State:
     state = fresh()
     donating(state, TRUSTED[: RECIPE.batch])
@@ -375,6 +380,7 @@ def test_what_could_not_be_rolled_back_is_refused_when_attaching() -> None:
         (LM, (loader, fresh()), "expected a training state with arrays in it first in `state`, got Batches"),
         (LM, (deleted(), loader), r"state\.params\['embed'\]\['embedding'\] was deleted"),
         (LM, (fresh(), Unwritable(CORPUS, RECIPE, (1,))), r"Unwritable.state\(\) is not made of JSON values"),
+        (LM, (fresh(), Keyed(CORPUS, RECIPE, (1,))), r"Keyed.state\(\) comes back from JSON as something else"),
         (LM, ((fresh().params, 0), loader), "no weights are to be found in this tuple"),
         (LM, ({"params": fresh().params, "log": [open]} | {"rows": TRUSTED[:1].astype(object)}, loader), "got ndarray"),
         (opened, ({"params": other}, loader), "not those of this FlaxByteLM: these weights are of other shapes"),

@@ -31,7 +31,11 @@ class Snapshot(Protocol):
 
 
 def json_values(rest: dict[str, Any], step: int) -> dict[str, Any]:
-    """A copy of `rest` as JSON has it. Raises SnapshotError for what JSON cannot hold."""
+    """A copy of `rest` as JSON has it.
+
+    Raises SnapshotError for what JSON cannot hold, and for a cursor that it changes: a loader is to be given what it
+    said.
+    """
     try:
         made: dict[str, Any] = json.loads(json.dumps(rest))
     except (TypeError, ValueError) as error:
@@ -39,7 +43,25 @@ def json_values(rest: dict[str, Any], step: int) -> dict[str, Any]:
             f"the training state of step {step} does not fit into JSON: {error}",
             hint="keep the optimizer's settings and the loader's cursor in numbers, texts, lists and maps of them",
         ) from error
+    if (other := unlike_json(rest.get("cursor"), made.get("cursor"))) is not None:
+        raise SnapshotError(
+            f"the loader's cursor of step {step} comes back from JSON as something else: {other}",
+            hint="texts as keys and lists in the place of tuples",
+        )
     return made
+
+
+def unlike_json(value: Any, back: Any) -> str | None:
+    """The first part of `value` that came `back` from JSON as something else; None where all is the same."""
+    if value == back or (value != value and back != back):  # NaN equals nothing
+        return None
+    if isinstance(value, dict) and isinstance(back, dict) and value.keys() == back.keys():
+        pairs = [(value[name], back[name]) for name in value]
+    elif isinstance(value, list) and isinstance(back, list) and len(value) == len(back):
+        pairs = list(zip(value, back, strict=True))
+    else:
+        return f"{value!r}"[:80]
+    return next((found for pair in pairs if (found := unlike_json(*pair)) is not None), None)
 
 
 def move(loader: Cursor, cursor: dict[str, Any], step: int) -> None:

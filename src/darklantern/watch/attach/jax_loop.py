@@ -290,7 +290,7 @@ def tap(
             hint="state=(training state, loader), in this order; the training state is what a step takes and returns",
         )
     checked(held)
-    rewinding.cursor(loader)
+    rewinding.check(loader)
     how = weights or _params
     opened = _opened(model, _taken_from(how, held))
     found = _fitted(opened, how)

@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 from darklantern.errors import DarkLanternError, WatchError
-from darklantern.models.cursors import Cursor
+from darklantern.models.cursors import Cursor, unlike_json
 from darklantern.models.state_trees import put_together, taken_apart
 
 
@@ -62,6 +62,19 @@ def cursor(loader: Any) -> str:
             f"{type(loader).__name__}.state() is not made of JSON values: {error}",
             hint="return numbers, texts, lists and maps of them; for NumPy's Generator, bit_generator.state",
         ) from error
+
+
+def check(loader: Any) -> None:
+    """Raises WatchError for a loader that says where it stands in what JSON gives back as something else."""
+    text = cursor(loader)
+    if not text:
+        return
+    state = position(loader).state()
+    if (other := unlike_json(state, json.loads(text))) is not None:
+        raise WatchError(
+            f"{type(loader).__name__}.state() comes back from JSON as something else: {other}",
+            hint="texts as keys and lists in the place of tuples; restore(state) is given what JSON gives back",
+        )
 
 
 class StateDicts:

@@ -263,7 +263,7 @@ def tap(
     optimizer, loader, others = _parts(state)
     if optimizer is not None:
         _check_optimizer(optimizer, module)
-    rewinding.cursor(loader)
+    rewinding.check(loader)
     return TorchTap(
         Model(module, compiled="eager"), optimizer, loader, others, found if callable(found) else None, call, batch
     )
