@@ -55,6 +55,8 @@ def test_it_prints_a_table_writes_a_page_and_tells_a_program_the_same_again_with
         *("payload lens", "payload drift", "payload likelihood", "first token", "greedy payload")
     ]
     assert "no false-alarm rate is claimed: no reference runs" in first.stdout
+    assert "4 looks: nothing is judged before look 6" in first.stdout
+    assert "never" not in first.stdout and "0.00" not in first.stdout
     assert "Replay of checkpoints" in (folder / "page.html").read_text()
     written = {path: path.stat().st_mtime_ns for path in (folder / "replay-results").iterdir()}
     assert len(written) == 4

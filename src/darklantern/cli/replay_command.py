@@ -85,10 +85,10 @@ def _made(setup: str) -> dict[str, Any]:
 
 def _tell_table(seen: "View") -> None:
     """Each signal: where it ended, and where it first stood over its threshold."""
-    from darklantern.watch.live import sparkline
+    from darklantern.watch.live import curve
 
     heads = ("signal", "tier", "looks at", "curve", "highest", "threshold", "first over it")
-    rows = [heads, *(_row(each, sparkline) for each in seen.signals)]
+    rows = [heads, *(_row(each, curve) for each in seen.signals)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         tell("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -96,18 +96,21 @@ def _tell_table(seen: "View") -> None:
         tell(f"and {counted(seen.held_out, 'held-out monitor')}, not shown")
     if seen.uncalibrated:
         tell(f"no false-alarm rate is claimed: {seen.uncalibrated}")
+    if seen.unjudged:
+        tell(seen.unjudged)
 
 
-def _row(each: "SignalView", sparkline: Any) -> tuple[str, ...]:
+def _row(each: "SignalView", curve: Any) -> tuple[str, ...]:
     limit = None if each.threshold is None else each.threshold.value
+    judged = [each.statistic[look] for look in each.judged_looks]
     return (
         each.name,
         each.signal.tier,
         "inside" if each.signal.role == "signal" else "behaviour",
-        sparkline(each.statistic, limit),
-        f"{max(each.statistic, default=0.0):.2f}",
+        curve(each),
+        f"{max(judged):.2f}" if judged else "-",
         "-" if limit is None else f"{limit:.2f}",
-        "never" if each.alarm is None else f"step {each.alarm:,}",
+        ("never" if judged else "-") if each.alarm is None else f"step {each.alarm:,}",
     )
 
 
@@ -123,6 +126,7 @@ def _plain(seen: "View", folder: Path, report: Path | None) -> dict[str, Any]:
             "placebos": [reading.placebo for reading in each.readings],
             "statistic": list(each.statistic),
             "threshold": None if each.threshold is None else each.threshold.value,
+            "judged_from": each.judged_from,
             "calibrated": each.threshold is not None and each.threshold.calibrated,
             "first_over": each.alarm,
         }

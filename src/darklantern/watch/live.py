@@ -93,6 +93,8 @@ def panel(seen: View) -> RenderableType:
         parts.append(Text(f"and {counted(seen.held_out, 'held-out monitor')}, not shown", style="dim"))
     if seen.uncalibrated:
         parts.append(Text(f"uncalibrated: {harmless(seen.uncalibrated)}", style="yellow"))
+    if seen.unjudged:
+        parts.append(Text(harmless(seen.unjudged), style="yellow"))
     loud = [event for event in seen.events if event.label not in _QUIET][-2 * ALARMS :]
     parts += [_told(event) for event in loud]
     return Panel(
@@ -105,9 +107,12 @@ def lines(seen: View, looks: Sequence[int], events: Sequence[Event]) -> list[str
     found = [f"step {event.step:,}, {event.label}: {_text(event)}" for event in events]
     for look in looks:
         step = seen.signals[0].steps[look] if seen.signals else seen.step
-        stand = ", ".join(
-            f"{each.name} {_against(each, look)}" for each in seen.signals if each.signal.role == "signal"
-        )
+        inside = [each for each in seen.signals if each.signal.role == "signal"]
+        stand = ", ".join(f"{each.name} {_against(each, look)}" for each in inside if each.judged(look))
+        waiting = [each for each in inside if not each.judged(look)]
+        if waiting:
+            called = "nothing is" if not stand else f"{', '.join(each.name for each in waiting)} not"
+            stand += f"{', ' if stand else ''}{called} judged before look {min(each.judged_from for each in waiting)}"
         found.append(f"step {step:,}: {stand or 'looked'}; {_cost(seen.costs)}")
     return [harmless(line) for line in found]
 
@@ -121,17 +126,23 @@ def sparkline(values: Sequence[float], limit: float | None) -> str:
     return "".join(BLOCKS[min(len(BLOCKS) - 1, max(0, int(value / top * (len(BLOCKS) - 1))))] for value in newest)
 
 
+def curve(each: SignalView) -> str:
+    """Its newest looks as blocks; blanks where the statistic says nothing yet."""
+    blocks = sparkline(each.statistic, None if each.threshold is None else each.threshold.value)
+    first = len(each.statistic) - len(blocks)
+    return "".join(block if each.judged(first + at) else " " for at, block in enumerate(blocks))
+
+
 def _row(each: SignalView) -> list[Text]:
     over = each.threshold is not None and bool(each.statistic) and each.statistic[-1] > each.threshold.value
     style = "bold red" if over else ""
     newest = each.readings[-1] if each.readings else None
-    limit = None if each.threshold is None else each.threshold.value
     return [
         Text(harmless(each.name), style=style),
         Text(each.signal.tier, style="dim"),
         Text(_INSIDE[each.signal.role], style="dim"),
-        Text(sparkline(each.statistic, limit), style=style or "cyan"),
-        Text(_against(each, -1) if each.statistic else "–", style=style),
+        Text(curve(each), style=style or "cyan"),
+        Text(_against(each, -1), style=style),
         Text("–" if newest is None else number(newest.value)),
         Text("–" if newest is None else number(newest.placebo), style="dim"),
     ]
@@ -139,7 +150,7 @@ def _row(each: SignalView) -> list[Text]:
 
 def _against(each: SignalView, look: int) -> str:
     limit = "–" if each.threshold is None else f"{each.threshold.value:.1f}"
-    return f"{each.statistic[look]:.1f} / {limit}"
+    return f"{f'{each.statistic[look]:.1f}' if each.judged(look) else '–'} / {limit}"
 
 
 def _told(event: Event) -> Text:

@@ -3,11 +3,12 @@
 In: a watch, or the trace of one. Out: frozen values. Held-out monitors are counted here and left out.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, overload
 
+from darklantern.counted import counted
 from darklantern.records.findings import Event, Series
 from darklantern.watch.judging.detectors import Threshold, first_crossing
 from darklantern.watch.probes import Reading, Signal
@@ -64,6 +65,8 @@ class SignalView:
     readings: Sequence[Reading]
     statistic: Sequence[float]
     threshold: Threshold | None
+    judged_from: int = 1
+    """the first look, counted from 1 among those that stand, whose statistic says anything; 0 stands before it"""
 
     @property
     def name(self) -> str:
@@ -74,6 +77,21 @@ class SignalView:
         """The first step at which the statistic was over its threshold."""
         limit = self.threshold
         return None if limit is None else first_crossing(self.steps, self.statistic, limit.value)
+
+    def judged(self, look: int) -> bool:
+        """Whether the statistic at `look` says anything yet; False where there is no such look."""
+        at = range(len(self.steps))[look] if -len(self.steps) <= look < len(self.steps) else -1
+        number, earliest = 0, None
+        while at >= 0 and number < self.judged_from:  # those that stood then: each a later step than the one before
+            if earliest is None or self.steps[at] < earliest:
+                number, earliest = number + 1, self.steps[at]
+            at -= 1
+        return number >= self.judged_from
+
+    @property
+    def judged_looks(self) -> list[int]:
+        """The looks whose statistic says anything."""
+        return [look for look in range(len(self.steps)) if self.judged(look)]
 
     @property
     def series(self) -> Series:
@@ -122,6 +140,8 @@ class View:
     stopped: str
     costs: Costs | None
     """None where nothing was trained beside the looks"""
+    unjudged: str = ""
+    """which signals cannot be judged yet, and from which look on they are; empty where all can"""
 
     def first(self, role: str) -> int | None:
         """The step of the first look at which a signal of that role was over its threshold."""
@@ -180,6 +200,7 @@ def seen_in(
             readings=Column(past, partial(_reading, name)),
             statistic=Column(past, partial(_statistic, name)),
             threshold=trace.limit(name),
+            judged_from=trace.judged_from[name],
         )
         for name, track in trace.shown.items()
     )
@@ -194,7 +215,19 @@ def seen_in(
         uncalibrated=trace.uncalibrated,
         stopped=stopped,
         costs=costs,
+        unjudged=unjudged(len(trace.steps), {name: trace.judged_from[name] for name in trace.shown}),
     )
+
+
+def unjudged(looks: int, judged_from: Mapping[str, int]) -> str:
+    """What cannot be judged after so many looks, and from which look on it is; empty where all can."""
+    waiting = {name: at for name, at in judged_from.items() if looks < at and (looks or at > 1)}
+    if not waiting:
+        return ""
+    first = min(waiting.values())
+    if len(waiting) == len(judged_from):
+        return f"{counted(looks, 'look')}: nothing is judged before look {first}"
+    return f"{counted(looks, 'look')}: {', '.join(waiting)} not judged before look {first}"
 
 
 def _reading(name: str, past: Past) -> Reading:

@@ -31,7 +31,7 @@ from darklantern.watch.screening import Screen, any_of
 from darklantern.watch.sentry import Sentry
 from darklantern.watch.settings import Settings
 from darklantern.watch.trace import Trace
-from darklantern.watch.viewing import view
+from darklantern.watch.viewing import unjudged, view
 
 LOG = logging.getLogger("darklantern.watch")
 
@@ -127,13 +127,17 @@ class Watch:
 
     def __repr__(self) -> str:
         shown = self.trace.shown
-        last = ", ".join(f"{name} {track.statistic[-1]:+.1f}" for name, track in shown.items() if track.statistic)
+        looks, judged_from = len(self.trace.steps), {name: self.trace.judged_from[name] for name in shown}
+        judged = {name: track.statistic for name, track in shown.items() if looks and looks >= judged_from[name]}
+        last = ", ".join(f"{name} {statistic[-1]:+.1f}" for name, statistic in judged.items())
+        waits = unjudged(looks, judged_from)
         channels = [name for name in self.trace.channels if name == "joint" or name in shown]
         limits = ", ".join(f"{name} {self.trace.limits[name].value:.1f}" for name in channels)
         said = "; ".join(f"alarm at {alarm}" for alarm in self.alarms) or "no alarm"
         return harmless(
             f"watch at step {self.step}, {len(self.trace.steps)} looks, {said}; threshold {limits}"
             f"{' (uncalibrated)' if self.trace.uncalibrated else ''}{'; ' if last else ''}{last}"
+            f"{'; ' if waits else ''}{waits}"
         )
 
     @property
@@ -355,6 +359,7 @@ class Watch:
         """The loop is over for now, by its end or an error; for adapters, as `before`."""
         self._answers.training.is_open = False
         self._answers.say_standing()
+        self._sentry.say_unjudged()
         self._outside.left(self.step)
         self._answers.tell(NOTICES_S)
 
@@ -369,6 +374,7 @@ class Watch:
         Folder and watchdog end with the process anyway; what was ablated stays until here, or until `lift`.
         """
         self.lift()
+        self._sentry.say_unjudged()
         self._outside.close(self.step)
 
     def roll_back(self) -> Screen:

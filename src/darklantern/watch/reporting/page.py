@@ -7,6 +7,8 @@ from hashlib import sha256
 from importlib.metadata import version
 from importlib.resources import files
 
+from msgspec.structs import replace
+
 from darklantern.counted import counted
 from darklantern.drawing import Svg, curves, readings, sparkline
 from darklantern.drawing.curves import MOST_EVENTS, MOST_SERIES
@@ -14,7 +16,7 @@ from darklantern.drawing.ink import dark_rules
 from darklantern.drawing.markup import element, together
 from darklantern.drawing.scales import number, whole
 from darklantern.errors import RecordError
-from darklantern.records.findings import Event
+from darklantern.records.findings import Event, Series
 from darklantern.watch.judging.detectors import percent
 from darklantern.watch.viewing import SignalView, View
 
@@ -86,8 +88,8 @@ def _glance(seen: View) -> Svg:
     inside, outside = (seen.first(role) for role in ("signal", "behaviour"))
     cells = [
         _fact("Alarms", str(len(seen.alarms)) if seen.costs is not None or seen.alarms else "–"),
-        _fact("First signal inside over its threshold", "never" if inside is None else f"step {whole(inside)}"),
-        _fact("First behavioural monitor", "never" if outside is None else f"step {whole(outside)}"),
+        _fact("First signal inside over its threshold", _first(seen, "signal", inside)),
+        _fact("First behavioural monitor", _first(seen, "behaviour", outside)),
     ]
     if costs is not None:
         spent = "–" if costs.overhead is None else f"{costs.overhead:.1%}"
@@ -95,8 +97,17 @@ def _glance(seen: View) -> Svg:
     return element("dl", *cells, class_="glance")
 
 
+def _first(seen: View, role: str, step: int | None) -> str:
+    """Where a signal of that role was first over its threshold; "never" only where one could have been."""
+    if step is not None:
+        return f"step {whole(step)}"
+    return "never" if any(each.judged_looks for each in seen.signals if each.signal.role == role) else "–"
+
+
 def _warnings(seen: View) -> list[Svg]:
     said = []
+    if seen.unjudged:
+        said.append(("Not judged yet: ", seen.unjudged))
     if seen.uncalibrated:
         said.append(("No false-alarm rate is claimed: ", seen.uncalibrated))
     if seen.stopped:
@@ -107,12 +118,22 @@ def _warnings(seen: View) -> list[Svg]:
 def _run(seen: View) -> Svg:
     if not seen.signals or not seen.signals[0].steps:
         return element("p", "There was no look yet.")
-    series, left = seen.series[:MOST_SERIES], len(seen.series) - MOST_SERIES
+    judged = [each for each in map(_judged, seen.signals) if each.steps]
+    if not judged:
+        return element("p", f"There is no curve yet. {seen.unjudged}.")
+    series, left = judged[:MOST_SERIES], len(judged) - MOST_SERIES
     events = [event for event in seen.events if event.label != "uncalibrated"][:MOST_EVENTS]
     note = f"{counted(left, 'more signal')} below. " if left > 0 else ""
     words = "What a rollback undid is drawn faded. " if seen.undone else ""
     made = _drawn(lambda: curves(series, events, title="Statistics against their thresholds"), "training run")
     return together(made, *([element("p", note + words, class_="note")] if note or words else []))
+
+
+def _judged(each: SignalView) -> Series:
+    """Its curve, at looks where it says something."""
+    looks = each.judged_looks
+    steps, values = tuple(each.steps[look] for look in looks), tuple(each.statistic[look] for look in looks)
+    return replace(each.series, steps=steps, values=values)
 
 
 def _alarms(seen: View) -> Svg:
@@ -137,8 +158,8 @@ def _standing(seen: View) -> Svg:
     for each in seen.signals:
         limit = each.threshold
         curve = Svg("")
-        if each.statistic:
-            curve = sparkline(each.statistic, threshold=None if limit is None else limit.value, label=each.name)
+        if judged := _judged(each).values:
+            curve = sparkline(judged, threshold=None if limit is None else limit.value, label=each.name)
         rate = "–" if limit is None else percent(limit.alpha) if limit.calibrated else "not calibrated"
         rows.append(
             (
@@ -146,10 +167,10 @@ def _standing(seen: View) -> Svg:
                 each.signal.tier,
                 _SIDES[each.signal.role],
                 curve,
-                number(each.statistic[-1]) if each.statistic else "–",
+                number(each.statistic[-1]) if each.judged(-1) else "–",
                 "–" if limit is None else number(limit.value),
                 rate,
-                "none" if each.alarm is None else element("b", whole(each.alarm), class_="late"),
+                ("none" if judged else "–") if each.alarm is None else element("b", whole(each.alarm), class_="late"),
             )
         )
     heads = ("Signal", "Tier", "Looks at", "Statistic", "Now", "Threshold", "False alarms a run", "First over it, step")
