@@ -368,6 +368,8 @@ def _claim(alarm: Alarm) -> str:
         said += f" Spans that stand out in what was trained on since the last clean state: {spans}."
     elif alarm.held_out:
         said += " Of the rows trained on since the last clean state nothing is told."
+    elif alarm.screen is not None:
+        said += f" What was trained on since the last clean state stands out by {alarm.screen}."
     else:
         said += " Nothing of the rows trained on since the last clean state stands out."
     return said
