@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from darklantern.counted import counted
 from darklantern.errors import WatchError
 from darklantern.watch import agreeing
 from darklantern.watch.alarms import Alarm, claimed, sealed
@@ -20,12 +21,15 @@ from darklantern.watch.spans import GRAM, SpanCounter
 from darklantern.watch.trace import Standing, Trace
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Memory:
     """What looks left behind as of one of them, besides the trace: a rollback to its state sets it again."""
 
     noted: Noted
     spans: tuple[Any, ...]
+
+    def __repr__(self) -> str:
+        return f"<memory of {counted(len(self.noted.earlier), 'look')}, rows of {len(self.spans)}>"
 
 
 class Observer:
