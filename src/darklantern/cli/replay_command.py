@@ -23,7 +23,7 @@ def run(folder: Path, setup: str, results: Path, report: Path | None, as_json: b
     from darklantern.files import write_whole
     from darklantern.watch.replaying import replay
     from darklantern.watch.reporting import report as page
-    from darklantern.watch.viewing import seen_in
+    from darklantern.watch.viewing import replayed
 
     if report is not None:
         check_place(report)  # now, and not after an hour
@@ -33,7 +33,7 @@ def run(folder: Path, setup: str, results: Path, report: Path | None, as_json: b
         trace = replay(
             parts["model"], folder, parts["signals"], parts["trusted"], folder=results, progress=progress, **given
         )
-    seen = seen_in(trace)
+    seen = replayed(trace)
     if report is not None:
         write_whole(report, page(seen, f"Replay of {folder.name}").encode())
     if as_json:

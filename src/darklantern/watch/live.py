@@ -173,4 +173,4 @@ def _cost(costs: Costs | None) -> str:
     if costs is None:
         return "after the fact"
     spent = "not measured yet" if costs.overhead is None else f"{costs.overhead:.1%}"
-    return f"costs {spent}, budget {costs.budget:.1%}"
+    return f"costs {spent}" if costs.budget is None else f"costs {spent}, budget {costs.budget:.1%}"

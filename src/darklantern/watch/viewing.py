@@ -4,13 +4,13 @@ In: a watch, or the trace of one. Out: frozen values. Held-out monitors are coun
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar, overload
 
 from darklantern.counted import counted
 from darklantern.records.findings import Event, Series
-from darklantern.watch.judging.detectors import Threshold, first_crossing
+from darklantern.watch.judging.detectors import Threshold, first_crossing, percent
 from darklantern.watch.probes import Reading, Signal
 from darklantern.watch.trace import Past, Trace
 
@@ -112,8 +112,8 @@ class SignalView:
 class Costs:
     """What looks cost, as measured."""
 
-    budget: float
-    """the share of training time that they may take"""
+    budget: float | None
+    """the share of training time that they may take; None where their cadence was fixed by hand"""
     overhead: float | None
     """the share that they took; None before it was measured"""
     every: int | None
@@ -140,6 +140,8 @@ class View:
     stopped: str
     costs: Costs | None
     """None where nothing was trained beside the looks"""
+    screened_rows: int = 0
+    """rows of batches that were left out, each time that they came"""
     unjudged: str = ""
     """which signals cannot be judged yet, and from which look on they are; empty where all can"""
 
@@ -164,7 +166,7 @@ def view(watch: Any) -> View:
     """What may be shown of a `Watch` now."""
     cadence = watch.cadence
     costs = Costs(
-        budget=cadence.overhead,
+        budget=None if watch.settings.every is not None else cadence.overhead,
         overhead=watch.overhead if watch.seconds_training else None,
         every=cadence.every,
         looking_s=watch.seconds_looking,
@@ -177,7 +179,24 @@ def view(watch: Any) -> View:
         events=tuple(watch.events),
         stopped=watch.stopped,
         costs=costs,
+        screened_rows=watch.screened_rows,
     )
+
+
+def replayed(trace: Trace) -> View:
+    """What may be shown of a replay: an alarm for each signal inside that crossed its threshold, at its first look over
+    it."""
+    seen = seen_in(trace)
+    crossed = [each for each in seen.signals if each.signal.role == "signal" and each.alarm is not None]
+    return replace(seen, alarms=tuple(_crossing(each) for each in sorted(crossed, key=lambda each: each.alarm or 0)))
+
+
+def _crossing(each: SignalView) -> str:
+    limit = each.threshold
+    assert limit is not None
+    value = next(value for value in each.statistic if value > limit.value)
+    rate = f"false-alarm rate at most {percent(limit.alpha)} a run" if limit.calibrated else "uncalibrated"
+    return f"step {each.alarm}: {each.name} at {value:.1f}, threshold {limit.value:.1f} ({rate}; {limit.reason})"
 
 
 def seen_in(
@@ -188,6 +207,7 @@ def seen_in(
     events: Sequence[Event] = (),
     stopped: str = "",
     costs: Costs | None = None,
+    screened_rows: int = 0,
 ) -> View:
     """What may be shown of a trace, as a replay leaves one."""
     past = trace.past
@@ -215,6 +235,7 @@ def seen_in(
         uncalibrated=trace.uncalibrated,
         stopped=stopped,
         costs=costs,
+        screened_rows=screened_rows,
         unjudged=unjudged(len(trace.steps), {name: trace.judged_from[name] for name in trace.shown}),
     )
 

@@ -87,13 +87,15 @@ def _glance(seen: View) -> Svg:
     costs = seen.costs
     inside, outside = (seen.first(role) for role in ("signal", "behaviour"))
     cells = [
-        _fact("Alarms", str(len(seen.alarms)) if seen.costs is not None or seen.alarms else "–"),
+        _fact("Alarms", str(len(seen.alarms))),
         _fact("First signal inside over its threshold", _first(seen, "signal", inside)),
         _fact("First behavioural monitor", _first(seen, "behaviour", outside)),
     ]
     if costs is not None:
         spent = "–" if costs.overhead is None else f"{costs.overhead:.1%}"
-        cells.append(_fact(f"Cost, of a budget of {costs.budget:.1%}", spent))
+        cells.append(_fact("Cost" if costs.budget is None else f"Cost, of a budget of {costs.budget:.1%}", spent))
+    if seen.screened_rows or any(event.label == "rollback" for event in seen.events):
+        cells.append(_fact("Rows left out", whole(seen.screened_rows)))
     return element("dl", *cells, class_="glance")
 
 
@@ -137,7 +139,7 @@ def _judged(each: SignalView) -> Series:
 
 
 def _alarms(seen: View) -> Svg:
-    """Each alarm, and what the watch did about it: the events up to the next alarm."""
+    """Each alarm, and what the watch did about it: the events up to the next alarm. In a replay it could do nothing."""
     items = []
     raised = [at for at, event in enumerate(seen.events) if event.label == "alarm"]
     for number_, text in enumerate(seen.alarms):
@@ -148,7 +150,8 @@ def _alarms(seen: View) -> Svg:
         done = [
             element("li", element("b", event.label), f" at step {whole(event.step)}: {event.text}") for event in after
         ]
-        done = done or [element("li", "Nothing but to keep the record: training went on.")]
+        kept = "Nothing but to keep the record: training went on."
+        done = done or [element("li", kept if seen.costs is not None else "Read after the fact: nothing was done.")]
         items.append(element("li", element("p", text[:1].upper() + text[1:]), element("ul", *done)))
     return element("ol", *items, class_="alarms")
 
@@ -216,7 +219,7 @@ def _costs(seen: View) -> Svg:
     count = seen.looks + seen.undone
     measured = [
         ("Share of training time", "not measured yet" if costs.overhead is None else f"{costs.overhead:.2%}"),
-        ("Budget", f"{costs.budget:.2%}"),
+        *([] if costs.budget is None else [("Budget", f"{costs.budget:.2%}")]),
         ("Steps between looks", "–" if costs.every is None else whole(costs.every)),
         ("Time in looks", f"{costs.looking_s:.1f} s"),
         ("Time in training steps", f"{costs.training_s:.1f} s"),
