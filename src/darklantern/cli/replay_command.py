@@ -16,6 +16,21 @@ if TYPE_CHECKING:
     from darklantern.watch.viewing import SignalView, View
 
 _PARTS = ("model", "signals", "trusted")
+FURTHER = (
+    "load",
+    "state",
+    "rows",
+    "references",
+    "recipe",
+    "data",
+    "alpha",
+    "readout",
+    "weights",
+    "call",
+    "batch",
+    "seed",
+)
+"""what else the function of --setup may give, by the names of `replay`'s arguments"""
 
 
 def run(folder: Path, setup: str, results: Path, report: Path | None, as_json: bool) -> None:
@@ -29,7 +44,7 @@ def run(folder: Path, setup: str, results: Path, report: Path | None, as_json: b
         check_place(report)  # now, and not after an hour
     given = _made(setup)
     parts = {name: given.pop(name) for name in _PARTS}
-    with count_bar("checkpoints") as progress:
+    with count_bar("checkpoints", lines=True) as progress:
         trace = replay(
             parts["model"], folder, parts["signals"], parts["trusted"], folder=results, progress=progress, **given
         )
@@ -75,12 +90,19 @@ def _made(setup: str) -> dict[str, Any]:
         sys.path.pop(0)
     if isinstance(found, tuple) and len(found) == len(_PARTS):
         return dict(zip(_PARTS, found, strict=True))
-    if isinstance(found, Mapping) and all(part in found for part in _PARTS):
-        return dict(found)
-    raise WatchError(
-        f"expected {function}() to give (model, signals, trusted), got {type(found).__name__}",
-        hint="or a dict of these and of further arguments of darklantern.watch.replaying.replay",
-    )
+    if not isinstance(found, Mapping):
+        raise WatchError(
+            f"expected {function}() to give (model, signals, trusted), got {type(found).__name__}",
+            hint=f"or a dict of these, which may have {', '.join(FURTHER)} too",
+        )
+    if missing := [part for part in _PARTS if part not in found]:
+        raise WatchError(f"the dict of {function}() has no {', '.join(missing)}", hint=_KEYS)
+    if unknown := [str(key) for key in found if key not in (*_PARTS, *FURTHER)]:
+        raise WatchError(f"the dict of {function}() has {', '.join(unknown)}, which replay does not take", hint=_KEYS)
+    return dict(found)
+
+
+_KEYS = f"it has {', '.join(_PARTS)}, and may have {', '.join(FURTHER)}"
 
 
 def _tell_table(seen: "View") -> None:
