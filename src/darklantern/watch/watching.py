@@ -120,8 +120,11 @@ class Watch:
         self._own_loop = ""
         """why a loop that calls `before` itself cannot be rolled back"""
         self._sentry.say_uncalibrated()
-        if tap.rewinds:
+        self._no_rollback_said = False
+        if tap.rewinds and tap.keeps:
             self._say_no_rollback()
+        elif tap.rewinds:  # without a state it may be handed to a trainer yet, which has a reason of its own
+            self._keeper.few()
         if tap.keeps and (said := self._keeper.check_room()):
             self.say("states", said)
 
@@ -289,6 +292,7 @@ class Watch:
             self._answers.check(self._on_trainer)
         if not self._open and not self.rewinds:
             self._own_loop = "the loop draws its batches itself, so nobody knows where the loader stood before one"
+        if self.rewinds and not self._on_trainer and not self._no_rollback_said:
             self._say_no_rollback()
         self._clock.taken_back()
         if (asked := self._answers.heed()) is not Reaction.LOG:
@@ -425,6 +429,8 @@ class Watch:
                 "so a rollback would not rewind this one",
                 hint="call over() with the very loader of `state`; wrap over(), not the loader",
             )
+        if self.rewinds and not self._no_rollback_said:
+            self._say_no_rollback()
         self._open = True
 
     def _check_going(self) -> None:
@@ -436,6 +442,7 @@ class Watch:
 
     def _say_no_rollback(self) -> None:
         self._keeper.few()
+        self._no_rollback_said = True
         self.say("no rollback", f"{self.rewinds}; an alarm that asks for one stops the loop instead")
 
     def _pass(self, loader: Iterable[Any], until: int | None) -> Generator[Any, None, bool]:
