@@ -96,7 +96,7 @@ def panel(seen: View) -> RenderableType:
     if seen.unjudged:
         parts.append(Text(harmless(seen.unjudged), style="yellow"))
     loud = [event for event in seen.events if event.label not in _QUIET][-2 * ALARMS :]
-    parts += [_told(event) for event in loud]
+    parts += [_told(event, seen) for event in loud]
     return Panel(
         Group(*parts), title=Text(_heading(seen)), title_align="left", border_style="red" if seen.alarms else "dim"
     )
@@ -104,7 +104,7 @@ def panel(seen: View) -> RenderableType:
 
 def lines(seen: View, looks: Sequence[int], events: Sequence[Event]) -> list[str]:
     """One line for each new look, and one for each new event."""
-    found = [f"step {event.step:,}, {event.label}: {_text(event)}" for event in events]
+    found = [f"step {event.step:,}, {event.label}: {_text(event, seen)}" for event in events]
     for look in looks:
         step = seen.signals[0].steps[look] if seen.signals else seen.step
         inside = [each for each in seen.signals if each.signal.role == "signal"]
@@ -153,12 +153,14 @@ def _against(each: SignalView, look: int) -> str:
     return f"{f'{each.statistic[look]:.1f}' if each.judged(look) else '–'} / {limit}"
 
 
-def _told(event: Event) -> Text:
+def _told(event: Event, seen: View) -> Text:
     style = "bold red" if event.label == "alarm" else "bold"
-    return Text.assemble((f"{harmless(event.label)} at {event.step:,} ", style), harmless(_text(event)))
+    return Text.assemble((f"{harmless(event.label)} at {event.step:,} ", style), harmless(_text(event, seen)))
 
 
-def _text(event: Event) -> str:
+def _text(event: Event, seen: View) -> str:
+    if event.label != "alarm" and event.text in seen.alarms:
+        return "for that alarm"  # a pause says again what it is for, which stands right above
     return event.text.removeprefix(f"step {event.step}: ")
 
 
