@@ -165,7 +165,7 @@ def watch(
             f"hang_after={hang_after} is for a watchdog, which only a run with a folder has",
             hint='run="a name" as well',
         )
-    recipe, data = hashed(recipe), hashed(data)
+    words, recipe, data = (recipe, data), hashed(recipe), hashed(data)
     if (reference := asked_for()) is not None:
         if settings.every is None:
             raise WatchError(
@@ -185,7 +185,7 @@ def watch(
     known = [signal for probe in probes for signal in probe.signals]
     every = settings.every or (references.every if references else None)
     told = digests(probes, known_good, settings)
-    recorder: list[OnLook] = [] if run is None else [Recorder(tap, told_seed, recipe, data)]
+    recorder: list[OnLook] = [] if run is None else [Recorder(tap, told_seed, *words)]
     made = Watch(
         Parts(
             tap=tap,
