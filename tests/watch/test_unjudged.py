@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 from watch.loops import REFERENCES, Scripted, parts, run, start
 
-from darklantern.watch import live
+from darklantern.watch import Reading, Signal, live
 from darklantern.watch.reporting import report
 from darklantern.watch.viewing import view
 from darklantern.watch.writers.writer import numbers
@@ -69,3 +69,17 @@ def test_looks_that_a_rollback_undid_do_not_count() -> None:
     twice = replace(seen, steps=(5, 10, 15, 20, 25, 30, 10, 15, 20, 25), statistic=(0.0,) * 10)
     assert twice.judged_looks == [5], "after it only five looks stand"
     assert not twice.judged(-1) and not twice.judged(10)
+
+
+def test_a_monitor_that_is_held_against_nothing_was_not_never_over_it() -> None:
+    signals = (Signal("scripted", "I0", "signal", "", ""), Signal("outer", "I1", "behaviour", "", ""))
+
+    class Two(Scripted):
+        def read(self, seen):
+            return (*super().read(seen), Reading(0.0, 0.0))
+
+    w, loop = start(Two(lambda look: 0.0, signals=signals), references=None)
+    run(w, loop)
+    page = report(view(w))
+    assert "<dt>First signal inside over its threshold</dt><dd>never</dd>" in page
+    assert "<dt>First behavioural monitor</dt><dd>–</dd>" in page

@@ -132,7 +132,7 @@ def _row(each: "SignalView", curve: Any) -> tuple[str, ...]:
         curve(each),
         f"{max(judged):.2f}" if judged else "-",
         "-" if limit is None else f"{limit:.2f}",
-        ("never" if judged else "-") if each.alarm is None else f"step {each.alarm:,}",
+        ("never" if judged and limit is not None else "-") if each.alarm is None else f"step {each.alarm:,}",
     )
 
 

@@ -103,7 +103,8 @@ def _first(seen: View, role: str, step: int | None) -> str:
     """Where a signal of that role was first over its threshold; "never" only where one could have been."""
     if step is not None:
         return f"step {whole(step)}"
-    return "never" if any(each.judged_looks for each in seen.signals if each.signal.role == role) else "–"
+    held = [each for each in seen.signals if each.signal.role == role and each.threshold is not None]
+    return "never" if any(each.judged_looks for each in held) else "–"
 
 
 def _warnings(seen: View) -> list[Svg]:
@@ -163,6 +164,7 @@ def _standing(seen: View) -> Svg:
         curve = Svg("")
         if judged := _judged(each).values:
             curve = sparkline(judged, threshold=None if limit is None else limit.value, label=each.name)
+        never = "none" if judged and limit is not None else "–"
         rate = "–" if limit is None else percent(limit.alpha) if limit.calibrated else "not calibrated"
         rows.append(
             (
@@ -173,7 +175,7 @@ def _standing(seen: View) -> Svg:
                 number(each.statistic[-1]) if each.judged(-1) else "–",
                 "–" if limit is None else number(limit.value),
                 rate,
-                ("none" if judged else "–") if each.alarm is None else element("b", whole(each.alarm), class_="late"),
+                never if each.alarm is None else element("b", whole(each.alarm), class_="late"),
             )
         )
     heads = ("Signal", "Tier", "Looks at", "Statistic", "Now", "Threshold", "False alarms a run", "First over it, step")
