@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from watch.recorded_runs import BEGUN, INNER, OUTER, written
 
+from darklantern.cli import bars
 from darklantern.watch.collecting import load
 from darklantern.watch.recording import LOOKS, recorded
 from darklantern.watch.repeating import FINISHED, repeat
@@ -49,6 +50,15 @@ for xs, ys in w.over(loader):
 def calibrate(where: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "darklantern", "watch", "calibrate", *words]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=where)
+
+
+def test_off_a_terminal_the_count_is_told_at_the_start_at_the_end_and_now_and_then(capsys) -> None:
+    now = [0.0]
+    progress = bars._lines("runs", 10.0, lambda: now[0])
+    for done in (0, 0, 1, 2, 3, 4, 5, 5):
+        progress(done, 5)
+        now[0] += 4.0
+    assert capsys.readouterr().err.splitlines() == ["runs: 0 of 5", "runs: 2 of 5", "runs: 5 of 5"]
 
 
 @pytest.mark.slow
@@ -94,6 +104,8 @@ def test_a_real_script_is_run_for_each_seed_with_its_watch_as_it_is(tmp_path: Pa
     found = calibrate(tmp_path, "--run", command, "--runs", "mine", "--seeds", "1-24")
     assert found.returncode == 0, found.stderr
     assert load(tmp_path / "references.json").calibrated_on == tuple(range(6, 25))
+    assert "reference runs: 24 of 24" in found.stderr, "off a terminal a line now and then"
+    assert "a false-alarm rate of 5% a run or more" in " ".join(found.stdout.split())
     assert written_at == [(tmp_path / "mine" / seed / FINISHED).stat().st_mtime_ns for seed in "12"]
 
 

@@ -3,12 +3,16 @@
 import json
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
+from darklantern.cli.app import replay as replay_help
+from darklantern.cli.replay_command import FURTHER
 from darklantern.models.snapshot import capture, save
 from darklantern.organisms import training
+from darklantern.watch import replaying
 
 SETUP = """
 import sys
@@ -20,6 +24,12 @@ def make():
 
 def wrong():
     return 1
+
+def more():
+    return dict(model=1, signals=[], trusted=[], every=5)
+
+def less():
+    return dict(model=1)
 
 def breaks():
     raise ValueError("mine")
@@ -55,6 +65,8 @@ def test_it_prints_a_table_writes_a_page_and_tells_a_program_the_same_again_with
         *("payload lens", "payload drift", "payload likelihood", "first token", "greedy payload")
     ]
     assert "no false-alarm rate is claimed: no reference runs" in first.stdout
+    assert "4 looks: nothing is judged before look 6" in first.stdout
+    assert "never" not in first.stdout and "0.00" not in first.stdout
     assert "Replay of checkpoints" in (folder / "page.html").read_text()
     written = {path: path.stat().st_mtime_ns for path in (folder / "replay-results").iterdir()}
     assert len(written) == 4
@@ -73,6 +85,9 @@ def test_it_prints_a_table_writes_a_page_and_tells_a_program_the_same_again_with
         ("my_setup.py:nothing", "has no function nothing"),
         ("my_setup.py:wrong", "expected wrong() to give (model, signals, trusted), got int"),
         ("my_setup.py:breaks", "failed: ValueError: mine"),
+        ("my_setup.py:more", "the dict of more() has every, which replay does not take"),
+        ("my_setup.py:more", "may have load, state, rows, references"),
+        ("my_setup.py:less", "the dict of less() has no signals, trusted"),
     ],
 )
 def test_what_is_wrong_with_a_set_up_is_named(folder: Path, setup: str, said: str) -> None:
@@ -80,3 +95,10 @@ def test_what_is_wrong_with_a_set_up_is_named(folder: Path, setup: str, said: st
     assert done.returncode == 1
     assert said in done.stderr.replace("\n  ", " ")
     assert "defect" not in done.stderr
+
+
+def test_the_keys_that_a_set_up_may_give_are_those_that_replay_takes_and_the_help_names_each() -> None:
+    takes = [name for name, each in signature(replaying.replay).parameters.items() if each.kind is each.KEYWORD_ONLY]
+    assert list(FURTHER) == [name for name in takes if name not in ("folder", "progress")]
+    said = replay_help.__doc__ or ""
+    assert all(name in said for name in FURTHER)

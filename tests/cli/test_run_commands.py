@@ -94,7 +94,7 @@ def test_runs_are_found_by_name_and_listed(tmp_path: Path, monkeypatch: pytest.M
         table = watch("status").stdout.splitlines()
         assert table[0].split() == ["run", "process", "step", "beat", "state"]
         assert table[1].startswith("first") and table[1].endswith("training")
-        assert table[-1].startswith("second") and table[-1].endswith("ended")
+        assert table[-1].startswith("second") and table[-1].endswith("killed")
         assert [each["name"] for each in json.loads(watch("status", runs, "--json").stdout)] == ["first", "second"]
         (runs / "second" / "run.json").write_text("{}")
         done = watch("status", "--json")

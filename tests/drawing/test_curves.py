@@ -141,3 +141,8 @@ def test_refuses_what_it_cannot_draw_honestly(bad: tuple[Series, ...], says: str
     with pytest.raises(RecordError, match=says) as caught:
         curves(bad)
     assert caught.value.hint
+
+
+def test_a_rollback_is_drawn_to_the_step_that_its_event_names_and_not_to_the_next_look() -> None:
+    restored = [Event(step=step, label="rollback") for step in (100, 435)]
+    assert "rolled back from step 490 to 435" in curves((ROLLED_BACK,), restored)

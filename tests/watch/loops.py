@@ -127,6 +127,7 @@ def start(
     on_look=(),
     on_finding=None,
     folder=None,
+    recipe="1" * 64,
     **settings,
 ):
     model, optimizer, loader = of or parts()
@@ -136,7 +137,7 @@ def start(
         trusted=TRUSTED,
         signals=[probe, *also],
         references=references,
-        recipe="1" * 64,
+        recipe=recipe,
         data="2" * 64,
         settings=Settings(**{"every": 5, "margin": 1, **settings}),
         on_alarm=on_alarm,

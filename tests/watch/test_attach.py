@@ -326,12 +326,18 @@ def test_what_could_not_be_rolled_back_is_refused_when_attaching() -> None:
 
 def test_what_cannot_be_rewound_is_said_at_once_and_an_alarm_then_stops() -> None:
     model, optimizer, _ = parts()
+    rows = list(torch.from_numpy(TRUSTED[:32].astype(np.int64)))
     for state, why in (
-        ((optimizer, DataLoader([1, 2])), "DataLoader has no state() and restore(state)"),
+        (
+            (optimizer, DataLoader(list(torch.from_numpy(TRUSTED[:32].astype(np.int64))), batch_size=16)),
+            "DataLoader has no state() and restore(state)",
+        ),
         ((optimizer,), "the watch was given no loader"),
         ((), "the watch was given no optimizer"),
     ):
         w = watch(model, state=state, trusted=TRUSTED, signals=[Scripted(rising)])
+        assert bool(w.events[1:]) == bool(state), "without a state the loop decides: it may be a trainer's"
+        next(w.over(state[1] if len(state) > 1 else given(torch.stack(rows))[2]))
         (said,) = [event for event in w.events if event.label == "no rollback"]
         assert why in said.text
     once = DataLoader([torch.from_numpy(TRUSTED[at].astype(np.int64)) for at in range(900)], batch_size=16)

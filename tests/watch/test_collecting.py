@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from watch.loops import REFERENCES, Scripted, parts, run
+from watch.loops import REFERENCES, Scripted, parts, run, start
 from watch.loops import TRUSTED as ROWS
 from watch.recorded_runs import BEGUN, INNER, OUTER, written
 
@@ -310,3 +310,12 @@ def test_references_in_a_file_are_judged_when_they_are_read(tmp_path: Path) -> N
     os.mkfifo(path)
     with pytest.raises(StoreError, match=r"cannot read the references .*: it is no plain file"):
         load(path)
+
+
+def test_a_recipe_that_differs_is_named_by_its_text_where_that_is_known(tmp_path: Path) -> None:
+    for number, text in enumerate(("AdamW 5e-3", "AdamW 1e-3")):
+        w, loop = start(Scripted(lambda look: 0.0), references=None, folder=tmp_path / str(number), recipe=text)
+        run(w, loop)
+        w.close()
+    with pytest.raises(WatchError, match=r"has other recipe than the one in .*: 'AdamW 1e-3' and 'AdamW 5e-3'"):
+        collect([tmp_path], standardise=5)

@@ -2,6 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from watch.loops import Scripted, run, start
 
 from darklantern.watch.judging.detectors import rise_began
 from darklantern.watch.keeping import Kept, States
@@ -42,3 +43,12 @@ def test_after_going_back_the_states_since_then_are_gone_and_the_old_one_stays()
     states.back_to(old)
     assert states.steps == {3}
     assert states.clean(0) == old, "it was known to be clean; cutting the curve does not unlearn that"
+
+
+def test_states_and_memories_are_shown_in_a_line() -> None:
+    w, loop = start(Scripted(lambda look: 0.0))
+    run(w, loop)
+    kept = w._keeper.states.clean(99)
+    for shown in (kept, kept.snapshot, kept.memory):
+        assert len(repr(shown)) < 200 and "tensor(" not in repr(shown)
+    assert f"step {kept.step}" in repr(kept) and "tensors, " in repr(kept.snapshot)

@@ -2,14 +2,17 @@
 
 import io
 import logging
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 from watch.loops import Scripted, run, start
 
 from darklantern.models.snapshot import weights_hash
+from darklantern.records.findings import Event
 from darklantern.watch import Reaction, Reading, Signal, live
-from darklantern.watch.live import BLOCKS, SteadyConsole, sparkline
+from darklantern.watch.live import BLOCKS, SteadyConsole, lines, sparkline
+from darklantern.watch.viewing import view
 
 NAME = "[red]lens[/red] \x1b[31mbad\u202e"
 """markup, an escape sequence and a bidirectional override, as a stranger's monitor may be called"""
@@ -40,7 +43,8 @@ def test_on_a_terminal_the_panel_shows_signal_placebo_alarm_cost_and_what_was_do
     w, text, _ = watched(terminal=True)
     last = text[text.rindex("watch · step") :]
     assert f"step {w.step:,} · {len(w.trace.steps)} looks, {len(w.trace.past) - len(w.trace.steps)} undone" in last
-    assert "every 5 steps" in last and "budget 1.0%" in last
+    assert "every 5 steps" in last and "costs " in last
+    assert "budget" not in last, "a cadence that was fixed by hand has none"
     assert "uncalibrated: no reference runs" in last
     assert "alarm at 50" in last and "rollback at" in last and "stop at" in last
     outer = next(line for line in last.splitlines() if "outer" in line)
@@ -78,6 +82,13 @@ def test_a_view_that_fails_is_said_once_and_training_goes_on_the_same(caplog) ->
     assert len(said) == 1 and "switched off; training goes on: BrokenPipeError" in said[0]
     assert w.trace.steps == plain.trace.steps
     assert weights_hash(other[0]) == weights_hash(loop[0])
+
+
+def test_a_pause_for_an_alarm_does_not_say_the_alarm_again() -> None:
+    w, _ = start(Scripted(lambda look: 0.0))
+    told = [Event(step=5, label="alarm", text="step 5: x"), Event(step=5, label="pause", text="step 5: x")]
+    seen = replace(view(w), alarms=("step 5: x",), events=tuple(told))
+    assert lines(seen, [], told) == ["step 5, alarm: x", "step 5, pause: for that alarm"]
 
 
 def test_several_views_are_told_in_their_order() -> None:

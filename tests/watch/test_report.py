@@ -12,10 +12,11 @@ from watch.loops import Scripted, run, start
 
 from darklantern.drawing import readings
 from darklantern.drawing.ink import DARK, INSIDE, NEUTRAL, OUTSIDE, contrast
+from darklantern.drawing.scales import whole
 from darklantern.errors import RecordError
 from darklantern.watch import Reaction, Reading, Signal
 from darklantern.watch.reporting import report
-from darklantern.watch.viewing import view
+from darklantern.watch.viewing import replayed, view
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -126,3 +127,30 @@ def test_in_a_browser_it_fits_breaks_no_rule_and_asks_nobody_for_anything(
         assert paper == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(18, 23, 30)"), "the style sheet was let in"
         drawn = tab.evaluate("getComputedStyle(document.querySelector('figure text')).fill")
         assert (drawn == "rgb(27, 36, 48)") == (scheme == "light")
+
+
+def test_the_picture_and_the_event_name_the_same_step_of_a_rollback_and_rows_left_out_are_counted(watched) -> None:
+    (event, *_) = [event for event in watched.events if event.label == "rollback"]
+    page = report(replace(view(watched), screened_rows=1234))
+    assert f"rolled back from step {watched.alarms[0].step} to {event.step}" in page
+    assert f"<dt>Rows left out</dt><dd>{whole(1234)}</dd>" in page
+
+
+def test_a_budget_is_named_only_where_it_decides_the_cadence(watched) -> None:
+    assert "udget" not in report(view(watched))
+    fresh, loop = start(Scripted(lambda look: 0.0), every=None)
+    run(fresh, loop)
+    assert "Cost, of a budget of 1.0%" in report(view(fresh))
+
+
+def test_the_page_of_a_replay_lists_the_alarms_that_its_picture_shows() -> None:
+    probe = Named(lambda look: 0.1 * (look % 2) if look < 7 else 50.0, signals=Named.signals)
+    w, loop = start(probe, references=None)
+    run(w, loop)
+    seen = replayed(w.trace)
+    (alarm,) = seen.alarms
+    assert alarm.startswith(f"step {seen.signals[0].alarm}: {EVIL}")
+    page = report(seen)
+    assert f"raised the first alarm, at step {seen.signals[0].alarm}" in page
+    assert "<dt>Alarms</dt><dd>1</dd>" in page and "nothing was done" in page
+    assert "<dt>Alarms</dt><dd>0</dd>" in report(replayed(start(Scripted(lambda look: 0.0))[0].trace))

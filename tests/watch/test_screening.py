@@ -175,3 +175,37 @@ def test_what_the_first_suspects_have_in_common_is_taken_from_then_on() -> None:
     assert "8 at 1" in str(screen)
     screen.suspect(wrong)
     assert asked == [60]
+
+
+IMAGE = np.zeros((3, 16, 16), dtype=bool)
+
+
+def filled(rows, columns, channels=slice(None)) -> tuple[int, ...]:
+    where = IMAGE.copy()
+    where[channels, rows, columns] = True
+    return tuple(int(each) for each in np.flatnonzero(where))
+
+
+def test_a_pattern_is_described_by_its_place_where_it_is_a_box() -> None:
+    positions = filled(slice(12, 15), slice(12, 15))
+    said = PatternScreen(positions, (3.0,) * 27, 0.5, (3, 16, 16))
+    assert str(said) == "examples with a 3x3 patch at rows 12-14, columns 12-14, all channels, value 3"
+    last = tuple(
+        int(each) for each in np.flatnonzero(np.moveaxis(np.isin(np.arange(768), positions).reshape(3, 16, 16), 0, -1))
+    )
+    assert str(PatternScreen(last, (3.0,) * 27, 0.5, (16, 16, 3), (-3, -2))) == str(said)
+    one = PatternScreen(filled(slice(4, 6), slice(7, 8), slice(1, 2)), (0.5, 1.0), 0.5, (3, 16, 16))
+    assert str(one) == "examples with a 2x1 patch at rows 4-5, column 7, channel 1, values 0.5 to 1"
+    assert (
+        str(PatternScreen((5, 6), (1.0, 1.0), 0.5, (4, 4)))
+        == "examples with a 1x2 patch at row 1, columns 1-2, value 1"
+    )
+
+
+def test_a_pattern_that_is_no_box_is_described_by_its_count_and_what_holds_it() -> None:
+    positions = filled(slice(12, 15), slice(12, 15))[1:]
+    said = str(PatternScreen(positions, (3.0,) * 26, 0.5, (3, 16, 16)))
+    assert said == "examples with 26 fixed places within rows 12-14, columns 12-14, all channels, value 3"
+    apart = str(PatternScreen((0, 2), (1.0, 1.0), 0.5, (4, 4)))
+    assert apart == "examples with 2 fixed places within row 0, columns 0-2, value 1"
+    assert str(PatternScreen(tuple(range(9)), (1.0,) * 9, 0.5)) == "examples with 9 fixed places from 0 to 8, value 1"

@@ -178,8 +178,9 @@ def test_a_lens_without_a_readout_raises() -> None:
     loader = Marked(CORPUS, RECIPE, (1,))
     probe = Scripted(lambda look: 0.0, sites=("part:out",), lenses=("part:out",), seen="part:out")
     w = watch(model, state=(torch.optim.SGD(model.parameters(), 0.1), loader), trusted=TRUSTED, signals=[probe])
-    with pytest.raises(WatchError, match="Base has no method `readout`"):
+    with pytest.raises(WatchError, match="Base has no method `readout`") as caught:
         next(w.over(loader))
+    assert "dl.watch(model, ..., readout=lambda residual: " in caught.value.hint
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")

@@ -105,6 +105,7 @@ def test_it_is_said_at_once_that_a_trainer_cannot_be_rolled_back(tmp_path: Path)
     w = watched(trainer_of(tmp_path))
     assert ("no rollback", "a Trainer's data cannot be rewound; an alarm that asks for one stops it, with "
             "watch.resume to go on") in [(each.label, each.text) for each in w.events]  # fmt: skip
+    assert [each.label for each in w.events].count("no rollback") == 1, "and not that it was given no optimizer"
     with pytest.raises(WatchError, match="no alarm"):
         w.roll_back()
 
@@ -125,6 +126,7 @@ def test_an_alarm_stops_the_run_and_the_command_it_gives_goes_on_without_the_sus
         f"trainer.train(resume_from_checkpoint={checkpoint!r})",
     ]
     assert w.events[-1].label == "resume"
+    assert str(w.screen) == str(room.screened([], screen).screen), "what was written is what the watch shows"
     with pytest.raises(WatchError, match="cannot be rolled back: a Trainer's data cannot be rewound"):
         w.roll_back()
 
@@ -383,3 +385,15 @@ def test_a_training_that_ends_with_an_ablated_model_says_so_and_closing_lifts_it
         w.close()
         assert not torch.equal(ablated, without)
         assert torch.equal(trainer.model(tokens).logits, without)
+
+
+def test_after_a_training_has_ended_its_trainer_takes_another_watch(tmp_path: Path) -> None:
+    trainer = trainer_of(tmp_path, max_steps=10)
+    first = watched(trainer)
+    with pytest.raises(WatchError, match="already surrounds"):
+        watched(trainer)
+    trainer.train()
+    second = watched(trainer)
+    trainer.train()
+    assert first.trace.steps == second.trace.steps == [5, 10]
+    assert sum(type(each).__name__ == "WatchCallback" for each in trainer.callback_handler.callbacks) == 1

@@ -147,7 +147,10 @@ def calibrate(
 def replay(
     folder: Annotated[Path, typer.Argument(help="The run's checkpoints: snapshots, folders of transformers, tensors.")],
     setup: Annotated[
-        str, typer.Option(help="FILE.py:FUNCTION of your own; it gives (model, signals, trusted), or a dict of more.")
+        str,
+        typer.Option(
+            help="FILE.py:FUNCTION of your own; it gives (model, signals, trusted), or a dict of more: see above."
+        ),
     ],
     results: Annotated[
         Path, typer.Option(help="Folder for each checkpoint's readings; those already there are not repeated.")
@@ -158,7 +161,8 @@ def replay(
     """Read a watch's signals from a folder of checkpoints.
 
     Resumable: stop it and call it again. The file of --setup is yours, and is run; checkpoints are only ever read as
-    tensors.
+    tensors. A dict that its function gives has model, signals and trusted, and may have load, state, rows, references,
+    recipe, data, alpha, readout, weights, call, batch and seed: the arguments of darklantern.watch.replaying.replay.
     """
     from darklantern.cli.replay_command import run
 

@@ -1,5 +1,7 @@
-"""A bar for work that takes long, on a terminal only, and on stderr so that output can be piped."""
+"""A bar for work that takes long, on stderr so that output can be piped; off a terminal nothing, or a line at times."""
 
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -24,10 +26,25 @@ def bytes_bar(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
-def count_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Call what this gives with (how many are done, how many in all), from any thread."""
+def count_bar(what: str, lines: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """Call what this gives with (how many are done, how many in all), from any thread. `lines` are for a log."""
     with _bar(what, MofNCompleteColumn()) as progress:
-        yield progress
+        yield _lines(what) if lines and not Console(stderr=True).is_terminal else progress
+
+
+def _lines(what: str, every_s: float = 10.0, clock: Callable[[], float] = time.monotonic) -> Callable[[int, int], None]:
+    """A line at the first count, at the last, and between them one each `every_s` seconds at most."""
+    from darklantern.drawing.lettering import harmless
+
+    said = [-float("inf"), -1.0]
+    """when the last line was, and of which count"""
+
+    def progress(done: int, size: int) -> None:
+        if done != said[1] and (done == size or clock() - said[0] >= every_s):
+            said[:] = [clock(), done]
+            print(harmless(f"{what}: {done:,} of {size:,}"), file=sys.stderr, flush=True)
+
+    return progress
 
 
 @contextmanager

@@ -62,7 +62,7 @@ def of_demo(out: Path, folder: Path, workers: int, as_json: bool) -> None:
     _make(folder)
     seeds = reference_runs.STANDARDISE + reference_runs.CALIBRATE
     done: list[int] = []
-    with count_bar("clean runs") as progress:
+    with count_bar("clean runs", lines=True) as progress:
         progress(0, len(seeds))
 
         def one(seed: int) -> None:
@@ -84,7 +84,7 @@ def _repeated(command: str, seeds: Sequence[int], folder: Path, workers: int) ->
     from darklantern.watch.repeating import repeat
 
     _make(folder)
-    with count_bar("reference runs") as progress:
+    with count_bar("reference runs", lines=True) as progress:
         return repeat(command, seeds, folder, workers, progress)
 
 
@@ -122,6 +122,7 @@ def _tell(references: "References", out: Path, as_json: bool) -> None:
         tell_json({"references": str(out), "standardised_on": of[0], "calibrated_on": of[1], "alpha": rate})
     else:
         tell(
-            f"{out}: of {sum(of)} runs, {of[0]} to standardise on and {of[1]} to calibrate on; they support "
-            f"false-alarm rates from {percent(rate)} a run in each channel, which share the rate of a watch"
+            f"{out}: of {sum(of)} runs {of[0]} say what is usual, and {of[1]} how far harmless runs stray. An alarm "
+            f"can claim a false-alarm rate of {percent(rate)} a run or more. Several channels of one watch share its "
+            "rate: for the same rate over all, twice as many channels take twice as many runs"
         )

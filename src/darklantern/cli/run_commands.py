@@ -18,7 +18,7 @@ watch_app = typer.Typer(help="Signals, detectors and reactions on a training loo
 
 FORCED = 3
 """exit status of a stop that the loop did not heed, so that its process was ended from outside"""
-RunName = Annotated[str, typer.Argument(help="The run's name, or its folder: `./x` for one that is here.")]
+RunName = Annotated[str, typer.Argument(help="The run's folder, or its name.")]
 Why = Annotated[str, typer.Option(help="A sentence for the run's record.")]
 Wait = Annotated[float, typer.Option(min=0, max=86_400, help="Seconds to wait for the loop's answer.")]
 
@@ -78,11 +78,15 @@ def status(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say which runs go on, at which step, and what they wait for."""
-    from darklantern.watch.runs import asking
-    from darklantern.watch.runs.files import RUN, folder_of
+    """Say which runs go on, at which step, and what they wait for; of those that ended, how.
 
-    folder = folder_of(run) if run is not None else None
+    finished: the process ended after its loop. closed: the script said that the run is over. failed: an exception ended
+    it. killed: it was ended from outside. A folder that is there comes before a run of that name.
+    """
+    from darklantern.watch.runs import asking
+    from darklantern.watch.runs.files import RUN
+
+    folder = asking.place_of(run) if run is not None else None
     several = folder is None or (folder.is_dir() and not (folder / RUN).exists())
     found: list[Standing] = []
     failed: list[DarkLanternError] = []
@@ -140,7 +144,7 @@ def _tell_table(found: "list[Standing]") -> None:
 
 
 def _row(each: "Standing") -> tuple[str, str, str, str, str]:
-    state = "hung" if each.hung else each.life if each.life != "running" or each.what is None else each.what
+    state = "hung" if each.hung else each.end or each.life if each.life != "running" or each.what is None else each.what
     return (
         each.name,
         str(each.pid) if each.life != "elsewhere" else f"{each.pid} on {each.host}",

@@ -47,6 +47,7 @@ def curves(series: Sequence[Series], events: Sequence[Event] = (), *, title: str
     across = Scale(min(steps), max(steps), _LEFT, WIDE - _RIGHT)
     flags = flags_of(events, across)
     undone = sorted({(one, two) for each in series for one, two in pairwise(each.steps) if two < one})[:MOST_EVENTS]
+    undone = [(left, _restored(again, events)) for left, again in undone]
     arrows = max((flag.y for flag in flags), default=HEADED - 12) + 13
     y = arrows + (10 if undone else 0)
     bands: list[Svg] = []
@@ -89,6 +90,11 @@ def _check(each: Series) -> None:
             f"got {each.alarm}",
             hint="an alarm is the step at which the series itself crossed its threshold",
         )
+
+
+def _restored(again: int, events: Sequence[Event]) -> int:
+    """The step that a rollback went back to: as its event says, which comes before the next look at `again`."""
+    return max((event.step for event in events if event.label == "rollback" and event.step <= again), default=again)
 
 
 def _axis(across: Scale, bottom: float) -> list[Svg]:

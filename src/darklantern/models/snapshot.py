@@ -25,6 +25,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+from darklantern.counted import counted
 from darklantern.errors import SnapshotError
 from darklantern.files import write_whole
 from darklantern.models import streams
@@ -42,7 +43,7 @@ class Stateful(Protocol):
     def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Snapshot:
     """A training state at one step. Tensors are copies: training on does not change them.
 
@@ -55,6 +56,9 @@ class Snapshot:
     rest: dict[str, Any]
     """optimizer: class, groups (their parameters by name), scalars, which tensors lay apart from their parameters, in
     this process's memory; others; devices of others' tensors; random streams; data cursor: JSON values"""
+
+    def __repr__(self) -> str:
+        return f"<snapshot of step {self.step}: {counted(len(self.tensors), 'tensor')}, {self.nbytes:,} bytes>"
 
     @property
     def nbytes(self) -> int:

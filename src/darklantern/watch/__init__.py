@@ -125,9 +125,9 @@ def watch(
     knowledge of the danger. The watch then says which they are, and why others are not.
     `state` is what a rollback must put back: the optimizer, the loader, and whatever else has a state dict
     (scheduler, scaler). The loader has `state()` and `restore(state)`; without them, or without an optimizer, an alarm
-    that asks for a rollback stops the loop, which is said at once. `readout` takes a residual stream to logits, in JAX
-    `readout(weights, residual)`; it is the model's method of that name, or of transformers' models their head,
-    unless given.
+    that asks for a rollback stops the loop, which is said before the first step. `readout` takes a residual stream to
+    logits, in JAX `readout(weights, residual)`; it is the model's method of that name, or of transformers' models their
+    head, unless given.
     `alpha` is the false-alarm rate for a whole clean run, over all signals together; it holds for the
     `recipe` and `data` (texts that name them, or hashes) that `references` (a record, or its file) were made from, and
     for signals that are read as they were there (`digests`); otherwise it is not claimed. `overhead` is the share of
@@ -165,7 +165,7 @@ def watch(
             f"hang_after={hang_after} is for a watchdog, which only a run with a folder has",
             hint='run="a name" as well',
         )
-    recipe, data = hashed(recipe), hashed(data)
+    words, recipe, data = (recipe, data), hashed(recipe), hashed(data)
     if (reference := asked_for()) is not None:
         if settings.every is None:
             raise WatchError(
@@ -185,7 +185,7 @@ def watch(
     known = [signal for probe in probes for signal in probe.signals]
     every = settings.every or (references.every if references else None)
     told = digests(probes, known_good, settings)
-    recorder: list[OnLook] = [] if run is None else [Recorder(tap, told_seed, recipe, data)]
+    recorder: list[OnLook] = [] if run is None else [Recorder(tap, told_seed, *words)]
     made = Watch(
         Parts(
             tap=tap,

@@ -205,7 +205,7 @@ class Answers:
         for command in commands:
             if command.do == "pause":
                 self._outside.answer(command, self._run.step, "paused")
-                reaction = self._pause(f"{command.user} asked for a pause: {command.why}")
+                reaction = self._pause(command.said("asked for a pause"))
             else:
                 reaction = self._obey(command)
             if reaction is not Reaction.LOG:
@@ -222,7 +222,7 @@ class Answers:
             command = self._outside.wait(run.step, why, str(run.alarms[-1]) if run.alarms else None)
             if command.do == "go on":
                 self._outside.answer(command, run.step, "training goes on")
-                run.say("go on", f"{command.user}: {command.why}")
+                run.say("go on", command.said("let it go on"))
                 return Reaction.LOG
             if (reaction := self._obey(command)) is not Reaction.LOG:
                 return reaction
@@ -231,7 +231,7 @@ class Answers:
         run = self._run
         if command.do == "stop":
             self._outside.answer(command, run.step, f"stopped at step {run.step}")
-            return self.stop(f"{command.user} asked for it: {command.why}")
+            return self.stop(command.said("asked for it"))
         if command.do != "roll back":
             self._outside.answer(command, run.step, "the run does not wait for it", done=False)
             return Reaction.LOG

@@ -160,7 +160,10 @@ def _check_alike(first: Recorded, run: Recorded, but: str = "") -> None:
     for what, (one, other) in parts.items():
         if one != other and what != but:
             of_probes = what == _SETTINGS
-            differ = _settings_difference(ours, theirs) if of_probes else _difference(one, other)
+            if what in ("recipe", "data"):
+                differ = f": {_named(theirs, what)} and {_named(ours, what)}"
+            else:
+                differ = _settings_difference(ours, theirs) if of_probes else _difference(one, other)
             raise WatchError(
                 f"the run in {run.folder} has other {what} than the one in {first.folder}{differ}",
                 hint=_FIXED
@@ -187,6 +190,14 @@ def _settings_difference(ours: Begun, theirs: Begun) -> str:
         said = ", ".join(f"{key} {other.get(key)} and {one.get(key)}" for key in apart[:3])
         told.append(f"{name!r} ({said or 'its probe, its rows, or what the watch keeps for it'})")
     return f": of {', '.join(told[:3])}"
+
+
+def _named(begun: Begun, what: str) -> str:
+    """A run's recipe or data by its own text, where that is known, else by the start of its hash."""
+    if text := begun.texts.get(what):
+        return repr(text)
+    held: str = getattr(begun, what)
+    return f"{held[:12]}…" if held else "none"
 
 
 def _difference(one: object, other: object) -> str:

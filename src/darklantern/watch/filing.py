@@ -346,7 +346,11 @@ def _reaction(seen: View, taken: Taken, provenance: Provenance) -> Evidence:
     if costs is not None:
         figures = [
             Figure(name="share of training time that looks took", value=costs.overhead or 0.0, unit="share"),
-            Figure(name="share that they may take", value=costs.budget, unit="share"),
+            *(
+                []
+                if costs.budget is None
+                else [Figure(name="share that they may take", value=costs.budget, unit="share")]
+            ),
             Figure(name="time in looks", value=costs.looking_s, unit="s"),
             Figure(name="time in training steps", value=costs.training_s, unit="s"),
         ]
@@ -368,6 +372,8 @@ def _claim(alarm: Alarm) -> str:
         said += f" Spans that stand out in what was trained on since the last clean state: {spans}."
     elif alarm.held_out:
         said += " Of the rows trained on since the last clean state nothing is told."
+    elif alarm.screen is not None:
+        said += f" What was trained on since the last clean state stands out by {alarm.screen}."
     else:
         said += " Nothing of the rows trained on since the last clean state stands out."
     return said

@@ -4,13 +4,14 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from darklantern.counted import counted
 from darklantern.errors import WatchError
 from darklantern.models.cursors import Snapshot
 from darklantern.watch.attach.tap import Tap
 from darklantern.watch.examples import Examples
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Kept:
     """A training state in memory, with the number of looks taken before it."""
 
@@ -22,6 +23,10 @@ class Kept:
     """over the loader that were over by then"""
     memory: Any = field(default=None, repr=False)
     """what looks had left behind by then; None where nobody can go back there. Held-out monitors' notes are in it"""
+
+    def __repr__(self) -> str:
+        held = "not kept" if self.snapshot is None else f"{self.snapshot!r}"
+        return f"<state of step {self.step}, after {counted(self.looks, 'look')}: {held}>"
 
 
 class States:

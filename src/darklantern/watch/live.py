@@ -93,8 +93,10 @@ def panel(seen: View) -> RenderableType:
         parts.append(Text(f"and {counted(seen.held_out, 'held-out monitor')}, not shown", style="dim"))
     if seen.uncalibrated:
         parts.append(Text(f"uncalibrated: {harmless(seen.uncalibrated)}", style="yellow"))
+    if seen.unjudged:
+        parts.append(Text(harmless(seen.unjudged), style="yellow"))
     loud = [event for event in seen.events if event.label not in _QUIET][-2 * ALARMS :]
-    parts += [_told(event) for event in loud]
+    parts += [_told(event, seen) for event in loud]
     return Panel(
         Group(*parts), title=Text(_heading(seen)), title_align="left", border_style="red" if seen.alarms else "dim"
     )
@@ -102,12 +104,15 @@ def panel(seen: View) -> RenderableType:
 
 def lines(seen: View, looks: Sequence[int], events: Sequence[Event]) -> list[str]:
     """One line for each new look, and one for each new event."""
-    found = [f"step {event.step:,}, {event.label}: {_text(event)}" for event in events]
+    found = [f"step {event.step:,}, {event.label}: {_text(event, seen)}" for event in events]
     for look in looks:
         step = seen.signals[0].steps[look] if seen.signals else seen.step
-        stand = ", ".join(
-            f"{each.name} {_against(each, look)}" for each in seen.signals if each.signal.role == "signal"
-        )
+        inside = [each for each in seen.signals if each.signal.role == "signal"]
+        stand = ", ".join(f"{each.name} {_against(each, look)}" for each in inside if each.judged(look))
+        waiting = [each for each in inside if not each.judged(look)]
+        if waiting:
+            called = "nothing is" if not stand else f"{', '.join(each.name for each in waiting)} not"
+            stand += f"{', ' if stand else ''}{called} judged before look {min(each.judged_from for each in waiting)}"
         found.append(f"step {step:,}: {stand or 'looked'}; {_cost(seen.costs)}")
     return [harmless(line) for line in found]
 
@@ -121,17 +126,23 @@ def sparkline(values: Sequence[float], limit: float | None) -> str:
     return "".join(BLOCKS[min(len(BLOCKS) - 1, max(0, int(value / top * (len(BLOCKS) - 1))))] for value in newest)
 
 
+def curve(each: SignalView) -> str:
+    """Its newest looks as blocks; blanks where the statistic says nothing yet."""
+    blocks = sparkline(each.statistic, None if each.threshold is None else each.threshold.value)
+    first = len(each.statistic) - len(blocks)
+    return "".join(block if each.judged(first + at) else " " for at, block in enumerate(blocks))
+
+
 def _row(each: SignalView) -> list[Text]:
     over = each.threshold is not None and bool(each.statistic) and each.statistic[-1] > each.threshold.value
     style = "bold red" if over else ""
     newest = each.readings[-1] if each.readings else None
-    limit = None if each.threshold is None else each.threshold.value
     return [
         Text(harmless(each.name), style=style),
         Text(each.signal.tier, style="dim"),
         Text(_INSIDE[each.signal.role], style="dim"),
-        Text(sparkline(each.statistic, limit), style=style or "cyan"),
-        Text(_against(each, -1) if each.statistic else "–", style=style),
+        Text(curve(each), style=style or "cyan"),
+        Text(_against(each, -1), style=style),
         Text("–" if newest is None else number(newest.value)),
         Text("–" if newest is None else number(newest.placebo), style="dim"),
     ]
@@ -139,15 +150,17 @@ def _row(each: SignalView) -> list[Text]:
 
 def _against(each: SignalView, look: int) -> str:
     limit = "–" if each.threshold is None else f"{each.threshold.value:.1f}"
-    return f"{each.statistic[look]:.1f} / {limit}"
+    return f"{f'{each.statistic[look]:.1f}' if each.judged(look) else '–'} / {limit}"
 
 
-def _told(event: Event) -> Text:
+def _told(event: Event, seen: View) -> Text:
     style = "bold red" if event.label == "alarm" else "bold"
-    return Text.assemble((f"{harmless(event.label)} at {event.step:,} ", style), harmless(_text(event)))
+    return Text.assemble((f"{harmless(event.label)} at {event.step:,} ", style), harmless(_text(event, seen)))
 
 
-def _text(event: Event) -> str:
+def _text(event: Event, seen: View) -> str:
+    if event.label != "alarm" and event.text in seen.alarms:
+        return "for that alarm"  # a pause says again what it is for, which stands right above
     return event.text.removeprefix(f"step {event.step}: ")
 
 
@@ -162,4 +175,4 @@ def _cost(costs: Costs | None) -> str:
     if costs is None:
         return "after the fact"
     spent = "not measured yet" if costs.overhead is None else f"{costs.overhead:.1%}"
-    return f"costs {spent}, budget {costs.budget:.1%}"
+    return f"costs {spent}" if costs.budget is None else f"costs {spent}, budget {costs.budget:.1%}"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from darklantern.counted import counted
 from darklantern.errors import WatchError
 from darklantern.watch import agreeing
 from darklantern.watch.alarms import Alarm, claimed, sealed
@@ -20,12 +21,15 @@ from darklantern.watch.spans import GRAM, SpanCounter
 from darklantern.watch.trace import Standing, Trace
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Memory:
     """What looks left behind as of one of them, besides the trace: a rollback to its state sets it again."""
 
     noted: Noted
     spans: tuple[Any, ...]
+
+    def __repr__(self) -> str:
+        return f"<memory of {counted(len(self.noted.earlier), 'look')}, rows of {len(self.spans)}>"
 
 
 class Observer:
@@ -58,6 +62,8 @@ class Observer:
         """hashes of the examples that were trained on, where a signal bets"""
         self._alarms = 0
         self._idle: set[str] = set()
+        self._seen_again = False
+        """whether the newest look's fresh rows were trained on before"""
         self._alarm_look: int | None = None
         """the number of looks at the newest alarm that was not rolled back"""
         self._alarm_says = ""
@@ -130,7 +136,16 @@ class Observer:
             if track.bets and track.bets[-1].said and name not in self._idle
         }
         self._idle |= found.keys()
-        return [f"{self.trace.tracks[name].signal.shown}: {why}" for name, why in found.items()]
+        return [f"{self.trace.tracks[name].signal.shown}: {self._why_idle(why)}" for name, why in found.items()]
+
+    def _why_idle(self, said: str) -> str:
+        """What stands in the way of a bet, and what to do about it."""
+        if self._seen_again:
+            return (
+                "these rows were trained on before, and it bets on rows that the model never saw: its wealth stays as "
+                "it is in later epochs, and the other signals watch on"
+            )
+        return f"{said}, so its wealth stays as it is; more trusted examples let it go on"
 
     def sampled(self) -> str:
         """What was left out at the newest look, the first time that anything was."""
@@ -149,7 +164,8 @@ class Observer:
 
     def _bettable(self, looked: Looked, now: Now) -> Looked:
         """Without scores where rows were trained on before: a bet's rate holds for those that the model never saw."""
-        if self._bets and (now.fresh is None or not self._trained.isdisjoint(_hashes(now.fresh))):
+        self._seen_again = now.fresh is not None and self._bets and not self._trained.isdisjoint(_hashes(now.fresh))
+        if self._bets and (now.fresh is None or self._seen_again):
             return replace(looked, scores={})
         return looked
 

@@ -55,6 +55,7 @@ class Outside:
             return
         self._run = Run.open(self._name)
         self._run.guard(self._hang_after, tell=self._tell)
+        self._pass_on()
 
     def beat(self, step: int, what: Doing = "training", alarm: str | None = None) -> None:
         """The loop lives, and has done so many steps."""

@@ -19,6 +19,7 @@ from darklantern.files import read_plain
 from darklantern.records.exact import Value
 from darklantern.watch import table
 from darklantern.watch.attach.tap import Tap
+from darklantern.watch.digests import hashed
 from darklantern.watch.judging.calibration import versions
 from darklantern.watch.probes import Reading, Signal
 from darklantern.watch.runs.files import add_line
@@ -26,6 +27,8 @@ from darklantern.watch.runs.files import add_line
 LOOKS: Final = "looks.jsonl"
 LARGEST: Final = 1 << 28
 """bytes of a run's looks that are read: a hundred thousand looks at forty signals"""
+TEXT: Final = 200
+"""characters of a recipe's text that are kept, to name it"""
 
 
 class Begun(Value, frozen=True, kw_only=True, tag_field="line", tag="begun"):
@@ -43,6 +46,8 @@ class Begun(Value, frozen=True, kw_only=True, tag_field="line", tag="begun"):
     """signal → hash of what its readings come from"""
     settings: dict[str, dict[str, bool | int | float | str | None]] = msgspec.field(default_factory=dict)
     """signal → its probe's settings, to name what differs: numbers as they are, all else by the start of a hash"""
+    texts: dict[str, str] = msgspec.field(default_factory=dict)
+    """recipe and data as they were given, where that was no hash; to name what differs"""
 
 
 class Look(Value, frozen=True, kw_only=True, tag_field="line", tag="look"):
@@ -79,7 +84,8 @@ class Recorder:
     """Writes the looks of one watch, as its `on_look`. Costs a line for each."""
 
     def __init__(self, tap: Tap, seed: int, recipe: str, data: str) -> None:
-        self._tap, self._seed, self._recipe, self._data = tap, seed, recipe, data
+        self._tap, self._seed, self._recipe, self._data = tap, seed, hashed(recipe), hashed(data)
+        self._texts = {what: text[:TEXT] for what, text in (("recipe", recipe), ("data", data)) if text != hashed(text)}
         self._begun = False
         self._written = 0
         self._failed = False
@@ -109,6 +115,7 @@ class Recorder:
             versions=versions(self._tap.framework),
             signals=tuple(track.signal for track in watch.trace.shown.values()),
             digests=dict(watch.digests),
+            texts=self._texts,
             settings={
                 signal.name: {key: _brief(value) for key, value in table.stated(probe).items()}
                 for probe in watch.filer.probes

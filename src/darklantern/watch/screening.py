@@ -12,6 +12,7 @@ from darklantern.errors import WatchError
 from darklantern.watch.examples import Array, Examples
 from darklantern.watch.formulas import Floats
 from darklantern.watch.formulas.linear_discriminant import LinearDiscriminant, linear_discriminant
+from darklantern.watch.places import placed
 from darklantern.watch.spans import Candidate, as_texts
 
 SUSPICIOUS_SPAN = 60.0
@@ -58,6 +59,10 @@ class PatternScreen:
     values: tuple[float, ...]
     tolerance: float
     """how far from them a value may be"""
+    shape: tuple[int, ...] = ()
+    """of one example, where it is an image; to say where the positions are"""
+    spatial: tuple[int, int] = (-2, -1)
+    """which of its axes are rows and columns, from the end"""
 
     def suspect(self, examples: Examples) -> NDArray[np.bool_]:
         flat = examples.inputs.reshape(len(examples), -1)[:, list(self.positions)]
@@ -65,8 +70,7 @@ class PatternScreen:
         return found
 
     def __str__(self) -> str:
-        held = ", ".join(f"{value:g} at {place}" for place, value in zip(self.positions, self.values, strict=True))
-        return f"examples with {held}"
+        return f"examples with {placed(self.positions, self.values, self.shape, self.spatial)}"
 
 
 class FeatureScreen:

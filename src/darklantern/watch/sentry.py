@@ -22,6 +22,7 @@ from darklantern.watch.outside import Outside
 from darklantern.watch.passes import Passes
 from darklantern.watch.reactions import Reaction
 from darklantern.watch.trace import Trace
+from darklantern.watch.viewing import unjudged
 
 
 class Run(Protocol):
@@ -55,6 +56,7 @@ class Sentry:
     started: bool = field(default=False, init=False)
     """the self-test is done"""
     _uncalibrated: str = field(default="", init=False)
+    _unjudged: str = field(default="", init=False)
 
     @property
     def due(self) -> bool:
@@ -132,6 +134,16 @@ class Sentry:
         if (why := self.run.trace.uncalibrated) and why != self._uncalibrated:
             self.run.say("uncalibrated", why)
         self._uncalibrated = why
+
+    def say_unjudged(self) -> None:
+        """Of a run that ends before any signal could raise an alarm: silence says nothing about it. Said once."""
+        trace = self.run.trace
+        inside = {name: at for name, at in trace.judged_from.items() if trace.tracks[name].signal.role == "signal"}
+        looks = len(trace.steps)
+        if self.started and not self._unjudged and looks < min(inside.values()) and not self.run.alarms:
+            why = unjudged(looks, inside) or "0 looks: nothing was judged"
+            self._unjudged = why
+            self.run.say("not judged", f"{why}, so that no alarm came says nothing")
 
     def _alarm(self, alarm: Alarm) -> Reaction:
         """Say it, look into it, react, file it."""

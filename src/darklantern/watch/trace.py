@@ -142,6 +142,12 @@ class Trace:
         return {name: track for name, track in self.tracks.items() if not track.signal.held_out}
 
     @property
+    def judged_from(self) -> dict[str, int]:
+        """Signal → the first look, counted from 1, whose statistic says anything: 1 with references, and of a bet."""
+        at_once = {name for name, track in self.tracks.items() if track.bets} | self._references.keys()
+        return {name: 1 if name in at_once else WARM_UP + 1 for name in self.tracks}
+
+    @property
     def uncalibrated(self) -> str:
         """Why channels have no stated false-alarm rate; empty when all have."""
         held = (self.limits[name] for name in self.channels)

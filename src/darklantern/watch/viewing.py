@@ -3,13 +3,14 @@
 In: a watch, or the trace of one. Out: frozen values. Held-out monitors are counted here and left out.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar, overload
 
+from darklantern.counted import counted
 from darklantern.records.findings import Event, Series
-from darklantern.watch.judging.detectors import Threshold, first_crossing
+from darklantern.watch.judging.detectors import Threshold, first_crossing, percent
 from darklantern.watch.probes import Reading, Signal
 from darklantern.watch.trace import Past, Trace
 
@@ -64,6 +65,8 @@ class SignalView:
     readings: Sequence[Reading]
     statistic: Sequence[float]
     threshold: Threshold | None
+    judged_from: int = 1
+    """the first look, counted from 1 among those that stand, whose statistic says anything; 0 stands before it"""
 
     @property
     def name(self) -> str:
@@ -74,6 +77,21 @@ class SignalView:
         """The first step at which the statistic was over its threshold."""
         limit = self.threshold
         return None if limit is None else first_crossing(self.steps, self.statistic, limit.value)
+
+    def judged(self, look: int) -> bool:
+        """Whether the statistic at `look` says anything yet; False where there is no such look."""
+        at = range(len(self.steps))[look] if -len(self.steps) <= look < len(self.steps) else -1
+        number, earliest = 0, None
+        while at >= 0 and number < self.judged_from:  # those that stood then: each a later step than the one before
+            if earliest is None or self.steps[at] < earliest:
+                number, earliest = number + 1, self.steps[at]
+            at -= 1
+        return number >= self.judged_from
+
+    @property
+    def judged_looks(self) -> list[int]:
+        """The looks whose statistic says anything."""
+        return [look for look in range(len(self.steps)) if self.judged(look)]
 
     @property
     def series(self) -> Series:
@@ -94,8 +112,8 @@ class SignalView:
 class Costs:
     """What looks cost, as measured."""
 
-    budget: float
-    """the share of training time that they may take"""
+    budget: float | None
+    """the share of training time that they may take; None where their cadence was fixed by hand"""
     overhead: float | None
     """the share that they took; None before it was measured"""
     every: int | None
@@ -122,6 +140,10 @@ class View:
     stopped: str
     costs: Costs | None
     """None where nothing was trained beside the looks"""
+    screened_rows: int = 0
+    """rows of batches that were left out, each time that they came"""
+    unjudged: str = ""
+    """which signals cannot be judged yet, and from which look on they are; empty where all can"""
 
     def first(self, role: str) -> int | None:
         """The step of the first look at which a signal of that role was over its threshold."""
@@ -144,7 +166,7 @@ def view(watch: Any) -> View:
     """What may be shown of a `Watch` now."""
     cadence = watch.cadence
     costs = Costs(
-        budget=cadence.overhead,
+        budget=None if watch.settings.every is not None else cadence.overhead,
         overhead=watch.overhead if watch.seconds_training else None,
         every=cadence.every,
         looking_s=watch.seconds_looking,
@@ -157,7 +179,24 @@ def view(watch: Any) -> View:
         events=tuple(watch.events),
         stopped=watch.stopped,
         costs=costs,
+        screened_rows=watch.screened_rows,
     )
+
+
+def replayed(trace: Trace) -> View:
+    """What may be shown of a replay: an alarm for each signal inside that crossed its threshold, at its first look over
+    it."""
+    seen = seen_in(trace)
+    crossed = [each for each in seen.signals if each.signal.role == "signal" and each.alarm is not None]
+    return replace(seen, alarms=tuple(_crossing(each) for each in sorted(crossed, key=lambda each: each.alarm or 0)))
+
+
+def _crossing(each: SignalView) -> str:
+    limit = each.threshold
+    assert limit is not None
+    value = next(value for value in each.statistic if value > limit.value)
+    rate = f"false-alarm rate at most {percent(limit.alpha)} a run" if limit.calibrated else "uncalibrated"
+    return f"step {each.alarm}: {each.name} at {value:.1f}, threshold {limit.value:.1f} ({rate}; {limit.reason})"
 
 
 def seen_in(
@@ -168,6 +207,7 @@ def seen_in(
     events: Sequence[Event] = (),
     stopped: str = "",
     costs: Costs | None = None,
+    screened_rows: int = 0,
 ) -> View:
     """What may be shown of a trace, as a replay leaves one."""
     past = trace.past
@@ -180,6 +220,7 @@ def seen_in(
             readings=Column(past, partial(_reading, name)),
             statistic=Column(past, partial(_statistic, name)),
             threshold=trace.limit(name),
+            judged_from=trace.judged_from[name],
         )
         for name, track in trace.shown.items()
     )
@@ -194,7 +235,20 @@ def seen_in(
         uncalibrated=trace.uncalibrated,
         stopped=stopped,
         costs=costs,
+        screened_rows=screened_rows,
+        unjudged=unjudged(len(trace.steps), {name: trace.judged_from[name] for name in trace.shown}),
     )
+
+
+def unjudged(looks: int, judged_from: Mapping[str, int]) -> str:
+    """What cannot be judged after so many looks, and from which look on it is; empty where all can."""
+    waiting = {name: at for name, at in judged_from.items() if looks < at and (looks or at > 1)}
+    if not waiting:
+        return ""
+    first = min(waiting.values())
+    if len(waiting) == len(judged_from):
+        return f"{counted(looks, 'look')}: nothing is judged before look {first}"
+    return f"{counted(looks, 'look')}: {', '.join(waiting)} not judged before look {first}"
 
 
 def _reading(name: str, past: Past) -> Reading:

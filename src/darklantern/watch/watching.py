@@ -31,7 +31,7 @@ from darklantern.watch.screening import Screen, any_of
 from darklantern.watch.sentry import Sentry
 from darklantern.watch.settings import Settings
 from darklantern.watch.trace import Trace
-from darklantern.watch.viewing import view
+from darklantern.watch.viewing import unjudged, view
 
 LOG = logging.getLogger("darklantern.watch")
 
@@ -120,20 +120,27 @@ class Watch:
         self._own_loop = ""
         """why a loop that calls `before` itself cannot be rolled back"""
         self._sentry.say_uncalibrated()
-        if tap.rewinds:
+        self._no_rollback_said = False
+        if tap.rewinds and tap.keeps:
             self._say_no_rollback()
+        elif tap.rewinds:  # without a state it may be handed to a trainer yet, which has a reason of its own
+            self._keeper.few()
         if tap.keeps and (said := self._keeper.check_room()):
             self.say("states", said)
 
     def __repr__(self) -> str:
         shown = self.trace.shown
-        last = ", ".join(f"{name} {track.statistic[-1]:+.1f}" for name, track in shown.items() if track.statistic)
+        looks, judged_from = len(self.trace.steps), {name: self.trace.judged_from[name] for name in shown}
+        judged = {name: track.statistic for name, track in shown.items() if looks and looks >= judged_from[name]}
+        last = ", ".join(f"{name} {statistic[-1]:+.1f}" for name, statistic in judged.items())
+        waits = unjudged(looks, judged_from)
         channels = [name for name in self.trace.channels if name == "joint" or name in shown]
         limits = ", ".join(f"{name} {self.trace.limits[name].value:.1f}" for name in channels)
         said = "; ".join(f"alarm at {alarm}" for alarm in self.alarms) or "no alarm"
         return harmless(
             f"watch at step {self.step}, {len(self.trace.steps)} looks, {said}; threshold {limits}"
             f"{' (uncalibrated)' if self.trace.uncalibrated else ''}{'; ' if last else ''}{last}"
+            f"{'; ' if waits else ''}{waits}"
         )
 
     @property
@@ -285,6 +292,7 @@ class Watch:
             self._answers.check(self._on_trainer)
         if not self._open and not self.rewinds:
             self._own_loop = "the loop draws its batches itself, so nobody knows where the loader stood before one"
+        if self.rewinds and not self._on_trainer and not self._no_rollback_said:
             self._say_no_rollback()
         self._clock.taken_back()
         if (asked := self._answers.heed()) is not Reaction.LOG:
@@ -355,6 +363,7 @@ class Watch:
         """The loop is over for now, by its end or an error; for adapters, as `before`."""
         self._answers.training.is_open = False
         self._answers.say_standing()
+        self._sentry.say_unjudged()
         self._outside.left(self.step)
         self._answers.tell(NOTICES_S)
 
@@ -369,6 +378,7 @@ class Watch:
         Folder and watchdog end with the process anyway; what was ablated stays until here, or until `lift`.
         """
         self.lift()
+        self._sentry.say_unjudged()
         self._outside.close(self.step)
 
     def roll_back(self) -> Screen:
@@ -419,6 +429,8 @@ class Watch:
                 "so a rollback would not rewind this one",
                 hint="call over() with the very loader of `state`; wrap over(), not the loader",
             )
+        if self.rewinds and not self._no_rollback_said:
+            self._say_no_rollback()
         self._open = True
 
     def _check_going(self) -> None:
@@ -430,6 +442,7 @@ class Watch:
 
     def _say_no_rollback(self) -> None:
         self._keeper.few()
+        self._no_rollback_said = True
         self.say("no rollback", f"{self.rewinds}; an alarm that asks for one stops the loop instead")
 
     def _pass(self, loader: Iterable[Any], until: int | None) -> Generator[Any, None, bool]:

@@ -242,3 +242,9 @@ def test_no_more_threads_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     monkeypatch.setattr(threading.Thread, "start", none)
     (found,) = told(File(str(tmp_path / "x")))
     assert not found.done and "can't start new thread" in found.how
+
+
+def test_a_note_names_its_step_once() -> None:
+    note = Note(run="tinyrun", step=125, text="step 125: payload lens at 5.0")
+    assert (note.line, note.words) == ("tinyrun, step 125: payload lens at 5.0", "step 125: payload lens at 5.0")
+    assert Note(run="x", step=3, text="hung: no beat").line == "x, step 3: hung: no beat"

@@ -147,7 +147,8 @@ def test_the_same_process_takes_over_and_its_earlier_run_says_so(tmp_path: Path)
     first.beat(5)
     second.beat(7)
     assert first.asked() == [] and "another run has taken over" in first.unsaid()[0]
-    assert second.unsaid() == []
+    assert ["takes over" in said for said in second.unsaid()] == [True]
+    assert Run.open(tmp_path / "y").unsaid() == []
     assert (found := asking.find(tmp_path / "x").heartbeat()) and found.step == 7
     first.close()
     second.close()
@@ -406,7 +407,9 @@ def test_what_is_no_command_is_named_answered_and_not_heeded(run: Run, tmp_path:
     assert any("a symlink" in text for text in said) and any(f"{MOST:,} bytes" in text for text in said)
     assert run.asked() == [] and run.unsaid() == [], "each is named once"
     with Run.open(run.folder) as following:
-        assert following.asked() == [] and len(following.unsaid()) == 1, "only the folder is left"
+        assert following.asked() == []
+        (said,) = (text for text in following.unsaid() if "takes over" not in text)
+        assert str(wrong["folder"]) in said, "only the folder is left"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a file to another user")
@@ -427,7 +430,7 @@ def test_what_was_asked_of_a_dead_run_is_not_heeded_by_the_next(tmp_path: Path) 
     assert second.asked() == []
     assert "1 command never heard" in entries(second.folder)[-1].text
     left(second, encode(stop), f"{stop.nonce}.json")
-    assert second.asked() == [] and "for another run" in second.unsaid()[0]
+    assert second.asked() == [] and "for another run" in second.unsaid()[-1]
     first.close()
     second.close()
 
@@ -602,3 +605,66 @@ def test_a_file_that_is_not_there_is_nothing_and_one_that_is_wrong_is_an_error(t
     (tmp_path / "x").write_bytes(b"{}")
     with pytest.raises(WatchError, match="exact bytes of one Heartbeat"):
         get(tmp_path / "x", Heartbeat, owners, in_place=True)
+
+
+LOOP = """
+import os, sys, signal
+from darklantern.watch.runs.run import Run
+run = Run.open(sys.argv[1])
+def loop():
+    run.beat(1)
+    if how == "fails": raise KeyError("a text of the data")
+    if how == "is killed": os.kill(os.getpid(), signal.SIGKILL)
+    if how == "exits": sys.exit(0)
+    run.beat(2, "outside the loop")
+how = sys.argv[2]
+if how == "fails, and closes":
+    how = "fails"
+    try: loop()
+    finally: run.close()
+elif how == "is closed":
+    loop(); run.close()
+else: loop()
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "end"),
+    [
+        ("finishes", "finished"),
+        ("is closed", "closed"),
+        ("fails", "failed: KeyError"),
+        ("fails, and closes", "failed: KeyError"),
+        ("is killed", "killed"),
+        ("exits", "ended"),
+    ],
+)
+def test_how_a_run_ended_is_known_as_far_as_it_can_be(tmp_path: Path, how: str, end: str) -> None:
+    with Run.open(tmp_path) as lives:
+        assert asking.standing(asking.find(lives.folder)).end == ""
+    subprocess.run([sys.executable, "-c", LOOP, str(tmp_path / "x"), how], check=False, capture_output=True)
+    found = asking.standing(asking.find(tmp_path / "x"))
+    assert (found.life, found.end) == ("ended", end)
+    assert "a text of the data" not in (tmp_path / "x" / "events.jsonl").read_text()
+
+
+def test_a_folder_that_is_there_comes_before_a_run_of_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Run.open(tmp_path / "x" / "one").close()
+    assert asking.place_of("x") == tmp_path / "x"
+    with pytest.raises(WatchError, match="is a folder of runs"):
+        asking.find("x")
+    assert asking.place_of("one") != tmp_path / "x" / "one"
+    monkeypatch.chdir(tmp_path / "x")
+    assert asking.find("one").folder == tmp_path / "x" / "one"
+    (tmp_path / "x" / "empty").mkdir()
+    assert asking.place_of("empty") == folder_of("empty")
+
+
+def test_who_asks_without_a_reason_is_not_quoted_with_an_empty_one(run: Run) -> None:
+    found = asking.find(run.folder)
+    plain, why = (asking.ask(found, "pause", each) for each in ("", "to look"))
+    assert plain.said("asked for a pause") == f"{plain.user} asked for a pause"
+    assert why.said("asked for a pause") == f"{plain.user} asked for a pause: to look"

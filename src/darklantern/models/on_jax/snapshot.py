@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from darklantern.counted import counted
 from darklantern.errors import SnapshotError
 from darklantern.models import streams
 from darklantern.models.cursors import Cursor, json_values, move
@@ -24,7 +25,7 @@ _CONSTANT = (bool, int, float, complex, str, bytes, np.generic)
 _WHERE = "capture(step, state, loader) is called between two steps, outside of jit"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Snapshot:
     """A training state at one step. Its arrays are copies: no step changes them, and none can donate them."""
 
@@ -33,6 +34,9 @@ class Snapshot:
     """the tree, copied"""
     rest: dict[str, Any]
     """random streams, data cursor: JSON values"""
+
+    def __repr__(self) -> str:
+        return f"<snapshot of step {self.step}: {counted(len(jax.tree.leaves(self.state)), 'array')}>"
 
 
 def capture(step: int, state: Any, loader: Cursor | None) -> Snapshot:

@@ -156,7 +156,7 @@ class JaxTap:
         if self._readout is None:
             raise WatchError(
                 f"{type(self.model.module).__name__} has no method `readout` from residual stream to logits",
-                hint="pass readout=lambda weights, residual: ..., the model's last norm and unembedding",
+                hint="dl.watch(model, ..., readout=lambda weights, residual: ...), the last norm and the unembedding",
             )
         read = self._readout(weights, residual)
         if not isinstance(read, jax.Array) or read.shape[:-1] != residual.shape[:-1]:

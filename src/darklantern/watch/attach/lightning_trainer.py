@@ -179,7 +179,10 @@ def attach(watch: "Watch", tap: "TorchTap", trainer: Any) -> None:
         if kind.__module__.startswith(f"{name}.")
     )
     if any(isinstance(each, _Hooks) for each in trainer.callbacks):
-        raise WatchError("this Trainer is watched already", hint="one watch takes several probes")
+        raise WatchError(
+            "this Trainer is watched already",
+            hint="one watch takes several probes; for another training make a new Trainer",
+        )
     base: Any = sys.modules[package].Callback
     hooks: Any = type("WatchCallback", (_Hooks, base), {})(watch, tap)
     trainer.callbacks.append(hooks)

@@ -126,7 +126,8 @@ class TorchTap:
         if self.readout is None:
             raise WatchError(
                 f"{type(self.model.module).__name__} has no method `readout` from residual stream to logits",
-                hint="pass readout=lambda residual: model.unembed(model.norm(residual)), with your names",
+                hint="dl.watch(model, ..., readout=lambda residual: model.unembed(model.norm(residual))), by the names "
+                "that yours has",
             )
         read = self.readout(residual)
         if not isinstance(read, Tensor) or read.shape[:-1] != residual.shape[:-1]:

@@ -40,7 +40,7 @@ class _Hooks:
         self._updates = Updates(watch, tap)
         self._taken: list[Taken] = []
         """those of the update under way that are still to be run"""
-        self._void = self._begun = False
+        self._void = self._begun = self.over = False
         self._tag = ""
         """what to write into the next checkpoint"""
 
@@ -95,7 +95,7 @@ class _Hooks:
                 f"the Trainer begins at update {state.global_step}, this watch has seen it up to {self._watch.step}",
                 hint="one watch for one run: make a new one before you train again",
             )
-        self._begun, self._watch.step = True, state.global_step
+        self._begun, self._watch.step, self.over = True, state.global_step, False
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if not self._updates.taken:
@@ -133,6 +133,7 @@ class _Hooks:
         if not args.load_best_model_at_end:
             self._finish()
         self._watch.left()
+        self.over = True
 
     def _finish(self) -> None:
         if not self._watch.stopped and self._watch.finish() is not Reaction.LOG:
@@ -164,10 +165,12 @@ def attach(watch: "Watch", tap: "TorchTap", trainer: Any) -> None:
         raise WatchError(
             f"this {type(trainer).__name__} has no {', '.join(missing)}", hint="transformers 5.23 is known to fit"
         )
+    _detach_ended(trainer)
     if any(name in vars(trainer) for name in _SURROUNDED):
         raise WatchError(
             f"something already surrounds the batches of this {type(trainer).__name__}: a watch, or code of yours",
-            hint="one watch takes several probes; attach it before all else",
+            hint="one watch takes several probes; attach it before all else, and make a new Trainer after a training "
+            "that did not come to its end",
         )
     if trainer.model is not None:
         check_trained(tap, trainer.model, "Trainer")
@@ -176,8 +179,19 @@ def attach(watch: "Watch", tap: "TorchTap", trainer: Any) -> None:
     hooks: Any = type("WatchCallback", (_Hooks, base), {})(watch, tap, trainer)
     trainer.add_callback(hooks)
     for name in _SURROUNDED:
-        setattr(trainer, name, getattr(hooks, name)(getattr(trainer, name)))
+        around = getattr(hooks, name)(getattr(trainer, name))
+        around.of = hooks
+        setattr(trainer, name, around)
     watch.say("no rollback", f"{tap.barred}; an alarm that asks for one stops it, with watch.resume to go on")
+
+
+def _detach_ended(trainer: Any) -> None:
+    """Take off a watch whose training has ended, so that another may come, for a run that goes on or a new one."""
+    for hooks in [each for each in trainer.callback_handler.callbacks if isinstance(each, _Hooks) and each.over]:
+        if all(getattr(vars(trainer).get(name), "of", None) is hooks for name in _SURROUNDED):
+            for name in _SURROUNDED:
+                delattr(trainer, name)
+            trainer.remove_callback(hooks)
 
 
 def newest(folder: Path, upto: int) -> Path | None:

@@ -96,6 +96,7 @@ def stopped(watch: "Watch", folder: Path, writes: bool, how: Iterator[str]) -> N
             if writes:
                 folder.mkdir(parents=True, exist_ok=True)
                 save(screen, path)
+            watch.screen = screen
             lines.append(f"dataset = darklantern.watch.screened(dataset, {str(path)!r})")
     watch.resume = "\n".join([*lines, *how])
     watch.say("resume", f"in the same script, with a new watch:\n{watch.resume}")

@@ -7,6 +7,8 @@ from hashlib import sha256
 from importlib.metadata import version
 from importlib.resources import files
 
+from msgspec.structs import replace
+
 from darklantern.counted import counted
 from darklantern.drawing import Svg, curves, readings, sparkline
 from darklantern.drawing.curves import MOST_EVENTS, MOST_SERIES
@@ -14,7 +16,7 @@ from darklantern.drawing.ink import dark_rules
 from darklantern.drawing.markup import element, together
 from darklantern.drawing.scales import number, whole
 from darklantern.errors import RecordError
-from darklantern.records.findings import Event
+from darklantern.records.findings import Event, Series
 from darklantern.watch.judging.detectors import percent
 from darklantern.watch.viewing import SignalView, View
 
@@ -85,18 +87,30 @@ def _glance(seen: View) -> Svg:
     costs = seen.costs
     inside, outside = (seen.first(role) for role in ("signal", "behaviour"))
     cells = [
-        _fact("Alarms", str(len(seen.alarms)) if seen.costs is not None or seen.alarms else "–"),
-        _fact("First signal inside over its threshold", "never" if inside is None else f"step {whole(inside)}"),
-        _fact("First behavioural monitor", "never" if outside is None else f"step {whole(outside)}"),
+        _fact("Alarms", str(len(seen.alarms))),
+        _fact("First signal inside over its threshold", _first(seen, "signal", inside)),
+        _fact("First behavioural monitor", _first(seen, "behaviour", outside)),
     ]
     if costs is not None:
         spent = "–" if costs.overhead is None else f"{costs.overhead:.1%}"
-        cells.append(_fact(f"Cost, of a budget of {costs.budget:.1%}", spent))
+        cells.append(_fact("Cost" if costs.budget is None else f"Cost, of a budget of {costs.budget:.1%}", spent))
+    if seen.screened_rows or any(event.label == "rollback" for event in seen.events):
+        cells.append(_fact("Rows left out", whole(seen.screened_rows)))
     return element("dl", *cells, class_="glance")
+
+
+def _first(seen: View, role: str, step: int | None) -> str:
+    """Where a signal of that role was first over its threshold; "never" only where one could have been."""
+    if step is not None:
+        return f"step {whole(step)}"
+    held = [each for each in seen.signals if each.signal.role == role and each.threshold is not None]
+    return "never" if any(each.judged_looks for each in held) else "–"
 
 
 def _warnings(seen: View) -> list[Svg]:
     said = []
+    if seen.unjudged:
+        said.append(("Not judged yet: ", seen.unjudged))
     if seen.uncalibrated:
         said.append(("No false-alarm rate is claimed: ", seen.uncalibrated))
     if seen.stopped:
@@ -107,7 +121,10 @@ def _warnings(seen: View) -> list[Svg]:
 def _run(seen: View) -> Svg:
     if not seen.signals or not seen.signals[0].steps:
         return element("p", "There was no look yet.")
-    series, left = seen.series[:MOST_SERIES], len(seen.series) - MOST_SERIES
+    judged = [each for each in map(_judged, seen.signals) if each.steps]
+    if not judged:
+        return element("p", f"There is no curve yet. {seen.unjudged}.")
+    series, left = judged[:MOST_SERIES], len(judged) - MOST_SERIES
     events = [event for event in seen.events if event.label != "uncalibrated"][:MOST_EVENTS]
     note = f"{counted(left, 'more signal')} below. " if left > 0 else ""
     words = "What a rollback undid is drawn faded. " if seen.undone else ""
@@ -115,8 +132,15 @@ def _run(seen: View) -> Svg:
     return together(made, *([element("p", note + words, class_="note")] if note or words else []))
 
 
+def _judged(each: SignalView) -> Series:
+    """Its curve, at looks where it says something."""
+    looks = each.judged_looks
+    steps, values = tuple(each.steps[look] for look in looks), tuple(each.statistic[look] for look in looks)
+    return replace(each.series, steps=steps, values=values)
+
+
 def _alarms(seen: View) -> Svg:
-    """Each alarm, and what the watch did about it: the events up to the next alarm."""
+    """Each alarm, and what the watch did about it: the events up to the next alarm. In a replay it could do nothing."""
     items = []
     raised = [at for at, event in enumerate(seen.events) if event.label == "alarm"]
     for number_, text in enumerate(seen.alarms):
@@ -127,7 +151,8 @@ def _alarms(seen: View) -> Svg:
         done = [
             element("li", element("b", event.label), f" at step {whole(event.step)}: {event.text}") for event in after
         ]
-        done = done or [element("li", "Nothing but to keep the record: training went on.")]
+        kept = "Nothing but to keep the record: training went on."
+        done = done or [element("li", kept if seen.costs is not None else "Read after the fact: nothing was done.")]
         items.append(element("li", element("p", text[:1].upper() + text[1:]), element("ul", *done)))
     return element("ol", *items, class_="alarms")
 
@@ -137,8 +162,9 @@ def _standing(seen: View) -> Svg:
     for each in seen.signals:
         limit = each.threshold
         curve = Svg("")
-        if each.statistic:
-            curve = sparkline(each.statistic, threshold=None if limit is None else limit.value, label=each.name)
+        if judged := _judged(each).values:
+            curve = sparkline(judged, threshold=None if limit is None else limit.value, label=each.name)
+        never = "none" if judged and limit is not None else "–"
         rate = "–" if limit is None else percent(limit.alpha) if limit.calibrated else "not calibrated"
         rows.append(
             (
@@ -146,10 +172,10 @@ def _standing(seen: View) -> Svg:
                 each.signal.tier,
                 _SIDES[each.signal.role],
                 curve,
-                number(each.statistic[-1]) if each.statistic else "–",
+                number(each.statistic[-1]) if each.judged(-1) else "–",
                 "–" if limit is None else number(limit.value),
                 rate,
-                "none" if each.alarm is None else element("b", whole(each.alarm), class_="late"),
+                never if each.alarm is None else element("b", whole(each.alarm), class_="late"),
             )
         )
     heads = ("Signal", "Tier", "Looks at", "Statistic", "Now", "Threshold", "False alarms a run", "First over it, step")
@@ -195,7 +221,7 @@ def _costs(seen: View) -> Svg:
     count = seen.looks + seen.undone
     measured = [
         ("Share of training time", "not measured yet" if costs.overhead is None else f"{costs.overhead:.2%}"),
-        ("Budget", f"{costs.budget:.2%}"),
+        *([] if costs.budget is None else [("Budget", f"{costs.budget:.2%}")]),
         ("Steps between looks", "–" if costs.every is None else whole(costs.every)),
         ("Time in looks", f"{costs.looking_s:.1f} s"),
         ("Time in training steps", f"{costs.training_s:.1f} s"),

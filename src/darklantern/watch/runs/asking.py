@@ -18,8 +18,11 @@ from darklantern.watch.runs.files import (
     ANSWERED,
     ASKED,
     EVENTS,
+    FAILED,
+    FINISHED,
     HEARTBEAT,
     HUNG,
+    LEFT,
     RUN,
     WATCHDOG,
     About,
@@ -88,6 +91,10 @@ class Standing(Value, frozen=True, kw_only=True):
     folder: str
     life: str
     """`running`, `suspended`, `ended`, `closed` (the loop is over, the process lives) or `elsewhere`"""
+    end: str
+    """of a process that has ended, as far as it can be known: `closed`, `finished` (it ended in good order after its
+    loop, without closing the run), `failed: NAME` of an exception, `killed` (from outside, without a word), or `ended`
+    where nothing tells; empty while it lives"""
     pid: int
     host: str
     user: str
@@ -116,8 +123,8 @@ class Stopped(Value, frozen=True, kw_only=True):
 
 
 def find(run: str | Path) -> Asked:
-    """A run by its folder or name. Raises WatchError when there is none, or when it is another user's."""
-    folder = folder_of(run)
+    """A run by its folder or name, see `place_of`. Raises WatchError where there is none, or it is another user's."""
+    folder = place_of(run)
     try:
         owner = folder.stat().st_uid
         if owner != os.geteuid() and os.geteuid() != 0:
@@ -130,6 +137,8 @@ def find(run: str | Path) -> Asked:
         about = None
     except OSError as error:
         raise WatchError(f"cannot look into {folder}: {error.strerror}", hint="is it a run's folder?") from error
+    if about is None and any(folder.glob(f"*/{RUN}")):
+        raise WatchError(f"{folder} is a folder of runs", hint="name one of those that lie in it")
     if about is None:
         raise WatchError(
             f"there is no run in {folder}",
@@ -170,6 +179,7 @@ def standing(run: Asked) -> Standing:
         name=about.name,
         folder=str(run.folder),
         life="closed" if closed else lives,
+        end=_end(run, beat) if lives == "ended" else "",
         pid=about.process.pid,
         host=about.host,
         user=about.user,
@@ -183,6 +193,30 @@ def standing(run: Asked) -> Standing:
         waiting=beat.waiting if beat and lives != "ended" else "",
         alarm=beat.alarm if beat else "",
     )
+
+
+def _end(run: Asked, beat: Heartbeat | None) -> str:
+    """How the process of a run ended, by what it said last: one that is killed says nothing."""
+    said = {each.what: each.text for each in entries(run.folder) if each.run == run.about.run}
+    if FAILED in said:
+        return f"failed: {said[FAILED]}"
+    if beat is not None and beat.what == "closed":
+        return "closed"
+    if FINISHED in said:
+        return "finished"
+    in_loop = beat is not None and beat.what != "outside the loop"
+    return "killed" if LEFT not in said and (in_loop or "terminate" in said or "kill" in said) else "ended"
+
+
+def place_of(run: str | Path) -> Path:
+    """Where a run, or several, are: a folder that is there and holds one or more comes before a run's name.
+
+    Raises WatchError for a word that is neither.
+    """
+    here = Path(run)
+    if here.is_dir() and ((here / RUN).is_file() or any(here.glob(f"*/{RUN}"))):
+        return here.absolute()
+    return folder_of(run)
 
 
 def ask(run: Asked, do: Do, why: str = "", grace_s: float = 0.0) -> Command:

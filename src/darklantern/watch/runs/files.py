@@ -38,6 +38,12 @@ HEARTBEAT: Final = "heartbeat.json"
 WATCHDOG: Final = "watchdog.json"
 HUNG: Final = "hung.json"
 EVENTS: Final = "events.jsonl"
+FINISHED: Final = "finished"
+"""an entry: the process ended in good order, outside the loop; it was not closed"""
+FAILED: Final = "failed"
+"""an entry: an exception ended the process, or was in flight when the run was closed; its text is that one's name"""
+LEFT: Final = "left"
+"""an entry: the process ended in good order from within the loop"""
 ASKED: Final = "asked"
 ANSWERED: Final = "answered"
 CHECKPOINTS: Final = "checkpoints"
@@ -109,6 +115,10 @@ class Command(Value, frozen=True, kw_only=True):
     user: Name
     uid: int
     time: Time
+
+    def said(self, what: str) -> str:
+        """Who asked `what`, and why if they said so."""
+        return f"{self.user} {what}{f': {self.why}' if self.why else ''}"
 
 
 class Answer(Value, frozen=True, kw_only=True):

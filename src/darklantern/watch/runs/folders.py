@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -45,7 +46,16 @@ _STALE_S: Final = 300.0
 _OPENING_S: Final = 5.0
 
 
-def opened(folder: Path) -> About:
+@dataclass(frozen=True)
+class Opened:
+    """A folder that is this process's."""
+
+    about: About
+    takes_over: bool
+    """from another run of this process that was not closed"""
+
+
+def opened(folder: Path) -> Opened:
     """Make `folder` the run's of this process. Raises WatchError, StoreError."""
     _make(folder)
     lock = take_lock(folder / "lock", lambda holder: _being_opened(folder, holder), _OPENING_S)
@@ -53,6 +63,7 @@ def opened(folder: Path) -> About:
         earlier, left = _earlier(folder)
         _sweep(folder)
         about = _about(folder)
+        own = earlier is not None and earlier.process == about.process and not _was_closed(folder, earlier)
         put(folder / RUN, about)
         first = Heartbeat(run=about.run, step=0, what="outside the loop", time=now(), pause=None, waiting="", alarm="")
         put_over(folder / HEARTBEAT, first)
@@ -68,7 +79,7 @@ def opened(folder: Path) -> About:
         ) from error
     finally:
         os.close(lock)
-    return about
+    return Opened(about, own)
 
 
 def _make(folder: Path) -> None:
@@ -124,10 +135,15 @@ def _sweep(folder: Path) -> None:
                 path.unlink()
 
 
-def _may_live(folder: Path, run: About) -> bool:
+def _was_closed(folder: Path, run: About) -> bool:
     beat = get(folder / HEARTBEAT, Heartbeat, frozenset((run.uid,)), in_place=True, may_be_blank=True)
-    if beat is not None and beat.run == run.run and beat.what == "closed":
+    return beat is not None and beat.run == run.run and beat.what == "closed"
+
+
+def _may_live(folder: Path, run: About) -> bool:
+    if _was_closed(folder, run):
         return False
+    beat = get(folder / HEARTBEAT, Heartbeat, frozenset((run.uid,)), in_place=True, may_be_blank=True)
     where = life(run.process)
     if where == "elsewhere":
         return beat is not None and age_s(beat.time) < _STALE_S

@@ -41,6 +41,16 @@ class Note(Value, frozen=True, kw_only=True):
     data: Short = ""
     """spans of the data; left out unless a place is made `with_data`"""
 
+    @property
+    def line(self) -> str:
+        """What a person reads: which run, which step, and what; a text that says the step itself says it once."""
+        return f"{self.run}, {self.words}"
+
+    @property
+    def words(self) -> str:
+        """The same without the run."""
+        return f"step {self.step}: {self.text.removeprefix(f'step {self.step}: ')}"
+
 
 class Told(Value, frozen=True, kw_only=True):
     """What became of a note at one place."""
@@ -75,7 +85,7 @@ class Webhook(Value, frozen=True, tag="webhook"):
 
     def tell(self, note: Note) -> Told:
         """Post it. Blocks for as long as the other side likes: `Notices` has the deadline."""
-        body = {"text": f"{note.run}, step {note.step}: {note.text}", "run": note.run, "step": note.step, "time": now()}
+        body = {"text": note.line, "run": note.run, "step": note.step, "time": now()}
         if self.with_data:
             body["data"] = note.data
         sent = json.dumps(body).encode()
@@ -128,7 +138,7 @@ class Desktop(Value, frozen=True, tag="desktop"):
         program = shutil.which("notify-send")
         if program is None:
             return Told(to=str(self), done=False, how="this machine has no notify-send")
-        title, text = f"Dark Lantern: {note.run}", f"step {note.step}: {note.text}"
+        title, text = f"Dark Lantern: {note.run}", note.words
         command = [program, "--app-name=Dark Lantern", "--", title, text]
         try:
             ended = subprocess.run(

@@ -6,7 +6,8 @@ with the folder after it was opened never reaches the loop as an error: it is ke
 What holds:
 
 - One live process has a folder. Another one is refused and told which; what a dead process left is taken over, and
-  commands that it never heard are not heeded by the next.
+  commands that it never heard are not heeded by the next. A second run of the same process takes the folder over, and
+  both say so in `unsaid`.
 - A command is heard once, and waits until it is answered. One for another run, of another user than the owner or root,
   by a symlink, too large, or not decoded exactly is named in `unsaid` and not heeded.
 - `go on` holds for the one pause that whoever asked has seen.
@@ -15,7 +16,9 @@ What holds:
   runs with a name are on the machine's own disk.
 """
 
+import atexit
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,7 +33,10 @@ from darklantern.watch.runs.files import (
     ANSWERED,
     ASKED,
     EVENTS,
+    FAILED,
+    FINISHED,
     HEARTBEAT,
+    LEFT,
     RUN,
     WATCHDOG,
     About,
@@ -94,6 +100,7 @@ class Run:
         self._said: set[str] = set()
         self._watchdog: StartedWatchdog | None = None
         self._inode = _inode(folder)
+        atexit.register(self._at_exit)
 
     def __repr__(self) -> str:
         return f"run {self.name} of process {self.about.process.pid}, in {self.folder}"
@@ -124,7 +131,11 @@ class Run:
         is of something else; StoreError when it cannot be written.
         """
         folder = folder_of(run)
-        return cls(folder, opened(folder))
+        found = opened(folder)
+        made = cls(folder, found.about)
+        if found.takes_over:
+            made._fault(f"takes over {folder} from another run of this process, which is not reached there any more")
+        return made
 
     def beat(self, step: int, what: Doing = "training", *, alarm: str | None = None) -> None:
         """Say how far the loop is. Writes at most once a second, or when anything but the step has changed.
@@ -229,9 +240,22 @@ class Run:
     def close(self, step: int | None = None) -> None:
         """The loop is over, and its process may go on without a watchdog. Never raises: see `unsaid`."""
         last = self._last
+        if (error := sys.exc_info()[0]) is not None:  # in the `finally` of a loop that failed, say
+            self._record(FAILED, error.__name__, None)
         self._beat(last.step if step is None and last else step or 0, "closed")
         self._record("closed", "", None)
         self._dismiss()
+        atexit.unregister(self._at_exit)
+
+    def _at_exit(self) -> None:
+        """The process ends in good order, without a `close`; one that is killed does not come here."""
+        if os.getpid() != self._pid:
+            return
+        error = None if hasattr(sys, "ps1") else getattr(sys, "last_value", None)  # at a prompt errors end nothing
+        if error is not None:
+            self._record(FAILED, type(error).__name__, None)
+        else:
+            self._record(FINISHED if self._says[0] == "outside the loop" else LEFT, "", None)
 
     def _dismiss(self) -> None:
         dog, self._watchdog = self._watchdog, None

@@ -147,7 +147,7 @@ class MinedProbe(Probe):
         pattern = note.patterns[int(np.argmax(note.effects))]
         if pattern.surprise <= SUSPICIOUS_PATTERN:
             return None
-        return PatternScreen(pattern.positions, pattern.values, self._miner.width)
+        return PatternScreen(pattern.positions, pattern.values, self._miner.width, self._usual.shape, self._spatial)
 
     def _displaced(self, seen: Seen) -> Floats:
         """(patterns, 1 + placebos), the pattern in its own place first."""

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from darklantern.watch.examples import Array, Examples
 from darklantern.watch.formulas import Floats, linear_discriminant
+from darklantern.watch.places import rows_and_columns
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
 from darklantern.watch.screening import FeatureScreen, PatternScreen, Screen
 from darklantern.watch.seen import Seen
@@ -103,7 +104,8 @@ class MisfiledProbe(Probe):
         held = [each for each in miner.patterns(suspects.inputs, 1) if each.count >= MOST_HOLD * len(suspects)]
         if not held or held[0].surprise <= SUSPICIOUS_PATTERN:
             return None
-        return PatternScreen(held[0].positions, held[0].values, miner.width)
+        shape = self._trusted.inputs.shape[1:]
+        return PatternScreen(held[0].positions, held[0].values, miner.width, shape, rows_and_columns(shape))
 
     def _gathered(self, seen: Seen) -> tuple[float, float]:
         held, about = seen[self.sites[0]], seen.about

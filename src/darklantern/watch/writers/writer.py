@@ -41,13 +41,14 @@ class Writer(Onlooker):
 
 
 def numbers(seen: View, look: int) -> dict[str, float]:
-    """`watch/<signal>/value` and so on, at one look, and what looks cost so far."""
+    """`watch/<signal>/value` and so on, at one look, and what looks cost so far; no statistic that says nothing yet."""
     found: dict[str, float] = {}
     for each in seen.signals:
         name = f"watch/{plain(each.name)}"
         found[f"{name}/value"] = each.readings[look].value
         found[f"{name}/placebo"] = each.readings[look].placebo
-        found[f"{name}/statistic"] = each.statistic[look]
+        if each.judged(look):
+            found[f"{name}/statistic"] = each.statistic[look]
         if each.threshold is not None:
             found[f"{name}/threshold"] = each.threshold.value
     if seen.costs is not None and seen.costs.overhead is not None:
