@@ -24,6 +24,7 @@ from darklantern.watch.default_signals import choose, defaults
 from darklantern.watch.digests import digests, hashed
 from darklantern.watch.examples import Examples, trusted_examples
 from darklantern.watch.filing import Filed, Filing, Weights, as_filing, finding
+from darklantern.watch.going_on import GoesOn, left_aside
 from darklantern.watch.inquiring import Case, named
 from darklantern.watch.judging.calibration import calibrate
 from darklantern.watch.keywords import checked
@@ -109,6 +110,7 @@ def watch(
     run: str | Path | None = None,
     hang_after: float | None = None,
     step: int = 0,
+    goes_on: bool = False,
     seed: int = 0,
 ) -> Watch:
     """A watch over `model`, in torch or JAX, in its training loop.
@@ -141,7 +143,12 @@ def watch(
     `go-on`, `roll-back`; a watchdog beside it ends a process that does not heed a stop, and with `hang_after` (seconds)
     notices a loop that hangs. The folder also keeps what each look read: runs so kept make references, by
     `darklantern watch calibrate`. In a run that it started, alarms are only logged, and `references` are not read.
-    `step` is the number of updates done before; `seed` draws the order of trusted examples, and which rows are counted
+    `step` is the number of updates done before. With `goes_on` the watch goes on with the run in the folder of `run`
+    from there, where an earlier process left off: the looks up to that step are taken up from what it wrote, and judged
+    again, so that the thresholds stay, and a claimed rate, and it is known what was clean. What a signal stood on
+    beside its readings is lost, which is said, and costs its channel the claim. A watch with other signals or settings,
+    of another recipe, data or seed, says what differs and begins anew; so does the first process, in an empty folder.
+    `seed` draws the order of trusted examples, and which rows are counted
     where there are too many for a look.
 
     Raises WatchError when a part does not fit, here or before the first step: nothing is watched by half. What is to be
@@ -185,7 +192,12 @@ def watch(
     known = [signal for probe in probes for signal in probe.signals]
     every = settings.every or (references.every if references else None)
     told = digests(probes, known_good, settings)
-    recorder: list[OnLook] = [] if run is None else [Recorder(tap, told_seed, *words)]
+    recorder = None if run is None else Recorder(tap, told_seed, *words, step)
+    if goes_on and recorder is None:
+        raise WatchError(
+            "a watch goes on from what another left in the folder of their run, and was given none",
+            hint='watch(..., run="runs/x", goes_on=True, step=...), with the folder of the process before',
+        )
     made = Watch(
         Parts(
             tap=tap,
@@ -195,7 +207,7 @@ def watch(
             settings=settings,
             cadence=Cadence(every, overhead),
             on_alarm=on_alarm,
-            on_look=each_of([*recorder, told_of]),
+            on_look=each_of([*([recorder] if recorder else []), told_of]),
             step=step,
             seed=seed,
             data=data,
@@ -203,6 +215,7 @@ def watch(
             filing=filing,
             run=run,
             hang_after=hang_after,
+            earlier=GoesOn(tap, probes, recorder, step) if recorder and goes_on else left_aside,
         )
     )
     if chosen:

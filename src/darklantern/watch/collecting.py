@@ -163,7 +163,7 @@ def _check_alike(first: Recorded, run: Recorded, but: str = "") -> None:
             if what in ("recipe", "data"):
                 differ = f": {_named(theirs, what)} and {_named(ours, what)}"
             else:
-                differ = _settings_difference(ours, theirs) if of_probes else _difference(one, other)
+                differ = settings_difference(ours, theirs) if of_probes else difference(one, other)
             raise WatchError(
                 f"the run in {run.folder} has other {what} than the one in {first.folder}{differ}",
                 hint=_FIXED
@@ -179,7 +179,7 @@ _FIXED = (
 )
 
 
-def _settings_difference(ours: Begun, theirs: Begun) -> str:
+def settings_difference(ours: Begun, theirs: Begun) -> str:
     """Which settings of which signals differ, the other run's first."""
     told = []
     for name in sorted(
@@ -200,7 +200,8 @@ def _named(begun: Begun, what: str) -> str:
     return f"{held[:12]}…" if held else "none"
 
 
-def _difference(one: object, other: object) -> str:
+def difference(one: object, other: object) -> str:
+    """In what two values differ, the other's first."""
     if isinstance(one, tuple) and isinstance(other, tuple) and len(one) != len(other):
         return f": {len(other)} and {len(one)}"
     if isinstance(one, Mapping) and isinstance(other, Mapping):

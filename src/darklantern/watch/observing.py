@@ -1,6 +1,6 @@
 """What a watch has seen of one run, and what it makes of a look: rows since the last, readings, an alarm."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from darklantern.watch.examples import Examples, Pool
 from darklantern.watch.judging import detectors
 from darklantern.watch.keeping import Kept, States
 from darklantern.watch.looking import Looked, Looker, Noted
-from darklantern.watch.probes import Now, Probe
+from darklantern.watch.probes import Now, Probe, Reading
 from darklantern.watch.sampling import Sample
 from darklantern.watch.screening import SUSPICIOUS_SPAN, Screen, SpanScreen, any_of
 from darklantern.watch.settings import Settings
@@ -128,6 +128,27 @@ class Observer:
         self.looked = step
         return self._judge(step, states)
 
+    def take_up(self, looks: Sequence[tuple[int, Mapping[str, Reading]]], rollbacks: int) -> None:
+        """Looks of an earlier process, judged again as they were there; `rollbacks` came of alarms of their own.
+
+        The probes' notes, and the rows that were counted, are of this process alone.
+        """
+        self.trace.cut(0)
+        self.trace.past.clear()
+        self.tainted = self._alarm_look = None
+        self._above = frozenset()
+        self._alarm_says, self._alarms = "", rollbacks
+        for step, readings in looks:
+            self.trace.add(step, Looked(readings, {}))
+            standing = self.trace.standing()
+            if (risen := self._risen(standing)) is not None:
+                # Which states and rows there were then is not known: a clean state, if any look was clean.
+                self._noticed(risen, standing, self.clean_looks(*(each.channel for each in standing)) >= 0)
+
+    def owe(self) -> None:
+        """A look is to come before the next batch: an earlier process ended where it was due."""
+        self.since, self.looked = 1, -1
+
     def idle(self) -> list[str]:
         """Bets that the newest look left as they were, with the reason; each is named once."""
         found = {
@@ -169,11 +190,24 @@ class Observer:
             return replace(looked, scores={})
         return looked
 
-    def _judge(self, step: int, states: States) -> Alarm | None:
-        standing, looks = self.trace.standing(), self.looks
+    def _risen(self, standing: Sequence[Standing]) -> Standing | None:
+        """What raises an alarm at the newest look."""
         self._above &= {each.channel for each in standing}
         risen = next((each for each in standing if each.channel not in self._above), None)
-        if risen is None or self._waits(risen):
+        return None if risen is None or self._waits(risen) else risen
+
+    def _noticed(self, risen: Standing, standing: Sequence[Standing], taints: bool) -> None:
+        """An alarm was raised at the newest look; it `taints` what follows, unless that could never be rolled back."""
+        if taints or risen.says == "circuit":  # decision 0025
+            self.tainted = self.clean_looks(*(each.channel for each in standing))
+        self._above |= {each.channel for each in standing}
+        self._alarm_look, self._alarm_says = self.looks, risen.says
+        self._alarms += 1
+
+    def _judge(self, step: int, states: States) -> Alarm | None:
+        standing, looks = self.trace.standing(), self.looks
+        risen = self._risen(standing)
+        if risen is None:
             return None
         clean = states.clean(self.clean_looks(*(each.channel for each in standing)))
         since = max(1, looks - (clean.looks if clean else 0))
@@ -183,11 +217,7 @@ class Observer:
         if self._tap.ranks.count == 1:  # what other probes suspect differs by rank: each has rows of its own
             screens += [found for probe, note in self.looker.notes if (found := probe.screen(note)) is not None]
         # Last: what fails above leaves the rise to be noticed at the next look.
-        if screens or clean is not None or risen.says == "circuit":  # else no rollback could ever follow: decision 0025
-            self.tainted = self.clean_looks(*(each.channel for each in standing))
-        self._above |= {each.channel for each in standing}
-        self._alarm_look, self._alarm_says = looks, risen.says
-        self._alarms += 1
+        self._noticed(risen, standing, bool(screens) or clean is not None)
         return sealed(
             Alarm(
                 step=step,

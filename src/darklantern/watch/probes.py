@@ -129,6 +129,11 @@ class Probe(ABC):
     """whether the model's output is read: if no probe of a pass does, it ends at the deepest site"""
     window: int = 0
     """looks whose notes come back, besides the first's"""
+    against_first: bool = True
+    """of a probe with notes, whether the first look's decides what later ones read; false where nothing is read from
+    it, or only until there are notes of later looks. A run that goes on in another process has another first look"""
+    counts_spans: bool = False
+    """whether its rows are made of `Now.spans`"""
     name: ClassVar[str] = ""
     """what recipes call this kind of probe"""
 

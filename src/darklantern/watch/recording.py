@@ -1,14 +1,14 @@
 """What a run's looks read, written whole into its folder as it goes, so that the run can be a reference for others.
 
 In: a watch with a folder, after each look. Out: `looks.jsonl`, of which the first line says what was watched and how,
-and each other one is a look. Held-out monitors are in neither: a folder is for whoever may see the run.
+and each other one is a look, or says that another process went on with the run. Held-out monitors are in none: a folder
+is for whoever may see the run.
 """
 
 import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -48,6 +48,8 @@ class Begun(Value, frozen=True, kw_only=True, tag_field="line", tag="begun"):
     """signal → its probe's settings, to name what differs: numbers as they are, all else by the start of a hash"""
     texts: dict[str, str] = msgspec.field(default_factory=dict)
     """recipe and data as they were given, where that was no hash; to name what differs"""
+    step: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """at which it was begun"""
 
 
 class Look(Value, frozen=True, kw_only=True, tag_field="line", tag="look"):
@@ -57,6 +59,20 @@ class Look(Value, frozen=True, kw_only=True, tag_field="line", tag="look"):
     looks: int
     readings: dict[str, tuple[float, float]]
     """signal → value and placebo"""
+    before: int | None = None
+    """looks that stood before it: fewer than the line above left, where a rollback came between"""
+
+
+class WentOn(Value, frozen=True, kw_only=True, tag_field="line", tag="went on"):
+    """Another process went on with the run from `step`, with the first `looks` of those that stood."""
+
+    step: Annotated[int, msgspec.Meta(ge=0)]
+    looks: Annotated[int, msgspec.Meta(ge=0)]
+    lost: tuple[str, ...]
+    """signals that read, or are judged, otherwise from there on than in a run that was not interrupted"""
+
+
+Line = Begun | Look | WentOn
 
 
 @dataclass(frozen=True)
@@ -83,12 +99,18 @@ class Recorded:
 class Recorder:
     """Writes the looks of one watch, as its `on_look`. Costs a line for each."""
 
-    def __init__(self, tap: Tap, seed: int, recipe: str, data: str) -> None:
+    def __init__(self, tap: Tap, seed: int, recipe: str, data: str, step: int = 0) -> None:
         self._tap, self._seed, self._recipe, self._data = tap, seed, hashed(recipe), hashed(data)
         self._texts = {what: text[:TEXT] for what, text in (("recipe", recipe), ("data", data)) if text != hashed(text)}
+        self._step = step
+        self._went_on: WentOn | None = None
         self._begun = False
         self._written = 0
         self._failed = False
+
+    def goes_on(self, told: WentOn, written: int) -> None:
+        """What it writes comes after what an earlier process wrote: so many looks are there already."""
+        self._went_on, self._written = told, written
 
     def __call__(self, watch: Any) -> None:
         """Raises StoreError, once: a record that lacks a look is none, so nothing is added to it."""
@@ -97,15 +119,17 @@ class Recorder:
             return
         self._failed = True
         if not self._begun:
-            add_line(folder / LOOKS, self._what(watch), sync=False)
+            add_line(folder / LOOKS, self._went_on or self.what(watch), sync=False)
             self._begun = True
         for past in trace.past[self._written :]:
             shown = {name: past.readings[name] for name in trace.shown}
             readings = {name: (float(each.value), float(each.placebo)) for name, each in shown.items()}
-            add_line(folder / LOOKS, Look(step=past.step, looks=len(trace.steps), readings=readings), sync=False)
+            look = Look(step=past.step, looks=len(trace.steps), readings=readings, before=past.before)
+            add_line(folder / LOOKS, look, sync=False)
         self._written, self._failed = len(trace.past), False
 
-    def _what(self, watch: Any) -> Begun:
+    def what(self, watch: Any) -> Begun:
+        """What is watched, and how."""
         return Begun(
             seed=self._seed,
             recipe=self._recipe,
@@ -122,6 +146,7 @@ class Recorder:
                 for signal in probe.signals
                 if not signal.held_out
             },
+            step=self._step,
         )
 
 
@@ -133,43 +158,60 @@ def _brief(value: Any) -> bool | int | float | str | None:
 
 def recorded(folder: Path) -> Recorded:
     """The run that a folder holds. Raises WatchError for one that is not there, cut off, or more than one run."""
+    lines = lines_of(folder)
+    heads = [line for line in lines if isinstance(line, Begun)]
+    looks = [line for line in lines if isinstance(line, Look)]
+    if len(heads) != 1 or not looks or not isinstance(lines[0], Begun):
+        raise WatchError(
+            f"{folder} holds {len(heads)} beginnings of a run and {len(looks)} looks",
+            hint="a reference run is one watch from its start to its end, in a folder of its own; a process that goes "
+            "on with another's run says so: watch(..., goes_on=True, step=...)",
+        )
+    return Recorded(folder, heads[0], tuple(_whole(folder, heads[0], lines[1:])))
+
+
+def lines_of(folder: Path) -> list[Line]:
+    """What stands in the record of a folder. Raises WatchError for one that is not there, or cut off."""
     path = folder / LOOKS
     try:
         data = read_plain(path, LARGEST)
-        lines = [msgspec.json.decode(line, type=Begun | Look) for line in data.splitlines() if line]
+        return [msgspec.json.decode(line, type=Line) for line in data.splitlines() if line]
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise WatchError(
             f"{folder} holds no whole record of a run: {LOOKS}: {why}",
             hint="a watch with run=FOLDER writes one, from its first look on",
         ) from error
-    heads = [line for line in lines if isinstance(line, Begun)]
-    looks = [line for line in lines if isinstance(line, Look)]
-    if len(heads) != 1 or not looks or not isinstance(lines[0], Begun):
-        raise WatchError(
-            f"{folder} holds {len(heads)} beginnings of a run and {len(looks)} looks",
-            hint="a reference run is one watch from its start to its end, in a folder of its own",
-        )
-    _check_whole(folder, heads[0], looks)
-    return Recorded(folder, heads[0], tuple(looks))
 
 
-def _check_whole(folder: Path, begun: Begun, looks: Sequence[Look]) -> None:
+def _whole(folder: Path, begun: Begun, lines: Sequence[Line]) -> list[Look]:
+    """The looks of a run that lost nothing on its way."""
     names = {signal.name for signal in begun.signals}
-    for number, look in enumerate(looks, 1):
-        if look.looks != number:
-            raise WatchError(
-                f"the run in {folder} was rolled back at step {look.step}",
-                hint="in reference runs alarms are only logged: on_alarm=Reaction.LOG",
-            )
-        if look.readings.keys() != names:
-            raise WatchError(
-                f"the look at step {look.step} in {folder} reads {sorted(look.readings)}, not {sorted(names)}",
-                hint="the file was altered; run it again",
-            )
-    for earlier, look in pairwise(looks):
-        if look.step <= earlier.step:
-            raise WatchError(
-                f"in {folder} the look at step {look.step} comes after that at step {earlier.step}",
-                hint="the file was altered; run it again",
-            )
+    looks: list[Look] = []
+    for line in lines:
+        if isinstance(line, Look):
+            if line.looks != len(looks) + 1:
+                raise WatchError(
+                    f"the run in {folder} was rolled back at step {line.step}",
+                    hint="in reference runs alarms are only logged: on_alarm=Reaction.LOG",
+                )
+            if line.readings.keys() != names:
+                raise WatchError(
+                    f"the look at step {line.step} in {folder} reads {sorted(line.readings)}, not {sorted(names)}",
+                    hint="the file was altered; run it again",
+                )
+            if looks and line.step <= looks[-1].step:
+                raise WatchError(
+                    f"in {folder} the look at step {line.step} comes after that at step {looks[-1].step}",
+                    hint="the file was altered; run it again",
+                )
+            looks.append(line)
+        elif isinstance(line, WentOn):
+            if line.lost:
+                raise WatchError(
+                    f"the run in {folder} was interrupted, and went on from step {line.step} without what "
+                    f"{', '.join(map(repr, line.lost[:3]))}{' and others' * (len(line.lost) > 3)} knew of before",
+                    hint="such a run is no reference: run it again, from its start to its end",
+                )
+            del looks[line.looks :]
+    return looks

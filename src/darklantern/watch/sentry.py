@@ -16,6 +16,7 @@ from darklantern.watch.budget import FIRST, Cadence
 from darklantern.watch.casebook import Casebook
 from darklantern.watch.clock import Clock
 from darklantern.watch.examples import Examples
+from darklantern.watch.going_on import Earlier
 from darklantern.watch.keeping import Keeper
 from darklantern.watch.observing import Observer
 from darklantern.watch.outside import Outside
@@ -53,6 +54,8 @@ class Sentry:
     clock: Clock
     passes: Passes
     on_look: Callable[[Any], None]
+    earlier: Callable[[Any], Earlier | None] = lambda run: None
+    """what an earlier process saw of the run, where this one goes on with it"""
     started: bool = field(default=False, init=False)
     """the self-test is done"""
     _uncalibrated: str = field(default="", init=False)
@@ -71,12 +74,34 @@ class Sentry:
             run.cadence.fix(FIRST)
             run.say("cadence", f"a look each {FIRST} steps: ranks time theirs differently, and must look together")
         with self.clock.looks() as seconds:
+            earlier = self.earlier(run)
             self.observer.test(run.step, examples)
-            self._keep()
+            if earlier is None or not self._take_up(earlier):
+                self._keep()
             self.casebook.filer.begin()
         run.cadence.start(run.step, seconds())
         self.started = True
         self.say_uncalibrated()
+
+    def _take_up(self, earlier: Earlier) -> bool:
+        """Go on from what an earlier process saw. Whether a look was due where it left off: that one comes first."""
+        run, steps = self.run, [step for step, _ in earlier.looks]
+        self.observer.take_up(earlier.looks, earlier.rollbacks)
+        run.say("goes on", f"from look {len(steps)}, at step {steps[-1]}" if steps else f"from step {run.step}")
+        told: dict[str, list[str]] = {}
+        for name, loss in earlier.losses.items():
+            if loss.anew:
+                run.trace.begin_anew(name)
+            run.trace.doubt(name, f"the run went on at step {run.step} in another process")
+            told.setdefault(loss.why, []).append(run.trace.tracks[name].signal.shown)
+        for why, names in told.items():
+            run.say("not taken up", f"of {', '.join(dict.fromkeys(names))}: {why}")
+        if earlier.rollbacks:
+            run.say("not taken up", "which rows a rollback left out: darklantern.watch.screened(dataset, ...) does")
+        if steps and steps[-1] < run.step and run.cadence.due(run.step):
+            self.observer.owe()
+            return True
+        return False
 
     def settle(self, fresh: Examples | None) -> Reaction:
         """Look, judge, react. LOG means: go on."""

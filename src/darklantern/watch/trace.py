@@ -28,6 +28,8 @@ class Track:
     """standardised, gathered over looks, in multiples of its scale; of a bet its wealth's logarithm, in nats"""
     bets: list[Bet] = field(default_factory=list)
     """of a signal that bets, the bet after each look"""
+    since: int = 0
+    """looks whose readings later ones are not held against: of a run that went on without what they stood on"""
 
     @property
     def contrasts(self) -> list[float]:
@@ -48,6 +50,8 @@ class Past:
     step: int
     readings: Mapping[str, Reading]
     statistics: Mapping[str, float]
+    before: int = 0
+    """looks that stood before it"""
 
 
 @dataclass(frozen=True)
@@ -154,7 +158,10 @@ class Trace:
         return "; ".join(dict.fromkeys(limit.reason for limit in held if not limit.calibrated))
 
     def add(self, step: int, looked: Looked) -> None:
-        """Append one look. Raises WatchError for scores that no bet can take, and then appends nothing."""
+        """Append one look. Raises WatchError for scores that no bet can take, and then appends nothing.
+
+        A signal that was not read, as records of an earlier process have none of a held-out monitor, stands at 0.
+        """
         look = len(self.steps)
         bets = {
             name: betting.look(track.bets[-1], *looked.scores.get(name, ((), ())))
@@ -164,37 +171,38 @@ class Trace:
         if look < len(self._steps) and step != self._steps[look]:
             why = f"look {look + 1} was at step {step}, and at step {self._steps[look]} in the reference runs"
             for name in self._references:
-                self._doubt(name, why)
+                self.doubt(name, why)
         self.steps.append(step)
         for name, track in self.tracks.items():
-            track.readings.append(looked.readings[name])
+            track.readings.append(looked.readings.get(name, Reading(0.0)))
             if track.bets:
                 track.bets.append(bets[name])
                 track.statistic.append(track.bets[-1].log_wealth)
                 continue
+            if name not in looked.readings:
+                track.statistic.append(0.0)
+                continue
             reference = self._references.get(name) or self._own(track)
-            changed = detectors.change(track.contrasts, track.detector)
-            before = track.statistic[-1] if look else 0.0
+            changed = detectors.change(track.contrasts[track.since :], track.detector)
+            before = track.statistic[-1] if look > track.since else 0.0
             if reference is None:
                 track.statistic.append(detectors.smooth(before, 0.0))
             else:
                 if name in self._references and look >= len(reference.mean):
-                    self._doubt(name, "this run is longer than the reference runs")
+                    self.doubt(name, "this run is longer than the reference runs")
                 value = detectors.standardise(reference, look, changed)
                 if name not in self._references:  # no harmless run says how wild one look may be
                     value = max(-detectors.BOUND, min(detectors.BOUND, value))
                 track.statistic.append(detectors.advance(reference, before, value))
         self.joint.append(max((track.statistic[-1] for track in self._internal()), default=0.0))
         newest = {name: track.statistic[-1] for name, track in self.tracks.items()}
-        self.past.append(Past(step, dict(looked.readings), newest))
+        self.past.append(Past(step, dict(looked.readings), newest, look))
 
     def on_ranks(self, count: int) -> None:
         """So many processes train together."""
         if count != self._ranks:
             for name in self._references:
-                self._doubt(
-                    name, f"{counted(self._ranks, 'rank')} trained together in the reference runs, here {count}"
-                )
+                self.doubt(name, f"{counted(self._ranks, 'rank')} trained together in the reference runs, here {count}")
 
     def _compare(self, digests: Mapping[str, str]) -> None:
         """What a signal's readings come from now, with what they came from in the reference runs."""
@@ -204,16 +212,20 @@ class Trace:
             ours = judged(digests.get(name, ""), track.signal, detectors.constants(track.signal.detector))
             called = _quoted(track.signal)
             if ours is None:
-                self._doubt(name, f"{called} uses what no hash can speak for: see its probe's settings")
+                self.doubt(name, f"{called} uses what no hash can speak for: see its probe's settings")
             elif reference.digest is None:
                 named = "w.trace.digests" if track.signal.held_out else "w.digests"
-                self._doubt(name, f"the references do not say how {called} was read: calibrate(..., digests={named})")
+                self.doubt(name, f"the references do not say how {called} was read: calibrate(..., digests={named})")
             elif ours != reference.digest:
                 why = f"{called} is read or judged otherwise than in the reference runs: other settings, or another"
-                self._doubt(name, f"{why} version of its probe or of the detectors")
+                self.doubt(name, f"{why} version of its probe or of the detectors")
 
-    def _doubt(self, name: str, why: str) -> None:
-        """What these references say is no longer known to hold for a signal: its channel claims no rate."""
+    def begin_anew(self, name: str) -> None:
+        """From now on a signal is held against its own later looks alone."""
+        self.tracks[name].since = len(self.steps)
+
+    def doubt(self, name: str, why: str) -> None:
+        """The rate of a signal is no longer known to hold: its channel claims none."""
         if name not in self.tracks:
             return
         channel = self._channel(name)
@@ -221,10 +233,11 @@ class Trace:
             self.limits[channel] = Threshold(limit.value, float("nan"), False, why)
 
     def _own(self, track: Track) -> SignalReference | None:
-        if len(track.readings) <= WARM_UP:
+        if len(track.readings) - track.since <= WARM_UP:
             return None
-        first = detectors.changes(track.contrasts[:WARM_UP], track.detector)
-        sizes = [track.signal.size(reading) for reading in track.readings[:WARM_UP]]
+        warming = slice(track.since, track.since + WARM_UP)
+        first = detectors.changes(track.contrasts[warming], track.detector)
+        sizes = [track.signal.size(reading) for reading in track.readings[warming]]
         spread = max(float(np.std(first[1:])), detectors.least(track.signal.grain, sizes), 1e-6)
         return SignalReference(name=track.signal.name, mean=(0.0,), spread=(spread,), detector=track.detector)
 
@@ -233,6 +246,7 @@ class Trace:
         del self.steps[looks:], self.joint[looks:]
         for track in self.tracks.values():
             del track.readings[looks:], track.statistic[looks:], track.bets[looks + 1 :]
+            track.since = min(track.since, looks)
 
     def standing(self) -> list[Standing]:
         """The channels over their thresholds at the newest look; what claims a circuit comes first."""

@@ -20,6 +20,7 @@ from darklantern.watch.casebook import Casebook
 from darklantern.watch.clock import Clock
 from darklantern.watch.examples import Examples
 from darklantern.watch.filing import Filed, Filer, Filing
+from darklantern.watch.going_on import Earlier
 from darklantern.watch.inquiring import Investigated, Investigation
 from darklantern.watch.keeping import Keeper
 from darklantern.watch.observing import Observer
@@ -66,6 +67,8 @@ class Parts:
     filing: Filing | None = None
     run: str | Path | None = None
     hang_after: float | None = None
+    earlier: Callable[["Watch"], Earlier | None] = lambda watch: None
+    """what an earlier process saw of the run, where this one goes on with it"""
 
 
 class Watch:
@@ -112,6 +115,7 @@ class Watch:
             clock=self._clock,
             passes=self._passes,
             on_look=parts.on_look,
+            earlier=parts.earlier,
         )
         self._open = self._fed = False
         self._rewound = False
@@ -232,7 +236,7 @@ class Watch:
         """Note something that happened at this step, and log it: line by line, without what a terminal obeys."""
         text = "\n".join(map(harmless, text.split("\n")))
         self.events.append(Event(step=self.step, label=label, text=text))
-        level = logging.INFO if label in ("uncalibrated", "signals", "rollback", "states", "told") else logging.WARNING
+        level = logging.INFO if label in _INFORMS else logging.WARNING
         LOG.log(level, "%s: %s", label, text)
 
     # the loop
@@ -307,7 +311,8 @@ class Watch:
                 self._observer.check(batch.examples)
         if not self._sentry.started:
             self._sentry.start(batch.examples)
-        elif due:
+            due = self._sentry.due and self.step != self._observer.looked  # one that an earlier process left
+        if due:
             screen, left = self.screen, self._screened(batch)
             reaction = self._sentry.settle(batch.examples.take(slice(0)) if left is None else left.examples)
             if reaction is not Reaction.LOG:
@@ -506,6 +511,7 @@ class Watch:
         return turn
 
 
+_INFORMS = frozenset({"uncalibrated", "signals", "goes on", "rollback", "states", "told"})
 NOTICES_S = 5.0
 """that notices may take after the loop, before a process that ends would take them along"""
 _STATE = "state=(optimizer, loader), and a loader that can be rewound: darklantern.rewindable(dataset, batch_size=...)"

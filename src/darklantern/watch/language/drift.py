@@ -26,6 +26,7 @@ class DriftProbe(Probe):
     """
 
     name: ClassVar[str] = "drift"
+    against_first = False
     signals = (
         Signal(
             "drift",
@@ -90,6 +91,7 @@ class AdapterProbe(Probe):
     """
 
     name: ClassVar[str] = "adapter"
+    against_first = False
     signals = (
         Signal(
             "adapter turn",

@@ -25,6 +25,7 @@ class LossCovarianceProbe(Probe):
     """
 
     name: ClassVar[str] = "loss covariance"
+    against_first = False
     output = True
     signals = (
         Signal(

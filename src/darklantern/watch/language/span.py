@@ -82,6 +82,9 @@ class SpanProbe(Probe):
         ),
     )
 
+    against_first = False
+    counts_spans = True
+
     def __init__(
         self,
         trusted: Any,

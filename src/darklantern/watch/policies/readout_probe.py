@@ -37,6 +37,7 @@ class ReadoutProbe(Probe):
     """
 
     name: ClassVar[str] = "policies.readout"
+    against_first = False
     output = True
     window = 1
     signals = (

@@ -50,6 +50,7 @@ class MinedProbe(Probe):
     """
 
     name: ClassVar[str] = "vision.mined"
+    against_first = False
     output = True
     signals: tuple[Signal, ...] = (
         Signal(

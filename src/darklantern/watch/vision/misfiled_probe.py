@@ -37,6 +37,7 @@ class MisfiledProbe(Probe):
     """
 
     name: ClassVar[str] = "vision.misfiled"
+    against_first = False
     signals = (
         Signal(
             "misfiled rows",

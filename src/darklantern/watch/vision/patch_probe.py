@@ -28,6 +28,7 @@ class PatchProbe(Probe):
     """
 
     name: ClassVar[str] = "vision.patch"
+    against_first = False
     output = True
     signals = (
         Signal(
