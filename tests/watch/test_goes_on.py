@@ -1,16 +1,19 @@
 """A watch that goes on with a run of an earlier process knows what that one saw, or says what it doesn't."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from watch.loops import MARK, RECIPE, REFERENCES, TRUSTED, Scripted, parts
+import torch
+from watch.loops import CORPUS, MARK, RECIPE, REFERENCES, TRUSTED, Scripted, parts
 
+from darklantern import rewindable
 from darklantern.errors import WatchError
-from darklantern.models.snapshot import Snapshot, capture, restore, weights_hash
-from darklantern.organisms import training
-from darklantern.watch import Asked, Probe, Reaction, Reading, Settings, Signal, held_out, watch
+from darklantern.models.snapshot import Snapshot, capture, load, restore, weights_hash
+from darklantern.organisms import text, training
+from darklantern.watch import Asked, Probe, Reaction, Reading, Settings, Signal, held_out, screen_files, watch
 from darklantern.watch.looking import Looked
 from darklantern.watch.recording import LOOKS, recorded
 from darklantern.watch.trace import Trace
@@ -21,12 +24,15 @@ pytestmark = pytest.mark.slow
 class Real(Scripted):
     """Reads the model, and besides what a function says of the step, and of whether the next batch has a mark."""
 
+    reads_model = True
+
     def inputs(self, now):
         self.marked = now.fresh is not None and any(MARK in bytes(row) for row in now.fresh.inputs.astype(np.uint8))
         return super().inputs(now)
 
     def read(self, seen):
-        return (Reading(float(seen[self.seen].mean()) + self.script(seen.step, self.marked), 0.0),)
+        of_model = float(seen[self.seen].mean()) if self.reads_model else 0.0
+        return (Reading(of_model + self.script(seen.step, self.marked), 0.0),)
 
 
 def named(name: str, **changes) -> tuple[Signal, ...]:
@@ -63,6 +69,12 @@ class Counting(Scripted):
     counts_spans = True
 
 
+class Told(Real):
+    """Reads what the function says alone."""
+
+    reads_model = False
+
+
 def rises(step: int, marked: bool) -> float:
     return 9.0 * (step >= 45 and marked)
 
@@ -73,7 +85,7 @@ def calm(step: int, marked: bool) -> float:
 
 def made(folder: Path, made_of, step=0, goes_on=False, script=rises, **given):
     model, optimizer, loader = made_of
-    signals = [Real(script), *given.pop("also", ())]
+    signals = [given.pop("probe", Real)(script), *given.pop("also", ())]
     told = dict(references=REFERENCES, recipe="1" * 64, data="2" * 64, on_alarm=Reaction.ROLL_BACK) | given
     settings = Settings(**{"every": 5, "margin": 1} | told.pop("settings", {}))
     return watch(
@@ -330,3 +342,89 @@ def test_a_record_that_no_watch_wrote_is_refused_and_nothing_is_lost(tmp_path: P
     assert "without goes_on=True the watch begins anew" in refused.value.hint
     assert path.read_bytes() == before
     assert (w.step, made_of[2].state()["step"], w.trace.steps) == (33, 33, [])
+
+
+class Rows:
+    """Text, of which each fourth row is marked from step 40 on."""
+
+    def __init__(self) -> None:
+        rows = text.rows(CORPUS.train, 60 * RECIPE.batch, RECIPE.width, np.random.default_rng(5)).astype(np.int64)
+        for i in range(40 * RECIPE.batch, len(rows), 4):
+            rows[i, 10 : 10 + len(MARK)] = list(MARK)
+        self.rows = torch.from_numpy(rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        return self.rows[index]
+
+
+def of(dataset):
+    return *training.new(RECIPE, 1), rewindable(dataset, batch_size=RECIPE.batch, shuffle=False)
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """A watch that knows nothing of clean runs, at its alarm."""
+    folder = tmp_path_factory.mktemp("runs") / "x"
+    made_of = of(Rows())
+    reactions = [Reaction.CHECKPOINT, Reaction.STOP]
+    w = made(folder, made_of, probe=Told, script=rises, references=None, on_alarm=reactions)
+    train(w, made_of)
+    return w, folder
+
+
+def copied(folder: Path, to: Path) -> Path:
+    return Path(shutil.copytree(folder, to / "x"))
+
+
+def test_after_a_stop_the_lines_that_the_watch_says_go_on_without_the_suspects(stopped, tmp_path: Path) -> None:
+    w, folder = stopped
+    assert (w.alarm.step, w.alarm.clean.step, w.stopped) == (55, 35, "on_alarm asked for it")
+    assert MARK.decode() in {each.span for each in screen_files.load(folder / "screen.json").spans}
+    assert labels(w)[-2:] == ["stop", "resume"]
+    there = copied(folder, tmp_path)
+    before, after = w.resume.replace(str(folder), str(there)).split("# Model, optimizer and a loader")
+    space: dict = {"dataset": Rows()}
+    exec(before, space)  # noqa: S102 - what the watch says to do
+    space["model"], space["optimizer"], space["loader"] = made_of = of(space["dataset"])
+    exec(f"#{after}", space)  # noqa: S102
+    goes_on = {key: value for key, value in space["goes_on"].items() if key != "run"}
+    again = made(Path(space["goes_on"]["run"]), made_of, probe=Told, script=rises, references=None, **goes_on)
+    train(again, made_of)
+    assert again.alarms == [] and again.step == 60
+    assert again.trace.steps == list(range(5, 61, 5))
+
+
+def test_from_the_clean_state_the_alarm_comes_again_where_nothing_is_left_out(stopped, tmp_path: Path) -> None:
+    there = copied(stopped[1], tmp_path)
+    (clean,) = (there / "checkpoints").glob("*-clean-*")
+    for goes_on, alarms in ((True, [(55, 35)]), (False, [])):
+        made_of = of(Rows())
+        restore(load(clean), *made_of)
+        again = made(there, made_of, 35, goes_on, probe=Told, script=rises, references=None)
+        train(again, made_of)
+        assert [(alarm.step, alarm.clean.step) for alarm in again.alarms] == alarms
+    assert again.trace.steps == [40, 45, 50, 55, 60], "a watch that knows nothing takes what is there for usual"
+
+
+@pytest.mark.parametrize("in_clear", [False, True])
+def test_what_a_held_out_monitor_suspects_is_in_no_file_unless_asked(tmp_path: Path, in_clear: bool) -> None:
+    made_of = of(Rows())
+    hidden = held_out(Told(rises, signals=named("hidden")))
+    w = made(
+        tmp_path / "x",
+        made_of,
+        probe=Told,
+        script=calm,
+        references=None,
+        also=[hidden],
+        on_alarm=Reaction.STOP,
+        settings={"held_out_screens": in_clear},
+    )
+    train(w, made_of)
+    assert w.alarm.held_out
+    assert (tmp_path / "x" / "screen.json").exists() == in_clear
+    assert ("No file says what to leave out" in w.resume) == (not in_clear)
+    assert "With a checkpoint of yours from step 35 or before" in w.resume

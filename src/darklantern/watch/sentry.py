@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from darklantern.errors import cause_of
+from darklantern.errors import DarkLanternError, cause_of
 from darklantern.watch import agreeing
 from darklantern.watch.alarms import Alarm
 from darklantern.watch.answering import Answers
@@ -33,6 +33,7 @@ class Run(Protocol):
     alarms: list[Alarm]
     trace: Trace
     cadence: Cadence
+    went_on: bool
 
     @property
     def rewinds(self) -> str: ...
@@ -54,6 +55,8 @@ class Sentry:
     clock: Clock
     passes: Passes
     on_look: Callable[[Any], None]
+    explain: Callable[[Any], None] = lambda run: None
+    """how to go on in another process, once an alarm was answered"""
     earlier: Callable[[Any], Earlier | None] = lambda run: None
     """what an earlier process saw of the run, where this one goes on with it"""
     started: bool = field(default=False, init=False)
@@ -87,6 +90,7 @@ class Sentry:
         """Go on from what an earlier process saw. Whether a look was due where it left off: that one comes first."""
         run, steps = self.run, [step for step, _ in earlier.looks]
         self.observer.take_up(earlier.looks, earlier.rollbacks)
+        run.went_on = True
         run.say("goes on", f"from look {len(steps)}, at step {steps[-1]}" if steps else f"from step {run.step}")
         told: dict[str, list[str]] = {}
         for name, loss in earlier.losses.items():
@@ -97,7 +101,10 @@ class Sentry:
         for why, names in told.items():
             run.say("not taken up", f"of {', '.join(dict.fromkeys(names))}: {why}")
         if earlier.rollbacks:
-            run.say("not taken up", "which rows a rollback left out: darklantern.watch.screened(dataset, ...) does")
+            run.say(
+                "not taken up",
+                "which rows a rollback left out: darklantern.watch.screened leaves them out of a dataset",
+            )
         if steps and steps[-1] < run.step and run.cadence.due(run.step):
             self.observer.owe()
             return True
@@ -176,9 +183,17 @@ class Sentry:
         self.run.say("alarm", str(alarm))
         with self.casebook.on(alarm, self.observer.spans):
             reaction = self.answers.react(alarm, self.keeper.held)
+        self._explain()
         if reaction is Reaction.LOG:
             self._keep()
         return reaction
+
+    def _explain(self) -> None:
+        """How to go on in another process. A disk that is full is said; what follows the alarm comes all the same."""
+        try:
+            self.explain(self.run)
+        except (DarkLanternError, OSError) as error:
+            self.run.say("failure", f"how to go on was not written: {cause_of(error)}")
 
     def _keep(self) -> None:
         memory = None if self.run.rewinds else self.observer.memory

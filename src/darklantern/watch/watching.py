@@ -28,6 +28,7 @@ from darklantern.watch.outside import Outside
 from darklantern.watch.passes import Passes
 from darklantern.watch.probes import Probe
 from darklantern.watch.reactions import Chosen, Notify, OnAlarm, Reaction, wanted
+from darklantern.watch.resuming import explain
 from darklantern.watch.screening import Screen, any_of
 from darklantern.watch.sentry import Sentry
 from darklantern.watch.settings import Settings
@@ -91,8 +92,11 @@ class Watch:
         self.screen: Screen | None = None
         self.screened_rows = 0
         self.rollbacks = 0
+        self.went_on = False
+        """whether it took up the looks of an earlier process"""
         self.resume = ""
-        """after a stop where data cannot be rewound: how to go on from before the rise, without the suspects"""
+        """the lines that go on from before the rise, without the suspects, in another process: once a trainer was
+        stopped, whose data cannot be rewound, or a loop of a run was, or a checkpoint was written"""
         self.filer = Filer(parts.filing, tap, tuple(parts.probes), parts.trusted, parts.data, parts.seed)
         self._casebook = Casebook(self, self.filer, parts.investigate)
         self._clock = Clock()
@@ -115,6 +119,7 @@ class Watch:
             clock=self._clock,
             passes=self._passes,
             on_look=parts.on_look,
+            explain=lambda watch: None if self._on_trainer else explain(watch, tap),
             earlier=parts.earlier,
         )
         self._open = self._fed = False

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from darklantern.errors import WatchError
-from darklantern.watch.probes import HELD_OUT
 from darklantern.watch.reactions import Reaction
-from darklantern.watch.screen_files import save
-from darklantern.watch.screening import SpanScreen, any_of
+from darklantern.watch.resuming import without_suspects
+from darklantern.watch.screening import any_of
 
 if TYPE_CHECKING:
     from darklantern.watch.attach.torch_loop import TorchTap
@@ -80,23 +79,9 @@ def stopped(watch: "Watch", folder: Path, writes: bool, how: Iterator[str]) -> N
 
     `how` gives the lines of code that go on from the last clean checkpoint.
     """
-    alarm = watch.alarms[-1] if watch.alarms else None
-    found = None if alarm is None else alarm.screen
-    screens = [each for each in (watch.screen, found) if each is not None]
-    lines = []
-    if alarm is not None and alarm.screen is None:
-        lines.append("# Nothing of the rows stands out, so nothing is screened: look at them before you go on.")
-    if alarm is not None and alarm.held_out and not watch.settings.held_out_screens:
-        lines.append(f"# No file says what to leave out, since {HELD_OUT} alarmed: ask those who hold it.")
-    elif screens:
-        screen, path = any_of(screens), folder / "screen.json"
-        if not isinstance(screen, SpanScreen):
-            lines.append(f"# Leave out {screen}: no file holds such a screen.")
-        else:
-            if writes:
-                folder.mkdir(parents=True, exist_ok=True)
-                save(screen, path)
-            watch.screen = screen
-            lines.append(f"dataset = darklantern.watch.screened(dataset, {str(path)!r})")
+    lines = without_suspects(watch, folder, writes, "darklantern.watch.screened")
+    found = watch.alarms[-1].screen if watch.alarms else None
+    if found is not None and any(line.startswith("dataset = ") for line in lines):
+        watch.screen = found if watch.screen is None else any_of((watch.screen, found))
     watch.resume = "\n".join([*lines, *how])
     watch.say("resume", f"in the same script, with a new watch:\n{watch.resume}")

@@ -1,0 +1,104 @@
+"""How a run is begun again from before a rise: without the rows that are suspect, from the last clean state.
+
+In: a watch at an alarm, the folder of its run. Out: a screen in a file, and the lines of code that go on from there in
+another process. What a held-out monitor suspects is written only where the settings say so.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from darklantern.watch.attach.tap import Tap
+from darklantern.watch.probes import HELD_OUT
+from darklantern.watch.reactions import Reaction
+from darklantern.watch.screen_files import load, save
+from darklantern.watch.screening import Screen, SpanScreen, any_of
+
+if TYPE_CHECKING:
+    from darklantern.watch.watching import Watch
+
+SCREEN: Final = "screen.json"
+"""the file of what is suspect, in the folder of a run or of a trainer"""
+
+
+def without_suspects(
+    watch: "Watch", folder: Path, writes: bool, screened: str, earlier: Screen | None = None
+) -> list[str]:
+    """The lines that leave out what is suspect by now; with `writes`, the screen goes into `folder`. Raises StoreError.
+
+    `screened` is what the lines call `darklantern.watch.screened`; `earlier` is what the loader left out in this run.
+    """
+    alarm = watch.alarms[-1] if watch.alarms else None
+    found = None if alarm is None else alarm.screen
+    screens: list[Screen] = [each for each in (watch.screen, found) if each is not None]
+    if screens and earlier is not None:
+        screens = [earlier, *screens]
+    lines = []
+    if alarm is not None and alarm.screen is None:
+        lines.append("# Nothing of the rows stands out, so nothing is screened: look at them before you go on.")
+    if alarm is not None and alarm.held_out and not watch.settings.held_out_screens:
+        lines.append(f"# No file says what to leave out, since {HELD_OUT} alarmed: ask those who hold it.")
+    elif screens:
+        screen, path = any_of(screens), folder / SCREEN
+        if not isinstance(screen, SpanScreen):
+            lines.append(f"# Leave out {screen}: no file holds such a screen.")
+        else:
+            if writes:
+                folder.mkdir(parents=True, exist_ok=True)
+                save(screen, path)
+            lines.append(f"dataset = {screened}(dataset, {str(path)!r})")
+    return lines
+
+
+def explain(watch: "Watch", tap: Tap) -> None:
+    """Set and say `watch.resume` at an alarm that ended a loop or wrote a checkpoint. Raises StoreError, WatchError.
+
+    Only where the run has a folder, on the first rank: the lines name what lies there.
+    """
+    folder, wrote = watch.folder, Reaction.CHECKPOINT in watch.asked
+    if folder is None or not (wrote or watch.stopped):
+        return
+    earlier = load(folder / SCREEN) if watch.went_on and (folder / SCREEN).exists() else None
+    leaves_out = without_suspects(watch, folder, True, "screened", earlier)
+    screens = any(line.startswith("dataset = ") for line in leaves_out)
+    imports = ["from darklantern.watch import screened"] if screens else []
+    clean = watch.alarms[-1].clean
+    goes_on = f"run={str(folder)!r}, step={{}}, goes_on=True"
+    if clean is None:
+        lines = [*imports, *leaves_out, "# No state is known to be clean: begin anew, in another folder."]
+    elif wrote and (path := _written(folder, watch.alarms[-1].step, clean.step, tap)):
+        lines = [
+            "from pathlib import Path",
+            "from darklantern.models.snapshot import load, restore",
+            *imports,
+            *leaves_out,
+            "# Model, optimizer and a loader of this dataset as before; then:",
+            f"clean = load(Path({path}))",
+            "# `others` are what else was in `state`, in its order." * bool(_others(tap)),
+            f"restore(clean, model, optimizer, loader{', others' * bool(_others(tap))})",
+            f"# The loader stands one batch on: {watch.rewinds}." * bool(watch.rewinds),
+            f"goes_on = dict({goes_on.format('clean.step')})",
+            "# w = darklantern.watch(model, ..., **goes_on), as before.",
+        ]
+    else:
+        lines = [
+            *imports,
+            *leaves_out,
+            f"# With a checkpoint of yours from step {clean.step} or before: darklantern.watch(..., "
+            f"{goes_on.format('that step')})",
+        ]
+    watch.resume = "\n".join(filter(None, lines))
+    watch.say("resume", f"in another process:\n{watch.resume}")
+
+
+def _written(folder: Path, alarm: int, clean: int, tap: Tap) -> str:
+    """The clean state's file as code; empty where none was written."""
+    found = sorted((folder / "checkpoints").glob(f"{alarm:08d}-clean-{clean:08d}*.safetensors"))
+    if not found:
+        return ""
+    if tap.ranks.count == 1:
+        return repr(str(found[0]))
+    return f"f{str(found[0]).replace('-rank0.', '-rank{torch.distributed.get_rank()}.')!r}"
+
+
+def _others(tap: Tap) -> tuple[object, ...]:
+    return tuple(getattr(tap, "others", ()))
