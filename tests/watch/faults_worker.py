@@ -3,7 +3,7 @@
     python faults_worker.py FOLDER fresh|resumed [at which the process kills itself]
 
 Prints a line for each thing that the watch said, and last the hash of the weights. `resumed` starts from the clean
-state that an earlier process left in FOLDER.
+state that an earlier process left in FOLDER, and its watch goes on with that one's.
 """
 
 import os
@@ -77,8 +77,9 @@ def train(folder: Path, resumed: bool = False, at_rollback: Callable[..., Any] |
         data="2" * 64,
         on_alarm=[Reaction.CHECKPOINT, Reaction.ROLL_BACK],
         settings=Settings(every=5, margin=1),
-        run=folder / ("again" if resumed else "run"),
+        run=folder / "run",
         step=loader.state()["step"],
+        goes_on=resumed,
     )
     if at_rollback is not None:
         w._tap.restore = at_rollback

@@ -113,6 +113,7 @@ def test_kill_9_between_checkpoint_and_rollback_loses_nothing(tmp_path: Path) ->
         said, errors = resumed.communicate(timeout=120)
     assert resumed.returncode == 0, errors
     assert "alarm: step 35" in said and "rollback: screening" in said, "what it was about to answer is answered now"
+    assert "goes on: from look 5, at step 25" in said and "uncalibrated" not in said, "a claimed rate stays"
     assert said.splitlines()[-1] == train(tmp_path / "other")[1], "bit for bit as if nobody had killed it"
 
 

@@ -14,6 +14,7 @@ from darklantern.errors import WatchError
 from darklantern.models.snapshot import Snapshot, capture, load, restore, weights_hash
 from darklantern.organisms import text, training
 from darklantern.watch import Asked, Probe, Reaction, Reading, Settings, Signal, held_out, screen_files, watch
+from darklantern.watch.first_notes import FIRST, pack
 from darklantern.watch.looking import Looked
 from darklantern.watch.recording import LOOKS, recorded
 from darklantern.watch.trace import Trace
@@ -55,6 +56,19 @@ class Noting(Probe):
 
     def read(self, seen):
         return (Reading(self.note(seen) - seen.first),)
+
+
+class Untold(Noting):
+    """Its note is nothing that a file can hold."""
+
+    name = "untold"
+    signals = named("untold")
+
+    def note(self, seen):
+        return {"is": {super().note(seen)}}
+
+    def read(self, seen):
+        return (Reading(Noting.note(self, seen) - min(seen.first["is"])),)
 
 
 class Windowed(Noting):
@@ -121,6 +135,10 @@ def again(folder: Path, state: Snapshot, **given):
     made_of = parts()
     restore(state, *made_of)
     return made(folder, made_of, state.step, goes_on=True, **given), made_of
+
+
+def copied(folder: Path, to: Path) -> Path:
+    return Path(shutil.copytree(folder, to / "x"))
 
 
 def labels(w, *but: str) -> list[str]:
@@ -244,6 +262,7 @@ def test_what_no_record_holds_is_said_signal_by_signal_and_costs_its_own_channel
     def also():
         return [
             Noting(),
+            Untold(),
             Windowed(),
             Counting(lambda look: 0.0, signals=named("counting")),
             held_out(Scripted(lambda look: 0.0, signals=named("hidden"))),
@@ -255,38 +274,50 @@ def test_what_no_record_holds_is_said_signal_by_signal_and_costs_its_own_channel
     w, made_of = again(tmp_path / "x", kept[33], script=calm, also=also())
     train(w, made_of)
     assert [event.text for event in w.events if event.label == "not taken up"] == [
-        "of noting: it is held against its first look, which is that at step 33 now",
+        "of untold: it is held against its first look, which is that at step 33 now",
         "of windowed: its notes of the looks before step 33 are gone",
         "of counting: the rows that were counted before step 33 are gone",
         "of a held-out monitor: what it read is in no file, so it begins anew",
     ]
     assert w.trace.limits["joint"].calibrated, "the claim of the signal that lost nothing stays"
     held = {name: track for name, track in w.trace.tracks.items() if track.signal.held_out}
-    assert [track.since for track in w.trace.tracks.values()] == [0, 6, 0, 0, 6]
+    assert [track.since for track in w.trace.tracks.values()] == [0, 0, 6, 0, 0, 6]
     assert all(len(track.readings) == len(track.statistic) == 12 for track in held.values())
     assert "hidden" not in (tmp_path / "x" / LOOKS).read_text()
-    with pytest.raises(WatchError, match="went on from step 33 without what 'noting', 'windowed', 'counting' knew"):
+    with pytest.raises(WatchError, match="went on from step 33 without what 'untold', 'windowed', 'counting' knew"):
         recorded(tmp_path / "x")
 
 
-def test_a_signal_that_begins_anew_is_judged_by_its_later_looks_alone(tmp_path: Path) -> None:
-    """Its first look is another now, so what it reads falls at once; that is no baseline for what comes."""
+def test_what_is_held_against_the_first_look_is_held_against_the_runs_first(tmp_path: Path) -> None:
+    def probes():
+        return dict(script=calm, also=[Noting()], references=None, on_alarm=Reaction.LOG)
+
+    whole = parts()
+    undisturbed = made(tmp_path / "whole", whole, **probes())
+    train(undisturbed, whole)
     kept: dict[int, Snapshot] = {}
     first = parts()
-    train(made(tmp_path / "x", first, script=calm, also=[Noting()], references=None), first, None, kept, 33)
-    w, made_of = again(tmp_path / "x", kept[33], script=calm, also=[Noting()], references=None)
+    train(made(tmp_path / "x", first, **probes()), first, None, kept, 33)
+    spoilt = copied(tmp_path / "x", tmp_path / "spoilt")
+    w, made_of = again(tmp_path / "x", kept[33], **probes())
+    train(w, made_of)
+    assert "not taken up" not in labels(w)
+    assert w.trace.tracks["noting"].readings == undisturbed.trace.tracks["noting"].readings
+    assert recorded(tmp_path / "x").contrasts == recorded(tmp_path / "whole").contrasts
+    # Without that file, or with another one, later looks are judged alone: what is read falls at once.
+    (spoilt / FIRST).write_bytes(pack({1: 0.25}))
+    w, made_of = again(spoilt, kept[33], **probes())
     train(w, made_of)
     track = w.trace.tracks["noting"]
+    assert [event.text for event in w.events if event.label == "not taken up"] == [
+        "of noting: it is held against its first look, which is that at step 33 now"
+    ]
     assert track.readings[5].value > 0 and track.since == 6
     assert track.statistic[6:11] == [0.0] * 5, "as many looks as a run's first have"
     fresh = Trace([Noting.signals[0]])
     for step, reading in zip(w.trace.steps[6:], track.readings[6:], strict=True):
         fresh.add(step, Looked({"noting": reading}, {}))
     assert fresh.tracks["noting"].statistic == track.statistic[6:]
-
-
-def lines_of(folder: Path) -> list[dict]:
-    return [json.loads(line) for line in (folder / LOOKS).read_text().splitlines()]
 
 
 def change(at: int, **changes):
@@ -373,10 +404,6 @@ def stopped(tmp_path_factory):
     w = made(folder, made_of, probe=Told, script=rises, references=None, on_alarm=reactions)
     train(w, made_of)
     return w, folder
-
-
-def copied(folder: Path, to: Path) -> Path:
-    return Path(shutil.copytree(folder, to / "x"))
 
 
 def test_after_a_stop_the_lines_that_the_watch_says_go_on_without_the_suspects(stopped, tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """A run that goes on in another process: what the one before it saw, as far as its record holds it.
 
-In: the run's looks.jsonl, the watch that goes on, the step. Out: the looks that stand at that step, with what each
-signal loses; or what differs, so that the watch begins anew. A record that no watch wrote is refused whole.
+In: the run's looks.jsonl and first.npz, the watch that goes on, the step. Out: the looks that stand at that step, with
+what each signal loses; or what differs, so that the watch begins anew. A record that no watch wrote is refused whole.
 """
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +16,7 @@ from darklantern.errors import WatchError
 from darklantern.watch import agreeing
 from darklantern.watch.attach.tap import Tap
 from darklantern.watch.collecting import difference, settings_difference
+from darklantern.watch.first_notes import FIRST, MOST, matters
 from darklantern.watch.probes import Probe, Reading, Signal
 from darklantern.watch.recording import LOOKS, Begun, Line, Look, Recorder, WentOn, lines_of
 
@@ -39,8 +42,10 @@ class Earlier:
     """those that stand: step, and the reading of each signal that is shown"""
     rollbacks: int
     """that came before the step"""
-    losses: Mapping[str, Loss]
-    """by signal"""
+    first: bytes
+    """what probes noted at its first look"""
+    losses: Callable[[frozenset[int]], Mapping[str, Loss]]
+    """by signal, where the probes of these numbers go on from those notes"""
 
 
 class GoesOn:
@@ -59,11 +64,17 @@ class GoesOn:
             watch.say("goes on", said)
             return None
         looks = [(step, {name: Reading(*pair) for name, pair in readings.items()}) for step, readings in said["looks"]]
-        found = {} if self._step == said["begun"] else losses(self._probes, self._step)
-        bets = {signal.name for probe in self._probes for signal in probe.signals if signal.detector == "betting"}
-        lost = tuple(name for name in found if name in watch.trace.shown and name not in bets)
-        self._recorder.goes_on(WentOn(step=self._step, looks=len(looks), lost=lost), len(looks))
-        return Earlier(looks, said["rollbacks"], found)
+        first = bytes.fromhex(said["first"])
+        return Earlier(looks, said["rollbacks"], first, partial(self._losses, said["begun"], len(looks)))
+
+    def _losses(self, begun: int, looks: int, kept: frozenset[int]) -> dict[str, Loss]:
+        """Of each signal that loses something; the record says so too, and goes on from here."""
+        found = {} if self._step == begun else losses(self._probes, self._step, kept)
+        signals = [signal for probe in self._probes for signal in probe.signals]
+        told = {signal.name for signal in signals if not signal.held_out and signal.detector != "betting"}
+        lost = tuple(name for name in found if name in told)
+        self._recorder.goes_on(WentOn(step=self._step, looks=looks, lost=lost), looks)
+        return found
 
     def _read(self, watch: Any) -> Any:
         """On the first rank, which alone has the folder: JSON values, or why there is nothing to take up."""
@@ -82,7 +93,8 @@ class GoesOn:
             return f"the watch begins anew: the run in {folder.name} was watched with other {'; other '.join(differ)}"
         stood, rollbacks = standing(folder, begun, lines[heads[-1] + 1 :])
         kept = [[look.step, look.readings] for look in stood if look.step <= self._step]
-        return {"looks": kept, "rollbacks": rollbacks, "begun": begun.step}
+        first = _first(folder, begun).hex()
+        return {"looks": kept, "rollbacks": rollbacks, "begun": begun.step, "first": first}
 
 
 def left_aside(watch: Any) -> None:
@@ -91,28 +103,28 @@ def left_aside(watch: Any) -> None:
         watch.say("goes on", f"{watch.folder.name} holds looks of an earlier process: goes_on=True takes them up")
 
 
-def losses(probes: Sequence[Probe], step: int) -> dict[str, Loss]:
+def losses(probes: Sequence[Probe], step: int, kept: frozenset[int] = frozenset()) -> dict[str, Loss]:
     """Of each signal whose readings, or bets, stand on more than what a record holds, what is missing from `step` on.
 
-    Those that are not named read, and are judged, as if the run had not been interrupted.
+    Of the probes of the numbers `kept` there is what they noted at the first look. Signals that are not named read, and
+    are judged, as if the run had not been interrupted.
     """
     return {
         signal.name: loss
-        for probe in probes
+        for number, probe in enumerate(probes)
         for signal in probe.signals
-        if (loss := _loss(probe, signal, step)) is not None
+        if (loss := _loss(probe, signal, step, number in kept)) is not None
     }
 
 
-def _loss(probe: Probe, signal: Signal, step: int) -> Loss | None:
+def _loss(probe: Probe, signal: Signal, step: int, kept: bool) -> Loss | None:
     if signal.held_out:
         return Loss("what it read is in no file, so it begins anew", anew=True)
     if signal.detector == "betting":
         return Loss(
             f"its bet begins again at wealth 1, and nobody knows any more which rows were trained on before step {step}"
         )
-    notes = type(probe).note is not Probe.note
-    if notes and probe.against_first:
+    if matters(probe) and not kept:
         return Loss(f"it is held against its first look, which is that at step {step} now", anew=True)
     if probe.window:
         return Loss(f"its notes of the looks before step {step} are gone")
@@ -155,6 +167,15 @@ def _check(folder: Path, begun: Begun, look: Look, looks: Sequence[Look], before
     for name, pair in look.readings.items():
         if not all(isfinite(each) and abs(each) <= _LARGEST for each in pair):
             raise _damaged(folder, f"{name!r} reads {pair} at step {look.step}")
+
+
+def _first(folder: Path, begun: Begun) -> bytes:
+    """What probes noted at the first look; nothing where it is not what was written."""
+    path = folder / FIRST
+    if not begun.first or not path.is_file() or path.stat().st_size > 2 * MOST:
+        return b""
+    data = path.read_bytes()
+    return data if hashlib.sha256(data).hexdigest() == begun.first else b""
 
 
 def _lines(folder: Path) -> list[Line]:

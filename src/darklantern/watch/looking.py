@@ -10,6 +10,7 @@ import numpy as np
 
 from darklantern.errors import WatchError
 from darklantern.watch.attach.tap import Tap
+from darklantern.watch.first_notes import matters, unpack
 from darklantern.watch.probes import HELD_OUT, Array, Asked, Now, Probe, Reading
 from darklantern.watch.seen import Floats, Seen, Values
 
@@ -123,6 +124,17 @@ class Looker:
     def notes(self) -> list[tuple[Probe, Any]]:
         """What each probe noted at the newest look."""
         return list(zip(self._probes, self.noted.newest or self._first or [None] * len(self._probes), strict=True))
+
+    @property
+    def first(self) -> dict[int, Any]:
+        """What the probes noted at the first look and hold later ones against, by their numbers."""
+        return {at: note for at, note in enumerate(self._first or ()) if matters(self._probes[at])}
+
+    def begin_from(self, data: bytes) -> frozenset[int]:
+        """Hold later looks against the first one of an earlier process. The numbers of the probes that can."""
+        found = unpack(data, self.first)
+        self._first = [found.get(at, note) for at, note in enumerate(self._first or ())]
+        return frozenset(found)
 
     def _earlier(self, number: int, probe: Probe) -> tuple[Any, ...]:
         return tuple(notes[number] for notes in self.noted.earlier[-probe.window :]) if probe.window else ()

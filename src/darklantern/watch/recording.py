@@ -15,11 +15,12 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from darklantern.errors import WatchError
-from darklantern.files import read_plain
+from darklantern.files import read_plain, write_whole
 from darklantern.records.exact import Value
 from darklantern.watch import table
 from darklantern.watch.attach.tap import Tap
 from darklantern.watch.digests import hashed
+from darklantern.watch.first_notes import FIRST, pack
 from darklantern.watch.judging.calibration import versions
 from darklantern.watch.probes import Reading, Signal
 from darklantern.watch.runs.files import add_line
@@ -50,6 +51,8 @@ class Begun(Value, frozen=True, kw_only=True, tag_field="line", tag="begun"):
     """recipe and data as they were given, where that was no hash; to name what differs"""
     step: Annotated[int, msgspec.Meta(ge=0)] = 0
     """at which it was begun"""
+    first: str = ""
+    """hash of the file of what probes noted at the first look; empty without one"""
 
 
 class Look(Value, frozen=True, kw_only=True, tag_field="line", tag="look"):
@@ -119,7 +122,7 @@ class Recorder:
             return
         self._failed = True
         if not self._begun:
-            add_line(folder / LOOKS, self._went_on or self.what(watch), sync=False)
+            add_line(folder / LOOKS, self._went_on or self._beginning(watch, folder), sync=False)
             self._begun = True
         for past in trace.past[self._written :]:
             shown = {name: past.readings[name] for name in trace.shown}
@@ -127,6 +130,15 @@ class Recorder:
             look = Look(step=past.step, looks=len(trace.steps), readings=readings, before=past.before)
             add_line(folder / LOOKS, look, sync=False)
         self._written, self._failed = len(trace.past), False
+
+    def _beginning(self, watch: Any, folder: Path) -> Begun:
+        begun = self.what(watch)
+        # Of several ranks each has notes of its own.
+        data = pack(watch.first_notes) if self._tap.ranks.count == 1 and watch.first_notes else b""
+        if not data:
+            return begun
+        write_whole(folder / FIRST, data)
+        return msgspec.structs.replace(begun, first=hashlib.sha256(data).hexdigest())
 
     def what(self, watch: Any) -> Begun:
         """What is watched, and how."""

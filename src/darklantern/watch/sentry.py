@@ -93,7 +93,7 @@ class Sentry:
         run.went_on = True
         run.say("goes on", f"from look {len(steps)}, at step {steps[-1]}" if steps else f"from step {run.step}")
         told: dict[str, list[str]] = {}
-        for name, loss in earlier.losses.items():
+        for name, loss in earlier.losses(self.observer.looker.begin_from(earlier.first)).items():
             if loss.anew:
                 run.trace.begin_anew(name)
             run.trace.doubt(name, f"the run went on at step {run.step} in another process")

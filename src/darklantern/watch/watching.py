@@ -217,6 +217,11 @@ class Watch:
         return [(probe, note) for probe, note in noted if not any(signal.held_out for signal in probe.signals)]
 
     @property
+    def first_notes(self) -> Mapping[int, Any]:
+        """What probes noted at the first look and hold later ones against, by their numbers, for the run's record."""
+        return self._observer.looker.first
+
+    @property
     def state(self) -> Any:
         """What a JAX loop trains: taken before each step, handed back after it, another one after a rollback.
 
