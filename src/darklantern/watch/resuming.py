@@ -50,9 +50,10 @@ def without_suspects(
 
 
 def explain(watch: "Watch", tap: Tap) -> None:
-    """Set and say `watch.resume` at an alarm that ended a loop or wrote a checkpoint. Raises StoreError, WatchError.
+    """Set `watch.resume` at an alarm that ended a loop, and say it, or that wrote a checkpoint.
 
-    Only where the run has a folder, on the first rank: the lines name what lies there.
+    Only where the run has a folder, on the first rank: the lines name what lies there. Raises StoreError for a screen
+    that cannot be written, WatchError where that of an earlier alarm is damaged.
     """
     folder, wrote = watch.folder, Reaction.CHECKPOINT in watch.asked
     if folder is None or not (wrote or watch.stopped):
@@ -87,7 +88,8 @@ def explain(watch: "Watch", tap: Tap) -> None:
             f"{goes_on.format('that step')})",
         ]
     watch.resume = "\n".join(filter(None, lines))
-    watch.say("resume", f"in another process:\n{watch.resume}")
+    if watch.stopped:
+        watch.say("resume", f"in another process:\n{watch.resume}")
 
 
 def _written(folder: Path, alarm: int, clean: int, tap: Tap) -> str:

@@ -30,11 +30,15 @@ class Track:
     """of a signal that bets, the bet after each look"""
     since: int = 0
     """looks whose readings later ones are not held against: of a run that went on without what they stood on"""
+    _contrasts: list[float] = field(default_factory=list, repr=False)
+    """of the first readings: made once for each, since a look wants all of them"""
 
     @property
     def contrasts(self) -> list[float]:
         """What each look says of the signal, its placebo taken off."""
-        return [self.signal.contrast(reading) for reading in self.readings]
+        done = len(self._contrasts)
+        self._contrasts += [self.signal.contrast(reading) for reading in self.readings[done:]]
+        return list(self._contrasts)
 
     @property
     def detector(self) -> Detector:
@@ -246,6 +250,7 @@ class Trace:
         del self.steps[looks:], self.joint[looks:]
         for track in self.tracks.values():
             del track.readings[looks:], track.statistic[looks:], track.bets[looks + 1 :]
+            del track._contrasts[looks:]
             track.since = min(track.since, looks)
 
     def standing(self) -> list[Standing]:
