@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from darklantern.errors import WatchError
+from darklantern.files import read_plain
 from darklantern.watch import agreeing
 from darklantern.watch.attach.tap import Tap
 from darklantern.watch.collecting import difference, settings_difference
@@ -171,10 +172,12 @@ def _check(folder: Path, begun: Begun, look: Look, looks: Sequence[Look], before
 
 def _first(folder: Path, begun: Begun) -> bytes:
     """What probes noted at the first look; nothing where it is not what was written."""
-    path = folder / FIRST
-    if not begun.first or not path.is_file() or path.stat().st_size > 2 * MOST:
+    if not begun.first:
         return b""
-    data = path.read_bytes()
+    try:
+        data = read_plain(folder / FIRST, 2 * MOST)
+    except OSError:
+        return b""
     return data if hashlib.sha256(data).hexdigest() == begun.first else b""
 
 
