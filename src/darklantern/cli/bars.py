@@ -1,6 +1,5 @@
 """A bar for work that takes long, on stderr so that output can be piped; off a terminal nothing, or a line at times."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,8 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+
+from darklantern.cli.output import tell
 
 
 @contextmanager
@@ -34,15 +35,13 @@ def count_bar(what: str, lines: bool = False) -> Iterator[Callable[[int, int], N
 
 def _lines(what: str, every_s: float = 10.0, clock: Callable[[], float] = time.monotonic) -> Callable[[int, int], None]:
     """A line at the first count, at the last, and between them one each `every_s` seconds at most."""
-    from darklantern.drawing.lettering import harmless
-
     said = [-float("inf"), -1.0]
     """when the last line was, and of which count"""
 
     def progress(done: int, size: int) -> None:
         if done != said[1] and (done == size or clock() - said[0] >= every_s):
             said[:] = [clock(), done]
-            print(harmless(f"{what}: {done:,} of {size:,}"), file=sys.stderr, flush=True)
+            tell(f"{what}: {done:,} of {size:,}", console=Console(stderr=True))
 
     return progress
 

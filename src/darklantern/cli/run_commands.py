@@ -78,7 +78,7 @@ def status(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say which runs go on, at which step, and what they wait for; of those that ended, how.
+    """Say which runs go on, what they wait for, and how others ended.
 
     finished: the process ended after its loop. closed: the script said that the run is over. failed: an exception ended
     it. killed: it was ended from outside. A folder that is there comes before a run of that name.
