@@ -12,7 +12,7 @@ from darklantern.errors import WatchError
 from darklantern.watch.examples import Array, Examples
 from darklantern.watch.formulas import Floats
 from darklantern.watch.formulas.linear_discriminant import LinearDiscriminant, linear_discriminant
-from darklantern.watch.places import placed
+from darklantern.watch.pictured import placed
 from darklantern.watch.spans import Candidate, as_texts
 
 SUSPICIOUS_SPAN = 60.0

@@ -8,8 +8,8 @@ from one that was taken, and a loop that hands none over is refused at the first
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -26,6 +26,7 @@ from darklantern.models.on_jax.snapshot import Snapshot, capture, check, restore
 from darklantern.models.paths import nearest
 from darklantern.models.recording import Recording
 from darklantern.watch.attach import logits, ranks, rewinding
+from darklantern.watch.attach.aside import Aside
 from darklantern.watch.attach.filtering import Filter
 from darklantern.watch.attach.memory import free_bytes
 from darklantern.watch.examples import Array, Examples, Reader, examples, later
@@ -61,7 +62,7 @@ class JaxTap:
         """the loop has what a further step must come from"""
         self._owes = self._handed_over = self._ran = False
         """whether batches went out since the last look, a state came back, and the model was traced"""
-        self._is_aside = False
+        self._aside = Aside(streams.left_alone)  # a model of JAX holds nothing that a call could move
 
     @property
     def state(self) -> Any:
@@ -93,17 +94,8 @@ class JaxTap:
             self._ran = True
         return tuple(str(site) for site in self.model.sites(pattern))
 
-    @contextmanager
-    def aside(self) -> Iterator[None]:
-        if self._is_aside:
-            yield
-            return
-        self._is_aside = True
-        try:
-            with streams.left_alone():  # a model of JAX holds nothing that a call could move
-                yield
-        finally:
-            self._is_aside = False
+    def aside(self) -> AbstractContextManager[None]:
+        return self._aside()
 
     def see(self, inputs: Array, sites: Sequence[str], lenses: Sequence[str], output: bool) -> Values:
         self._check_handed_over()
@@ -232,7 +224,7 @@ class JaxTap:
     def restore(self, snapshot: Snapshot) -> None:
         if self.rewinds:
             raise WatchError(f"the run cannot be rolled back: {self.rewinds}", hint="see watch.resume for the way out")
-        rewinding.check_not_aside(self._is_aside)
+        rewinding.check_not_aside(self._aside.holds)
         self._state = restore(snapshot, rewinding.position(self.loader))
         self._taken = self._owes = self._handed_over = False
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from darklantern.errors import WatchError
 from darklantern.files import write_whole
-from darklantern.watch.attach.updates import Taken, Updates, check_trained, stopped
+from darklantern.watch.attach.updates import Given, Updates, check_trained, stopped
 from darklantern.watch.reactions import Reaction
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class _Hooks:
     def __init__(self, watch: "Watch", tap: "TorchTap") -> None:
         self._watch, self._tap = watch, tap
         self._updates = Updates(watch, tap)
-        self._taken: Taken | None = None
+        self._taken: Given | None = None
         self._made = 0
         """updates by the Trainer's own count, which counts each optimizer's"""
         self._counts: dict[int, int] = {}

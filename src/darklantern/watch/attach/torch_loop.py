@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -20,6 +20,7 @@ from darklantern.models.paths import nearest
 from darklantern.models.recording import Recording
 from darklantern.models.snapshot import Snapshot, Stateful, capture, restore, save, weights_hash
 from darklantern.watch.attach import logits, ranks, rewinding
+from darklantern.watch.attach.aside import Aside
 from darklantern.watch.attach.filtering import Filter
 from darklantern.watch.attach.memory import free_bytes
 from darklantern.watch.attach.ranks import Ranks
@@ -46,8 +47,11 @@ class TorchTap:
     ranks: Ranks = field(default_factory=lambda: ranks.Late(ranks.of_torch))
     barred: str = ""
     """why the loop that this serves cannot be rolled back, whatever `state` is"""
-    _is_aside: bool = field(default=False, init=False)
+    _aside: Aside = field(init=False)
     framework = "torch"
+
+    def __post_init__(self) -> None:
+        self._aside = Aside(lambda: left_alone(self.model.module))
 
     @property
     def rewinds(self) -> str:
@@ -68,17 +72,8 @@ class TorchTap:
     def sites(self, pattern: str, inputs: Array) -> tuple[str, ...]:
         return tuple(str(site) for site in self.model.sites(pattern))
 
-    @contextmanager
-    def aside(self) -> Iterator[None]:
-        if self._is_aside:
-            yield
-            return
-        self._is_aside = True
-        try:
-            with left_alone(self.model.module):
-                yield
-        finally:
-            self._is_aside = False
+    def aside(self) -> AbstractContextManager[None]:
+        return self._aside()
 
     @torch.no_grad()
     def see(self, inputs: Array, sites: Sequence[str], lenses: Sequence[str], output: bool) -> Values:
@@ -201,7 +196,7 @@ class TorchTap:
     def restore(self, snapshot: Snapshot) -> None:
         if self.rewinds or self.optimizer is None:
             raise WatchError(f"the run cannot be rolled back: {self.rewinds}", hint="see watch.resume for the way out")
-        rewinding.check_not_aside(self._is_aside)
+        rewinding.check_not_aside(self._aside.holds)
         restore(snapshot, self.model.module, self.optimizer, rewinding.position(self.loader), self.others)
 
     def state_bytes(self) -> int:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from darklantern.errors import WatchError
 from darklantern.files import write_whole
-from darklantern.watch.attach.updates import Taken, Updates, check_trained, stopped
+from darklantern.watch.attach.updates import Given, Updates, check_trained, stopped
 from darklantern.watch.reactions import Reaction
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class _Hooks:
     def __init__(self, watch: "Watch", tap: "TorchTap", trainer: Any) -> None:
         self._watch, self._tap, self._trainer = watch, tap, trainer
         self._updates = Updates(watch, tap)
-        self._taken: list[Taken] = []
+        self._taken: list[Given] = []
         """those of the update under way that are still to be run"""
         self._void = self._begun = self.over = False
         self._tag = ""

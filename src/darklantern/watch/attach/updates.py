@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Taken:
+class Given:
     """What a trainer is to run: `batch`, and whether its loss counts."""
 
     batch: Any
@@ -37,7 +37,7 @@ class Updates:
         self._clean: Any = None
         """the newest batch that lost no more than some of its examples"""
 
-    def take(self, batch: Any) -> Taken | None:
+    def take(self, batch: Any) -> Given | None:
         """`batch` without suspects, or what stands in for it; None where the watch stops the training."""
         turn = self.watch.before(batch)
         if turn.reaction is not Reaction.LOG:
@@ -45,10 +45,10 @@ class Updates:
         self.taken += 1
         if turn.batch is None:
             self._emptied += 1
-            return Taken(batch if self._clean is None else self._clean, counts=False)
+            return Given(batch if self._clean is None else self._clean, counts=False)
         if self.watch.screen is not None:
             self._clean = turn.batch
-        return Taken(turn.batch)
+        return Given(turn.batch)
 
     @property
     def void(self) -> bool:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from darklantern.watch.examples import Array, Examples
 from darklantern.watch.formulas import Floats, linear_discriminant
-from darklantern.watch.places import rows_and_columns
+from darklantern.watch.pictured import rows_and_columns
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
 from darklantern.watch.screening import FeatureScreen, PatternScreen, Screen
 from darklantern.watch.seen import Seen
