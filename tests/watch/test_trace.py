@@ -1,5 +1,7 @@
 """Which signals may be judged together, and on what an alarm's rate rests."""
 
+import copy
+
 import msgspec
 import numpy as np
 import pytest
@@ -276,6 +278,23 @@ def test_a_score_that_no_bet_can_take_leaves_the_trace_as_it_was() -> None:
         made.add(10, looked(([float("nan")], [0.0]), a=0.0, bet=0.0))
     assert made.steps == [5]
     assert all(len(track.readings) == len(track.statistic) == 1 for track in made.tracks.values())
+
+
+def test_a_look_that_fails_within_is_added_whole_or_not_at_all() -> None:
+    """The second signal overflows once it is judged, after the first has had its reading, its statistic and a doubt."""
+    usual = SignalReference(name="a", mean=(0.0,) * 6, spread=(1.0,) * 6)
+    made = trace(A, B, references=msgspec.structs.replace(HELD, signals=(usual,), steps=tuple(range(5, 35, 5))))
+    for look in range(5):
+        made.add(5 * (look + 1), looked(a=0.1 * look, b=1e200 * (look % 2)))
+    before = copy.deepcopy(vars(made))
+    assert made.limits["joint"].calibrated
+    with np.errstate(all="raise"), pytest.raises(FloatingPointError):
+        made.add(31, looked(a=0.3, b=0.0))
+    assert vars(made) == before
+    with np.errstate(over="ignore"):
+        made.add(30, looked(a=0.3, b=0.0))
+    lengths = {len(held) for track in made.tracks.values() for held in (track.readings, track.statistic)}
+    assert lengths == {len(made.steps), len(made.joint), len(made.past)} == {6}
 
 
 @pytest.mark.parametrize("level", [0.5, 300.0, -4e-3])

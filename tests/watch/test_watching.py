@@ -368,5 +368,5 @@ def test_a_watch_without_a_stated_rate_says_so_when_it_attaches() -> None:
 
 def test_settings_that_could_not_work_are_refused() -> None:
     for wrong in ({"every": 0}, {"history": 0}, {"margin": -1}, {"margin": 3, "history": 2}, {"rollbacks": -1}):
-        with pytest.raises(WatchError, match=r"expected (every|history|margin|rollbacks)"):
+        with pytest.raises(WatchError, match=r"settings\.(every|history|margin|rollbacks): expected"):
             Settings(**wrong)

@@ -6,7 +6,7 @@ changes what it watches, except by a reaction that its user chose, and never fil
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from inspect import signature
 from pathlib import Path
@@ -166,7 +166,7 @@ def watch(
 
     reactions.check(on_alarm)
     told_of, filing, asks = each_of(on_look), as_filing(on_finding), [each for _, each in named(investigate)]
-    settings = _settings(settings)
+    settings = settings or Settings()
     if hang_after is not None and run is None:
         raise WatchError(
             f"hang_after={hang_after} is for a watchdog, which only a run with a folder has",
@@ -223,14 +223,6 @@ def watch(
     if references is None and reference is None and not step and (said := caveat(known)):
         made.say("signals", said)
     return made
-
-
-def _settings(given: Any) -> Settings:
-    """Settings as they are, the usual ones for None. Raises WatchError for what is none."""
-    if given is None or isinstance(given, Settings):
-        return given or Settings()
-    told = ", ".join(f"{name}={value!r}" for name, value in given.items()) if isinstance(given, Mapping) else "every=10"
-    raise WatchError(f"expected settings as Settings, got {type(given).__name__}", hint=f"settings=dl.Settings({told})")
 
 
 class _Room(ModuleType):

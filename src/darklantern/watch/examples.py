@@ -212,6 +212,11 @@ def _made(parts: tuple[Any, Any, Any], what: str) -> Examples:
             f"{None if targets is None else targets.shape}",
             hint="the first axis of both is the batch",
         )
+    if mask is not None and mask.shape != inputs.shape:
+        raise WatchError(
+            f"expected an attention mask of {what} in the shape of their token ids, {inputs.shape}, got {mask.shape}",
+            hint="batch=lambda batch: batch['input_ids'] reads rows without their mask, where none is padded",
+        )
     made = Examples(inputs, targets, None if mask is None else mask.astype(bool))
     if made.are_tokens and inputs.size and (inputs.min() < 0 or inputs.max() >= PADDING):
         raise WatchError(
@@ -242,17 +247,25 @@ def _parts(batch: Any) -> tuple[Any, Any, Any] | None:
 
 
 def _as_tokens(batch: Mapping[Any, Any], targets: Any) -> bool:
-    return "input_ids" in batch and (targets is None or len(targets.shape) == 2)
+    return "input_ids" in batch and (targets is None or _axes(targets) == 2)
+
+
+def _axes(value: Any) -> int:
+    """Of an array, or of lists in each other."""
+    if shim.is_array(value):
+        return len(value.shape)
+    return 1 + _axes(value[0] if value else 0) if isinstance(value, list | tuple) else 0
 
 
 def _array(value: Any, what: str) -> Array:
     if shim.is_array(value):
-        return np.array(shim.numbers(value))
-    try:
-        made = np.asarray(value)
-    except ValueError:  # rows of differing width
-        made = np.empty((), dtype=object)
-    if made.dtype.kind not in "uifb":
+        made = np.array(shim.numbers(value))
+    else:
+        try:
+            made = np.asarray(value)
+        except ValueError:  # rows of differing width
+            made = np.empty((), dtype=object)
+    if made.dtype.kind not in ("uifbc" if shim.is_array(value) else "uifb"):
         raise WatchError(f"expected {what} in numbers, got {_kind(value)}", hint="give an array or a tensor")
     return made
 

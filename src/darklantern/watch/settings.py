@@ -1,9 +1,10 @@
 """What a watch does, apart from its probes."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from darklantern.errors import WatchError
+from darklantern.watch.arguments import FLAG, NOTHING, SHARE, Kind, taken, whole
 
 
 @dataclass(frozen=True)
@@ -36,20 +37,24 @@ class Settings:
     the report, findings, and as a trainer's screen.json"""
 
     def __post_init__(self) -> None:
-        # A margin beyond the history would name no span at an alarm.
-        wrong = [
-            said
-            for holds, said in (
-                (self.every is None or self.every >= 1, "every ≥ 1"),
-                (self.margin >= 0, "margin ≥ 0"),
-                (self.history >= max(1, self.margin), "history ≥ 1 and ≥ margin"),
-                (0 < self.quiet < 1, "quiet between 0 and 1"),
-                (self.states >= 1, "states ≥ 1"),
-                (self.rollbacks >= 0, "rollbacks ≥ 0"),
-                (self.cooldown >= 1, "cooldown ≥ 1"),
-                (self.on_failure in ("pause", "go on", "raise"), "on_failure 'pause', 'go on' or 'raise'"),
+        for name, kind in _KINDS.items():
+            object.__setattr__(self, name, taken(f"settings.{name}", getattr(self, name), kind, _HINT))
+        if self.history < self.margin:  # a margin beyond the history would name no span at an alarm
+            raise WatchError(
+                f"settings.history: expected a whole number ≥ margin, got {self.history} and {self.margin}", hint=_HINT
             )
-            if not holds
-        ]
-        if wrong:
-            raise WatchError(f"expected {', '.join(wrong)}, got {self}", hint="Settings() are a good start")
+
+
+_ON_FAILURE: Final = frozenset({"pause", "go on", "raise"})
+_HINT: Final = "Settings() are a good start"
+_KINDS: Final = {
+    "every": whole(1) | NOTHING,
+    "margin": whole(0),
+    "quiet": SHARE,
+    "history": whole(1),
+    "states": whole(1),
+    "rollbacks": whole(0),
+    "cooldown": whole(1),
+    "on_failure": Kind("'pause', 'go on' or 'raise'", lambda value: isinstance(value, str) and value in _ON_FAILURE),
+    "held_out_screens": FLAG,
+}

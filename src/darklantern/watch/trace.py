@@ -162,10 +162,20 @@ class Trace:
         return "; ".join(dict.fromkeys(limit.reason for limit in held if not limit.calibrated))
 
     def add(self, step: int, looked: Looked) -> None:
-        """Append one look. Raises WatchError for scores that no bet can take, and then appends nothing.
+        """Append one look, whole or not at all. Raises WatchError for scores that no bet can take.
 
         A signal that was not read, as records of an earlier process have none of a held-out monitor, stands at 0.
         """
+        looks, past, limits = len(self.steps), len(self.past), dict(self.limits)
+        try:
+            self._add(step, looked)
+        except BaseException:  # an interrupt too
+            self.cut(looks)
+            del self.past[past:]
+            self.limits = limits
+            raise
+
+    def _add(self, step: int, looked: Looked) -> None:
         look = len(self.steps)
         bets = {
             name: betting.look(track.bets[-1], *looked.scores.get(name, ((), ())))

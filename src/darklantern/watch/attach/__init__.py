@@ -32,7 +32,13 @@ def tap(
         raise WatchError("weights= is for JAX models, got a torch module", hint="a torch module holds its weights")
     from darklantern.watch.attach import torch_loop
 
-    return torch_loop.tap(model, state, readout, call, batch)
+    made = torch_loop.tap(model, state, readout, call, batch)
+    if empty := [name for name, each in made.model.module.named_parameters() if each.is_meta]:
+        raise WatchError(
+            f"expected a model with its numbers, got {len(empty)} parameters on the meta device, such as {empty[0]}",
+            hint="model.to_empty(device=...) and load its weights, make the optimizer, and only then the watch",
+        )
+    return made
 
 
 def on(watch: "Watch", held: Tap, trainer: Any) -> None:

@@ -170,10 +170,15 @@ def runs_folder() -> Path:
 def folder_of(run: str | Path) -> Path:
     """The folder of a run: a Path, or a text with a separator in it, is the folder itself; a word is a run's name.
 
-    Raises WatchError for a word that is no name.
+    Raises WatchError for a word that is no name, and for the home of a user who is none.
     """
     if isinstance(run, Path) or os.sep in run or run in (".", "..", "~"):
-        return Path(run).expanduser().absolute()
+        try:
+            return Path(run).expanduser().absolute()
+        except RuntimeError as error:  # of a user whom this machine does not know
+            raise WatchError(
+                f"expected the folder of a run, got {str(run)!r}: {error}", hint="write it in full"
+            ) from error
     if not _NAME.fullmatch(run):
         raise WatchError(
             f"expected the name of a run or its folder, got {run!r}",
