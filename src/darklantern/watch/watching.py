@@ -14,7 +14,7 @@ from darklantern.watch import agreeing
 from darklantern.watch.alarms import Alarm
 from darklantern.watch.answering import NOTHING, Answers, none_clean
 from darklantern.watch.attach.tap import Tap
-from darklantern.watch.batches import Batch
+from darklantern.watch.batches import Batch, InHand
 from darklantern.watch.budget import Cadence
 from darklantern.watch.casebook import Casebook
 from darklantern.watch.clock import Clock
@@ -108,6 +108,7 @@ class Watch:
         self._answers = Answers(self, tap, self._outside, parts.on_alarm, settings)
         self._answers.check_attached()
         self._passes = Passes()
+        self._in_hand = InHand()
         self._sentry = Sentry(
             run=self,
             tap=tap,
@@ -463,7 +464,7 @@ class Watch:
     def _pass(self, loader: Iterable[Any], until: int | None) -> Generator[Any, None, bool]:
         """What is left of one pass over the loader. False where the loop is to end; after a rollback, and at the end of
         the pass, there may be more."""
-        batches = iter(loader)
+        batches = self._in_hand.then(loader, self._tap.cursor)
         before = self._tap.cursor()  # after `iter`, at which some loaders draw the order of what comes
         while True:
             # Here, where no batch is in hand that a stop would lose.
@@ -486,7 +487,7 @@ class Watch:
                     self._keeper.check_moves(before)
                 # Two cursors a look: what moves the loader behind the watch's back must not go unseen.
                 before = self._tap.cursor() if self.cadence.due(self.step + 1) else ""
-            turn = self._turn(batch, begun)
+            turn = self._turn(batch, begun, loader)
             if turn.reaction is not Reaction.LOG:
                 return turn.reaction is Reaction.ROLL_BACK
             rollbacks = self.rollbacks
@@ -509,12 +510,15 @@ class Watch:
         self._passes.end()
         return self.finish() is not Reaction.STOP
 
-    def _turn(self, batch: Any, begun: str) -> Turn:
-        """As `before`; a batch that is not trained on goes back to the loader."""
+    def _turn(self, batch: Any, begun: str, loader: Iterable[Any]) -> Turn:
+        """As `before`; a batch that is not trained on goes back to the loader, or comes first in its next pass."""
         try:
             turn = self._seen(Batch(batch, self._tap))
         except BaseException:
-            self._tap.go_to(begun)
+            if begun:
+                self._tap.go_to(begun)
+            else:
+                self._in_hand.hold(batch, loader, self._tap.cursor())
             raise
         if turn.reaction is Reaction.STOP:
             self._tap.go_to(begun)
