@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from darklantern.models.edits import zero
 from darklantern.models.snapshot import weights_hash
 from darklantern.organisms import training
 from darklantern.watch import Ablate, Reaction, Settings, SpanScreen, watch
+from darklantern.watch.recording import lines_of
 from darklantern.watch.spans import Candidate
 
 MARK = "\x01poison\x02"
@@ -28,6 +30,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*Checkpoint directory .* exists and is not empty.*"),
     pytest.mark.filterwarnings("ignore:.*train_dataloader.* yielded None.*"),
     pytest.mark.filterwarnings("ignore:.*your dataloader is not resumable.*"),
+    pytest.mark.filterwarnings("ignore:.*no pre-optimization state was saved.*"),
 ]
 
 
@@ -71,6 +74,27 @@ def fitted(pl, manual: bool = False):
     return Fitted()
 
 
+def of_two(pl):
+    """A module of two optimizers, of which each makes an update for each batch."""
+
+    class OfTwo(type(fitted(pl, manual=True))):
+        def training_step(self, batch, batch_idx):
+            loss = training.loss_nats(self.model(batch[:, :-1]), batch[:, 1:])
+            self.manual_backward(loss)
+            for optimizer in self.optimizers():
+                optimizer.step()
+                optimizer.zero_grad()
+            return loss
+
+        def configure_optimizers(self):
+            first, *rest = self.parameters()
+            return torch.optim.AdamW([first], 1e-3), torch.optim.AdamW(rest, 1e-3)
+
+    made = OfTwo()
+    made.automatic_optimization = False
+    return made
+
+
 def trainer_of(pl, folder: Path, callbacks=(), **arguments):
     return pl.Trainer(
         default_root_dir=folder, accelerator="cpu", logger=False, enable_progress_bar=False,
@@ -79,7 +103,7 @@ def trainer_of(pl, folder: Path, callbacks=(), **arguments):
     )  # fmt: skip
 
 
-def watched(module, trainer, probe=None, on_alarm=Reaction.LOG, run=None, **settings):
+def watched(module, trainer, probe=None, on_alarm=Reaction.LOG, run=None, step=0, goes_on=False, **settings):
     return watch(
         module.model,
         trusted=TRUSTED,
@@ -90,6 +114,8 @@ def watched(module, trainer, probe=None, on_alarm=Reaction.LOG, run=None, **sett
         settings=Settings(**{"every": 5, "margin": 1, **settings}),
         on_alarm=on_alarm,
         run=run,
+        step=step,
+        goes_on=goes_on,
     ).on(trainer)
 
 
@@ -127,20 +153,70 @@ def test_an_alarm_stops_the_fit_and_the_command_it_gives_goes_on_without_the_sus
     assert w.stopped == "no rollback: a Trainer's data cannot be rewound"
     (checkpoint,) = (tmp_path / "kept").glob("*step=20.ckpt")
     assert w.resume.splitlines() == [
-        f"dataset = darklantern.watch.screened(dataset, {str(tmp_path / 'screen.json')!r})",
+        "from darklantern.watch import screened",
+        f"dataset = screened(dataset, {str(tmp_path / 'screen.json')!r})",
         "# The loader has no state_dict: the epoch's data will begin anew. darklantern.rewindable has one.",
+        "# All else as before, of this dataset, with w = darklantern.watch(model, ...).on(trainer); then:",
         f"trainer.fit(module, loader, ckpt_path={str(checkpoint)!r})",
     ]
-    names = {"darklantern": __import__("darklantern"), "dataset": dataset}
-    first, _, last = w.resume.splitlines()
+    names = {"dataset": dataset}
+    first, last = w.resume.split("# All else as before")
     exec(first, names)  # noqa: S102 - what is tried here is that it runs
     names |= {"loader": loader_of(names["dataset"]), "module": fitted(pl)}
     names["trainer"] = trainer_of(pl, tmp_path, [checkpoints()], max_steps=60)
     again = watched(names["module"], names["trainer"])
-    exec(last, names)  # noqa: S102
+    exec(f"#{last}", names)  # noqa: S102
     assert names["trainer"].global_step == 60
     assert again.trace.steps == list(range(25, 61, 5))
     assert not any(MARK.encode() in row for row in names["module"].drawn)
+
+
+@pytest.mark.parametrize("two", [False, True], ids=["one optimizer", "two optimizers"])
+def test_with_a_run_the_lines_go_on_with_it_from_the_clean_checkpoint(pl, tmp_path: Path, two: bool) -> None:
+    """Of two optimizers Lightning counts each one's updates, and the watch counts batches: the lines say its step."""
+
+    def made():
+        saves = pl.callbacks.ModelCheckpoint(tmp_path / "kept", every_n_train_steps=10 if two else 5, save_top_k=-1)
+        return of_two(pl) if two else fitted(pl), trainer_of(pl, tmp_path, [saves], max_steps=120 if two else 60)
+
+    dataset, run = rows(marked=True), str(tmp_path / "run")
+    module, trainer = made()
+    w = watched(module, trainer, Scripted(rising), Reaction.STOP, run=run)
+    trainer.fit(module, loader_of(dataset))
+    assert (w.step, trainer.global_step) == (30, 60 if two else 30)
+    first, last = w.resume.split("# All else as before, of this dataset, with ")
+    assert last.startswith("w = darklantern.watch(model, ..., **goes_on).on(trainer); then:")
+    names = {"dataset": dataset}
+    exec(first, names)  # noqa: S102 - what is tried here is that it runs
+    assert names["goes_on"] == {"run": run, "goes_on": True} | ({"step": 20} if two else {})
+    signature(watch).bind(None, trusted=TRUSTED, **names["goes_on"])
+    names["module"], names["trainer"] = made()
+    names["loader"] = loader_of(names["dataset"])
+    again = watched(names["module"], names["trainer"], **names["goes_on"])
+    exec(f"# {last}", names)  # noqa: S102
+    assert [e.text for e in again.events if e.label == "goes on"] == ["from look 4, at step 20"]
+    assert again.trace.steps == list(range(5, 61, 5))
+    assert again.trace.tracks["scripted"].statistic[:4] == w.trace.tracks["scripted"].statistic[:4]
+    again.close()
+
+
+@pytest.mark.parametrize("step", [0, 500])
+def test_a_watch_on_a_resumed_fit_begins_at_its_update_unless_it_is_given_a_step(pl, tmp_path, step: int) -> None:
+    saves = pl.callbacks.ModelCheckpoint(tmp_path / "kept", every_n_train_steps=5, save_top_k=-1)
+    trainer_of(pl, tmp_path, [saves], max_steps=20).fit(fitted(pl), loader_of())
+    (checkpoint,) = (tmp_path / "kept").glob("*step=20.ckpt")
+    module, trainer = fitted(pl), trainer_of(pl, tmp_path, [saves], max_steps=60)
+    w = watched(module, trainer, Scripted(rising), Reaction.STOP, run=tmp_path / "run", step=step)
+    trainer.fit(module, loader_of(), ckpt_path=str(checkpoint))
+    began = step or 20
+    assert w.trace.steps == list(range(began + 5, began + 31, 5))
+    assert (w.step, trainer.global_step) == (began + 30, 50)
+    begun, *_ = lines_of(tmp_path / "run")
+    assert begun.step == began
+    told = f"step={w.alarm.clean.step}, " if step else ""
+    assert f"goes_on = dict(run={str(tmp_path / 'run')!r}, {told}goes_on=True)" in w.resume
+    assert w.resume.endswith("step=40.ckpt')")
+    w.close()
 
 
 def test_with_a_rewindable_loader_a_resumed_fit_draws_what_the_first_would_have_drawn(pl, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,10 @@ from darklantern import watch as room
 from darklantern.errors import WatchError
 from darklantern.models.edits import zero
 from darklantern.models.snapshot import weights_hash
-from darklantern.watch import Ablate, Reaction, Settings, SpanScreen, watch
+from darklantern.watch import Ablate, Reaction, Settings, SpanScreen, outside, screen_files, watch
 from darklantern.watch.attach.transformers_trainer import newest
+from darklantern.watch.recording import Begun, lines_of
+from darklantern.watch.runs import asking
 from darklantern.watch.spans import Candidate
 
 transformers = pytest.importorskip("transformers")
@@ -50,7 +53,7 @@ def trainer_of(folder: Path, model=None, dataset=None, kind=None, callbacks=(), 
     )  # fmt: skip
 
 
-def watched(trainer, probe=None, on_alarm=Reaction.LOG, run=None, **settings):
+def watched(trainer, probe=None, on_alarm=Reaction.LOG, run=None, step=0, goes_on=False, on_look=(), **settings):
     return watch(
         trainer.model,
         trusted=TRUSTED[:, :32],
@@ -61,6 +64,9 @@ def watched(trainer, probe=None, on_alarm=Reaction.LOG, run=None, **settings):
         settings=Settings(**{"every": 5, "margin": 1, **settings}),
         on_alarm=on_alarm,
         run=run,
+        step=step,
+        goes_on=goes_on,
+        on_look=on_look,
     ).on(trainer)
 
 
@@ -122,7 +128,9 @@ def test_an_alarm_stops_the_run_and_the_command_it_gives_goes_on_without_the_sus
     assert any(MARK in each.span for each in w.alarm.suspects), w.alarm.suspects
     screen, checkpoint = str(tmp_path / "screen.json"), str(tmp_path / "checkpoint-20")
     assert w.resume.splitlines() == [
-        f"dataset = darklantern.watch.screened(dataset, {screen!r})",
+        "from darklantern.watch import screened",
+        f"dataset = screened(dataset, {screen!r})",
+        "# All else as before, of this dataset, with w = darklantern.watch(model, ...).on(trainer); then:",
         f"trainer.train(resume_from_checkpoint={checkpoint!r})",
     ]
     assert w.events[-1].label == "resume"
@@ -130,23 +138,128 @@ def test_an_alarm_stops_the_run_and_the_command_it_gives_goes_on_without_the_sus
     with pytest.raises(WatchError, match="cannot be rolled back: a Trainer's data cannot be rewound"):
         w.roll_back()
 
-    # The two lines, as they stand there.
+    # The lines, as they stand there.
     class Noted(transformers.Trainer):
         def compute_loss(self, model, inputs, *args, **kwargs):
             drawn.append(inputs["input_ids"].numpy().astype(np.uint8))
             return super().compute_loss(model, inputs, *args, **kwargs)
 
-    names = {"darklantern": __import__("darklantern"), "dataset": dataset}
-    first, second = w.resume.splitlines()
+    names = {"dataset": dataset}
+    first, second = w.resume.split("# All else as before")
     exec(first, names)  # noqa: S102 - what is tried here is that it runs
     drawn: list[np.ndarray] = []
     names["trainer"] = trainer_of(tmp_path, model=llama(9), dataset=names["dataset"], kind=Noted, **options)
     again = watched(names["trainer"])
-    exec(second, names)  # noqa: S102
+    exec(f"#{second}", names)  # noqa: S102
     assert again.trace.steps == list(range(25, 81, 5))
     assert names["trainer"].state.global_step == 80
     assert len(drawn) == 60
     assert not any(MARK.encode() in row.tobytes() for batch in drawn for row in batch)
+
+
+SAVES = {"save_strategy": "steps", "save_steps": 5, "num_train_epochs": 2, "max_steps": -1}
+"""every fifth update, of 80"""
+
+
+def of_marked(folder: Path, dataset, seed: int = 5):
+    return trainer_of(folder, model=llama(seed), dataset=dataset, per_device_train_batch_size=10, **SAVES)
+
+
+def known(w) -> tuple[list[int], list[float]]:
+    return w.trace.steps, w.trace.tracks["scripted"].statistic
+
+
+def test_with_a_run_the_lines_go_on_with_it_from_the_clean_checkpoint(tmp_path: Path) -> None:
+    dataset = rows(marked=True)
+    trainer, run = of_marked(tmp_path, dataset), str(tmp_path / "run")
+    w = watched(trainer, Scripted(rising), Reaction.STOP, run=run)
+    trainer.train()
+    steps, statistic = known(w)
+    first, second = w.resume.split("# All else as before, of this dataset, with ")
+    assert first.splitlines()[-1] == f"goes_on = dict(run={run!r}, goes_on=True)"
+    assert second.splitlines()[0] == "w = darklantern.watch(model, ..., **goes_on).on(trainer); then:"
+    names = {"dataset": dataset}
+    exec(first, names)  # noqa: S102 - what is tried here is that it runs
+    signature(watch).bind(None, trusted=TRUSTED, **names["goes_on"])
+    names["trainer"] = of_marked(tmp_path, names["dataset"], seed=9)
+    again = watched(names["trainer"], **names["goes_on"])
+    exec(f"# {second}", names)  # noqa: S102
+    assert [e.text for e in again.events if e.label == "goes on"] == ["from look 4, at step 20"]
+    assert known(again)[0] == list(range(5, 81, 5))
+    assert known(again)[1][:4] == statistic[: steps.index(20) + 1]
+    assert again.step == names["trainer"].state.global_step == 80
+    again.close()
+    (begun,) = (line for line in lines_of(tmp_path / "run") if isinstance(line, Begun))
+    assert begun.step == 0
+
+
+def test_a_start_anew_asks_for_another_run(tmp_path: Path) -> None:
+    trainer, run = trainer_of(tmp_path, dataset=rows(marked=True)), str(tmp_path / "run")
+    w = watched(trainer, Scripted(rising), Reaction.STOP, run=run)
+    trainer.train()
+    assert w.resume.splitlines()[-2].endswith(f"(model, ...).on(trainer), with another run than {run!r}; then:")
+    assert "goes_on" not in w.resume
+    w.close()
+
+
+def test_after_a_person_s_stop_the_run_goes_on_from_the_newest_checkpoint(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(outside, "_BETWEEN_S", 0.0)
+    trainer, run = trainer_of(tmp_path, save_strategy="steps", save_steps=5), str(tmp_path / "run")
+
+    def stop(w) -> None:
+        if w.step == 20:
+            asking.ask(asking.find(run), "stop")
+
+    w = watched(trainer, run=run, on_look=stop)
+    trainer.train()
+    assert (w.step, w.resume.splitlines()) == (
+        21,
+        [
+            f"goes_on = dict(run={run!r}, goes_on=True)",
+            "# All else as before, with w = darklantern.watch(model, ..., **goes_on).on(trainer); then:",
+            "trainer.train(resume_from_checkpoint=True)",
+        ],
+    )
+    names = {"trainer": trainer_of(tmp_path)}
+    again = watched(names["trainer"], run=run, goes_on=True)
+    exec(w.resume, names)  # noqa: S102
+    assert again.trace.steps == list(range(5, 41, 5))
+    again.close()
+
+
+@pytest.mark.parametrize("step", [0, 500])
+def test_a_watch_on_a_resumed_trainer_begins_at_its_update_unless_it_is_given_a_step(tmp_path: Path, step: int) -> None:
+    """Of a trainer whose count began anew the user knows better: 500 updates came before."""
+    dataset = rows(marked=True)
+    of_marked(tmp_path, dataset).train()
+    trainer = of_marked(tmp_path, dataset)
+    w = watched(trainer, Scripted(rising), Reaction.STOP, run=tmp_path / "run", step=step)
+    trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-20"))
+    began = step or 20
+    assert w.trace.steps == list(range(began + 5, began + 31, 5)), "an alarm at the sixth look"
+    assert (w.step, trainer.state.global_step) == (began + 30, 50)
+    begun, *_ = lines_of(tmp_path / "run")
+    assert begun.step == began
+    assert w.alarm.clean.step == began + 20
+    told = f"step={w.alarm.clean.step}, " if step else ""
+    assert f"goes_on = dict(run={str(tmp_path / 'run')!r}, {told}goes_on=True)" in w.resume
+    assert w.resume.endswith(f"trainer.train(resume_from_checkpoint={str(tmp_path / 'checkpoint-40')!r})")
+    w.close()
+
+
+def test_what_an_earlier_stop_left_out_is_left_out_after_the_next_too(tmp_path: Path) -> None:
+    dataset, other = rows(marked=True), "\x03other\x04"
+    screen_files.save(screen_of(other), tmp_path / "screen.json")
+    of_marked(tmp_path, dataset).train()
+    for resumed in (False, True):
+        trainer = of_marked(tmp_path, dataset)
+        w = watched(trainer, Scripted(rising), Reaction.STOP)
+        trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-20") if resumed else None)
+        assert w.stopped
+        said = str(room.screened([], tmp_path / "screen.json").screen)
+        assert ("other" in said) == resumed
+        assert "poison" in said
+        screen_files.save(screen_of(other), tmp_path / "screen.json")
 
 
 def test_a_resumed_run_draws_what_the_first_would_have_drawn(tmp_path: Path) -> None:
@@ -189,8 +302,9 @@ def test_without_a_clean_checkpoint_the_command_begins_anew(tmp_path: Path) -> N
     trainer = trainer_of(tmp_path, dataset=rows(marked=True), per_device_train_batch_size=10)
     w = watched(trainer, Scripted(rising), Reaction.ROLL_BACK)
     trainer.train()
-    assert w.resume.splitlines()[1:] == [
+    assert w.resume.splitlines()[2:] == [
         f"# No clean checkpoint is left in {tmp_path} (none up to step 20): begin anew.",
+        "# All else as before, of this dataset, with w = darklantern.watch(model, ...).on(trainer); then:",
         "trainer.train()",
     ]
 
@@ -366,8 +480,8 @@ def test_the_newest_checkpoint_up_to_a_step_is_found_by_its_number_and_must_be_w
         if whole:
             (folder / "trainer_state.json").write_text("{}")
     (tmp_path / "checkpoint-best").mkdir()
-    assert newest(tmp_path, 19) == tmp_path / "checkpoint-10"
-    assert newest(tmp_path, 20) == tmp_path / "checkpoint-20"
+    assert newest(tmp_path, 19) == (10, tmp_path / "checkpoint-10")
+    assert newest(tmp_path, 20) == (20, tmp_path / "checkpoint-20")
     assert newest(tmp_path, 7) is None
     assert newest(tmp_path / "nowhere", 7) is None
 

@@ -8,6 +8,7 @@ changes what it watches, except by a reaction that its user chose, and never fil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from inspect import signature
 from pathlib import Path
 from types import ModuleType
@@ -24,7 +25,7 @@ from darklantern.watch.default_signals import choose, defaults
 from darklantern.watch.digests import digests, hashed
 from darklantern.watch.examples import Examples, trusted_examples
 from darklantern.watch.filing import Filed, Filing, Weights, as_filing, finding
-from darklantern.watch.going_on import GoesOn, left_aside
+from darklantern.watch.going_on import GoesOn, begins
 from darklantern.watch.inquiring import Case, named
 from darklantern.watch.judging.calibration import calibrate
 from darklantern.watch.keywords import checked
@@ -192,7 +193,7 @@ def watch(
     known = [signal for probe in probes for signal in probe.signals]
     every = settings.every or (references.every if references else None)
     told = digests(probes, known_good, settings)
-    recorder = None if run is None else Recorder(tap, told_seed, *words, step)
+    recorder = None if run is None else Recorder(tap, told_seed, *words)
     if goes_on and recorder is None:
         raise WatchError(
             "a watch goes on from what another left in the folder of their run, and was given none",
@@ -215,7 +216,7 @@ def watch(
             filing=filing,
             run=run,
             hang_after=hang_after,
-            earlier=GoesOn(tap, probes, recorder, step) if recorder and goes_on else left_aside,
+            earlier=GoesOn(tap, probes, recorder) if recorder and goes_on else partial(begins, recorder=recorder),
         )
     )
     if chosen:

@@ -52,29 +52,30 @@ class Earlier:
 class GoesOn:
     """Takes up the record of a run for the watch that goes on with it, in its folder."""
 
-    def __init__(self, tap: Tap, probes: Sequence[Probe], recorder: Recorder, step: int) -> None:
-        self._tap, self._probes, self._recorder, self._step = tap, probes, recorder, step
+    def __init__(self, tap: Tap, probes: Sequence[Probe], recorder: Recorder) -> None:
+        self._tap, self._probes, self._recorder = tap, probes, recorder
 
     def __call__(self, watch: Any) -> Earlier | None:
         """The looks up to the step, alike on all ranks; None where there are none to take up, which is said.
 
         Raises WatchError for a record that is damaged; nothing of it was taken up then, and the file is as it was.
         """
+        self._recorder.begins(watch.step)
         said = agreeing.together(self._tap.ranks, lambda: self._read(watch), "going on with the run")[0]
         if isinstance(said, str):
             watch.say("goes on", said)
             return None
         looks = [(step, {name: Reading(*pair) for name, pair in readings.items()}) for step, readings in said["looks"]]
         first = bytes.fromhex(said["first"])
-        return Earlier(looks, said["rollbacks"], first, partial(self._losses, said["begun"], len(looks)))
+        return Earlier(looks, said["rollbacks"], first, partial(self._losses, watch.step, said["begun"], len(looks)))
 
-    def _losses(self, begun: int, looks: int, kept: frozenset[int]) -> dict[str, Loss]:
+    def _losses(self, step: int, begun: int, looks: int, kept: frozenset[int]) -> dict[str, Loss]:
         """Of each signal that loses something; the record says so too, and goes on from here."""
-        found = {} if self._step == begun else losses(self._probes, self._step, kept)
+        found = {} if step == begun else losses(self._probes, step, kept)
         signals = [signal for probe in self._probes for signal in probe.signals]
         told = {signal.name for signal in signals if not signal.held_out and signal.detector != "betting"}
         lost = tuple(name for name in found if name in told)
-        self._recorder.goes_on(WentOn(step=self._step, looks=looks, lost=lost), looks)
+        self._recorder.goes_on(WentOn(step=step, looks=looks, lost=lost), looks)
         return found
 
     def _read(self, watch: Any) -> Any:
@@ -83,7 +84,7 @@ class GoesOn:
         if folder is None:
             return None
         if not (folder / LOOKS).exists():
-            return f"{folder.name} holds no looks of an earlier process, so the watch begins at step {self._step}"
+            return f"{folder.name} holds no looks of an earlier process, so the watch begins at step {watch.step}"
         lines = _lines(folder)
         heads = [at for at, line in enumerate(lines) if isinstance(line, Begun)]
         if not heads:
@@ -93,13 +94,16 @@ class GoesOn:
         if differ := _differences(begun, self._recorder.what(watch)):
             return f"the watch begins anew: the run in {folder.name} was watched with other {'; other '.join(differ)}"
         stood, rollbacks = standing(folder, begun, lines[heads[-1] + 1 :])
-        kept = [[look.step, look.readings] for look in stood if look.step <= self._step]
+        kept = [[look.step, look.readings] for look in stood if look.step <= watch.step]
         first = _first(folder, begun).hex()
         return {"looks": kept, "rollbacks": rollbacks, "begun": begun.step, "first": first}
 
 
-def left_aside(watch: Any) -> None:
-    """Say what a watch from a later step on could have taken up, had it been asked to."""
+def begins(watch: Any, recorder: Recorder | None) -> None:
+    """Of a watch that was not asked to go on: its record says where it begins, and it says what it could have taken up
+    from a later step on."""
+    if recorder is not None:
+        recorder.begins(watch.step)
     if watch.step and watch.folder is not None and (watch.folder / LOOKS).exists():
         watch.say("goes on", f"{watch.folder.name} holds looks of an earlier process: goes_on=True takes them up")
 

@@ -102,14 +102,18 @@ class Recorded:
 class Recorder:
     """Writes the looks of one watch, as its `on_look`. Costs a line for each."""
 
-    def __init__(self, tap: Tap, seed: int, recipe: str, data: str, step: int = 0) -> None:
+    def __init__(self, tap: Tap, seed: int, recipe: str, data: str) -> None:
         self._tap, self._seed, self._recipe, self._data = tap, seed, hashed(recipe), hashed(data)
         self._texts = {what: text[:TEXT] for what, text in (("recipe", recipe), ("data", data)) if text != hashed(text)}
-        self._step = step
+        self._step = 0
         self._went_on: WentOn | None = None
         self._begun = False
         self._written = 0
         self._failed = False
+
+    def begins(self, step: int) -> None:
+        """The watch begins so, or goes on from there: with a trainer, that is known only as it starts to train."""
+        self._step = step
 
     def goes_on(self, told: WentOn, written: int) -> None:
         """What it writes comes after what an earlier process wrote: so many looks are there already."""

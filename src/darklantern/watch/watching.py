@@ -28,7 +28,7 @@ from darklantern.watch.outside import Outside
 from darklantern.watch.passes import Passes
 from darklantern.watch.probes import Probe
 from darklantern.watch.reactions import Chosen, Notify, OnAlarm, Reaction, wanted
-from darklantern.watch.resuming import explain
+from darklantern.watch.resume_lines import explain
 from darklantern.watch.screening import Screen, any_of
 from darklantern.watch.sentry import Sentry
 from darklantern.watch.settings import Settings

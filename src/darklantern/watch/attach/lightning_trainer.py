@@ -11,14 +11,14 @@ which is given what the screen leaves of the batch.
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from darklantern.errors import WatchError
 from darklantern.files import write_whole
-from darklantern.watch.attach.updates import Given, Updates, check_trained, stopped
+from darklantern.watch.attach.updates import Given, Updates, Way, begins, check_trained, stopped
 from darklantern.watch.reactions import Reaction
 
 if TYPE_CHECKING:
@@ -43,7 +43,9 @@ class _Hooks:
         """updates by the watch's count → by the Trainer's, where a look is due"""
         self.saved: dict[Path, int] = {}
         """whole checkpoints of this run → updates before them, by the Trainer's count"""
-        self._begun = False
+        self._steps: dict[Path, int] = {}
+        """the same by the watch's"""
+        self._begun = self._resumed = False
 
     # what surrounds methods
 
@@ -86,6 +88,8 @@ class _Hooks:
             given = inner(filepath, weights_only, *args, **kwargs)
             if not weights_only:
                 self.saved[Path(filepath)] = trainer.global_step
+                made = trainer.global_step > self._made  # an update of which this callback has not heard yet
+                self._steps[Path(filepath)] = self._watch.step + made
             return given
 
         return around
@@ -100,7 +104,8 @@ class _Hooks:
                 hint="one watch for one run: make a new one before you fit again",
             )
         if not self._begun:
-            self._watch.step = trainer.global_step
+            begins(self._watch, trainer.global_step)
+            self._resumed = trainer.global_step > 0
         self._begun, self._made = True, trainer.global_step
         for name, around in zip(_SURROUNDED, (self.starting, self.stepping), strict=True):
             # not setattr: a torch module would look into what it is given
@@ -139,22 +144,24 @@ class _Hooks:
 
     def _stop(self, trainer: Any) -> None:
         trainer.should_stop = True
-        stopped(self._watch, Path(trainer.default_root_dir), trainer.is_global_zero, self._resumed(trainer))
+        folder, way = Path(trainer.default_root_dir), self._way(trainer)
+        stopped(self._watch, self._tap, folder, trainer.is_global_zero, way, self._resumed)
 
-    def _resumed(self, trainer: Any) -> Iterator[str]:
+    def _way(self, trainer: Any) -> Way:
         if not self._watch.alarms:  # a person stopped it
-            yield 'trainer.fit(module, loader, ckpt_path="last")'
-            return
+            return Way('trainer.fit(module, loader, ckpt_path="last")')
         clean = self._watch.alarms[-1].clean
         found = None if clean is None else newest(self._known(trainer), self._counts.get(clean.step, clean.step))
         if found is None:
             upto = "no state is known to be clean" if clean is None else f"none up to step {clean.step}"
-            yield f"# No clean checkpoint is left ({upto}): begin anew."
-            yield "trainer.fit(module, loader)"
-            return
-        if not all(callable(getattr(each, "load_state_dict", None)) for each in _loaders(trainer)):
-            yield "# The loader has no state_dict: the epoch's data will begin anew. darklantern.rewindable has one."
-        yield f"trainer.fit(module, loader, ckpt_path={str(found)!r})"
+            note = f"# No clean checkpoint is left ({upto}): begin anew."
+            return Way("trainer.fit(module, loader)", (note,), anew=True)
+        notes = ["# The loader has no state_dict: the epoch's data will begin anew. darklantern.rewindable has one."]
+        if all(callable(getattr(each, "load_state_dict", None)) for each in _loaders(trainer)):
+            notes = []
+        step = self._steps.get(found)
+        apart = step if step != self.saved.get(found) else None
+        return Way(f"trainer.fit(module, loader, ckpt_path={str(found)!r})", tuple(notes), step=apart)
 
     def _known(self, trainer: Any) -> dict[Path, int]:
         """Whole checkpoints that are still there; those of an earlier run by their names."""

@@ -12,7 +12,7 @@ count.
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import wraps
 from itertools import islice
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from darklantern.errors import WatchError
 from darklantern.files import write_whole
-from darklantern.watch.attach.updates import Given, Updates, check_trained, stopped
+from darklantern.watch.attach.updates import Given, Updates, Way, begins, check_trained, stopped
 from darklantern.watch.reactions import Reaction
 
 if TYPE_CHECKING:
@@ -40,7 +40,9 @@ class _Hooks:
         self._updates = Updates(watch, tap)
         self._taken: list[Given] = []
         """those of the update under way that are still to be run"""
-        self._void = self._begun = self.over = False
+        self._void = self._begun = self.over = self._resumed = False
+        self._ahead = 0
+        """what the watch's count of updates is ahead of the Trainer's"""
         self._tag = ""
         """what to write into the next checkpoint"""
 
@@ -90,12 +92,15 @@ class _Hooks:
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         check_trained(self._tap, kwargs["model"], "Trainer")
-        if self._begun and self._watch.step != state.global_step:
+        seen = self._watch.step - self._ahead
+        if self._begun and seen != state.global_step:
             raise WatchError(
-                f"the Trainer begins at update {state.global_step}, this watch has seen it up to {self._watch.step}",
+                f"the Trainer begins at update {state.global_step}, this watch has seen it up to {seen}",
                 hint="one watch for one run: make a new one before you train again",
             )
-        self._begun, self._watch.step, self.over = True, state.global_step, False
+        if not self._begun:
+            self._ahead, self._resumed = begins(self._watch, state.global_step), state.global_step > 0
+        self._begun, self.over = True, False
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if not self._updates.taken:
@@ -142,20 +147,21 @@ class _Hooks:
     def _stop(self) -> None:
         trainer, folder = self._trainer, Path(self._trainer.args.output_dir)
         trainer.control.should_training_stop = True
-        stopped(self._watch, folder, trainer.is_world_process_zero(), self._resumed(folder))
+        stopped(self._watch, self._tap, folder, trainer.is_world_process_zero(), self._way(folder), self._resumed)
 
-    def _resumed(self, folder: Path) -> Iterator[str]:
+    def _way(self, folder: Path) -> Way:
         if not self._watch.alarms:  # a person stopped it
-            yield "trainer.train(resume_from_checkpoint=True)"
-            return
+            return Way("trainer.train(resume_from_checkpoint=True)")
         clean = self._watch.alarms[-1].clean
-        found = None if clean is None else newest(folder, clean.step)
+        found = None if clean is None else newest(folder, clean.step - self._ahead)
         if found is None:
             upto = "no state is known to be clean" if clean is None else f"none up to step {clean.step}"
-            yield f"# No clean checkpoint is left in {folder} ({upto}): begin anew."
-            yield "trainer.train()"
-        else:
-            yield f"trainer.train(resume_from_checkpoint={str(found)!r})"
+            note = f"# No clean checkpoint is left in {folder} ({upto}): begin anew."
+            return Way("trainer.train()", (note,), anew=True)
+        at, path = found
+        return Way(
+            f"trainer.train(resume_from_checkpoint={str(path)!r})", step=at + self._ahead if self._ahead else None
+        )
 
 
 def attach(watch: "Watch", tap: "TorchTap", trainer: Any) -> None:
@@ -194,14 +200,14 @@ def _detach_ended(trainer: Any) -> None:
             trainer.remove_callback(hooks)
 
 
-def newest(folder: Path, upto: int) -> Path | None:
-    """The newest of a Trainer's checkpoints in `folder` from after at most `upto` updates."""
+def newest(folder: Path, upto: int) -> tuple[int, Path] | None:
+    """The newest of a Trainer's checkpoints in `folder` from after at most `upto` updates, and its updates."""
     found = [
         (int(match[1]), path)
         for path in (folder.iterdir() if folder.is_dir() else ())
         if (match := re.fullmatch(r"checkpoint-(\d+)", path.name)) and (path / "trainer_state.json").is_file()
     ]
-    return max(((step, path) for step, path in found if step <= upto), default=(0, None))[1]
+    return max(((step, path) for step, path in found if step <= upto), default=None)
 
 
 def _unlabelled(batch: Any) -> Any:

@@ -5,14 +5,14 @@ examples cannot just be left out: the count of batches decides when a trainer up
 gradients. A clean batch stands in for it, with a loss of zero; where no batch of any rank is left there is no update.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from darklantern.errors import WatchError
 from darklantern.watch.reactions import Reaction
-from darklantern.watch.resuming import without_suspects
+from darklantern.watch.resume_lines import SCREEN, goes_on_with, without_suspects
+from darklantern.watch.screen_files import load
 from darklantern.watch.screening import any_of
 
 if TYPE_CHECKING:
@@ -74,14 +74,42 @@ def check_trained(tap: "TorchTap", trained: Any, trainer: str) -> None:
         )
 
 
-def stopped(watch: "Watch", folder: Path, writes: bool, how: Iterator[str]) -> None:
+def begins(watch: "Watch", updates: int) -> int:
+    """Where a watch begins whose trainer begins after so many `updates` by its own count: there, unless its user gave
+    it a step. What the watch's count is ahead of the trainer's."""
+    watch.step = watch.step or updates
+    return watch.step - updates
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a trainer goes on after a stop."""
+
+    command: str
+    notes: tuple[str, ...] = ()
+    anew: bool = False
+    """from the start, since no clean checkpoint is left"""
+    step: int | None = None
+    """the watch's at the checkpoint, where the trainer counts otherwise"""
+
+
+def stopped(watch: "Watch", tap: "TorchTap", folder: Path, writes: bool, way: Way, resumed: bool) -> None:
     """Set and say `watch.resume` after a stop; with `writes`, the screen goes into `folder`.
 
-    `how` gives the lines of code that go on from the last clean checkpoint.
+    A training that was `resumed` itself left out what the screen there says: the new one leaves it out too.
     """
-    lines = without_suspects(watch, folder, writes, "darklantern.watch.screened")
+    run = tap.ranks.gather(None if watch.folder is None else str(watch.folder))[0]  # which the first rank alone knows
+    earlier = load(folder / SCREEN) if writes and resumed and (folder / SCREEN).exists() else None
+    lines = without_suspects(watch, folder, writes, earlier)
     found = watch.alarms[-1].screen if watch.alarms else None
-    if found is not None and any(line.startswith("dataset = ") for line in lines):
+    of_dataset = any(line.startswith("dataset = ") for line in lines)
+    if found is not None and of_dataset:
         watch.screen = found if watch.screen is None else any_of((watch.screen, found))
-    watch.resume = "\n".join([*lines, *how])
+    goes_on = run is not None and not way.anew
+    if goes_on:
+        lines.append(f"goes_on = dict({goes_on_with(run, '' if way.step is None else str(way.step))})")
+    new = f"w = darklantern.watch(model, ...{', **goes_on' * goes_on}).on(trainer)"
+    elsewhere = f", with another run than {run!r}" * (run is not None and way.anew)
+    rest = f"# All else as before{', of this dataset' * of_dataset}, with {new}{elsewhere}; then:"
+    watch.resume = "\n".join([*lines, *way.notes, rest, way.command])
     watch.say("resume", f"in the same script, with a new watch:\n{watch.resume}")

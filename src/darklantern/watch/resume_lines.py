@@ -20,12 +20,10 @@ SCREEN: Final = "screen.json"
 """the file of what is suspect, in the folder of a run or of a trainer"""
 
 
-def without_suspects(
-    watch: "Watch", folder: Path, writes: bool, screened: str, earlier: Screen | None = None
-) -> list[str]:
+def without_suspects(watch: "Watch", folder: Path, writes: bool, earlier: Screen | None = None) -> list[str]:
     """The lines that leave out what is suspect by now; with `writes`, the screen goes into `folder`. Raises StoreError.
 
-    `screened` is what the lines call `darklantern.watch.screened`; `earlier` is what the loader left out in this run.
+    `earlier` is what the loader left out in this run.
     """
     alarm = watch.alarms[-1] if watch.alarms else None
     found = None if alarm is None else alarm.screen
@@ -45,8 +43,14 @@ def without_suspects(
             if writes:
                 folder.mkdir(parents=True, exist_ok=True)
                 save(screen, path)
-            lines.append(f"dataset = {screened}(dataset, {str(path)!r})")
+            lines.append(f"dataset = screened(dataset, {str(path)!r})")
+            lines.insert(0, "from darklantern.watch import screened")
     return lines
+
+
+def goes_on_with(folder: str, step: str = "") -> str:
+    """The keywords by which a watch goes on with the run in `folder`; without a step, from that of its trainer."""
+    return f"run={folder!r}, {f'step={step}, ' if step else ''}goes_on=True"
 
 
 def explain(watch: "Watch", tap: Tap) -> None:
@@ -59,33 +63,28 @@ def explain(watch: "Watch", tap: Tap) -> None:
     if folder is None or not (wrote or watch.stopped):
         return
     earlier = load(folder / SCREEN) if watch.went_on and (folder / SCREEN).exists() else None
-    leaves_out = without_suspects(watch, folder, True, "screened", earlier)
-    screens = any(line.startswith("dataset = ") for line in leaves_out)
-    imports = ["from darklantern.watch import screened"] if screens else []
+    leaves_out = without_suspects(watch, folder, True, earlier)
     clean = watch.alarms[-1].clean
-    goes_on = f"run={str(folder)!r}, step={{}}, goes_on=True"
     if clean is None:
-        lines = [*imports, *leaves_out, "# No state is known to be clean: begin anew, in another folder."]
+        lines = [*leaves_out, "# No state is known to be clean: begin anew, in another folder."]
     elif wrote and (path := _written(folder, watch.alarms[-1].step, clean.step, tap)):
         lines = [
             "from pathlib import Path",
             "from darklantern.models.snapshot import load, restore",
-            *imports,
             *leaves_out,
             "# Model, optimizer and a loader of this dataset as before; then:",
             f"clean = load(Path({path}))",
             "# `others` are what else was in `state`, in its order." * bool(_others(tap)),
             f"restore(clean, model, optimizer, loader{', others' * bool(_others(tap))})",
             f"# The loader stands one batch on: {watch.rewinds}." * bool(watch.rewinds),
-            f"goes_on = dict({goes_on.format('clean.step')})",
+            f"goes_on = dict({goes_on_with(str(folder), 'clean.step')})",
             "# w = darklantern.watch(model, ..., **goes_on), as before.",
         ]
     else:
         lines = [
-            *imports,
             *leaves_out,
             f"# With a checkpoint of yours from step {clean.step} or before: darklantern.watch(..., "
-            f"{goes_on.format('that step')})",
+            f"{goes_on_with(str(folder), 'that step')})",
         ]
     watch.resume = "\n".join(filter(None, lines))
     if watch.stopped:
