@@ -20,9 +20,8 @@ from darklantern.errors import SnapshotError, WatchError
 from darklantern.models.checkpoints import checkpoints
 from darklantern.models.snapshot import capture, save, weights_hash
 from darklantern.organisms import training
-from darklantern.watch import Asked, Examples, Probe, Reading, Signal, held_out
+from darklantern.watch import Asked, Examples, Probe, Reading, Signal, held_out, replay
 from darklantern.watch.looking_again import look_again
-from darklantern.watch.replaying import replay
 from darklantern.watch.viewing import seen_in
 
 STEPS = range(0, 46, 5)

@@ -10,8 +10,7 @@ from watch.jax_loops import CORPUS, LM, RECIPE, Marked, fresh, plain
 from watch.loops import TRUSTED
 
 from darklantern.errors import WatchError
-from darklantern.watch import Asked, Probe, Reading, Settings, Signal, watch
-from darklantern.watch.replaying import replay
+from darklantern.watch import Asked, Probe, Reading, Settings, Signal, replay, watch
 
 
 class Size(Probe):

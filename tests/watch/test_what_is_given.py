@@ -3,13 +3,14 @@
 import math
 import re
 
+import msgspec
 import numpy as np
 import pytest
 import torch
-from watch.loops import RECIPE, TRUSTED, Scripted, parts
+from watch.loops import RECIPE, REFERENCES, TRUSTED, Scripted, parts
 
 import darklantern as dl
-from darklantern.errors import SnapshotError, WatchError
+from darklantern.errors import RecordError, SnapshotError, WatchError
 from darklantern.models import snapshot
 from darklantern.organisms import training
 from darklantern.watch import Examples, Settings
@@ -123,7 +124,7 @@ def test_one_signal_is_a_list_of_one(signal, name: str) -> None:
         ({"on_alert": 1}, "watch takes no on_alert=", "did you mean on_alarm"),
         ({"settings": {"every": 5}}, "expected settings as Settings, got dict", r"settings=dl.Settings\(every=5\)"),
         ({"settings": 5}, "expected settings as Settings, got int", r"settings=dl.Settings\(every=10\)"),
-        ({"hang_after": 5}, r"hang_after=5\.0 is for a watchdog", 'run="a name"'),
+        ({"hang_after": 5}, "hang_after=5 is for a watchdog", 'run="a name"'),
         ({"hang_after": -5}, "hang_after: expected seconds, more than 0 or None, got -5", "ten minutes"),
         ({"hang_after": "x", "run": "a"}, "hang_after: expected seconds, more than 0 or None, got 'x'", "ten minutes"),
         ({"hang_after": math.inf, "run": "a"}, "hang_after: expected seconds, .* got inf", "ten minutes"),
@@ -220,6 +221,11 @@ def test_what_is_refused_touches_nothing(tmp_path) -> None:
         with pytest.raises(WatchError):
             dl.watch(model, state=(optimizer, loader), trusted=TRUSTED, signals=[PROBE], run=tmp_path / "run", **wrong)
     assert before == (list(tmp_path.iterdir()), [len(each._forward_hooks) for each in model.modules()], loader.state())
+
+
+def test_references_that_cannot_be_are_refused_as_those_in_a_file_are() -> None:
+    with pytest.raises(RecordError, match="a maximum"):
+        made(references=msgspec.structs.replace(REFERENCES, maxima=()))
 
 
 def test_a_model_without_numbers_is_refused() -> None:

@@ -162,7 +162,7 @@ def replay(
 
     Resumable: stop it and call it again. The file of --setup is yours, and is run; checkpoints are only ever read as
     tensors. A dict that its function gives has model, signals and trusted, and may have load, state, rows, references,
-    recipe, data, alpha, readout, weights, call, batch and seed: the arguments of darklantern.watch.replaying.replay.
+    recipe, data, alpha, readout, weights, call, batch and seed: the arguments of darklantern.watch.replay.
     """
     from darklantern.cli.replay_command import run
 

@@ -36,7 +36,7 @@ FURTHER = (
 def run(folder: Path, setup: str, results: Path, report: Path | None, as_json: bool) -> None:
     """Read the signals from each checkpoint, show progress, print the table, write the page."""
     from darklantern.files import write_whole
-    from darklantern.watch.replaying import replay
+    from darklantern.watch import replay
     from darklantern.watch.reporting import report as page
     from darklantern.watch.viewing import replayed
 

@@ -7,37 +7,35 @@ changes what it watches, except by a reaction that its user chose, and never fil
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from inspect import signature
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from darklantern.errors import WatchError
 from darklantern.records.references import References
-from darklantern.watch import reactions
 from darklantern.watch.alarms import Alarm
-from darklantern.watch.anchoring import caveat, since_start
+from darklantern.watch.anchoring import since_start
+from darklantern.watch.assembling import subject, terms, to_say
 from darklantern.watch.budget import Cadence
-from darklantern.watch.collecting import collect, load
-from darklantern.watch.default_signals import choose, defaults
+from darklantern.watch.collecting import collect
+from darklantern.watch.default_signals import defaults
 from darklantern.watch.digests import digests, hashed
-from darklantern.watch.examples import Examples, trusted_examples
-from darklantern.watch.filing import Filed, Filing, Weights, as_filing, finding
+from darklantern.watch.examples import Examples
+from darklantern.watch.filing import Filed, Filing, Weights, finding
 from darklantern.watch.going_on import GoesOn, begins
-from darklantern.watch.inquiring import Case, named
+from darklantern.watch.inquiring import Case
 from darklantern.watch.judging.calibration import calibrate
 from darklantern.watch.keywords import checked
 from darklantern.watch.language import PayloadProbe, SpanProbe
 from darklantern.watch.live import live
 from darklantern.watch.monitors import held_out, monitor
 from darklantern.watch.onlookers import each_of
-from darklantern.watch.own_signals import as_probes, signal
+from darklantern.watch.own_signals import signal
 from darklantern.watch.probes import Asked, Now, Probe, Reading, Signal
 from darklantern.watch.reactions import Ablate, Notify, OnAlarm, Reaction
 from darklantern.watch.recording import Recorder
-from darklantern.watch.repeating import asked_for
+from darklantern.watch.replaying import replay
 from darklantern.watch.runs.notifying import Desktop, File, Webhook
 from darklantern.watch.screen_files import screened
 from darklantern.watch.screening import Screen, SpanScreen
@@ -80,6 +78,7 @@ __all__ = [
     "held_out",
     "live",
     "monitor",
+    "replay",
     "screened",
     "signal",
     "since_start",
@@ -144,11 +143,12 @@ def watch(
     `go-on`, `roll-back`; a watchdog beside it ends a process that does not heed a stop, and with `hang_after` (seconds)
     notices a loop that hangs. The folder also keeps what each look read: runs so kept make references, by
     `darklantern watch calibrate`. In a run that it started, alarms are only logged, and `references` are not read.
-    `step` is the number of updates done before. With `goes_on` the watch goes on with the run in the folder of `run`
-    from there, where an earlier process left off: the looks up to that step are taken up from what it wrote, and judged
-    again, so that the thresholds stay, and a claimed rate, and it is known what was clean. What a signal stood on
-    beside its readings is lost, which is said, and costs its channel the claim. A watch with other signals or settings,
-    of another recipe, data or seed, says what differs and begins anew; so does the first process, in an empty folder.
+    `step` is the number of updates done before; a trainer that was resumed says it itself. With `goes_on` the watch
+    goes on with the run in the folder of `run` from there, where an earlier process left off: the looks up to that step
+    are taken up from what it wrote, and judged again, so that the thresholds stay, and a claimed rate, and it is known
+    what was clean. What a signal stood on beside its readings is lost, which is said, and costs its channel the claim.
+    A watch with other signals or settings, of another recipe, data or seed, says what differs and begins anew; so does
+    the first process, in an empty folder.
     `seed` draws the order of trusted examples, and which rows are counted
     where there are too many for a look.
 
@@ -165,63 +165,44 @@ def watch(
     """
     from darklantern.watch import attach
 
-    reactions.check(on_alarm)
-    told_of, filing, asks = each_of(on_look), as_filing(on_finding), [each for _, each in named(investigate)]
-    settings = settings or Settings()
-    if hang_after is not None and run is None:
-        raise WatchError(
-            f"hang_after={hang_after} is for a watchdog, which only a run with a folder has",
-            hint='run="a name" as well',
-        )
-    words, recipe, data = (recipe, data), hashed(recipe), hashed(data)
-    if (reference := asked_for()) is not None:
-        if settings.every is None:
-            raise WatchError(
-                "a reference run looks at steps that are known before: settings.every is None",
-                hint="watch(..., settings=Settings(every=...)); a watch with the references takes it from them",
-            )
-        references, on_alarm, asks, filing = None, Reaction.LOG, [], None
-        settings = replace(settings, on_failure="raise")  # nobody waits beside it
-        run, told_seed = reference.folder, reference.seed
-    else:
-        told_seed = seed
-    if isinstance(references, str | Path):
-        references = load(references)
-    tap, known_good = attach.tap(model, state, readout, weights, call, batch), trusted_examples(trusted, reader=batch)
-    chosen = choose(tap, known_good) if signals is None else None  # alike in runs of all seeds, as a claim needs
-    probes = list(chosen.probes) if chosen else as_probes(() if signals is None else signals)
-    known = [signal for probe in probes for signal in probe.signals]
-    every = settings.every or (references.every if references else None)
-    told = digests(probes, known_good, settings)
-    recorder = None if run is None else Recorder(tap, told_seed, *words)
-    if goes_on and recorder is None:
-        raise WatchError(
-            "a watch goes on from what another left in the folder of their run, and was given none",
-            hint='watch(..., run="runs/x", goes_on=True, step=...), with the folder of the process before',
-        )
+    shown = each_of(on_look)
+    on = terms(
+        settings or Settings(),
+        references,
+        on_alarm=on_alarm,
+        investigate=investigate,
+        on_finding=on_finding,
+        run=run,
+        hang_after=hang_after,
+        goes_on=goes_on,
+        seed=seed,
+    )
+    tap = attach.tap(model, state, readout, weights, call, batch)
+    of = subject(tap, trusted, batch, signals)
+    recorder = None if on.run is None else Recorder(tap, on.seed, recipe, data)
+    recipe, data = hashed(recipe), hashed(data)
+    digested = digests(of.probes, of.trusted, on.settings)
     made = Watch(
         Parts(
             tap=tap,
-            probes=probes,
-            trusted=known_good,
-            trace=Trace(known, references, recipe, data, alpha, every, told),
-            settings=settings,
-            cadence=Cadence(every, overhead),
-            on_alarm=on_alarm,
-            on_look=each_of([*([recorder] if recorder else []), told_of]),
+            probes=of.probes,
+            trusted=of.trusted,
+            trace=Trace(of.signals, on.references, recipe, data, alpha, on.every, digested),
+            settings=on.settings,
+            cadence=Cadence(on.every, overhead),
+            on_alarm=on.on_alarm,
+            on_look=each_of([*([recorder] if recorder else []), shown]),
             step=step,
             seed=seed,
             data=data,
-            investigate=asks,
-            filing=filing,
-            run=run,
+            investigate=on.investigate,
+            filing=on.filing,
+            run=on.run,
             hang_after=hang_after,
-            earlier=GoesOn(tap, probes, recorder) if recorder and goes_on else partial(begins, recorder=recorder),
+            earlier=GoesOn(tap, of.probes, recorder) if recorder and goes_on else partial(begins, recorder=recorder),
         )
     )
-    if chosen:
-        made.say("signals", f"by default {chosen}")
-    if references is None and reference is None and not step and (said := caveat(known)):
+    for said in to_say(on, of, step):
         made.say("signals", said)
     return made
 
