@@ -39,6 +39,7 @@ from darklantern.watch import (
 )
 from darklantern.watch.alarms import Alarm
 from darklantern.watch.attach import updates
+from darklantern.watch.attach.ranks import Alone
 from darklantern.watch.examples import Examples
 from darklantern.watch.judging.detectors import Threshold
 from darklantern.watch.language import (
@@ -327,8 +328,9 @@ def test_what_is_suspected_at_a_held_out_alarm_is_written_in_clear_only_if_asked
         screen=None,
         settings=Settings(held_out_screens=asked),
         say=lambda label, text: said.append(text),
+        folder=None,
     )
-    updates.stopped(w, tmp_path, True, iter(["trainer.train()"]))
+    updates.stopped(w, Alone(), tmp_path, True, updates.Way("trainer.train()"), resumed=False)
     assert (tmp_path / "screen.json").exists() == written
     assert ("No file says what to leave out" in w.resume) == (not written)
     assert SECRET not in " ".join(said)

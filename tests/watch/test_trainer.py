@@ -260,6 +260,11 @@ def test_what_an_earlier_stop_left_out_is_left_out_after_the_next_too(tmp_path: 
         assert ("other" in said) == resumed
         assert "poison" in said
         screen_files.save(screen_of(other), tmp_path / "screen.json")
+    (tmp_path / "screen.json").write_text("{")
+    w = watched(trainer := of_marked(tmp_path, dataset), Scripted(rising), Reaction.STOP)
+    trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-20"))
+    assert "what an earlier stop left out is not known" in next(e.text for e in w.events if e.label == "failure")
+    assert "poison" in str(room.screened([], tmp_path / "screen.json").screen)
 
 
 def test_a_resumed_run_draws_what_the_first_would_have_drawn(tmp_path: Path) -> None:

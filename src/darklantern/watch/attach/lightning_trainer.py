@@ -145,7 +145,7 @@ class _Hooks:
     def _stop(self, trainer: Any) -> None:
         trainer.should_stop = True
         folder, way = Path(trainer.default_root_dir), self._way(trainer)
-        stopped(self._watch, self._tap, folder, trainer.is_global_zero, way, self._resumed)
+        stopped(self._watch, self._tap.ranks, folder, trainer.is_global_zero, way, self._resumed)
 
     def _way(self, trainer: Any) -> Way:
         if not self._watch.alarms:  # a person stopped it

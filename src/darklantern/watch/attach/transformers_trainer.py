@@ -147,7 +147,7 @@ class _Hooks:
     def _stop(self) -> None:
         trainer, folder = self._trainer, Path(self._trainer.args.output_dir)
         trainer.control.should_training_stop = True
-        stopped(self._watch, self._tap, folder, trainer.is_world_process_zero(), self._way(folder), self._resumed)
+        stopped(self._watch, self._tap.ranks, folder, trainer.is_world_process_zero(), self._way(folder), self._resumed)
 
     def _way(self, folder: Path) -> Way:
         if not self._watch.alarms:  # a person stopped it

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from darklantern.errors import WatchError
+from darklantern.watch.attach.ranks import Ranks
 from darklantern.watch.reactions import Reaction
 from darklantern.watch.resume_lines import SCREEN, goes_on_with, without_suspects
 from darklantern.watch.screen_files import load
@@ -93,13 +94,19 @@ class Way:
     """the watch's at the checkpoint, where the trainer counts otherwise"""
 
 
-def stopped(watch: "Watch", tap: "TorchTap", folder: Path, writes: bool, way: Way, resumed: bool) -> None:
+def stopped(watch: "Watch", ranks: Ranks, folder: Path, writes: bool, way: Way, resumed: bool) -> None:
     """Set and say `watch.resume` after a stop; with `writes`, the screen goes into `folder`.
 
-    A training that was `resumed` itself left out what the screen there says: the new one leaves it out too.
+    A training that was `resumed` itself left out what the screen there says: the new one leaves it out too. Raises
+    StoreError for one that cannot be written.
     """
-    run = tap.ranks.gather(None if watch.folder is None else str(watch.folder))[0]  # which the first rank alone knows
-    earlier = load(folder / SCREEN) if writes and resumed and (folder / SCREEN).exists() else None
+    run = ranks.gather(None if watch.folder is None else str(watch.folder))[0]  # which the first rank alone knows
+    earlier = None
+    if writes and resumed and (folder / SCREEN).exists():
+        try:
+            earlier = load(folder / SCREEN)
+        except WatchError as error:  # the trainer has stopped: it is not to fail by a file of an earlier time
+            watch.say("failure", f"what an earlier stop left out is not known: {error.message}")
     lines = without_suspects(watch, folder, writes, earlier)
     found = watch.alarms[-1].screen if watch.alarms else None
     of_dataset = any(line.startswith("dataset = ") for line in lines)
