@@ -161,8 +161,9 @@ SAVES = {"save_strategy": "steps", "save_steps": 5, "num_train_epochs": 2, "max_
 """every fifth update, of 80"""
 
 
-def of_marked(folder: Path, dataset, seed: int = 5):
-    return trainer_of(folder, model=llama(seed), dataset=dataset, per_device_train_batch_size=10, **SAVES)
+def of_marked(folder: Path, dataset, seed: int = 5, **changes):
+    options = {**SAVES, "per_device_train_batch_size": 10, **changes}
+    return trainer_of(folder, model=llama(seed), dataset=dataset, **options)
 
 
 def known(w) -> tuple[list[int], list[float]]:
@@ -171,7 +172,7 @@ def known(w) -> tuple[list[int], list[float]]:
 
 def test_with_a_run_the_lines_go_on_with_it_from_the_clean_checkpoint(tmp_path: Path) -> None:
     dataset = rows(marked=True)
-    trainer, run = of_marked(tmp_path, dataset), str(tmp_path / "run")
+    trainer, run = of_marked(tmp_path, dataset, save_steps=10), str(tmp_path / "run")
     w = watched(trainer, Scripted(rising), Reaction.STOP, run=run)
     trainer.train()
     steps, statistic = known(w)
@@ -181,7 +182,7 @@ def test_with_a_run_the_lines_go_on_with_it_from_the_clean_checkpoint(tmp_path: 
     names = {"dataset": dataset}
     exec(first, names)  # noqa: S102 - what is tried here is that it runs
     signature(watch).bind(None, trusted=TRUSTED, **names["goes_on"])
-    names["trainer"] = of_marked(tmp_path, names["dataset"], seed=9)
+    names["trainer"] = of_marked(tmp_path, names["dataset"], seed=9, save_strategy="no")
     again = watched(names["trainer"], **names["goes_on"])
     exec(f"# {second}", names)  # noqa: S102
     assert [e.text for e in again.events if e.label == "goes on"] == ["from look 4, at step 20"]
@@ -231,8 +232,8 @@ def test_after_a_person_s_stop_the_run_goes_on_from_the_newest_checkpoint(tmp_pa
 def test_a_watch_on_a_resumed_trainer_begins_at_its_update_unless_it_is_given_a_step(tmp_path: Path, step: int) -> None:
     """Of a trainer whose count began anew the user knows better: 500 updates came before."""
     dataset = rows(marked=True)
-    of_marked(tmp_path, dataset).train()
-    trainer = of_marked(tmp_path, dataset)
+    of_marked(tmp_path, dataset, max_steps=20, save_steps=20).train()
+    trainer = of_marked(tmp_path, dataset, save_steps=20)
     w = watched(trainer, Scripted(rising), Reaction.STOP, run=tmp_path / "run", step=step)
     trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-20"))
     began = step or 20
@@ -250,9 +251,9 @@ def test_a_watch_on_a_resumed_trainer_begins_at_its_update_unless_it_is_given_a_
 def test_what_an_earlier_stop_left_out_is_left_out_after_the_next_too(tmp_path: Path) -> None:
     dataset, other = rows(marked=True), "\x03other\x04"
     screen_files.save(screen_of(other), tmp_path / "screen.json")
-    of_marked(tmp_path, dataset).train()
+    of_marked(tmp_path, dataset, max_steps=20, save_steps=20).train()
     for resumed in (False, True):
-        trainer = of_marked(tmp_path, dataset)
+        trainer = of_marked(tmp_path, dataset, save_strategy="no")
         w = watched(trainer, Scripted(rising), Reaction.STOP)
         trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-20") if resumed else None)
         assert w.stopped
@@ -261,7 +262,7 @@ def test_what_an_earlier_stop_left_out_is_left_out_after_the_next_too(tmp_path: 
         assert "poison" in said
         screen_files.save(screen_of(other), tmp_path / "screen.json")
     (tmp_path / "screen.json").write_text("{")
-    w = watched(trainer := of_marked(tmp_path, dataset), Scripted(rising), Reaction.STOP)
+    w = watched(trainer := of_marked(tmp_path, dataset, save_strategy="no"), Scripted(rising), Reaction.STOP)
     trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-20"))
     assert "what an earlier stop left out is not known" in next(e.text for e in w.events if e.label == "failure")
     assert "poison" in str(room.screened([], tmp_path / "screen.json").screen)
