@@ -398,7 +398,7 @@ class Cases:
 
         run = Run(self.kind)
         w = run.watched(Reads(lambda look, rank: 50.0 * (look >= 6)), on_alarm)
-        raises("on_alarm ablated or rolled back on some ranks, and on rank 1 other things",
+        raises("on_alarm ablated on some ranks, and on rank 1 other things",
                lambda: run.train(w.over(run.loader)))  # fmt: skip
 
     def a_rollback_that_fails_on_one_rank_is_an_error_on_both(self) -> None:

@@ -64,25 +64,23 @@ def look(
 
 
 def chosen(
-    ranks: Ranks, ask: Callable[[], tuple[list[Chosen], Exception | None]], rolled_back: Callable[[], bool]
+    ranks: Ranks, ask: Callable[[], tuple[list[Chosen], Exception | None]]
 ) -> tuple[list[Chosen], Exception | None]:
     """What `ask` says to do about an alarm, and what is more severe on any other rank, mildest first; what failed.
 
-    `rolled_back` says, once it was asked, whether it put an earlier state back itself. Raises WatchError where ranks
-    could not do the same: some ablate, or went back, and others don't.
+    Raises WatchError where ranks could not do the same: some ablate, and others don't.
     """
     if ranks.count == 1:
         return ask()
     mine, cause = ask()
     ablated = [[*sorted(map(str, each.edits)), each.preventative] for each in mine if isinstance(each, Ablate)]
     names = [each.name for each in mine if isinstance(each, Reaction)]
-    said = ranks.gather([_said(cause), names, [ablated, rolled_back()]])
+    said = ranks.gather([_said(cause), names, ablated])
     failure = _failure([why for why, _, _ in said], "on_alarm", cause)
-    apart = [rank for rank, (_, _, done) in enumerate(said) if done != said[0][2]]
-    back = {went for _, _, (_, went) in said}
-    if apart and (failure is None or len(back) > 1):
+    apart = [rank for rank, (_, _, edits) in enumerate(said) if edits != said[0][2]]
+    if apart and failure is None:
         raise WatchError(
-            f"on_alarm ablated or rolled back on some ranks, and on rank {apart[0]} other things than on rank 0",
+            f"on_alarm ablated on some ranks, and on rank {apart[0]} other things than on rank 0",
             hint="on_alarm runs on every rank and must do there what it does on the others; a Reaction that one of "
             "them returns holds for all",
         )

@@ -5,17 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from darklantern.counted import counted
 from darklantern.errors import DarkLanternError, WatchError
-from darklantern.watch import agreeing, reactions
+from darklantern.watch import agreeing, checkpoints, reactions
 from darklantern.watch.alarms import Alarm
 from darklantern.watch.attach.tap import Tap
+from darklantern.watch.beside import ON_ALARM, Beside
 from darklantern.watch.gate import Gate
-from darklantern.watch.keeping import Kept
 from darklantern.watch.outside import Outside
 from darklantern.watch.reactions import Ablate, Chosen, Notify, OnAlarm, Reaction
 from darklantern.watch.runs.files import Command
 from darklantern.watch.runs.notifying import Note, Notices
 from darklantern.watch.settings import Settings
+from darklantern.watch.underway import Underway
 
 NOTHING = "nothing of the new rows stands out, so there is nothing to screen"
 
@@ -29,6 +31,9 @@ class Run(Protocol):
 
     @property
     def rewinds(self) -> str: ...
+
+    @property
+    def stopped(self) -> str: ...
 
     def roll_back(self) -> Any: ...
 
@@ -50,13 +55,19 @@ class _Ablated:
 class Answers:
     """What is done about alarms of one run, and about what people ask of it."""
 
-    def __init__(self, run: Run, tap: Tap, outside: Outside, on_alarm: OnAlarm, settings: Settings) -> None:
-        self._run, self._tap, self._outside, self._settings = run, tap, outside, settings
+    def __init__(
+        self, run: Run, tap: Tap, outside: Outside, on_alarm: OnAlarm, settings: Settings, beside: Beside
+    ) -> None:
+        self._run, self._tap, self._outside, self._settings, self._beside = run, tap, outside, settings, beside
         self.on_alarm = on_alarm
         self.stopped = ""
         """why the run was stopped"""
         self.chosen: list[Chosen] = []
         """what was agreed to do about the newest alarm, mildest first"""
+        self.checkpoints: dict[str, Path] = {}
+        """where the states of the newest alarm were written, by their tags"""
+        self._waits_for = ""
+        """why the run waits for a person, until one answered"""
         self.training = Gate()
         """open while a batch is trained on"""
         self._ablations: dict[frozenset[str], _Ablated] = {}
@@ -89,56 +100,62 @@ class Answers:
                     hint='watch(..., run="runs/x"), or run="x" for one in your state folder',
                 )
 
-    def react(self, alarm: Alarm, held: Kept | None) -> Reaction:
+    def react(self, case: Underway) -> Reaction:
         """What the loop is to do: go on (LOG), draw anew (ROLL_BACK), or end (STOP).
 
         What fails here is said, and the rest of what was asked still done; `Settings.on_failure` says what comes then.
+        Called again for a case that was cut off, it goes on from there.
         """
-        run = self._run
-        rollbacks = run.rollbacks
+        run, alarm = self._run, case.alarm
         self._outside.beat(run.step, "reacting", str(alarm))
-        asked, failure = agreeing.chosen(
-            self._tap.ranks,
-            lambda: reactions.chosen(self.on_alarm, alarm),
-            lambda: run.rollbacks != rollbacks,
-        )
-        asked = self._without_going_back_for_nothing(asked, alarm)
-        self.chosen = asked
-        failures = [] if failure is None else [("on_alarm", failure)]
-        back = run.rollbacks != rollbacks  # on_alarm did it itself
-        rolls_back = not back and asked[-1] is Reaction.ROLL_BACK
-        for reaction in () if back else asked:
-            # After a rollback, which lifts what was ablated before: what is asked for with one is for what it leads to.
-            if not (rolls_back and isinstance(reaction, Ablate)):
-                self._try(reaction, alarm, held, failures)
-        if not back and asked[-1] is Reaction.STOP:
-            self.stop("on_alarm asked for it")
-        elif rolls_back:
-            back = self._roll_back_or_stop(alarm) is Reaction.ROLL_BACK
-            for reaction in asked:
-                if back and isinstance(reaction, Ablate):
-                    self._try(reaction, alarm, held, failures)
+        if case.left is None:
+            self.checkpoints = {}
+            self.chosen, failure = self._ask(alarm)
+            case.failures += [] if failure is None else [("on_alarm", failure)]
+            case.left = reactions.in_turn(self.chosen)
+        while case.left and (reaction := case.left[0]) is not Reaction.PAUSE:
+            # Who rolled it back by hand, when it was cut off, has answered how it is to go on.
+            if reaction not in reactions.SEVERE:
+                self._try(reaction, case)
+            elif run.rollbacks == case.rollbacks and self._decide(reaction, alarm) is Reaction.STOP:
+                break
+            del case.left[0]
+        failures, case.failures = case.failures, []
         waited = self._told(failures)
         if self.stopped:
             return Reaction.STOP
-        if back or waited is not Reaction.LOG:
-            return Reaction.ROLL_BACK if back else waited
-        return self._pause(str(alarm)) if asked[-1] is Reaction.PAUSE else Reaction.LOG
+        if run.rollbacks != case.rollbacks:
+            return Reaction.ROLL_BACK
+        return self._pause(str(alarm)) if case.left and waited is Reaction.LOG else waited
 
-    def _try(self, reaction: Chosen, alarm: Alarm, held: Kept | None, failures: list[tuple[str, Exception]]) -> None:
+    def _ask(self, alarm: Alarm) -> tuple[list[Chosen], Exception | None]:
+        """What is to be done about it, mildest first, and what failed in saying so."""
+
+        def mine() -> tuple[list[Chosen], Exception | None]:
+            with self._beside(ON_ALARM):
+                return reactions.chosen(self.on_alarm, alarm)
+
+        asked, failure = agreeing.chosen(self._tap.ranks, mine)
+        return self._without_going_back_for_nothing(asked, alarm), failure
+
+    def _decide(self, reaction: Chosen, alarm: Alarm) -> Reaction:
+        """How the loop goes on."""
+        return self._roll_back_or_stop(alarm) if reaction is Reaction.ROLL_BACK else self.stop("on_alarm asked for it")
+
+    def _try(self, reaction: Chosen, case: Underway) -> None:
         try:
-            self._do(reaction, alarm, held)
+            self._do(reaction, case)
         except Exception as error:  # noqa: BLE001 - what is more severe must come anyway
-            failures.append((str(reaction), error))
+            case.failures.append((str(reaction), error))
 
-    def _do(self, reaction: Chosen, alarm: Alarm, held: Kept | None) -> None:
+    def _do(self, reaction: Chosen, case: Underway) -> None:
         """What only tells, writes or edits."""
         if isinstance(reaction, Notify):
-            self._notify(reaction, alarm)
+            self._notify(reaction, case.alarm)
         elif isinstance(reaction, Ablate):
             agreeing.together(self._tap.ranks, lambda: self._ablate(reaction), "the ablation")
         elif reaction is Reaction.CHECKPOINT:
-            self._checkpoint(alarm, held)
+            self._checkpoint(case)
 
     def _ablate(self, reaction: Ablate) -> None:
         edits = self.training.edits(reaction.edits) if reaction.preventative else reaction.edits
@@ -191,10 +208,17 @@ class Answers:
         self._run.say("stop", why)
         return Reaction.STOP
 
+    def went_back(self) -> None:
+        """The run stands at an earlier state: whoever ended it or was waited for has answered."""
+        self.stopped = self._waits_for = ""
+        self.lift()
+
     # people
 
     def heed(self) -> Reaction:
-        """Do what was asked from outside since the last step; LOG means: go on."""
+        """Do what was asked from outside since the last step; LOG means: go on. A wait that was cut off goes on."""
+        if self._waits_for:
+            return self._pause(self._waits_for)
         return self._heed(self._outside.asked())
 
     def heed_together(self) -> Reaction:
@@ -215,17 +239,21 @@ class Answers:
     def _pause(self, why: str) -> Reaction:
         """Wait for a person. What they say that cannot be done is answered, and the wait goes on."""
         if not self._outside.can_ask:
-            return self.stop(f"nobody could answer a pause, since the watch was given no run: {why}")
+            missing = "was closed" if self._outside.closed else "was given no run"
+            return self.stop(f"nobody could answer a pause, since the watch {missing}: {why}")
         run = self._run
+        self._waits_for = why
         run.say("pause", why)
-        while True:
+        reaction = Reaction.LOG
+        while reaction is Reaction.LOG:
             command = self._outside.wait(run.step, why, str(run.alarms[-1]) if run.alarms else None)
             if command.do == "go on":
                 self._outside.answer(command, run.step, "training goes on")
                 run.say("go on", command.said("let it go on"))
-                return Reaction.LOG
-            if (reaction := self._obey(command)) is not Reaction.LOG:
-                return reaction
+                break
+            reaction = self._obey(command)
+        self._waits_for = ""
+        return reaction
 
     def _obey(self, command: Command) -> Reaction:
         run = self._run
@@ -240,7 +268,8 @@ class Answers:
         except DarkLanternError as error:
             self._outside.answer(command, run.step, error.message, done=False)
             run.say("failure", f"{command.user} asked for a rollback: {error.message}")
-            return Reaction.LOG
+            # Nobody is to train on what may be half of one state and half of another.
+            return self.stop(run.stopped) if run.stopped else Reaction.LOG
         self._outside.answer(command, run.step, f"training goes on from step {run.step}")
         return Reaction.ROLL_BACK
 
@@ -260,22 +289,31 @@ class Answers:
             for told in notices.told(wait_s):
                 self._run.say("told" if told.done else "not told", str(told))
 
-    def _checkpoint(self, alarm: Alarm, held: Kept | None) -> None:
+    def _checkpoint(self, case: Underway) -> None:
         """Both states into the run's folder. A disk that is full must not break the run: it is said."""
+        if self._outside.closed:
+            raise WatchError("the watch was closed, so its run has no folder any more", hint="close() after the loop")
         ranks, folder = self._tap.ranks, self._outside.folder
         if ranks.count > 1 and self._outside.can_ask:  # each has its own cursor and streams, and often its own pieces
             folder = Path(ranks.gather(str(folder))[0])
         if folder is None:
             return  # a trainer that writes its own
-        rank = f"-rank{ranks.rank}" if ranks.count > 1 else ""
-        for tag, kept in (("clean", alarm.clean), ("alarm", held)):
-            if kept is None or kept.snapshot is None:
+        states = {
+            tag: (kept.step, kept.snapshot)
+            for tag, kept in (("clean", case.alarm.clean), ("alarm", case.held))
+            if kept is not None and kept.snapshot is not None
+        }
+        steps = {tag: step for tag, (step, _) in states.items()}
+        paths = checkpoints.free(folder / "checkpoints", case.alarm.step, steps, ranks)
+        for tag in ("clean", "alarm"):
+            if tag not in states:
                 self._run.say("checkpoint", f"there is no {tag} state to write")
                 continue
-            path = folder / "checkpoints" / f"{alarm.step:08d}-{tag}-{kept.step:08d}{rank}.safetensors"
+            path = paths[tag]
             try:
                 path.parent.mkdir(exist_ok=True)
-                self._run.say("checkpoint", f"{path.name}, SHA-256 {self._tap.save(kept.snapshot, path)}")
+                self._run.say("checkpoint", f"{path.name}, SHA-256 {self._tap.save(states[tag][1], path)}")
+                self.checkpoints[tag] = path
             except (DarkLanternError, OSError) as error:
                 self._run.say("failure", f"{path.name} was not written: {error}")
 
@@ -296,7 +334,7 @@ class Answers:
         if self._run.rewinds:
             return self.stop(f"no rollback: {self._run.rewinds}")
         if rollbacks >= self._settings.rollbacks:
-            return self.stop(f"{rollbacks} rollbacks did not hold; a person must look")
+            return self.stop(f"{counted(rollbacks, 'rollback')} did not hold; a person must look")
         if alarm.clean is None:
             return self.stop(none_clean(self._settings))
         if alarm.screen is None:
@@ -318,6 +356,6 @@ class Answers:
 def none_clean(settings: Settings) -> str:
     """Why there is no state to go back to."""
     return (
-        f"no state is known to be clean: none was kept {settings.margin} looks before the statistic "
+        f"no state is known to be clean: none was kept {counted(settings.margin, 'look')} before the statistic "
         f"was last at or below {settings.quiet:.0%} of its threshold"
     )

@@ -50,11 +50,15 @@ def named(investigations: Sequence[Investigation]) -> list[tuple[str, Investigat
 
 
 def inquire(
-    investigations: Sequence[tuple[str, Investigation]], case: Case, say: Callable[[str, str], None]
-) -> list[Investigated]:
-    """Run each on `case`. One that fails is said, and the others still run: the reaction must come anyway."""
-    found = []
-    for name, each in investigations:
+    left: list[tuple[str, Investigation]], case: Case, say: Callable[[str, str], None], found: list[Investigated]
+) -> None:
+    """Run each that is `left` on `case`, and put what it gives among `found`.
+
+    One that fails is said, and the others still run: the reaction must come anyway. So is one that is cut off, by
+    Ctrl-C for instance: it is left no more, so that one that never ends cannot hold the reaction up for ever.
+    """
+    while left:
+        name, each = left.pop(0)
         try:
             result = each(case)
             said = str(result)
@@ -62,6 +66,8 @@ def inquire(
             why = cause_of(error)
             say("failure", f"{name} of the alarm at step {case.alarm.step}: {why}")
             continue
+        except BaseException:
+            say("failure", f"{name} of the alarm at step {case.alarm.step}: it was cut off, and is not run again")
+            raise
         say("investigated", f"{name}: {said}")
         found.append(Investigated(name, result))
-    return found

@@ -68,6 +68,10 @@ class Observer:
         """the number of looks at the newest alarm that was not rolled back"""
         self._alarm_says = ""
         """what that alarm claims"""
+        self.unanswered: Alarm | None = None
+        """the newest alarm, until what follows it is done"""
+        self._judged = 0
+        """looks that were held against their thresholds"""
 
     @property
     def looks(self) -> int:
@@ -112,7 +116,22 @@ class Observer:
         self.looked = step
 
     def look(self, step: int, fresh: Examples | None, states: States) -> Alarm | None:
-        """One look, and the alarm that it raises. One that fails leaves everything as it was before it."""
+        """One look, and the alarm that it raises. One that fails leaves everything as it was before it.
+
+        One that was cut off before it was judged is not read again.
+        """
+        if self.looks <= self._judged:
+            self._read(step, fresh)
+        try:
+            alarm = self._judge(step, states)
+        except Exception:
+            self._done(step)
+            raise
+        self._done(step)
+        return alarm
+
+    def _read(self, step: int, fresh: Examples | None) -> None:
+        """What the probes read, into the trace."""
         before = self.memory
         try:
             if self.spans is not None:
@@ -123,10 +142,11 @@ class Observer:
             self._set(before)
             raise
         self._left_out = self._fresh.passed, self._fresh.left_out
+
+    def _done(self, step: int) -> None:
         self._fresh.clear(step)
-        self.since = 0
-        self.looked = step
-        return self._judge(step, states)
+        self._judged = self.looks
+        self.since, self.looked = 0, step
 
     def take_up(self, looks: Sequence[tuple[int, Mapping[str, Reading]]], rollbacks: int) -> None:
         """Looks of an earlier process, judged again as they were there; `rollbacks` came of alarms of their own.
@@ -143,7 +163,8 @@ class Observer:
             standing = self.trace.standing()
             if (risen := self._risen(standing)) is not None:
                 # Which states and rows there were then is not known: a clean state, if any look was clean.
-                self._noticed(risen, standing, self.clean_looks(*(each.channel for each in standing)) >= 0)
+                self._noticed(risen, standing, self.clean_looks(*(each.channel for each in standing)) >= 0, None)
+        self._judged = self.looks
 
     def owe(self) -> None:
         """A look is to come before the next batch: an earlier process ended where it was due."""
@@ -196,12 +217,14 @@ class Observer:
         risen = next((each for each in standing if each.channel not in self._above), None)
         return None if risen is None or self._waits(risen) else risen
 
-    def _noticed(self, risen: Standing, standing: Sequence[Standing], taints: bool) -> None:
+    def _noticed(self, risen: Standing, standing: Sequence[Standing], taints: bool, alarm: Alarm | None) -> None:
         """An alarm was raised at the newest look; it `taints` what follows, unless that could never be rolled back."""
+        channels, looks, tainted = frozenset(each.channel for each in standing), self.looks, self.tainted
         if taints or risen.says == "circuit":  # decision 0025
-            self.tainted = self.clean_looks(*(each.channel for each in standing))
-        self._above |= {each.channel for each in standing}
-        self._alarm_look, self._alarm_says = self.looks, risen.says
+            tainted = self.clean_looks(*channels)
+        # Nothing is called from here on, so nothing can be cut off half way.
+        self.unanswered, self.tainted, self._above = alarm, tainted, self._above | channels
+        self._alarm_look, self._alarm_says = looks, risen.says
         self._alarms += 1
 
     def _judge(self, step: int, states: States) -> Alarm | None:
@@ -216,24 +239,25 @@ class Observer:
         screens: list[Screen] = [SpanScreen(suspects)] if suspects else []
         if self._tap.ranks.count == 1:  # what other probes suspect differs by rank: each has rows of its own
             screens += [found for probe, note in self.looker.notes if (found := probe.screen(note)) is not None]
-        # Last: what fails above leaves the rise to be noticed at the next look.
-        self._noticed(risen, standing, bool(screens) or clean is not None)
-        return sealed(
+        alarm = sealed(
             Alarm(
                 step=step,
                 signal=risen.signal,
                 statistic=risen.statistic,
-                threshold=claimed(risen.threshold, self._alarms - 1),
+                threshold=claimed(risen.threshold, self._alarms),
                 clean=clean,
                 suspects=suspects,
                 screen=any_of(screens) if screens else None,
                 says=risen.says,
                 channel=risen.channel,
-                earlier=self._alarms - 1,
+                earlier=self._alarms,
                 over_all=self.trace.over_all,
             ),
             self._settings.held_out_screens,
         )
+        # Last: what fails above leaves the rise to be noticed at the next look.
+        self._noticed(risen, standing, bool(screens) or clean is not None, alarm)
+        return alarm
 
     def _waits(self, risen: Standing) -> bool:
         """Whether it is too soon after an alarm. One that claims novelty must not hide that a circuit follows."""
@@ -256,6 +280,7 @@ class Observer:
         if kept.memory is not None:
             self._set(kept.memory)
         self.trace.cut(kept.looks)
+        self._judged = self.looks
         self._fresh.clear(kept.step)
         self.since, self.looked = 0, kept.step
         self.tainted = self._alarm_look = None

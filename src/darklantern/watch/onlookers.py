@@ -3,10 +3,11 @@
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, final
 
-from darklantern.errors import DarkLanternError, WatchError
+from darklantern.errors import DarkLanternError, WatchError, cause_of
 from darklantern.watch.viewing import OnLook, View, view
 
 LOG = logging.getLogger("darklantern.watch")
@@ -77,7 +78,30 @@ class News:
         return looks, events
 
 
-def each_of(on_look: OnLook | Sequence[OnLook]) -> OnLook:
+@dataclass(frozen=True)
+class Each:
+    """Several that are told one after the other, each of them also after one that failed."""
+
+    told: tuple[OnLook, ...] = ()
+
+    def __call__(self, watch: Any) -> None:
+        """Raises what one of them raised; WatchError for what several did."""
+        failed: list[tuple[OnLook, Exception]] = []
+        for one in self.told:
+            try:
+                one(watch)
+            except Exception as error:  # noqa: BLE001 - it is raised below, when the others were told
+                failed.append((one, error))
+        if len(failed) == 1:
+            raise failed[0][1]
+        if failed:
+            said = "; ".join(f"{getattr(one, '__name__', type(one).__name__)}: {cause_of(why)}" for one, why in failed)
+            raise WatchError(
+                f"{len(failed)} of {len(self.told)} functions failed: {said}", hint="each is called at each look"
+            ) from failed[0][1]
+
+
+def each_of(on_look: OnLook | Sequence[OnLook]) -> Each:
     """One that tells each of several, one after the other. Raises WatchError for what is no function."""
     each = tuple(on_look) if isinstance(on_look, Sequence) else (on_look,)
     if not all(map(callable, each)):
@@ -85,9 +109,4 @@ def each_of(on_look: OnLook | Sequence[OnLook]) -> OnLook:
             f"on_look: expected a function of the watch, or several, got {on_look!r}",
             hint="dl.live(), or lambda watch: ...; leave it out to be shown nothing",
         )
-
-    def tell(watch: Any) -> None:
-        for one in each:
-            one(watch)
-
-    return tell
+    return Each(tuple(told for one in each for told in (one.told if isinstance(one, Each) else (one,))))

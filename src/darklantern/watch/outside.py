@@ -32,6 +32,8 @@ class Outside:
         self._tell = tuple(tell)
         """the places where a hang is told"""
         self._run: Run | None = None
+        self.closed = False
+        """whether it had a folder, which was given back"""
         self._next = 0.0
 
     @property
@@ -42,7 +44,7 @@ class Outside:
     @property
     def can_ask(self) -> bool:
         """Whether there is somewhere for a person to answer."""
-        return self._name is not None
+        return self._name is not None and not self.closed
 
     @property
     def name(self) -> str:
@@ -70,6 +72,7 @@ class Outside:
 
     def close(self, step: int) -> None:
         """The run is over."""
+        self.closed = self._name is not None
         if self._run is not None:
             self._run.close(step)
             self._pass_on()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 from darklantern.errors import WatchError
 from darklantern.watch.alarms import Alarm
@@ -59,7 +59,8 @@ class Notify:
 
 Chosen = Reaction | Ablate | Notify
 OnAlarm = Chosen | Callable[[Alarm], Any] | Sequence[Chosen | Callable[[Alarm], Any]]
-"""a reaction, a function from an alarm to one (or to None, having done what it does), or several of these"""
+"""a reaction, a function from an alarm to one (or to None, having done what it does), or several of these. A function
+is run beside the training, as a look is; to go back it returns ROLL_BACK"""
 
 
 def chosen(on_alarm: OnAlarm, alarm: Alarm) -> tuple[list[Chosen], Exception | None]:
@@ -115,6 +116,8 @@ def _letters(name: str) -> str:
     return re.sub("[^a-z]", "", name.lower().removeprefix("reaction."))
 
 
+SEVERE: Final = (Reaction.PAUSE, Reaction.ROLL_BACK, Reaction.STOP)
+"""of these one is done: each decides how the loop goes on"""
 _MADE = {"Ablate": "Ablate({site: edit})", "Notify": "Notify(Webhook(...))"}
 
 
@@ -122,6 +125,25 @@ def severity(reaction: Chosen) -> int:
     """From keeping the record to ending the loop; what only tells or changes little comes before what waits."""
     order = [Reaction.LOG, Notify, Reaction.CHECKPOINT, Ablate, Reaction.PAUSE, Reaction.ROLL_BACK, Reaction.STOP]
     return order.index(reaction if isinstance(reaction, Reaction) else type(reaction))
+
+
+def in_turn(asked: Sequence[Chosen]) -> list[Chosen]:
+    """What is done of `asked`, mildest first: of what waits, goes back or ends only the most severe.
+
+    A rollback lifts what was ablated before it, so what is ablated with one comes after it: it is for what that leads
+    to.
+    """
+    mild = [each for each in asked if each not in SEVERE and each is not Reaction.LOG]
+    severe = [each for each in asked if each in SEVERE][-1:]
+    if severe != [Reaction.ROLL_BACK]:
+        return [*mild, *severe]
+    ablated = [each for each in mild if isinstance(each, Ablate)]
+    return [*(each for each in mild if not isinstance(each, Ablate)), *severe, *ablated]
+
+
+def places(on_alarm: OnAlarm) -> list[Place]:
+    """Where people are told of an alarm, whatever it says."""
+    return [place for each in wanted(on_alarm) if isinstance(each, Notify) for place in each.places]
 
 
 def wanted(on_alarm: OnAlarm) -> list[Chosen]:

@@ -67,7 +67,7 @@ def explain(watch: "Watch", tap: Tap) -> None:
     clean = watch.alarms[-1].clean
     if clean is None:
         lines = [*leaves_out, "# No state is known to be clean: begin anew, in another folder."]
-    elif wrote and (path := _written(folder, watch.alarms[-1].step, clean.step, tap)):
+    elif wrote and (path := _written(watch, tap)):
         lines = [
             "from pathlib import Path",
             "from darklantern.models.snapshot import load, restore",
@@ -91,14 +91,14 @@ def explain(watch: "Watch", tap: Tap) -> None:
         watch.say("resume", f"in another process:\n{watch.resume}")
 
 
-def _written(folder: Path, alarm: int, clean: int, tap: Tap) -> str:
+def _written(watch: "Watch", tap: Tap) -> str:
     """The clean state's file as code; empty where none was written."""
-    found = sorted((folder / "checkpoints").glob(f"{alarm:08d}-clean-{clean:08d}*.safetensors"))
-    if not found:
+    path = watch.checkpoints.get("clean")
+    if path is None:
         return ""
     if tap.ranks.count == 1:
-        return repr(str(found[0]))
-    return f"f{str(found[0]).replace('-rank0.', '-rank{torch.distributed.get_rank()}.')!r}"
+        return repr(str(path))
+    return f"f{str(path).replace('-rank0.', '-rank{torch.distributed.get_rank()}.')!r}"
 
 
 def _others(tap: Tap) -> tuple[object, ...]:

@@ -5,13 +5,14 @@ In: the parts of a watch. Out: what the loop is to do next. What fails at a look
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from darklantern.errors import DarkLanternError, cause_of
 from darklantern.watch import agreeing
 from darklantern.watch.alarms import Alarm
 from darklantern.watch.answering import Answers
 from darklantern.watch.attach.tap import Tap
+from darklantern.watch.beside import Beside
 from darklantern.watch.budget import FIRST, Cadence
 from darklantern.watch.casebook import Casebook
 from darklantern.watch.clock import Clock
@@ -19,10 +20,12 @@ from darklantern.watch.examples import Examples
 from darklantern.watch.going_on import Earlier
 from darklantern.watch.keeping import Keeper
 from darklantern.watch.observing import Observer
+from darklantern.watch.onlookers import Each
 from darklantern.watch.outside import Outside
 from darklantern.watch.passes import Passes
 from darklantern.watch.reactions import Reaction
 from darklantern.watch.trace import Trace
+from darklantern.watch.underway import Underway
 from darklantern.watch.viewing import unjudged
 
 
@@ -33,10 +36,14 @@ class Run(Protocol):
     alarms: list[Alarm]
     trace: Trace
     cadence: Cadence
+    rollbacks: int
     went_on: bool
 
     @property
     def rewinds(self) -> str: ...
+
+    @property
+    def stopped(self) -> str: ...
 
     def say(self, label: str, text: str) -> None: ...
 
@@ -54,13 +61,16 @@ class Sentry:
     casebook: Casebook
     clock: Clock
     passes: Passes
-    on_look: Callable[[Any], None]
+    beside: Beside
+    on_look: Each
     explain: Callable[[Any], None] = lambda run: None
     """how to go on in another process, once an alarm was answered"""
     earlier: Callable[[Any], Earlier | None] = lambda run: None
     """what an earlier process saw of the run, where this one goes on with it"""
     started: bool = field(default=False, init=False)
     """the self-test is done"""
+    _open: Underway | None = field(default=None, init=False)
+    """what follows the newest alarm, until it is done"""
     _uncalibrated: str = field(default="", init=False)
     _unjudged: str = field(default="", init=False)
 
@@ -78,7 +88,8 @@ class Sentry:
             run.say("cadence", f"a look each {FIRST} steps: ranks time theirs differently, and must look together")
         with self.clock.looks() as seconds:
             earlier = self.earlier(run)
-            self.observer.test(run.step, examples)
+            with self.beside.named(_SIGNAL):
+                self.observer.test(run.step, examples)
             if earlier is None or not self._take_up(earlier):
                 self._keep()
             self.casebook.filer.begin()
@@ -120,7 +131,8 @@ class Sentry:
         self.outside.beat(step, "looking")
         with self.clock.looks() as seconds:
             try:
-                alarm = self.observer.look(step, fresh, self.keeper.states)
+                with self.beside.named(_SIGNAL):
+                    alarm = self.observer.look(step, fresh, self.keeper.states)
             except Exception as error:  # noqa: BLE001 - whatever went wrong in a look must not break the run
                 failure = error
                 self.keeper.drop()
@@ -138,7 +150,7 @@ class Sentry:
             run.say("sampled", said)
         if failure is not None:
             return self.answers.failed(failure)
-        reaction = Reaction.LOG if alarm is None else self._alarm(alarm)
+        reaction = self.answer()
         self._show()
         return reaction if reaction is not Reaction.LOG else self.answers.heed_together()
 
@@ -177,16 +189,46 @@ class Sentry:
             self._unjudged = why
             self.run.say("not judged", f"{why}, so that no alarm came says nothing")
 
-    def _alarm(self, alarm: Alarm) -> Reaction:
-        """Say it, look into it, react, file it."""
-        self.run.alarms.append(alarm)
-        self.run.say("alarm", str(alarm))
-        with self.casebook.on(alarm, self.observer.spans):
-            reaction = self.answers.react(alarm, self.keeper.held)
-        self._explain()
-        if reaction is Reaction.LOG:
-            self._keep()
+    def answer(self) -> Reaction:
+        """See through what follows an alarm, from where it was cut off if it was. LOG: go on, as without one."""
+        alarm = self.observer.unanswered
+        if alarm is None or self.beside.what:
+            return Reaction.LOG
+        if self._open is None or self._open.alarm is not alarm:
+            self._open = Underway(alarm, self.keeper.held, self.run.rollbacks)
+        try:
+            reaction = self._answered(self._open)
+        except Exception:
+            self._open = self.observer.unanswered = None
+            raise
+        except BaseException:
+            if not self.run.stopped:
+                said = f"what follows the alarm at step {alarm.step} was cut off, and comes first when the loop goes on"
+                self.run.say("cut off", said)
+            raise
+        self._open = self.observer.unanswered = None
         return reaction
+
+    def _answered(self, case: Underway) -> Reaction:
+        """Say it, look into it, react, file it."""
+        run, alarm, failure = self.run, case.alarm, None
+        if not any(each is alarm for each in run.alarms):
+            run.alarms.append(alarm)
+            run.say("alarm", str(alarm))
+        self.casebook.look_into(case, self.observer.spans)
+        try:
+            if case.reaction is None:
+                case.reaction = self.answers.react(case)
+        except Exception as error:  # noqa: BLE001 - it is raised below, when the finding was filed
+            failure = error
+        self.casebook.file(case)
+        if failure is not None:
+            raise failure
+        assert case.reaction is not None
+        self._explain()
+        if case.reaction is Reaction.LOG:
+            self._keep()
+        return case.reaction
 
     def _explain(self) -> None:
         """How to go on in another process. A disk that is full is said; what follows the alarm comes all the same."""
@@ -202,8 +244,14 @@ class Sentry:
 
     def _show(self) -> None:
         """Hand the look to whoever wants to see it. What fails there is the user's, and said; training goes on."""
+        if not self.on_look.told:
+            return
         try:
-            self.on_look(self.run)
+            with self.beside("on_look"):
+                self.on_look(self.run)
         except Exception as error:  # noqa: BLE001 - a picture that cannot be drawn must not end a run
             why = cause_of(error)
             self.run.say("failure", f"on_look at step {self.run.step}: {why}")
+
+
+_SIGNAL: Final = "a signal"

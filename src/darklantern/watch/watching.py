@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,26 +10,28 @@ from darklantern.drawing.lettering import harmless
 from darklantern.errors import WatchError
 from darklantern.files import write_whole
 from darklantern.records.findings import Event
-from darklantern.watch import agreeing
 from darklantern.watch.alarms import Alarm
-from darklantern.watch.answering import NOTHING, Answers, none_clean
+from darklantern.watch.answering import Answers
 from darklantern.watch.attach.tap import Tap
 from darklantern.watch.batches import Batch, InHand
+from darklantern.watch.beside import Beside
 from darklantern.watch.budget import Cadence
 from darklantern.watch.casebook import Casebook
 from darklantern.watch.clock import Clock
 from darklantern.watch.examples import Examples
 from darklantern.watch.filing import Filed, Filer, Filing
+from darklantern.watch.going_back import GoingBack
 from darklantern.watch.going_on import Earlier
 from darklantern.watch.inquiring import Investigated, Investigation
 from darklantern.watch.keeping import Keeper
 from darklantern.watch.observing import Observer
+from darklantern.watch.onlookers import Each
 from darklantern.watch.outside import Outside
 from darklantern.watch.passes import Passes
 from darklantern.watch.probes import Probe
-from darklantern.watch.reactions import Chosen, Notify, OnAlarm, Reaction, wanted
+from darklantern.watch.reactions import Chosen, OnAlarm, Reaction, places
 from darklantern.watch.resume_lines import explain
-from darklantern.watch.screening import Screen, any_of
+from darklantern.watch.screening import Screen
 from darklantern.watch.sentry import Sentry
 from darklantern.watch.settings import Settings
 from darklantern.watch.trace import Trace
@@ -58,7 +60,7 @@ class Parts:
     settings: Settings
     cadence: Cadence
     on_alarm: OnAlarm = Reaction.LOG
-    on_look: Callable[["Watch"], None] = lambda watch: None
+    on_look: Each = field(default_factory=Each)
     step: int = 0
     seed: int = 0
     """of the order in which trusted examples are drawn"""
@@ -98,17 +100,15 @@ class Watch:
         """the lines that go on from before the rise, without the suspects, in another process: once a trainer was
         stopped, whose data cannot be rewound, or a loop of a run was, or a checkpoint was written"""
         self.filer = Filer(parts.filing, tap, tuple(parts.probes), parts.trusted, parts.data, parts.seed)
-        self._casebook = Casebook(self, self.filer, parts.investigate)
-        self._clock = Clock()
-        self._tap = tap
+        self._tap, self._beside, self._clock, self._passes = tap, Beside(tap), Clock(), Passes()
+        self._casebook = Casebook(self, self.filer, parts.investigate, self._beside)
         self._observer = Observer(tap, parts.probes, parts.trusted, parts.trace, settings, parts.seed)
         self._keeper = Keeper(tap, settings.states, settings.margin)
-        places = [place for each in wanted(parts.on_alarm) if isinstance(each, Notify) for place in each.places]
-        self._outside = Outside(parts.run, tap.ranks, self.say, parts.hang_after, places)
-        self._answers = Answers(self, tap, self._outside, parts.on_alarm, settings)
+        self._outside = Outside(parts.run, tap.ranks, self.say, parts.hang_after, places(parts.on_alarm))
+        self._answers = Answers(self, tap, self._outside, parts.on_alarm, settings, self._beside)
         self._answers.check_attached()
-        self._passes = Passes()
         self._in_hand = InHand()
+        self._back = GoingBack(self, tap, self._observer, self._keeper, self._passes, self._answers, self._beside)
         self._sentry = Sentry(
             run=self,
             tap=tap,
@@ -119,24 +119,14 @@ class Watch:
             casebook=self._casebook,
             clock=self._clock,
             passes=self._passes,
+            beside=self._beside,
             on_look=parts.on_look,
             explain=lambda watch: None if self._on_trainer else explain(watch, tap),
             earlier=parts.earlier,
         )
-        self._open = self._fed = False
-        self._rewound = False
-        """since the last batch was drawn"""
-        self._on_trainer = False
-        self._own_loop = ""
-        """why a loop that calls `before` itself cannot be rolled back"""
+        self._open = self._fed = self._on_trainer = False
         self._sentry.say_uncalibrated()
-        self._no_rollback_said = False
-        if tap.rewinds and tap.keeps:
-            self._say_no_rollback()
-        elif tap.rewinds:  # without a state it may be handed to a trainer yet, which has a reason of its own
-            self._keeper.few()
-        if tap.keeps and (said := self._keeper.check_room()):
-            self.say("states", said)
+        self._back.attached()
 
     def __repr__(self) -> str:
         shown = self.trace.shown
@@ -199,14 +189,19 @@ class Watch:
         return self._clock.training
 
     @property
+    def checkpoints(self) -> Mapping[str, Path]:
+        """Where CHECKPOINT wrote the states of the newest alarm on this rank: "clean" and "alarm" → file."""
+        return dict(self._answers.checkpoints)
+
+    @property
     def stopped(self) -> str:
-        """Why the watch ended the loop; empty while it has not."""
-        return self._answers.stopped
+        """Why the watch ended the loop, or what must be done before it goes on; empty while there is nothing."""
+        return self._answers.stopped or self._back.unfinished
 
     @property
     def rewinds(self) -> str:
         """Empty where a rollback can put everything back; otherwise what stands in its way."""
-        return self._tap.rewinds or self._own_loop
+        return self._back.barred
 
     @property
     def notes(self) -> list[tuple[Probe, Any]]:
@@ -256,16 +251,16 @@ class Watch:
         """Yield `loader`'s batches; look, and react, between them, and once more when they end, or at step `until`.
 
         A batch that was handed out counts as a step, also when `break` or an exception ends the loop
-        there; calling `over` again goes on from it. Nothing is looked at there, since it may: `finish()` takes the last
-        look of a loop that was left by `break`. After a rollback the loader stands where the clean
-        state was taken, and batches come without the suspect examples (in JAX with clean ones in their places, since
-        each shape would be compiled anew); one that loses all is skipped.
+        there; calling `over` again goes on from it, and first finishes what followed an alarm and was cut off. Nothing
+        is looked at at a `break`: `finish()` takes the last look of a loop that was left by it. After a rollback the
+        loader stands where the clean state was taken, and batches come without the suspect examples (in JAX with clean
+        ones in their places, since each shape would be compiled anew); one that loses all is skipped.
 
         In a loop over epochs that calls `over` in each, a rollback into an earlier epoch is made up in the call under
         way: it gives the rest of that epoch, and those up to its own, so that all planned batches are trained. What
         such a loop does between epochs is its own, and not done again.
 
-        Raises WatchError after a stop, and for a loop in which a rollback could not work.
+        Raises WatchError after a stop, for a loop in which a rollback could not work, and with a run after `close`.
         """
         self._enter(loader)
         self._passes.ask()
@@ -299,18 +294,19 @@ class Watch:
         For loops that are not `for batch in watch.over(loader)`: adapters call this before each batch and `after`
         after each update, which may be made of several batches: there is one look before the first of them. When the
         loop ends they call `finish`, for the last look, and `left`.
-        Raises WatchError for a batch that the watch cannot read, and after a stop.
+        Raises WatchError for a batch that the watch cannot read, after a stop, and with a run after `close`.
         """
+        self._beside.over()
         self._check_going()
         self._answers.training.is_open = False
         if not self._sentry.started:
             self._answers.check(self._on_trainer)
         if not self._open and not self.rewinds:
-            self._own_loop = "the loop draws its batches itself, so nobody knows where the loader stood before one"
-        if self.rewinds and not self._on_trainer and not self._no_rollback_said:
-            self._say_no_rollback()
+            self._back.own_loop = "the loop draws its batches itself, so nobody knows where the loader stood before one"
+        if not self._on_trainer:
+            self._back.say_barred()
         self._clock.taken_back()
-        if (asked := self._answers.heed()) is not Reaction.LOG:
+        if (asked := self._asked()) is not Reaction.LOG:
             return Turn(None, asked)
         return self._seen(Batch(batch, self._tap))
 
@@ -371,12 +367,21 @@ class Watch:
     def finish(self) -> Reaction:
         """The loop has ended: one more look at what it trained on since the last. `over` does it at its own end.
 
-        ROLL_BACK: the state is an earlier one, and the loop should go on; STOP: the run was stopped.
+        ROLL_BACK: the state is an earlier one, and the loop should go on; STOP: the run was stopped. Raises WatchError
+        as `before` does, where there is something to look at.
         """
-        return self._sentry.settle(None) if self._observer.since and self._sentry.started else Reaction.LOG
+        if self._back.unfinished:
+            self._check_going()
+        if (cut_off := self._sentry.answer()) is not Reaction.LOG:
+            return cut_off
+        if not self._observer.since or not self._sentry.started:
+            return Reaction.LOG
+        self._check_open()
+        return self._sentry.settle(None)
 
     def left(self) -> None:
         """The loop is over for now, by its end or an error; for adapters, as `before`."""
+        self._beside.over()
         self._answers.training.is_open = False
         self._answers.say_standing()
         self._sentry.say_unjudged()
@@ -391,7 +396,8 @@ class Watch:
     def close(self) -> None:
         """The run is over: nothing of the watch stays in the model, its folder is free for another, its watchdog goes.
 
-        Folder and watchdog end with the process anyway; what was ablated stays until here, or until `lift`.
+        Folder and watchdog end with the process anyway; what was ablated stays until here, or until `lift`. What it saw
+        stays to be read; with a run no loop goes on.
         """
         self.lift()
         self._sentry.say_unjudged()
@@ -400,36 +406,12 @@ class Watch:
     def roll_back(self) -> Screen:
         """Restore the last clean state; from then on leave out the examples suspected at the alarm.
 
+        For the loop's body, or after the loop; a function in `on_alarm` returns Reaction.ROLL_BACK.
         Raises WatchError, changing nothing, without an alarm, when no state is known to be clean, where the loop
-        cannot be rewound, and when nothing stands out: then a person must look.
+        cannot be rewound, when nothing stands out (then a person must look), and from within what only looks. One that
+        fails or is cut off after that leaves the watch `stopped`, until another call comes to its end.
         """
-        if self._observer.tainted is None:
-            raise WatchError("there is no alarm to roll back from", hint="wait for an alarm")
-        if self.rewinds:
-            raise WatchError(f"the run cannot be rolled back: {self.rewinds}", hint=self.resume or _STATE)
-        alarm = self.alarms[-1]
-        if alarm.clean is None:
-            raise WatchError(
-                none_clean(self.settings), hint="start again from a state that you trust, with a new watch"
-            )
-        if alarm.screen is None:
-            raise WatchError(NOTHING, hint="stop and look at the rows; going on unscreened would train the same again")
-        clean = alarm.clean
-        agreeing.together(self._tap.ranks, lambda: self._tap.restore(clean.snapshot), "the rollback")
-        self.screen = alarm.screen if self.screen is None else any_of((self.screen, alarm.screen))
-        self._observer.back_to(clean)
-        self._keeper.back_to(clean)
-        self.cadence.back_to(clean.step)
-        self.step = clean.step
-        self._passes.back_to(clean.passes)
-        self._rewound = True
-        self._answers.stopped = ""
-        self._answers.lift()
-        self.rollbacks += 1
-        ahead = self._passes.left - 1
-        said = f"; the loop's own count of epochs is {ahead} ahead, until this one ends" if ahead > 0 else ""
-        self.say("rollback", f"screening {alarm.screen}{said}")
-        return self.screen
+        return self._back()
 
     def _enter(self, loader: Iterable[Any]) -> None:
         self._check_going()
@@ -445,8 +427,7 @@ class Watch:
                 "so a rollback would not rewind this one",
                 hint="call over() with the very loader of `state`; wrap over(), not the loader",
             )
-        if self.rewinds and not self._no_rollback_said:
-            self._say_no_rollback()
+        self._back.say_barred()
         self._open = True
 
     def _check_going(self) -> None:
@@ -455,11 +436,20 @@ class Watch:
                 f"the watch stopped this run at step {self.step}: {self.stopped}",
                 hint="look at watch.alarms; then roll_back(), or go on from a state that you trust with a new watch",
             )
+        self._check_open()
 
-    def _say_no_rollback(self) -> None:
-        self._keeper.few()
-        self._no_rollback_said = True
-        self.say("no rollback", f"{self.rewinds}; an alarm that asks for one stops the loop instead")
+    def _check_open(self) -> None:
+        """Never half a watch: without its folder nothing would be written, and nobody could be asked."""
+        if self._outside.closed:
+            raise WatchError(
+                "the watch was closed, and with it its run's folder",
+                hint="close() comes after the last loop; a new watch(..., run=..., step=..., goes_on=True) goes on",
+            )
+
+    def _asked(self) -> Reaction:
+        """What comes before the next batch: an alarm whose answer was cut off, and words from outside."""
+        answered = self._sentry.answer()
+        return self._answers.heed() if answered is Reaction.LOG else answered
 
     def _pass(self, loader: Iterable[Any], until: int | None) -> Generator[Any, None, bool]:
         """What is left of one pass over the loader. False where the loop is to end; after a rollback, and at the end of
@@ -468,7 +458,8 @@ class Watch:
         before = self._tap.cursor()  # after `iter`, at which some loaders draw the order of what comes
         while True:
             # Here, where no batch is in hand that a stop would lose.
-            if (asked := self._answers.heed()) is not Reaction.LOG:
+            self._check_going()
+            if (asked := self._asked()) is not Reaction.LOG:
                 return asked is Reaction.ROLL_BACK
             if until is not None and self.step >= until:
                 return self.finish() is Reaction.ROLL_BACK
@@ -481,7 +472,7 @@ class Watch:
                 batch = next(batches)
             except StopIteration:
                 break
-            self._rewound = False
+            self._back.happened = False
             with self._clock.looks():
                 if not self._fed:
                     self._keeper.check_moves(before)
@@ -499,8 +490,8 @@ class Watch:
                     self.after()
             if self.rollbacks != rollbacks:
                 return True  # rolled back within the loop's body
-        if self._rewound:
-            self._rewound = False
+        if self._back.happened:
+            self._back.happened = False
             return True  # the clean state was that at the end of a pass, which is counted: now the one after it
         if not self._fed:
             raise WatchError(
@@ -511,14 +502,19 @@ class Watch:
         return self.finish() is not Reaction.STOP
 
     def _turn(self, batch: Any, begun: str, loader: Iterable[Any]) -> Turn:
-        """As `before`; a batch that is not trained on goes back to the loader, or comes first in its next pass."""
+        """As `before`. A batch that is not trained on goes back to the loader, or comes first in its next pass.
+
+        Unless a rollback took the loader elsewhere.
+        """
+        rollbacks = self.rollbacks
         try:
             turn = self._seen(Batch(batch, self._tap))
         except BaseException:
-            if begun:
-                self._tap.go_to(begun)
-            else:
-                self._in_hand.hold(batch, loader, self._tap.cursor())
+            if self.rollbacks == rollbacks:
+                if begun:
+                    self._tap.go_to(begun)
+                else:
+                    self._in_hand.hold(batch, loader, self._tap.cursor())
             raise
         if turn.reaction is Reaction.STOP:
             self._tap.go_to(begun)
@@ -528,4 +524,3 @@ class Watch:
 _INFORMS = frozenset({"uncalibrated", "signals", "goes on", "rollback", "states", "told"})
 NOTICES_S = 5.0
 """that notices may take after the loop, before a process that ends would take them along"""
-_STATE = "state=(optimizer, loader), and a loader that can be rewound: darklantern.rewindable(dataset, batch_size=...)"

@@ -16,8 +16,8 @@ class Aside:
         if self.holds:
             yield
             return
-        self.holds = True
         try:
+            self.holds = True
             with self._guard():
                 yield
         finally:

@@ -33,7 +33,7 @@ def check_not_aside(aside: bool) -> None:
     if aside:
         raise WatchError(
             "a signal or an investigation cannot roll the run back: it only looks",
-            hint="on_alarm=Reaction.ROLL_BACK, or roll_back() in on_alarm or between two batches",
+            hint="on_alarm=Reaction.ROLL_BACK, or roll_back() in the loop's body, or after the loop",
         )
 
 
