@@ -1,4 +1,4 @@
-"""Settings for all tests: one thread, Ctrl-C as on a terminal, and in CI a skip is a failure."""
+"""Settings for all tests: quick compiling, one thread, Ctrl-C as on a terminal, and in CI a skip is a failure."""
 
 import os
 import signal
@@ -8,6 +8,13 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+# JAX compiles thousands of functions here, each to run once or twice: without optimisation, by XLA's older emitters and
+# in one piece, in a third of the time. XLA reads this when it first compiles, and so do the processes that tests start.
+# Numbers may differ in their last digits. `XLA_FLAGS= make test` compiles as JAX does by itself.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
+)
 torch.set_num_threads(1)  # the models are tiny; on busy cores a second thread costs a hundredfold
 # Whoever starts the tests in the background may have them ignore SIGINT, and all their children with them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
