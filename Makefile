@@ -36,7 +36,7 @@ page: $(VENV)/.demo ## look at what the demo made, in a browser on this machine
 	$(BIN)/darklantern page --library $(OUT)/beacon --passphrase-file $(OUT)/passphrases/beacon
 
 test: $(VENV)/.dev tests/interop/node_modules ## run the tests; a list of skips and what would enable them comes last
-	$(BIN)/pytest -n auto --dist loadfile -m "not long"
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "not long"
 
 test-long: $(VENV)/.dev tests/interop/node_modules ## the tests that take minutes
 	$(BIN)/pytest -m long
