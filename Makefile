@@ -13,14 +13,14 @@ SECONDS ?= 60
 # The oldest JAX that is supported, and the newest flax that takes it; all else is what constraints.txt says.
 TWINS := linen or nnx or equinox or haiku or function
 OLDEST := jax==0.8.2 jaxlib==0.8.2 flax==0.12.6
-# What runs there, in about three minutes: the engine's own tests whole, of those that go through all frameworks a few
-# of each. Compiled for what comes out, not for how fast.
-OLDEST_PYTEST := XLA_FLAGS=--xla_backend_optimization_level=0 OMP_NUM_THREADS=1 .venv-oldest/bin/pytest -q
-OLDEST_WHOLE := $(addprefix tests/models/test_,jax_engine.py traps.py jax_starts.py jax_shards.py jax_bodies.py \
-	jax_norms.py jax_snapshot.py) tests/methods/test_linearise_several.py tests/methods/test_sweeps_unmapped.py
-OLDEST_IN := tests/models/test_conformance.py tests/models/test_jax_truths.py tests/methods/test_linearise.py \
-	tests/methods/test_sweeps_alike.py tests/watch/test_jax_step.py
-OLDEST_SOME := (test_conformance and holds and ($(TWINS))) \
+# What runs there, in about four minutes: the engine's own tests whole, compiled as JAX does by itself; of those that go
+# through all frameworks, or over eight devices, a few of each, compiled as quickly as the other tests.
+OLDEST_PYTEST := OMP_NUM_THREADS=1 .venv-oldest/bin/pytest -q
+OLDEST_WHOLE := $(addprefix tests/models/test_,jax_engine.py traps.py jax_starts.py jax_bodies.py jax_norms.py \
+	jax_snapshot.py) tests/methods/test_linearise_several.py tests/methods/test_sweeps_unmapped.py
+OLDEST_IN := tests/models/test_jax_shards.py tests/models/test_conformance.py tests/models/test_jax_truths.py \
+	tests/methods/test_linearise.py tests/methods/test_sweeps_alike.py tests/watch/test_jax_step.py
+OLDEST_SOME := test_jax_shards or (test_conformance and holds and ($(TWINS))) \
 	or (test_jax_truths and (linen-scan or nnx-scan or haiku or opaque or within_jit) and not remat) \
 	or (test_linearise and (haiku or nnx-scan)) \
 	or (test_sweeps_alike and (reaches or entrance or one_compiled)) \
@@ -36,13 +36,13 @@ page: $(VENV)/.demo ## look at what the demo made, in a browser on this machine
 	$(BIN)/darklantern page --library $(OUT)/beacon --passphrase-file $(OUT)/passphrases/beacon
 
 test: $(VENV)/.dev tests/interop/node_modules ## run the tests; a list of skips and what would enable them comes last
-	$(BIN)/pytest -n auto --dist loadfile -m "not long"
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "not long"
 
 test-long: $(VENV)/.dev tests/interop/node_modules ## the tests that take minutes
 	$(BIN)/pytest -m long
 
 test-oldest-jax: .venv-oldest/.done ## the JAX engine's tests on the oldest JAX that is supported
-	$(OLDEST_PYTEST) -k "not [torch" $(OLDEST_WHOLE)
+	XLA_FLAGS= $(OLDEST_PYTEST) -k "not [torch" $(OLDEST_WHOLE)
 	$(OLDEST_PYTEST) -k "$(OLDEST_SOME)" $(OLDEST_IN)
 
 fuzz: $(VENV)/.fuzz ## parsers under damaged bytes, SECONDS in all (SECONDS=60 TARGET=envelope)

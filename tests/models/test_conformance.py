@@ -5,7 +5,7 @@ hand-written pass sees at a site the engine must see there, whatever an edit doe
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,16 @@ AXES = {
     **dict.fromkeys(("scores", "pattern"), ("batch", "head", "pos", "key")),
     "resid_mid": ("batch", "pos", "dim"),
 }
-every_subject = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name, indirect=True)
+
+
+def each(subjects: Iterable[Subject]) -> pytest.MarkDecorator:
+    # JAX compiles what each test asks: seconds.
+    slow = {"torch": (), "jax": pytest.mark.slow}
+    params = [pytest.param(one, id=one.name, marks=slow[one.framework.name]) for one in subjects]
+    return pytest.mark.parametrize("subject", params, indirect=True)
+
+
+every_subject = each(SUBJECTS)
 
 
 @pytest.fixture
@@ -34,8 +43,7 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
 
 
 def only(*oracles: str) -> pytest.MarkDecorator:
-    chosen = [subject for subject in SUBJECTS if subject.oracle in oracles]
-    return pytest.mark.parametrize("subject", chosen, ids=lambda subject: subject.name, indirect=True)
+    return each(subject for subject in SUBJECTS if subject.oracle in oracles)
 
 
 @every_subject

@@ -18,6 +18,7 @@ P27 whoever an admin removed stays out.
 
 from dataclasses import dataclass, field, replace
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -33,6 +34,8 @@ from darklantern.network.reading import leaf_id
 from darklantern.sealing import Identity, open
 from network.lies import FORGERIES, FORK, LIAR, LIES, Lie
 from network.world import NOW, World, circled, device, log_key, person
+
+pytestmark = pytest.mark.slow
 
 HONEST = ("ada", "ada's phone", "bo", "ben")
 ORGS = {"ada": "Aurora", "al": "Aurora", "bo": "Beacon", "ben": "Beacon"}

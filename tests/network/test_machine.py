@@ -9,6 +9,7 @@ P27 whoever an admin removed stays out until a quorum brings them back, whatever
 
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -20,6 +21,8 @@ from darklantern.network.clock import text
 from darklantern.network.keyring import Keyring, unlock
 from darklantern.network.pledges import Pledge
 from network.world import NOW, PLEDGE, YEAR, World, circled, device, person, record_id
+
+pytestmark = pytest.mark.slow
 
 DEVICES = ("ada", "ada's phone", "al", "bo", "ben")
 OWNERS = {"ada": "ada", "ada's phone": "ada", "al": "al", "bo": "bo", "ben": "ben"}
