@@ -235,6 +235,14 @@ def test_a_model_without_numbers_is_refused() -> None:
     assert "to_empty" in refused.value.hint
 
 
+@pytest.mark.parametrize("wrong", ["x", b"x", {"step": 3}, 3, lambda: None])
+def test_what_gives_no_batches_is_no_loader(wrong) -> None:
+    model, optimizer, _ = parts()
+    with pytest.raises(WatchError, match=r"expected state=\(optimizer, loader, ...\), got ") as refused:
+        dl.watch(model, state=(optimizer, wrong), trusted=TRUSTED, signals=[PROBE])
+    assert "one loader" in refused.value.hint
+
+
 def test_a_mapping_of_lists_with_labels_is_token_rows() -> None:
     found = trusted_examples({"input_ids": ROWS.tolist(), "labels": ROWS.tolist(), "attention_mask": ROWS.tolist()})
     assert found.are_tokens

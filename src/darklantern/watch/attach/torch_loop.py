@@ -282,8 +282,9 @@ def _parts(state: Any) -> tuple[torch.optim.Optimizer | None, Any, tuple[Statefu
     optimizers = [part for part in parts if isinstance(part, torch.optim.Optimizer)]
     rest = [part for part in parts if not isinstance(part, torch.optim.Optimizer)]
     others = [part for part in rest if _is_stateful(part) and not _is_loader(part)]
-    loaders = [part for part in rest if part not in others]
-    if len(loaders) > 1 or any(isinstance(part, nn.Module) for part in parts):
+    loaders = [part for part in rest if not any(part is other for other in others)]
+    wrong = any(isinstance(part, nn.Module) for part in parts) or not all(map(_gives_batches, loaders))
+    if len(loaders) > 1 or wrong:
         raise WatchError(
             f"expected state=(optimizer, loader, ...), got {', '.join(type(part).__name__ for part in parts)}",
             hint="one loader; besides it optimizers, schedulers, scalers: what has a state_dict. The model is the "
@@ -298,6 +299,12 @@ def _parts(state: Any) -> tuple[torch.optim.Optimizer | None, Any, tuple[Statefu
 
 def _is_stateful(part: Any) -> bool:
     return callable(getattr(part, "state_dict", None)) and callable(getattr(part, "load_state_dict", None))
+
+
+def _gives_batches(part: Any) -> bool:
+    if isinstance(part, str | bytes | Mapping):  # which give letters and keys
+        return False
+    return _is_loader(part) or hasattr(part, "__getitem__")
 
 
 def _is_loader(part: Any) -> bool:
