@@ -9,7 +9,7 @@ OUT ?= demo-out
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help demo page test test-long test-oldest-jax fuzz check lint bench bench-env clean
+.PHONY: help demo page test test-jax-as-used test-long test-oldest-jax fuzz check lint bench bench-env clean
 # The oldest JAX that is supported, and the newest flax that takes it; all else is what constraints.txt says.
 TWINS := linen or nnx or equinox or haiku or function
 OLDEST := jax==0.8.2 jaxlib==0.8.2 flax==0.12.6
@@ -37,6 +37,9 @@ page: $(VENV)/.demo ## look at what the demo made, in a browser on this machine
 
 test: $(VENV)/.dev tests/interop/node_modules ## run the tests; a list of skips and what would enable them comes last
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "not long"
+
+test-jax-as-used: $(VENV)/.dev ## the JAX engine's own tests, compiled as JAX does by itself: the others compile quickly
+	XLA_FLAGS= OMP_NUM_THREADS=1 $(BIN)/pytest -q -k "not [torch" $(addprefix tests/models/test_,jax_engine.py traps.py jax_bodies.py)
 
 test-long: $(VENV)/.dev tests/interop/node_modules ## the tests that take minutes
 	$(BIN)/pytest -m long

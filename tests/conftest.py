@@ -30,7 +30,10 @@ def _few_compiled_functions() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On several cores, files with the most slow tests go first: a long one at the end would have one core alone."""
+    """On several cores, files with the most slow tests go first: a long one at the end would have one core alone.
+
+    The order within a file stays random, and that of files without slow tests; `pytest` alone shuffles all.
+    """
     if hasattr(config, "workerinput"):
         tests = Counter(item.path for item in items)
         slow = Counter(item.path for item in items if item.get_closest_marker("slow"))

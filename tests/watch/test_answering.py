@@ -80,6 +80,7 @@ def test_a_stop_from_outside_ends_the_loop_before_the_next_batch_and_says_where(
     assert "asked for it: lunch" in w.stopped
     answer = asking.answer_to(asking.find(tmp_path / "run"), command, 5)
     assert (answer.done, answer.step) == (True, 13)
+    assert w.finish() is Reaction.STOP and w.trace.steps == [5, 10], "nor is what came last looked at"
     with pytest.raises(WatchError, match="stopped this run at step 13"):
         run(w, (model, optimizer, loader))
 

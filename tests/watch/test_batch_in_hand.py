@@ -5,7 +5,10 @@ import pytest
 import torch
 from watch.loops import RECIPE, Scripted, parts, rising, start
 
+from darklantern import rewindable
 from darklantern.organisms import training
+from darklantern.watch import SpanScreen
+from darklantern.watch.spans import Candidate
 
 
 class Stream:
@@ -19,6 +22,13 @@ class Stream:
 
     def __next__(self):
         return next(self._batches)
+
+
+class Suspecting(Scripted):
+    """So that there is a way back: what it suspects is in no row."""
+
+    def screen(self, note):
+        return SpanScreen((Candidate("\x03nowhere\x04", 9, 99.0),))
 
 
 def failing(w, at: int, times: int = 1, error: type[BaseException] = ValueError):
@@ -83,6 +93,55 @@ def test_of_a_loader_that_does_not_say_where_it_stands_too() -> None:
     with pytest.raises(ValueError):
         trained(w, model, optimizer, stream, found)
     assert trained(w, model, optimizer, stream, found) == undisturbed()
+
+
+@pytest.mark.parametrize("at", [32, 59], ids=["in the middle", "the last of a pass"])
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_the_pass_goes_on_and_none_begins_anew(at: int, epochs: int) -> None:
+    """Of a list, which begins at its first batch again whenever it is asked for its batches."""
+    batches = list(parts()[2])
+    model, optimizer, _ = parts()
+    w, _ = start(Scripted(lambda look: 0.0), of=(model, optimizer, None))
+    failing(w, at)
+    found: list[bytes] = []
+    with pytest.raises(ValueError):
+        trained(w, model, optimizer, batches, found)
+    for _ in range(epochs):
+        trained(w, model, optimizer, batches, found)
+    assert found == [batch.numpy().astype(np.uint8).tobytes() for batch in batches] * epochs
+
+
+def test_the_last_batch_of_a_pass_ends_it() -> None:
+    model, optimizer, _ = parts()
+    rows = torch.arange(4 * 2 * RECIPE.width).reshape(8, RECIPE.width) % 90
+    loader = rewindable(rows, batch_size=2, shuffle=False)
+    w, _ = start(Scripted(lambda look: 0.0), of=(model, optimizer, loader))
+    failing(w, 3)
+    found: list[bytes] = []
+    with pytest.raises(ValueError):
+        trained(w, model, optimizer, loader, found)
+    for _ in range(2):
+        trained(w, model, optimizer, loader, found)
+    assert found == [rows[i : i + 2].numpy().astype(np.uint8).tobytes() for i in range(0, 8, 2)] * 2
+
+
+@pytest.mark.parametrize("ends", ["finish", "until"])
+def test_no_state_is_kept_that_lacks_the_batch_in_hand(ends: str) -> None:
+    w, made = start(Suspecting(rising))
+    failing(w, 22)
+    found: list[bytes] = []
+    with pytest.raises(ValueError):
+        trained(w, *made, found)
+    if ends == "finish":
+        w.finish()
+    else:
+        trained(w, *made, found, until=22)
+    assert 22 in w.trace.steps
+    assert len(trained(w, *made, found, until=35)) == 35
+    clean = w.alarm.clean.step
+    assert clean in (15, 20)
+    w.roll_back()
+    assert trained(w, *made, found[:clean]) == undisturbed()
 
 
 def test_another_loader_does_not_begin_with_a_batch_of_the_first() -> None:

@@ -58,12 +58,12 @@ def test_two_ranks_agree_on_one_number(tmp_path) -> None:
 
         def gather(self, value):
             asked.append(value)
-            return [len(asked) == 2, value]  # the first rank has a file of the second number
+            return [["", len(asked) == 2], value]  # the first rank has a file of the second number
 
-    asked: list[bool] = []
+    asked: list[list[object]] = []
     (tmp_path / "00000030-clean-00000020-rank1.safetensors").touch()
     found = checkpoints.free(tmp_path, 30, {"clean": 20, "alarm": 30}, Second())
-    assert asked == [True, False, False]
+    assert asked == [["", True], ["", False], ["", False]]
     assert [path.name for path in found.values()] == [
         "00000030-clean-00000020-3-rank1.safetensors", "00000030-alarm-00000030-3-rank1.safetensors"
     ]  # fmt: skip

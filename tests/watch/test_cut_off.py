@@ -1,5 +1,6 @@
 """What Ctrl-C cuts off at an alarm is finished before anything is trained on, wherever it fell."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from darklantern.models.edits import zero
 from darklantern.models.snapshot import capture, weights_hash
 from darklantern.organisms import training
 from darklantern.watch import Ablate, File, Notify, Reaction, Settings, SpanScreen, going_back, watch
+from darklantern.watch.recording import recorded
 from darklantern.watch.spans import Candidate
 
 ROOM = str(Path(going_back.__file__).parent)
@@ -171,6 +173,32 @@ def test_what_was_done_is_not_done_again(tmp_path) -> None:
     assert any("it was cut off, and is not run again" in event.text for event in w.events)
 
 
+def test_a_function_that_has_answered_is_not_asked_again() -> None:
+    heard = []
+    w, made = begin([heard.append, Cuts(), Reaction.STOP])
+    interrupted(w, made)
+    assert run(w, made) == []
+    assert (heard, w.stopped) == ([w.alarm], "on_alarm asked for it")
+
+
+def test_a_state_that_was_written_is_not_written_again(tmp_path) -> None:
+    w, made = begin([Reaction.CHECKPOINT, Reaction.STOP], run=tmp_path)
+    inner, cuts, saved = w._tap.save, Cuts(), []
+
+    def save(snapshot, path):
+        if "-alarm-" in path.name:
+            cuts()
+        saved.append(path.name)
+        return inner(snapshot, path)
+
+    w._tap.save = save
+    interrupted(w, made)
+    assert run(w, made) == []
+    w.close()
+    names = ["00000030-clean-00000020.safetensors", "00000030-alarm-00000030.safetensors"]
+    assert saved == names and sorted(each.name for each in (tmp_path / "checkpoints").iterdir()) == sorted(names)
+
+
 def test_a_pause_that_was_cut_off_waits_again(tmp_path, monkeypatch) -> None:
     w, made = begin(Reaction.PAUSE, run=tmp_path / "run")
     cuts, inner = Cuts(), w._outside.wait
@@ -231,6 +259,52 @@ def test_who_rolls_back_by_hand_has_answered_what_was_cut_off(tmp_path) -> None:
     assert [step for step, _ in run(w, made)] == list(range(20, 60))
     assert (w.stopped, w.rollbacks) == ("", 1)
     assert len(told.read_text().splitlines()) == 1, "people are told all the same"
+
+
+def cut_before_it_is_said(w, monkeypatch) -> None:
+    """Ctrl-C after an alarm was raised, and before anybody was told of it."""
+    tell, cuts = w._answers.tell, Cuts()
+    monkeypatch.setattr(w._answers, "tell", lambda *given: cuts() if w._observer.unanswered else tell(*given))
+
+
+def test_who_rolls_back_by_hand_before_the_alarm_was_said_goes_back_from_that_alarm(monkeypatch, undisturbed) -> None:
+    w, made = begin(Reaction.ROLL_BACK)
+    cut_before_it_is_said(w, monkeypatch)
+    interrupted(w, made)
+    assert w.alarms == []
+    w.roll_back()
+    assert [step for step, _ in run(w, made)] == list(range(20, 60))
+    assert (w.rollbacks, [alarm.step for alarm in w.alarms]) == (1, [30]), "and once is enough"
+    assert weights_hash(made[0]) == undisturbed[0]
+
+
+@pytest.mark.parametrize("on_alarm", [Reaction.LOG, Reaction.ROLL_BACK, Reaction.STOP])
+def test_the_look_of_an_alarm_that_was_cut_off_is_shown_and_recorded(on_alarm, tmp_path) -> None:
+    def watched(name: str, investigate) -> tuple[list[int], list[list[int]]]:
+        seen: list[int] = []
+        w, made = begin(
+            on_alarm, investigate=investigate, run=tmp_path / name, on_look=lambda w: seen.append(w.trace.past[-1].step)
+        )
+        if investigate:
+            interrupted(w, made)
+        run(w, made)
+        w.close()
+        looks = map(json.loads, (tmp_path / name / "looks.jsonl").read_text().splitlines()[1:])
+        return seen, [[look[key] for key in ("step", "looks", "before")] for look in looks]
+
+    whole = watched("whole", [])
+    assert 30 in whole[0]
+    assert watched("cut", [Cuts()]) == whole
+
+
+def test_a_look_that_is_recorded_late_was_not_rolled_back_by_what_came_after_it(tmp_path) -> None:
+    """What follows the alarm fails, so its look is shown to nobody in time."""
+    w, made = begin(Reaction.LOG, on_look=lambda w: None, run=tmp_path)
+    show = w._sentry._show
+    w._sentry._show = lambda: None if w.step == 30 else show()
+    run(w, made)
+    w.close()
+    assert [look.step for look in recorded(tmp_path).looks] == list(range(5, 61, 5))
 
 
 def test_an_ablation_beside_a_rollback_that_was_cut_off_is_put_in_after_it() -> None:

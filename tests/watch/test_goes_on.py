@@ -17,6 +17,7 @@ from darklantern.watch import Asked, Probe, Reaction, Reading, Settings, Signal,
 from darklantern.watch.first_notes import FIRST, pack
 from darklantern.watch.looking import Looked
 from darklantern.watch.recording import LOOKS, recorded
+from darklantern.watch.runs import asking
 from darklantern.watch.trace import Trace
 
 pytestmark = pytest.mark.slow
@@ -242,6 +243,26 @@ def test_another_watch_begins_anew_and_says_what_differs(tmp_path: Path, changes
     assert w.trace.steps[0] > 33 and w.trace.uncalibrated
     with pytest.raises(WatchError, match="holds 2 beginnings of a run"):
         recorded(tmp_path / "x")
+
+
+def test_from_an_alarm_of_an_earlier_process_nobody_goes_back_and_the_run_goes_on(tmp_path: Path) -> None:
+    states: dict[int, Snapshot] = {}
+    marked = parts()
+    w = made(tmp_path / "x", marked, on_alarm=Reaction.LOG, script=lambda step, _: 9.0 * (step >= 30))
+    train(w, marked, leave=40, keep=states)
+    assert [alarm.step for alarm in w.alarms] == [30]
+    w, made_of = again(tmp_path / "x", states[40], on_alarm=Reaction.LOG, script=lambda step, _: 9.0 * (step >= 30))
+    asked = []
+    for batch in w.over(made_of[2]):
+        training.train_step(made_of[0], made_of[1], RECIPE, w.step, batch)
+        if not asked:
+            asked.append(asking.ask(asking.find(tmp_path / "x"), "roll back", "as agreed", 60))
+            with pytest.raises(WatchError, match="an earlier process's") as refused:
+                w.roll_back()
+            assert "checkpoint" in refused.value.hint
+    assert (w.step, w.rollbacks, w.stopped) == (60, 0, "")
+    assert any("asked for a rollback: the alarm was an earlier process's" in event.text for event in w.events)
+    w.close()
 
 
 def test_without_being_asked_a_watch_begins_anew_and_says_that_it_need_not(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from darklantern.watch.runs.notifying import Note, Notices
 from darklantern.watch.settings import Settings
 from darklantern.watch.underway import Underway
 
-NOTHING = "nothing of the new rows stands out, so there is nothing to screen"
+NONE_STANDS_OUT = "nothing of the new rows stands out, so there is nothing to screen"
 
 
 class Run(Protocol):
@@ -100,62 +100,62 @@ class Answers:
                     hint='watch(..., run="runs/x"), or run="x" for one in your state folder',
                 )
 
-    def react(self, case: Underway) -> Reaction:
+    def react(self, underway: Underway) -> Reaction:
         """What the loop is to do: go on (LOG), draw anew (ROLL_BACK), or end (STOP).
 
         What fails here is said, and the rest of what was asked still done; `Settings.on_failure` says what comes then.
         Called again for a case that was cut off, it goes on from there.
         """
-        run, alarm = self._run, case.alarm
+        run, alarm = self._run, underway.alarm
         self._outside.beat(run.step, "reacting", str(alarm))
-        if case.left is None:
+        if underway.left is None:
             self.checkpoints = {}
-            self.chosen, failure = self._ask(alarm)
-            case.failures += [] if failure is None else [("on_alarm", failure)]
-            case.left = reactions.in_turn(self.chosen)
-        while case.left and (reaction := case.left[0]) is not Reaction.PAUSE:
+            self.chosen, failure = self._ask(underway)
+            underway.failures += [] if failure is None else [("on_alarm", failure)]
+            underway.left = reactions.in_turn(self.chosen)
+        while underway.left and (reaction := underway.left[0]) is not Reaction.PAUSE:
             # Who rolled it back by hand, when it was cut off, has answered how it is to go on.
             if reaction not in reactions.SEVERE:
-                self._try(reaction, case)
-            elif run.rollbacks == case.rollbacks and self._decide(reaction, alarm) is Reaction.STOP:
+                self._try(reaction, underway)
+            elif run.rollbacks == underway.rollbacks and self._decide(reaction, alarm) is Reaction.STOP:
                 break
-            del case.left[0]
-        failures, case.failures = case.failures, []
+            del underway.left[0]
+        failures, underway.failures = underway.failures, []
         waited = self._told(failures)
         if self.stopped:
             return Reaction.STOP
-        if run.rollbacks != case.rollbacks:
+        if run.rollbacks != underway.rollbacks:
             return Reaction.ROLL_BACK
-        return self._pause(str(alarm)) if case.left and waited is Reaction.LOG else waited
+        return self._pause(str(alarm)) if underway.left and waited is Reaction.LOG else waited
 
-    def _ask(self, alarm: Alarm) -> tuple[list[Chosen], Exception | None]:
+    def _ask(self, underway: Underway) -> tuple[list[Chosen], Exception | None]:
         """What is to be done about it, mildest first, and what failed in saying so."""
 
         def mine() -> tuple[list[Chosen], Exception | None]:
             with self._beside(ON_ALARM):
-                return reactions.chosen(self.on_alarm, alarm)
+                return reactions.chosen(self.on_alarm, underway.alarm, underway.heard)
 
         asked, failure = agreeing.chosen(self._tap.ranks, mine)
-        return self._without_going_back_for_nothing(asked, alarm), failure
+        return self._without_going_back_for_nothing(asked, underway.alarm), failure
 
     def _decide(self, reaction: Chosen, alarm: Alarm) -> Reaction:
         """How the loop goes on."""
         return self._roll_back_or_stop(alarm) if reaction is Reaction.ROLL_BACK else self.stop("on_alarm asked for it")
 
-    def _try(self, reaction: Chosen, case: Underway) -> None:
+    def _try(self, reaction: Chosen, underway: Underway) -> None:
         try:
-            self._do(reaction, case)
+            self._do(reaction, underway)
         except Exception as error:  # noqa: BLE001 - what is more severe must come anyway
-            case.failures.append((str(reaction), error))
+            underway.failures.append((str(reaction), error))
 
-    def _do(self, reaction: Chosen, case: Underway) -> None:
+    def _do(self, reaction: Chosen, underway: Underway) -> None:
         """What only tells, writes or edits."""
         if isinstance(reaction, Notify):
-            self._notify(reaction, case.alarm)
+            self._notify(reaction, underway.alarm)
         elif isinstance(reaction, Ablate):
             agreeing.together(self._tap.ranks, lambda: self._ablate(reaction), "the ablation")
         elif reaction is Reaction.CHECKPOINT:
-            self._checkpoint(case)
+            self._checkpoint(underway)
 
     def _ablate(self, reaction: Ablate) -> None:
         edits = self.training.edits(reaction.edits) if reaction.preventative else reaction.edits
@@ -289,7 +289,7 @@ class Answers:
             for told in notices.told(wait_s):
                 self._run.say("told" if told.done else "not told", str(told))
 
-    def _checkpoint(self, case: Underway) -> None:
+    def _checkpoint(self, underway: Underway) -> None:
         """Both states into the run's folder. A disk that is full must not break the run: it is said."""
         if self._outside.closed:
             raise WatchError("the watch was closed, so its run has no folder any more", hint="close() after the loop")
@@ -300,16 +300,19 @@ class Answers:
             return  # a trainer that writes its own
         states = {
             tag: (kept.step, kept.snapshot)
-            for tag, kept in (("clean", case.alarm.clean), ("alarm", case.held))
+            for tag, kept in (("clean", underway.alarm.clean), ("alarm", underway.held))
             if kept is not None and kept.snapshot is not None
         }
-        steps = {tag: step for tag, (step, _) in states.items()}
-        paths = checkpoints.free(folder / "checkpoints", case.alarm.step, steps, ranks)
+        if underway.paths is None:
+            steps = {tag: step for tag, (step, _) in states.items()}
+            underway.paths = checkpoints.free(folder / "checkpoints", underway.alarm.step, steps, ranks)
         for tag in ("clean", "alarm"):
             if tag not in states:
                 self._run.say("checkpoint", f"there is no {tag} state to write")
                 continue
-            path = paths[tag]
+            if tag in self.checkpoints:
+                continue  # it was written before this was cut off
+            path = underway.paths[tag]
             try:
                 path.parent.mkdir(exist_ok=True)
                 self._run.say("checkpoint", f"{path.name}, SHA-256 {self._tap.save(states[tag][1], path)}")
@@ -321,7 +324,7 @@ class Answers:
         """What new but harmless data raises too must not end a run: see decision 0025. What else is asked for stays."""
         if asked[-1] is not Reaction.ROLL_BACK or alarm.says != "novelty" or alarm.screen is not None:
             return asked
-        said = f"{NOTHING}, and this alarm claims no circuit: training goes on"
+        said = f"{NONE_STANDS_OUT}, and this alarm claims no circuit: training goes on"
         if not self._run.rewinds:
             before = "before its own alarm, since no state is from before this"
             said += f"; a later rollback goes back to {f'step {alarm.clean.step}' if alarm.clean else before}"
@@ -339,8 +342,8 @@ class Answers:
             return self.stop(none_clean(self._settings))
         if alarm.screen is None:
             return self.stop(
-                f"{NOTHING}. Look at those trained on since step {alarm.clean.step}, then go on with a new watch: from "
-                "here if they are harmless, else without them from watch.alarms[-1].clean.snapshot"
+                f"{NONE_STANDS_OUT}. Look at those trained on since step {alarm.clean.step}, then go on with a new "
+                "watch: from here if they are harmless, else without them from watch.alarms[-1].clean.snapshot"
             )
         try:
             self._run.roll_back()

@@ -49,28 +49,36 @@ class Batch:
 
 
 class InHand:
-    """A batch that was drawn, and that a failure kept from the loop: the next pass over its loader begins with it.
+    """A batch that was drawn, and that a failure kept from the loop: the pass it was of goes on with it.
 
     Where a look is due the loader is put back instead, since a state kept there must have the batch before it. Between
-    looks nobody asks the loader where it stands: that would cost more than most steps of a watch.
+    looks nobody asks the loader where it stands: that would cost more than most steps of a watch. So no state is kept
+    while a batch `waits`.
     """
 
     def __init__(self) -> None:
-        self._held: tuple[Any, Iterable[Any], str] | None = None
+        self._held: tuple[Any, Iterator[Any], Iterable[Any], str] | None = None
 
-    def hold(self, batch: Any, loader: Iterable[Any], at: str) -> None:
-        """Keep `batch` of `loader`, which stands `at` the place after it, where it says so."""
-        self._held = batch, loader, at
+    @property
+    def waits(self) -> bool:
+        """Whether there is one."""
+        return self._held is not None
+
+    def hold(self, batch: Any, rest: Iterator[Any], loader: Iterable[Any], at: str) -> None:
+        """Keep `batch`, and the `rest` of its pass over `loader`, which stands `at` the place after it, if it says."""
+        self._held = batch, rest, loader, at
 
     def then(self, loader: Iterable[Any], at: Callable[[], str]) -> Iterator[Any]:
-        """The batch that is held, if it is of `loader` and that stands where it stood; then what `loader` has."""
-        if self._held is None:
-            return iter(loader)
-        _, held_of, stood = self._held
-        if loader is not held_of or at() != stood:  # a rollback, or its user, put it elsewhere
-            self._held = None
-            return iter(loader)
-        return chain(self._given(), iter(loader))
+        """The batch that is held and the rest of its pass; without one a new pass over `loader`.
+
+        A batch of another loader, or of one that stands elsewhere by now, is let go.
+        """
+        if self._held is not None:
+            _, rest, held_of, stood = self._held
+            if loader is held_of and at() == stood:
+                return chain(self._given(), rest)
+        self._held = None  # a rollback, or its user, put the loader elsewhere
+        return iter(loader)
 
     def _given(self) -> Iterator[Any]:
         if self._held is not None:

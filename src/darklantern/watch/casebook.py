@@ -25,24 +25,24 @@ class Casebook:
         self._watch, self._beside = watch, beside
         self._investigations = named(investigations)
 
-    def look_into(self, case: Underway, spans: Any) -> None:
+    def look_into(self, underway: Underway, spans: Any) -> None:
         """Before the reaction: take what it may change, and investigate.
 
         `spans` are those counted in what was trained on, None where none are.
         """
-        if case.inquiries is None:
-            case.taken = self._take(case.alarm, spans)
+        if underway.inquiries is None:
+            underway.taken = self._take(underway.alarm, spans)
             if self._investigations:
-                self.investigated.append((case.alarm, case.found))
-            case.inquiries = list(self._investigations)
-        if case.inquiries:
-            told = Case(self.filer.tap.opened, self.filer.trusted, case.alarm, self.filer.seed)
+                self.investigated.append((underway.alarm, underway.found))
+            underway.inquiries = list(self._investigations)
+        if underway.inquiries:
+            case = Case(self.filer.tap.opened, self.filer.trusted, underway.alarm, self.filer.seed)
             with self._beside("an investigation"):
-                inquire(case.inquiries, told, self._watch.say, case.found)
+                inquire(underway.inquiries, case, self._watch.say, underway.found)
 
-    def file(self, case: Underway) -> None:
+    def file(self, underway: Underway) -> None:
         """After the reaction: hand over the finding of what it came to, once, also where that is cut off."""
-        taken, case.taken = case.taken, None
+        taken, underway.taken = underway.taken, None
         if taken is not None:
             self._file(taken)
 

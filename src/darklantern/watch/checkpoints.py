@@ -1,8 +1,10 @@
 """The states of an alarm as files in its run's folder: none ever takes the place of another."""
 
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 
+from darklantern.watch import agreeing
 from darklantern.watch.attach.ranks import Ranks
 
 
@@ -18,7 +20,8 @@ def free(folder: Path, alarm: int, steps: Mapping[str, int], ranks: Ranks) -> di
         again = f"-{number}" if number > 1 else ""
         return {tag: folder / f"{alarm:08d}-{tag}-{step:08d}{again}{rank}.safetensors" for tag, step in steps.items()}
 
-    number = 1
-    while any(ranks.gather(any(path.exists() for path in named(number).values()))):
-        number += 1
-    return named(number)
+    def is_taken(number: int) -> bool:
+        there = lambda: any(path.exists() for path in named(number).values())  # noqa: E731
+        return any(agreeing.together(ranks, there, "the checkpoint"))
+
+    return named(next(number for number in count(1) if not is_taken(number)))

@@ -9,7 +9,7 @@ from typing import Protocol
 from darklantern.errors import WatchError, cause_of
 from darklantern.watch import agreeing
 from darklantern.watch.alarms import Alarm
-from darklantern.watch.answering import NOTHING, Answers, none_clean
+from darklantern.watch.answering import NONE_STANDS_OUT, Answers, none_clean
 from darklantern.watch.attach.tap import Tap
 from darklantern.watch.beside import Beside
 from darklantern.watch.budget import Cadence
@@ -132,11 +132,19 @@ class GoingBack:
             raise WatchError("there is no alarm to roll back from", hint="wait for an alarm")
         if self.barred:
             raise WatchError(f"the run cannot be rolled back: {self.barred}", hint=run.resume or _STATE)
-        alarm = run.alarms[-1]
+        alarm = self.observer.unanswered or (run.alarms[-1] if run.alarms else None)
+        if alarm is None:
+            raise WatchError(
+                "the alarm was an earlier process's, and so are the states before it",
+                hint=f"start from a checkpoint of step {run.step} or before that is known to be clean; the lines that "
+                "were printed at that alarm name one",
+            )
         if alarm.clean is None:
             raise WatchError(none_clean(run.settings), hint="start again from a state that you trust, with a new watch")
         if alarm.screen is None:
-            raise WatchError(NOTHING, hint="stop and look at the rows; going on unscreened would train the same again")
+            raise WatchError(
+                NONE_STANDS_OUT, hint="stop and look at the rows; going on unscreened would train the same again"
+            )
         screen = alarm.screen if run.screen is None else any_of((run.screen, alarm.screen))
         return _Plan(alarm.clean, screen, str(alarm.screen), run.rollbacks + 1)
 

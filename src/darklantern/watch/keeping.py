@@ -8,6 +8,7 @@ from darklantern.counted import counted
 from darklantern.errors import WatchError
 from darklantern.models.cursors import Snapshot
 from darklantern.watch.attach.tap import Tap
+from darklantern.watch.batches import InHand
 from darklantern.watch.examples import Examples
 
 
@@ -74,8 +75,8 @@ MANY = 1 << 30
 class Keeper:
     """Takes the states of one run at its looks, and notices a loader that a rollback could not rewind."""
 
-    def __init__(self, tap: Tap, count: int, margin: int) -> None:
-        self._tap = tap
+    def __init__(self, tap: Tap, count: int, margin: int, in_hand: InHand) -> None:
+        self._tap, self._in_hand = tap, in_hand
         self._fewest = max(1, margin)
         """states to keep: one is known to be clean so many looks after it was taken"""
         self.states = States(count)
@@ -112,7 +113,12 @@ class Keeper:
         self.states = States(self._fewest)
 
     def hold(self, step: int, looks: int, before: str = "") -> None:
-        """Take the state as it is, once; `before` is where the loader stood after the last batch was drawn."""
+        """Take the state as it is, once; `before` is where the loader stood after the last batch was drawn.
+
+        None is taken while a batch waits in hand: a loop that went back there would never have it.
+        """
+        if self._in_hand.waits:
+            return
         if before and before != self._tap.cursor():
             raise WatchError(
                 f"the loader moved while its batch of step {step - 1} was trained on",
@@ -124,7 +130,8 @@ class Keeper:
         """The held state joins those that a rollback may go to: it is from after so many `looks` and `passes`."""
         if self.held is None:
             self.hold(step, looks)
-        assert self.held is not None
+        if self.held is None:
+            return
         kept, self.held = Kept(self.held.step, looks, self.held.snapshot, passes, memory), None
         self.states.add(kept, clean_looks)
         self._newest = kept.step

@@ -63,22 +63,22 @@ OnAlarm = Chosen | Callable[[Alarm], Any] | Sequence[Chosen | Callable[[Alarm], 
 is run beside the training, as a look is; to go back it returns ROLL_BACK"""
 
 
-def chosen(on_alarm: OnAlarm, alarm: Alarm) -> tuple[list[Chosen], Exception | None]:
+def chosen(on_alarm: OnAlarm, alarm: Alarm, heard: list[Chosen | Exception]) -> tuple[list[Chosen], Exception | None]:
     """What to do about `alarm`, mildest first, and the first error of a function in `on_alarm`, if any failed.
 
     Each function has been called, in their order, also after one that failed: a notice that cannot be sent must not
-    keep a run from being stopped. What is no reaction is an error too, a WatchError.
+    keep a run from being stopped. What is no reaction is an error too, a WatchError. What each said is added to
+    `heard`, by which a call that was cut off is gone on with.
     """
-    found: list[Chosen] = [Reaction.LOG]
-    failure: Exception | None = None
-    for each in on_alarm if isinstance(on_alarm, Sequence) else (on_alarm,):
+    every = on_alarm if isinstance(on_alarm, Sequence) else (on_alarm,)
+    for each in every[len(heard) :]:
         try:
             said = each(alarm) if callable(each) and not isinstance(each, Chosen) else each
-            if said is not None:
-                found.append(_checked(said))
+            heard.append(Reaction.LOG if said is None else _checked(said))
         except Exception as error:  # noqa: BLE001 - it is the user's; `Settings.on_failure` says what comes of it
-            failure = failure or error
-    return sorted(found, key=severity), failure
+            heard.append(error)
+    found = [Reaction.LOG, *(each for each in heard if not isinstance(each, Exception) and each is not Reaction.LOG)]
+    return sorted(found, key=severity), next((each for each in heard if isinstance(each, Exception)), None)
 
 
 def check(on_alarm: Any) -> None:

@@ -128,10 +128,13 @@ class Recorder:
         if not self._begun:
             add_line(folder / LOOKS, self._went_on or self._beginning(watch, folder), sync=False)
             self._begun = True
-        for past in trace.past[self._written :]:
+        for at, past in enumerate(trace.past[self._written :], self._written + 1):
+            # What stood once it was answered. A look that comes late, since that was cut off, is not followed by what
+            # happened after others.
+            looks = len(trace.steps) if at == len(trace.past) else trace.past[at].before
             shown = {name: past.readings[name] for name in trace.shown}
             readings = {name: (float(each.value), float(each.placebo)) for name, each in shown.items()}
-            look = Look(step=past.step, looks=len(trace.steps), readings=readings, before=past.before)
+            look = Look(step=past.step, looks=looks, readings=readings, before=past.before)
             add_line(folder / LOOKS, look, sync=False)
         self._written, self._failed = len(trace.past), False
 

@@ -69,7 +69,7 @@ class Sentry:
     """what an earlier process saw of the run, where this one goes on with it"""
     started: bool = field(default=False, init=False)
     """the self-test is done"""
-    _open: Underway | None = field(default=None, init=False)
+    _underway: Underway | None = field(default=None, init=False)
     """what follows the newest alarm, until it is done"""
     _uncalibrated: str = field(default="", init=False)
     _unjudged: str = field(default="", init=False)
@@ -151,7 +151,8 @@ class Sentry:
         if failure is not None:
             return self.answers.failed(failure)
         reaction = self.answer()
-        self._show()
+        if alarm is None:
+            self._show()
         return reaction if reaction is not Reaction.LOG else self.answers.heed_together()
 
     def hold(self, before: str = "") -> Reaction | None:
@@ -194,41 +195,44 @@ class Sentry:
         alarm = self.observer.unanswered
         if alarm is None or self.beside.what:
             return Reaction.LOG
-        if self._open is None or self._open.alarm is not alarm:
-            self._open = Underway(alarm, self.keeper.held, self.run.rollbacks)
+        if self._underway is None or self._underway.alarm is not alarm:
+            went_back = self.run.step != alarm.step  # by hand, before anything was answered
+            self._underway = Underway(alarm, self.keeper.held, self.run.rollbacks - went_back)
         try:
-            reaction = self._answered(self._open)
+            reaction = self._answered(self._underway)
         except Exception:
-            self._open = self.observer.unanswered = None
+            self._underway = self.observer.unanswered = None
+            self._show()
             raise
         except BaseException:
             if not self.run.stopped:
                 said = f"what follows the alarm at step {alarm.step} was cut off, and comes first when the loop goes on"
                 self.run.say("cut off", said)
             raise
-        self._open = self.observer.unanswered = None
+        self._underway = self.observer.unanswered = None
+        self._show()
         return reaction
 
-    def _answered(self, case: Underway) -> Reaction:
+    def _answered(self, underway: Underway) -> Reaction:
         """Say it, look into it, react, file it."""
-        run, alarm, failure = self.run, case.alarm, None
+        run, alarm, failure = self.run, underway.alarm, None
         if not any(each is alarm for each in run.alarms):
             run.alarms.append(alarm)
             run.say("alarm", str(alarm))
-        self.casebook.look_into(case, self.observer.spans)
+        self.casebook.look_into(underway, self.observer.spans)
         try:
-            if case.reaction is None:
-                case.reaction = self.answers.react(case)
+            if underway.reaction is None:
+                underway.reaction = self.answers.react(underway)
         except Exception as error:  # noqa: BLE001 - it is raised below, when the finding was filed
             failure = error
-        self.casebook.file(case)
+        self.casebook.file(underway)
         if failure is not None:
             raise failure
-        assert case.reaction is not None
+        assert underway.reaction is not None
         self._explain()
-        if case.reaction is Reaction.LOG:
+        if underway.reaction is Reaction.LOG:
             self._keep()
-        return case.reaction
+        return underway.reaction
 
     def _explain(self) -> None:
         """How to go on in another process. A disk that is full is said; what follows the alarm comes all the same."""

@@ -103,11 +103,11 @@ class Watch:
         self._tap, self._beside, self._clock, self._passes = tap, Beside(tap), Clock(), Passes()
         self._casebook = Casebook(self, self.filer, parts.investigate, self._beside)
         self._observer = Observer(tap, parts.probes, parts.trusted, parts.trace, settings, parts.seed)
-        self._keeper = Keeper(tap, settings.states, settings.margin)
+        self._in_hand = InHand()
+        self._keeper = Keeper(tap, settings.states, settings.margin, self._in_hand)
         self._outside = Outside(parts.run, tap.ranks, self.say, parts.hang_after, places(parts.on_alarm))
         self._answers = Answers(self, tap, self._outside, parts.on_alarm, settings, self._beside)
         self._answers.check_attached()
-        self._in_hand = InHand()
         self._back = GoingBack(self, tap, self._observer, self._keeper, self._passes, self._answers, self._beside)
         self._sentry = Sentry(
             run=self,
@@ -367,13 +367,15 @@ class Watch:
     def finish(self) -> Reaction:
         """The loop has ended: one more look at what it trained on since the last. `over` does it at its own end.
 
-        ROLL_BACK: the state is an earlier one, and the loop should go on; STOP: the run was stopped. Raises WatchError
-        as `before` does, where there is something to look at.
+        ROLL_BACK: the state is an earlier one, and the loop should go on; STOP: the run was stopped, at this look or
+        before. Raises WatchError where there is something to look at in a run that was closed, or stands half way.
         """
         if self._back.unfinished:
             self._check_going()
         if (cut_off := self._sentry.answer()) is not Reaction.LOG:
             return cut_off
+        if self.stopped:
+            return Reaction.STOP
         if not self._observer.since or not self._sentry.started:
             return Reaction.LOG
         self._check_open()
@@ -478,7 +480,7 @@ class Watch:
                     self._keeper.check_moves(before)
                 # Two cursors a look: what moves the loader behind the watch's back must not go unseen.
                 before = self._tap.cursor() if self.cadence.due(self.step + 1) else ""
-            turn = self._turn(batch, begun, loader)
+            turn = self._turn(batch, begun, batches, loader)
             if turn.reaction is not Reaction.LOG:
                 return turn.reaction is Reaction.ROLL_BACK
             rollbacks = self.rollbacks
@@ -501,23 +503,21 @@ class Watch:
         self._passes.end()
         return self.finish() is not Reaction.STOP
 
-    def _turn(self, batch: Any, begun: str, loader: Iterable[Any]) -> Turn:
-        """As `before`. A batch that is not trained on goes back to the loader, or comes first in its next pass.
+    def _turn(self, batch: Any, begun: str, rest: Iterator[Any], loader: Iterable[Any]) -> Turn:
+        """As `before`. A batch that is not trained on goes back to the loader, or waits for the loop to go on.
 
         Unless a rollback took the loader elsewhere.
         """
-        rollbacks = self.rollbacks
+        rollbacks, reaction = self.rollbacks, Reaction.STOP
         try:
             turn = self._seen(Batch(batch, self._tap))
-        except BaseException:
-            if self.rollbacks == rollbacks:
+            reaction = turn.reaction
+        finally:
+            if reaction is Reaction.STOP and self.rollbacks == rollbacks:
                 if begun:
                     self._tap.go_to(begun)
                 else:
-                    self._in_hand.hold(batch, loader, self._tap.cursor())
-            raise
-        if turn.reaction is Reaction.STOP:
-            self._tap.go_to(begun)
+                    self._in_hand.hold(batch, rest, loader, self._tap.cursor())
         return turn
 
 

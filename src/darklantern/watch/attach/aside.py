@@ -9,16 +9,16 @@ class Aside:
 
     def __init__(self, guard: Callable[[], AbstractContextManager[None]]) -> None:
         self._guard = guard
-        self.holds = False
+        self._held = False
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        if self.holds:
+        if self._held:
             yield
             return
         try:
-            self.holds = True
+            self._held = True
             with self._guard():
                 yield
         finally:
-            self.holds = False
+            self._held = False

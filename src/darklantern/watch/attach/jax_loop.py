@@ -224,7 +224,6 @@ class JaxTap:
     def restore(self, snapshot: Snapshot) -> None:
         if self.rewinds:
             raise WatchError(f"the run cannot be rolled back: {self.rewinds}", hint="see watch.resume for the way out")
-        rewinding.check_not_aside(self._aside.holds)
         self._state = restore(snapshot, rewinding.position(self.loader))
         self._taken = self._owes = self._handed_over = False
 

@@ -28,15 +28,6 @@ def rewinds(loader: Any) -> str:
     return ""
 
 
-def check_not_aside(aside: bool) -> None:
-    """Raises WatchError for a rollback from within what only looks: what it put back would be taken for its traces."""
-    if aside:
-        raise WatchError(
-            "a signal or an investigation cannot roll the run back: it only looks",
-            hint="on_alarm=Reaction.ROLL_BACK, or roll_back() in the loop's body, or after the loop",
-        )
-
-
 def position(loader: Any) -> Cursor:
     """`loader`, which `rewinds`, as something with `state()` and `restore(state)`."""
     return loader if _has(loader, "state", "restore") else StateDicts(loader)

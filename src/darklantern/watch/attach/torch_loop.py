@@ -196,7 +196,6 @@ class TorchTap:
     def restore(self, snapshot: Snapshot) -> None:
         if self.rewinds or self.optimizer is None:
             raise WatchError(f"the run cannot be rolled back: {self.rewinds}", hint="see watch.resume for the way out")
-        rewinding.check_not_aside(self._aside.holds)
         restore(snapshot, self.model.module, self.optimizer, rewinding.position(self.loader), self.others)
 
     def state_bytes(self) -> int:
