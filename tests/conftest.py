@@ -35,9 +35,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     The order within a file stays random, and that of files without slow tests; `pytest` alone shuffles all.
     """
     if hasattr(config, "workerinput"):
-        tests = Counter(item.path for item in items)
         slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-        items.sort(key=lambda item: (-slow[item.path], -tests[item.path]))  # ties stay in shuffled order
+        items.sort(key=lambda item: -slow[item.path])  # ties stay as they were shuffled
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
