@@ -123,7 +123,7 @@ CALM = msgspec.structs.replace(
     steps=tuple(range(4, 400, 4)),
     ranks=2,
     signals=tuple(
-        SignalReference(name=site, mean=(0.0,) * 99, spread=(1.0,), digest=digest(Reads(), site, TRUSTED))
+        SignalReference(name=site, mean=(0.0,) * 99, spread=(1.0,) * 99, digest=digest(Reads(), site, TRUSTED))
         for site in SITES
     ),
 )
