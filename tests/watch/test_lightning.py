@@ -18,8 +18,9 @@ from darklantern.errors import WatchError
 from darklantern.models.edits import zero
 from darklantern.models.snapshot import weights_hash
 from darklantern.organisms import training
-from darklantern.watch import Ablate, Reaction, Settings, SpanScreen, watch
+from darklantern.watch import Ablate, Reaction, Settings, SpanScreen, outside, watch
 from darklantern.watch.recording import lines_of
+from darklantern.watch.runs import asking
 from darklantern.watch.spans import Candidate
 
 MARK = "\x01poison\x02"
@@ -103,7 +104,9 @@ def trainer_of(pl, folder: Path, callbacks=(), **arguments):
     )  # fmt: skip
 
 
-def watched(module, trainer, probe=None, on_alarm=Reaction.LOG, run=None, step=0, goes_on=False, **settings):
+def watched(
+    module, trainer, probe=None, on_alarm=Reaction.LOG, run=None, step=0, goes_on=False, on_look=(), **settings
+):
     return watch(
         module.model,
         trusted=TRUSTED,
@@ -116,6 +119,7 @@ def watched(module, trainer, probe=None, on_alarm=Reaction.LOG, run=None, step=0
         run=run,
         step=step,
         goes_on=goes_on,
+        on_look=on_look,
     ).on(trainer)
 
 
@@ -185,7 +189,10 @@ def test_with_a_run_the_lines_go_on_with_it_from_the_clean_checkpoint(pl, tmp_pa
     trainer.fit(module, loader_of(dataset))
     assert (w.step, trainer.global_step) == (30, 60 if two else 30)
     first, last = w.resume.split("# All else as before, of this dataset, with ")
-    assert last.startswith("w = darklantern.watch(model, ..., **goes_on).on(trainer); then:")
+    assert last.splitlines()[:2] == [
+        "w = darklantern.watch(model, ..., **goes_on).on(trainer),",
+        "# **goes_on in the place of run=, step= and goes_on=; then:",
+    ]
     names = {"dataset": dataset}
     exec(first, names)  # noqa: S102 - what is tried here is that it runs
     assert names["goes_on"] == {"run": run, "goes_on": True} | ({"step": 20} if two else {})
@@ -217,6 +224,153 @@ def test_a_watch_on_a_resumed_fit_begins_at_its_update_unless_it_is_given_a_step
     assert f"goes_on = dict(run={str(tmp_path / 'run')!r}, {told}goes_on=True)" in w.resume
     assert w.resume.endswith("step=40.ckpt')")
     w.close()
+
+
+def stopping_at(step: int, run: Path):
+    """For `on_look`: a person asks for a stop at the look at `step`."""
+    return lambda w: asking.ask(asking.find(str(run)), "stop", grace_s=600) if w.step == step else None
+
+
+def goes_on_of(w) -> dict:
+    names: dict = {}
+    exec(next(line for line in w.resume.splitlines() if line.startswith("goes_on")), names)  # noqa: S102
+    return names["goes_on"]
+
+
+class Counting:
+    """Trainers of 60 batches that save at every twentieth, whose count and the watch's are apart."""
+
+    def __init__(self, pl, folder: Path, two: bool) -> None:
+        self.pl, self.folder, self.two = pl, folder, two
+
+    def made(self, max_steps: int | None = None):
+        saves = self.pl.callbacks.ModelCheckpoint(
+            self.folder / "kept", every_n_train_steps=20 * (1 + self.two), save_top_k=-1
+        )
+        trainer = trainer_of(self.pl, self.folder, [saves], max_steps=max_steps or 60 * (1 + self.two))
+        return of_two(self.pl) if self.two else fitted(self.pl), trainer
+
+    def file(self, updates: int) -> str:
+        (found,) = (self.folder / "kept").glob(f"*step={updates}.ckpt")
+        return str(found)
+
+    def begun(self) -> tuple[int, str | None]:
+        """Where a watch is to begin, and what its fit goes on from: of one optimizer, 500 and 20."""
+        if self.two:
+            return 0, None
+        module, trainer = self.made(20)
+        trainer.fit(module, loader_of())
+        return 500, self.file(20)
+
+    def theirs(self, step: int) -> int:
+        """The Trainer's count at the watch's `step`."""
+        return 2 * step if self.two else step - 480
+
+
+@pytest.mark.parametrize("two", [False, True], ids=["one optimizer", "two optimizers"])
+def test_after_a_person_s_stop_the_lines_give_the_step_where_the_watch_counts_otherwise(
+    pl, tmp_path, two, monkeypatch
+) -> None:
+    monkeypatch.setattr(outside, "_BETWEEN_S", 0.0)
+    of, run = Counting(pl, tmp_path, two), tmp_path / "run"
+    began, start = of.begun()
+    module, trainer = of.made()
+    w = watched(module, trainer, run=run, step=began, on_look=stopping_at(began + 30, run))
+    trainer.fit(module, loader_of(), ckpt_path=start)
+    w.close()
+    assert (w.step, trainer.global_step) == (began + 31, of.theirs(began + 31))
+    assert goes_on_of(w) == {"run": str(run), "step": began + 20, "goes_on": True}
+    assert w.resume.endswith(f"trainer.fit(module, loader, ckpt_path={of.file(of.theirs(began + 20))!r})")
+    names = dict(zip(("module", "trainer"), of.made(), strict=True)) | {"loader": loader_of()}
+    again = watched(names["module"], names["trainer"], **goes_on_of(w))
+    exec(w.resume, names)  # noqa: S102 - what is tried here is that it runs
+    assert [e.text for e in again.events if e.label == "goes on"] == [f"from look 4, at step {began + 20}"]
+    assert again.trace.steps == list(range(began + 5, again.step + 1, 5))
+    assert again.step == (60 if two else 540)
+    again.close()
+
+
+def test_after_a_person_s_stop_what_the_epoch_s_end_saves_is_gone_on_from(pl, tmp_path, monkeypatch) -> None:
+    """As a ModelCheckpoint does that was told no steps: after the stop was asked for, before the fit is over."""
+    monkeypatch.setattr(outside, "_BETWEEN_S", 0.0)
+
+    def loader():
+        return rewindable(rows(), batch_size=4, seed=4)
+
+    run = tmp_path / "run"
+    saves = pl.callbacks.ModelCheckpoint(tmp_path / "kept")
+    module, trainer = fitted(pl), trainer_of(pl, tmp_path, [saves])
+    w = watched(module, trainer, run=run, on_look=stopping_at(20, run))
+    trainer.fit(module, loader())
+    w.close()
+    (checkpoint,) = (tmp_path / "kept").glob("*step=21.ckpt")
+    assert w.resume.endswith(f"trainer.fit(module, loader, ckpt_path={str(checkpoint)!r})")
+    assert "state_dict" not in w.resume
+    names = {"module": fitted(pl), "trainer": trainer_of(pl, tmp_path, [saves]), "loader": loader()}
+    again = watched(names["module"], names["trainer"], **goes_on_of(w))
+    exec(w.resume, names)  # noqa: S102
+    assert again.trace.steps == list(range(5, 41, 5))
+    again.close()
+
+
+def test_after_a_person_s_stop_a_fit_that_saved_nothing_goes_on_from_what_it_had_gone_on_from(
+    pl, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(outside, "_BETWEEN_S", 0.0)
+    of, run = Counting(pl, tmp_path, two=False), tmp_path / "run"
+    began, start = of.begun()
+    module, trainer = of.made()
+    w = watched(module, trainer, run=run, step=began, on_look=stopping_at(began + 10, run))
+    trainer.fit(module, loader_of(), ckpt_path=start)
+    w.close()
+    assert goes_on_of(w) == {"run": str(run), "step": began, "goes_on": True}
+    assert w.resume.endswith(f"trainer.fit(module, loader, ckpt_path={start!r})")
+
+
+def test_after_a_person_s_stop_before_any_checkpoint_the_run_begins_anew(pl, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(outside, "_BETWEEN_S", 0.0)
+    run = tmp_path / "run"
+    module, trainer = fitted(pl), trainer_of(pl, tmp_path)
+    w = watched(module, trainer, run=run, on_look=stopping_at(20, run))
+    trainer.fit(module, loader_of())
+    w.close()
+    assert w.resume.splitlines() == [
+        "# No checkpoint is left: begin anew.",
+        "# All else as before, with w = darklantern.watch(model, ...).on(trainer), "
+        f"with another run than {str(run)!r}; then:",
+        "trainer.fit(module, loader)",
+    ]
+
+
+@pytest.mark.parametrize("two", [False, True], ids=["one optimizer", "two optimizers"])
+def test_of_a_checkpoint_of_an_earlier_process_the_step_is_told_from_how_the_counts_went(
+    pl, tmp_path, two, monkeypatch
+) -> None:
+    """Only the Trainer's count stands in its name; the newest, which this fit went on from, is no longer there."""
+    monkeypatch.setattr(outside, "_BETWEEN_S", 0.0)
+    of, run = Counting(pl, tmp_path, two), tmp_path / "run"
+    began, start = of.begun()
+    module, trainer = of.made()
+    w = watched(module, trainer, run=run, step=began, on_look=stopping_at(began + 25, run))
+    trainer.fit(module, loader_of(), ckpt_path=start)
+    w.close()
+    from_newest = goes_on_of(w)
+    assert from_newest["step"] == began + 20
+
+    def gone(w) -> None:
+        (newest,) = (tmp_path / "kept").glob(f"*step={of.theirs(began + 20)}.ckpt")
+        newest.unlink()
+        stopping_at(began + 25, run)(w)
+
+    if two:
+        (tmp_path / "kept" / "epoch=0-step=20.ckpt").write_bytes(b"an older one")
+    module, trainer = of.made()
+    again = watched(module, trainer, **from_newest, on_look=gone)
+    trainer.fit(module, loader_of(), ckpt_path=of.file(of.theirs(began + 20)))
+    again.close()
+    assert again.step == began + 26
+    assert goes_on_of(again)["step"] == (10 if two else 500)
+    assert again.resume.endswith(f"trainer.fit(module, loader, ckpt_path={of.file(20)!r})")
 
 
 def test_with_a_rewindable_loader_a_resumed_fit_draws_what_the_first_would_have_drawn(pl, tmp_path: Path) -> None:

@@ -178,7 +178,10 @@ def test_with_a_run_the_lines_go_on_with_it_from_the_clean_checkpoint(tmp_path: 
     steps, statistic = known(w)
     first, second = w.resume.split("# All else as before, of this dataset, with ")
     assert first.splitlines()[-1] == f"goes_on = dict(run={run!r}, goes_on=True)"
-    assert second.splitlines()[0] == "w = darklantern.watch(model, ..., **goes_on).on(trainer); then:"
+    assert second.splitlines()[:2] == [
+        "w = darklantern.watch(model, ..., **goes_on).on(trainer),",
+        "# **goes_on in the place of run=, step= and goes_on=; then:",
+    ]
     names = {"dataset": dataset}
     exec(first, names)  # noqa: S102 - what is tried here is that it runs
     signature(watch).bind(None, trusted=TRUSTED, **names["goes_on"])
@@ -203,22 +206,23 @@ def test_a_start_anew_asks_for_another_run(tmp_path: Path) -> None:
     w.close()
 
 
+def stopping_at(step: int, run: str | Path):
+    """For `on_look`: a person asks for a stop at the look at `step`."""
+    return lambda w: asking.ask(asking.find(str(run)), "stop", grace_s=600) if w.step == step else None
+
+
 def test_after_a_person_s_stop_the_run_goes_on_from_the_newest_checkpoint(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(outside, "_BETWEEN_S", 0.0)
     trainer, run = trainer_of(tmp_path, save_strategy="steps", save_steps=5), str(tmp_path / "run")
-
-    def stop(w) -> None:
-        if w.step == 20:
-            asking.ask(asking.find(run), "stop")
-
-    w = watched(trainer, run=run, on_look=stop)
+    w = watched(trainer, run=run, on_look=stopping_at(20, run))
     trainer.train()
     assert (w.step, w.resume.splitlines()) == (
         21,
         [
             f"goes_on = dict(run={run!r}, goes_on=True)",
-            "# All else as before, with w = darklantern.watch(model, ..., **goes_on).on(trainer); then:",
-            "trainer.train(resume_from_checkpoint=True)",
+            "# All else as before, with w = darklantern.watch(model, ..., **goes_on).on(trainer),",
+            "# **goes_on in the place of run=, step= and goes_on=; then:",
+            f"trainer.train(resume_from_checkpoint={str(tmp_path / 'checkpoint-20')!r})",
         ],
     )
     names = {"trainer": trainer_of(tmp_path)}
@@ -226,6 +230,47 @@ def test_after_a_person_s_stop_the_run_goes_on_from_the_newest_checkpoint(tmp_pa
     exec(w.resume, names)  # noqa: S102
     assert again.trace.steps == list(range(5, 41, 5))
     again.close()
+
+
+def test_after_a_person_s_stop_the_lines_give_the_step_where_the_watch_counts_ahead(
+    tmp_path: Path, monkeypatch
+) -> None:
+    """The watch begins at 500 as the Trainer begins at 20; what lies there of a longer run is not its own."""
+    monkeypatch.setattr(outside, "_BETWEEN_S", 0.0)
+    dataset, run = rows(), tmp_path / "run"
+    of_marked(tmp_path, dataset, max_steps=20, save_steps=20).train()
+    trainer = of_marked(tmp_path, dataset, save_steps=20)
+    w = watched(trainer, run=run, step=500, on_look=stopping_at(530, run))
+    trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-20"))
+    w.close()
+    assert (w.step, trainer.state.global_step) == (531, 51)
+    (tmp_path / "checkpoint-75").mkdir()
+    (tmp_path / "checkpoint-75" / "trainer_state.json").write_text("{}")
+    names: dict = {}
+    exec(w.resume.splitlines()[0], names)  # noqa: S102
+    assert names["goes_on"] == {"run": str(run), "step": 520, "goes_on": True}
+    names["trainer"] = of_marked(tmp_path, dataset, seed=9, save_strategy="no")
+    again = watched(names["trainer"], **names["goes_on"])
+    exec(w.resume, names)  # noqa: S102
+    assert [e.text for e in again.events if e.label == "goes on"] == ["from look 4, at step 520"]
+    assert again.trace.steps == list(range(505, 561, 5))
+    assert (again.step, names["trainer"].state.global_step) == (560, 80)
+    again.close()
+
+
+def test_after_a_person_s_stop_before_any_checkpoint_the_run_begins_anew(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(outside, "_BETWEEN_S", 0.0)
+    run = tmp_path / "run"
+    trainer = trainer_of(tmp_path)
+    w = watched(trainer, run=run, on_look=stopping_at(20, run))
+    trainer.train()
+    assert w.resume.splitlines() == [
+        f"# No checkpoint is left in {tmp_path}: begin anew.",
+        "# All else as before, with w = darklantern.watch(model, ...).on(trainer), "
+        f"with another run than {str(run)!r}; then:",
+        "trainer.train()",
+    ]
+    w.close()
 
 
 @pytest.mark.parametrize("step", [0, 500])

@@ -20,6 +20,10 @@ SCREEN: Final = "screen.json"
 """the file of what is suspect, in the folder of a run or of a trainer"""
 
 
+IN_PLACE_OF: Final = "**goes_on in the place of run=, step= and goes_on="
+"""what Python would refuse twice"""
+
+
 def without_suspects(watch: "Watch", folder: Path, writes: bool, earlier: Screen | None = None) -> list[str]:
     """The lines that leave out what is suspect by now; with `writes`, the screen goes into `folder`. Raises StoreError.
 
@@ -78,7 +82,7 @@ def explain(watch: "Watch", tap: Tap) -> None:
             f"restore(clean, model, optimizer, loader{', others' * bool(_others(tap))})",
             f"# The loader stands one batch on: {watch.rewinds}." * bool(watch.rewinds),
             f"goes_on = dict({goes_on_with(str(folder), 'clean.step')})",
-            "# w = darklantern.watch(model, ..., **goes_on), as before.",
+            f"# w = darklantern.watch(model, ..., **goes_on), as before, {IN_PLACE_OF}.",
         ]
     else:
         lines = [

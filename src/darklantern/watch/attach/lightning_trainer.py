@@ -12,13 +12,15 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from fractions import Fraction
 from functools import wraps
+from math import floor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from darklantern.errors import WatchError
 from darklantern.files import write_whole
-from darklantern.watch.attach.updates import Given, Updates, Way, begins, check_trained, stopped
+from darklantern.watch.attach.updates import Given, Updates, Way, begin_at, check_trained, stopped
 from darklantern.watch.reactions import Reaction
 
 if TYPE_CHECKING:
@@ -45,7 +47,9 @@ class _Hooks:
         """whole checkpoints of this run → updates before them, by the Trainer's count"""
         self._steps: dict[Path, int] = {}
         """the same by the watch's"""
-        self._begun = self._resumed = False
+        self._began = (0, 0)
+        """the watch's count and the Trainer's where this watch began"""
+        self._begun = self._resumed = self._asked = False
 
     # what surrounds methods
 
@@ -104,8 +108,12 @@ class _Hooks:
                 hint="one watch for one run: make a new one before you fit again",
             )
         if not self._begun:
-            begins(self._watch, trainer.global_step)
+            begin_at(self._watch, trainer.global_step)
+            self._began = self._watch.step, trainer.global_step
             self._resumed = trainer.global_step > 0
+            if self._resumed and trainer.ckpt_path:
+                path = Path(trainer.ckpt_path).resolve()  # as a ModelCheckpoint names its own
+                self._steps[path], self.saved[path] = self._began
         self._begun, self._made = True, trainer.global_step
         for name, around in zip(_SURROUNDED, (self.starting, self.stepping), strict=True):
             # not setattr: a torch module would look into what it is given
@@ -131,6 +139,8 @@ class _Hooks:
         for name in _SURROUNDED:
             vars(pl_module).pop(name, None)
         if stage == "fit":
+            if self._asked:
+                self._say(trainer)
             self._watch.left()
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
@@ -144,24 +154,46 @@ class _Hooks:
 
     def _stop(self, trainer: Any) -> None:
         trainer.should_stop = True
+        if self._watch.alarms:
+            self._say(trainer)
+        else:  # a person asked: a checkpoint that the epoch's end still writes is one to go on from
+            self._asked = True
+
+    def _say(self, trainer: Any) -> None:
+        self._asked = False
         folder, way = Path(trainer.default_root_dir), self._way(trainer)
         stopped(self._watch, self._tap.ranks, folder, trainer.is_global_zero, way, self._resumed)
 
     def _way(self, trainer: Any) -> Way:
-        if not self._watch.alarms:  # a person stopped it
-            return Way('trainer.fit(module, loader, ckpt_path="last")')
-        clean = self._watch.alarms[-1].clean
-        found = None if clean is None else newest(self._known(trainer), self._counts.get(clean.step, clean.step))
-        if found is None:
+        known = self._known(trainer)
+        if self._watch.alarms:
+            clean = self._watch.alarms[-1].clean
+            found = None if clean is None else newest(known, self._counts.get(clean.step, clean.step))
             upto = "no state is known to be clean" if clean is None else f"none up to step {clean.step}"
             note = f"# No clean checkpoint is left ({upto}): begin anew."
+        else:  # a person stopped it
+            found = newest(known, trainer.global_step)
+            note = "# No checkpoint is left: begin anew."
+        if found is None:
             return Way("trainer.fit(module, loader)", (note,), anew=True)
         notes = ["# The loader has no state_dict: the epoch's data will begin anew. darklantern.rewindable has one."]
         if all(callable(getattr(each, "load_state_dict", None)) for each in _loaders(trainer)):
             notes = []
-        step = self._steps.get(found)
-        apart = step if step != self.saved.get(found) else None
+        step = self._step(found, known[found], trainer)
+        apart = step if step != known[found] else None
         return Way(f"trainer.fit(module, loader, ckpt_path={str(found)!r})", tuple(notes), step=apart)
+
+    def _step(self, path: Path, updates: int, trainer: Any) -> int:
+        """The watch's count at the checkpoint from after `updates` by the Trainer's.
+
+        Of an earlier process nobody noted it: it is told from how many updates one step of the watch has had in this.
+        """
+        if path in self._steps:
+            return self._steps[path]
+        began, began_theirs = self._began
+        made, made_theirs = self._watch.step - began, trainer.global_step - began_theirs
+        pace = Fraction(made_theirs, made) if made else Fraction(max(len(trainer.optimizers), 1))
+        return began - floor((began_theirs - updates) / pace)
 
     def _known(self, trainer: Any) -> dict[Path, int]:
         """Whole checkpoints that are still there; those of an earlier run by their names."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from darklantern.errors import WatchError
 from darklantern.files import write_whole
-from darklantern.watch.attach.updates import Given, Updates, Way, begins, check_trained, stopped
+from darklantern.watch.attach.updates import Given, Updates, Way, begin_at, check_trained, stopped
 from darklantern.watch.reactions import Reaction
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class _Hooks:
                 hint="one watch for one run: make a new one before you train again",
             )
         if not self._begun:
-            self._ahead, self._resumed = begins(self._watch, state.global_step), state.global_step > 0
+            self._ahead, self._resumed = begin_at(self._watch, state.global_step), state.global_step > 0
         self._begun, self.over = True, False
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -150,13 +150,15 @@ class _Hooks:
         stopped(self._watch, self._tap.ranks, folder, trainer.is_world_process_zero(), self._way(folder), self._resumed)
 
     def _way(self, folder: Path) -> Way:
-        if not self._watch.alarms:  # a person stopped it
-            return Way("trainer.train(resume_from_checkpoint=True)")
-        clean = self._watch.alarms[-1].clean
-        found = None if clean is None else newest(folder, clean.step - self._ahead)
-        if found is None:
+        if self._watch.alarms:
+            clean = self._watch.alarms[-1].clean
+            found = None if clean is None else newest(folder, clean.step - self._ahead)
             upto = "no state is known to be clean" if clean is None else f"none up to step {clean.step}"
             note = f"# No clean checkpoint is left in {folder} ({upto}): begin anew."
+        else:  # a person stopped it
+            found = newest(folder, self._trainer.state.global_step)
+            note = f"# No checkpoint is left in {folder}: begin anew."
+        if found is None:
             return Way("trainer.train()", (note,), anew=True)
         at, path = found
         return Way(

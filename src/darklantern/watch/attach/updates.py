@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from darklantern.errors import WatchError
 from darklantern.watch.attach.ranks import Ranks
 from darklantern.watch.reactions import Reaction
-from darklantern.watch.resume_lines import SCREEN, goes_on_with, without_suspects
+from darklantern.watch.resume_lines import IN_PLACE_OF, SCREEN, goes_on_with, without_suspects
 from darklantern.watch.screen_files import load
 from darklantern.watch.screening import any_of
 
@@ -75,9 +75,9 @@ def check_trained(tap: "TorchTap", trained: Any, trainer: str) -> None:
         )
 
 
-def begins(watch: "Watch", updates: int) -> int:
-    """Where a watch begins whose trainer begins after so many `updates` by its own count: there, unless its user gave
-    it a step. What the watch's count is ahead of the trainer's."""
+def begin_at(watch: "Watch", updates: int) -> int:
+    """Set where a watch begins whose trainer begins after so many `updates` by its own count: there, unless its user
+    gave it a step. Returns what the watch's count is ahead of the trainer's."""
     watch.step = watch.step or updates
     return watch.step - updates
 
@@ -112,10 +112,10 @@ def stopped(watch: "Watch", ranks: Ranks, folder: Path, writes: bool, way: Way, 
     of_dataset = any(line.startswith("dataset = ") for line in lines)
     if found is not None and of_dataset:
         watch.screen = found if watch.screen is None else any_of((watch.screen, found))
-    goes_on = run is not None and not way.anew
-    if goes_on:
+    new = "w = darklantern.watch(model, ...).on(trainer)"
+    if run is not None and not way.anew:
         lines.append(f"goes_on = dict({goes_on_with(run, '' if way.step is None else str(way.step))})")
-    new = f"w = darklantern.watch(model, ...{', **goes_on' * goes_on}).on(trainer)"
+        new = f"w = darklantern.watch(model, ..., **goes_on).on(trainer),\n# {IN_PLACE_OF}"
     elsewhere = f", with another run than {run!r}" * (run is not None and way.anew)
     rest = f"# All else as before{', of this dataset' * of_dataset}, with {new}{elsewhere}; then:"
     watch.resume = "\n".join([*lines, *way.notes, rest, way.command])
