@@ -68,7 +68,7 @@ def test_a_reference_run_refuses_what_the_watched_run_would_refuse(monkeypatch, 
 
 
 def test_of_what_a_function_gives_at_an_alarm_the_one_that_was_meant_is_said_too() -> None:
-    _, failure = reactions.chosen(lambda alarm: "roll-back", None)
+    _, failure = reactions.chosen(lambda alarm: "roll-back", None, [])
     assert str(failure).startswith("on_alarm gave 'roll-back', expected a Reaction")
     assert failure.hint == "Reaction.ROLL_BACK; a function may return None"
 

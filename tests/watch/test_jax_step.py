@@ -483,7 +483,4 @@ def test_a_look_at_a_jax_step_leaves_random_streams_where_they_stood() -> None:
     before = streams.capture()
     with w._tap.aside(), w._tap.aside():
         random.random(), np.random.normal()
-        with pytest.raises(WatchError, match="it only looks"):
-            w._tap.restore(w._tap.snapshot(0))
     assert streams.capture() == before
-    w._tap.restore(w._tap.snapshot(0))
