@@ -41,9 +41,10 @@ from darklantern.watch.screen_files import screened
 from darklantern.watch.screening import Screen, SpanScreen
 from darklantern.watch.seen import Seen
 from darklantern.watch.settings import Settings
+from darklantern.watch.stepping import Turn
 from darklantern.watch.trace import Trace
 from darklantern.watch.viewing import OnLook
-from darklantern.watch.watching import Parts, Turn, Watch
+from darklantern.watch.watching import Parts, Watch
 
 __all__ = [
     "Ablate",

@@ -1,19 +1,18 @@
-"""The watch over a training loop: hands out its batches, looks between them, goes back where that is asked."""
+"""A watch as its user has it: what it saw and did, and the loop that it is put around."""
 
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from darklantern.drawing.lettering import harmless
-from darklantern.errors import WatchError
 from darklantern.files import write_whole
 from darklantern.records.findings import Event
 from darklantern.watch.alarms import Alarm
 from darklantern.watch.answering import Answers
 from darklantern.watch.attach.tap import Tap
-from darklantern.watch.batches import Batch, InHand
+from darklantern.watch.batches import InHand
 from darklantern.watch.beside import Beside
 from darklantern.watch.budget import Cadence
 from darklantern.watch.casebook import Casebook
@@ -24,6 +23,7 @@ from darklantern.watch.going_back import GoingBack
 from darklantern.watch.going_on import Earlier
 from darklantern.watch.inquiring import Investigated, Investigation
 from darklantern.watch.keeping import Keeper
+from darklantern.watch.looping import Loop
 from darklantern.watch.observing import Observer
 from darklantern.watch.onlookers import Each
 from darklantern.watch.outside import Outside
@@ -34,19 +34,11 @@ from darklantern.watch.resume_lines import explain
 from darklantern.watch.screening import Screen
 from darklantern.watch.sentry import Sentry
 from darklantern.watch.settings import Settings
+from darklantern.watch.stepping import Steps, Turn
 from darklantern.watch.trace import Trace
 from darklantern.watch.viewing import unjudged, view
 
 LOG = logging.getLogger("darklantern.watch")
-
-
-@dataclass(frozen=True)
-class Turn:
-    """What a loop is to do with a batch: train on `batch` (None: on nothing), or leave off."""
-
-    batch: Any
-    reaction: Reaction = Reaction.LOG
-    """ROLL_BACK: the state is an earlier one, draw anew from the loader; STOP: end the loop"""
 
 
 @dataclass
@@ -103,8 +95,8 @@ class Watch:
         self._tap, self._beside, self._clock, self._passes = tap, Beside(tap), Clock(), Passes()
         self._casebook = Casebook(self, self.filer, parts.investigate, self._beside)
         self._observer = Observer(tap, parts.probes, parts.trusted, parts.trace, settings, parts.seed)
-        self._in_hand = InHand()
-        self._keeper = Keeper(tap, settings.states, settings.margin, self._in_hand)
+        in_hand = InHand()
+        self._keeper = Keeper(tap, settings.states, settings.margin, in_hand)
         self._outside = Outside(parts.run, tap.ranks, self.say, parts.hang_after, places(parts.on_alarm))
         self._answers = Answers(self, tap, self._outside, parts.on_alarm, settings, self._beside)
         self._answers.check_attached()
@@ -121,10 +113,33 @@ class Watch:
             passes=self._passes,
             beside=self._beside,
             on_look=parts.on_look,
-            explain=lambda watch: None if self._on_trainer else explain(watch, tap),
+            explain=lambda watch: None if self._steps.on_trainer else explain(watch, tap),
             earlier=parts.earlier,
         )
-        self._open = self._fed = self._on_trainer = False
+        self._steps = Steps(
+            run=self,
+            tap=tap,
+            sentry=self._sentry,
+            observer=self._observer,
+            keeper=self._keeper,
+            outside=self._outside,
+            answers=self._answers,
+            back=self._back,
+            clock=self._clock,
+            beside=self._beside,
+        )
+        self._loop = Loop(
+            run=self,
+            tap=tap,
+            steps=self._steps,
+            sentry=self._sentry,
+            keeper=self._keeper,
+            answers=self._answers,
+            back=self._back,
+            clock=self._clock,
+            passes=self._passes,
+            in_hand=in_hand,
+        )
         self._sentry.say_uncalibrated()
         self._back.attached()
 
@@ -262,15 +277,7 @@ class Watch:
 
         Raises WatchError after a stop, for a loop in which a rollback could not work, and with a run after `close`.
         """
-        self._enter(loader)
-        self._passes.ask()
-        try:
-            while self._passes.left:
-                if not (yield from self._pass(loader, until)):
-                    break
-        finally:
-            self._open = False
-            self.left()
+        return self._loop.over(loader, until=until)
 
     def on(self, trainer: Any) -> "Watch":
         """Watch what `trainer` trains, a Trainer of transformers or of Lightning; the watch itself comes back.
@@ -285,7 +292,7 @@ class Watch:
 
         self._answers.check(trainer=True)
         attach.on(self, self._tap, trainer)
-        self._on_trainer = True
+        self._steps.on_trainer = True
         return self
 
     def before(self, batch: Any) -> Turn:
@@ -296,73 +303,18 @@ class Watch:
         loop ends they call `finish`, for the last look, and `left`.
         Raises WatchError for a batch that the watch cannot read, after a stop, and with a run after `close`.
         """
-        self._beside.over()
-        self._check_going()
-        self._answers.training.is_open = False
-        if not self._sentry.started:
-            self._answers.check(self._on_trainer)
-        if not self._open and not self.rewinds:
-            self._back.own_loop = "the loop draws its batches itself, so nobody knows where the loader stood before one"
-        if not self._on_trainer:
-            self._back.say_barred()
-        self._clock.taken_back()
-        if (asked := self._asked()) is not Reaction.LOG:
-            return Turn(None, asked)
-        return self._seen(Batch(batch, self._tap))
-
-    def _seen(self, batch: Batch) -> Turn:
-        """Look if a look is due, screen the batch, hand it out."""
-        due = self._sentry.started and self._sentry.due and self.step != self._observer.looked
-        if due or not self._sentry.started:
-            with self._clock.looks():
-                self._observer.check(batch.examples)
-        if not self._sentry.started:
-            self._sentry.start(batch.examples)
-            due = self._sentry.due and self.step != self._observer.looked  # one that an earlier process left
-        if due:
-            screen, left = self.screen, self._screened(batch)
-            reaction = self._sentry.settle(batch.examples.take(slice(0)) if left is None else left.examples)
-            if reaction is not Reaction.LOG:
-                return Turn(None, reaction)
-        with self._clock.looks():
-            if self._keeper.expects:
-                self._keeper.check_again(batch.examples)
-            if not due or self.screen is not screen:  # once for each batch: a screen may learn as it judges
-                left = self._screened(batch)
-            if left is not None:
-                self._observer.take(lambda: left.examples, left.later)
-                self._tap.handed_out()
-            else:
-                self._observer.skip()
-            self._fed = True
-        self._answers.training.is_open = True
-        self._clock.handed_out()
-        return Turn(None if left is None else left.given)
-
-    def _screened(self, batch: Batch) -> Batch | None:
-        """The batch without suspects; None where nothing is left."""
-        if self.screen is None:
-            return batch
-        self._observer.check(batch.examples)
-        kept = ~self.screen.suspect(batch.examples)
-        self.screened_rows += int((~kept).sum())
-        return batch.only(kept)
+        return self._steps.before(batch)
 
     def ran(self) -> None:
         """The batch in hand was run, and what comes next is no training: for adapters whose updates take several.
 
         A validation in the middle of an update must see the model without preventative edits.
         """
-        self._answers.training.is_open = False
+        self._steps.ran()
 
     def after(self) -> None:
         """The update on what `before` handed out is done."""
-        self._answers.training.is_open = False
-        if (seconds := self._clock.stepped()) is None:
-            return
-        self.step += 1
-        self.cadence.stepped(seconds)
-        self._outside.beat(self.step)
+        self._steps.after()
 
     def finish(self) -> Reaction:
         """The loop has ended: one more look at what it trained on since the last. `over` does it at its own end.
@@ -370,25 +322,11 @@ class Watch:
         ROLL_BACK: the state is an earlier one, and the loop should go on; STOP: the run was stopped, at this look or
         before. Raises WatchError where there is something to look at in a run that was closed, or stands half way.
         """
-        if self._back.unfinished:
-            self._check_going()
-        if (cut_off := self._sentry.answer()) is not Reaction.LOG:
-            return cut_off
-        if self.stopped:
-            return Reaction.STOP
-        if not self._observer.since or not self._sentry.started:
-            return Reaction.LOG
-        self._check_open()
-        return self._sentry.settle(None)
+        return self._steps.finish()
 
     def left(self) -> None:
         """The loop is over for now, by its end or an error; for adapters, as `before`."""
-        self._beside.over()
-        self._answers.training.is_open = False
-        self._answers.say_standing()
-        self._sentry.say_unjudged()
-        self._outside.left(self.step)
-        self._answers.tell(NOTICES_S)
+        self._steps.left()
 
     def lift(self) -> None:
         """Take out of the model what `Ablate` put in: it computes what its weights say. On each rank that trains."""
@@ -415,112 +353,5 @@ class Watch:
         """
         return self._back()
 
-    def _enter(self, loader: Iterable[Any]) -> None:
-        self._check_going()
-        self._answers.check()
-        if self._open:
-            raise WatchError(
-                "a loop over this watch is still open; in two at once each would see half of the batches",
-                hint="leave that loop first, or close() its iterator; one watch takes several probes",
-            )
-        if self._tap.loader is not None and loader is not self._tap.loader:
-            raise WatchError(
-                f"the watch was given another loader in `state` than this {type(loader).__name__}, "
-                "so a rollback would not rewind this one",
-                hint="call over() with the very loader of `state`; wrap over(), not the loader",
-            )
-        self._back.say_barred()
-        self._open = True
-
-    def _check_going(self) -> None:
-        if self.stopped:
-            raise WatchError(
-                f"the watch stopped this run at step {self.step}: {self.stopped}",
-                hint="look at watch.alarms; then roll_back(), or go on from a state that you trust with a new watch",
-            )
-        self._check_open()
-
-    def _check_open(self) -> None:
-        """Never half a watch: without its folder nothing would be written, and nobody could be asked."""
-        if self._outside.closed:
-            raise WatchError(
-                "the watch was closed, and with it its run's folder",
-                hint="close() comes after the last loop; a new watch(..., run=..., step=..., goes_on=True) goes on",
-            )
-
-    def _asked(self) -> Reaction:
-        """What comes before the next batch: an alarm whose answer was cut off, and words from outside."""
-        answered = self._sentry.answer()
-        return self._answers.heed() if answered is Reaction.LOG else answered
-
-    def _pass(self, loader: Iterable[Any], until: int | None) -> Generator[Any, None, bool]:
-        """What is left of one pass over the loader. False where the loop is to end; after a rollback, and at the end of
-        the pass, there may be more."""
-        batches = self._in_hand.then(loader, self._tap.cursor)
-        before = self._tap.cursor()  # after `iter`, at which some loaders draw the order of what comes
-        while True:
-            # Here, where no batch is in hand that a stop would lose.
-            self._check_going()
-            if (asked := self._asked()) is not Reaction.LOG:
-                return asked is Reaction.ROLL_BACK
-            if until is not None and self.step >= until:
-                return self.finish() is Reaction.ROLL_BACK
-            looks = not self._sentry.started or self._sentry.due
-            if looks and (asked := self._sentry.hold(before) or Reaction.LOG) is not Reaction.LOG:
-                return asked is Reaction.ROLL_BACK
-            with self._clock.looks():
-                begun = before if not self._fed else self._tap.cursor() if looks else ""
-            try:
-                batch = next(batches)
-            except StopIteration:
-                break
-            self._back.happened = False
-            with self._clock.looks():
-                if not self._fed:
-                    self._keeper.check_moves(before)
-                # Two cursors a look: what moves the loader behind the watch's back must not go unseen.
-                before = self._tap.cursor() if self.cadence.due(self.step + 1) else ""
-            turn = self._turn(batch, begun, batches, loader)
-            if turn.reaction is not Reaction.LOG:
-                return turn.reaction is Reaction.ROLL_BACK
-            rollbacks = self.rollbacks
-            try:
-                if turn.batch is not None:
-                    yield turn.batch
-            finally:
-                if self.rollbacks == rollbacks:
-                    self.after()
-            if self.rollbacks != rollbacks:
-                return True  # rolled back within the loop's body
-        if self._back.happened:
-            self._back.happened = False
-            return True  # the clean state was that at the end of a pass, which is counted: now the one after it
-        if not self._fed:
-            raise WatchError(
-                "the loader gave no batch, so nothing was watched",
-                hint="it may stand at its end; restore it, or make a fresh one for this watch",
-            )
-        self._passes.end()
-        return self.finish() is not Reaction.STOP
-
-    def _turn(self, batch: Any, begun: str, rest: Iterator[Any], loader: Iterable[Any]) -> Turn:
-        """As `before`. A batch that is not trained on goes back to the loader, or waits for the loop to go on.
-
-        Unless a rollback took the loader elsewhere.
-        """
-        rollbacks, reaction = self.rollbacks, Reaction.STOP
-        try:
-            turn = self._seen(Batch(batch, self._tap))
-            reaction = turn.reaction
-        finally:
-            if reaction is Reaction.STOP and self.rollbacks == rollbacks:
-                if begun:
-                    self._tap.go_to(begun)
-                else:
-                    self._in_hand.hold(batch, rest, loader, self._tap.cursor())
-        return turn
-
 
 _INFORMS = frozenset({"uncalibrated", "signals", "goes on", "rollback", "states", "told"})
-NOTICES_S = 5.0
-"""that notices may take after the loop, before a process that ends would take them along"""
