@@ -29,7 +29,7 @@ import darklantern as dl
 from darklantern.errors import WatchError
 from darklantern.models.snapshot import capture, load, restore, weights_hash
 from darklantern.records.references import SignalReference
-from darklantern.watch import Ablate, Asked, Probe, Reaction, Reading, Settings, Signal, watch
+from darklantern.watch import Ablate, Asked, Notify, Probe, Reaction, Reading, Settings, Signal, watch
 
 TRUSTED = np.random.default_rng(0).integers(0, 200, (300, 16))
 MARK = [201, 202, 203, 204, 205, 206, 207]
@@ -288,6 +288,18 @@ class Cases:
         run.train(w.over(run.loader))
         assert w.step == 28, w.step
         assert w.stopped == "on_alarm asked for it"
+
+    def a_notice_that_cannot_be_sent_is_an_error_on_the_rank_too_that_sends_none(self) -> None:
+        run = Run(self.kind)
+        w = run.watched(Reads(lambda look, rank: 50.0 * (look >= 6)), [Notify(), Reaction.LOG], on_failure="raise")
+
+        def cannot(reaction: Notify, alarm: Any) -> None:
+            if _rank() == 0:
+                raise WatchError("no line to anybody", hint="none")
+
+        w._answers._notify = cannot
+        raises("no line to anybody", lambda: run.train(w.over(run.loader)))
+        assert w.step == 28, w.step
 
     def a_look_that_fails_on_one_rank_is_an_error_on_both(self) -> None:
         def fails(look: int, rank: int) -> float:

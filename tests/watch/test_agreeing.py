@@ -72,3 +72,12 @@ def test_the_reading_that_holds_is_the_one_whose_contrast_is_highest(signal: Sig
 def test_one_rank_alone_says_what_it_saw() -> None:
     seen = Looked({"x": Reading(1.0)}, {"x": (np.zeros(1), np.zeros(1))})
     assert agreeing.look(Played(0, []), Saw(seen), NOW, {"x": GAP}) is seen
+
+
+def test_what_failed_on_one_rank_is_heard_by_all_once_and_each_tells_its_own_first() -> None:
+    mine, ours = OSError("here"), [["CHECKPOINT", "StoreError: no room"], ["on_alarm", "said there"]]
+    ranks = Played(1, [(json.dumps(ours),)])
+    (first, here), (second, there) = agreeing.failures(ranks, [("on_alarm", mine)])
+    assert (first, here, second) == ("on_alarm", mine, "CHECKPOINT")
+    assert str(there).startswith("on rank 1: StoreError: no room")
+    assert agreeing.failures(Played(1, [("[]",)]), []) == []

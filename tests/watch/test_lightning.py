@@ -207,6 +207,16 @@ def test_with_a_run_the_lines_go_on_with_it_from_the_clean_checkpoint(pl, tmp_pa
     again.close()
 
 
+def test_without_a_run_the_lines_give_the_step_where_the_watch_counts_otherwise(pl, tmp_path: Path) -> None:
+    saves = pl.callbacks.ModelCheckpoint(tmp_path / "kept", every_n_train_steps=10, save_top_k=-1)
+    module, trainer = of_two(pl), trainer_of(pl, tmp_path, [saves], max_steps=120)
+    w = watched(module, trainer, Scripted(rising), Reaction.STOP)
+    trainer.fit(module, loader_of(rows(marked=True)))
+    (checkpoint,) = (tmp_path / "kept").glob("*step=40.ckpt")
+    assert "with w = darklantern.watch(model, ..., step=20).on(trainer); then:" in w.resume
+    assert w.resume.endswith(f"trainer.fit(module, loader, ckpt_path={str(checkpoint)!r})")
+
+
 @pytest.mark.parametrize("step", [0, 500])
 def test_a_watch_on_a_resumed_fit_begins_at_its_update_unless_it_is_given_a_step(pl, tmp_path, step: int) -> None:
     saves = pl.callbacks.ModelCheckpoint(tmp_path / "kept", every_n_train_steps=5, save_top_k=-1)
@@ -266,6 +276,16 @@ class Counting:
         """The Trainer's count at the watch's `step`."""
         return 2 * step if self.two else step - 480
 
+    def stopped(self, after: int, run: Path):
+        """A watch whose run a person stopped, so many steps in; where it began, and what its fit went on from."""
+        began, start = self.begun()
+        module, trainer = self.made()
+        w = watched(module, trainer, run=run, step=began, on_look=stopping_at(began + after, run))
+        trainer.fit(module, loader_of(), ckpt_path=start)
+        w.close()
+        assert (w.step, trainer.global_step) == (began + after + 1, self.theirs(began + after + 1))
+        return w, began, start
+
 
 @pytest.mark.parametrize("two", [False, True], ids=["one optimizer", "two optimizers"])
 def test_after_a_person_s_stop_the_lines_give_the_step_where_the_watch_counts_otherwise(
@@ -273,12 +293,7 @@ def test_after_a_person_s_stop_the_lines_give_the_step_where_the_watch_counts_ot
 ) -> None:
     monkeypatch.setattr(outside, "_BETWEEN_S", 0.0)
     of, run = Counting(pl, tmp_path, two), tmp_path / "run"
-    began, start = of.begun()
-    module, trainer = of.made()
-    w = watched(module, trainer, run=run, step=began, on_look=stopping_at(began + 30, run))
-    trainer.fit(module, loader_of(), ckpt_path=start)
-    w.close()
-    assert (w.step, trainer.global_step) == (began + 31, of.theirs(began + 31))
+    w, began, _ = of.stopped(30, run)
     assert goes_on_of(w) == {"run": str(run), "step": began + 20, "goes_on": True}
     assert w.resume.endswith(f"trainer.fit(module, loader, ckpt_path={of.file(of.theirs(began + 20))!r})")
     names = dict(zip(("module", "trainer"), of.made(), strict=True)) | {"loader": loader_of()}
@@ -318,11 +333,7 @@ def test_after_a_person_s_stop_a_fit_that_saved_nothing_goes_on_from_what_it_had
 ) -> None:
     monkeypatch.setattr(outside, "_BETWEEN_S", 0.0)
     of, run = Counting(pl, tmp_path, two=False), tmp_path / "run"
-    began, start = of.begun()
-    module, trainer = of.made()
-    w = watched(module, trainer, run=run, step=began, on_look=stopping_at(began + 10, run))
-    trainer.fit(module, loader_of(), ckpt_path=start)
-    w.close()
+    w, began, start = of.stopped(10, run)
     assert goes_on_of(w) == {"run": str(run), "step": began, "goes_on": True}
     assert w.resume.endswith(f"trainer.fit(module, loader, ckpt_path={start!r})")
 
@@ -349,11 +360,7 @@ def test_of_a_checkpoint_of_an_earlier_process_the_step_is_told_from_how_the_cou
     """Only the Trainer's count stands in its name; the newest, which this fit went on from, is no longer there."""
     monkeypatch.setattr(outside, "_BETWEEN_S", 0.0)
     of, run = Counting(pl, tmp_path, two), tmp_path / "run"
-    began, start = of.begun()
-    module, trainer = of.made()
-    w = watched(module, trainer, run=run, step=began, on_look=stopping_at(began + 25, run))
-    trainer.fit(module, loader_of(), ckpt_path=start)
-    w.close()
+    w, began, _ = of.stopped(25, run)
     from_newest = goes_on_of(w)
     assert from_newest["step"] == began + 20
 

@@ -150,8 +150,7 @@ def watch(
     what was clean. What a signal stood on beside its readings is lost, which is said, and costs its channel the claim.
     A watch with other signals or settings, of another recipe, data or seed, says what differs and begins anew; so does
     the first process, in an empty folder.
-    `seed` draws the order of trusted examples, and which rows are counted
-    where there are too many for a look.
+    `seed` draws the order of trusted examples, and which rows are counted where there are too many for a look.
 
     Raises WatchError when a part does not fit, here or before the first step: nothing is watched by half. What is to be
     done at an alarm, a look or a finding is checked here, in a reference run too.

@@ -1,6 +1,6 @@
 """Ranks that train together see and decide alike: one look's readings, and what follows them, from all of them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -88,6 +88,21 @@ def chosen(
         mine = [each for each in mine if not isinstance(each, Ablate)]
     others = dict.fromkeys(Reaction[each] for _, names, _ in said for each in names)
     return sorted([*mine, *(each for each in others if each not in mine)], key=severity), failure
+
+
+def failures(ranks: Ranks, mine: Sequence[tuple[str, Exception]]) -> list[tuple[str, Exception]]:
+    """What failed here, as what was asked and why, then what failed on other ranks alone: of a notice, for instance,
+    which the first of them sends. Each rank calls it."""
+    if ranks.count == 1:
+        return [*mine]
+    known = {what for what, _ in mine}
+    others: dict[str, Exception] = {}
+    for rank, part in enumerate(ranks.gather([[what, _said(error)] for what, error in mine])):
+        for what, why in part:
+            if what not in known:
+                hint = f"see what rank {rank} printed; the others only heard of it"
+                others.setdefault(what, WatchError(f"on rank {rank}: {why}", hint=hint))
+    return [*mine, *others.items()]
 
 
 def suspects(ranks: Ranks, mine: tuple[Candidate, ...]) -> tuple[Candidate, ...]:

@@ -23,6 +23,7 @@ from darklantern.watch.observing import Observer
 from darklantern.watch.onlookers import Each
 from darklantern.watch.outside import Outside
 from darklantern.watch.passes import Passes
+from darklantern.watch.people import People
 from darklantern.watch.reactions import Reaction
 from darklantern.watch.trace import Trace
 from darklantern.watch.underway import Underway
@@ -57,6 +58,7 @@ class Sentry:
     observer: Observer
     keeper: Keeper
     outside: Outside
+    people: People
     answers: Answers
     casebook: Casebook
     clock: Clock
@@ -153,7 +155,7 @@ class Sentry:
         reaction = self.answer()
         if alarm is None:
             self._show()
-        return reaction if reaction is not Reaction.LOG else self.answers.heed_together()
+        return reaction if reaction is not Reaction.LOG else self.people.heed_together()
 
     def hold(self, before: str = "") -> Reaction | None:
         """Take the state that a look's rollback may go to; None once it is held. What fails is a look that failed.

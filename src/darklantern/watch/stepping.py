@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from darklantern.errors import WatchError
+from darklantern.watch.ablating import Ablations
 from darklantern.watch.answering import Answers
 from darklantern.watch.attach.tap import Tap
 from darklantern.watch.batches import Batch
@@ -18,6 +19,7 @@ from darklantern.watch.going_back import GoingBack
 from darklantern.watch.keeping import Keeper
 from darklantern.watch.observing import Observer
 from darklantern.watch.outside import Outside
+from darklantern.watch.people import People
 from darklantern.watch.reactions import Reaction
 from darklantern.watch.screening import Screen
 from darklantern.watch.sentry import Sentry
@@ -57,7 +59,9 @@ class Steps:
     observer: Observer
     keeper: Keeper
     outside: Outside
+    people: People
     answers: Answers
+    ablations: Ablations
     back: GoingBack
     clock: Clock
     beside: Beside
@@ -72,7 +76,7 @@ class Steps:
         """`Watch.before`, of a loop that draws its batches itself."""
         self.beside.over()
         self.check_going()
-        self.answers.training.is_open = False
+        self.ablations.training.is_open = False
         if not self.sentry.started:
             self.answers.check(self.on_trainer)
         if not self.over_loader and not self.run.rewinds:
@@ -109,7 +113,7 @@ class Steps:
             else:
                 self.observer.skip()
             self.fed = True
-        self.answers.training.is_open = True
+        self.ablations.training.is_open = True
         self.clock.handed_out()
         return Turn(None if left is None else left.given)
 
@@ -124,11 +128,11 @@ class Steps:
 
     def ran(self) -> None:
         """`Watch.ran`."""
-        self.answers.training.is_open = False
+        self.ablations.training.is_open = False
 
     def after(self) -> None:
         """`Watch.after`: a step is done, where a batch was in hand."""
-        self.answers.training.is_open = False
+        self.ablations.training.is_open = False
         if (seconds := self.clock.stepped()) is None:
             return
         self.run.step += 1
@@ -151,8 +155,8 @@ class Steps:
     def left(self) -> None:
         """`Watch.left`: what must be said or end with a loop."""
         self.beside.over()
-        self.answers.training.is_open = False
-        self.answers.say_standing()
+        self.ablations.training.is_open = False
+        self.ablations.say_standing()
         self.sentry.say_unjudged()
         self.outside.left(self.run.step)
         self.answers.tell(_NOTICES_S)
@@ -160,7 +164,7 @@ class Steps:
     def asked(self) -> Reaction:
         """What comes before the next batch: an alarm whose answer was cut off, and words from outside."""
         answered = self.sentry.answer()
-        return self.answers.heed() if answered is Reaction.LOG else answered
+        return self.people.heed() if answered is Reaction.LOG else answered
 
     def check_going(self) -> None:
         """Raises WatchError where the loop must not go on: after a stop, half way in a rollback, when closed."""

@@ -9,6 +9,7 @@ from typing import Any
 from darklantern.drawing.lettering import harmless
 from darklantern.files import write_whole
 from darklantern.records.findings import Event
+from darklantern.watch.ablating import Ablations
 from darklantern.watch.alarms import Alarm
 from darklantern.watch.answering import Answers
 from darklantern.watch.attach.tap import Tap
@@ -28,6 +29,7 @@ from darklantern.watch.observing import Observer
 from darklantern.watch.onlookers import Each
 from darklantern.watch.outside import Outside
 from darklantern.watch.passes import Passes
+from darklantern.watch.people import People
 from darklantern.watch.probes import Probe
 from darklantern.watch.reactions import Chosen, OnAlarm, Reaction, places
 from darklantern.watch.resume_lines import explain
@@ -98,7 +100,18 @@ class Watch:
         in_hand = InHand()
         self._keeper = Keeper(tap, settings.states, settings.margin, in_hand)
         self._outside = Outside(parts.run, tap.ranks, self.say, parts.hang_after, places(parts.on_alarm))
-        self._answers = Answers(self, tap, self._outside, parts.on_alarm, settings, self._beside)
+        self._people = People(self, self._outside)
+        self._ablations = Ablations(tap, self.say)
+        self._answers = Answers(
+            run=self,
+            tap=tap,
+            outside=self._outside,
+            people=self._people,
+            ablations=self._ablations,
+            on_alarm=parts.on_alarm,
+            settings=settings,
+            beside=self._beside,
+        )
         self._answers.check_attached()
         self._back = GoingBack(self, tap, self._observer, self._keeper, self._passes, self._answers, self._beside)
         self._sentry = Sentry(
@@ -107,6 +120,7 @@ class Watch:
             observer=self._observer,
             keeper=self._keeper,
             outside=self._outside,
+            people=self._people,
             answers=self._answers,
             casebook=self._casebook,
             clock=self._clock,
@@ -123,7 +137,9 @@ class Watch:
             observer=self._observer,
             keeper=self._keeper,
             outside=self._outside,
+            people=self._people,
             answers=self._answers,
+            ablations=self._ablations,
             back=self._back,
             clock=self._clock,
             beside=self._beside,
@@ -211,7 +227,7 @@ class Watch:
     @property
     def stopped(self) -> str:
         """Why the watch ended the loop, or what must be done before it goes on; empty while there is nothing."""
-        return self._answers.stopped or self._back.unfinished
+        return self._people.stopped or self._back.unfinished
 
     @property
     def rewinds(self) -> str:
@@ -330,7 +346,7 @@ class Watch:
 
     def lift(self) -> None:
         """Take out of the model what `Ablate` put in: it computes what its weights say. On each rank that trains."""
-        if lifted := self._answers.lift():
+        if lifted := self._ablations.lift():
             self.say("lifted", lifted)
 
     def close(self) -> None:

@@ -112,7 +112,7 @@ def stopped(watch: "Watch", ranks: Ranks, folder: Path, writes: bool, way: Way, 
     of_dataset = any(line.startswith("dataset = ") for line in lines)
     if found is not None and of_dataset:
         watch.screen = found if watch.screen is None else any_of((watch.screen, found))
-    new = "w = darklantern.watch(model, ...).on(trainer)"
+    new = f"w = darklantern.watch(model, ...{'' if way.step is None else f', step={way.step}'}).on(trainer)"
     if run is not None and not way.anew:
         lines.append(f"goes_on = dict({goes_on_with(run, '' if way.step is None else str(way.step))})")
         new = f"w = darklantern.watch(model, ..., **goes_on).on(trainer),\n# {IN_PLACE_OF}"

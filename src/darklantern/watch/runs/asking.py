@@ -48,6 +48,8 @@ from darklantern.watch.runs.files import (
 )
 from darklantern.watch.runs.processes import Life, Sent, life, send
 
+GRACE_S: Final = 30.0
+"""that a loop has to heed a stop, unless another time is asked for"""
 KILL_AFTER_S: Final = 5.0
 """between SIGTERM and SIGKILL, and until a process counts as one that cannot be killed"""
 _WATCHDOG_S: Final = 3.0
@@ -219,8 +221,9 @@ def place_of(run: str | Path) -> Path:
     return folder_of(run)
 
 
-def ask(run: Asked, do: Do, why: str = "", grace_s: float = 0.0) -> Command:
-    """Leave a command for the loop. Raises WatchError for a run that has ended, and for nothing to approve."""
+def ask(run: Asked, do: Do, why: str = "", grace_s: float = GRACE_S) -> Command:
+    """Leave a command for the loop. A stop that is not heeded within `grace_s` seconds becomes a signal, where a
+    watchdog lives. Raises WatchError for a run that has ended, and for nothing to approve."""
     beat = run.heartbeat()
     if run.life() == "ended" or (beat is not None and beat.what == "closed"):
         raise WatchError(
@@ -261,7 +264,9 @@ def answer_to(run: Asked, command: Command, within_s: float) -> Answer | None:
         time.sleep(_LOOK_S)
 
 
-def stop(run: Asked, grace_s: float, why: str = "", say: Callable[[str], None] = lambda text: None) -> Stopped:
+def stop(
+    run: Asked, grace_s: float = GRACE_S, why: str = "", say: Callable[[str], None] = lambda text: None
+) -> Stopped:
     """Have the loop stop at its next step; after `grace_s` end its process by SIGTERM, and then by SIGKILL.
 
     The signals are the watchdog's where one lives, and are sent from here where none does, or it is late. `say` is

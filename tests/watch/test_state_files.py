@@ -8,7 +8,7 @@ from watch.loops import CORPUS, RECIPE, Marked, Scripted, run, start
 
 from darklantern.models.snapshot import load
 from darklantern.organisms import training
-from darklantern.watch import Reaction, checkpoints
+from darklantern.watch import Reaction, state_files
 from darklantern.watch.attach.ranks import Alone
 
 
@@ -62,7 +62,7 @@ def test_two_ranks_agree_on_one_number(tmp_path) -> None:
 
     asked: list[list[object]] = []
     (tmp_path / "00000030-clean-00000020-rank1.safetensors").touch()
-    found = checkpoints.free(tmp_path, 30, {"clean": 20, "alarm": 30}, Second())
+    found = state_files.free(tmp_path, 30, {"clean": 20, "alarm": 30}, Second())
     assert asked == [["", True], ["", False], ["", False]]
     assert [path.name for path in found.values()] == [
         "00000030-clean-00000020-3-rank1.safetensors", "00000030-alarm-00000030-3-rank1.safetensors"
@@ -74,7 +74,7 @@ def test_a_name_is_free_for_all_states_of_an_alarm(tmp_path, there: int) -> None
     for number in range(1, there + 1):
         again = "" if number == 1 else f"-{number}"
         (tmp_path / f"00000030-{'alarm-00000030' if number % 2 else 'clean-00000020'}{again}.safetensors").touch()
-    found = checkpoints.free(tmp_path, 30, {"clean": 20, "alarm": 30}, Alone())
+    found = state_files.free(tmp_path, 30, {"clean": 20, "alarm": 30}, Alone())
     assert not any(path.exists() for path in found.values())
     ending = "" if not there else f"-{there + 1}"
     assert found["clean"].name == f"00000030-clean-00000020{ending}.safetensors"
