@@ -4,21 +4,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from library.orgs import CHEAP
 
+from cli.here import apart, stay_readable
 from cli.pages import Follower
-from darklantern.library import create
-
-READS_SECRETS = ("library_option", "backup_commands", "open_command", "hardening", "relay_commands")
-"""Modules whose commands turn off core files and /proc: in this process, for the whole test run."""
 
 
 @pytest.fixture
 def stays_readable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands may run in this process."""
-    for module in READS_SECRETS:
-        monkeypatch.setattr(f"darklantern.cli.{module}.keep_secrets_in_memory", lambda: None)
-    monkeypatch.setitem(create.__kwdefaults__, "cost", CHEAP)
+    stay_readable(monkeypatch)
+
+
+@pytest.fixture
+def in_processes_of_their_own(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the test would run in this process."""
+    monkeypatch.setattr(request.module, "ran", apart)
 
 
 @pytest.fixture
