@@ -38,7 +38,7 @@ def _wide() -> Any:
 
 @cache
 def opened(twin: Twin) -> tuple[Any, Any]:
-    """For all tests, which share what they compile: the twin with its oracle's weights, opened in float64, and inputs."""
+    """The twin with its oracle's weights, opened in float64, and inputs. Tests share what they compile for it."""
     _, module, given = oracle(twin.oracle, torch.float64)
     built, inputs = twin.build(module, np.float64), twin.inputs(given)
     return dl.open(built.module, weights=built.weights, call=built.call, example=inputs), inputs
