@@ -77,7 +77,7 @@ def test_p15_a_bundle_cut_at_any_byte_or_with_any_bit_flipped_imports_nothing(tm
             return
         taken.append(what)
 
-    # Every byte near the ends, where magic, first frame and trailer are, and where frames begin; every eleventh between.
+    # Every byte near the ends and where frames begin; every eleventh between.
     ends = {*range(300), *range(len(bundle) - 300, len(bundle)), *range(0, len(bundle), 11)}
     ends |= {at + near for at in beginnings(bundle) for near in range(-12, 12)}
     for size in sorted(ends):
