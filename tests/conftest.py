@@ -1,5 +1,6 @@
 """Settings for all tests: quick compiling, one thread, Ctrl-C as on a terminal, and in CI a skip is a failure."""
 
+import gc
 import os
 import signal
 import sys
@@ -37,6 +38,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if hasattr(config, "workerinput"):
         slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
         items.sort(key=lambda item: -slow[item.path])  # ties stay as they were shuffled
+
+
+def pytest_collection_finish() -> None:
+    """A million objects of torch, JAX and the tests themselves stay to the end: no collection looks at them again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

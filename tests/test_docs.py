@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -207,6 +208,12 @@ def commands(group: object, prefix: tuple[str, ...] = ()) -> dict[tuple[str, ...
     return found
 
 
+@cache
+def known_commands() -> dict[tuple[str, ...], Any]:
+    """All of ours; for each page anew it would take longer than the page."""
+    return commands(typer.main.get_command(app))
+
+
 TOLD = [page for page in PAGES if page.parent.name != "spec"]  # formats hold labels that read like commands
 TOLD += sorted((ROOT / "src/darklantern").rglob("*.py"))  # hints, help, and what the page tells people to type
 TOLD.append(ROOT / "Makefile")
@@ -214,7 +221,7 @@ TOLD.append(ROOT / "Makefile")
 
 @pytest.mark.parametrize("page", TOLD, ids=lambda page: page.name)
 def test_every_command_that_a_page_names_exists(page: Path) -> None:
-    known = commands(typer.main.get_command(app))
+    known = known_commands()
     for line in re.findall(r"(?:^    |`|\"|bin/)darklantern ([a-z][^`\"\n#]*)", page.read_text(), re.MULTILINE):
         words = tuple(line.replace("…", "").replace("'", "").split())
         if re.search(r" v\d", line):  # a format's label

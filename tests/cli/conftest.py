@@ -1,24 +1,36 @@
 """Somebody to follow a page of commands."""
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
-from library.orgs import CHEAP
+import typer.main
 
+from cli.here import apart, stay_readable
 from cli.pages import Follower
-from darklantern.library import create
 
-READS_SECRETS = ("library_option", "backup_commands", "open_command", "hardening", "relay_commands")
-"""Modules whose commands turn off core files and /proc: in this process, for the whole test run."""
+
+@pytest.fixture(autouse=True, scope="session")
+def _commands_are_put_together_once() -> Iterator[None]:
+    """Typer does so anew at each call: two thirds of the time of one that runs in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        once = cache(typer.main.get_command)
+        patch.setattr("typer.main.get_command", once)
+        patch.setattr("typer.testing._get_command", once)
+        yield
 
 
 @pytest.fixture
 def stays_readable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands may run in this process."""
-    for module in READS_SECRETS:
-        monkeypatch.setattr(f"darklantern.cli.{module}.keep_secrets_in_memory", lambda: None)
-    monkeypatch.setitem(create.__kwdefaults__, "cost", CHEAP)
+    stay_readable(monkeypatch)
+
+
+@pytest.fixture
+def in_processes_of_their_own(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the test would run in this process."""
+    monkeypatch.setattr(request.module, "ran", apart)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from watch.recorded_runs import BEGUN, INNER, OUTER, written
 
+from cli.here import ran
 from darklantern.cli import bars
 from darklantern.watch.collecting import load
 from darklantern.watch.recording import LOOKS, recorded
@@ -48,8 +49,7 @@ for xs, ys in w.over(loader):
 
 
 def calibrate(where: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "darklantern", "watch", "calibrate", *words]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=where)
+    return ran("watch", "calibrate", *words, cwd=where)
 
 
 def test_off_a_terminal_the_count_is_told_at_the_start_at_the_end_and_now_and_then(capsys) -> None:
@@ -61,7 +61,6 @@ def test_off_a_terminal_the_count_is_told_at_the_start_at_the_end_and_now_and_th
     assert capsys.readouterr().err.splitlines() == ["runs: 0 of 5", "runs: 2 of 5", "runs: 5 of 5"]
 
 
-@pytest.mark.slow
 def test_folders_become_references_with_the_rate_that_they_support(tmp_path: Path) -> None:
     for seed in range(24):
         written(tmp_path / "runs" / str(seed), seed)
@@ -83,6 +82,7 @@ def test_folders_become_references_with_the_rate_that_they_support(tmp_path: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("in_processes_of_their_own")
 def test_a_real_script_is_run_for_each_seed_with_its_watch_as_it_is(tmp_path: Path) -> None:
     """Two seeds are run; the others are copies of the first, with readings of their own. None is run again."""
     (tmp_path / "train.py").write_text(SCRIPT)
@@ -109,7 +109,6 @@ def test_a_real_script_is_run_for_each_seed_with_its_watch_as_it_is(tmp_path: Pa
     assert written_at == [(tmp_path / "mine" / seed / FINISHED).stat().st_mtime_ns for seed in "12"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -130,7 +129,6 @@ def test_no_run_is_spent_on_seeds_that_could_not_become_references(tmp_path: Pat
     assert not (tmp_path / "reference-runs").exists()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [

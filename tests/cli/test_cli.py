@@ -15,6 +15,7 @@ import typer.main
 from library.orgs import artifacts, assessment, finding, share
 from library.orgs import founded as founded_in
 
+from cli.here import apart, cheap, ran
 from darklantern.cli.app import app
 from darklantern.demo import founding, reference_runs
 from darklantern.errors import StoreError
@@ -23,24 +24,12 @@ from darklantern.stores import open_vault
 GROUPS = [[name] for name, each in typer.main.get_command(app).commands.items() if hasattr(each, "commands")]  # type: ignore[attr-defined]
 
 
-def darklantern(*words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """In a session of its own, which has no terminal to ask at."""
-    return subprocess.run(
-        [sys.executable, "-m", "darklantern", *words],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        start_new_session=True,
-        env=os.environ | (env or {}),
-    )
-
-
 @pytest.fixture(scope="module")
 def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two libraries of one network. Aurora's holds a finding."""
     folder = tmp_path_factory.mktemp("founded")
-    orgs = founding.found(folder)
+    with cheap():
+        orgs = founding.found(folder)
     what = finding()
     orgs.aurora.findings.share(what, artifacts(), circle=founding.CIRCLE, assessment=assessment(what))
     orgs.close()
@@ -52,11 +41,11 @@ def at(founded: Path, who: str) -> list[str]:
 
 
 def test_help_lists_each_command_with_a_whole_sentence() -> None:
-    shown = darklantern("--help").stdout
+    shown = apart("--help").stdout
     assert "demo" in shown and "watch" in shown and "library" in shown and "page" in shown and "rerun" in shown
     assert len(GROUPS) > 8
     for words in ([], *GROUPS):
-        listed = darklantern(*words, "--help").stdout.partition("Options:")[2]
+        listed = ran(*words, "--help").stdout.partition("Options:")[2]
         assert "..." not in listed, f"a sentence is cut off: {words}"
 
 
@@ -87,8 +76,8 @@ def commands() -> dict[str, Any]:
 def test_the_version_as_text_and_as_json() -> None:
     from darklantern import __version__
 
-    assert darklantern("version").stdout.strip() == f"darklantern {__version__}"
-    assert json.loads(darklantern("version", "--json").stdout) == {"darklantern": __version__}
+    assert apart("version").stdout.strip() == f"darklantern {__version__}"
+    assert json.loads(ran("version", "--json").stdout) == {"darklantern": __version__}
 
 
 OPEN = ["--passphrase-file", "PASS"]
@@ -116,6 +105,7 @@ WRONG = {
     "a file as the folder of runs": (["watch", "calibrate", "--runs", "EMPTY", "--out", "MINE/x"], "--runs"),
     "references into no folder": (["watch", "calibrate", "--runs", "MINE", "--out", "MINE/no/x"], "make it"),
 }
+OF_PROCESSES = ("no passphrase and no terminal", "the wrong passphrase", "a folder of one's own as --out")
 
 
 @pytest.mark.parametrize("what", WRONG)
@@ -137,7 +127,8 @@ def test_each_error_has_a_hint_that_helps_and_no_traceback(what: str, founded: P
         "NOISE": tmp_path / "noise",
     }
     words, helps = WRONG[what]
-    done = darklantern(*[str(names.get(word, word)) for word in words])
+    run = apart if what in OF_PROCESSES else ran
+    done = run(*[str(names.get(word, word)) for word in words])
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert helps in done.stderr.partition("\nhint:  ")[2]
@@ -156,15 +147,15 @@ def test_the_library_is_named_by_an_option_a_variable_or_not_at_all(founded: Pat
         (secret, {"DARKLANTERN_LIBRARY": str(founded / "aurora")}),
         (secret, {"XDG_DATA_HOME": str(tmp_path / "data")}),
     ):
-        done = darklantern("finding", "list", "--json", *words, env=env)
+        done = apart("finding", "list", "--json", *words, env=env)
         assert len(json.loads(done.stdout)) == 1, done.stderr
-    done = darklantern("finding", "list", *secret, env=nowhere)
+    done = ran("finding", "list", *secret, env=nowhere)
     assert done.returncode == 1 and str(tmp_path / "nowhere") in done.stderr
 
 
 def test_a_seed_that_no_generator_takes_is_a_command_written_wrongly(tmp_path: Path) -> None:
     for seed in ("-1", str(2**64)):
-        done = darklantern("demo", "--seed", seed, "--out", str(tmp_path / "out"))
+        done = ran("demo", "--seed", seed, "--out", str(tmp_path / "out"))
         assert done.returncode == 2 and "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
 
@@ -180,7 +171,7 @@ def test_a_file_in_place_of_a_reference_run_is_named(held: str, tmp_path: Path) 
 def test_two_commands_at_once_on_one_library(founded: Path) -> None:
     folder, passphrase = founded / "aurora", (founded / "passphrases" / "aurora").read_text()
     with open_vault(folder, passphrase):
-        done = darklantern("library", "verify", *at(founded, "aurora"))
+        done = apart("library", "verify", *at(founded, "aurora"))
     assert done.returncode == 1
     assert f"is open in another program, process {os.getpid()}" in done.stderr
     assert "close it there first" in done.stderr
@@ -189,41 +180,39 @@ def test_two_commands_at_once_on_one_library(founded: Path) -> None:
 def test_an_error_as_json(tmp_path: Path) -> None:
     secret = tmp_path / "pass"
     secret.write_text("x")
-    done = darklantern(
-        "finding", "list", "--library", str(tmp_path / "none"), "--passphrase-file", str(secret), "--json"
-    )
+    done = ran("finding", "list", "--library", str(tmp_path / "none"), "--passphrase-file", str(secret), "--json")
     assert done.returncode == 1
     assert set(json.loads(done.stdout)) == {"error", "hint"}
 
 
 def test_an_empty_library_lists_nothing_and_says_what_to_do(founded: Path) -> None:
-    assert "no findings yet" in darklantern("finding", "list", *at(founded, "beacon")).stdout
-    assert json.loads(darklantern("finding", "list", *at(founded, "beacon"), "--json").stdout) == []
+    assert "no findings yet" in ran("finding", "list", *at(founded, "beacon")).stdout
+    assert json.loads(ran("finding", "list", *at(founded, "beacon"), "--json").stdout) == []
 
 
 def test_a_bundle_goes_out_and_in_and_twice_changes_nothing(founded: Path, tmp_path: Path) -> None:
     bundle, beacon = str(tmp_path / "x.bundle"), tmp_path / "beacon"
     shutil.copytree(founded / "beacon", beacon)
-    assert darklantern("bundle", "export", bundle, *at(founded, "aurora")).returncode == 0
+    assert ran("bundle", "export", bundle, *at(founded, "aurora")).returncode == 0
     here = ["--library", str(beacon), *at(founded, "beacon")[2:]]
-    done = darklantern("bundle", "import", bundle, *here, "--json")
+    done = ran("bundle", "import", bundle, *here, "--json")
     assert done.returncode == 0 and len(json.loads(done.stdout)["carried"]) == 2, done.stderr
-    again = darklantern("bundle", "import", bundle, *here)
+    again = ran("bundle", "import", bundle, *here)
     assert again.stdout == "nothing new: this library had all of it\n"
-    assert "is whole" in darklantern("library", "verify", *here).stdout
+    assert "is whole" in ran("library", "verify", *here).stdout
 
 
 def test_no_passphrase_can_be_given_as_an_argument() -> None:
-    shown = darklantern("finding", "list", "--help").stdout
+    shown = ran("finding", "list", "--help").stdout
     assert "--passphrase-file" in shown
     assert "--passphrase " not in shown
 
 
 def test_export_and_check_as_json(founded: Path, tmp_path: Path) -> None:
     here, bundle = at(founded, "aurora"), tmp_path / "x.bundle"
-    done = darklantern("bundle", "export", str(bundle), *here, "--json")
+    done = ran("bundle", "export", str(bundle), *here, "--json")
     assert json.loads(done.stdout) == {"bundle": str(bundle), "bytes": bundle.stat().st_size, "lacking": []}
-    assert json.loads(darklantern("library", "verify", *here, "--json").stdout) == {"problems": []}
+    assert json.loads(ran("library", "verify", *here, "--json").stdout) == {"problems": []}
 
 
 def test_an_import_says_what_is_missing_and_what_is_later_than_the_clock(tmp_path: Path) -> None:
@@ -237,14 +226,14 @@ def test_an_import_says_what_is_missing_and_what_is_later_than_the_clock(tmp_pat
     (tmp_path / "passphrase").write_text("passphrase of bo")
     beacon = ["--library", str(tmp_path / "beacon"), "--passphrase-file", str(tmp_path / "passphrase")]
 
-    refused = darklantern("bundle", "import", str(tmp_path / "bundle"), *beacon)
+    refused = ran("bundle", "import", str(tmp_path / "bundle"), *beacon)
     assert refused.returncode == 1 and "more than a day after" in refused.stderr
     hint = refused.stderr.partition("hint:  ")[2]
     assert "--allow-clock-jump" in hint and "allow_clock_jump=True" in hint
-    done = darklantern("bundle", "import", str(tmp_path / "bundle"), *beacon, "--allow-clock-jump")
+    done = ran("bundle", "import", str(tmp_path / "bundle"), *beacon, "--allow-clock-jump")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("missing: piece ") == 2
-    problems = darklantern("library", "verify", *beacon, "--json")
+    problems = ran("library", "verify", *beacon, "--json")
     assert problems.returncode == 1 and len(json.loads(problems.stdout)["problems"]) >= 2
 
 

@@ -2,29 +2,23 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from library.orgs import CANARY, artifacts, assessment, finding
 
+from cli.here import cheap, ran
 from darklantern.cli.options import SHORT, new_passphrase
 from darklantern.demo import founding
 from darklantern.sealing import Identity, age
-
-
-def darklantern(*words: str, given: str = "") -> subprocess.CompletedProcess[str]:
-    """In a session of its own, which has no terminal to ask at."""
-    command = [sys.executable, "-m", "darklantern", *words]
-    return subprocess.run(command, input=given, capture_output=True, text=True, check=False, start_new_session=True)
 
 
 @pytest.fixture(scope="module")
 def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Aurora's library holds two versions of a finding, the newer with a link to another one."""
     folder = tmp_path_factory.mktemp("founded")
-    orgs = founding.found(folder)
+    with cheap():
+        orgs = founding.found(folder)
 
     def share(title: str, **relations: object) -> str:
         what = finding(title=title)
@@ -57,7 +51,7 @@ def library(founded: Path, word: str, *words: str, given: str = "", status: int 
 
 
 def said(founded: Path, *words: str, given: str = "", status: int = 0) -> str:
-    done = darklantern(*words, *at(founded), given=given)
+    done = ran(*words, *at(founded), given=given)
     assert done.returncode == status, done.stderr
     return done.stdout
 
@@ -86,10 +80,10 @@ def test_search_takes_its_words_from_stdin_and_marks_them(founded: Path) -> None
     assert none.startswith("nothing found\n") and "begin*" in none and "the last sync was at 20" in none
     assert "only a part" not in none and "only a part" in said(founded, "search", "--tag", "x", given="nowhere")
     assert len(json.loads(said(founded, "search", "--json", "--older", given="draft"))) == 2
-    failed = darklantern("search", *at(founded), given="")
+    failed = ran("search", *at(founded), given="")
     assert failed.returncode == 1 and "words to look for" in failed.stderr
     assert "nothing found" in said(founded, "search", "--since", "2100-01-01", given="draft")
-    failed = darklantern("search", "--since", "tomorrow", *at(founded), given="draft")
+    failed = ran("search", "--since", "tomorrow", *at(founded), given="draft")
     assert failed.returncode == 1 and "for example" in failed.stderr
     assert "3 texts" in library(founded, "reindex")
 
@@ -107,7 +101,7 @@ def test_compacting_says_asks_and_without_an_answer_removes_nothing(founded: Pat
     stray.mkdir(exist_ok=True)
     piece = stray / "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"  # BLAKE3 of nothing
     piece.touch()
-    refused = darklantern("library", "compact", *at(founded), given="y\n")
+    refused = ran("library", "compact", *at(founded), given="y\n")
     assert refused.returncode == 1 and "add --yes" in refused.stderr, "it asks at a terminal, and there is none"
     assert piece.name in refused.stdout or "1 " in refused.stdout
     planned = json.loads(library(founded, "compact", "--json"))
@@ -115,16 +109,17 @@ def test_compacting_says_asks_and_without_an_answer_removes_nothing(founded: Pat
     assert "bytes are free again" in library(founded, "compact", "--yes") and not piece.exists()
 
 
+@pytest.mark.usefixtures("in_processes_of_their_own")
 def test_a_backup_is_restored_and_the_copy_says_what_it_waits_for(founded: Path, tmp_path: Path) -> None:
     assert "pieces" in library(founded, "backup", str(tmp_path / "backup"))
-    failed = darklantern("library", "backup", str(tmp_path / "backup"), *at(founded))
+    failed = ran("library", "backup", str(tmp_path / "backup"), *at(founded))
     assert failed.returncode == 1 and "there already" in failed.stderr
     new = at(founded, tmp_path / "new")
-    asked = darklantern("library", "restore", str(tmp_path / "backup"), *new)
+    asked = ran("library", "restore", str(tmp_path / "backup"), *new)
     assert asked.returncode == 1 and "nothing takes that back" in asked.stderr and not (tmp_path / "new").exists()
-    done = darklantern("library", "restore", str(tmp_path / "backup"), *new, "--yes")
+    done = ran("library", "restore", str(tmp_path / "backup"), *new, "--yes")
     assert done.returncode == 0 and "signs nothing yet: this library was restored" in done.stdout, done.stderr
-    done = darklantern("library", "verify", *new)
+    done = ran("library", "verify", *new)
     assert done.returncode == 0 and "is whole" in done.stdout
 
 
@@ -142,10 +137,10 @@ def test_an_export_asks_first_and_a_key_of_ones_own_opens_it(founded: Path, tmp_
 def test_burying_asks_first(founded: Path, tmp_path: Path) -> None:
     shutil.copytree(founded / "aurora", tmp_path / "aurora")
     other, words = ids(founded)[0], at(founded, tmp_path / "aurora")
-    refused = darklantern("library", "bury", *words, other, given="n\n")
-    assert refused.returncode == 1 and other[:16] in darklantern("finding", "list", *words).stdout
-    assert darklantern("library", "bury", *words, other, "--yes").returncode == 0
-    assert other[:16] not in darklantern("finding", "list", *words).stdout
+    refused = ran("library", "bury", *words, other, given="n\n")
+    assert refused.returncode == 1 and other[:16] in ran("finding", "list", *words).stdout
+    assert ran("library", "bury", *words, other, "--yes").returncode == 0
+    assert other[:16] not in ran("finding", "list", *words).stdout
 
 
 def test_the_report_prints_and_holds_no_title(founded: Path) -> None:

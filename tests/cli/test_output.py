@@ -3,7 +3,6 @@
 import ast
 import io
 import json
-import os
 import subprocess
 import sys
 import unicodedata
@@ -14,6 +13,7 @@ import pytest
 from library.orgs import Orgs, artifacts, assessment, device, finding, founded
 from rich.console import Console
 
+from cli.here import ran
 from darklantern.cli import output
 from darklantern.cli.progress import TerminalProgress
 from darklantern.network import Person
@@ -115,11 +115,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Orgs, st
 
 def on_a_terminal(*words: str) -> subprocess.CompletedProcess[str]:
     """Rich takes the pipe for a terminal without colours, so that each escape in it is a peer's."""
-    env = {**os.environ, "TTY_COMPATIBLE": "1", "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "60"}
-    command = [sys.executable, "-m", "darklantern", *words]
-    return subprocess.run(
-        command, capture_output=True, check=False, env=env, encoding="utf-8", errors="surrogateescape"
-    )
+    return ran(*words, env={"TTY_COMPATIBLE": "1", "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "60"})
 
 
 def test_every_command_shows_peers_texts_as_signs(hostile: tuple[Orgs, str]) -> None:
@@ -161,6 +157,7 @@ def test_every_command_shows_peers_texts_as_signs(hostile: tuple[Orgs, str]) -> 
         assert on_a_terminal(*words, *held, "--json").stdout.isascii()
 
 
+@pytest.mark.usefixtures("in_processes_of_their_own")
 def test_an_error_that_quotes_a_peer_shows_only_signs(hostile: tuple[Orgs, str]) -> None:
     path = "\x1b]52;c;cm0gLXJm\x07" + "y" * 60 + " hint:  run it"
     secret = str(hostile[0].folder / "passphrase")

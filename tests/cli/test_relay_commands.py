@@ -2,13 +2,13 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from network.world import circled, peopled
 from relay.running import relay, relay_key
 
+from cli.here import ran
 from darklantern.records.exact import decode, encode
 from darklantern.relay.mirror_settings import mirrors as known
 from darklantern.relay.setting_up import make_relay
@@ -19,8 +19,7 @@ NET = "0" * 64
 
 
 def darklantern(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "darklantern", "relay", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return ran("relay", *words)
 
 
 def test_init_makes_a_relay_and_prints_its_card(tmp_path: Path) -> None:
@@ -57,6 +56,7 @@ def test_init_refuses_what_serve_would_refuse(tmp_path: Path, words: list[str], 
     assert said in done.stderr.replace("\n", " ")
 
 
+@pytest.mark.usefixtures("in_processes_of_their_own")
 def test_a_log_is_begun_and_told_about_and_copied(tmp_path: Path) -> None:
     net = peopled()
     with relay(tmp_path / "relay", net.net, keeper="keeper") as running:

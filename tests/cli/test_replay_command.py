@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.here import ran
 from darklantern.cli.app import replay as replay_help
 from darklantern.cli.replay_command import FURTHER
 from darklantern.models.snapshot import capture, save
@@ -52,11 +53,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def replay(folder: Path, *words: str, setup: str = "my_setup.py:make") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "darklantern", "watch", "replay", "checkpoints", "--setup", setup, *words]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    return ran("watch", "replay", "checkpoints", "--setup", setup, *words, cwd=folder)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("in_processes_of_their_own")
 def test_it_prints_a_table_writes_a_page_and_tells_a_program_the_same_again_without_looking(folder: Path) -> None:
     first = replay(folder, "--report", "page.html")
     assert first.returncode == 0, first.stderr
@@ -76,7 +77,6 @@ def test_it_prints_a_table_writes_a_page_and_tells_a_program_the_same_again_with
     assert {path: path.stat().st_mtime_ns for path in (folder / "replay-results").iterdir()} == written
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("setup", "said"),
     [

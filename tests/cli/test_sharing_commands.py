@@ -19,6 +19,7 @@ from library.orgs import ARTIFACT, CANARY, assessment, device, finding, founded
 from network.world import person
 from relay.running import load, relay
 
+from cli.here import cheap, ran
 from darklantern.demo import founding
 from darklantern.records.exact import encode
 from darklantern.sealing import Identity, age
@@ -34,14 +35,10 @@ class Desk:
         self.files.mkdir()
 
     def run(self, *words: str | Path, given: str = "") -> subprocess.CompletedProcess[str]:
-        """In a session of its own, which has no terminal to ask at."""
-        held = ["--library", str(self.library), "--passphrase-file", str(self.secret)]
-        line = [sys.executable, "-m", "darklantern", *map(str, words), *held]
-        env = dict(os.environ)
-        assert CANARY not in "".join(line) + "".join(env.values())
-        done = subprocess.run(
-            line, input=given, capture_output=True, text=True, check=False, env=env, start_new_session=True
-        )
+        """In a session without a terminal to ask at."""
+        line = [*map(str, words), "--library", str(self.library), "--passphrase-file", str(self.secret)]
+        assert CANARY not in "".join(line) + "".join(os.environ.values())
+        done = ran(*line, given=given)
         assert CANARY not in done.stderr
         return done
 
@@ -75,7 +72,8 @@ class Desk:
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Founding takes seconds, so it is done once and copied."""
     folder = tmp_path_factory.mktemp("template")
-    orgs = founding.found(folder)
+    with cheap():
+        orgs = founding.found(folder)
     founding.carry(orgs.aurora, orgs.beacon, folder / "bundle")
     orgs.close()
     return folder
@@ -95,6 +93,7 @@ def carry(giver: Desk, taker: Desk) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("in_processes_of_their_own")
 def test_a_finding_travels_by_a_relay(tmp_path: Path) -> None:
     us = met(tmp_path)
     us.clock.now = int(time.time())

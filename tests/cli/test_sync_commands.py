@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from library.orgs import manifest
 from network.world import person
 from relay.running import Running, load, relay
 
+from cli.here import ran
 from darklantern.network.clock import text
 from darklantern.records.exact import encode
 
@@ -34,20 +34,10 @@ def running(us: Meeting, tmp_path: Path) -> Iterator[Running]:
 
 
 def command(us: Meeting, *words: str, org: str = "beacon") -> subprocess.CompletedProcess[str]:
-    """`darklantern WORDS…` on that org's library, in a session without a terminal."""
+    """`darklantern WORDS…` on that org's library."""
     secret = us.folder / f"passphrase of {PEOPLE[org]}"
     secret.write_text(secret.name)
-    return subprocess.run(
-        [
-            *(sys.executable, "-m", "darklantern", *words),
-            *("--library", str(us.folder / org), "--passphrase-file", str(secret)),
-        ],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        start_new_session=True,
-    )
+    return ran(*words, "--library", us.folder / org, "--passphrase-file", secret)
 
 
 def of_card(running: Running) -> str:
@@ -95,6 +85,7 @@ def test_a_relay_is_added_synced_with_and_removed(us: Meeting, running: Running)
     assert "no relay is known here" in failed.stderr and "darklantern sync --relay" in failed.stderr
 
 
+@pytest.mark.usefixtures("in_processes_of_their_own")
 def test_holdings_make_a_bundle_of_what_is_missing(us: Meeting) -> None:
     us.share(b"first")
     us.sync()

@@ -2,11 +2,12 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from library.orgs import CANARY, Orgs, founded, share
+
+from cli.here import ran
 
 
 @pytest.fixture
@@ -22,10 +23,9 @@ def orgs(tmp_path: Path) -> Orgs:
 
 
 def darklantern(orgs: Orgs, org: str, command: str, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
-    """`darklantern COMMAND WORDS…` on that org's library, in a session without a terminal."""
-    here = [*words, "--library", str(orgs.folder / org), "--passphrase-file", str(orgs.folder / f"{org}.pass")]
-    line = [sys.executable, "-m", "darklantern", *command.split(), *here]
-    return subprocess.run(line, input=given, capture_output=True, text=True, check=False, start_new_session=True)
+    """`darklantern COMMAND WORDS…` on that org's library."""
+    here = ["--library", orgs.folder / org, "--passphrase-file", orgs.folder / f"{org}.pass"]
+    return ran(*command.split(), *words, *here, given=given)
 
 
 def asked(orgs: Orgs, org: str, command: str, *words: str, given: str = ""):
@@ -85,6 +85,7 @@ def test_a_conversation_from_the_command_line(orgs: Orgs) -> None:
     assert "somebody else's" in refused(orgs, "aurora", "thread revise", answer[:8], given="forged")
 
 
+@pytest.mark.usefixtures("in_processes_of_their_own")
 def test_a_thread_of_its_own_with_a_file(orgs: Orgs) -> None:
     (listed,) = asked(orgs, "aurora", "thread list")
     notes = orgs.folder / "notes.txt"

@@ -47,10 +47,12 @@ def changed(name: str) -> Case:
     def case(mesh: Mesh) -> None:
         model, twin, truth, inputs = _opened(name, mesh)
         ones = np.ones_like(truth.output)
-        for site in ("layers.1.attn:pattern", "layers.1.mlp:neurons", "layers.0:resid_mid"):
+        sites = ["layers.1.attn:pattern", "layers.1.mlp:neurons", "layers.0:resid_mid"]
+        gradients = model.gradient(inputs, lambda output: output.sum(), *sites).gradients
+        true = truth.gradients(ones, sites)
+        for site in sites:
             _same(twin, model.run(inputs, {site: edits.zero()}), truth.gone(site))
-            found = model.gradient(inputs, lambda output: output.sum(), site).gradients[site].array
-            _same(twin, found, truth.gradients(ones, [site])[site])
+            _same(twin, gradients[site].array, true[site])
         site = "layers.0:resid_mid"
         _same(twin, model.record(inputs, site, stop=True)[site], truth.seen[site])
         start = model.start(inputs, "layers.1")

@@ -1,9 +1,9 @@
 """What test_jax_shards runs on eight virtual devices: models cut over a mesh, each compared with one device.
 
-    XLA_FLAGS=--xla_force_host_platform_device_count=8 python jax_shards_worker.py FILE
+    XLA_FLAGS=--xla_force_host_platform_device_count=8 python jax_shards_worker.py FILE [CASE…]
 
 In a process of its own: JAX reads the flag once, when it is first imported. FILE gets each case's name → "ok", or what
-went wrong.
+went wrong. Without a CASE all are run.
 """
 
 import json
@@ -100,12 +100,13 @@ def told(case: Case, mesh: Mesh) -> str:
     return "ok"
 
 
-def main(file: Path) -> None:
+def main(file: Path, *names: str) -> None:
     assert jax.device_count() == DEVICES, f"{jax.device_count()} devices: set XLA_FLAGS as the docstring says"
     torch.set_num_threads(1)
     with wide():
-        file.write_text(json.dumps({name: told(case, devices(AxisType.Auto)) for name, case in CASES.items()}))
+        cases = {name: CASES[name] for name in names or CASES}
+        file.write_text(json.dumps({name: told(case, devices(AxisType.Auto)) for name, case in cases.items()}))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

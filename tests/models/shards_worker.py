@@ -461,8 +461,7 @@ SUITES: dict[str, Callable[[], Any]] = {
     "break fsdp": lambda: Break("fsdp"),
 }
 LAUNCHES = {
-    "tp": ("tp", "own"), "transformers": ("transformers",), "fsdp": ("fsdp",),
-    "both": ("fsdp 1 × tp 2", "fsdp 2 × tp 1"),
+    "whole": ("tp", "own", "transformers", "fsdp", "fsdp 1 × tp 2", "fsdp 2 × tp 1"),
     "break tp": ("break tp",), "break fsdp": ("break fsdp",),
 }  # fmt: skip
 _OF = {"own": Own, "break tp": Break, "break fsdp": Break}

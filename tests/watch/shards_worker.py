@@ -1,10 +1,11 @@
 """What each rank of test_sharded does: a watch over a model that is cut over two gloo ranks, compared with one process.
 
-    python -m torch.distributed.run --nproc_per_node=2 shards_worker.py FOLDER LAUNCH
+    python -m torch.distributed.run --nproc_per_node=2 shards_worker.py FOLDER KIND…
 
-Rank r writes FOLDER/r.json after each case: its name → "ok", or what went wrong.
+Rank r writes FOLDER/r.json after each case: its kind and name → "ok", or what went wrong.
 """
 
+import itertools
 import json
 import sys
 import time
@@ -454,19 +455,17 @@ def same(value: Any) -> None:
     assert held[0] == held[1], held
 
 
-def main(folder: Path, launch: str, only: str = "") -> None:
+def main(folder: Path, *kinds: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo")
     rank = dist.get_rank()
     told: dict[str, str] = {}
-    for case in cases():
-        if only and case != only:
-            continue
+    for kind, case in itertools.product(kinds, cases()):
         try:
-            getattr(Cases(launch), case)()
-            told[case] = "ok"
+            getattr(Cases(kind), case)()
+            told[f"{kind}: {case}"] = "ok"
         except Exception:  # noqa: BLE001 - what went wrong is the result
-            told[case] = traceback.format_exc()
+            told[f"{kind}: {case}"] = traceback.format_exc()
         (folder / f"{rank}.json").write_text(json.dumps(told))
     # Nobody leaves before all are done: an exit would end the others' collectives, and hide that they hang.
     while not all((folder / f"{each}.done").exists() for each in range(2)):

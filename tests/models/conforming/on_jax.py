@@ -4,7 +4,7 @@ A documented difference: JAX compiles what the engine runs, and may fuse otherwi
 by operation. Two runs agree to rounding there, not to the bit.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -17,8 +17,9 @@ from oracles import SUBJECTS as ORACLES
 from twins import TWINS, Twin, run, wide
 
 from darklantern import models
+from darklantern.models import edits
 
-from .subject import Case, Subject
+from .subject import Case, Edits, Subject
 from .truth import Array, Truth
 
 ROUNDING = 1e-12
@@ -57,6 +58,12 @@ class Jax:
 
     def differentiating(self) -> AbstractContextManager[Any]:
         return nullcontext()
+
+    def moving(self, run: Callable[[Edits], Any], steps: Mapping[str, Any]) -> Callable[[tuple[str, ...]], Any]:
+        """Compiled once for all sites, with steps of nothing at all but those: to compile is what takes long."""
+        all_at_once = jax.jit(lambda steps: run({site: edits.add(step) for site, step in steps.items()}))
+        none = {site: jnp.zeros_like(step) for site, step in steps.items()}
+        return lambda sites: all_at_once(none | {site: steps[site] for site in sites})
 
 
 def opener(twin: Twin) -> Callable[[Truth], Case]:

@@ -1,5 +1,6 @@
 """Torch subjects: each oracle's own model. Looking changes no bit."""
 
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -9,8 +10,9 @@ from oracles import call
 from torch import Tensor
 
 from darklantern import models
+from darklantern.models import edits
 
-from .subject import Case, Subject
+from .subject import Case, Edits, Subject
 from .truth import Array, Truth
 
 # Some libraries' norms compute in float32 whatever they are given.
@@ -34,6 +36,9 @@ class Torch:
 
     def differentiating(self) -> AbstractContextManager[Any]:
         return torch.enable_grad()
+
+    def moving(self, run: Callable[[Edits], Any], steps: Mapping[str, Any]) -> Callable[[tuple[str, ...]], Any]:
+        return lambda sites: run({site: edits.add(steps[site]) for site in sites})
 
 
 def opened(truth: Truth) -> Case:

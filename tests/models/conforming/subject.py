@@ -1,6 +1,6 @@
 """A subject: a model, opened by the engine under test, and the truth about it in its own order of axes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
@@ -12,6 +12,7 @@ from darklantern.models.sites import parse
 from .truth import Array, Truth, noise
 
 Place = Callable[[str, Array], Array]
+Edits = dict[str, Any]
 
 
 class Framework(Protocol):
@@ -32,6 +33,9 @@ class Framework(Protocol):
 
     def differentiating(self) -> AbstractContextManager[Any]:
         """Within `looking`: in which gradients are taken."""
+
+    def moving(self, run: Callable[[Edits], Any], steps: Mapping[str, Any]) -> Callable[[tuple[str, ...]], Any]:
+        """What `run` returns when the step at each of some sites is added there, and nothing elsewhere."""
 
 
 class Case(NamedTuple):

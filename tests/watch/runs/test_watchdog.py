@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from watch.runs.workers import QUICK, happened, has_ended, is_reaped, until, worker
 
 from darklantern.errors import WatchError
-from darklantern.watch.runs import asking
+from darklantern.watch.runs import asking, begin_watchdog
 from darklantern.watch.runs.files import HUNG, WATCHDOG, Command, Guard, Hung, get, new_nonce, now
 from darklantern.watch.runs.guarding import Act, Judge, Look
 from darklantern.watch.runs.notifying import Webhook
@@ -27,6 +27,15 @@ def dog_of(folder: Path) -> int:
     guard = get(folder / WATCHDOG, Guard, OURS)
     assert guard
     return guard.process.pid
+
+
+def test_it_loads_of_its_room_what_it_needs_and_no_arrays() -> None:
+    """It stays in memory beside the training; without orders it ends at once."""
+    command = [sys.executable, "-X", "importtime", "-P", begin_watchdog.__file__]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "darklantern.watch.runs.watchdog" in loaded
+    assert not loaded & {"numpy", "torch", "darklantern.models", "darklantern.watch.watching"}
 
 
 def test_an_unheeded_stop_becomes_sigterm_and_then_sigkill(tmp_path: Path) -> None:

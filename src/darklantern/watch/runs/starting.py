@@ -69,7 +69,7 @@ def _started(orders: Orders) -> tuple[subprocess.Popen[bytes], Guard]:
     try:
         with os.fdopen(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600), "ab") as errors:
             dog = subprocess.Popen(
-                [sys.executable, "-P", "-m", "darklantern.watch.runs.watchdog"],
+                [sys.executable, "-P", str(Path(__file__).with_name("begin_watchdog.py"))],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

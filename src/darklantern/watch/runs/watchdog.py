@@ -194,7 +194,3 @@ def main() -> None:
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
     dog.leave(dog.run())
-
-
-if __name__ == "__main__":
-    main()
