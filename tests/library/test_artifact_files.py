@@ -376,9 +376,9 @@ def test_p24_kill_minus_nine_at_any_moment_leaves_no_plaintext_and_the_sealing_g
 
 @pytest.mark.slow
 def test_p33_memory_is_flat_for_a_large_file(place: Place) -> None:
-    """At most 64 MiB, and no more for 512 MiB than for 64 MiB but for the names of the pieces."""
+    """At most 64 MiB, and no more for 2 GiB than for 64 MiB but for the names of the pieces."""
     peaks = []
-    for size in (2**26, 2**29):
+    for size in (2**26, 2**31):
         with place.source.open("wb") as file:
             file.truncate(size)  # sparse
         whole = hashlib.sha256()
@@ -389,4 +389,4 @@ def test_p33_memory_is_flat_for_a_large_file(place: Place) -> None:
         assert pieces == -(-(bucket(size) + 2000) // PIECE)
         peaks.append(max(sealed, opened))
     assert max(peaks) <= 64 * 2**20
-    assert peaks[1] - peaks[0] <= 6 * 2**20
+    assert peaks[1] - peaks[0] <= 8 * 2**20

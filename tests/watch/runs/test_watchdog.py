@@ -218,7 +218,8 @@ def test_with_a_watchdog_it_sends_them(tmp_path: Path) -> None:
     said: list[str] = []
     with worker(tmp_path / "x", "hangs", **QUICK):
         done = asking.stop(asking.find(tmp_path / "x"), 0.1, say=said.append)
-    assert done.how == "terminated" and said[1] == "the watchdog sent SIGTERM"
+    assert done.how == "terminated"
+    assert said[1:] in ([], ["the watchdog sent SIGTERM"]), "none where it had done so before anybody looked"
     assert (entry := happened(tmp_path / "x", "terminate")) and entry.by == "watchdog"
 
 

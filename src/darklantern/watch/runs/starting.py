@@ -94,7 +94,7 @@ def _started(orders: Orders) -> tuple[subprocess.Popen[bytes], Guard]:
 
 def _environment() -> dict[str, str]:
     """So that it finds the same packages as this process, and takes neither threads nor a GPU."""
-    ours = Path(__file__).parents[2]
+    ours = Path(__file__).parents[3]
     path = os.pathsep.join([*(each for each in sys.path if each), str(ours)])
     return {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
