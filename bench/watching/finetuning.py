@@ -46,8 +46,8 @@ RECIPE = trait.TraitRecipe()
 SITE = "layers.0:out"
 EVERY = 5
 """steps between looks"""
-STANDARDISE, CALIBRATE = 10, 19
-"""clean runs behind mean and spread, and behind the threshold"""
+STANDARDISE, CALIBRATE = 10, 39
+"""clean runs behind mean and spread, and behind the thresholds of two channels, which share the rate"""
 POISONED, SIDE = 6, 3
 """seeds of poisoned finetunes, each with its clean twin; and of those with another answer than the direction's"""
 HARMLESS = 4
