@@ -79,14 +79,14 @@ class Frozen(msgspec.Struct, frozen=True, kw_only=True):
             every=self.every * stride,
             steps=level.steps,
             signals=level.signals,
-            standardised_on=tuple(range(self.standardised)),
-            calibrated_on=tuple(range(self.standardised, len(self.seeds[clean]))),
+            standardised_on=self.seeds[clean][: self.standardised],
+            calibrated_on=self.seeds[clean][self.standardised :],
             maxima=level.maxima[tier][clean],
             behaviours={name: level.maxima[name][clean] for name in names},
             strata=tuple(
                 Stratum(
                     name=arm,
-                    calibrated_on=tuple(range(len(self.seeds[arm]))),
+                    calibrated_on=self.seeds[arm],
                     maxima=level.maxima[tier][arm],
                     behaviours={name: level.maxima[name][arm] for name in names},
                 )

@@ -33,6 +33,7 @@ from watching.figures import Power
 from watching.judging import Judged
 from watching.running import Ran
 
+from darklantern.records.references import check_references
 from darklantern.watch import Reading, Signal
 from darklantern.watch.digests import judged
 from darklantern.watch.judging import detectors
@@ -104,6 +105,7 @@ def test_what_the_file_says_is_what_reference_runs_support(frozen: freezing.Froz
             assert held.strata[0].behaviours["inner"] == pytest.approx(made.strata[0].behaviours["inner"], rel=1e-8)
             assert [s.spread for s in held.signals] == [pytest.approx(s.spread, rel=1e-8) for s in made.signals]
             assert (held.every, held.steps[0], len(held.calibrated_on)) == (10 * stride, 10 * stride, 39)
+            check_references(held)
 
 
 def without(maxima: Mapping[str, tuple[float, ...]], names: Collection[str]) -> dict[str, tuple[float, ...]]:
