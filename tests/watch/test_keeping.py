@@ -1,8 +1,11 @@
 """Which states are kept, against a memory without limit."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
-from watch.loops import Scripted, run, start
+from msgspec import structs
+from watch.loops import REFERENCES, Scripted, run, start, with_changes
 
 from darklantern.watch.judging.detectors import rise_began
 from darklantern.watch.keeping import Kept, States
@@ -52,3 +55,14 @@ def test_states_and_memories_are_shown_in_a_line() -> None:
     for shown in (kept, kept.snapshot, kept.memory):
         assert len(repr(shown)) < 200 and "tensor(" not in repr(shown)
     assert f"step {kept.step}" in repr(kept) and "tensors, " in repr(kept.snapshot)
+
+
+def test_what_creeps_is_gone_back_on_to_before_it_left_zero() -> None:
+    """From the sixth look on each adds a quarter to the CUSUM: for two of them it stands below .4 of its threshold."""
+    probe = Scripted(with_changes([0.0] * 5 + [1.5] * 20))
+    probe.signals = (replace(probe.signals[0], detector="cusum"),)
+    reference = structs.replace(REFERENCES.signals[0], detector="cusum", top=4.0)
+    w, loop = start(probe, references=structs.replace(REFERENCES, signals=(reference,)))
+    run(w, loop)
+    assert w.trace.tracks["scripted"].statistic[4:8] == [0.0, 0.25, 0.5, 0.75]
+    assert (w.alarm.step, w.alarm.threshold.value, w.alarm.clean.step) == (60, 1.5, 20)

@@ -254,5 +254,5 @@ def none_clean(settings: Settings) -> str:
     """Why there is no state to go back to."""
     return (
         f"no state is known to be clean: none was kept {counted(settings.margin, 'look')} before the statistic "
-        f"was last at or below {settings.quiet:.0%} of its threshold"
+        f"was last at or below {settings.quiet:.0%} of its threshold, and a CUSUM at 0"
     )

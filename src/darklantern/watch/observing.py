@@ -10,7 +10,6 @@ from darklantern.watch import agreeing
 from darklantern.watch.alarms import Alarm, claimed, sealed
 from darklantern.watch.attach.tap import Tap
 from darklantern.watch.examples import Examples, Pool
-from darklantern.watch.judging import detectors
 from darklantern.watch.keeping import Kept, States
 from darklantern.watch.looking import Looked, Looker, Noted
 from darklantern.watch.probes import Now, Probe, Reading
@@ -268,10 +267,7 @@ class Observer:
     def clean_looks(self, *channels: str) -> int:
         """States with up to so many looks before them are from before a rise in `channels` (all); −1 if none is."""
         each = channels or self.trace.channels
-        last = min(
-            detectors.rise_began(self.trace.curve(name), self._settings.quiet * self.trace.limits[name].value)
-            for name in each
-        )
+        last = min(self.trace.rise_began(name, self._settings.quiet) for name in each)
         found = -1 if last < 0 else last + 1 - self._settings.margin
         return found if self.tainted is None else min(found, self.tainted)
 

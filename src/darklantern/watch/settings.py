@@ -16,7 +16,7 @@ class Settings:
     margin: int = 2
     """looks to go back beyond the last quiet one"""
     quiet: float = 0.4
-    """share of a threshold up to which what is held against it counts as not yet rising"""
+    """share of a threshold up to which what is held against it counts as not yet rising; a CUSUM rises from 0 on"""
     history: int = 16
     """looks whose rows are kept, to name what stands out at an alarm"""
     states: int = 4

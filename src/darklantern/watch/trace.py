@@ -277,6 +277,17 @@ class Trace:
         """A channel's statistic at each look."""
         return self.joint if channel == "joint" else self.tracks[channel].statistic
 
+    def rise_began(self, channel: str, quiet: float) -> int:
+        """Index of the newest look from before a rise in a channel; −1 if there was none.
+
+        There its statistic stood at or below `quiet` of its threshold, and each CUSUM in it at 0: where one left 0 last
+        is where what it gathers began, by its own estimate (Page 1954).
+        """
+        tracks = self._internal() if channel == "joint" else [self.tracks[channel]]
+        creeping = [track.statistic for track in tracks if track.detector == "cusum"]
+        whole = detectors.rise_began(self.curve(channel), quiet * self.limits[channel].value)
+        return min([whole, *(detectors.rise_began(each, 0.0) for each in creeping)])
+
     def highest(self) -> Track:
         """The internal signal that stands highest at the last look."""
         return max(self._internal(), key=lambda track: track.statistic[-1])
