@@ -284,7 +284,7 @@ class Trace:
         is where what it gathers began, by its own estimate (Page 1954).
         """
         tracks = self._internal() if channel == "joint" else [self.tracks[channel]]
-        creeping = [track.statistic for track in tracks if track.detector == "cusum"]
+        creeping = [track.statistic for track in tracks if track.signal.detector == "cusum"]
         whole = detectors.rise_began(self.curve(channel), quiet * self.limits[channel].value)
         return min([whole, *(detectors.rise_began(each, 0.0) for each in creeping)])
 
