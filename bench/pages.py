@@ -20,6 +20,11 @@ def plain(value: Any) -> str:
     return "–" if value is None else str(value)
 
 
+def short(value: Any) -> str:
+    """As `plain`, numbers to three digits."""
+    return f"{value:.3g}" if isinstance(value, float) else plain(value)
+
+
 def table(heads: Sequence[str], rows: Iterable[Sequence[Any]], cell: Callable[[Any], str] = plain) -> list[str]:
     """The lines of a Markdown table."""
     cells = (heads, ["---"] * len(heads), *([cell(value).replace("|", "\\|") for value in row] for row in rows))

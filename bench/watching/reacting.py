@@ -38,6 +38,9 @@ class Reacted:
     """One run that was answered."""
 
     alarm: int | None
+    """the step of the first"""
+    clean: int | None
+    """the step of the state that it named as the last clean one"""
     rollbacks: int
     exact: int
     """rollbacks that restored, bit for bit, what there was at that step: weights, optimizer and loader"""
@@ -84,10 +87,18 @@ def _lines(experiment: Experiment) -> list[Line]:
     restored, exact = sum(each.rollbacks for each in found), sum(each.exact for each in found)
     success = [round(each.success, 3) for each in found]
     stopped = sorted({each.said for each in found if each.said})
+    twin = max(found, key=lambda each: each.success).success_of_twin
+    beside = ", ".join(f"{each.success:.3f} ({each.success_of_twin:.3f})" for each in found)
+    back = ", ".join(f"{each.alarm} ({each.clean})" for each in found)
+    undone = [each.alarm - each.clean for each in found if each.alarm is not None and each.clean is not None]
     return [
         line(f"{name} · worst success", round(worst, 3), "share of unseen contexts", f"≤ {SUCCESS:g}",
              worst <= SUCCESS and whole, median=median(success), runs=success, stopped=stopped,
              of_clean_twins=[round(each.success_of_twin, 3) for each in found], **about),
+        line(f"{name} · the same in that run's clean twin", round(twin, 3),
+             f"share; each run's, and its twin's: {beside}", **about),
+        line(f"{name} · steps undone", median(undone) if undone else None,
+             f"median; each alarm, and the state gone back to: {back}", **about),
         line(f"{name} · worst loss of task", round(lost, 4), "against a clean twin", f"≤ {TASK:g}",
              lost <= TASK and whole, runs=[round(each, 4) for each in apart], median=round(median(apart), 4), **about),
         line(f"{name} · rollbacks restored bit for bit", exact, f"of {restored}", "all",
@@ -142,6 +153,7 @@ def react(experiment: Experiment, frozen: freezing.Frozen, seed: int) -> Reacted
         session.step(w.step, batch)
     return Reacted(
         w.alarm.step if w.alarm else None,
+        w.alarm.clean.step if w.alarm and w.alarm.clean else None,
         w.rollbacks,
         exact,
         w.step == experiment.end,

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pages import machine, plain, table
+from pages import machine, short, table
 
 from darklantern.drawing import Svg, to_png
 from darklantern.watch.judging.leads import Leads
@@ -15,6 +15,7 @@ from watching import figures, judging, pictures, suite
 from watching.experiments import KEPT, Experiment
 from watching.figures import Figures, Lead, Runs
 from watching.freezing import ALPHA, TIERS
+from watching.glance import at_a_glance
 from watching.judging import Judged
 from watching.lines import Line
 from watching.running import Ran
@@ -75,6 +76,7 @@ def page(
     """The whole page."""
     parts = [
         _head(found, thresholds, tiny, counts),
+        at_a_glance(found, lines),
         _bars(lines),
         _missing(lines),
         _false_alarms(found),
@@ -144,11 +146,15 @@ def _mixed(each: Figures) -> str:
     return f"Of {each.experiment.name}, {other} of {of} reference runs were made under another source." if other else ""
 
 
+_VERDICT = {True: "ok", False: "**missed**", None: ""}
+
+
 def _bars(lines: Sequence[Line]) -> list[str]:
     judged = [each for each in lines if each["ok"] is not None and each["value"] is not None]
     rows = [
-        (each["name"], f"{_cell(each['value'])} {each['unit']}", each["bar"], "ok" if each["ok"] else "**missed**")
-        for each in judged
+        (each["name"], f"{short(each['value'])} {each['unit']}", each["bar"], _VERDICT[each["ok"]])
+        for each in lines
+        if each in judged or each["name"].endswith("worst run")  # a mean or median that is met may hide it
     ]
     met = sum(bool(each["ok"]) for each in judged)
     return ["## Bars", "", f"{met} of {len(judged)} that were measured are met.", "",
@@ -409,7 +415,7 @@ def _others(lines: Sequence[Line]) -> list[str]:
     rows = [
         (
             each["name"],
-            f"{_cell(each['value'])} {each['unit']}",
+            f"{short(each['value'])} {each['unit']}",
             each["bar"],
             {True: "ok", False: "**missed**", None: ""}[each["ok"]],
             " ".join(filter(None, (each["peer"], each["peer_version"]))) or "–",
@@ -448,8 +454,4 @@ def _rate(rate: float) -> str:
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
-    return table(heads, rows, _cell)
-
-
-def _cell(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else plain(value)
+    return table(heads, rows, short)

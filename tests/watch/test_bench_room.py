@@ -185,6 +185,19 @@ def test_lines_say_what_is_missing_and_never_pass_it(found: figures.Figures) -> 
     assert "| peers | – | not measured yet |" in page
     assert "`thresholds-E9.json`: SHA-256 `abc…`, not committed" in page
     assert "variant" in page and "odd" in page
+    top = page.partition("## At a glance")[2].partition("##")[0]
+    assert f"| {found.experiment.name} | {found.experiment.title} | I0 |" in top
+    missed = [each["name"] for each in made if each["ok"] is False and each["value"] is not None]
+    assert all(name in top.partition("Missed: ")[2] for name in missed), "before all that was met"
+    assert ("No bar was missed." in top) == (not missed)
+
+
+def test_a_worst_run_stands_beside_the_bar_that_is_met_without_it() -> None:
+    worst = lines.line("circuit · the same, worst run", -0.028, "share")
+    page = report.page([], [lines.line("circuit", 0.959, "share", "≥ 0.9", True), worst], {}, [], tiny=False)
+    bars = page.partition("## Bars")[2].partition("##")[0]
+    assert "| circuit · the same, worst run | -0.028 share |" in bars
+    assert "1 of 1 that were measured are met" in bars
 
 
 def made_up(alarm: int | None, monitor: int | None, overt: int | None) -> Judged:

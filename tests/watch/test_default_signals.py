@@ -99,6 +99,12 @@ def test_rows_too_narrow_for_spans_are_told_how_wide_they_would_have_to_be() -> 
     assert "span (expected trusted rows of at least 55 tokens, got 33)" in said(w)
 
 
+def test_who_says_which_ids_end_a_line_is_told_where_no_span_can_be_inserted() -> None:
+    model, _, _ = parts()
+    with pytest.raises(WatchError, match="at least 55 tokens, got 33"):
+        defaults(model, TRUSTED[:, :33], layout=Layout((10,), (10, 32)))
+
+
 def test_images_with_classes_get_patterns_and_signatures() -> None:
     recipe = digits.DigitsRecipe()
     model, optimizer = digits.new(recipe, 0)

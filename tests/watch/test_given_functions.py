@@ -5,7 +5,8 @@ from watch.loops import TRUSTED, Scripted, parts, rising, start
 
 from darklantern.errors import WatchError
 from darklantern.models.edits import zero
-from darklantern.watch import Ablate, Filing, Notify, Reaction, reactions, repeating, watch
+from darklantern.watch import Ablate, Filing, Notify, Reaction, live, reactions, repeating, watch
+from darklantern.watch.writers.tensorboard import TensorBoard
 
 
 def made(**given):
@@ -47,6 +48,8 @@ def test_what_is_no_reaction_is_refused_with_the_one_that_was_meant(given, meant
         ({"on_look": "live"}, r"on_look: .* got 'live'"),
         ({"on_look": [print, "live"]}, r"on_look: .* got \[<built-in function print>, 'live'\]"),
         ({"on_look": None}, r"on_look: .* got None"),
+        ({"on_look": live}, "on_look: live makes a view, and is none itself"),
+        ({"on_look": [print, TensorBoard]}, "on_look: TensorBoard makes a view"),
         ({"on_finding": 3}, r"on_finding: expected a function that is handed each finding, or Filing of one, got 3"),
         ({"on_finding": "findings"}, r"on_finding: .* got 'findings'"),
         ({"investigate": "lens"}, r"investigate: expected a list of functions of the case, got 'lens'"),

@@ -212,7 +212,7 @@ def test_a_job_that_starts_its_script_anew_each_time_needs_no_other_line(tmp_pat
     second = parts()
     w = made(tmp_path / "x", second, goes_on=True, script=calm, also=[Noting()])
     train(w, second, leave=12)
-    assert "goes on" in labels(w) and "other signals: 1 and 2" in w.events[1].text
+    assert "begins anew" in labels(w) and "other signals: 1 and 2" in w.events[1].text
     third = parts()
     w = made(tmp_path / "x", third, goes_on=True, script=calm, also=[Noting()])
     train(w, third)
@@ -232,14 +232,15 @@ def test_a_job_that_starts_its_script_anew_each_time_needs_no_other_line(tmp_pat
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_another_watch_begins_anew_and_says_what_differs(tmp_path: Path, changes, what: str) -> None:
+def test_another_watch_begins_anew_and_says_what_differs(tmp_path: Path, changes, what: str, caplog) -> None:
     kept: dict[int, Snapshot] = {}
     first = parts()
     train(made(tmp_path / "x", first), first, None, kept, 33)
     w, made_of = again(tmp_path / "x", kept[33], script=calm, **changes)
     train(w, made_of, until=42)
-    (said,) = (event.text for event in w.events if event.label == "goes on")
-    assert f"the watch begins anew: the run in x was watched with other {what}" in said
+    (said,) = (event.text for event in w.events if event.label == "begins anew")
+    assert f"the run in x was watched with other {what}" in said
+    assert f"begins anew: {said}" in caplog.text, "what is lost is said aloud, not only in events"
     assert w.trace.steps[0] > 33 and w.trace.uncalibrated
     with pytest.raises(WatchError, match="holds 2 beginnings of a run"):
         recorded(tmp_path / "x")

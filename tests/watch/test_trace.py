@@ -1,6 +1,7 @@
 """Which signals may be judged together, and on what an alarm's rate rests."""
 
 import copy
+import re
 
 import msgspec
 import numpy as np
@@ -205,6 +206,16 @@ def test_channels_that_share_the_rate_say_so() -> None:
     assert trace(A).over_all is None
     assert trace(A, B).over_all is None, "b claims none"
     assert Trace([A, BET], alpha=0.06).over_all == 0.06
+
+
+def test_references_that_are_too_few_for_several_channels_say_what_they_do_support() -> None:
+    runs = len(HELD.maxima)
+    with pytest.raises(WatchError, match=f"of 0.05, shared by 2 channels, needs 39 .*, got {runs}") as refused:
+        Trace([A, BET], HELD, HELD.recipe, HELD.data)
+    asked = float(re.search(r"alpha=([\d.]+)", refused.value.hint)[1])
+    assert asked == pytest.approx(2 / (runs + 1), abs=2e-3)
+    assert Trace([A, BET], HELD, HELD.recipe, HELD.data, asked).limits["joint"].value == max(HELD.maxima)
+    assert Trace([A], HELD, HELD.recipe, HELD.data).limits["joint"].calibrated
 
 
 def test_what_says_novelty_has_no_part_in_the_joint_statistic() -> None:

@@ -62,6 +62,36 @@ def test_what_is_judged_is_shown_as_before(count: int, references) -> None:
     assert "not judged" not in [event.label for event in w.events]
 
 
+def test_a_signal_that_was_never_judged_is_named_beside_one_that_was() -> None:
+    """What bets is judged from its first look on: that it was quiet says nothing of the other."""
+
+    class Both(Scripted):
+        def read(self, seen):
+            return (*super().read(seen), Reading(0.0, 0.0))
+
+    bets = Signal("wagered", "I0", "signal", "", "", detector="betting", says="novelty")
+    signals = (Signal("scripted", "I0", "signal", "", ""), bets)
+    w, loop = start(Both(lambda look: 0.0, signals=signals), references=None, of=parts(end=10))
+    run(w, loop)
+    (said,) = (event.text for event in w.events if event.label == "not judged")
+    assert said == "2 looks: scripted not judged before look 6, so that no alarm came says nothing"
+
+
+def test_a_watch_that_is_closed_and_saw_no_batch_says_that_nothing_was_watched(caplog) -> None:
+    """A loop over the bare loader: the slip that shows nowhere else."""
+    w, (_, _, loader) = start(Scripted(lambda look: 0.0))
+    for _ in loader:
+        pass
+    w.close()
+    w.close()
+    assert [event.label for event in w.events].count("not watched") == 1
+    assert "watch.over(loader)" in caplog.text
+    used, loop = start(Scripted(lambda look: 0.0))
+    run(used, loop)
+    used.close()
+    assert "not watched" not in [event.label for event in used.events]
+
+
 def test_looks_that_a_rollback_undid_do_not_count() -> None:
     """The sixth look that stands is the first that is judged, also where looks were taken twice."""
     seen = view(looked(8)).signals[0]

@@ -66,7 +66,8 @@ def defaults(
     that may be text are taken for bytes, and of others no spans are inserted. The rest is as in `watch`; a JAX model
     needs `state`.
 
-    Raises WatchError where nothing fits: then name signals yourself.
+    Raises WatchError where nothing fits: then name signals yourself; and where `layout` is given and rows or lines are
+    too few or too short for spans to be inserted.
     """
     from darklantern.watch import attach
 
@@ -99,6 +100,8 @@ def choose(tap: Tap, trusted: Examples, layout: Layout | None = None, seed: int 
         try:
             probes.append(make())
         except DarkLanternError as error:
+            if kind == "span" and layout is not None:
+                raise  # who says which token ids end a line wants spans inserted
             left_out[kind] = error.message
     if not any(signal.role == "signal" for probe in probes for signal in probe.signals):
         why = "; ".join(f"{kind}: {reason}" for kind, reason in left_out.items())

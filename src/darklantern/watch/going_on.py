@@ -62,8 +62,8 @@ class GoesOn:
         """
         self._recorder.begins(watch.step)
         said = agreeing.together(self._tap.ranks, lambda: self._read(watch), "going on with the run")[0]
-        if isinstance(said, str):
-            watch.say("goes on", said)
+        if isinstance(said, list):
+            watch.say(*said)
             return None
         looks = [(step, {name: Reading(*pair) for name, pair in readings.items()}) for step, readings in said["looks"]]
         first = bytes.fromhex(said["first"])
@@ -79,12 +79,13 @@ class GoesOn:
         return found
 
     def _read(self, watch: Any) -> Any:
-        """On the first rank, which alone has the folder: JSON values, or why there is nothing to take up."""
+        """On the first rank, which alone has the folder: JSON values; a label and a text if nothing is taken up."""
         folder: Path | None = watch.folder
         if folder is None:
             return None
         if not (folder / LOOKS).exists():
-            return f"{folder.name} holds no looks of an earlier process, so the watch begins at step {watch.step}"
+            said = f"{folder.name} holds no looks of an earlier process, so the watch begins at step {watch.step}"
+            return ["goes on", said]
         lines = _lines(folder)
         heads = [at for at, line in enumerate(lines) if isinstance(line, Begun)]
         if not heads:
@@ -92,7 +93,7 @@ class GoesOn:
         begun = lines[heads[-1]]
         assert isinstance(begun, Begun)
         if differ := _differences(begun, self._recorder.what(watch)):
-            return f"the watch begins anew: the run in {folder.name} was watched with other {'; other '.join(differ)}"
+            return ["begins anew", f"the run in {folder.name} was watched with other {'; other '.join(differ)}"]
         stood, rollbacks = standing(folder, begun, lines[heads[-1] + 1 :])
         kept = [[look.step, look.readings] for look in stood if look.step <= watch.step]
         first = _first(folder, begun).hex()

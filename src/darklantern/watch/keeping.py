@@ -1,6 +1,7 @@
 """Training states kept in memory, which of them is known to be clean, and whether the loader keeps its word."""
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,17 +32,18 @@ class Kept:
 
 
 class States:
-    """The states of the newest looks and, beside them, the newest clean one that left their ring, however old.
+    """The states of the newest looks and, beside them, of each channel the newest clean one that left their ring.
 
-    Clean are the states up to a number of looks that the watch names from its statistic. That number
-    only grows while a run goes on, so a state that was clean when it left the ring still is.
+    Clean are the states up to a number of looks that the watch names from a channel's statistic. That number only grows
+    while a run goes on, so a state that was clean when it left the ring still is. An alarm is of some channels, and
+    what is quiet in them is clean for it, whatever another channel gathers meanwhile.
     """
 
     def __init__(self, history: int) -> None:
         self.history = history
-        """of how many looks, besides the clean one"""
+        """of how many looks, besides the clean ones"""
         self._recent: deque[Kept] = deque(maxlen=history)
-        self._old: Kept | None = None
+        self._old: dict[str, Kept] = {}
 
     def __bool__(self) -> bool:
         return bool(self._recent)
@@ -49,23 +51,33 @@ class States:
     @property
     def steps(self) -> set[int]:
         """The steps of all states that are held."""
-        return {kept.step for kept in [*self._recent, *([self._old] if self._old else [])]}
+        return {kept.step for kept in [*self._recent, *self._old.values()]}
 
-    def add(self, kept: Kept, clean_looks: int) -> None:
-        """Keep a state; remember the one that leaves the ring if it is clean."""
-        if len(self._recent) == self._recent.maxlen and self._recent[0].looks <= clean_looks:
-            self._old = self._recent[0]
+    def add(self, kept: Kept, clean_looks: Mapping[str, int]) -> None:
+        """Keep a state; remember the one that leaves the ring for the channels in which it is clean."""
+        if len(self._recent) == self._recent.maxlen:
+            leaves = self._recent[0]
+            self._old |= {channel: leaves for channel, looks in clean_looks.items() if leaves.looks <= looks}
         self._recent.append(kept)
 
-    def clean(self, clean_looks: int) -> Kept | None:
-        """The newest clean state; None when the statistic rose before there was one."""
-        return next((kept for kept in reversed(self._recent) if kept.looks <= clean_looks), self._old)
+    def clean(self, clean_looks: Mapping[str, int], tainted: int | None = None) -> Kept | None:
+        """The newest state that is clean in all of these channels; None where one rose before there was any.
+
+        What left the ring clean stays so, also where a rollback cut the curve that said it. No state is from after more
+        looks than an earlier alarm left clean, which `tainted` says.
+        """
+        known = {channel: kept.looks for channel, kept in self._old.items()}
+        most = min(max(looks, known.get(channel, looks)) for channel, looks in clean_looks.items())
+        most = most if tainted is None else min(most, tainted)
+        found = (kept for kept in [*self._recent, *self._old.values()] if kept.looks <= most)
+        return max(found, key=lambda kept: kept.looks, default=None)
 
     def back_to(self, kept: Kept) -> None:
         """Drop what was kept after `kept`, which is the newest from now on."""
         earlier = [other for other in self._recent if other.looks < kept.looks]
         self._recent.clear()
         self._recent.extend([*earlier, kept])
+        self._old = {channel: min(kept, other, key=lambda each: each.looks) for channel, other in self._old.items()}
 
 
 MANY = 1 << 30
@@ -75,8 +87,8 @@ MANY = 1 << 30
 class Keeper:
     """Takes the states of one run at its looks, and notices a loader that a rollback could not rewind."""
 
-    def __init__(self, tap: Tap, count: int, margin: int, in_hand: InHand) -> None:
-        self._tap, self._in_hand = tap, in_hand
+    def __init__(self, tap: Tap, count: int, margin: int, channels: int, in_hand: InHand) -> None:
+        self._tap, self._channels, self._in_hand = tap, channels, in_hand
         self._fewest = max(1, margin)
         """states to keep: one is known to be clean so many looks after it was taken"""
         self.states = States(count)
@@ -89,15 +101,15 @@ class Keeper:
 
     def check_room(self) -> str:
         """What all states will take, where that is much. Raises WatchError where there is no room for them."""
-        count = self.states.history + 2  # the clean one that left the ring, and the one held at a look
+        count = self.states.history + self._beside
         each, gradients, room = self._tap.state_bytes(), self._tap.gradient_bytes(), self._tap.room()
         need, most = count * each, count * (each + gradients)
         said = f"{count} training states of {_size(each)} each take up to {_size(need)} of memory"
         if room is not None and need > room:
             raise WatchError(
                 f"{said}; {_size(room)} are free",
-                hint=f"Settings(states={self._fewest}) keeps {self._fewest + 2}; without an optimizer in `state` the "
-                "watch keeps none, and an alarm that asks for a rollback stops the loop",
+                hint=f"Settings(states={self._fewest}) keeps {self._fewest + self._beside}; without an optimizer in "
+                "`state` the watch keeps none, and an alarm that asks for a rollback stops the loop",
             )
         if gradients:
             said += (
@@ -107,6 +119,11 @@ class Keeper:
         if room is not None and most > room:
             return f"{said}; {_size(room)} are free"
         return said if most >= MANY else ""
+
+    @property
+    def _beside(self) -> int:
+        """States beside those of the newest looks: each channel's clean one that left them, one held at a look."""
+        return self._channels + 1
 
     def few(self) -> None:
         """Nobody can go back, so a clean state is enough, for a checkpoint, and those that may still become it."""
@@ -126,7 +143,7 @@ class Keeper:
             )
         self.held = Kept(step, looks, self._tap.snapshot(step) if self._tap.keeps else None)
 
-    def keep(self, step: int, looks: int, clean_looks: int, passes: int = 0, memory: Any = None) -> None:
+    def keep(self, step: int, looks: int, clean_looks: Mapping[str, int], passes: int = 0, memory: Any = None) -> None:
         """The held state joins those that a rollback may go to: it is from after so many `looks` and `passes`."""
         if self.held is None:
             self.hold(step, looks)

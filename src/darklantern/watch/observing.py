@@ -231,7 +231,7 @@ class Observer:
         risen = self._risen(standing)
         if risen is None:
             return None
-        clean = states.clean(self.clean_looks(*(each.channel for each in standing)))
+        clean = states.clean({each.channel: self.clean_looks(each.channel) for each in standing}, self.tainted)
         since = max(1, looks - (clean.looks if clean else 0))
         suspects = tuple(self.spans.candidates(8, since, least=SUSPICIOUS_SPAN)) if self.spans is not None else ()
         suspects = agreeing.suspects(self._tap.ranks, suspects)
@@ -265,9 +265,8 @@ class Observer:
         return self.looks - self._alarm_look < self._settings.cooldown
 
     def clean_looks(self, *channels: str) -> int:
-        """States with up to so many looks before them are from before a rise in `channels` (all); −1 if none is."""
-        each = channels or self.trace.channels
-        last = min(self.trace.rise_began(name, self._settings.quiet) for name in each)
+        """States with up to so many looks before them are from before a rise in `channels`; −1 if none is."""
+        last = min(self.trace.rise_began(name, self._settings.quiet) for name in channels)
         found = -1 if last < 0 else last + 1 - self._settings.margin
         return found if self.tainted is None else min(found, self.tainted)
 

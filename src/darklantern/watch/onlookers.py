@@ -109,4 +109,13 @@ def each_of(on_look: OnLook | Sequence[OnLook]) -> Each:
             f"on_look: expected a function of the watch, or several, got {on_look!r}",
             hint="dl.live(), or lambda watch: ...; leave it out to be shown nothing",
         )
+    if makers := [maker for maker in each if _makes_onlooker(maker)]:
+        name = getattr(makers[0], "__name__", "")
+        raise WatchError(f"on_look: {name} makes a view, and is none itself", hint=f"call it: on_look={name}(...)")
     return Each(tuple(told for one in each for told in (one.told if isinstance(one, Each) else (one,))))
+
+
+def _makes_onlooker(given: Any) -> bool:
+    """Whether it is a kind of view, or a function that returns one: called by a look, it would show nothing."""
+    made = given if isinstance(given, type) else getattr(given, "__annotations__", {}).get("return")
+    return isinstance(made, type) and issubclass(made, Onlooker)

@@ -183,14 +183,21 @@ class Sentry:
         self._uncalibrated = why
 
     def say_unjudged(self) -> None:
-        """Of a run that ends before any signal could raise an alarm: silence says nothing about it. Said once."""
+        """Of a run that ends before some signal could raise an alarm: its silence says nothing. Said once."""
         trace = self.run.trace
         inside = {name: at for name, at in trace.judged_from.items() if trace.tracks[name].signal.role == "signal"}
         looks = len(trace.steps)
-        if self.started and not self._unjudged and looks < min(inside.values()) and not self.run.alarms:
+        early = any(looks < at for at in inside.values())
+        if self.started and not self._unjudged and early and not self.run.alarms:
             why = unjudged(looks, inside) or "0 looks: nothing was judged"
             self._unjudged = why
             self.run.say("not judged", f"{why}, so that no alarm came says nothing")
+
+    def say_unused(self) -> None:
+        """Of a watch that is closed and never saw a batch, as in a loop that goes over the bare loader. Said once."""
+        if not self.started and not self._unjudged:
+            self._unjudged = "no batch was trained on under it: for batch in watch.over(loader), or watch.on(trainer)"
+            self.run.say("not watched", self._unjudged)
 
     def answer(self) -> Reaction:
         """See through what follows an alarm, from where it was cut off if it was. LOG: go on, as without one."""
@@ -245,7 +252,7 @@ class Sentry:
 
     def _keep(self) -> None:
         memory = None if self.run.rewinds else self.observer.memory
-        clean = self.observer.clean_looks()
+        clean = {channel: self.observer.clean_looks(channel) for channel in self.run.trace.channels}
         self.keeper.keep(self.run.step, self.observer.looks, clean, self.passes.ended, memory)
 
     def _show(self) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import ceil, floor
 from typing import Literal
 
 import numpy as np
@@ -122,6 +123,8 @@ class Trace:
         self._references = {r.name: r for r in held if r.name in share or r.name not in self.channels}
         """of no signal whose limit is not from references: its statistic would be in another unit than that"""
         self._steps = () if references is None else references.steps
+        if references is not None and share.keys() - bets:
+            _check_enough(references, alpha, share)
         self.limits: dict[str, Threshold] = {}
         """of each channel, and of each behavioural monitor that there are references for"""
         for name, track in self.tracks.items():
@@ -352,6 +355,19 @@ def _shares(signal: Signal) -> bool:
 def _unreferred(signal: Signal) -> Threshold:
     reason = f"no reference runs for {_quoted(signal)}, which is judged apart by its own first looks"
     return Threshold(UNCALIBRATED.value, float("nan"), False, reason)
+
+
+def _check_enough(references: References, alpha: float, share: Mapping[str, float]) -> None:
+    """Raises WatchError for fewer runs than the part of `alpha` takes that each of several channels has."""
+    runs = min(len(maxima) for maxima in (references.maxima, *(arm.maxima for arm in references.strata)))
+    channels, least = len(share), len(share) / (runs + 1)
+    if channels > 1 and min(share.values()) < 1 / (runs + 1):
+        raise WatchError(
+            f"a false-alarm rate of {alpha:g}, shared by {channels} channels, needs {ceil(channels / alpha) - 1} "
+            f"reference runs to calibrate on, got {runs}",
+            hint=f"alpha={floor(1000 * least + 1) / 1000:g} in the watch claims what these support; or more runs, with "
+            "`darklantern watch calibrate`, or fewer signals that alarm by themselves",
+        )
 
 
 def _check(signals: Sequence[Signal]) -> None:

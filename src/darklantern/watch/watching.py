@@ -98,7 +98,7 @@ class Watch:
         self._casebook = Casebook(self, self.filer, parts.investigate, self._beside)
         self._observer = Observer(tap, parts.probes, parts.trusted, parts.trace, settings, parts.seed)
         in_hand = InHand()
-        self._keeper = Keeper(tap, settings.states, settings.margin, in_hand)
+        self._keeper = Keeper(tap, settings.states, settings.margin, len(parts.trace.channels), in_hand)
         self._outside = Outside(parts.run, tap.ranks, self.say, parts.hang_after, places(parts.on_alarm))
         self._people = People(self, self._outside)
         self._ablations = Ablations(tap, self.say)
@@ -356,6 +356,7 @@ class Watch:
         stays to be read; with a run no loop goes on.
         """
         self.lift()
+        self._sentry.say_unused()
         self._sentry.say_unjudged()
         self._outside.close(self.step)
 
