@@ -35,6 +35,23 @@ class Named(Scripted):
         return Reading(reading.value, 0.25), Reading(min(1.0, reading.value / 60), 0.1)
 
 
+class Betting(Scripted):
+    signals = (
+        Signal("scripted", "I0", "signal", "", ""),
+        Signal("bet", "I0", "signal", "", "", detector="betting", says="novelty"),
+    )
+
+    def read(self, seen):
+        return (*super().read(seen), Reading(0.0))
+
+
+def test_a_bet_claims_its_rate_without_references_and_the_page_does_not_deny_it() -> None:
+    w, loop = start(Betting(lambda look: 0.0, signals=Betting.signals), references=None)
+    run(w, loop)
+    page = report(view(w))
+    assert "Not every channel claims a false-alarm rate" in page and "No false-alarm rate is claimed" not in page
+
+
 @pytest.fixture(scope="module")
 def watched():
     probe = Named(lambda look: 0.1 * (look % 2) if look < 7 else 50.0, signals=Named.signals)

@@ -112,7 +112,9 @@ def _warnings(seen: View) -> list[Svg]:
     if seen.unjudged:
         said.append(("Not judged yet: ", seen.unjudged))
     if seen.uncalibrated:
-        said.append(("No false-alarm rate is claimed: ", seen.uncalibrated))
+        some = any(each.threshold is not None and each.threshold.calibrated for each in seen.signals)
+        head = "Not every channel claims a false-alarm rate: " if some else "No false-alarm rate is claimed: "
+        said.append((head, seen.uncalibrated))
     if seen.stopped:
         said.append(("The watch ended the run: ", seen.stopped))
     return [element("p", element("b", what), why, class_="warn") for what, why in said]
