@@ -28,6 +28,7 @@ from watch.loops import REFERENCES, digest
 
 import darklantern as dl
 from darklantern.errors import WatchError
+from darklantern.models.edits import Edit
 from darklantern.models.snapshot import capture, load, restore, weights_hash
 from darklantern.records.references import SignalReference
 from darklantern.watch import Ablate, Asked, Notify, Probe, Reaction, Reading, Settings, Signal, watch
@@ -413,6 +414,43 @@ class Cases:
         w = run.watched(Reads(lambda look, rank: 50.0 * (look >= 6)), on_alarm)
         raises("on_alarm ablated on some ranks, and on rank 1 other things",
                lambda: run.train(w.over(run.loader)))  # fmt: skip
+
+    def an_ablation_that_fails_on_one_rank_is_on_none_and_leaves_the_one_before_it(self) -> None:
+        """All ranks compute on what they computed before, and go on training the same model."""
+        if self.kind != "ddp":
+            return  # a module that is cut takes no edits
+
+        def bind(site: Any) -> Any:
+            if _rank() == 1:
+                raise MemoryError("no room here")
+            return dl.scale(3.0)
+
+        fails = Edit("fails", lambda value, axes: value, bind=bind)
+        first, second, tokens = "layers.0:out", "layers.1:out", torch.from_numpy(TRUSTED[:5, :-1])
+        asked = [{second: dl.scale(0.5)}, {second: fails}, {first: fails}]
+        run = Run(self.kind)
+        w = run.watched(
+            Reads(lambda look, rank: 50.0 * (look >= 6)), [lambda alarm, each=each: Ablate(each) for each in asked],
+            on_failure="go on",
+        )  # fmt: skip
+        computed = []
+        for batch in w.over(run.loader):
+            if w.alarms:
+                plain = Net()
+                plain.load_state_dict(run.inner.state_dict())
+                with torch.no_grad():
+                    now, true = run.inner(tokens), dl.open(plain).run(tokens, asked[0])
+                assert torch.equal(now, true), f"at step {w.step} by {(now - true).abs().max()}"
+                computed.append(now.tolist())
+            run.step(batch)
+        assert len(computed) == 12, len(computed)
+        same([computed, run.hash, [event.text for event in w.events if event.label in ("ablate", "ablated")]])
+        failures = [event.text for event in w.events if event.label == "failure"]
+        assert len([each for each in failures if "the ablation failed on 1 of 2 ranks: rank 1" in each]) >= 2, failures
+        w.lift()
+        with torch.no_grad():
+            plain.load_state_dict(run.inner.state_dict())
+            assert torch.equal(run.inner(tokens), plain(tokens))
 
     def a_rollback_that_fails_on_one_rank_is_an_error_on_both(self) -> None:
         run = Run(self.kind, marked=True)

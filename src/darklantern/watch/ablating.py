@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from darklantern.watch import agreeing
 from darklantern.watch.attach.tap import Tap
 from darklantern.watch.gate import Gate
 from darklantern.watch.reactions import Ablate
@@ -33,14 +34,25 @@ class Ablations:
         self._standing_said = ""
 
     def put(self, asked: Ablate) -> None:
-        """Ablate what is `asked`, in place of what was at the very same sites: what is added would be added twice."""
+        """Ablate what is `asked`, in place of what was at the very same sites: what is added would be added twice.
+
+        Where it cannot be on every rank, it is on none, and what was in place stays: raises what failed.
+        """
         edits = self.training.edits(asked.edits) if asked.preventative else asked.edits
+        made: list[Any] = []
+        try:
+            # Beside the earlier one, which goes only once all have the new one: nothing then is left to fail.
+            agreeing.together(self._tap.ranks, lambda: made.append(self._tap.ablate(edits)), "the ablation")
+        except BaseException:
+            for handle in made:
+                handle.close()
+            raise
         sites = frozenset(map(str, asked.edits))
-        if (before := self._in_place.pop(sites, None)) is not None:
+        before = self._in_place.pop(sites, None)
+        self._in_place[sites] = new = _Ablated(made[0], ", ".join(map(str, asked.edits)), asked.preventative)
+        if before is not None:
             before.handle.close()
-        made = _Ablated(self._tap.ablate(edits), ", ".join(map(str, asked.edits)), asked.preventative)
-        self._in_place[sites] = made
-        self._say("ablate", str(made))
+        self._say("ablate", str(new))
 
     def lift(self) -> str:
         """Ablations end: the model computes what its weights say. What was in place; empty where nothing was."""

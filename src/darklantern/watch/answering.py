@@ -143,7 +143,7 @@ class Answers:
         if isinstance(reaction, Notify):
             self._notify(reaction, underway.alarm)
         elif isinstance(reaction, Ablate):
-            agreeing.together(self._tap.ranks, lambda: self._ablations.put(reaction), "the ablation")
+            self._ablations.put(reaction)
         elif reaction is Reaction.CHECKPOINT:
             self._checkpoint(underway)
 
