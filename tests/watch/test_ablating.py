@@ -1,4 +1,4 @@
-"""An ablation that cannot be made changes nothing: what was ablated before it stays as it was. On ranks: shards_worker."""
+"""An ablation that cannot be made changes nothing: what was ablated before stays as it was. On ranks: shards_worker."""
 
 import pytest
 import torch

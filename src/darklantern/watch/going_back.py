@@ -27,6 +27,7 @@ class Run(Protocol):
     alarms: list[Alarm]
     screen: Screen | None
     rollbacks: int
+    screened_rows: int
     resume: str
     settings: Settings
     cadence: Cadence
@@ -115,7 +116,7 @@ class GoingBack:
         self.observer.back_to(clean)
         self.keeper.back_to(clean)
         run.cadence.back_to(clean.step)
-        run.step = clean.step
+        run.step, run.screened_rows = clean.step, clean.screened
         self.passes.back_to(clean.passes)
         self.happened = True
         self.answers.went_back()

@@ -23,6 +23,8 @@ class Kept:
     """None where the watch holds no states: then it is known when the run was clean, and a checkpoint may be"""
     passes: int = 0
     """over the loader that were over by then"""
+    screened: int = 0
+    """rows that were left out by then"""
     memory: Any = field(default=None, repr=False)
     """what looks had left behind by then; None where nobody can go back there. Held-out monitors' notes are in it"""
 
@@ -143,13 +145,21 @@ class Keeper:
             )
         self.held = Kept(step, looks, self._tap.snapshot(step) if self._tap.keeps else None)
 
-    def keep(self, step: int, looks: int, clean_looks: Mapping[str, int], passes: int = 0, memory: Any = None) -> None:
+    def keep(
+        self,
+        step: int,
+        looks: int,
+        clean_looks: Mapping[str, int],
+        passes: int = 0,
+        screened: int = 0,
+        memory: Any = None,
+    ) -> None:
         """The held state joins those that a rollback may go to: it is from after so many `looks` and `passes`."""
         if self.held is None:
             self.hold(step, looks)
         if self.held is None:
             return
-        kept, self.held = Kept(self.held.step, looks, self.held.snapshot, passes, memory), None
+        kept, self.held = Kept(self.held.step, looks, self.held.snapshot, passes, screened, memory), None
         self.states.add(kept, clean_looks)
         self._newest = kept.step
         self._after = {step: rows for step, rows in self._after.items() if step in self.states.steps}

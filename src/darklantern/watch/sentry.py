@@ -38,6 +38,7 @@ class Run(Protocol):
     trace: Trace
     cadence: Cadence
     rollbacks: int
+    screened_rows: int
     went_on: bool
 
     @property
@@ -253,7 +254,8 @@ class Sentry:
     def _keep(self) -> None:
         memory = None if self.run.rewinds else self.observer.memory
         clean = {channel: self.observer.clean_looks(channel) for channel in self.run.trace.channels}
-        self.keeper.keep(self.run.step, self.observer.looks, clean, self.passes.ended, memory)
+        run = self.run
+        self.keeper.keep(run.step, self.observer.looks, clean, self.passes.ended, run.screened_rows, memory)
 
     def _show(self) -> None:
         """Hand the look to whoever wants to see it. What fails there is the user's, and said; training goes on."""

@@ -113,6 +113,8 @@ class Steps:
             else:
                 self.observer.skip()
             self.fed = True
+            if left is not batch:  # here, where the loop really loses them: what a look gave back comes again
+                self.run.screened_rows += len(batch.examples) - (0 if left is None else len(left.examples))
         self.ablations.training.is_open = True
         self.clock.handed_out()
         return Turn(None if left is None else left.given)
@@ -122,9 +124,7 @@ class Steps:
         if self.run.screen is None:
             return batch
         self.observer.check(batch.examples)
-        kept = ~self.run.screen.suspect(batch.examples)
-        self.run.screened_rows += int((~kept).sum())
-        return batch.only(kept)
+        return batch.only(~self.run.screen.suspect(batch.examples))
 
     def ran(self) -> None:
         """`Watch.ran`."""
