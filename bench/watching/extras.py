@@ -38,6 +38,7 @@ EXTRAS = (
     Extra("reaction", "watching.reacting", "run", "success ≤ 5 %, task ≤ 1 point, bit-exact"),
     Extra("finetuning", "watching.finetuning", "run", "trait within 10 % of clean, task ≤ 1 point"),
     Extra("peers", "watching.peers.room", "room", "–"),
+    Extra("peers_overhead", "watching.peers.room", "overheads", "–"),
     Extra("rereading", "watching.rereading", "lines", "every run"),
 )
 NAMES = tuple(extra.name for extra in EXTRAS)

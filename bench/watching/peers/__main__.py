@@ -2,11 +2,12 @@
 
 import argparse
 import json
+from itertools import chain
 
 from watching.experiments import EXPERIMENTS
 from watching.peers.names import PEERS
 from watching.peers.plan import Counts
-from watching.peers.room import room
+from watching.peers.room import overheads, room
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("experiments", nargs="*", metavar="E", help=f"of {', '.join(EXPERIMENTS)}; all when left out")
@@ -25,5 +26,7 @@ if __name__ == "__main__":
     experiments = () if asked.overhead == "only" else asked.experiments or tuple(EXPERIMENTS)
     peers = asked.peer or [peer.name for peer in PEERS]
     counts = Counts(further=asked.poisoned, poisoned=asked.poisoned, harmless=asked.harmless, strata=asked.strata)
-    for line in room(experiments, peers, counts, asked.workers, asked.overhead != "no"):
+    found = [room(experiments, peers, counts, asked.workers)]
+    found += [overheads([peer for peer in PEERS if peer.name in peers])] if asked.overhead != "no" else []
+    for line in chain(*found):
         print(json.dumps(line, ensure_ascii=False), flush=True)

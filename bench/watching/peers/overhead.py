@@ -68,26 +68,14 @@ def attached(module: Any, attach: str, every: int, folder: Path) -> tuple[Callab
 
 
 def ours(every: int) -> Callable[[int], None]:
-    """The same under our watch, with signals that need trusted rows alone."""
-    from darklantern.watch import Reaction, Settings, SpanProbe, language, watch
+    """The same under our watch, with its default signals."""
+    from darklantern.watch import Reaction, Settings, watch
 
     model, optimizer, loader = started()
     corpus = text.standard_library()
     trusted = text.rows(corpus.trusted, 20_000, RECIPE.width, np.random.default_rng([SEED, 1]))
-    w = watch(
-        model,
-        state=(optimizer, loader),
-        trusted=trusted,
-        signals=[
-            SpanProbe(trusted, seed=SEED),
-            language.RowAnomalyProbe(trusted, "layers.1:out", rows=16, seed=SEED),
-            language.LossCovarianceProbe(trusted, rows=16, seed=SEED),
-            language.DriftProbe(trusted, rows=16, seed=SEED),
-        ],
-        settings=Settings(every=every, states=1),
-        on_alarm=Reaction.LOG,
-        seed=SEED,
-    )
+    settings = Settings(every=every, states=1)
+    w = watch(model, state=(optimizer, loader), trusted=trusted, settings=settings, on_alarm=Reaction.LOG, seed=SEED)
     batches = w.over(loader)
 
     def advance(steps: int) -> None:

@@ -1,4 +1,4 @@
-"""The bench lines of the side by side: `room(...)` is what `make bench ROOM=watch` calls."""
+"""The bench lines of the side by side: `room` and `overheads` are what `make bench ROOM=watch` calls."""
 
 import statistics
 import sys
@@ -20,7 +20,7 @@ from watching.suite import Job, Unfair
 
 Line = dict[str, Any]
 ALPHA = 0.05
-CADENCES = {20: 8, 100: 3}
+CADENCES = {20: 8, 100: 6}
 """steps between looks → windows of so many steps, for overhead"""
 NO_ALARM = "it has no alarm of its own"
 
@@ -30,9 +30,8 @@ def room(
     peers: Sequence[str] = tuple(peer.name for peer in PEERS),
     counts: Counts | None = None,
     workers: int = 2,
-    overhead: bool = True,
 ) -> Iterator[Line]:
-    """Every peer in every experiment, and what each adds to a step. Makes the runs that are missing: hours at first."""
+    """Every peer in every experiment. Makes the runs that are missing: hours at first."""
     counts = counts or Counts()
     chosen = [peer for peer in PEERS if peer.name in peers]
     for name in experiments:
@@ -40,8 +39,6 @@ def room(
             yield from _experiment(EXPERIMENTS[name], chosen, counts, workers)
         except Unfair as why:
             yield absent(f"peers {name}", "", "–", str(why))
-    if overhead:
-        yield from overheads(chosen)
 
 
 def _experiment(experiment: Experiment, peers: Sequence[Peer], counts: Counts, workers: int) -> Iterator[Line]:
@@ -135,7 +132,7 @@ def _inner(experiment: Experiment) -> list[Signal]:
     return [s for s in every if s.role == "signal" and s.says == "circuit" and s.detector != "betting"]
 
 
-def overheads(peers: Sequence[Peer], cadences: dict[int, int] | None = None) -> Iterator[Line]:
+def overheads(peers: Sequence[Peer] = PEERS, cadences: dict[int, int] | None = None) -> Iterator[Line]:
     """Processor time a step with each peer, over without, and ours beside them on the same loop."""
     asked: list[tuple[str, Peer | None, str, str]] = [("darklantern", None, "ours", "")]
     for peer in peers:
