@@ -395,6 +395,16 @@ class Cases:
         (failure,) = [event.text for event in w.events if event.label == "failure"]
         assert "keeping the state failed on 1 of 2 ranks: rank 0: the training state of step 12" in failure
 
+    def a_folder_that_the_first_rank_cannot_have_is_an_error_on_both_before_the_first_step(self) -> None:
+        """Only the first rank opens it: the other would wait for it in the self-test."""
+        taken = FOLDER / f"taken-{self.kind}"
+        if _rank() == 0:
+            taken.write_text("no folder")
+        run = Run(self.kind)
+        w = run.watched(Reads(), run=taken)
+        raises("opening the run's folder failed on 1 of 2 ranks: rank 0", lambda: run.train(w.over(run.loader)))
+        assert w.step == 0
+
     def an_on_alarm_that_fails_on_one_rank_is_an_error_on_both(self) -> None:
         def on_alarm(alarm: Any) -> Any:
             if _rank() == 1:

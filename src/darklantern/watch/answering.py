@@ -167,7 +167,8 @@ class Answers:
     def went_back(self) -> None:
         """The run stands at an earlier state: whoever ended it or was waited for has answered."""
         self._people.went_back()
-        self._ablations.lift()
+        if lifted := self._ablations.lift():
+            self._run.say("lifted", lifted)
 
     def _notify(self, reaction: Notify, alarm: Alarm) -> None:
         if self._tap.ranks.rank:

@@ -96,6 +96,11 @@ class Outside:
         heard = self._ranks.gather([encode(each).decode() for each in mine])[0]
         return [decode(Command, text.encode()) for text in heard]
 
+    def give_back(self, commands: Sequence[Command]) -> None:
+        """Commands of `asked` or `together` that are to be heard again, before any newer one."""
+        if self._run is not None:
+            self._run.give_back(commands)
+
     def answer(self, command: Command, step: int, outcome: str, done: bool = True) -> None:
         """Acknowledge a command."""
         if self._run is not None:

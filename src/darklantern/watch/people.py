@@ -77,13 +77,19 @@ class People:
         return reaction
 
     def _heed(self, commands: Sequence[Command]) -> Reaction:
-        for command in commands:
+        """Do what was asked, in turn, up to what changes how the loop goes on; the rest comes next. A stop is first."""
+        if stop := next((each for each in commands if each.do == "stop"), None):
+            for each in commands:
+                if each is not stop:
+                    self._outside.answer(each, self._run.step, "the run was stopped", done=False)
+            return self._obey(stop)
+        for number, command in enumerate(commands, 1):
             if command.do == "pause":
                 self._outside.answer(command, self._run.step, "paused")
-                reaction = self.pause(command.said("asked for a pause"))
-            else:
-                reaction = self._obey(command)
-            if reaction is not Reaction.LOG:
+                self._outside.give_back(commands[number:])  # a pause hears them
+                return self.pause(command.said("asked for a pause"))
+            if (reaction := self._obey(command)) is not Reaction.LOG:
+                self._outside.give_back(commands[number:])
                 return reaction
         return Reaction.LOG
 

@@ -84,9 +84,9 @@ class Sentry:
 
     def start(self, examples: Examples) -> None:
         """The self-test before the first step, and the state that a rollback may always go to."""
-        run = self.run
-        self.outside.open()
-        if self.tap.ranks.count > 1 and run.cadence.every is None:
+        run, ranks = self.run, self.tap.ranks
+        agreeing.together(ranks, self.outside.open, "opening the run's folder")  # which the first rank has alone
+        if ranks.count > 1 and run.cadence.every is None:
             run.cadence.fix(FIRST)
             run.say("cadence", f"a look each {FIRST} steps: ranks time theirs differently, and must look together")
         with self.clock.looks() as seconds:
@@ -94,8 +94,8 @@ class Sentry:
             with self.beside.named(_SIGNAL):
                 self.observer.test(run.step, examples)
             if earlier is None or not self._take_up(earlier):
-                self._keep()
-            self.casebook.filer.begin()
+                agreeing.together(ranks, self._keep, "keeping the state")
+            agreeing.together(ranks, self.casebook.filer.begin, "keeping what later looks are held against")
         run.cadence.start(run.step, seconds())
         self.started = True
         self.say_uncalibrated()

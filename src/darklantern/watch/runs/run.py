@@ -164,6 +164,10 @@ class Run:
             self._fault(f"{self.folder / ASKED} holds {_MOST_COMMANDS} files or more; the rest is not looked at")
         return held + [command for _, command in sorted(self._heard(fresh), key=lambda each: each[0])]
 
+    def give_back(self, commands: Sequence[Command]) -> None:
+        """Commands of `asked` that nobody could do yet: it returns them first when it is called again."""
+        self._held = [*commands, *self._held]
+
     def answer(self, command: Command, step: int, outcome: str, *, done: bool = True) -> None:
         """Acknowledge a command: what was done about it, at which step. Never raises: see `unsaid`."""
         text = short(outcome)
