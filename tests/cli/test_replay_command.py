@@ -17,6 +17,7 @@ from darklantern.watch import replaying
 
 SETUP = """
 import sys
+import numpy as np
 sys.path[:0] = {path!r}
 from watch.wide import TRUSTED, parts, payload
 
@@ -31,6 +32,22 @@ def more():
 
 def less():
     return dict(model=1)
+
+def pair():
+    return 1, 2
+
+def no_function():
+    model, signals, trusted = make()
+    return dict(model=model, signals=signals, trusted=trusted, rows=[trusted, trusted])
+
+def spans():
+    from watch.wide import span
+    return parts()[0], [span()], TRUSTED
+
+def with_rows():
+    batches = [batch.numpy() for batch in parts()[2]]
+    rows = lambda step: np.concatenate(batches[step - 10 : step])
+    return dict(zip(("model", "signals", "trusted"), spans()), rows=rows)
 
 def breaks():
     raise ValueError("mine")
@@ -77,6 +94,14 @@ def test_it_prints_a_table_writes_a_page_and_tells_a_program_the_same_again_with
     assert {path: path.stat().st_mtime_ns for path in (folder / "replay-results").iterdir()} == written
 
 
+def test_a_set_up_may_give_the_rows_that_signals_are_read_from(folder: Path) -> None:
+    done = replay(folder, "--json", "--results", "with-rows", setup="my_setup.py:with_rows")
+    assert done.returncode == 0, done.stderr
+    (effect,) = (each for each in json.loads(done.stdout)["signals"] if each["signal"] == "span effect")
+    assert effect["steps"] == [10, 20, 30, 40]
+    assert all(effect["values"])
+
+
 @pytest.mark.parametrize(
     ("setup", "said"),
     [
@@ -84,6 +109,9 @@ def test_it_prints_a_table_writes_a_page_and_tells_a_program_the_same_again_with
         ("nobody.py:make", "no file at nobody.py"),
         ("my_setup.py:nothing", "has no function nothing"),
         ("my_setup.py:wrong", "expected wrong() to give (model, signals, trusted), got int"),
+        ("my_setup.py:pair", "expected pair() to give (model, signals, trusted), got a tuple of 2"),
+        ("my_setup.py:no_function", "rows: expected a function from a step to the rows trained on"),
+        ("my_setup.py:spans", "from --setup, as 'rows' in a dict"),
         ("my_setup.py:breaks", "failed: ValueError: mine"),
         ("my_setup.py:more", "the dict of more() has every, which replay does not take"),
         ("my_setup.py:more", "may have load, state, rows, references"),

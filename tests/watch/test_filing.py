@@ -95,7 +95,7 @@ def test_another_machine_runs_it_again_from_what_was_filed_alone(filed) -> None:
         ({"kind": "GPT"}, "models of kind 'GPT' are not in the local table"),
         ({"probes": []}, "refuses its arguments"),
         ({"probes": [{"probe": "os.system", "settings": {}}]}, "probe 'os.system' is not in the local table"),
-        ({"spans": None}, "span probe needs examples that are token rows"),
+        ({"spans": None}, "span probe needs spans that were counted"),
         ({"extra": 1}, "unknown field"),
     ],
 )

@@ -246,8 +246,9 @@ def test_what_does_not_fit_is_named_and_the_model_is_as_it_was(run, tmp_path) ->
     with pytest.raises(WatchError, match="stand 3 to 5 steps apart, the reference runs were looked at every 5"):
         held = msgspec.structs.replace(REFERENCES, every=5)
         replay(model, paths, [payload()], TRUSTED, folder=tmp_path / "r", references=held)
-    with pytest.raises(WatchError, match="span probe needs examples"):
+    with pytest.raises(WatchError, match="span effect: read from rows of the training data") as raised:
         replay(model, paths, [span()], TRUSTED, folder=tmp_path / "r")
+    assert "give rows=" in (raised.value.hint or "")
 
 
 def test_with_the_rows_that_were_trained_on_spans_are_counted_again(run, tmp_path) -> None:

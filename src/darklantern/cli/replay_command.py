@@ -92,7 +92,7 @@ def _made(setup: str) -> dict[str, Any]:
         return dict(zip(_PARTS, found, strict=True))
     if not isinstance(found, Mapping):
         raise WatchError(
-            f"expected {function}() to give (model, signals, trusted), got {type(found).__name__}",
+            f"expected {function}() to give (model, signals, trusted), got {_kind(found)}",
             hint=f"or a dict of these, which may have {', '.join(FURTHER)} too",
         )
     if missing := [part for part in _PARTS if part not in found]:
@@ -100,6 +100,10 @@ def _made(setup: str) -> dict[str, Any]:
     if unknown := [str(key) for key in found if key not in (*_PARTS, *FURTHER)]:
         raise WatchError(f"the dict of {function}() has {', '.join(unknown)}, which replay does not take", hint=_KEYS)
     return dict(found)
+
+
+def _kind(found: Any) -> str:
+    return f"a tuple of {len(found)}" if isinstance(found, tuple) else type(found).__name__
 
 
 _KEYS = f"it has {', '.join(_PARTS)}, and may have {', '.join(FURTHER)}"

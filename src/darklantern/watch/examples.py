@@ -132,6 +132,15 @@ def trusted_examples(given: Any, what: str = "trusted examples", reader: Reader 
     return examples(given, what, reader)
 
 
+def check_alike(given: Examples, trusted: Examples, what: str) -> None:
+    """Raises WatchError for examples of another shape than the trusted ones; token rows may be of any width."""
+    if given.inputs.shape[1:] != trusted.inputs.shape[1:] and not (given.are_tokens and trusted.are_tokens):
+        raise WatchError(
+            f"{what} {given.inputs.shape[1:]}, the trusted ones are {trusted.inputs.shape[1:]}",
+            hint="trusted examples have the shape of the loader's",
+        )
+
+
 def later(batch: Any, what: str, reader: Reader | None, held: Callable[[Any], Any]) -> Callable[[], Examples]:
     """As `examples`, to be asked for later, whatever becomes of `batch`: loaders fill one buffer again and again.
 

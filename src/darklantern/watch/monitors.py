@@ -60,6 +60,7 @@ class HeldOut(Probe):
         self.signals = tuple(replace(s, name=self._names[s.name], held_out=True) for s in probe.signals)
         self.sites, self.lenses, self.weights = probe.sites, probe.lenses, probe.weights
         self.output, self.window = probe.output, probe.window
+        self.counts_spans, self.takes_fresh = probe.counts_spans, probe.takes_fresh
 
     def __repr__(self) -> str:
         return f"<{HELD_OUT}>"

@@ -5,18 +5,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from darklantern.counted import counted
-from darklantern.errors import WatchError
 from darklantern.watch import agreeing
 from darklantern.watch.alarms import Alarm, claimed, sealed
 from darklantern.watch.attach.tap import Tap
-from darklantern.watch.examples import Examples, Pool
+from darklantern.watch.examples import Examples, Pool, check_alike
 from darklantern.watch.keeping import Kept, States
 from darklantern.watch.looking import Looked, Looker, Noted
 from darklantern.watch.probes import Now, Probe, Reading
 from darklantern.watch.sampling import Sample
 from darklantern.watch.screening import SUSPICIOUS_SPAN, Screen, SpanScreen, any_of
 from darklantern.watch.settings import Settings
-from darklantern.watch.spans import GRAM, SpanCounter
+from darklantern.watch.spans import counter
 from darklantern.watch.trace import Standing, Trace
 
 
@@ -39,7 +38,7 @@ class Observer:
     ) -> None:
         self.trace = trace
         self.looker = Looker(tap, probes)
-        self.spans = _counter(trusted, settings.history)
+        self.spans = counter(trusted, settings.history)
         self.since = 0
         """batches since the last look"""
         self.looked = -1
@@ -79,12 +78,7 @@ class Observer:
 
     def check(self, examples: Examples) -> None:
         """Raises WatchError for a batch unlike the trusted examples."""
-        trusted = self._trusted.examples
-        if examples.inputs.shape[1:] != trusted.inputs.shape[1:] and not (examples.are_tokens and trusted.are_tokens):
-            raise WatchError(
-                f"a batch has examples {examples.inputs.shape[1:]}, the trusted ones are {trusted.inputs.shape[1:]}",
-                hint="trusted examples have the shape of the loader's",
-            )
+        check_alike(examples, self._trusted.examples, "a batch has examples")
 
     def take(self, read: Callable[[], Examples], later: Callable[[], Callable[[], Examples]]) -> None:
         """A batch is about to be trained on; it can be read now, or `later`, when a look comes."""
@@ -289,15 +283,3 @@ class Observer:
 
 def _hashes(examples: Examples) -> list[int]:
     return [hash(row.tobytes()) for row in examples.inputs]
-
-
-def _counter(trusted: Examples, history: int) -> SpanCounter | None:
-    if not trusted.are_tokens:
-        return None
-    rows = trusted.tokens
-    if not len(rows) or rows.shape[1] < GRAM:
-        raise WatchError(
-            f"expected trusted rows of at least {GRAM} tokens, got {len(rows)} rows of {rows.shape[1]}",
-            hint="give rows of text that you know to be harmless, as wide as the loader's",
-        )
-    return SpanCounter(rows, history)

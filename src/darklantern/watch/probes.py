@@ -134,6 +134,9 @@ class Probe(ABC):
     it, or only until there are notes of later looks. A run that goes on in another process has another first look"""
     counts_spans: bool = False
     """whether its rows are made of `Now.spans`"""
+    takes_fresh: bool = False
+    """whether its rows are made of `Now.fresh`: a replay without the rows trained on refuses it, instead of reading
+    nothing"""
     name: ClassVar[str] = ""
     """what recipes call this kind of probe"""
 

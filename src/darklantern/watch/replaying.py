@@ -27,13 +27,15 @@ from darklantern.records.references import References
 from darklantern.watch import attach, collecting, table
 from darklantern.watch.attach.tap import Tap
 from darklantern.watch.digests import digests, hashed
-from darklantern.watch.examples import Examples, Pool, examples, trusted_examples
+from darklantern.watch.examples import Examples, Pool, trusted_examples
 from darklantern.watch.looking import Looked, Looker
+from darklantern.watch.own_signals import as_probes
 from darklantern.watch.probes import Now, Probe, Reading
 from darklantern.watch.sampling import Sample
 from darklantern.watch.settings import Settings
-from darklantern.watch.spans import SpanCounter
+from darklantern.watch.spans import counter
 from darklantern.watch.trace import Trace
+from darklantern.watch.trained_rows import TrainedRows, wanting
 
 HISTORY = 16
 """checkpoints of whose rows spans are counted"""
@@ -65,14 +67,14 @@ class _Asked:
 
     probes: Sequence[Probe]
     trusted: Examples
-    rows: Callable[[int], Any] | None
+    rows: TrainedRows | None
     seed: int
 
 
 def replay(
     model: Any,
     given: Path | str | Sequence[Path | str],
-    signals: Sequence[Probe],
+    signals: Any,
     trusted: Any,
     *,
     folder: Path | str,
@@ -98,14 +100,21 @@ def replay(
     has its own again afterwards. The first checkpoint is what later ones are held against, as a watch does it before
     its first step, and is no look of its own.
 
-    `rows(step)` are the token rows trained on since the checkpoint before: without them no spans are counted, and a
-    probe that needs them says so. There is no batch that comes next, so signals that bet stay where they are.
+    `rows(step)` are the rows trained on since the checkpoint before, in their order, as the loader yielded them: token
+    rows, or images with their targets. Spans are counted in them, and a look's fresh rows are what live they were: the
+    batch that came next, which is the first of `rows` of the checkpoint after, as many as a step takes on average. At
+    the last checkpoint, after which none are known, they are the newest that were trained on; live a probe of fresh
+    rows reads nothing there. Signals that bet stay where they are, and claim no rate: whether the model saw a row
+    before is not known here. A probe that `counts_spans` or `takes_fresh` is refused without `rows`.
     `folder` is for results; calling again goes on from them. `references` hold for checkpoints as far apart as the
     looks that they were made from. A user's own probe is known by its settings and by what its signals read: change
     either when its formula changes, or take another folder.
 
-    Raises WatchError for fewer than two checkpoints, SnapshotError for one that cannot be read, StoreError.
+    Raises WatchError for fewer than two checkpoints, and, before any is read, for signals that need `rows` where none
+    are given; SnapshotError for a checkpoint that cannot be read, StoreError.
     """
+    probes = as_probes(signals)
+    wanting(probes, rows)
     found = checkpoints(given)
     if len(found) < 2:
         raise WatchError(
@@ -115,11 +124,16 @@ def replay(
     recipe, data = hashed(recipe), hashed(data)
     held = collecting.load(references) if isinstance(references, str | Path) else references
     every = _apart(found, held)
-    asked = _Asked(signals, trusted_examples(trusted, reader=batch), rows, seed)
-    known = [signal for probe in signals for signal in probe.signals]
-    told = digests(signals, asked.trusted, Settings(history=HISTORY))
+    known_good = trusted_examples(trusted, reader=batch)
+    trained = None if rows is None else TrainedRows(rows, [each.step for each in found], probes, known_good, batch)
+    asked = _Asked(probes, known_good, trained, seed)
+    known = [signal for probe in probes for signal in probe.signals]
+    told = digests(probes, known_good, Settings(history=HISTORY))
     trace = Trace(known, held, recipe, data, alpha, every, told)
     trace.on_ranks(1)
+    for signal in known:
+        if signal.detector == "betting":
+            trace.doubt(signal.name, f"{signal.shown} bets on rows that the model never saw, which no replay can know")
     progress(0, len(found))  # all checkpoints are read once for their hashes before the first is looked at
     results = _Results(Path(folder), asked, found)
     with _standing(model, found, load, state, readout, weights, call, batch) as (tap, put):
@@ -177,18 +191,20 @@ def _readings(
     needed = _needed(asked.probes, missing)
     looker = Looker(tap, asked.probes)
     pool = Pool(asked.trusted, asked.seed)
-    spans = SpanCounter(asked.trusted.tokens, HISTORY) if asked.rows is not None else None
+    rows = asked.rows
+    counted = rows is not None and any(probe.counts_spans for probe in asked.probes)
+    spans = counter(asked.trusted, HISTORY) if counted else None
     sample = Sample(asked.seed)
     for number, checkpoint in enumerate(found):
-        if number and missing and spans is not None and asked.rows is not None:
-            rows = partial(examples, asked.rows(checkpoint.step), "rows trained on")
+        if number and missing and spans is not None and rows is not None:
             sample.clear(found[number - 1].step)
-            sample.add(rows)
+            sample.add(partial(rows.since, number))
             spans.add(sample.rows())
         result = held.get(number)
         if number in needed:
             put(checkpoint)
-            looked = looker.look(Now(checkpoint.step, pool, None, spans))
+            fresh = None if rows is None else rows.next(number)
+            looked = looker.look(Now(checkpoint.step, pool, fresh, spans))
             if number and result is None:
                 readings = {name: (each.value, each.placebo) for name, each in looked.readings.items()}
                 result = results.put(number, readings, pool.drawn)
@@ -217,14 +233,13 @@ def _keys(asked: _Asked, found: Sequence[Checkpoint]) -> list[str]:
         raise WatchError(
             f"a probe's settings are not JSON values: {error}", hint="its `settings` are texts, numbers, lists, maps"
         ) from error
-    trusted = [_digest(np.ascontiguousarray(asked.trusted.inputs).tobytes()), list(asked.trusted.inputs.shape)]
-    targets = "" if asked.trusted.targets is None else _digest(np.ascontiguousarray(asked.trusted.targets).tobytes())
-    base = _digest(json.dumps([version("darklantern"), probes, trusted, targets, asked.seed]).encode())
+    base = _digest(json.dumps([version("darklantern"), probes, *_of(asked.trusted), asked.seed]).encode())
     keys: list[str] = []
     for number, checkpoint in enumerate(found):
-        rows = ""
-        if number and asked.rows is not None:
-            rows = _digest(examples(asked.rows(checkpoint.step), "rows trained on").tokens.tobytes())
+        rows: Any = ""
+        if asked.rows is not None:
+            came = asked.rows.since(number) if number else None
+            rows = [None if each is None else _of(each) for each in (came, asked.rows.next(number))]
         # A chain: notes, draws and counted spans come from all that was before.
         parts = [keys[-1] if keys else base, checkpoint.step, checkpoint.sha256(), rows]
         keys.append(_digest(json.dumps(parts).encode()))
@@ -281,6 +296,13 @@ def _apart(found: Sequence[Checkpoint], references: References | None) -> int | 
             hint="give those that are as far apart as the looks were, or leave the references out",
         )
     return next(iter(gaps)) if len(gaps) == 1 else None
+
+
+def _of(examples: Examples) -> list[Any]:
+    """What tells examples from others."""
+    inputs = np.ascontiguousarray(examples.tokens if examples.are_tokens else examples.inputs)
+    targets = "" if examples.targets is None else _digest(np.ascontiguousarray(examples.targets).tobytes())
+    return [[_digest(inputs.tobytes()), list(inputs.shape)], targets]
 
 
 def _digest(data: bytes) -> str:

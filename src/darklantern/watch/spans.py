@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from darklantern.watch.examples import PADDING, Tokens
+from darklantern.errors import WatchError
+from darklantern.watch.examples import PADDING, Examples, Tokens
 
 GRAM = 6
 """tokens"""
@@ -132,6 +133,22 @@ class SpanCounter:
             surprise[bucket] = 0.0
             surprise[_buckets(as_tokens(span)[None])] = 0.0
         return found
+
+
+def counter(trusted: Examples, keep: int) -> SpanCounter | None:
+    """A counter for rows like the trusted ones; None where these are no token rows.
+
+    Raises WatchError for trusted rows that are narrower than `GRAM`.
+    """
+    if not trusted.are_tokens:
+        return None
+    rows = trusted.tokens
+    if not len(rows) or rows.shape[1] < GRAM:
+        raise WatchError(
+            f"expected trusted rows of at least {GRAM} tokens, got {len(rows)} rows of {rows.shape[1]}",
+            hint="give rows of text that you know to be harmless, as wide as the loader's",
+        )
+    return SpanCounter(rows, keep)
 
 
 def as_texts(rows: Tokens) -> list[str]:

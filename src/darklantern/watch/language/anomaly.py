@@ -30,6 +30,7 @@ class RowAnomalyProbe(Probe):
     """
 
     name: ClassVar[str] = "row anomaly"
+    takes_fresh = True
     signals = (
         Signal(
             _SIGNAL,

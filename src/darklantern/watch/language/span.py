@@ -197,8 +197,8 @@ class SpanProbe(Probe):
 def _candidates(spans: SpanCounter | None, count: int, looks: int, least: float) -> list[str]:
     if spans is None:
         raise WatchError(
-            "a span probe needs examples that are token rows, in which spans can be counted",
-            hint="leave SpanProbe out for models of anything else",
+            "a span probe needs spans that were counted in token rows trained on, and none were",
+            hint="a replay counts them in what its rows= gives; leave SpanProbe out for models of anything but tokens",
         )
     return [candidate.span for candidate in spans.candidates(count, looks, least)]
 

@@ -25,6 +25,7 @@ class AuditProbe(Probe):
 
     name: ClassVar[str] = "policies.audit"
     output = True
+    takes_fresh = True
     signals = (
         Signal(
             "audit gap",

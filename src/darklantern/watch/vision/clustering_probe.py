@@ -25,6 +25,7 @@ class ClusteringProbe(Probe):
     """
 
     name: ClassVar[str] = "vision.clustering"
+    takes_fresh = True
     signals = (
         Signal(
             "cluster silhouette",

@@ -20,6 +20,7 @@ class FreshProbe(Probe):
     kinds are fresh draws of one law, the scores are exchangeable, which is what a paired bet needs.
     """
 
+    takes_fresh = True
     rows: int
     share: float
     familiar: Familiar | None = None

@@ -52,6 +52,7 @@ class MinedProbe(Probe):
     name: ClassVar[str] = "vision.mined"
     against_first = False
     output = True
+    takes_fresh = True
     signals: tuple[Signal, ...] = (
         Signal(
             "mined displacement",

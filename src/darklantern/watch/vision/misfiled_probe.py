@@ -38,6 +38,7 @@ class MisfiledProbe(Probe):
 
     name: ClassVar[str] = "vision.misfiled"
     against_first = False
+    takes_fresh = True
     signals = (
         Signal(
             "misfiled rows",

@@ -21,6 +21,7 @@ class UnitsProbe(Probe):
     """
 
     name: ClassVar[str] = "vision.units"
+    takes_fresh = True
     signals = (
         Signal(
             "kurtosis",
