@@ -3,9 +3,11 @@
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from darklantern.errors import WatchError
 from darklantern.watch import Examples
 from darklantern.watch.trained_rows import TrainedRows
 
@@ -46,3 +48,19 @@ def test_it_asks_once_for_the_rows_that_two_looks_share() -> None:
 
 def test_no_rows_are_none_where_nothing_needs_them() -> None:
     assert TrainedRows(lambda step: np.ones((0, 3)), [0, 1], [], TRUSTED, None).next(0) is None
+
+
+def walk(function: Any, steps: list[int]) -> None:
+    rows = TrainedRows(function, steps, [], TRUSTED, None)
+    for number in range(len(steps)):
+        rows.next(number)
+
+
+def test_rows_from_the_runs_start_on_are_refused_and_epochs_of_the_same_rows_are_not() -> None:
+    run = np.random.default_rng(0).normal(size=(60, 3))
+    with pytest.raises(WatchError, match=r"rows\(10\) begins with all 20 rows of rows\(5\)") as raised:
+        walk(lambda step: run[: 4 * step], [0, 5, 10, 15])
+    assert "since step 5" in (raised.value.hint or "")
+    steps = [0, 5, 10, 20, 25]
+    epochs = [run[4 * (step % 5) :][:4] for step in range(25)]
+    walk(between(epochs, steps), steps)

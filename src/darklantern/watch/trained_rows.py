@@ -4,8 +4,11 @@ In: a user's function from a step to the rows trained on since the checkpoint be
 of them the batch that came next, or an error that says what was expected.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
 
 from darklantern.errors import DarkLanternError, WatchError
 from darklantern.watch.examples import Examples, Reader, check_alike, examples
@@ -47,9 +50,24 @@ class TrainedRows:
     def since(self, number: int) -> Examples:
         """Those trained on between checkpoint `number` − 1 and `number`, which is 1 or more. Raises WatchError."""
         if self._held is None or self._held[0] != number:
-            self._held = None  # two answers at once may be more than there is room for
+            before, self._held = self._held, None
+            told = None if before is None or before[0] != number - 1 else (len(before[1]), _digest(before[1]))
+            del before  # two answers at once may be more than there is room for
             self._held = number, self._read(self._steps[number])
+            if told is not None:
+                self._check_since(number, *told)
         return self._held[1]
+
+    def _check_since(self, number: int, count: int, digest: str) -> None:
+        """Raises WatchError for rows that begin with all of those before: from the run's start, and not since then."""
+        assert self._held is not None
+        rows, (first, before, now) = self._held[1], self._steps[number - 2 : number + 1]
+        grows = len(rows) * (before - first) > count * (now - before)  # more a step: no epoch of the same rows
+        if count and grows and _digest(rows.take(slice(count))) == digest:
+            raise WatchError(
+                f"rows({now}) begins with all {count:,} rows of rows({before})",
+                hint=f"give those trained on since step {before}, and none from before it",
+            )
 
     def next(self, number: int) -> Examples | None:
         """As many as a step takes, of the first trained on after checkpoint `number`; after the last, of the newest.
@@ -81,6 +99,10 @@ class TrainedRows:
         found = examples(batch, f"rows({step})", self._reader)
         check_alike(found, self._trusted, f"rows({step}) gave examples")
         return found
+
+
+def _digest(rows: Examples) -> str:
+    return hashlib.sha256(np.ascontiguousarray(rows.inputs).tobytes()).hexdigest()
 
 
 def _names(probes: Sequence[Probe], spans: bool = False) -> str:
