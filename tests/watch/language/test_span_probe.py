@@ -162,5 +162,5 @@ def test_rows_without_line_breaks_and_examples_that_are_no_tokens_are_refused() 
     with pytest.raises(WatchError, match="expected at least one token id that ends a line"):
         Layout(())
     moment = now()
-    with pytest.raises(WatchError, match="examples that are token rows"):
+    with pytest.raises(WatchError, match="spans that were counted in token rows"):
         SpanProbe(TRUSTED).inputs(type(moment)(0, moment.trusted, None, None))
