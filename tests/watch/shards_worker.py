@@ -32,6 +32,7 @@ from darklantern.models.edits import Edit
 from darklantern.models.snapshot import capture, load, restore, weights_hash
 from darklantern.records.references import SignalReference
 from darklantern.watch import Ablate, Asked, Notify, Probe, Reaction, Reading, Settings, Signal, watch
+from darklantern.watch.runs import asking
 
 TRUSTED = np.random.default_rng(0).integers(0, 200, (300, 16))
 MARK = [201, 202, 203, 204, 205, 206, 207]
@@ -404,6 +405,24 @@ class Cases:
         w = run.watched(Reads(), run=taken)
         raises("opening the run's folder failed on 1 of 2 ranks: rank 0", lambda: run.train(w.over(run.loader)))
         assert w.step == 0
+
+    def what_is_asked_together_comes_to_the_same_on_both(self) -> None:
+        """Two wishes at one look. A stop is first; what lies behind a pause is heard by the pause, on both."""
+        for what in (("pause", "stop"), ("roll back", "stop"), ("pause", "roll back")):
+            folder = FOLDER / f"asked-{self.kind}-{what[0]}-{what[1]}"
+            run = Run(self.kind, marked=True)
+            w = run.watched(Reads(lambda look, rank: 50.0 * (look == 6)), run=folder)
+            for batch in w.over(run.loader):
+                if w.step == 29 and not w.rollbacks and _rank() == 0:
+                    for do in what:
+                        asking.ask(asking.find(folder), do, "together", 600.0)
+                run.step(batch)
+            same([w.step, w.stopped, w.rollbacks, [event.label for event in w.events]])
+            assert (w.step, w.rollbacks) == ((32, 0) if "stop" in what else (40, 1)), (what, w.step, w.events)
+            assert bool(w.stopped) == ("stop" in what), w.stopped
+            if _rank() == 0:
+                assert not list((folder / "asked").iterdir()), "all are answered"
+            w.close()
 
     def an_on_alarm_that_fails_on_one_rank_is_an_error_on_both(self) -> None:
         def on_alarm(alarm: Any) -> Any:

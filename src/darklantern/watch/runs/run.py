@@ -183,17 +183,23 @@ class Run:
     ) -> Command:
         """Wait, beating, until somebody lets the run go on, rolls it back or stops it; that command, to be answered.
 
-        Only a `go on` that names this very pause counts; others are answered "not done". `say` is given what would
-        stand in `unsaid`, since nobody else can ask for it meanwhile. Ctrl-C ends it like any other wait.
+        Only a `go on` that names this very pause counts; others are answered "not done", as is all that lies there
+        together with a stop. `say` is given what would stand in `unsaid`, since nobody else can ask for it meanwhile.
+        Ctrl-C ends it like any other wait.
         """
         pause = new_nonce()
         self._record("paused", f"step {int(step)}: {short(waiting)}", None)
         while True:
             self._beat(step, "paused", alarm, pause, waiting)
             commands = self.asked()
+            if stop := next((each for each in commands if each.do == "stop"), None):
+                for each in commands:
+                    if each is not stop:
+                        self.answer(each, step, "the run was stopped", done=False)
+                return stop
             while commands:
                 command = commands.pop(0)
-                if command.do in ("stop", "roll back") or (command.do == "go on" and command.pause == pause):
+                if command.do == "roll back" or (command.do == "go on" and command.pause == pause):
                     self._held = commands
                     return command
                 why = "it is paused already" if command.do == "pause" else "it waits for another approval than that one"
