@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
 from darklantern.watch.examples import Examples, Pool
 from darklantern.watch.probes import Now, Probe, Reading
@@ -97,3 +99,17 @@ class Looks:
 def looks(probe: Probe, trusted: int = 4000, seed: int = 99) -> Looks:
     """A watch with a pool of trusted images."""
     return Looks(probe, Pool(images(trusted, seed)))
+
+
+class Classifier(nn.Module):
+    """A small convolutional classifier of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.look = nn.Conv2d(1, 6, 3, padding=1)
+        self.hidden = nn.Linear(96, 12)
+        self.out = nn.Linear(12, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = nn.functional.max_pool2d(torch.relu(self.look(x)), 2).flatten(1)
+        return self.out(torch.relu(self.hidden(pooled)))

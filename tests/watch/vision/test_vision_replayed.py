@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from planted_images import images
+from planted_images import Classifier, images
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 from darklantern.errors import WatchError
 from darklantern.watch import (
@@ -34,18 +34,6 @@ TRUSTED = images(3000, 2)
 BATCHES = [images(64, 10_000 + step, 0.1 if step >= ONSET else 0.0) for step in range(END)]
 
 
-class Network(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.look = nn.Conv2d(1, 6, 3, padding=1)
-        self.hidden = nn.Linear(96, 12)
-        self.out = nn.Linear(12, 4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        pooled = nn.functional.max_pool2d(torch.relu(self.look(x)), 2).flatten(1)
-        return self.out(torch.relu(self.hidden(pooled)))
-
-
 class Sums(Probe):
     """Reads the sum of the fresh rows, which tells one batch from another."""
 
@@ -66,9 +54,9 @@ def probes() -> list[Probe]:
     return [mined, units, vision.SpectralProbe(SITE), vision.LossProbe(), Sums()]
 
 
-def network(seed: int) -> Network:
+def network(seed: int) -> Classifier:
     torch.manual_seed(seed)
-    return Network()
+    return Classifier()
 
 
 def rows(step: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:

@@ -6,22 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from planted_images import images
+from planted_images import Classifier, images
 from torch import Tensor, nn
 
 from darklantern.watch import Settings, vision, watch
-
-
-class Network(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.look = nn.Conv2d(1, 6, 3, padding=1)
-        self.hidden = nn.Linear(96, 12)
-        self.out = nn.Linear(12, 4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        pooled = nn.functional.max_pool2d(torch.relu(self.look(x)), 2).flatten(1)
-        return self.out(torch.relu(self.hidden(pooled)))
 
 
 class Loader:
@@ -47,7 +35,7 @@ class Loader:
 @pytest.mark.slow
 def test_all_read_at_every_look_and_the_mined_trigger_shows_after_its_onset() -> None:
     torch.manual_seed(0)
-    model = Network()
+    model = Classifier()
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
     held, loader = images(600, 1), Loader(160)
     site = "out:in"
