@@ -20,6 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 _START_S = 60
+_RECOVERS_S = 300
 _PACKAGES = ("swift-proxy", "swift-account", "swift-container", "swift-object", "swift", "memcached")
 
 
@@ -38,7 +39,9 @@ class Postgres:
         return self.url(name)
 
     def control(self, *arguments: str) -> None:
-        _run_as(self.user, self.binaries / "pg_ctl", "-D", self.folder / "data", "-w", "-s", *arguments)
+        """It waits: after a crash each file of the database is synced first, which a busy disk takes a minute for."""
+        wait = ("-w", "-t", str(_RECOVERS_S))
+        _run_as(self.user, self.binaries / "pg_ctl", "-D", self.folder / "data", *wait, "-s", *arguments)
 
     def start(self) -> None:
         self.control("-l", str(self.folder / "log"), "-o", f"-c listen_addresses='' -k {self.folder}", "start")
@@ -88,7 +91,7 @@ def _run_as(user: str, *command: str | Path) -> None:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        timeout=_START_S,
+        timeout=_RECOVERS_S + _START_S,
         **other,
     )
     assert done.returncode == 0, done.stderr.decode()
