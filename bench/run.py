@@ -14,6 +14,7 @@ ROOMS = {
     "models": "models_room",
     "sharing": "sharing_room",
     "watch": "watch_room",
+    "watch_peers": "watch_peers_room",
 }
 
 

@@ -2,15 +2,12 @@
 
 import importlib
 import importlib.util
-import json
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
-from darklantern.files import write_whole
 from watching.experiments import KEPT
-from watching.lines import Line, absent
+from watching.lines import Line, absent, keep, kept
 
 
 @dataclass(frozen=True)
@@ -37,8 +34,6 @@ EXTRAS = (
     Extra("circuit", "watching.circuit_runs", "run", "≥ 90 % removed, ≤ 10 % at random", needs=("watching.circuits",)),
     Extra("reaction", "watching.reacting", "run", "success ≤ 5 %, task ≤ 1 point, bit-exact"),
     Extra("finetuning", "watching.finetuning", "run", "trait within 10 % of clean, task ≤ 1 point"),
-    Extra("peers", "watching.peers.room", "room", "–"),
-    Extra("peers_overhead", "watching.peers.room", "overheads", "–"),
     Extra("rereading", "watching.rereading", "lines", "every run"),
 )
 NAMES = tuple(extra.name for extra in EXTRAS)
@@ -57,18 +52,11 @@ def _of(extra: Extra, asked: bool, tiny: bool) -> list[Line]:
     if asked and (extra.takes_tiny or not tiny):
         try:
             function: Callable[..., Iterable[Line]] = getattr(importlib.import_module(extra.module), extra.function)
-            found = [*(function(tiny) if extra.takes_tiny else function())]
+            return keep(path, [*(function(tiny) if extra.takes_tiny else function())])
         except Exception as error:  # noqa: BLE001 - one part that fails is a result, and the others go on
             traceback.print_exc()
             return [absent(extra.name, "", extra.bar, repr(error))]
-        measured = {"measured": f"{datetime.now(UTC):%Y-%m-%d}"}
-        kept = [each | {"detail": each["detail"] | measured if isinstance(each["detail"], dict) else each["detail"]}
-                for each in found]  # fmt: skip
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps(kept).encode())
-        return kept
-    if path.exists():
-        made: list[Line] = json.loads(path.read_bytes())
+    if made := kept(path):
         return made
     why = (
         "a tiny setting leaves it out"

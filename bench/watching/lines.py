@@ -1,6 +1,12 @@
-"""What a bench line of this room is."""
+"""What a bench line of this room is, and where lines are kept until they are measured again."""
 
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+
+from darklantern.files import write_whole
 
 Line = dict[str, Any]
 
@@ -34,3 +40,18 @@ def line(
 def absent(name: str, unit: str, bar: str, why: str) -> Line:
     """A figure that is not there yet: never a silent pass."""
     return line(name, None, unit, bar, False, reason=why)
+
+
+def keep(path: Path, found: Iterable[Line]) -> list[Line]:
+    """Write lines down, each with the day it was measured, and give them back."""
+    measured = {"measured": f"{datetime.now(UTC):%Y-%m-%d}"}
+    stamped = [each | {"detail": each["detail"] | measured} for each in found]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, json.dumps(stamped).encode())
+    return stamped
+
+
+def kept(path: Path) -> list[Line]:
+    """What `keep` wrote down last; nothing where it did not."""
+    made: list[Line] = json.loads(path.read_bytes()) if path.exists() else []
+    return made

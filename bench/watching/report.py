@@ -424,9 +424,9 @@ def _others(lines: Sequence[Line]) -> list[str]:
     ]
     about = (
         "Overhead is of a watch with default signals. Whether what is named is a circuit is measured on E4 alone. "
-        "Thresholds of the side by side with peers rest on fewer runs than those above: each line says how many."
+        "Peers are [beside](watch_peers.md)."
     )
-    return ["## Overhead, faults, reactions, peers", "", about, "",
+    return ["## Overhead, faults, reactions", "", about, "",
             *_table(("", "figure", "asked", "", "beside"), rows)] if rows else []  # fmt: skip
 
 

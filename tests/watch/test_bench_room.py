@@ -178,11 +178,11 @@ def found_by(told: figures.Figures, monitor: str) -> figures.Watched:
 
 
 def test_lines_say_what_is_missing_and_never_pass_it(found: figures.Figures) -> None:
-    made = [*figures.lines(found), figures.leading([found]), lines.absent("peers", "", "–", "not measured yet")]
+    made = [*figures.lines(found), figures.leading([found]), lines.absent("circuit", "", "–", "not measured yet")]
     assert {each["room"] for each in made} == {"watch"}
-    assert [each["ok"] for each in made if each["name"] == "peers"] == [False]
+    assert [each["ok"] for each in made if each["name"] == "circuit"] == [False]
     page = report.page([found], made, {"thresholds-E9.json": "abc…, not committed"}, [], tiny=False)
-    assert "| peers | – | not measured yet |" in page
+    assert "| circuit | – | not measured yet |" in page
     assert "`thresholds-E9.json`: SHA-256 `abc…`, not committed" in page
     assert "variant" in page and "odd" in page
     top = page.partition("## At a glance")[2].partition("##")[0]

@@ -1,4 +1,4 @@
-"""The bench lines of the side by side: `room` and `overheads` are what `make bench ROOM=watch` calls."""
+"""The bench lines of the side by side: `beside` of one experiment, `overheads` of what each peer costs."""
 
 import statistics
 import sys
@@ -10,7 +10,7 @@ import environments
 from darklantern.watch import Signal
 from watching import judging
 from watching.experiments import EXPERIMENTS, Experiment
-from watching.lines import absent
+from watching.lines import Line, absent, line
 from watching.peers import detecting, driver, judge, plan
 from watching.peers.driver import PeerFailed
 from watching.peers.names import PEERS, TRAINSCOPE, Peer
@@ -18,27 +18,24 @@ from watching.peers.plan import Counts
 from watching.running import Ran
 from watching.suite import Job, Unfair
 
-Line = dict[str, Any]
 ALPHA = 0.05
 CADENCES = {20: 8, 100: 6}
 """steps between looks → windows of so many steps, for overhead"""
 NO_ALARM = "it has no alarm of its own"
 
 
-def room(
-    experiments: Sequence[str] = tuple(EXPERIMENTS),
+def beside(
+    name: str,
     peers: Sequence[str] = tuple(peer.name for peer in PEERS),
     counts: Counts | None = None,
     workers: int = 2,
 ) -> Iterator[Line]:
-    """Every peer in every experiment. Makes the runs that are missing: hours at first."""
-    counts = counts or Counts()
+    """Every peer in the experiment of that name. Makes the runs that are missing: an hour or two at first."""
     chosen = [peer for peer in PEERS if peer.name in peers]
-    for name in experiments:
-        try:
-            yield from _experiment(EXPERIMENTS[name], chosen, counts, workers)
-        except Unfair as why:
-            yield absent(f"peers {name}", "", "–", str(why))
+    try:
+        yield from _experiment(EXPERIMENTS[name], chosen, counts or Counts(), workers)
+    except Unfair as why:
+        yield absent(f"peers {name}", "", "–", str(why))
 
 
 def _experiment(experiment: Experiment, peers: Sequence[Peer], counts: Counts, workers: int) -> Iterator[Line]:
@@ -54,15 +51,15 @@ def _experiment(experiment: Experiment, peers: Sequence[Peer], counts: Counts, w
     ours = judge.run_maximum(next(iter(runs.values())).steps, contrasts, made, ALPHA)
     about = {"references": counts.references, "strata": counts.strata, "alpha": ALPHA, "onset": onset}
 
-    def line(said: str, peer: Peer | None, alarms: judge.Alarms | None, more: Line) -> Line:
+    def stands(said: str, peer: Peer | None, alarms: judge.Alarms | None, more: dict[str, Any]) -> Line:
         name = f"peers {experiment.name} · {said}"
         if alarms is None:
-            return _line(name, None, "", peer, more)
+            return line(name, None, "", peer=_versioned(peer), **more)
         standing = judge.stand(alarms, overt, ours, onset, end)
         share = round(standing.hits / standing.poisoned, 3)
-        return _line(name, share, "of poisoned runs", peer, about | standing.told() | more)
+        return line(name, share, "of poisoned runs", peer=_versioned(peer), **about, **standing.told(), **more)
 
-    yield line(f"darklantern · run maximum, {_behind(counts)}", None, ours, {"signals": len(signals)})
+    yield stands(f"darklantern · run maximum, {_behind(counts)}", None, ours, {"signals": len(signals)})
     for peer in peers:
         if experiment.name not in peer.experiments:
             continue
@@ -72,9 +69,9 @@ def _experiment(experiment: Experiment, peers: Sequence[Peer], counts: Counts, w
             else:
                 found = _looped(peer, experiment, wanted, counts, workers, bare.runs)
             for said, alarms, more in found:
-                yield line(said, peer, alarms, more)
+                yield stands(said, peer, alarms, more)
         except PeerFailed as error:
-            yield _line(f"peers {experiment.name} · {peer.name}", None, "", None, {"reason": str(error)})
+            yield line(f"peers {experiment.name} · {peer.name}", None, "", reason=str(error))
 
 
 def _behind(counts: Counts) -> str:
@@ -83,7 +80,7 @@ def _behind(counts: Counts) -> str:
     return f"R = {counts.calibrate} clean and {strata}"
 
 
-Found = Iterator[tuple[str, judge.Alarms | None, Line]]
+Found = Iterator[tuple[str, judge.Alarms | None, dict[str, Any]]]
 
 
 def _looped(
@@ -93,7 +90,7 @@ def _looped(
     if side.absent:
         raise PeerFailed(side.absent)
     runs = side.runs
-    more: Line = {
+    more: dict[str, Any] = {
         "alike": f"{sum(runs[job].weights == bare[job].weights for job in runs)} of {len(runs)}",
         "seconds": round(statistics.median(ran.seconds for ran in runs.values()), 3),
         "seconds_bare": round(statistics.median(bare[job].seconds for job in runs), 3),
@@ -149,7 +146,7 @@ def overheads(peers: Sequence[Peer] = PEERS, cadences: dict[int, int] | None = N
                     raise PeerFailed(why)
                 (told,) = driver.ask(peer, ["watching.peers.overhead"], [question])
             except PeerFailed as error:
-                yield _line(name, None, "", None, {"reason": str(error)})
+                yield line(name, None, "% of a step", reason=str(error))
                 continue
             print(name, file=sys.stderr, flush=True)
             yield _overhead(name, peer, told, every)
@@ -159,21 +156,11 @@ def _overhead(name: str, peer: Peer | None, told: dict[str, list[float]], every:
     pairs = list(zip(told["bare"], told["with"], told["helpers"], strict=True))
     ratios = [held / bare - 1 for bare, held, _ in pairs]
     everything = [(held + helpers) / bare - 1 for bare, held, helpers in pairs]
-    more: Line = {"windows": [round(100 * ratio, 2) for ratio in ratios]}
+    more: dict[str, Any] = {"windows": [round(100 * ratio, 2) for ratio in ratios]}
     more["bare_step_ms"] = round(1000 * statistics.median(told["bare"]) / every, 2)
     more["with_processes_it_started"] = round(100 * statistics.median(everything), 2)
-    return _line(name, round(100 * statistics.median(ratios), 2), "% of a step", peer, more)
+    return line(name, round(100 * statistics.median(ratios), 2), "% of a step", peer=_versioned(peer), **more)
 
 
-def _line(name: str, value: Any, unit: str, peer: Peer | None, detail: Line) -> Line:
-    return {
-        "room": "watch",
-        "name": name,
-        "value": value,
-        "unit": unit,
-        "peer": peer.name if peer else None,
-        "peer_version": peer.version if peer else None,
-        "bar": "–",
-        "ok": None,  # peers are not judged, nor are we by them here
-        "detail": detail,
-    }
+def _versioned(peer: Peer | None) -> tuple[str, str] | None:
+    return (peer.name, peer.version) if peer else None
