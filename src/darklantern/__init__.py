@@ -28,6 +28,8 @@ _ROOMS = {
     "zero": "models.edits",
     # methods
     "linearise": "methods",
+    "log_prob": "methods.metrics",
+    "logit_diff": "methods.metrics",
     "sweep": "methods",
     "trigger_circuit": "methods",
     # watch training
@@ -63,6 +65,8 @@ __all__ = [
     "linearise",
     "live",
     "load_recording",
+    "log_prob",
+    "logit_diff",
     "mean",
     "open",
     "part",
@@ -86,6 +90,7 @@ if TYPE_CHECKING:
     from darklantern.assess import _Room as _Assess
     from darklantern.errors import DarkLanternError
     from darklantern.methods import linearise, sweep, trigger_circuit
+    from darklantern.methods.metrics import log_prob, logit_diff
     from darklantern.models import load_recording, open, part, tag
     from darklantern.models.calling import Inputs
     from darklantern.models.edits import add, mean, project, put, resample, scale, stop_gradient, take, zero

@@ -29,6 +29,10 @@ class SiteError(DarkLanternError):
     """A site that does not exist, or one that was asked for and never fired."""
 
 
+class MethodError(DarkLanternError):
+    """Data, labels or numbers that a method cannot make a result of."""
+
+
 class SnapshotError(DarkLanternError):
     """A training-state snapshot that is missing, half-written or of another model."""
 

@@ -10,7 +10,7 @@ from torch import nn
 from darklantern import models
 from darklantern.errors import SiteError
 from darklantern.methods import TriggerCircuit, pair_spans, trigger_circuit
-from darklantern.methods.controls import live_sites, matched
+from darklantern.methods.circuits.controls import live_sites, matched
 from darklantern.models import Site
 from darklantern.organisms.bytelm import ByteLM
 from darklantern.organisms.shape import Shape

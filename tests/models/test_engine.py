@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from darklantern import models
 from darklantern.errors import SiteError
-from darklantern.methods.linearise import linearise
+from darklantern.methods import linearise
 from darklantern.models import edits
 from darklantern.models.on_torch import hub, placing
 

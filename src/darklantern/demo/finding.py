@@ -14,8 +14,7 @@ from darklantern import __version__, models
 from darklantern.demo import scenario
 from darklantern.demo.outcome import Outcome
 from darklantern.demo.race import Race, model_hash
-from darklantern.methods import Pair, TriggerCircuit, pair_spans, trigger_circuit
-from darklantern.methods.sweeps import Sweep
+from darklantern.methods import Pair, Sweep, TriggerCircuit, pair_spans, trigger_circuit
 from darklantern.models.snapshot import weights_hash
 from darklantern.organisms import bytelm
 from darklantern.records.findings import (

@@ -4,9 +4,19 @@ In: an opened model and inputs. Out: frozen results with the numbers that eviden
 Methods never train, never write, and never see who will read the result.
 """
 
-from darklantern.methods.linearise import linearise
-from darklantern.methods.patching import patch, sweep
-from darklantern.methods.sweeps import Sweep
-from darklantern.methods.trigger import Pair, TriggerCircuit, pair_spans, trigger_circuit
+from darklantern.methods.circuits import Pair, TriggerCircuit, pair_spans, trigger_circuit
+from darklantern.methods.linearising import linearise
+from darklantern.methods.patching import Sweep, patch, sweep
+from darklantern.methods.results import Result
 
-__all__ = ["Pair", "Sweep", "TriggerCircuit", "linearise", "pair_spans", "patch", "sweep", "trigger_circuit"]
+__all__ = [
+    "Pair",
+    "Result",
+    "Sweep",
+    "TriggerCircuit",
+    "linearise",
+    "pair_spans",
+    "patch",
+    "sweep",
+    "trigger_circuit",
+]

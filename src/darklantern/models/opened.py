@@ -61,6 +61,15 @@ class Model(Protocol):
         """torch or jax: whose arrays go in and come out."""
         ...
 
+    @property
+    def standing(self) -> tuple[str, ...]:
+        """The edits in place in all that is done with it, as text."""
+        ...
+
+    def hash_later(self) -> Callable[[], str]:
+        """What hashes the weights as they are now; raises SiteError where they have changed by then."""
+        ...
+
     # what there is
 
     def sites(self, pattern: str | Site = ..., where: Callable[[str, Any], bool] | None = ...) -> list[Site]:

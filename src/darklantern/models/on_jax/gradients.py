@@ -17,6 +17,7 @@ from darklantern.models.on_jax.nested import custom_refused
 from darklantern.models.on_jax.planning import Plan, Prepared
 from darklantern.models.on_jax.program import SHIFT
 from darklantern.models.on_jax.running import Call, Traced, check_fired, compiled, joined, numbers
+from darklantern.models.passes import note
 from darklantern.models.recording import Recording
 from darklantern.models.sites import Site
 
@@ -37,6 +38,7 @@ def differentiated(
         found = _measured(metric, recording)
         return found, (values, flags)
 
+    note(forward=1, backward=1)
     (found, (values, flags)), gradients = jax.value_and_grad(number, has_aux=True)(_shifts(ready))
     check_fired(ready.program, flags)
     kept = _recording(ready, values, None, tokens)
@@ -66,6 +68,7 @@ def carried(
         outs, values, flags, _ = function(*arguments, shifts, {})
         return values, (outs, flags)
 
+    note(forward=1)
     _, forward, (outs, flags) = jax.jvp(run, (shifts,), (moved,), has_aux=True)
     check_fired(ready.program, flags)
     wanted = {site for site in plan.record if site not in plan.grad} | (_asked(traced, sites) & plan.grad)

@@ -17,6 +17,7 @@ from darklantern.models.on_jax import trees
 from darklantern.models.on_jax.adapters import Subject, subject
 from darklantern.models.on_jax.cost import measured
 from darklantern.models.on_jax.entry import Entry, refuse_strange
+from darklantern.models.on_jax.fingerprint import hash_later
 from darklantern.models.on_jax.gradients import Metric, carried, differentiated, product
 from darklantern.models.on_jax.handing import is_handed_on
 from darklantern.models.on_jax.naming import Naming
@@ -71,6 +72,18 @@ class Model:
             self._enter(example)
 
     framework = "jax"
+
+    @property
+    def standing(self) -> tuple[str, ...]:
+        """The edits that are in place in all that is done with it, as text: site and edit."""
+        return tuple(f"{name}: {each}" for name, each in self._edits)
+
+    def hash_later(self) -> Callable[[], str]:
+        """What gives the SHA-256 of the weights as they are now, over their names in the tree of `weights`.
+
+        Raises SiteError when it is called after a step was given the arrays to write over.
+        """
+        return hash_later(self.weights)
 
     @property
     def weights(self) -> Any:
@@ -272,7 +285,7 @@ class Model:
     def __repr__(self) -> str:
         own = self._now()
         count = sum(leaf.size for leaf in jax.tree.leaves(own.parameters(own.weights)))
-        under = "".join(f"\n  {name}: {each}" for name, each in self._edits)
+        under = "".join(f"\n  {each}" for each in self.standing)
         return f"{type(self.module).__name__}, opened: {count:,} parameters; model.tree() shows its parts{under}"
 
     def __getattr__(self, name: str) -> Any:

@@ -15,6 +15,7 @@ from darklantern.errors import SiteError
 from darklantern.models.edits import take
 from darklantern.models.on_jax.planning import Prepared
 from darklantern.models.on_jax.running import Call, Traced, check_fired, compiled, numbers
+from darklantern.models.passes import note
 from darklantern.models.recording import Recording
 from darklantern.models.sites import Site
 
@@ -66,6 +67,7 @@ class Patches:
 
 
 def _outputs(traced: Traced, call: Call, ready: Sequence[Prepared], axes: Any, joined: Any) -> list[Any]:
+    note(forward=len(ready), partial=len(ready) if call.entrances else 0)
     outs, _, flags, _ = compiled(traced, ready[0], axes)(*call.arguments(traced), joined, {}, {})
     found = []
     for number, each in enumerate(ready):

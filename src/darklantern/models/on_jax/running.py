@@ -22,6 +22,7 @@ from darklantern.models.on_jax.planning import Lengths, Plan, Prepared, Row, pre
 from darklantern.models.on_jax.program import Action, Program
 from darklantern.models.on_jax.rewriting import Rewriting
 from darklantern.models.on_jax.tracing import Given, Trace
+from darklantern.models.passes import note
 
 _COMPILED = 128
 """how many compiled functions are kept of a trace"""
@@ -93,6 +94,7 @@ def run(traced: Traced, plan: Prepared, call: Call, splits: Mapping[Address, Seq
 
     Of the scans in `splits`, what they carry before those iterations is in `.carries`.
     """
+    note(forward=1, partial=int(bool(call.entrances) or plan.program.stop))
     function = compiled(traced, plan)
     asked = {address: np.asarray(each, np.int32) for address, each in (splits or {}).items()}
     outs, values, flags, carries = function(*call.arguments(traced), numbers(plan.program), {}, asked)

@@ -17,6 +17,7 @@ from darklantern.models.on_torch.padding import refuse_padding
 from darklantern.models.on_torch.program import Plan
 from darklantern.models.on_torch.running import Run, Stop
 from darklantern.models.on_torch.starting import Start
+from darklantern.models.passes import note
 from darklantern.models.recording import Recording
 from darklantern.models.tokens import Batch
 
@@ -66,6 +67,7 @@ class Executor:
 
     def go(self, run: Run, inputs: Any, entry: Callable[..., Any] | None = None) -> Any:
         """What the module, or `entry`, returns while `run` is under way; None when the run stopped it."""
+        note(forward=1, partial=int(isinstance(inputs, Start) or run.plan.stop))
         inputs = inputs.inputs if isinstance(inputs, Start) else inputs
         if not self.eager and not is_distributed():
             return _set_up(run, inputs, entry or self.module)

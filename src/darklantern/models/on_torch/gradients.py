@@ -13,6 +13,7 @@ from darklantern.models.gradients import Gradients
 from darklantern.models.on_torch.program import Action, Plan
 from darklantern.models.on_torch.running import Run
 from darklantern.models.on_torch.structure import whole
+from darklantern.models.passes import note
 from darklantern.models.recording import Recording
 from darklantern.models.sites import Site
 
@@ -33,6 +34,7 @@ def differentiated(
             output = executor.go(run, inputs)
             values = run.recording(output)
             number = whole(metric(output, values))
+            note(backward=1)
             found = backward(executor.module, run, number)
     # Detached, or the values would keep the graph alive.
     detached = [(site, values[site].array.detach(), values[site].axes) for site in values.sites]

@@ -20,6 +20,7 @@ from darklantern.models.on_torch.cost import measured
 from darklantern.models.on_torch.declared import Declared
 from darklantern.models.on_torch.entering import starts
 from darklantern.models.on_torch.executing import executor
+from darklantern.models.on_torch.fingerprint import hash_later
 from darklantern.models.on_torch.forward_mode import carried, forward_mode, tangent_edit
 from darklantern.models.on_torch.gradients import Metric, differentiated
 from darklantern.models.on_torch.handing import handed_on
@@ -62,13 +63,25 @@ class Model:
 
     def __repr__(self) -> str:
         count = sum(each.numel() for each in self.module.parameters() if not isinstance(each, UninitializedParameter))
-        under = "".join(f"\n  {site}: {edit}" for site, _, edit in self._edits)
+        under = "".join(f"\n  {each}" for each in self.standing)
         return f"{type(self.module).__name__}, opened: {count:,} parameters; model.tree() shows its parts{under}"
 
     @property
     def eager(self) -> bool:
         """Whether what was compiled runs uncompiled."""
         return self._executor.eager
+
+    @property
+    def standing(self) -> tuple[str, ...]:
+        """The edits that are in place in all that is done with it, as text: site and edit."""
+        return tuple(f"{site}: {edit}" for site, _, edit in self._edits)
+
+    def hash_later(self) -> Callable[[], str]:
+        """What gives the SHA-256 of the weights as they are now (`models.snapshot.weights_hash`).
+
+        Costs a read of the weights now. Raises SiteError when it is called after they have changed.
+        """
+        return hash_later(self.module)
 
     # what there is
 

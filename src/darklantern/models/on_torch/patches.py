@@ -9,6 +9,7 @@ from darklantern.errors import SiteError
 from darklantern.models.edits import put, take
 from darklantern.models.on_torch.starting import Start
 from darklantern.models.on_torch.structure import mapped, near, strangers, tensors
+from darklantern.models.passes import note
 from darklantern.models.recording import Recording
 from darklantern.models.sites import Site, Span
 
@@ -62,6 +63,7 @@ class Patches:
             cell.at(batch=Span(copy * examples, (copy + 1) * examples)): put(self._source[cell])
             for copy, cell in enumerate(cells)
         }
+        note(forward=count - 1, partial=count - 1)  # the run itself is counted once, and does the work of so many
         return shares(self._model.run(start.repeated(count), edits), start.output, count)
 
 

@@ -65,8 +65,8 @@ def ablation(
     """How much of `metric` goes without each of `sites`, without all of them, and without as many of `spare`.
 
     `spare` are live sites of the same kind that are not named, other heads of the same layers at the same positions for
-    instance (`methods.controls` draws such): sites that can do nothing prove nothing. `edit` ablates, zero unless
-    given; `floor` is the metric of inputs without the trigger. Costs 2 + sites + draws forward passes. Raises
+    instance (`methods.circuits.controls` draws such): sites that can do nothing prove nothing. `edit` ablates, zero
+    unless given; `floor` is the metric of inputs without the trigger. Costs 2 + sites + draws forward passes. Raises
     WatchError for fewer spare sites than named ones, for a site in both, and for a payload that is not there.
     """
     named, others = _distinct(sites), _distinct(spare)

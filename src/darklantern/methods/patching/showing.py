@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darklantern.drawing import Axis, Field, fields
-from darklantern.drawing.scales import number
-from darklantern.methods.sweeps import Sweep
+from darklantern.methods.patching.sweeps import Sweep
 from darklantern.models.picture import Picture
 from darklantern.models.sites import Site
 
@@ -28,16 +27,14 @@ def picture(found: Sweep) -> Picture:
     common = {kind.whole for kind in kinds}
     title = "Patched one at a time" + (f": {_common(kinds)}" if len(common) == 1 else "")
     shown, rows, columns = _arranged(found, cells, factor, kinds)
-    row, column = divmod(int(np.nan_to_num(np.abs(found.array)).argmax()), found.array.shape[1])
-    says = f"Strongest: {number(found.effects[row][column])} at {found.site(row, column)}"
     notes = [f"Share of the effect that one patch restores: {found.scale}."]
     if differing := _differing(found):
         more = f" and {len(differing) - _TOLD} more" * (len(differing) > _TOLD)
         notes.append(f"Where the runs differ, clean/corrupt: {', '.join(differing[:_TOLD])}{more}.")
     if factor > 1:
         notes.append(f"Each cell is the strongest of {factor} along {found.axis}.")
-    svg = fields(shown, rows, columns, title=title, says=says, notes=notes)
-    return Picture(svg, title, " ".join([f"{says}.", *notes]))
+    svg = fields(shown, rows, columns, title=title, says=found.says, notes=notes)
+    return Picture(svg, title, " ".join([f"{found.says}.", *notes]))
 
 
 def _arranged(found: Sweep, cells: Cells, factor: int, kinds: Kinds) -> tuple[list[Field], Axis, Axis]:

@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import TypeVar
 
 from darklantern.errors import SiteError
+from darklantern.methods.linearising.rows import without
 from darklantern.methods.opened import check_opened
-from darklantern.methods.rows import without
 from darklantern.models.edits import stop_gradient
 from darklantern.models.opened import Model
 from darklantern.models.sites import Site

@@ -3,22 +3,22 @@
 import itertools
 import math
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from darklantern.errors import SiteError
+from darklantern.methods.making import making
+from darklantern.methods.metrics import Metric, bound, number
 from darklantern.methods.opened import check_opened
-from darklantern.methods.suffixes import Suffixes
-from darklantern.methods.sweeps import Sweep, told
+from darklantern.methods.patching.suffixes import Suffixes
+from darklantern.methods.patching.sweeps import Sweep, told
 from darklantern.models.edits import take
 from darklantern.models.opened import Model
 from darklantern.models.recording import Recording, Value
 from darklantern.models.shim import without_gradients
 from darklantern.models.sites import Site
 
-Metric = Callable[[Any], float]
-"""a model's output → one number"""
 Sizes = Mapping[Site, Mapping[str, int]]
 """how long each axis of each site is"""
 
@@ -52,8 +52,11 @@ def sweep(
     Raises SiteError for sites that do not go together, where clean and corrupt give the same metric, and for a model
     in training mode whose runs differ, as with dropout.
     """
-    with without_gradients():
-        return _swept_over(model, clean, corrupt, sites, metric, positions, at_once)
+    check_opened(model)
+    with without_gradients(), making("sweep", model) as under_way:
+        under_way.saw(clean, corrupt)
+        found = _swept_over(model, clean, corrupt, sites, metric, positions, at_once)
+    return Sweep(*found, made=under_way.made())
 
 
 def _swept_over(
@@ -64,11 +67,11 @@ def _swept_over(
     metric: Metric,
     positions: Sequence[int] | None,
     at_once: int,
-) -> Sweep:
+) -> tuple[Any, ...]:
     # 1. What to patch: rows of sites, columns along one axis.
-    check_opened(model)
     _check(sites, metric, positions, at_once)
     clean, corrupt = _batches(model, clean, corrupt)
+    on_clean, metric = bound(metric, model, clean), bound(metric, model, corrupt)
     wanted = [site for name in sites for site in model.plan(name).sites]
     wholes = tuple(dict.fromkeys(site.whole for site in wanted))
     axis = "pos" if positions is not None else _swept(wanted)
@@ -79,7 +82,7 @@ def _swept_over(
     columns = _columns(wanted, axis, positions, source, other, sizes)
 
     # 2. What there is to restore.
-    high, low = _number(metric, source.output), _number(metric, other.output)
+    high, low = number(on_clean, source.output), number(metric, other.output)
     _check_effect(high, low)
     _check_repeats(model, corrupt, metric, other.output, high - low)
 
@@ -89,30 +92,17 @@ def _swept_over(
         start, place = suffixes.start(row, source)
         cells = [place.at(**{axis: index}) for index in columns] if axis else [place]
         outputs = patches.outputs(start, cells, sizes[row.whole].get("batch", 0))
-        patched = [_number(metric, output) for output in outputs]
+        patched = [number(metric, output) for output in outputs]
         effects.append(tuple((value - low) / (high - low) for value in patched))
     named = _tokens(wanted, columns, source, other) if axis == "pos" else ()
-    return Sweep(tuple(rows), axis, columns, tuple(effects), high, low, named)
+    return tuple(rows), axis, columns, tuple(effects), high, low, named
 
 
 def patch(model: Model, inputs: Any, source: Recording, sites: Sequence[Site], metric: Metric) -> float:
     """The metric of a run on `inputs` in which `sites` hold what they held in `source`."""
     check_opened(model)
     edits: Mapping[str | Site, Any] = {site: take(source) for site in sites}
-    return _number(metric, model.run(inputs, edits))
-
-
-def _number(metric: Metric, output: Any) -> float:
-    found: Any = metric(output)
-    try:
-        return float(found.item() if hasattr(found, "item") else found)
-    except (TypeError, ValueError, RuntimeError) as error:
-        shape = tuple(getattr(found, "shape", ()))
-        came = f"a {type(found).__name__} of shape {shape}" if shape else f"{type(found).__name__} {found!r:.60}"
-        raise SiteError(
-            f"the metric must return one number, got {came}",
-            hint="such as float(output.logits[:, -1, token].mean())",
-        ) from error
+    return number(bound(metric, model, inputs), model.run(inputs, edits))
 
 
 def _check(sites: Sequence[str | Site], metric: Metric, positions: Any, at_once: int) -> None:
@@ -173,7 +163,7 @@ def _check_repeats(model: Model, corrupt: Any, metric: Metric, output: Any, effe
     if found is None:
         return
     again, near = found
-    one, two = _number(metric, output), _number(metric, again)
+    one, two = number(metric, output), number(metric, again)
     # Whatever may round differently is far below this share of the effect. All of the output is looked at besides: few
     # numbers reach the metric, and dropout may have spared them twice.
     if not abs(one - two) <= 1e-4 * abs(effect) or not near:

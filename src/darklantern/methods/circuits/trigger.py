@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darklantern.errors import SiteError
-from darklantern.methods.controls import live_sites, matched
+from darklantern.methods.circuits.controls import live_sites, matched
 from darklantern.methods.opened import check_opened
-from darklantern.methods.patching import patch, sweep
-from darklantern.methods.sweeps import Sweep
+from darklantern.methods.patching import Sweep, patch, sweep
 from darklantern.models.opened import Model
 from darklantern.models.shim import log_probs, tokens
 from darklantern.models.sites import Site

@@ -3,24 +3,26 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from darklantern.drawing.scales import number
+from darklantern.methods.results import Result
+from darklantern.models.picture import Picture
 from darklantern.models.sites import Site
-
-if TYPE_CHECKING:
-    from darklantern.models.picture import Picture
+from darklantern.records.findings import Figure, Grid
 
 _WIDE = 150
 """characters of a printed table"""
 _TALL = 60
 """its rows"""
+STRONGEST = 10
+"""effects that are figures of their own"""
 
 
-@dataclass(frozen=True)
-class Sweep:
+@dataclass(frozen=True, repr=False)
+class Sweep(Result):
     """The effect of patching each site at each index, as a share of the whole difference.
 
     1 means that this one patch restores the metric of the clean run, 0 that it leaves that of the corrupt run.
@@ -62,13 +64,13 @@ class Sweep:
         ]
         return sorted(cells, key=lambda cell: (math.isnan(cell[1]), -by(cell[1])))
 
-    def show(self) -> "Picture":
+    def show(self) -> Picture:
         """It as a heat map: layers down where the sites are those of layers, positions or heads across.
 
         Sites of several kinds, such as `layers.*:out` and `layers.*.mlp:out`, stand side by side. Raises RecordError
         for more than can be told apart.
         """
-        from darklantern.methods.showing import picture
+        from darklantern.methods.patching.showing import picture
 
         return picture(self)
 
@@ -81,6 +83,28 @@ class Sweep:
     def scale(self) -> str:
         """What 0 and 1 stand for."""
         return f"0 is the corrupt run (metric {self.corrupt:.4g}), 1 the clean one ({self.clean:.4g})"
+
+    @property
+    def says(self) -> str:
+        row, column = divmod(int(np.nan_to_num(np.abs(self.array)).argmax()), self.array.shape[1])
+        return f"Strongest: {number(self.effects[row][column])} at {self.site(row, column)}"
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        strongest = self.ranked(abs)[:STRONGEST]
+        shares = (Figure(name=str(site), value=effect, unit="share of the effect") for site, effect in strongest)
+        return Figure(name="clean", value=self.clean), Figure(name="corrupt", value=self.corrupt), *shares
+
+    @property
+    def grids(self) -> tuple[Grid, ...]:
+        columns = tuple(map(str, self.indices)) if self.axis else ("whole",)
+        name = f"patched, by {self.axis}" if self.axis else "patched"
+        return (Grid(name=name, unit="share of the effect", rows=tuple(map(str, self.sites)), columns=columns,
+                     values=self.effects),)  # fmt: skip
+
+    @property
+    def read(self) -> tuple[Site, ...]:
+        return self.sites
 
     def __repr__(self) -> str:
         return "\n".join([f"share of the effect restored: {self.scale}", *self._lines()])
@@ -101,14 +125,11 @@ class Sweep:
             columns.append(column)
         widths = [max(map(len, column)) for column in columns]
         more = "  …" * (len(columns) < len(shown))
-        for number, name in enumerate(names):
-            cells = (column[number].rjust(width) for column, width in zip(columns, widths, strict=True))
+        for place, name in enumerate(names):
+            cells = (column[place].rjust(width) for column, width in zip(columns, widths, strict=True))
             yield "  ".join([name.ljust(max(map(len, names))), *cells]) + more
         if len(self.sites) > _TALL:
             yield f"… {len(self.sites) - _TALL} more rows; .array has them all"
-
-    def _repr_html_(self) -> str:
-        return self.show()._repr_html_()
 
 
 def told(
