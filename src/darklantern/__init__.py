@@ -27,6 +27,7 @@ _ROOMS = {
     "take": "models.edits",
     "zero": "models.edits",
     # methods
+    "diff": "methods",
     "linearise": "methods",
     "log_prob": "methods.metrics",
     "logit_diff": "methods.metrics",
@@ -62,6 +63,7 @@ __all__ = [
     "__version__",
     "add",
     "assess",
+    "diff",
     "linearise",
     "live",
     "load_recording",
@@ -89,7 +91,7 @@ __all__ = [
 if TYPE_CHECKING:
     from darklantern.assess import _Room as _Assess
     from darklantern.errors import DarkLanternError
-    from darklantern.methods import linearise, sweep, trigger_circuit
+    from darklantern.methods import diff, linearise, sweep, trigger_circuit
     from darklantern.methods.metrics import log_prob, logit_diff
     from darklantern.models import load_recording, open, part, tag
     from darklantern.models.calling import Inputs

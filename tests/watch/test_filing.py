@@ -45,6 +45,16 @@ def by_method(found: Finding):
     return {evidence.method: evidence for evidence in found.evidence}
 
 
+def test_it_tells_what_changed_inside_since_the_watch_was_attached(filed) -> None:
+    _, kept, _ = filed
+    evidence = by_method(kept[0].finding)["diff"]
+    figures = {figure.name: figure.value for figure in evidence.figures}
+    assert figures["KL of outputs"] > 0
+    assert figures["CKA layers.0:out"] < 1
+    assert "layers.0:out" in evidence.sites
+    assert {grid.name for grid in evidence.grids} >= {"drift of z"}
+
+
 def test_each_alarm_is_one_finding_handed_over_once_the_reaction_is_known(filed) -> None:
     w, kept, hashes = filed
     assert [each.finding.title for each in kept] == [f"Alarm at step {a.step}: {a.signal}" for a in w.alarms]

@@ -5,15 +5,18 @@ Methods never train, never write, and never see who will read the result.
 """
 
 from darklantern.methods.circuits import Pair, TriggerCircuit, pair_spans, trigger_circuit
+from darklantern.methods.diffs import Diff, diff
 from darklantern.methods.linearising import linearise
 from darklantern.methods.patching import Sweep, patch, sweep
 from darklantern.methods.results import Result
 
 __all__ = [
+    "Diff",
     "Pair",
     "Result",
     "Sweep",
     "TriggerCircuit",
+    "diff",
     "linearise",
     "pair_spans",
     "patch",

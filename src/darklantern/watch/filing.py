@@ -18,6 +18,7 @@ from darklantern.records.findings import Artifact, Event, Evidence, Figure, Find
 from darklantern.watch import table
 from darklantern.watch.alarms import Alarm
 from darklantern.watch.attach.tap import Tap
+from darklantern.watch.changed import changed
 from darklantern.watch.examples import Examples, Pool
 from darklantern.watch.judging.calibration import versions
 from darklantern.watch.looking_again import Noting, look_again
@@ -63,7 +64,7 @@ class Filing:
     """the user's name on this machine, unless given"""
     weights: Weights | None = None
     """without it a finding tells what was read, and cannot be run again. Costs a copy of the weights at the first look
-    and at each alarm, and two passes there"""
+    and at each alarm, and four passes there"""
 
     def __post_init__(self) -> None:
         if not callable(self.keep):
@@ -147,6 +148,7 @@ class Filer:
                 self._watched(seen, taken, provenance),
                 *_investigated(watch, alarm, provenance),
                 *([again] if again else []),
+                *self._changed(taken, provenance),
                 _reaction(seen, taken, provenance),
             ),
             tags=("watch", "alarm", *(["held-out monitor"] if alarm.held_out else [])),
@@ -253,6 +255,14 @@ class Filer:
             ),
         )
         return evidence, artifacts
+
+    def _changed(self, taken: Taken, provenance: Provenance) -> list[Evidence]:
+        """What changed inside the model since the watch was attached; nothing where no weights were kept."""
+        weights = self.filing.weights if self.filing else None
+        if weights is None or taken.at is None or self._first is None:
+            return []
+        first, model = weights.loads(self._first), weights.loads(taken.at)
+        return [changed(first, model, self.trusted, self.seed, provenance)]
 
     def _shown(self) -> list[Probe]:
         return [probe for probe in self.probes if not isinstance(probe, HeldOut)]

@@ -1,0 +1,19 @@
+"""Which workers there are, and what each one's environment holds. Standard library only."""
+
+from environments import Environment
+from models.peers import Peer
+
+
+def _peer(name: str, module: str, pin: str, beside: tuple[str, ...] = ()) -> Peer:
+    return Peer(name, f"methods.{module}", Environment(name, pin, f"methods-{name}", beside=beside))
+
+
+OURS = Peer("darklantern", "methods.ours")
+CAPTUM = Peer("captum", "methods.captum_worker", Environment("captum", "captum==0.9.0", "captum"))
+CIRCUIT_TRACER = _peer("circuit-tracer", "circuit_tracer_worker", "circuit-tracer==0.5.0")
+CIRCUITKIT = _peer("circuitkit", "circuitkit_worker", "circuitkit==0.2.0")
+TUNED_LENS = _peer("tuned-lens", "tuned_lens_worker", "tuned-lens==0.2.0")
+CONCEPT_ERASURE = _peer("concept-erasure", "concept_erasure_worker", "concept-erasure==0.2.4")
+SCIKIT_LEARN = _peer("scikit-learn", "scikit_learn_worker", "scikit-learn==1.9.1")
+PEERS = (CAPTUM, CIRCUIT_TRACER, CIRCUITKIT, TUNED_LENS, CONCEPT_ERASURE, SCIKIT_LEARN)
+WORKERS = (OURS, *PEERS)
