@@ -38,7 +38,7 @@ page: $(VENV)/.demo ## look at what the demo made, in a browser on this machine
 	$(BIN)/darklantern page --library $(OUT)/beacon --passphrase-file $(OUT)/passphrases/beacon
 
 test: $(VENV)/.dev tests/interop/node_modules ## run the tests; a list of skips and what would enable them comes last
-	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "not long"
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder --durations=20 -m "not long"
 
 test-jax-as-used: $(VENV)/.dev ## the JAX engine's own tests, compiled as JAX does by itself: the others compile quickly
 	XLA_FLAGS= OMP_NUM_THREADS=1 $(BIN)/pytest -q -k "not [torch" $(addprefix tests/models/test_,jax_engine.py traps.py jax_bodies.py)
