@@ -7,6 +7,7 @@ import torch
 from circuit_tracer import attribute
 from circuit_tracer.replacement_model.replacement_model_transformerlens import TransformerLensReplacementModel
 from circuit_tracer.transcoder.single_layer_transcoder import SingleLayerTranscoder, TranscoderSet
+from models.protocol import Request, Timed, serve
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from transformer_lens import HookedTransformerConfig
@@ -14,7 +15,6 @@ from transformers import PreTrainedTokenizerFast
 
 from methods import subjects
 from methods.measuring import peaked
-from models.protocol import Request, Timed, serve
 
 LOGITS = 5
 
@@ -49,7 +49,9 @@ def replacement(weights: subjects.Arrays, transcoders: subjects.Arrays) -> Trans
         d_mlp=subjects.HIDDEN, d_vocab=subjects.VOCABULARY, n_ctx=subjects.CONTEXT, act_fn="gelu_new",
         normalization_type="LN", eps=1e-5, device="cpu", dtype=torch.float32, default_prepend_bos=False,
     )  # fmt: skip
-    held = TranscoderSet({n: _transcoder(transcoders, n) for n in range(subjects.LAYERS)}, "mlp.hook_in", "mlp.hook_out")
+    held = TranscoderSet(
+        {n: _transcoder(transcoders, n) for n in range(subjects.LAYERS)}, "mlp.hook_in", "mlp.hook_out"
+    )
     model = TransformerLensReplacementModel.from_config(config, held)
     model.tokenizer = _tokenizer()
     named = dict(model.named_parameters())

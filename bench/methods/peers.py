@@ -1,6 +1,7 @@
 """Which workers there are, and what each one's environment holds. Standard library only."""
 
 from environments import Environment
+from models import peers as of_models
 from models.peers import Peer
 
 
@@ -9,7 +10,7 @@ def _peer(name: str, module: str, pin: str, beside: tuple[str, ...] = ()) -> Pee
 
 
 OURS = Peer("darklantern", "methods.ours")
-CAPTUM = Peer("captum", "methods.captum_worker", Environment("captum", "captum==0.9.0", "captum"))
+CAPTUM = Peer("captum", "methods.captum_worker", next(p.environment for p in of_models.PEERS if p.name == "captum"))
 CIRCUIT_TRACER = _peer("circuit-tracer", "circuit_tracer_worker", "circuit-tracer==0.5.0")
 CIRCUITKIT = _peer("circuitkit", "circuitkit_worker", "circuitkit==0.2.0")
 TUNED_LENS = _peer("tuned-lens", "tuned_lens_worker", "tuned-lens==0.2.0")

@@ -3,7 +3,9 @@
 Only NumPy here: transformers differ between the environments, so weights travel as numbers.
 """
 
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +57,26 @@ def transcoders(inputs: Arrays, tokens: int, seed: int = 0) -> Arrays:
 def prompt(tokens: int, seed: int = 0) -> NDArray[np.int64]:
     """Token ids (tokens,), `FIRST` before all others."""
     return np.append(FIRST, np.random.default_rng([seed, 3, tokens]).integers(2, VOCABULARY, tokens - 1))
+
+
+EXAMPLES, WIDTHS, CLASS = 64, (256, 512, 512, 10), 3
+
+
+def vectors(seed: int = 0) -> NDArray[np.float32]:
+    """What the perceptron is given, (example, feature)."""
+    return np.random.default_rng([seed, 4]).standard_normal((EXAMPLES, WIDTHS[0])).astype(np.float32)
+
+
+def perceptron(torch: Any, seed: int = 0) -> Any:
+    """Two hidden layers of GELU, as a torch module. `torch` is the one of the environment that asks."""
+    rng = np.random.default_rng([seed, 5])
+    parts: list[Any] = []
+    for into, out in pairwise(WIDTHS):
+        linear = torch.nn.Linear(into, out)
+        linear.weight.data = torch.from_numpy((2 * rng.standard_normal((out, into)) / np.sqrt(into)).astype(np.float32))
+        linear.bias.data = torch.from_numpy((0.1 * rng.standard_normal(out)).astype(np.float32))
+        parts += [linear, torch.nn.GELU()]
+    return torch.nn.Sequential(*parts[:-1]).eval()
 
 
 def write(path: Path, arrays: dict[str, NDArray[np.float32]]) -> None:

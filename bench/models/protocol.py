@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def serve(peer: str, package: str | None, cases: dict[str, Case]) -> None:
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
     own = version(package) if package else torch.__version__
-    versions = {name: version(name) for name in ("torch", "transformers", "numpy")}
+    versions = {name: version(name) for name in ("torch", "transformers", "numpy") if find_spec(name)}
     hello = {"peer": peer, "version": own, "versions": versions | {"python": sys.version.split()[0]}}
     print(json.dumps({"hello": hello}), file=answers)
     ready: dict[tuple[str, str], Timed] = {}
