@@ -16,8 +16,6 @@ from transformers import PreTrainedTokenizerFast
 from methods import subjects
 from methods.measuring import peaked
 
-LOGITS = 5
-
 
 def graph(request: Request) -> Timed:
     """`attribute` over all active features, in batches of 64, its fastest of 16, 64, 256 and 512 here."""

@@ -16,6 +16,8 @@ FIRST = 1
 """the token that every prompt begins with"""
 FEATURES = 512
 """of each layer's transcoder"""
+LOGITS = 5
+"""of the last position, that graphs end in"""
 ACTIVE = {24: 0.045, 96: 0.015, 256: 0.006}
 """prompt's tokens → share of features that are active at a position: about a thousand active features in all"""
 
