@@ -48,7 +48,7 @@ def _mapped(weights: subjects.Arrays) -> dict[str, Any]:
 
 
 def prepare(folder: Path) -> None:
-    """Write what every worker reads: weights, transcoders that fit what MLPs are given, tokens whose logits are asked."""
+    """Write what every worker reads: weights, transcoders that fit the MLPs, tokens whose logits are asked."""
     weights = subjects.transformer()
     subjects.write(folder / "transformer.npz", weights)
     model = dl.open(gpt2(weights))
