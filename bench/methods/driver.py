@@ -1,0 +1,69 @@
+"""Ask all workers case by case, in turn; what they wrote lies in one folder, to be compared there."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.driver import Answer, Worker
+from models.peers import Peer, why_absent
+
+from methods import peers
+
+ROUNDS, REPEATS = 5, 1
+
+
+@dataclass(frozen=True)
+class Case:
+    """A question, the settings that it is asked in, and who is asked."""
+
+    name: str
+    settings: tuple[str, ...]
+    workers: tuple[Peer, ...]
+
+
+CASES = (
+    Case("graph", ("24", "96", "256"), (peers.OURS, peers.CIRCUIT_TRACER)),
+    Case("integrated", ("16", "64", "256"), (peers.OURS, peers.CAPTUM)),
+)
+
+
+@dataclass(frozen=True)
+class Results:
+    """Answers by case, setting and worker; who could not take part, and why; versions; what was written."""
+
+    answers: Mapping[tuple[str, str, str], Answer]
+    hellos: Mapping[str, dict[str, object]]
+    absent: Mapping[str, str]
+    folder: Path
+
+
+def collect() -> Results:
+    """Every case in every setting from every worker that is there, in rounds of all of them in turn."""
+    folder = Path(tempfile.mkdtemp(prefix="bench-methods-"))
+    absent = {each.name: why for each in peers.WORKERS if (why := why_absent(each))}
+    workers = {each.name: Worker(each) for each in peers.WORKERS if each.name not in absent}
+    answers: dict[tuple[str, str, str], Answer] = {}
+    os.environ["PYTHONPATH"] = os.environ.get("PYTHONPATH", str(peers.ROOT / "src"))
+    try:
+        said = workers[peers.OURS.name].ask({"case": "prepare", "model": "", "repeats": 1, "out": str(folder)})
+        if "error" in said:
+            raise SystemExit(f"what all are to be run on could not be made: {said['error']}")
+        for case, setting in _plan():
+            for _ in range(ROUNDS):
+                for peer in (each for each in case.workers if each.name in workers):
+                    answer = answers.setdefault((case.name, setting, peer.name), Answer())
+                    if not answer.over:
+                        request = {"case": case.name, "model": setting, "repeats": REPEATS, "out": str(folder)}
+                        answer.add(workers[peer.name].ask(request))
+            print(f"{case.name} {setting}", file=sys.stderr, flush=True)
+    finally:
+        for worker in workers.values():
+            worker.close()
+    return Results(answers, {name: each.hello for name, each in workers.items() if each.hello}, absent, folder)
+
+
+def _plan() -> Iterator[tuple[Case, str]]:
+    return ((case, setting) for case in CASES for setting in case.settings)
