@@ -115,6 +115,13 @@ def test_the_page_about_threads_runs_and_its_table_names_every_kind_of_notificat
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("away")
+def test_the_page_about_a_patch_in_a_cnn_runs_and_finds_what_sees_it() -> None:
+    with torch.enable_grad():
+        assert len(run_page("patch-in-a-cnn.md")) > 20
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("away")
 def test_the_page_about_watching_runs_from_the_attached_watch_to_a_signal_of_ones_own() -> None:
     with torch.enable_grad():
         w = run_page("watching.md")["w"]
