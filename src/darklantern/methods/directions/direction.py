@@ -1,5 +1,6 @@
 """A direction along which two classes are told apart: how well, and what can be done with it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,8 @@ class Direction(Result):
     site: Site
     how: str
     """by which way it was found, or `random`"""
+    options: Mapping[str, float] = field(repr=False)
+    """what was set of that way"""
     probe: Probe = field(repr=False)
     axis: str
     """what the model calls the axis that it lies along: dim, neuron, channel"""

@@ -147,5 +147,5 @@ def _fitted(design: Design, site: Site, rows: Rows, examples: Examples) -> dict[
     beside = drawn_controls(examples, design.fit, norm, design.controls, design.seed)
     # Halves of pairs were centred for the fit; what comes by itself is not.
     probe = replace(probe, offset=probe.offset - float(examples.centre @ probe.vector))
-    about = {"site": site, "how": design.how, "probe": probe, "axis": rows.axis}
+    about = {"site": site, "how": design.how, "options": design.options, "probe": probe, "axis": rows.axis}
     return {**about, "controls": beside, "examples": examples, **measured(examples, probe)}

@@ -65,9 +65,9 @@ def transferred(
     """See `Direction.on`."""
     if frozen.how == "random":
         raise MethodError("a random direction has no fit to repeat", hint="of the direction itself: direction.on(...)")
-    refit = direction(
-        model, positive, negative, site or frozen.site, frozen.how, **{"seed": frozen.made.seed, **options}
-    )
+    # The same seed, so that of the same inputs on another checkpoint the frozen one never saw what is held out either.
+    asked = {"seed": frozen.made.seed, **frozen.options, **options}
+    refit = direction(model, positive, negative, site or frozen.site, frozen.how, **asked)
     if len(refit.vector) != len(frozen.vector):
         raise MethodError(
             f"the direction has {len(frozen.vector)} dimensions, and {refit.site} there {len(refit.vector)}",

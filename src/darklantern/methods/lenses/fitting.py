@@ -26,7 +26,7 @@ from darklantern.models.sites import Site
 from darklantern.records.findings import Figure, Grid
 
 EVERY = 5
-"""one batch of so many is held out"""
+"""the first batch of so many is held out"""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -105,14 +105,14 @@ def fit_lens(
     mean Jacobian over all tokens, from one pass; exact, or with `probes` from that many random directions a batch, by
     `seed`.
 
-    Each fifth batch is held out, and both this and the logit lens are measured on those. Costs, tuned, a run forward
-    and back through the last block and the logits for each site and step; Jacobian, a whole run forward and back for
-    each dimension (or probe) and batch, whatever the number of sites. Raises SiteError for sites, MethodError where a
-    lens would not show what the model says, and for fewer than five batches.
+    The first of each five batches is held out, and both this and the logit lens are measured on those. Costs, tuned, a
+    run forward and back through the last block and the logits for each site and step; Jacobian, a whole run forward and
+    back for each dimension (or probe) and batch, whatever the number of sites. Raises SiteError for sites, MethodError
+    where a lens would not show what the model says, and for a single batch.
     """
     check_opened(model)
     _check(how, steps, rate, probes)
-    with without_gradients(), making("fit_lens", model, seed) as under_way:
+    with without_gradients(), making("fit_lens", model, None if probes is None else seed) as under_way:
         place = placed(model, sites, entrance)
         data = _Data(inputs, at_once, under_way, lambda batch: tested(Tail(model, batch, place)))
         if how == "tuned":
@@ -120,10 +120,6 @@ def fit_lens(
             made = trained(tails, steps, rate)
         else:
             made = averaged(model, place, tracked(data.once(), "differentiating"), probes, seed)
-        if not data.held:
-            raise MethodError(
-                f"of {data.count} batches none is left to hold out", hint=f"{EVERY} batches or more, and as many steps"
-            )
         plain, fitted, tokens = _held_out(model, data.held, place, made)
     assert data.tested is not None
     return FittedLens(made, place, data.tested, plain, fitted, data.count, tokens, made=under_way.made())
@@ -143,11 +139,13 @@ class _Data:
             self.tested = self.tested or self._test(batch)
             if first:
                 self._under_way.saw(batch)
-            if number % EVERY < EVERY - 1:
+            if number % EVERY:
                 self.count += 1
                 yield batch
             elif first:
                 self.held.append(batch)
+        if not self.count:
+            raise MethodError("of one batch none is left to fit on", hint="two batches or more: the first is held out")
 
     def rounds(self) -> Iterator[Any]:
         yield from self.once()

@@ -85,9 +85,8 @@ class Lens(Result):
     def says(self) -> str:
         means = np.nanmean(self.kl, axis=(1, 2))
         return (
-            f"{self.how} lens at {len(self.sites)} sites: KL to the model's output {means[0]:.3g} nats at the first, "
-            f"{means[-1]:.3g} at the last; its likeliest token is the model's at {self.agreement[0]:.0%} and "
-            f"{self.agreement[-1]:.0%} of positions"
+            f"{self.how} lens at {len(self.sites)} sites: KL to what the model says {means[0]:.3g} nats at the first, "
+            f"{means[-1]:.3g} at the last"
         )
 
     @property

@@ -48,9 +48,10 @@ def lens(
     """
     check_opened(model)
     asked = sites if sites is not None else _fitted_sites(how)
-    with without_gradients(), making("lens", model, seed) as under_way:
+    with without_gradients(), making("lens", model, None if fit is None else seed) as under_way:
         under_way.saw(inputs)
         translators = _translators(model, how, fit, asked, entrance, seed)
+        under_way.saw("logit" if translators is None else [list(pair) for pair in translators.maps.values()])
         place = placed(model, asked, entrance)
         tail = Tail(model, inputs, place)
         test = tested(tail)

@@ -104,7 +104,7 @@ def tested(tail: Tail) -> SelfTest:
     if not here <= allowed:
         raise MethodError(
             f"what goes into {place.entrance}, put in there once more, gives other logits, by up to {here:.3g}",
-            hint="is the model in training mode, with dropout? else name another entrance, nearer to the logits",
+            hint="what is said does not follow from it alone: name an entrance nearer to the logits",
         )
     if place.last is None:
         return SelfTest(here, allowed)
