@@ -91,9 +91,9 @@ def test_edits_do_what_they_say(engine: Engine) -> None:
     assert control.how == "random"
     assert control.auroc.value < made.auroc.value
     assert abs(control.unit @ made.unit) < 0.6
-    with pytest.raises(SiteError, match="components"):
+    with pytest.raises(SiteError, match="found along dim, of 32"):
         model.run(positive, {"layers.1.mlp:post": made.ablate()})
-    with pytest.raises(SiteError, match="erase: fitted on 32 along dim"):
+    with pytest.raises(SiteError, match=r"rank 1.: found along dim, of 32"):
         model.run(positive, {"layers.1.mlp:post": made.erase()})
 
 
@@ -248,3 +248,22 @@ def test_what_is_no_data_for_a_direction_is_refused_by_name() -> None:
     broken = model.edited({"layers.0:out": lambda value: value * float("nan")})
     with pytest.raises(MethodError, match="not finite"):
         direction(broken, one, two, SITE)
+
+
+def test_a_direction_of_channels_is_used_along_channels_and_nowhere_else() -> None:
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Conv2d(1, 8, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(512, 2))
+    model, images = dl.open(net.double()), torch.randn(2, 30, 1, 10, 10, dtype=torch.float64)
+    images[0, :, :, 4:7, 4:7] += 2
+    at = "0:out[height=4,width=4]"
+    made = direction(model, images[0], images[1], at, controls=0)
+    assert made.axis == "channel"
+    before = model.record(images[1], "0:out")["0:out"].array
+    after = model.record(images[1], "0:out", edits={"0:out": made.steer(distance=1.0)})["0:out"].array
+    shift = torch.from_numpy(made.gap * made.unit)[None, :, None, None].expand(before.shape)
+    torch.testing.assert_close(after - before, shift)
+    ablated = model.record(images[1], at, edits={at: made.ablate()})[at]
+    np.testing.assert_allclose(ablated.array.detach().numpy() @ made.unit, 0, atol=1e-12)
+    for edit in (made.ablate(), made.erase(), made.steer(norm=0.1)):  # 8 wide as well, which is not what it lies along
+        with pytest.raises(SiteError, match=r"width|another axis"):
+            model.run(images[1], {"0:out": edit})

@@ -160,5 +160,5 @@ def test_logistic_and_lda_are_scikit_learns() -> None:
         np.testing.assert_allclose(mine.vector, theirs.coef_[0], rtol=1e-6, atol=1e-8)
         assert mine.offset == pytest.approx(theirs.intercept_[0], rel=1e-6)
         centred = x - x.mean(0)
-        share = ledoit_wolf(centred, centred.T @ centred / count)
+        share = ledoit_wolf(centred)
         assert share == pytest.approx(ledoit_wolf_shrinkage(centred, assume_centered=True), rel=1e-8)

@@ -54,8 +54,7 @@ class LinenLayer(linen.Module):
 
     @linen.compact
     def __call__(self, x: Any) -> Any:
-        weight = self.param("weight", linen.initializers.zeros, (DIM, DIM), jnp.float64)
-        added = self.mixed @ x @ weight
+        added = linen.Dense(DIM, use_bias=False, name="v", param_dtype=jnp.float64)(self.mixed @ x)
         return x + (jnp.tanh(added) if self.number == 0 else added)
 
 
@@ -73,6 +72,6 @@ class Linen(linen.Module):
 def opened(engine: Engine, mixed: Numbers, example: Numbers) -> Model:
     if engine.name == "torch":
         return models.open(Torch(mixed).double())
-    params = {f"layers_{number}": {"weight": jnp.array(each)} for number, each in enumerate(WEIGHTS)}
+    params = {f"layers_{number}": {"v": {"kernel": jnp.array(each)}} for number, each in enumerate(WEIGHTS)}
     params |= {"embed": {"embedding": jnp.array(EMBED)}, "unembed": {"kernel": jnp.array(UNEMBED)}}
     return models.open(Linen(mixed), weights={"params": params}, example=engine.array(example))

@@ -9,7 +9,7 @@ import numpy as np
 from darklantern.errors import MethodError
 from darklantern.methods.directions.controls import Controls, drawn
 from darklantern.methods.directions.examples import Examples, projected
-from darklantern.methods.directions.leace import Moments, eraser
+from darklantern.methods.directions.leace import Moments, along, eraser
 from darklantern.methods.directions.probes import Floats, Probe
 from darklantern.methods.directions.scoring import Interval, accuracy, interval
 from darklantern.methods.results import Result
@@ -96,7 +96,7 @@ class Direction(Result):
 
     def ablate(self) -> Edit:
         """An edit that removes all that lies along it, the part that both classes share too."""
-        return project(self.vector)
+        return along(project(self.vector), self.axis)
 
     def erase(self) -> Edit:
         """An edit after which no linear map tells the classes apart (LEACE), of the examples that the fit saw.

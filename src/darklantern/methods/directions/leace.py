@@ -5,7 +5,7 @@ maps after which activations and labels do not covary, this moves activations le
 semi-definite inner product. Projecting the difference of means out does not covary either, and moves them more.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -78,20 +78,30 @@ class Eraser:
 
     def edit(self) -> Edit:
         """It as an edit, for `model.run(inputs, {site: edit})`. Computes in 32 bits at least."""
-        name, operands = f"erase(rank {len(self.write)})", (self.read, self.write, self.centre)
-        return Edit(name, self._erased, operands, ("erase", self.axis))
+        operands = (self.read, self.write, self.centre)
+        return along(Edit(f"erase(rank {len(self.write)})", _erased, operands), self.axis)
 
-    def _erased(self, old: Any, axes: tuple[str, ...], read: Any, write: Any, centre: Any) -> Any:
-        if axes[-1:] != (self.axis,) or old.shape[-1] != centre.shape[0]:
+
+def along(edit: Edit, axis: str) -> Edit:
+    """`edit`, which acts on the last axis, refused where that is another one than `axis`, be it as long or not."""
+    size = edit.operands[0].shape[0]
+
+    def checked(old: Any, axes: tuple[str, ...], *operands: Any) -> Any:
+        if axes[-1:] != (axis,) or old.shape[-1] != size:
             raise SiteError(
-                f"erase: fitted on {centre.shape[0]} along {self.axis}, and the last axis here is {axes[-1]} "
-                f"{old.shape[-1]}",
-                hint="erase at the site that it was fitted on",
+                f"{edit.name}: found along {axis}, of {size}, and the last axis here is {axes[-1]}, of {old.shape[-1]}",
+                hint="use it at the site that it was found at, or where the same axis comes last",
             )
-        xp = namespace(old)
-        wide = old if xp.finfo(old.dtype).bits >= 32 else xp.astype(old, xp.float32)
-        read, write, centre = (like(each, wide, (), "erase") for each in (read, write, centre))
-        return xp.astype(wide - ((wide - centre) @ read) @ write, old.dtype)
+        return edit.function(old, axes, *operands)
+
+    return replace(edit, function=checked, key=(edit.key, axis))
+
+
+def _erased(old: Any, _: tuple[str, ...], read: Any, write: Any, centre: Any) -> Any:
+    xp = namespace(old)
+    wide = old if xp.finfo(old.dtype).bits >= 32 else xp.astype(old, xp.float32)
+    read, write, centre = (like(each, wide, (), "erase") for each in (read, write, centre))
+    return xp.astype(wide - ((wide - centre) @ read) @ write, old.dtype)
 
 
 def eraser(moments: Moments, axis: str) -> Eraser:
