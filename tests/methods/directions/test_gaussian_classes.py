@@ -7,6 +7,7 @@ import passing
 import pytest
 from frameworks import Engine, Numbers, engine, engines
 
+from darklantern.errors import MethodError
 from darklantern.methods.directions import Direction, direction, leace
 from darklantern.methods.directions.lda import ledoit_wolf
 from darklantern.methods.directions.logistic import fit as logistic
@@ -102,6 +103,8 @@ def test_g18_leace_moves_least_of_the_maps_that_erase(engine: Engine) -> None:
     x, labels = np.concatenate(sets), np.repeat([1, 0], 4_000)
     made = leace(model, [engine.array(part) for part in np.array_split(x, 7)], labels, passing.SITE)
     moved = ((x - made.eraser(x)) ** 2).sum(1).mean()
+    shrunk = leace(model, engine.array(x), labels, passing.SITE, shrinkage=1.0)
+    assert shrunk.moved == pytest.approx(made.by_means, rel=1e-9)
     step = x[labels == 1].mean(0) - x[labels == 0].mean(0)
     step /= np.linalg.norm(step)
     centred = x - x.mean(0)
@@ -162,3 +165,29 @@ def test_logistic_and_lda_are_scikit_learns() -> None:
         centred = x - x.mean(0)
         share = ledoit_wolf(centred)
         assert share == pytest.approx(ledoit_wolf_shrinkage(centred, assume_centered=True), rel=1e-8)
+
+
+@engines("torch")
+def test_of_few_examples_a_shrunk_covariance_erases_others_better(engine: Engine) -> None:
+    rng = np.random.default_rng(7)
+    step = rng.normal(size=60) / 4
+    x = rng.normal(size=(2_080, 60)) * np.exp(rng.normal(size=60))
+    x += np.where(np.arange(2_080) % 2, 1, -1)[:, None] * step
+    labels = np.arange(2_080) % 2 == 1
+    model, few = passing.opened(engine, x[:1]), slice(0, 80)
+    left, moved = {}, {}
+    for share in (0.0, 0.5):
+        made = leace(model, engine.array(x[few]), labels[few], passing.SITE, shrinkage=share)
+        known = made.eraser(x[few])
+        np.testing.assert_allclose(known[labels[few]].mean(0), known[~labels[few]].mean(0), atol=1e-10)
+        others = made.eraser(x[80:])
+        left[share] = np.linalg.norm(others[labels[80:]].mean(0) - others[~labels[80:]].mean(0))
+        moved[share] = ((others - x[80:]) ** 2).sum(1).mean()
+    assert left[0.5] < 0.9 * left[0.0]
+    assert moved[0.5] < moved[0.0]
+    with pytest.raises(MethodError, match="from 0 to 1"):
+        leace(model, engine.array(x[few]), labels[few], passing.SITE, shrinkage=-0.1)
+    with pytest.raises(MethodError, match="79 labels for 80"):
+        leace(model, engine.array(x[few]), labels[:79], passing.SITE)
+    with pytest.raises(MethodError, match="all examples are of one class"):
+        leace(model, engine.array(x[few]), [1] * 80, passing.SITE)

@@ -98,16 +98,17 @@ class Direction(Result):
         """An edit that removes all that lies along it, the part that both classes share too."""
         return along(project(self.vector), self.axis)
 
-    def erase(self) -> Edit:
+    def erase(self, shrinkage: float = 0.0) -> Edit:
         """An edit after which no linear map tells the classes apart (LEACE), of the examples that the fit saw.
 
         The classes decide it, not how the direction was found. Moves activations as little as can be, and leaves
-        their mean. Costs an eigendecomposition of their covariance. `leace` erases several classes, and streams.
+        their mean. Costs an eigendecomposition of their covariance. `leace` erases several classes, and streams;
+        it says what `shrinkage` is for.
         """
         values, labels = self.examples.single
         moments = Moments(values.shape[1], 2)
         moments.add(values, labels.astype(int))
-        return eraser(moments, self.axis).edit()
+        return eraser(moments, self.axis, shrinkage).edit()
 
     def control(self, seed: int = 0) -> "Direction":
         """A random direction as long as this one, held against the same examples: what must not do what this does."""

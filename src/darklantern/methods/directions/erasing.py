@@ -70,12 +70,17 @@ class Erased(Result):
         return (self.site,)
 
 
-def leace(model: Model, inputs: Any, labels: Sequence[Any], site: str | Site, *, at_once: int = 32) -> Erased:
+def leace(
+    model: Model, inputs: Any, labels: Sequence[Any], site: str | Site, *, shrinkage: float = 0.0, at_once: int = 32
+) -> Erased:
     """What makes the classes in `labels` linearly undetectable at `site`, moving activations as little as can be.
 
     `labels` has one for each example: any values, two kinds of them or more. Inputs are streamed, and only sums are
     held, (dim, dim) of them. Exact on these inputs: on them no linear map then does better than a constant, and on
     others as far as their means and covariance are alike. Non-linear ones may still find the classes.
+    Where examples are not many more than dimensions, their covariance says little of others': `shrinkage`, a share
+    from 0 to 1, draws it towards a multiple of the identity. That erases these as exactly, leaves less of the classes
+    in others, and moves others less.
 
     Raises SiteError for sites, MethodError for one class, and for other than one label an example. Source: Belrose et
     al. 2023.
@@ -100,7 +105,7 @@ def leace(model: Model, inputs: Any, labels: Sequence[Any], site: str | Site, *,
             first += len(values)
         _check(moments is not None and first == len(numbered), first, labels)
         assert moments is not None
-        found = eraser(moments, axis)
+        found = eraser(moments, axis, shrinkage)
     moved = _moved(moments, found.read @ found.write), _moved(moments, _projection(moments.with_labels))
     return Erased(sites[0], tuple(map(str, classes)), found, *moved, first, made=under_way.made())
 

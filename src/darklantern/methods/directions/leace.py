@@ -104,11 +104,18 @@ def _erased(old: Any, _: tuple[str, ...], read: Any, write: Any, centre: Any) ->
     return xp.astype(wide - ((wide - centre) @ read) @ write, old.dtype)
 
 
-def eraser(moments: Moments, axis: str) -> Eraser:
-    """From means and covariances. Raises MethodError for one class, and where labels and activations do not covary."""
+def eraser(moments: Moments, axis: str, shrinkage: float = 0.0) -> Eraser:
+    """From means and covariances; that of activations drawn by a share towards a multiple of the identity.
+
+    Labels and activations do not covary afterwards whatever the share is: 0 moves the examples least, 1 projects the
+    means' differences out. Raises MethodError for one class, and where labels and activations do not covary before.
+    """
+    if not 0 <= shrinkage <= 1:
+        raise MethodError(f"a covariance is shrunk by a share from 0 to 1, got {shrinkage}", hint="shrinkage=0.1")
     if (moments.shares > 0).sum() < 2:
         raise MethodError("all examples are of one class, so there is nothing to erase", hint="two classes or more")
     sizes, basis = np.linalg.eigh(moments.covariance)
+    sizes = (1 - shrinkage) * sizes + shrinkage * sizes.mean()
     kept = sizes > _ALIKE * sizes[-1]
     basis, root = basis[:, kept], np.sqrt(sizes[kept])
     # 1. Whitened, each direction counts by how much of the spread it is.
