@@ -79,8 +79,8 @@ def leace(
     held, (dim, dim) of them. Exact on these inputs: on them no linear map then does better than a constant, and on
     others as far as their means and covariance are alike. Non-linear ones may still find the classes.
     Where examples are not many more than dimensions, their covariance says little of others': `shrinkage`, a share
-    from 0 to 1, draws it towards a multiple of the identity. That erases these as exactly, leaves less of the classes
-    in others, and moves others less.
+    from 0 to 1 (0.1, say), draws it towards a multiple of the identity. That erases these as exactly, and on average
+    leaves less of the classes in others and moves others less.
 
     Raises SiteError for sites, MethodError for one class, and for other than one label an example. Source: Belrose et
     al. 2023.

@@ -37,7 +37,7 @@ def kl(model: Any, lens: Any) -> Any:
     """Σ p (log p − log q) over the last axis, in nats, of log-probabilities; what is impossible adds nothing."""
     xp = namespace(model)
     share = xp.exp(model)
-    apart = xp.where(share > 0, model - lens, xp.zeros_like(model))
+    apart = xp.where(share > 0, model - lens, 0.0)
     return xp.sum(share * apart, axis=-1)
 
 
@@ -45,7 +45,7 @@ def reading(logits: Any, model: Any, own: NDArray[np.bool_], top: int, target: l
     """Of a lens's logits (batch, pos, token), against the model's log-probabilities; `own` says what is no padding."""
     xp, said = namespace(logits), log_probabilities(logits)
     share = xp.exp(said)
-    entropy = -xp.sum(share * xp.where(share > 0, said, xp.zeros_like(said)), axis=-1)
+    entropy = -xp.sum(share * xp.where(share > 0, said, 0.0), axis=-1)
     best, tokens = backend_of(said).top_k(said, min(top, said.shape[-1]))
     found = _of_target(said, target) if target is not None else (None, None)
     chance, rank = (None if each is None else _masked(each, own) for each in found)
