@@ -11,7 +11,18 @@ from frameworks import GPT2, Engine, Numbers, engine, engines
 from frameworks import tokens as tokens_of
 from linear_tails import ALONE, DIM, MIXED, POSITIONS, WEIGHTS
 from small_transformers import gpt2, llama, randomised
-from transformers import Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHeadModel
+from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    OPTConfig,
+    OPTForCausalLM,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 from words import LONG, WORDS, Words
 
 import darklantern as dl
@@ -130,7 +141,8 @@ def test_random_directions_give_the_jacobian_on_average(engine: Engine) -> None:
     site = found.place.sites[1]
     rough, exact, same = (each.translators.maps[site][0] for each in (found, whole, again))
     np.testing.assert_array_equal(rough, same)
-    assert 1e-6 < np.linalg.norm(rough - exact) < 0.25 * np.linalg.norm(exact)
+    assert 1e-6 < np.linalg.norm(rough - exact) < 0.1 * np.linalg.norm(exact)
+    assert found.turned is not None and found.turned < 1e-12
     assert found.made.cost.backward == 80 * 3
 
 
@@ -267,3 +279,28 @@ def test_what_a_lens_cannot_show_is_refused_by_name() -> None:
     small = Translators("tuned", {site: (np.eye(3), np.zeros(3)) for site in maps})
     with pytest.raises(MethodError, match="fitted on 3"):
         lens(model, tokens, small)
+
+
+def test_parallel_blocks_projections_and_decoders_are_read_through_their_own_code() -> None:
+    small = {"vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    tokens = torch.from_numpy(tokens_of(2, 6, 40))
+    parallel = GPTNeoXForCausalLM(GPTNeoXConfig(**small, intermediate_size=32, use_parallel_residual=True))
+    torch.manual_seed(0)
+    narrow = OPTForCausalLM(OPTConfig(**small, ffn_dim=32, word_embed_proj_dim=8, do_layer_norm_before=False))
+    decoder = T5ForConditionalGeneration(
+        T5Config(vocab_size=40, d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2)
+    )
+    both = {"input_ids": tokens, "decoder_input_ids": tokens}
+    cases: list[tuple[Any, Any, str, str | None, str]] = [
+        (parallel, tokens, "layers.*:out", None, ""),
+        (narrow, tokens, "layers.*:out", "model.decoder.project_out:in", "as wide as what the last norm takes"),
+        (decoder, both, "decoder.layers.*:out", "decoder.final_layer_norm:in", "something stands between"),
+    ]
+    for module, inputs, sites, entrance, otherwise in cases:
+        model = dl.open(randomised(module.double().eval()))
+        found = lens(model, inputs, sites=sites, entrance=entrance)
+        assert np.abs(found.kl[-1]).max() < 1e-12 < np.abs(found.kl[0]).max()
+        if otherwise:
+            with pytest.raises(MethodError) as caught:
+                lens(model, inputs, sites=sites)
+            assert otherwise in caught.value.hint

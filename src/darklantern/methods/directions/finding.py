@@ -84,7 +84,7 @@ def direction(
     A share `held_out` of each class is drawn by `seed` and not fitted on; with `groups`, one for each example (the
     positive ones first), whole groups are, so that paraphrases of one sentence don't stand on both sides. AUROC with
     its 95 % interval, accuracy, and `controls` draws of random directions and of shuffled labels are of what was held
-    out.
+    out. Interval and shuffling take examples for independent of each other, those of a group too.
 
     Costs one run over the inputs up to the site, and holds one vector an example in memory. Raises SiteError for sites,
     MethodError for data that give no direction.

@@ -62,6 +62,14 @@ class FittedLens(Result):
         )
 
     @property
+    def turned(self) -> float | None:
+        """By how much the last block's map differs from the identity, which it should be; None where none is mapped."""
+        if self.place.last is None:
+            return None
+        matrix, shift = self.translators.maps[self.place.last]
+        return float(max(np.abs(matrix - np.eye(len(matrix))).max(), np.abs(shift).max()))
+
+    @property
     def figures(self) -> tuple[Figure, ...]:
         pairs = zip(self.place.sites, self.plain, self.fitted, strict=True)
         named = [
@@ -72,7 +80,10 @@ class FittedLens(Result):
                 Figure(name=f"{site}: logit lens", value=plain, unit="nats"),
             )
         ]
-        return (*named, Figure(name="self-test: largest difference of logits", value=self.tested.largest))
+        named.append(Figure(name="self-test: largest difference of logits", value=self.tested.largest))
+        if self.turned is not None:
+            named.append(Figure(name="self-test: the last map, from the identity", value=self.turned))
+        return tuple(named)
 
     @property
     def grids(self) -> tuple[Grid, ...]:

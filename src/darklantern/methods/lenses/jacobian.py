@@ -31,15 +31,15 @@ def averaged(model: Model, place: Place, inputs: Iterable[Any], probes: int | No
         count += tokens
         for site, each in batch_sums.items():
             sums[site] = sums.get(site, 0) + each
+    dim = len(next(iter(sums.values())))
     # Rows of a Jacobian are what comes out; a value times its transpose is the value mapped.
-    zeros = np.zeros(len(next(iter(sums.values()))))
-    return Translators("jacobian", {site: (each.T / count, zeros) for site, each in sums.items()})
+    return Translators("jacobian", {site: (np.eye(dim) + each.T / count, np.zeros(dim)) for site, each in sums.items()})
 
 
 def _summed(
     model: Model, place: Place, batch: Any, here: Recording, probes: int | None, rng: np.random.Generator
 ) -> tuple[dict[Site, Any], int]:
-    """Of one batch: the Jacobians' sum over its tokens at each site, (out, in), and how many tokens those are."""
+    """Of one batch, at each site: the sum over its tokens of the Jacobians less the identity, (out, in); and how many."""
     value = here[place.entrance]
     size, pos, dim = value.shape
     lengths = here.lengths or (pos,) * size
@@ -53,6 +53,7 @@ def _summed(
         found = model.vjp(batch, {place.entrance: like(cotangent, value.array)}, *place.sites)
         for site in place.sites:
             slope = np.asarray(numbers(found.gradients[site].array), dtype=np.float64)
-            rows[site].append((slope * own[..., None]).sum((0, 1)))
+            # The residual stream hands on what it holds: less that, random directions leave far less to chance.
+            rows[site].append(((slope - direction) * own[..., None]).sum((0, 1)))
     share = dim / len(directions)
     return {site: share * directions.T @ np.stack(each) for site, each in rows.items()}, int(own.sum())
