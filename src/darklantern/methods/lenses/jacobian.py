@@ -39,7 +39,7 @@ def averaged(model: Model, place: Place, inputs: Iterable[Any], probes: int | No
 def _summed(
     model: Model, place: Place, batch: Any, here: Recording, probes: int | None, rng: np.random.Generator
 ) -> tuple[dict[Site, Any], int]:
-    """Of one batch, at each site: the sum over its tokens of the Jacobians less the identity, (out, in); and how many."""
+    """Of one batch: at each site the sum over tokens of Jacobian less identity, (out, in); and how many tokens."""
     value = here[place.entrance]
     size, pos, dim = value.shape
     lengths = here.lengths or (pos,) * size
