@@ -93,18 +93,22 @@ def split(labels: Bools, share: float, seed: int, groups: Sequence[Any] | None =
             f"of {len(labels)} examples the smaller class has {few}, and {2 * LEAST} are the least",
             hint="more inputs of that class: some are held out to see how well the direction does",
         )
-    if groups is not None and len(groups) != len(labels):
-        raise MethodError(f"{len(groups)} groups for {len(labels)} examples", hint="one for each example")
-    rng = np.random.default_rng(seed)
-    named = (
-        np.arange(len(labels)) if groups is None else np.unique([str(each) for each in groups], return_inverse=True)[1]
-    )
+    rng, named = np.random.default_rng(seed), _numbered(groups, len(labels))
     sizes = np.bincount(named)
     positive = np.bincount(named, weights=labels) > sizes / 2
     held_groups = [_some(np.flatnonzero(positive == kind), sizes, share, rng) for kind in (True, False)]
     held: Bools = np.isin(named, np.concatenate(held_groups))
     _check_sides(labels, held)
     return held
+
+
+def _numbered(groups: Sequence[Any] | None, count: int) -> NDArray[Any]:
+    """The number of each example's group; its own where there are none."""
+    if groups is None:
+        return np.arange(count)
+    if len(groups) != count:
+        raise MethodError(f"{len(groups)} groups for {count} examples", hint="one for each example")
+    return np.unique([str(each) for each in groups], return_inverse=True)[1]
 
 
 def _some(groups: NDArray[Any], sizes: NDArray[Any], share: float, rng: np.random.Generator) -> NDArray[Any]:
