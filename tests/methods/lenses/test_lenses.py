@@ -304,3 +304,16 @@ def test_parallel_blocks_projections_and_decoders_are_read_through_their_own_cod
             with pytest.raises(MethodError) as caught:
                 lens(model, inputs, sites=sites)
             assert otherwise in caught.value.hint
+
+
+@engines("torch", "gpt2-linen-scan")
+def test_edits_that_stand_in_the_model_are_seen_through(engine: Engine) -> None:
+    tokens = tokens_of(2, 7)
+    model, inputs = engine.open(gpt2(), tokens), engine.array(tokens)
+    edited = model.edited({"layers.0:out": dl.scale(0.5), "layers.2:out": dl.scale(2.0)})
+    found, plain = lens(edited, inputs), lens(model, inputs)
+    assert np.abs(found.kl[-1]).max() < 1e-12
+    assert np.abs(found.kl[1] - plain.kl[1]).max() > 1e-3
+    assert "under layers.0:out: scale(0.5)" in found.evidence().summary
+    # A norm does not mind a scale, up to its epsilon: what is read right behind the edit is what was read before.
+    np.testing.assert_array_equal(found.tokens[0], plain.tokens[0])

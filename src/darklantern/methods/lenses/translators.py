@@ -14,7 +14,7 @@ from darklantern.errors import MethodError
 from darklantern.models.shim import backend, backend_of, framework_of
 from darklantern.models.sites import Site, parse
 
-_FORMAT = "darklantern translators 1"
+_FORMAT = "darklantern translators v1"
 
 
 @dataclass(frozen=True, eq=False)
