@@ -9,7 +9,8 @@ from seen import SPACE, parsed
 
 from darklantern.drawing import Axis, Field, fields
 from darklantern.drawing.fields import MOST_CELLS, TOLD
-from darklantern.drawing.ink import ALARM, MASKED, ramp
+from darklantern.drawing.frame import PAPER
+from darklantern.drawing.ink import ALARM, INK, MASKED, ramp
 from darklantern.errors import RecordError
 
 POS, KEY = Axis("pos", range(3), ("The", " cat", " sat")), Axis("key", range(4))
@@ -105,3 +106,20 @@ def test_more_cells_than_can_be_told_apart_are_refused() -> None:
         fields([Field("", [[0.0] * 200] * 200)], Axis("pos", range(200)), Axis("key", range(200)), title="a")
     with pytest.raises(RecordError, match="fields"):
         fields([], POS, KEY, title="a")
+
+
+def test_cells_hold_texts_where_there_is_room_and_tell_them_in_any_case() -> None:
+    texts = [["the", " a", "<b>", "x"]] * 3
+    rows, columns = Axis("site", range(3)), Axis("pos", range(4))
+    values = [[0.1, 0.2, 0.9, -1.0]] * 3
+    picture = parsed(fields([Field("", values, texts)], rows, columns, title="lens"))
+    written = [(each.text, each.get("fill")) for each in picture.iter(SPACE + "text")]
+    assert written.count(("<b>", PAPER)) == written.count(("␣a", INK)) == 3  # told from its cell's colour
+    assert "0.2: “␣a”, site 0, pos 1" in told(fields([Field("", values, texts)], rows, columns, title="lens"))
+    narrow = fields(
+        [Field("", [[0.5] * 96], [["word"] * 96])], Axis("site", (0,)), Axis("pos", range(96)), title="lens"
+    )
+    assert not any(each.text == "word" for each in parsed(narrow).iter(SPACE + "text"))
+    assert "0.5: “word”, site 0, pos 7" in told(narrow)
+    with pytest.raises(RecordError, match="a text for each value"):
+        fields([Field("", values, texts[:2])], rows, columns, title="lens")

@@ -27,8 +27,8 @@ class Axis:
         """One cell's place, for a tooltip."""
         if not self.name:
             return ""
-        quoted = f" “{_quoted(self.texts[index])}”" if self.texts else ""
-        return f"{self.name} {self.numbers[index]}{quoted}"
+        text = f" “{quoted(self.texts[index])}”" if self.texts else ""
+        return f"{self.name} {self.numbers[index]}{text}"
 
     @property
     def beside(self) -> float:
@@ -105,5 +105,6 @@ def _shown(text: str) -> str:
     return clean(visible(text))
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A text of a model's as a tooltip has it: nothing invisible, and not too long."""
     return _shown(text if len(text) <= _TOLD else text[: _TOLD - 1] + "…")

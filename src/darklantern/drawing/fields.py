@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from darklantern.drawing import checks
-from darklantern.drawing.axes import Axis, beneath, beside
+from darklantern.drawing.axes import Axis, beneath, beside, quoted
 from darklantern.drawing.frame import EDGE, HEADED, PAPER, WIDE, document, heading, label
-from darklantern.drawing.ink import ALARM, MASKED, RULE, SOFT, ramp
+from darklantern.drawing.ink import ALARM, INK, MASKED, RULE, SOFT, ramp
 from darklantern.drawing.key import BAR, key, swatches
-from darklantern.drawing.lettering import width
+from darklantern.drawing.lettering import visible, width
 from darklantern.drawing.markup import Svg, element
 from darklantern.drawing.scales import number
 from darklantern.errors import RecordError
@@ -21,6 +21,8 @@ TOLD = 2_500
 _SHADES = 48
 """each way from zero, where cells of one shade are drawn together"""
 _GAP = 22.0
+_LETTERS = 20.0
+"""pixels: narrower cells hold no text"""
 _NAME = 20.0
 _NOTE = 17.0
 _PER_ROW = (8, 6, 5, 4, 3, 2, 1)
@@ -32,6 +34,8 @@ class Field:
 
     name: str
     values: Sequence[Sequence[float]]
+    texts: Sequence[Sequence[str]] = ()
+    """what stands in each cell, where there is room for some letters; nothing, or as many as values"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +142,11 @@ def _check(shown: Sequence[Field], rows: Axis, columns: Axis) -> None:
                 f"got {[len(row) for row in field.values][:8]}",
                 hint="all fields of a picture share their rows and columns",
             )
+        if field.texts and [*map(len, field.texts)] != [*map(len, field.values)]:
+            raise RecordError(
+                f"expected a text for each value of {field.name!r}, got {[*map(len, field.texts)][:8]} in its rows",
+                hint="or no texts at all",
+            )
         for row in field.values:
             checks.finite(f"field {field.name!r}", [value for value in row if math.isfinite(value)])
     for axis in (rows, columns):
@@ -183,6 +192,7 @@ def _field(
         yield from _cells(field, left, top, layout, rows, columns, limit)
     else:
         yield from _shades(field, left, top, layout, limit)
+    yield from _written(field, left, top, layout, limit)
     odd = [(i, j) for i, row in enumerate(field.values) for j, value in enumerate(row) if _is_odd(value)]
     if odd:  # told apart by shape as well: red and the dark end of orange are alike to some eyes
         yield element(
@@ -199,12 +209,19 @@ def _cells(
     field: Field, left: float, top: float, layout: _Layout, rows: Axis, columns: Axis, limit: float
 ) -> Iterator[Svg]:
     gap = 1.0 if min(layout.wide, layout.tall) > 6 else 0.0
+
+    def said(i: int, j: int) -> tuple[str, ...]:
+        return (f"“{quoted(field.texts[i][j])}”",) if field.texts else ()
+
     yield element(
         "g",
         *(
             element(
                 "rect",
-                element("title", f"{_spelled(value)}: " + ", ".join(filter(None, (rows.told(i), columns.told(j))))),
+                element(
+                    "title",
+                    f"{_spelled(value)}: " + ", ".join(filter(None, (*said(i, j), rows.told(i), columns.told(j)))),
+                ),
                 x=left + j * layout.wide,
                 y=top + i * layout.tall,
                 width=layout.wide - gap,
@@ -216,6 +233,18 @@ def _cells(
         ),
         shape_rendering=None if gap else "crispEdges",
     )
+
+
+def _written(field: Field, left: float, top: float, layout: _Layout, limit: float) -> Iterator[Svg]:
+    if layout.wide < _LETTERS or layout.tall < 11:
+        return
+    size = min(11.0, layout.tall - 3)
+    for i, row in enumerate(field.texts):
+        for j, text in enumerate(row):
+            dark = abs(field.values[i][j]) > limit / 2  # of NaN too, which is drawn dark
+            x, y = left + (j + 0.5) * layout.wide - 0.5, top + (i + 0.5) * layout.tall + size * 0.35
+            fill, room = PAPER if dark else INK, layout.wide - 4
+            yield label(x, y, visible(text), size=size, fill=fill, anchor="middle", room=room)
 
 
 def _shades(field: Field, left: float, top: float, layout: _Layout, limit: float) -> Iterator[Svg]:
