@@ -122,6 +122,12 @@ def test_the_page_about_a_patch_in_a_cnn_runs_and_finds_what_sees_it() -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("away")
+def test_the_page_about_grammatical_number_runs_on_a_pretrained_encoder() -> None:
+    assert len(run_page("grammatical-number.md")) > 20
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("away")
 def test_the_page_about_watching_runs_from_the_attached_watch_to_a_signal_of_ones_own() -> None:
     with torch.enable_grad():
         w = run_page("watching.md")["w"]

@@ -27,7 +27,11 @@ _ROOMS = {
     "take": "models.edits",
     "zero": "models.edits",
     # methods
+    "attribute": "methods",
     "diff": "methods",
+    "direction": "methods",
+    "directions": "methods",
+    "lens": "methods",
     "linearise": "methods",
     "log_prob": "methods.metrics",
     "logit_diff": "methods.metrics",
@@ -63,7 +67,11 @@ __all__ = [
     "__version__",
     "add",
     "assess",
+    "attribute",
     "diff",
+    "direction",
+    "directions",
+    "lens",
     "linearise",
     "live",
     "load_recording",
@@ -91,7 +99,7 @@ __all__ = [
 if TYPE_CHECKING:
     from darklantern.assess import _Room as _Assess
     from darklantern.errors import DarkLanternError
-    from darklantern.methods import diff, linearise, sweep, trigger_circuit
+    from darklantern.methods import attribute, diff, direction, directions, lens, linearise, sweep, trigger_circuit
     from darklantern.methods.metrics import log_prob, logit_diff
     from darklantern.models import load_recording, open, part, tag
     from darklantern.models.calling import Inputs
