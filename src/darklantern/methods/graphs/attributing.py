@@ -1,6 +1,7 @@
 """`attribution_graph`: from a model, a prompt and transcoders to a graph."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any, Literal
 
 import numpy as np
@@ -67,9 +68,7 @@ def attribution_graph(
     with making("attribution_graph", model, seed) as under_way:
         # 1. One run, and the nodes in it.
         one = replaced(model, prompt(model, inputs), transcoders)
-        under_way.saw(
-            one.prompt.inputs, *({"layer": layer, **_held(one.transcoders[layer])} for layer in one.transcoders)
-        )
+        under_way.saw(one.prompt.inputs, *(_held(layer, each) for layer, each in one.transcoders.items()))
         nodes, answers = _with_logits(one, targets, pos)
         # 2. The way to find their edges; the closed form only where it gives what the model's own gradients do.
         way, gap = _way(one, nodes, how, at_once, seed)
@@ -90,9 +89,8 @@ def attribution_graph(
     )
 
 
-def _held(transcoder: Transcoder) -> dict[str, Any]:
-    names = ("W_enc", "b_enc", "W_dec", "b_dec", "W_skip", "threshold", "k", "read", "write")
-    return {name: getattr(transcoder, name) for name in names}
+def _held(layer: int, transcoder: Transcoder) -> dict[str, Any]:
+    return {"layer": layer, **{each.name: getattr(transcoder, each.name) for each in fields(transcoder)}}
 
 
 def _with_logits(one: Replacement, targets: int | Sequence[Token] | None, pos: int) -> tuple[Nodes, dict[int, str]]:
@@ -147,7 +145,7 @@ def _way(one: Replacement, nodes: Nodes, how: How | None, at_once: int, seed: in
 
 
 def _gap(one: Replacement, nodes: Nodes, exact: Way, fast: Way, seed: int) -> float:
-    """The largest difference in the rows of a logit, and of some features of each layer; a share of the largest edge."""
+    """The largest difference in rows of a logit and of features of the last layer, as a share of the largest edge."""
     sources = {layer: one.sources(nodes, layer) for layer in range(-1, one.layers)}
     rng, worst = np.random.default_rng(seed), 0.0
     features = nodes.those(FEATURE)

@@ -85,7 +85,7 @@ class Graph(Result):
 
     @property
     def unexplained(self) -> Numbers:
-        """(node,): what of a target is neither an edge nor bias. Rounding in a whole graph; in a pruned one, what was cut."""
+        """(node,): what of a target is neither edge nor bias: rounding; in a pruned graph, what was cut."""
         return self.reached - self.bias - self.sums
 
     def node(self, kind: Kind, position: int, layer: int | None = None, index: int | None = None) -> int:
@@ -96,12 +96,8 @@ class Graph(Result):
     def edge(self, source: int, target: int) -> float:
         """The direct effect of one node on another, by their numbers; 0 where there is none."""
         for each in self.rows:
-            row, column = (
-                np.searchsorted(held, asked) for held, asked in ((each.targets, target), (each.columns, source))
-            )
-            if row < len(each.targets) and each.targets[row] == target:
-                there = column < len(each.columns) and each.columns[column] == source
-                return float(each.effects[row, column]) if there else 0.0
+            if target in each.targets and source in each.columns:
+                return float(each.effects[each.targets == target, each.columns == source][0])
         return 0.0
 
     def edges(self) -> Iterator[Edge]:
@@ -130,11 +126,7 @@ class Graph(Result):
         Tokens and logits stay. Its scores are those of what is left. Source: Ameisen et al. 2025, Circuit Tracing.
         """
         stay, rows = pruning.pruned(self.nodes, self.rows, self.weights, nodes, edges)
-        return self._only(stay, rows)
-
-    def _only(self, stay: pruning.Marks, rows: tuple[Block, ...]) -> "Graph":
-        left = {"reached": self.reached[stay], "bias": self.bias[stay]}
-        return replace(self, nodes=self.nodes.kept(stay), rows=rows, **left)
+        return replace(self, nodes=self.nodes.kept(stay), rows=rows, reached=self.reached[stay], bias=self.bias[stay])
 
     def says_of(self, number: int) -> str:
         """A node in a few words."""
@@ -178,7 +170,8 @@ class Graph(Result):
             Figure(name="completeness score", value=self.completeness),
             Figure(name="largest part of a target that is neither edge nor bias",
                    value=float(np.abs(self.unexplained).max()), unit="pre-activation"),
-            Figure(name="largest difference to backward passes, where checked", value=self.gap, unit="share of an edge"),
+            Figure(name="largest difference to backward passes, of edges that were checked",
+                   value=self.gap, unit="share of the largest"),
             *(Figure(name=str(self.nodes[number]), value=value, unit="influence") for number, value in strongest),
         )  # fmt: skip
 

@@ -33,15 +33,14 @@ def held(replacement: Replacement, embedding: Numbers, writes: Mapping[int, Numb
 
 def biases(replacement: Replacement, *more: str) -> dict[str, Numbers]:
     """What is read where no feature, error or token is: what biases alone put there."""
-    writes = {
-        layer: np.tile(replacement.constant(layer), (replacement.positions, 1)) for layer in range(replacement.layers)
-    }
-    return held(replacement, np.zeros_like(replacement.embedding), writes, *more)
+    one, count = replacement, replacement.positions
+    writes = {layer: np.tile(one.constant(layer), (count, 1)) for layer in range(one.layers)}
+    return held(one, np.zeros_like(one.embedding), writes, *more)
 
 
 def _ran(
     replacement: Replacement, edits: Mapping[str | Site, Any], writes: Mapping[int, Numbers], *sites: str
 ) -> Recording:
-    put_in = {replacement.write(layer): put(each[None]) for layer, each in writes.items()}
+    put_in: dict[str | Site, Any] = {replacement.write(layer): put(each[None]) for layer, each in writes.items()}
     with without_gradients():
         return replacement.model.record(replacement.prompt.inputs, *sites, edits={**edits, **put_in})

@@ -50,8 +50,8 @@ class Nodes:
 
     def __getitem__(self, number: int) -> Node:
         kind = KINDS[int(self.kind[number])]
-        where = (int(column[number]) for column in (self.layer, self.position, self.index))
-        return Node(kind, *where, float(self.activation[number]))
+        layer, position, index = (int(column[number]) for column in (self.layer, self.position, self.index))
+        return Node(kind, layer, position, index, float(self.activation[number]))
 
     def those(self, kind: int) -> Ints:
         """The numbers of all of one kind."""

@@ -22,6 +22,7 @@ from darklantern.models.edits import add
 from darklantern.models.opened import Model
 from darklantern.models.picture import Picture
 from darklantern.models.shim import without_gradients
+from darklantern.models.sites import Site
 from darklantern.records.findings import Figure
 
 _TOLD = 8
@@ -54,7 +55,7 @@ class Perturbation(Result):
 
     @property
     def agreement(self) -> float:
-        """Pearson's correlation of true with predicted changes; NaN of fewer than three targets, or none that changes."""
+        """Pearson's correlation of true with predicted changes; NaN of fewer than three targets, or equal changes."""
         if len(self.targets) < 3 or not self.true.std() or not self.predicted.std():
             return float("nan")
         return float(np.corrcoef(self.true, self.predicted)[0, 1])
@@ -113,10 +114,8 @@ def perturb(
         under_way.saw(one.prompt.inputs, node, by)
         targets, predicted = _edges(graph, node)
         written = _written(one, graph, node, by)
-        frozen, true = (
-            _changes(one, graph, targets, _held(one, written)),
-            _changes(one, graph, targets, _true(one, written)),
-        )
+        read = (_held(one, written), _true(one, written))
+        frozen, true = (_changes(one, graph, targets, each) for each in read)
     nodes = tuple(graph.nodes[int(each)] for each in targets)
     return Perturbation(
         made=under_way.made(),
@@ -132,20 +131,13 @@ def perturb(
 def _edges(graph: Graph, node: int) -> tuple[Ints, Numbers]:
     """The targets that a node has edges to, and those."""
     if not 0 <= node < len(graph.nodes):
-        raise MethodError(
-            f"node {node} of {len(graph.nodes)}", hint="graph.node(kind, position, layer, index) finds one"
-        )
-    pairs = [
-        (each.targets, each.effects[:, column])
-        for each in graph.rows
-        for column in np.flatnonzero(each.columns == node)
-    ]
+        raise MethodError(f"node {node} of {len(graph.nodes)}", hint="graph.node(kind, position, layer, index)")
+    found = [(each, np.flatnonzero(each.columns == node)) for each in graph.rows]
+    pairs = [(each.targets, each.effects[:, column[0]]) for each, column in found if len(column)]
     targets, effects = (np.concatenate([pair[side] for pair in pairs] or [np.zeros(0, int)]) for side in (0, 1))
     there = effects != 0
     if not there.any():
-        raise MethodError(
-            f"{graph.says_of(node)} has no edge to any node", hint="choose one that the graph ranks higher"
-        )
+        raise MethodError(f"{graph.says_of(node)} has no edge to any node", hint="one that graph.ranked() has")
     return targets[there], effects[there].astype(np.float64)
 
 
@@ -176,7 +168,9 @@ def _held(one: Replacement, written: Mapping[int, Numbers]) -> dict[str, Numbers
 def _true(one: Replacement, written: Mapping[int, Numbers]) -> dict[str, Numbers]:
     """The same in the model as it is."""
     sites = list(dict.fromkeys([*map(one.read, one.transcoders), LOGITS]))
-    edits = {"layers.0:in" if layer < 0 else one.write(layer): add(each[None]) for layer, each in written.items()}
+    edits: dict[str | Site, Any] = {
+        "layers.0:in" if layer < 0 else one.write(layer): add(each[None]) for layer, each in written.items()
+    }
     with without_gradients():
         found = one.model.record(one.prompt.inputs, *sites, edits=edits)
     return {site: ordered(found[site], "batch", "pos", "dim")[0] - one.value(site, "pos", "dim") for site in sites}

@@ -23,9 +23,7 @@ def pruned(
     """
     for share in (node_share, edge_share):
         if not 0 < share <= 1:
-            raise MethodError(
-                f"expected a share of influence above 0 and up to 1, got {share}", hint="nodes=.8, edges=.98"
-            )
+            raise MethodError(f"expected a share of influence above 0 and up to 1, got {share}", hint="nodes=0.8")
     influences = influence(len(nodes), rows, weights)
     always = (nodes.kind == TOKEN) | (nodes.kind == LOGIT)
     stay = always | (influences >= _least(influences, node_share))

@@ -1,4 +1,4 @@
-"""A model on one prompt, its MLPs replaced by transcoders and what those leave over: where it reads and what is there."""
+"""A model on one prompt, its MLPs replaced by transcoders and what those leave over."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -158,16 +158,10 @@ def replaced(
     given = by_layer(transcoders, layers)
     attention = tuple(layer for layer in range(layers) if has(model, f"layers.{layer}.attn:out"))
     made = Replacement(model, prompt, given, layers, attention, Recording((), None))
-    wanted = [
-        "layers.0:in",
-        LOGITS,
-        *(f"layers.{layer}:out" for layer in range(layers)),
-        *(made.write(layer) for layer in range(layers)),
-        *map(made.read, given),
-    ]
+    wanted = ["layers.0:in", LOGITS, *map(made.read, given)]
+    wanted += [site for layer in range(layers) for site in (made.write(layer), f"layers.{layer}:out")]
     wanted += [f"layers.{layer}.attn:{port}" for layer in attention for port in ("pattern", "v")]
-    if has(model, "**:scale"):
-        wanted.append("**:scale")
+    wanted += ["**:scale"] * has(model, "**:scale")
     with without_gradients():
         here = model.record(prompt.inputs, *dict.fromkeys([*wanted, *more]))
     dtype = ordered(here["layers.0:in"], "batch", "pos", "dim").dtype

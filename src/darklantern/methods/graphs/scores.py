@@ -82,11 +82,7 @@ class ScoreParts(Result):
             Figure(name=f"{self.says_of(query)} × {self.says_of(key)}", value=value, unit="score")
             for query, key, value in self.ranked()
         ]
-        named = (
-            ("score", self.score),
-            ("no product of query and key", self.rest),
-            ("sum of parts less score", self.gap),
-        )
+        named = (("score", self.score), ("no product of query and key", self.rest), ("gap to the sum", self.gap))
         return (*(Figure(name=name, value=value, unit="score") for name, value in named), *pairs)
 
     @property

@@ -22,6 +22,7 @@ from darklantern.models.sites import Site, parse
 
 _FORBIDDEN = -1e29
 """what masks put in, where they do not put minus infinity"""
+_AXES = ("head", "pos", "key")
 
 
 def score_parts(
@@ -37,9 +38,9 @@ def score_parts(
     through earlier attention with its patterns held, plus biases. Their product is a sum over pairs. This is what an
     attribution graph leaves out, which takes patterns as they are: why a head looks where it does.
 
-    Costs a backward pass for each `at_once` dims of a head, twice, and two runs. Source: Ameisen et al. 2025; Kamath et
-    al. 2025, Tracing Attention Computation Through Feature Interactions. Raises SiteError and MethodError for what is no
-    single score, a masked one, and as `attribution_graph` does.
+    Costs a backward pass for each `at_once` dims of a head, twice, and two runs. Sources: Ameisen et al. 2025; Kamath
+    et al. 2025, Tracing Attention Computation Through Feature Interactions. Raises SiteError and MethodError for what
+    is no single score, a masked one, and as `attribution_graph` does.
     """
     check_opened(model)
     asked = parse(site) if isinstance(site, str) else site
@@ -89,15 +90,15 @@ class _Place:
 
 def _check(site: Site) -> None:
     pins = dict(site.select)
-    single = all(isinstance(pins.get(axis), int) for axis in ("head", "pos", "key"))
-    if site.port != "scores" or not single or set(pins) - {"head", "pos", "key"} or not site.path.startswith("layers."):
+    single = all(isinstance(pins.get(axis), int) for axis in _AXES)
+    if site.port != "scores" or not single or len(pins) > len(_AXES) or not site.path.startswith("layers."):
         raise MethodError(f"expected one attention score, got {site}", hint="layers.2.attn:scores[head=1,pos=5,key=3]")
 
 
 def _place(one: Replacement, site: Site) -> _Place:
-    pins = dict(site.select)
-    heads, shared = (one.here[f"{site.path}:{port}"].at(batch=0, pos=0).shape[0] for port in ("q", "k"))
-    sizes = {"head": heads, "pos": one.positions, "key": one.positions}
+    pins = {axis: pinned for axis, pinned in site.select if isinstance(pinned, int)}
+    heads, shared = (one.value(f"{site.path}:{port}", "pos", "head", "dim").shape[1] for port in ("q", "k"))
+    sizes = dict(zip(_AXES, (heads, one.positions, one.positions), strict=True))
     for axis, size in sizes.items():
         if not -size <= pins[axis] < size:
             raise MethodError(f"{site}: {axis} counts {size}", hint="from 0, or from the end as -1")

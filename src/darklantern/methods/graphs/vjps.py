@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from darklantern.methods.graphs.prompts import Prompt
 from darklantern.methods.graphs.replacing import Replacement, ordered
 from darklantern.models.opened import Model
 from darklantern.models.recording import Recording, Value
-from darklantern.models.sites import parse
+from darklantern.models.sites import Site, parse
 
 EMBEDDING = "layers.0:in"
 
@@ -42,7 +42,10 @@ class Way(Protocol):
         ...
 
     def gradients(self, targets: Targets) -> Iterator[Gradient]:
-        """From the last layer that writes before the targets down to the embedding; positions may end at the last that counts."""
+        """From the last layer that writes before the targets down to the embedding.
+
+        Positions may end at the last that counts.
+        """
         ...
 
 
@@ -94,7 +97,9 @@ def pulled(
     inputs = prompt.tiled(size)
     parts: dict[str, list[Numbers]] = {site: [] for site in sites}
     for first in range(0, count, size):
-        rows = {site: _named(site, _filled(each[first : first + size], size)) for site, each in given.items()}
+        rows: dict[str | Site, Any] = {
+            site: _named(site, _filled(each[first : first + size], size)) for site, each in given.items()
+        }
         gradients = model.vjp(inputs, rows, *sites).gradients
         for site in sites:
             parts[site].append(_flat(gradients, site)[: count - first])
