@@ -1,5 +1,6 @@
 """Transcoders for the small transformers of these tests: at random, and planted ones that are the MLP itself."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from darklantern.methods.graphs import Transcoder
+from darklantern.models.opened import Model
 
 LAYERS, DIM, FEATURES = 3, 32, 20
 
@@ -53,6 +55,15 @@ def of_neurons(module: Any) -> list[Transcoder]:
     """What `relu_gpt2` has for MLPs: each neuron is a feature, so nothing is left over."""
     mlps = [block.mlp for block in module.transformer.h]
     return [Transcoder(each.c_fc.weight.T, each.c_fc.bias, each.c_proj.weight, each.c_proj.bias) for each in mlps]
+
+
+def fitted(model: Model, inputs: Any) -> list[Transcoder]:
+    """Those of `at_random`, their decoders fitted to one prompt: nothing of its MLPs is left over."""
+    found, made = model.record(inputs, "layers.*.mlp:{in,out}"), []
+    for layer, each in enumerate(at_random()):
+        into, out = (np.asarray(found[f"layers.{layer}.mlp:{port}"])[0] for port in ("in", "out"))
+        made.append(replace(each, W_dec=np.linalg.pinv(each.encoded(into)) @ (out - each.b_dec)))
+    return made
 
 
 Edges = dict[tuple[Any, ...], dict[tuple[Any, ...], float]]

@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 import torch
 from frameworks import Engine, engine, engines, tokens
 from small_transformers import gpt2, llama, randomised
-from some_transcoders import at_random, by_hand, of_neurons, relu_gpt2
+from some_transcoders import at_random, by_hand, fitted, of_neurons, relu_gpt2
 from torch import nn
 from transformers import (
     Gemma3ForCausalLM,
@@ -30,8 +31,10 @@ PROMPT = tokens(1, 6)
 
 
 def made(engine: Engine, module: nn.Module, transcoders: list[Transcoder], **more: Any) -> Graph:
+    example = {"input_ids": PROMPT, "attention_mask": np.ones_like(PROMPT)} if "llama" in engine.name else PROMPT
+    model, inputs = engine.open(module, example), jax.tree.map(engine.array, example)
     with engine.differentiating():
-        return attribution_graph(engine.open(module, PROMPT), engine.array(PROMPT), transcoders, **more)
+        return attribution_graph(model, inputs, transcoders, **more)
 
 
 def on_torch(module: nn.Module, transcoders: list[Transcoder], **more: Any) -> Graph:
@@ -134,16 +137,25 @@ def test_where_the_closed_form_does_not_hold_backward_passes_are_taken_and_named
 
 @engines("torch", "gpt2-linen")
 def test_perfect_transcoders_leave_no_error(engine: Engine) -> None:
+    model, inputs = engine.open(gpt2(), PROMPT), engine.array(PROMPT)
+    with engine.differentiating():
+        nothing_left(attribution_graph(model, inputs, fitted(model, inputs)))
+
+
+def test_a_relu_mlp_is_a_transcoder_of_its_neurons() -> None:
     module = relu_gpt2()
-    graph = made(engine, module, of_neurons(module))
-    errors = graph.nodes.kind == ERROR
-    assert np.abs(graph.array[:, errors]).max() < 1e-12
-    assert graph.replacement == pytest.approx(1, abs=1e-12)
-    assert graph.completeness == pytest.approx(1, abs=1e-12)
-    cut = graph.pruned()
-    assert not (cut.nodes.kind == ERROR).any()
+    nothing_left(on_torch(module, of_neurons(module)))
     partial = on_torch(module, dict(enumerate(of_neurons(module)[:2])))
     assert partial.replacement < 0.99, "the last MLP, which has no transcoder, is an error as a whole"
+
+
+def nothing_left(graph: Graph) -> None:
+    assert np.abs(graph.array[:, graph.nodes.kind == ERROR]).max() < 1e-11
+    assert graph.replacement == pytest.approx(1, abs=1e-11)
+    assert graph.completeness == pytest.approx(1, abs=1e-11)
+    cut = graph.pruned()
+    assert not (cut.nodes.kind == ERROR).any()
+    assert (cut.nodes.kind == FEATURE).any()
 
 
 def test_targets_are_the_likely_tokens_or_those_that_are_named() -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 import torch
@@ -88,7 +89,8 @@ def test_an_attention_score_is_the_sum_over_pairs_of_nodes(engine: Engine) -> No
 
 @engines("torch", "llama-linen")
 def test_scores_with_rotation_and_shared_keys(engine: Engine) -> None:
-    model, inputs = engine.open(llama(), PROMPT), engine.array(PROMPT)
+    example = {"input_ids": PROMPT, "attention_mask": np.ones_like(PROMPT)}
+    model, inputs = engine.open(llama(), example), jax.tree.map(engine.array, example)
     with engine.differentiating():
         found = [
             score_parts(model, inputs, at_random(), f"layers.2.attn:scores[head={head},pos=-1,key=2]")

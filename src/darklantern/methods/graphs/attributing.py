@@ -12,7 +12,7 @@ from darklantern.methods.graphs.graph import Graph
 from darklantern.methods.graphs.held import biases
 from darklantern.methods.graphs.nodes import FEATURE, LOGIT, Ints, Nodes, Numbers, sorted_nodes
 from darklantern.methods.graphs.prompts import prompt
-from darklantern.methods.graphs.replacing import LOGITS, Replacement, replaced
+from darklantern.methods.graphs.replacing import Replacement, replaced
 from darklantern.methods.graphs.rows import block, blocks, targets_of
 from darklantern.methods.graphs.transcoders import Transcoder
 from darklantern.methods.graphs.vjps import ByVjp, Way
@@ -95,7 +95,7 @@ def _held(layer: int, transcoder: Transcoder) -> dict[str, Any]:
 
 def _with_logits(one: Replacement, targets: int | Sequence[Token] | None, pos: int) -> tuple[Nodes, dict[int, str]]:
     """All nodes, and the texts of the logits' tokens."""
-    logits = one.value(LOGITS, "pos", "dim").astype(np.float64)
+    logits = one.value(one.logits, "pos", "dim").astype(np.float64)
     if not -len(logits) <= pos < len(logits):
         raise MethodError(f"position {pos} of a prompt of {len(logits)} tokens", hint="pos=-1 is the last")
     at = pos % len(logits)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from darklantern.methods.graphs.nodes import Numbers
-from darklantern.methods.graphs.replacing import LOGITS, Replacement, ordered
+from darklantern.methods.graphs.replacing import Replacement, ordered
 from darklantern.methods.graphs.vjps import axes_of
 from darklantern.models.edits import put, take
 from darklantern.models.recording import Recording
@@ -26,7 +26,7 @@ def held(replacement: Replacement, embedding: Numbers, writes: Mapping[int, Numb
         if each.W_skip is not None:
             read = _ran(one, held, written, one.read(layer))
             written[layer] = written[layer] + ordered(read[one.read(layer)], "batch", "pos", "dim")[0] @ each.W_skip.T
-    sites = [*map(one.read, one.transcoders), LOGITS, *more]
+    sites = [*map(one.read, one.transcoders), one.logits, *more]
     found = _ran(one, held, written, *dict.fromkeys(sites))
     return {site: ordered(found[site], *axes_of(len(found[site].axes)))[0] for site in sites}
 

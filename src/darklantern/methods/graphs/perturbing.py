@@ -12,7 +12,7 @@ from darklantern.methods.graphs.graph import Graph
 from darklantern.methods.graphs.held import held
 from darklantern.methods.graphs.nodes import Ints, Node, Numbers
 from darklantern.methods.graphs.prompts import prompt
-from darklantern.methods.graphs.replacing import LOGITS, Replacement, ordered, replaced
+from darklantern.methods.graphs.replacing import Replacement, ordered, replaced
 from darklantern.methods.graphs.rows import targets_of
 from darklantern.methods.graphs.transcoders import Transcoder
 from darklantern.methods.making import making
@@ -167,7 +167,7 @@ def _held(one: Replacement, written: Mapping[int, Numbers]) -> dict[str, Numbers
 
 def _true(one: Replacement, written: Mapping[int, Numbers]) -> dict[str, Numbers]:
     """The same in the model as it is."""
-    sites = list(dict.fromkeys([*map(one.read, one.transcoders), LOGITS]))
+    sites = list(dict.fromkeys([*map(one.read, one.transcoders), one.logits]))
     edits: dict[str | Site, Any] = {
         "layers.0:in" if layer < 0 else one.write(layer): add(each[None]) for layer, each in written.items()
     }

@@ -29,9 +29,9 @@ class Prompt:
         """What stands at each position, as text: the tokens where they are known, their numbers or else the place."""
         if recording.tokens is not None:
             return tuple(recording.tokens[0])
-        shape = (1, positions)
-        rows = (row for row in _arrays(self.inputs) if row.dtype.kind in "iu" and row.shape == shape)
-        tokens = next(rows, None)
+        named = self.inputs.get("input_ids") if isinstance(self.inputs, Mapping) else None
+        arrays = _arrays(self.inputs if named is None else named)
+        tokens = next((row for row in arrays if row.dtype.kind in "iu" and row.shape == (1, positions)), None)
         if tokens is None:
             return tuple(f"#{position}" for position in range(positions))
         tokenizer: Any = getattr(model, "tokenizer", None)

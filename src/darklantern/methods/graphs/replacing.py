@@ -1,7 +1,7 @@
 """A model on one prompt, its MLPs replaced by transcoders and what those leave over."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,8 +17,6 @@ from darklantern.models.opened import Model
 from darklantern.models.recording import Recording, Value
 from darklantern.models.shim import numbers, without_gradients
 from darklantern.models.sites import Site
-
-LOGITS = "unembed:out"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +40,8 @@ class Replacement:
     layers: int
     attention: tuple[int, ...]
     """layers that have some"""
+    logits: str
+    """where they are: behind the unembedding, or, where that is no part of its own, what the model returns"""
     here: Recording
 
     def read(self, layer: int) -> str:
@@ -154,19 +154,18 @@ def replaced(
     model: Model, prompt: Prompt, transcoders: Sequence[Transcoder] | Mapping[int, Transcoder], *more: str
 ) -> Replacement:
     """Runs the model once, and records what is needed, and `more`. Raises SiteError and MethodError."""
-    layers = len(_layers(model))
+    layers, logits = _found(model, prompt)
     given = by_layer(transcoders, layers)
     attention = tuple(layer for layer in range(layers) if has(model, f"layers.{layer}.attn:out"))
-    made = Replacement(model, prompt, given, layers, attention, Recording((), None))
-    wanted = ["layers.0:in", LOGITS, *map(made.read, given)]
+    made = Replacement(model, prompt, given, layers, attention, logits, Recording((), None))
+    wanted = ["layers.0:in", made.logits, *map(made.read, given)]
     wanted += [site for layer in range(layers) for site in (made.write(layer), f"layers.{layer}:out")]
     wanted += [f"layers.{layer}.attn:{port}" for layer in attention for port in ("pattern", "v")]
     wanted += ["**:scale"] * has(model, "**:scale")
     with without_gradients():
         here = model.record(prompt.inputs, *dict.fromkeys([*wanted, *more]))
     dtype = ordered(here["layers.0:in"], "batch", "pos", "dim").dtype
-    cast = {layer: each.cast(dtype) for layer, each in given.items()}
-    return Replacement(model, prompt, cast, layers, attention, here)
+    return replace(made, transcoders={layer: each.cast(dtype) for layer, each in given.items()}, here=here)
 
 
 def ordered(value: Value, *axes: str) -> Numbers:
@@ -190,14 +189,17 @@ def has(model: Model, pattern: str) -> bool:
         return False
 
 
-def _layers(model: Model) -> list[Site]:
-    found = model.sites("layers.*:in") if has(model, "layers.*:in") else []
-    if not found or not has(model, LOGITS):
+def _found(model: Model, prompt: Prompt) -> tuple[int, str]:
+    """How many layers there are, and where the logits."""
+    if not has(model, "layers.*:in"):
+        with without_gradients():
+            model.run(prompt.inputs)  # in JAX a model's sites are known once it ran
+    if not has(model, "layers.*:in"):
         raise SiteError(
-            "an attribution graph needs a row of blocks, layers.*, and unembed:out, which this model has not",
-            hint="a causal language model has them; print(model.tree()) shows what there is",
+            "an attribution graph needs a row of blocks, layers.*, which this model has not",
+            hint="a causal language model has one; print(model.tree()) shows what there is",
         )
-    return found
+    return len(model.sites("layers.*:in")), "unembed:out" if has(model, "unembed:out") else ":out"
 
 
 def _fitting(read: Numbers, transcoder: Transcoder, layer: int) -> Numbers:

@@ -11,7 +11,7 @@ import numpy as np
 
 from darklantern.errors import MethodError
 from darklantern.methods.graphs.nodes import ERROR, FEATURE, LOGIT, TOKEN, Ints, Nodes, Numbers
-from darklantern.methods.graphs.replacing import LOGITS, Replacement, Sources
+from darklantern.methods.graphs.replacing import Replacement, Sources
 from darklantern.methods.graphs.vjps import Targets, Way
 from darklantern.methods.progress import tracked
 
@@ -75,10 +75,10 @@ def targets_of(replacement: Replacement, nodes: Nodes, targets: Ints) -> Targets
     layer, positions, index = int(nodes.layer[targets[0]]), nodes.position[targets], nodes.index[targets]
     if nodes.kind[targets[0]] == FEATURE:
         return Targets(replacement.read(layer), layer, positions, replacement.transcoders[layer].W_enc[index])
-    width = replacement.here[LOGITS].shape[-1]
+    width = replacement.here[replacement.logits].shape[-1]
     vectors = np.full((len(targets), width), -1 / width, replacement.embedding.dtype)
     vectors[np.arange(len(targets)), index] += 1
-    return Targets(LOGITS, layer, positions, vectors)
+    return Targets(replacement.logits, layer, positions, vectors)
 
 
 def _batches(replacement: Replacement, nodes: Nodes) -> Iterator[Ints]:
