@@ -10,11 +10,22 @@ from functools import cached_property
 
 import numpy as np
 
-from darklantern.methods.graphs.maps import Map, Maps, cut, found_maps
+from darklantern.methods.graphs.maps import Map, Maps, found_maps
 from darklantern.methods.graphs.nodes import Ints, Numbers
 from darklantern.methods.graphs.replacing import Replacement
-from darklantern.methods.graphs.vjps import Gradient, Targets, cotangents, pulled
-from darklantern.models.opened import Model
+from darklantern.methods.graphs.vjps import Gradient, Targets
+
+
+@dataclass(frozen=True, eq=False)
+class Parted:
+    """A gradient where a layer ends, as it comes to the parts of the layer: each (pos, target, …)."""
+
+    entrance: Numbers
+    """without attention and MLP"""
+    written: Numbers
+    """where the MLP writes"""
+    heads: Numbers | None
+    """(pos, target, head and dim) at what the heads made; None without attention"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,84 +34,73 @@ class Adjoint:
 
     replacement: Replacement
     maps: Maps
-    at_once: int = 16
-    """prompts in a batch, where the model itself is asked"""
+    logits: Parted
+    """of all the logits that are targets, where the last layer ends"""
     says: str = "in closed form"
 
     def gradients(self, targets: Targets) -> Iterator[Gradient]:
-        """See `vjps.Way`."""
-        one = self.replacement
-        width = int(targets.positions.max()) + 1 if one.causal else one.positions
-        if targets.layer in one.transcoders and targets.site == one.read(targets.layer):
-            found = self._entered(targets, width)
+        """See `vjps.Way`. Of features of one layer, or of all the logits that are targets."""
+        one, top = self.replacement, targets.layer
+        if targets.site == one.logits:
+            top, found = top - 1, self._below(top - 1, self.logits)
+            yield top, self.logits.written
         else:
-            found = self._asked(targets)[:width]
-        for layer in range(targets.layer - 1, -1, -1):
-            written = _through(self.maps[f"layers.{layer}:out", one.write(layer)], found)
-            yield layer, written
-            found = self._below(layer, found, written)
+            found = self._entered(targets, int(targets.positions.max()) + 1 if one.causal else one.positions)
+        for layer in range(top - 1, -1, -1):
+            parted = self._parted(layer, found)
+            yield layer, parted.written
+            found = self._below(layer, parted)
         yield -1, found
 
     def _entered(self, targets: Targets, width: int) -> Numbers:
         """What is read in a layer, as a gradient where the layer begins: (pos, target, dim)."""
         layer, count = targets.layer, len(targets.positions)
         entrance, heads = self._read(layer)
-        which = np.arange(count)
         found = np.zeros((width, count, entrance.matrix.shape[1]), self.replacement.embedding.dtype)
-        found[targets.positions, which] = _at(entrance, targets.vectors, targets.positions)
+        found[targets.positions, np.arange(count)] = _at(entrance, targets.vectors, targets.positions)
         if heads is not None and not heads.absent:
-            seen = self._heads[layer][:, targets.positions, :width]  # (head, target, key)
+            seen = self._heads[layer][:, targets.positions, :width]
             given = _at(heads, targets.vectors, targets.positions).reshape(count, len(seen), -1)
-            self._add_values(
-                layer, found, ((seen[head].T[:, :, None] * given[None, :, head]) for head in range(len(seen)))
-            )
+            found += self._from_values(layer, np.einsum("htk,thd->hktd", seen, given))
         return found
 
-    def _asked(self, targets: Targets) -> Numbers:
-        """The same of any other site, by a backward pass of that layer alone; of logits, where the last layer ends."""
-        one = self.replacement
-        last = targets.layer == one.layers
-        site = f"layers.{targets.layer - 1}:out" if last else f"layers.{targets.layer}:in"
-        found = pulled(self._cut, one.prompt, {targets.site: cotangents(one, targets)}, (site,), self.at_once)
-        return np.ascontiguousarray(np.moveaxis(found[site], 0, 1))
+    def _parted(self, layer: int, found: Numbers) -> Parted:
+        out = f"layers.{layer}:out"
+        to_entrance, to_written = (
+            self.maps[out, site] for site in (f"layers.{layer}:in", self.replacement.write(layer))
+        )
+        to_heads = self.maps.get((out, f"layers.{layer}.attn:z"))
+        heads = None if to_heads is None else _through(to_heads, found)
+        return Parted(_through(to_entrance, found), _through(to_written, found), heads)
 
-    def _below(self, layer: int, found: Numbers, written: Numbers) -> Numbers:
+    def _below(self, layer: int, parted: Parted) -> Numbers:
         """A gradient where the layer ends, as one where it begins."""
-        out, given = f"layers.{layer}:out", None
-        made = _through(self.maps[out, f"layers.{layer}:in"], found)
-        made = made.copy() if made is found else made
-        heads = self.maps.get((out, f"layers.{layer}.attn:z"))
-        if heads is not None:
-            given = _through(heads, found)
+        found, heads = parted.entrance, parted.heads
         skip = self.replacement.transcoders[layer].W_skip if layer in self.replacement.transcoders else None
         if skip is not None:
             entrance, by_heads = self._read(layer)
-            read = written @ skip
-            made += _through(entrance, read)
-            given = given if by_heads is None or given is None else given + _through(by_heads, read)
-        if given is not None:
-            self._add_heads(layer, made, given)
-        return made
+            read = parted.written @ skip
+            found = found + _through(entrance, read)
+            heads = heads if heads is None or by_heads is None else heads + _through(by_heads, read)
+        return found if heads is None else found + self._from_heads(layer, heads)
 
-    def _add_heads(self, layer: int, found: Numbers, given: Numbers) -> None:
-        """Adds to a gradient where the layer begins what comes by its heads: `given` is (pos, target, head and dim)."""
+    def _from_heads(self, layer: int, given: Numbers) -> Numbers:
+        """A gradient at what the heads made, (pos, target, head and dim), as one where the layer begins."""
         width, count, _ = given.shape
         patterns = self._heads[layer][:, :width, :width]
-        each = given.reshape(width, count, len(patterns), -1)
-        flat = (np.ascontiguousarray(each[:, :, head]).reshape(width, -1) for head in range(len(patterns)))
-        moved = ((pattern.T @ one).reshape(width, count, -1) for pattern, one in zip(patterns, flat, strict=True))
-        self._add_values(layer, found, moved)
+        by_head = given.reshape(width, count, len(patterns), -1).transpose(2, 0, 1, 3)
+        moved = patterns.transpose(0, 2, 1) @ by_head.reshape(len(patterns), width, -1)
+        return self._from_values(layer, moved.reshape(by_head.shape))
 
-    def _add_values(self, layer: int, found: Numbers, by_head: Iterator[Numbers]) -> None:
-        """The same of gradients at each head's values, (pos, target, dim); heads in a group share theirs."""
+    def _from_values(self, layer: int, given: Numbers) -> Numbers:
+        """The same of gradients at each head's values, (head, pos, target, dim); heads in a group share theirs."""
         made = self.maps[f"layers.{layer}.attn:v", f"layers.{layer}:in"]
-        several = self.replacement.value(f"layers.{layer}.attn:v", "pos", "head", "dim").shape[1:]
-        share = len(self._heads[layer]) // several[0]
-        values = np.zeros((*found.shape[:2], *several), found.dtype)
-        for head, given in enumerate(by_head):
-            values[:, :, head // share] += given
-        flat = values.reshape(-1, several[0] * several[1])
-        found += (flat @ made.matrix).reshape(found.shape)
+        heads, width, count, dims = given.shape
+        shared = made.matrix.shape[0] // dims
+        if shared < heads:
+            given = given.reshape(shared, heads // shared, width, count, dims).sum(1)
+        flat = given.transpose(1, 2, 0, 3).reshape(width * count, -1)
+        return (flat @ made.matrix).reshape(width, count, -1)
 
     def _read(self, layer: int) -> tuple[Map, Map | None]:
         site = self.replacement.read(layer)
@@ -115,14 +115,13 @@ class Adjoint:
             for layer, pattern in patterns.items()
         }
 
-    @cached_property
-    def _cut(self) -> Model:
-        return cut(self.replacement)
 
-
-def adjoint(replacement: Replacement, at_once: int) -> Adjoint:
+def adjoint(replacement: Replacement, logits: Targets, at_once: int) -> Adjoint:
     """Finds out the model's maps first. Raises MethodError and SiteError for a model that has none of this form."""
-    return Adjoint(replacement, found_maps(replacement, at_once), at_once)
+    one, last = replacement, replacement.layers - 1
+    maps, found = found_maps(one, logits, at_once)
+    heads = found[f"layers.{last}.attn:z"] if last in one.attention else None
+    return Adjoint(one, maps, Parted(found[f"layers.{last}:in"], found[one.write(last)], heads))
 
 
 def _through(given: Map, gradient: Numbers) -> Numbers:

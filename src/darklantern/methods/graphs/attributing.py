@@ -13,7 +13,7 @@ from darklantern.methods.graphs.held import biases
 from darklantern.methods.graphs.nodes import FEATURE, LOGIT, Ints, Nodes, Numbers, sorted_nodes
 from darklantern.methods.graphs.prompts import prompt
 from darklantern.methods.graphs.replacing import Replacement, replaced
-from darklantern.methods.graphs.rows import block, blocks, targets_of
+from darklantern.methods.graphs.rows import blocks, direct, targets_of
 from darklantern.methods.graphs.transcoders import Transcoder
 from darklantern.methods.graphs.vjps import ByVjp, Way
 from darklantern.methods.making import making
@@ -133,7 +133,7 @@ def _way(one: Replacement, nodes: Nodes, how: How | None, at_once: int, seed: in
     if how == "vjp":
         return exact, 0.0
     try:
-        fast = adjoint(one, at_once)
+        fast = adjoint(one, targets_of(one, nodes, nodes.those(LOGIT)), at_once)
         gap = _gap(one, nodes, exact, fast, seed)
         if gap <= _AGREE:
             return fast, gap
@@ -144,16 +144,21 @@ def _way(one: Replacement, nodes: Nodes, how: How | None, at_once: int, seed: in
         return ByVjp(one, at_once, f"by backward passes, since {error.message}"), 0.0
 
 
-def _gap(one: Replacement, nodes: Nodes, exact: Way, fast: Way, seed: int) -> float:
-    """The largest difference in rows of a logit and of features of the last layer, as a share of the largest edge."""
-    sources = {layer: one.sources(nodes, layer) for layer in range(-1, one.layers)}
-    rng, worst = np.random.default_rng(seed), 0.0
+def _gap(one: Replacement, nodes: Nodes, exact: ByVjp, fast: Way, seed: int) -> float:
+    """The largest difference in rows of logits and of features of the last layer, as a share of the largest edge."""
     features = nodes.those(FEATURE)
-    above = [features[nodes.layer[features] == layer] for layer in sorted(one.transcoders) if layer]
-    groups = [np.sort(rng.permutation(each)[:_CHECKED]) for each in above if len(each)]
-    for chosen in [*groups[-1:], nodes.those(LOGIT)[:1]]:
-        rows = [block(one, nodes, sources, way, chosen).effects for way in (exact, fast)]
-        worst = max(worst, float(np.abs(rows[0] - rows[1]).max() / (np.abs(rows[0]).max() or 1)))
+    last = features[nodes.layer[features] == nodes.layer[features].max(initial=-1)]
+    chosen = np.sort(np.random.default_rng(seed).permutation(last)[:_CHECKED])
+    asked = [targets_of(one, nodes, each) for each in (chosen, nodes.those(LOGIT)) if len(each)]
+    sources = {layer: one.sources(nodes, layer) for layer in range(-1, one.layers)}
+    columns, reach = np.flatnonzero(nodes.kind != LOGIT), one.positions - 1
+    true = direct(sources, exact.together(asked), columns, reach, len(nodes))
+    worst, first = 0.0, 0
+    for each in asked:
+        found = direct(sources, fast.gradients(each), columns, reach, len(nodes))
+        rows = true[first : first + len(found)]
+        worst = max(worst, float(np.abs(rows - found).max() / (np.abs(rows).max() or 1)))
+        first += len(found)
     return worst
 
 

@@ -66,6 +66,13 @@ class Replacement:
         return linearise(self.model, kinds).edited(held)
 
     @cached_property
+    def cut(self) -> Model:
+        """The frozen model, in which no gradient leaves a layer, or passes what an attention's heads made."""
+        heads = [f"layers.{layer}.attn:z" for layer in self.attention]
+        entrances = [f"layers.{layer}:in" for layer in range(self.layers)]
+        return self.frozen.edited({site: stop_gradient() for site in [*heads, *entrances]})
+
+    @cached_property
     def embedding(self) -> Numbers:
         """What enters the first layer: (pos, dim)."""
         return self.value("layers.0:in", "pos", "dim")

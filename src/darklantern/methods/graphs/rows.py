@@ -4,7 +4,7 @@ Only a causal cone is kept: lower layers, and no later positions. So memory grow
 square of the number of nodes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,11 +12,13 @@ import numpy as np
 from darklantern.errors import MethodError
 from darklantern.methods.graphs.nodes import ERROR, FEATURE, LOGIT, TOKEN, Ints, Nodes, Numbers
 from darklantern.methods.graphs.replacing import Replacement, Sources
-from darklantern.methods.graphs.vjps import Targets, Way
+from darklantern.methods.graphs.vjps import Gradient, Targets, Way
 from darklantern.methods.progress import tracked
 
 AT_ONCE = 2**22
 """numbers of a gradient that is carried at once: it should stay in a processor's cache"""
+_LEAST = 64
+"""targets that are carried at once, however large a gradient is"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,25 +51,35 @@ def block(replacement: Replacement, nodes: Nodes, sources: dict[int, Sources], w
     asked = targets_of(replacement, nodes, targets)
     reach = int(asked.positions.max()) if replacement.causal else replacement.positions - 1
     columns = np.flatnonzero((nodes.kind != LOGIT) & (nodes.layer < asked.layer) & (nodes.position <= reach))
-    effects = direct(sources, way, asked, columns, reach, len(nodes))
+    effects = direct(sources, way.gradients(asked), columns, reach, len(nodes))
     if not np.isfinite(effects).all():
         raise MethodError("an edge is not finite", hint="does the model's gradient overflow? float32 or wider helps")
     return Block(targets, columns, effects)
 
 
-def direct(sources: dict[int, Sources], way: Way, asked: Targets, columns: Ints, reach: int, count: int) -> Numbers:
-    """The direct effects of some nodes on targets: (target, column)."""
+def direct(
+    sources: dict[int, Sources], gradients: Iterable[Gradient], columns: Ints, reach: int, count: int
+) -> Numbers:
+    """The direct effects of some nodes, up to position `reach`, on targets with these gradients: (target, column)."""
     place = np.full(count, -1)
     place[columns] = np.arange(len(columns))
-    effects = np.zeros((len(asked.positions), len(columns)), asked.vectors.dtype)
-    for layer, gradient in way.gradients(asked):
+    effects: Numbers | None = None
+    for layer, gradient in gradients:
         here = sources[layer]
-        end = here.starts[reach + 1]
-        found = np.empty((len(effects), end), effects.dtype)
-        for position, (first, last) in enumerate(zip(here.starts[: reach + 1], here.starts[1:], strict=False)):
-            found[:, first:last] = gradient[position] @ here.vectors[first:last].T
-        effects[:, place[here.nodes[:end]]] += found
+        if effects is None:
+            effects = np.zeros((gradient.shape[1], len(columns)), gradient.dtype)
+        for position in range(min(reach + 1, len(gradient))):
+            first, last = here.starts[position], here.starts[position + 1]
+            found = gradient[position] @ here.vectors[first:last].T
+            effects[:, _span(place[here.nodes[first:last]])] += found
+    assert effects is not None
     return effects
+
+
+def _span(places: Ints) -> Ints | slice:
+    """As a slice where they stand side by side, which is faster: nodes that write into one layer only do."""
+    plain = len(places) > 0 and places[-1] - places[0] == len(places) - 1
+    return slice(places[0], places[-1] + 1) if plain else places
 
 
 def targets_of(replacement: Replacement, nodes: Nodes, targets: Ints) -> Targets:
@@ -83,12 +95,12 @@ def targets_of(replacement: Replacement, nodes: Nodes, targets: Ints) -> Targets
 
 def _batches(replacement: Replacement, nodes: Nodes) -> Iterator[Ints]:
     """The targets by layer, as many at once as fit."""
-    size = max(1, AT_ONCE // replacement.embedding.size)
-    for kind in (FEATURE, LOGIT):
-        of_kind = nodes.those(kind)
-        for layer in np.unique(nodes.layer[of_kind]):
-            own = of_kind[nodes.layer[of_kind] == layer]
-            yield from (own[first : first + size] for first in range(0, len(own), size))
+    size = max(_LEAST, AT_ONCE // replacement.embedding.size)
+    features = nodes.those(FEATURE)
+    for layer in np.unique(nodes.layer[features]):
+        own = features[nodes.layer[features] == layer]
+        yield from (own[first : first + size] for first in range(0, len(own), size))
+    yield nodes.those(LOGIT)
 
 
 def influence(count: int, rows: Sequence[Block], weights: Numbers) -> Numbers:

@@ -118,7 +118,7 @@ def _side(
     columns = np.flatnonzero(nodes.position <= reach)
     made = np.zeros((len(nodes) + 1, dims), one.embedding.dtype)
     asked = Targets(site, layer, np.full(dims, pos), vectors)
-    made[columns] = direct(sources, ByVjp(one, at_once), asked, columns, reach, len(nodes)).T
+    made[columns] = direct(sources, ByVjp(one, at_once).gradients(asked), columns, reach, len(nodes)).T
     made[-1] = constant[pos, head]
     return made
 

@@ -59,21 +59,26 @@ class ByVjp:
 
     def gradients(self, targets: Targets) -> Iterator[Gradient]:
         """See `Way`. A skip connection costs another pass for each layer that has one."""
-        one = self.replacement
-        sites = {layer: EMBEDDING if layer < 0 else one.write(layer) for layer in range(-1, targets.layer)}
-        found = self._back(cotangents(one, targets), targets.site, sites)
-        for layer in range(targets.layer - 1, -2, -1):
+        return self.together([targets])
+
+    def together(self, several: Sequence[Targets]) -> Iterator[Gradient]:
+        """The same of targets at different sites, one after the other."""
+        one, last = self.replacement, max(each.layer for each in several)
+        sites = {layer: EMBEDDING if layer < 0 else one.write(layer) for layer in range(-1, last)}
+        given = stacked({each.site: cotangents(one, each) for each in several})
+        found = self._back(given, sites)
+        for layer in range(last - 1, -2, -1):
             yield layer, np.moveaxis(found[layer], 0, 1)
             skip = one.transcoders[layer].W_skip if layer in one.transcoders else None
             if skip is not None:
                 below = {lower: site for lower, site in sites.items() if lower < layer}
-                for lower, more in self._back(found[layer] @ skip, one.read(layer), below).items():
+                for lower, more in self._back({one.read(layer): found[layer] @ skip}, below).items():
                     found[lower] = found[lower] + more
 
-    def _back(self, given: Numbers, site: str, sites: Mapping[int, str]) -> dict[int, Numbers]:
-        """Of (target, pos, …) at `site`, the gradients (target, pos, dim) at `sites`."""
+    def _back(self, given: Mapping[str, Numbers], sites: Mapping[int, str]) -> dict[int, Numbers]:
+        """Of (target, pos, …) at some sites, the gradients (target, pos, dim) at `sites`."""
         one = self.replacement
-        found = pulled(one.frozen, one.prompt, {site: given}, tuple(sites.values()), self.at_once)
+        found = pulled(one.frozen, one.prompt, given, tuple(sites.values()), self.at_once)
         return {layer: found[name] for layer, name in sites.items()}
 
 
@@ -82,6 +87,16 @@ def cotangents(replacement: Replacement, targets: Targets) -> Numbers:
     count, trailing = len(targets.positions), targets.vectors.shape[1:]
     made = np.zeros((count, replacement.positions, *trailing), replacement.embedding.dtype)
     made[np.arange(count), targets.positions] = targets.vectors
+    return made
+
+
+def stacked(given: Mapping[str, Numbers]) -> dict[str, Numbers]:
+    """Cotangents of several sites as rows of one batch: at each site zeros in the rows of the others."""
+    count, first, made = sum(map(len, given.values())), 0, {}
+    for site, rows in given.items():
+        made[site] = np.zeros((count, *rows.shape[1:]), rows.dtype)
+        made[site][first : first + len(rows)] = rows
+        first += len(rows)
     return made
 
 
