@@ -38,7 +38,7 @@ def attribution_graph(
     *,
     pos: int = -1,
     how: How | None = None,
-    at_once: int = 16,
+    at_once: int = 32,
     seed: int = 0,
 ) -> Graph:
     """What acts directly on what, on one prompt, in `model` with its MLPs replaced by `transcoders`.

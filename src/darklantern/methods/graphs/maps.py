@@ -48,7 +48,7 @@ def found_maps(replacement: Replacement, logits: Targets, at_once: int) -> tuple
     """
     one = replacement
     kinds = _probed(one)
-    shapes = {site: one.value(site, *_own(one, site)).shape[1:] for kind in kinds for site in kind}
+    shapes = {site: _shape(one, site) for kind in kinds for site in kind}
     given: dict[str, Numbers] = {}
     places: dict[str, slice] = {}
     first = 0
@@ -84,8 +84,11 @@ def _probed(one: Replacement) -> list[dict[str, list[str]]]:
     return [out, read, value]
 
 
-def _own(replacement: Replacement, site: str) -> tuple[str, ...]:
-    return ("pos", "dim") if len(replacement.here[site].axes) == 3 else ("pos", "head", "dim")
+def _shape(one: Replacement, site: str) -> tuple[int, ...]:
+    """Of what stands there at one position; a layer's end is as wide as its entrance."""
+    if site.endswith(".attn:v"):
+        return one.value(site, "pos", "head", "dim").shape[1:]
+    return (one.value(site, "pos", "dim") if site in one.here else one.embedding).shape[1:]
 
 
 def _probe(shape: tuple[int, ...], positions: int, rounds: int, dtype: "np.dtype[np.generic]") -> Numbers:

@@ -59,9 +59,8 @@ class Replacement:
     @cached_property
     def frozen(self) -> Model:
         """The model with attention patterns, norms' denominators and the MLPs' outputs held constant."""
-        kinds = {"attention"} if self.attention else set()
-        if has(self.model, "**:scale"):
-            kinds.add("norm")
+        ports = {site.port for site in self.here.sites}
+        kinds = [kind for kind, port in (("attention", "pattern"), ("norm", "scale")) if port in ports]
         held: dict[str | Site, Any] = {self.write(layer): stop_gradient() for layer in range(self.layers)}
         return linearise(self.model, kinds).edited(held)
 
@@ -161,14 +160,14 @@ def replaced(
     model: Model, prompt: Prompt, transcoders: Sequence[Transcoder] | Mapping[int, Transcoder], *more: str
 ) -> Replacement:
     """Runs the model once, and records what is needed, and `more`. Raises SiteError and MethodError."""
-    layers, logits = _found(model, prompt)
+    layers, logits = _ends(model, prompt)
     given = by_layer(transcoders, layers)
-    attention = tuple(layer for layer in range(layers) if has(model, f"layers.{layer}.attn:out"))
+    attention = tuple(int(site.path.split(".")[1]) for site in found(model, "layers.*.attn:out"))
     made = Replacement(model, prompt, given, layers, attention, logits, Recording((), None))
     wanted = ["layers.0:in", made.logits, *map(made.read, given)]
-    wanted += [site for layer in range(layers) for site in (made.write(layer), f"layers.{layer}:out")]
+    wanted += map(made.write, range(layers))
     wanted += [f"layers.{layer}.attn:{port}" for layer in attention for port in ("pattern", "v")]
-    wanted += ["**:scale"] * has(model, "**:scale")
+    wanted += ["**:scale"] * bool(found(model, "**:scale"))
     with without_gradients():
         here = model.record(prompt.inputs, *dict.fromkeys([*wanted, *more]))
     dtype = ordered(here["layers.0:in"], "batch", "pos", "dim").dtype
@@ -188,25 +187,27 @@ def ordered(value: Value, *axes: str) -> Numbers:
     return array
 
 
-def has(model: Model, pattern: str) -> bool:
-    """Whether the model has such a site."""
+def found(model: Model, pattern: str) -> list[Site]:
+    """The sites that the model has of a kind, be it none."""
     try:
-        return bool(model.sites(pattern))
+        return model.sites(pattern)
     except SiteError:
-        return False
+        return []
 
 
-def _found(model: Model, prompt: Prompt) -> tuple[int, str]:
+def _ends(model: Model, prompt: Prompt) -> tuple[int, str]:
     """How many layers there are, and where the logits."""
-    if not has(model, "layers.*:in"):
+    layers = found(model, "layers.*:in")
+    if not layers:
         with without_gradients():
             model.run(prompt.inputs)  # in JAX a model's sites are known once it ran
-    if not has(model, "layers.*:in"):
+        layers = found(model, "layers.*:in")
+    if not layers:
         raise SiteError(
             "an attribution graph needs a row of blocks, layers.*, which this model has not",
             hint="a causal language model has one; print(model.tree()) shows what there is",
         )
-    return len(model.sites("layers.*:in")), "unembed:out" if has(model, "unembed:out") else ":out"
+    return len(layers), "unembed:out" if found(model, "unembed:out") else ":out"
 
 
 def _fitting(read: Numbers, transcoder: Transcoder, layer: int) -> Numbers:

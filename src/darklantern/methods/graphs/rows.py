@@ -15,7 +15,7 @@ from darklantern.methods.graphs.replacing import Replacement, Sources
 from darklantern.methods.graphs.vjps import Gradient, Targets, Way
 from darklantern.methods.progress import tracked
 
-AT_ONCE = 2**22
+AT_ONCE = 2**17
 """numbers of a gradient that is carried at once: it should stay in a processor's cache"""
 _LEAST = 64
 """targets that are carried at once, however large a gradient is"""

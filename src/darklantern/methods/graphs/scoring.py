@@ -30,7 +30,7 @@ def score_parts(
     inputs: Any,
     transcoders: Sequence[Transcoder] | Mapping[int, Transcoder],
     site: str | Site,
-    at_once: int = 16,
+    at_once: int = 32,
 ) -> ScoreParts:
     """What `site`, one attention score before the softmax, is made of: `layers.2.attn:scores[head=1,pos=5,key=3]`.
 

@@ -54,7 +54,7 @@ class ByVjp:
     """One backward pass for `at_once` targets, each in a copy of the prompt."""
 
     replacement: Replacement
-    at_once: int = 16
+    at_once: int = 32
     says: str = "by backward passes"
 
     def gradients(self, targets: Targets) -> Iterator[Gradient]:
