@@ -15,7 +15,7 @@ from darklantern.methods.graphs.prompts import prompt
 from darklantern.methods.graphs.replacing import Replacement, replaced
 from darklantern.methods.graphs.rows import blocks, direct, targets_of
 from darklantern.methods.graphs.transcoders import Transcoder
-from darklantern.methods.graphs.vjps import ByVjp, Way
+from darklantern.methods.graphs.vjps import ByVjp, Targets, Way
 from darklantern.methods.making import making
 from darklantern.methods.metrics import Token, number_of
 from darklantern.methods.opened import check_opened
@@ -145,21 +145,18 @@ def _way(one: Replacement, nodes: Nodes, how: How | None, at_once: int, seed: in
 
 
 def _gap(one: Replacement, nodes: Nodes, exact: ByVjp, fast: Way, seed: int) -> float:
-    """The largest difference in rows of logits and of features of the last layer, as a share of the largest edge."""
-    features = nodes.those(FEATURE)
+    """The largest difference in rows of a logit and of features of the last layer, as a share of the largest edge."""
+    features, logits = nodes.those(FEATURE), nodes.those(LOGIT)
     last = features[nodes.layer[features] == nodes.layer[features].max(initial=-1)]
     chosen = np.sort(np.random.default_rng(seed).permutation(last)[:_CHECKED])
-    asked = [targets_of(one, nodes, each) for each in (chosen, nodes.those(LOGIT)) if len(each)]
+    groups = [(targets_of(one, nodes, each), count) for each, count in ((chosen, len(chosen)), (logits, 1)) if count]
     sources = {layer: one.sources(nodes, layer) for layer in range(-1, one.layers)}
     columns, reach = np.flatnonzero(nodes.kind != LOGIT), one.positions - 1
+    asked = [Targets(each.site, each.layer, each.positions[:count], each.vectors[:count]) for each, count in groups]
     true = direct(sources, exact.together(asked), columns, reach, len(nodes))
-    worst, first = 0.0, 0
-    for each in asked:
-        found = direct(sources, fast.gradients(each), columns, reach, len(nodes))
-        rows = true[first : first + len(found)]
-        worst = max(worst, float(np.abs(rows - found).max() / (np.abs(rows).max() or 1)))
-        first += len(found)
-    return worst
+    rows = [direct(sources, fast.gradients(each), columns, reach, len(nodes))[:count] for each, count in groups]
+    pairs = zip(rows, np.split(true, np.cumsum([count for _, count in groups])[:-1]), strict=True)
+    return max(float(np.abs(found - right).max() / (np.abs(right).max() or 1)) for found, right in pairs)
 
 
 def _constants(one: Replacement, nodes: Nodes) -> tuple[Numbers, Numbers]:
