@@ -13,7 +13,9 @@ from some_transcoders import at_random
 
 from darklantern import models
 from darklantern.errors import MethodError
-from darklantern.methods.graphs import attribution_graph, perturb, score_parts
+from darklantern.methods.graphs import attribution_graph, edge_parts, perturb, score_parts
+from darklantern.methods.graphs.prompts import prompt
+from darklantern.methods.graphs.replacing import replaced
 from darklantern.methods.graphs.scores import BIAS
 from darklantern.models import edits
 from darklantern.models.sites import Site, parse
@@ -135,3 +137,67 @@ def test_what_is_no_single_score_is_refused() -> None:
     ):
         with pytest.raises(MethodError, match=says):
             score_parts(model, inputs, transcoders, site)
+
+
+@engines("torch", "gpt2-linen")
+def test_an_edge_is_the_sum_over_the_last_heads_on_its_way(engine: Engine) -> None:
+    model, inputs, transcoders = engine.open(gpt2(), PROMPT), engine.array(PROMPT), at_random(skip=True)
+    with engine.differentiating():
+        graph = attribution_graph(model, inputs, transcoders)
+        edges = list(graph.edges())
+        for number in np.random.default_rng(0).permutation(len(edges))[: 12 if engine.name == "torch" else 3]:
+            found = edge_parts(model, inputs, transcoders, graph, edges[number].source, edges[number].target)
+            assert found.effect == edges[number].effect
+            assert found.gap < 1e-10
+            if found.source.position != found.target.position:
+                assert found.straight == 0, "only attention moves anything between positions"
+
+
+@pytest.mark.parametrize("build", [gpt2, llama])
+def test_the_part_of_a_head_is_what_its_pattern_carries(build: Any, tmp_path: Path) -> None:
+    model, inputs, transcoders = models.open(build()), torch.as_tensor(PROMPT), at_random()
+    graph = attribution_graph(model, inputs, transcoders)
+    source = graph.node("error", 2, 0)
+    target = next(e.target for e in graph.edges() if e.source == source and graph.nodes.layer[e.target] == 1)
+    found = edge_parts(model, inputs, transcoders, graph, source, target)
+    # Between both there is the second layer's attention alone. Hold all else, and take the source out of the stream.
+    frozen = model.record(inputs, "layers.*.attn:pattern", "**:scale", "layers.0.mlp:out", "layers.1.mlp:in")
+    held: dict[str | Site, Any] = {each: edits.take(frozen) for each in frozen.sites if each.port != "in"}
+    error = replaced(model, prompt(model, inputs), transcoders).vector(graph.nodes[source], 0)
+    assert error is not None
+    position, feature = found.target.position, found.target.index
+
+    def effect(pattern: Any) -> float:
+        """What the source adds with this pattern."""
+        before, after = (
+            model.record(
+                inputs,
+                "layers.1.mlp:in",
+                edits={
+                    **held,
+                    parse("layers.1.attn:pattern"): edits.put(pattern),
+                    parse("layers.0.mlp:out[pos=2]"): [edits.take(frozen), edits.add(-by * torch.as_tensor(error))],
+                },
+            )["layers.1.mlp:in"].array[0, position]
+            for by in (0, 1)
+        )
+        return float((before - after).detach().numpy() @ transcoders[1].W_enc[feature])
+
+    pattern = frozen["layers.1.attn:pattern"].array
+    for head in range(4):
+        without = pattern.clone()
+        without[:, head] = 0
+        carried = effect(pattern) - effect(without)
+        assert found.heads[1, head].sum() == pytest.approx(carried, abs=1e-9 if build is gpt2 else 1e-5)
+    site, value = found.ranked(1)[0]
+    assert abs(value) == np.abs(found.heads).max()
+    assert score_parts(model, inputs, transcoders, site).gap < 1e-5
+    found.show().png(tmp_path / "edge.png")
+    assert found.evidence().figures[0].value == found.effect
+
+
+def test_without_an_edge_there_are_no_parts() -> None:
+    model, inputs, transcoders = models.open(gpt2()), torch.as_tensor(PROMPT), at_random()
+    graph = attribution_graph(model, inputs, transcoders)
+    with pytest.raises(MethodError, match="there is no edge from logit"):
+        edge_parts(model, inputs, transcoders, graph, len(graph.nodes) - 1, 0)

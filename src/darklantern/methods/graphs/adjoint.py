@@ -46,8 +46,12 @@ class Adjoint:
             yield top, self.logits.written
         else:
             found = self._entered(targets, int(targets.positions.max()) + 1 if one.causal else one.positions)
+        yield from self.walked(top, found)
+
+    def walked(self, top: int, found: Numbers) -> Iterator[Gradient]:
+        """A gradient where layer `top` begins, (pos, target, dim), carried on to the embedding."""
         for layer in range(top - 1, -1, -1):
-            parted = self._parted(layer, found)
+            parted = self.parted(layer, found)
             yield layer, parted.written
             found = self._below(layer, parted)
         yield -1, found
@@ -59,40 +63,47 @@ class Adjoint:
         found = np.zeros((width, count, entrance.matrix.shape[1]), self.replacement.embedding.dtype)
         found[targets.positions, np.arange(count)] = _at(entrance, targets.vectors, targets.positions)
         if heads is not None and not heads.absent:
-            seen = self._heads[layer][:, targets.positions, :width]
+            seen = self.heads[layer][:, targets.positions, :width]
             given = _at(heads, targets.vectors, targets.positions).reshape(count, len(seen), -1)
-            found += self._from_values(layer, np.einsum("htk,thd->hktd", seen, given))
+            found += self.from_values(layer, np.einsum("htk,thd->hktd", seen, given))
         return found
 
-    def _parted(self, layer: int, found: Numbers) -> Parted:
-        out = f"layers.{layer}:out"
-        to_entrance, to_written = (
-            self.maps[out, site] for site in (f"layers.{layer}:in", self.replacement.write(layer))
-        )
+    def parted(self, layer: int, found: Numbers) -> Parted:
+        """A gradient where a layer ends, by its parts."""
+        out, written = f"layers.{layer}:out", self.replacement.write(layer)
+        to_entrance, to_written = self.maps[out, f"layers.{layer}:in"], self.maps[out, written]
         to_heads = self.maps.get((out, f"layers.{layer}.attn:z"))
         heads = None if to_heads is None else _through(to_heads, found)
         return Parted(_through(to_entrance, found), _through(to_written, found), heads)
 
+    def skipped(self, layer: int, parted: Parted) -> Parted:
+        """The same, with what goes on through a transcoder's skip connection."""
+        skip = self.replacement.transcoders[layer].W_skip if layer in self.replacement.transcoders else None
+        if skip is None:
+            return parted
+        entrance, by_heads = self._read(layer)
+        read = parted.written @ skip
+        heads = parted.heads
+        if heads is not None and by_heads is not None:
+            heads = heads + _through(by_heads, read)
+        return Parted(parted.entrance + _through(entrance, read), parted.written, heads)
+
     def _below(self, layer: int, parted: Parted) -> Numbers:
         """A gradient where the layer ends, as one where it begins."""
-        found, heads = parted.entrance, parted.heads
-        skip = self.replacement.transcoders[layer].W_skip if layer in self.replacement.transcoders else None
-        if skip is not None:
-            entrance, by_heads = self._read(layer)
-            read = parted.written @ skip
-            found = found + _through(entrance, read)
-            heads = heads if heads is None or by_heads is None else heads + _through(by_heads, read)
-        return found if heads is None else found + self._from_heads(layer, heads)
+        all_of_it = self.skipped(layer, parted)
+        if all_of_it.heads is None:
+            return all_of_it.entrance
+        return all_of_it.entrance + self._from_heads(layer, all_of_it.heads)
 
     def _from_heads(self, layer: int, given: Numbers) -> Numbers:
         """A gradient at what the heads made, (pos, target, head and dim), as one where the layer begins."""
         width, count, _ = given.shape
-        patterns = self._heads[layer][:, :width, :width]
+        patterns = self.heads[layer][:, :width, :width]
         by_head = given.reshape(width, count, len(patterns), -1).transpose(2, 0, 1, 3)
         moved = patterns.transpose(0, 2, 1) @ by_head.reshape(len(patterns), width, -1)
-        return self._from_values(layer, moved.reshape(by_head.shape))
+        return self.from_values(layer, moved.reshape(by_head.shape))
 
-    def _from_values(self, layer: int, given: Numbers) -> Numbers:
+    def from_values(self, layer: int, given: Numbers) -> Numbers:
         """The same of gradients at each head's values, (head, pos, target, dim); heads in a group share theirs."""
         made = self.maps[f"layers.{layer}.attn:v", f"layers.{layer}:in"]
         heads, width, count, dims = given.shape
@@ -102,12 +113,24 @@ class Adjoint:
         flat = given.transpose(1, 2, 0, 3).reshape(width * count, -1)
         return (flat @ made.matrix).reshape(width, count, -1)
 
+    def entered(self, targets: Targets) -> Parted:
+        """The gradient of a feature's pre-activation by the parts of its own layer, in which nothing is written yet."""
+        entrance, heads = (None if each is None else self._placed(each, targets) for each in self._read(targets.layer))
+        assert entrance is not None
+        return Parted(entrance, np.zeros_like(entrance), heads)
+
+    def _placed(self, given: Map, targets: Targets) -> Numbers:
+        count, dims = len(targets.positions), given.matrix.shape[1]
+        made = np.zeros((self.replacement.positions, count, dims), self.replacement.embedding.dtype)
+        made[targets.positions, np.arange(count)] = _at(given, targets.vectors, targets.positions)
+        return made
+
     def _read(self, layer: int) -> tuple[Map, Map | None]:
         site = self.replacement.read(layer)
         return self.maps[site, f"layers.{layer}:in"], self.maps.get((site, f"layers.{layer}.attn:z"))
 
     @cached_property
-    def _heads(self) -> dict[int, Numbers]:
+    def heads(self) -> dict[int, Numbers]:
         """Each layer's patterns, the values' factors of each key within."""
         maps, patterns = self.maps, self.replacement.patterns
         return {
