@@ -1,5 +1,6 @@
 """Attribution graphs: every edge by hand, G11 (rows add up), both ways of finding edges alike, on both frameworks."""
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -204,3 +205,16 @@ def test_what_makes_no_graph_is_refused_by_name() -> None:
 
 def narrow() -> list[Transcoder]:
     return [Transcoder(np.ones((4, 8)), np.ones(4), np.ones((4, 32)), np.ones(32))] * 3
+
+
+def test_without_an_active_feature_errors_and_tokens_are_all_there_is() -> None:
+    silent = [replace(each, b_enc=each.b_enc - 1e3) for each in at_random()]
+    graph = on_torch(gpt2(), silent)
+    assert not len(graph.nodes.those(FEATURE))
+    assert np.abs(graph.unexplained).max() < 1e-10
+    assert graph.ranked() == []
+    assert 0 < graph.replacement < 1
+    assert graph.show().svg
+    first = on_torch(gpt2(), {0: at_random()[0]})
+    assert set(first.nodes.layer[first.nodes.those(FEATURE)]) == {0}
+    assert np.abs(first.unexplained).max() < 1e-10

@@ -13,7 +13,7 @@ from some_transcoders import at_random
 
 from darklantern import models
 from darklantern.errors import MethodError
-from darklantern.methods.graphs import Graph, attribution_graph
+from darklantern.methods.graphs import Graph, attribution_graph, perturb
 from darklantern.methods.graphs.nodes import ERROR, FEATURE, LOGIT, TOKEN
 
 PROMPT = torch.as_tensor(tokens(1, 6))
@@ -130,3 +130,29 @@ def test_a_graph_is_evidence(graph: Graph) -> None:
     other = attribution_graph(models.open(gpt2()), PROMPT, at_random(seed=1))
     assert other.evidence().provenance.data != evidence.provenance.data, "transcoders are data of it"
     assert graph.made.cost.backward < 20
+
+
+@pytest.mark.parametrize("more", [{}, {"cross": True}, {"skip": True}], ids=str)
+def test_the_strongest_features_alone_make_a_graph_that_still_adds_up(more: dict[str, Any]) -> None:
+    model, transcoders = models.open(gpt2()), at_random(**more)
+    whole, some = (attribution_graph(model, PROMPT, transcoders, most=most) for most in (None, 30))
+    assert len(some.nodes.those(FEATURE)) == 30
+    assert some.left_out == len(whole.nodes.those(FEATURE)) - 30
+    assert f"30 features (of {30 + some.left_out})" in some.says
+    assert np.abs(some.unexplained).max() < 1e-10, "what is left out is in the errors"
+    assert some.replacement < whole.replacement
+    # Edges between nodes that are features in both are the same.
+    for source, target, effect in some.edges():
+        ends = some.nodes[source], some.nodes[target]
+        if ends[0].kind in ("feature", "token"):
+            numbers = [whole.node(each.kind, each.position, each.layer, each.index) for each in ends]
+            assert whole.edge(*numbers) == pytest.approx(effect, abs=1e-12)
+    # They are about those of most influence in the whole graph.
+    first = {str(whole.nodes[number]) for number, _ in whole.ranked()[:30]}
+    assert len(first & {str(some.nodes[number]) for number in some.nodes.those(FEATURE)}) >= 20
+    with pytest.raises(MethodError, match="left out of the graph"):
+        perturb(model, PROMPT, transcoders, some, some.node("error", 2, 0))
+    for wrong in (0, -3):
+        with pytest.raises(MethodError, match=f"most={wrong}"):
+            attribution_graph(model, PROMPT, transcoders, most=wrong)
+    assert attribution_graph(model, PROMPT, transcoders, most=10_000).left_out == 0

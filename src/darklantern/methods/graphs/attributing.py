@@ -8,6 +8,7 @@ import numpy as np
 
 from darklantern.errors import MethodError, SiteError
 from darklantern.methods.graphs.adjoint import adjoint
+from darklantern.methods.graphs.choosing import strongest
 from darklantern.methods.graphs.graph import Graph
 from darklantern.methods.graphs.held import biases
 from darklantern.methods.graphs.nodes import FEATURE, LOGIT, Ints, Nodes, Numbers, sorted_nodes
@@ -37,6 +38,7 @@ def attribution_graph(
     targets: int | Sequence[Token] | None = None,
     *,
     pos: int = -1,
+    most: int | None = None,
     how: How | None = None,
     at_once: int = 32,
     seed: int = 0,
@@ -55,16 +57,21 @@ def attribution_graph(
     passes, and the result says so. `how="adjoint"` raises there instead, `"vjp"` takes backward passes from the start:
     one for each `at_once` targets.
 
-    Layers without a transcoder, in a dict of them, count as errors as a whole. Costs about ten forward and backward
-    passes, and memory for an edge from each node to each feature above that it can reach.
+    Layers without a transcoder, in a dict of them, count as errors as a whole. So does what all but the `most` features
+    of most influence write, where there are more: edges are as many as pairs of nodes. Costs
+    four or more forward and backward passes, with `at_once` prompts in a batch at most, and memory for an edge from
+    each node to each feature above that it can reach.
 
     Sources: Ameisen et al. 2025, Circuit Tracing; Dunefsky et al. 2024, Transcoders. Raises SiteError for a model
     without `layers.*`, `unembed` or attention patterns, and MethodError for several prompts, shapes that do not fit,
     and numbers that are not finite.
     """
     check_opened(model)
-    if how not in (None, "adjoint", "vjp") or at_once < 1:
-        raise MethodError(f"how={how!r}, at_once={at_once}", hint='how=None, "adjoint" or "vjp"; at_once=1 or more')
+    if how not in (None, "adjoint", "vjp") or at_once < 1 or (most is not None and most < 1):
+        raise MethodError(
+            f"how={how!r}, at_once={at_once}, most={most}",
+            hint='how=None, "adjoint" or "vjp"; at_once and most from 1 on, most=None for all features',
+        )
     with making("attribution_graph", model, seed) as under_way:
         # 1. One run, and the nodes in it.
         one = replaced(model, prompt(model, inputs), transcoders)
@@ -73,7 +80,11 @@ def attribution_graph(
         # 2. The way to find their edges; the closed form only where it gives what the model's own gradients do.
         way, gap = _way(one, nodes, how, at_once, seed)
         # 3. The edges, and what is no edge.
-        rows = blocks(one, nodes, way)
+        active = len(nodes.those(FEATURE))
+        if most is None or most >= active:
+            rows = blocks(one, nodes, way)
+        else:
+            nodes, rows = strongest(one, nodes, way, most)
         reached, bias = _constants(one, nodes)
     return Graph(
         made=under_way.made(),
@@ -86,6 +97,7 @@ def attribution_graph(
         sites=tuple(one.here),
         how=way.says,
         gap=gap,
+        left_out=active - len(nodes.those(FEATURE)),
     )
 
 

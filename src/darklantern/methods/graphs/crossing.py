@@ -112,6 +112,7 @@ def edge_parts(
             f"there is no edge from {graph.says_of(source)} to {graph.says_of(target)}",
             hint="graph.edges() has them all",
         )
+    graph.check_known(source)
     with making("edge_parts", model) as under_way:
         one = replaced(model, prompt(model, inputs), transcoders)
         under_way.saw(one.prompt.inputs, source, target)

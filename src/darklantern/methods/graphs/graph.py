@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from darklantern.counted import counted
+from darklantern.errors import MethodError
 from darklantern.files import write_whole
 from darklantern.methods.graphs import pruning
 from darklantern.methods.graphs.nodes import ERROR, FEATURE, LOGIT, TOKEN, Kind, Nodes, Numbers
@@ -53,6 +55,8 @@ class Graph(Result):
     """in which way the edges were found"""
     gap: float
     """largest difference to backward passes in the rows that were checked, as a share of the largest edge there"""
+    left_out: int = 0
+    """active features that are no nodes; what they write is in the errors of their layer and position"""
 
     @cached_property
     def weights(self) -> Numbers:
@@ -92,6 +96,14 @@ class Graph(Result):
         """The number of a node. Raises MethodError for none, and for several."""
         count = len(self.tokens)
         return self.nodes.find(kind, position + count if position < 0 else position, layer, index)
+
+    def check_known(self, number: int) -> None:
+        """Raises MethodError for an error that holds features which were left out: what it writes is not known."""
+        if self.left_out and self.nodes.kind[number] == ERROR:
+            raise MethodError(
+                f"{self.says_of(number)} holds what {counted(self.left_out, 'feature')} left out of the graph write",
+                hint="attribution_graph(..., most=None) leaves none out",
+            )
 
     def edge(self, source: int, target: int) -> float:
         """The direct effect of one node on another, by their numbers; 0 where there is none."""
@@ -154,8 +166,9 @@ class Graph(Result):
     @property
     def says(self) -> str:
         features, errors = (len(self.nodes.those(kind)) for kind in (FEATURE, ERROR))
+        left = f" (of {features + self.left_out})" * bool(self.left_out)
         return (
-            f"{features} features and {errors} errors behind {len(self.answers)} logits, {self.how}: "
+            f"{features} features{left} and {errors} errors behind {len(self.answers)} logits, {self.how}: "
             f"replacement {self.replacement:.3f}, completeness {self.completeness:.3f}"
         )
 

@@ -109,10 +109,11 @@ def perturb(
     one more for each skip connection. Raises MethodError for a logit, a node without an edge, and a graph of others.
     """
     check_opened(model)
+    targets, predicted = _edges(graph, node)
+    graph.check_known(node)
     with making("perturb", model) as under_way:
         one = replaced(model, prompt(model, inputs), transcoders)
         under_way.saw(one.prompt.inputs, node, by)
-        targets, predicted = _edges(graph, node)
         written = _written(one, graph, node, by)
         read = (_held(one, written), _true(one, written))
         frozen, true = (_changes(one, graph, targets, each) for each in read)

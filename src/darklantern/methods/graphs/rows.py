@@ -42,8 +42,8 @@ class Block:
 def blocks(replacement: Replacement, nodes: Nodes, way: Way) -> tuple[Block, ...]:
     """All edges of a graph, targets from the lowest layer up, logits last."""
     sources = {layer: replacement.sources(nodes, layer) for layer in range(-1, replacement.layers)}
-    batches = list(_batches(replacement, nodes))
-    return tuple(block(replacement, nodes, sources, way, each) for each in tracked(batches, "attribution graph"))
+    targets = [*batches(replacement, nodes, nodes.those(FEATURE)), nodes.those(LOGIT)]
+    return tuple(block(replacement, nodes, sources, way, each) for each in tracked(targets, "attribution graph"))
 
 
 def block(replacement: Replacement, nodes: Nodes, sources: dict[int, Sources], way: Way, targets: Ints) -> Block:
@@ -93,14 +93,12 @@ def targets_of(replacement: Replacement, nodes: Nodes, targets: Ints) -> Targets
     return Targets(replacement.logits, layer, positions, vectors)
 
 
-def _batches(replacement: Replacement, nodes: Nodes) -> Iterator[Ints]:
-    """The targets by layer, as many at once as fit."""
+def batches(replacement: Replacement, nodes: Nodes, features: Ints) -> Iterator[Ints]:
+    """Some features by layer, as many at once as fit."""
     size = max(_LEAST, AT_ONCE // replacement.embedding.size)
-    features = nodes.those(FEATURE)
     for layer in np.unique(nodes.layer[features]):
         own = features[nodes.layer[features] == layer]
         yield from (own[first : first + size] for first in range(0, len(own), size))
-    yield nodes.those(LOGIT)
 
 
 def influence(count: int, rows: Sequence[Block], weights: Numbers) -> Numbers:

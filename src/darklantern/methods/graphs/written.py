@@ -1,8 +1,11 @@
 """A graph as JSON.
 
 `{"format": "darklantern.attribution-graph", "version": 1, "prompt": {"tokens": [text at each position]}, "how": text,
-"scores": {"replacement": number, "completeness": number, "gap": number}, "nodes": [...], "edges": [...]}`
+"left_out": number, "scores": {"replacement": number, "completeness": number, "gap": number}, "nodes": [...],
+"edges": [...]}`
 
+- `how` is in which way edges were found, `left_out` how many active features are no nodes, as `most` was given.
+  `gap` is the largest difference to backward passes, as a share of the largest edge that was checked.
 - A node is `{"id", "kind", "layer", "position", "index", "text", "activation", "influence", "value", "bias"}`. `id`
   counts from 0 in causal order. `kind` is token, feature, error or logit; a token's layer is -1, a logit's the number
   of layers. `index` is that of a feature in its transcoder or of a logit in the vocabulary. `activation` is a
@@ -28,6 +31,7 @@ def written(graph: Graph) -> str:
             "version": VERSION,
             "prompt": {"tokens": list(graph.tokens)},
             "how": graph.how,
+            "left_out": graph.left_out,
             "scores": {"replacement": graph.replacement, "completeness": graph.completeness, "gap": graph.gap},
             "nodes": [_node(graph, number) for number in range(len(graph.nodes))],
             "edges": [edge._asdict() for edge in graph.edges()],
