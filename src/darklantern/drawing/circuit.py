@@ -61,9 +61,15 @@ class Places:
 
     @property
     def channels(self) -> list[float]:
-        """The middle of each gutter, and one outside each outer column."""
+        """The middle of each gutter, and of the half of one outside each outer column."""
         aside = (self.wide + self.gutter) / 2
-        return [min(self.columns.values()) - aside + self.gutter / 4, *(x + aside for x in self.columns.values())]
+        *inner, last = self.columns.values()
+        outside = aside - self.gutter / 4
+        return [min(self.columns.values()) - outside, *(x + aside for x in inner), last + outside]
+
+    def room(self, channel: float) -> float:
+        """Pixels for the lanes of a channel."""
+        return self.gutter / 2 if channel in (self.channels[0], self.channels[-1]) else self.gutter
 
     def box(self, node: Node) -> Box:
         return Box(self.columns[node.position] - self.wide / 2, self.rows[node.layer] - _TALL / 2, self.wide, _TALL)
@@ -166,7 +172,7 @@ def _ways(nodes: Sequence[Node], edges: Sequence[Edge], grid: Places) -> list[Wa
             made.append(way)
             continue
         sharing = [j for j, other in enumerate(plain) if other.channel == way.channel]
-        lane = (sharing.index(i) - (len(sharing) - 1) / 2) * min(_LANE, grid.gutter / len(sharing))
+        lane = (sharing.index(i) - (len(sharing) - 1) / 2) * min(_LANE, grid.room(way.channel) / len(sharing))
         made.append(replace(way, channel=way.channel + lane))
     return made
 
