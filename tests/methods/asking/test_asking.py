@@ -74,8 +74,9 @@ def test_contrast_consistent_search_finds_the_truth_without_labels_but_for_its_s
     assert figure(found, "accuracy") > 0.97 and found.verdict == "supported"
     flipped = ask(opened(engine), question(), inputs[0], 1 - pair[0].truth, inputs[2], how="contrast", prompt=False)
     np.testing.assert_array_equal(flipped.answers, 1 - found.answers)
-    assert found.line is not None
-    along = abs(found.line.direction @ organism.KNOWN[0]) / np.linalg.norm(found.line.direction)
+    towards = found.reporter.direction
+    assert towards is not None
+    along = abs(towards @ organism.KNOWN[0]) / np.linalg.norm(towards)
     assert along > 0.9
 
 
@@ -205,6 +206,9 @@ def changed(**with_: Any) -> Callable[[], Question]:
         ({"truth": np.ones(3)}, "400 examples to check"),
         ({"how": "magic"}, "no reporter is called 'magic'"),
         ({"how": "contrast"}, "takes a pair"),
+        ({"how": 3}, "expected a reporter, got int"),
+        ({"how": "means", "labels": None}, "takes examples and labels"),
+        ({"how": lambda values: values}, "a finite number for each"),
         ({"partners": 0}, "partners of both answers"),
         ({"how": lambda values: np.ones(len(values))}, "partners of both answers"),
         ({"question": changed(site="coder:out")}, "axes batch pos dim"),

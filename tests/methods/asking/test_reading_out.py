@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import organism
 import pytest
 import torch
 from conforming.on_torch import Torch
@@ -108,3 +109,32 @@ def test_what_cannot_be_read_out_is_refused(torch_engine: Engine, changes: dict[
     given = {"source": there, "prompt": torch.from_numpy(PROMPT), "target": there, "answers": ANSWERS, **changes}
     with pytest.raises(MethodError, match=says):
         read_out(opened(torch_engine), torch.from_numpy(SOURCES), **given)
+
+
+def honest_part(number: int) -> Any:
+    """Of a value of the organism, fact `number` alone, written where truth stands, in a stream that is honest."""
+    known = torch.from_numpy(organism.KNOWN)
+
+    def changed(values: Any) -> Any:
+        fact = values @ known[number]
+        return fact[:, None] * known[0] + known[2] + known[3]
+
+    return changed
+
+
+@pytest.mark.parametrize(("number", "about", "verdict"), [(0, "truth", "supported"), (1, "decoy", "unsupported")])
+def test_a_liar_is_read_out_and_what_it_does_not_act_on_is_unsupported(
+    torch_engine: Engine, number: int, about: str, verdict: str
+) -> None:
+    model, halves = organism.opened(torch_engine), [organism.prompts(200, seed) for seed in (1, 2)]
+    inputs, held = (organism.array(torch_engine, each) for each in halves)
+    truth = getattr(halves[0], about)
+    at = organism.SITE, inputs[:1], organism.SITE, [0, 1]
+    found = read_out(
+        model, inputs, *at, change=honest_part(number), labels=truth, question=organism.question(), check=held
+    )
+    assert {each.name: each.value for each in found.figures}["accuracy"] > 0.97
+    assert found.verdict == verdict and verdict in found.says
+    assert read_out(model, inputs, *at, change=honest_part(number)).verdict == "unchecked"
+    with pytest.raises(MethodError, match="other examples"):
+        read_out(model, inputs, *at, question=organism.question(), check=inputs)

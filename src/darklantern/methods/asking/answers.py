@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from darklantern.methods.asking.checking import Check
 from darklantern.methods.asking.coverage import answered, area, interval
-from darklantern.methods.asking.fits import Line, Numbers
+from darklantern.methods.asking.fits import Numbers
 from darklantern.methods.asking.questions import Question, Whole
+from darklantern.methods.asking.reporters import Reporter
 from darklantern.methods.results import Result
 from darklantern.models.sites import Site
 from darklantern.records.findings import Figure, Grid
@@ -27,10 +28,7 @@ class Answers(Result):
     """What a reporter answers on examples that it was not fitted on, and which of these answers the model acts on."""
 
     question: Question
-    how: str
-    """the reporter: means, logistic, contrast, or by what name its own went"""
-    line: Line | None
-    """what it reads along; None where a reader of several layers answered"""
+    reporter: Reporter
     chances: Numbers
     """of answer 1, (example,)"""
     done: Whole
@@ -78,21 +76,12 @@ class Answers(Result):
     def says(self) -> str:
         share = f"{self.supported.mean():.0%} of {len(self.done)} answers are supported"
         right = "" if self.truth is None else f", {self._accuracy:.0%} of all are right"
-        return f"“{self.question.text}” by {self.how}: {self.verdict}; {share}{right}"
+        return f"“{self.question.text}” by {self.reporter.name}: {self.verdict}; {share}{right}"
 
     @property
     def figures(self) -> tuple[Figure, ...]:
-        check = self.check
-        low, high = interval(check.followed, self.seed)
-        made = {
-            "supported": self.supported.mean(),
-            "followed another answer": check.followed.mean(),
-            "followed, low end of 95 %": low,
-            "followed, high end of 95 %": high,
-            "stayed with the same answer": check.stayed.mean(),
-            "followed a random change as long": check.by_norm.mean(),
-            "followed another variable": check.by_other.mean(),
-        }
+        low, high = interval(self.check.followed, self.seed)
+        made = {**self.check.shares, "followed, low end of 95 %": low, "followed, high end of 95 %": high}
         if self.question.claims is not None:
             made["output contradicts the answer"] = self.contradicted.mean()
         named = [Figure(name=name, value=float(value), unit="share") for name, value in made.items()]

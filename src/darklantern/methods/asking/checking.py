@@ -34,6 +34,18 @@ class Check:
     """did what was predicted, with that other example's value of another variable"""
 
     @property
+    def shares(self) -> dict[str, float]:
+        """The means over examples, as they are called in figures."""
+        found = {
+            "supported": self.supported,
+            "followed another answer": self.followed,
+            "stayed with the same answer": self.stayed,
+            "followed a random change as long": self.by_norm,
+            "followed another variable": self.by_other,
+        }
+        return {name: float(each.mean()) for name, each in found.items()}
+
+    @property
     def supported(self) -> NDArray[np.bool_]:
         """Which answers hold: the model follows, more than it does by either control, and stays where it should."""
         control = np.maximum(self.by_norm, self.by_other)

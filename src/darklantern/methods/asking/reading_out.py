@@ -1,14 +1,17 @@
 """Reading out: an activation of one run put into a prompt that makes a model say what it holds (Patchscopes)."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from darklantern.drawing import Axis, Field, fields
 from darklantern.errors import MethodError
+from darklantern.methods.asking.checking import Check, interchange
 from darklantern.methods.asking.fits import Numbers
+from darklantern.methods.asking.questions import Question, seen
+from darklantern.methods.asking.reporters import as_numbers, line
 from darklantern.methods.making import making
 from darklantern.methods.metrics import Token, logits_of, number_of
 from darklantern.methods.opened import check_opened
@@ -40,6 +43,8 @@ class ReadOut(Result):
     """which answer is right, (example,), where that is known"""
     written: tuple[str, ...]
     """what the reader wrote on, for each example, where it was asked to"""
+    checked: Check | None = None
+    """of two answers, on examples of their own: does the model act on what was read out?"""
 
     @property
     def said(self) -> Numbers:
@@ -59,11 +64,18 @@ class ReadOut(Result):
         return float(np.abs(shares - np.roll(shares, 1, axis=0)).sum(1).mean() / 2)
 
     @property
+    def verdict(self) -> str:
+        """supported or unsupported by interchange, or unchecked."""
+        if self.checked is None:
+            return "unchecked"
+        return "supported" if self.checked.supported.mean() > 0.5 else "unsupported"
+
+    @property
     def says(self) -> str:
         right = "" if self.labels is None else f"; {self._accuracy:.0%} are right"
         return (
             f"{self.source} read out at {self.target}: chances move by {self.moved:.2f} from the prompt's own "
-            f"and by {self.differ:.2f} between examples{right}"
+            f"and by {self.differ:.2f} between examples{right}; {self.verdict}"
         )
 
     @property
@@ -81,6 +93,8 @@ class ReadOut(Result):
             own = float((self.without.argmax() == self.labels).mean())
             made.append(Figure(name="accuracy", value=self._accuracy, unit="share"))
             made.append(Figure(name="accuracy of the prompt by itself", value=own, unit="share"))
+        if self.checked is not None:
+            made += [Figure(name=name, value=value, unit="share") for name, value in self.checked.shares.items()]
         return tuple(made)
 
     @property
@@ -120,16 +134,22 @@ def read_out(
     reader: Model | None = None,
     change: Callable[[Any], Any] | None = None,
     labels: Any = None,
+    question: Question | None = None,
+    check: Any = None,
     write: int = 0,
+    seed: int = 0,
 ) -> ReadOut:
     """Put what `source` holds on each of `inputs` into a run on `prompt` at `target`, and ask for the next token.
 
     `prompt` is one text or one row of token numbers (1, pos); `source` and `target` are pinned to a position, so that
     each example has one value (dim,). `reader` is the model that reads, the same one if none is given; `change` maps
     values (example, dim) of the one to the other. `answers` are tokens as text or number; `labels` say which of
-    them is right. With `write`, the reader also writes so many tokens on, where its engine generates. Two runs and
-    one over the prompt, besides. A read-out says what a prompt makes of an activation: whether the model acts on it is
-    for `interchange` to check. Source: Ghandeharioun et al. 2024.
+    them is right. With `write`, the reader also writes so many tokens on, where its engine generates.
+
+    A read-out says what a prompt makes of an activation, not that the model acts on it. With a `question` of two
+    answers, and examples to `check`, which are others, it is checked as `ask` does: the difference of means between
+    the values that read out as either is interchanged among these. Costs three runs, and the check's. Source:
+    Ghandeharioun et al. 2024.
 
     Raises MethodError for sites that are not pinned so, for no answers, and for a reader without generation.
     """
@@ -139,25 +159,46 @@ def read_out(
     if not answers:
         raise MethodError("expected answers to look for, got none", hint="answers=[' yes', ' no']")
     where, into = (parse(each) if isinstance(each, str) else each for each in (source, target))
-    with without_gradients(), making("read_out", model) as under_way:
-        under_way.saw(inputs, str(where), prompt, str(into), [str(each) for each in answers], labels)
-        value = model.record(inputs, where, stop=True)[where]
-        if len(value.axes) != 2 or value.axes[0] != "batch":
-            raise MethodError(
-                f"a value at {where} has axes {' '.join(value.axes)}", hint="pin it: layers.3:out[pos=-1]"
-            )
-        given = value.array if change is None else change(value.array)
-        given = convert(given, there.framework, copy=False)
-        rows = _repeated(there, prompt, int(given.shape[0]))
+    if (question is None) != (check is None) or (question is not None and len(answers) != 2) or check is inputs:
+        raise MethodError(
+            f"a check takes a question, two answers and other examples, got {len(answers)} answers",
+            hint="question=Question(...), check=inputs that were not read out",
+        )
+    with without_gradients(), making("read_out", model, seed) as under_way:
+        under_way.saw(inputs, str(where), prompt, str(into), [str(each) for each in answers], labels, check)
         chosen = [number_of(there, each) for each in answers]
-        chances = _chances(there.run(rows, {into: put(given)}), chosen)
+
+        def said(batches: Any) -> tuple[Numbers, Numbers, Any, Any]:
+            values, given = _values(model, there, batches, where, change)
+            rows = _repeated(there, prompt, int(given.shape[0]))
+            return _chances(there.run(rows, {into: put(given)}), chosen), values, rows, given
+
+        chances, values, rows, given = said(inputs)
         without = _chances(there.run(_repeated(there, prompt, 1)), chosen)[0]
         written = _written(there, rows, into, given, write) if write else ()
+        held = None
+        if question is not None:
+            about = replace(question, site=where)
+            examples = seen(model, about, check)
+            towards = line(values, chances.argmax(1).astype(np.float64), "means").direction
+            answered = np.concatenate([said(batch)[0].argmax(1) for batch in examples.batches])
+            held = interchange(model, about, examples, answered, towards, seed=seed)
     right = None if labels is None else np.asarray(labels)
     if right is not None and right.shape != (len(chances),):
         raise MethodError(f"{len(chances)} examples, labels {right.shape}", hint="the number of an answer for each")
     names = tuple(each if isinstance(each, str) else f"token {each}" for each in answers)
-    return ReadOut(where, into, names, chances, without, right, written, made=under_way.made())
+    return ReadOut(where, into, names, chances, without, right, written, held, made=under_way.made())
+
+
+def _values(
+    model: Model, reader: Model, inputs: Any, where: Site, change: Callable[[Any], Any] | None
+) -> tuple[Numbers, Any]:
+    """What the source holds, in NumPy, and as the reader takes it."""
+    value = model.record(inputs, where, stop=True)[where]
+    if len(value.axes) != 2 or value.axes[0] != "batch":
+        raise MethodError(f"a value at {where} has axes {' '.join(value.axes)}", hint="pin it: layers.3:out[pos=-1]")
+    given = value.array if change is None else change(value.array)
+    return as_numbers(value.array), convert(given, reader.framework, copy=False)
 
 
 def _repeated(reader: Model, prompt: Any, count: int) -> Any:

@@ -25,7 +25,9 @@ def picture(found: Answers) -> Picture:
              "accuracy from prompt and output")  # fmt: skip
     items += [Bar(label=name, value=told[name], control="output" in name) for name in shown if name in told]
     title = f"“{found.question.text}”: {found.verdict}"
-    note = f"Read by {found.how} at {found.question.at}, checked by interchange; whiskers: 95 % over examples."
+    note = (
+        f"Read by {found.reporter.name} at {found.question.at}, checked by interchange; whiskers: 95 % over examples."
+    )
     return Picture(bars(items, title=title, unit="share", note=note), title, found.says)
 
 

@@ -1,7 +1,7 @@
 """What is labelled: a number at each token, read off a recorded value."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,8 @@ class Feature:
 def as_feature(given: Any, site: str | Site | None = None) -> Feature:
     """`given` as a Feature: a Feature, a site as text or value, or a direction, which takes a `site`.
 
-    A direction is an array (dim,), or what has one as `.array` or `.vector`, and possibly its own `.site`.
+    A direction is an array (dim,), or what has one as `.array` or `.vector`, and possibly its own `.site`,
+    which is then read at all positions.
     Raises MethodError for others.
     """
     if isinstance(given, Feature):
@@ -67,7 +68,7 @@ def as_feature(given: Any, site: str | Site | None = None) -> Feature:
     array: Any = given
     for name in ("array", "vector"):
         array = held if is_array(held := getattr(given, name, None)) else array
-    where = site if site is not None else getattr(given, "site", None)
+    where = site if site is not None else _everywhere(getattr(given, "site", None))
     if not is_array(array) or array.ndim != 1:
         came = f"an array of shape {tuple(array.shape)}" if is_array(array) else type(given).__name__
         raise MethodError(
@@ -77,6 +78,13 @@ def as_feature(given: Any, site: str | Site | None = None) -> Feature:
     if where is None:
         raise MethodError("a direction alone does not say where", hint='site="layers.2:out"')
     return Feature(_site(where), array)
+
+
+def _everywhere(site: Any) -> Any:
+    """A direction's own site at all positions and in all examples, wherever it was fitted."""
+    if not isinstance(site, Site):
+        return site
+    return replace(site, select=tuple(pin for pin in site.select if pin[0] not in ("batch", "pos")))
 
 
 def _site(given: str | Site) -> Site:
