@@ -91,7 +91,7 @@ def test_picture_and_evidence(torch_engine: Engine, tmp_path: Any) -> None:
     found.show().png(tmp_path / "read.png")
     evidence = found.evidence()
     assert evidence.method == "read_out" and evidence.sites == (there, there)
-    assert evidence.grids[0].rows[0] == "no activation" and evidence.grids[0].columns[0] == "token 3"
+    assert evidence.grids[0].rows[0] == "none" and evidence.grids[0].columns[0] == "3"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from darklantern.methods.asking.answers import Answers
 from darklantern.methods.asking.asking import ask
 from darklantern.methods.asking.checking import Check, interchange
 from darklantern.methods.asking.questions import Question
+from darklantern.methods.asking.read_outs import ReadOut
 from darklantern.methods.asking.reader import TrainedReader, train_reader
-from darklantern.methods.asking.reading_out import ReadOut, read_out
+from darklantern.methods.asking.reading_out import read_out
 
 __all__ = ["Answers", "Check", "Question", "ReadOut", "TrainedReader", "ask", "interchange", "read_out", "train_reader"]
