@@ -66,6 +66,21 @@ def test_another_variable_is_a_control_that_does_nothing(torch_engine: Engine) -
     assert not found.supported.any()
 
 
+def test_a_decoy_that_went_with_the_truth_is_still_unsupported(torch_engine: Engine) -> None:
+    many = prompts(1500, 8)
+    rng = np.random.default_rng(0)
+    # Four times in five both are the same here, and a coin apart on the second half.
+    tied = Prompts(many.ids[(many.truth == many.decoy) | (rng.random(1500) < 0.25)])
+    assert np.corrcoef(tied.truth, tied.decoy)[0, 1] > 0.5
+    inputs = array(torch_engine, tied), tied.decoy, array(torch_engine, SECOND)
+    model = opened(torch_engine)
+    found = ask(model, question(), *inputs, truth=SECOND.decoy, other=tied.truth, prompt=False)
+    assert figure(found, "accuracy") > 0.97 and found.verdict == "unsupported"
+    inputs = array(torch_engine, tied), tied.truth, array(torch_engine, SECOND)
+    found = ask(model, question(), *inputs, truth=SECOND.truth, other=tied.decoy, prompt=False)
+    assert figure(found, "accuracy") > 0.97 and found.verdict == "supported"
+
+
 @engines("torch", "linen")
 def test_contrast_consistent_search_finds_the_truth_without_labels_but_for_its_sign(engine: Engine) -> None:
     pair = FIRST.claiming(YES), FIRST.claiming(NO)

@@ -125,6 +125,20 @@ def test_a_direction_and_a_function_are_labelled_in_the_same_pass(torch_engine: 
     assert found[0].made.cost.forward == BATCHES
 
 
+def test_a_label_is_the_same_alone_and_in_company(torch_engine: Engine) -> None:
+    alone, (_, second) = labelled(torch_engine, [neuron(1)])[0], labelled(torch_engine, [neuron(0), neuron(1)])
+    assert alone.rule == second.rule and alone.scores == second.scores and alone.held == second.held
+    other = labelled(torch_engine, [neuron(1)], seed=1)[0]
+    assert other.rule is not None and alone.rule is not None and other.rule.codes == alone.rule.codes
+    assert other.held != alone.held  # another part of the examples
+
+
+def test_first_tokens_can_be_left_out(torch_engine: Engine) -> None:
+    found = labelled(torch_engine, [neuron(0)], skip=2, held_out=0)[0]
+    assert found.tokens == BATCHES * EACH * 30
+    assert not any(lift.view == "position" for lift in found.lifts)
+
+
 def test_data_are_read_once_and_cut_as_they_come(torch_engine: Engine) -> None:
     rows = np.concatenate([written(EACH, seed) for seed in range(BATCHES)])
     model = opened(torch_engine)
@@ -221,7 +235,11 @@ def test_picture_figures_and_evidence(torch_engine: Engine, tmp_path: Any) -> No
     evidence = found.evidence()
     assert evidence.method == "label" and evidence.provenance.seed == 3 and evidence.sites == (neuron(0),)
     assert {each.name for each in evidence.figures} >= {"density", "lift", "held-out F1", "detection by the rule"}
-    assert [grid.name for grid in evidence.grids] == ["histogram of activations", "what goes with activation"]
+    assert [grid.name for grid in evidence.grids] == [
+        "histogram of activations",
+        "what goes with activation",
+        "scores",
+    ]
     pushed = intervene(opened(torch_engine), data(torch_engine)[:1], found)
     pushed.show().png(tmp_path / "pushed.png")
     assert pushed.evidence().method == "intervene" and "feature pushed" in str(pushed.show().svg)

@@ -14,7 +14,8 @@ _SHIFT = COUNT.bit_length()
 class Counts:
     """Of one view and one feature."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
         self._keys = np.zeros(0, dtype=np.int64)
         self._counts = np.zeros(0, dtype=np.int64)
         self._waiting: list[tuple[Whole, Whole]] = []
@@ -43,7 +44,7 @@ class Counts:
         self._keys, place = np.unique(keys, return_inverse=True)
         self._counts = np.bincount(place, weights=counts, minlength=len(self._keys)).astype(np.int64)
         self._waiting = []
-        if len(self._keys) > MOST:
-            kept = np.sort(np.argpartition(-self._counts, MOST)[:MOST])
+        if len(self._keys) > self._most:
+            kept = np.sort(np.argpartition(-self._counts, self._most)[: self._most])
             self.dropped += int(self._counts.sum() - self._counts[kept].sum())
             self._keys, self._counts = self._keys[kept], self._counts[kept]

@@ -42,6 +42,7 @@ class Gathered:
     """What one pass keeps of a feature."""
 
     feature: Feature
+    rng: np.random.Generator
     fitted: Part = field(default_factory=Part)
     held: Part = field(default_factory=Part)
     shuffled: Mapping[str, Counts] = field(default_factory=lambda: {view: Counts() for view in VIEWS})
@@ -61,7 +62,8 @@ def gather(
 ) -> tuple[list[Gathered], Words]:
     """Runs the model once over each batch, up to the last site, and keeps what labels are made of."""
     words, rng = Words(model, text), np.random.default_rng(seed)
-    made = [Gathered(feature) for feature in wanted]
+    # Each feature draws by a stream of its own: a label is the same alone and in company.
+    made = [Gathered(feature, np.random.default_rng([seed, 1])) for feature in wanted]
     sites = list(dict.fromkeys(feature.recorded for feature in wanted))
     first = 0
     for batch in tracked(batches(model, data), "reading activations"):
@@ -71,7 +73,7 @@ def gather(
         recording = model.record(batch.inputs, *sites, stop=True)
         for each in made:
             page = Page(batch.ids, batch.lengths, _read(each.feature, recording, batch), codes, words, first)
-            _take(each, page, chosen, held[:, None], rng)
+            _take(each, page, chosen, held[:, None])
         first += len(batch.ids)
     for each in made:
         each.examples = first
@@ -89,12 +91,12 @@ def _read(feature: Feature, recording: Any, batch: Read) -> NDArray[np.float64]:
     return found
 
 
-def _take(into: Gathered, page: Page, chosen: Places, held: Places, rng: np.random.Generator) -> None:
-    into.fitted.add(page, chosen & ~held, rng)
-    into.held.add(page, chosen & held, rng)
+def _take(into: Gathered, page: Page, chosen: Places, held: Places) -> None:
+    into.fitted.add(page, chosen & ~held, into.rng)
+    into.held.add(page, chosen & held, into.rng)
     dealt = level(page.activations)
     there = chosen & ~held
-    dealt[there] = rng.permutation(dealt[there])
+    dealt[there] = into.rng.permutation(dealt[there])
     _count(into.shuffled, page.codes, dealt, there)
 
 

@@ -1,6 +1,6 @@
 """What labelling found of one feature: when it is active, in words, as a rule, in spans, with scores."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,9 @@ from darklantern.records.findings import Figure, Grid
 
 if TYPE_CHECKING:
     from darklantern.models.picture import Picture
+
+LIFT = ("seen", "active", "lift", "log_odds", "nats")
+SCORE = ("accuracy", "low", "high", "hits", "alarms", "spans")
 
 
 @dataclass(frozen=True)
@@ -106,15 +109,12 @@ class Label(Result):
     def grids(self) -> tuple[Grid, ...]:
         starts = tuple(f"{start:.4g}" for start, _ in self.histogram)
         counts = (tuple(float(count) for _, count in self.histogram),)
-        drawn = Grid(name="histogram of activations", unit="tokens", rows=("from",), columns=starts, values=counts)
-        if not self.lifts:
-            return (drawn,)
-        rows = tuple(f"{each.view}: {each.says}" for each in self.lifts)
-        values = tuple(
-            (float(each.seen), float(each.active), each.lift, each.log_odds, each.nats) for each in self.lifts
-        )
-        columns = ("seen", "active", "lift", "log odds", "nats")
-        return drawn, Grid(name="what goes with activation", unit="", rows=rows, columns=columns, values=values)
+        made = [Grid(name="histogram of activations", unit="tokens", rows=("from",), columns=starts, values=counts)]
+        if self.lifts:
+            made.append(_table("what goes with activation", LIFT, {f"{e.view}: {e.says}": e for e in self.lifts}))
+        if self.scores:
+            made.append(_table("scores", SCORE, {each.name: each for each in self.scores}))
+        return tuple(made)
 
     @property
     def read(self) -> tuple[Site, ...]:
@@ -125,6 +125,11 @@ class Label(Result):
         from darklantern.methods.labels.showing import picture
 
         return picture(self)
+
+
+def _table(name: str, columns: tuple[str, ...], rows: Mapping[str, Lift | Score]) -> Grid:
+    values = tuple(tuple(float(getattr(row, column)) for column in columns) for row in rows.values())
+    return Grid(name=name, unit="", rows=tuple(rows), columns=columns, values=values)
 
 
 Text = Callable[[int], str] | None

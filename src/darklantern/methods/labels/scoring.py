@@ -27,6 +27,14 @@ class Score:
     spans: int
     """of each kind"""
 
+    @property
+    def low(self) -> float:
+        return self.interval[0]
+
+    @property
+    def high(self) -> float:
+        return self.interval[1]
+
 
 def detection(
     judge: Judge, active: Sequence[Span], quiet: Sequence[Span], threshold: float, seed: int = 0, most: int = 50
