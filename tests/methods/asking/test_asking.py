@@ -6,10 +6,14 @@ from typing import Any
 import numpy as np
 import organism
 import pytest
+import torch
 from conforming.on_torch import Torch
 from frameworks import Engine, engine, engines
 from organism import NO, SITE, YES, Prompts, array, opened, prompts, question
+from transformers import GPT2Config, GPT2LMHeadModel
+from words import WORDS, Words
 
+from darklantern import models
 from darklantern.errors import MethodError, SiteError
 from darklantern.methods.asking import Answers, Question, ask, interchange, train_reader
 from darklantern.methods.asking.fits import logistic, means, sigmoid
@@ -249,3 +253,22 @@ def test_the_two_halves_are_two(torch_engine: Engine) -> None:
         train_reader(model, SITE, inputs, {"a": FIRST.truth}, array(torch_engine, SECOND), {"b": SECOND.truth})
     with pytest.raises(SiteError, match="opened model"):
         ask(organism.Net(), question(), inputs, FIRST.truth, inputs)  # type: ignore[arg-type]
+
+
+def test_prompts_as_text_that_differ_in_length() -> None:
+    torch.manual_seed(0)
+    config = GPT2Config(n_layer=2, n_embd=16, n_head=2, vocab_size=len(WORDS), bos_token_id=0, eos_token_id=0)
+    model = models.open(GPT2LMHeadModel(config).eval(), Words())
+    names, rest = ("Mary", "John", "Anna"), ("went to the shop", "left", "gave Mary a drink", "went and left")
+    texts = [f"{one} and {two} {end}" for one in names for two in names for end in rest]
+    labels = np.array([text.startswith("Mary") for text in texts], dtype=float)
+    first, second = np.arange(len(texts)) % 2 == 0, np.arange(len(texts)) % 2 == 1
+    about = Question("does it begin with Mary?", "layers.0:out[pos=0]", lambda done, own, new: done)
+    halves = [[text for text, chosen in zip(texts, half, strict=True) if chosen] for half in (first, second)]
+    found = ask(model, about, halves[0], labels[first], halves[1], truth=labels[second])
+    assert figure(found, "accuracy") == 1 and figure(found, "accuracy from prompt and output") > 0.9
+    assert found.evidence().figures == found.figures
+    # The same as arrays by name, each length a batch of its own.
+    batches = [dict(model.batch(text)) for text in halves[1]]
+    again = ask(model, about, halves[0], labels[first], batches, truth=labels[second], prompt=False)
+    np.testing.assert_allclose(again.chances, found.chances, atol=1e-5)

@@ -30,7 +30,15 @@ def data(engine: Engine) -> list[Any]:
 
 
 def labelled(engine: Engine, wanted: list[Any], **options: Any) -> tuple[Label, ...]:
-    return labels(opened(engine), data(engine), wanted, text=text, **options)
+    return whole(labels(opened(engine), data(engine), wanted, text=text, **options))
+
+
+def whole(found: tuple[Label | MethodError, ...]) -> tuple[Label, ...]:
+    """Labels, where all could be made."""
+    for each in found:
+        if isinstance(each, MethodError):
+            raise each
+    return tuple(each for each in found if isinstance(each, Label))
 
 
 @pytest.fixture
@@ -133,6 +141,28 @@ def test_a_label_is_the_same_alone_and_in_company(torch_engine: Engine) -> None:
     assert other.held != alone.held  # another part of the examples
 
 
+def test_a_dead_neuron_has_an_error_in_its_place_and_a_rare_one_says_why_it_has_no_scores(
+    torch_engine: Engine,
+) -> None:
+    dead = Feature(models.parse("planted:out"), np.zeros(len(RULES)))
+    rare = Feature(models.parse("planted:out"), of=Once())
+    one, two, three = labels(opened(torch_engine), data(torch_engine), [dead, neuron(1), rare], text=text)
+    assert isinstance(one, MethodError) and "0 at every token" in str(one)
+    assert isinstance(two, Label) and two.rule is not None and not two.unscored
+    assert isinstance(three, Label) and three.scores == () and "0 held-out spans are active" in three.says
+
+
+class Once:
+    """Active at one token of the first batch."""
+
+    seen = False
+
+    def __call__(self, value: Any) -> torch.Tensor:
+        made = torch.zeros(value.shape[:2])
+        made[1, 3], self.seen = float(not self.seen), True
+        return made
+
+
 def test_first_tokens_can_be_left_out(torch_engine: Engine) -> None:
     found = labelled(torch_engine, [neuron(0)], skip=2, held_out=0)[0]
     assert found.tokens == BATCHES * EACH * 30
@@ -165,7 +195,8 @@ def test_pushing_a_feature_raises_the_tokens_of_its_label_and_no_random_push_doe
     model, inputs = opened(torch_engine), data(torch_engine)
     push = np.zeros(len(RULES))
     push[2] = 2.0
-    neuron_two, direction = labels(model, inputs, [neuron(2), Feature(models.parse("planted:out"), push)], text=text)
+    both = [neuron(2), Feature(models.parse("planted:out"), push)]
+    neuron_two, direction = whole(labels(model, inputs, both, text=text))
     for one in (neuron_two, direction):
         found = intervene(model, inputs[:2], one)
         assert found.supported and found.steered > 1 and found.ablated < -1
@@ -247,7 +278,7 @@ def test_picture_figures_and_evidence(torch_engine: Engine, tmp_path: Any) -> No
 
 def test_text_of_the_data_stays_text(torch_engine: Engine) -> None:
     hostile = "</text><script>alert(1)</script>"
-    found = labels(opened(torch_engine), data(torch_engine), [neuron(0)], text=lambda number: f"{hostile}{number}")[0]
+    found = label(opened(torch_engine), data(torch_engine), neuron(0), text=lambda number: f"{hostile}{number}")
     assert "<script" not in found.show().svg
 
 

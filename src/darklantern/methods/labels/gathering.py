@@ -47,7 +47,6 @@ class Gathered:
     held: Part = field(default_factory=Part)
     shuffled: Mapping[str, Counts] = field(default_factory=lambda: {view: Counts() for view in VIEWS})
     """counts of the fitted part, its activations dealt out anew within each batch"""
-    examples: int = 0
 
 
 def gather(
@@ -75,9 +74,12 @@ def gather(
             page = Page(batch.ids, batch.lengths, _read(each.feature, recording, batch), codes, words, first)
             _take(each, page, chosen, held[:, None])
         first += len(batch.ids)
-    for each in made:
-        each.examples = first
-        _check(each, held_out)
+    # Each feature has seen the same tokens.
+    if not made[0].fitted.histogram.total or (held_out and not made[0].held.histogram.total):
+        raise MethodError(
+            f"{first} examples leave nothing to label or nothing to score",
+            hint=f"at least {_LEAST} examples, or held_out=0 for no scores",
+        )
     return made, words
 
 
@@ -105,13 +107,9 @@ def _count(counts: Mapping[str, Counts], codes: Codes, levels: Codes, chosen: Pl
         each.add(view, levels[chosen])
 
 
-def _check(made: Gathered, held_out: float) -> None:
+def check_varies(made: Gathered) -> None:
+    """Raises MethodError for a feature that is the same at every token."""
     seen = made.fitted.histogram
-    if not seen.total or (held_out and not made.held.histogram.total):
-        raise MethodError(
-            f"{made.examples} examples leave nothing to label or nothing to score",
-            hint=f"at least {_LEAST} examples, or held_out=0 for no scores",
-        )
     if seen.low == seen.high:
         raise MethodError(
             f"{made.feature} is {seen.low:g} at every token, so nothing can be said of when it is active",

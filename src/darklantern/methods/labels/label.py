@@ -65,6 +65,8 @@ class Label(Result):
     """None where nothing was held out, or there is no rule"""
     scores: tuple[Score, ...]
     """detection and fuzzing on held-out spans: by the rule, by random codes in its place, by the language model"""
+    unscored: str
+    """why a score is missing; empty where none is"""
     words: Words = field(repr=False, compare=False)
 
     @property
@@ -84,7 +86,8 @@ class Label(Result):
     @property
     def says(self) -> str:
         held = f", held-out F1 {self.held.f1:.2f}" if self.held is not None else ""
-        return f"{self.feature} responds to {self.text}{held}; active at {self.density:.2%} of tokens"
+        missing = f"; not all scored: {self.unscored}" * bool(self.unscored)
+        return f"{self.feature} responds to {self.text}{held}; active at {self.density:.2%} of tokens{missing}"
 
     @property
     def figures(self) -> tuple[Figure, ...]:

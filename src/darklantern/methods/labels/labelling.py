@@ -8,7 +8,7 @@ import numpy as np
 
 from darklantern.errors import MethodError
 from darklantern.methods.labels.features import Feature, as_feature
-from darklantern.methods.labels.gathering import Gathered, Part, gather
+from darklantern.methods.labels.gathering import Gathered, Part, check_varies, gather
 from darklantern.methods.labels.judging import ByModel, ByRule, Judge, Says, named_by
 from darklantern.methods.labels.label import Data, HeldOut, Label, Text
 from darklantern.methods.labels.levels import ZERO, edge, level
@@ -60,7 +60,10 @@ def label(
     Raises MethodError for constant or non-finite activations, and where nothing is active or nothing held out.
     """
     options = {"threshold": threshold, "held_out": held_out, "llm": llm, "text": text, "skip": skip, "seed": seed}
-    return labels(model, data, [as_feature(feature, site)], **options)[0]  # type: ignore[arg-type]
+    found = labels(model, data, [as_feature(feature, site)], **options)[0]  # type: ignore[arg-type]
+    if isinstance(found, MethodError):
+        raise found
+    return found
 
 
 def labels(
@@ -74,17 +77,31 @@ def labels(
     text: Text = None,
     skip: int = 0,
     seed: int = 0,
-) -> tuple[Label, ...]:
-    """As `label`, of several features in one pass over the data; a recorded site is shared by its features."""
+) -> tuple[Label | MethodError, ...]:
+    """As `label`, of several features in one pass over the data; a recorded site is shared by its features.
+
+    A feature that is constant, or never active, has the error that says so in its place: of many neurons some are dead.
+    """
     check_opened(model)
     chosen = [as_feature(each) for each in wanted]
     _check(chosen, held_out, skip)
     with without_gradients(), making("label", model, seed) as under_way:
         under_way.saw(threshold, held_out, skip, *map(str, chosen))
         found, words = gather(model, data, chosen, held_out, skip, seed, text, under_way.saw)
-        drafts = [_labelled(each, words, threshold, llm, seed) for each in found]
+        drafts = [_tried(each, words, threshold, llm, seed) for each in found]
     made = under_way.made()
-    return tuple(Label(**draft, made=made) for draft in drafts)
+    return tuple(draft if isinstance(draft, MethodError) else Label(**draft, made=made) for draft in drafts)
+
+
+def _tried(
+    found: Gathered, words: Words, threshold: float | None, llm: Says | None, seed: int
+) -> dict[str, Any] | MethodError:
+    try:
+        check_varies(found)
+        at = _threshold(found.fitted, threshold, found.feature)
+    except MethodError as error:
+        return error
+    return _labelled(found, at, words, llm, seed)
 
 
 def _check(chosen: Sequence[Feature], held_out: float, skip: int) -> None:
@@ -98,19 +115,15 @@ def _check(chosen: Sequence[Feature], held_out: float, skip: int) -> None:
         raise MethodError(f"skip must be 0 or more tokens, got {skip!r}", hint="skip=1 leaves the first one out")
 
 
-def _labelled(found: Gathered, words: Words, threshold: float | None, llm: Says | None, seed: int) -> dict[str, Any]:
-    # 1. From where on it is active.
+def _labelled(found: Gathered, at: int, words: Words, llm: Says | None, seed: int) -> dict[str, Any]:
+    # 1. What goes with activity, and what would by chance.
     fitted, held = found.fitted, found.held
-    at = _threshold(fitted, threshold, found.feature)
-
-    # 2. What goes with that, and what would by chance.
     told, by_chance = lifts(fitted.counts, at, words), lifts(found.shuffled, at, words)
     quantiles = _quantiles(fitted, at)
-    named = (
-        _named(told) if llm is None else named_by(llm, [span for _, part in quantiles[:-1] for span in part], edge(at))
-    )
+    active = [span for _, part in quantiles[:-1] for span in part]
+    named = _named(told) if llm is None else named_by(llm, active, edge(at))
 
-    # 3. How it holds on the rest.
+    # 2. How it holds on the rest.
     judges: dict[str, Judge] = {}
     if told.rule is not None:
         judges["the rule"] = ByRule(told.rule)
@@ -118,7 +131,7 @@ def _labelled(found: Gathered, words: Words, threshold: float | None, llm: Says 
             judges["random codes"] = ByRule(other)
     if llm is not None:
         judges["the language model"] = ByModel(named, llm)
-    scores = _scores(judges, held, edge(at), seed) if held.histogram.total else ()
+    scores, unscored = _scores(judges, held, edge(at), seed)
     return {
         "feature": found.feature,
         "text": named,
@@ -132,6 +145,7 @@ def _labelled(found: Gathered, words: Words, threshold: float | None, llm: Says 
         "control": 0.0 if by_chance.rule is None else by_chance.rule.f1,
         "held": _held(told.rule, held, at),
         "scores": scores,
+        "unscored": unscored,
         "words": words,
     }
 
@@ -182,12 +196,21 @@ def _held(rule: Rule | None, held: Part, at: int) -> HeldOut | None:
     return HeldOut(right / said if said else 0.0, right / active if active else 0.0, held.histogram.total)
 
 
-def _scores(judges: dict[str, Judge], held: Part, threshold: float, seed: int) -> tuple[Score, ...]:
+def _scores(judges: dict[str, Judge], held: Part, threshold: float, seed: int) -> tuple[tuple[Score, ...], str]:
+    """Each judge's scores, and why there are fewer than there might be."""
+    if not held.histogram.total:
+        return (), "nothing was held out"
     drawn = list(held.spans.drawn())
     active = [span for span in drawn if span.activation >= threshold]
     quiet = [span for span in drawn if span.activation < threshold]
-    made = []
+    made: list[Score] = []
+    if not active or not quiet:
+        return (), f"{len(active)} held-out spans are active and {len(quiet)} quiet"
+    unscored = ""
     for name, judge in judges.items():
-        for score in (detection(judge, active, quiet, threshold, seed), fuzzing(judge, active, threshold, seed)):
-            made.append(replace(score, name=f"{score.name} by {name}"))
-    return tuple(made)
+        made.append(replace(detection(judge, active, quiet, threshold, seed), name=f"detection by {name}"))
+        if any(span.mixed(threshold) for span in active):
+            made.append(replace(fuzzing(judge, active, threshold, seed), name=f"fuzzing by {name}"))
+        else:
+            unscored = "no held-out span has both active tokens and others"
+    return tuple(made), unscored

@@ -50,6 +50,10 @@ class Span:
         left, right = there[: self.peak][::-1], there[self.peak + 1 :]
         return tuple(int(np.argmax(each)) if each.any() else len(each) for each in (left, right))  # type: ignore[return-value]
 
+    def mixed(self, threshold: float) -> bool:
+        """Whether some of its tokens reach `threshold` and some do not."""
+        return min(self.activations) < threshold <= max(self.activations)
+
     @property
     def text(self) -> str:
         return "".join(self.tokens)
