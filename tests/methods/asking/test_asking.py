@@ -142,7 +142,7 @@ def test_a_trained_reader_answers_several_questions_and_its_answers_are_checked(
 def test_the_same_answers_on_jax_as_on_torch(engine: Engine, torch_engine: Engine) -> None:
     mine, theirs = (asked(each, "truth", prompt=False) for each in (engine, torch_engine))
     np.testing.assert_allclose(mine.chances, theirs.chances, atol=1e-9)
-    np.testing.assert_array_equal(mine.check.followed, theirs.check.followed)
+    np.testing.assert_array_equal(mine.checked.followed, theirs.checked.followed)
     nets = [trained(each.name.replace("linen", "jax"), *_task(), 1, steps=50) for each in (engine, torch_engine)]
     np.testing.assert_allclose(nets[0].inner, nets[1].inner, atol=2e-3)
 
@@ -208,7 +208,7 @@ def test_batches_are_the_same_as_one(torch_engine: Engine) -> None:
     cut = ask(model, question(), halves[0], FIRST.truth, halves[1], truth=SECOND.truth, prompt=False)
     whole = asked(torch_engine, "truth", prompt=False)
     np.testing.assert_allclose(cut.chances, whole.chances, atol=1e-12)
-    np.testing.assert_array_equal(cut.check.followed, whole.check.followed)
+    np.testing.assert_array_equal(cut.checked.followed, whole.checked.followed)
 
 
 def changed(**with_: Any) -> Callable[[], Question]:
@@ -230,6 +230,7 @@ def changed(**with_: Any) -> Callable[[], Question]:
         ({"how": lambda values: values}, "a finite number for each"),
         ({"partners": 0}, "partners of both answers"),
         ({"how": lambda values: np.ones(len(values))}, "partners of both answers"),
+        ({"question": changed()}, "predicts the same as before"),
         ({"question": changed(site="coder:out")}, "axes batch pos dim"),
         ({"question": changed(does=lambda output: output)}, "a whole number for each"),
         ({"question": changed(does=lambda output: output[:3, -1].argmax(-1))}, "3 choices for 600"),
@@ -263,11 +264,13 @@ def test_prompts_as_text_that_differ_in_length() -> None:
     texts = [f"{one} and {two} {end}" for one in names for two in names for end in rest]
     labels = np.array([text.startswith("Mary") for text in texts], dtype=float)
     first, second = np.arange(len(texts)) % 2 == 0, np.arange(len(texts)) % 2 == 1
-    about = Question("does it begin with Mary?", "layers.0:out[pos=0]", lambda done, own, new: done)
+    about = Question("does it begin with Mary?", "layers.0:out[pos=0]", lambda done, own, new: done + (own != new))
     halves = [[text for text, chosen in zip(texts, half, strict=True) if chosen] for half in (first, second)]
     found = ask(model, about, halves[0], labels[first], halves[1], truth=labels[second])
     assert figure(found, "accuracy") == 1 and figure(found, "accuracy from prompt and output") > 0.9
     assert found.evidence().figures == found.figures
+    ends = [int(model.run(model.batch(text)).logits[0, -1].argmax()) for text in halves[1]]
+    assert found.done.tolist() == ends  # after each prompt's own last token
     # The same as arrays by name, each length a batch of its own.
     batches = [dict(model.batch(text)) for text in halves[1]]
     again = ask(model, about, halves[0], labels[first], batches, truth=labels[second], prompt=False)

@@ -33,7 +33,7 @@ class Answers(Result):
     """of answer 1, (example,)"""
     done: Whole
     """what the model did, (example,)"""
-    check: Check
+    checked: Check
     truth: Numbers | None
     """(example,), where it is known"""
     outside: Numbers | None
@@ -47,7 +47,7 @@ class Answers(Result):
     @property
     def supported(self) -> NDArray[np.bool_]:
         """Which answers the model acts on, (example,). The others are no more than decodable."""
-        return self.check.supported
+        return self.checked.supported
 
     @property
     def contradicted(self) -> NDArray[np.bool_]:
@@ -65,7 +65,7 @@ class Answers(Result):
         """One answer in words, with its check."""
         answer, chance = int(self.answers[example]), float(self.chances[example])
         held = "supported" if self.supported[example] else "unsupported"
-        followed, stayed = self.check.followed[example], self.check.stayed[example]
+        followed, stayed = self.checked.followed[example], self.checked.stayed[example]
         says = (
             f"{example}: {'yes' if answer else 'no'} ({max(chance, 1 - chance):.2f}), {held}: the model did what was "
         )
@@ -80,8 +80,8 @@ class Answers(Result):
 
     @property
     def figures(self) -> tuple[Figure, ...]:
-        low, high = interval(self.check.followed, self.seed)
-        made = {**self.check.shares, "followed, low end of 95 %": low, "followed, high end of 95 %": high}
+        low, high = interval(self.checked.followed, self.seed)
+        made = {**self.checked.shares, "followed, low end of 95 %": low, "followed, high end of 95 %": high}
         if self.question.claims is not None:
             made["output contradicts the answer"] = self.contradicted.mean()
         named = [Figure(name=name, value=float(value), unit="share") for name, value in made.items()]
@@ -110,7 +110,7 @@ class Answers(Result):
 
     @property
     def grids(self) -> tuple[Grid, ...]:
-        check = self.check
+        check = self.checked
         columns = (self.chances, check.followed, check.stayed, check.by_norm, check.by_other, self.supported, self.done)
         names = ("chance of yes", "followed", "stayed", "by norm", "by other", "supported", "done")
         rows = np.stack(columns, axis=1).astype(np.float64)[:_TOLD]

@@ -66,8 +66,8 @@ def interchange(
     """Interchange the part of each value in the span of `directions` (n, dim), or all of it, with other examples'.
 
     `other` spans another variable, the control; without it, the direction of the largest variance that is not in the
-    first span. Costs 4 × `partners` runs over the examples. Raises MethodError where only one answer occurs.
-    Source: Geiger et al. 2021, interchange interventions.
+    first span. Costs 4 × `partners` runs over the examples. Raises MethodError where only one answer
+    occurs, and where another answer predicts nothing else. Source: Geiger et al. 2021, interchange interventions.
     """
     if partners < 1 or len(np.unique(answers)) < 2:
         raise MethodError(
@@ -81,7 +81,7 @@ def interchange(
     table = {name: np.zeros(len(examples)) for name in ("followed", "stayed", "by_norm", "by_other")}
     for _ in range(partners):
         unlike, like = (_partners(answers, same, rng) for same in (False, True))
-        expected = question.predicts(examples.done, answers, answers[unlike])
+        expected = _expected(question, examples, answers, answers[unlike])
         step = _within(own, values[unlike] - values)
         cases = {
             "followed": (step, expected),
@@ -94,12 +94,29 @@ def interchange(
     return Check(**{name: counts / partners for name, counts in table.items()})
 
 
+def _expected(question: Question, examples: Seen, answers: Whole, new: Whole) -> Whole:
+    """What the model should do on the other answers. Raises MethodError where that is always what it did."""
+    expected = np.asarray(question.predicts(examples.done, answers, new))
+    if expected.shape != examples.done.shape or (expected == examples.done).all():
+        raise MethodError(
+            f"{question.text!r} predicts {'the same as before' if expected.ndim else 'one number'} for all examples",
+            hint="predicts=lambda done, answer, other: what each example's output will be; answers without effect "
+            "cannot be checked",
+        )
+    return expected
+
+
 def _partners(answers: Whole, same: bool, rng: np.random.Generator) -> Whole:
     """For each example another one, drawn among those with the same answer, or with the other."""
     made = np.zeros(len(answers), dtype=np.int64)
     for answer in (0, 1):
-        mine, pool = np.flatnonzero(answers == answer), np.flatnonzero((answers == answer) == same)
-        made[mine] = rng.choice(pool, len(mine))
+        mine, others = np.flatnonzero(answers == answer), np.flatnonzero(answers != answer)
+        if same:
+            # So many places further on: never itself, unless it is alone.
+            steps = rng.integers(1, max(len(mine), 2), len(mine))
+            made[mine] = mine[(np.arange(len(mine)) + steps) % len(mine)]
+        else:
+            made[mine] = rng.choice(others, len(mine))
     return made
 
 

@@ -11,7 +11,7 @@ from darklantern.errors import MethodError
 from darklantern.methods.metrics import logits_of
 from darklantern.models.edits import put
 from darklantern.models.opened import Model
-from darklantern.models.shim import convert, is_array, numbers
+from darklantern.models.shim import convert, is_array, listed, numbers
 from darklantern.models.sites import Site, parse
 from darklantern.models.tokens import Batch
 
@@ -19,10 +19,14 @@ Numbers = NDArray[np.float64]
 Whole = NDArray[np.int64]
 
 
-def last_choice(output: Any) -> Any:
-    """The likeliest token after each prompt: the model's behaviour where a question says no other."""
+def last_choice(output: Any, batch: Any) -> Any:
+    """The likeliest token after each prompt's own last: the model's behaviour where a question says no other."""
     logits = logits_of(output)
-    return (logits if logits.ndim == 2 else logits[:, -1]).argmax(-1)
+    if logits.ndim == 3:
+        count, width = int(logits.shape[0]), int(logits.shape[1])
+        ends = [length - 1 for length in batch.lengths] if isinstance(batch, Batch) else [width - 1] * count
+        logits = logits[listed(list(range(count)), logits), listed(ends, logits)]
+    return logits.argmax(-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +42,8 @@ class Question:
     """where the answer is read: pinned so that each example has one value (dim,), as `layers.3:out[pos=-1]`"""
     predicts: Callable[[Whole, Whole, Whole], Whole]
     """(done, answer, other answer) → what will be done instead, all (example,)"""
-    does: Callable[[Any], Any] = last_choice
-    """the model's output → which choice each example's is, (example,)"""
+    does: Callable[[Any], Any] | None = None
+    """the model's output → which choice each example's is, (example,); without it, the likeliest next token"""
     claims: Callable[[Whole], Whole] | None = None
     """what the model does → the answer that its output gives; None where it gives none"""
 
@@ -47,9 +51,9 @@ class Question:
     def at(self) -> Site:
         return parse(self.site) if isinstance(self.site, str) else self.site
 
-    def done(self, output: Any) -> Whole:
+    def done(self, output: Any, batch: Any) -> Whole:
         """What the model did, (example,). Raises MethodError where that is not a number each."""
-        found = self.does(output)
+        found = last_choice(output, batch) if self.does is None else self.does(output)
         array = numbers(found) if is_array(found) else np.asarray(found)
         if array.ndim != 1 or array.dtype.kind not in "iub":
             raise MethodError(
@@ -100,7 +104,7 @@ def seen(model: Model, question: Question, inputs: Any) -> Seen:
                 hint="pin all but batch and the last one: layers.3:out[pos=-1]",
             )
         values.append(numbers(value.array).astype(np.float64))
-        done.append(question.done(recording.output))
+        done.append(question.done(recording.output, batch))
         if len(done[-1]) != len(values[-1]):
             raise MethodError(
                 f"{question.text!r}: {len(done[-1])} choices for {len(values[-1])} examples", hint="one for each"
@@ -122,7 +126,7 @@ def done_with(model: Model, question: Question, examples: Seen, values: Numbers)
         count = _count(batch)
         given = convert(values[first : first + count], examples.framework)
         output = model.run(batch, {question.at: put(given)})
-        made.append(question.done(output))
+        made.append(question.done(output, batch))
         first += count
     return np.concatenate(made)
 

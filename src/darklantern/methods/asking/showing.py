@@ -8,7 +8,7 @@ from darklantern.models.picture import Picture
 
 def picture(found: Answers) -> Picture:
     """Interchanges first, controls in grey, then accuracies where the truth is known."""
-    check = found.check
+    check = found.checked
     items = [
         Bar(
             label="followed another answer", value=_mean(check.followed), interval=interval(check.followed, found.seed)
