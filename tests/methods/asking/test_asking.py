@@ -8,8 +8,9 @@ import organism
 import pytest
 import torch
 from conforming.on_torch import Torch
-from frameworks import Engine, engine, engines
+from frameworks import Engine, engine, engines, normal, tokens
 from organism import NO, SITE, YES, Prompts, array, opened, prompts, question
+from small_transformers import gpt2
 from transformers import GPT2Config, GPT2LMHeadModel
 from words import WORDS, Words
 
@@ -17,7 +18,7 @@ from darklantern import models
 from darklantern.errors import MethodError, SiteError
 from darklantern.methods.asking import Answers, Question, ask, interchange, train_reader
 from darklantern.methods.asking.fits import logistic, means, sigmoid
-from darklantern.methods.asking.questions import seen
+from darklantern.methods.asking.questions import done_with, entrances, seen
 from darklantern.methods.asking.training import trained
 
 __all__ = ["engine"]
@@ -275,3 +276,17 @@ def test_prompts_as_text_that_differ_in_length() -> None:
     batches = [dict(model.batch(text)) for text in halves[1]]
     again = ask(model, about, halves[0], labels[first], batches, truth=labels[second], prompt=False)
     np.testing.assert_allclose(again.chances, found.chances, atol=1e-5)
+
+
+@engines("torch", "gpt2-linen")
+def test_interchanged_runs_begin_behind_the_site_and_end_the_same(engine: Engine) -> None:
+    model = engine.open(gpt2(), tokens(2, 7))
+    about = Question("?", "layers.1:out[pos=-1]", lambda done, own, new: done + (own != new))
+    examples = seen(model, about, [engine.array(tokens(6, 7, seed=seed)) for seed in (1, 2)])
+    starts = entrances(model, about, examples)
+    changed_ = examples.values + 10 * normal(*examples.values.shape, seed=3)
+    found = done_with(model, about, examples, starts, changed_)
+    whole = [(batch, about.at) for batch in examples.batches]
+    np.testing.assert_array_equal(found, done_with(model, about, examples, whole, changed_))
+    assert not np.array_equal(found, examples.done)
+    assert all(place.path == "layers.2" for _, place in starts)

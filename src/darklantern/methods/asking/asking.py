@@ -46,7 +46,7 @@ def ask(
     What is decodable but not used comes out as unsupported. Along `logistic` a change is less than all of the
     difference where noise is correlated; `means` interchanges the difference itself. `prompt` says what the reader
     sees that knows only prompt and output; False leaves it out. Costs a run over each half, and 4 × `partners` over
-    `check`.
+    `check`, from the site on.
 
     Raises MethodError for labels of one kind, for a site without one value an example, and for halves that are one.
     """

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darklantern.errors import MethodError
-from darklantern.methods.asking.questions import Numbers, Question, Seen, Whole, done_with
+from darklantern.methods.asking.questions import Numbers, Question, Seen, Whole, done_with, entrances
 from darklantern.models.opened import Model
 
 PARTNERS: Final = 4
@@ -66,7 +66,8 @@ def interchange(
     """Interchange the part of each value in the span of `directions` (n, dim), or all of it, with other examples'.
 
     `other` spans another variable, the control; without it, the direction of the largest variance that is not in the
-    first span. Costs 4 × `partners` runs over the examples. Raises MethodError where only one answer
+    first span. Costs 4 × `partners` runs over the examples, from the site's own
+    block on where the model can start there. Raises MethodError where only one answer
     occurs, and where another answer predicts nothing else. Source: Geiger et al. 2021, interchange interventions.
     """
     if partners < 1 or len(np.unique(answers)) < 2:
@@ -79,6 +80,7 @@ def interchange(
     own = None if directions is None else _basis(directions, values.shape[1])
     wrong = _besides(values, own) if other is None else _basis(other, values.shape[1])
     table = {name: np.zeros(len(examples)) for name in ("followed", "stayed", "by_norm", "by_other")}
+    starts = entrances(model, question, examples)
     for _ in range(partners):
         unlike, like = (_partners(answers, same, rng) for same in (False, True))
         expected = _expected(question, examples, answers, answers[unlike])
@@ -90,7 +92,7 @@ def interchange(
             "by_other": (_within(wrong, values[unlike] - values), expected),
         }
         for name, (change, true) in cases.items():
-            table[name] += done_with(model, question, examples, values + change) == true
+            table[name] += done_with(model, question, examples, starts, values + change) == true
     return Check(**{name: counts / partners for name, counts in table.items()})
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from darklantern.errors import MethodError
 from darklantern.methods.metrics import logits_of
+from darklantern.methods.patching.suffixes import Suffixes
 from darklantern.models.edits import put
 from darklantern.models.opened import Model
 from darklantern.models.shim import convert, is_array, listed, numbers
@@ -119,13 +120,27 @@ def _is_text(given: Any) -> bool:
     return isinstance(given, str) or (isinstance(given, Sequence) and _is_prompts(given))
 
 
-def done_with(model: Model, question: Question, examples: Seen, values: Numbers) -> Whole:
+Entrance = tuple[Any, Site]
+"""what a run begins from, and where the question's value is put then"""
+
+
+def entrances(model: Model, question: Question, examples: Seen) -> list[Entrance]:
+    """For each batch, the block behind the question's site, where the model can start there; else its inputs."""
+    made = []
+    for batch in examples.batches:
+        suffixes = Suffixes(model, batch, [question.at])
+        recording = model.record(batch, question.at.whole, *suffixes.besides)
+        made.append(suffixes.start(question.at, recording))
+    return made
+
+
+def done_with(model: Model, question: Question, examples: Seen, starts: Sequence[Entrance], values: Numbers) -> Whole:
     """What the model does on each example with `values` (example, dim) in place of its own at the question's site."""
     made, first = [], 0
-    for batch in examples.batches:
+    for batch, (start, place) in zip(examples.batches, starts, strict=True):
         count = _count(batch)
         given = convert(values[first : first + count], examples.framework)
-        output = model.run(batch, {question.at: put(given)})
+        output = model.run(start, {place: put(given)})
         made.append(question.done(output, batch))
         first += count
     return np.concatenate(made)
