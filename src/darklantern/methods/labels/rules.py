@@ -16,6 +16,8 @@ ALPHA = 0.01
 """chance of one code or more beyond the bar where activation has nothing to do with any, by Bonferroni"""
 _EACH = 0.001
 """F1 that one more code in a rule must be worth"""
+_PLAINER = 0.05
+"""F1 by which a less plain view must be better: two conditions at once fit some chance besides"""
 _TOLD = 6
 """codes that a rule's text names"""
 _KEPT = 32
@@ -98,7 +100,7 @@ class Lifts:
 
 
 def lifts(counts: Mapping[str, Counts], threshold: int, words: Words) -> Lifts:
-    """Codes that stand at active tokens beyond chance, and of all sets of one view's codes the one with the highest F1.
+    """Codes that stand at active tokens beyond chance, and of all sets of one view's codes the one with the best F1.
 
     Taken in order of precision, the best set of codes is one of the first n. A code counts whose binomial chance,
     bounded by Chernoff's exp(−n·KL), is below `ALPHA` over all candidates (Bonferroni). Tokens near each other are not
@@ -122,7 +124,7 @@ def lifts(counts: Mapping[str, Counts], threshold: int, words: Words) -> Lifts:
             for v, code, n, k, each, score in made
         ]
         rule = _best(view, codes[order], seen[order], hits[order], active, total, words)
-        if rule is not None and (best is None or _worth(rule) > _worth(best) + 0.01):
+        if rule is not None and (best is None or _worth(rule) > _worth(best) + _PLAINER):
             best = rule
     found.sort(key=lambda each: (-each.nats, VIEWS.index(each.view)))
     return Lifts(tuple(found[:_KEPT]), best, candidates, bar)
