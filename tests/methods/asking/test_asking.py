@@ -17,6 +17,7 @@ from words import WORDS, Words
 from darklantern import models
 from darklantern.errors import MethodError, SiteError
 from darklantern.methods.asking import Answers, Question, ask, interchange, train_reader
+from darklantern.methods.asking.coverage import answered, area, at_coverages, curve
 from darklantern.methods.asking.fits import logistic, means, sigmoid
 from darklantern.methods.asking.questions import done_with, entrances, seen
 from darklantern.methods.asking.training import trained
@@ -178,6 +179,15 @@ def test_whole_values_are_interchanged_where_no_direction_is_named(torch_engine:
     assert both.followed.mean() > 0.99
 
 
+def test_coverage_is_by_confidence() -> None:
+    chances, labels = np.array([0.9, 0.6, 0.2, 0.55]), np.array([1.0, 0, 0, 1])
+    np.testing.assert_allclose(curve(chances, labels), [1, 1, 2 / 3, 3 / 4])
+    assert area(chances, labels) == pytest.approx((1 + 1 + 2 / 3 + 3 / 4) / 4)
+    assert at_coverages(chances, labels, (0.1, 0.5, 1.0)) == pytest.approx((1, 1, 0.75))
+    assert answered(chances, labels, np.array([True, True, False, False])) == (0.5, 0.5)
+    assert answered(chances, labels, np.zeros(4, dtype=bool)) == (0.0, 0.0)
+
+
 def test_fits_are_those_of_two_gaussians() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 20_000).astype(float)
@@ -196,6 +206,10 @@ def test_picture_figures_and_evidence(torch_engine: Engine, tmp_path: Any) -> No
     evidence = found.evidence()
     assert evidence.method == "ask" and evidence.provenance.seed == 4 and evidence.sites == (SITE,)
     assert evidence.grids[0].columns[:2] == ("chance of yes", "followed")
+    table = evidence.grids[1]
+    assert table.rows == ("inside", "prompt and output") and table.columns[-1] == "100%"
+    assert table.values[0][-1] == figure(found, "accuracy")
+    assert table.values[1][-1] == figure(found, "accuracy from prompt and output")
     halves = [{"decoy": each.decoy} for each in (FIRST, SECOND)]
     inputs = [array(torch_engine, each) for each in (FIRST, SECOND)]
     reader = train_reader(opened(torch_engine), SITE, inputs[0], halves[0], inputs[1], halves[1], steps=20)

@@ -13,7 +13,7 @@ from words import WORDS, Words
 
 from darklantern import models
 from darklantern.errors import MethodError, SiteError
-from darklantern.methods.labels import ByRule, Feature, Label, label, labels
+from darklantern.methods.labels import ByRule, Feature, Label, label, label_each
 from darklantern.methods.labels.intervening import intervene
 from darklantern.methods.labels.levels import COUNT, edge, level
 
@@ -30,7 +30,7 @@ def data(engine: Engine) -> list[Any]:
 
 
 def labelled(engine: Engine, wanted: list[Any], **options: Any) -> tuple[Label, ...]:
-    return whole(labels(opened(engine), data(engine), wanted, text=text, **options))
+    return whole(label_each(opened(engine), data(engine), wanted, text=text, **options))
 
 
 def whole(found: tuple[Label | MethodError, ...]) -> tuple[Label, ...]:
@@ -146,7 +146,7 @@ def test_a_dead_neuron_has_an_error_in_its_place_and_a_rare_one_says_why_it_has_
 ) -> None:
     dead = Feature(models.parse("planted:out"), np.zeros(len(RULES)))
     rare = Feature(models.parse("planted:out"), of=Once())
-    one, two, three = labels(opened(torch_engine), data(torch_engine), [dead, neuron(1), rare], text=text)
+    one, two, three = label_each(opened(torch_engine), data(torch_engine), [dead, neuron(1), rare], text=text)
     assert isinstance(one, MethodError) and "0 at every token" in str(one)
     assert isinstance(two, Label) and two.rule is not None and not two.unscored
     assert isinstance(three, Label) and three.scores == () and "0 held-out spans are active" in three.says
@@ -196,7 +196,7 @@ def test_pushing_a_feature_raises_the_tokens_of_its_label_and_no_random_push_doe
     push = np.zeros(len(RULES))
     push[2] = 2.0
     both = [neuron(2), Feature(models.parse("planted:out"), push)]
-    neuron_two, direction = whole(labels(model, inputs, both, text=text))
+    neuron_two, direction = whole(label_each(model, inputs, both, text=text))
     for one in (neuron_two, direction):
         found = intervene(model, inputs[:2], one)
         assert found.supported and found.steered > 1 and found.ablated < -1

@@ -14,7 +14,7 @@ from small_transformers import gpt2, llama
 from torch import Tensor, nn
 
 from darklantern import models
-from darklantern.methods.labels import Feature, label, labels
+from darklantern.methods.labels import Feature, label, label_each
 from darklantern.methods.labels.contexts import KINDS, VIEWS, described, kind, views
 from darklantern.methods.labels.counting import Counts
 from darklantern.methods.labels.reading import Words
@@ -33,7 +33,9 @@ def test_a_neuron_and_a_direction_in_gpt2(engine: Engine) -> None:
     model = engine.open(gpt2(), words(2, 0))
     data = [engine.array(words(16, seed)) for seed in range(4)]
     direction = normal(32, seed=4)
-    found = labels(model, data, ["layers.2.mlp:neurons[neuron=17]", Feature(models.parse("layers.1:out"), direction)])
+    found = label_each(
+        model, data, ["layers.2.mlp:neurons[neuron=17]", Feature(models.parse("layers.1:out"), direction)]
+    )
     for one, batch in zip(found, ("layers.2.mlp:neurons", "layers.1:out"), strict=True):
         values = np.concatenate([engine.numbers(model.record(each, batch)[batch].array) for each in data])
         true = values[..., 17] if "neurons" in batch else values @ direction

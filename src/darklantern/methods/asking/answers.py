@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darklantern.methods.asking.checking import Check
-from darklantern.methods.asking.coverage import answered, area, interval
+from darklantern.methods.asking.coverage import answered, area, at_coverages, interval
 from darklantern.methods.asking.fits import Numbers
 from darklantern.methods.asking.questions import Question, Whole
 from darklantern.methods.asking.reporters import Reporter
@@ -19,11 +19,12 @@ from darklantern.records.findings import Figure, Grid
 if TYPE_CHECKING:
     from darklantern.models.picture import Picture
 
+COVERAGES = tuple(part / 10 for part in range(1, 11))
 _TOLD = 64
 """examples in the table that goes into evidence"""
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Answers(Result):
     """What a reporter answers on examples that it was not fitted on, and which of these answers the model acts on."""
 
@@ -116,7 +117,17 @@ class Answers(Result):
         rows = np.stack(columns, axis=1).astype(np.float64)[:_TOLD]
         told = tuple(map(str, range(len(rows))))
         values = tuple(tuple(row.tolist()) for row in rows)
-        return (Grid(name="answers and their checks", unit="share", rows=told, columns=names, values=values),)
+        made = Grid(name="answers and their checks", unit="share", rows=told, columns=names, values=values)
+        return (made, *self._by_coverage())
+
+    def _by_coverage(self) -> tuple[Grid, ...]:
+        """Accuracy where only the most confident share answers."""
+        readers = {"inside": self.chances} | ({} if self.outside is None else {"prompt and output": self.outside})
+        if self.truth is None:
+            return ()
+        values = tuple(at_coverages(chances, self.truth, COVERAGES) for chances in readers.values())
+        columns = tuple(f"{share:.0%}" for share in COVERAGES)
+        return (Grid(name="accuracy by coverage", unit="share", rows=tuple(readers), columns=columns, values=values),)
 
     @property
     def read(self) -> tuple[Site, ...]:

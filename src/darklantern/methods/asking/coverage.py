@@ -1,5 +1,7 @@
 """Accuracy against coverage: what a reader gets right when it may abstain."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,12 @@ def curve(chances: Numbers, labels: Numbers) -> Numbers:
     hits = ((chances > 0.5) == (labels == 1))[order]
     found: Numbers = np.cumsum(hits) / np.arange(1, len(hits) + 1)
     return found
+
+
+def at_coverages(chances: Numbers, labels: Numbers, shares: Sequence[float]) -> tuple[float, ...]:
+    """The accuracy of the most confident share of the answers, for each of `shares`; of at least one."""
+    found = curve(chances, labels)
+    return tuple(float(found[max(round(share * len(found)), 1) - 1]) for share in shares)
 
 
 def area(chances: Numbers, labels: Numbers) -> float:

@@ -16,7 +16,7 @@ _SHOWN = 64
 """examples in a picture and in evidence"""
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class ReadOut(Result):
     """What a reading prompt says with each example's activation in it, and what it says with none or another's."""
 

@@ -37,7 +37,7 @@ class Asked:
         return self.net(values, np.full(len(values), self.number))
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class TrainedReader(Result):
     """A reader with its held-out accuracies. Accuracy says that an answer is decodable, not that the model uses it."""
 

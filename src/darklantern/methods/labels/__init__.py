@@ -7,8 +7,8 @@ model is needed, and none is loaded here: who has one hands it over as a functio
 from darklantern.methods.labels.features import Feature
 from darklantern.methods.labels.intervening import Intervention, intervene
 from darklantern.methods.labels.judging import ByModel, ByRule, Judge
-from darklantern.methods.labels.label import Label
-from darklantern.methods.labels.labelling import label, labels
+from darklantern.methods.labels.labelled import Label
+from darklantern.methods.labels.labelling import label, label_each
 from darklantern.methods.labels.rules import Lift, Rule
 from darklantern.methods.labels.scoring import Score, detection, fuzzing
 from darklantern.methods.labels.spans import Span
@@ -28,5 +28,5 @@ __all__ = [
     "fuzzing",
     "intervene",
     "label",
-    "labels",
+    "label_each",
 ]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from darklantern.drawing import Bar, bars
 from darklantern.errors import MethodError
 from darklantern.methods.labels.features import Feature
-from darklantern.methods.labels.label import Data, Label
+from darklantern.methods.labels.labelled import Data, Label
 from darklantern.methods.labels.reading import Read, batches
 from darklantern.methods.making import making
 from darklantern.methods.metrics import Token, logits_of, number_of

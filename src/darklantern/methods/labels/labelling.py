@@ -10,7 +10,7 @@ from darklantern.errors import MethodError
 from darklantern.methods.labels.features import Feature, as_feature
 from darklantern.methods.labels.gathering import Gathered, Part, check_varies, gather
 from darklantern.methods.labels.judging import ByModel, ByRule, Judge, Says, named_by
-from darklantern.methods.labels.label import Data, HeldOut, Label, Text
+from darklantern.methods.labels.labelled import Data, HeldOut, Label, Text
 from darklantern.methods.labels.levels import ZERO, edge, level
 from darklantern.methods.labels.reading import Words
 from darklantern.methods.labels.rules import Lifts, Rule, at_random, lifts
@@ -60,13 +60,13 @@ def label(
     Raises MethodError for constant or non-finite activations, and where nothing is active or nothing held out.
     """
     options = {"threshold": threshold, "held_out": held_out, "llm": llm, "text": text, "skip": skip, "seed": seed}
-    found = labels(model, data, [as_feature(feature, site)], **options)[0]  # type: ignore[arg-type]
+    found = label_each(model, data, [as_feature(feature, site)], **options)[0]  # type: ignore[arg-type]
     if isinstance(found, MethodError):
         raise found
     return found
 
 
-def labels(
+def label_each(
     model: Model,
     data: Data,
     wanted: Sequence[Feature | str | Site | Any],

@@ -1,7 +1,7 @@
 """A label as a picture: spans by rank, tokens tinted by activation."""
 
 from darklantern.drawing import Row, spans
-from darklantern.methods.labels.label import Label
+from darklantern.methods.labels.labelled import Label
 from darklantern.models.picture import Picture
 
 _EACH = 5
