@@ -32,7 +32,7 @@ class TokenMetric:
 
     def bind(self, model: Model, inputs: Any) -> Metric:
         """It as a function of the output that `model` returns on `inputs`. Raises MethodError for what is no token."""
-        answer, other = ([number_of(model, token) for token in tokens] for tokens in (self.answer, self.other))
+        answer, other = ([token_number(model, token) for token in tokens] for tokens in (self.answer, self.other))
         lengths = inputs.lengths if isinstance(inputs, Batch) else None
 
         def measured(output: Any) -> Any:
@@ -133,8 +133,8 @@ def _picked(rows: Any, tokens: Sequence[int]) -> Any:
     return rows[listed(list(range(count)), rows), listed(list(tokens), rows)]
 
 
-def number_of(model: Model, token: Token) -> int:
-    """A token's number. Raises MethodError for a text that is not one token, or without a tokenizer."""
+def token_number(model: Model, token: Token) -> int:
+    """A token by its number. Raises MethodError for a text that is not one token, or without a tokenizer."""
     if isinstance(token, int):
         return token
     tokenizer: Any = getattr(model, "tokenizer", None)

@@ -152,3 +152,17 @@ def test_spans_of_a_level_are_drawn_evenly_however_the_data_are_cut() -> None:
     quarters = drawn.reshape(4, 100).sum(1)
     assert quarters.sum() == 60 * 48
     assert np.abs(quarters / quarters.mean() - 1).max() < 0.1
+
+
+def test_what_is_kept_is_bounded_however_much_text_there_is() -> None:
+    rng, kept, known = np.random.default_rng(0), Kept(), Words(SimpleNamespace(), str)  # type: ignore[arg-type]
+    sizes = []
+    for first in range(0, 2000, 50):
+        ids = rng.integers(0, 9, (50, 8))
+        heights = rng.lognormal(sigma=4, size=ids.shape)
+        page = Page(ids, np.full(50, 8), heights, views(ids, known), known, first)
+        kept.add(page, np.ones(ids.shape, dtype=bool), rng)
+        sizes.append(len(list(kept.drawn())))
+    assert max(sizes) <= 13 * 48 and len(kept.top) == 20
+    tops = [height for height, _ in kept.top]
+    assert tops == sorted(tops, reverse=True) and len({span.example for _, span in kept.top}) == 20

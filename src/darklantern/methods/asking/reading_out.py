@@ -13,7 +13,7 @@ from darklantern.methods.asking.questions import Question, seen
 from darklantern.methods.asking.read_outs import ReadOut
 from darklantern.methods.asking.reporters import as_numbers, line
 from darklantern.methods.making import making
-from darklantern.methods.metrics import Token, logits_of, number_of
+from darklantern.methods.metrics import Token, logits_of, token_number
 from darklantern.methods.opened import check_opened
 from darklantern.models.edits import put
 from darklantern.models.opened import Model
@@ -65,7 +65,7 @@ def read_out(
         )
     with without_gradients(), making("read_out", model, seed) as under_way:
         under_way.saw(inputs, str(where), prompt, str(into), [str(each) for each in answers], labels, check)
-        reading = _Reading(model, there, where, into, prompt, [number_of(there, each) for each in answers], change)
+        reading = _Reading(model, there, where, into, prompt, [token_number(there, each) for each in answers], change)
         values, given = reading.values(inputs)
         chances = reading.chances(given)
         right = _right(labels, len(chances))

@@ -13,7 +13,7 @@ from darklantern.methods.labels.features import Feature
 from darklantern.methods.labels.labelled import Data, Label
 from darklantern.methods.labels.reading import Read, batches
 from darklantern.methods.making import making
-from darklantern.methods.metrics import Token, logits_of, number_of
+from darklantern.methods.metrics import Token, logits_of, token_number
 from darklantern.methods.opened import check_opened
 from darklantern.methods.progress import tracked
 from darklantern.methods.results import Result
@@ -130,7 +130,7 @@ def _tokens(model: Model, label: Label, given: Sequence[Token] | None) -> tuple[
     if given is None:
         chosen = () if label.rule is None else label.rule.tokens
     else:
-        chosen = tuple(number_of(model, each) for each in given)
+        chosen = tuple(token_number(model, each) for each in given)
     if not chosen:
         raise MethodError(f"the label {label.text!r} names no tokens that could rise", hint="tokens=[' cat']")
     return chosen
