@@ -10,6 +10,7 @@ from darklantern.drawing import (
     Edge,
     Field,
     Node,
+    Row,
     Svg,
     bars,
     circuit,
@@ -17,6 +18,7 @@ from darklantern.drawing import (
     fields,
     heatmap,
     level_ladder,
+    spans,
     sparkline,
 )
 from darklantern.records.findings import Event, Grid, Series
@@ -114,6 +116,11 @@ def residual(rows: int, columns: int, texts: tuple[str, ...] = ()) -> Svg:
 
 ODD = Field("", [[math.nan, math.inf, -math.inf, -2.0]])
 
+ROWS = (
+    Row((" the", " cat", " sat", "\n"), (0.1, 1.5, 0.0, -1.4), 1, head="highest"),
+    Row(WORDS * 9, tuple(math.sin(i) for i in range(63)), 40),
+    Row(("W" * 200, " b"), (1e-9, 0.3), 1, head="not active"),
+)
 EXAMPLES: dict[str, Callable[[], Svg]] = {
     "curves": lambda: curves(RACE, EVENTS, title="The watch against the backdoor"),
     "curves crowded": lambda: curves(RACE, CROWD),
@@ -143,6 +150,8 @@ EXAMPLES: dict[str, Callable[[], Svg]] = {
     "ladder settled": lambda: level_ladder("V4", "V4"),
     "circuit": lambda: circuit(NODES, EDGES, title="The path", unit="nats", tokens={26: "-77", 31: "\n"}, note="nats"),
     "circuit of one node": lambda: circuit(NODES[:1], (), title="Alone"),
+    "spans": lambda: spans(ROWS, title="Where it is active", says="the token ' cat'", notes=("Held out.",), floor=0.2),
+    "spans of one token": lambda: spans((Row(("\n",), (0.0,), 0),), title="One"),
     "sparkline": lambda: sparkline((0.1, 0.3, 0.2, 0.9), threshold=0.5, label="match"),
     "sparkline of one": lambda: sparkline((0.5,)),
 }

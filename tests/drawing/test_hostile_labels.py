@@ -11,7 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from seen import KNOWN, names, outside, overlaps, parsed, written
 
-from darklantern.drawing import Axis, Bar, Field, Node, Svg, bars, circuit, curves, fields, heatmap, sparkline
+from darklantern.drawing import (
+    Axis,
+    Bar,
+    Field,
+    Node,
+    Row,
+    Svg,
+    bars,
+    circuit,
+    curves,
+    fields,
+    heatmap,
+    spans,
+    sparkline,
+)
 from darklantern.drawing.lettering import LONGEST, clean, shorten, visible, width
 from darklantern.drawing.markup import element
 from darklantern.records.findings import Event, Grid, Series
@@ -49,6 +63,7 @@ def pictures(text: str) -> list[Svg]:
         bars([Bar(label=text, value=-1.23456e-10, interval=(-2e-10, 0))] * 2, title=text, unit=text, note=text),
         circuit(nodes, EDGES, title=text, unit=text, tokens={26: text}, note=text),
         sparkline((1, 2), label=text),
+        spans([Row((text, "b"), (1, -2), 0, head=text)] * 2, title=text, says=text, notes=(text, text)),
         fields(
             [Field(text, [[0.5, -math.inf], [-1, 2]])] * 3,
             Axis("pos", (0, 1), (text, "b")),

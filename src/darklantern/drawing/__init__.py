@@ -1,6 +1,6 @@
 """Pictures as self-contained SVG, and PNG where resvg is installed.
 
-In: records (Series, Event, Grid, levels) and small frozen values of this room (Bar, Node, Edge, Field, Axis).
+In: records (Series, Event, Grid, levels) and small frozen values of this room (Bar, Node, Edge, Field, Axis, Row).
 Out: an `Svg`, which is a string; the same input gives the same bytes. It shows the same inline in
 a page under `default-src 'self'`, in a notebook and opened alone: no style, script, id or reference
 to anything outside. Labels come from peers and are treated as hostile.
@@ -20,6 +20,7 @@ from darklantern.drawing.ladder import level_ladder
 from darklantern.drawing.markup import Svg
 from darklantern.drawing.png import to_png
 from darklantern.drawing.readings import readings
+from darklantern.drawing.spans import Row, spans
 from darklantern.drawing.sparkline import sparkline
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Edge",
     "Field",
     "Node",
+    "Row",
     "Svg",
     "bars",
     "circuit",
@@ -36,6 +38,7 @@ __all__ = [
     "heatmap",
     "level_ladder",
     "readings",
+    "spans",
     "sparkline",
     "to_png",
 ]

@@ -1,0 +1,41 @@
+"""Accuracy against coverage: what a reader gets right when it may abstain."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darklantern.methods.asking.fits import Numbers
+
+
+def curve(chances: Numbers, labels: Numbers) -> Numbers:
+    """The accuracy of the most confident 1, 2, … answers, (example,)."""
+    order = np.argsort(-np.abs(chances - 0.5), kind="stable")
+    hits = ((chances > 0.5) == (labels == 1))[order]
+    found: Numbers = np.cumsum(hits) / np.arange(1, len(hits) + 1)
+    return found
+
+
+def at_coverages(chances: Numbers, labels: Numbers, shares: Sequence[float]) -> tuple[float, ...]:
+    """The accuracy of the most confident share of the answers, for each of `shares`; of at least one."""
+    found = curve(chances, labels)
+    return tuple(float(found[max(round(share * len(found)), 1) - 1]) for share in shares)
+
+
+def area(chances: Numbers, labels: Numbers) -> float:
+    """The mean accuracy over all coverages, by confidence: 1 for a reader that is always right, ½ for a coin."""
+    return float(curve(chances, labels).mean())
+
+
+def answered(chances: Numbers, labels: Numbers, kept: NDArray[np.bool_]) -> tuple[float, float]:
+    """Accuracy and coverage of the answers that are kept; the accuracy of none is 0."""
+    hits = (chances > 0.5) == (labels == 1)
+    return float(hits[kept].mean()) if kept.any() else 0.0, float(kept.mean())
+
+
+def interval(shares: Numbers, seed: int, draws: int = 1000) -> tuple[float, float]:
+    """95 % of the mean of `shares`, by a bootstrap over examples."""
+    rng = np.random.default_rng(seed)
+    means = shares[rng.integers(0, len(shares), (draws, len(shares)))].mean(1)
+    low, high = np.quantile(means, (0.025, 0.975))
+    return float(low), float(high)
