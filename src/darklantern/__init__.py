@@ -27,16 +27,21 @@ _ROOMS = {
     "take": "models.edits",
     "zero": "models.edits",
     # methods
+    "ask": "methods",
     "attribute": "methods",
+    "attribution_graph": "methods",
     "diff": "methods",
     "direction": "methods",
     "directions": "methods",
+    "fit_lens": "methods",
+    "label": "methods",
+    "leace": "methods",
     "lens": "methods",
     "linearise": "methods",
-    "log_prob": "methods.metrics",
-    "logit_diff": "methods.metrics",
     "sweep": "methods",
     "trigger_circuit": "methods",
+    "log_prob": "methods.metrics",
+    "logit_diff": "methods.metrics",
     # watch training
     "watch": "watch",
     "live": "watch",
@@ -66,11 +71,16 @@ __all__ = [
     "SpanProbe",
     "__version__",
     "add",
+    "ask",
     "assess",
     "attribute",
+    "attribution_graph",
     "diff",
     "direction",
     "directions",
+    "fit_lens",
+    "label",
+    "leace",
     "lens",
     "linearise",
     "live",
@@ -99,7 +109,21 @@ __all__ = [
 if TYPE_CHECKING:
     from darklantern.assess import _Room as _Assess
     from darklantern.errors import DarkLanternError
-    from darklantern.methods import attribute, diff, direction, directions, lens, linearise, sweep, trigger_circuit
+    from darklantern.methods import (
+        ask,
+        attribute,
+        attribution_graph,
+        diff,
+        direction,
+        directions,
+        fit_lens,
+        label,
+        leace,
+        lens,
+        linearise,
+        sweep,
+        trigger_circuit,
+    )
     from darklantern.methods.metrics import log_prob, logit_diff
     from darklantern.models import load_recording, open, part, tag
     from darklantern.models.calling import Inputs

@@ -1,36 +1,55 @@
 """Interpretability as functions: (model, data) → result.
 
 In: an opened model and inputs. Out: frozen results with the numbers that evidence is made of.
-Methods never train, never write, and never see who will read the result.
+Methods never train a model, never write, and never see who will read the result.
+
+`making`, `results`, `metrics`, `progress` and `digests` are what all of them share. `dictionaries/`, for sparse
+autoencoders and their relatives, does not exist yet; what stands in for an MLP in a graph is `graphs.Transcoder`.
 """
 
+from darklantern.methods.asking import Answers, Question, ask, read_out, train_reader
 from darklantern.methods.attribution import Attribution, attribute
 from darklantern.methods.circuits import Pair, TriggerCircuit, pair_spans, trigger_circuit
 from darklantern.methods.diffs import Diff, diff
-from darklantern.methods.directions import Direction, Directions, direction, directions
-from darklantern.methods.lenses import Lens, lens
+from darklantern.methods.directions import Direction, Directions, direction, directions, leace
+from darklantern.methods.graphs import Graph, Transcoder, attribution_graph
+from darklantern.methods.labels import Label, label, label_each
+from darklantern.methods.lenses import Lens, fit_lens, lens
 from darklantern.methods.linearising import linearise
 from darklantern.methods.patching import Sweep, patch, sweep
 from darklantern.methods.results import Result
 
 __all__ = [
+    "Answers",
     "Attribution",
     "Diff",
     "Direction",
     "Directions",
+    "Graph",
+    "Label",
     "Lens",
     "Pair",
+    "Question",
     "Result",
     "Sweep",
+    "Transcoder",
     "TriggerCircuit",
+    "ask",
     "attribute",
+    "attribution_graph",
     "diff",
     "direction",
     "directions",
+    "fit_lens",
+    "label",
+    "label_each",
+    "leace",
     "lens",
     "linearise",
     "pair_spans",
     "patch",
+    "read_out",
     "sweep",
+    "train_reader",
     "trigger_circuit",
 ]
