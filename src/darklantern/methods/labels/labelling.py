@@ -200,14 +200,14 @@ def _scores(judges: dict[str, Judge], held: Part, threshold: float, seed: int) -
     """Each judge's scores, and why there are fewer than there might be."""
     if not held.histogram.total:
         return (), "nothing was held out"
-    if not judges:
-        return (), "there is no rule to judge by"
     drawn = list(held.spans.drawn())
     active = [span for span in drawn if span.activation >= threshold]
     quiet = [span for span in drawn if span.activation < threshold]
     made: list[Score] = []
     if not active or not quiet:
         return (), f"{len(active)} held-out spans are active and {len(quiet)} quiet"
+    if not judges:
+        return (), "there is no rule to judge by"
     unscored = ""
     for name, judge in judges.items():
         made.append(replace(detection(judge, active, quiet, threshold, seed), name=f"detection by {name}"))
