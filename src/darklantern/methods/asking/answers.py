@@ -75,8 +75,8 @@ class Answers(Result):
 
     @property
     def says(self) -> str:
-        share = f"{self.supported.mean():.0%} of {len(self.done)} answers are supported"
-        right = "" if self.truth is None else f", {self._accuracy:.0%} of all are right"
+        share = f"{self.supported.mean():.1%} of {len(self.done)} answers are supported"
+        right = "" if self.truth is None else f", {self._accuracy:.1%} of all are right"
         return f"“{self.question.text}” by {self.reporter.name}: {self.verdict}; {share}{right}"
 
     @property

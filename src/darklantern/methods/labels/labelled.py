@@ -62,7 +62,7 @@ class Label(Result):
     control: float
     """F1 of the rule that the same search makes of shuffled activations"""
     held: HeldOut | None
-    """None where nothing was held out, or there is no rule"""
+    """None where nothing held out is active, or there is no rule"""
     scores: tuple[Score, ...]
     """detection and fuzzing on held-out spans: by the rule, by random codes in its place, by the language model"""
     unscored: str

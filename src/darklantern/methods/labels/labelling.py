@@ -192,8 +192,10 @@ def _held(rule: Rule | None, held: Part, at: int) -> HeldOut | None:
     codes, seen, hits = held.counts[rule.view].above(at)
     there = np.isin(codes, np.fromiter(rule.codes, dtype=np.int64))
     active = int(held.histogram.counts[at:].sum())
+    if not active:
+        return None
     said, right = int(seen[there].sum()), int(hits[there].sum())
-    return HeldOut(right / said if said else 0.0, right / active if active else 0.0, held.histogram.total)
+    return HeldOut(right / said if said else 0.0, right / active, held.histogram.total)
 
 
 def _scores(judges: dict[str, Judge], held: Part, threshold: float, seed: int) -> tuple[tuple[Score, ...], str]:
@@ -206,6 +208,8 @@ def _scores(judges: dict[str, Judge], held: Part, threshold: float, seed: int) -
     made: list[Score] = []
     if not active or not quiet:
         return (), f"{len(active)} held-out spans are active and {len(quiet)} quiet"
+    if not judges:
+        return (), "there is no rule to judge by"
     unscored = ""
     for name, judge in judges.items():
         made.append(replace(detection(judge, active, quiet, threshold, seed), name=f"detection by {name}"))

@@ -23,6 +23,7 @@ _TOLD = 6
 _KEPT = 32
 """lifts that are kept"""
 _OTHERS = 8
+"""other codes of a view, from which on some can be drawn at random"""
 _PHRASES = {
     "token": "the token {}",
     "previous": "after {}",
