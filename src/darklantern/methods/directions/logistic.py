@@ -43,7 +43,7 @@ def _newton(inputs: Floats, labels: Bools, penalty: float) -> Floats:
         gradient = held_back * weights - inputs.T @ (signs * wrong)
         curvature = (inputs * (wrong * (1 - wrong))[:, None]).T @ inputs + np.diag(held_back)
         curvature[-1, -1] += 1e-12  # where all are far on their side, the offset has no curvature left
-        step = np.linalg.solve(curvature, gradient)
+        step: Floats = np.linalg.solve(curvature, gradient).astype(np.float64, copy=False)
         if gradient @ step <= _NEAR * max(loss, 1.0):
             return weights - step
         weights, loss = _stepped(inputs, signs, held_back, weights, step, loss)
