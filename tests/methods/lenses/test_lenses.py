@@ -300,6 +300,8 @@ def test_parallel_blocks_projections_and_decoders_are_read_through_their_own_cod
         model = dl.open(randomised(module.double().eval()))
         found = lens(model, inputs, sites=sites, entrance=entrance)
         assert np.abs(found.kl[-1]).max() < 1e-12 < np.abs(found.kl[0]).max()
+        fitted = fit_lens(model, [inputs] * 3, sites=sites, entrance=entrance, steps=2)
+        assert lens(model, inputs, fitted).sites == found.sites  # with the entrance that it was fitted for
         if otherwise:
             with pytest.raises(MethodError) as caught:
                 lens(model, inputs, sites=sites)
