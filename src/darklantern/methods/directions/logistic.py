@@ -8,6 +8,8 @@ from darklantern.methods.directions.probes import Bools, Floats, Probe
 _STEPS = 100
 _NEAR = 1e-10
 """of the loss: nearer to the minimum than that, one more step of Newton's is exact to the last bits"""
+_CONSTANT = 1e-7
+"""spread of a dimension, of the largest activation: below it is what float32 rounds, or underflows to, and no signal"""
 
 
 def fit(values: Floats, labels: Bools, seed: int = 0, penalty: float = 1.0) -> Probe:
@@ -20,7 +22,8 @@ def fit(values: Floats, labels: Bools, seed: int = 0, penalty: float = 1.0) -> P
     if not penalty > 0:
         raise MethodError(f"the penalty of a logistic probe must be above 0, got {penalty}", hint="penalty=1.0")
     centre, spread = values.mean(0), values.std(0)
-    spread = np.where(spread > 0, spread, 1.0)
+    # A dimension that does not vary would get a weight of 1 / its spread, and be all that the vector is made of.
+    spread = np.where(spread > _CONSTANT * np.abs(values).max(), spread, np.inf)
     scaled = (values - centre) / spread
     # The penalised solution lies in the span of the examples: fewer of them than dimensions are fewer unknowns.
     basis = np.linalg.qr(scaled.T)[0] if scaled.shape[1] > len(scaled) else None
