@@ -23,6 +23,8 @@ _SHADES = 48
 _GAP = 22.0
 _LETTERS = 20.0
 """pixels: narrower cells hold no text"""
+_SMALL = 7.5
+"""letters that can still be read"""
 _NAME = 20.0
 _NOTE = 17.0
 _PER_ROW = (8, 6, 5, 4, 3, 2, 1)
@@ -238,13 +240,14 @@ def _cells(
 def _written(field: Field, left: float, top: float, layout: _Layout, limit: float) -> Iterator[Svg]:
     if layout.wide < _LETTERS or layout.tall < 11:
         return
-    size = min(11.0, layout.tall - 3)
+    room, largest = layout.wide - 3, min(11.0, layout.tall - 3)
     for i, row in enumerate(field.texts):
-        for j, text in enumerate(row):
-            dark = abs(field.values[i][j]) > limit / 2  # of NaN too, which is drawn dark
+        for j, text in enumerate(map(visible, row)):
+            size = max(min(largest, largest * room / max(width(text, largest), 1.0)), _SMALL)
+            value = field.values[i][j]
+            dark = value != -math.inf and not abs(value) <= limit / 2  # NaN is drawn dark
             x, y = left + (j + 0.5) * layout.wide - 0.5, top + (i + 0.5) * layout.tall + size * 0.35
-            fill, room = PAPER if dark else INK, layout.wide - 4
-            yield label(x, y, visible(text), size=size, fill=fill, anchor="middle", room=room)
+            yield label(x, y, text, size=size, fill=PAPER if dark else INK, anchor="middle", room=room)
 
 
 def _shades(field: Field, left: float, top: float, layout: _Layout, limit: float) -> Iterator[Svg]:

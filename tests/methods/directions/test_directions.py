@@ -18,6 +18,7 @@ import darklantern as dl
 from darklantern.errors import MethodError, SiteError
 from darklantern.methods.directions import Directions, direction, directions
 from darklantern.methods.directions.examples import split
+from darklantern.methods.directions.logistic import fit as logistic
 from darklantern.models.opened import Model
 
 __all__ = ["engine"]
@@ -267,3 +268,14 @@ def test_a_direction_of_channels_is_used_along_channels_and_nowhere_else() -> No
     for edit in (made.ablate(), made.erase(), made.steer(norm=0.1)):  # 8 wide as well, which is not what it lies along
         with pytest.raises(SiteError, match=r"width|another axis"):
             model.run(images[1], {"0:out": edit})
+
+
+def test_dimensions_that_vary_by_rounding_alone_carry_no_weight() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 5))
+    x[:, 3] = 1e3 + 1e-9 * rng.normal(size=200)
+    x[:, 4] = 7.0
+    labels = x[:, 0] + rng.normal(size=200) > 0
+    vector = logistic(x, labels).vector
+    assert vector[3] == vector[4] == 0
+    np.testing.assert_allclose(vector[:3], logistic(x[:, :3], labels).vector, rtol=1e-9)

@@ -300,6 +300,8 @@ def test_parallel_blocks_projections_and_decoders_are_read_through_their_own_cod
         model = dl.open(randomised(module.double().eval()))
         found = lens(model, inputs, sites=sites, entrance=entrance)
         assert np.abs(found.kl[-1]).max() < 1e-12 < np.abs(found.kl[0]).max()
+        fitted = fit_lens(model, [inputs] * 3, sites=sites, entrance=entrance, steps=2)
+        assert lens(model, inputs, fitted).sites == found.sites  # with the entrance that it was fitted for
         if otherwise:
             with pytest.raises(MethodError) as caught:
                 lens(model, inputs, sites=sites)
@@ -317,3 +319,21 @@ def test_edits_that_stand_in_the_model_are_seen_through(engine: Engine) -> None:
     assert "under layers.0:out: scale(0.5)" in found.evidence().summary
     # A norm does not mind a scale, up to its epsilon: what is read right behind the edit is what was read before.
     np.testing.assert_array_equal(found.tokens[0], plain.tokens[0])
+
+
+@engines("torch", "llama-linen", "llama-equinox-scan")
+def test_a_lens_fitted_on_the_way_is_the_one_fitted_before_with_grouped_heads_and_gates_too(engine: Engine) -> None:
+    def given(seed: int) -> dict[str, Any]:
+        tokens = tokens_of(2, 7, seed=seed)
+        return {"input_ids": tokens, "attention_mask": np.ones_like(tokens)}
+
+    model = engine.open(llama(), given(0))
+    inputs, *batches = [{name: engine.array(each) for name, each in given(seed).items()} for seed in range(4)]
+    before = lens(model, inputs, fit_lens(model, batches, "jacobian", probes=8, seed=3), target=4)
+    on_the_way = lens(model, inputs, "jacobian", fit=batches, target=4, seed=3)
+    assert before.how == on_the_way.how == "jacobian"
+    assert np.abs(before.kl[-1]).max() < 1e-6  # Llama's twins take their norms in float32
+    exact = lens(model, inputs, fit_lens(model, batches, "jacobian"), target=4)
+    np.testing.assert_allclose(on_the_way.kl, exact.kl, atol=1e-9)
+    assert np.abs(before.kl - exact.kl).max() > 1e-6
+    assert on_the_way.made.seed == 3

@@ -5,9 +5,9 @@ them. What a fit sees, no figure is measured on.
 """
 
 from darklantern.methods.directions.controls import Controls
-from darklantern.methods.directions.direction import Direction
 from darklantern.methods.directions.erasing import Erased, leace
 from darklantern.methods.directions.finding import direction, directions
+from darklantern.methods.directions.one import Direction
 from darklantern.methods.directions.scoring import Interval, auroc
 from darklantern.methods.directions.several import Directions
 from darklantern.methods.directions.superposition import Superposition, dimensionality, superposition

@@ -8,9 +8,9 @@ import numpy as np
 
 from darklantern.errors import MethodError
 from darklantern.methods.directions.controls import controls as drawn_controls
-from darklantern.methods.directions.direction import Direction, measured
 from darklantern.methods.directions.examples import Examples, split
 from darklantern.methods.directions.gathering import Rows, labelled, resolved
+from darklantern.methods.directions.one import Direction, measured
 from darklantern.methods.directions.probes import Bools, Floats, Probe
 from darklantern.methods.directions.several import Directions
 from darklantern.methods.directions.ways import way

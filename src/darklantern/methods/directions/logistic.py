@@ -6,8 +6,8 @@ from darklantern.errors import MethodError
 from darklantern.methods.directions.probes import Bools, Floats, Probe
 
 _STEPS = 100
-_FLAT = 1e-9
-"""of the gradient, an example"""
+_NEAR = 1e-10
+"""of the loss: nearer to the minimum than that, one more step of Newton's is exact to the last bits"""
 _CONSTANT = 1e-7
 """spread of a dimension, of the largest activation: below it is what float32 rounds, or underflows to, and no signal"""
 
@@ -44,21 +44,25 @@ def _newton(inputs: Floats, labels: Bools, penalty: float) -> Floats:
     for _ in range(_STEPS):
         wrong = 0.5 * (1 - np.tanh(signs * (inputs @ weights) / 2))  # probability of the other class
         gradient = held_back * weights - inputs.T @ (signs * wrong)
-        if np.abs(gradient).max() <= _FLAT * len(inputs):
-            break
         curvature = (inputs * (wrong * (1 - wrong))[:, None]).T @ inputs + np.diag(held_back)
         curvature[-1, -1] += 1e-12  # where all are far on their side, the offset has no curvature left
-        step = np.linalg.solve(curvature, gradient)
-        # Halved until it helps: Newton's own step may overshoot far from the minimum.
-        for halved in range(30):
-            tried = weights - step / 2**halved
-            after = _loss(inputs, signs, held_back, tried)
-            if after <= loss:
-                break
-        else:
-            break  # nothing is better to the last bit
-        weights, loss = tried, after
+        step: Floats = np.linalg.solve(curvature, gradient).astype(np.float64, copy=False)
+        if gradient @ step <= _NEAR * max(loss, 1.0):
+            return weights - step
+        weights, loss = _stepped(inputs, signs, held_back, weights, step, loss)
     return weights
+
+
+def _stepped(
+    inputs: Floats, signs: Floats, held_back: Floats, weights: Floats, step: Floats, loss: float
+) -> tuple[Floats, float]:
+    """After the step, halved until it helps: Newton's own may overshoot far from the minimum."""
+    for halved in range(30):
+        tried = weights - step / 2**halved
+        after = _loss(inputs, signs, held_back, tried)
+        if after < loss:
+            return tried, after
+    raise MethodError("a logistic probe does not converge", hint="a larger penalty, or activations of a smaller range")
 
 
 def _loss(inputs: Floats, signs: Floats, held_back: Floats, weights: Floats) -> float:

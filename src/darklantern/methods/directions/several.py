@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from darklantern.errors import MethodError
-from darklantern.methods.directions.direction import Direction
+from darklantern.methods.directions.one import Direction
 from darklantern.methods.results import Result
 from darklantern.models.paths import nearest
 from darklantern.models.picture import Picture

@@ -10,7 +10,7 @@ from darklantern.models.picture import Picture
 
 if TYPE_CHECKING:
     from darklantern.methods.directions.controls import Controls
-    from darklantern.methods.directions.direction import Direction
+    from darklantern.methods.directions.one import Direction
     from darklantern.methods.directions.several import Directions
     from darklantern.methods.directions.transfers import Transfer
 

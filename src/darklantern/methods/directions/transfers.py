@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from darklantern.errors import MethodError
-from darklantern.methods.directions.direction import Direction, measured
 from darklantern.methods.directions.finding import direction
+from darklantern.methods.directions.one import Direction, measured
 from darklantern.methods.directions.scoring import Interval
 from darklantern.methods.results import Result
 from darklantern.models.opened import Model

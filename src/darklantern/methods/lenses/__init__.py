@@ -5,9 +5,9 @@ layer and position. What is read goes through the model's own last norm and unem
 """
 
 from darklantern.methods.lenses.fitting import FittedLens, fit_lens
-from darklantern.methods.lenses.lens import Lens
-from darklantern.methods.lenses.reading_out import lens
 from darklantern.methods.lenses.readings import Reading
 from darklantern.methods.lenses.translators import Translators, load_translators
+from darklantern.methods.lenses.viewing import lens
+from darklantern.methods.lenses.views import Lens
 
 __all__ = ["FittedLens", "Lens", "Reading", "Translators", "fit_lens", "lens", "load_translators"]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from darklantern.drawing import Axis, Field, fields
+from darklantern.drawing.scales import number
 from darklantern.errors import MethodError
 from darklantern.methods.batches import batches
 from darklantern.methods.lenses.jacobian import averaged
@@ -47,9 +48,10 @@ class FittedLens(Result):
 
     def show(self) -> Picture:
         """Both lenses' KL at each site as a heat map."""
-        shown = [Field("", [list(self.plain), list(self.fitted)])]
-        rows = Axis("lens", (0, 1), ("logit", self.translators.how))
-        columns = Axis("site", range(len(self.plain)), tuple(map(str, self.place.sites)))
+        values = list(zip(self.plain, self.fitted, strict=True))
+        shown = [Field("", values, [[number(value) for value in row] for row in values])]
+        rows = Axis("site", range(len(values)), tuple(map(str, self.place.sites)))
+        columns = Axis("lens", (0, 1), ("logit", self.translators.how))
         title = f"A {self.translators.how} lens, held out"
         notes = ["KL in nats of the model's distribution from the lens's: 0 is what the model says."]
         return Picture(fields(shown, rows, columns, title=title, says=self.says, notes=notes), title, self.says)
@@ -146,11 +148,11 @@ class _Data:
         self.count = 0
 
     def once(self, first: bool = True) -> Iterator[Any]:
-        for number, batch in enumerate(batches(self._inputs, self._at_once)):
+        for turn, batch in enumerate(batches(self._inputs, self._at_once)):
             self.tested = self.tested or self._test(batch)
             if first:
                 self._under_way.saw(batch)
-            if number % EVERY:
+            if turn % EVERY:
                 self.count += 1
                 yield batch
             elif first:
@@ -174,11 +176,11 @@ def _held_out(
         tail = Tail(model, batch, place)
         said = log_probabilities(tail.logits)
         count += int(tail.own.sum())
-        for number, site in enumerate(place.sites):
+        for column, site in enumerate(place.sites):
             value = tail.recording[site].array
             for row, each in enumerate((value, made(site, value))):
                 found = numbers(kl(said, log_probabilities(tail.said(each))))
-                sums[row, number] += float(np.where(tail.own, found, 0).sum())
+                sums[row, column] += float(np.where(tail.own, found, 0).sum())
     plain, fitted = (tuple(map(float, row / count)) for row in sums)
     return plain, fitted, count
 

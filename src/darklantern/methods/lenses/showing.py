@@ -9,7 +9,7 @@ from darklantern.errors import MethodError
 from darklantern.models.picture import Picture
 
 if TYPE_CHECKING:
-    from darklantern.methods.lenses.lens import Lens
+    from darklantern.methods.lenses.views import Lens
 
 _MOST = 96
 """positions that can be told apart"""

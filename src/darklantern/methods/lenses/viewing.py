@@ -7,10 +7,10 @@ import numpy as np
 
 from darklantern.errors import MethodError
 from darklantern.methods.lenses.fitting import FittedLens, fit_lens
-from darklantern.methods.lenses.lens import Lens
 from darklantern.methods.lenses.readings import Reading, log_probabilities, reading
 from darklantern.methods.lenses.tails import Tail, placed, tested
 from darklantern.methods.lenses.translators import Translators
+from darklantern.methods.lenses.views import Lens
 from darklantern.methods.making import making
 from darklantern.methods.metrics import Token, token_number
 from darklantern.methods.opened import check_opened
@@ -43,11 +43,13 @@ def lens(
     Always tests itself: what goes into the entrance, put in once more, and what the last layer returns, must give the
     model's own logits up to rounding.
 
-    Costs a run forward, a start at the last block, and a run from there for each site. Raises SiteError for sites,
+    Padding is left out where the inputs are prompts or a batch of them; of plain arrays every position counts. Costs a
+    run forward, a start at the last block, and a run from there for each site. Raises SiteError for sites,
     MethodError where a lens would not show what the model says.
     """
     check_opened(model)
-    asked = sites if sites is not None else _fitted_sites(how)
+    asked = _fitted_sites(how) if sites is None else sites
+    entrance = how.place.entrance if entrance is None and isinstance(how, FittedLens) else entrance
     with without_gradients(), making("lens", model, None if fit is None else seed) as under_way:
         under_way.saw(inputs)
         translators = _translators(model, how, fit, asked, entrance, seed)
