@@ -90,6 +90,13 @@ def test_jax_has_the_numbers_of_torch(engine: Engine) -> None:
     assert np.abs(ours.unexplained).max() < 1e-5
 
 
+@pytest.mark.parametrize("how", ["adjoint", "vjp"])
+def test_how_many_prompts_share_a_batch_makes_no_difference(how: Any) -> None:
+    one, many = (on_torch(gpt2(), at_random(skip=True), how=how, at_once=at_once) for at_once in (3, 64))
+    np.testing.assert_allclose(one.array, many.array, atol=1e-12)
+    assert one.made.cost.backward > many.made.cost.backward
+
+
 SMALL = {
     "num_hidden_layers": 3, "hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4, "vocab_size": 50,
 }  # fmt: skip
