@@ -1,6 +1,7 @@
 """Heatmap, bars, ladder, circuit, sparkline, PNG: what each shows and what each refuses."""
 
 import math
+import re
 import xml.etree.ElementTree as ET
 from importlib.util import find_spec
 from itertools import combinations_with_replacement
@@ -122,6 +123,20 @@ def test_ladder_refuses(lowest: Level, operate: Level) -> None:
 
 
 # circuit
+
+
+def test_many_edges_beside_an_outer_column_stay_in_the_picture() -> None:
+    nodes = [Node(site=f"n{layer}", position=0, layer=layer) for layer in range(12)]
+    nodes.append(Node(site="other", position=1, layer=0))
+    nodes += [Node(site=f"m{layer}", position=1, layer=layer) for layer in range(1, 12)]
+    pairs = [(low, high) for side in (0, 12) for low in range(side, side + 9) for high in range(low + 2, side + 12, 2)]
+    root = parsed(circuit(nodes, [Edge(source=low, target=high, effect=1.0) for low, high in pairs], title="Many"))
+    wide = float(root.attrib["viewBox"].split()[2])
+    for path in root.iter(SPACE + "path"):
+        across = [float(each) for each in re.findall(r"[MLC, ]?(-?\d+(?:\.\d+)?) -?\d+(?:\.\d+)?", path.attrib["d"])]
+        assert across
+        assert min(across) >= 0
+        assert max(across) <= wide
 
 
 def test_wider_edges_carry_more() -> None:

@@ -1,6 +1,7 @@
 """Attribution graphs: every edge by hand, G11 (rows add up), both ways of finding edges alike, on both frameworks."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,6 +15,8 @@ from torch import nn
 from transformers import (
     Gemma3ForCausalLM,
     Gemma3TextConfig,
+    GPT2Config,
+    GPT2LMHeadModel,
     GPTNeoXConfig,
     GPTNeoXForCausalLM,
     PhiConfig,
@@ -21,6 +24,7 @@ from transformers import (
     Qwen3Config,
     Qwen3ForCausalLM,
 )
+from words import LONG, WORDS, Words
 
 from darklantern import models
 from darklantern.errors import MethodError, SiteError
@@ -88,6 +92,13 @@ def test_jax_has_the_numbers_of_torch(engine: Engine) -> None:
     np.testing.assert_allclose(ours.array, theirs.array, atol=close)
     np.testing.assert_allclose(ours.influence, theirs.influence, atol=close)
     assert np.abs(ours.unexplained).max() < 1e-5
+
+
+@pytest.mark.parametrize("how", ["adjoint", "vjp"])
+def test_how_many_prompts_share_a_batch_makes_no_difference(how: Any) -> None:
+    one, many = (on_torch(gpt2(), at_random(skip=True), how=how, at_once=at_once) for at_once in (3, 64))
+    np.testing.assert_allclose(one.array, many.array, atol=1e-12)
+    assert one.made.cost.backward > many.made.cost.backward
 
 
 SMALL = {
@@ -218,3 +229,26 @@ def test_without_an_active_feature_errors_and_tokens_are_all_there_is() -> None:
     first = on_torch(gpt2(), {0: at_random()[0]})
     assert set(first.nodes.layer[first.nodes.those(FEATURE)]) == {0}
     assert np.abs(first.unexplained).max() < 1e-10
+
+
+def test_a_text_is_a_prompt_and_its_words_name_what_stands_where(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = GPT2Config(n_layer=3, n_embd=32, n_head=4, vocab_size=len(WORDS), bos_token_id=0, eos_token_id=0)
+    model = models.open(randomised(GPT2LMHeadModel(config).double().eval()), Words())
+    with torch.no_grad():
+        graph = attribution_graph(model, LONG, at_random(), targets=["a", "John"], most=12)
+        again = attribution_graph(model, [LONG], at_random(), targets=["a", "John"], most=12)
+    assert graph.tokens == tuple(LONG.split())
+    assert sorted(graph.answers.values()) == ["John", "a"]
+    np.testing.assert_array_equal(graph.array, again.array)
+    picture = graph.pruned().show()
+    assert "John" in picture.svg
+    picture.png(tmp_path / "words.png")
+    with pytest.raises(MethodError, match="one prompt"):
+        attribution_graph(model, [LONG, LONG], at_random())
+
+
+def test_evidence_of_half_precision_is_made_in_float32() -> None:
+    graph = attribution_graph(models.open(gpt2().bfloat16()), torch.as_tensor(PROMPT), at_random())
+    assert graph.array.dtype == np.float32
+    assert "backward passes" in graph.how or graph.gap < 1e-4

@@ -156,3 +156,9 @@ def test_the_strongest_features_alone_make_a_graph_that_still_adds_up(more: dict
         with pytest.raises(MethodError, match=f"most={wrong}"):
             attribution_graph(model, PROMPT, transcoders, most=wrong)
     assert attribution_graph(model, PROMPT, transcoders, most=10_000).left_out == 0
+
+
+def test_graphs_are_compared_by_identity(graph: Graph) -> None:
+    assert graph == graph
+    assert graph != graph.pruned()
+    assert len({graph, graph.pruned()}) == 2

@@ -58,9 +58,9 @@ def attribution_graph(
     one for each `at_once` targets.
 
     Layers without a transcoder, in a dict of them, count as errors as a whole. So does what all but the `most` features
-    of most influence write, where there are more: edges are as many as pairs of nodes. Costs
-    four or more forward and backward passes, with `at_once` prompts in a batch at most, and memory for an edge from
-    each node to each feature above that it can reach.
+    of most influence write, where there are more: edges are as many as pairs of nodes. Costs two runs, two or more
+    forward and backward passes over `at_once` prompts, and memory for an edge from each node to each feature above
+    that it can reach.
 
     Sources: Ameisen et al. 2025, Circuit Tracing; Dunefsky et al. 2024, Transcoders. Raises SiteError for a model
     without `layers.*`, `unembed` or attention patterns, and MethodError for several prompts, shapes that do not fit,
@@ -149,7 +149,9 @@ def _way(one: Replacement, nodes: Nodes, how: How | None, at_once: int, seed: in
         gap = _gap(one, nodes, exact, fast, seed)
         if gap <= _AGREE:
             return fast, gap
-        raise MethodError(f"rows in closed form differ from backward passes by {gap:.2g} of the largest edge", hint="")
+        raise MethodError(
+            f"rows in closed form differ from backward passes by {gap:.2g} of the largest edge", hint='how="vjp"'
+        )
     except (MethodError, SiteError) as error:
         if how == "adjoint":
             raise

@@ -4,7 +4,7 @@ With its norms' denominators held, what a layer does at one position is one matr
 norms divide each position by a number of its own. So basis vectors can share a pass: one at each position.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from darklantern.errors import MethodError
 from darklantern.methods.graphs.nodes import Numbers
 from darklantern.methods.graphs.replacing import Replacement
-from darklantern.methods.graphs.vjps import Targets, cotangents, pulled
+from darklantern.methods.graphs.vjps import Probe, Targets, carried, cotangents
 
 _SLACK = 1e-5
 """share by which positions may differ: some models take their norms in float32, whatever they are in"""
@@ -47,28 +47,17 @@ def found_maps(replacement: Replacement, logits: Targets, at_once: int) -> tuple
     of `at_once` prompts. Raises MethodError where positions differ by more than a factor.
     """
     one = replacement
-    kinds = _probed(one)
-    shapes = {site: _shape(one, site) for kind in kinds for site in kind}
-    given: dict[str, Numbers] = {}
-    places: dict[str, slice] = {}
-    first = 0
-    for kind in kinds:
-        rounds = 1 + max((-(-int(np.prod(shapes[site])) // one.positions) for site in kind), default=0)
-        for site in kind:
-            given[site] = _probe(shapes[site], one.positions, rounds, one.embedding.dtype)
-            places[site] = slice(first, first + rounds)
-        first += rounds
-    rows = {site: _placed(each, places[site], first + len(logits.positions)) for site, each in given.items()}
-    rows[logits.site] = _placed(cotangents(one, logits), slice(first, None), first + len(logits.positions))
-    before = dict.fromkeys(name for kind in kinds for names in kind.values() for name in names)
-    found = pulled(one.cut, one.prompt, rows, tuple(before), at_once)
+    kinds = [kind for kind in _probed(one) if kind]
+    last = kinds[0][f"layers.{one.layers - 1}:out"]
+    probes = [_probe(one, kind) for kind in kinds]
+    *found, top = carried(one.cut, one.prompt, [*probes, Probe({logits.site: cotangents(one, logits)}, last)], at_once)
     maps = {
-        (site, name): _map(found[name][places[site]], f"{name} → {site}", given[site])
-        for kind in kinds
+        (site, name): _map(gradients[name], f"{name} → {site}", probe.rows[site])
+        for kind, probe, gradients in zip(kinds, probes, found, strict=True)
         for site, names in kind.items()
         for name in names
     }
-    return maps, {site: np.ascontiguousarray(np.moveaxis(each[first:], 0, 1)) for site, each in found.items()}
+    return maps, {site: np.ascontiguousarray(np.moveaxis(each, 0, 1)) for site, each in top.items()}
 
 
 def _probed(one: Replacement) -> list[dict[str, list[str]]]:
@@ -84,6 +73,15 @@ def _probed(one: Replacement) -> list[dict[str, list[str]]]:
     return [out, read, value]
 
 
+def _probe(one: Replacement, kind: Mapping[str, Sequence[str]]) -> Probe:
+    """The same rows at each site of a kind; sites of one shape share them."""
+    shapes = {site: _shape(one, site) for site in kind}
+    rounds = 1 + max(-(-int(np.prod(shape)) // one.positions) for shape in shapes.values())
+    rows = {shape: _basis(shape, one.positions, rounds, one.embedding.dtype) for shape in set(shapes.values())}
+    before = dict.fromkeys(name for names in kind.values() for name in names)
+    return Probe({site: rows[shape] for site, shape in shapes.items()}, tuple(before))
+
+
 def _shape(one: Replacement, site: str) -> tuple[int, ...]:
     """Of what stands there at one position; a layer's end is as wide as its entrance."""
     if site.endswith(".attn:v"):
@@ -91,7 +89,7 @@ def _shape(one: Replacement, site: str) -> tuple[int, ...]:
     return (one.value(site, "pos", "dim") if site in one.here else one.embedding).shape[1:]
 
 
-def _probe(shape: tuple[int, ...], positions: int, rounds: int, dtype: "np.dtype[np.generic]") -> Numbers:
+def _basis(shape: tuple[int, ...], positions: int, rounds: int, dtype: "np.dtype[np.generic]") -> Numbers:
     """(round, pos, …): the same vector everywhere first, for the factors; then one basis vector at each position."""
     dims = int(np.prod(shape))
     made = np.zeros((rounds, positions, dims), dtype)
@@ -99,12 +97,6 @@ def _probe(shape: tuple[int, ...], positions: int, rounds: int, dtype: "np.dtype
     which = np.arange(dims)
     made[1 + which // positions, which % positions, which] = 1
     return made.reshape(rounds, positions, *shape)
-
-
-def _placed(rows: Numbers, where: slice, count: int) -> Numbers:
-    made = np.zeros((count, *rows.shape[1:]), rows.dtype)
-    made[where] = rows
-    return made
 
 
 def _map(found: Numbers, name: str, probe: Numbers) -> Map:

@@ -27,7 +27,7 @@ def pruned(
     influences = influence(len(nodes), rows, weights)
     always = (nodes.kind == TOKEN) | (nodes.kind == LOGIT)
     stay = always | (influences >= _least(influences, node_share))
-    between = [_restricted(each, stay) for each in rows]
+    between = [each.restricted(stay) for each in rows]
     passed = influence(len(nodes), between, weights) + weights
     sizes = [each.shares * passed[each.targets, None] for each in between]
     least = _least(np.concatenate([np.ravel(each) for each in sizes]), edge_share)
@@ -40,7 +40,7 @@ def pruned(
         left = stay & (always | out) & ((nodes.kind != FEATURE) | into)
         if (left == stay).all():
             break
-        stay, cut = left, [_restricted(each, left) for each in cut]
+        stay, cut = left, [each.restricted(left) for each in cut]
     number = np.cumsum(stay) - 1
     kept = (each for each in cut if len(each.targets))
     return stay, tuple(Block(number[each.targets], number[each.columns], each.effects) for each in kept)
@@ -53,11 +53,6 @@ def _least(sizes: Numbers, share: float) -> float:
     if not len(ranked) or not sums[-1]:
         return 0.0
     return float(ranked[min(int(np.searchsorted(sums / sums[-1], share)), len(ranked) - 1)])
-
-
-def _restricted(block: Block, stay: Marks) -> Block:
-    targets, columns = stay[block.targets], stay[block.columns]
-    return Block(block.targets[targets], block.columns[columns], block.effects[np.ix_(targets, columns)])
 
 
 def _tied(count: int, rows: Sequence[Block]) -> tuple[Marks, Marks]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from darklantern.errors import MethodError
 from darklantern.methods.graphs.nodes import ERROR, FEATURE, LOGIT, TOKEN, Ints, Nodes, Numbers
@@ -30,6 +31,11 @@ class Block:
     """the sources"""
     effects: Numbers
     """(target, source)"""
+
+    def restricted(self, stay: NDArray[np.bool_]) -> "Block":
+        """The part of it between the nodes that are marked, by their same numbers."""
+        targets, columns = stay[self.targets], stay[self.columns]
+        return Block(self.targets[targets], self.columns[columns], self.effects[np.ix_(targets, columns)])
 
     @property
     def shares(self) -> Numbers:

@@ -19,8 +19,7 @@ MOST_NODES, MOST_EDGES, MOST_POSITIONS, MOST_LOGITS = 20, 32, 8, 3
 def picture(graph: Graph) -> Picture:
     """Positions across, layers up; features of one layer at one position one above the other."""
     strong = _strong(graph)
-    edges = [edge for edge in graph.edges() if strong[edge.source] and strong[edge.target]]
-    edges = sorted(edges, key=lambda edge: -abs(edge.effect))[:MOST_EDGES]
+    edges = sorted(graph.edges(strong), key=lambda edge: -abs(edge.effect))[:MOST_EDGES]
     tied = [end for edge in edges for end in (edge.source, edge.target)]
     numbers = sorted({*tied, *np.flatnonzero(strong & (graph.nodes.kind == LOGIT)).tolist()})
     place = {number: at for at, number in enumerate(numbers)}

@@ -65,21 +65,21 @@ class ByVjp:
         """The same of targets at different sites, one after the other."""
         one, last = self.replacement, max(each.layer for each in several)
         sites = {layer: EMBEDDING if layer < 0 else one.write(layer) for layer in range(-1, last)}
-        given = stacked({each.site: cotangents(one, each) for each in several})
-        found = self._back(given, sites)
+        found = self._back([{each.site: cotangents(one, each)} for each in several], sites)
         for layer in range(last - 1, -2, -1):
             yield layer, np.moveaxis(found[layer], 0, 1)
             skip = one.transcoders[layer].W_skip if layer in one.transcoders else None
             if skip is not None:
                 below = {lower: site for lower, site in sites.items() if lower < layer}
-                for lower, more in self._back({one.read(layer): found[layer] @ skip}, below).items():
+                for lower, more in self._back([{one.read(layer): found[layer] @ skip}], below).items():
                     found[lower] = found[lower] + more
 
-    def _back(self, given: Mapping[str, Numbers], sites: Mapping[int, str]) -> dict[int, Numbers]:
-        """Of (target, pos, …) at some sites, the gradients (target, pos, dim) at `sites`."""
+    def _back(self, given: Sequence[Mapping[str, Numbers]], sites: Mapping[int, str]) -> dict[int, Numbers]:
+        """Of several (target, pos, …) at some sites, the gradients of all targets at `sites`, (target, pos, dim)."""
         one = self.replacement
-        found = pulled(one.frozen, one.prompt, given, tuple(sites.values()), self.at_once)
-        return {layer: found[name] for layer, name in sites.items()}
+        probes = [Probe(rows, tuple(sites.values())) for rows in given]
+        found = carried(one.frozen, one.prompt, probes, self.at_once)
+        return {layer: np.concatenate([each[name] for each in found]) for layer, name in sites.items()}
 
 
 def cotangents(replacement: Replacement, targets: Targets) -> Numbers:
@@ -90,39 +90,50 @@ def cotangents(replacement: Replacement, targets: Targets) -> Numbers:
     return made
 
 
-def stacked(given: Mapping[str, Numbers]) -> dict[str, Numbers]:
-    """Cotangents of several sites as rows of one batch: at each site zeros in the rows of the others."""
-    count, first, made = sum(map(len, given.values())), 0, {}
-    for site, rows in given.items():
-        made[site] = np.zeros((count, *rows.shape[1:]), rows.dtype)
-        made[site][first : first + len(rows)] = rows
-        first += len(rows)
-    return made
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """Cotangents in rows of their own, and the sites that they are carried back to."""
+
+    rows: Mapping[str, Numbers]
+    """by site, (row, pos, …), as many rows at each"""
+    before: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.rows.values())))
 
 
-def pulled(
-    model: Model, prompt: Prompt, given: Mapping[str, Numbers], sites: Sequence[str], at_once: int
-) -> dict[str, Numbers]:
-    """Cotangents (example, pos, …) at some sites carried back to `sites`: (example, pos, …), in batches of `at_once`.
+def carried(model: Model, prompt: Prompt, probes: Sequence[Probe], at_once: int) -> list[dict[str, Numbers]]:
+    """What each probe's rows become at each of its sites, (row, pos, dim), with `at_once` rows in a batch.
 
-    All batches have one size, the last one filled with zeros: JAX compiles once.
+    All batches have one size, so that JAX compiles no more often than there are kinds of them.
     """
-    count = len(next(iter(given.values())))
-    size = min(at_once, count)
+    total = sum(map(len, probes))
+    size = min(at_once, total)
     inputs = prompt.tiled(size)
-    parts: dict[str, list[Numbers]] = {site: [] for site in sites}
-    for first in range(0, count, size):
-        rows: dict[str | Site, Any] = {
-            site: _named(site, _filled(each[first : first + size], size)) for site, each in given.items()
-        }
-        gradients = model.vjp(inputs, rows, *sites).gradients
-        for site in sites:
-            parts[site].append(_flat(gradients, site)[: count - first])
-    return {site: np.concatenate(each) for site, each in parts.items()}
+    made: list[dict[str, list[Numbers]]] = [{name: [] for name in each.before} for each in probes]
+    for start in range(0, total, size):
+        given: dict[str, Numbers] = {}
+        within = list(_within(probes, start, size))
+        for number, own, there in within:
+            for site, rows in probes[number].rows.items():
+                given.setdefault(site, np.zeros((size, *rows.shape[1:]), rows.dtype))[there] = rows[own]
+        asked = dict.fromkeys(name for number, _, _ in within for name in probes[number].before)
+        named: dict[str | Site, Any] = {site: _named(site, rows) for site, rows in given.items()}
+        gradients = model.vjp(inputs, named, *asked).gradients
+        for number, _, there in within:
+            for name, parts in made[number].items():
+                parts.append(_flat(gradients, name)[there].copy())
+    return [{name: np.concatenate(parts) for name, parts in each.items()} for each in made]
 
 
-def _filled(rows: Numbers, size: int) -> Numbers:
-    return np.concatenate([rows, np.zeros((size - len(rows), *rows.shape[1:]), rows.dtype)])
+def _within(probes: Sequence[Probe], start: int, size: int) -> Iterator[tuple[int, slice, slice]]:
+    """The probes that have rows in a batch: their numbers, which rows, and where those stand in the batch."""
+    first = 0
+    for number, each in enumerate(probes):
+        low, high = max(start, first), min(start + size, first + len(each))
+        if low < high:
+            yield number, slice(low - first, high - first), slice(low - start, high - start)
+        first += len(each)
 
 
 def _named(site: str, rows: Numbers) -> Value:
