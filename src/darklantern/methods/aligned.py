@@ -48,7 +48,7 @@ def pairs(model: Model, clean: Any, corrupt: Any) -> Iterator[tuple[Any, Any]]:
     for count, (mine, theirs) in enumerate(both, 1):
         if mine is end or theirs is end:
             raise MethodError(
-                f"there are more {'corrupt' if mine is end else 'clean'} batches than the {count - 1} of the other kind",
+                f"more {'corrupt' if mine is end else 'clean'} batches than the {count - 1} of the other kind",
                 hint="a batch of corrupt inputs for each of clean ones",
             )
         yield one_pair(model, mine, theirs)

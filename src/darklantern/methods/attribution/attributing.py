@@ -50,7 +50,8 @@ def attribute(
       along a path is always reported; at inner sites with `along` it is that of the paths through them.
 
     Scores are means over examples, whose metric has to be a mean over them too; with `per_example` a first axis
-    `batch` has each example's own. Both inputs may be streams: iterators, loaders or lists of batches, one held at a time.
+    `batch` has each example's own. Both inputs may be streams, of which one batch is held at a time:
+    iterators, loaders, lists of batches.
 
     Costs two forward runs and one backward pass a batch, of which `gradient` needs one and one; `ig` `steps` of both
     for each path, and three runs. Memory is that of one gradient, whatever the steps.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from darklantern.drawing.scales import number
 from darklantern.errors import MethodError
 from darklantern.methods.attribution.exact import Question
+from darklantern.methods.patching.cells import grids, ranked
 from darklantern.methods.results import Result
 from darklantern.models.picture import Picture
 from darklantern.models.recording import Recording, Value
@@ -75,10 +76,7 @@ class Attribution(Result):
 
     def ranked(self, by: Callable[[float], float] = float, most: int | None = None) -> list[tuple[Site, float]]:
         """What has which score, highest first, or, `by=abs`, strongest first; the first `most` of them."""
-        flat = self.flat
-        keys = np.fromiter((by(each) for each in flat.tolist()), np.float64, len(flat))
-        order = np.argsort(-keys, kind="stable")[:most]
-        return [(self.cell(int(place)), float(flat[place])) for place in order]
+        return ranked(self.means(), by, most)
 
     def verify(self, n: int = 40, seed: int = 0) -> "Verified":
         """Exact patches, each alone, of the `n / 2` strongest and of as many others at random by `seed`.
@@ -130,7 +128,7 @@ class Attribution(Result):
         (site, score), *_ = self.ranked(abs, 1)
         line = f"{self.name}: strongest {number(score)} at {site}"
         if self.incomplete is not None and self.incomplete > INCOMPLETE:
-            line += f"; INCOMPLETE, {self.incomplete:.1%} of the change is missing: more steps"
+            line += f"; incomplete by {self.incomplete:.1%}: more steps"
         return line
 
     @property
@@ -150,30 +148,7 @@ class Attribution(Result):
     @property
     def grids(self) -> tuple[Grid, ...]:
         """One table where all sites keep the same one axis, or none."""
-        means = self.means()
-        if len({(score.axes, score.shape) for score in means}) > 1 or len(means[0].axes) > 1:
-            return ()
-        axis = means[0].axes[0] if means[0].axes else ""
-        columns = tuple(map(str, range(means[0].shape[0]))) if axis else ("whole",)
-        rows = tuple(tuple(np.ravel(score.array).tolist()) for score in means)
-        name = f"attributed, by {axis}" if axis else "attributed"
-        names = tuple(str(score.site) for score in means)
-        return (Grid(name=name, unit="of the metric", rows=names, columns=columns, values=rows),)
-
-    @property
-    def flat(self) -> NDArray[np.float64]:
-        """All scores over all examples, site by site."""
-        return np.concatenate([np.ravel(score.array) for score in self.means()])
-
-    def cell(self, place: int) -> Site:
-        """What `flat[place]` is the score of."""
-        for score in self.scores:
-            axes, shape = score.axes[self.per_example :], score.shape[self.per_example :]
-            size = math.prod(shape)
-            if place < size:
-                return score.site.at(**dict(zip(axes, map(int, np.unravel_index(place, shape)), strict=True)))
-            place -= size
-        raise IndexError(place)
+        return grids(self.means(), "attributed")
 
     @property
     def _recording(self) -> Recording:

@@ -34,9 +34,7 @@ class Question:
         A run for each cell and batch, from its own block on where the model can start there.
         """
         if is_stream(self.clean) and iter(self.clean) is self.clean:
-            raise MethodError(
-                "the inputs were an iterator, which is used up", hint="hand a loader, or a list of batches"
-            )
+            raise MethodError("the inputs were an iterator, which is used up", hint="hand a list of batches")
         total, count = np.zeros(len(cells)), 0
         for clean, corrupt in pairs(self.model, self.clean, self.corrupt):
             under_way.saw(clean, *([] if corrupt is None else [corrupt]))

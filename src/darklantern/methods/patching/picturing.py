@@ -1,0 +1,82 @@
+"""Numbers for cells as a picture: bars for a few, else fields of layers or sites by one axis."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darklantern.drawing import Axis, Bar, Field, Svg, bars, fields
+from darklantern.methods.patching.cells import Values, cell, flat, is_table
+from darklantern.methods.patching.showing import kinds_of
+from darklantern.models.sites import Site
+
+_FEW = 12
+"""cells that are bars"""
+_MANY = 24
+"""bars, where cells do not make one table"""
+_ACROSS = 256
+"""columns that can be told apart"""
+
+
+@dataclass(frozen=True)
+class Words:
+    """What stands around the numbers."""
+
+    title: str
+    says: str
+    note: str
+    """what they are measured from"""
+    texts: tuple[str, ...] = ()
+    """the token at each position"""
+
+
+def drawn(values: Values, words: Words, spreads: NDArray[np.float64] | None = None) -> Svg:
+    """All as bars, or as fields; the strongest as bars where sites have several axes, or different ones."""
+    if is_table(values) and len(flat(values)) > _FEW:
+        return _fields(values, words)
+    return _bars(values, words, spreads)
+
+
+def _bars(values: Values, words: Words, spreads: NDArray[np.float64] | None) -> Svg:
+    numbers = flat(values)
+    order = np.argsort(-np.abs(numbers), kind="stable")[:_MANY].tolist()
+    items = []
+    for place in order:
+        value = float(numbers[place])
+        off = None if spreads is None else float(spreads[place])
+        interval = None if off is None else (value - off, value + off)
+        items.append(Bar(label=_told(cell(values, place), words.texts), value=value, interval=interval))
+    more = "" if len(items) == len(numbers) else f" The strongest {len(items)} of {len(numbers):,}."
+    return bars(items, title=words.title, note=words.note + more)
+
+
+def _fields(values: Values, words: Words) -> Svg:
+    axis, count = values[0].axes[0], values[0].shape[0]
+    cells, factor = _pooled(np.stack([value.array for value in values]))
+    texts = words.texts if axis == "pos" and len(words.texts) == count and factor == 1 else ()
+    columns = Axis(axis, range(0, count, factor), texts)
+    notes = [words.note] + [f"Each cell is the strongest of {factor} along {axis}."] * (factor > 1)
+    kinds, title = kinds_of([value.site for value in values]), words.title
+    if kinds:
+        rows = Axis("layer", list(next(iter(kinds.values()))))
+        shown = [Field(str(kind), [cells[row].tolist() for row in layers.values()]) for kind, layers in kinds.items()]
+        title += f": {shown[0].name}" * (len(shown) == 1)
+    else:
+        rows = Axis("site", range(len(values)), tuple(str(value.site) for value in values))
+        shown = [Field("", cells.tolist())]
+    return fields(shown, rows, columns, title=title, says=words.says, notes=notes)
+
+
+def _pooled(cells: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
+    """The strongest of each few columns, few enough to be told apart; and how few."""
+    factor = -(-cells.shape[1] // _ACROSS)
+    starts = range(0, cells.shape[1], factor)
+    low, high = np.minimum.reduceat(cells, starts, 1), np.maximum.reduceat(cells, starts, 1)
+    return np.where(high >= -low, high, low), factor
+
+
+def _told(site: Site, texts: Sequence[str]) -> str:
+    pos = dict(site.select).get("pos")
+    named = isinstance(pos, int) and -len(texts) <= pos < len(texts)
+    return f"{site} {texts[pos]}" if named and isinstance(pos, int) else str(site)
