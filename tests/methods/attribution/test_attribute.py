@@ -8,6 +8,7 @@ import pytest
 import torch
 from frameworks import GPT2, Engine, Numbers, engine, engines, logits, normal, tokens
 from small_transformers import gpt2, llama
+from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel
 from words import LONG, SWAPPED, WORDS, Words
 
@@ -185,6 +186,42 @@ def test_evidence_and_pictures(tmp_path: Any) -> None:
     neurons = attribute(model, clean, corrupt, "layers.*.mlp:post[neuron=*]", last)
     assert neurons.array.shape == (3, 128) and "neuron" in str(neurons.show().svg)
     assert found.verify(100).strongest == 12  # no more cells than there are
+
+
+class Convolved(nn.Module):
+    """Images to three numbers, of which the second sees the upper left quarter alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1, dtype=torch.float64)
+        self.read = nn.Linear(4, 3, dtype=torch.float64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = self.conv(x).relu()
+        return self.read(seen.mean((2, 3))) + self.read(seen[:, :, :3, :3].mean((2, 3))) * torch.tensor([0, 9, 0])
+
+
+def test_pixels_of_an_image_and_channels_of_a_convolution() -> None:
+    torch.manual_seed(0)
+    model = dl.open(Convolved())
+    images = torch.from_numpy(normal(4, 1, 8, 8, seed=2))
+    found = attribute(model, images, None, "conv:in[height=*,width=*]", lambda output: output[:, 1].mean(), "ig")
+    (pixels,) = (np.abs(score.array) for score in found.scores)
+    assert pixels.shape == (8, 8) and found.incomplete is not None
+    assert pixels[:3, :3].mean() > 4 * pixels[4:, 4:].mean()
+    assert "height" in str(found.show().svg)
+    channels = attribute(model, images, None, "conv:out[channel=*]", lambda output: output[:, 1].mean(), "gradient")
+    assert channels.array.shape == (1, 4)
+    # Everything behind the channels is piecewise linear through 0 but for the bias: each is exact.
+    verified = channels.verify(4)
+    np.testing.assert_allclose(verified.attributed, verified.exact, atol=1e-12)
+
+
+def test_a_model_that_drops_out_is_refused() -> None:
+    module = gpt2().train()
+    clean, corrupt = (torch.from_numpy(tokens(seed=seed)) for seed in (5, 6))
+    with pytest.raises(MethodError, match="effects would be noise"):
+        attribute(dl.open(module), clean, corrupt, HEADS, last)
 
 
 def test_what_cannot_be_attributed_is_refused() -> None:

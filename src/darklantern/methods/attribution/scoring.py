@@ -10,6 +10,7 @@ import numpy as np
 from darklantern.errors import MethodError
 from darklantern.methods.attribution.asking import Asked, examples
 from darklantern.methods.metrics import Metric, bound, number
+from darklantern.methods.patching.repeating import check_repeats
 from darklantern.models.edits import put
 from darklantern.models.opened import Model
 from darklantern.models.recording import Recording, Value
@@ -70,6 +71,7 @@ def by_gradient(case: Case) -> Scored:
 def by_patching(case: Case, frozen: Model) -> Scored:
     """Gradient on the corrupt inputs × (clean − corrupt); `frozen` is the model whose gradients count."""
     source = case.model.record(case.clean, *case.wholes)
+    check_repeats(case.model, case.clean, source.output)
     found = frozen.gradient(case.corrupt, case.on_base, *case.wholes)
     products = tuple(each.part(found.gradients) * (each.part(source) - each.part(found.values)) for each in case.asked)
     high = case.clean_metric(source.output)
@@ -79,6 +81,7 @@ def by_patching(case: Case, frozen: Model) -> Scored:
 def by_path(case: Case, steps: int, along: Site | None) -> Scored:
     """The integral of the gradient along a straight path, × its length: one for each site, or one for all."""
     source = case.model.record(case.clean, *_with(case.wholes, along))
+    check_repeats(case.model, case.clean, source.output)
     other = None if case.corrupt is None else case.model.record(case.corrupt, *_with(case.wholes, along))
     low = None if other is None else number(case.on_base, other.output)
     high = case.clean_metric(source.output)

@@ -14,6 +14,7 @@ from darklantern.methods.making import Making, making
 from darklantern.methods.metrics import bound, number
 from darklantern.methods.opened import check_opened
 from darklantern.methods.patching.ablated import Ablated
+from darklantern.methods.patching.repeating import check_repeats
 from darklantern.methods.patching.replacing import Subspace, drawn, edits_for, means, order_of
 from darklantern.methods.patching.suffixes import Suffixes
 from darklantern.methods.progress import tracked
@@ -112,6 +113,7 @@ class _Bench:
         wholes = tuple(dict.fromkeys(site.whole for site in wanted))
         suffixes = Suffixes(model, inputs, wholes)
         run = model.record(inputs, *dict.fromkeys([*wholes, *suffixes.besides]))
+        check_repeats(model, inputs, run.output)
         measured = bound(metric, model, inputs)
         return cls(model, inputs, measured, subspace, wanted, run, suffixes, number(measured, run.output))
 

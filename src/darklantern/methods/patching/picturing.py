@@ -1,4 +1,4 @@
-"""Numbers for cells as a picture: bars for a few, else fields of layers or sites by one axis."""
+"""Numbers for cells as a picture: bars for a few, else fields of layers or sites by one axis, or of two axes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +17,8 @@ _MANY = 24
 """bars, where cells do not make one table"""
 _ACROSS = 256
 """columns that can be told apart"""
+_SITES = 12
+"""fields of two axes"""
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,12 @@ class Words:
 
 
 def drawn(values: Values, words: Words, spreads: NDArray[np.float64] | None = None) -> Svg:
-    """All as bars, or as fields; the strongest as bars where sites have several axes, or different ones."""
-    if is_table(values) and len(flat(values)) > _FEW:
-        return _fields(values, words)
+    """A few as bars, more as fields; the strongest as bars where sites have three axes or more, or different ones."""
+    if len(flat(values)) > _FEW:
+        if is_table(values):
+            return _fields(values, words)
+        if len({(value.axes, value.shape) for value in values}) == 1 and len(values[0].axes) == 2:
+            return _planes(values, words)
     return _bars(values, words, spreads)
 
 
@@ -66,6 +71,21 @@ def _fields(values: Values, words: Words) -> Svg:
         rows = Axis("site", range(len(values)), tuple(str(value.site) for value in values))
         shown = [Field("", cells.tolist())]
     return fields(shown, rows, columns, title=title, says=words.says, notes=notes)
+
+
+def _planes(values: Values, words: Words) -> Svg:
+    """A field for each site, of the first few if there are many."""
+    (down, across), (height, width) = values[0].axes, values[0].shape
+    pooled = [_pooled(value.array) for value in values[:_SITES]]
+    deep = [_pooled(cells.T) for cells, _ in pooled]
+    by, along = deep[0][1], pooled[0][1]
+    shown = [Field(str(value.site), cells.T.tolist()) for value, (cells, _) in zip(values, deep, strict=False)]
+    rows, columns = Axis(down, range(0, height, by)), Axis(across, range(0, width, along))
+    notes = [words.note]
+    notes += [f"Each cell is the strongest of {by} × {along}."] * (by * along > 1)
+    notes += [f"The first {_SITES} of {len(values)} sites."] * (len(values) > _SITES)
+    square = {down, across} == {"height", "width"}
+    return fields(shown, rows, columns, title=words.title, says=words.says, notes=notes, square=square)
 
 
 def _pooled(cells: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
