@@ -184,6 +184,8 @@ def test_evidence_and_pictures(tmp_path: Any) -> None:
     assert checked.made.seed == 3 and checked.strongest == 4 and len(set(checked.sites)) == 8
     assert found.evidence().summary.startswith("RelP, attention, norm and activation held constant: strongest")
     neurons = attribute(model, clean, corrupt, "layers.*.mlp:post[neuron=*]", last)
+    planes = attribute(model, clean, corrupt, "layers.*.mlp:post[neuron=*,pos=*]", last)
+    assert planes.array.shape == (3, 7, 128) and "layers.2.mlp:post" in str(planes.show().svg)
     assert neurons.array.shape == (3, 128) and "neuron" in str(neurons.show().svg)
     assert found.verify(100).strongest == 12  # no more cells than there are
 
@@ -217,6 +219,15 @@ def test_pixels_of_an_image_and_channels_of_a_convolution() -> None:
     np.testing.assert_allclose(verified.attributed, verified.exact, atol=1e-12)
 
 
+def test_half_precision_comes_out_in_full() -> None:
+    full, half = dl.open(gpt2()), dl.open(gpt2().to(torch.bfloat16))
+    clean, corrupt = (torch.from_numpy(tokens(seed=seed)) for seed in (5, 6))
+    scores = [attribute(model, clean, corrupt, HEADS, last).array for model in (full, half)]
+    assert scores[1].dtype == np.float64
+    assert np.corrcoef(scores[0].ravel(), scores[1].ravel())[0, 1] > 0.98
+    assert attribute(half, clean, corrupt, "layers.2:out", last, "ig").completeness_error is not None
+
+
 def test_a_model_that_drops_out_is_refused() -> None:
     module = gpt2().train()
     clean, corrupt = (torch.from_numpy(tokens(seed=seed)) for seed in (5, 6))
@@ -234,6 +245,8 @@ def test_what_cannot_be_attributed_is_refused() -> None:
         (MethodError, "number of points", (clean, corrupt, HEADS, last, "ig"), {"steps": 0}),
         (MethodError, "goes along no path", (clean, corrupt, HEADS, last), {"along": "embed:out"}),
         (MethodError, "one site to go along", (clean, corrupt, HEADS, last, "ig"), {"along": "layers.*:out"}),
+        (SiteError, "holds whole numbers", (clean, corrupt, "embed:in", last), {}),
+        (MethodError, "nothing to attribute", (clean, clean, HEADS, last), {}),
         (SiteError, "at least one site", (clean, corrupt, [], last), {}),
         (SiteError, "keeps the examples apart", (clean, corrupt, "embed:out[batch=*]", last), {}),
         (SiteError, "in two ways", (clean, corrupt, ["embed:out", "embed:out[pos=*]"], last), {}),

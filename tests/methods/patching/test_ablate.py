@@ -111,6 +111,13 @@ def test_pictures(tmp_path: Any) -> None:
         assert found.name.split()[0] in found.show().title.lower()
 
 
+@pytest.mark.parametrize("how", ["zero", "mean", "resample"])
+def test_half_precision_and_a_subspace(how: str) -> None:
+    model = dl.open(gpt2().to(torch.bfloat16))
+    found = ablate(model, torch.from_numpy(tokens(batch=4, seed=5)), "layers.*:out", last, how, basis=np.eye(32)[:4])
+    assert found.array.shape == (3,) and np.isfinite(found.array).all() and found.directions == 4
+
+
 def test_what_cannot_be_ablated_is_refused() -> None:
     model, inputs = dl.open(gpt2()), torch.from_numpy(tokens(seed=5))
     for error, says, more in (

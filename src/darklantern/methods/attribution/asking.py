@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darklantern.errors import MethodError, SiteError
+from darklantern.models.dtypes import dtype_name
 from darklantern.models.opened import Model
 from darklantern.models.recording import Recording, Value
-from darklantern.models.shim import numbers
+from darklantern.models.shim import namespace, numbers
 from darklantern.models.sites import Site
 
 
@@ -33,6 +34,9 @@ class Asked:
                 f"{self.site} has axes {' '.join(product.axes)}, so it has no {missing[0]} to keep",
                 hint="pin axes that are there to *" if missing[0] != "batch" else "leave per_example out",
             )
+        if dtype_name(product.array) in ("bfloat16", "float16"):  # thousands of numbers are added
+            xp = namespace(product.array)
+            product = replace(product, array=xp.astype(product.array, xp.float32))
         gone = [axis for axis in product.axes if axis not in kept]
         left = product.sum(*gone) if gone else product
         array = np.asarray(numbers(left.array), dtype=np.float64)

@@ -16,6 +16,7 @@ from darklantern.methods.making import Making, making
 from darklantern.methods.opened import check_opened
 from darklantern.methods.progress import tracked
 from darklantern.models.opened import Model
+from darklantern.models.recording import Value
 from darklantern.models.shim import without_gradients
 from darklantern.models.sites import Site
 
@@ -72,10 +73,12 @@ def attribute(
             scored = _scored(how, case, held, steps, path)
             check_finite(scored)
             sums.add(scored)
+        scores = sums.values()
+        _check_difference(scores, sums)
     return Attribution(
         how=how,
         frozen=frozen,
-        scores=sums.values(),
+        scores=scores,
         clean=sums.clean,
         corrupt=sums.corrupt,
         paths=sums.paths,
@@ -113,6 +116,15 @@ def _check(how: str, corrupt: Any, steps: int, along: Any) -> None:
         raise MethodError(f"expected a number of points on the path, got {steps!r}", hint="steps=16")
     if along is not None and how != "ig":
         raise MethodError(f"{how} goes along no path", hint='along= is for how="ig"')
+
+
+def _check_difference(scores: Sequence[Value], sums: Sums) -> None:
+    """Raises MethodError where the inputs do not differ in anything that was asked for, nor in the metric."""
+    if sums.corrupt == sums.clean and not any(score.array.any() for score in scores):
+        raise MethodError(
+            "clean and corrupt inputs give the same metric and the same values, so there is nothing to attribute",
+            hint="choose inputs between which the behaviour differs",
+        )
 
 
 def _only(found: tuple[Asked, ...]) -> Site:

@@ -50,6 +50,7 @@ class Attribution(Result):
     texts: tuple[str, ...]
     """the token at each position, `clean/corrupt` where they differ; empty where they are not known or not one"""
     question: Question
+    """model and inputs, held for `verify`"""
 
     def __getitem__(self, site: str | Site) -> Value:
         """The scores of one site, or of one cell: `scores["layers.3.attn:z[head=2]"]`."""

@@ -1,5 +1,6 @@
 """Numbers for cells as a picture: bars for a few, else fields of layers or sites by one axis, or of two axes."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darklantern.drawing import Axis, Bar, Field, Svg, bars, fields
+from darklantern.drawing.fields import MOST_CELLS
 from darklantern.methods.patching.cells import Values, cell, flat, is_table
 from darklantern.methods.patching.showing import kinds_of
 from darklantern.models.sites import Site
@@ -58,9 +60,8 @@ def _bars(values: Values, words: Words, spreads: NDArray[np.float64] | None) -> 
 
 def _fields(values: Values, words: Words) -> Svg:
     axis, count = values[0].axes[0], values[0].shape[0]
-    cells, factor = _pooled(np.stack([value.array for value in values]))
-    texts = words.texts if axis == "pos" and len(words.texts) == count and factor == 1 else ()
-    columns = Axis(axis, range(0, count, factor), texts)
+    factor = _factor(count, max(1, min(_ACROSS, MOST_CELLS // len(values))))
+    cells, columns = _pooled(np.stack([value.array for value in values]), factor), _axis(axis, count, factor, words)
     notes = [words.note] + [f"Each cell is the strongest of {factor} along {axis}."] * (factor > 1)
     kinds, title = kinds_of([value.site for value in values]), words.title
     if kinds:
@@ -75,25 +76,35 @@ def _fields(values: Values, words: Words) -> Svg:
 
 def _planes(values: Values, words: Words) -> Svg:
     """A field for each site, of the first few if there are many."""
-    (down, across), (height, width) = values[0].axes, values[0].shape
-    pooled = [_pooled(value.array) for value in values[:_SITES]]
-    deep = [_pooled(cells.T) for cells, _ in pooled]
-    by, along = deep[0][1], pooled[0][1]
-    shown = [Field(str(value.site), cells.T.tolist()) for value, (cells, _) in zip(values, deep, strict=False)]
-    rows, columns = Axis(down, range(0, height, by)), Axis(across, range(0, width, along))
+    chosen = values[:_SITES]
+    (down, across), (height, width) = chosen[0].axes, chosen[0].shape
+    most = math.isqrt(MOST_CELLS // len(chosen))
+    by, along = _factor(height, most), _factor(width, most)
+    cells = [_pooled(_pooled(value.array, along).T, by).T for value in chosen]
+    shown = [Field(str(value.site), pooled.tolist()) for value, pooled in zip(chosen, cells, strict=True)]
+    rows, columns = _axis(down, height, by, words), _axis(across, width, along, words)
     notes = [words.note]
     notes += [f"Each cell is the strongest of {by} × {along}."] * (by * along > 1)
     notes += [f"The first {_SITES} of {len(values)} sites."] * (len(values) > _SITES)
+    title = words.title + f": {shown[0].name}" * (len(shown) == 1)
     square = {down, across} == {"height", "width"}
-    return fields(shown, rows, columns, title=words.title, says=words.says, notes=notes, square=square)
+    return fields(shown, rows, columns, title=title, says=words.says, notes=notes, square=square)
 
 
-def _pooled(cells: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
-    """The strongest of each few columns, few enough to be told apart; and how few."""
-    factor = -(-cells.shape[1] // _ACROSS)
+def _axis(name: str, count: int, factor: int, words: Words) -> Axis:
+    named = name == "pos" and len(words.texts) == count and factor == 1
+    return Axis(name, range(0, count, factor), words.texts if named else ())
+
+
+def _factor(count: int, most: int) -> int:
+    return -(-count // most)
+
+
+def _pooled(cells: NDArray[np.float64], factor: int) -> NDArray[np.float64]:
+    """The strongest of each `factor` columns."""
     starts = range(0, cells.shape[1], factor)
     low, high = np.minimum.reduceat(cells, starts, 1), np.maximum.reduceat(cells, starts, 1)
-    return np.where(high >= -low, high, low), factor
+    return np.where(high >= -low, high, low)
 
 
 def _told(site: Site, texts: Sequence[str]) -> str:
