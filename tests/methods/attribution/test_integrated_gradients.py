@@ -9,6 +9,8 @@ import pytest
 import torch
 from flax import linen
 from frameworks import Engine, engine, engines, logits, normal, tokens
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from small_transformers import gpt2
 from torch import Tensor, nn
 
@@ -98,6 +100,28 @@ def test_too_few_points_are_said_to_be_too_few() -> None:
         assert ("incomplete by" in found.says) == (found.incomplete > 0.01)
     assert errors == sorted(errors, reverse=True) and errors[0] > 100 * errors[-1]
     assert "incomplete by" in attribute(model, inputs, None, "first:in", third, "ig", steps=1).says
+
+
+class Power(nn.Module):
+    """x → Σ xⁿ."""
+
+    def __init__(self, exponent: int) -> None:
+        super().__init__()
+        self.exponent, self.given = exponent, nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.given(x) ** self.exponent).sum(-1)
+
+
+@given(exponent=st.integers(1, 12), seed=st.integers(0, 99))
+@settings(max_examples=20, deadline=None)
+def test_n_points_are_exact_for_polynomials_of_degree_2n(exponent: int, seed: int) -> None:
+    model, steps = dl.open(Power(exponent)), (exponent + 1) // 2
+    clean, corrupt = (torch.from_numpy(normal(3, 5, seed=seed + k)) for k in (0, 100))
+    found = attribute(model, clean, corrupt, "given:out[dim=*]", lambda out: out.mean(), "ig", steps=steps)
+    assert found.incomplete is not None and found.incomplete < 1e-9
+    expected = (clean**exponent - corrupt**exponent).mean(0).numpy()
+    np.testing.assert_allclose(found.array[0], expected, rtol=1e-8, atol=1e-9)
 
 
 def last(output: Any) -> Any:
