@@ -253,5 +253,5 @@ def test_a_glob_leaves_out_what_is_never_called() -> None:
 
 
 def test_whole_numbers_have_no_gradient_as_in_jax() -> None:
-    with pytest.raises(SiteError, match="embed:in holds whole numbers, torch.int64"):
+    with pytest.raises(SiteError, match=r"embed:in holds whole numbers, torch\.int64"):
         models.open(gpt2()).gradient(tokens(), lambda output: output.logits.sum(), "embed:in")

@@ -11,7 +11,7 @@ from darklantern.errors import MethodError
 from darklantern.methods.attribution.asking import Asked, examples
 from darklantern.methods.metrics import Metric, bound, number
 from darklantern.methods.patching.repeating import check_repeats
-from darklantern.models.edits import put
+from darklantern.models.edits import put, zero
 from darklantern.models.opened import Model
 from darklantern.models.recording import Recording, Value
 from darklantern.models.sites import Site
@@ -124,8 +124,7 @@ class _Way:
 
     def change(self, high: float, low: float | None) -> float:
         """What the metric changes by along the whole path: a run with the site at the end that no run was at."""
-        value = Asked(self.site, ()).part(self.source)
-        at = put(value if self.other is not None else 0 * value)
+        at = zero() if self.other is None else put(Asked(self.site, ()).part(self.source))
         there = number(self.case.on_base, self.case.model.run(self.case.base, {self.site: at}))
         return high - there if low is None else there - low
 

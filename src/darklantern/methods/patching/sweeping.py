@@ -143,7 +143,7 @@ def _check_effect(clean: float, corrupt: float) -> None:
     if clean == corrupt:
         raise SiteError(
             f"clean and corrupt inputs give the same metric, {clean:g}, so there is no effect to restore",
-            hint="choose inputs between which the behaviour differs; to ablate, model.run(inputs, {site: zero()}) each",
+            hint="choose inputs between which the behaviour differs; ablate(...) needs no other inputs",
         )
 
 
