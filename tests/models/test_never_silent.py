@@ -250,3 +250,8 @@ def test_a_glob_leaves_out_what_is_never_called() -> None:
     assert "layers:out" not in names
     with pytest.raises(SiteError, match=r"never reached layers:out"):
         model.record(tokens(), "layers:out")
+
+
+def test_whole_numbers_have_no_gradient_as_in_jax() -> None:
+    with pytest.raises(SiteError, match=r"embed:in holds whole numbers, torch\.int64"):
+        models.open(gpt2()).gradient(tokens(), lambda output: output.logits.sum(), "embed:in")

@@ -1,10 +1,13 @@
 """Put what sites held in one run into another, and see what comes back.
 
-In: an opened model, clean and corrupt inputs, sites, a metric. Out: effects, as shares of the difference. Runs only
-what comes after the patch, where the model can start there.
+In: an opened model, clean and corrupt inputs, sites, a metric. Out: effects, as shares of the difference; of ablations,
+which need no second inputs, changes of the metric. Runs only what comes after the patch, where the model can start
+there.
 """
 
+from darklantern.methods.patching.ablated import Ablated
+from darklantern.methods.patching.ablating import ablate
 from darklantern.methods.patching.sweeping import patch, sweep
 from darklantern.methods.patching.sweeps import Sweep
 
-__all__ = ["Sweep", "patch", "sweep"]
+__all__ = ["Ablated", "Sweep", "ablate", "patch", "sweep"]

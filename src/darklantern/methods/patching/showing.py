@@ -23,7 +23,7 @@ Kinds = dict[Site, dict[int, int]]
 def picture(found: Sweep) -> Picture:
     """Fields of layers × indices, one for each kind of site; or one field of sites × indices where kinds differ."""
     cells, factor = _pooled(found.array)
-    kinds = _kinds(found.sites)
+    kinds = kinds_of(found.sites)
     common = {kind.whole for kind in kinds}
     title = "Patched one at a time" + (f": {_common(kinds)}" if len(common) == 1 else "")
     shown, rows, columns = _arranged(found, cells, factor, kinds)
@@ -59,7 +59,7 @@ def _sites(sites: Sequence[Site]) -> Axis:
     return Axis("site", range(len(sites)), tuple(map(str, sites)))
 
 
-def _kinds(sites: Sequence[Site]) -> Kinds:
+def kinds_of(sites: Sequence[Site]) -> Kinds:
     """Sites by kind and layer. Empty unless all are parts of layers, and each kind is there in the same ones."""
     kinds: Kinds = {}
     for row, site in enumerate(sites):

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from darklantern.errors import SiteError
+from darklantern.methods.aligned import aligned
 from darklantern.methods.making import making
 from darklantern.methods.metrics import Metric, bound, number
 from darklantern.methods.opened import check_opened
@@ -70,7 +71,7 @@ def _swept_over(
 ) -> tuple[Any, ...]:
     # 1. What to patch: rows of sites, columns along one axis.
     _check(sites, metric, positions, at_once)
-    clean, corrupt = _batches(model, clean, corrupt)
+    clean, corrupt = aligned(model, clean, corrupt)
     on_clean, metric = bound(metric, model, clean), bound(metric, model, corrupt)
     wanted = [site for name in sites for site in model.plan(name).sites]
     wholes = tuple(dict.fromkeys(site.whole for site in wanted))
@@ -133,17 +134,6 @@ def _check_positions(positions: Any) -> None:
         raise SiteError("expected at least one position, got none", hint="leave positions out for all of them")
 
 
-def _batches(model: Model, clean: Any, corrupt: Any) -> tuple[Any, Any]:
-    """Prompts as batches that correspond; other inputs as they are."""
-    if not (_is_text(clean) and _is_text(corrupt)):
-        return clean, corrupt
-    return model.batch(clean), model.batch(corrupt, align=clean)
-
-
-def _is_text(inputs: Any) -> bool:
-    return isinstance(inputs, str) or (isinstance(inputs, list) and all(isinstance(each, str) for each in inputs))
-
-
 def _check_effect(clean: float, corrupt: float) -> None:
     if not math.isfinite(clean) or not math.isfinite(corrupt):
         raise SiteError(
@@ -153,7 +143,7 @@ def _check_effect(clean: float, corrupt: float) -> None:
     if clean == corrupt:
         raise SiteError(
             f"clean and corrupt inputs give the same metric, {clean:g}, so there is no effect to restore",
-            hint="choose inputs between which the behaviour differs; to ablate, model.run(inputs, {site: zero()}) each",
+            hint="choose inputs between which the behaviour differs; ablate(...) needs no other inputs",
         )
 
 

@@ -194,6 +194,11 @@ class Run:
 
     def _leaf(self, action: Action, value: Tensor, chosen: Selection) -> Tensor:
         """Lead the path through a tensor whose gradient can be had; returns what the model goes on with."""
+        if not (value.is_floating_point() or value.is_complex()):
+            raise SiteError(
+                f"{action.site} holds whole numbers, {value.dtype}, of which there is no gradient",
+                hint="ask for embed:out, for instance",
+            )
         shown = part(value, chosen)
         self._keep(action, shown.detach(), chosen.remaining)
         if not torch.is_grad_enabled():
