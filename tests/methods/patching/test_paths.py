@@ -82,7 +82,7 @@ def test_with_grouped_queries_keys_are_those_of_the_shared_head(engine: Engine) 
     expected = path_patch(
         models.open(llama()), *(numbered(seed) for seed in (5, 6)), found.senders, found.receivers, last
     )
-    np.testing.assert_allclose(found.array, expected.array, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(found.array, expected.array, rtol=0, atol=2e-6)  # its norms are in float32
 
 
 def test_what_a_reader_does_not_hear_has_no_effect_and_every_way_to_the_logits_counts_once() -> None:

@@ -59,14 +59,14 @@ def path_patch(
 
         # 2. Each sender into each part's entrance; what comes of it, receiver by receiver.
         effects = [
-            [(high - number(on_clean, output)) / whole for output in _outputs(here, other, sender, tos)]
+            [(high - number(on_clean, output)) / whole for output in heard_from(here, other, sender, tos)]
             for sender in tracked(froms, "senders", len(froms))
         ]
     rows = tuple(map(tuple, effects))
     return Paths(tuple(map(str, froms)), tuple(map(str, tos)), rows, high, low, made=under_way.made())
 
 
-def _outputs(
+def heard_from(
     here: Held, other: Recording, sender: Pinned[Sender], receivers: Sequence[Pinned[Receiver]]
 ) -> Iterator[Any]:
     """What the model returns where one receiver alone hears `sender` as in `other`, receiver after receiver."""

@@ -8,6 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
+
 from darklantern.errors import MethodError
 from darklantern.models.sites import Site
 
@@ -113,8 +116,16 @@ class Wiring:
 
     def upstream(self, receiver: Receiver) -> Sequence[Sender]:
         """Whose writing it reads."""
-        before = len(self.parts) if receiver.part == len(self.parts) else self.parts[receiver.part].before
+        before = self._before(receiver)
         return [sender for sender in self.senders if sender.part < before]
+
+    def _before(self, receiver: Receiver) -> int:
+        return len(self.parts) if receiver.part == len(self.parts) else self.parts[receiver.part].before
+
+    @cached_property
+    def edges(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Of each edge the place of its sender and of its receiver, as an index into tables of both."""
+        return np.nonzero([[sender.part < self._before(each) for each in self.receivers] for sender in self.senders])
 
     def feeds(self, receiver: Receiver) -> Sequence[Sender]:
         """The senders that are computed from it; none for the logits."""
