@@ -77,14 +77,14 @@ class Attribution:
         points, weights = np.polynomial.legendre.leggauss(self.steps)
         here, step = corrupt[self.stream], clean[self.stream] - corrupt[self.stream]
         for point, weight in zip((points + 1) / 2, weights / 2, strict=True):
-            edits = {self.stream: put(here + step * float(point))}
+            edits: dict[str | Site, Any] = {self.stream: put(here + step * float(point))}
             found = self.model.gradient(contrast.clean, contrast.bound(self.model), *self._asked, edits=edits)
             yield float(weight), found.gradients, found.values
 
     @without_gradients()
     def _table(self, said: Any, gradients: Recording, values: Recording) -> NDArray[np.float64]:
         """(sender, receiver), 0 where the receiver does not read the sender."""
-        columns = []
+        columns: list[NDArray[np.float64]] = []
         shared: dict[Site, Any] = {}
         for place, part in enumerate(self.wiring.parts):
             whole = ordered(gradients[part.entrance], "batch", "pos", "dim")
@@ -124,7 +124,7 @@ class Attribution:
             if site in beside:
                 continue
             whole = numbers(ordered(gradients[site], "batch", "pos", "dim"))
-            if np.linalg.norm(numbers(summed) - whole) > _OFF * max(np.linalg.norm(whole), 1e-12):
+            if _norm(numbers(summed) - whole) > _OFF * max(_norm(whole), 1e-12):
                 raise MethodError(
                     f"queries, keys and values behind {site} are not a norm and a linear map of the stream",
                     hint='as where q and k have norms of their own; how="exact" asks nothing of them',
@@ -160,7 +160,7 @@ def _stream(model: Model, contrast: Contrast, wiring: Wiring) -> Site:
             continue
         found = model.record(contrast.clean, wiring.end, edits={site: put(other[site])})[wiring.end]
         off, true = (numbers(each.array) for each in (found - other[wiring.end], other[wiring.end]))
-        if np.linalg.norm(off) <= _OFF * np.linalg.norm(true):
+        if _norm(off) <= _OFF * _norm(true):
             return site
     raise MethodError(
         f"no site where the embedding enters the stream; tried {', '.join(map(str, tried)) or 'none'}",
@@ -183,3 +183,7 @@ def _has(model: Model, site: Site) -> bool:
         return bool(model.sites(site))
     except SiteError:
         return False
+
+
+def _norm(array: NDArray[Any]) -> float:
+    return float(np.linalg.norm(array))

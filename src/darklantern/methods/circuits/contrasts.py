@@ -31,7 +31,7 @@ def contrasts(given: Contrast | Iterable[Contrast]) -> Sequence[Contrast] | Iter
     """Them, one after the other. Raises MethodError for something else."""
     if isinstance(given, Contrast):
         return [given]
-    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+    if not isinstance(given, Iterable):
         raise MethodError(f"expected a Contrast, or several, got {type(given).__name__}", hint=_HINT)
     return given
 

@@ -42,14 +42,19 @@ class EdgeScores(Result):
         return tuple((senders[i].name, receivers[j].name) for i, j in zip(*self.wiring.edges, strict=True))
 
     @cached_property
+    def table(self) -> NDArray[np.float64]:
+        """(sender, receiver), the mean over the data; 0 where there is no edge."""
+        return frozen(self.tables.mean(axis=0))
+
+    @cached_property
     def array(self) -> NDArray[np.float64]:
         """The scores of all edges, their mean over the data, in the order of `edges`."""
-        return frozen(self.tables.mean(axis=0)[self.wiring.edges])
+        return frozen(self.table[self.wiring.edges])
 
     @cached_property
     def nodes(self) -> dict[str, float]:
         """What each sender adds on all its edges: to first order, how much the metric hangs on it."""
-        return dict(zip(map(str, self.wiring.senders), self.tables.mean(axis=0).sum(axis=1).tolist(), strict=True))
+        return dict(zip(map(str, self.wiring.senders), self.table.sum(axis=1).tolist(), strict=True))
 
     def __getitem__(self, edge: Edge) -> float:
         sender, receiver = self.wiring.sender(edge[0]), self.wiring.receiver(edge[1])
@@ -89,7 +94,7 @@ class EdgeScores(Result):
     @property
     def grids(self) -> tuple[Grid, ...]:
         rows, columns = (tuple(map(str, each)) for each in (self.wiring.senders, self.wiring.receivers))
-        values = tuple(map(tuple, self.tables.mean(axis=0).tolist()))
+        values = tuple(map(tuple, self.table.tolist()))
         return (Grid(name=f"edges, by {self.how}", unit="", rows=rows, columns=columns, values=values),)
 
     @property
@@ -105,7 +110,7 @@ class EdgeScores(Result):
         )
         ends = (("sender", self.wiring.senders), ("receiver", self.wiring.receivers))
         rows, columns = (Axis(name, range(len(each)), tuple(map(str, each))) for name, each in ends)
-        cells = [Field("", self.tables.mean(axis=0).tolist())]
+        cells = [Field("", self.table.tolist())]
         return Picture(
             fields(cells, rows, columns, title=title, says=self.says, notes=[note]), title, f"{self.says}. {note}"
         )

@@ -125,7 +125,9 @@ class Wiring:
     @cached_property
     def edges(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Of each edge the place of its sender and of its receiver, as an index into tables of both."""
-        return np.nonzero([[sender.part < self._before(each) for each in self.receivers] for sender in self.senders])
+        there = [[sender.part < self._before(each) for each in self.receivers] for sender in self.senders]
+        rows, columns = np.nonzero(np.array(there))
+        return rows, columns
 
     def feeds(self, receiver: Receiver) -> Sequence[Sender]:
         """The senders that are computed from it; none for the logits."""
