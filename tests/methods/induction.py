@@ -51,13 +51,20 @@ def weights() -> dict[str, Numbers]:
     return {**made, "out": out, "embed": embed, "place": place, "unembed": unembed}
 
 
+def linear_weights() -> dict[str, Numbers]:
+    """Of as large a model whose heads look everywhere alike: it is linear."""
+    rng = np.random.default_rng(7)
+    made = {name: rng.normal(size=each.shape) / 3 for name, each in weights().items()}
+    return {**made, "q": np.zeros_like(made["q"]), "k": np.zeros_like(made["k"])}
+
+
 class Attention(nn.Module):
-    def __init__(self, layer: int) -> None:
+    def __init__(self, held: dict[str, Numbers], layer: int) -> None:
         super().__init__()
         for name in ("q", "k", "v"):
-            kernel = weights()[name][layer].transpose(0, 2, 1).reshape(HEADS * WIDE, DIM)
+            kernel = held[name][layer].transpose(0, 2, 1).reshape(HEADS * WIDE, DIM)
             setattr(self, f"{name}_proj", linear(kernel))
-        self.out_proj = linear(weights()["out"][layer].reshape(HEADS * WIDE, DIM).T)
+        self.out_proj = linear(held["out"][layer].reshape(HEADS * WIDE, DIM).T)
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = (
@@ -69,21 +76,21 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, layer: int) -> None:
+    def __init__(self, held: dict[str, Numbers], layer: int) -> None:
         super().__init__()
-        self.attn = Attention(layer)
+        self.attn = Attention(held, layer)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.attn(x)
 
 
 class Induction(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, held: dict[str, Numbers]) -> None:
         super().__init__()
-        self.embed = nn.Embedding(VOCABULARY, DIM, _weight=torch.from_numpy(weights()["embed"]))
-        self.place = nn.Parameter(torch.from_numpy(weights()["place"]))
-        self.layers = nn.ModuleList(Block(layer) for layer in range(2))
-        self.unembed = linear(weights()["unembed"].T)
+        self.embed = nn.Embedding(VOCABULARY, DIM, _weight=torch.from_numpy(held["embed"]))
+        self.place = nn.Parameter(torch.from_numpy(held["place"]))
+        self.layers = nn.ModuleList(Block(held, layer) for layer in range(2))
+        self.unembed = linear(held["unembed"].T)
 
     def forward(self, tokens: Tensor) -> Tensor:
         x = self.embed(tokens) + self.place[: tokens.shape[1]]
@@ -101,7 +108,7 @@ def linear(kernel: Numbers) -> nn.Linear:
 
 def function(params: dict[str, Any], tokens: Any) -> Any:
     """The same as a plain function of JAX, whose parts are named in its code."""
-    x = params["embed"][tokens] + params["place"][: tokens.shape[1]]
+    x = dl.tag("embed:out", params["embed"][tokens] + params["place"][: tokens.shape[1]])
     causal = jnp.tril(jnp.ones((tokens.shape[1],) * 2, bool))
     for layer in range(2):
         with dl.part(f"layers.{layer}"), dl.part("attn"):
@@ -115,10 +122,11 @@ def function(params: dict[str, Any], tokens: Any) -> Any:
         return dl.tag("in", x) @ params["unembed"]
 
 
-def opened(engine: Engine) -> Model:
+def opened(engine: Engine, held: dict[str, Numbers] | None = None) -> Model:
+    held = held or weights()
     if engine.name == "torch":
-        return models.open(Induction())
-    return models.open(function, weights=jax.tree.map(jnp.array, weights()), example=engine.array(prompts()[0]))
+        return models.open(Induction(held))
+    return models.open(function, weights=jax.tree.map(jnp.array, held), example=engine.array(prompts()[0]))
 
 
 def prompts() -> tuple[Numbers, Numbers, Numbers]:

@@ -96,7 +96,7 @@ def circuit(
     order = sorted(range(len(edges)), key=lambda i: abs(edges[i].effect))
     return document(
         "circuit",
-        (WIDE, bottom + 52),
+        (WIDE, bottom + (52 if counted else 16)),
         title,
         "; ".join([note, *effects]).strip("; "),
         [

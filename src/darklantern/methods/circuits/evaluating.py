@@ -49,7 +49,7 @@ class Measured:
                 hint="shares of their difference take finite numbers that differ: another ablation, or other data",
             )
         shares: NDArray[np.float64] = (self.circuits.mean(axis=0) - none) / (whole - none)
-        return shares
+        return shares + 0.0  # no negative zero
 
 
 def evaluate(

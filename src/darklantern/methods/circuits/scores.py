@@ -11,7 +11,7 @@ from darklantern.drawing import Axis, Field, fields
 from darklantern.drawing.scales import number
 from darklantern.errors import MethodError
 from darklantern.methods.circuits.ranks import auroc, average_precision
-from darklantern.methods.patching.wiring import Wiring
+from darklantern.methods.patching.wiring import Wiring, brief
 from darklantern.methods.results import Result
 from darklantern.models.picture import Picture
 from darklantern.models.sites import Site
@@ -109,7 +109,7 @@ class EdgeScores(Result):
             f"What one edge adds to the metric: {self.clean:.4g} on clean inputs, {self.corrupt:.4g} on corrupt ones."
         )
         ends = (("sender", self.wiring.senders), ("receiver", self.wiring.receivers))
-        rows, columns = (Axis(name, range(len(each)), tuple(map(str, each))) for name, each in ends)
+        rows, columns = (Axis(name, range(len(each)), tuple(brief(str(end)) for end in each)) for name, each in ends)
         cells = [Field("", self.table.tolist())]
         return Picture(
             fields(cells, rows, columns, title=title, says=self.says, notes=[note]), title, f"{self.says}. {note}"

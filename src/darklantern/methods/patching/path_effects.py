@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from darklantern.drawing import Axis, Field, fields
 from darklantern.drawing.scales import number
 from darklantern.errors import MethodError
+from darklantern.methods.patching.wiring import brief
 from darklantern.methods.results import Result
 from darklantern.models.picture import Picture
 from darklantern.models.sites import Site, parse
@@ -72,10 +73,8 @@ class Paths(Result):
         title = "One path patched at a time"
         ends = f"0 is the clean run (metric {self.clean:.4g}), 1 the corrupt one ({self.corrupt:.4g})"
         note = f"Share of the effect lost: {ends}."
-        rows, columns = (
-            Axis(name, range(len(texts)), texts)
-            for name, texts in (("sender", self.senders), ("receiver", self.receivers))
-        )
+        axes = (("sender", self.senders), ("receiver", self.receivers))
+        rows, columns = (Axis(name, range(len(each)), tuple(map(brief, each))) for name, each in axes)
         svg = fields(
             [Field("", [list(row) for row in self.effects])], rows, columns, title=title, says=self.says, notes=[note]
         )

@@ -107,7 +107,7 @@ def _placed(seen: _Seen, earlier: Sequence[Part], beside: Sequence[Part], path: 
 
 def _read(seen: _Seen, beside: Sequence[Part], entrance: Site) -> bool:
     """Whether what comes in at `entrance` changes without what `beside` wrote."""
-    held: dict[str | Site, Any] = {replace(part.writes, port="out"): zero() for part in beside}
+    held: dict[str | Site, Any] = {replace(part.writes, port="z"): zero() for part in beside}
     without = seen.model.record(seen.inputs, entrance, edits=held)[entrance]
     return not np.array_equal(numbers(without.array), numbers(seen.clean[entrance].array))
 

@@ -4,6 +4,7 @@ Found from the sites that a model has and from what two of its runs held, never 
 what was written before it, or it is refused.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -152,6 +153,16 @@ class Wiring:
         if found is None:
             raise MethodError(f"{name} is no input of its own", hint=_some(self.receivers))
         return found
+
+
+def brief(name: str) -> str:
+    """A sender's or receiver's name as an axis has room for it: `0 head 1`, `1 k 0`, `1 mlp`."""
+    found = re.fullmatch(r"layers\.(\d+)\.(\w+):(\w+?)(?:\[head=(\d+)(?:,(pos=-?\d+))?\])?", name)
+    if found is None:
+        return name
+    layer, part, port, head, pos = found.groups()
+    said = part if head is None else f"{'head' if port == 'result' else port} {head}"
+    return " ".join(filter(None, (layer, said, pos)))
 
 
 def _some(names: Sequence[Sender] | Sequence[Receiver]) -> str:
