@@ -84,7 +84,7 @@ def test_eap_is_the_first_order_of_every_edge(engine: Engine) -> None:
 
 @engines("torch")
 def test_eap_is_the_first_order_of_every_edge_with_grouped_queries_and_rotation(engine: Engine) -> None:
-    assert_first_order(models.open(llama()), numbered(5), numbered(6), engine, 1e-2, 5e-3)  # its norms are in float32
+    assert_first_order(models.open(llama()), numbered(5), numbered(6), engine, 1e-3, 3e-3)  # its norms are in float32
 
 
 def assert_first_order(
