@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from frameworks import Engine, Numbers, engine, engines, logits, tokens
-from small_transformers import gpt2, llama
+from small_transformers import gpt2, llama, randomised
 from torch import Tensor
+from transformers import PhiConfig, PhiForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 from darklantern import models
 from darklantern.errors import MethodError
@@ -80,6 +81,31 @@ def test_eap_is_the_first_order_of_every_edge(engine: Engine) -> None:
     assert_first_order(
         engine.open(gpt2(), tokens()), engine.array(tokens(seed=5)), engine.array(tokens(seed=6)), engine
     )
+
+
+def phi() -> Any:
+    """Attention and MLP of a block share a norm, and half of queries and keys are rotated."""
+    torch.manual_seed(0)
+    kinds = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+    config = PhiConfig(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, vocab_size=50, **kinds
+    )
+    return randomised(PhiForCausalLM(config).double().eval())
+
+
+@engines("torch")
+def test_eap_is_the_first_order_of_every_edge_where_attention_and_mlp_share_a_norm(engine: Engine) -> None:
+    assert_first_order(models.open(phi()), numbered(5), numbered(6), engine)
+
+
+def test_norms_of_queries_and_keys_are_for_exact_scores_alone() -> None:
+    config = Qwen3Config(
+        hidden_size=32, num_hidden_layers=1, num_attention_heads=4, num_key_value_heads=2, head_dim=8, vocab_size=50
+    )
+    model = models.open(randomised(Qwen3ForCausalLM(config).double().eval()))
+    assert len(edge_scores(model, contrast(), "exact").edges) == 8 + 5 + 6
+    with pytest.raises(MethodError, match="are not a norm and a linear map of the stream"):
+        edge_scores(model, contrast(), "eap")
 
 
 @engines("torch")

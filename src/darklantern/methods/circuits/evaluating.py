@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from darklantern.errors import MethodError
 from darklantern.methods.circuits.circuit import Circuit
 from darklantern.methods.circuits.contrasts import Contrast, checked, contrasts
-from darklantern.methods.circuits.faithfulness import FRACTIONS, Faithfulness
+from darklantern.methods.circuits.curve import FRACTIONS, Faithfulness
 from darklantern.methods.circuits.running import Elsewhere, averaged, corrupted, nothing, run_circuit
 from darklantern.methods.circuits.scores import EdgeScores
 from darklantern.methods.circuits.selecting import select

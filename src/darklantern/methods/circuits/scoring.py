@@ -8,7 +8,7 @@ import numpy as np
 from darklantern.errors import MethodError
 from darklantern.methods.circuits.attributing import Scored, attribution
 from darklantern.methods.circuits.contrasts import Contrast, checked, contrasts
-from darklantern.methods.circuits.patching import patched
+from darklantern.methods.circuits.exact import patched
 from darklantern.methods.circuits.ranks import ranks
 from darklantern.methods.circuits.scores import EdgeScores, frozen
 from darklantern.methods.making import making
