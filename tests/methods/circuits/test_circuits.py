@@ -25,6 +25,7 @@ from darklantern.methods.circuits.scores import EdgeScores
 from darklantern.methods.circuits.scoring import edge_scores
 from darklantern.methods.circuits.selecting import connected, select
 from darklantern.methods.patching.tracing import wired
+from darklantern.methods.patching.wiring import brief
 
 __all__ = ["engine"]
 INDUCTION = (
@@ -138,6 +139,11 @@ def test_every_edge_of_a_connected_circuit_lies_on_a_path(scores: EdgeScores, co
 
 def names(circuit: Circuit, receiver: str) -> set[str]:
     return {each.name for each in circuit.wiring.feeds(circuit.wiring.receiver(receiver))}
+
+
+def test_names_are_short_where_room_is() -> None:
+    names = ("embed", "layers.0.attn:result[head=1]", "layers.11.attn:k[head=0,pos=-1]", "layers.2.mlp:in", "blocks.x")
+    assert [brief(name) for name in names] == ["embed", "0.h1", "11.k0 pos=-1", "2.mlp", "blocks.x"]
 
 
 def test_other_ablations_put_means_and_zeros_there() -> None:

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from darklantern.errors import MethodError, SiteError
+from darklantern.errors import MethodError
 from darklantern.methods.circuits.contrasts import Contrast, ends
 from darklantern.methods.circuits.reading import Reading, ordered, readings
 from darklantern.methods.linearising import linearise
 from darklantern.methods.metrics import number
 from darklantern.methods.patching.held import seen
+from darklantern.methods.patching.tracing import is_there
 from darklantern.methods.patching.wiring import PORTS, Wiring
 from darklantern.models.edits import put
 from darklantern.models.opened import Model
@@ -153,7 +154,7 @@ def _kinds(model: Model) -> list[str]:
 def _stream(model: Model, contrast: Contrast, wiring: Wiring) -> Site:
     """Where the corrupt run's embedding, put into the clean run, makes it the corrupt one."""
     block = wiring.parts[0].path.rpartition(".")[0]
-    tried = [site for site in (Site(block, "in"), Site("embed", "out"), Site("", "in")) if _has(model, site)]
+    tried = [site for site in (Site(block, "in"), Site("embed", "out"), Site("", "in")) if is_there(model, site)]
     other = model.record(contrast.corrupt, *tried, wiring.end)
     for site in tried:
         if "float" not in str(other[site].array.dtype):
@@ -176,13 +177,6 @@ def _said(wiring: Wiring, clean: Recording, corrupt: Recording) -> Any:
         axes = ("batch", "pos", "head", "dim") if part.heads else ("batch", "pos", "dim")
         steps.append(ordered(step, *axes) if part.heads else ordered(step, *axes)[:, :, None])
     return namespace(steps[0]).concat(steps, axis=2)
-
-
-def _has(model: Model, site: Site) -> bool:
-    try:
-        return bool(model.sites(site))
-    except SiteError:
-        return False
 
 
 def _norm(array: NDArray[Any]) -> float:

@@ -5,14 +5,13 @@ keys is carried back through that map alone. The map is read off once for a mode
 than attribution patching does.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from darklantern.errors import SiteError
+from darklantern.methods.patching.tracing import is_there
 from darklantern.methods.patching.wiring import PORTS, Part, Wiring
 from darklantern.models.arithmetic import by_name
 from darklantern.models.edits import put
@@ -67,25 +66,10 @@ def readings(model: Model, inputs: Any, wiring: Wiring) -> dict[int, Reading]:
     attentions = {number: part for number, part in enumerate(wiring.parts) if part.heads}
     if not attentions:
         return {}
-    plain = model.record(inputs, *(part.entrance for part in attentions.values()), stop=True)
-    value = plain[next(iter(attentions.values())).entrance]
-    batch, pos, dim = (value.shape[value.axes.index(axis)] for axis in ("batch", "pos", "dim"))
     ports = {number: _ports(model, part) for number, part in attentions.items()}
     scales = {number: _scale(model, part) for number, part in attentions.items()}
     asked = [site for each in ports.values() for site in each.values()]
-    # Row 0 is the map of nothing, its bias; each other row is the map of one unit vector.
-    rows: dict[Site, list[Any]] = {site: [] for site in asked}
-    for run in range(math.ceil((dim + 1) / (batch * pos))):
-        units = np.zeros((batch * pos, dim))
-        for cell in range(batch * pos):
-            if 0 <= (unit := run * batch * pos + cell - 1) < dim:
-                units[cell, unit] = 1
-        edits = _probing(attentions, scales, plain, units.reshape(batch, pos, dim))
-        found = model.record(inputs, *asked, edits=edits, stop=True)
-        for site in asked:
-            shown = ordered(found[site], "batch", "pos", "head", "dim")
-            rows[site].append(shown.reshape(batch * pos, *shown.shape[2:]))
-    matrices = {site: _matrix(each, dim) for site, each in rows.items()}
+    matrices = _read_off(model, inputs, attentions, scales, asked)
     return {
         number: Reading(
             ports[number],
@@ -95,6 +79,24 @@ def readings(model: Model, inputs: Any, wiring: Wiring) -> dict[int, Reading]:
         )
         for number in attentions
     }
+
+
+def _read_off(
+    model: Model, inputs: Any, attentions: Mapping[int, Part], scales: Mapping[int, Site | None], asked: Sequence[Site]
+) -> dict[Site, Any]:
+    """Each map as a matrix: what it makes of each unit vector, without what it makes of nothing."""
+    plain = model.record(inputs, *(part.entrance for part in attentions.values()), stop=True)
+    value = plain[next(iter(attentions.values())).entrance]
+    batch, pos, dim = (value.shape[value.axes.index(axis)] for axis in ("batch", "pos", "dim"))
+    cells, rows = batch * pos, dict[Site, list[Any]]({site: [] for site in asked})
+    for first in range(0, dim + 1, cells):
+        units = np.eye(cells, dim, first - 1).reshape(batch, pos, dim)  # the row before the first unit is 0
+        edits = _probing(attentions, scales, plain, units)
+        found = model.record(inputs, *asked, edits=edits, stop=True)
+        for site in asked:
+            shown = ordered(found[site], "batch", "pos", "head", "dim")
+            rows[site].append(shown.reshape(cells, *shown.shape[2:]))
+    return {site: _matrix(each, dim) for site, each in rows.items()}
 
 
 def ordered(value: Value, *axes: str) -> Any:
@@ -130,17 +132,13 @@ def _probing(
 
 def _ports(model: Model, part: Part) -> dict[str, Site]:
     """Where queries, keys and values are a linear map's: before rotary embedding."""
-    return {port: next(site for site in (Site(part.path, f"{port}_pre"), Site(part.path, port)) if _has(model, site))
-            for port in PORTS}  # fmt: skip
+    made = {}
+    for port in PORTS:
+        tried = (Site(part.path, f"{port}_pre"), Site(part.path, port))
+        made[port] = next(site for site in tried if is_there(model, site))
+    return made
 
 
 def _scale(model: Model, part: Part) -> Site | None:
     site = Site(part.entrance.path, "scale")
-    return site if part.entrance.path != part.path and _has(model, site) else None
-
-
-def _has(model: Model, site: Site) -> bool:
-    try:
-        return bool(model.sites(site))
-    except SiteError:
-        return False
+    return site if part.entrance.path != part.path and is_there(model, site) else None

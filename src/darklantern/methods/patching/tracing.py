@@ -176,10 +176,11 @@ def _port(path: str) -> str:
 
 
 def _there(model: Model, sites: Sequence[Site]) -> list[Site]:
-    return [site for site in sites if _has(model, site)]
+    return [site for site in sites if is_there(model, site)]
 
 
-def _has(model: Model, site: Site) -> bool:
+def is_there(model: Model, site: Site) -> bool:
+    """Whether the model has that site."""
     if not model.has(site.path):
         return False
     try:

@@ -156,13 +156,13 @@ class Wiring:
 
 
 def brief(name: str) -> str:
-    """A sender's or receiver's name as an axis has room for it: `0 head 1`, `1 k 0`, `1 mlp`."""
+    """A sender's or receiver's name as an axis has room for it: `0.h1`, `1.k0`, `1.mlp`."""
     found = re.fullmatch(r"layers\.(\d+)\.(\w+):(\w+?)(?:\[head=(\d+)(?:,(pos=-?\d+))?\])?", name)
     if found is None:
         return name
     layer, part, port, head, pos = found.groups()
-    said = part if head is None else f"{'head' if port == 'result' else port} {head}"
-    return " ".join(filter(None, (layer, said, pos)))
+    said = part if head is None else f"{'h' if port == 'result' else port}{head}"
+    return f"{layer}.{said}" + (f" {pos}" if pos else "")
 
 
 def _some(names: Sequence[Sender] | Sequence[Receiver]) -> str:
