@@ -154,6 +154,11 @@ def test_no_figure_covers_a_node_or_another_figure(places: list[tuple[int, int]]
     assert overlaps(written(parsed(circuit(nodes, edges, title="t")))) == []
 
 
+def test_columns_that_stand_for_nothing_are_not_counted() -> None:
+    plain, counted = (circuit(NODES, EDGES, title="t", counted=word) for word in ("", "head"))
+    assert "position" not in plain and "head 26" in counted and "position" in circuit(NODES, EDGES, title="t")
+
+
 def test_a_way_in_a_channel_stays_out_of_the_rows_between() -> None:
     way = Way((100, 300), (400, 100), gap=50, channel=250)
     node = Box(60, 160, 160, 80)

@@ -83,11 +83,13 @@ def circuit(
     unit: str = "",
     tokens: Mapping[int, str] | None = None,
     note: str = "",
+    counted: str = "position",
 ) -> Svg:
     """Draw a circuit: positions left to right, layers bottom to top, so that information flows upward.
 
     Blue edges raise the measured quantity, orange ones lower it; width is the size of the effect
-    relative to the largest. Only positions that hold a node get a column; `tokens` tells their text.
+    relative to the largest. Only positions that hold a node get a column; `tokens` tells their text, and
+    `counted` what the columns are called; empty where they stand for nothing.
 
     Raises RecordError for no nodes, too many, two nodes in one place, an edge that does not go up,
     NaN or infinity.
@@ -100,12 +102,12 @@ def circuit(
     order = sorted(range(len(edges)), key=lambda i: abs(edges[i].effect))
     return document(
         "circuit",
-        (WIDE, bottom + 52),
+        (WIDE, bottom + (52 if counted else 16)),
         title,
         "; ".join([note, *effects]).strip("; "),
         [
             heading(title, note, WIDE),
-            *_axis(grid, tokens or {}, bottom),
+            *_axis(grid, tokens or {}, bottom, counted),
             *(_edge(edges[i], ways[i], largest, effects[i]) for i in order),
             *(_node(node, grid.box(node)) for node in nodes),
             *_effects(edges, ways, [grid.box(node) for node in nodes]),
@@ -152,14 +154,16 @@ def _grid(nodes: Sequence[Node]) -> tuple[Places, float]:
     return Places(columns, rows, min(max(needed, 72.0), pitch * 0.78, 260.0)), max(rows.values()) + _TALL / 2 + 14
 
 
-def _axis(grid: Places, tokens: Mapping[int, str], bottom: float) -> list[Svg]:
+def _axis(grid: Places, tokens: Mapping[int, str], bottom: float, counted: str) -> list[Svg]:
+    if not counted:
+        return []
     made = []
     pitch = (WIDE - 2 * EDGE) / len(grid.columns)
     for position, x in grid.columns.items():
         made.append(line(x, HEADED, x, bottom, RULE, 1, "2 4"))
         says = visible(tokens[position]) if position in tokens else ""
         made.append(label(x, bottom + 16, says, anchor="middle", weight="600", room=pitch - 12))
-        made.append(label(x, bottom + 32, f"position {position}", size=11, fill=SOFT, anchor="middle", room=pitch - 8))
+        made.append(label(x, bottom + 32, f"{counted} {position}", size=11, fill=SOFT, anchor="middle", room=pitch - 8))
     return made
 
 
