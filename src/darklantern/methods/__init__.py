@@ -9,46 +9,73 @@ autoencoders and their relatives, does not exist yet; what stands in for an MLP 
 
 from darklantern.methods.asking import Answers, Question, ask, read_out, train_reader
 from darklantern.methods.attribution import Attribution, attribute
-from darklantern.methods.circuits import Pair, TriggerCircuit, pair_spans, trigger_circuit
+from darklantern.methods.circuits import (
+    Circuit,
+    Contrast,
+    EdgeScores,
+    Faithfulness,
+    Pair,
+    TriggerCircuit,
+    edge_scores,
+    faithfulness,
+    load_circuit,
+    minimal,
+    pair_spans,
+    select,
+    trigger_circuit,
+)
 from darklantern.methods.diffs import Diff, diff
 from darklantern.methods.directions import Direction, Directions, direction, directions, leace
 from darklantern.methods.graphs import Graph, Transcoder, attribution_graph
 from darklantern.methods.labels import Label, label, label_each
 from darklantern.methods.lenses import Lens, fit_lens, lens
 from darklantern.methods.linearising import linearise
-from darklantern.methods.patching import Sweep, patch, sweep
+from darklantern.methods.patching import Ablated, Paths, Sweep, ablate, patch, path_patch, sweep
 from darklantern.methods.results import Result
 
 __all__ = [
+    "Ablated",
     "Answers",
     "Attribution",
+    "Circuit",
+    "Contrast",
     "Diff",
     "Direction",
     "Directions",
+    "EdgeScores",
+    "Faithfulness",
     "Graph",
     "Label",
     "Lens",
     "Pair",
+    "Paths",
     "Question",
     "Result",
     "Sweep",
     "Transcoder",
     "TriggerCircuit",
+    "ablate",
     "ask",
     "attribute",
     "attribution_graph",
     "diff",
     "direction",
     "directions",
+    "edge_scores",
+    "faithfulness",
     "fit_lens",
     "label",
     "label_each",
     "leace",
     "lens",
     "linearise",
+    "load_circuit",
+    "minimal",
     "pair_spans",
     "patch",
+    "path_patch",
     "read_out",
+    "select",
     "sweep",
     "train_reader",
     "trigger_circuit",
