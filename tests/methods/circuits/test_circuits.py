@@ -86,6 +86,12 @@ def test_blocks_side_by_side_are_told_from_blocks_in_a_row() -> None:
     assert [each.head for each in shared.feeds(shared.receiver("layers.1.attn:k[head=1]"))] == [2, 3]
 
 
+def test_in_half_precision_sums_are_told_up_to_its_rounding() -> None:
+    model = models.open(neox().bfloat16())
+    assert [part.before for part in wired(model, numbered(), numbered(6)).parts] == [0, 0, 2, 2]
+    assert len(edge_scores(model, contrast(), "exact").edges) == 12 + 1 + (12 + 1) * 6 + 11
+
+
 @engines("torch", "functions")
 def test_g16_the_induction_circuit_is_enough_and_smallest(engine: Engine) -> None:
     model = induction.opened(engine)

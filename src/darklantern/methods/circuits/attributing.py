@@ -13,7 +13,7 @@ from darklantern.methods.circuits.reading import Reading, ordered, readings
 from darklantern.methods.linearising import linearise
 from darklantern.methods.metrics import number
 from darklantern.methods.patching.held import seen
-from darklantern.methods.patching.tracing import is_there
+from darklantern.methods.patching.tracing import is_there, rounding
 from darklantern.methods.patching.wiring import PORTS, Wiring
 from darklantern.models.edits import put
 from darklantern.models.opened import Model
@@ -125,7 +125,7 @@ class Attribution:
             if site in beside:
                 continue
             whole = numbers(ordered(gradients[site], "batch", "pos", "dim"))
-            if _norm(numbers(summed) - whole) > _OFF * max(_norm(whole), 1e-12):
+            if _norm(numbers(summed) - whole) > max(_OFF, rounding(summed)) * max(_norm(whole), 1e-12):
                 raise MethodError(
                     f"queries, keys and values behind {site} are not a norm and a linear map of the stream",
                     hint='as where q and k have norms of their own; how="exact" asks nothing of them',

@@ -48,6 +48,7 @@ class Reading:
         back = backend_of(at_port).einsum("bphe,dhe->bphd", at_port, matrix)
         if scale is None:
             return back
+        scale = namespace(stream).astype(scale, stream.dtype)  # norms may compute it in float32
         back = back / scale[:, :, None]
         if frozen:
             return back

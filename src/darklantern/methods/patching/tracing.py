@@ -11,7 +11,7 @@ from darklantern.methods.patching.wiring import Part, Wiring
 from darklantern.models.edits import zero
 from darklantern.models.opened import Model
 from darklantern.models.recording import Recording, Value
-from darklantern.models.shim import numbers
+from darklantern.models.shim import namespace, numbers
 from darklantern.models.sites import Site
 
 _BEFORE = {"attn": ("norm1", ""), "mlp": ("norm2", "norm1", "")}
@@ -72,8 +72,8 @@ class _Seen:
             return False
         for each in written:
             summed = summed + self.step(each)
-        off, size = (np.linalg.norm(numbers(each.array).astype(float)) for each in (found - summed, summed))
-        return bool(off <= float(np.finfo(numbers(found.array).dtype).eps) ** 0.5 * max(size, 1e-6))
+        off, size = (float(np.linalg.norm(numbers(each.array).astype(float))) for each in (found - summed, summed))
+        return off <= rounding(found.array) * max(size, 1e-6)
 
 
 def _block(seen: _Seen, earlier: Sequence[Part], paths: Sequence[str]) -> list[Part]:
@@ -177,6 +177,11 @@ def _port(path: str) -> str:
 
 def _there(model: Model, sites: Sequence[Site]) -> list[Site]:
     return [site for site in sites if is_there(model, site)]
+
+
+def rounding(array: Any) -> float:
+    """Up to which share sums in this array's dtype may be off."""
+    return float(namespace(array).finfo(array.dtype).eps) ** 0.5
 
 
 def is_there(model: Model, site: Site) -> bool:
