@@ -35,7 +35,7 @@ _ROOMS = {
     "direction": "methods",
     "directions": "methods",
     "edge_scores": "methods",
-    "faithfulness": "methods",
+    "Contrast": "methods",
     "fit_lens": "methods",
     "label": "methods",
     "leace": "methods",
@@ -65,6 +65,7 @@ _ROOMS = {
 }
 
 __all__ = [
+    "Contrast",
     "DarkLanternError",
     "Evidence",
     "Finding",
@@ -84,7 +85,6 @@ __all__ = [
     "direction",
     "directions",
     "edge_scores",
-    "faithfulness",
     "fit_lens",
     "label",
     "leace",
@@ -118,6 +118,7 @@ if TYPE_CHECKING:
     from darklantern.assess import _Room as _Assess
     from darklantern.errors import DarkLanternError
     from darklantern.methods import (
+        Contrast,
         ablate,
         ask,
         attribute,
@@ -126,7 +127,6 @@ if TYPE_CHECKING:
         direction,
         directions,
         edge_scores,
-        faithfulness,
         fit_lens,
         label,
         leace,
