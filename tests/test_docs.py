@@ -122,6 +122,13 @@ def test_the_page_about_a_patch_in_a_cnn_runs_and_finds_what_sees_it() -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("away")
+def test_the_page_about_induction_runs_and_finds_the_circuit() -> None:
+    with torch.enable_grad():
+        assert len(run_page("induction.md")) > 20
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("away")
 def test_the_page_about_grammatical_number_runs_on_a_pretrained_encoder() -> None:
     assert len(run_page("grammatical-number.md")) > 20
 
