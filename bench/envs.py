@@ -3,12 +3,13 @@
 import sys
 
 import environments
+from methods import peers as of_methods
 from models import peers as of_models
 from watching.peers import names as of_watch
 
 if __name__ == "__main__":
     environments.environments().mkdir(parents=True, exist_ok=True)
-    known = [each.environment for each in (*of_models.PEERS, *of_watch.PEERS) if each.environment]
+    known = [each.environment for each in (*of_models.PEERS, *of_methods.PEERS, *of_watch.PEERS) if each.environment]
     unknown = set(sys.argv[1:]) - {each.name for each in known}
     if unknown:
         raise SystemExit(f"no peer {', '.join(sorted(unknown))}; there are {', '.join(each.name for each in known)}")

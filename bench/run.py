@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 ROOMS = {
     "demo": "demo_bars",
     "jax": "jax_room",
+    "methods": "methods_room",
     "models": "models_room",
     "sharing": "sharing_room",
     "watch": "watch_room",

@@ -1,6 +1,5 @@
 """Ask all workers case by case, in turn; what they wrote lies in one folder, to be compared there."""
 
-import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -26,6 +25,7 @@ class Case:
 
 CASES = (
     Case("graph", ("24", "96", "256"), (peers.OURS, peers.CIRCUIT_TRACER)),
+    Case("graph_as_shipped", ("24", "96", "256"), (peers.CIRCUIT_TRACER,)),
     Case("integrated", ("16", "64", "256"), (peers.OURS, peers.CAPTUM)),
 )
 
@@ -46,7 +46,6 @@ def collect() -> Results:
     absent = {each.name: why for each in peers.WORKERS if (why := why_absent(each))}
     workers = {each.name: Worker(each) for each in peers.WORKERS if each.name not in absent}
     answers: dict[tuple[str, str, str], Answer] = {}
-    os.environ["PYTHONPATH"] = os.environ.get("PYTHONPATH", str(peers.ROOT / "src"))
     try:
         said = workers[peers.OURS.name].ask({"case": "prepare", "model": "", "repeats": 1, "out": str(folder)})
         if "error" in said:

@@ -9,6 +9,8 @@ from models.protocol import Request, Timed, serve
 from transformers import GPT2Config, GPT2LMHeadModel
 
 import darklantern as dl
+from darklantern.methods.graphs import Transcoder, attribution_graph
+from darklantern.methods.graphs.nodes import FEATURE
 from methods import subjects
 from methods.measuring import peaked
 
@@ -65,8 +67,6 @@ def prepare(folder: Path) -> None:
 
 def graph(request: Request) -> Timed:
     """The whole graph of one prompt, in closed form."""
-    from darklantern.methods.graphs import Transcoder, attribution_graph
-
     tokens = int(request.model)
     model = dl.open(gpt2(subjects.read(request.out / "transformer.npz")))
     held = subjects.read(request.out / f"{tokens}.npz")
@@ -83,10 +83,37 @@ def graph(request: Request) -> Timed:
 
     def detail() -> dict[str, Any]:
         found, high = peaked(run)
-        return {"peak_bytes": high, "nodes": len(found.nodes), "how": found.how, "gap": found.gap}
+        nodes = np.stack([getattr(found.nodes, part) for part in ("kind", "layer", "position", "index")], axis=1)
+        np.savez(request.out / f"darklantern-{tokens}.npz", adjacency=found.array, nodes=nodes)
+        return {"peak_bytes": high, "features": int((nodes[:, 0] == FEATURE).sum()), "how": found.how, "gap": found.gap}
 
     return Timed(lambda: None, run, detail)
 
 
+def integrated(request: Request) -> Timed:
+    """One point of the path at a time, whatever the number of points."""
+    steps = int(request.model)
+    model, inputs = dl.open(subjects.perceptron(torch)), torch.from_numpy(subjects.vectors())
+
+    def run() -> Any:
+        return dl.attribute(
+            model, inputs, None, "0:in[dim=*]", lambda out: out[:, subjects.CLASS].mean(), "ig", steps=steps,
+            per_example=True,
+        )  # fmt: skip
+
+    def detail() -> dict[str, Any]:
+        found, high = peaked(run)
+        np.savez(request.out / f"darklantern-{steps}.npz", found=found.array[0])
+        return {"peak_bytes": high, "completeness": found.incomplete}
+
+    return Timed(lambda: None, run, detail)
+
+
+def ready(request: Request) -> dict[str, Any]:
+    """Makes what everybody is given."""
+    prepare(request.out)
+    return {}
+
+
 if __name__ == "__main__":
-    serve("darklantern", None, {"graph": graph})
+    serve("darklantern", "darklantern", {"prepare": ready, "graph": graph, "integrated": integrated})

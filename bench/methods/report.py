@@ -1,0 +1,59 @@
+"""The lines as a page for people: docs/results/methods.md."""
+
+from collections.abc import Sequence
+
+from models.peers import ROOT
+from pages import machine, short, table
+
+from methods import subjects
+from methods.driver import ROUNDS, Results
+from methods.lines import Line
+
+_WHY = ("reason", "error", "unsupported")
+PAGE = ROOT / "docs" / "results" / "methods.md"
+
+
+def write(results: Results, found: Sequence[Line]) -> None:
+    """Write the page."""
+    PAGE.parent.mkdir(parents=True, exist_ok=True)
+    PAGE.write_text(page(results, found))
+
+
+def page(results: Results, found: Sequence[Line]) -> str:
+    """The whole page."""
+    parts = [_head(results), _bars(found), _figures(found)]
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+
+def _head(results: Results) -> list[str]:
+    versions = ", ".join(f"{name} {told.get('version')}" for name, told in results.hellos.items())
+    return [
+        "# Methods, beside their peers",
+        "",
+        f"Made by `make bench-env` and `make bench ROOM=methods`. {machine()}; {versions}. One thread; medians of "
+        f"{ROUNDS} rounds of all workers in turn, in processor time; peak memory is resident memory above what was "
+        "there, of one call by itself.",
+        "",
+        f"Graphs: a GPT-2-like transformer of {subjects.LAYERS} layers, {subjects.DIM} dimensions, random weights, a "
+        f"transcoder of {subjects.FEATURES} features a layer, about four thousand of them active; both sides get the "
+        "same numbers. circuit-tracer stands there as shipped, with batches of 512, and with those that are its "
+        "fastest here. Integrated gradients: a perceptron with two hidden layers of GELU.",
+    ]
+
+
+def _bars(found: Sequence[Line]) -> list[str]:
+    rows = [
+        (each["name"], short(each["value"]), each["unit"], each["bar"], "ok" if each["ok"] else "**missed**")
+        for each in found
+        if each["ok"] is not None
+    ]
+    return ["## Bars", "", *table(("", "figure", "", "asked", ""), rows)]
+
+
+def _figures(found: Sequence[Line]) -> list[str]:
+    rows = [
+        (each["name"], short(each["value"]), each["unit"], next(filter(None, map(each["detail"].get, _WHY)), ""))
+        for each in found
+        if each["ok"] is None
+    ]
+    return ["## Everybody's figures", "", *table(("", "figure", "", "why there is none"), rows)]
