@@ -21,16 +21,24 @@ def fit(
     loss. Labels do not enter it: they only say which end is up, which no such search can know. Source: Burns et al.
     2022, Discovering Latent Knowledge in Language Models Without Supervision.
     """
-    scale = float(np.sqrt((values**2).mean())) or 1.0
-    halves = values / scale
-    rng = np.random.default_rng(seed)
-    weights = rng.normal(size=(int(restarts), values.shape[-1]))
-    weights /= np.linalg.norm(weights, axis=1, keepdims=True)
-    found, losses = _descended(halves, np.column_stack([weights, np.zeros(len(weights))]), int(steps), rate, decay)
-    vector = found[losses.argmin(), :-1] / scale
+    vector, _ = search(values, seed, int(restarts), int(steps), rate, decay)
     if auroc((values[:, 0] - values[:, 1]) @ vector, labels) < 0.5:
         vector = -vector
     return Probe(vector, 0.0)
+
+
+def search(
+    values: Floats, seed: int = 0, restarts: int = 10, steps: int = 1000, rate: float = 0.01, decay: float = 0.01
+) -> tuple[Floats, float]:
+    """The vector and the offset of `fit`, without a label: which end is up stays open."""
+    scale = float(np.sqrt((values**2).mean())) or 1.0
+    halves = values / scale
+    rng = np.random.default_rng(seed)
+    weights = rng.normal(size=(restarts, values.shape[-1]))
+    weights /= np.linalg.norm(weights, axis=1, keepdims=True)
+    found, losses = _descended(halves, np.column_stack([weights, np.zeros(len(weights))]), steps, rate, decay)
+    best = found[losses.argmin()]
+    return best[:-1] / scale, float(best[-1])
 
 
 def _descended(halves: Floats, weights: Floats, steps: int, rate: float, decay: float) -> tuple[Floats, Floats]:
