@@ -107,7 +107,7 @@ class Compiled(nn.Module):
         self.unembed = nn.Linear(*read.shape, bias=False, dtype=torch.float64)
         self.unembed.weight.data = torch.from_numpy(read.T.copy())
         for name, path in (("embed", "token_embed"), ("pos_embed", "pos_embed")):
-            setattr(self, name, nn.Embedding.from_pretrained(torch.from_numpy(held[path]["embeddings"])))
+            setattr(self, name, nn.Embedding.from_pretrained(torch.from_numpy(held[path]["embeddings"].copy())))
         self.layers = nn.ModuleList(Block(held, number, heads, causal) for number in range(layers))
 
     def forward(self, tokens: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Circuits as JSON, and back.
 
-The text is one object: `format` ("darklantern circuit") and `version` (1); `how` the edges were scored; `edges` that
+The text is one object: `format` ("darklantern-circuit") and `version` (1); `how` the edges were scored; `edges` that
 are kept, each with `from`, `to` and `score`; `of`, how many edges the model has; `faithfulness`, a number or null; and
 the wiring: `parts`, in the order in which they write, each with its `path`, its `entrance` (a site), `before` (how many
 of the parts have written what it reads), `heads` (0 for an MLP) and `shared` (for each query head its key-value head),
@@ -21,7 +21,7 @@ from darklantern.methods.patching.wiring import Part, Wiring
 from darklantern.models.opened import Model
 from darklantern.models.sites import parse
 
-FORMAT, VERSION = "darklantern circuit", 1
+FORMAT, VERSION = "darklantern-circuit", 1
 
 
 def written(circuit: Circuit) -> str:
