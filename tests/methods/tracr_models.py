@@ -24,18 +24,29 @@ from darklantern.models.opened import Model
 Params = dict[str, dict[str, Any]]
 
 
+def applied(model: AssembledTransformerModel, text: list[str]) -> Numbers:
+    """(position, dim): the stream as Tracr's own transformer ends it; in the width in which it was compiled."""
+    with jax.enable_x64(True):
+        return np.asarray(model.apply(text).transformer_output[0])
+
+
 @cache
 def reverse() -> AssembledTransformerModel:
     """Says a sequence backwards: four layers."""
     program = lib.make_reverse(rasp.tokens)
-    return compiling.compile_rasp_to_model(program, vocab=set("abcd"), max_seq_len=5, compiler_bos="BOS")
+    return compiled(program, "abcd")
 
 
 @cache
 def xproportion() -> AssembledTransformerModel:
     """At each place the share of x so far: two layers."""
     program = lib.make_frac_prevs((rasp.tokens == "x").named("is_x"))
-    return compiling.compile_rasp_to_model(program, vocab=set("wxyz"), max_seq_len=5, compiler_bos="BOS")
+    return compiled(program, "wxyz")
+
+
+def compiled(program: Any, letters: str) -> AssembledTransformerModel:
+    with jax.enable_x64(True):  # whichever test asks first
+        return compiling.compile_rasp_to_model(program, vocab=set(letters), max_seq_len=5, compiler_bos="BOS")
 
 
 def params(model: AssembledTransformerModel) -> Params:

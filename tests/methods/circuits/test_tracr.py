@@ -48,7 +48,7 @@ def test_g13_g14_the_edges_are_those_of_the_program(engine: Engine, name: str, l
     model = tracr_models.opened(engine, compiled, clean)
     found = engine.numbers(model.run(engine.array(clean)))
     for text, stream in zip(texts, found, strict=True):
-        theirs = np.asarray(compiled.apply(text).transformer_output[0]) @ tracr_models.read(compiled)
+        theirs = tracr_models.applied(compiled, text) @ tracr_models.read(compiled)
         np.testing.assert_allclose(stream, theirs, atol=1e-4)
     data = contrast(engine, model, clean, corrupt)
     with engine.differentiating():
