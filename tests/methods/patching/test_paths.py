@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from frameworks import Engine, Numbers, engine, engines, logits, tokens
-from small_transformers import gpt2, llama
+from small_transformers import gpt2, llama, named
 from torch import Tensor
 
 from darklantern import models
@@ -83,6 +83,27 @@ def test_with_grouped_queries_keys_are_those_of_the_shared_head(engine: Engine) 
         models.open(llama()), *(numbered(seed) for seed in (5, 6)), found.senders, found.receivers, last
     )
     np.testing.assert_allclose(found.array, expected.array, rtol=0, atol=2e-6)  # its norms are in float32
+
+
+CANONICAL = {"first": "norm1", "attn": "attn", "second": "norm2", "mlp": "mlp"}
+
+
+@pytest.mark.parametrize("last_norm", ["norm", "closing"])
+@pytest.mark.parametrize(
+    "odd",
+    [{"first": "before", "second": "between"}, {"second": "between"}, {"first": "norm2", "second": "norm1"}],
+    ids=["unknown", "one-unknown", "exchanged"],
+)
+def test_a_norm_is_known_by_what_it_feeds_whatever_it_is_called(odd: dict[str, str], last_norm: str) -> None:
+    senders, receivers = ["layers.0.attn:result", "layers.0.mlp:out"], ["layers.0.mlp:in", "layers.1.attn:k", "logits"]
+
+    def found(names: dict[str, str], last: str = "norm") -> Any:
+        model = models.open(named(names, last))
+        return path_patch(model, numbered(), numbered(6), senders, receivers, lambda out: out[:, -1, 3].mean())
+
+    expected = found(CANONICAL)
+    assert (expected.array[:4, 0] != 0).all()  # the MLP hears the attention of its own block
+    np.testing.assert_allclose(found(CANONICAL | odd, last_norm).array, expected.array, rtol=0, atol=1e-12)
 
 
 def test_what_a_reader_does_not_hear_has_no_effect_and_every_way_to_the_logits_counts_once() -> None:

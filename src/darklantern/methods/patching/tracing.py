@@ -14,8 +14,8 @@ from darklantern.models.recording import Recording, Value
 from darklantern.models.shim import namespace, numbers
 from darklantern.models.sites import Site
 
-_BEFORE = {"attn": ("norm1", ""), "mlp": ("norm2", "norm1", "")}
-"""in a block, whose input may be a part's: the norms', or that of the part itself"""
+_BEFORE = {"attn": ("norm1",), "mlp": ("norm2", "norm1")}
+"""in a block, whose input may be a part's; any other norm's may be too, or that of the part itself"""
 
 _ATTENTION = ("attn", "cross_attn")
 
@@ -29,8 +29,8 @@ def wired(model: Model, clean: Any, corrupt: Any) -> Wiring:
     place fits, as in blocks that norm the sum or what a part returns.
     """
     blocks = _blocks(model)
-    places = [site for parts in blocks for path in parts for site in _entrances(model, path)]
-    ends = _there(model, [Site(path, "in") for path in ("norm", "unembed")]) or [Site("", "out")]
+    places = [site for parts in blocks for path in parts for site in _looked_at(model, path)]
+    ends = _there(model, [Site(path, "in") for path in ("norm", *_norms(model, ""), "unembed")]) or [Site("", "out")]
     writing = [Site(path, _port(path)) for parts in blocks for path in parts]
     runs = [model.record(inputs, *dict.fromkeys([*places, *ends, *writing])) for inputs in (clean, corrupt)]
     seen = _Seen(model, clean, runs[0], runs[1])
@@ -64,6 +64,17 @@ class _Seen:
         made = there - here
         return made.sum("head") if site.port == "result" else made
 
+    def feeds(self, entrance: Site, path: str) -> bool:
+        """Whether what a norm made of `entrance` goes into the part; entrances without a norm do."""
+        made, given = Site(entrance.path, "out"), Site(path, "in")
+        if entrance.path in (path, _block_of(path)) or not {made, given} <= set(self.clean.sites):
+            return True
+        out, taken = (numbers(self.clean[site].array).astype(float).ravel() for site in (made, given))
+        if out.size != taken.size:
+            return False
+        near = rounding(self.clean[given].array)
+        return float(np.linalg.norm(out - taken)) <= near * max(float(np.linalg.norm(taken)), 1e-6)
+
     def reads(self, site: Site, start: Site, written: Sequence[Site]) -> bool:
         """Whether the step at `site` is that at `start` and what `written` added to it, up to rounding."""
         found = self.step(site)
@@ -80,11 +91,11 @@ def _block(seen: _Seen, earlier: Sequence[Part], paths: Sequence[str]) -> list[P
     """The parts of one block, attention before MLP."""
     made: list[Part] = []
     for path in paths:
-        entrances = _entrances(seen.model, path)
+        entrances = [entrance for entrance in _entrances(seen.model, path) if seen.feeds(entrance, path)]
         found = (_placed(seen, earlier, made, path, entrance) for entrance in entrances)
         part = next((part for part in found if part is not None), None)
         if part is None:
-            raise _unfit(path, entrances)
+            raise _unfit(path, _entrances(seen.model, path))
         made.append(part)
     return made
 
@@ -146,7 +157,7 @@ def _blocks(model: Model) -> list[list[str]]:
             hint=f"model.sites({opaque + ':*'!r}) lists what it has; darklantern.sweep patches whole sites",
         )
     for path in (*heads, *mlps):
-        blocks.setdefault(path.rpartition(".")[0], []).append(path)
+        blocks.setdefault(_block_of(path), []).append(path)
     if not blocks:
         raise MethodError(
             "this model has no attention whose heads are told apart, and no MLP",
@@ -165,10 +176,31 @@ def _number(block: str) -> tuple[str, int]:
 
 
 def _entrances(model: Model, path: str) -> list[Site]:
-    block, _, _ = path.rpartition(".")
+    block = _block_of(path)
     kind = "mlp" if _port(path) == "out" else "attn"
-    places = [f"{block}.{norm}" if norm else path for norm in _BEFORE[kind]]
-    return _there(model, [*(Site(place, "in") for place in places), *([Site(block, "in")] if kind == "attn" else [])])
+    places = [*(f"{block}.{norm}" for norm in _BEFORE[kind]), *_norms(model, block), path]
+    if kind == "attn":
+        places.append(block)
+    return _there(model, [Site(place, "in") for place in dict.fromkeys(places)])
+
+
+def _looked_at(model: Model, path: str) -> list[Site]:
+    """The entrances of a part, what the norms there return, and what the part is given."""
+    entrances = _entrances(model, path)
+    made = [Site(each.path, "out") for each in entrances if each.path not in (path, _block_of(path))]
+    return [*entrances, *_there(model, [*made, Site(path, "in")])]
+
+
+def _norms(model: Model, parent: str) -> list[str]:
+    """The norms right below `parent`, whatever they are called."""
+    try:
+        return [site.path for site in model.sites(f"{parent}.*:scale" if parent else "*:scale")]
+    except SiteError:  # none there shows one
+        return []
+
+
+def _block_of(path: str) -> str:
+    return path.rpartition(".")[0]
 
 
 def _port(path: str) -> str:
