@@ -20,6 +20,7 @@ import typer.main
 from shown import matches
 
 import darklantern
+from darklantern import methods
 from darklantern.cli.app import app
 from darklantern.library.threads.notifications import KINDS
 
@@ -111,6 +112,17 @@ def test_the_page_about_threads_runs_and_its_table_names_every_kind_of_notificat
     assert len(run_page("threads.md")) > 5
     rows = re.findall(r"^\| (`.*?`) \|", (ROOT / "docs/threads.md").read_text(), re.M)
     assert [kind for row in rows for kind in re.findall(r"`(\w+)`", row)] == list(KINDS)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("away")
+def test_the_page_about_methods_runs_and_its_table_names_each_of_them() -> None:
+    with torch.enable_grad():
+        assert len(run_page("methods.md")) > 20
+    page = (ROOT / "docs/methods.md").read_text()
+    table = "".join(line for line in page.split("\n") if line.startswith("| "))
+    missing = {name for name in methods.__all__ if name.islower() and not re.search(rf"[`.]{name}`", table)}
+    assert missing == {"load_circuit", "pair_spans", "trigger_circuit"}  # said below it, or of the watch
 
 
 @pytest.mark.slow

@@ -58,6 +58,11 @@ class Answers(Result):
         return np.asarray(self.question.claims(self.done) != self.answers, dtype=bool)
 
     @property
+    def accuracy(self) -> float | None:
+        """The share of all answers that are right; None where the truth is not known."""
+        return None if self.truth is None else float((self.answers == self.truth).mean())
+
+    @property
     def verdict(self) -> str:
         """supported where most answers are, else unsupported."""
         return "supported" if self.supported.mean() > 0.5 else "unsupported"
@@ -76,7 +81,7 @@ class Answers(Result):
     @property
     def says(self) -> str:
         share = f"{self.supported.mean():.1%} of {len(self.done)} answers are supported"
-        right = "" if self.truth is None else f", {self._accuracy:.1%} of all are right"
+        right = "" if self.accuracy is None else f", {self.accuracy:.1%} of all are right"
         return f"“{self.question.text}” by {self.reporter.name}: {self.verdict}; {share}{right}"
 
     @property
@@ -89,25 +94,19 @@ class Answers(Result):
         return (*named, *self._against_truth())
 
     def _against_truth(self) -> list[Figure]:
-        if self.truth is None:
+        if self.truth is None or self.accuracy is None:
             return []
         kept, coverage = answered(self.chances, self.truth, self.supported)
-        made = {
-            "accuracy": self._accuracy,
-            "area under accuracy by coverage": area(self.chances, self.truth),
-            "accuracy of supported answers": kept,
-            "accuracy × coverage of supported answers": kept * coverage,
-        }
+        made = {"accuracy": self.accuracy, "area under accuracy by coverage": area(self.chances, self.truth)}
+        if coverage:
+            made["accuracy of supported answers"] = kept
+        made["accuracy × coverage of supported answers"] = kept * coverage
         if self.question.claims is not None:
             made["accuracy of outputs at their word"] = float((self.question.claims(self.done) == self.truth).mean())
         if self.outside is not None:
             made["accuracy from prompt and output"] = float(((self.outside > 0.5) == (self.truth == 1)).mean())
             made["area, from prompt and output"] = area(self.outside, self.truth)
         return [Figure(name=name, value=value, unit="share") for name, value in made.items()]
-
-    @property
-    def _accuracy(self) -> float:
-        return float((self.answers == self.truth).mean())
 
     @property
     def grids(self) -> tuple[Grid, ...]:

@@ -64,15 +64,16 @@ class ReadOut(Result):
 
     @property
     def _moves(self) -> str:
-        right = "" if self.labels is None else f"; {self._accuracy:.0%} are right"
+        right = "" if self.accuracy is None else f"; {self.accuracy:.0%} are right"
         return (
             f"chances move by {self.moved:.2f} from the prompt's own and by {self.differ:.2f} between examples{right}; "
             f"{self.verdict}"
         )
 
     @property
-    def _accuracy(self) -> float:
-        return float((self.said == self.labels).mean())
+    def accuracy(self) -> float | None:
+        """The share of examples where the likeliest answer is the right one; None without labels."""
+        return None if self.labels is None else float((self.said == self.labels).mean())
 
     @property
     def figures(self) -> tuple[Figure, ...]:
@@ -81,9 +82,9 @@ class ReadOut(Result):
             Figure(name="differ between examples", value=self.differ, unit="total variation"),
             Figure(name="chance of any of the answers", value=float(self.chances.sum(1).mean()), unit="probability"),
         ]
-        if self.labels is not None:
+        if self.accuracy is not None:
             own = float((self.without.argmax() == self.labels).mean())
-            made.append(Figure(name="accuracy", value=self._accuracy, unit="share"))
+            made.append(Figure(name="accuracy", value=self.accuracy, unit="share"))
             made.append(Figure(name="accuracy of the prompt by itself", value=own, unit="share"))
         if self.checked is not None:
             made += [Figure(name=name, value=value, unit="share") for name, value in self.checked.shares.items()]
