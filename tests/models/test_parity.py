@@ -245,6 +245,18 @@ def test_vjp_and_jvp_are_the_same(pair: Pair) -> None:
         true = pair.theirs.vjp(pair.inputs[0], {late: torch.from_numpy(cotangent)}, early)
     found = pair.ours.vjp(pair.twins_inputs[0], {late: jnp.asarray(pair.twin.placed(late, cotangent))}, early)
     pair.close(found.gradients[early].array, true.gradients[early].array, early)
+    # Asked for too, the cotangent's own site gives it back, and what is earlier stays the same.
+    mine, theirs = (
+        model.vjp(inputs, {late: at_late}, early, late).gradients
+        for model, inputs, at_late in (
+            (pair.ours, pair.twins_inputs[0], jnp.asarray(pair.twin.placed(late, cotangent))),
+            (pair.theirs, pair.inputs[0], torch.from_numpy(cotangent)),
+        )
+    )
+    pair.close(mine[early].array, true.gradients[early].array, early)
+    pair.close(mine[early].array, theirs[early].array, early)
+    pair.close(mine[late].array, torch.from_numpy(cotangent), late)
+    np.testing.assert_array_equal(theirs[late].array, cotangent)
     forward = pair.theirs.jvp(pair.inputs[0], {early: torch.from_numpy(tangent)}, late, ":out")
     ours = pair.ours.jvp(pair.twins_inputs[0], {early: jnp.asarray(pair.twin.placed(early, tangent))}, late, ":out")
     for site in (late, ":out"):

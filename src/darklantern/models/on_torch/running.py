@@ -200,11 +200,12 @@ class Run:
                 hint="ask for embed:out, for instance",
             )
         shown = part(value, chosen)
-        self._keep(action, shown.detach(), chosen.remaining)
         if not torch.is_grad_enabled():
+            self._keep(action, shown.detach(), chosen.remaining)
             return value  # reentrant checkpointing: its second pass makes the graph
         if not shown.requires_grad:
             shown = shown.detach().requires_grad_()
+        self._keep(action, shown, chosen.remaining)  # on the path: a cotangent at this site goes further back from it
         if self.recomputes and self.graph is not None:
             caught = self.graph.gradients.setdefault(action, [])
             shown.register_hook(lambda gradient: caught.append(gradient.clone()))
