@@ -323,10 +323,20 @@ def _acts(run: Asked, command: Command) -> set[str]:
     return {each.what for each in entries(run.folder) if each.nonce == command.nonce}
 
 
+def _last_acts(run: Asked, command: Command) -> set[str]:
+    """What was done for `command`; of a process that has ended, once its watchdog has written down its last signal."""
+    deadline = time.monotonic() + _WATCHDOG_S
+    while run.life() == "ended" and run.guarded() and time.monotonic() < deadline:
+        if _ACTS[signal.SIGKILL] in _acts(run, command):
+            break
+        time.sleep(_LOOK_S)
+    return _acts(run, command)
+
+
 def _without_answer(run: Asked, command: Command) -> Stopped:
     beat = run.heartbeat()
     step = beat.step if beat else None
-    acts, process = _acts(run, command), run.about.process.pid
+    acts, process = _last_acts(run, command), run.about.process.pid
     known = f"; the last known step is {step}" if beat else ""
     if run.life() != "ended":
         where = f" on {run.about.host}, where no signal from here reaches it" if run.life() == "elsewhere" else ""
