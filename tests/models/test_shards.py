@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from torch_cut import KINDS
 
 torch = pytest.importorskip("torch")
 WORKER = Path(__file__).with_name("shards_worker.py")
@@ -36,15 +37,10 @@ OWN = (
     "unknown_pieces",
     "uneven_pieces",
 )
-KINDS = ("tp", "transformers", "fsdp", "fsdp 1 × tp 2", "fsdp 2 × tp 1")
 EXPECTED = {
     # One pair of processes for all that leave it whole: to start one takes as long as a suite of cases.
     "whole": [
-        *(
-            f"{kind}: {case}"
-            for kind in ("tp", "transformers", "fsdp", "fsdp 1 × tp 2", "fsdp 2 × tp 1")
-            for case in CUT
-        ),
+        *(f"{kind}: {case}" for kind in KINDS for case in CUT),
         *(f"own: {case}" for case in OWN),
     ],
     "break tp": ["break tp: the_model_fails_on_one_rank"],
