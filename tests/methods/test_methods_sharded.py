@@ -1,6 +1,6 @@
 """Every method on a model cut over two gloo ranks gives, on each of them, what it gives on the whole model.
 
-The calls are in methods_shards_worker.py; those of one way to cut run in one pair of processes.
+The calls are in each_method.py; those of one way to cut run in one pair of processes.
 """
 
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from methods_shards_worker import CASES, WHOLE
+from each_method import CASES, WHOLE
 
 from darklantern import methods
 
@@ -30,7 +30,7 @@ pytestmark = [
 def told(kind: str, folder: Path) -> tuple[list[dict[str, str]], str]:
     """What each method came to, rank by rank, and what the launch printed."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    path = [str(BESIDE), os.environ.get("PYTHONPATH", "")]
+    path = [str(BESIDE), str(WORKER.parent), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, path))}
     try:
         done = subprocess.run(
@@ -49,7 +49,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {kind: tmp_path_factory.mktemp("methods") for kind in ("tp", "fsdp")}
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [*CASES, "ranks_that_differ"])
 @pytest.mark.parametrize("kind", ["tp", "fsdp"])
 def test_a_cut_model_gives_what_a_whole_one_gives(kind: str, case: str, folders: dict[str, Path]) -> None:
     ranks, said = told(kind, folders[kind])
@@ -59,7 +59,7 @@ def test_a_cut_model_gives_what_a_whole_one_gives(kind: str, case: str, folders:
 
 
 def test_no_method_is_forgotten() -> None:
-    called = WORKER.read_text()
+    called = WORKER.with_name("each_method.py").read_text()
     public = {name for name in methods.__all__ if name.islower()}
     missing = {name for name in public if f"methods.{name}(" not in called}
     assert missing == WHOLE
