@@ -114,9 +114,8 @@ class Methods:
 
     def ask(self, model: Model) -> list[methods.Result]:
         question = methods.Question("Is the last token large?", "layers.1:out[pos=-1]", other, likelier)
-        return [
-            methods.ask(model, question, self.fit, self.kinds, self.check, truth=self.true, how="means", partners=2)
-        ]
+        given = (self.fit, self.kinds, self.check)
+        return [methods.ask(model, question, *given, truth=self.true, how="means", partners=2, prompt=False)]
 
     def read_out(self, model: Model) -> list[methods.Result]:
         return [

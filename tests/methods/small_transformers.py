@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 
-def gpt2() -> nn.Module:
+def gpt2(layers: int = 3) -> nn.Module:
     torch.manual_seed(0)
-    config = GPT2Config(n_layer=3, n_embd=32, n_head=4, vocab_size=50, bos_token_id=0, eos_token_id=0)
+    config = GPT2Config(n_layer=layers, n_embd=32, n_head=4, vocab_size=50, bos_token_id=0, eos_token_id=0)
     return randomised(GPT2LMHeadModel(config).double().eval())
 
 
