@@ -76,15 +76,14 @@ def compared(engine: Engine, turn: Numbers, seed: int = 0, how: str = "means", *
 
 @each_framework
 def test_a_direction_turned_by_a_known_angle_has_its_cosine_and_moved(engine: Engine) -> None:
-    for angle in (0.6, 2.0):
+    for angle in (1.0, 2.0):
         (found,) = compared(engine, rotation(angle)).directions
         assert found.cosine.value == pytest.approx(math.cos(angle), abs=1e-9)
         assert found.cosine.low == pytest.approx(found.cosine.high, abs=1e-9)  # whatever is drawn turns by as much
         assert found.moved
-        assert found.transfer.refit.auroc.value == pytest.approx(
-            found.before.value, abs=1e-12
-        )  # it is there, elsewhere
-        assert found.transfer.auroc.value < found.before.value
+        # The classes are told apart as well as before, by another direction.
+        assert found.transfer.refit.auroc.value == pytest.approx(found.before.value, abs=1e-12)
+        assert angle < 2 or found.transfer.auroc.value < 0.5
         np.testing.assert_allclose(found.transfer.refit.vector, rotation(angle) @ found.transfer.frozen.vector)
 
 
@@ -111,17 +110,17 @@ def test_weights_with_a_little_noise_move_no_direction(engine: Engine) -> None:
 @pytest.mark.parametrize(("dim", "count", "gap"), [(3, 40, 1.0), (20, 40, 3.0), (100, 40, 3.0), (100, 80, 2.0)])
 def test_the_floor_is_where_fits_on_other_examples_lie(dim: int, count: int, gap: float) -> None:
     """The hardest case there is: noise that both checkpoints do not share, so all of it is in the cosine."""
-    labels, wrong, lows, true = np.repeat([True, False], count), [], [], []
-    for seed in range(120):
+    labels, wrong, middles, true = np.repeat([True, False], count), [], [], []
+    for seed in range(150):
         rng = np.random.default_rng(seed)
         one, two = (rng.normal(size=(2 * count, dim)) + gap * labels[:, None] * np.eye(dim)[0] for _ in range(2))
         noise = floor(means, one, labels, 60, rng)
         seen = turned(means, one, two, labels, 60, rng)
         wrong.append(seen.high < noise.low)
-        lows.append(noise.low)
+        middles.append(noise.value)
         true.append(cosine(means(one, labels), means(two, labels)))
-    assert np.mean(wrong) <= 0.08  # 5 % and two and a half standard errors would be 10 %
-    assert np.mean(lows) == pytest.approx(np.quantile(true, 0.025), abs=0.12)
+    assert np.mean(wrong) <= 0.05
+    assert np.median(middles) == pytest.approx(np.median(true), abs=0.03)
 
 
 @given(st.floats(-1, 1))
@@ -240,7 +239,7 @@ def test_what_cannot_be_followed_is_refused() -> None:
     with pytest.raises(MethodError, match="0 draws"):
         ask(Followed(found, positive, negative, draws=0))
     narrow = dl.open(Turning(np.eye(DIM)[:4]))
-    with pytest.raises(MethodError, match="shape .* before and .* after"):
+    with pytest.raises(MethodError, match=r"shape .* before and .* after"):
         ask(Followed(found, positive, negative), models=(before, narrow))
     other = dl.open(Turning(np.eye(4)))
     some = [each[:, :4].clone() for each in (positive, negative)]

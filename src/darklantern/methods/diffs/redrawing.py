@@ -13,6 +13,9 @@ Fit = Callable[[Floats, Bools], Probe]
 FEWEST = 4
 """examples of a class that are fitted on: two for each half"""
 _ENDS = (0.025, 0.975)
+_ENDS_OF_HALVES = (0.005, 0.995)
+"""Halves of one sample vary less than samples do, in many dimensions by a quarter. Of 99 % of them, 4 % of unchanged
+directions lie below the lower end where two checkpoints share no noise at all, and fewer where they do."""
 
 
 def turned(fit: Fit, before: Floats, after: Floats, labels: Bools, draws: int, rng: np.random.Generator) -> Interval:
@@ -44,7 +47,7 @@ def floor(fit: Fit, values: Floats, labels: Bools, draws: int, rng: np.random.Ge
             hint="find it on more examples, so that there is a noise to hold its change against",
         )
     drawn = [stepped_up(_of_halves(fit, values, labels, rng)) for _ in range(draws)]
-    low, high = (float(each) for each in np.quantile(drawn, _ENDS))
+    low, high = (float(each) for each in np.quantile(drawn, _ENDS_OF_HALVES))
     return Interval(float(np.median(drawn)), low, high)
 
 

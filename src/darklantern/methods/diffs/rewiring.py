@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from darklantern.counted import counted
 from darklantern.errors import MethodError
 from darklantern.methods.circuits.attributing import Scored
 from darklantern.methods.circuits.contrasts import Contrast, checked, contrasts
@@ -75,8 +76,8 @@ def _check_asked(how: str, least: float) -> None:
 def _check_found(scorers: Sequence[Scorer], found: tuple[list[Scored], list[Scored]]) -> None:
     if (count := len(found[0])) < FEWEST:
         raise MethodError(
-            f"{count} contrasts do not show how edges vary with the data, and {FEWEST} are the least for an error of "
-            f"{LEVEL:.0%}",
+            f"{counted(count, 'contrast')} shows nothing of how edges vary with the data: {FEWEST} are the "
+            f"least for an error of {LEVEL:.0%}",
             hint="contrast=[darklantern.Contrast(clean, corrupt, metric) for each pair of prompts]",
         )
     one, two = (scorer.wiring for scorer in scorers)
