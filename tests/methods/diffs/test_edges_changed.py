@@ -26,7 +26,7 @@ CIRCUIT = {("embed", "layers.0.attn:v[head=0]"), (FIRST, "layers.1.attn:k[head=0
 
 def edges(before: Model, after: Model, given: Any, how: str = "eap", **options: Any) -> CircuitDiff:
     given = _list(given)
-    found = diff(before, after, given[0].clean, ["layers.0:out"], contrast=iter(given), how=how, **options).edges
+    found = diff(before, after, given[0].clean, ["layers.0.attn:z"], contrast=iter(given), how=how, **options).edges
     assert found is not None
     return found
 

@@ -89,10 +89,15 @@ class Diff(Result):
         return tuple(dict.fromkeys([*sites, *parts]))
 
     @property
-    def says(self) -> str:
+    def says_of_sites(self) -> str:
+        """What moved most, in a line."""
         most = max((each for each in self.changes if not each.is_pattern), key=lambda each: each.drift)
         behaviour = "" if math.isnan(self.kl) else f"; outputs {self.kl:.3g} nats apart"
-        told = f"Moved most: {most.site}, by {most.drift:.1%} of its size, CKA {most.cka:.3f}{behaviour}"
+        return f"Moved most: {most.site}, by {most.drift:.1%} of its size, CKA {most.cka:.3f}{behaviour}"
+
+    @property
+    def says(self) -> str:
+        told = self.says_of_sites
         if self.directions:
             moved = [each.name for each in self.directions if each.moved]
             told += f"; of {counted(len(self.directions), 'direction')} moved: {', '.join(moved) or 'none'}"

@@ -46,8 +46,8 @@ def _of_sites(found: Diff) -> Picture:
         "z: how far it moved, of its size before. pattern: total variation, 0 to 1.",
         *(f"{each.site}: drift {each.drift:.3f}, CKA {each.cka:.3f}." for each in _blocks(found)),
     ]
-    svg = fields(shown, rows, columns, title=title, says=found.says, notes=notes)
-    return Picture(svg, title, found.says)
+    svg = fields(shown, rows, columns, title=title, says=found.says_of_sites, notes=notes)
+    return Picture(svg, title, found.says_of_sites)
 
 
 def _cosines(every: Sequence[DirectionDiff]) -> Picture:
@@ -88,7 +88,9 @@ def _of_edges(found: CircuitDiff) -> Picture:
 def _as_bars(found: Diff, title: str) -> Picture:
     most = sorted(found.changes, key=lambda each: -_finite(each.drift))[:MOST_BARS]
     items = [Bar(label=str(each.site), value=_finite(each.drift)) for each in most]
-    return Picture(bars(items, title=title, unit="of its size before", note=found.says), title, found.says)
+    return Picture(
+        bars(items, title=title, unit="of its size before", note=found.says_of_sites), title, found.says_of_sites
+    )
 
 
 def _blocks(found: Diff) -> list[SiteDiff]:
