@@ -184,9 +184,9 @@ def test_inputs_are_streamed_once_and_counted() -> None:
     before, after = (dl.open(Turning(turn)) for turn in (np.eye(DIM), rotation(1.0)))
     positive, negative = map(torch.from_numpy, sets())
     found = direction(before, positive, negative, SITE, controls=0)
-    streams = [iter(each.split(20)) for each in (positive, negative)]
+    streams = [iter(each.split(1)) for each in (positive, negative)]
     made = diff(before, after, positive, [SITE], directions=Followed(found, *streams))
-    assert made.made.cost.forward == 2 + 2 * 2 * 3
+    assert made.made.cost.forward == 2 + 2 * 2 * 60
     whole = diff(before, after, positive, [SITE], directions=Followed(found, positive, negative))
     assert made.directions[0].row == pytest.approx(whole.directions[0].row)
     other = diff(before, after, positive, [SITE])

@@ -42,8 +42,9 @@ def diff(
     every site and in both models. Costs a forward run of each model for each batch, and memory for a recording of each.
 
     `directions` found in `before`, each `Followed` on the inputs that it was found on: whether it still tells the
-    classes apart, frozen and refitted, and whether it moved further than another draw of examples moves it. Costs a
-    run of each model over those inputs up to the site, and memory for one vector an example.
+    classes apart, frozen and refitted, and whether it moved further than another draw of examples moves it; see
+    `DirectionDiff`. Each direction costs a run of both models over its inputs up to the site, memory for one vector an
+    example, and four fits a draw.
 
     `contrast`, of which there must be four or more, one after the other: which edges appeared, vanished or changed
     beyond what another draw of contrasts does, with an error of 5 % over all edges together; see `CircuitDiff`. Edges

@@ -34,7 +34,11 @@ class Followed:
 
 @dataclass(frozen=True, eq=False)
 class DirectionDiff:
-    """A direction, frozen as it was found and fitted again on the later checkpoint, on the same examples."""
+    """A direction, frozen as it was found and fitted again on the later checkpoint, on the same examples.
+
+    Of directions that did not change, at most 5 in 100 are said to have moved; each is judged by itself. Examples are
+    taken for independent of each other.
+    """
 
     name: str
     transfer: Transfer = field(repr=False)

@@ -17,6 +17,7 @@ from darklantern.methods.directions.transfers import fit_of, refitted
 from darklantern.methods.making import Making
 from darklantern.methods.progress import tracked
 from darklantern.models.opened import Model
+from darklantern.models.sites import Site
 
 _NEAR = 1e-2
 """of the activations' size: half-precision kernels give that for batches of another size"""
@@ -68,25 +69,37 @@ def _one(before: Model, after: Model, asked: Followed, rng: np.random.Generator,
 
 def _recorded(before: Model, after: Model, asked: Followed, under_way: Making) -> tuple[Values, Values]:
     """Of both models (example, dim), or of pairs (pair, 2, dim)."""
-    site = asked.direction.site
-    sets: list[tuple[Values, Values]] = []
-    for inputs in (asked.positive, asked.negative):
-        kept: tuple[list[Values], list[Values]] = ([], [])
-        for batch in tracked(batches(inputs, asked.at_once), "following") if inputs is not None else ():
-            under_way.saw(batch)
-            for model, mine in zip((before, after), kept, strict=True):
-                value = model.record(batch, site, stop=True)[site]
-                mine.append(checked({site: Rows(rows(value), value.axes[-1])})[site].values)
-        if kept[0]:
-            sets.append((np.concatenate(kept[0]), np.concatenate(kept[1])))
-    if asked.direction.examples.pairs:
-        if len(lengths := [len(here) for here, _ in sets]) != 2 or len(set(lengths)) > 1:
-            raise MethodError(
-                f"halves of pairs of {' and '.join(map(str, lengths))} examples",
-                hint="the direction was found on pairs: Followed(direction, first_halves, second_halves)",
-            )
-        return np.stack([here for here, _ in sets], axis=1), np.stack([there for _, there in sets], axis=1)
-    return np.concatenate([here for here, _ in sets]), np.concatenate([there for _, there in sets])
+    found = asked.direction
+    sets = [each for each in (asked.positive, asked.negative) if each is not None]
+    kept = [_read(before, after, found.site, each, asked.at_once, under_way) for each in sets]
+    here, there = (_joined([each[model] for each in kept], found.examples.pairs) for model in (0, 1))
+    for values in (here, there):
+        checked({found.site: Rows(values, found.axis)})
+    return here, there
+
+
+def _read(
+    before: Model, after: Model, site: Site, inputs: Any, at_once: int, under_way: Making
+) -> tuple[Values, Values]:
+    """(example, dim) of both models, from one pass over the inputs."""
+    kept: tuple[list[Values], list[Values]] = ([], [])
+    for batch in tracked(batches(inputs, at_once), "following"):
+        under_way.saw(batch)
+        for model, mine in zip((before, after), kept, strict=True):
+            mine.append(rows(model.record(batch, site, stop=True)[site]))
+    return np.concatenate(kept[0]), np.concatenate(kept[1])
+
+
+def _joined(sets: Sequence[Values], pairs: bool) -> Values:
+    if not pairs:
+        return np.concatenate(sets)
+    lengths = [len(each) for each in sets]
+    if len(lengths) != 2 or lengths[0] != lengths[1]:
+        raise MethodError(
+            f"halves of pairs of {' and '.join(map(str, lengths))} examples",
+            hint="the direction was found on pairs: Followed(direction, first_halves, second_halves)",
+        )
+    return np.stack(sets, axis=1)
 
 
 def _check_found(direction: Direction, here: Values, there: Values) -> None:
