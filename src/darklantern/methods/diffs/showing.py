@@ -57,7 +57,7 @@ def _cosines(every: Sequence[DirectionDiff]) -> Picture:
         items.append(_bar(each.name, each.cosine))
         items.append(replace(_bar(f"{each.name}: other examples", each.floor), control=True))
     title = "Directions: cosine of frozen and refitted"
-    note = "Black: 95 % interval. Grey: two fits on the earlier checkpoint, on draws that share no example."
+    note = "Black: 95 % interval. Grey: two fits before, which share no example."
     moved = ", ".join(each.name for each in every if each.moved)
     note = f"{f'Moved: {moved}' if moved else 'None moved beyond what other examples do'}. {note}"
     return Picture(bars(items, title=title, unit="cosine", note=note), title, note)
