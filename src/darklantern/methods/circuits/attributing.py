@@ -42,6 +42,8 @@ class Attribution:
     """points on the way; 0 for the clean run alone"""
     stream: Site | None = None
     """where the embedding enters the stream, on which the way is gone"""
+    idle: bool = False
+    """whether the model may be without the behaviour"""
 
     def score(self, contrast: Contrast) -> Scored:
         """Costs a run and a gradient; with steps, two runs and as many gradients."""
@@ -51,12 +53,12 @@ class Attribution:
         if self.steps:
             with without_gradients():
                 clean = self.model.record(contrast.clean, *ask)
-            high, low = ends(self.model, contrast, corrupt.output, clean=number(metric, clean.output))
+            high, low = ends(self.model, contrast, corrupt.output, number(metric, clean.output), self.idle)
             on_way = self._on_way(contrast, clean, corrupt)
         else:
             found = self.model.gradient(contrast.clean, metric, *ask)
             clean = found.values
-            high, low = ends(self.model, contrast, corrupt.output, clean=found.metric)
+            high, low = ends(self.model, contrast, corrupt.output, found.metric, self.idle)
             on_way = iter([(1.0, found.gradients, found.values)])
         with without_gradients():
             said = _said(self.wiring, clean, corrupt)
@@ -132,15 +134,17 @@ class Attribution:
                 )
 
 
-def attribution(model: Model, contrast: Contrast, wiring: Wiring, how: str, steps: int) -> Attribution:
+def attribution(
+    model: Model, contrast: Contrast, wiring: Wiring, how: str, steps: int, idle: bool = False
+) -> Attribution:
     """What scores by `how`: eap, eap-ig or relp. Reads the attentions' maps off in a few runs on `contrast`."""
     with without_gradients():
         maps = readings(model, contrast.clean, wiring)
     if how == "relp":
-        return Attribution(linearise(model, _kinds(model)), wiring, maps, frozen=True)
+        return Attribution(linearise(model, _kinds(model)), wiring, maps, frozen=True, idle=idle)
     if how == "eap":
-        return Attribution(model, wiring, maps, frozen=False)
-    return Attribution(model, wiring, maps, False, steps, _stream(model, contrast, wiring))
+        return Attribution(model, wiring, maps, frozen=False, idle=idle)
+    return Attribution(model, wiring, maps, False, steps, _stream(model, contrast, wiring), idle)
 
 
 def _kinds(model: Model) -> list[str]:

@@ -14,13 +14,13 @@ from darklantern.models.opened import Model
 from darklantern.models.shim import without_gradients
 
 
-def patched(model: Model, wiring: Wiring, contrast: Contrast) -> Scored:
+def patched(model: Model, wiring: Wiring, contrast: Contrast, idle: bool = False) -> Scored:
     """Of all edges, each in a run of its own, and a partial run for each sender and part besides."""
     with without_gradients():
         table = np.zeros((len(wiring.senders), len(wiring.receivers)))
         here, other = held(model, contrast.clean, wiring, table.size), model.record(contrast.corrupt, *seen(wiring))
         metric = contrast.bound(model)
-        high, low = ends(model, contrast, other.output, clean=number(metric, here.plain.output))
+        high, low = ends(model, contrast, other.output, number(metric, here.plain.output), idle)
         for row, sender in enumerate(tracked(wiring.senders, "senders", len(wiring.senders))):
             reads = [column for column, each in enumerate(wiring.receivers) if sender in wiring.upstream(each)]
             outputs = heard_from(here, other, Pinned(sender), [Pinned(wiring.receivers[column]) for column in reads])

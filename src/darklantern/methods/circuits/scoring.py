@@ -1,6 +1,7 @@
 """How much each edge of a model matters for a behaviour."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -11,7 +12,7 @@ from darklantern.methods.circuits.contrasts import Contrast, checked, contrasts
 from darklantern.methods.circuits.exact import patched
 from darklantern.methods.circuits.ranks import ranks
 from darklantern.methods.circuits.scores import EdgeScores, frozen
-from darklantern.methods.making import making
+from darklantern.methods.making import Made, making
 from darklantern.methods.opened import check_opened
 from darklantern.methods.patching.tracing import wired
 from darklantern.methods.patching.wiring import Wiring
@@ -48,39 +49,61 @@ def edge_scores(model: Model, data: Contrast | Iterable[Contrast], how: str = "e
     Raises MethodError for another `how`, no data, data whose metric does not differ, and a model that is not wired so.
     """
     check_opened(model)
-    if how not in HOW:
-        raise MethodError(f"cannot score by {how!r}", hint=f"one of {', '.join(HOW)}")
-    if steps < 1:
-        raise MethodError(f"{steps} steps on the way", hint="5 are enough for most models")
+    scorer = Scorer(model, how, steps)
     with making(f"edge_scores: {how}", model) as under_way:
         found: list[Scored] = []
-        wiring: Wiring | None = None
-        ways: list[Callable[[Contrast], Scored]] = []
         for each in tracked(contrasts(data), "contrasts"):
             contrast = checked(each)
             under_way.saw(contrast.clean, contrast.corrupt)
-            if wiring is None:
-                wiring = wired(model, contrast.clean, contrast.corrupt)
-                ways = _ways(model, contrast, wiring, how, steps)
-            found.append(_ranked(wiring, [way(contrast) for way in ways]))
-    if wiring is None:
+            found.append(scorer.score(contrast))
+    return gathered(scorer, found, under_way.made())
+
+
+@dataclass
+class Scorer:
+    """Scores one model's edges, a contrast at a time; how it is wired, the first one shows."""
+
+    model: Model
+    how: str
+    steps: int = 5
+    idle: bool = False
+    """whether the model may be without the behaviour, its metric the same on clean and corrupt inputs"""
+    wiring: Wiring | None = None
+    ways: Sequence[Callable[[Contrast], Scored]] = ()
+
+    def __post_init__(self) -> None:
+        if self.how not in HOW:
+            raise MethodError(f"cannot score by {self.how!r}", hint=f"one of {', '.join(HOW)}")
+        if self.steps < 1:
+            raise MethodError(f"{self.steps} steps on the way", hint="5 are enough for most models")
+
+    def score(self, contrast: Contrast) -> Scored:
+        """Of one contrast; costs what `edge_scores` says."""
+        if self.wiring is None:
+            self.wiring = wired(self.model, contrast.clean, contrast.corrupt)
+            self.ways = self._ways(contrast, self.wiring)
+        return _ranked(self.wiring, [way(contrast) for way in self.ways])
+
+    def _ways(self, contrast: Contrast, wiring: Wiring) -> list[Callable[[Contrast], Scored]]:
+        if self.how == "exact":
+            return [partial(patched, self.model, wiring, idle=self.idle)]
+        asked = ("eap-ig", "eap", "relp") if self.how == "ensemble" else (self.how,)
+        return [attribution(self.model, contrast, wiring, each, self.steps, self.idle).score for each in asked]
+
+
+def gathered(scorer: Scorer, found: Sequence[Scored], made: Made) -> EdgeScores:
+    """Scores of all contrasts as one result. Raises MethodError for none."""
+    if scorer.wiring is None:
         raise MethodError("no data to score edges on", hint="one Contrast at least")
     tables, high, low = (np.array(each) for each in zip(*found, strict=True))
     return EdgeScores(
-        wiring=wiring,
-        how=how,
+        wiring=scorer.wiring,
+        how=scorer.how,
         tables=frozen(tables),
         clean=float(high.mean()),
         corrupt=float(low.mean()),
-        made=under_way.made(),
+        made=made,
     )
-
-
-def _ways(model: Model, contrast: Contrast, wiring: Wiring, how: str, steps: int) -> list[Callable[[Contrast], Scored]]:
-    if how == "exact":
-        return [partial(patched, model, wiring)]
-    asked = ("eap-ig", "eap", "relp") if how == "ensemble" else (how,)
-    return [attribution(model, contrast, wiring, each, steps).score for each in asked]
 
 
 def _ranked(wiring: Wiring, found: Sequence[Scored]) -> Scored:

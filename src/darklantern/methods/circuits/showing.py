@@ -16,14 +16,18 @@ Drawn = dict[tuple[str, str], dict[str, float]]
 
 def picture(found: Circuit) -> Picture:
     """The strongest edges that fit; those of one head's queries, keys and values as one, with its ports told."""
+    return drawn(found, "Circuit", found.says)
+
+
+def drawn(found: Circuit, title: str, says: str) -> Picture:
+    """The same of edges that are something else, under another title."""
     joined = _joined(found)
     shown, names = _fitting(found.wiring, joined)
     places = {name: place for place, name in enumerate(names)}
     nodes = _nodes(found.wiring, names, joined, shown)
     edges = [Edge(source=places[one], target=places[two], effect=_strongest(joined[one, two])) for one, two in shown]
     left = len(joined) - len(shown)
-    note = found.says + (f"; {left} weaker connections are not drawn" if left else "")
-    title = "Circuit"
+    note = says + (f"; {left} weaker connections are not drawn" if left else "")
     return Picture(circuit(nodes, edges, title=title, note=note, counted=""), title, note)
 
 

@@ -9,7 +9,10 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from darklantern.counted import counted
 from darklantern.errors import MethodError
+from darklantern.methods.diffs.followed import DirectionDiff, table
+from darklantern.methods.diffs.rewired import CircuitDiff
 from darklantern.methods.results import Result
 from darklantern.models.picture import Picture
 from darklantern.models.sites import Site
@@ -48,6 +51,10 @@ class Diff(Result):
     """What changed from one checkpoint to another, on some data."""
 
     changes: tuple[SiteDiff, ...]
+    directions: tuple[DirectionDiff, ...] = ()
+    """those that were followed"""
+    edges: CircuitDiff | None = None
+    """where contrasts were given"""
     rows: int
     """sampled at each site, behind CKA and directions"""
     kl: float
@@ -77,13 +84,24 @@ class Diff(Result):
 
     @property
     def read(self) -> tuple[Site, ...]:
-        return tuple(each.site for each in self.changes)
+        parts = [] if self.edges is None else self.edges.before.read
+        sites = [each.site for each in self.changes] + [each.site for each in self.directions]
+        return tuple(dict.fromkeys([*sites, *parts]))
 
     @property
-    def says(self) -> str:
+    def says_of_sites(self) -> str:
+        """What moved most, in a line."""
         most = max((each for each in self.changes if not each.is_pattern), key=lambda each: each.drift)
         behaviour = "" if math.isnan(self.kl) else f"; outputs {self.kl:.3g} nats apart"
         return f"Moved most: {most.site}, by {most.drift:.1%} of its size, CKA {most.cka:.3f}{behaviour}"
+
+    @property
+    def says(self) -> str:
+        told = self.says_of_sites
+        if self.directions:
+            moved = [each.name for each in self.directions if each.moved]
+            told += f"; of {counted(len(self.directions), 'direction')} moved: {', '.join(moved) or 'none'}"
+        return told if self.edges is None else f"{told}; {self.edges.says}"
 
     @property
     def figures(self) -> tuple[Figure, ...]:
@@ -94,12 +112,14 @@ class Diff(Result):
                 named.append((f"drift {each.site}", each.drift, "total variation"))
             else:
                 named += [(f"drift {each.site}", each.drift, "of its size before"), (f"CKA {each.site}", each.cka, "")]
-        return tuple(Figure(name=n, value=value, unit=unit) for n, value, unit in named if math.isfinite(value))
+        sites = [Figure(name=n, value=value, unit=unit) for n, value, unit in named if math.isfinite(value)]
+        directions = [figure for each in self.directions for figure in each.figures]
+        return (*directions, *(self.edges.figures if self.edges else ()), *sites)
 
     @property
     def grids(self) -> tuple[Grid, ...]:
-        """Heads by layer: how far what they write moved, and where they look."""
-        return tuple(
+        """Heads by layer: how far what they write moved, and where they look; directions; edges that changed."""
+        heads = [
             Grid(
                 name=f"drift of {port}",
                 unit="total variation" if port == "pattern" else "of its size before",
@@ -108,7 +128,10 @@ class Diff(Result):
                 values=tuple(tuple(map(float, each.units)) for each in held),
             )
             for port, held in self.heads().items()
-        )
+        ]
+        followed = [table(self.directions)] if self.directions else []
+        edges = [self.edges.grid] if self.edges and self.edges.claimed else []
+        return (*heads, *followed, *edges)
 
     def heads(self) -> dict[str, list[SiteDiff]]:
         """Port → its sites, of those whose units are heads and equally many in all layers."""
@@ -124,7 +147,10 @@ class Diff(Result):
         return replace(found, summary=f"{found.summary}; later weights {self.later()}")
 
     def show(self) -> Picture:
-        """Heads by layer as heat maps where there are heads, else how far each site moved, as bars."""
+        """Heads by layer as heat maps where there are heads, else how far each site moved, as bars.
+
+        Below, directions as bars, and the edges that changed as a graph, signed by whether their score rose.
+        """
         from darklantern.methods.diffs.showing import picture
 
         return picture(self)

@@ -1,26 +1,20 @@
-"""Run two checkpoints on the same data and compare what they hold."""
+"""Two checkpoints compared: at sites, along directions, over the edges of a circuit."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from darklantern.errors import MethodError, SiteError
+from darklantern.errors import MethodError
+from darklantern.methods.circuits import Contrast
 from darklantern.methods.diffs.changes import Diff
-from darklantern.methods.diffs.holding import Held, Keys
-from darklantern.methods.diffs.outputs import Outputs
+from darklantern.methods.diffs.followed import Followed
+from darklantern.methods.diffs.following import followed
+from darklantern.methods.diffs.rewiring import rewired
+from darklantern.methods.diffs.sites import compared
 from darklantern.methods.making import making
 from darklantern.methods.opened import check_opened
-from darklantern.methods.progress import tracked
 from darklantern.models.opened import Model
-from darklantern.models.recording import Recording
 from darklantern.models.shim import without_gradients
 from darklantern.models.sites import Site
-
-Floats = NDArray[np.float64]
-USUAL = ("layers.*:out", "layers.*.attn:z", "layers.*.attn:pattern", "layers.*.mlp:neurons")
-"""what is compared unless sites are given, as far as both models have it"""
 
 
 def diff(
@@ -31,6 +25,11 @@ def diff(
     rows: int = 2048,
     count: int = 4,
     seed: int = 0,
+    *,
+    directions: Followed | Sequence[Followed] = (),
+    contrast: Contrast | Iterable[Contrast] | None = None,
+    how: str = "eap-ig",
+    least: float = 0.01,
 ) -> Diff:
     """What changed inside a model from `before` to `after`, two checkpoints, on the same data.
 
@@ -42,31 +41,38 @@ def diff(
     Drift is exact over all data. CKA and directions are of `rows` positions, drawn at random by `seed`, the same at
     every site and in both models. Costs a forward run of each model for each batch, and memory for a recording of each.
 
+    `directions` found in `before`, each `Followed` on the inputs that it was found on: whether it still tells the
+    classes apart, frozen and refitted, and whether it moved further than another draw of examples moves it; see
+    `DirectionDiff`. Each direction costs a run of both models over its inputs up to the site, memory for one vector an
+    example, and four fits a draw.
+
+    `contrast`, of which there must be four or more, one after the other: which edges appeared, vanished or changed
+    beyond what another draw of contrasts does, with an error of 5 % over all edges together; see `CircuitDiff`. Edges
+    are scored by `how`, as by `edge_scores`, at its cost for each model. An edge is there where its score is at least a
+    share `least` of the behaviour, the difference of the metric between clean and corrupt inputs. A model may be
+    without the behaviour, not both.
+
     Raises MethodError where both do not fit together, and where there is nothing to compare.
     """
     for each in (before, after):
         check_opened(each)
     _check_two(before, after)
-    asked = sites or _usual(before, after)
-    rng = np.random.default_rng(seed)
-    with without_gradients(), making("diff", before, seed) as under_way:
+    with making("diff", before, seed) as under_way:
         later = after.hash_later()
-        held: dict[Site, Held] = {}
-        outputs = Outputs()
-        for inputs in tracked(_batches(data), "comparing"):
-            under_way.saw(inputs)
-            one, two = before.record(inputs, *asked), after.record(inputs, *asked)
-            _check_alike(one, two)
-            keys: Keys = {}
-            for site in one.sites:
-                held.setdefault(site, Held(site, rows)).add(one[site], two[site], rng, keys)
-            outputs.add(inputs, one.output, two.output)
-        if not held:
-            raise MethodError("there was no data to compare on", hint="a list of at least one batch")
-        changes = tuple(each.change(count) for each in held.values())
-    sampled = max(len(each.sample.keys) for each in held.values())
-    return Diff(changes=changes, rows=sampled, kl=outputs.kl, agreement=outputs.agreement, later=later,
-                made=under_way.made())  # fmt: skip
+        with without_gradients():
+            found = compared(before, after, data, sites, rows, count, seed, under_way)
+            moved = followed(before, after, directions, seed, under_way)
+        edges = None if contrast is None else rewired(before, after, contrast, how, least, seed, under_way)
+    return Diff(
+        changes=found.changes,
+        directions=moved,
+        edges=edges,
+        rows=found.rows,
+        kl=found.outputs.kl,
+        agreement=found.outputs.agreement,
+        later=later,
+        made=under_way.made(),
+    )
 
 
 def _check_two(before: Model, after: Model) -> None:
@@ -76,43 +82,3 @@ def _check_two(before: Model, after: Model) -> None:
             "before and after are one module, with the weights that it has now",
             hint="copy.deepcopy(module) before it is trained on, or load each checkpoint into a module of its own",
         )
-
-
-def _batches(data: Any) -> Iterable[Any]:
-    """Inputs as one batch of a stream; an iterator, or a list of what are no texts and numbers, as it is."""
-    if isinstance(data, Iterator):
-        return data
-    if isinstance(data, list) and data and not isinstance(data[0], str | int | float):
-        return data
-    return [data]
-
-
-def _usual(before: Model, after: Model) -> list[str]:
-    found = [pattern for pattern in USUAL if all(_has(each, pattern) for each in (before, after))]
-    if not found:
-        raise MethodError(
-            "neither blocks nor attention are known in both models, so which sites?",
-            hint='sites=["**:out"]; model.tree() shows what there is',
-        )
-    return found
-
-
-def _has(model: Model, pattern: str) -> bool:
-    try:
-        return bool(model.sites(pattern))
-    except SiteError:
-        return False
-
-
-def _check_alike(before: Recording, after: Recording) -> None:
-    if before.sites != after.sites:
-        odd = next(iter(set(before.sites) ^ set(after.sites)))
-        raise MethodError(
-            f"{odd} is in one of both models alone", hint="two checkpoints of one model, or sites of both"
-        )
-    for site in before.sites:
-        if before[site].shape != after[site].shape:
-            raise MethodError(
-                f"{site} has shape {before[site].shape} before and {after[site].shape} after",
-                hint="two checkpoints of one model",
-            )

@@ -47,14 +47,14 @@ def labelled(
     first = _recorded(model, sites, positive, under_way, at_once)
     if negative is None:
         known = _binary(labels, _count(first))
-        return _checked(first), known
+        return checked(first), known
     second = _recorded(model, sites, negative, under_way, at_once)
     sizes = _count(first), _count(second)
     if labels is None:
         joined = {
             site: Rows(np.concatenate([each.values, second[site].values]), each.axis) for site, each in first.items()
         }
-        return _checked(joined), np.repeat([True, False], sizes)
+        return checked(joined), np.repeat([True, False], sizes)
     if sizes[0] != sizes[1]:
         raise MethodError(
             f"pairs of {sizes[0]} and {sizes[1]} examples",
@@ -63,7 +63,7 @@ def labelled(
     paired = {
         site: Rows(np.stack([each.values, second[site].values], axis=1), each.axis) for site, each in first.items()
     }
-    return _checked(paired), _binary(labels, sizes[0])
+    return checked(paired), _binary(labels, sizes[0])
 
 
 def _recorded(model: Model, sites: Sequence[Site], inputs: Any, under_way: Making, at_once: int) -> dict[Site, Rows]:
@@ -93,7 +93,8 @@ def rows(value: Value) -> NDArray[Any]:
     return numbers(value.array)
 
 
-def _checked(found: Mapping[Site, Rows]) -> Mapping[Site, Rows]:
+def checked(found: Mapping[Site, Rows]) -> Mapping[Site, Rows]:
+    """It. Raises MethodError for activations that are not finite, and for those that are all the same."""
     for site, (values, _) in found.items():
         flat = values.reshape(-1, values.shape[-1])
         if wrong := int((~np.isfinite(flat)).any(1).sum()):

@@ -1,12 +1,19 @@
 """A direction elsewhere: frozen as it is, and refitted there."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+from numpy.typing import NDArray
+
 from darklantern.errors import MethodError
+from darklantern.methods.directions.controls import Controls
 from darklantern.methods.directions.finding import direction
 from darklantern.methods.directions.one import Direction, measured
+from darklantern.methods.directions.probes import Fit
 from darklantern.methods.directions.scoring import Interval
+from darklantern.methods.directions.ways import way
+from darklantern.methods.making import Made
 from darklantern.methods.results import Result
 from darklantern.models.opened import Model
 from darklantern.models.picture import Picture
@@ -63,8 +70,7 @@ def transferred(
     frozen: Direction, model: Model, positive: Any, negative: Any, site: str | Site | None, options: dict[str, Any]
 ) -> Transfer:
     """See `Direction.on`."""
-    if frozen.how == "random":
-        raise MethodError("a random direction has no fit to repeat", hint="of the direction itself: direction.on(...)")
+    fit_of(frozen)
     # The same seed, so that of the same inputs on another checkpoint the frozen one never saw what is held out either.
     asked = {"seed": frozen.made.seed, **frozen.options, **options}
     refit = direction(model, positive, negative, site or frozen.site, frozen.how, **asked)
@@ -75,3 +81,25 @@ def transferred(
         )
     about: Any = measured(refit.examples, frozen.probe)
     return Transfer(frozen, refit, **about, made=replace(refit.made, method="direction.on"))
+
+
+def refitted(frozen: Direction, values: NDArray[Any], made: Made) -> Transfer:
+    """It on what another checkpoint holds of the very examples that it was found on, of which the same are held out.
+
+    `values` are as `frozen.examples` has them. Without controls: those of the frozen one tell what chance gives. Raises
+    MethodError for a random direction.
+    """
+    examples = replace(frozen.examples, values=values)
+    probe = fit_of(frozen)(*examples.seen)
+    probe = replace(probe, offset=probe.offset - float(examples.centre @ probe.vector))
+    about: Any = measured(examples, probe)
+    refit = replace(frozen, probe=probe, controls=Controls((), ()), examples=examples, **about, made=made)
+    there: Any = measured(examples, frozen.probe)
+    return Transfer(frozen, refit, **there, made=made)
+
+
+def fit_of(found: Direction) -> Fit:
+    """The fit that found it, of activations and labels, to be repeated. Raises MethodError for a random direction."""
+    if found.how == "random":
+        raise MethodError("a random direction has no fit to repeat", hint="of the direction itself: direction.on(...)")
+    return partial(way(found.how, found.options).fit, seed=found.made.seed or 0, **found.options)
