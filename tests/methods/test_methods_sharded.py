@@ -63,3 +63,22 @@ def test_no_method_is_forgotten() -> None:
     public = {name for name in methods.__all__ if name.islower()}
     missing = {name for name in public if f"methods.{name}(" not in called}
     assert missing == WHOLE
+
+
+@pytest.fixture(scope="module")
+def on_jax(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    file = tmp_path_factory.mktemp("methods") / "told.json"
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
+    path = os.pathsep.join([str(BESIDE), str(WORKER.parent), os.environ.get("PYTHONPATH", "")])
+    beside = {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+    command = [sys.executable, str(WORKER.with_name("jax_methods_worker.py")), str(file)]
+    done = subprocess.run(
+        command, env={**os.environ, **beside}, capture_output=True, text=True, timeout=400, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(file.read_text())
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_jax_model_cut_over_devices_gives_what_a_whole_one_gives(case: str, on_jax: dict[str, str]) -> None:
+    assert on_jax[case] == "ok", on_jax[case]

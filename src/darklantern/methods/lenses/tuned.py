@@ -35,12 +35,10 @@ def trained(tails: Iterable[Tail], steps: int, rate: float) -> Translators:
 
 
 def _first(value: Any) -> State:
-    xp, dim = namespace(value), value.shape[-1]
-    params = {
-        "matrix": xp.zeros((dim, dim), dtype=value.dtype, device=value.device),
-        "shift": xp.zeros((dim,), dtype=value.dtype, device=value.device),
-    }
-    return params, backend_of(value).adam_start(params)
+    backend, dim = backend_of(value), value.shape[-1]
+    nothing = {"matrix": np.zeros((dim, dim)), "shift": np.zeros(dim)}
+    params = {name: backend.like(_brought(array, value), value) for name, array in nothing.items()}
+    return params, backend.adam_start(params)
 
 
 def _stepped(tail: Tail, value: Any, state: State, rate: float) -> State:
