@@ -2,14 +2,14 @@
 
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from models.driver import Answer, Worker
 from models.peers import Peer, why_absent
 
-from methods import peers
+from methods import labelled, peers
 
 ROUNDS, REPEATS = 5, 1
 
@@ -27,6 +27,12 @@ CASES = (
     Case("graph", ("24", "96", "256"), (peers.OURS, peers.CIRCUIT_TRACER)),
     Case("graph_as_shipped", ("24", "96", "256"), (peers.CIRCUIT_TRACER,)),
     Case("integrated", ("16", "64", "256"), (peers.OURS, peers.CAPTUM)),
+    Case("logistic", tuple(labelled.SIZES), (peers.OURS, peers.SCIKIT_LEARN)),
+    Case("logistic_to_the_end", tuple(labelled.SIZES), (peers.SCIKIT_LEARN,)),
+    Case("lda", tuple(labelled.SIZES), (peers.OURS, peers.SCIKIT_LEARN)),
+    Case("lda_own_share", tuple(labelled.SIZES), (peers.OURS, peers.SCIKIT_LEARN)),
+    Case("leace", tuple(labelled.ERASED), (peers.OURS, peers.CONCEPT_ERASURE)),
+    Case("leace_as_shipped", tuple(labelled.ERASED), (peers.CONCEPT_ERASURE,)),
 )
 
 
@@ -40,8 +46,8 @@ class Results:
     folder: Path
 
 
-def collect() -> Results:
-    """Every case in every setting from every worker that is there, in rounds of all of them in turn."""
+def collect(only: Sequence[str] = ()) -> Results:
+    """Every case in every setting from every worker that is there, in rounds of all in turn; `only` names cases."""
     folder = Path(tempfile.mkdtemp(prefix="bench-methods-"))
     absent = {each.name: why for each in peers.WORKERS if (why := why_absent(each))}
     workers = {each.name: Worker(each) for each in peers.WORKERS if each.name not in absent}
@@ -50,7 +56,7 @@ def collect() -> Results:
         said = workers[peers.OURS.name].ask({"case": "prepare", "model": "", "repeats": 1, "out": str(folder)})
         if "error" in said:
             raise SystemExit(f"what all are to be run on could not be made: {said['error']}")
-        for case, setting in _plan():
+        for case, setting in _plan(only):
             for _ in range(ROUNDS):
                 for peer in (each for each in case.workers if each.name in workers):
                     answer = answers.setdefault((case.name, setting, peer.name), Answer())
@@ -64,5 +70,5 @@ def collect() -> Results:
     return Results(answers, {name: each.hello for name, each in workers.items() if each.hello}, absent, folder)
 
 
-def _plan() -> Iterator[tuple[Case, str]]:
-    return ((case, setting) for case in CASES for setting in case.settings)
+def _plan(only: Sequence[str]) -> Iterator[tuple[Case, str]]:
+    return ((case, setting) for case in CASES if not only or case.name in only for setting in case.settings)

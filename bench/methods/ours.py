@@ -11,7 +11,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 import darklantern as dl
 from darklantern.methods.graphs import Transcoder, attribution_graph
 from darklantern.methods.graphs.nodes import FEATURE
-from methods import subjects
+from methods import ours_fitting, subjects
 from methods.measuring import peaked
 
 
@@ -116,4 +116,5 @@ def ready(request: Request) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    serve("darklantern", "darklantern", {"prepare": ready, "graph": graph, "integrated": integrated})
+    cases = {"prepare": ready, "graph": graph, "integrated": integrated}
+    serve("darklantern", "darklantern", cases | ours_fitting.CASES)
