@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
-from methods import comparing, lines_fitting, peers
+from methods import comparing, lines_edges, lines_fitting, peers
 from methods.driver import CASES, Results
 from methods.judging import Line, judged, line, missing
 
@@ -15,7 +15,14 @@ DIFFERENCE, FASTER, AGREE, COMPLETE, FLAT = 1e-5, 5.0, 1e-6, 1e-3, 1.5
 def lines(results: Results) -> list[Line]:
     """Every figure of the room."""
     absent = [line(f"{name} is absent", None, "", detail={"reason": why}) for name, why in results.absent.items()]
-    return [*_graphs(results), *_integrals(results), *lines_fitting.lines(results), *_theirs(results), *absent]
+    return [
+        *_graphs(results),
+        *_integrals(results),
+        *lines_fitting.lines(results),
+        *lines_edges.lines(results),
+        *_theirs(results),
+        *absent,
+    ]
 
 
 def _graphs(results: Results) -> Iterator[Line]:
