@@ -40,6 +40,9 @@ CASES = (
     *(Case(f"edges_{how}", hooked.MODELS, (peers.OURS, peers.CIRCUITKIT)) for how in ("exact", "eap", "eap-ig")),
     *(Case(f"edges_{how}", hooked.MODELS, (peers.OURS,)) for how in ("relp", "ensemble")),
     Case("edges_eap-ig_as_shipped", hooked.MODELS, (peers.CIRCUITKIT,)),
+    Case("lens", ("adam",), (peers.OURS, peers.TUNED_LENS)),
+    Case("lens", ("as shipped",), (peers.TUNED_LENS,)),
+    Case("lens_kl", ("all",), (peers.OURS,)),
 )
 
 

@@ -6,7 +6,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 Arrays = dict[str, NDArray[Any]]
-MODELS = ("tracr reverse", "tracr xproportion", "siit", "trained gpt2")
+SEEDS = {"tracr reverse": (100, 101), "tracr xproportion": (100, 101), "siit": (200, 201), "trained gpt2": (1, 1)}
+"""of clean and corrupt inputs; tests use others"""
+MODELS = tuple(SEEDS)
 """whose edges are scored: files of `wired`"""
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
-from methods import comparing, lines_edges, lines_fitting, peers
+from methods import comparing, lines_edges, lines_fitting, lines_lens, peers
 from methods.driver import CASES, Results
 from methods.judging import Line, judged, line, missing
 
@@ -20,6 +20,7 @@ def lines(results: Results) -> list[Line]:
         *_integrals(results),
         *lines_fitting.lines(results),
         *lines_edges.lines(results),
+        *lines_lens.lines(results),
         *_theirs(results),
         *absent,
     ]

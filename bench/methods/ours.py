@@ -10,7 +10,7 @@ from models.protocol import Request, Timed, serve
 import darklantern as dl
 from darklantern.methods.graphs import Transcoder, attribution_graph
 from darklantern.methods.graphs.nodes import FEATURE
-from methods import ours_edges, ours_fitting, subjects
+from methods import ours_edges, ours_fitting, ours_lens, subjects
 from methods.gpt2 import gpt2
 from methods.measuring import peaked
 
@@ -83,4 +83,4 @@ def ready(request: Request) -> dict[str, Any]:
 
 if __name__ == "__main__":
     cases = {"prepare": ready, "graph": graph, "integrated": integrated}
-    serve("darklantern", "darklantern", cases | ours_fitting.CASES | ours_edges.CASES)
+    serve("darklantern", "darklantern", cases | ours_fitting.CASES | ours_edges.CASES | ours_lens.CASES)

@@ -21,11 +21,10 @@ import tracr_models
 import darklantern as dl
 from methods import copying, subjects
 from methods.gpt2 import gpt2
+from methods.hooked import SEEDS
 
 Arrays = dict[str, NDArray[Any]]
 Edge = tuple[str, str]
-SEEDS = {"tracr reverse": (100, 101), "tracr xproportion": (100, 101), "siit": (200, 201), "trained gpt2": (1, 1)}
-"""of clean and corrupt inputs; tests use others"""
 TRUE: dict[str, list[Edge]] = {
     "tracr reverse": [("embed", "layers.3.attn:v[head=0]"), ("layers.3.attn:result[head=0]", "logits")],
     "tracr xproportion": siit_model.TRUE,
