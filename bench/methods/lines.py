@@ -73,8 +73,10 @@ def _integrals(results: Results) -> Iterator[Line]:
 
 
 def _theirs(results: Results) -> Iterator[Line]:
-    """Seconds of everybody, as they came."""
+    """Seconds of everybody, as they came; what is not timed has none."""
     for (case, setting, worker), answer in results.answers.items():
+        if not answer.over and not answer.case:
+            continue
         value = None if answer.over else round(median(answer.case), 4)
         detail = {"error": answer.error, "unsupported": answer.unsupported} if answer.over else answer.detail
         yield line(f"{case} {setting} · {worker}", value, "s of processor time", peer=worker, detail=detail)

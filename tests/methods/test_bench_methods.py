@@ -19,8 +19,11 @@ EDGES = {"embed → layers.0.mlp:in": 1.0, "layers.0.mlp:out → logits": -0.5, 
 
 def results(folder: Path, **cases: dict[str, Any]) -> driver.Results:
     """Answers as workers give them, by case and then worker."""
+    spent = {"darklantern": [1.0]}
     answers = {
-        (case.replace("_ig", "-ig"), setting, name): Answer(case=[1.0 if name == "darklantern" else 3.0], detail=detail)
+        (case.replace("_ig", "-ig"), setting, name): Answer(
+            case=[] if case == "lens_kl" else spent.get(name, [3.0]), detail=detail
+        )
         for case, by_worker in cases.items()
         for (setting, name), detail in by_worker.items()
     }
