@@ -1,4 +1,4 @@
-"""The room `methods`: the product beside circuit-tracer and captum; writes docs/results/methods.md."""
+"""The room `methods`: the product beside the packages that people use for each; writes docs/results/methods.md."""
 
 from typing import Any
 

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from methods import subjects
 
+Scores = dict[str, float]
+"""of edges, by `sender → receiver`"""
 TOKEN, FEATURE, ERROR, LOGIT = range(4)
 
 
@@ -47,3 +49,8 @@ def integrals(folder: Path, steps: int) -> float:
         theirs = two["found"]
         ours = one["found"]
     return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+
+
+def pearson(scores: Scores, exact: Scores) -> float:
+    """The correlation over the edges of `exact`, which `scores` has all of."""
+    return float(np.corrcoef([scores[edge] for edge in exact], list(exact.values()))[0, 1])

@@ -4,20 +4,26 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
-from models.driver import Answer
-
-from methods import comparing, peers
+from methods import comparing, lines_edges, lines_fitting, lines_lens, peers
 from methods.driver import CASES, Results
+from methods.judging import Line, judged, line, missing
 
-Line = dict[str, Any]
 MIB = 2**20
 DIFFERENCE, FASTER, AGREE, COMPLETE, FLAT = 1e-5, 5.0, 1e-6, 1e-3, 1.5
 
 
 def lines(results: Results) -> list[Line]:
     """Every figure of the room."""
-    absent = [_line(f"{name} is absent", None, "", detail={"reason": why}) for name, why in results.absent.items()]
-    return [*_graphs(results), *_integrals(results), *_theirs(results), *absent]
+    absent = [line(f"{name} is absent", None, "", detail={"reason": why}) for name, why in results.absent.items()]
+    return [
+        *_graphs(results),
+        *_integrals(results),
+        *lines_fitting.lines(results),
+        *lines_edges.lines(results),
+        *lines_lens.lines(results),
+        *_theirs(results),
+        *absent,
+    ]
 
 
 def _graphs(results: Results) -> Iterator[Line]:
@@ -26,7 +32,7 @@ def _graphs(results: Results) -> Iterator[Line]:
         ours, tuned = (results.answers.get(("graph", tokens, name)) for name in (peers.OURS.name, tracer))
         shipped = results.answers.get(("graph_as_shipped", tokens, tracer))
         if ours is None or tuned is None or shipped is None or ours.over or tuned.over or shipped.over:
-            yield _missing(f"attribution_graph · {tokens} tokens", ours, tuned, shipped)
+            yield missing(f"attribution_graph · {tokens} tokens", ours, tuned, shipped)
             continue
         difference, largest, edges = comparing.graphs(results.folder, int(tokens))
         said = {"largest_edge": largest, "edges": edges, **ours.detail}
@@ -49,7 +55,7 @@ def _integrals(results: Results) -> Iterator[Line]:
         ours, theirs = (results.answers.get(("integrated", steps, each.name)) for each in (peers.OURS, peers.CAPTUM))
         name = f"integrated_gradients · {steps} points"
         if ours is None or theirs is None or ours.over or theirs.over:
-            yield _missing(name, ours, theirs)
+            yield missing(name, ours, theirs)
             continue
         high.append(ours.detail["peak_bytes"])
         apart = comparing.integrals(results.folder, int(steps))
@@ -59,7 +65,7 @@ def _integrals(results: Results) -> Iterator[Line]:
                       {"captum": theirs.detail["completeness"]})  # fmt: skip
         ratio = round(median(theirs.case) / median(ours.case), 2)
         memory = {"peak_mib": round(high[-1] / MIB, 1), "theirs_mib": round(theirs.detail["peak_bytes"] / MIB, 1)}
-        yield _line(f"{name} · faster than captum", ratio, "×", peer=peers.CAPTUM.name, detail=memory)
+        yield line(f"{name} · faster than captum", ratio, "×", peer=peers.CAPTUM.name, detail=memory)
     if len(high) > 1:
         grown = round(high[-1] / max(high[0], MIB), 2)
         yield _judged("integrated_gradients · peak memory, most points over fewest", grown, "×", "flat: ≤ 1.5",
@@ -67,36 +73,19 @@ def _integrals(results: Results) -> Iterator[Line]:
 
 
 def _theirs(results: Results) -> Iterator[Line]:
-    """Seconds of everybody, as they came."""
+    """Seconds of everybody, as they came; what is not timed has none."""
     for (case, setting, worker), answer in results.answers.items():
+        if not answer.over and not answer.case:
+            continue
         value = None if answer.over else round(median(answer.case), 4)
         detail = {"error": answer.error, "unsupported": answer.unsupported} if answer.over else answer.detail
-        yield _line(f"{case} {setting} · {worker}", value, "s of processor time", peer=worker, detail=detail)
+        yield line(f"{case} {setting} · {worker}", value, "s of processor time", peer=worker, detail=detail)
 
 
 def _settings(case: str) -> tuple[str, ...]:
     return next(each.settings for each in CASES if each.name == case)
 
 
-def _missing(name: str, *answers: Answer | None) -> Line:
-    why = next((each.error or each.unsupported for each in answers if each is not None and each.over), "not asked")
-    return _line(name, None, "", bar="–", ok=False, detail={"reason": why})
-
-
 def _judged(name: str, value: float, unit: str, bar: str, ok: bool, results: Results, detail: dict[str, Any]) -> Line:
-    peer = peers.CAPTUM.name if name.startswith("integrated") else peers.CIRCUIT_TRACER.name
-    return _line(name, value, unit, peer, bar, ok, detail, str(results.hellos.get(peer, {}).get("version", "")) or None)
-
-
-def _line(
-    name: str,
-    value: float | None,
-    unit: str,
-    peer: str | None = None,
-    bar: str = "–",
-    ok: bool | None = None,
-    detail: dict[str, Any] | None = None,
-    version: str | None = None,
-) -> Line:
-    return {"room": "methods", "name": name, "value": value, "unit": unit, "peer": peer, "peer_version": version,
-            "bar": bar, "ok": ok, "detail": detail or {}}  # fmt: skip
+    peer = peers.CAPTUM if name.startswith("integrated") else peers.CIRCUIT_TRACER
+    return judged(name, value, unit, bar, ok, results, peer, detail)

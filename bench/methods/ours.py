@@ -6,47 +6,13 @@ from typing import Any
 import numpy as np
 import torch
 from models.protocol import Request, Timed, serve
-from transformers import GPT2Config, GPT2LMHeadModel
 
 import darklantern as dl
 from darklantern.methods.graphs import Transcoder, attribution_graph
 from darklantern.methods.graphs.nodes import FEATURE
-from methods import subjects
+from methods import ours_edges, ours_fitting, ours_lens, subjects
+from methods.gpt2 import gpt2
 from methods.measuring import peaked
-
-
-def gpt2(weights: subjects.Arrays) -> GPT2LMHeadModel:
-    """The transformer of `subjects` as transformers has it."""
-    config = GPT2Config(
-        n_layer=subjects.LAYERS, n_embd=subjects.DIM, n_head=subjects.HEADS, n_inner=subjects.HIDDEN,
-        vocab_size=subjects.VOCABULARY, n_positions=subjects.CONTEXT, tie_word_embeddings=False,
-        bos_token_id=subjects.FIRST, eos_token_id=subjects.FIRST,
-    )  # fmt: skip
-    model = GPT2LMHeadModel(config).eval()
-    named = model.state_dict()
-    for name, value in _mapped(weights).items():
-        named[name].copy_(torch.from_numpy(np.ascontiguousarray(value)))
-    return model
-
-
-def _mapped(weights: subjects.Arrays) -> dict[str, Any]:
-    made = {
-        "transformer.wte.weight": weights["embed"], "transformer.wpe.weight": weights["position"],
-        "transformer.ln_f.weight": weights["norm.weight"], "transformer.ln_f.bias": weights["norm.bias"],
-        "lm_head.weight": weights["unembed"].T,
-    }  # fmt: skip
-    for layer in range(subjects.LAYERS):
-        own, block = f"layers.{layer}", f"transformer.h.{layer}"
-        for part, axis in (("weight", 1), ("bias", 0)):
-            made[f"{block}.attn.c_attn.{part}"] = np.concatenate(
-                [weights[f"{own}.attn.{each}.{part}"] for each in "qkv"], axis
-            )
-            made[f"{block}.attn.c_proj.{part}"] = weights[f"{own}.attn.o.{part}"]
-            made[f"{block}.mlp.c_fc.{part}"] = weights[f"{own}.mlp.up.{part}"]
-            made[f"{block}.mlp.c_proj.{part}"] = weights[f"{own}.mlp.down.{part}"]
-            for number in (1, 2):
-                made[f"{block}.ln_{number}.{part}"] = weights[f"{own}.norm{number}.{part}"]
-    return made
 
 
 def prepare(folder: Path) -> None:
@@ -116,4 +82,5 @@ def ready(request: Request) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    serve("darklantern", "darklantern", {"prepare": ready, "graph": graph, "integrated": integrated})
+    cases = {"prepare": ready, "graph": graph, "integrated": integrated}
+    serve("darklantern", "darklantern", cases | ours_fitting.CASES | ours_edges.CASES | ours_lens.CASES)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from models.peers import ROOT
 from pages import machine, short, table
 
-from methods import subjects
+from methods import copying, hooked, labelled, lensed, subjects
 from methods.driver import ROUNDS, Results
 from methods.lines import Line
 
@@ -38,7 +38,32 @@ def _head(results: Results) -> list[str]:
         f"transcoder of {subjects.FEATURES} features a layer, about four thousand of them active; both sides get the "
         "same numbers. circuit-tracer stands there as shipped, with batches of 512, and with those that are its "
         "fastest here. Integrated gradients: a perceptron with two hidden layers of GELU.",
+        "",
+        f"Probes and LEACE: Gaussian classes in correlated dimensions, float64, seed {labelled.SEED}; functions of "
+        "arrays on both sides. A probe after LEACE is fitted on the examples that the eraser was fitted on, of which "
+        "the theorem speaks.",
+        "",
+        f"Edges, in float64: two programs of Tracr (inputs of seeds {_seeds('tracr reverse')}), a transformer trained "
+        f"to have a circuit (SIIT; seeds {_seeds('siit')}), and a GPT-2 of {subjects.LAYERS} layers trained for a "
+        f"minute to say a sequence again (seed {copying.SEED}; right {_right(results)} of what comes again), pairs "
+        "that differ in one token. Exact scores are the product's: circuitkit's own `exact` raises (its error is in "
+        "the table below). It gets a Tracr model with a second head that is all 0, as it fails on one head alone. "
+        "RelP is beside nobody's: circuitkit has it for nodes only.",
+        "",
+        f"Tuned lenses: of the same GPT-2, {lensed.STEPS} steps on batches of {lensed.ROWS} sequences (seed "
+        f"{lensed.SEED}), the same for both; KL by one code for all, on batches that no lens was fitted on. `adam`: "
+        f"Adam at {lensed.RATE:g} falling in a line, as the product has it. `as shipped`: SGD with momentum in "
+        "bfloat16, tuned-lens's default. The product's time includes its own measurement of what was held out.",
     ]
+
+
+def _seeds(name: str) -> str:
+    return " and ".join(map(str, hooked.SEEDS[name]))
+
+
+def _right(results: Results) -> str:
+    right = results.prepared.get("right_again")
+    return f"{right:.0%}" if isinstance(right, float) else "an unknown share"
 
 
 def _bars(found: Sequence[Line]) -> list[str]:

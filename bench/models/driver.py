@@ -23,8 +23,8 @@ SECONDS = 120.0
 class Worker:
     """One process that answers; started again after it died or was too slow."""
 
-    def __init__(self, peer: peers.Peer) -> None:
-        self.peer = peer
+    def __init__(self, peer: peers.Peer, seconds: float = SECONDS) -> None:
+        self.peer, self.seconds = peer, seconds
         self.hello: dict[str, Any] = {}
         self.process: subprocess.Popen[bytes] | None = None
         self.buffer = b""
@@ -63,11 +63,11 @@ class Worker:
 
     def _line(self) -> dict[str, Any]:
         assert self.process is not None and self.process.stdout is not None
-        until = time.monotonic() + SECONDS
+        until = time.monotonic() + self.seconds
         while b"\n" not in self.buffer:
             left = until - time.monotonic()
             if left <= 0 or not select.select([self.process.stdout], [], [], left)[0]:
-                raise TimeoutError(f"no answer in {SECONDS:g} s")
+                raise TimeoutError(f"no answer in {self.seconds:g} s")
             part = os.read(self.process.stdout.fileno(), 1 << 20)
             if not part:
                 raise EOFError(f"the worker ended with status {self.process.wait()}")
