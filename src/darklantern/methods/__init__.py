@@ -24,7 +24,7 @@ from darklantern.methods.circuits import (
     select,
     trigger_circuit,
 )
-from darklantern.methods.diffs import Diff, diff
+from darklantern.methods.diffs import CircuitDiff, Diff, DirectionDiff, EdgeChange, Followed, diff
 from darklantern.methods.directions import Direction, Directions, direction, directions, leace
 from darklantern.methods.graphs import Graph, Transcoder, attribution_graph
 from darklantern.methods.labels import Label, label, label_each
@@ -38,12 +38,16 @@ __all__ = [
     "Answers",
     "Attribution",
     "Circuit",
+    "CircuitDiff",
     "Contrast",
     "Diff",
     "Direction",
+    "DirectionDiff",
     "Directions",
+    "EdgeChange",
     "EdgeScores",
     "Faithfulness",
+    "Followed",
     "Graph",
     "Label",
     "Lens",
