@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from methods import subjects
 
 Tokens = NDArray[np.int64]
-SEED, LENGTH, SHORTEST, LONGEST, LIKELY = 11, 32, 8, 16, 4
+SEED, LENGTH, SHORTEST, LONGEST, LIKELY = 12, 32, 8, 16, 4
 PAIRS, PERIOD, CHANGED = 32, 12, 7
 """of the contrast: the period, and the place in it where the corrupt inputs have another token"""
 

@@ -17,7 +17,7 @@ def fit(request: Request) -> Timed:
     batches = [torch.from_numpy(batch) for batch in lensed.batches()]
 
     def run() -> Any:
-        return dl.fit_lens(model, batches, sites="layers.*:in", steps=lensed.STEPS, rate=lensed.RATE)
+        return dl.fit_lens(model, batches, sites="layers.*:in", steps=lensed.STEPS)
 
     def detail() -> dict[str, Any]:
         found = run()

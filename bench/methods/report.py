@@ -52,8 +52,9 @@ def _head(results: Results) -> list[str]:
         "",
         f"Tuned lenses: of the same GPT-2, {lensed.STEPS} steps on batches of {lensed.ROWS} sequences (seed "
         f"{lensed.SEED}), the same for both; KL by one code for all, on batches that no lens was fitted on. `adam`: "
-        f"Adam at {lensed.RATE:g} falling in a line, as the product has it. `as shipped`: SGD with momentum in "
-        "bfloat16, tuned-lens's default. The product's time includes its own measurement of what was held out.",
+        f"its Adam at its rate, {lensed.RATE:g}. `as shipped`: SGD with momentum in bfloat16, its default. The product "
+        "stands beside both as it is shipped, with Adam from 1 / dim on; its time includes its own measurement of "
+        "what was held out.",
     ]
 
 

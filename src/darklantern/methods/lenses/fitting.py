@@ -13,7 +13,7 @@ from darklantern.errors import MethodError
 from darklantern.methods.batches import batches
 from darklantern.methods.lenses.jacobian import averaged
 from darklantern.methods.lenses.readings import kl, log_probabilities
-from darklantern.methods.lenses.tails import Place, SelfTest, Tail, placed, tested
+from darklantern.methods.lenses.tails import Place, SelfTest, Starts, Tail, placed, tested
 from darklantern.methods.lenses.translators import Translators
 from darklantern.methods.lenses.tuned import trained
 from darklantern.methods.making import Making, making
@@ -106,7 +106,7 @@ def fit_lens(
     sites: str | Site | Sequence[str | Site] = "layers.*:out",
     entrance: str | Site | None = None,
     steps: int = 250,
-    rate: float = 1e-3,
+    rate: float | None = None,
     probes: int | None = None,
     at_once: int = 8,
     seed: int = 0,
@@ -114,7 +114,9 @@ def fit_lens(
     """Fit a `tuned` or a `jacobian` lens on `inputs`: prompts, `at_once` a batch, or batches, several of them.
 
     Tuned: an affine map a layer, trained by `steps` batches of Adam at `rate`, going through the inputs as often as
-    that takes (what can be gone through once only must have enough). Nothing is drawn at random. Jacobian: each layer's
+    that takes (what can be gone through once only must have enough). Unless given, `rate` is 1 / dim: a step moves all
+    entries of a map's row together, so the wider it is, the shorter each must be (Yang et al. 2022, Tensor Programs V).
+    Nothing is drawn at random. Jacobian: each layer's
     mean Jacobian over all tokens, from one pass; exact, or with `probes` from that many random directions a batch, by
     `seed`.
 
@@ -127,13 +129,14 @@ def fit_lens(
     _check(how, steps, rate, probes)
     with without_gradients(), making("fit_lens", model, None if probes is None else seed) as under_way:
         place = placed(model, sites, entrance)
-        data = _Data(inputs, at_once, under_way, lambda batch: tested(Tail(model, batch, place)))
+        starts: Starts = {}
+        data = _Data(inputs, at_once, under_way, lambda batch: tested(Tail(model, batch, place, starts)))
         if how == "tuned":
-            tails = (Tail(model, batch, place) for batch in tracked(islice(data.rounds(), steps), "tuning", steps))
-            made = trained(tails, steps, rate)
+            rounds = tracked(islice(data.rounds(), steps), "tuning", steps)
+            made = trained((Tail(model, batch, place, starts) for batch in rounds), steps, rate)
         else:
             made = averaged(model, place, tracked(data.once(), "differentiating"), probes, seed)
-        plain, fitted, tokens = _held_out(model, data.held, place, made)
+        plain, fitted, tokens = _held_out(model, data.held, place, made, starts)
     assert data.tested is not None
     return FittedLens(made, place, data.tested, plain, fitted, data.count, tokens, made=under_way.made())
 
@@ -167,13 +170,13 @@ class _Data:
 
 
 def _held_out(
-    model: Model, held: Sequence[Any], place: Place, made: Translators
+    model: Model, held: Sequence[Any], place: Place, made: Translators, starts: Starts
 ) -> tuple[tuple[float, ...], tuple[float, ...], int]:
     """The mean KL of the logit lens and of this one at each site, and over how many tokens."""
     sums = np.zeros((2, len(place.sites)))
     count = 0
     for batch in tracked(held, "measuring", len(held)):
-        tail = Tail(model, batch, place)
+        tail = Tail(model, batch, place, starts)
         said = log_probabilities(tail.logits)
         count += int(tail.own.sum())
         for column, site in enumerate(place.sites):
@@ -185,11 +188,11 @@ def _held_out(
     return plain, fitted, count
 
 
-def _check(how: str, steps: int, rate: float, probes: int | None) -> None:
+def _check(how: str, steps: int, rate: float | None, probes: int | None) -> None:
     if how not in ("tuned", "jacobian"):
         raise MethodError(f"a lens that is fitted is tuned or jacobian, got {how!r}", hint='"logit" needs no fit')
-    if steps < 1 or not rate > 0 or (probes is not None and probes < 1):
+    if steps < 1 or (rate is not None and not rate > 0) or (probes is not None and probes < 1):
         raise MethodError(
             f"steps, rate and probes must be above 0, got {steps}, {rate} and {probes}",
-            hint="leave them out, or steps=250, rate=1e-3; probes=None is exact",
+            hint="leave them out: 250 steps, a rate of 1 / dim, and exact without probes",
         )

@@ -17,8 +17,10 @@ State = tuple[dict[str, Any], Any]
 """matrix (what it has more than the identity) and shift; Adam's moments"""
 
 
-def trained(tails: Iterable[Tail], steps: int, rate: float) -> Translators:
+def trained(tails: Iterable[Tail], steps: int, rate: float | None) -> Translators:
     """The maps after a step of Adam on each of `tails`, from the identity; the rate falls to 0 by then, in a line.
+
+    Without a `rate` it begins at 1 / dim.
 
     Minimises KL(model ‖ lens), the mean over all tokens of a batch. Source: Belrose et al. 2023, Eliciting Latent
     Predictions from Transformers with the Tuned Lens. The last block's output is what the model reads, and stays.
@@ -30,7 +32,8 @@ def trained(tails: Iterable[Tail], steps: int, rate: float) -> Translators:
             if site not in states:
                 states[site] = _first(value)
             if site != tail.place.last:
-                states[site] = _stepped(tail, value, states[site], rate * (1 - step / steps))
+                begun = 1 / value.shape[-1] if rate is None else rate
+                states[site] = _stepped(tail, value, states[site], begun * (1 - step / steps))
     return Translators("tuned", {site: _whole(params) for site, (params, _) in states.items()})
 
 

@@ -46,10 +46,15 @@ class Naming(PartNames):
         return found
 
     def stack(self, block: str) -> tuple[str, tuple[nn.Module, ...]]:
-        """A block's native path, and the blocks before it in its list. Raises SiteError for what is no such block."""
+        """A block's native path, and the blocks before it in its list: all of them, of a part beside the list.
+
+        Raises SiteError for what is neither.
+        """
         plain = unquoted(block)
         path = self.native.get(plain, plain.removeprefix("/"))
         parent, _, number = path.rpartition(".")
+        if path in self.modules and not number.isdigit() and (beside := self._beside(path)):
+            return path, beside
         if path not in self.modules or not number.isdigit() or not isinstance(self.modules[parent], nn.ModuleList):
             close = nearest(block, [name for name in self.native if name.rpartition(".")[2].isdigit()])
             raise SiteError(
@@ -58,6 +63,12 @@ class Naming(PartNames):
             )
         blocks = list(self.modules[parent].children())
         return path, tuple(blocks[: int(number)])
+
+    def _beside(self, path: str) -> tuple[nn.Module, ...]:
+        """The blocks of the one list that has the same parent as `path`; none where there is none, or several."""
+        around = self.modules[path.rpartition(".")[0]]
+        lists = [each for each in around.children() if isinstance(each, nn.ModuleList) and len(each)]
+        return tuple(lists[0].children()) if len(lists) == 1 and self.modules[path] is not lists[0] else ()
 
     def leading_to(self, points: Iterable[Point]) -> dict[str, nn.Module]:
         """The points' modules and those around them, by native path."""

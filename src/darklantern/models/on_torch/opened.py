@@ -348,6 +348,8 @@ class Model:
     def start(self, inputs: Any, block: str) -> Start:
         """The entrance of `block` (a path such as `layers.9`): `run` and `record` take it in place of inputs.
 
+        A part that stands beside the list of blocks and comes after them, as `norm` does, is one to start at too.
+
         Costs two runs, to record and, on other inputs, to flush out what the model kept, and one from the block, which
         must give the first run's output bit for bit. Raises SiteError where it does not. Runs have no key-value cache.
         """
@@ -368,8 +370,18 @@ class Model:
 
     def starts(self, inputs: Any, *blocks: str) -> list[Start | SiteError]:
         """A start at each of `blocks`, from the same two runs; in place of one that cannot be had, why."""
-        places = [self._naming.stack(block) for block in blocks]
-        return starts(self._executor, self.plan(), self._given(inputs), places, self._naming.modules)
+        places = [self._stack(block) for block in blocks]
+        there = [place for place in places if not isinstance(place, SiteError)]
+        found = iter(
+            starts(self._executor, self.plan(), self._given(inputs), there, self._naming.modules) if there else ()
+        )
+        return [place if isinstance(place, SiteError) else next(found) for place in places]
+
+    def _stack(self, block: str) -> Any:
+        try:
+            return self._naming.stack(block)
+        except SiteError as error:
+            return error
 
     def alone(self, inputs: Any, attention: str, head: int) -> Alone:
         """A start from which one head of `attention`, such as `layers.9.attn`, runs alone, on `inputs` or a Start.
