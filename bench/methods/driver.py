@@ -38,7 +38,7 @@ CASES = (
     Case("leace", tuple(labelled.ERASED), (peers.OURS, peers.CONCEPT_ERASURE)),
     Case("leace_as_shipped", tuple(labelled.ERASED), (peers.CONCEPT_ERASURE,)),
     *(Case(f"edges_{how}", hooked.MODELS, (peers.OURS, peers.CIRCUITKIT)) for how in ("exact", "eap", "eap-ig")),
-    *(Case(f"edges_{how}", hooked.MODELS, (peers.OURS,)) for how in ("relp", "ensemble")),
+    *(Case(f"edges_{how}", hooked.MODELS, (peers.OURS,)) for how in ("relp", "ensemble", "eap-ig-receivers")),
     Case("edges_eap-ig_as_shipped", hooked.MODELS, (peers.CIRCUITKIT,)),
     Case("lens", ("adam",), (peers.OURS, peers.TUNED_LENS)),
     Case("lens", ("as shipped",), (peers.TUNED_LENS,)),

@@ -15,7 +15,7 @@ from methods.judging import Line, answered, judged, line, lost
 AUROC, ALIKE, OUTPUT, PERFECT = 0.95, 1e-5, 1e-6, 1 - 1e-6
 FORWARD, BACKWARD = 2, 1
 """passes of attribution patching for each batch of pairs"""
-CHEAP = ("eap", "relp")
+CHEAP, NEAREST = ("eap", "relp"), "eap-ig-receivers"
 PAIR = (peers.OURS, peers.CIRCUITKIT)
 
 
@@ -68,7 +68,7 @@ def _circuit(results: Results, model: str, how: str) -> Iterator[Line]:
 
 
 def _exact(results: Results, model: str) -> Iterator[Line]:
-    """How near scores come to exact ones: judged by gradients as many as EAP-IG's, told of the rest."""
+    """How near scores come to exact ones: judged by the nearest, told of the rest with what all of them cost."""
     name = f"edge_scores · {model} · Pearson to exact"
     if not answered(results, "edges_exact", model, peers.OURS):
         yield lost(results, name, "edges_exact", model, peers.OURS)
@@ -76,21 +76,22 @@ def _exact(results: Results, model: str) -> Iterator[Line]:
     exact = _read(results, "edges_exact", model, peers.OURS.name)
     reached = {
         how: pearson(_read(results, f"edges_{how}", model, peers.OURS.name), exact)
-        for how in ("eap", "relp", "ensemble", "eap-ig")
+        for how in ("eap", "relp", "ensemble", "eap-ig", NEAREST)
         if answered(results, f"edges_{how}", model, peers.OURS)
     }
-    for how in ("eap", "relp", "ensemble"):
+    for how in ("eap", "relp", "ensemble", "eap-ig"):
         if how in reached:
             yield line(f"{name} · {how}", reached[how], "r", peer=peers.OURS.name)
     for case, steps in (("edges_eap-ig", "5 steps as ours"), ("edges_eap-ig_as_shipped", "3 steps, as shipped")):
-        if "eap-ig" not in reached or not answered(results, case, model, peers.CIRCUITKIT):
-            yield lost(results, f"{name} · eap-ig", case, model, peers.CIRCUITKIT)
+        if NEAREST not in reached or not answered(results, case, model, peers.CIRCUITKIT):
+            yield lost(results, f"{name} · {NEAREST}", case, model, peers.CIRCUITKIT)
             continue
         theirs = pearson(_read(results, case, model, peers.CIRCUITKIT.name), exact)
-        ok = reached["eap-ig"] > theirs or min(reached["eap-ig"], theirs) >= PERFECT
+        ok = reached[NEAREST] > theirs or min(reached[NEAREST], theirs) >= PERFECT
         bar = f"above EAP-IG's {theirs:.4f}, or both 1 within 1e-6"
-        yield judged(f"{name} · eap-ig, beside circuitkit's of {steps}", reached["eap-ig"], "r", bar, ok, results,
-                     peers.CIRCUITKIT, {"theirs": theirs, "edges": len(exact)})  # fmt: skip
+        told = answered(results, f"edges_{NEAREST}", model, peers.OURS)[0].detail
+        yield judged(f"{name} · {NEAREST}, beside circuitkit's eap-ig of {steps}", reached[NEAREST], "r", bar, ok,
+                     results, peers.CIRCUITKIT, {"theirs": theirs, "edges": len(exact), "passes": told})  # fmt: skip
 
 
 def _read(results: Results, case: str, model: str, worker: str) -> Scores:

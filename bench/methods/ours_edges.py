@@ -63,5 +63,5 @@ def _logits(output: Any) -> torch.Tensor:
     return output.logits if hasattr(output, "logits") else output
 
 
-HOW = ("exact", "eap", "eap-ig", "relp", "ensemble")
+HOW = ("exact", "eap", "eap-ig", "eap-ig-receivers", "relp", "ensemble")
 CASES = {"train": train, "prepare_edges": prepare} | {f"edges_{how}": by(how) for how in HOW}

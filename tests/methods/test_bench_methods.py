@@ -21,7 +21,7 @@ def results(folder: Path, **cases: dict[str, Any]) -> driver.Results:
     """Answers as workers give them, by case and then worker."""
     spent = {"darklantern": [1.0]}
     answers = {
-        (case.replace("_ig", "-ig"), setting, name): Answer(
+        (case.replace("_ig", "-ig").replace("ig_rec", "ig-rec"), setting, name): Answer(
             case=[] if case == "lens_kl" else spent.get(name, [3.0]), detail=detail
         )
         for case, by_worker in cases.items()
@@ -70,19 +70,26 @@ def test_nodes_of_circuitkit_have_our_names() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("theirs", "ok"), [({**EDGES, "embed → logits": 2.0}, True), (EDGES, True)])
-def test_edge_lines_judge_scores_against_exact_ones(tmp_path: Path, theirs: dict[str, float], ok: bool) -> None:
+OFF = {**EDGES, "embed → logits": 2.0}
+
+
+@pytest.mark.parametrize(("ours", "theirs", "ok"), [(EDGES, OFF, True), (EDGES, EDGES, True), (OFF, EDGES, False)])
+def test_edge_lines_judge_scores_against_exact_ones(
+    tmp_path: Path, ours: dict[str, float], theirs: dict[str, float], ok: bool
+) -> None:
     model, pair = "siit", [(peer.name, peer) for peer in (peers.OURS, peers.CIRCUITKIT)]
     cheap = {"forward": 2, "backward": 1, "forward_once": 6, "output_off": 0.0}
-    for how in ("exact", "eap", "eap-ig", "relp"):
+    for how in ("exact", "eap", "eap-ig", "eap-ig-receivers", "relp"):
         for name, _ in pair:
-            held = theirs if (how, name) == ("eap-ig", "circuitkit") else EDGES
+            held = {"eap-ig": theirs, "eap-ig-receivers": ours}.get(how, EDGES)
             (tmp_path / f"{model}-edges_{how}-{name}.json").write_text(json.dumps(held))
     (tmp_path / f"{model}-true.json").write_text(json.dumps(["embed → layers.0.mlp:in"]))
     asked = {(model, name): cheap for name, _ in pair}
     found = named(lines.lines(results(tmp_path, edges_exact=asked, edges_eap=asked, edges_eap_ig=asked,
-                                      edges_relp=asked)))  # fmt: skip
-    beside = found[f"edge_scores · {model} · Pearson to exact · eap-ig, beside circuitkit's of 5 steps as ours"]
+                                      edges_eap_ig_receivers=asked, edges_relp=asked)))  # fmt: skip
+    beside = found[
+        f"edge_scores · {model} · Pearson to exact · eap-ig-receivers, beside circuitkit's eap-ig of 5 steps as ours"
+    ]
     assert beside["ok"] is ok
     assert (beside["peer"], beside["peer_version"]) == ("circuitkit", "1.2.3")
     assert found[f"edge_scores · {model} · relp · AUROC against the known circuit"]["value"] == 1.0

@@ -1,5 +1,6 @@
 """Edge scores: exact where all is linear, the heads of a known circuit, first order elsewhere, and their cost."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from darklantern.methods.circuits.contrasts import Contrast
 from darklantern.methods.circuits.ranks import auroc, average_precision
 from darklantern.methods.circuits.scores import EdgeScores
 from darklantern.methods.circuits.scoring import HOW, edge_scores
+from darklantern.methods.metrics import number
 from darklantern.methods.patching.held import held, seen, wrote
 from darklantern.methods.patching.naming import inner
 from darklantern.methods.patching.tracing import wired
 from darklantern.models.edits import put
+from darklantern.models.opened import Model
 
 __all__ = ["engine"]
 
@@ -51,10 +54,10 @@ def answered(engine: Engine) -> Contrast:
 def test_g9_in_a_linear_net_every_score_is_exact(engine: Engine) -> None:
     model, data = induction.opened(engine, induction.linear_weights()), answered(engine)
     with engine.differentiating():
-        scored = {how: edge_scores(model, data, how) for how in ("exact", "eap", "eap-ig", "relp")}
+        scored = {how: edge_scores(model, data, how) for how in HOW if how != "ensemble"}
     exact = scored["exact"].array
     assert np.abs(exact).max() > 0.1 and len(exact) == 1 * 6 + 3 * 6 + 5
-    for how in ("eap", "eap-ig", "relp"):
+    for how in ("eap", "eap-ig", "relp", "eap-ig-receivers"):
         np.testing.assert_allclose(scored[how].array, exact, atol=1e-10)
     # What senders say to the logits adds up to the whole difference.
     whole = scored["exact"].clean - scored["exact"].corrupt
@@ -104,8 +107,47 @@ def test_norms_of_queries_and_keys_are_for_exact_scores_alone() -> None:
     )
     model = models.open(randomised(Qwen3ForCausalLM(config).double().eval()))
     assert len(edge_scores(model, contrast(), "exact").edges) == 8 + 5 + 6
-    with pytest.raises(MethodError, match="are not a norm and a linear map of the stream"):
-        edge_scores(model, contrast(), "eap")
+    for how in ("eap", "eap-ig-receivers"):
+        with pytest.raises(MethodError, match="are not a norm and a linear map of the stream"):
+            edge_scores(model, contrast(), how)
+
+
+@engines("torch", "gpt2-linen")
+def test_on_ways_of_their_own_scores_of_a_port_add_up_to_what_patching_its_whole_input_does(engine: Engine) -> None:
+    assert_complete(engine.open(gpt2(), tokens()), engine)
+
+
+@engines("torch")
+@pytest.mark.parametrize("kind", [llama, phi])
+def test_they_do_with_grouped_queries_and_where_attention_and_mlp_share_a_norm(kind: Any, engine: Engine) -> None:
+    assert_complete(models.open(kind()), engine, steps=150)
+
+
+def assert_complete(model: Model, engine: Engine, steps: int = 50) -> None:
+    clean, corrupt = (engine.array(tokens(2, 7, seed=seed)) for seed in (5, 6))
+    with engine.differentiating():
+        scores = edge_scores(model, Contrast(clean, corrupt, last), "eap-ig-receivers", steps)
+    wiring = scores.wiring
+    whole = held(model, clean, wiring, 1)
+    other = model.record(corrupt, *(part.entrance for part in wiring.parts), wiring.end)
+    plain = number(last, model.run(clean))
+    named = [re.sub(r"\[head=\d+\]", "", str(each)) for each in wiring.receivers]
+    for part in wiring.parts:
+        made = whole.made(part, other[part.entrance])
+        for site in part.inner:
+            lost = plain - number(last, model.run(clean, {site: put(made[site])}))
+            column = [each in (str(site), f"{site.path}:in") for each in named]
+            assert scores.table[:, column].sum() == pytest.approx(lost, rel=1e-3, abs=1e-4), site
+    ended = plain - number(last, whole.ending(other[wiring.end]))
+    assert scores.table[:, -1].sum() == pytest.approx(ended, rel=1e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize("seed", [5, 15, 25])
+def test_on_ways_of_their_own_scores_are_nearer_to_exact_ones_than_on_the_way_of_all(seed: int) -> None:
+    model, ways = models.open(gpt2()), ("exact", "eap-ig-receivers", "eap-ig", "eap")
+    exact, own, shared, point = (edge_scores(model, contrast(seed), how).array for how in ways)
+    near, *off = (np.corrcoef(each, exact)[0, 1] for each in (own, shared, point))
+    assert near > max(off) + 0.1
 
 
 @engines("torch")
@@ -216,4 +258,4 @@ def test_what_cannot_be_scored_is_refused() -> None:
         scores.auroc([("embed", "nowhere")])
     with pytest.raises(MethodError, match="does not read"):
         scores["layers.2.mlp:out", "layers.0.mlp:in"]
-    assert set(HOW) == {"exact", "eap", "eap-ig", "relp", "ensemble"}
+    assert set(HOW) == {"exact", "eap", "eap-ig", "relp", "eap-ig-receivers", "ensemble"}

@@ -1,4 +1,4 @@
-"""Edge scores from gradients: what a sender says differently, times what the metric makes of it at one receiver."""
+"""Edge scores from a few gradients: all receivers' at once, in the clean run or on the way to it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,20 +9,19 @@ from numpy.typing import NDArray
 
 from darklantern.errors import MethodError
 from darklantern.methods.circuits.contrasts import Contrast, ends
-from darklantern.methods.circuits.reading import Reading, ordered, readings
+from darklantern.methods.circuits.reading import Reading, check_linear, ordered, readings
+from darklantern.methods.circuits.saying import Scored, products, steps_said
 from darklantern.methods.linearising import linearise
 from darklantern.methods.metrics import number
 from darklantern.methods.patching.held import seen
-from darklantern.methods.patching.tracing import is_there, rounding
+from darklantern.methods.patching.tracing import is_there
 from darklantern.methods.patching.wiring import PORTS, Wiring
 from darklantern.models.edits import put
 from darklantern.models.opened import Model
 from darklantern.models.recording import Recording
-from darklantern.models.shim import backend_of, namespace, numbers, without_gradients
+from darklantern.models.shim import namespace, numbers, without_gradients
 from darklantern.models.sites import Site
 
-Scored = tuple[NDArray[np.float64], float, float]
-"""scores (sender, receiver), the clean metric, the corrupt one"""
 _FROZEN = ("attention", "norm", "activation")
 _OFF = 1e-3
 """share by which a sum over heads may differ from the whole gradient, before the map is said not to be linear"""
@@ -61,7 +60,7 @@ class Attribution:
             high, low = ends(self.model, contrast, corrupt.output, found.metric, self.idle)
             on_way = iter([(1.0, found.gradients, found.values)])
         with without_gradients():
-            said = _said(self.wiring, clean, corrupt)
+            said = steps_said(self.wiring, clean, corrupt)
         table = np.zeros((len(self.wiring.senders), len(self.wiring.receivers)))
         for weight, gradients, values in on_way:
             table += weight * self._table(said, gradients, values)
@@ -96,10 +95,10 @@ class Attribution:
                 shared[part.entrance] = shared.get(part.entrance, 0) + summed
             else:  # beside an attention that reads at the same place, the rest is the MLP's
                 at_inputs = (whole - shared.get(part.entrance, 0))[:, :, None]
-            columns.append(self._products(said, at_inputs, part.before))
+            columns.append(products(self.wiring, said, at_inputs, part.before))
         self._check(shared, gradients)
         at_end = ordered(gradients[self.wiring.end], "batch", "pos", "dim")[:, :, None]
-        columns.append(self._products(said, at_end, len(self.wiring.parts)))
+        columns.append(products(self.wiring, said, at_end, len(self.wiring.parts)))
         return np.concatenate(columns, axis=1)
 
     def _by_head(self, place: int, gradients: Recording, values: Recording) -> tuple[Any, Any]:
@@ -112,26 +111,13 @@ class Attribution:
         every = xp.concat([back[port] for port in PORTS], axis=2)
         return every, xp.sum(every, axis=2)
 
-    def _products(self, said: Any, at_inputs: Any, before: int) -> NDArray[np.float64]:
-        """Of all senders, 0 for those that come later."""
-        here = [row for row, sender in enumerate(self.wiring.senders) if sender.part < before]
-        made = np.zeros((len(self.wiring.senders), at_inputs.shape[2]))
-        found = backend_of(said).einsum("bpsd,bprd->sr", said[:, :, : len(here)], at_inputs)
-        made[: len(here)] = numbers(found)
-        return made
-
     def _check(self, shared: dict[Site, Any], gradients: Recording) -> None:
         """Raises MethodError where heads' shares do not add up to the gradient at the stream."""
         beside = {part.entrance for part in self.wiring.parts if not part.heads}
         for site, summed in shared.items():
             if site in beside:
                 continue
-            whole = numbers(ordered(gradients[site], "batch", "pos", "dim"))
-            if _norm(numbers(summed) - whole) > max(_OFF, rounding(summed)) * max(_norm(whole), 1e-12):
-                raise MethodError(
-                    f"queries, keys and values behind {site} are not a norm and a linear map of the stream",
-                    hint='as where q and k have norms of their own; how="exact" asks nothing of them',
-                )
+            check_linear(site, summed, ordered(gradients[site], "batch", "pos", "dim"))
 
 
 def attribution(
@@ -171,16 +157,6 @@ def _stream(model: Model, contrast: Contrast, wiring: Wiring) -> Site:
         f"no site where the embedding enters the stream; tried {', '.join(map(str, tried)) or 'none'}",
         hint='name it, darklantern.tag("embed:out", x) in JAX code, or score by how="eap"',
     )
-
-
-def _said(wiring: Wiring, clean: Recording, corrupt: Recording) -> Any:
-    """What each sender says differently, (batch, pos, sender, dim)."""
-    steps = [ordered(clean[wiring.start] - corrupt[wiring.start], "batch", "pos", "dim")[:, :, None]]
-    for part in wiring.parts:
-        step = clean[part.writes] - corrupt[part.writes]
-        axes = ("batch", "pos", "head", "dim") if part.heads else ("batch", "pos", "dim")
-        steps.append(ordered(step, *axes) if part.heads else ordered(step, *axes)[:, :, None])
-    return namespace(steps[0]).concat(steps, axis=2)
 
 
 def _norm(array: NDArray[Any]) -> float:

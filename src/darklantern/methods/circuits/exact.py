@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from darklantern.methods.circuits.attributing import Scored
 from darklantern.methods.circuits.contrasts import Contrast, ends
+from darklantern.methods.circuits.saying import Scored
 from darklantern.methods.metrics import number
 from darklantern.methods.patching.held import held, seen
 from darklantern.methods.patching.naming import Pinned

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from darklantern.methods.patching.tracing import is_there
+from darklantern.errors import MethodError
+from darklantern.methods.patching.tracing import is_there, rounding
 from darklantern.methods.patching.wiring import PORTS, Part, Wiring
 from darklantern.models.arithmetic import by_name
 from darklantern.models.edits import put
@@ -19,6 +20,9 @@ from darklantern.models.opened import Model
 from darklantern.models.recording import Recording, Value
 from darklantern.models.shim import backend_of, namespace
 from darklantern.models.sites import Site
+
+_OFF = 1e-3
+"""share by which a sum over heads may differ from the whole gradient, before the map is said not to be linear"""
 
 
 @dataclass(frozen=True)
@@ -38,11 +42,12 @@ class Reading:
 
         `stream` and `scale` are those of the run, (batch, pos, dim); `frozen` takes the scale for constant.
         """
-        made = {}
-        for port, site in self.ports.items():
-            at_port = ordered(gradients[site], "batch", "pos", "head", "dim")
-            made[port] = self._through(at_port, self.matrices[port], stream, scale, frozen)
-        return made
+        return {port: self.port_back(port, gradients, stream, scale, frozen) for port in self.ports}
+
+    def port_back(self, port: str, gradients: Recording, stream: Any, scale: Any, frozen: bool) -> Any:
+        """As `back`, of one port."""
+        at_port = ordered(gradients[self.ports[port]], "batch", "pos", "head", "dim")
+        return self._through(at_port, self.matrices[port], stream, scale, frozen)
 
     def _through(self, at_port: Any, matrix: Any, stream: Any, scale: Any, frozen: bool) -> Any:
         back = backend_of(at_port).einsum("bphe,dhe->bphd", at_port, matrix)
@@ -103,6 +108,17 @@ def _read_off(
 def ordered(value: Value, *axes: str) -> Any:
     """Its array, with axes in this order."""
     return by_name(value.array, value.axes, axes)
+
+
+def check_linear(site: Site, shares: Any, whole: Any) -> None:
+    """Raises MethodError where the gradients that maps give at `site` do not add up to the `whole` one there."""
+    xp = namespace(whole)
+    off, size = (float(xp.sum(each * each)) ** 0.5 for each in (shares - whole, whole))
+    if off > max(_OFF, rounding(whole)) * max(size, 1e-12):
+        raise MethodError(
+            f"queries, keys and values behind {site} are not a norm and a linear map of the stream",
+            hint='as where q and k have norms of their own; how="exact" asks nothing of them',
+        )
 
 
 def _matrix(rows: Sequence[Any], dim: int) -> Any:

@@ -7,10 +7,12 @@ from functools import partial
 import numpy as np
 
 from darklantern.errors import MethodError
-from darklantern.methods.circuits.attributing import Scored, attribution
+from darklantern.methods.circuits.attributing import attribution
 from darklantern.methods.circuits.contrasts import Contrast, checked, contrasts
 from darklantern.methods.circuits.exact import patched
 from darklantern.methods.circuits.ranks import ranks
+from darklantern.methods.circuits.receiving import receiving
+from darklantern.methods.circuits.saying import Scored
 from darklantern.methods.circuits.scores import EdgeScores, frozen
 from darklantern.methods.making import Made, making
 from darklantern.methods.opened import check_opened
@@ -19,7 +21,8 @@ from darklantern.methods.patching.wiring import Wiring
 from darklantern.methods.progress import tracked
 from darklantern.models.opened import Model
 
-GRADIENTS = ("eap", "eap-ig", "relp")
+RECEIVERS = "eap-ig-receivers"
+GRADIENTS = ("eap", "eap-ig", "relp", RECEIVERS)
 HOW = ("exact", *GRADIENTS, "ensemble")
 
 
@@ -33,14 +36,18 @@ def edge_scores(model: Model, data: Contrast | Iterable[Contrast], how: str = "e
     - `exact`: each edge patched in a run of its own.
     - `eap`: to first order in the clean run, (sender clean - corrupt) · gradient at the receiver's input.
     - `eap-ig`: that gradient's mean on the straight way between both embeddings, `steps` points of Gauss and Legendre.
+    - `eap-ig-receivers`: the same mean on a way of each receiver's own, its input going from the corrupt run's to the
+      clean one's, all else clean: nearest to `exact`, for a number of gradients that grows with layers, not edges.
     - `relp`: as eap in the model linearised with attention, norms and activations frozen, so queries and keys get 0.
     - `ensemble`: the mean rank by size over eap, eap-ig and relp, from 0 to 1, with eap-ig's sign.
 
     All but `relp` and `ensemble` are exact in a linear network, `relp` too where attention is fixed.
 
-    Costs, for each Contrast: eap and relp two runs forward and one back; eap-ig two and `steps` gradients; exact a run
-    for each edge and a partial one for each sender and attention or MLP. Once for all of them come the wiring's few
-    runs, and as many as it takes to hold dim + 1 positions, in which queries', keys' and values' maps are read off.
+    Costs, for each Contrast: eap and relp two runs forward and one back; eap-ig two and `steps` gradients;
+    eap-ig-receivers `steps` gradients for each MLP, for the queries, the keys and the values of each attention, all its
+    heads at once, and for the logits, each from its own block on; exact a run for each edge and a partial one for each
+    sender and attention or MLP. Once for all of them come the wiring's few runs, and as many as it takes to hold
+    dim + 1 positions, in which queries', keys' and values' maps are read off.
     Memory: what each head adds to the stream, in two runs, and the gradients there.
 
     Sources: Syed et al. 2023, Attribution Patching Outperforms Automated Circuit Discovery; Hanna et al. 2024, Have
@@ -87,6 +94,8 @@ class Scorer:
     def _ways(self, contrast: Contrast, wiring: Wiring) -> list[Callable[[Contrast], Scored]]:
         if self.how == "exact":
             return [partial(patched, self.model, wiring, idle=self.idle)]
+        if self.how == RECEIVERS:
+            return [receiving(self.model, contrast, wiring, self.steps, self.idle).score]
         asked = ("eap-ig", "eap", "relp") if self.how == "ensemble" else (self.how,)
         return [attribution(self.model, contrast, wiring, each, self.steps, self.idle).score for each in asked]
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from darklantern.counted import counted
 from darklantern.errors import MethodError
-from darklantern.methods.circuits.attributing import Scored
 from darklantern.methods.circuits.contrasts import Contrast, checked, contrasts
+from darklantern.methods.circuits.saying import Scored
 from darklantern.methods.circuits.scores import EdgeScores
 from darklantern.methods.circuits.scoring import Scorer, gathered
 from darklantern.methods.diffs.chances import chances

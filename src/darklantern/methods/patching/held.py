@@ -12,6 +12,7 @@ from typing import Any
 from darklantern.errors import SiteError
 from darklantern.methods.patching.wiring import Part, Sender, Wiring
 from darklantern.models.edits import put
+from darklantern.models.gradients import Gradients
 from darklantern.models.opened import Edits, Model
 from darklantern.models.recording import Recording, Value
 from darklantern.models.sites import Site
@@ -49,6 +50,10 @@ class Held:
     def ending(self, entering: Value, pos: int | None = None) -> Any:
         """What the model returns where `entering` goes into the logits, or that at position `pos` alone."""
         return self.model.run(self._from(self.wiring.parts[-1]), {_at(self.wiring.end, pos): put(entering)})
+
+    def gradient(self, part: Part, metric: Any, *sites: Site, edits: Edits) -> Gradients:
+        """The gradients of `metric` at `sites`, none of them before `part`'s block, with `edits` there."""
+        return self.model.gradient(self._from(part), metric, *sites, edits=edits)
 
     def _from(self, part: Part) -> Any:
         return self.starts.get(part.path.rpartition(".")[0], self.inputs)
