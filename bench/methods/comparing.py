@@ -17,7 +17,7 @@ def graphs(folder: Path, tokens: int) -> tuple[float, float, int]:
 
     circuit-tracer leaves features and errors of the first position out, so nodes there are not compared.
     """
-    with np.load(folder / f"darklantern-{tokens}.npz") as held:
+    with np.load(folder / f"darklantern-graph-{tokens}.npz") as held:
         ours, nodes = held["adjacency"], held["nodes"]
     with np.load(folder / f"circuit-tracer-tuned-{tokens}.npz") as held:
         theirs, features = held["adjacency"], held["features"]
@@ -45,7 +45,7 @@ def _places(features: NDArray[np.int64], tokens: int, targets: NDArray[np.int64]
 
 def integrals(folder: Path, steps: int) -> float:
     """The largest difference of an attribution to captum's, as a share of the largest. Ours are of a mean."""
-    with np.load(folder / f"darklantern-{steps}.npz") as one, np.load(folder / f"captum-{steps}.npz") as two:
+    with np.load(folder / f"darklantern-ig-{steps}.npz") as one, np.load(folder / f"captum-{steps}.npz") as two:
         theirs = two["found"]
         ours = one["found"]
     return float(np.abs(ours - theirs).max() / np.abs(theirs).max())

@@ -50,7 +50,7 @@ def graph(request: Request) -> Timed:
     def detail() -> dict[str, Any]:
         found, high = peaked(run)
         nodes = np.stack([getattr(found.nodes, part) for part in ("kind", "layer", "position", "index")], axis=1)
-        np.savez(request.out / f"darklantern-{tokens}.npz", adjacency=found.array, nodes=nodes)
+        np.savez(request.out / f"darklantern-graph-{tokens}.npz", adjacency=found.array, nodes=nodes)
         return {"peak_bytes": high, "features": int((nodes[:, 0] == FEATURE).sum()), "how": found.how, "gap": found.gap}
 
     return Timed(lambda: None, run, detail)
@@ -69,7 +69,7 @@ def integrated(request: Request) -> Timed:
 
     def detail() -> dict[str, Any]:
         found, high = peaked(run)
-        np.savez(request.out / f"darklantern-{steps}.npz", found=found.array[0])
+        np.savez(request.out / f"darklantern-ig-{steps}.npz", found=found.array[0])
         return {"peak_bytes": high, "completeness": found.incomplete}
 
     return Timed(lambda: None, run, detail)

@@ -13,7 +13,7 @@ import torch
 from models.peers import ROOT
 from numpy.typing import NDArray
 
-sys.path.append(str(ROOT / "tests" / "methods"))
+sys.path += [str(ROOT / "tests" / room) for room in ("methods", "models")]
 
 import siit_model
 import tracr_models

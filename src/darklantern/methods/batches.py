@@ -29,6 +29,8 @@ def _each(inputs: Any, at_once: int) -> Iterable[Any]:
         return [[inputs]]
     if isinstance(inputs, list) and inputs and all(isinstance(each, str) for each in inputs):
         return (inputs[first : first + at_once] for first in range(0, len(inputs), at_once))
+    if is_array(inputs) and inputs.ndim and not inputs.shape[0]:
+        raise MethodError(f"expected inputs, got an array of shape {tuple(inputs.shape)}", hint="one example at least")
     if is_array(inputs) or isinstance(inputs, Mapping | tuple | Inputs):
         return [inputs]
     if isinstance(inputs, Iterable):

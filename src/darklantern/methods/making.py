@@ -7,7 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
+import numpy as np
+
 from darklantern.counted import counted
+from darklantern.errors import MethodError
 from darklantern.methods.digests import Digest
 from darklantern.models.memory import Peak, peak
 from darklantern.models.opened import Model
@@ -88,7 +91,9 @@ class Making:
 
 @contextmanager
 def making(method: str, model: Model, seed: int | None = None) -> Iterator[Making]:
-    """Counts what the model does in here. `.made()` is called after it."""
+    """Counts what the model does in here. `.made()` is called after it. Raises MethodError for what is no seed."""
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0):
+        raise MethodError(f"expected a seed, got {seed!r}", hint="a whole number from 0 on")
     with counting() as passes, peak() as high:
         under_way = Making(method, model, seed, passes)
         under_way._peak = high

@@ -181,7 +181,7 @@ def test_both_frameworks_follow_alike_in_a_transformer() -> None:
 
 
 def test_inputs_are_streamed_once_and_counted() -> None:
-    before, after = (dl.open(Turning(turn)) for turn in (np.eye(DIM), rotation(1.0)))
+    before, after = (dl.open(Turning(turn).eval()) for turn in (np.eye(DIM), rotation(1.0)))
     positive, negative = map(torch.from_numpy, sets())
     found = direction(before, positive, negative, SITE, controls=0)
     streams = [iter(each.split(1)) for each in (positive, negative)]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from darklantern.errors import MethodError
 from darklantern.methods.metrics import logits_of
 from darklantern.methods.patching.suffixes import Suffixes
+from darklantern.methods.repeating import check_repeats
 from darklantern.models.edits import put
 from darklantern.models.opened import Model
 from darklantern.models.shim import convert, is_array, listed, numbers
@@ -95,9 +96,12 @@ def _is_prompts(inputs: Sequence[Any]) -> bool:
 def seen(model: Model, question: Question, inputs: Any) -> Seen:
     """Runs the model once over each batch. Raises MethodError for a site at which examples have no one value each."""
     batches = tuple(model.batch(each) if _is_text(each) else each for each in batches_of(inputs))
-    values, done = [], []
+    values: list[Numbers] = []
+    done: list[Whole] = []
     for batch in batches:
         recording = model.record(batch, question.at)
+        if not done:
+            check_repeats(model, batch, recording.output)
         value = recording[question.at]
         if value.axes[0] != "batch" or len(value.axes) != 2:
             raise MethodError(

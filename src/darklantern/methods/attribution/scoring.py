@@ -10,7 +10,7 @@ import numpy as np
 from darklantern.errors import MethodError
 from darklantern.methods.attribution.asking import Asked, examples
 from darklantern.methods.metrics import Metric, bound, number
-from darklantern.methods.patching.repeating import check_repeats
+from darklantern.methods.repeating import check_repeats
 from darklantern.models.edits import put, zero
 from darklantern.models.opened import Model
 from darklantern.models.recording import Recording, Value

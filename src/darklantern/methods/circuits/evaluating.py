@@ -115,9 +115,11 @@ def minimal(
     """A smallest connected circuit that makes a share `faithfulness` of the behaviour, in the order of `scores`.
 
     Found by halving, which is the smallest where more edges are never less faithful. Costs log2(edges) evaluations of
-    one circuit on all of `data`, which are held as a list. Raises MethodError where not even all edges do.
+    one circuit on all of `data`, which are held as a list. Raises MethodError for a share not in (0, 1].
     """
     check_opened(model)
+    if not 0 < faithfulness <= 1:
+        raise MethodError(f"expected a share of the behaviour, got {faithfulness}", hint="above 0 and at most 1")
     each = list(contrasts(data))
     with making("minimal", model) as under_way:
         for contrast in each:

@@ -58,6 +58,7 @@ def load_circuit(model: Model, text: str) -> Circuit:
             edges = [(each["from"], each["to"]) for each in held["edges"]]
             scores = [float(each["score"]) for each in held["edges"]]
             how, share = str(held["how"]), held["faithfulness"]
+            share = None if share is None else float(share)
         except (KeyError, TypeError, ValueError) as error:
             raise MethodError(f"this circuit is not whole: {error}", hint="text that circuit.json() wrote") from error
         for part in wiring.parts:
@@ -71,14 +72,24 @@ def load_circuit(model: Model, text: str) -> Circuit:
 
 def _read(text: str) -> dict[str, Any]:
     try:
-        held = json.loads(text)
-    except ValueError as error:
+        held = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
         raise MethodError(f"this is no JSON: {error}", hint="text that circuit.json() wrote") from error
     if not isinstance(held, dict) or held.get("format") != FORMAT:
         raise MethodError("this JSON is no circuit", hint="text that circuit.json() wrote")
     if held.get("version") != VERSION:
         raise MethodError(f"a circuit of version {held.get('version')}", hint=f"version {VERSION} is read here")
     return held
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return dict(pairs)
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number")
 
 
 def _part(held: dict[str, Any]) -> Part:

@@ -38,6 +38,10 @@ class Held:
         for part, (one, two) in enumerate(zip(own_parts(before), own_parts(after), strict=True)):
             axes = before.axes if one.ndim == len(before.axes) else tuple(a for a in before.axes if a != "batch")
             x, y = (numbers(each).astype(np.float64) for each in (one, two))
+            if not (np.isfinite(x).all() and np.isfinite(y).all()):
+                raise MethodError(
+                    f"{self.site} holds numbers that are not finite", hint="NaN or ∞ in a run: look at it first"
+                )
             self.axis = next((axis for axis in AXES if axis in axes), "")
             if not self.axis:
                 raise MethodError(

@@ -11,6 +11,7 @@ from darklantern.methods.diffs.holding import Held, Keys
 from darklantern.methods.diffs.outputs import Outputs
 from darklantern.methods.making import Making
 from darklantern.methods.progress import tracked
+from darklantern.methods.repeating import check_repeats
 from darklantern.models.opened import Model
 from darklantern.models.recording import Recording
 from darklantern.models.sites import Site
@@ -47,6 +48,9 @@ def compared(
         under_way.saw(inputs)
         one, two = before.record(inputs, *asked), after.record(inputs, *asked)
         _check_alike(one, two)
+        if not held:
+            for model, recording in ((before, one), (after, two)):
+                check_repeats(model, inputs, recording.output)
         keys: Keys = {}
         for site in one.sites:
             held.setdefault(site, Held(site, rows)).add(one[site], two[site], rng, keys)

@@ -8,6 +8,7 @@ import numpy as np
 
 from darklantern.errors import MethodError, SiteError
 from darklantern.methods.metrics import logits_of
+from darklantern.methods.repeating import check_repeats
 from darklantern.models.edits import put
 from darklantern.models.opened import Model
 from darklantern.models.recording import Recording
@@ -71,7 +72,7 @@ class Tail:
     """
 
     def __init__(self, model: Model, inputs: Any, place: Place, starts: Starts | None = None) -> None:
-        self.model, self.place = model, place
+        self.model, self.inputs, self.place = model, inputs, place
         self.recording = model.record(inputs, *place.sites, place.entrance)
         self.logits = _checked(self.recording, place)
         self.entered = self.recording[place.entrance].array
@@ -117,6 +118,7 @@ class SelfTest:
 def tested(tail: Tail) -> SelfTest:
     """Raises MethodError, naming what differs, where a lens would not show what the model says."""
     place, allowed = tail.place, tail.allowed
+    check_repeats(tail.model, tail.inputs, tail.recording.output)
     here = tail.off(tail.entered)
     if not here <= allowed:
         raise MethodError(

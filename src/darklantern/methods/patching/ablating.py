@@ -14,10 +14,10 @@ from darklantern.methods.making import Making, making
 from darklantern.methods.metrics import bound, number
 from darklantern.methods.opened import check_opened
 from darklantern.methods.patching.ablated import Ablated
-from darklantern.methods.patching.repeating import check_repeats
 from darklantern.methods.patching.replacing import Subspace, drawn, edits_for, means, order_of
 from darklantern.methods.patching.suffixes import Suffixes
 from darklantern.methods.progress import tracked
+from darklantern.methods.repeating import check_repeats
 from darklantern.models.opened import Model
 from darklantern.models.recording import Recording, Value
 from darklantern.models.shim import without_gradients

@@ -8,6 +8,7 @@ import numpy as np
 
 from darklantern.errors import MethodError, SiteError
 from darklantern.methods.patching.wiring import Part, Wiring
+from darklantern.methods.repeating import check_repeats
 from darklantern.models.edits import zero
 from darklantern.models.opened import Model
 from darklantern.models.recording import Recording, Value
@@ -34,6 +35,7 @@ def wired(model: Model, clean: Any, corrupt: Any) -> Wiring:
     writing = [Site(path, _port(path)) for parts in blocks for path in parts]
     runs = [model.record(inputs, *dict.fromkeys([*places, *ends, *writing])) for inputs in (clean, corrupt)]
     seen = _Seen(model, clean, runs[0], runs[1])
+    check_repeats(model, clean, runs[0].output)
     parts: list[Part] = []
     for paths in blocks:
         parts += _block(seen, parts, paths)
@@ -78,6 +80,10 @@ class _Seen:
     def reads(self, site: Site, start: Site, written: Sequence[Site]) -> bool:
         """Whether the step at `site` is that at `start` and what `written` added to it, up to rounding."""
         found = self.step(site)
+        if not np.isfinite(numbers(found.array).astype(float)).all():
+            raise MethodError(
+                f"{site} holds numbers that are not finite", hint="NaN or ∞ in a run: look at the model first"
+            )
         summed = self.step(start)
         if found.shape != summed.shape:
             return False
