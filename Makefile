@@ -65,7 +65,7 @@ lint: $(VENV)/.dev ## lint, format, types, arrows
 bench: $(VENV)/.dev ## what it must beat, as ratios in one run (ROOM=demo, jax, methods, models, sharing, watch or watch_peers)
 	$(BIN)/python bench/run.py $(ROOM)
 
-bench-env: ## an environment for each peer of ROOM=models and watch, in .bench: gigabytes (PEER=captum)
+bench-env: ## an environment for each peer of ROOM=models, methods and watch, in .bench: gigabytes (PEER=captum)
 	$(PYTHON) tools/check_python.py
 	$(PYTHON) bench/envs.py $(PEER)
 

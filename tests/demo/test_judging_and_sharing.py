@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from methods.test_trigger import PAYLOAD, TRIGGER, planted
+from test_trigger import PAYLOAD, TRIGGER, planted
 
 from darklantern import models
 from darklantern.assess import assess, level_follows, load

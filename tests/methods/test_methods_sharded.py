@@ -68,7 +68,8 @@ def test_no_method_is_forgotten() -> None:
 @pytest.fixture(scope="module")
 def on_jax(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     file = tmp_path_factory.mktemp("methods") / "told.json"
-    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
+    patient = "--xla_cpu_collective_call_terminate_timeout_seconds=300"  # busy cores may keep a device waiting
+    flags = f"{os.environ.get('XLA_FLAGS', '')} {patient} --xla_force_host_platform_device_count=2"
     path = os.pathsep.join([str(BESIDE), str(WORKER.parent), os.environ.get("PYTHONPATH", "")])
     beside = {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
     command = [sys.executable, str(WORKER.with_name("jax_methods_worker.py")), str(file)]
