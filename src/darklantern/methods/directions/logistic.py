@@ -44,7 +44,8 @@ def _newton(inputs: Floats, labels: Bools, penalty: float) -> Floats:
     for _ in range(_STEPS):
         wrong = 0.5 * (1 - np.tanh(signs * (inputs @ weights) / 2))  # probability of the other class
         gradient = held_back * weights - inputs.T @ (signs * wrong)
-        curvature = (inputs * (wrong * (1 - wrong))[:, None]).T @ inputs + np.diag(held_back)
+        half = inputs * np.sqrt(wrong * (1 - wrong))[:, None]  # one array by itself: BLAS reckons half of its product
+        curvature = half.T @ half + np.diag(held_back)
         curvature[-1, -1] += 1e-12  # where all are far on their side, the offset has no curvature left
         step: Floats = np.linalg.solve(curvature, gradient).astype(np.float64, copy=False)
         if gradient @ step <= _NEAR * max(loss, 1.0):
