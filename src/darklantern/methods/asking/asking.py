@@ -48,7 +48,8 @@ def ask(
     sees that knows only prompt and output; False leaves it out. Costs a run over each half, and 4 × `partners` over
     `check`, from the site on.
 
-    Raises MethodError for labels of one kind, for a site without one value an example, and for halves that are one.
+    Raises MethodError for labels of one kind, for a site without one value an example, and for one object as both
+    halves.
     """
     check_opened(model)
     if fit is check:
@@ -59,8 +60,8 @@ def ask(
         wrong = None if other is None or fitted is None else line(fitted.values, as_numbers(other)).direction
         examples = seen(model, question, check)
         true = None if truth is None else as_numbers(truth)
-        if true is not None and true.shape != (len(examples),):
-            raise MethodError(f"{len(examples)} examples to check, truth {true.shape}", hint="one for each")
+        if true is not None and (true.shape != (len(examples),) or not np.isin(true, (0, 1)).all()):
+            raise MethodError(f"{len(examples)} examples to check, truth {true!r:.60}", hint="a 0 or 1 for each")
         chances = sigmoid(reporter(examples.values))
         answers = (chances > 0.5).astype(np.int64)
         held = interchange(model, question, examples, answers, reporter.direction, wrong, partners, seed)
