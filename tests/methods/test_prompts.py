@@ -42,7 +42,7 @@ ENDS: dict[str, Callable[[Model, Any, Any], float]] = {
         methods.path_patch(model, clean, corrupt, ["embed"], ["logits"], METRIC).clean
     ),
     "edge_scores": lambda model, clean, corrupt: (
-        methods.edge_scores(model, methods.Contrast(clean, corrupt, METRIC), "eap").high
+        methods.edge_scores(model, methods.Contrast(clean, corrupt, METRIC), "eap").clean
     ),
     "patch": lambda model, clean, corrupt: methods.patch(
         model, clean, model.record(clean, "layers.0:out"), ["layers.0:out"], METRIC

@@ -34,7 +34,7 @@ def ask(
     """Fit a reporter on `fit` with its `labels`, answer on `check`, and check each answer by its effect.
 
     `fit` and `check` are batches, or lists of them, that share no example; `labels` hold a 0 or 1 for each of `fit`,
-    `truth` for each of `check` where it is known. `how` is means, logistic, contrast (Burns et al. 2022: `fit` is a
+    `truth` for each of `check` where it is known. `how` is means, logistic, consistent (Burns et al. 2022: `fit` is a
     pair of the same examples with the claim and with its denial, and labels decide the sign alone), or a reporter of
     your own, for which `fit` may be None: a function from values (example, dim) to log-odds, with a `.direction`, or an
     object with `.scores` and a `.vector`. Without a direction, values are interchanged whole. No reporter is shown an

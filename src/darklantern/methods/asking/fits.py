@@ -47,7 +47,7 @@ def logistic(values: Numbers, labels: Numbers, ridge: float = 1e-3) -> Line:
     return Line(found.vector, found.offset)
 
 
-def contrast(yes: Numbers, no: Numbers, seed: int) -> Line:
+def searched(yes: Numbers, no: Numbers, seed: int) -> Line:
     """Contrast-consistent search: no labels, only that a claim and its denial have chances that add up to 1.
 
     `yes` and `no` hold the same questions with either claim, each centred on its own mean here. The sign is open: which
