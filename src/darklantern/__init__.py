@@ -161,7 +161,9 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     if name not in _ROOMS:
-        raise AttributeError(f"module 'darklantern' has no attribute {name!r}; it has {', '.join(__all__)}")
+        methods = import_module("darklantern.methods").__all__
+        where = f"from darklantern.methods import {name}" if name in methods else f"it has {', '.join(__all__)}"
+        raise AttributeError(f"module 'darklantern' has no attribute {name!r}; {where}")
     room = import_module(f"darklantern.{_ROOMS[name]}")
     return room if _ROOMS[name] == name else getattr(room, name)  # such a room is called as its main function is
 

@@ -4,13 +4,18 @@ A metric of this room knows tokens by their text and each prompt's own last posi
 inputs first: `bound` shows it both. A function of your own goes through as it is.
 """
 
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from darklantern.errors import MethodError, SiteError
+from darklantern.methods.aligned import is_text
 from darklantern.models.opened import Model
-from darklantern.models.shim import backend_of, is_array, listed
+from darklantern.models.shim import backend_of, is_array, listed, numbers
 from darklantern.models.tokens import Batch
 
 Metric = Callable[[Any], Any]
@@ -33,7 +38,7 @@ class TokenMetric:
     def bind(self, model: Model, inputs: Any) -> Metric:
         """It as a function of the output that `model` returns on `inputs`. Raises MethodError for what is no token."""
         answer, other = ([token_number(model, token) for token in tokens] for tokens in (self.answer, self.other))
-        lengths = inputs.lengths if isinstance(inputs, Batch) else None
+        lengths = _lengths(model.batch(inputs) if is_text(inputs) else inputs, self.pos)
 
         def measured(output: Any) -> Any:
             logits = logits_of(output)
@@ -69,14 +74,18 @@ def logit_diff(answer: Token | Sequence[Token], other: Token | Sequence[Token], 
     """How much higher the logit of `answer` is than that of `other`, at each prompt's own position `pos`, on average.
 
     Tokens as text (spaces belong to them) or by number; a list has one for each example. In nats of the ratio of both
-    probabilities, as differences of logits are. Source: Wang et al. 2022, Interpretability in the Wild.
+    probabilities, as differences of logits are. Raises MethodError for no token. Source: Wang et al. 2022,
+    Interpretability in the Wild.
     """
-    return TokenMetric(f"logit of {answer!r} over {other!r}", _several(answer), _several(other), pos)
+    return TokenMetric(f"logit of {answer!r} over {other!r}", several(answer), several(other), pos)
 
 
 def log_prob(answer: Token | Sequence[Token], pos: int = -1) -> TokenMetric:
-    """The log-probability of `answer` in nats, at each prompt's own position `pos`, on average over the examples."""
-    return TokenMetric(f"log-probability of {answer!r}", _several(answer), (), pos)
+    """The log-probability of `answer` in nats, at each prompt's own position `pos`, on average over the examples.
+
+    Raises MethodError for no token.
+    """
+    return TokenMetric(f"log-probability of {answer!r}", several(answer), (), pos)
 
 
 def bound(metric: Any, model: Model, inputs: Any) -> Metric:
@@ -102,7 +111,7 @@ def number(metric: Metric, output: Any) -> float:
         came = f"a {type(found).__name__} of shape {shape}" if shape else f"{type(found).__name__} {found!r:.60}"
         raise SiteError(
             f"the metric must return one number, got {came}",
-            hint="such as float(output.logits[:, -1, token].mean())",
+            hint="such as output.logits[:, -1, token].mean()",
         ) from error
 
 
@@ -117,8 +126,41 @@ def logits_of(output: Any) -> Any:
     )
 
 
-def _several(given: Token | Sequence[Token]) -> tuple[Token, ...]:
-    return (given,) if isinstance(given, str | int) else tuple(given)
+def several(given: Token | Sequence[Token]) -> tuple[Token, ...]:
+    """One token or several, whatever holds their numbers. Raises MethodError for none and for what is no token."""
+    if is_array(given):
+        given = numbers(given).tolist()
+    found = (given,) if isinstance(given, str) or not isinstance(given, Sequence) else tuple(given)
+    if not found:
+        raise MethodError("expected a token, got none", hint="as text, ' Mary', or by its number")
+    return tuple(each if isinstance(each, str) else _index(each) for each in found)
+
+
+def _index(token: Any) -> int:
+    try:
+        return operator.index(token.item() if hasattr(token, "item") else token)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise MethodError(
+            f"expected a token, got {type(token).__name__} {token!r:.60}", hint="as text, ' Mary', or by its number"
+        ) from error
+
+
+def _lengths(inputs: Any, pos: int) -> Sequence[int] | None:
+    """Where each example's own tokens end, by the batch or its mask; None where all of them end with the batch.
+
+    Raises MethodError for a position from the start where padding comes first.
+    """
+    if isinstance(inputs, Batch):
+        return inputs.lengths
+    mask = inputs.get("attention_mask") if isinstance(inputs, Mapping) else None
+    if mask is None or len(mask.shape) != 2:
+        return None
+    real: NDArray[np.bool_] = numbers(mask) != 0
+    if pos >= 0 and not real[:, 0].all():
+        raise MethodError(
+            f"position {pos} counts from the start, where these inputs have padding", hint="model.batch(prompts)"
+        )
+    return [int(each) for each in real.shape[1] - real[:, ::-1].argmax(1)]
 
 
 def _picked(rows: Any, tokens: Sequence[int]) -> Any:
@@ -126,11 +168,17 @@ def _picked(rows: Any, tokens: Sequence[int]) -> Any:
     count = int(rows.shape[0])
     if len(tokens) not in (1, count):
         raise MethodError(f"{len(tokens)} tokens for {count} examples", hint="one for all, or one for each")
-    if wrong := next((token for token in tokens if not 0 <= token < rows.shape[-1]), None):
-        raise MethodError(f"token {wrong} of {rows.shape[-1]}", hint="numbers of tokens count from 0")
+    check_tokens(tokens, int(rows.shape[-1]))
     if len(tokens) == 1:
         return rows[:, tokens[0]]
     return rows[listed(list(range(count)), rows), listed(list(tokens), rows)]
+
+
+def check_tokens(tokens: Sequence[int], count: int) -> None:
+    """Raises MethodError for the number of a token that is none of `count`."""
+    wrong = [token for token in tokens if not 0 <= token < count]
+    if wrong:
+        raise MethodError(f"token {wrong[0]} of {count}", hint="numbers of tokens count from 0")
 
 
 def token_number(model: Model, token: Token) -> int:

@@ -109,3 +109,7 @@ class Finding(Value, frozen=True, kw_only=True):
     time: Time
     evidence: tuple[Evidence, ...]
     tags: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.evidence, tuple) or not all(isinstance(each, Evidence) for each in self.evidence):
+            raise ValueError("evidence is a tuple of Evidence: evidence=(result.evidence(),)")

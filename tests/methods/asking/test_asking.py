@@ -91,9 +91,9 @@ def test_a_decoy_that_went_with_the_truth_is_still_unsupported(torch_engine: Eng
 def test_contrast_consistent_search_finds_the_truth_without_labels_but_for_its_sign(engine: Engine) -> None:
     pair = FIRST.claiming(YES), FIRST.claiming(NO)
     inputs = tuple(array(engine, each) for each in pair), pair[0].truth, array(engine, SECOND)
-    found = ask(opened(engine), question(), *inputs, truth=SECOND.truth, how="contrast", prompt=False)
+    found = ask(opened(engine), question(), *inputs, truth=SECOND.truth, how="consistent", prompt=False)
     assert figure(found, "accuracy") > 0.97 and found.verdict == "supported"
-    flipped = ask(opened(engine), question(), inputs[0], 1 - pair[0].truth, inputs[2], how="contrast", prompt=False)
+    flipped = ask(opened(engine), question(), inputs[0], 1 - pair[0].truth, inputs[2], how="consistent", prompt=False)
     np.testing.assert_array_equal(flipped.answers, 1 - found.answers)
     towards = found.reporter.direction
     assert towards is not None
@@ -239,7 +239,7 @@ def changed(**with_: Any) -> Callable[[], Question]:
         ({"labels": FIRST.truth * 2}, "of 0 and 1"),
         ({"truth": np.ones(3)}, "400 examples to check"),
         ({"how": "magic"}, "no reporter is called 'magic'"),
-        ({"how": "contrast"}, "takes a pair"),
+        ({"how": "consistent"}, "takes a pair"),
         ({"how": 3}, "expected a reporter, got int"),
         ({"how": "means", "labels": None}, "takes examples and labels"),
         ({"how": lambda values: values}, "a finite number for each"),

@@ -34,7 +34,7 @@ def ask(
     """Fit a reporter on `fit` with its `labels`, answer on `check`, and check each answer by its effect.
 
     `fit` and `check` are batches, or lists of them, that share no example; `labels` hold a 0 or 1 for each of `fit`,
-    `truth` for each of `check` where it is known. `how` is means, logistic, contrast (Burns et al. 2022: `fit` is a
+    `truth` for each of `check` where it is known. `how` is means, logistic, consistent (Burns et al. 2022: `fit` is a
     pair of the same examples with the claim and with its denial, and labels decide the sign alone), or a reporter of
     your own, for which `fit` may be None: a function from values (example, dim) to log-odds, with a `.direction`, or an
     object with `.scores` and a `.vector`. Without a direction, values are interchanged whole. No reporter is shown an
@@ -48,7 +48,8 @@ def ask(
     sees that knows only prompt and output; False leaves it out. Costs a run over each half, and 4 × `partners` over
     `check`, from the site on.
 
-    Raises MethodError for labels of one kind, for a site without one value an example, and for halves that are one.
+    Raises MethodError for labels of one kind, for a site without one value an example, and for one object as both
+    halves.
     """
     check_opened(model)
     if fit is check:
@@ -59,8 +60,8 @@ def ask(
         wrong = None if other is None or fitted is None else line(fitted.values, as_numbers(other)).direction
         examples = seen(model, question, check)
         true = None if truth is None else as_numbers(truth)
-        if true is not None and true.shape != (len(examples),):
-            raise MethodError(f"{len(examples)} examples to check, truth {true.shape}", hint="one for each")
+        if true is not None and (true.shape != (len(examples),) or not np.isin(true, (0, 1)).all()):
+            raise MethodError(f"{len(examples)} examples to check, truth {true!r:.60}", hint="a 0 or 1 for each")
         chances = sigmoid(reporter(examples.values))
         answers = (chances > 0.5).astype(np.int64)
         held = interchange(model, question, examples, answers, reporter.direction, wrong, partners, seed)

@@ -47,7 +47,7 @@ def logistic(values: Numbers, labels: Numbers, ridge: float = 1e-3) -> Line:
     return Line(found.vector, found.offset)
 
 
-def contrast(yes: Numbers, no: Numbers, seed: int) -> Line:
+def searched(yes: Numbers, no: Numbers, seed: int) -> Line:
     """Contrast-consistent search: no labels, only that a claim and its denial have chances that add up to 1.
 
     `yes` and `no` hold the same questions with either claim, each centred on its own mean here. The sign is open: which
@@ -70,8 +70,7 @@ FITS: dict[str, Callable[[Numbers, Numbers], Line]] = {"means": means, "logistic
 def check_labels(labels: Numbers, count: int, what: str) -> None:
     """Raises MethodError unless there is a 0 or 1 for each example, and some of each."""
     if labels.shape != (count,) or not np.isin(labels, (0, 1)).all():
-        raise MethodError(
-            f"expected {count} answers of 0 and 1 for {what}, got shape {labels.shape}", hint="one for each example"
-        )
+        came = f"{np.unique(labels)[:4].tolist()} in shape {labels.shape}"
+        raise MethodError(f"expected {count} answers of 0 and 1 for {what}, got {came}", hint="one for each example")
     if len(np.unique(labels)) < 2:
         raise MethodError(f"all answers for {what} are {labels[0]:g}", hint="examples of both kinds")

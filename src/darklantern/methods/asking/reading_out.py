@@ -13,7 +13,7 @@ from darklantern.methods.asking.questions import Question, seen
 from darklantern.methods.asking.read_outs import ReadOut
 from darklantern.methods.asking.reporters import as_numbers, line
 from darklantern.methods.making import making
-from darklantern.methods.metrics import Token, logits_of, token_number
+from darklantern.methods.metrics import Token, check_tokens, logits_of, token_number
 from darklantern.methods.opened import check_opened
 from darklantern.models.edits import put
 from darklantern.models.opened import Model
@@ -68,7 +68,7 @@ def read_out(
         reading = _Reading(model, there, where, into, prompt, [token_number(there, each) for each in answers], change)
         values, given = reading.values(inputs)
         chances = reading.chances(given)
-        right = _right(labels, len(chances))
+        right = _right(labels, len(chances), len(answers))
         without = _chances(there.run(_repeated(there, prompt, 1)), reading.answers)[0]
         written = reading.written(given, write) if write else ()
         held = (
@@ -129,13 +129,21 @@ def _checked(reading: _Reading, values: Numbers, chances: Numbers, question: Que
     return interchange(reading.model, question, examples, np.concatenate(answered), towards, seed=seed)
 
 
-def _right(labels: Any, count: int) -> Numbers | None:
+def _right(labels: Any, count: int, answers: int) -> Numbers | None:
     if labels is None:
         return None
     found = as_numbers(labels)
     if found.shape != (count,):
         raise MethodError(f"{count} examples, labels {found.shape}", hint="the number of an answer for each")
+    if not np.isin(found, range(answers)).all():
+        raise MethodError(
+            f"labels are {_some(found)}, of {answers} answers", hint=f"numbers of answers: 0 to {answers - 1}"
+        )
     return found
+
+
+def _some(labels: Numbers) -> str:
+    return ", ".join(f"{each:g}" for each in np.unique(labels)[:4])
 
 
 def _repeated(reader: Model, prompt: Any, count: int) -> Any:
@@ -151,5 +159,6 @@ def _chances(output: Any, answers: Sequence[int]) -> Numbers:
     logits = logits_of(output)
     if logits.ndim != 3:
         raise MethodError(f"expected logits (batch, pos, token), got {tuple(logits.shape)}", hint="a causal model")
+    check_tokens(answers, int(logits.shape[-1]))
     found: Numbers = np.exp(log_probs(logits[:, -1]))[:, list(answers)]
     return found

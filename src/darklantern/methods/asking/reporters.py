@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from darklantern.errors import MethodError
-from darklantern.methods.asking.fits import FITS, Line, Numbers, check_labels, contrast
+from darklantern.methods.asking.fits import FITS, Line, Numbers, check_labels, searched
 from darklantern.methods.asking.questions import Question, Seen, seen
 from darklantern.models.opened import Model
 from darklantern.models.shim import is_array, numbers
@@ -39,14 +39,15 @@ def reporting(
     """The first half as the model saw it, where there is one, and the reporter. Raises as `ask` does."""
     if not isinstance(how, str):
         return None if fit is None else seen(model, question, fit), _brought(how)
-    if how not in (*FITS, "contrast"):
+    if how not in (*FITS, "consistent"):
         raise MethodError(
-            f"no reporter is called {how!r}", hint=f"{', '.join(FITS)}, contrast, or a function from values to log-odds"
+            f"no reporter is called {how!r}",
+            hint=f"{', '.join(FITS)}, consistent, or a function from values to log-odds",
         )
     if fit is None or labels is None:
         raise MethodError(f"{how} is fitted, which takes examples and labels", hint="how= takes a reporter made before")
-    if how == "contrast":
-        fitted, made = _contrasted(model, question, fit, as_numbers(labels), seed)
+    if how == "consistent":
+        fitted, made = _consistent(model, question, fit, as_numbers(labels), seed)
     else:
         fitted = seen(model, question, fit)
         made = line(fitted.values, as_numbers(labels), how)
@@ -76,15 +77,15 @@ def _brought(how: Any) -> Reporter:
     return Reporter(str(name), score, None if along is None else as_numbers(along))
 
 
-def _contrasted(model: Model, question: Question, fit: Any, labels: Numbers, seed: int) -> tuple[Seen, Line]:
+def _consistent(model: Model, question: Question, fit: Any, labels: Numbers, seed: int) -> tuple[Seen, Line]:
     if not isinstance(fit, tuple) or len(fit) != 2:
         raise MethodError(
-            "contrast takes a pair: the examples with the claim, and the same with its denial", hint="fit=(yes, no)"
+            "consistent takes a pair: the examples with the claim, and the same with its denial", hint="fit=(yes, no)"
         )
     yes, no = (seen(model, question, each) for each in fit)
     if len(yes) != len(no):
         raise MethodError(f"{len(yes)} claims and {len(no)} denials", hint="the same examples in both")
     check_labels(labels, len(yes), "the first half")
-    line = contrast(yes.values, no.values, seed)
+    line = searched(yes.values, no.values, seed)
     agrees = ((line(yes.values) > 0) == (labels == 1)).mean()
     return yes, line if agrees >= 0.5 else Line(-line.direction, -line.offset)

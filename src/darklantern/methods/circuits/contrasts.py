@@ -1,10 +1,11 @@
 """What a circuit is found on: prompts, what they are held against, and what is measured."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from darklantern.errors import MethodError
+from darklantern.methods.aligned import aligned
 from darklantern.methods.metrics import Metric, bound, number
 from darklantern.methods.patching.path_effects import lost
 from darklantern.models.opened import Model
@@ -36,11 +37,12 @@ def contrasts(given: Contrast | Iterable[Contrast]) -> Sequence[Contrast] | Iter
     return given
 
 
-def checked(each: Any) -> Contrast:
-    """It. Raises MethodError for something else."""
+def checked(model: Model, each: Any) -> Contrast:
+    """It, prompts as batches that correspond. Raises MethodError for something else."""
     if not isinstance(each, Contrast):
         raise MethodError(f"expected Contrasts, got {type(each).__name__}", hint=_HINT)
-    return each
+    clean, corrupt = aligned(model, each.clean, each.corrupt)
+    return replace(each, clean=clean, corrupt=corrupt)
 
 
 def ends(model: Model, contrast: Contrast, corrupt: Any, clean: float, idle: bool = False) -> tuple[float, float]:

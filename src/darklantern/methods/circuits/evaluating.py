@@ -98,7 +98,11 @@ def evaluate(
 def faithfulness(
     model: Model, circuit: Circuit, data: Contrast | Iterable[Contrast], ablation: str = "corrupt"
 ) -> Circuit:
-    """`circuit`, with how much of the behaviour it makes by itself; `evaluate` says how that is measured."""
+    """`circuit`, with how much of the behaviour it makes by itself; `evaluate` says how that is measured.
+
+    `ablation` is what the other edges hand on: `corrupt`, `mean` or `zero`, as `evaluate` has it. Raises MethodError
+    for another.
+    """
     check_opened(model)
     with making("faithfulness", model) as under_way:
         found = measured(model, [circuit], data, ablation, under_way.saw)
@@ -120,10 +124,10 @@ def minimal(
     check_opened(model)
     if not 0 < faithfulness <= 1:
         raise MethodError(f"expected a share of the behaviour, got {faithfulness}", hint="above 0 and at most 1")
-    each = list(contrasts(data))
     with making("minimal", model) as under_way:
+        each = [checked(model, given) for given in contrasts(data)]
         for contrast in each:
-            under_way.saw(checked(contrast).clean, contrast.corrupt)
+            under_way.saw(contrast.clean, contrast.corrupt)
         low, high = 0, len(scores.edges)
         best = select(scores, high, connected=False), 1.0
         while high - low > 1:
@@ -151,7 +155,7 @@ def measured(
     wiring = circuits[0].wiring
     rows: list[list[float]] = []
     for given in tracked(contrasts(data), "contrasts"):
-        contrast = checked(given)
+        contrast = checked(model, given)
         if saw is not None:
             saw(contrast.clean, contrast.corrupt)
         here = held(model, contrast.clean, wiring, len(circuits) * 2 * len(wiring.parts))

@@ -60,7 +60,7 @@ def edge_scores(model: Model, data: Contrast | Iterable[Contrast], how: str = "e
     with making(f"edge_scores: {how}", model) as under_way:
         found: list[Scored] = []
         for each in tracked(contrasts(data), "contrasts"):
-            contrast = checked(each)
+            contrast = checked(model, each)
             under_way.saw(contrast.clean, contrast.corrupt)
             found.append(scorer.score(contrast))
     return gathered(scorer, found, under_way.made())

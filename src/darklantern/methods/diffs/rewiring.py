@@ -37,7 +37,7 @@ def rewired(
     scorers = [Scorer(model, how, idle=True) for model in (before, after)]
     found: tuple[list[Scored], list[Scored]] = ([], [])
     for each in tracked(contrasts(given), "contrasts"):
-        contrast = checked(each)
+        contrast = checked(before, each)
         under_way.saw(contrast.clean, contrast.corrupt)
         for scorer, mine in zip(scorers, found, strict=True):
             mine.append(scorer.score(contrast))

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from darklantern.errors import MethodError
 from darklantern.methods.directions.probes import Bools, Floats, Probe
 from darklantern.methods.directions.scoring import auroc
 
@@ -18,9 +19,12 @@ def fit(
     """Of pairs (pair, 2, dim), each half centred: p(one) and p(other) should add up to 1 and not both be near ½.
 
     Minimises (p₊ + p₋ − 1)² + min(p₊, p₋)² by Adam from `restarts` random directions, and keeps the one of the smallest
-    loss. Labels do not enter it: they only say which end is up, which no such search can know. Source: Burns et al.
-    2022, Discovering Latent Knowledge in Language Models Without Supervision.
+    loss. Labels do not enter it: they only say which end is up, which no such search can know. Raises MethodError for
+    no restart and no step. Source: Burns et al. 2022, Discovering Latent Knowledge in Language Models Without
+    Supervision.
     """
+    if min(restarts, steps) < 1:
+        raise MethodError(f"a search takes restarts and steps, got {restarts} and {steps}", hint="one of each at least")
     vector, _ = search(values, seed, int(restarts), int(steps), rate, decay)
     if auroc((values[:, 0] - values[:, 1]) @ vector, labels) < 0.5:
         vector = -vector

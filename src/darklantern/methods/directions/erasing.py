@@ -18,7 +18,7 @@ from darklantern.methods.results import Result
 from darklantern.models.edits import Edit
 from darklantern.models.opened import Model
 from darklantern.models.picture import Picture
-from darklantern.models.shim import without_gradients
+from darklantern.models.shim import is_array, numbers, without_gradients
 from darklantern.models.sites import Site
 from darklantern.records.findings import Figure
 
@@ -75,21 +75,22 @@ def leace(
 ) -> Erased:
     """What makes the classes in `labels` linearly undetectable at `site`, moving activations as little as can be.
 
-    `labels` has one for each example: any values, two kinds of them or more. Inputs are streamed, and only sums are
-    held, (dim, dim) of them. Exact on these inputs: on them no linear map then does better than a constant, and on
-    others as far as their means and covariance are alike. Non-linear ones may still find the classes.
+    `labels` has one for each example: names or numbers of classes, two or more, each of two examples or more. Inputs
+    are streamed, and only sums are held, (dim, dim) of them. Exact on these inputs: on them no linear map then does
+    better than a constant, and on others as far as their means and covariance are alike. Non-linear ones may still
+    find the classes.
     Where examples are not many more than dimensions, their covariance says little of others': `shrinkage`, a share
     from 0 to 1 (0.1, say), draws it towards a multiple of the identity. That erases these as exactly, and on average
     leaves less of the classes in others and moves others less.
 
-    Raises SiteError for sites, MethodError for one class, and for other than one label an example. Source: Belrose et
-    al. 2023.
+    Raises SiteError for sites, MethodError for one class, classes of one example, labels that are none, and for other
+    than one label an example. Source: Belrose et al. 2023.
     """
     check_opened(model)
     sites = resolved(model, site)
     if len(sites) > 1:
         raise MethodError(f"{site} stands for {len(sites)} sites", hint="erase at one after the other")
-    classes, numbered = np.unique([str(each) for each in labels], return_inverse=True)
+    classes, numbered = _classes(labels)
     with without_gradients(), making("leace", model) as under_way:
         under_way.saw([str(each) for each in labels])
         moments, axis, first = None, "", 0
@@ -98,9 +99,9 @@ def leace(
             value = model.record(batch, sites[0], stop=True)[sites[0]]
             values, axis = rows(value).astype(np.float64), value.axes[-1]
             moments = moments or Moments(values.shape[1], len(classes))
-            _check(
-                first + len(values) <= len(numbered) and bool(np.isfinite(values).all()), first + len(values), labels
-            )
+            _check(first + len(values) <= len(numbered), first + len(values), labels)
+            if not np.isfinite(values).all():
+                raise MethodError(f"numbers at {sites[0]} are not finite", hint="the mean of them would not be, either")
             moments.add(values, numbered[first : first + len(values)])
             first += len(values)
         _check(moments is not None and first == len(numbered), first, labels)
@@ -110,10 +111,27 @@ def leace(
     return Erased(sites[0], tuple(map(str, classes)), found, *moved, first, made=under_way.made())
 
 
+def _classes(labels: Sequence[Any]) -> tuple[Any, Any]:
+    """Names of the classes, and the number of each example's. Raises MethodError for what are no classes."""
+    found = np.asarray(numbers(labels) if is_array(labels) else labels)
+    if found.ndim != 1 or found.dtype.kind not in "biufU" or (found.dtype.kind == "f" and np.isnan(found).any()):
+        raise MethodError(
+            f"expected a class for each example, got {found.dtype} of shape {found.shape}",
+            hint="names, whole numbers or truth values: [True, False, …]",
+        )
+    classes, numbered, counts = np.unique(found, return_inverse=True, return_counts=True)
+    if counts.min(initial=2) < 2:
+        raise MethodError(
+            f"class {classes[counts.argmin()]} has one example of {len(found)}",
+            hint="labels are classes: round or bin numbers that vary continuously",
+        )
+    return [str(each) for each in classes], numbered
+
+
 def _check(fits: bool, count: int, labels: Sequence[Any]) -> None:
     if not fits:
         raise MethodError(
-            f"{len(labels)} labels for {count} examples, or numbers among them that are not finite",
+            f"{len(labels)} labels for {count} examples",
             hint="one label for each example, in the order of the inputs",
         )
 

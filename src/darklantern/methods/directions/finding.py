@@ -47,7 +47,7 @@ class Design:
                 f"{self.how} takes both halves of pairs, and labels to tell which end is up and to measure it by",
                 hint="direction(model, affirmed, denied, site, how='consistent', labels=whether_affirmed_is_right)",
             )
-        if self.controls < 0:
+        if not isinstance(self.controls, int) or self.controls < 0:
             raise MethodError(f"controls is a number of draws, got {self.controls}", hint="controls=10, or 0 for none")
 
     def fit(self, values: Floats, labels: Bools, seed: int) -> Probe:
@@ -73,7 +73,8 @@ def direction(
     """The direction at `site` along which two classes of inputs differ, held against inputs that it never saw.
 
     `how` it is found: `means`, the difference of the classes' means; `logistic` regression (option `penalty`); `lda`,
-    linear discriminant analysis (`shrinkage`); `consistent`, contrast-consistent search (`restarts`, `steps`).
+    linear discriminant analysis (`shrinkage`); `consistent`, contrast-consistent search (`restarts`, `steps`, `rate`,
+    `decay`).
 
     Inputs are two sets, or one set with `labels` of 0 and 1. For `consistent`, `positive` and `negative` are the halves
     of pairs (a statement and its negation, say), in the same order, and `labels` say of which pairs the first half is

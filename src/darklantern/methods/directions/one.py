@@ -85,12 +85,16 @@ class Direction(Result):
         """An edit that moves activations along it: by `norm` times each one's own length, or by `distance` gaps.
 
         A gap is what lies between the classes' means, so `distance=1` takes the mean of the negative to where that of
-        the positive is, along the direction. Negative ones go the other way. Raises MethodError for both, or neither.
+        the positive is, along the direction. Negative ones go the other way. Raises MethodError for both, for
+        neither, and for what is not finite.
         """
         if (norm is None) == (distance is None):
             raise MethodError(
                 "steering takes either a norm or a distance", hint="steer(norm=0.3), or steer(distance=1.0)"
             )
+        amount = norm if norm is not None else distance
+        if amount is None or not np.isfinite(amount):
+            raise MethodError(f"cannot steer by {amount}", hint="a finite number")
         by_name = Value(self.site.whole, self.unit, (self.axis,))
         return add(by_name, norm=norm) if distance is None else add(by_name, scale=distance * self.gap)
 

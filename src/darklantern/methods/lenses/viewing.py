@@ -12,7 +12,7 @@ from darklantern.methods.lenses.tails import Tail, placed, tested
 from darklantern.methods.lenses.translators import Translators
 from darklantern.methods.lenses.views import Lens
 from darklantern.methods.making import making
-from darklantern.methods.metrics import Token, token_number
+from darklantern.methods.metrics import Token, check_tokens, several, token_number
 from darklantern.methods.opened import check_opened
 from darklantern.methods.progress import tracked
 from darklantern.models.opened import Model
@@ -57,7 +57,7 @@ def lens(
         place = placed(model, asked, entrance)
         tail = Tail(model, inputs, place)
         test = tested(tail)
-        numbers = None if target is None else _targets(model, target, tail.logits.shape[0])
+        numbers = None if target is None else _targets(model, target, tail.logits)
         _check_top(top)
         said = log_probabilities(tail.logits)
 
@@ -99,11 +99,12 @@ def _translators(model: Model, how: Any, fit: Any, sites: Any, entrance: Any, se
     return fit_lens(model, fit, how, sites=sites, entrance=entrance, seed=seed).translators
 
 
-def _targets(model: Model, target: Token | Sequence[Token], count: int) -> list[int]:
-    several = [target] if isinstance(target, str | int) else list(target)
-    if len(several) not in (1, count):
-        raise MethodError(f"{len(several)} targets for {count} examples", hint="one for all, or one for each")
-    return [token_number(model, each) for each in several]
+def _targets(model: Model, target: Token | Sequence[Token], logits: Any) -> list[int]:
+    found, count = [token_number(model, each) for each in several(target)], logits.shape[0]
+    check_tokens(found, logits.shape[-1])
+    if len(found) not in (1, count):
+        raise MethodError(f"{len(found)} targets for {count} examples", hint="one for all, or one for each")
+    return found
 
 
 def _check_top(top: int) -> None:

@@ -64,6 +64,8 @@ def ablate(
     """
     check_opened(model)
     _check(how, draws, seed, reference, inputs)
+    if floor is not None and not np.isfinite(floor):
+        raise MethodError(f"the floor is a metric, got {floor}", hint="what the metric is at chance, or leave it out")
     resampled = how == "resample" and seed is not None
     with without_gradients(), making(f"{how} ablation", model, seed if resampled else None) as under_way:
         under_way.saw(*(each for each in (basis, reference) if each is not None and not is_stream(each)))

@@ -48,7 +48,11 @@ def _named(
 ) -> list[tuple[str, int | None]]:
     if isinstance(names, str | Site) or not names:
         raise MethodError(f"expected a list of {what}, got {names!r}", hint=f"such as [{outer!r}]")
-    return list(dict.fromkeys(each for name in names for each in _expanded(model, wiring, name, outer)))
+    found = {name: list(_expanded(model, wiring, name, outer)) for name in names}
+    if nothing := [name for name, ends in found.items() if not ends]:
+        there = wiring.senders if what == "senders" else wiring.receivers
+        raise MethodError(f"{nothing[0]} is none of the {what}", hint=f"such as {there[min(1, len(there) - 1)]}")
+    return list(dict.fromkeys(each for ends in found.values() for each in ends))
 
 
 def _expanded(model: Model, wiring: Wiring, name: str | Site, outer: str) -> Iterator[tuple[str, int | None]]:

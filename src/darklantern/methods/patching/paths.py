@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from darklantern.methods.aligned import aligned
 from darklantern.methods.making import making
 from darklantern.methods.metrics import Metric, bound, number
 from darklantern.methods.opened import check_opened
@@ -50,6 +51,7 @@ def path_patch(
     with without_gradients(), making("path_patch", model) as under_way:
         under_way.saw(clean, corrupt)
         # 1. What there is, and what the two runs hold there.
+        clean, corrupt = aligned(model, clean, corrupt)
         wiring = wired(model, clean, corrupt)
         froms, tos = spoken(model, wiring, senders), heard(model, wiring, receivers)
         here, other = held(model, clean, wiring, len(froms) * len(tos)), model.record(corrupt, *seen(wiring))

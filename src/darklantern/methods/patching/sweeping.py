@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from darklantern.errors import SiteError
-from darklantern.methods.aligned import aligned
+from darklantern.methods.aligned import aligned, one_pair
 from darklantern.methods.making import making
 from darklantern.methods.metrics import Metric, bound, number
 from darklantern.methods.opened import check_opened
@@ -99,9 +99,14 @@ def _swept_over(
     return tuple(rows), axis, columns, tuple(effects), high, low, named
 
 
-def patch(model: Model, inputs: Any, source: Recording, sites: Sequence[Site], metric: Metric) -> float:
-    """The metric of a run on `inputs` in which `sites` hold what they held in `source`."""
+def patch(model: Model, inputs: Any, source: Recording, sites: Sequence[str | Site], metric: Metric) -> float:
+    """The metric, a number, of a run on `inputs` in which `sites` hold what they held in `source`.
+
+    Raises SiteError for no list of sites.
+    """
     check_opened(model)
+    _check(sites, metric, None, 1)
+    inputs, _ = one_pair(model, inputs, None)
     edits: Mapping[str | Site, Any] = {site: take(source) for site in sites}
     return number(bound(metric, model, inputs), model.run(inputs, edits))
 

@@ -50,7 +50,8 @@ def backward(module: nn.Module, run: Run, metric: Tensor) -> dict[Site, Tensor]:
     """
     if not isinstance(metric, Tensor) or metric.numel() != 1:
         came = f"shape {tuple(metric.shape)}" if isinstance(metric, Tensor) else type(metric).__name__
-        raise SiteError(f"the metric must give one number, got {came}", hint="sum or average it")
+        hint = "sum or average it" if isinstance(metric, Tensor) else "a tensor, differentiable: no float() or .item()"
+        raise SiteError(f"the metric must give one number, got {came}", hint=hint)
     if not metric.requires_grad:
         raise SiteError(
             "the metric has no gradient: it does not depend on any of the sites, or was detached on the way",
