@@ -1,6 +1,7 @@
 """`ask`: what a model acts on is supported, what is only decodable is not, and no output is taken at its word."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,12 @@ from words import WORDS, Words
 from darklantern import models
 from darklantern.errors import MethodError, SiteError
 from darklantern.methods.asking import Answers, Question, ask, interchange, train_reader
+from darklantern.methods.asking.baseline import tokens as tokens_by_place
 from darklantern.methods.asking.coverage import answered, area, at_coverages, curve
 from darklantern.methods.asking.fits import logistic, means, sigmoid
-from darklantern.methods.asking.questions import done_with, entrances, seen
+from darklantern.methods.asking.questions import Seen, done_with, entrances, seen
 from darklantern.methods.asking.training import trained
+from darklantern.models.tokens import Batch
 
 __all__ = ["engine"]
 FIRST, SECOND = prompts(600, 1), prompts(400, 2)
@@ -184,8 +187,27 @@ def test_coverage_is_by_confidence() -> None:
     np.testing.assert_allclose(curve(chances, labels), [1, 1, 2 / 3, 3 / 4])
     assert area(chances, labels) == pytest.approx((1 + 1 + 2 / 3 + 3 / 4) / 4)
     assert at_coverages(chances, labels, (0.1, 0.5, 1.0)) == pytest.approx((1, 1, 0.75))
+    # Of answers as confident as each other none is more the first: each order of them, on average.
+    np.testing.assert_allclose(curve(np.full(4, 0.7), np.array([1.0, 1, 0, 1])), 0.75)
+    np.testing.assert_allclose(curve(np.array([0.7, 0.9, 0.3]), np.array([1.0, 1, 1])), [1, 3 / 4, 2 / 3])
     assert answered(chances, labels, np.array([True, True, False, False])) == (0.5, 0.5)
     assert answered(chances, labels, np.zeros(4, dtype=bool)) == (0.0, 0.0)
+
+
+def test_a_reader_of_prompts_sees_which_token_stands_where_and_no_padding() -> None:
+    ids = np.random.default_rng(0).integers(0, 3, (30, 24))
+    rows = [tuple(f"w{each}" for each in row[: 24 - 4 * (i % 2)]) for i, row in enumerate(ids)]
+    batch = Batch({"input_ids": torch.from_numpy(ids)}, tuple(rows))
+    fitted, checked = (Seen((batch,), np.zeros((30, 1)), np.zeros(30, dtype=np.int64), "torch") for _ in range(2))
+    one, other = tokens_by_place(fitted, checked)
+    np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(one.sum(1), [len(row) for row in rows])
+    pairs = {(place, each) for row in rows for place, each in enumerate(row)}
+    expected = [[float(place < len(row) and row[place] == each) for row in rows] for place, each in pairs]
+    assert sorted(map(tuple, one.T.tolist())) == sorted(map(tuple, expected))
+    # What was not fitted on has no column.
+    unknown = replace(checked, batches=(Batch({"input_ids": torch.full((30, 24), 9)}, tuple(rows)),))
+    assert not tokens_by_place(fitted, unknown)[1].any()
 
 
 def test_fits_are_those_of_two_gaussians() -> None:

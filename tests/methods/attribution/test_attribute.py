@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from frameworks import GPT2, Engine, Numbers, engine, engines, logits, normal, tokens
+from scipy.stats import spearmanr
 from small_transformers import gpt2, llama
 from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel
@@ -188,6 +189,22 @@ def test_evidence_and_pictures(tmp_path: Any) -> None:
     assert planes.array.shape == (3, 7, 128) and "layers.2.mlp:post" in str(planes.show().svg)
     assert neurons.array.shape == (3, 128) and "neuron" in str(neurons.show().svg)
     assert found.verify(100).strongest == 12  # no more cells than there are
+
+
+def test_those_drawn_stand_for_all_that_were_not() -> None:
+    """Of 384 neurons, 40 say what all would: on average over draws."""
+    model = dl.open(gpt2())
+    clean, corrupt = (torch.from_numpy(tokens(seed=seed)) for seed in (5, 6))
+    found = attribute(model, clean, corrupt, "layers.*.mlp:post[neuron=*]", last, "patching")
+    every = found.verify(384)
+    assert every.others == 192 and set(every.stands_for) == {1.0}
+    assert every.pearson == pytest.approx(float(np.corrcoef(every.attributed, every.exact)[0, 1]))
+    assert every.spearman == pytest.approx(float(spearmanr(every.attributed, every.exact).statistic))
+    drawn = [found.verify(40, seed=seed) for seed in range(5)]
+    assert drawn[0].others == 364 and drawn[0].stands_for.sum() == pytest.approx(384)
+    for name in ("pearson", "spearman", "agreement"):
+        whole, parts = getattr(every, name), [getattr(each, name) for each in drawn]
+        assert np.mean(parts) == pytest.approx(whole, abs=0.1), (name, whole, parts)
 
 
 class Convolved(nn.Module):

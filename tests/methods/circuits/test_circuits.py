@@ -1,5 +1,6 @@
 """Circuits: which edges are chosen, runs as a circuit, faithfulness with its intervals, JSON, pictures."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -170,7 +171,7 @@ def test_other_ablations_put_means_and_zeros_there() -> None:
 
 
 def test_areas_and_intervals_are_those_of_the_curve(tmp_path: Path, scores: EdgeScores) -> None:
-    model, data = models.open(gpt2()), [contrast(seed) for seed in (5, 7, 9)]
+    model, data = models.open(gpt2()), [contrast(seed) for seed in (5, 9, 10)]
     found = evaluate(model, scores, data, fractions=(0.1, 0.5, 1), seed=3)
     share = np.array(found.faithfulness)
     metrics, whole, none = np.array(found.metrics).mean(0), np.mean(found.whole), np.mean(found.none)
@@ -186,6 +187,28 @@ def test_areas_and_intervals_are_those_of_the_curve(tmp_path: Path, scores: Edge
     found.show().png(tmp_path / "faithfulness.png")
     assert {"CPR", "CMD", "CMD, 97.5 %"} <= {figure.name for figure in found.evidence().figures}
     assert found.evidence().provenance.seed == 3
+
+
+def test_draws_without_the_behaviour_give_no_interval(tmp_path: Path, scores: EdgeScores) -> None:
+    """In some contrasts the whole model does more than one without edges, in some less: no share of nothing."""
+    found = evaluate(models.open(gpt2()), scores, [contrast(seed) for seed in (5, 7, 9)], fractions=(0.1, 0.5, 1))
+    assert found.cpr_interval is None and found.cmd_interval is None
+    assert {"CPR", "CMD"} <= {figure.name for figure in found.figures} and "CPR, 2.5 %" not in str(found.figures)
+    found.show().png(tmp_path / "faithfulness.png")
+
+
+def test_intervals_hold_what_they_are_of(scores: EdgeScores) -> None:
+    """A circuit that is nearly whole: each draw is a little off, now above, now below, so all distances are above."""
+    rng = np.random.default_rng(0)
+    data = [contrast(seed) for seed in (5, 9, 10)]
+    found = evaluate(models.open(gpt2()), scores, data, fractions=(0.5, 1))
+    whole, none = np.ones(40), np.zeros(40)
+    metrics = np.stack([whole + 0.5 * rng.normal(size=40), whole], 1)
+    metrics[:, 0] += 1 - metrics[:, 0].mean()
+    made = [tuple(map(float, each)) for each in (whole, none)]
+    rows = tuple(map(tuple, metrics.tolist()))
+    close = dataclasses.replace(found, whole=made[0], none=made[1], metrics=rows, faithfulness=(1.0, 1.0))
+    assert close.cmd_interval is not None and close.cmd_interval[0] <= close.cmd == 0 < close.cmd_interval[1]
 
 
 def test_a_circuit_goes_to_json_and_back(scores: EdgeScores, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`diff`: what was changed on purpose is named, by how much, and nothing else is."""
 
 import copy
+import math
 from typing import Any
 
 import jax
@@ -16,6 +17,7 @@ from torch import nn
 import darklantern as dl
 from darklantern.errors import MethodError
 from darklantern.methods.diffs import diff
+from darklantern.methods.diffs.outputs import Outputs
 from darklantern.methods.diffs.sampling import Sample
 from darklantern.methods.diffs.similarity import cka, directions
 
@@ -172,6 +174,14 @@ def test_a_sample_is_uniform_over_a_stream() -> None:
         counts[sample.rows[0][:, 0].astype(int)] += 1
     assert sample.rows[0].shape == (10, 1)
     assert abs(counts - 400 / 3).max() < 4.5 * np.sqrt(400 / 3 * 2 / 3)
+
+
+def test_what_one_model_rules_out_is_no_distance() -> None:
+    seen = Outputs()
+    one = np.log(np.array([[0.5, 0.5, 0.0]]), where=[[True, True, False]], out=np.full((1, 3), -np.inf))
+    two = np.log(np.array([[0.25, 0.5, 0.25]]))
+    seen.add(None, *map(torch.from_numpy, (one, two)))
+    assert seen.kl == pytest.approx(0.5 * math.log(2))
 
 
 def test_what_cannot_be_compared_is_refused() -> None:

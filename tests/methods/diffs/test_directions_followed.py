@@ -20,7 +20,7 @@ import darklantern as dl
 from darklantern import models
 from darklantern.errors import MethodError
 from darklantern.methods.diffs import Diff, Followed, diff
-from darklantern.methods.diffs.redrawing import cosine, floor, stepped_up, turned
+from darklantern.methods.diffs.redrawing import between, cosine, floor, stepped_up, turned
 from darklantern.methods.directions import direction
 from darklantern.methods.directions.means import fit as means
 from darklantern.models.opened import Model
@@ -121,6 +121,22 @@ def test_the_floor_is_where_fits_on_other_examples_lie(dim: int, count: int, gap
         true.append(cosine(means(one, labels), means(two, labels)))
     assert np.mean(wrong) <= 0.05
     assert np.median(middles) == pytest.approx(np.median(true), abs=0.03)
+
+
+@pytest.mark.parametrize(("earlier", "later"), [(6.0, 1.5), (1.5, 6.0), (2.0, 2.0)])
+def test_classes_that_came_apart_or_together_did_not_turn(earlier: float, later: float) -> None:
+    """The same direction in both, louder in one: a floor of one checkpoint alone says nothing of the other's noise."""
+    labels, wrong, found = np.repeat([True, False], 40), [], []
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        both = [rng.normal(size=(80, 50)) + gap * labels[:, None] * np.eye(50)[0] for gap in (earlier, later)]
+        noise = between(*(floor(means, each, labels, 60, rng) for each in both))
+        seen = turned(means, *both, labels, 60, rng)
+        wrong.append(seen.high < noise.low)
+        found.append((noise.value, cosine(*(means(each, labels) for each in both))))
+    assert np.mean(wrong) <= 0.05
+    expected, true = np.median(found, axis=0)
+    assert expected == pytest.approx(true, abs=0.03)
 
 
 @given(st.floats(-1, 1))

@@ -120,6 +120,20 @@ def test_frozen_and_refitted_stand_side_by_side(engine: Engine) -> None:
     assert there.evidence().method == "direction.on"
 
 
+@engines("torch")
+@pytest.mark.parametrize("options", [{"held_out": 0.15}, {"groups": np.repeat(np.arange(20), 4)}, {"seed": 5}])
+def test_a_frozen_direction_is_held_against_nothing_that_it_saw(engine: Engine, options: dict[str, Any]) -> None:
+    model, positive, negative = opened(engine)
+    made = direction(model, positive, negative, SITE, controls=0, **options)
+    there = made.on(model, positive, negative, controls=0)
+    np.testing.assert_array_equal(there.refit.examples.held, made.examples.held)
+    assert there.auroc == made.auroc
+    # Other inputs, and more of them: as large a share.
+    more = made.on(model, *map(engine.array, sets(seed=1, count=80)), controls=0)
+    assert more.refit.examples.held.mean() == pytest.approx(made.examples.held.mean(), abs=0.02)
+    assert made.on(model, positive, negative, held_out=0.5, controls=0).refit.examples.held.mean() == 0.5
+
+
 @engines("torch", "linen")
 def test_consistent_search_finds_which_half_is_right_without_being_told(engine: Engine) -> None:
     rng = np.random.default_rng(1)

@@ -21,13 +21,27 @@ def test_auroc_is_the_share_of_pairs_in_order(rows: list[tuple[int, bool]]) -> N
     assert auroc(-scores, labels) == pytest.approx(1 - auroc(scores, labels), abs=1e-12)
 
 
-@pytest.mark.parametrize(("count", "step"), [(30, 1.0), (200, 2.0)])
+@pytest.mark.parametrize(("count", "step"), [(10, 1.5), (20, 2.5), (30, 1.0), (200, 2.0)])
 def test_a_95_percent_interval_holds_the_truth_about_as_often(count: int, step: float) -> None:
     rng = np.random.default_rng(0)
     truth = 0.5 * (1 + erf(step / 2))
     labels = np.repeat([True, False], count)
     found = [interval(rng.normal(size=2 * count) + step * labels, labels) for _ in range(600)]
-    assert 0.91 <= np.mean([each.low <= truth <= each.high for each in found]) <= 0.98
+    assert 0.92 <= np.mean([each.low <= truth <= each.high for each in found]) <= 0.99
+
+
+def test_one_mistake_makes_no_interval_surer_than_none() -> None:
+    labels = np.arange(20) >= 10
+    clean, spoiled = np.arange(20.0), np.arange(20.0)
+    spoiled[[9, 10]] = spoiled[[10, 9]]
+    none, one = interval(clean, labels), interval(spoiled, labels)
+    assert (one.low, one.high) < (none.low, none.high) and one.high < 1
+    assert one.high - one.low > none.high - none.low  # an interval by what was seen would be narrower than 0.06
+
+
+def test_scores_that_are_all_alike_leave_nearly_everything_open() -> None:
+    found = interval(np.zeros(20), np.arange(20) >= 10)
+    assert found.value == 0.5 and found.low == pytest.approx(1 - found.high) and found.low < 0.3
 
 
 def test_without_a_mistake_the_interval_says_what_few_examples_cannot_exclude() -> None:

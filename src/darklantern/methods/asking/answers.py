@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darklantern.methods.asking.checking import Check
-from darklantern.methods.asking.coverage import answered, area, at_coverages, interval
+from darklantern.methods.asking.coverage import answered, area, at_coverages
 from darklantern.methods.asking.fits import Numbers
 from darklantern.methods.asking.questions import Question, Whole
 from darklantern.methods.asking.reporters import Reporter
 from darklantern.methods.results import Result
+from darklantern.methods.shares import interval
 from darklantern.models.sites import Site
 from darklantern.records.findings import Figure, Grid
 
@@ -39,7 +40,6 @@ class Answers(Result):
     """(example,), where it is known"""
     outside: Numbers | None
     """chances by a reader that sees only prompt and output, (example,)"""
-    seed: int
 
     @cached_property
     def answers(self) -> Whole:
@@ -86,7 +86,7 @@ class Answers(Result):
 
     @property
     def figures(self) -> tuple[Figure, ...]:
-        low, high = interval(self.checked.followed, self.seed)
+        low, high = interval(float(self.checked.followed.mean()), len(self.done))
         made = {**self.checked.shares, "followed, low end of 95 %": low, "followed, high end of 95 %": high}
         if self.question.claims is not None:
             made["output contradicts the answer"] = self.contradicted.mean()

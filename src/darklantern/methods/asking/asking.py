@@ -69,5 +69,5 @@ def ask(
         if prompt is not False and fitted is not None and labels is not None:
             show = None if prompt is True else prompt
             blind = outside(fitted, as_numbers(labels), examples, show, seed)
-    found = (question, reporter, chances, examples.done, held, true, blind, seed)
+    found = (question, reporter, chances, examples.done, held, true, blind)
     return Answers(*found, made=under_way.made())

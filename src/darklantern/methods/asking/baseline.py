@@ -15,7 +15,7 @@ from darklantern.models.tokens import Batch
 Prompt = Callable[[Any], Any]
 """a batch → what a reader sees of its prompts, (example, number)"""
 _MOST = 4096
-"""columns of a prompt; more tokens at more places share them"""
+"""columns of a prompt: of pairs of a token and its place, those that part the examples most evenly"""
 
 
 def outside(fitted: Seen, labels: Numbers, checked: Seen, prompt: Prompt | None, seed: int) -> Numbers:
@@ -27,7 +27,7 @@ def outside(fitted: Seen, labels: Numbers, checked: Seen, prompt: Prompt | None,
     """
     choices = np.unique(np.concatenate([fitted.done, checked.done]))
     done = [(each.done[:, None] == choices[None]).astype(np.float64) for each in (fitted, checked)]
-    prompts = _alike(*(_prompts(each, prompt or _tokens) for each in (fitted, checked)))
+    prompts = shown(fitted, checked, prompt) if prompt else tokens(fitted, checked)
     both = [np.concatenate(pair, axis=1) for pair in zip(done, prompts, strict=True)]
     cut = np.random.default_rng(seed).permutation(len(labels))
     kept, tried = cut[len(cut) // 5 :], cut[: len(cut) // 5]
@@ -41,35 +41,49 @@ def outside(fitted: Seen, labels: Numbers, checked: Seen, prompt: Prompt | None,
     return sigmoid(net(one, cut, other))
 
 
-def _prompts(examples: Seen, show: Prompt) -> Numbers:
-    rows = [np.asarray(show(batch), dtype=np.float64) for batch in examples.batches]
-    width = max(each.shape[1] for each in rows)
-    return np.concatenate([_wide(each, width) for each in rows])
-
-
-def _alike(one: Numbers, other: Numbers) -> tuple[Numbers, Numbers]:
-    """Both as wide, without what is nowhere in the first."""
-    width = max(one.shape[1], other.shape[1])
-    one, other = _wide(one, width), _wide(other, width)
+def shown(fitted: Seen, checked: Seen, prompt: Prompt) -> tuple[Numbers, Numbers]:
+    """What `prompt` says of both, as wide, without what is nowhere in the first."""
+    rows = [[np.asarray(prompt(batch), dtype=np.float64) for batch in each.batches] for each in (fitted, checked)]
+    width = max(part.shape[1] for each in rows for part in each)
+    one, other = (
+        np.concatenate([np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in each]) for each in rows
+    )
     there = one.any(0)
     return one[:, there], other[:, there]
 
 
-def _wide(rows: Numbers, width: int) -> Numbers:
-    return np.pad(rows, ((0, 0), (0, width - rows.shape[1])))
+def tokens(fitted: Seen, checked: Seen) -> tuple[Numbers, Numbers]:
+    """Which token stands where in both: a column for each pair of them in the first, or for `_MOST`."""
+    pairs = [_pairs(each) for each in (fitted, checked)]
+    known, counts = np.unique(pairs[0][1], return_counts=True)
+    known = np.sort(known[np.argsort(np.abs(2 * counts - len(fitted)), kind="stable")[:_MOST]])
+    made = []
+    for examples, (example, pair) in zip((fitted, checked), pairs, strict=True):
+        column = np.minimum(np.searchsorted(known, pair), len(known) - 1)
+        there = known[column] == pair
+        made.append(np.zeros((len(examples), len(known))))
+        made[-1][example[there], column[there]] = 1.0
+    return made[0], made[1]
 
 
-def _tokens(batch: Any) -> Numbers:
-    """Which token stands where, one column for each pair."""
+def _pairs(examples: Seen) -> tuple[Whole, Whole]:
+    """Of each token that is no padding its example, and one number for it and its place."""
+    rows, pairs, first = [], [], 0
+    for batch in examples.batches:
+        ids = _ids(batch)
+        lengths = batch.lengths if isinstance(batch, Batch) else [ids.shape[1]] * len(ids)
+        row, place = np.nonzero(np.arange(ids.shape[1]) < np.array(lengths)[:, None])
+        rows.append(row + first)
+        pairs.append((place << 32) + ids[row, place])
+        first += len(ids)
+    return np.concatenate(rows), np.concatenate(pairs)
+
+
+def _ids(batch: Any) -> Whole:
     array: Any = dict(batch).get("input_ids") if isinstance(batch, Batch | dict) else batch
     if not is_array(array) or array.ndim != 2 or numbers(array).dtype.kind not in "iu":
         raise MethodError(
             f"a reader of prompts knows no tokens in a {type(batch).__name__}",
             hint="prompt=lambda batch: an array (example, number), or prompt=False for no such reader",
         )
-    ids = numbers(array).astype(np.int64)
-    # A prime that spreads a vocabulary over the columns; beyond them two tokens may look the same.
-    columns = (ids + np.arange(ids.shape[1]) * 7919) % _MOST
-    made = np.zeros((len(ids), _MOST))
-    np.put_along_axis(made, columns, 1.0, axis=1)
-    return made
+    return numbers(array).astype(np.int64)

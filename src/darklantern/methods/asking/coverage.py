@@ -9,10 +9,12 @@ from darklantern.methods.asking.fits import Numbers
 
 
 def curve(chances: Numbers, labels: Numbers) -> Numbers:
-    """The accuracy of the most confident 1, 2, … answers, (example,)."""
-    order = np.argsort(-np.abs(chances - 0.5), kind="stable")
-    hits = ((chances > 0.5) == (labels == 1))[order]
-    found: Numbers = np.cumsum(hits) / np.arange(1, len(hits) + 1)
+    """The accuracy of the most confident 1, 2, … answers, (example,); of equally confident ones their mean counts."""
+    doubts = -np.abs(chances - 0.5).round(12)  # 0.3 and 0.7 are as sure, though not in floating point
+    _, place, count = np.unique(doubts, return_inverse=True, return_counts=True)
+    right = np.bincount(place, weights=(chances > 0.5) == (labels == 1))
+    answers = np.arange(1, len(chances) + 1)
+    found: Numbers = np.interp(answers, np.append(0, np.cumsum(count)), np.append(0, np.cumsum(right))) / answers
     return found
 
 
@@ -31,11 +33,3 @@ def answered(chances: Numbers, labels: Numbers, kept: NDArray[np.bool_]) -> tupl
     """Accuracy and coverage of the answers that are kept; the accuracy of none is 0."""
     hits = (chances > 0.5) == (labels == 1)
     return float(hits[kept].mean()) if kept.any() else 0.0, float(kept.mean())
-
-
-def interval(shares: Numbers, seed: int, draws: int = 1000) -> tuple[float, float]:
-    """95 % of the mean of `shares`, by a bootstrap over examples."""
-    rng = np.random.default_rng(seed)
-    means = shares[rng.integers(0, len(shares), (draws, len(shares)))].mean(1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return float(low), float(high)

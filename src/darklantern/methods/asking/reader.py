@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from darklantern.drawing import Bar, bars
 from darklantern.errors import MethodError
-from darklantern.methods.asking.coverage import interval
 from darklantern.methods.asking.fits import Numbers, check_labels
 from darklantern.methods.asking.questions import batches_of
 from darklantern.methods.asking.training import HIDDEN, STEPS, Net, trained
 from darklantern.methods.making import making
 from darklantern.methods.opened import check_opened
 from darklantern.methods.results import Result
+from darklantern.methods.shares import interval
 from darklantern.models.opened import Model
 from darklantern.models.picture import Picture
 from darklantern.models.shim import numbers, without_gradients
@@ -132,7 +132,7 @@ def train_reader(
         net,
         tuple(float(each.mean()) for each in hits),
         tuple(max(rate, 1 - rate) for rate in rates),
-        tuple(interval(each, seed) for each in hits),
+        tuple(interval(float(each.mean()), len(each)) for each in hits),
         tuple(net.direction(values, i) for i in range(len(names))),
         made=under_way.made(),
     )

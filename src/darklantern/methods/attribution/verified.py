@@ -27,29 +27,44 @@ class Verified(Result):
     exact: tuple[float, ...]
     strongest: int
     """how many of `sites` were chosen for their score"""
+    others: int
+    """cells from which the rest of `sites` were drawn, and for which they stand in the figures"""
+
+    @property
+    def stands_for(self) -> NDArray[np.float64]:
+        """How many cells each counts for, (cell,): a strong one for itself, a drawn one for its part of the others.
+
+        Were all to count alike, the strongest would stand for half of the model, which flatters any score.
+        """
+        drawn = len(self.sites) - self.strongest
+        made: NDArray[np.float64] = np.repeat([1.0, self.others / max(drawn, 1)], [self.strongest, drawn])
+        return made
 
     @property
     def pearson(self) -> float:
-        """The correlation of scores and exact effects; NaN where either is constant."""
-        return correlation(np.array(self.attributed), np.array(self.exact))
+        """The correlation of scores and exact effects over all cells; NaN where either is constant."""
+        return correlation(np.array(self.attributed), np.array(self.exact), self.stands_for)
 
     @property
     def spearman(self) -> float:
-        """The correlation of their ranks; of equals each has the mean rank."""
-        return correlation(_ranks(np.array(self.attributed)), _ranks(np.array(self.exact)))
+        """The correlation of their ranks among all cells; of equals each has the mean rank."""
+        weights = self.stands_for
+        one, other = (_ranks(np.array(each), weights) for each in (self.attributed, self.exact))
+        return correlation(one, other, weights)
 
     @property
     def agreement(self) -> float:
-        """The share of cells in which both have the same sign."""
-        return float(np.mean(np.sign(self.attributed) == np.sign(self.exact)))
+        """The share of all cells in which both have the same sign."""
+        same = np.sign(self.attributed) == np.sign(self.exact)
+        return float(np.average(same, weights=self.stands_for))
 
     @property
     def says(self) -> str:
         if np.isnan(self.pearson):
             return f"{self.name}: scores or exact effects of {len(self.sites)} cells are all alike"
         return (
-            f"{self.name}: correlation with exact patches {self.pearson:.3f}, of ranks {self.spearman:.3f}, "
-            f"the same sign in {self.agreement:.0%} of {len(self.sites)} cells"
+            f"{self.name}: correlation with exact patches {self.pearson:.3f}, of ranks {self.spearman:.3f}, the same "
+            f"sign in {self.agreement:.0%} of {self.strongest + self.others} cells, by {len(self.sites)} of them"
         )
 
     @property
@@ -85,15 +100,19 @@ class Verified(Result):
         return Picture(bars(items, title="Scores and exact patches", note=note), "Scores and exact patches", self.says)
 
 
-def correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+def correlation(
+    one: NDArray[np.float64], other: NDArray[np.float64], weights: NDArray[np.float64] | None = None
+) -> float:
     """Pearson's; NaN where either is constant."""
-    one, other = one - one.mean(), other - other.mean()
+    weights = np.ones(len(one)) if weights is None else weights
+    one, other = ((each - np.average(each, weights=weights)) * np.sqrt(weights) for each in (one, other))
     size = float(np.linalg.norm(one) * np.linalg.norm(other))
     return float(one @ other) / size if size else float("nan")
 
 
-def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    ranks: NDArray[np.float64] = (last - (counts - 1) / 2)[inverse]
+def _ranks(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The middle of the ranks that each and its equals take up."""
+    _, inverse = np.unique(values, return_inverse=True)
+    wide = np.bincount(inverse, weights=weights)
+    ranks: NDArray[np.float64] = (np.cumsum(wide) - wide / 2)[inverse]
     return ranks

@@ -29,5 +29,6 @@ def verified(scores: Attribution, n: int, seed: int) -> Verified:
         attributed=tuple(values[places].tolist()),
         exact=tuple(effects.tolist()),
         strongest=len(top),
+        others=len(rest),
         made=under_way.made(),
     )

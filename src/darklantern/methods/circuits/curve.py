@@ -28,8 +28,9 @@ class Faithfulness(Result):
     ablation: str
     """what is heard over edges that are not kept"""
     fractions: tuple[float, ...]
+    """that were asked for; the areas are over them, as in MIB"""
     edges: tuple[int, ...]
-    """how many each circuit has"""
+    """how many each circuit has: one at least, and fewer where some hung on nothing"""
     whole: tuple[float, ...]
     """the metric of the whole model, of each contrast"""
     none: tuple[float, ...]
@@ -53,26 +54,43 @@ class Faithfulness(Result):
 
     @property
     def cpr_interval(self) -> tuple[float, float] | None:
-        """Of 95 %; None for a single contrast."""
-        return self._interval(_area(self.fractions, self._drawn)) if len(self.whole) > 1 else None
+        """Of 95 %; None for a single contrast, and where draws of them have no behaviour to share."""
+        return self._interval(_area(self.fractions, self._drawn), self.cpr) if self._shared else None
 
     @property
     def cmd_interval(self) -> tuple[float, float] | None:
-        """Of 95 %; None for a single contrast."""
-        return self._interval(_area(self.fractions, np.abs(1 - self._drawn))) if len(self.whole) > 1 else None
+        """Of 95 %; None where `cpr_interval` is. A distance folds noise, so draws may all lie above the estimate."""
+        return self._interval(_area(self.fractions, np.abs(1 - self._drawn)), self.cmd) if self._shared else None
+
+    @cached_property
+    def _rows(self) -> NDArray[np.int64]:
+        """Bootstrap samples of the contrasts, (draw, contrast)."""
+        rng, count = np.random.default_rng(self.made.seed or 0), len(self.whole)
+        return rng.integers(count, size=(self.draws, count))
+
+    @cached_property
+    def _behaviour(self) -> Numbers:
+        """What there is to share on each sample, (draw,)."""
+        found: Numbers = (np.array(self.whole) - np.array(self.none))[self._rows].mean(axis=1)
+        return found
+
+    @cached_property
+    def _shared(self) -> bool:
+        """Whether nearly all samples have a behaviour of the same sign, so that shares of it mean something."""
+        same = np.sign(self._behaviour) == np.sign(np.mean(self.whole) - np.mean(self.none))
+        return len(self.whole) > 1 and bool(same.mean() >= 1 - _TAIL / 100)
 
     @cached_property
     def _drawn(self) -> Numbers:
-        """Faithfulness on each bootstrap sample of the contrasts, (draw, fraction)."""
-        rng, count = np.random.default_rng(self.made.seed or 0), len(self.whole)
-        rows = rng.integers(count, size=(self.draws, count))
-        whole, none = (np.array(each)[rows].mean(axis=1)[:, None] for each in (self.whole, self.none))
-        return (np.array(self.metrics)[rows].mean(axis=1) - none) / (whole - none)
+        """Faithfulness on each sample that has the behaviour, (draw, fraction)."""
+        kept = self._behaviour * (np.mean(self.whole) - np.mean(self.none)) > 0
+        none = np.array(self.none)[self._rows[kept]].mean(axis=1)[:, None]
+        return (np.array(self.metrics)[self._rows[kept]].mean(axis=1) - none) / self._behaviour[kept, None]
 
     @staticmethod
-    def _interval(numbers: Numbers) -> tuple[float, float]:
+    def _interval(numbers: Numbers, value: float) -> tuple[float, float]:
         low, high = np.percentile(numbers, [_TAIL, 100 - _TAIL])
-        return float(low), float(high)
+        return min(float(low), value), max(float(high), value)
 
     @property
     def says(self) -> str:
@@ -85,8 +103,9 @@ class Faithfulness(Result):
         for name, value, interval in areas:
             ends = zip((f"{name}, {_TAIL} %", f"{name}, {100 - _TAIL} %"), interval or (), strict=False)
             made += [Figure(name=name, value=value), *(Figure(name=each, value=end) for each, end in ends)]
-        pairs = zip(self.fractions, self.faithfulness, strict=True)
-        return *made, *(Figure(name=f"faithfulness of {share:.4g} of the edges", value=value) for share, value in pairs)
+        for share, count, value in zip(self.fractions, self.edges, self.faithfulness, strict=True):
+            made.append(Figure(name=f"faithfulness of {share:.4g} of the edges ({count})", value=value))
+        return tuple(made)
 
     @property
     def grids(self) -> tuple[Grid, ...]:
@@ -96,9 +115,9 @@ class Faithfulness(Result):
     def show(self) -> Picture:
         """It as bars, one for each share of the edges, with intervals of 95 % where there are several contrasts."""
         title = "Faithfulness by share of edges"
-        ends = (
-            [None] * len(self.fractions) if len(self.whole) == 1 else [self._interval(each) for each in self._drawn.T]
-        )
+        ends: list[tuple[float, float] | None] = [None] * len(self.fractions)
+        if self._shared:
+            ends = [self._interval(*each) for each in zip(self._drawn.T, self.faithfulness, strict=True)]
         shown = [
             Bar(label=f"{share:.4g} ({count} edges)", value=value, interval=interval)
             for share, count, value, interval in zip(self.fractions, self.edges, self.faithfulness, ends, strict=True)

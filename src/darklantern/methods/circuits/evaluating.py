@@ -67,8 +67,9 @@ def evaluate(
     Each circuit is run for real: every receiver hears its kept senders as they are in this run, all others as in the
     corrupt run (`corrupt`), as their mean over the corrupt examples (`mean`), or as zeros (`zero`). Faithfulness is
     (metric of the circuit - without any edge) / (of the whole model - without any edge). CPR is the area under it over
-    the fractions, CMD that between it and 1. Their intervals, of 95 %, are over `draws` bootstrap samples of the
-    contrasts, drawn with `seed`; so give data as many small contrasts, and others than the scores are from.
+    the fractions as they were asked for, CMD that between it and 1. Their intervals, of 95 %, are over `draws`
+    bootstrap samples of the contrasts, drawn with `seed`; so give data as many small contrasts, and others than the
+    scores are from. There are none where samples have no behaviour to share, or the opposite one.
 
     Costs, for each contrast and fraction, about a run for each set of senders that receivers of one part hear.
     Source: Mueller et al. 2025, MIB. Raises MethodError for no data, and where there is no difference to share.

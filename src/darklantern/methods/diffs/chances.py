@@ -23,8 +23,9 @@ def chances(before: Floats, after: Floats, seed: int, draws: int = DRAWS) -> Flo
 
     Rows of one contrast are not kept together: that would ask whether anything changed at all, and any weights that
     differ in a bit make it so. Asked is whether more changed than another draw of contrasts does; as both checkpoints
-    do see the same contrasts, the answer is cautious. Sources: Westfall and Young 1993, Resampling-Based Multiple
-    Testing; Phipson and Smyth 2010 for the one that is added.
+    do see the same contrasts, the answer is cautious, unless an edge's scores before and after go against each other
+    from contrast to contrast. Sources: Westfall and Young 1993, Resampling-Based Multiple Testing; Phipson and Smyth
+    2010 for the one that is added.
     """
     count, rng = len(before), np.random.default_rng((seed, 0))
     every = np.concatenate([before, after])

@@ -23,7 +23,7 @@ class Followed:
     name: str = ""
     """what it is called; of two of one kind at one site, each needs one"""
     draws: int = 200
-    """of examples, for the interval and the floor: four fits each"""
+    """of examples, for the interval and the floor: six fits each"""
     at_once: int = 32
     """prompts a batch"""
 
@@ -46,8 +46,8 @@ class DirectionDiff:
     cosine: Interval
     """between both, with the 95 % interval over draws of examples, the same for both"""
     floor: Interval
-    """between two fits on the earlier checkpoint, each on a draw of as many other examples: the median, and where 95 %
-    of them lie"""
+    """between a fit on each, had nothing turned but the examples been others: from fits on draws of as many examples of
+    each checkpoint, the median, and where 95 % of them lie"""
 
     @property
     def moved(self) -> bool:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from darklantern.errors import MethodError
 from darklantern.methods.batches import batches
 from darklantern.methods.diffs.followed import DirectionDiff, Followed
-from darklantern.methods.diffs.redrawing import floor, turned
+from darklantern.methods.diffs.redrawing import between, floor, turned
 from darklantern.methods.directions import Direction
 from darklantern.methods.directions.gathering import Rows, checked, rows
 from darklantern.methods.directions.transfers import fit_of, refitted
@@ -63,7 +63,7 @@ def _one(before: Model, after: Model, asked: Followed, rng: np.random.Generator,
     # 3. How far it turned, and how far it turns by itself.
     values, labels = direction.examples.seen
     later = transfer.refit.examples.seen[0]
-    noise = floor(fit, values, labels, asked.draws, rng)
+    noise = between(*(floor(fit, each, labels, asked.draws, rng) for each in (values, later)))
     return DirectionDiff(asked.called, transfer, turned(fit, values, later, labels, asked.draws, rng), noise)
 
 

@@ -26,7 +26,8 @@ class Outputs:
         except MethodError:
             return  # no logits: the figures say NaN
         for p, q in zip(_own(inputs, one), _own(inputs, two), strict=True):
-            self._apart += float((np.exp(p) * (p - q)).sum())
+            possible = p > -np.inf  # what is impossible adds nothing
+            self._apart += float((np.exp(p[possible]) * (p[possible] - q[possible])).sum())
             self._same += int((p.argmax(-1) == q.argmax(-1)).sum())
             self._count += p[..., 0].size
 

@@ -1,5 +1,6 @@
 """How far a direction turns by itself: the same fit on other examples."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -49,6 +50,16 @@ def floor(fit: Fit, values: Floats, labels: Bools, draws: int, rng: np.random.Ge
     drawn = [stepped_up(_of_halves(fit, values, labels, rng)) for _ in range(draws)]
     low, high = (float(each) for each in np.quantile(drawn, _ENDS_OF_HALVES))
     return Interval(float(np.median(drawn)), low, high)
+
+
+def between(one: Interval, other: Interval) -> Interval:
+    """What the cosine of two fits is to be expected to be where each has this with another of its own kind.
+
+    Noise of each shortens the cosine by the root of its own, so theirs is the geometric mean (Spearman 1904, The Proof
+    and Measurement of Association between Two Things); the ends likewise, as if both were low at once. Where one has
+    none, the lower.
+    """
+    return Interval(*(math.sqrt(a * b) if min(a, b) > 0 else min(a, b) for a, b in zip(one, other, strict=True)))
 
 
 def stepped_up(half: float) -> float:

@@ -79,12 +79,19 @@ def projected(values: Floats, probe: Probe) -> Floats:
     return values @ probe.vector + probe.offset
 
 
-def split(labels: Bools, share: float, seed: int, groups: Sequence[Any] | None = None) -> Bools:
+def split(labels: Bools, share: "float | Examples", seed: int, groups: Sequence[Any] | None = None) -> Bools:
     """Which examples are held out: of each class a share, drawn by `seed`; with `groups`, whole groups of them.
+
+    With other examples in place of a share those that they hold out, where the labels are theirs; else as large a
+    share.
 
     Raises MethodError for a share that is none, for a class of too few examples, and for groups that are as many as
     something else or leave a side without a class.
     """
+    if isinstance(share, Examples):
+        if groups is None and np.array_equal(labels, share.labels):
+            return share.held
+        share = float(share.held.mean())
     if not 0 < share < 1:
         raise MethodError(f"held_out is a share of the examples, between 0 and 1, got {share}", hint="held_out=0.3")
     few = min(int(labels.sum()), int((~labels).sum()))

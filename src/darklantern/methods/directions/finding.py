@@ -30,7 +30,7 @@ class Design:
     options: Mapping[str, float]
     labels: Sequence[Any] | None
     groups: Sequence[Any] | None
-    held_out: float
+    held_out: float | Examples
     controls: int
     seed: int
 
@@ -64,7 +64,7 @@ def direction(
     *,
     labels: Sequence[Any] | None = None,
     groups: Sequence[Any] | None = None,
-    held_out: float = 0.3,
+    held_out: float | Examples = 0.3,
     controls: int = 10,
     seed: int = 0,
     at_once: int = 32,
@@ -83,9 +83,10 @@ def direction(
     the others of its axes, as in `layers.6:out[pos=-1]`.
 
     A share `held_out` of each class is drawn by `seed` and not fitted on; with `groups`, one for each example (the
-    positive ones first), whole groups are, so that paraphrases of one sentence don't stand on both sides. AUROC with
-    its 95 % interval, accuracy, and `controls` draws of random directions and of shuffled labels are of what was held
-    out. Interval and shuffling take examples for independent of each other, those of a group too.
+    positive ones first), whole groups are, so that paraphrases of one sentence don't stand on both sides. In place of a
+    share, another direction's `examples`: where labels are the same, the same are held out. AUROC with its 95 %
+    interval, accuracy, and `controls` draws of random directions and of shuffled labels are of what was held out.
+    Interval and shuffling take examples for independent of each other, those of a group too.
 
     Costs one run over the inputs up to the site, and holds one vector an example in memory. Raises SiteError for sites,
     MethodError for data that give no direction.
@@ -108,7 +109,7 @@ def directions(
     *,
     labels: Sequence[Any] | None = None,
     groups: Sequence[Any] | None = None,
-    held_out: float = 0.3,
+    held_out: float | Examples = 0.3,
     controls: int = 10,
     seed: int = 0,
     at_once: int = 32,

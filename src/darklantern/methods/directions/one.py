@@ -124,7 +124,9 @@ class Direction(Result):
     ) -> "Transfer":
         """It on another checkpoint or other data: frozen as it is, and refitted there, held against the same examples.
 
-        Takes what `direction` takes; `site` is this one's unless another is named. See `Transfer`.
+        Takes what `direction` takes; `site` is this one's unless another is named. Of the same inputs, known by their
+        labels, the same are held out; with `groups` or `held_out` they are drawn anew, and the frozen one may have seen
+        them. See `Transfer`.
         """
         from darklantern.methods.directions.transfers import transferred
 

@@ -5,9 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from darklantern.methods.directions.probes import Bools, Floats
-
-Z95 = 1.959963984540054
-"""standard errors on each side of a 95 % interval"""
+from darklantern.methods.shares import Z95
 
 
 class Interval(NamedTuple):
@@ -28,21 +26,15 @@ def auroc(scores: Floats, labels: Bools) -> float:
 
 
 def interval(scores: Floats, labels: Bools) -> Interval:
-    """The AUROC with the 95 % interval of DeLong et al. 1988, cut at 0 and 1.
+    """The AUROC with a 95 % interval: all that would not make this one surprising.
 
-    Where the classes are parted without a mistake that interval is a point; then Newcombe's (2006, method 5), which
-    looks at the spread that each candidate would have, and so says what few examples cannot exclude.
+    Newcombe's (2006, method 5): each candidate is held against the spread that it would have itself, which falls
+    towards 1. An interval by the spread that was seen, as DeLong's, is too narrow just there, and a point where no
+    mistake was made.
     """
     value = auroc(scores, labels)
-    every, positive, negative = ranks(scores), int(labels.sum()), int((~labels).sum())
-    above = (every[labels] - ranks(scores[labels])) / negative  # of the negative ones, how many each is above
-    below = 1 - (every[~labels] - ranks(scores[~labels])) / positive
-    variance = float(above.var(ddof=1) / positive + below.var(ddof=1) / negative)
-    if variance > 0:
-        half = Z95 * variance**0.5
-        return Interval(value, max(value - half, 0.0), min(value + half, 1.0))
-    bound = _newcombe(positive, negative)
-    return Interval(value, bound, 1.0) if value > 0.5 else Interval(value, 0.0, 1 - bound)
+    counts = int(labels.sum()), int((~labels).sum())
+    return Interval(value, 1 - _highest(1 - value, *counts), _highest(value, *counts))
 
 
 def accuracy(scores: Floats, labels: Bools) -> float:
@@ -58,13 +50,13 @@ def ranks(scores: Floats) -> Floats:
     return made
 
 
-def _newcombe(positive: int, negative: int) -> float:
-    """The lowest AUROC of which a sample without a mistake is not surprising."""
-    low, high = 0.5, 1.0
+def _highest(value: float, positive: int, negative: int) -> float:
+    """The highest AUROC that does not make `value` surprising; 1 minus it is the lowest of 1 minus that."""
+    low, high = value, 1.0
     spread = (positive + negative) / 2 - 1
     for _ in range(60):
         tried = (low + high) / 2
         more = spread * ((1 - tried) / (2 - tried) + tried / (1 + tried))
         variance = tried * (1 - tried) * (1 + more) / (positive * negative)
-        low, high = (tried, high) if 1 - tried > Z95 * variance**0.5 else (low, tried)
-    return high
+        low, high = (tried, high) if tried - value <= Z95 * variance**0.5 else (low, tried)
+    return low

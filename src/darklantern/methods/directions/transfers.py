@@ -71,8 +71,8 @@ def transferred(
 ) -> Transfer:
     """See `Direction.on`."""
     fit_of(frozen)
-    # The same seed, so that of the same inputs on another checkpoint the frozen one never saw what is held out either.
-    asked = {"seed": frozen.made.seed, **frozen.options, **options}
+    # Of the same inputs on another checkpoint the same are held out: what the frozen one saw would flatter it.
+    asked = {"seed": frozen.made.seed, "held_out": frozen.examples, **frozen.options, **options}
     refit = direction(model, positive, negative, site or frozen.site, frozen.how, **asked)
     if len(refit.vector) != len(frozen.vector):
         raise MethodError(

@@ -8,8 +8,7 @@ import numpy as np
 from darklantern.errors import MethodError
 from darklantern.methods.labels.judging import Judge
 from darklantern.methods.labels.spans import Span
-
-_DRAWS = 1000
+from darklantern.methods.shares import interval
 
 
 @dataclass(frozen=True)
@@ -19,7 +18,7 @@ class Score:
     name: str
     accuracy: float
     interval: tuple[float, float]
-    """95 %, by a bootstrap over spans"""
+    """95 %, Wilson's over pairs"""
     hits: float
     """share of active spans, or of right marks, to which the judge said yes"""
     alarms: float
@@ -47,7 +46,7 @@ def detection(
     rng = np.random.default_rng(seed)
     pairs = [_alike(one, other, threshold) for one, other in zip(*_drawn(active, quiet, most, rng), strict=True)]
     said = [(judge.responds(one), judge.responds(other)) for one, other in pairs]
-    return _score("detection", said, rng)
+    return _score("detection", said)
 
 
 def fuzzing(judge: Judge, active: Sequence[Span], threshold: float, seed: int = 0, most: int = 50) -> Score:
@@ -60,7 +59,7 @@ def fuzzing(judge: Judge, active: Sequence[Span], threshold: float, seed: int = 
         (judge.accords(span, right), judge.accords(span, wrong))
         for span, right, wrong in _marks(active, threshold, most, rng)
     ]
-    return _score("fuzzing", said, rng)
+    return _score("fuzzing", said)
 
 
 def _drawn(
@@ -96,14 +95,12 @@ def _marks(
             yield active[i], right, wrong
 
 
-def _score(name: str, said: Sequence[tuple[bool, bool]], rng: np.random.Generator) -> Score:
+def _score(name: str, said: Sequence[tuple[bool, bool]]) -> Score:
     if not said:
         raise MethodError(
             "every token of every span is active, so none can be marked wrongly", hint="a higher threshold"
         )
     table = np.array(said, dtype=np.float64)
-    right = (table[:, 0] + 1 - table[:, 1]) / 2
-    draws = right[rng.integers(0, len(right), (_DRAWS, len(right)))].mean(1)
-    low, high = np.quantile(draws, (0.025, 0.975))
-    hits, alarms = table.mean(0)
-    return Score(name, float(right.mean()), (float(low), float(high)), float(hits), float(alarms), len(said))
+    hits, alarms = map(float, table.mean(0))
+    right = (hits + 1 - alarms) / 2
+    return Score(name, right, interval(right, len(said)), hits, alarms, len(said))
