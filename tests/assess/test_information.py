@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from darklantern.assess import pvi_bits
+from darklantern.assess.bits import pvi_range
 from darklantern.assess.bounds import Trials, empirical_bernstein, median_bounds, wilson
-from darklantern.assess.information import pvi_range
 from darklantern.errors import AssessmentError
 
 N = 4000

@@ -16,7 +16,7 @@ from darklantern.assess import (
     frontier_distance,
     not_measured,
 )
-from darklantern.assess.information import pvi_range
+from darklantern.assess.bits import pvi_range
 from darklantern.errors import AssessmentError
 from darklantern.records import decode, encode
 from darklantern.records.assessments import Answer

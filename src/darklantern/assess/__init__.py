@@ -4,22 +4,25 @@ In: answers to eleven criteria, measured, judged or attested, and a decision tab
 levels that the answers leave open, the closed end to act on, what holds it up and what would lower
 it. What nobody knows counts as the worst it can be, so a finding without answers is Private.
 
-This room never measures by itself, never lowers a level for want of an answer, never lets costs or
-votes into the table, and reads no file but its own table. A level is advice to people: they decide,
-and sealing enforces.
+What a finding's method does is measured by `protocols`, as far as it can be run; `bits` counts what comes out of a
+model.
+
+This room never lowers a level for want of an answer, never lets costs or votes into the table, and reads no file but
+its own table and journals. A level is advice to people: they decide, and sealing enforces.
 """
 
 import sys
 from inspect import signature
 from types import ModuleType
 
+from darklantern.assess.bits import pvi_bits
 from darklantern.assess.bounds import Trials
 from darklantern.assess.combine import Open, combine
 from darklantern.assess.decide import Decision, Lowering, decide
 from darklantern.assess.evaluate import Outcome, Rule, evaluate
 from darklantern.assess.explain import Explanation, closure_lines, explain
-from darklantern.assess.information import pvi_bits
-from darklantern.assess.measure import (
+from darklantern.assess.protocols import (
+    Subject,
     Trace,
     breadth_speed,
     capability_needed,
@@ -39,6 +42,7 @@ __all__ = [
     "Open",
     "Outcome",
     "Rule",
+    "Subject",
     "Table",
     "Trace",
     "Trials",

@@ -80,6 +80,10 @@ class Thresholds(Value, frozen=True, kw_only=True):
     """share of the way from chance to the frontier's score that is missing"""
     broad_share: float
     fast_ratio: float
+    explained_r2: float
+    """of predictions of unseen interventions"""
+    uplift_compute: float
+    """share of compute that a gain in capability is worth"""
 
 
 class Frontier(Value, frozen=True, kw_only=True):

@@ -16,6 +16,8 @@ class Passes:
     """of them, those that began at a later block or stopped at an earlier one"""
     backward: int = 0
     """backward passes, each after a run of its own"""
+    sampled: int = 0
+    """tokens that a model was let generate"""
 
 
 _under_way: ContextVar[tuple[Passes, ...]] = ContextVar("passes", default=())
@@ -32,9 +34,10 @@ def counted() -> Iterator[Passes]:
         _under_way.reset(token)
 
 
-def note(forward: int = 0, partial: int = 0, backward: int = 0) -> None:
-    """For engines: so many passes are about to be made."""
+def note(forward: int = 0, partial: int = 0, backward: int = 0, sampled: int = 0) -> None:
+    """For engines: so many passes are about to be made, and so many tokens drawn."""
     for each in _under_way.get():
         each.forward += forward
         each.partial += partial
         each.backward += backward
+        each.sampled += sampled

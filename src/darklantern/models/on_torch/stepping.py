@@ -13,6 +13,7 @@ from darklantern.models.keeping import Keeper
 from darklantern.models.on_torch.points import Point
 from darklantern.models.on_torch.program import Action, Plan
 from darklantern.models.on_torch.running import Run
+from darklantern.models.passes import note
 from darklantern.models.selecting import Selection, select
 from darklantern.models.sites import Each, Pin, Several, Site, Span
 
@@ -57,6 +58,7 @@ class Steps(Run):
         self._refuse_cut_back(kwargs.get("past_key_values"))
         self._seen, self._fed = tokens.shape[1], tokens
         self.calls = {}
+        note(sampled=tokens.shape[0])
 
     def _refuse_recomputed(self, tokens: Tensor) -> None:
         """Raises SiteError where a step goes over the positions of the last one again."""

@@ -1,0 +1,110 @@
+"""The outcomes of trials on disk, line by line: what an interrupted measurement goes on from, and its evidence.
+
+A line is written whole and synced before the next trial begins, so that power may fail at any time; half a line at the
+end is cut off. One process holds a journal at a time.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from darklantern.assess.protocols.trials import Outcome, Outcomes
+from darklantern.errors import AssessmentError, StoreError
+from darklantern.files import cannot_write
+from darklantern.locks import take_lock
+
+_VERSION: Final = 1
+
+
+class Journal:
+    """What was measured of one subject so far. Made by `opened`."""
+
+    def __init__(self, path: Path | None, subject: str, lines: list[dict[str, Any]]) -> None:
+        self._path, self.subject, self._lines = path, subject, lines
+
+    def outcomes(self, protocol: str) -> Outcomes:
+        """Trial → what it found, of one protocol, in the order of running."""
+        return {line["trial"]: line["outcome"] for line in self._lines if line["protocol"] == protocol}
+
+    def seconds(self, protocol: str) -> dict[str, list[float]]:
+        """Kind of trial → how long those that ran took."""
+        found: dict[str, list[float]] = {}
+        for line in self._lines:
+            if line["protocol"] == protocol:
+                found.setdefault(line["kind"], []).append(line["seconds"])
+        return found
+
+    def evidence(self, protocol: str) -> tuple[bytes, str]:
+        """The outcomes of one protocol as exact JSON, and their SHA-256."""
+        told = {"subject": self.subject, "protocol": protocol, "outcomes": self.outcomes(protocol)}
+        data = json.dumps(told, sort_keys=True, separators=(",", ":")).encode()
+        return data, hashlib.sha256(data).hexdigest()
+
+    def add(self, protocol: str, trial: str, kind: str, outcome: Outcome, seconds: float) -> None:
+        """Note what a trial found. Raises StoreError where it cannot be written, and AssessmentError for no JSON."""
+        line = {"protocol": protocol, "trial": trial, "kind": kind, "outcome": outcome, "seconds": round(seconds, 3)}
+        try:
+            data = json.dumps(line, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise AssessmentError(
+                f"{protocol}, {trial}: expected an outcome of plain JSON, got {str(outcome)[:100]}: {error}",
+                hint="numbers must be finite; arrays become lists",
+            ) from error
+        if self._path is not None:
+            _append(self._path, data)
+        self._lines.append(json.loads(data))
+
+
+@contextmanager
+def opened(path: Path | None, subject: str) -> Iterator[Journal]:
+    """The journal of a subject in a file, made where there is none; without a file, in memory alone.
+
+    Raises StoreError where another process holds it, and AssessmentError for a file that is no journal of this subject.
+    """
+    if path is None:
+        yield Journal(None, subject, [])
+        return
+    held = take_lock(path.with_name(path.name + ".lock"), lambda by: _held(path, by))
+    try:
+        yield Journal(path, subject, _read(path, subject))
+    finally:
+        os.close(held)
+
+
+def _held(path: Path, by: str) -> StoreError:
+    return StoreError(f"{path} is being written by {by}", hint="wait for it, or give this run a journal of its own")
+
+
+def _read(path: Path, subject: str) -> list[dict[str, Any]]:
+    if not path.exists() or not path.stat().st_size:
+        _append(path, json.dumps({"journal": _VERSION, "subject": subject}))
+    data = path.read_bytes()
+    whole, _, part = data.rpartition(b"\n")
+    try:
+        head, *lines = map(json.loads, whole.splitlines())
+        known = head["journal"] == _VERSION and all(isinstance(line["trial"], str) for line in lines)
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise AssessmentError(f"{path} is no journal of measurements: {error}", hint="give another file") from error
+    if not known or head["subject"] != subject:
+        raise AssessmentError(
+            f"{path} is a journal of {head.get('subject')!r}, and this is {subject!r}",
+            hint="outcomes of another subject do not count for this one: give another file",
+        )
+    if part:  # the power failed while it was written
+        with path.open("r+b") as file:
+            file.truncate(len(data) - len(part))
+    return lines
+
+
+def _append(path: Path, line: str) -> None:
+    try:
+        with path.open("ab") as file:
+            file.write(line.encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise cannot_write(path, error) from error
