@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from darklantern.cli.account_commands import library_app
+from darklantern.cli.assess_commands import assess_app
 from darklantern.cli.bundle_commands import bundle_app
 from darklantern.cli.circle_draft_commands import circle_app
 from darklantern.cli.draft_commands import draft_app
@@ -45,6 +46,7 @@ GROUPS = {
     "library": library_app,
     "log": log_app,
     "finding": finding_app,
+    "assess": assess_app,
     "device": device_app,
     "org": org_app,
     "member": member_app,

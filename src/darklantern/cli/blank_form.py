@@ -26,6 +26,8 @@ author = ""
 time = "{time}"
 # Words by which people find it.
 tags = []
+# What `darklantern assess run` measured, if it did: its file, in this folder.
+#measured = ["measured.json"]
 """
 
 _ANSWERS = """

@@ -18,8 +18,8 @@ import msgspec
 from darklantern import __version__
 from darklantern.cli.options import read, text_of
 from darklantern.errors import AssessmentError, RecordError, RefusedError
-from darklantern.records.assessments import Answer, Assessment, Code
-from darklantern.records.exact import Name, Sha256, Text, Time, Value
+from darklantern.records.assessments import Answer, Assessment, Code, Measured
+from darklantern.records.exact import Name, Sha256, Text, Time, Value, decode
 from darklantern.records.findings import Artifact, Evidence, Figure, Finding, Json, Provenance, Recipe
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ class Form(Value, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     answers: dict[Code, str | tuple[str, ...]] = msgspec.field(default_factory=dict)
     because: dict[Code, Text] = msgspec.field(default_factory=dict)
+    measured: tuple[FileName, ...] = ()
+    """what `darklantern assess run` wrote"""
     evidence: tuple[EvidenceForm, ...] = ()
 
 
@@ -120,7 +122,8 @@ def prepared(path: Path) -> Prepared:
     except RecordError as error:
         raise RecordError(f"{path}: {error.message}", hint=error.hint) from error
     try:
-        judged = assess(named, answers(form, table), table, today=datetime.now(UTC).date())
+        said = (*answers(form, table), *measurements(path, form.measured))
+        judged = assess(named, said, table, today=datetime.now(UTC).date())
     except AssessmentError as error:
         raise AssessmentError(f"{path}, in [answers]: {error.message}", hint=error.hint) from error
     return Prepared(finding, judged, {artifact.sha256: file for file, artifact in files.values()})
@@ -195,6 +198,20 @@ def answers(form: Form, table: "Table") -> Iterator[Answer]:
         )
 
 
+def measurements(path: Path, names: Iterable[str]) -> Iterator[Answer]:
+    """The answers in files that `darklantern assess run` wrote, from the form's folder. Raises RecordError."""
+    for name in names:
+        file = _beside(path, name, "measured")
+        try:
+            found = decode(Measured, read(file).strip())
+        except RecordError as error:
+            raise RecordError(
+                f"{path}, measured: {name} is no file of measured answers: {error.message}",
+                hint="`darklantern assess run` writes one",
+            ) from error
+        yield from found.answers
+
+
 def _evidence(path: Path, said: EvidenceForm, artifacts: Mapping[str, Artifact]) -> Evidence:
     provenance = Provenance(
         model=said.model, data=said.data, seed=said.seed, code=said.code, versions=said.versions, machine=said.machine
@@ -258,19 +275,11 @@ def _files(path: Path, names: Iterable[str]) -> dict[str, tuple[Path, Artifact]]
 
 
 def _artifact(path: Path, name: str) -> tuple[Path, Artifact]:
-    """A file from the form's folder, as the finding names it.
-
-    From no other: a form may be somebody else's, and what it takes along is sealed to many.
-    """
+    """A file from the form's folder, as the finding names it."""
     from darklantern.library.artifact_contents import check_contents
     from darklantern.library.files import file_sha256
 
-    folder, file = path.parent.resolve(), (path.parent / name).resolve()
-    if not file.is_relative_to(folder) or (file.exists() and not file.is_file()):
-        raise RecordError(
-            f"{path}, evidence.files: expected a file in {folder}, got {name}",
-            hint="a form takes along only files of its own folder; copy it there, and look at what is in it",
-        )
+    file = _beside(path, name, "evidence.files")
     if file.suffix not in _MEDIA:
         raise RecordError(
             f"{path}, evidence.files: expected a file that ends in {', '.join(_MEDIA)}, got {name}",
@@ -282,3 +291,17 @@ def _artifact(path: Path, name: str) -> tuple[Path, Artifact]:
     except RecordError as error:
         raise RecordError(f"{path}, evidence.files: {error.message}", hint=error.hint) from error
     return file, Artifact(name=file.name, media=media, sha256=file_sha256(file), size=file.stat().st_size)
+
+
+def _beside(path: Path, name: str, field: str) -> Path:
+    """A file in the form's folder. Raises RecordError for one elsewhere.
+
+    The form may be somebody else's, and what it takes along is sealed to many.
+    """
+    folder, file = path.parent.resolve(), (path.parent / name).resolve()
+    if not file.is_relative_to(folder) or (file.exists() and not file.is_file()):
+        raise RecordError(
+            f"{path}, {field}: expected a file in {folder}, got {name}",
+            hint="a form takes along only files of its own folder; copy it there, and look at what is in it",
+        )
+    return file

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 SECTIONS: Final[dict[str | None, dict[str, tuple[str, ...]]]] = {
     None: {
-        "Findings": ("share", "open", "finding", "search", "thread", "rerun", "explain"),
+        "Findings": ("share", "open", "finding", "assess", "search", "thread", "rerun", "explain"),
         "Reaching the others": ("sync", "status", "bundle", "relay"),
         "Keys, people, circles": ("device", "org", "member", "pledge", "circle", "draft"),
         "This device": ("library", "log", "page", "seal", "version"),
@@ -36,7 +36,7 @@ GUESSES: Final = {
     "sign": "draft sign", "publish": "draft publish", "verify": "library verify", "check": "library verify",
     "fsck": "library verify", "gc": "library compact", "compact": "library compact", "backup": "library backup",
     "restore": "library restore", "delete": "library bury", "rm": "library bury", "bury": "library bury",
-    "assess": "finding assess", "judge": "finding assess", "level": "finding assess", "new": "finding new",
+    "measure": "assess run", "judge": "finding assess", "level": "finding assess", "new": "finding new",
     "artifacts": "finding artifacts", "artifact": "finding artifacts",
     "audit": "library report", "report": "library report", "passphrase": "device passphrase",
     # under a group
@@ -44,6 +44,7 @@ GUESSES: Final = {
     "finding create": "finding new", "finding write": "finding new", "finding template": "finding new",
     "finding files": "finding artifacts",
     "finding level": "finding assess", "finding judge": "finding assess", "finding check": "finding assess",
+    "assess level": "finding assess", "assess show": "finding assess", "assess measure": "assess run",
     "finding search": "search", "finding delete": "library bury", "finding export": "finding export-age",
     "thread new": "thread begin", "thread create": "thread begin", "thread open": "thread show",
     "thread edit": "thread revise", "thread delete": "thread retract", "thread mute": "thread quiet",

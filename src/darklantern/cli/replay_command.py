@@ -1,7 +1,5 @@
 """`darklantern watch replay`."""
 
-import importlib.util
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from darklantern.cli.bars import count_bar
 from darklantern.cli.options import check_place
 from darklantern.cli.output import tell, tell_json
+from darklantern.cli.own_code import called
 from darklantern.counted import counted
-from darklantern.errors import DarkLanternError, StoreError, WatchError
+from darklantern.errors import WatchError
 
 if TYPE_CHECKING:
     from darklantern.watch.viewing import SignalView, View
@@ -61,33 +60,7 @@ def run(folder: Path, setup: str, results: Path, report: Path | None, as_json: b
 
 def _made(setup: str) -> dict[str, Any]:
     """What the user's own function gives: what to replay, and how. Raises WatchError."""
-    name, colon, function = setup.rpartition(":")
-    path = Path(name)
-    if not colon or not function.isidentifier() or path.suffix != ".py":
-        raise WatchError(f"expected --setup FILE.py:FUNCTION, got {setup}", hint="for example --setup my_setup.py:make")
-    if not path.is_file():
-        raise StoreError(f"no file at {path}", hint="--setup names a Python file of yours and a function in it")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    sys.path.insert(0, str(path.parent.resolve()))  # so that it may import what lies beside it
-    try:
-        spec.loader.exec_module(module)
-        make = getattr(module, function, None)
-        if not callable(make):
-            raise WatchError(
-                f"{path} has no function {function}", hint="--setup names a Python file and a function in it"
-            )
-        found = make()
-    except DarkLanternError:
-        raise
-    except Exception as error:
-        raise WatchError(
-            f"{path} failed: {type(error).__name__}: {error}", hint=f"python {path} shows where"
-        ) from error
-    finally:
-        sys.path.pop(0)
+    found, function = called(setup, WatchError), setup.rpartition(":")[2]
     if isinstance(found, tuple) and len(found) == len(_PARTS):
         return dict(zip(_PARTS, found, strict=True))
     if not isinstance(found, Mapping):

@@ -70,3 +70,12 @@ class Assessment(Value, frozen=True, kw_only=True):
     """when the level must be looked at again; None only at V0, which cannot be taken back"""
     closure_cost: ClosureCost = ClosureCost()
     """stands beside the level and never enters the table"""
+
+
+class Measured(Value, frozen=True, kw_only=True):
+    """What the protocols of a device measured of one subject: answers to take into an assessment."""
+
+    v: Literal[1] = 1
+    subject: Name
+    """whose code was measured, with its version"""
+    answers: tuple[Answer, ...]

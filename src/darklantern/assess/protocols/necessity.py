@@ -60,7 +60,7 @@ def necessity(
 
     align_only: it is needed for alignment, and more so than for capability. reversed: it is needed for capability, and
     more so than for alignment. neutral: neither is shown. Without the capability task nothing is known of the second
-    half, so that neutral stays open.
+    half: only align_only can be excluded then, where the tool is no better than the baseline.
     """
     more = Difference(0.0, -2.0, 2.0) if capability is None else Difference.of(alignment, capability)
     other_low, other_high = (-1.0, 1.0) if capability is None else (capability.low, capability.high)

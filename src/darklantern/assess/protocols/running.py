@@ -15,10 +15,10 @@ from darklantern.assess.protocols.knowledge import KNOWLEDGE
 from darklantern.assess.protocols.necessity import NECESSITY
 from darklantern.assess.protocols.new_capability import NEW_CAPABILITY
 from darklantern.assess.protocols.subject import Subject
-from darklantern.assess.protocols.trials import Protocol, Trial
+from darklantern.assess.protocols.trials import Outcome, Protocol, Trial
 from darklantern.assess.protocols.uplift import UPLIFT
 from darklantern.assess.table import Table
-from darklantern.errors import AssessmentError
+from darklantern.errors import AssessmentError, DarkLanternError
 from darklantern.records.assessments import Answer
 
 PROTOCOLS: Final = (FRONTIER, NEW_CAPABILITY, KNOWLEDGE, EFFICIENCY, EXPLANATION, NECESSITY, BREADTH, UPLIFT)
@@ -99,10 +99,22 @@ def _run(plan: Plan, journal: Journal, deadline: float | None, progress: Progres
         if deadline is not None and not _in_time(deadline, journal.seconds(protocol.id).get(trial.alike)):
             return
         began = time.monotonic()
-        outcome = trial.run(journal.outcomes(protocol.id))
+        outcome = _outcome(protocol, trial, journal)
         journal.add(protocol.id, trial.key, trial.alike, outcome, time.monotonic() - began)
     if total:
         progress(protocol.criterion, total, total)
+
+
+def _outcome(protocol: Protocol, trial: Trial, journal: Journal) -> Outcome:
+    try:
+        return trial.run(journal.outcomes(protocol.id))
+    except DarkLanternError:
+        raise
+    except Exception as error:
+        raise AssessmentError(
+            f"{protocol.criterion}, {trial.key}: the subject's own code failed: {type(error).__name__}: {error}",
+            hint="the outcomes before it are kept; mend it, and the same run goes on from here",
+        ) from error
 
 
 def _in_time(deadline: float, alike: list[float] | None) -> bool:

@@ -5,6 +5,7 @@ does not explain it (what Ren and others 2024 call safetywashing); capability co
 costs without the finding.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from math import isfinite, sqrt
@@ -88,19 +89,75 @@ def uplift(safety: Paired, compute: Paired, table: Table, says: str = "", eviden
     return answered("A", left_open(table, "A", possible), ID, text, evidence, (compute.low, compute.high))
 
 
-def compute_of(losses: ArrayLike, compute: ArrayLike, loss: float) -> float:
-    """How much compute, as a share of the usual, reaches `loss` without the finding.
+@dataclass(frozen=True)
+class Runs:
+    """What all runs gave, by seed."""
 
-    By a line of the loss over the logarithm of compute, fitted to all runs: local, and no law. Raises AssessmentError
-    where loss does not fall with compute, for then it prices nothing.
+    compute: Numbers
+    """shares, (share,)"""
+    loss: Numbers
+    """without the finding, (seed, share)"""
+    safety: Numbers
+    """(seed, share)"""
+    placebo: Numbers
+    """(seed, variant, 2): loss and safety"""
+    finding: Numbers
+
+    def without(self, seed: int) -> "Runs":
+        """All but those of one seed."""
+        rest = (np.delete(each, seed, axis=0) for each in (self.loss, self.safety, self.placebo, self.finding))
+        return Runs(self.compute, *rest)
+
+    def slope(self, of: Numbers) -> float:
+        """How much `of` (seed, share) changes with the logarithm of compute."""
+        at = np.log(self.compute) - np.log(self.compute).mean()
+        return float((of.mean(0) @ at) / (at @ at))
+
+    @property
+    def price(self) -> float:
+        """The slope of the loss. Raises AssessmentError where more compute does not lower it."""
+        found = self.slope(self.loss)
+        if not found < 0:
+            raise AssessmentError(
+                f"loss does not fall with compute (slope {found:.3g}), so that no gain can be told in compute",
+                hint="longer runs, or a wider range of compute",
+            )
+        return found
+
+
+def safety_at_once(runs: Runs) -> float:
+    """How much safer the finding makes, over the placebo, beyond what goes with the change of loss.
+
+    How safety goes with loss is told by compute, which moves both: the ratio of their slopes.
     """
-    slope, start = np.polyfit(np.log(np.asarray(compute)), np.asarray(losses), 1)
-    if not slope < 0:
-        raise AssessmentError(
-            f"loss does not fall with compute (slope {slope:.3g}), so that no gain can be told in compute",
-            hint="longer runs, or a wider range of compute",
-        )
-    return float(np.exp((loss - start) / slope))
+    loss, safety = (runs.finding - runs.placebo)[:, 0].mean(0)
+    return float(safety - runs.slope(runs.safety) / runs.price * loss)
+
+
+def capability_after_work(runs: Runs) -> float:
+    """The logarithm of the compute that the finding is worth, over the placebo, each by its best variant.
+
+    A line of the loss over the logarithm of compute prices it: local, and no law.
+    """
+    loss = _tuned(runs.finding) - _tuned(runs.placebo)
+    return float(loss.mean() / runs.price)
+
+
+def _tuned(arm: Numbers) -> Numbers:
+    """The loss of each seed by the variant that is best on all others."""
+    losses = arm[:, :, 0]
+    others = losses.sum(0, keepdims=True) - losses
+    chosen: Numbers = losses[np.arange(len(losses)), others.argmin(1)]
+    return chosen
+
+
+def jackknifed(statistic: Callable[[Runs], float], runs: Runs) -> Paired:
+    """What all seeds say, and how much each one matters to it: Tukey's pseudo-values.
+
+    So slopes that were fitted and variants that were chosen are as unsure as they are.
+    """
+    count, whole = len(runs.loss), statistic(runs)
+    return paired([count * whole - (count - 1) * statistic(runs.without(seed)) for seed in range(count)])
 
 
 def _trials(subject: Subject) -> tuple[Trial, ...]:
@@ -138,42 +195,26 @@ def _conclude(subject: Subject, outcomes: Outcomes, table: Table, evidence: tupl
         return not_measured("A", f"the finding makes no intervention whose uplift was measured: {UPLIFT.needs}")
     if any(each is None for each in outcomes.values()):
         return failed("A", ID, "a run gave no finite safety or loss", evidence)
-    seeds = range(given.seeds)
-
-    def of(what: str, arm: str, share: float = 1.0, variant: int = 0) -> Numbers:
-        return np.array([outcomes[_key(arm, share, variant, seed)][what] for seed in seeds])
-
-    # 1. What loss costs, and how safety goes with it, where there is no finding.
-    plain = {share: (of("loss", "none", share), of("safety", "none", share)) for share in given.compute}
-    losses, safeties = (np.concatenate([each[i] for each in plain.values()]) for i in (0, 1))
-    compute = np.repeat(list(plain), given.seeds)
-    with_capability = float(np.polyfit(losses, safeties, 1)[0]) if np.ptp(losses) > 0 else 0.0
-
-    # 2. Safety at once: beyond what the change of loss explains.
-    apart = of("safety", "finding") - of("safety", "placebo")
-    safety = paired(apart - with_capability * (of("loss", "finding") - of("loss", "placebo")))
-
-    # 3. Capability after work: each arm's best variant, chosen on the other seeds.
+    runs = _runs(given, outcomes)
     try:
-        costs = {
-            arm: np.array([compute_of(losses, compute, loss) for loss in _tuned(given, of, arm)])
-            for arm in ("placebo", "finding")
-        }
+        safety, gain = jackknifed(safety_at_once, runs), jackknifed(capability_after_work, runs)
     except AssessmentError as error:
         return failed("A", ID, error.message, evidence)
-    gain = paired(np.log(costs["finding"]) - np.log(costs["placebo"]))
     value, low, high, detectable = np.expm1([gain.value, gain.low, gain.high, gain.detectable]).tolist()
     told = Paired(value, low, high, detectable, gain.seeds)
     tuned = f"; {given.variants} variants tried" if given.variants > 1 else ""
     return uplift(safety, told, table, tuned, evidence)
 
 
-def _tuned(given: Given, of: object, arm: str) -> Numbers:
-    """The loss of each seed by the variant that is best on all others."""
-    table = np.stack([of("loss", arm, 1.0, variant) for variant in range(given.variants)])  # type: ignore[operator]
-    others = table.sum(1, keepdims=True) - table
-    chosen: Numbers = table[others.argmin(0), np.arange(table.shape[1])]
-    return chosen
+def _runs(given: Given, outcomes: Outcomes) -> Runs:
+    def of(arm: str, share: float, variant: int) -> Numbers:
+        """(seed, 2)"""
+        found = [outcomes[_key(arm, share, variant, seed)] for seed in range(given.seeds)]
+        return np.array([[each["loss"], each["safety"]] for each in found])
+
+    plain = np.stack([of("none", share, 0) for share in given.compute], 1)
+    arms = (np.stack([of(arm, 1.0, each) for each in range(given.variants)], 1) for arm in ("placebo", "finding"))
+    return Runs(np.array(given.compute), plain[:, :, 0], plain[:, :, 1], *arms)
 
 
 UPLIFT: Final = Protocol(

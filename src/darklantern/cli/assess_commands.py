@@ -1,0 +1,45 @@
+"""`darklantern assess`: what a finding would do in the world, measured where it can be."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from darklantern.cli.options import Json
+
+assess_app = typer.Typer(
+    help="Measure what can be measured of what a finding would do in the world; see which level follows.",
+    no_args_is_help=True,
+)
+
+
+@assess_app.command()
+def run(
+    finding: Annotated[Path, typer.Argument(help="A form of `darklantern finding new`, filled in as far as you are.")],
+    setup: Annotated[
+        str, typer.Option(help="FILE.py:FUNCTION of yours that returns a darklantern.assess.Subject; it is run as you.")
+    ],
+    measure: Annotated[
+        list[str] | None, typer.Option(help="Only these criteria: A, B, E, F, G, K, N or W. Repeatable.")
+    ] = None,
+    within: Annotated[
+        str | None, typer.Option(help="Begin no trial that would not be done in this time: 90s, 10min, 2h.")
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what would run, and how long; run nothing.")] = False,
+    journal: Annotated[
+        Path | None, typer.Option(help="Outcomes so far, kept trial by trial; FINDING.journal.jsonl unless named.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where the measured answers go; FINDING.measured.json unless named.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a finding's method by the protocols that apply to it.
+
+    First what each will cost; then trial after trial, each outcome kept in the journal, so that the same command goes
+    on where it was stopped. The answers go into a file that the form names with `measured`; the level that follows is
+    told with them. Protocols and what a subject is: docs/assessing.md.
+    """
+    from darklantern.cli.measuring import Asked, measure_finding
+
+    measure_finding(finding, setup, Asked(tuple(measure or ()), within, plan, journal, out), as_json)

@@ -1,0 +1,157 @@
+"""`darklantern assess run`: costs first, then trials with a bar, then answers in a file and the level they lead to."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from darklantern.cli.kinds import FORM, expecting
+from darklantern.cli.options import check_place
+from darklantern.cli.output import tell, tell_json
+from darklantern.cli.own_code import called
+from darklantern.errors import AssessmentError
+from darklantern.records.assessments import Answer, Measured
+from darklantern.records.exact import encode, plain
+
+if TYPE_CHECKING:
+    from darklantern.assess.protocols import Plan, Subject
+    from darklantern.assess.protocols.running import Progress as Told
+
+_UNITS: Final = {"s": 1, "min": 60, "h": 3600}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line said."""
+
+    measure: tuple[str, ...]
+    within: str | None
+    plan: bool
+    journal: Path | None
+    out: Path | None
+
+
+def measure_finding(form: Path, setup: str, asked: Asked, as_json: bool) -> None:
+    """Say what it costs, measure, write the answers, and tell the level with them. Raises DarkLanternError."""
+    from darklantern.assess import decide, explain, load
+    from darklantern.assess.protocols import journal, measured, planned
+    from darklantern.cli.finding_form import prepared, read_form
+    from darklantern.files import write_whole
+
+    with expecting(form, FORM):
+        read_form(form)
+    table, seconds = load(), None if asked.within is None else duration(asked.within)
+    out = asked.out or form.with_suffix(".measured.json")
+    kept = asked.journal or form.with_suffix(".journal.jsonl")
+    for place in (out, kept):
+        check_place(place)
+    subject = subject_of(setup)
+    criteria = asked.measure or None
+    with journal(kept if not asked.plan or kept.exists() else None, subject.name) as notes:
+        plans = planned(subject, notes, criteria)
+        if not as_json:
+            tell_plans(plans)
+        if asked.plan:
+            if as_json:
+                tell_json([_plain_plan(each) for each in plans])
+            return
+        with bars() as progress:
+            answers = measured(subject, notes, table, criteria, seconds, progress)
+    # What was measured before of other criteria stands: a run of some is no reason to forget the others.
+    kept_answers = _others(out, subject.name, {each.criterion for each in answers})
+    made = Measured(subject=subject.name, answers=(*kept_answers, *answers))
+    write_whole(out, encode(made) + b"\n")
+    if as_json:
+        tell_json(plain(made))
+        return
+    tell_answers(answers)
+    tell(f"kept in {out}")
+    found = read_form(form)
+    if str(out.name) not in found.measured:
+        tell(f'a line in {form} takes it along: measured = ["{out.name}"]')
+    with expecting(form, FORM):
+        said = prepared(form).assessment.answers
+    whole = (*(each for each in said if each not in made.answers), *made.answers)
+    for line in explain(decide(whole, table), table).lines():
+        tell(line)
+
+
+def subject_of(setup: str) -> "Subject":
+    """The subject that the user's own function gives. Raises AssessmentError."""
+    from darklantern.assess import Subject
+
+    found = called(setup, AssessmentError)
+    if not isinstance(found, Subject):
+        raise AssessmentError(
+            f"expected {setup} to return a darklantern.assess.Subject, got {type(found).__name__}",
+            hint="docs/assessing.md shows one",
+        )
+    return found
+
+
+def duration(text: str) -> float:
+    """Seconds. Raises AssessmentError."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(s|min|h)", text.strip())
+    if found is None:
+        raise AssessmentError(f"expected a time, got {text!r}", hint="90s, 10min or 2h")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def tell_plans(plans: "Sequence[Plan]") -> None:
+    """What each criterion would cost."""
+    for each in plans:
+        tell(f"{each.protocol.criterion}, {each.protocol.id}: {each.says}")
+
+
+def tell_answers(answers: Sequence[Answer]) -> None:
+    """What each measurement leaves open."""
+    for each in answers:
+        said = " or ".join(each.values) if each.status == "answered" else "not measured"
+        said = "the measurement failed" if each.status == "error" else said
+        tell(f"{each.criterion}: {said}; {each.text}")
+
+
+@contextmanager
+def bars() -> "Iterator[Told]":
+    """A bar for each criterion, on stderr of a terminal; nothing where nobody looks."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, refresh_per_second=2) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def told(criterion: str, done: int, total: int) -> None:
+            if criterion not in tasks:
+                tasks[criterion] = bar.add_task(criterion, total=total)
+            bar.update(tasks[criterion], completed=done)
+
+        yield told
+
+
+def _others(out: Path, subject: str, criteria: set[str]) -> tuple[Answer, ...]:
+    from darklantern.records.exact import decode
+
+    if not out.exists():
+        return ()
+    before = decode(Measured, out.read_bytes().strip())
+    if before.subject != subject:
+        raise AssessmentError(
+            f"{out} has what was measured of {before.subject!r}, and this is {subject!r}", hint="another --out"
+        )
+    return tuple(each for each in before.answers if each.criterion not in criteria)
+
+
+def _plain_plan(plan: "Plan") -> dict[str, object]:
+    protocol = plan.protocol
+    return {
+        "criterion": protocol.criterion,
+        "protocol": protocol.id,
+        "trials": len(plan.trials),
+        "left": len(plan.left),
+        "seconds": plan.seconds,
+        "needs": None if plan.trials else protocol.needs,
+    }

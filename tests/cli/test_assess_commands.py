@@ -1,0 +1,112 @@
+"""`darklantern assess run`: costs first, answers in a file that the form takes along, and the level with them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.test_finding_forms import refuses, runs
+from darklantern.cli.finding_form import prepared
+from darklantern.records import decode
+from darklantern.records.assessments import Measured
+
+SETUP = """
+from darklantern.assess import Subject
+from darklantern.assess.protocols import Application, Applied, Ladder, Training
+
+
+def works(seed):
+    with open("tried", "a") as file:
+        file.write("tried ")
+    return True
+
+
+def make():
+    return Subject(
+        name="toy/1",
+        detects=False,
+        application=Application(run=lambda: Applied(parameters_executed=1, parameters_total=100)),
+        ladder=Ladder(works={100: works, 1000: works}),
+        training=Training(flops=(1e12, 1e13)),
+        why_not={"A": "it makes no intervention"},
+    )
+"""
+
+
+@pytest.fixture
+def form(tmp_path: Path, monkeypatch: Any) -> Path:
+    monkeypatch.chdir(tmp_path)
+    runs("finding", "new", tmp_path / "f.toml")
+    path = tmp_path / "f.toml"
+    text = path.read_text().replace('title = ""', 'title = "Waves"').replace('claim = ""', 'claim = "They are there."')
+    path.write_text(text.replace('author = ""', 'author = "Ada"'))
+    (tmp_path / "mine.py").write_text(SETUP)
+    return path
+
+
+def test_costs_come_first_and_nothing_runs_for_a_plan(form: Path) -> None:
+    said = runs("assess", "run", form, "--setup", "mine.py:make", "--plan")
+    assert "G, execution-trace/2: 11 trials, not known before the first of them ran" in said
+    assert "N, blinded-audit/1: not measurable: it takes organisms with and without" in said
+    assert not Path("tried").exists() and not Path("f.journal.jsonl").exists()
+    told = json.loads(runs("assess", "run", form, "--setup", "mine.py:make", "--plan", "--json"))
+    assert {each["criterion"]: each["left"] for each in told}["G"] == 11
+
+
+def test_what_is_measured_goes_into_the_form_and_into_the_level(form: Path) -> None:
+    said = runs("assess", "run", form, "--setup", "mine.py:make")
+    assert "G: none; 1 of 100 parameters executed" in said and "K: far_below" in said and "F: robust" in said
+    assert "A: not measured; it makes no intervention" in said
+    assert 'measured = ["f.measured.json"]' in said and "V4 Private, the closed end of V0 to V4" in said
+    assert len(prepared(form).assessment.answers) == 0  # the form does not name it yet
+    form.write_text(form.read_text().replace('#measured = ["measured.json"]', 'measured = ["f.measured.json"]'))
+    answers = {each.criterion: each for each in prepared(form).assessment.answers}
+    assert answers["G"].values == ("none",) and answers["G"].evidence
+    again = runs("assess", "run", form, "--setup", "mine.py:make")
+    assert "G, execution-trace/2: measured: 11 trials" in again and "a line in" not in again
+    assert Path("tried").read_text().count("tried") == 10
+
+
+def test_one_criterion_leaves_what_was_measured_of_others(form: Path) -> None:
+    runs("assess", "run", form, "--setup", "mine.py:make", "--measure", "K")
+    runs("assess", "run", form, "--setup", "mine.py:make", "--measure", "G", "--within", "10min")
+    found = decode(Measured, Path("f.measured.json").read_bytes().strip())
+    assert sorted(each.criterion for each in found.answers) == ["G", "K"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--setup", "mine.py"], "FILE.py:FUNCTION"),
+        (["--setup", "none.py:make"], "no file at none.py"),
+        (["--setup", "mine.py:other"], "no function other"),
+        (["--setup", "mine.py:works"], "failed: TypeError"),
+        (["--setup", "mine.py:make", "--within", "soon"], "expected a time"),
+        (["--setup", "mine.py:make", "--measure", "U"], "U cannot be measured"),
+        (["--setup", "mine.py:make", "--out", "nowhere/x.json"], "no folder"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(form: Path, arguments: list[str], says: str) -> None:
+    assert says in refuses("assess", "run", form, *arguments).message
+
+
+def test_files_that_are_not_of_this_subject_are_left_alone(form: Path) -> None:
+    runs("assess", "run", form, "--setup", "mine.py:make", "--measure", "K")
+    Path("mine.py").write_text(SETUP.replace("toy/1", "toy/2"))
+    assert "journal of 'toy/1'" in refuses("assess", "run", form, "--setup", "mine.py:make").message
+    error = refuses("assess", "run", form, "--setup", "mine.py:make", "--journal", "new.jsonl")
+    assert "measured of 'toy/1'" in error.message
+    form.write_text(form.read_text().replace('#measured = ["measured.json"]', 'measured = ["mine.py"]'))
+    assert "no file of measured answers" in refuses("finding", "assess", form).message
+    form.write_text(form.read_text().replace('measured = ["mine.py"]', 'measured = ["/etc/hostname"]'))
+    assert "expected a file in" in refuses("finding", "assess", form).message
+
+
+def test_an_interrupted_run_goes_on(form: Path) -> None:
+    Path("mine.py").write_text(SETUP.replace("return True", "return 1 / 0"))
+    error = refuses("assess", "run", form, "--setup", "mine.py:make")
+    assert "G, size 100 seed 0: the subject's own code failed: ZeroDivisionError" in error.message
+    Path("mine.py").write_text(SETUP)
+    assert "10 trials after 1" in runs("assess", "run", form, "--setup", "mine.py:make", "--plan")
+    assert "G: none" in runs("assess", "run", form, "--setup", "mine.py:make")
