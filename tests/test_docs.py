@@ -22,6 +22,7 @@ from shown import matches
 import darklantern
 from darklantern import methods
 from darklantern.cli.app import app
+from darklantern.assess.protocols import PROTOCOLS
 from darklantern.library.threads.notifications import KINDS
 
 ROOT = Path(__file__).parent.parent
@@ -289,3 +290,12 @@ def test_make_targets_in_the_readme_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"make ([a-z-]+)", README):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("away")
+def test_the_page_about_assessing_runs_and_names_every_protocol() -> None:
+    assert len(run_page("assessing.md")) > 10
+    page = (ROOT / "docs/assessing.md").read_text()
+    table = re.findall(r"^\| ([A-Z]) \|", page, re.M)
+    assert sorted(table) == sorted(protocol.criterion for protocol in PROTOCOLS)
