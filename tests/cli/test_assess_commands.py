@@ -1,6 +1,7 @@
 """`darklantern assess run`: costs first, answers in a file that the form takes along, and the level with them."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,18 @@ def test_files_that_are_not_of_this_subject_are_left_alone(form: Path) -> None:
     assert "no file of measured answers" in refuses("finding", "assess", form).message
     form.write_text(form.read_text().replace('measured = ["mine.py"]', 'measured = ["/etc/hostname"]'))
     assert "expected a file in" in refuses("finding", "assess", form).message
+
+
+def test_a_report_stands_by_itself(form: Path) -> None:
+    runs("assess", "run", form, "--setup", "mine.py:make")
+    form.write_text(form.read_text().replace('#measured = ["measured.json"]', 'measured = ["f.measured.json"]'))
+    said = runs("assess", "report", form, "--out", "sheet.html")
+    assert "at V4, as the finding" in said
+    page = Path("sheet.html").read_text()
+    assert "Waves" in page and "V4" in page and "no panel has validated" in page and "far below" in page
+    assert "1 of 100 parameters executed" in page and "nobody: every value counts as possible" in page
+    assert not re.search(r"(src|href)=", page) and "@import" not in page and "url(" not in page
+    assert "already" in refuses("assess", "report", form, "--out", "sheet.html").message
 
 
 def test_an_interrupted_run_goes_on(form: Path) -> None:

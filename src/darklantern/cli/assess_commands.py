@@ -43,3 +43,25 @@ def run(
     from darklantern.cli.measuring import Asked, measure_finding
 
     measure_finding(finding, setup, Asked(tuple(measure or ()), within, plan, journal, out), as_json)
+
+
+@assess_app.command()
+def report(
+    finding: Annotated[Path, typer.Argument(help="A form of `darklantern finding new`, filled in as far as you are.")],
+    out: Annotated[Path, typer.Option(help="A new HTML file that stands by itself, to read, print or save as PDF.")],
+) -> None:
+    """Write a finding's assessment as one page.
+
+    The level, why, what would lower it, each criterion with whose word it rests on, and what closing costs. It lies in
+    the clear, and is as closed as the finding.
+    """
+    from darklantern.cli.finding_form import prepared
+    from darklantern.cli.handing_out import hand_out_new
+    from darklantern.cli.kinds import FORM, expecting
+    from darklantern.cli.output import tell
+    from darklantern.page.sheet import alone
+
+    with expecting(finding, FORM):
+        made = prepared(finding)
+    hand_out_new(out, alone(made.finding.title, made.assessment).encode())
+    tell(f"{out}: at {made.assessment.operate}, as the finding; it lies in the clear until you delete it")

@@ -1,4 +1,4 @@
-"""From a request to a page: the guard around five routes. Starlette loads here, late."""
+"""From a request to a page: the guard around six routes. Starlette loads here, late."""
 
 from collections.abc import Mapping
 from importlib.resources import files
@@ -13,6 +13,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from darklantern.errors import DarkLanternError, RefusedError
+from darklantern.page import sheet
 from darklantern.page.downloads import disposition, held_back
 from darklantern.page.guard import HEADERS, Asked, Guard, Verdict
 from darklantern.page.home import home
@@ -36,6 +37,12 @@ def app(library: Readable, guard: Guard) -> ASGIApp:
     async def show_finding(request: Request) -> Response:
         item = library.open_item(request.path_params["item"])
         return HTMLResponse(report(item, library.thread(item.id)))
+
+    async def show_assessment(request: Request) -> Response:
+        item = library.open_item(request.path_params["item"])
+        if item.assessment is None:
+            raise RefusedError("nobody has assessed this finding", hint="darklantern assess run measures what can be")
+        return HTMLResponse(sheet.page(item.finding.title, item.assessment, item.id))
 
     async def show_thread(request: Request) -> Response:
         return HTMLResponse(topic(library.thread(request.path_params["thread"])))
@@ -69,6 +76,7 @@ def app(library: Readable, guard: Guard) -> ASGIApp:
     routes = [
         Route(guard.base, show_home),
         Route(guard.base + "finding/{item}", show_finding),
+        Route(guard.base + "assessment/{item}", show_assessment),
         Route(guard.base + "thread/{thread}", show_thread),
         Route(guard.base + "attachment/{post}/{sha256}", send_attachment),
         Route(guard.base + "static/{name}", show_static),

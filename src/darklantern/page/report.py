@@ -32,6 +32,9 @@ def report(item: Item, thread: Thread) -> Html:
         ("provenance", "Provenance", section("provenance", "Provenance", *_provenance(item), lead=_PROVENANCE)),
         ("thread", f"Thread ({len(thread.posts)})", section("thread", "Thread", thread_part(thread))),
     ]
+    if item.assessment is not None:
+        link = tag("a", "On one page, to print", href=f"../assessment/{item.id}")
+        parts[3] = (*parts[3][:2], together(parts[3][2], tag("p", link, class_="note")))
     contents = tag(
         "nav", tag("ol", *(_entry(a, name) for a, name, _ in parts)), class_="contents", aria_label="Contents"
     )
