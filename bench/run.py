@@ -9,6 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 ROOMS = {
+    "assess": "assess_room",
     "demo": "demo_bars",
     "jax": "jax_room",
     "methods": "methods_room",
