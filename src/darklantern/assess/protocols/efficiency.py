@@ -96,7 +96,7 @@ def _trials(subject: Subject) -> tuple[Trial, ...]:
     if given is None:
         return ()
     check_prior(given.prior)
-    truths = np.random.default_rng([0xEFF]).choice(len(given.prior), given.models, p=np.array(given.prior))
+    truths = np.random.default_rng([given.seed, 0xEFF]).choice(len(given.prior), given.models, p=np.array(given.prior))
     return tuple(Trial(f"model {seed}", partial(_sent, given, int(truth), seed)) for seed, truth in enumerate(truths))
 
 

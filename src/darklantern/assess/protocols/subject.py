@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from darklantern.assess.bits import Outlet
+from darklantern.models.executed import Executed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,15 @@ class Applied:
     parameters_total: int
     tokens_sampled: int = 0
     """tokens that a model generated otherwise than by this toolkit's `generate`, which is counted by itself"""
+
+    @staticmethod
+    def of(executed: Executed, tokens_sampled: int = 0) -> "Applied":
+        """From what `model.executed(...)` says of the run that the method makes."""
+        return Applied(
+            parameters_executed=executed.parameters_read,
+            parameters_total=executed.parameters,
+            tokens_sampled=tokens_sampled,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +83,8 @@ class Audit:
     time is spent as the tool took, and the mean counts"""
     organisms: int = 24
     """half of them planted"""
+    seed: int = 0
+    """draws which; whoever scores must not know it"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +153,8 @@ class Messages:
     send: Callable[[int, int], Sequence[int]]
     """(truth, seed) → the messages of one model in which that truth holds, each a number below `outlet.messages`"""
     models: int = 200
+    seed: int = 0
+    """draws the truths"""
 
 
 @dataclass(frozen=True, kw_only=True)
