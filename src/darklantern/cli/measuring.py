@@ -1,14 +1,10 @@
 """`darklantern assess run`: costs first, then trials with a bar, then answers in a file and the level they lead to."""
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from darklantern.cli.kinds import FORM, expecting
 from darklantern.cli.options import check_place
@@ -20,7 +16,6 @@ from darklantern.records.exact import encode, plain
 
 if TYPE_CHECKING:
     from darklantern.assess.protocols import Plan, Subject
-    from darklantern.assess.protocols.running import Progress as Told
 
 _UNITS: Final = {"s": 1, "min": 60, "h": 3600}
 
@@ -39,7 +34,7 @@ class Asked:
 def measure_finding(form: Path, setup: str, asked: Asked, as_json: bool) -> None:
     """Say what it costs, measure, write the answers, and tell the level with them. Raises DarkLanternError."""
     from darklantern.assess import decide, explain, load
-    from darklantern.assess.protocols import journal, measured, planned
+    from darklantern.assess.protocols import bars, journal, measured, planned
     from darklantern.cli.finding_form import prepared, read_form
     from darklantern.files import write_whole
 
@@ -114,22 +109,6 @@ def tell_answers(answers: Sequence[Answer]) -> None:
         said = " or ".join(each.values) if each.status == "answered" else "not measured"
         said = "the measurement failed" if each.status == "error" else said
         tell(f"{each.criterion}: {said}; {each.text}")
-
-
-@contextmanager
-def bars() -> "Iterator[Told]":
-    """A bar for each criterion, on stderr of a terminal; nothing where nobody looks."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, refresh_per_second=2) as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def told(criterion: str, done: int, total: int) -> None:
-            if criterion not in tasks:
-                tasks[criterion] = bar.add_task(criterion, total=total)
-            bar.update(tasks[criterion], completed=done)
-
-        yield told
 
 
 def _others(out: Path, subject: str, criteria: set[str]) -> tuple[Answer, ...]:

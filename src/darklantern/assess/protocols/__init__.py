@@ -15,6 +15,7 @@ from darklantern.assess.protocols.frontier import frontier_distance
 from darklantern.assess.protocols.journal import Journal
 from darklantern.assess.protocols.journal import opened as journal
 from darklantern.assess.protocols.knowledge import fragility
+from darklantern.assess.protocols.measuring import bars, measure
 from darklantern.assess.protocols.necessity import Difference, necessity
 from darklantern.assess.protocols.new_capability import Trace, capability_needed
 from darklantern.assess.protocols.running import PROTOCOLS, Plan, measured, planned
@@ -56,6 +57,7 @@ __all__ = [
     "Training",
     "Trial",
     "Uplift",
+    "bars",
     "breadth_speed",
     "capability_needed",
     "efficiency",
@@ -63,6 +65,7 @@ __all__ = [
     "fragility",
     "frontier_distance",
     "journal",
+    "measure",
     "measured",
     "necessity",
     "not_measured",
