@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from assessing import lines
+from assessing import lines, raters
 
 
 def run() -> list[dict[str, Any]]:
     """All lines; some minutes."""
-    return [*lines.table(), *lines.information()]
+    return [*lines.table(), *lines.information(), *raters.lines()]

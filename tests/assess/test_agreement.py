@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from statsmodels.stats.inter_rater import aggregate_raters, fleiss_kappa
 
 from darklantern.assess.tracking import agreement, alpha, ranks
+from darklantern.assess.tracking.showing import by_criterion
 from darklantern.errors import AssessmentError
 
 ANSWERS = st.lists(
@@ -97,3 +98,12 @@ def test_sets_of_values_count_by_the_most_closed_of_them() -> None:
 def test_what_is_no_matrix_of_ranks_is_refused(wrong: list[object]) -> None:
     with pytest.raises(AssessmentError, match="ranks"):
         agreement(wrong)
+
+
+def test_agreement_is_drawn_by_criterion_and_says_which_has_none(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    found = {"A": agreement(rng.integers(3, size=(3, 20))), "O": agreement(np.ones((3, 20)))}
+    picture = by_criterion(found, {"A": "uplift asymmetry", "O": "tool or insight"})
+    picture.png(tmp_path / "agreement.png")
+    assert "None for O." in str(picture.svg) and "A uplift asymmetry (20)" in str(picture.svg)
+    assert picture.says.startswith("A: alpha")

@@ -12,6 +12,7 @@ from darklantern.cli.circle_draft_commands import circle_app
 from darklantern.cli.draft_commands import draft_app
 from darklantern.cli.explain_command import explain
 from darklantern.cli.finding_commands import rerun
+from darklantern.cli.forecast_commands import forecast_app
 from darklantern.cli.form_commands import finding_app
 from darklantern.cli.front import Front
 from darklantern.cli.known_relay_commands import relay_app
@@ -47,6 +48,7 @@ GROUPS = {
     "log": log_app,
     "finding": finding_app,
     "assess": assess_app,
+    "forecast": forecast_app,
     "device": device_app,
     "org": org_app,
     "member": member_app,

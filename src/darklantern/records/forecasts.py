@@ -25,6 +25,9 @@ Probability = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 """never 0 or 1: nobody is that sure"""
 
 
+Outcome = Literal["yes", "no", "unknown"]
+
+
 class Forecast(Value, frozen=True, kw_only=True):
     """One rater's probability that one event happens to one finding in time."""
 
@@ -55,7 +58,7 @@ class FollowUp(Value, frozen=True, kw_only=True):
     finding: Sha256
     event: Event
     months: Months
-    outcome: Literal["yes", "no", "unknown"]
+    outcome: Outcome
     looked: Date
     by: Name
     text: Text = ""
