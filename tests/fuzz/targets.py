@@ -15,6 +15,7 @@ from network.world import device
 from safetensors.numpy import save
 
 from darklantern.assess import load
+from darklantern.assess.protocols import kept
 from darklantern.cli.blank_form import blank
 from darklantern.cli.finding_form import prepared
 from darklantern.cli.kinds import recognised
@@ -31,6 +32,7 @@ from darklantern.network.items import Binding, Package, Posting, Sealed, cut, op
 from darklantern.network.items import Header as ItemHeader
 from darklantern.network.reading import Read, read
 from darklantern.network.wording import words
+from darklantern.records.assessments import Measured
 from darklantern.records.exact import encode
 from darklantern.replication import TABLE
 from darklantern.sealing import Identity, Recipient, age, header, payload, payload_type, seal, sign
@@ -284,6 +286,7 @@ def _form(data: bytes) -> None:
         path = Path(folder, "finding.toml")
         path.write_bytes(data)
         Path(folder, "model.safetensors").write_bytes(TENSORS)
+        Path(folder, "measured.json").write_bytes(encode(Measured(subject="toy/1", answers=())))
         prepared(path)
 
 
@@ -293,6 +296,20 @@ def _forms() -> list[bytes]:
     first = load().source.criteria[0]  # the example gives a reason for it
     answered = filled.replace(f'\n{first.code} = ""\n', f'\n{first.code} = "{first.values[0]}"\n')
     return [filled.encode(), re.sub(r"(?m)^#(?! )", "", answered).encode()]
+
+
+def _outcomes(data: bytes) -> None:
+    """A journal of measurements, read and asked for all that is made of it."""
+    found = kept(data, "toy/1")
+    found.outcomes("p/1")
+    found.seconds("p/1")
+    found.evidence("p/1")
+
+
+def _outcome_journals() -> list[bytes]:
+    head = b'{"journal": 1, "subject": "toy/1"}\n'
+    line = b'{"protocol": "p/1", "trial": "t 1", "kind": "t", "outcome": {"a": [1.5, null]}, "seconds": 0.25}\n'
+    return [head, head + line, head + line * 2 + line[:30]]
 
 
 def _artifact(media: str) -> Callable[[bytes], None]:
@@ -356,6 +373,7 @@ TARGETS = {
     "frames": Target(frames.unpack, frames.pack, lambda: _frames()[:1], 512 * 1024),
     "relay_answer": Target(answering.heard, None, answering.answers),
     "relay": Target(relaying.answered, None, relaying.requests, 256 * 1024),
+    "outcomes": Target(_outcomes, None, _outcome_journals, 8 * 1024),
     "form": Target(_form, None, _forms, 8 * 1024),
     "npy": Target(_artifact("application/x-npy"), None, _arrays, 16 * 1024),
     "safetensors": Target(_artifact("application/safetensors"), None, lambda: [TENSORS], 16 * 1024),

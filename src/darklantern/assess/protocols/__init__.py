@@ -12,7 +12,7 @@ from darklantern.assess.protocols.breadth import breadth_speed
 from darklantern.assess.protocols.efficiency import efficiency
 from darklantern.assess.protocols.explanation import explanation
 from darklantern.assess.protocols.frontier import frontier_distance
-from darklantern.assess.protocols.journal import Journal
+from darklantern.assess.protocols.journal import Journal, kept
 from darklantern.assess.protocols.journal import opened as journal
 from darklantern.assess.protocols.knowledge import fragility
 from darklantern.assess.protocols.measuring import bars, measure
@@ -65,6 +65,7 @@ __all__ = [
     "fragility",
     "frontier_distance",
     "journal",
+    "kept",
     "measure",
     "measured",
     "necessity",
