@@ -11,6 +11,8 @@ SECONDS ?= 60
 .DEFAULT_GOAL := help
 .PHONY: help demo page test test-jax-as-used test-long test-oldest-jax fuzz check lint bench bench-env clean
 # The oldest JAX that is supported, and the newest flax that takes it; all else is what constraints.txt says.
+# CERT/CC's, never `ssvc`, which is somebody else's package; it asks for Python 3.12, and its models run on 3.11 too.
+SSVC := certcc-ssvc==2026.10.0 semver==3.1.1 thefuzz==0.22.1 rapidfuzz==3.14.6
 TWINS := linen or nnx or equinox or haiku or function
 OLDEST := jax==0.8.2 jaxlib==0.8.2 flax==0.12.6
 # What runs there, in about four minutes: the engine's own tests whole, compiled as JAX does by itself; of those that go
@@ -37,7 +39,7 @@ demo: $(VENV)/.demo ## run the main job on real input, about four minutes (SEED=
 page: $(VENV)/.demo ## look at what the demo made, in a browser on this machine
 	$(BIN)/darklantern page --library $(OUT)/beacon --passphrase-file $(OUT)/passphrases/beacon
 
-test: $(VENV)/.dev tests/interop/node_modules ## run the tests; a list of skips and what would enable them comes last
+test: $(VENV)/.dev tests/interop/node_modules .ssvc/.done ## run the tests; a list of skips and what would enable them comes last
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder --durations=20 -m "not long"
 
 test-jax-as-used: $(VENV)/.dev ## the JAX engine's own tests, compiled as JAX does by itself: the others compile quickly
@@ -70,7 +72,7 @@ bench-env: ## an environment for each peer of ROOM=models, methods and watch, in
 	$(PYTHON) bench/envs.py $(PEER)
 
 clean: ## remove what these targets made
-	rm -rf $(VENV) .venv-oldest .bench .fuzz $(OUT) tests/interop/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-oldest .bench .fuzz .ssvc $(OUT) tests/interop/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # torch first and by its exact pin: as another package's dependency an open range would bring a GPU build.
@@ -95,6 +97,12 @@ $(VENV)/.fuzz: $(VENV)/.dev
 	printf '%s\n' $(OLDEST) >> .venv-oldest/constraints.txt
 	.venv-oldest/bin/pip --disable-pip-version-check --quiet install -c .venv-oldest/constraints.txt torch
 	.venv-oldest/bin/pip --disable-pip-version-check --quiet install -c .venv-oldest/constraints.txt -e ".[torch,jax,keystore,page,relay,dev]"
+	touch $@
+
+# CERT/CC's own validator, beside the environment: its package brings another that is called as a stranger's.
+.ssvc/.done: constraints.txt $(VENV)/.dev
+	rm -rf .ssvc
+	$(PIP) install --target .ssvc --no-deps --ignore-requires-python $(SSVC)
 	touch $@
 
 tests/interop/node_modules: tests/interop/package.json

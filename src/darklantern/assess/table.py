@@ -173,7 +173,7 @@ def parse(data: bytes) -> Table:
     codes = set(scales)
     cells = {}
     for sub in source.tables:
-        cells[sub.code] = _checked_cells(sub, scales)
+        cells[sub.code] = checked_cells(sub, scales)
         _define(scales, sub.code, sub.outcomes)
     for code, expected in (("BASE", LEVELS), ("RUN", RUNS)):
         if scales.get(code) != expected:
@@ -209,7 +209,7 @@ def _check_names(rule: str, condition: Mapping[str, str], scales: Mapping[str, t
             _refuse(f"{rule} names {code}={value}, which is not defined")
 
 
-def _checked_cells(sub: SubTable, scales: Mapping[str, tuple[str, ...]]) -> dict[tuple[str, ...], str]:
+def checked_cells(sub: SubTable, scales: Mapping[str, tuple[str, ...]]) -> dict[tuple[str, ...], str]:
     """The rows as a mapping, once they are known to be total, single, monotone and to use every input."""
     for code in sub.inputs:
         if code not in scales:
