@@ -50,6 +50,8 @@ def test_costs_come_first_and_nothing_runs_for_a_plan(form: Path) -> None:
     said = runs("assess", "run", form, "--setup", "mine.py:make", "--plan")
     assert "G, execution-trace/2: 11 trials, not known before the first of them ran" in said
     assert "N, blinded-audit/1: not measurable: it takes organisms with and without" in said
+    assert "find out first: F (fragility to knowledge) narrows the range by 1.00 levels" in said
+    assert "then: U (capability path) narrows the range by 0.67 levels on average, and is people's to answer" in said
     assert not Path("tried").exists() and not Path("f.journal.jsonl").exists()
     told = json.loads(runs("assess", "run", form, "--setup", "mine.py:make", "--plan", "--json"))
     assert {each["criterion"]: each["left"] for each in told}["G"] == 11

@@ -174,6 +174,16 @@ def test_a_form_is_shared_as_it_is_with_its_files(tmp_path: Path) -> None:
     assert "level is V3 Named" in ada.refuses(*words, "--check").message
 
 
+def test_what_closing_costs_goes_along_and_changes_no_level(tmp_path: Path) -> None:
+    plain = filled(tmp_path / "plain.toml", **SAID)
+    said = filled(tmp_path / "said.toml", delay="Two labs wait.", rediscovery="One in three within a year.", **SAID)
+    told = runs("finding", "assess", said)
+    assert "cost of closure, delay: Two labs wait." in told and "cost of closure, who loses: not stated" in told
+    made, without = prepared(said).assessment, prepared(plain).assessment
+    assert made.closure_cost.rediscovery == "One in three within a year." and made.operate == without.operate
+    assert level_follows(made)
+
+
 def test_a_form_has_answers_of_its_own_and_a_record_needs_an_assessment(tmp_path: Path) -> None:
     form = filled(tmp_path / "finding.toml", **SAID)
     assert "expected no --assessment" in refuses("share", form, "--circle", "evals", "--assessment", form).message

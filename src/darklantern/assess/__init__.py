@@ -21,6 +21,7 @@ from darklantern.assess.combine import Open, combine
 from darklantern.assess.decide import Decision, Lowering, decide
 from darklantern.assess.evaluate import Outcome, Rule, evaluate
 from darklantern.assess.explain import Explanation, closure_lines, explain
+from darklantern.assess.narrowing import Narrowing, narrowing
 from darklantern.assess.protocols import (
     Subject,
     Trace,
@@ -39,6 +40,7 @@ __all__ = [
     "Decision",
     "Explanation",
     "Lowering",
+    "Narrowing",
     "Open",
     "Outcome",
     "Rule",
@@ -60,6 +62,7 @@ __all__ = [
     "frontier_distance",
     "level_follows",
     "load",
+    "narrowing",
     "not_measured",
     "parse",
     "pvi_bits",

@@ -43,6 +43,19 @@ _BECAUSE = """
 #{code} = "a reason"
 """
 
+_CLOSURE = """
+[closure]
+# What keeping it from others costs, in your words. It stands beside the level and never enters it.
+# What comes later because of it.
+delay = ""
+# Who would use it and may not.
+who_loses = ""
+# The odds that others find it within a stated time, and how you judged them.
+rediscovery = ""
+# What all of this comes to, as far as you can say.
+expected_value = ""
+"""
+
 _EVIDENCE = """
 # What shows it: one such part for each result. Take the # away from those lines that you fill in.
 #[[evidence]]
@@ -84,6 +97,7 @@ def blank(table: "Table", functions: Iterable[tuple[str, int]], time: str) -> st
             _ANSWERS,
             *_questions(table),
             _BECAUSE.format(code=table.source.criteria[0].code),
+            _CLOSURE,
             _EVIDENCE.format(
                 hash="0" * 64,
                 functions=", ".join(f"{name} {number}" for name, number in known),

@@ -18,7 +18,7 @@ import msgspec
 from darklantern import __version__
 from darklantern.cli.options import read, text_of
 from darklantern.errors import AssessmentError, RecordError, RefusedError
-from darklantern.records.assessments import Answer, Assessment, Code, Measured
+from darklantern.records.assessments import Answer, Assessment, ClosureCost, Code, Measured
 from darklantern.records.exact import Name, Sha256, Text, Time, Value, decode
 from darklantern.records.findings import Artifact, Evidence, Figure, Finding, Json, Provenance, Recipe
 
@@ -82,6 +82,8 @@ class Form(Value, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     answers: dict[Code, str | tuple[str, ...]] = msgspec.field(default_factory=dict)
     because: dict[Code, Text] = msgspec.field(default_factory=dict)
+    closure: ClosureCost = ClosureCost()
+    """what keeping it from others costs"""
     measured: tuple[FileName, ...] = ()
     """what `darklantern assess run` wrote"""
     evidence: tuple[EvidenceForm, ...] = ()
@@ -123,7 +125,7 @@ def prepared(path: Path) -> Prepared:
         raise RecordError(f"{path}: {error.message}", hint=error.hint) from error
     try:
         said = (*answers(form, table), *measurements(path, form.measured))
-        judged = assess(named, said, table, today=datetime.now(UTC).date())
+        judged = assess(named, said, table, today=datetime.now(UTC).date(), closure_cost=form.closure)
     except AssessmentError as error:
         raise AssessmentError(f"{path}, in [answers]: {error.message}", hint=error.hint) from error
     return Prepared(finding, judged, {artifact.sha256: file for file, artifact in files.values()})

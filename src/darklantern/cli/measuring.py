@@ -17,6 +17,8 @@ from darklantern.records.exact import encode, plain
 if TYPE_CHECKING:
     from darklantern.assess.protocols import Plan, Subject
 
+_FIRST: Final = 3
+"""criteria that are told to find out first"""
 _UNITS: Final = {"s": 1, "min": 60, "h": 3600}
 
 
@@ -51,6 +53,7 @@ def measure_finding(form: Path, setup: str, asked: Asked, as_json: bool) -> None
         plans = planned(subject, notes, criteria)
         if not as_json:
             tell_plans(plans)
+            tell_first(form, plans)
         if asked.plan:
             if as_json:
                 tell_json([_plain_plan(each) for each in plans])
@@ -101,6 +104,24 @@ def tell_plans(plans: "Sequence[Plan]") -> None:
     """What each criterion would cost."""
     for each in plans:
         tell(f"{each.protocol.criterion}, {each.protocol.id}: {each.says}")
+
+
+def tell_first(form: Path, plans: "Sequence[Plan]") -> None:
+    """What narrows the form's level most, and most for its cost as far as that is known."""
+    from darklantern.assess import combine, load, narrowing
+    from darklantern.cli.finding_form import prepared
+
+    table = load()
+    left = combine(prepared(form).assessment.answers, table)
+    costs: dict[str, float | None] = {each.protocol.criterion: each.seconds for each in plans if each.left}
+    known = any(seconds is not None for seconds in costs.values())
+    found = [each for each in narrowing(left, table, costs if known else None) if each.expected > 0]
+    for each in found[:_FIRST]:
+        said = f"{each.criterion} ({table.names[each.criterion]}) narrows the range by {each.expected:.2f} levels on average"
+        whose = "" if each.criterion in costs else ", and is people's to answer"
+        tell(said + whose, lead="find out first: " if each is found[0] else "then: ")
+    if left and not found:
+        tell("no single answer narrows the range", lead="find out first: ")
 
 
 def tell_answers(answers: Sequence[Answer]) -> None:

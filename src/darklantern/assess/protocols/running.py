@@ -18,6 +18,7 @@ from darklantern.assess.protocols.subject import Subject
 from darklantern.assess.protocols.trials import Outcome, Protocol, Trial
 from darklantern.assess.protocols.uplift import UPLIFT
 from darklantern.assess.table import Table
+from darklantern.counted import counted
 from darklantern.errors import AssessmentError, DarkLanternError
 from darklantern.records.assessments import Answer
 
@@ -46,9 +47,9 @@ class Plan:
             return f"not measurable: it takes {self.protocol.needs}"
         done = len(self.trials) - len(self.left)
         if not self.left:
-            return f"measured: {done} trials"
+            return f"measured: {counted(done, 'trial')}"
         cost = "not known before the first of them ran" if self.seconds is None else f"about {_time(self.seconds)}"
-        return f"{len(self.left)} trials" + (f" after {done}" if done else "") + f", {cost}"
+        return counted(len(self.left), "trial") + (f" after {done}" if done else "") + f", {cost}"
 
 
 def planned(subject: Subject, journal: Journal, criteria: Iterable[str] | None = None) -> tuple[Plan, ...]:
