@@ -10,7 +10,7 @@ import pytest
 from cli.test_finding_forms import refuses, runs
 from darklantern.cli.finding_form import prepared
 from darklantern.records import decode
-from darklantern.records.assessments import Measured
+from darklantern.records.assessments import AnswerSet
 
 SETUP = """
 from darklantern.assess import Subject
@@ -61,9 +61,9 @@ def test_what_is_measured_goes_into_the_form_and_into_the_level(form: Path) -> N
     said = runs("assess", "run", form, "--setup", "mine.py:make")
     assert "G: none; 1 of 100 parameters executed" in said and "K: far_below" in said and "F: robust" in said
     assert "A: not measured; it makes no intervention" in said
-    assert 'measured = ["f.measured.json"]' in said and "V4 Private, the closed end of V0 to V4" in said
+    assert 'answers_from = ["f.answers.json"]' in said and "V4 Private, the closed end of V0 to V4" in said
     assert len(prepared(form).assessment.answers) == 0  # the form does not name it yet
-    form.write_text(form.read_text().replace('#measured = ["measured.json"]', 'measured = ["f.measured.json"]'))
+    form.write_text(form.read_text().replace('#answers_from = ["answers.json"]', 'answers_from = ["f.answers.json"]'))
     answers = {each.criterion: each for each in prepared(form).assessment.answers}
     assert answers["G"].values == ("none",) and answers["G"].evidence
     again = runs("assess", "run", form, "--setup", "mine.py:make")
@@ -74,7 +74,7 @@ def test_what_is_measured_goes_into_the_form_and_into_the_level(form: Path) -> N
 def test_one_criterion_leaves_what_was_measured_of_others(form: Path) -> None:
     runs("assess", "run", form, "--setup", "mine.py:make", "--measure", "K")
     runs("assess", "run", form, "--setup", "mine.py:make", "--measure", "G", "--within", "10min")
-    found = decode(Measured, Path("f.measured.json").read_bytes().strip())
+    found = decode(AnswerSet, Path("f.answers.json").read_bytes().strip())
     assert sorted(each.criterion for each in found.answers) == ["G", "K"]
 
 
@@ -100,15 +100,15 @@ def test_files_that_are_not_of_this_subject_are_left_alone(form: Path) -> None:
     assert "journal of 'toy/1'" in refuses("assess", "run", form, "--setup", "mine.py:make").message
     error = refuses("assess", "run", form, "--setup", "mine.py:make", "--journal", "new.jsonl")
     assert "measured of 'toy/1'" in error.message
-    form.write_text(form.read_text().replace('#measured = ["measured.json"]', 'measured = ["mine.py"]'))
-    assert "no file of measured answers" in refuses("finding", "assess", form).message
-    form.write_text(form.read_text().replace('measured = ["mine.py"]', 'measured = ["/etc/hostname"]'))
+    form.write_text(form.read_text().replace('#answers_from = ["answers.json"]', 'answers_from = ["mine.py"]'))
+    assert "no file of answers" in refuses("finding", "assess", form).message
+    form.write_text(form.read_text().replace('answers_from = ["mine.py"]', 'answers_from = ["/etc/hostname"]'))
     assert "expected a file in" in refuses("finding", "assess", form).message
 
 
 def test_a_report_stands_by_itself(form: Path) -> None:
     runs("assess", "run", form, "--setup", "mine.py:make")
-    form.write_text(form.read_text().replace('#measured = ["measured.json"]', 'measured = ["f.measured.json"]'))
+    form.write_text(form.read_text().replace('#answers_from = ["answers.json"]', 'answers_from = ["f.answers.json"]'))
     said = runs("assess", "report", form, "--out", "sheet.html")
     assert "at V4, as the finding" in said
     page = Path("sheet.html").read_text()
@@ -125,3 +125,20 @@ def test_an_interrupted_run_goes_on(form: Path) -> None:
     Path("mine.py").write_text(SETUP)
     assert "10 trials after 1" in runs("assess", "run", form, "--setup", "mine.py:make", "--plan")
     assert "G: none" in runs("assess", "run", form, "--setup", "mine.py:make")
+
+
+def test_an_assessment_goes_out_as_ssvc_and_comes_back_as_a_raters_word(form: Path) -> None:
+    form.write_text(form.read_text().replace('\nU = ""', '\nU = ["none_or_diffuse", "indirect"]'))
+    said = runs("assess", "export", form, "--out", "s.json", "--tables", "tables")
+    assert "who answered and how is not in it" in said
+    assert json.loads(Path("s.json").read_text())["schemaVersion"] == "2.0.0"
+    assert len(list(Path("tables").iterdir())) == 11 + 5 + 1 + 6
+    runs("assess", "import", "s.json", "--rater", "somebody", "--out", "back.json")
+    text = form.read_text().replace('\nU = ["none_or_diffuse", "indirect"]', '\nU = ""')
+    form.write_text(text.replace('#answers_from = ["answers.json"]', 'answers_from = ["back.json"]'))
+    (u,) = [each for each in prepared(form).assessment.answers if each.criterion == "U"]
+    assert u.values == ("none_or_diffuse", "indirect") and u.rater == "somebody" and u.kind == "judged"
+    assert "already" in refuses("assess", "export", form, "--out", "s.json").message
+    Path("s.json").write_text("{}")
+    assert "no SSVC" in refuses("assess", "import", "s.json", "--rater", "r", "--out", "new.json").message
+    assert "cannot make" in refuses("assess", "export", form, "--out", "t.json", "--tables", "tables").message

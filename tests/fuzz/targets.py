@@ -32,7 +32,7 @@ from darklantern.network.items import Binding, Package, Posting, Sealed, cut, op
 from darklantern.network.items import Header as ItemHeader
 from darklantern.network.reading import Read, read
 from darklantern.network.wording import words
-from darklantern.records.assessments import Measured
+from darklantern.records.assessments import AnswerSet
 from darklantern.records.exact import encode
 from darklantern.replication import TABLE
 from darklantern.sealing import Identity, Recipient, age, header, payload, payload_type, seal, sign
@@ -286,7 +286,7 @@ def _form(data: bytes) -> None:
         path = Path(folder, "finding.toml")
         path.write_bytes(data)
         Path(folder, "model.safetensors").write_bytes(TENSORS)
-        Path(folder, "measured.json").write_bytes(encode(Measured(subject="toy/1", answers=())))
+        Path(folder, "answers.json").write_bytes(encode(AnswerSet(source="toy/1", answers=())))
         prepared(path)
 
 

@@ -30,15 +30,15 @@ def run(
         Path | None, typer.Option(help="Outcomes so far, kept trial by trial; FINDING.journal.jsonl unless named.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Where the measured answers go; FINDING.measured.json unless named.")
+        Path | None, typer.Option(help="Where the measured answers go; FINDING.answers.json unless named.")
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure a finding's method by the protocols that apply to it.
 
     First what each will cost; then trial after trial, each outcome kept in the journal, so that the same command goes
-    on where it was stopped. The answers go into a file that the form names with `measured`; the level that follows is
-    told with them. Protocols and what a subject is: docs/assessing.md.
+    on where it was stopped. The answers go into a file that the form names with `answers_from`; the level that follows
+    is told with them. Protocols and what a subject is: docs/assessing.md.
     """
     from darklantern.cli.measuring import Asked, measure_finding
 
@@ -65,3 +65,32 @@ def report(
         made = prepared(finding)
     hand_out_new(out, alone(made.finding.title, made.assessment).encode())
     tell(f"{out}: at {made.assessment.operate}, as the finding; it lies in the clear until you delete it")
+
+
+@assess_app.command()
+def export(
+    finding: Annotated[Path, typer.Argument(help="A form of `darklantern finding new`, filled in as far as you are.")],
+    out: Annotated[Path, typer.Option(help="A new file: SSVC's selection list, for tools that speak it.")],
+    tables: Annotated[
+        Path | None, typer.Option(help="A new folder for the decision points and tables that it refers to.")
+    ] = None,
+) -> None:
+    """Write an assessment as SSVC's JSON.
+
+    It has what the answers leave open; who answered, how, and what closing costs have no place in it.
+    """
+    from darklantern.cli.ssvc_files import export_form
+
+    export_form(finding, out, tables)
+
+
+@assess_app.command("import")
+def import_(
+    selections: Annotated[Path, typer.Argument(help="SSVC's selection list, over this table's decision points.")],
+    rater: Annotated[str, typer.Option(help="Whose answers these are: the list does not say.")],
+    out: Annotated[Path, typer.Option(help="A new file that a form takes along with `answers_from`.")],
+) -> None:
+    """Take the answers in SSVC's JSON as one rater's word."""
+    from darklantern.cli.ssvc_files import import_answers
+
+    import_answers(selections, rater, out)

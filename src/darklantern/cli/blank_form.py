@@ -26,8 +26,8 @@ author = ""
 time = "{time}"
 # Words by which people find it.
 tags = []
-# What `darklantern assess run` measured, if it did: its file, in this folder.
-#measured = ["measured.json"]
+# Answers from files in this folder: what `darklantern assess run` measured, or what `assess import` took.
+#answers_from = ["answers.json"]
 """
 
 _ANSWERS = """

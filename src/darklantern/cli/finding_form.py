@@ -18,7 +18,7 @@ import msgspec
 from darklantern import __version__
 from darklantern.cli.options import read, text_of
 from darklantern.errors import AssessmentError, RecordError, RefusedError
-from darklantern.records.assessments import Answer, Assessment, ClosureCost, Code, Measured
+from darklantern.records.assessments import Answer, AnswerSet, Assessment, ClosureCost, Code
 from darklantern.records.exact import Name, Sha256, Text, Time, Value, decode
 from darklantern.records.findings import Artifact, Evidence, Figure, Finding, Json, Provenance, Recipe
 
@@ -84,8 +84,8 @@ class Form(Value, frozen=True, kw_only=True):
     because: dict[Code, Text] = msgspec.field(default_factory=dict)
     closure: ClosureCost = ClosureCost()
     """what keeping it from others costs"""
-    measured: tuple[FileName, ...] = ()
-    """what `darklantern assess run` wrote"""
+    answers_from: tuple[FileName, ...] = ()
+    """what `darklantern assess run` or `assess import` wrote"""
     evidence: tuple[EvidenceForm, ...] = ()
 
 
@@ -124,7 +124,7 @@ def prepared(path: Path) -> Prepared:
     except RecordError as error:
         raise RecordError(f"{path}: {error.message}", hint=error.hint) from error
     try:
-        said = (*answers(form, table), *measurements(path, form.measured))
+        said = (*answers(form, table), *answers_in(path, form.answers_from))
         judged = assess(named, said, table, today=datetime.now(UTC).date(), closure_cost=form.closure)
     except AssessmentError as error:
         raise AssessmentError(f"{path}, in [answers]: {error.message}", hint=error.hint) from error
@@ -200,16 +200,16 @@ def answers(form: Form, table: "Table") -> Iterator[Answer]:
         )
 
 
-def measurements(path: Path, names: Iterable[str]) -> Iterator[Answer]:
+def answers_in(path: Path, names: Iterable[str]) -> Iterator[Answer]:
     """The answers in files that `darklantern assess run` wrote, from the form's folder. Raises RecordError."""
     for name in names:
-        file = _beside(path, name, "measured")
+        file = _beside(path, name, "answers_from")
         try:
-            found = decode(Measured, read(file).strip())
+            found = decode(AnswerSet, read(file).strip())
         except RecordError as error:
             raise RecordError(
-                f"{path}, measured: {name} is no file of measured answers: {error.message}",
-                hint="`darklantern assess run` writes one",
+                f"{path}, answers_from: {name} is no file of answers: {error.message}",
+                hint="`darklantern assess run` and `assess import` write one",
             ) from error
         yield from found.answers
 

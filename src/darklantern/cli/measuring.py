@@ -11,7 +11,7 @@ from darklantern.cli.options import check_place
 from darklantern.cli.output import tell, tell_json
 from darklantern.cli.own_code import called
 from darklantern.errors import AssessmentError
-from darklantern.records.assessments import Answer, Measured
+from darklantern.records.assessments import Answer, AnswerSet
 from darklantern.records.exact import encode, plain
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def measure_finding(form: Path, setup: str, asked: Asked, as_json: bool) -> None
     with expecting(form, FORM):
         read_form(form)
     table, seconds = load(), None if asked.within is None else duration(asked.within)
-    out = asked.out or form.with_suffix(".measured.json")
+    out = asked.out or form.with_suffix(".answers.json")
     kept = asked.journal or form.with_suffix(".journal.jsonl")
     for place in (out, kept):
         check_place(place)
@@ -62,7 +62,7 @@ def measure_finding(form: Path, setup: str, asked: Asked, as_json: bool) -> None
             answers = measured(subject, notes, table, criteria, seconds, progress)
     # What was measured before of other criteria stands: a run of some is no reason to forget the others.
     kept_answers = _others(out, subject.name, {each.criterion for each in answers})
-    made = Measured(subject=subject.name, answers=(*kept_answers, *answers))
+    made = AnswerSet(source=subject.name, answers=(*kept_answers, *answers))
     write_whole(out, encode(made) + b"\n")
     if as_json:
         tell_json(plain(made))
@@ -70,8 +70,8 @@ def measure_finding(form: Path, setup: str, asked: Asked, as_json: bool) -> None
     tell_answers(answers)
     tell(f"kept in {out}")
     found = read_form(form)
-    if str(out.name) not in found.measured:
-        tell(f'a line in {form} takes it along: measured = ["{out.name}"]')
+    if str(out.name) not in found.answers_from:
+        tell(f'a line in {form} takes it along: answers_from = ["{out.name}"]')
     with expecting(form, FORM):
         said = prepared(form).assessment.answers
     whole = (*(each for each in said if each not in made.answers), *made.answers)
@@ -117,7 +117,8 @@ def tell_first(form: Path, plans: "Sequence[Plan]") -> None:
     known = any(seconds is not None for seconds in costs.values())
     found = [each for each in narrowing(left, table, costs if known else None) if each.expected > 0]
     for each in found[:_FIRST]:
-        said = f"{each.criterion} ({table.names[each.criterion]}) narrows the range by {each.expected:.2f} levels on average"
+        name = f"{each.criterion} ({table.names[each.criterion]})"
+        said = f"{name} narrows the range by {each.expected:.2f} levels on average"
         whose = "" if each.criterion in costs else ", and is people's to answer"
         tell(said + whose, lead="find out first: " if each is found[0] else "then: ")
     if left and not found:
@@ -137,10 +138,10 @@ def _others(out: Path, subject: str, criteria: set[str]) -> tuple[Answer, ...]:
 
     if not out.exists():
         return ()
-    before = decode(Measured, out.read_bytes().strip())
-    if before.subject != subject:
+    before = decode(AnswerSet, out.read_bytes().strip())
+    if before.source != subject:
         raise AssessmentError(
-            f"{out} has what was measured of {before.subject!r}, and this is {subject!r}", hint="another --out"
+            f"{out} has what was measured of {before.source!r}, and this is {subject!r}", hint="another --out"
         )
     return tuple(each for each in before.answers if each.criterion not in criteria)
 

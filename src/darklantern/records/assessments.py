@@ -72,10 +72,11 @@ class Assessment(Value, frozen=True, kw_only=True):
     """stands beside the level and never enters the table"""
 
 
-class Measured(Value, frozen=True, kw_only=True):
-    """What the protocols of a device measured of one subject: answers to take into an assessment."""
+class AnswerSet(Value, frozen=True, kw_only=True):
+    """Answers from one source, to take into an assessment: what was measured of a subject, or what somebody else
+    judged."""
 
     v: Literal[1] = 1
-    subject: Name
-    """whose code was measured, with its version"""
+    source: Name
+    """the subject that was measured, with its version; or whose answers they are"""
     answers: tuple[Answer, ...]

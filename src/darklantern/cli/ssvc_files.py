@@ -1,0 +1,64 @@
+"""`darklantern assess export` and `import`: SSVC's JSON in files."""
+
+import time
+from pathlib import Path
+
+import msgspec
+
+from darklantern.cli.handing_out import check_new, hand_out_new
+from darklantern.cli.options import read
+from darklantern.cli.output import tell
+from darklantern.counted import counted
+from darklantern.errors import StoreError
+from darklantern.records.assessments import AnswerSet
+from darklantern.records.exact import encode
+
+
+def export_form(form: Path, out: Path, tables: Path | None) -> None:
+    """Write the selection list of a form's assessment, and the tables. Raises DarkLanternError."""
+    from darklantern.assess import load
+    from darklantern.assess.ssvc import selections
+    from darklantern.cli.finding_form import prepared
+    from darklantern.cli.kinds import FORM, expecting
+    from darklantern.network.clock import text
+
+    check_new(out)
+    with expecting(form, FORM):
+        made = prepared(form).assessment
+    table = load()
+    hand_out_new(out, _json(selections(made, table, text(int(time.time())))))
+    tell(f"{out}: what the answers leave open; who answered and how is not in it")
+    if tables is not None:
+        _write_tables(tables)
+
+
+def import_answers(file: Path, rater: str, out: Path) -> None:
+    """Write the answers of a selection list as one rater's. Raises DarkLanternError."""
+    from darklantern.assess import load
+    from darklantern.assess.ssvc import read_selections
+
+    answers = read_selections(read(file), load(), rater)
+    hand_out_new(out, encode(AnswerSet(source=rater, answers=answers)) + b"\n")
+    tell(f"{out}: {counted(len(answers), 'answer')} of {rater}")
+    tell(f'a line in a form takes them along: answers_from = ["{out.name}"]')
+
+
+def _write_tables(folder: Path) -> None:
+    from darklantern.assess import load
+    from darklantern.assess.ssvc import decision_point, decision_table, level_table
+
+    table = load()
+    try:
+        folder.mkdir()
+    except OSError as error:
+        raise StoreError(f"cannot make {folder}: {error.strerror}", hint="a new folder, beside others") from error
+    for code in (*table.scales, "LEVEL"):
+        hand_out_new(folder / f"{code}.json", _json(decision_point(table, code)))
+    for sub in table.source.tables:
+        hand_out_new(folder / f"DT_{sub.code}.json", _json(decision_table(table, sub.code)))
+    hand_out_new(folder / "DT_LEVEL.json", _json(level_table(table)))
+    tell(f"{folder}: its decision points and tables")
+
+
+def _json(value: msgspec.Struct) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
