@@ -1,0 +1,149 @@
+"""The state of a panel: phase, who is awaited, what is disagreed on, the answers, the level to act on."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from darklantern.assess.decide import Decision, decide
+from darklantern.assess.panels.acts import Done, Refused
+from darklantern.assess.panels.disagreeing import Disagreement, answers_of, disagreements, unanswered
+from darklantern.assess.panels.levels import Standing, standing
+from darklantern.assess.panels.rounds import Rounds, rounds
+from darklantern.assess.table import Table
+from darklantern.errors import AssessmentError
+from darklantern.records.assessments import Answer
+from darklantern.records.exact import Sha256, Time
+from darklantern.records.ratings import Adjudicated, PanelOpened, Person, Rating
+
+Phase = Literal["committing", "revealing", "second round", "adjudicating", "done"]
+_CONCLUDED = ("adjudicating", "done")
+"""phases in which the answers are there: while disagreement is adjudicated, their closed end counts"""
+
+
+@dataclass(frozen=True)
+class Awaited:
+    """What is expected of somebody, and until when."""
+
+    who: Person
+    what: str
+    until: Time
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Where a panel stands."""
+
+    id: Sha256
+    opened: PanelOpened
+    by: Person
+    phase: Phase
+    first: dict[Person, Rating]
+    """first-round ratings; none before all have committed or the time for it is over"""
+    second: dict[Person, Rating]
+    blind: bool
+    """nobody committed after somebody else's rating could be read"""
+    awaited: tuple[Awaited, ...]
+    late: tuple[Person, ...]
+    """raters who never answered: unknown on everything"""
+    disagreements: tuple[Disagreement, ...]
+    """of the latest ratings, those that were adjudicated too"""
+    adjudicated: dict[str, tuple[str, ...]]
+    """criterion → what two see it as, one from outside; it narrows nothing"""
+    answers: tuple[Answer, ...]
+    """of all raters, as the table takes them; measurements come beside them"""
+    decision: Decision | None
+    """what they come to, with the measurements that were given; None before both rounds are over"""
+    standing: Standing
+    refused: tuple[Refused, ...]
+
+
+def panel(
+    acts: Sequence[Done], table: Table, now: datetime, measured: Sequence[Answer] = (), origin: str | None = None
+) -> Panel:
+    """The panel that the first of these acts opened, from all acts of the thread in the log's order.
+
+    `measured` are answers by protocols, which stand beside people's. `origin` is the organisation of the finding's
+    author: a rater of it is not from outside, whatever the panel says. Raises AssessmentError where no panel is opened,
+    or by a table that this is not.
+    """
+    begun = next((done for done in acts if isinstance(done.act, PanelOpened)), None)
+    if begun is None or not isinstance(begun.act, PanelOpened):
+        raise AssessmentError("no panel was opened here", hint="three raters, one from outside, one of a red team")
+    opened = begun.act
+    if opened.table != table.id:
+        raise AssessmentError(f"the panel rates by {opened.table}, and this is {table.id}", hint="load that version")
+    if origin is not None and (
+        own := [each for each in opened.raters if each.role == "outside" and each.who.org == origin]
+    ):
+        raise AssessmentError(
+            f"{own[0].who.person} of {origin} is not from outside: the finding is {origin}'s",
+            hint="a rater of another organisation",
+        )
+    found = rounds(acts, begun.id, opened, table)
+    disagreed, settled = disagreements(found.last, table), _adjudicated(acts, begun.id, opened)
+    phase = _phase(found, now, settled, disagreed)
+    late = tuple(each.who for each in opened.raters if each.who not in found.last) if phase in _CONCLUDED else ()
+    answers = tuple(answer for rating in found.last.values() for answer in answers_of(rating, table))
+    answers += tuple(answer for who in late for answer in unanswered(who, table))
+    decision = decide((*measured, *answers), table) if phase in _CONCLUDED else None
+    held = standing(acts, begun.id, found, decision.operate if decision else None, phase == "done", now)
+    return Panel(
+        id=begun.id,
+        opened=opened,
+        by=begun.who,
+        phase=phase,
+        first=found.first,
+        second=found.second,
+        blind=found.blind,
+        awaited=_awaited(found, phase),
+        late=late,
+        disagreements=disagreed,
+        adjudicated=settled,
+        answers=answers,
+        decision=decision,
+        standing=held,
+        refused=(*found.refused, *held.refused),
+    )
+
+
+def _phase(found: Rounds, now: datetime, settled: Collection[str], disagreed: Sequence[Disagreement]) -> Phase:
+    """How far it is. A round ends when all have done their part, or its time is over; so does adjudication."""
+    opened, count = found.opened, len(found.opened.raters)
+    if len(found.committed) < count and now <= datetime.fromisoformat(opened.commit_by):
+        return "committing"
+    if len(found.first) < len(found.committed) and now <= datetime.fromisoformat(opened.reveal_by):
+        return "revealing"
+    second_runs = now <= datetime.fromisoformat(opened.second_by)
+    if len(found.second) < len(found.first) and second_runs:
+        return "second round"
+    unsettled = [each for each in disagreed if (each.criterion or "level") not in settled]
+    return "adjudicating" if unsettled and second_runs else "done"
+
+
+def _awaited(found: Rounds, phase: Phase) -> tuple[Awaited, ...]:
+    opened = found.opened
+    everybody = [each.who for each in opened.raters]
+    parts: dict[Phase, tuple[list[Person], Mapping[Person, object], str, Time]] = {
+        "committing": (everybody, found.committed, "a commitment", opened.commit_by),
+        "revealing": (list(found.committed), found.first, "what was committed to", opened.reveal_by),
+        "second round": (list(found.first), found.second, "a second rating", opened.second_by),
+    }
+    if phase not in parts:
+        return ()
+    of, done, what, until = parts[phase]
+    return tuple(Awaited(each, what, until) for each in of if each not in done)
+
+
+def _adjudicated(acts: Sequence[Done], id: Sha256, opened: PanelOpened) -> dict[str, tuple[str, ...]]:
+    """What two raters see alike, one of them from outside."""
+    roles = {each.who: each.role for each in opened.raters}
+    seen: dict[tuple[str, tuple[str, ...]], set[Person]] = {}
+    for done in acts:
+        if isinstance(done.act, Adjudicated) and done.act.panel == id and done.who in roles:
+            seen.setdefault((done.act.criterion, done.act.values), set()).add(done.who)
+    return {
+        criterion: values
+        for (criterion, values), who in seen.items()
+        if len(who) >= 2 and any(roles[each] == "outside" for each in who)
+    }
