@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from darklantern.assess.panels import Done, Panel, commitment, panel
+from darklantern.assess.panels import Panel, panel
 from darklantern.records.ratings import (
     Act,
     Committed,
+    Done,
     PanelOpened,
     Person,
     Rated,
@@ -17,6 +18,7 @@ from darklantern.records.ratings import (
     Rating,
     Revealed,
     Voted,
+    commitment,
 )
 
 from .answers import TABLE

@@ -18,6 +18,7 @@ from darklantern.library.calls.drafts import Drafts
 from darklantern.library.calls.findings import Findings
 from darklantern.library.calls.identity import Identity
 from darklantern.library.calls.members import Members
+from darklantern.library.calls.panels import Panels
 from darklantern.library.calls.relays import Relays
 from darklantern.library.calls.threads import Threads
 from darklantern.library.desk import Clock, Desk
@@ -115,6 +116,11 @@ class Library:
     def drafts(self) -> Drafts:
         """What several people sign: rosters, manifests, circles, breaches."""
         return Drafts(self._desk)
+
+    @property
+    def panels(self) -> Panels:
+        """Raters of an item: commitments, ratings, votes, closings."""
+        return Panels(self._desk)
 
     @property
     def members(self) -> Members:

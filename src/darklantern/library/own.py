@@ -1,4 +1,4 @@
-"""What is a library's own and in no log: root keys, and invitations that are open.
+"""What is a library's own and in no log: root keys, open invitations, and ratings that are not revealed yet.
 
 In: secrets by name. Out: the same as values, and what to write where they differ. Secret: it does not print.
 """
@@ -10,6 +10,7 @@ from typing import Final, Literal
 from darklantern.network.invitations import Code, Invitation, Request
 from darklantern.network.secret_values import SecretValue
 from darklantern.records.exact import decode, encode
+from darklantern.records.ratings import Rating
 from darklantern.sealing import SigningKey
 
 RootRole = Literal["network", "org"]
@@ -19,6 +20,7 @@ _ROLES: Final[tuple[RootRole, ...]] = ("network", "org")
 _ROOT: Final = "root "
 _INVITED: Final = "invited "
 _ANSWERED: Final = "answered"
+_UNREVEALED: Final = "unrevealed "
 
 
 class Invited(SecretValue, frozen=True, kw_only=True):
@@ -36,6 +38,13 @@ class Answered(SecretValue, frozen=True, kw_only=True):
     request: Request
 
 
+class Unrevealed(SecretValue, frozen=True, kw_only=True):
+    """A first-round rating that was committed to, until it is revealed. Without it nobody could."""
+
+    rating: Rating
+    nonce: str
+
+
 @dataclass(frozen=True, repr=False)
 class Own:
     """Secrets besides the device's keys."""
@@ -45,6 +54,8 @@ class Own:
     invited: Mapping[str, Invited] = field(default_factory=dict)
     """invitation id → code"""
     answered: Answered | None = None
+    unrevealed: Mapping[str, Unrevealed] = field(default_factory=dict)
+    """panel id → what this person committed to there"""
 
 
 def load_own(secrets: Mapping[str, bytes]) -> Own:
@@ -57,6 +68,11 @@ def load_own(secrets: Mapping[str, bytes]) -> Own:
             if name.startswith(_INVITED)
         },
         answered=decode(Answered, secrets[_ANSWERED]) if _ANSWERED in secrets else None,
+        unrevealed={
+            name.removeprefix(_UNREVEALED): decode(Unrevealed, data)
+            for name, data in secrets.items()
+            if name.startswith(_UNREVEALED)
+        },
     )
 
 
@@ -66,6 +82,7 @@ def own_secrets(own: Own) -> dict[str, bytes]:
         f"{_ROOT}{role} {place}": key.to_bytes() for role, keys in own.roots.items() for place, key in enumerate(keys)
     }
     found |= {f"{_INVITED}{id}": encode(invited) for id, invited in own.invited.items()}
+    found |= {f"{_UNREVEALED}{id}": encode(rating) for id, rating in own.unrevealed.items()}
     return found | ({_ANSWERED: encode(own.answered)} if own.answered else {})
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from darklantern.records.exact import Name, Sha256, Value
+from darklantern.records.ratings import Act
 
 LONGEST: Final = 1_000_000
 """characters"""
@@ -83,4 +84,12 @@ class Retraction(Value, frozen=True, kw_only=True, tag_field="what", tag="retrac
     post: Sha256
 
 
-Content = Post | Revision | Reaction | Retraction
+class PanelAct(Value, frozen=True, kw_only=True, tag_field="what", tag="panel act"):
+    """Something that a panel of raters does about an item. No post: it has no text of its own."""
+
+    thread: Sha256
+    """the item that is rated"""
+    act: Act
+
+
+Content = Post | Revision | Reaction | Retraction | PanelAct

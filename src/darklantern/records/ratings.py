@@ -4,12 +4,14 @@ Each act is one record, signed and sealed like every word about the finding. An 
 that opened it. No level is ever typed: answers are, and the table concludes.
 """
 
+import hashlib
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import msgspec
 
 from darklantern.records.assessments import Code, Date, Level
-from darklantern.records.exact import Name, Reason, Sha256, Text, Time, Value
+from darklantern.records.exact import Name, Reason, Sha256, Text, Time, Value, encode
 
 Role = Literal["member", "outside", "red_team"]
 """outside: of another organisation than the finding's author. Red team: answers what a capabilities organisation would
@@ -152,3 +154,20 @@ class Overridden(Value, frozen=True, kw_only=True, tag_field="act", tag="overrid
 
 
 Act = PanelOpened | Committed | Revealed | RatedAgain | Adjudicated | Voted | Closed | Seconded | Overridden
+
+
+@dataclass(frozen=True)
+class Done:
+    """An act as it stands in the circle's log."""
+
+    id: Sha256
+    who: Person
+    """whose key signed it, by the roster"""
+    time: Time
+    """its author's word"""
+    act: Act
+
+
+def commitment(rating: Rating, nonce: str) -> Sha256:
+    """SHA-256 of a rating's exact bytes and the nonce's 32 bytes, which keeps short ratings from being guessed."""
+    return hashlib.sha256(encode(rating) + bytes.fromhex(nonce)).hexdigest()

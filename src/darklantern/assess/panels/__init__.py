@@ -8,9 +8,9 @@ Acts are never errors: whoever may not do something is listed and ignored. The o
 their authors' word, so that deadlines rest on honest clocks. Nothing here proves that a rater is independent.
 """
 
-from darklantern.assess.panels.acts import Done, Refused, commitment
+from darklantern.assess.panels.acts import Refused
 from darklantern.assess.panels.disagreeing import Disagreement
 from darklantern.assess.panels.panel import Awaited, Panel, panel
 from darklantern.assess.panels.rounds import Rounds, rounds
 
-__all__ = ["Awaited", "Disagreement", "Done", "Panel", "Refused", "Rounds", "commitment", "panel", "rounds"]
+__all__ = ["Awaited", "Disagreement", "Panel", "Refused", "Rounds", "panel", "rounds"]

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
 
-from darklantern.assess.panels.acts import Done, Refused
+from darklantern.assess.panels.acts import Refused
 from darklantern.assess.panels.rounds import Rounds
 from darklantern.records.assessments import LEVELS, Level
 from darklantern.records.exact import Sha256
 from darklantern.records.ratings import (
     LEAST_RATERS,
     Closed,
+    Done,
     Overridden,
     PanelOpened,
     Person,

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from darklantern.assess.decide import Decision, decide
-from darklantern.assess.panels.acts import Done, Refused
+from darklantern.assess.panels.acts import Refused
 from darklantern.assess.panels.disagreeing import Disagreement, answers_of, disagreements, unanswered
 from darklantern.assess.panels.levels import Standing, standing
 from darklantern.assess.panels.rounds import Rounds, rounds
@@ -14,7 +14,7 @@ from darklantern.assess.table import Table
 from darklantern.errors import AssessmentError
 from darklantern.records.assessments import Answer
 from darklantern.records.exact import Sha256, Time
-from darklantern.records.ratings import Adjudicated, PanelOpened, Person, Rating
+from darklantern.records.ratings import Adjudicated, Done, PanelOpened, Person, Rating
 
 Phase = Literal["committing", "revealing", "second round", "adjudicating", "done"]
 _CONCLUDED = ("adjudicating", "done")

@@ -3,10 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from darklantern.assess.panels.acts import Done, Refused, commitment
+from darklantern.assess.panels.acts import Refused
 from darklantern.assess.table import Table
 from darklantern.records.exact import Sha256, Time
-from darklantern.records.ratings import Committed, PanelOpened, Person, RatedAgain, Rater, Rating, Revealed
+from darklantern.records.ratings import (
+    Committed,
+    Done,
+    PanelOpened,
+    Person,
+    RatedAgain,
+    Rater,
+    Rating,
+    Revealed,
+    commitment,
+)
 
 
 @dataclass(frozen=True)

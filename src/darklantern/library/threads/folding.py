@@ -15,7 +15,7 @@ from darklantern.library.threads.emojis import is_emoji
 from darklantern.library.threads.places import what_of
 from darklantern.library.threads.values import Ignored, Reacted, ThreadPost, Version
 from darklantern.records.exact import Time
-from darklantern.records.posts import Content, Post, Reaction, Retraction, Revision
+from darklantern.records.posts import Content, PanelAct, Post, Reaction, Retraction, Revision
 
 MOST_EMOJI: Final = 24
 """different emoji of one person on one post; a flood counts no further"""
@@ -59,6 +59,8 @@ def fold(said: Iterable[Opened], elsewhere: frozenset[str] = frozenset()) -> tup
         if isinstance(content, Post):
             standing[opened.id] = _Standing(opened, content, content.text, opened.time)
             continue
+        if isinstance(content, PanelAct):
+            continue  # nothing that is said: `library.panels` has it
         reason = _act(opened, content, standing.get(content.post), content.post in elsewhere)
         if reason:
             ignored.append(Ignored(opened.id, opened.author, what_of(content), reason))

@@ -11,11 +11,11 @@ from typing import Final, Literal, TypeAlias, TypeVar
 from rpds import HashTrieMap, HashTrieSet
 
 from darklantern.records.exact import Sha256, Value, decode, encode
-from darklantern.records.posts import Content, Mention, Post, Reaction, Retraction, Revision
+from darklantern.records.posts import Content, Mention, PanelAct, Post, Reaction, Retraction, Revision
 
 Rows = Mapping[str, Mapping[str, bytes]]
 """part → name → value, as the store keeps them"""
-What = Literal["post", "revision", "reaction", "retraction"]
+What = Literal["post", "revision", "reaction", "retraction", "panel act"]
 Quiet = Literal["muted", "mentions"]
 """no notifications at all, or only of mentions"""
 
@@ -127,7 +127,8 @@ def place_of(entry: str, content: Content, me: Mention | None, arrival: int) -> 
             mentions_me=me in content.mentions,
             arrival=arrival,
         )
-    return Place(thread=content.thread, what=what_of(content), post=content.post, mentions_me=False, arrival=arrival)
+    post = None if isinstance(content, PanelAct) else content.post
+    return Place(thread=content.thread, what=what_of(content), post=post, mentions_me=False, arrival=arrival)
 
 
 def what_of(content: Content) -> What:
@@ -141,6 +142,8 @@ def what_of(content: Content) -> What:
             return "reaction"
         case Retraction():
             return "retraction"
+        case PanelAct():
+            return "panel act"
 
 
 def load_threads(rows: Rows) -> LocalThreads:
