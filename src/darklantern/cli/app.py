@@ -25,6 +25,7 @@ from darklantern.cli.options import Json, PassphraseFile
 from darklantern.cli.org_commands import org_app
 from darklantern.cli.other_device_commands import device_app
 from darklantern.cli.output import tell, tell_json
+from darklantern.cli.panel_commands import panel_app
 from darklantern.cli.pledge_commands import pledge_app
 from darklantern.cli.run_commands import watch_app
 from darklantern.cli.seal_command import seal
@@ -49,6 +50,7 @@ GROUPS = {
     "finding": finding_app,
     "assess": assess_app,
     "forecast": forecast_app,
+    "panel": panel_app,
     "device": device_app,
     "org": org_app,
     "member": member_app,

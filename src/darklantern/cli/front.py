@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 SECTIONS: Final[dict[str | None, dict[str, tuple[str, ...]]]] = {
     None: {
-        "Findings": ("share", "open", "finding", "assess", "forecast", "search", "thread", "rerun", "explain"),
+        "Findings": ("share", "open", "finding", "assess", "panel", "forecast", "search", "thread", "rerun", "explain"),
         "Reaching the others": ("sync", "status", "bundle", "relay"),
         "Keys, people, circles": ("device", "org", "member", "pledge", "circle", "draft"),
         "This device": ("library", "log", "page", "seal", "version"),
