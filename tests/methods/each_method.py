@@ -99,7 +99,8 @@ class Methods:
     def circuits(self, model: Model) -> list[methods.Result]:
         found = [methods.edge_scores(model, self.contrast, way) for way in ("eap", "eap-ig", "relp", "exact")]
         circuit = methods.select(found[1], 12)
-        return [*found, circuit, methods.faithfulness(model, circuit, self.contrast)]
+        curve = methods.evaluate(model, found[1], self.contrast, fractions=(0.1, 0.5, 1))
+        return [*found, circuit, curve, methods.faithfulness(model, circuit, self.contrast)]
 
     def minimal(self, model: Model) -> list[methods.Result]:
         scores = methods.edge_scores(model, self.contrast, "eap-ig")
