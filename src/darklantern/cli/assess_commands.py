@@ -8,7 +8,8 @@ import typer
 from darklantern.cli.options import Json
 
 assess_app = typer.Typer(
-    help="Measure what can be measured of what a finding would do in the world; see which level follows.",
+    help="Measure what a finding would do, and see which level follows.",
+    rich_markup_mode=None,
     no_args_is_help=True,
 )
 
@@ -49,6 +50,7 @@ def run(
 def report(
     finding: Annotated[Path, typer.Argument(help="A form of `darklantern finding new`, filled in as far as you are.")],
     out: Annotated[Path, typer.Option(help="A new HTML file that stands by itself, to read, print or save as PDF.")],
+    as_json: Json = False,
 ) -> None:
     """Write a finding's assessment as one page.
 
@@ -58,12 +60,15 @@ def report(
     from darklantern.cli.finding_form import prepared
     from darklantern.cli.handing_out import hand_out_new
     from darklantern.cli.kinds import FORM, expecting
-    from darklantern.cli.output import tell
+    from darklantern.cli.output import tell, tell_json
     from darklantern.page.sheet import alone
 
     with expecting(finding, FORM):
         made = prepared(finding)
     hand_out_new(out, alone(made.finding.title, made.assessment).encode())
+    if as_json:
+        tell_json({"file": str(out), "level": made.assessment.operate})
+        return
     tell(f"{out}: at {made.assessment.operate}, as the finding; it lies in the clear until you delete it")
 
 
@@ -74,6 +79,7 @@ def export(
     tables: Annotated[
         Path | None, typer.Option(help="A new folder for the decision points and tables that it refers to.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Write an assessment as SSVC's JSON.
 
@@ -81,7 +87,7 @@ def export(
     """
     from darklantern.cli.ssvc_files import export_form
 
-    export_form(finding, out, tables)
+    export_form(finding, out, tables, as_json)
 
 
 @assess_app.command("import")
@@ -89,8 +95,9 @@ def import_(
     selections: Annotated[Path, typer.Argument(help="SSVC's selection list, over this table's decision points.")],
     rater: Annotated[str, typer.Option(help="Whose answers these are: the list does not say.")],
     out: Annotated[Path, typer.Option(help="A new file that a form takes along with `answers_from`.")],
+    as_json: Json = False,
 ) -> None:
     """Take the answers in SSVC's JSON as one rater's word."""
     from darklantern.cli.ssvc_files import import_answers
 
-    import_answers(selections, rater, out)
+    import_answers(selections, rater, out, as_json)

@@ -8,7 +8,8 @@ import typer
 from darklantern.cli.options import Json
 
 forecast_app = typer.Typer(
-    help="Say what you expect of a finding when you rate it, follow up, and see what the record tells.",
+    help="What you expect of findings, and what became of them.",
+    rich_markup_mode=None,
     no_args_is_help=True,
 )
 Folder = Annotated[Path, typer.Argument(help="The folder of forecasts and follow-ups, one a file.")]
@@ -29,11 +30,12 @@ def state(
     rater: Annotated[str, typer.Option(help="Your pseudonym, the same each time.")],
     because: Annotated[str, typer.Option(help="Why.")] = "",
     on: On = None,
+    as_json: Json = False,
 ) -> None:
     """Write down how likely an event is for a finding."""
     from darklantern.cli.forecast_folder import state_one
 
-    state_one(folder, finding, (event, months), probability, (rater, because), on)
+    state_one(folder, finding, (event, months), probability, (rater, because), on, as_json)
 
 
 @forecast_app.command()
@@ -54,11 +56,12 @@ def answer(
     by: Annotated[str, typer.Option(help="Who looked.")],
     text: Annotated[str, typer.Option(help="Where, and what was found.")] = "",
     on: On = None,
+    as_json: Json = False,
 ) -> None:
     """Write down what became of it."""
     from darklantern.cli.forecast_folder import answer_one
 
-    answer_one(folder, finding, (event, months), outcome, (by, text), on)
+    answer_one(folder, finding, (event, months), outcome, (by, text), on, as_json)
 
 
 @forecast_app.command()
@@ -89,8 +92,9 @@ def power(
     base_rate: Annotated[float, typer.Option(min=0.01, max=0.5, help="How often it happens.")] = 0.15,
     raters: Annotated[int | None, typer.Option(min=2, max=20, help="Raters of each finding.")] = None,
     items: Annotated[int | None, typer.Option(min=2, max=500, help="Findings that all of them rate.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Simulate how much could be told: by so many resolved forecasts, or by so many raters and findings."""
     from darklantern.cli.forecast_folder import tell_power
 
-    tell_power(resolved, base_rate, raters, items)
+    tell_power(resolved, base_rate, (raters, items), as_json)

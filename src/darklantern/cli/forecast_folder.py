@@ -19,7 +19,13 @@ _LEAST = 2
 
 
 def state_one(
-    folder: Path, form: Path, question: tuple[str, int], probability: float, who: tuple[str, str], on: str | None
+    folder: Path,
+    form: Path,
+    question: tuple[str, int],
+    probability: float,
+    who: tuple[str, str],
+    on: str | None,
+    as_json: bool,
 ) -> None:
     """Write a forecast into the folder. Raises DarkLanternError."""
     from darklantern.cli.finding_form import prepared
@@ -41,12 +47,21 @@ def state_one(
         because=because,
     )
     file = _write(folder, forecast)
+    if as_json:
+        tell_json({"file": str(file), **plain(forecast)})
+        return
     tell(f"{file}: {event} within {months} months, {probability:g}, finding {made.finding[:12]} at {made.operate}")
     tell(EVENTS[event], lead="  ")
 
 
 def answer_one(
-    folder: Path, finding: str, question: tuple[str, int], outcome: str, who: tuple[str, str], on: str | None
+    folder: Path,
+    finding: str,
+    question: tuple[str, int],
+    outcome: str,
+    who: tuple[str, str],
+    on: str | None,
+    as_json: bool,
 ) -> None:
     """Write a follow-up into the folder. Raises DarkLanternError."""
     event, months = _question(question)
@@ -73,7 +88,11 @@ def answer_one(
         by=by,
         text=text,
     )
-    tell(f"{_write(folder, made)}: {event} within {months} months, {outcome}")
+    file = _write(folder, made)
+    if as_json:
+        tell_json({"file": str(file), **plain(made)})
+        return
+    tell(f"{file}: {event} within {months} months, {outcome}")
 
 
 def tell_due(folder: Path, on: str | None, as_json: bool) -> None:
@@ -125,22 +144,28 @@ def tell_record(
     tell(SELECTIVE)
 
 
-def tell_power(resolved: int | None, base_rate: float, raters: int | None, items: int | None) -> None:
+def tell_power(resolved: int | None, base_rate: float, panels: tuple[int | None, int | None], as_json: bool) -> None:
     """What could be told. Raises AssessmentError where nothing was asked."""
     from darklantern.assess.tracking import alpha_width, power, resolved_for
 
+    raters, items = panels
     if resolved is None and (raters is None or items is None):
         raise AssessmentError(
             "expected --resolved, or --raters and --items", hint="darklantern forecast power --resolved 80"
         )
-    if resolved is not None:
-        found = power(resolved, base_rate)
+    found = None if resolved is None else power(resolved, base_rate)
+    enough = None if resolved is None else resolved_for(0.8, base_rate)
+    width = None if raters is None or items is None else alpha_width(raters, items)
+    if as_json:
+        told = None if width is None else {"alpha": width.alpha, "width": width.width}
+        tell_json({"power": found, "resolved_for_80_percent": enough, "agreement": told})
+        return
+    if found is not None:
         tell(
             f"{resolved} resolved: a calibrated forecaster beats a base rate of {base_rate:.0%} visibly in {found:.0%}"
         )
-        tell(f"four times in five takes about {resolved_for(0.8, base_rate)}")
-    if raters is not None and items is not None:
-        width = alpha_width(raters, items)
+        tell(f"four times in five takes about {enough}")
+    if width is not None:
         tell(
             f"{raters} raters, {items} findings: an alpha near {width.alpha:.1f} has an interval {width.width:.2f} wide"
         )

@@ -24,6 +24,8 @@ def called(setup: str, wrong: type[DarkLanternError]) -> Any:
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
     sys.path.insert(0, str(path.parent.resolve()))
+    # Bytecode is matched by size and second: what was saved twice within one would run as it was before.
+    bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         spec.loader.exec_module(module)
         make = getattr(module, function, None)
@@ -35,4 +37,5 @@ def called(setup: str, wrong: type[DarkLanternError]) -> Any:
     except Exception as error:
         raise wrong(f"{path} failed: {type(error).__name__}: {error}", hint=f"python {path} shows where") from error
     finally:
+        sys.dont_write_bytecode = bytecode
         sys.path.pop(0)

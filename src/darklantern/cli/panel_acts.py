@@ -40,7 +40,24 @@ _DAY = 86_400
 
 
 @dataclass(frozen=True)
-class _At:
+class At:
+    """Which library, and how its answer is told."""
+
+    folder: Path | None
+    passphrase_file: Path | None
+    as_json: bool
+
+    def tell(self, lines: Sequence[str], value: dict[str, Any]) -> None:
+        """Lines for people, or one JSON value."""
+        if self.as_json:
+            tell_json(value)
+            return
+        for line in lines:
+            tell(line)
+
+
+@dataclass(frozen=True)
+class _Found:
     """An open library at an item."""
 
     library: "Library"
@@ -67,10 +84,10 @@ class _At:
 
 
 @contextmanager
-def _at(item: str, folder: Path | None, passphrase_file: Path | None) -> Iterator[_At]:
+def _at(item: str, given: At) -> Iterator[_Found]:
     from darklantern.network.items import finding_hash
 
-    with open_own(folder, passphrase_file) as library:
+    with open_own(given.folder, given.passphrase_file) as library:
         whole = item_named(library, item)
         opened = library.findings.open(whole)
         answers = opened.assessment.answers if opened.assessment else ()
@@ -78,15 +95,15 @@ def _at(item: str, folder: Path | None, passphrase_file: Path | None) -> Iterato
         acts = library.panels.acts(whole)
         begun = max((place for place, done in enumerate(acts) if isinstance(done.act, PanelOpened)), default=None)
         newest = acts[begun:] if begun is not None else ()
-        yield _At(library, whole, finding_hash(opened.finding), measured, opened.author.org, newest)
+        yield _Found(library, whole, finding_hash(opened.finding), measured, opened.author.org, newest)
 
 
-def begin(item: str, raters: Sequence[str], days: int, folder: Path | None, passphrase_file: Path | None) -> None:
+def begin(item: str, raters: Sequence[str], days: int, given: At) -> None:
     """Open a panel. Raises RefusedError for people who cannot be one."""
     from darklantern.assess import load
     from darklantern.network.clock import text
 
-    with _at(item, folder, passphrase_file) as at:
+    with _at(item, given) as at:
         opened, now = at.library.findings.open(at.item), int(time.time())
         try:
             act = PanelOpened(
@@ -105,69 +122,62 @@ def begin(item: str, raters: Sequence[str], days: int, folder: Path | None, pass
             raise RefusedError(
                 f"a rater of {at.origin} is not from outside: the finding is theirs", hint="another org's"
             )
-        at.library.panels.act(at.item, act)
-    for each in act.raters:
-        tell(f"{each.who.org}/{each.who.person}, {each.role}")
-    tell(f"commitments until {act.commit_by}, reveals until {act.reveal_by}, second ratings until {act.second_by}")
+        id = at.library.panels.act(at.item, act)
+    asked = [f"{each.who.org}/{each.who.person}, {each.role}" for each in act.raters]
+    until = f"commitments until {act.commit_by}, reveals until {act.reveal_by}, second ratings until {act.second_by}"
+    given.tell([*asked, until], {"panel": id, **plain(act)})
 
 
-def write_form(item: str, out: Path, folder: Path | None, passphrase_file: Path | None) -> None:
+def write_form(item: str, out: Path, given: At) -> None:
     """A form for whoever asks."""
     from darklantern.assess import load
     from darklantern.cli.rating_form import blank
 
-    with _at(item, folder, passphrase_file) as at:
+    with _at(item, given) as at:
         role = _role(at)
     hand_out_new(out, blank(load(), role).encode())
-    tell(f"{out}: fill it in, as {role}; it lies in the clear until you delete it")
+    says = f"{out}: fill it in, as {role}; it lies in the clear until you delete it"
+    given.tell([says], {"form": str(out), "role": role})
 
 
-def rate_by(item: str, form: Path, folder: Path | None, passphrase_file: Path | None) -> None:
+def rate_by(item: str, form: Path, given: At) -> None:
     """Commit, or rate again, as the panel's phase is."""
     from darklantern.assess import load
     from darklantern.cli.rating_form import rating
 
-    with _at(item, folder, passphrase_file) as at:
+    with _at(item, given) as at:
         begun, _, state = at.begun, _role(at), at.panel()
         number = 1 if state.phase == "committing" else 2
         made = rating(form, at.finding, load(), at.library.panels.me, number)
         if number == 1:
-            at.library.panels.commit(at.item, begun, made)
-            tell(
-                f"committed; the others see that you rated, not what. Reveal it after {state.opened.commit_by}, or earlier"
-            )
-            tell("once all have committed: `darklantern panel reveal`. Keep this device: the rating is nowhere else")
-            return
-        at.library.panels.rate_again(at.item, begun, made)
-    tell("rated in the second round")
+            id = at.library.panels.commit(at.item, begun, made)
+            says = [
+                "committed: the others see that you rated, and not what",
+                f"`darklantern panel reveal` shows it once all have, or after {state.opened.commit_by}",
+                "until then it is on this device and nowhere else",
+            ]
+        else:
+            id, says = at.library.panels.rate_again(at.item, begun, made), ["rated in the second round"]
+    given.tell(says, {"id": id, "round": number})
 
 
-def reveal_own(item: str, folder: Path | None, passphrase_file: Path | None) -> None:
+def reveal_own(item: str, given: At) -> None:
     """Reveal, unless it would be too early to count."""
-    with _at(item, folder, passphrase_file) as at:
+    with _at(item, given) as at:
         begun, state = at.begun, at.panel()
         if state.phase == "committing":
             waiting = ", ".join(each.who.person for each in state.awaited)
             raise RefusedError(f"{waiting} have not committed yet", hint="it would not count, and they would see it")
-        at.library.panels.reveal(at.item, begun)
-    tell("revealed")
+        id = at.library.panels.reveal(at.item, begun)
+    given.tell(["revealed"], {"id": id})
 
 
-def vote_on(
-    item: str, level: str, agrees: bool, because: str, folder: Path | None, passphrase_file: Path | None
-) -> None:
+def vote_on(item: str, level: str, agrees: bool, because: str, given: At) -> None:
     """Vote for or against a level."""
-    _act(
-        item,
-        lambda at: Voted(panel=at.begun, level=_level(level), agrees=agrees, text=because),
-        folder,
-        passphrase_file,
-    )
+    _act(item, lambda at: Voted(panel=at.begun, level=_level(level), agrees=agrees, text=because), given)
 
 
-def adjudicate_one(
-    item: str, criterion: str, values: Sequence[str], because: str, folder: Path | None, passphrase_file: Path | None
-) -> None:
+def adjudicate_one(item: str, criterion: str, values: Sequence[str], because: str, given: At) -> None:
     """Say what a disagreement comes to."""
     from darklantern.assess import load
 
@@ -177,21 +187,21 @@ def adjudicate_one(
             f"{criterion} is one of {', '.join(found.values)}, got {', '.join(values)}", hint="its words"
         )
 
-    def made(at: _At) -> Act:
+    def made(at: _Found) -> Act:
         return Adjudicated(panel=at.begun, criterion=found.code, values=tuple(values), text=because)  # type: ignore[arg-type]
 
-    _act(item, made, folder, passphrase_file)
+    _act(item, made, given)
 
 
-def close_to(item: str, level: str, because: str, folder: Path | None, passphrase_file: Path | None) -> None:
+def close_to(item: str, level: str, because: str, given: At) -> None:
     """Close at once."""
-    _act(item, lambda at: Closed(panel=at.begun, level=_level(level), text=because), folder, passphrase_file)
+    _act(item, lambda at: Closed(panel=at.begun, level=_level(level), text=because), given)
 
 
-def second_one(item: str, closing: str, folder: Path | None, passphrase_file: Path | None) -> None:
+def second_one(item: str, closing: str, given: At) -> None:
     """Second a closing."""
 
-    def made(at: _At) -> Act:
+    def made(at: _Found) -> Act:
         found = [done.id for done in at.acts if isinstance(done.act, Closed) and done.id.startswith(closing)]
         if len(found) != 1:
             raise RefusedError(
@@ -200,30 +210,28 @@ def second_one(item: str, closing: str, folder: Path | None, passphrase_file: Pa
             )
         return Seconded(panel=at.begun, closing=found[0])
 
-    _act(item, made, folder, passphrase_file)
+    _act(item, made, given)
 
 
-def override_level(
-    item: str, levels: tuple[str, str], why: tuple[str, str, str], folder: Path | None, passphrase_file: Path | None
-) -> None:
+def override_level(item: str, levels: tuple[str, str], why: tuple[str, str, str], given: At) -> None:
     """Sign an override."""
     code, because, until = why
     if code not in get_args(OverrideCode):
         raise RefusedError(f"expected one of {', '.join(get_args(OverrideCode))}, got {code!r}", hint="--code")
     before, after = map(_level, levels)
 
-    def made(at: _At) -> Act:
+    def made(at: _Found) -> Act:
         return Overridden(panel=at.begun, before=before, after=after, code=code, text=because, expires=until)  # type: ignore[arg-type]
 
-    _act(item, made, folder, passphrase_file)
+    _act(item, made, given)
 
 
-def tell_state(item: str, folder: Path | None, passphrase_file: Path | None, as_json: bool) -> None:
+def tell_state(item: str, given: At) -> None:
     """The panel in words."""
-    with _at(item, folder, passphrase_file) as at:
+    with _at(item, given) as at:
         _ = at.begun
         found, closings = at.panel(), [done for done in at.acts if isinstance(done.act, Closed)]
-    if as_json:
+    if given.as_json:
         tell_json(_plain(found))
         return
     tell(f"{found.phase}; level now {found.standing.level}: {'; '.join(found.standing.why)}")
@@ -250,14 +258,14 @@ def tell_state(item: str, folder: Path | None, passphrase_file: Path | None, as_
         tell(f"counts for nothing: {refused.id[:16]} by {refused.who.person}: {refused.why}")
 
 
-def _act(item: str, made: Any, folder: Path | None, passphrase_file: Path | None) -> None:
-    with _at(item, folder, passphrase_file) as at:
+def _act(item: str, made: Any, given: At) -> None:
+    with _at(item, given) as at:
         _role(at)
         id = at.library.panels.act(at.item, made(at))
-    tell(f"{id[:16]}: said; `darklantern panel show` tells what it comes to")
+    given.tell([f"{id[:16]}: said; `darklantern panel show` tells what it comes to"], {"id": id})
 
 
-def _role(at: _At) -> Role:
+def _role(at: _Found) -> Role:
     """The role in which this person is asked. Raises RefusedError where they are not."""
     begun, me = at.begun, at.library.panels.me
     act = at.acts[0].act

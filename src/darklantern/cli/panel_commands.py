@@ -9,7 +9,7 @@ from darklantern.cli.library_option import LibraryFolder
 from darklantern.cli.options import Json, PassphraseFile
 
 panel_app = typer.Typer(
-    help="Rate a finding together: blind first, then knowing what the others said.\n\n"
+    help="Rate a finding together, blind first.\n\n"
     "Three people at least, one from another organisation, one of a red team. Opening takes all of them, closing takes "
     "one. What you do is sealed to the finding's circle; a sync or a bundle carries it.",
     no_args_is_help=True,
@@ -29,11 +29,12 @@ def open_panel(
     days: Annotated[int, typer.Option(min=1, max=365, help="For each round.")] = 7,
     folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
 ) -> None:
     """Ask people to rate a finding."""
-    from darklantern.cli.panel_acts import begin
+    from darklantern.cli.panel_acts import At, begin
 
-    begin(item, rater, days, folder, passphrase_file)
+    begin(item, rater, days, At(folder, passphrase_file, as_json))
 
 
 @panel_app.command()
@@ -42,11 +43,12 @@ def form(
     out: Annotated[Path, typer.Argument(help="A new file, for example rating.toml. Nothing is replaced.")],
     folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
 ) -> None:
     """Write a form for your rating, to fill in. It lies in the clear until you delete it."""
-    from darklantern.cli.panel_acts import write_form
+    from darklantern.cli.panel_acts import At, write_form
 
-    write_form(item, out, folder, passphrase_file)
+    write_form(item, out, At(folder, passphrase_file, as_json))
 
 
 @panel_app.command()
@@ -55,23 +57,26 @@ def rate(
     filled: Annotated[Path, typer.Argument(help="A form of `darklantern panel form`, filled in.")],
     folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
 ) -> None:
     """Rate: a commitment in the first round, the rating itself in the second.
 
     In the first round nobody sees more than that you have rated; the rating stays on this device until
     `darklantern panel reveal`.
     """
-    from darklantern.cli.panel_acts import rate_by
+    from darklantern.cli.panel_acts import At, rate_by
 
-    rate_by(item, filled, folder, passphrase_file)
+    rate_by(item, filled, At(folder, passphrase_file, as_json))
 
 
 @panel_app.command()
-def reveal(item: Item, folder: LibraryFolder = None, passphrase_file: PassphraseFile = None) -> None:
+def reveal(
+    item: Item, folder: LibraryFolder = None, passphrase_file: PassphraseFile = None, as_json: Json = False
+) -> None:
     """Show what you committed to, once all have committed or the time for it is over."""
-    from darklantern.cli.panel_acts import reveal_own
+    from darklantern.cli.panel_acts import At, reveal_own
 
-    reveal_own(item, folder, passphrase_file)
+    reveal_own(item, At(folder, passphrase_file, as_json))
 
 
 @panel_app.command()
@@ -79,9 +84,9 @@ def show(
     item: Item, folder: LibraryFolder = None, passphrase_file: PassphraseFile = None, as_json: Json = False
 ) -> None:
     """Show where the panel stands: who is awaited, what each said, where they disagree, the level now."""
-    from darklantern.cli.panel_acts import tell_state
+    from darklantern.cli.panel_acts import At, tell_state
 
-    tell_state(item, folder, passphrase_file, as_json)
+    tell_state(item, At(folder, passphrase_file, as_json))
 
 
 @panel_app.command()
@@ -92,11 +97,12 @@ def vote(
     because: Annotated[str, typer.Option(help="Why.")] = "",
     folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
 ) -> None:
     """Vote on opening the finding. It takes all who rated, one from outside, and nobody against."""
-    from darklantern.cli.panel_acts import vote_on
+    from darklantern.cli.panel_acts import At, vote_on
 
-    vote_on(item, level, not against, because, folder, passphrase_file)
+    vote_on(item, level, not against, because, At(folder, passphrase_file, as_json))
 
 
 @panel_app.command()
@@ -107,11 +113,12 @@ def adjudicate(
     because: Because,
     folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
 ) -> None:
     """Say what a disagreement comes to. Two who say the same settle it, one of them from outside."""
-    from darklantern.cli.panel_acts import adjudicate_one
+    from darklantern.cli.panel_acts import At, adjudicate_one
 
-    adjudicate_one(item, criterion, values, because, folder, passphrase_file)
+    adjudicate_one(item, criterion, values, because, At(folder, passphrase_file, as_json))
 
 
 @panel_app.command()
@@ -121,11 +128,12 @@ def close(
     because: Because,
     folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
 ) -> None:
     """Close the finding at once. It holds for thirty days, and for good once somebody seconds it."""
-    from darklantern.cli.panel_acts import close_to
+    from darklantern.cli.panel_acts import At, close_to
 
-    close_to(item, level, because, folder, passphrase_file)
+    close_to(item, level, because, At(folder, passphrase_file, as_json))
 
 
 @panel_app.command()
@@ -134,11 +142,12 @@ def second(
     closing: Annotated[str, typer.Argument(help="Id of the closing, or the beginning of it.")],
     folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
 ) -> None:
     """Second somebody else's closing, so that it stays."""
-    from darklantern.cli.panel_acts import second_one
+    from darklantern.cli.panel_acts import At, second_one
 
-    second_one(item, closing, folder, passphrase_file)
+    second_one(item, closing, At(folder, passphrase_file, as_json))
 
 
 @panel_app.command()
@@ -151,8 +160,9 @@ def override(
     until: Annotated[str, typer.Option(help="The last day it holds, as 2026-12-31.")],
     folder: LibraryFolder = None,
     passphrase_file: PassphraseFile = None,
+    as_json: Json = False,
 ) -> None:
     """Sign another level for a time. Two who sign the same make it hold, one of them from outside."""
-    from darklantern.cli.panel_acts import override_level
+    from darklantern.cli.panel_acts import At, override_level
 
-    override_level(item, (before, after), (code, because, until), folder, passphrase_file)
+    override_level(item, (before, after), (code, because, until), At(folder, passphrase_file, as_json))

@@ -7,14 +7,14 @@ import msgspec
 
 from darklantern.cli.handing_out import check_new, hand_out_new
 from darklantern.cli.options import read
-from darklantern.cli.output import tell
+from darklantern.cli.output import tell, tell_json
 from darklantern.counted import counted
 from darklantern.errors import StoreError
 from darklantern.records.assessments import AnswerSet
 from darklantern.records.exact import encode
 
 
-def export_form(form: Path, out: Path, tables: Path | None) -> None:
+def export_form(form: Path, out: Path, tables: Path | None, as_json: bool) -> None:
     """Write the selection list of a form's assessment, and the tables. Raises DarkLanternError."""
     from darklantern.assess import load
     from darklantern.assess.ssvc import selections
@@ -27,18 +27,26 @@ def export_form(form: Path, out: Path, tables: Path | None) -> None:
         made = prepared(form).assessment
     table = load()
     hand_out_new(out, _json(selections(made, table, text(int(time.time())))))
-    tell(f"{out}: what the answers leave open; who answered and how is not in it")
     if tables is not None:
         _write_tables(tables)
+    if as_json:
+        tell_json({"file": str(out), "tables": str(tables) if tables is not None else None})
+        return
+    tell(f"{out}: what the answers leave open; who answered and how is not in it")
+    if tables is not None:
+        tell(f"{tables}: the decision points and tables that it refers to")
 
 
-def import_answers(file: Path, rater: str, out: Path) -> None:
+def import_answers(file: Path, rater: str, out: Path, as_json: bool) -> None:
     """Write the answers of a selection list as one rater's. Raises DarkLanternError."""
     from darklantern.assess import load
     from darklantern.assess.ssvc import read_selections
 
     answers = read_selections(read(file), load(), rater)
     hand_out_new(out, encode(AnswerSet(source=rater, answers=answers)) + b"\n")
+    if as_json:
+        tell_json({"file": str(out), "answers": len(answers)})
+        return
     tell(f"{out}: {counted(len(answers), 'answer')} of {rater}")
     tell(f'a line in a form takes them along: answers_from = ["{out.name}"]')
 
@@ -57,7 +65,6 @@ def _write_tables(folder: Path) -> None:
     for sub in table.source.tables:
         hand_out_new(folder / f"DT_{sub.code}.json", _json(decision_table(table, sub.code)))
     hand_out_new(folder / "DT_LEVEL.json", _json(level_table(table)))
-    tell(f"{folder}: its decision points and tables")
 
 
 def _json(value: msgspec.Struct) -> bytes:
