@@ -12,7 +12,7 @@ from darklantern.assess.protocols.breadth import breadth_speed
 from darklantern.assess.protocols.efficiency import efficiency
 from darklantern.assess.protocols.explanation import explanation
 from darklantern.assess.protocols.frontier import frontier_distance
-from darklantern.assess.protocols.journal import Journal
+from darklantern.assess.protocols.journal import Journal, kept
 from darklantern.assess.protocols.journal import opened as journal
 from darklantern.assess.protocols.knowledge import fragility
 from darklantern.assess.protocols.necessity import Difference, necessity
@@ -63,6 +63,7 @@ __all__ = [
     "fragility",
     "frontier_distance",
     "journal",
+    "kept",
     "measured",
     "necessity",
     "not_measured",

@@ -79,24 +79,37 @@ def _held(path: Path, by: str) -> StoreError:
     return StoreError(f"{path} is being written by {by}", hint="wait for it, or give this run a journal of its own")
 
 
+def kept(data: bytes, subject: str) -> Journal:
+    """A journal from what a file of one holds, in memory: to conclude from, or to go on with elsewhere. Raises
+    AssessmentError for what is no journal of this subject.
+    """
+    return Journal(None, subject, _parsed(data, subject, "this") if data else [])
+
+
 def _read(path: Path, subject: str) -> list[dict[str, Any]]:
     if not path.exists() or not path.stat().st_size:
         _append(path, json.dumps({"journal": _VERSION, "subject": subject}))
     data = path.read_bytes()
-    whole, _, part = data.rpartition(b"\n")
+    lines = _parsed(data, subject, str(path))
+    whole = data.rfind(b"\n") + 1
+    if whole < len(data):  # the power failed while it was written
+        with path.open("r+b") as file:
+            file.truncate(whole)
+    return lines
+
+
+def _parsed(data: bytes, subject: str, what: str) -> list[dict[str, Any]]:
+    """Its whole lines but the head."""
     try:
-        head, *lines = map(json.loads, whole.splitlines())
+        head, *lines = map(json.loads, data.rpartition(b"\n")[0].splitlines())
         known = head["journal"] == _VERSION and all(isinstance(line["trial"], str) for line in lines)
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise AssessmentError(f"{path} is no journal of measurements: {error}", hint="give another file") from error
+        raise AssessmentError(f"{what} is no journal of measurements: {error}", hint="give another file") from error
     if not known or head["subject"] != subject:
         raise AssessmentError(
-            f"{path} is a journal of {head.get('subject')!r}, and this is {subject!r}",
+            f"{what} is a journal of {head.get('subject')!r}, not of {subject!r}",
             hint="outcomes of another subject do not count for this one: give another file",
         )
-    if part:  # the power failed while it was written
-        with path.open("r+b") as file:
-            file.truncate(len(data) - len(part))
     return lines
 
 
