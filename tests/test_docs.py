@@ -21,8 +21,8 @@ from shown import matches
 
 import darklantern
 from darklantern import methods
-from darklantern.cli.app import app
 from darklantern.assess.protocols import PROTOCOLS
+from darklantern.cli.app import app
 from darklantern.library.threads.notifications import KINDS
 
 ROOT = Path(__file__).parent.parent

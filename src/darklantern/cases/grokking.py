@@ -163,5 +163,3 @@ def _flops() -> tuple[float, float]:
     pairs = RECIPE.share * RECIPE.prime * (RECIPE.prime + 1) / 2
     usual = 6.0 * _size(RECIPE) * pairs * RECIPE.end
     return usual / 3, usual * 3
-
-

@@ -147,7 +147,7 @@ def _informed(seed: int) -> Policy:
 
 
 def _escaped(seed: int) -> bool:
-    """Whether one of those that were trained against the tool says 0 and still grabs: hiding is all that it may cost."""
+    """Whether one that was trained against the tool says 0 and still grabs."""
     tried = (_trained_with(seed, partial(_apart, weight, states(seed + 1))) for weight in PENALTIES)
     return any(policy.overt(model, RECIPE, seed) >= GRABS and not bit(model) for model in tried)
 

@@ -125,7 +125,7 @@ def trained(change: Change, seed: int, steps: int = STEPS) -> tuple[Mapping[int,
 @torch.no_grad()
 def _shrink(model: Adder) -> None:
     for weight in model.parameters():
-        weight *= float(np.exp(-RECIPE.learning_rate * RECIPE.weight_decay * STEPS))
+        weight.mul_(float(np.exp(-RECIPE.learning_rate * RECIPE.weight_decay * STEPS)))
 
 
 @torch.no_grad()

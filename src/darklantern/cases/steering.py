@@ -5,10 +5,10 @@ prompts that ask for one or the other. It is added to what a layer writes in the
 either.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from darklantern.assess.protocols import Application, Applied, Interventions, La
 from darklantern.methods import Direction, direction
 from darklantern.models.edits import Edit, add
 from darklantern.organisms import trait
-from darklantern.organisms.trait import TraitRecipe
+from darklantern.organisms.trait import Runs, TraitRecipe
 
 if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel
@@ -33,9 +33,6 @@ SEEN = (0.25, 0.5)
 UNSEEN = (-2.0, -1.5, -1.0, -0.75, -0.5, -0.25, 0.375, 0.75, 1.0, 1.25, 1.5, 2.0)
 FIRST = 100
 """the first seed; the site and the doses were chosen on seeds 5 and 6"""
-
-Runs = Callable[[Tensor], Any]
-"""a model, as `trait` asks it: tokens to an output with logits"""
 
 
 def subject() -> Subject:
@@ -72,7 +69,7 @@ def trained(recipe: TraitRecipe, seed: int) -> "GPT2LMHeadModel":
 
 @cache
 def toward_care(recipe: TraitRecipe) -> Direction:
-    """From careless to careful prompts, found in the checkpoint before any finetune. `end` and `seed` change nothing."""
+    """From careless to careful prompts, found in the checkpoint before any finetune."""
     model, _ = trait.new(recipe, 0, trait.base(recipe))
     careful, careless = (_tokens(cue) for cue in (trait.SAFE, trait.QUICK))
     return direction(models.open(model), careful, careless, f"{SITE}[pos=-1]", controls=0)
@@ -108,11 +105,9 @@ def _run(arm: str, share: float, variant: int, seed: int) -> Mapping[str, float]
 
 def _edit(arm: str, dose: float, seed: int) -> Edit | None:
     way = toward_care(RECIPE)
-    return {
-        "none": lambda: None,
-        "placebo": lambda: at_random(way, dose, seed),
-        "finding": lambda: pushed(way, dose),
-    }[arm]()
+    if arm == "none":
+        return None
+    return pushed(way, dose) if arm == "finding" else at_random(way, dose, seed)
 
 
 def _effect(name: str) -> float:
