@@ -30,7 +30,7 @@ def subject() -> Subject:
     return Subject(
         name="grokking waves/1",
         detects=False,
-        application=Application(run=_applied),
+        application=Application(run=_applied, prepare=lambda: trained(RECIPE, 0)),
         ladder=Ladder(works={_size(recipe): partial(_works, recipe) for recipe in LADDER}),
         interventions=Interventions(
             seen=first,

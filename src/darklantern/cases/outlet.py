@@ -51,7 +51,7 @@ def subject() -> Subject:
     return Subject(
         name="one bit of a policy/1",
         detects=True,
-        application=Application(run=_applied),
+        application=Application(run=_applied, prepare=lambda: trained(RECIPE, FIRST, True)),
         ladder=Ladder(works={_size(recipe): partial(_works, recipe) for recipe in LADDER}),
         necessity=Necessity(
             alignment=Audit(

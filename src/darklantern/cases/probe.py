@@ -48,7 +48,7 @@ def subject() -> Subject:
     return Subject(
         name="probe on digits/1",
         detects=True,
-        application=Application(run=_applied),
+        application=Application(run=_applied, prepare=lambda: probe(RECIPE, FIRST)),
         ladder=Ladder(works={_size(recipe): partial(_works, recipe) for recipe in LADDER}),
         pressure=Pressure(
             naive=lambda seed: _sees(FIRST + seed, _more(RECIPE, FIRST + seed)),

@@ -40,7 +40,7 @@ def subject() -> Subject:
     return Subject(
         name="steering to care/1",
         detects=False,
-        application=Application(run=_applied),
+        application=Application(run=_applied, prepare=lambda: (trained(RECIPE, FIRST), toward_care(RECIPE))),
         ladder=Ladder(works={_size(recipe): partial(_works, recipe) for recipe in LADDER}),
         uplift=Uplift(run=_run, variants=len(DOSES)),
         interventions=Interventions(
