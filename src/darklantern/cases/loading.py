@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from darklantern.assess.decide import Decision, decide
-from darklantern.assess.protocols import Subject, measured
+from darklantern.assess.protocols import Subject, measured, planned
 from darklantern.assess.protocols.journal import kept
 from darklantern.assess.table import Table
 from darklantern.errors import AssessmentError
@@ -50,13 +50,12 @@ class Case:
     def measured(self, table: Table) -> tuple[Answer, ...]:
         """What the journal says, concluded again. Runs no trial; raises AssessmentError where one is missing."""
         journal = kept(self.journal, self.subject.name)
-        answers = measured(self.subject, journal, table, within=0.0)
-        if cut := [answer.criterion for answer in answers if "trials ran in the time" in answer.text]:
+        if missing := [plan.protocol.criterion for plan in planned(self.subject, journal) if plan.left]:
             raise AssessmentError(
-                f"the journal of {self.name} lacks trials of {', '.join(cut)}",
+                f"the journal of {self.name} lacks trials of {', '.join(missing)}",
                 hint=f"python tools/worked_cases.py {self.name} runs them",
             )
-        return answers
+        return measured(self.subject, journal, table)
 
     def decision(self, table: Table) -> Decision:
         """What journal and answers come to."""

@@ -19,6 +19,7 @@ from darklantern.assess.protocols import Application, Applied, Interventions, La
 from darklantern.methods import Direction, direction
 from darklantern.models.edits import Edit, add
 from darklantern.organisms import trait
+from darklantern.organisms.shape import VOCABULARY
 from darklantern.organisms.trait import Runs, TraitRecipe
 
 if TYPE_CHECKING:
@@ -144,8 +145,8 @@ def _tokens(cue: str) -> Tensor:
 
 
 def _size(recipe: TraitRecipe) -> int:
-    """By a block's weights, twelve times the dimension squared, and the embeddings: GPT-2's."""
-    return 12 * recipe.layers * recipe.dim**2 + (128 + recipe.width) * recipe.dim
+    """Parameters of such a GPT-2: blocks, last norm, embeddings."""
+    return recipe.layers * (12 * recipe.dim + 13) * recipe.dim + (2 + VOCABULARY + recipe.width) * recipe.dim
 
 
 def _flops() -> tuple[float, float]:

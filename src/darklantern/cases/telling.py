@@ -20,7 +20,7 @@ def outcome(case: Case, table: Table) -> dict[str, Any]:
 
 def table_lines(case: Case, table: Table, full: bool = False) -> list[str]:
     """A row for each criterion; `full` has intervals and the whole text of each answer."""
-    said = {answer.criterion: answer for answer in (*case.answers, *_found(case, table))}
+    said: dict[str, Answer] = {answer.criterion: answer for answer in (*case.answers, *_found(case, table))}
     head = "| | criterion | left open | how | " + ("interval | what it rests on |" if full else "")
     rows = [head.rstrip(), "| --- " * (6 if full else 4) + "|"]
     for code, criterion in table.criteria.items():
