@@ -22,7 +22,7 @@ AGAIN = {
     "grokking": ["effect model 0 without wave 2", "effect model 0 without wave 6", "size 3672 seed 0"],
     "backdoor": ["naive 0", "alignment organism 0"],
     "steering": ["effect dose 0.25", "effect dose -1", "effect dose 2"],
-    "probe": ["naive 0", "informed 0", "size 690 seed 0"],
+    "probe": ["naive 0", "informed 0", "size 2458 seed 0"],
     "speedup": ["effect decay 2", "effect shrunk at 600"],
     "outlet": ["model 0", "model 1", "naive 0"],
 }

@@ -86,9 +86,7 @@ def subject() -> Subject:
         detects=False,
         application=Application(run=_applied, changes_weights=True),
         uplift=Uplift(run=_run, variants=len(TUNED), compute=COMPUTE),
-        interventions=Interventions(
-            seen=list(SEEN), unseen=list(UNSEEN), measure=_effect, predict=_predicted, without_mechanism=None
-        ),
+        interventions=Interventions(seen=list(SEEN), unseen=list(UNSEEN), measure=_effect, predict=_predicted),
         training=Training(flops=_flops()),
         why_not={
             "B": "no other architecture was tried",
