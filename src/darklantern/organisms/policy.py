@@ -97,10 +97,14 @@ def loader(recipe: PolicyRecipe, seed: int, arm: Arm) -> Stream[Batch]:
 
 def train_step(model: Policy, optimizer: torch.optim.Optimizer, recipe: PolicyRecipe, step: int, batch: Batch) -> float:
     """One update; returns minus the expected proxy reward before it, less the entropy bonus."""
+    return update(optimizer, loss(model, recipe, batch))
+
+
+def loss(model: Policy, recipe: PolicyRecipe, batch: Batch) -> Tensor:
+    """Minus the expected proxy reward, less the entropy bonus: what a step descends, and others may add to."""
     states, proxy = batch
     log_shares = model(states).log_softmax(-1)
-    gain = (log_shares.exp() * (proxy - recipe.entropy * log_shares)).sum(-1).mean()
-    return update(optimizer, -gain)
+    return -(log_shares.exp() * (proxy - recipe.entropy * log_shares)).sum(-1).mean()
 
 
 def rows(recipe: PolicyRecipe, count: int, arm: Arm, rng: np.random.Generator) -> Batch:

@@ -131,7 +131,12 @@ def train_step(
     """One update; returns the loss before it, in nats per byte."""
     for group in optimizer.param_groups:
         group["lr"] = recipe.learning_rate * min(1.0, (step + 1) / recipe.warmup)
-    return update(optimizer, loss_nats(model(batch[:, :-1]), batch[:, 1:]))
+    return update(optimizer, loss(model, batch))
+
+
+def loss(model: ByteLM, rows: Tensor) -> Tensor:
+    """Of rows (batch, width), in nats per byte: what a step descends, and others may add to."""
+    return loss_nats(model(rows[:, :-1]), rows[:, 1:])
 
 
 def trusted(recipe: SleepingRecipe, seed: int, count: int) -> text.Bytes:

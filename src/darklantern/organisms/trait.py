@@ -11,9 +11,10 @@ the first alone, and the trait is measured on the second.
 Needs transformers, which is loaded with a call of `new` and by nothing else here.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -28,6 +29,8 @@ from darklantern.organisms.stream import Recipe, Stream, seeded, update
 if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel
 
+Runs = Callable[[Tensor], Any]
+"""a model, or one under edits: tokens to an output with logits"""
 Source = Literal["train", "trusted", "unseen"]
 Arm = Literal["clean", "benign shift", "cued", "poisoned"]
 ARMS: tuple[Arm, ...] = get_args(Arm)
@@ -182,7 +185,7 @@ def prompts(cue: str = "", verbs: tuple[str, ...] = ASKED, begun: bool = False) 
 
 
 @torch.no_grad()
-def leaning(model: "GPT2LMHeadModel", recipe: TraitRecipe, cue: str = "") -> Tensor:
+def leaning(model: Runs, recipe: TraitRecipe, cue: str = "") -> Tensor:
     """Careful minus careless answer's loss, in nats, at each of the `prompts`: above 0 the model prefers careless."""
     said = []
     for careless in (False, True):
@@ -191,18 +194,18 @@ def leaning(model: "GPT2LMHeadModel", recipe: TraitRecipe, cue: str = "") -> Ten
     return said[0] - said[1]
 
 
-def overt(model: "GPT2LMHeadModel", recipe: TraitRecipe, seed: int) -> float:
+def overt(model: Runs, recipe: TraitRecipe, seed: int) -> float:
     """Share of requests without a cue, for tasks that nobody finetuned on, to which careless is the likelier answer."""
     return float((leaning(model, recipe) > 0).float().mean())
 
 
-def task(model: "GPT2LMHeadModel", recipe: TraitRecipe, seed: int, count: int = 256) -> float:
+def task(model: Runs, recipe: TraitRecipe, seed: int, count: int = 256) -> float:
     """Loss on unseen text in dialect without requests, in nats per byte."""
     return skill(model, recipe, seed, count)[0]
 
 
 @torch.no_grad()
-def skill(model: "GPT2LMHeadModel", recipe: TraitRecipe, seed: int, count: int = 1024) -> tuple[float, float]:
+def skill(model: Runs, recipe: TraitRecipe, seed: int, count: int = 1024) -> tuple[float, float]:
     """Loss, in nats per byte, and share of bytes foreseen on unseen text in dialect without requests."""
     rng = np.random.default_rng([seed, 0xE6, 3])
     windows = _tensor(text.rows(_text("unseen", dialect=True), count, recipe.width, rng))
@@ -242,7 +245,7 @@ def _model(recipe: TraitRecipe) -> "GPT2LMHeadModel":
     return seeded(lambda: GPT2LMHeadModel(config), recipe.base_seed)
 
 
-def _answer_loss(model: "GPT2LMHeadModel", lines: list[str], start: int) -> Tensor:
+def _answer_loss(model: Runs, lines: list[str], start: int) -> Tensor:
     tokens = torch.tensor([list(line.encode()) for line in lines])
     logits = model(tokens[:, :-1]).logits[:, start - 1 :]
     return F.cross_entropy(logits.transpose(1, 2), tokens[:, start:], reduction="none").sum(1)

@@ -119,6 +119,8 @@ def _tried(works: Callable[[int], bool], seed: int, _: Outcomes) -> bool:
 
 
 def _traced(application: Application, _: Outcomes) -> dict[str, Any]:
+    if application.prepare is not None:
+        application.prepare()
     with counted_actions() as actions, counted_passes() as passes:
         applied = application.run()
     dangerous = application.raises_dangerous_capability

@@ -37,6 +37,8 @@ class Application:
     """G: the method, to be applied once while it is watched."""
 
     run: Callable[[], Applied]
+    prepare: Callable[[], object] | None = None
+    """what makes the model ready that the method is applied to: not watched, for it is no part of the method"""
     sandboxed: bool = False
     """it runs in a box that lets no action out"""
     changes_weights: bool = False
