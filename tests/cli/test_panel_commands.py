@@ -49,7 +49,7 @@ def test_raters_are_asked_and_rate_blind(desks: tuple[Desk, Desk, str]) -> None:
     own = rating(ada, item, U="direct")
     assert "red_team" in own.read_text()
     ada("panel", "rate", item, own)
-    assert "al have not committed yet" in ada.refuses("panel", "reveal", item).message
+    assert "not committed yet: al of Aurora" in ada.refuses("panel", "reveal", item).message
     assert "first commitment counts" in bo.refuses("panel", "rate", item, form).message
 
 

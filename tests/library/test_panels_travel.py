@@ -48,7 +48,9 @@ def rating(who: Person, number: int = 1, value: str = "indirect") -> Rating:
 
 
 def state(orgs: Orgs, library, item: str):
-    return panel(library.panels.acts(item), TABLE, datetime.fromtimestamp(orgs.clock.now, UTC), origin="Aurora")
+    heard = library.panels.acts(item)
+    now = datetime.fromtimestamp(orgs.clock.now, UTC)
+    return panel(heard.done, TABLE, now, origin="Aurora", unread=heard.unread)
 
 
 def test_both_libraries_come_to_the_same_panel(orgs: Orgs) -> None:
@@ -83,7 +85,7 @@ def test_a_rating_stays_at_home_until_it_is_revealed_and_outlives_the_process(or
     with pytest.raises(RefusedError, match="the first commitment counts"):
         orgs.beacon.panels.commit(item, begun, rating(BO, value="direct"))
     orgs.to_aurora()
-    (_, committed) = orgs.aurora.panels.acts(item)
+    (_, committed) = orgs.aurora.panels.acts(item).done
     assert "canary" not in str(committed) and committed.who == BO
     orgs.beacon.close()
     orgs.beacon = reopened(orgs.folder / "beacon", "bo", orgs.clock)
@@ -115,4 +117,4 @@ def test_acts_are_no_posts(orgs: Orgs) -> None:
         orgs.beacon.threads.reply(begun, "an answer to an act")
     orgs.beacon.close()
     orgs.beacon = reopened(orgs.folder / "beacon", "bo", orgs.clock)
-    assert len(orgs.beacon.panels.acts(item)) == 2
+    assert len(orgs.beacon.panels.acts(item).done) == 2

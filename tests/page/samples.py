@@ -10,6 +10,7 @@ from datetime import date
 import msgspec
 
 from darklantern.assess import assess, load
+from darklantern.assess.panels import Panel
 from darklantern.errors import RefusedError
 from darklantern.page import Author, Download, File, Item, Post, Reacted, Thread, Topic, Unopened
 from darklantern.records.assessments import Answer, ClosureCost
@@ -25,6 +26,7 @@ class Shelf:
 
     items: list[Item | Unopened] = field(default_factory=list)
     threads: dict[str, list[Post]] = field(default_factory=dict)
+    panels: dict[str, Panel] = field(default_factory=dict)
 
     def findings(self) -> Sequence[Item | Unopened]:
         return self.items
@@ -39,6 +41,9 @@ class Shelf:
         if thread not in self.threads and all(each.id != thread for each in self.items):
             raise RefusedError(f"no thread {thread} here", hint="import a newer bundle")
         return Thread(self.threads.get(thread, []), "How we work", "evals")
+
+    def panel(self, item: Item) -> Panel | None:
+        return self.panels.get(item.id)
 
     def topics(self) -> Sequence[Topic]:
         items = {each.id for each in self.items}

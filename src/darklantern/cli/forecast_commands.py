@@ -40,7 +40,7 @@ def state(
 
 @forecast_app.command()
 def due(folder: Folder, on: On = None, as_json: Json = False) -> None:
-    """List what was asked, what can be answered by now, and what is overdue."""
+    """List what can be answered by now, and what is overdue."""
     from darklantern.cli.forecast_folder import tell_due
 
     tell_due(folder, on, as_json)
@@ -77,9 +77,10 @@ def record(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Tell how often what was feared happened, and whether forecasts beat the base rate.
+    """Tell how often what was feared happened.
 
-    Counts say how much is unknown; scores say when there is too little to tell.
+    And whether forecasts beat the base rate. Counts say how much is unknown; scores say when there is too little to
+    tell.
     """
     from darklantern.cli.forecast_folder import tell_record
 
@@ -94,7 +95,10 @@ def power(
     items: Annotated[int | None, typer.Option(min=2, max=500, help="Findings that all of them rate.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Simulate how much could be told: by so many resolved forecasts, or by so many raters and findings."""
+    """Simulate how much so much data could tell.
+
+    By so many resolved forecasts, or by so many raters and findings.
+    """
     from darklantern.cli.forecast_folder import tell_power
 
     tell_power(resolved, base_rate, (raters, items), as_json)

@@ -15,13 +15,12 @@ from darklantern.cli.library_option import open_own
 from darklantern.cli.naming import item_named, person_named
 from darklantern.cli.output import tell, tell_json
 from darklantern.errors import RefusedError
-from darklantern.records.assessments import LEVELS, Answer
+from darklantern.records.assessments import LEVELS
 from darklantern.records.exact import plain
 from darklantern.records.ratings import (
     Act,
     Adjudicated,
     Closed,
-    Done,
     Overridden,
     OverrideCode,
     PanelOpened,
@@ -34,7 +33,8 @@ from darklantern.records.ratings import (
 
 if TYPE_CHECKING:
     from darklantern.assess.panels import Panel
-    from darklantern.library import Library
+    from darklantern.library import Library, OpenedFinding
+    from darklantern.library.panels import Acts
 
 _DAY = 86_400
 
@@ -62,54 +62,42 @@ class _Found:
 
     library: "Library"
     item: str
-    finding: str
-    measured: tuple[Answer, ...]
-    origin: str
-    acts: tuple[Done, ...]
-    """from the newest panel on"""
+    opened: "OpenedFinding"
+    acts: "Acts"
 
     @property
-    def begun(self) -> str:
-        """The newest panel's id. Raises RefusedError where there is none."""
-        if not self.acts:
-            raise RefusedError("no panel was opened for this finding", hint="darklantern panel open")
-        return self.acts[0].id
-
     def panel(self) -> "Panel":
-        """Where it stands now."""
-        from darklantern.assess import load
-        from darklantern.assess.panels import panel
+        """The newest as it stands now. Raises RefusedError where there is none."""
+        from darklantern.assess.panels import newest
 
-        return panel(self.acts, load(), datetime.now(UTC), self.measured, self.origin)
+        assessed, origin = self.opened.assessment, self.opened.author.org
+        answers = assessed.answers if assessed else ()
+        found = newest(self.acts.done, datetime.now(UTC), answers, origin, self.acts.unread)
+        if found is None:
+            raise RefusedError("no panel was opened for this finding", hint="darklantern panel open")
+        return found
 
 
 @contextmanager
 def _at(item: str, given: At) -> Iterator[_Found]:
-    from darklantern.network.items import finding_hash
-
     with open_own(given.folder, given.passphrase_file) as library:
         whole = item_named(library, item)
-        opened = library.findings.open(whole)
-        answers = opened.assessment.answers if opened.assessment else ()
-        measured = tuple(each for each in answers if each.kind == "measured")
-        acts = library.panels.acts(whole)
-        begun = max((place for place, done in enumerate(acts) if isinstance(done.act, PanelOpened)), default=None)
-        newest = acts[begun:] if begun is not None else ()
-        yield _Found(library, whole, finding_hash(opened.finding), measured, opened.author.org, newest)
+        yield _Found(library, whole, library.findings.open(whole), library.panels.acts(whole))
 
 
 def begin(item: str, raters: Sequence[str], days: int, given: At) -> None:
     """Open a panel. Raises RefusedError for people who cannot be one."""
     from darklantern.assess import load
     from darklantern.network.clock import text
+    from darklantern.network.items import finding_hash
 
     with _at(item, given) as at:
-        opened, now = at.library.findings.open(at.item), int(time.time())
+        now, origin = int(time.time()), at.opened.author.org
         try:
             act = PanelOpened(
-                finding=at.finding,
+                finding=finding_hash(at.opened.finding),
                 table=load().id,
-                level=opened.level,
+                level=at.opened.level,
                 raters=tuple(_rater(at.library, each) for each in raters),
                 commit_by=text(now + days * _DAY),
                 reveal_by=text(now + 2 * days * _DAY),
@@ -118,10 +106,8 @@ def begin(item: str, raters: Sequence[str], days: int, given: At) -> None:
             msgspec.json.decode(msgspec.json.encode(act), type=PanelOpened)
         except (ValueError, msgspec.ValidationError) as error:
             raise RefusedError(str(error), hint="three people: --rater A/ada=member --rater B/bo=outside …") from error
-        if any(each.role == "outside" and each.who.org == at.origin for each in act.raters):
-            raise RefusedError(
-                f"a rater of {at.origin} is not from outside: the finding is theirs", hint="another org's"
-            )
+        if any(each.role == "outside" and each.who.org == origin for each in act.raters):
+            raise RefusedError(f"a rater of {origin} is not from outside: the finding is theirs", hint="another org's")
         id = at.library.panels.act(at.item, act)
     asked = [f"{each.who.org}/{each.who.person}, {each.role}" for each in act.raters]
     until = f"commitments until {act.commit_by}, reveals until {act.reveal_by}, second ratings until {act.second_by}"
@@ -134,8 +120,8 @@ def write_form(item: str, out: Path, given: At) -> None:
     from darklantern.cli.rating_form import blank
 
     with _at(item, given) as at:
-        role = _role(at)
-    hand_out_new(out, blank(load(), role).encode())
+        role, table = _role(at), at.panel.opened.table
+    hand_out_new(out, blank(load(table.rpartition("/")[2]), role).encode())
     says = f"{out}: fill it in, as {role}; it lies in the clear until you delete it"
     given.tell([says], {"form": str(out), "role": role})
 
@@ -146,35 +132,31 @@ def rate_by(item: str, form: Path, given: At) -> None:
     from darklantern.cli.rating_form import rating
 
     with _at(item, given) as at:
-        begun, _, state = at.begun, _role(at), at.panel()
-        number = 1 if state.phase == "committing" else 2
-        made = rating(form, at.finding, load(), at.library.panels.me, number)
+        _, state = _role(at), at.panel
+        opened, number = state.opened, 1 if state.phase == "committing" else 2
+        made = rating(form, opened.finding, load(opened.table.rpartition("/")[2]), at.library.panels.me, number)
         if number == 1:
-            id = at.library.panels.commit(at.item, begun, made)
+            id = at.library.panels.commit(at.item, state.id, made)
             says = [
                 "committed: the others see that you rated, and not what",
-                f"`darklantern panel reveal` shows it once all have, or after {state.opened.commit_by}",
+                f"`darklantern panel reveal` shows it once all have, or after {opened.commit_by}",
                 "until then it is on this device and nowhere else",
             ]
         else:
-            id, says = at.library.panels.rate_again(at.item, begun, made), ["rated in the second round"]
+            id, says = at.library.panels.rate_again(at.item, state.id, made), ["rated in the second round"]
     given.tell(says, {"id": id, "round": number})
 
 
 def reveal_own(item: str, given: At) -> None:
     """Reveal, unless it would be too early to count."""
     with _at(item, given) as at:
-        begun, state = at.begun, at.panel()
-        if state.phase == "committing":
-            waiting = ", ".join(each.who.person for each in state.awaited)
-            raise RefusedError(f"{waiting} have not committed yet", hint="it would not count, and they would see it")
-        id = at.library.panels.reveal(at.item, begun)
+        id = at.library.panels.reveal(at.item, at.panel.id)
     given.tell(["revealed"], {"id": id})
 
 
 def vote_on(item: str, level: str, agrees: bool, because: str, given: At) -> None:
     """Vote for or against a level."""
-    _act(item, lambda at: Voted(panel=at.begun, level=_level(level), agrees=agrees, text=because), given)
+    _act(item, lambda at: Voted(panel=at.panel.id, level=_level(level), agrees=agrees, text=because), given)
 
 
 def adjudicate_one(item: str, criterion: str, values: Sequence[str], because: str, given: At) -> None:
@@ -188,27 +170,27 @@ def adjudicate_one(item: str, criterion: str, values: Sequence[str], because: st
         )
 
     def made(at: _Found) -> Act:
-        return Adjudicated(panel=at.begun, criterion=found.code, values=tuple(values), text=because)  # type: ignore[arg-type]
+        return Adjudicated(panel=at.panel.id, criterion=found.code, values=tuple(values), text=because)  # type: ignore[arg-type]
 
     _act(item, made, given)
 
 
 def close_to(item: str, level: str, because: str, given: At) -> None:
     """Close at once."""
-    _act(item, lambda at: Closed(panel=at.begun, level=_level(level), text=because), given)
+    _act(item, lambda at: Closed(panel=at.panel.id, level=_level(level), text=because), given)
 
 
 def second_one(item: str, closing: str, given: At) -> None:
     """Second a closing."""
 
     def made(at: _Found) -> Act:
-        found = [done.id for done in at.acts if isinstance(done.act, Closed) and done.id.startswith(closing)]
+        found = [done.id for done in at.acts.done if isinstance(done.act, Closed) and done.id.startswith(closing)]
         if len(found) != 1:
             raise RefusedError(
                 f"expected the beginning of one closing's id, got {closing!r}, with which {len(found)} begin",
                 hint="`darklantern panel show` lists them",
             )
-        return Seconded(panel=at.begun, closing=found[0])
+        return Seconded(panel=at.panel.id, closing=found[0])
 
     _act(item, made, given)
 
@@ -221,41 +203,38 @@ def override_level(item: str, levels: tuple[str, str], why: tuple[str, str, str]
     before, after = map(_level, levels)
 
     def made(at: _Found) -> Act:
-        return Overridden(panel=at.begun, before=before, after=after, code=code, text=because, expires=until)  # type: ignore[arg-type]
+        return Overridden(panel=at.panel.id, before=before, after=after, code=code, text=because, expires=until)  # type: ignore[arg-type]
 
     _act(item, made, given)
 
 
 def tell_state(item: str, given: At) -> None:
     """The panel in words."""
+    from darklantern.assess.panels import told
+    from darklantern.assess.panels.telling import name
+
     with _at(item, given) as at:
-        _ = at.begun
-        found, closings = at.panel(), [done for done in at.acts if isinstance(done.act, Closed)]
+        found, acts = at.panel, at.acts
     if given.as_json:
-        tell_json(_plain(found))
+        unreadable = [{"id": each.id, "why": each.reason} for each in acts.unreadable]
+        tell_json({**_plain(found), "unreadable": unreadable})
         return
-    tell(f"{found.phase}; level now {found.standing.level}: {'; '.join(found.standing.why)}")
-    for waiting in found.awaited:
-        tell(f"awaited of {waiting.who.org}/{waiting.who.person}: {waiting.what}, until {waiting.until}")
-    if not found.blind:
-        tell("not blind: somebody committed after another's rating could be read")
-    for who, rating in {**found.first, **found.second}.items():
-        said = ", ".join(
-            f"{each.criterion} {'unknown' if each.unknown else ' or '.join(each.values)}" for each in rating.answers
-        )
-        tell(f"{who.org}/{who.person}, round {rating.round}: {said}")
-        if rating.red_team:
-            tell(f"the red team: {rating.red_team}", lead="  ")
-    for each in found.disagreements:
-        tell(f"disagreed on {each.says}")
-    for late in found.late:
-        tell(f"{late.org}/{late.person} did not answer in time: unknown on everything")
-    if found.decision is not None:
-        tell(f"the answers leave {found.decision.lowest} to {found.decision.operate}")
-    for done in closings:
-        tell(f"closing {done.id[:16]} to {done.act.level} by {done.who.person}: {done.act.text}")  # type: ignore[union-attr]
-    for refused in found.refused:
-        tell(f"counts for nothing: {refused.id[:16]} by {refused.who.person}: {refused.why}")
+    says = told(found)
+    tell(says.standing)
+    for heading, lines in (
+        ("awaited of", says.awaited),
+        ("", says.rated),
+        ("the red team,", says.red_team),
+        ("disagreed on", says.disagreed),
+        ("", says.remarks),
+    ):
+        for line in lines:
+            tell(f"{heading} {line}".strip())
+    for done in acts.done:
+        if isinstance(done.act, Closed) and done.act.panel == found.id:
+            tell(f"closing {done.id[:16]} to {done.act.level} by {name(done.who)}: {done.act.text}")
+    for lost in acts.unreadable:
+        tell(f"may be an act, and does not open here: {lost.id[:16]} by {lost.author}: {lost.reason}")
 
 
 def _act(item: str, made: Any, given: At) -> None:
@@ -267,10 +246,8 @@ def _act(item: str, made: Any, given: At) -> None:
 
 def _role(at: _Found) -> Role:
     """The role in which this person is asked. Raises RefusedError where they are not."""
-    begun, me = at.begun, at.library.panels.me
-    act = at.acts[0].act
-    assert isinstance(act, PanelOpened) and begun
-    found = next((each for each in act.raters if me in (each.who, each.substitute)), None)
+    me = at.library.panels.me
+    found = next((each for each in at.panel.opened.raters if me in (each.who, each.substitute)), None)
     if found is None:
         raise RefusedError(f"{me.org}/{me.person} is no rater of this panel", hint="it would count for nothing")
     return found.role
@@ -297,8 +274,7 @@ def _level(said: str) -> Any:
 
 
 def _plain(found: "Panel") -> dict[str, Any]:
-    def name(who: Person) -> str:
-        return f"{who.org}/{who.person}"
+    from darklantern.assess.panels.telling import name
 
     return {
         "panel": found.id,

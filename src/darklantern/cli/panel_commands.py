@@ -59,7 +59,7 @@ def rate(
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Rate: a commitment in the first round, the rating itself in the second.
+    """Rate: committed to first, shown later.
 
     In the first round nobody sees more than that you have rated; the rating stays on this device until
     `darklantern panel reveal`.
@@ -73,7 +73,10 @@ def rate(
 def reveal(
     item: Item, folder: LibraryFolder = None, passphrase_file: PassphraseFile = None, as_json: Json = False
 ) -> None:
-    """Show what you committed to, once all have committed or the time for it is over."""
+    """Show what you committed to.
+
+    Once all have committed, or the time for it is over: those who have not yet would see your rating first.
+    """
     from darklantern.cli.panel_acts import At, reveal_own
 
     reveal_own(item, At(folder, passphrase_file, as_json))
@@ -83,7 +86,10 @@ def reveal(
 def show(
     item: Item, folder: LibraryFolder = None, passphrase_file: PassphraseFile = None, as_json: Json = False
 ) -> None:
-    """Show where the panel stands: who is awaited, what each said, where they disagree, the level now."""
+    """Show where the panel stands.
+
+    Who is awaited, what each said, where they disagree, the level now.
+    """
     from darklantern.cli.panel_acts import At, tell_state
 
     tell_state(item, At(folder, passphrase_file, as_json))

@@ -36,13 +36,13 @@ def app(library: Readable, guard: Guard) -> ASGIApp:
 
     async def show_finding(request: Request) -> Response:
         item = library.open_item(request.path_params["item"])
-        return HTMLResponse(report(item, library.thread(item.id)))
+        return HTMLResponse(report(item, library.thread(item.id), library.panel(item)))
 
     async def show_assessment(request: Request) -> Response:
         item = library.open_item(request.path_params["item"])
         if item.assessment is None:
             raise RefusedError("nobody has assessed this finding", hint="darklantern assess run measures what can be")
-        return HTMLResponse(sheet.page(item.finding.title, item.assessment, item.id))
+        return HTMLResponse(sheet.page(item, item.assessment, library.panel(item)))
 
     async def show_thread(request: Request) -> Response:
         return HTMLResponse(topic(library.thread(request.path_params["thread"])))

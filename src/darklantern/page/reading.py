@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
+from darklantern.assess.panels import Panel, newest
 from darklantern.errors import DarkLanternError
 from darklantern.library import Author as Signer
 from darklantern.library import Library, Listed, ThreadPost
@@ -55,6 +57,12 @@ class OpenLibrary:
         """Each post before its answers, both in the order of the circle's log."""
         found = self.library.threads.open(thread)
         return Thread(tuple(map(_post, found.posts)), found.title, self._name(found.circle), _notes(found))
+
+    def panel(self, item: Item) -> Panel | None:
+        """Whatever its acts come to now. Raises AssessmentError for one by a table that this version lacks."""
+        acts = self.library.panels.acts(item.id)
+        answers = item.assessment.answers if item.assessment else ()
+        return newest(acts.done, datetime.now(UTC), answers, item.author.org, acts.unread)
 
     def topics(self) -> Sequence[Topic]:
         """The newest by the time that authors claim: a title takes a millisecond, and anybody begins many."""

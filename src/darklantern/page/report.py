@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from darklantern.assess.panels import Panel
 from darklantern.drawing import level_ladder
 from darklantern.errors import AssessmentError
 from darklantern.page.commands import RERUN
@@ -11,6 +12,7 @@ from darklantern.page.judged import Checked, assessment_part, check
 from darklantern.page.layout import code, document, facts, figure, marks, notice, section
 from darklantern.page.levels import AUDIENCES
 from darklantern.page.markup import Html, spaced, tag, together
+from darklantern.page.panels import panel_part
 from darklantern.page.prose import bdi, prose
 from darklantern.page.provenance import made_from
 from darklantern.page.threads import thread_part
@@ -20,15 +22,16 @@ from darklantern.records.assessments import LEVEL_NAMES
 MOST_NAMES = 100
 
 
-def report(item: Item, thread: Thread) -> Html:
+def report(item: Item, thread: Thread, panel: Panel | None = None) -> Html:
     """The whole report. Every text in it may be hostile; ids and levels are ours."""
     finding = item.finding
     checked = check(item.assessment)
+    assessed = [*assessment_part(item.assessment, checked), *panel_part(panel, item.level)]
     parts = [
         ("claim", "Claim", section("claim", "Claim", prose(finding.claim, class_="prose claim"))),
         ("audience", "Who may know", section("audience", "Who may know", *_audience(item, checked))),
         ("evidence", "Evidence", section("evidence", "Evidence", *_evidence(item))),
-        ("assessment", "Assessment", section("assessment", "Assessment", *assessment_part(item.assessment, checked))),
+        ("assessment", "Assessment", section("assessment", "Assessment", *assessed)),
         ("provenance", "Provenance", section("provenance", "Provenance", *_provenance(item), lead=_PROVENANCE)),
         ("thread", f"Thread ({len(thread.posts)})", section("thread", "Thread", thread_part(thread))),
     ]

@@ -9,13 +9,16 @@ from collections.abc import Sequence
 from importlib.resources import files
 
 from darklantern.assess import Open, closure_lines
+from darklantern.assess.panels import Panel
 from darklantern.counted import counted
 from darklantern.drawing import level_ladder
 from darklantern.page.judged import Checked, check
 from darklantern.page.layout import document, facts, figure, notice
 from darklantern.page.levels import AUDIENCES
 from darklantern.page.markup import Html, spaced, tag, together
+from darklantern.page.panels import panel_part
 from darklantern.page.prose import bdi
+from darklantern.page.views import Item
 from darklantern.records.assessments import LEVEL_NAMES, Answer, Assessment
 
 NOT_VALIDATED = (
@@ -28,10 +31,12 @@ _LETTERS = 160
 """of an answer's text"""
 
 
-def page(title: str, assessment: Assessment, item: str) -> Html:
+def page(item: Item, assessment: Assessment, panel: Panel | None) -> Html:
     """The sheet behind a finding of the library. Raises AssessmentError for a range that ends before it starts."""
-    back = tag("p", tag("a", "← The whole finding", href=f"../finding/{item}"), class_="crumb")
-    return document(title, tag("main", back, *_parts(title, assessment), id="content", class_="sheet"), root="../")
+    title = item.finding.title
+    back = tag("p", tag("a", "← The whole finding", href=f"../finding/{item.id}"), class_="crumb")
+    parts = (*_parts(title, assessment), *panel_part(panel, item.level))
+    return document(title, tag("main", back, *parts, id="content", class_="sheet"), root="../")
 
 
 def alone(title: str, assessment: Assessment) -> Html:

@@ -10,7 +10,8 @@ their authors' word, so that deadlines rest on honest clocks. Nothing here prove
 
 from darklantern.assess.panels.acts import Refused
 from darklantern.assess.panels.disagreeing import Disagreement
-from darklantern.assess.panels.panel import Awaited, Panel, panel
+from darklantern.assess.panels.panel import Awaited, Panel, newest, panel
 from darklantern.assess.panels.rounds import Rounds, rounds
+from darklantern.assess.panels.telling import Told, told
 
-__all__ = ["Awaited", "Disagreement", "Panel", "Refused", "Rounds", "panel", "rounds"]
+__all__ = ["Awaited", "Disagreement", "Panel", "Refused", "Rounds", "Told", "newest", "panel", "rounds", "told"]

@@ -8,7 +8,7 @@
    overrides and votes that stood before it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -69,6 +69,16 @@ def standing(
     if closed > level:
         return Standing(closed, (f"closed to {closed} by {len(closings)} of its raters", *why_now), tuple(refused))
     return Standing(level, (*over, *why_now), tuple(refused))
+
+
+def unheard(held: Standing, opened: PanelOpened, unread: Collection[Person]) -> Standing:
+    """The same, or what it was before where a rater's acts may be missing: a missing one may be a closing."""
+    missing = sorted(_raters(opened).keys() & set(unread))
+    if not missing or held.level >= opened.level:
+        return held
+    names = ", ".join(f"{who.person} of {who.org}" for who in missing)
+    why = f"words of {names} do not open here and may speak against opening: it stays where it was"
+    return Standing(opened.level, (why, *held.why), held.refused)
 
 
 def _raters(opened: PanelOpened) -> dict[Person, Role]:

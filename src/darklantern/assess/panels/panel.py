@@ -8,9 +8,9 @@ from typing import Literal
 from darklantern.assess.decide import Decision, decide
 from darklantern.assess.panels.acts import Refused
 from darklantern.assess.panels.disagreeing import Disagreement, answers_of, disagreements, unanswered
-from darklantern.assess.panels.levels import Standing, standing
+from darklantern.assess.panels.levels import Standing, standing, unheard
 from darklantern.assess.panels.rounds import Rounds, rounds
-from darklantern.assess.table import Table
+from darklantern.assess.table import Table, load
 from darklantern.errors import AssessmentError
 from darklantern.records.assessments import Answer
 from darklantern.records.exact import Sha256, Time
@@ -59,13 +59,19 @@ class Panel:
 
 
 def panel(
-    acts: Sequence[Done], table: Table, now: datetime, measured: Sequence[Answer] = (), origin: str | None = None
+    acts: Sequence[Done],
+    table: Table,
+    now: datetime,
+    measured: Sequence[Answer] = (),
+    origin: str | None = None,
+    unread: Collection[Person] = (),
 ) -> Panel:
     """The panel that the first of these acts opened, from all acts of the thread in the log's order.
 
     `measured` are answers by protocols, which stand beside people's. `origin` is the organisation of the finding's
-    author: a rater of it is not from outside, whatever the panel says. Raises AssessmentError where no panel is opened,
-    or by a table that this is not.
+    author: a rater of it is not from outside, whatever the panel says. `unread` are people whose acts may be missing
+    here: while one of them is a rater, nothing opens further, since they may have spoken against it. Raises
+    AssessmentError where no panel is opened, or by a table that this is not.
     """
     begun = next((done for done in acts if isinstance(done.act, PanelOpened)), None)
     if begun is None or not isinstance(begun.act, PanelOpened):
@@ -88,6 +94,7 @@ def panel(
     answers += tuple(answer for who in late for answer in unanswered(who, table))
     decision = decide((*measured, *answers), table) if phase in _CONCLUDED else None
     held = standing(acts, begun.id, found, decision.operate if decision else None, phase == "done", now)
+    held = unheard(held, opened, unread)
     return Panel(
         id=begun.id,
         opened=opened,
@@ -105,6 +112,28 @@ def panel(
         standing=held,
         refused=(*found.refused, *held.refused),
     )
+
+
+def newest(
+    acts: Sequence[Done],
+    now: datetime,
+    answers: Sequence[Answer] = (),
+    origin: str | None = None,
+    unread: Collection[Person] = (),
+) -> Panel | None:
+    """The last panel of a thread, by the table that it names; None where there is none.
+
+    `answers` are the assessment's, of which measured ones stand beside raters'. Raises AssessmentError for a table that
+    this version lacks.
+    """
+    begun = [place for place, done in enumerate(acts) if isinstance(done.act, PanelOpened)]
+    if not begun:
+        return None
+    since = acts[begun[-1] :]
+    opened = since[0].act
+    assert isinstance(opened, PanelOpened)
+    measured = tuple(each for each in answers if each.kind == "measured")
+    return panel(since, load(opened.table.rpartition("/")[2]), now, measured, origin, unread)
 
 
 def _phase(found: Rounds, now: datetime, settled: Collection[str], disagreed: Sequence[Disagreement]) -> Phase:

@@ -9,9 +9,10 @@ from typing import final
 from darklantern.errors import StoreError
 from darklantern.library import panels, sharing
 from darklantern.library.desk import Desk
+from darklantern.library.panels import Acts
 from darklantern.library.state import State
 from darklantern.library.threads.posting import destination
-from darklantern.records.ratings import Act, Done, Person, RatedAgain, Rating
+from darklantern.records.ratings import Act, Person, RatedAgain, Rating
 
 
 @final
@@ -26,7 +27,7 @@ class Panels:
         """Who speaks here. Raises RefusedError for a device that no manifest lists."""
         return panels.me(self._desk.state)
 
-    def acts(self, item: str) -> tuple[Done, ...]:
+    def acts(self, item: str) -> Acts:
         """All that panels did about an item, in the order of the log. `darklantern.assess.panels.panel` judges them.
 
         Raises RefusedError for an item that is not here.
@@ -43,14 +44,19 @@ class Panels:
     def commit(self, item: str, panel: str, rating: Rating) -> str:
         """Commit to a first-round rating, which stays on this device until `reveal`. The commitment's id.
 
-        Both are written in one step, so that no crash leaves a commitment without its rating. Raises RefusedError.
+        Both are written in one step, so that no crash leaves a commitment without its rating. Raises RefusedError where
+        this person has committed already, on whichever device.
         """
-        state, made = panels.committed(self._desk.state, panel, rating)
+        state, made = panels.committed(self._desk.state, panel, rating, self.acts(item).done)
         return self._say(state, item, made)
 
     def reveal(self, item: str, panel: str) -> str:
-        """Show what this device committed to. The act's id. Raises RefusedError."""
-        return self._say(self._desk.state, item, panels.revealed(self._desk.state, panel))
+        """Show what this device committed to. The act's id.
+
+        Raises RefusedError as long as others may commit, who would see it: nothing is sent then.
+        """
+        desk = self._desk
+        return self._say(desk.state, item, panels.revealed(desk.state, panel, self.acts(item).done, desk.now()))
 
     def rate_again(self, item: str, panel: str, rating: Rating) -> str:
         """Rate in the second round. The act's id. Raises RefusedError."""

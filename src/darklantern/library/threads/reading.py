@@ -33,7 +33,7 @@ def thread(state: State, thread_id: str, fetch: Fetch, follows: Follows) -> Thre
         about_item=root.entry.record.kind == "item",
         posts=tuple(replace(post, unread=post.id in unread) for post in posts),
         ignored=(*ignored, *(_foreign(state, found) for found in outside)),
-        unreadable=(*shut, *_unplaced(state, root)),
+        unreadable=(*shut, *unplaced_in(state, root)),
     )
 
 
@@ -220,7 +220,8 @@ def _foreign(state: State, found: Found) -> Ignored:
     return Ignored(found.entry.id, author_of(state, found.entry), what, "it is in another circle than the thread")
 
 
-def _unplaced(state: State, root: Found) -> Iterable[Unreadable]:
+def unplaced_in(state: State, root: Found) -> Iterable[Unreadable]:
+    """Records of the root's circle that do not open, so that nobody here knows which thread they are in."""
     for found in unplaced(state):
         entry = found.entry
         if found.circle.id == root.circle.id:
