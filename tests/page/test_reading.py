@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 from library.orgs import Orgs, artifacts, assessment, finding, founded
 
+from darklantern.assess import load
 from darklantern.errors import RefusedError
+from darklantern.network.items import finding_hash
 from darklantern.page import Author, Item, home, report, serve
 from darklantern.page.reading import OpenLibrary, readable
+from darklantern.records.ratings import Closed, PanelOpened, Person, Rater
 
 from .client import owner
 from .reading import parsed, text
@@ -43,6 +46,23 @@ def test_what_was_shared_is_what_the_page_shows(orgs: Orgs) -> None:
     for want in ("evals: Aurora, Beacon", "al of Aurora", "use:safety-only", "Does it survive fine-tuning?"):
         assert want in said
     assert what.title in text(parsed(home(held.findings())))
+
+
+def test_a_panel_of_a_real_item_is_shown(orgs: Orgs) -> None:
+    what = finding()
+    item = orgs.aurora.findings.share(what, artifacts(), circle="evals", assessment=assessment(what))
+    asked = (("Aurora", "ada", "red_team"), ("Aurora", "al", "member"), ("Beacon", "bo", "outside"))
+    raters = tuple(Rater(who=Person(org=org, person=who), role=role) for org, who, role in asked)  # type: ignore[arg-type]
+    times = dict(commit_by="2036-01-01T00:00:00Z", reveal_by="2036-01-02T00:00:00Z", second_by="2036-01-03T00:00:00Z")
+    opened = PanelOpened(finding=finding_hash(what), table=load().id, level="V2", raters=raters, **times)
+    begun = orgs.aurora.panels.act(item, opened)
+    orgs.to_beacon()
+    orgs.beacon.panels.act(item, Closed(panel=begun, level="V3", text="It names people."))
+    held = readable(orgs.beacon)
+    shown = held.open_item(item)
+    said = text(parsed(report(shown, held.thread(item), held.panel(shown))))
+    assert "committing; level now V3: closed to V3 by 1 of its raters" in said and "Aurora/al: a commitment" in said
+    assert "Its raters see it as V3, and it was shared at V2." in said
 
 
 def test_an_item_that_is_not_here(orgs: Orgs) -> None:
