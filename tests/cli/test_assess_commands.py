@@ -142,3 +142,20 @@ def test_an_assessment_goes_out_as_ssvc_and_comes_back_as_a_raters_word(form: Pa
     Path("s.json").write_text("{}")
     assert "no SSVC" in refuses("assess", "import", "s.json", "--rater", "r", "--out", "new.json").message
     assert "cannot make" in refuses("assess", "export", form, "--out", "t.json", "--tables", "tables").message
+
+
+def test_worked_cases_are_shown_from_measurement_to_level() -> None:
+    listed = runs("assess", "case")
+    assert "speedup: A training speed-up, better but not really why; V4" in listed and "nobody has validated" in listed
+    said = runs("assess", "case", "outlet")
+    for want in (
+        "E, information efficiency: high (measured; ",
+        "level: V2 Compartment",
+        "because: F (",
+        "arXiv 1711.05541",
+    ):
+        assert want in said
+    assert "nobody answered; no predictions were registered" in said
+    told = json.loads(runs("assess", "case", "outlet", "--json"))
+    assert told["level"] == "V2" and {each["criterion"] for each in told["answers"]} == set("AGBNFEKUSO")
+    assert "there is grokking" in refuses("assess", "case", "none").hint

@@ -47,6 +47,24 @@ def run(
 
 
 @assess_app.command()
+def case(
+    name: Annotated[str | None, typer.Argument(help="One case; all are listed where none is named.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show worked cases, from measurement to level.
+
+    Six findings about small models that ship with their journals: what was measured, what was judged, which level
+    follows and why. Nothing is trained for it; docs/cases.md tells the story of each.
+    """
+    from darklantern.cli.worked_case import list_cases, tell_case
+
+    if name is None:
+        list_cases(as_json)
+    else:
+        tell_case(name, as_json)
+
+
+@assess_app.command()
 def report(
     finding: Annotated[Path, typer.Argument(help="A form of `darklantern finding new`, filled in as far as you are.")],
     out: Annotated[Path, typer.Option(help="A new HTML file that stands by itself, to read, print or save as PDF.")],
