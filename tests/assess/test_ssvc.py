@@ -95,6 +95,10 @@ def changed(point="G", **change) -> bytes:
         (changed(key="E", values=[{"key": "low"}]), "stands twice"),
         (changed(values=[{"key": "perhaps"}]), "no answer to G"),
         (changed(values=[]), "nothing is no answer"),
+        (changed(values=[{"key": "none"}, {"key": "none"}]), "stands twice"),
+        (b'{"timestamp":"2026-11-23T20:00:00Z","selections":[],"schemaVersion":"2.0.0"}', "selects nothing"),
+        (changed().replace(AT.encode(), b"yesterday"), "expected a timestamp"),
+        (changed().replace(AT.encode(), b"2026-11-23T20:00:00"), "expected a timestamp"),
         (changed(extra=1), "unknown field"),
         (changed().replace(b'"2.0.0"', b'"1.0.0"'), "schema 1.0.0"),
     ],
@@ -102,6 +106,13 @@ def changed(point="G", **change) -> bytes:
 def test_selections_that_are_not_ours_are_refused(given, says) -> None:
     with pytest.raises(AssessmentError, match=says):
         read_selections(given, TABLE, "somebody")
+
+
+def test_selections_about_another_finding_are_refused() -> None:
+    given = changed()
+    assert read_selections(given, TABLE, "somebody", finding="ab" * 32)
+    with pytest.raises(AssessmentError, match="the finding is sha256:cdcd"):
+        read_selections(given, TABLE, "somebody", finding="cd" * 32)
 
 
 def faulty(change) -> bytes:

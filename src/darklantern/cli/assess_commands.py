@@ -113,9 +113,12 @@ def import_(
     selections: Annotated[Path, typer.Argument(help="SSVC's selection list, over this table's decision points.")],
     rater: Annotated[str, typer.Option(help="Whose answers these are: the list does not say.")],
     out: Annotated[Path, typer.Option(help="A new file that a form takes along with `answers_from`.")],
+    finding: Annotated[
+        Path | None, typer.Option(help="The finding's form: refuses selections about any other finding.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Take the answers in SSVC's JSON as one rater's word."""
     from darklantern.cli.ssvc_files import import_answers
 
-    import_answers(selections, rater, out, as_json)
+    import_answers(selections, rater, out, finding, as_json)

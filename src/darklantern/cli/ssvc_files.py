@@ -37,17 +37,21 @@ def export_form(form: Path, out: Path, tables: Path | None, as_json: bool) -> No
         tell(f"{tables}: the decision points and tables that it refers to")
 
 
-def import_answers(file: Path, rater: str, out: Path, as_json: bool) -> None:
-    """Write the answers of a selection list as one rater's. Raises DarkLanternError."""
+def import_answers(file: Path, rater: str, out: Path, form: Path | None, as_json: bool) -> None:
+    """Write the answers of a selection list as one rater's, of a form's finding if given. Raises DarkLanternError."""
     from darklantern.assess import load
     from darklantern.assess.ssvc import read_selections
+    from darklantern.cli.finding_form import prepared
 
-    answers = read_selections(read(file), load(), rater)
+    of = None if form is None else prepared(form).assessment.finding
+    answers = read_selections(read(file), load(), rater, finding=of)
     hand_out_new(out, encode(AnswerSet(source=rater, answers=answers)) + b"\n")
     if as_json:
         tell_json({"file": str(out), "answers": len(answers)})
         return
     tell(f"{out}: {counted(len(answers), 'answer')} of {rater}")
+    if form is None:
+        tell("which finding they are about was not checked: --finding does")
     tell(f'a line in a form takes them along: answers_from = ["{out.name}"]')
 
 

@@ -1,13 +1,15 @@
 """SSVC's JSON that somebody made → the rows of a sub-table, or answers to our criteria."""
 
+from datetime import datetime
 from typing import Literal, TypeVar
 
 import msgspec
 
-from darklantern.assess.ssvc.shapes import NAMESPACE, SCHEMA, DecisionTable, SelectionList
+from darklantern.assess.ssvc.shapes import NAMESPACE, SCHEMA, DecisionTable, SelectionList, target
 from darklantern.assess.table import SubTable, Table, checked_cells
 from darklantern.errors import AssessmentError
 from darklantern.records.assessments import Answer, Code
+from darklantern.records.exact import Sha256
 
 T = TypeVar("T")
 PROTOCOL = f"ssvc-selections/{SCHEMA}"
@@ -28,6 +30,9 @@ def read_table(data: bytes) -> SubTable:
     for name, point in found.decision_points.items():
         if name != point.id:
             raise AssessmentError(f"{found.key}: the decision point {point.id} stands under {name}", hint="by its id")
+    keys = [point.key for point in found.decision_points.values()]
+    if len(set(keys)) < len(keys):
+        raise AssessmentError(f"{found.key}: two decision points share a key", hint="a column is known by its key here")
     inputs = [name for name in found.decision_points if name != found.outcome]
     for number, row in enumerate(found.mapping):
         if set(row) != set(found.decision_points):
@@ -47,17 +52,30 @@ def read_table(data: bytes) -> SubTable:
     return sub
 
 
-def read_selections(data: bytes, table: Table, rater: str, text: str = "") -> tuple[Answer, ...]:
+def read_selections(
+    data: bytes, table: Table, rater: str, text: str = "", finding: Sha256 | None = None
+) -> tuple[Answer, ...]:
     """The answers in a selection list, as the word of `rater`: judged, or attested where only that counts.
+
+    With `finding`, its hash, the list has to name it among its targets.
 
     A selection list does not say who made it, nor how, so nothing in it counts as measured. A decision point of another
     namespace is not ours to read: it is refused, as are one that the table does not have, another version of it, one
-    that stands twice, and a value that it does not have. Raises AssessmentError.
+    that stands twice, a value that it does not have, or twice, and a list without any. Raises AssessmentError.
     """
     found = _decoded(data, SelectionList, "selection list")
     if found.schemaVersion != SCHEMA:
         raise AssessmentError(
             f"a selection list of schema {found.schemaVersion or 'unknown'}", hint=f"this version reads {SCHEMA}"
+        )
+    _check_time(found.timestamp)
+    if not found.selections:
+        raise AssessmentError("a selection list that selects nothing", hint="one selection at least")
+    if finding is not None and target(finding) not in found.target_ids:
+        of = ", ".join(found.target_ids) or "nothing that it names"
+        raise AssessmentError(
+            f"the selections are of {of}, and the finding is {target(finding)}",
+            hint="a finding that was changed has another hash: export and rate it anew",
         )
     version, answers = table.id.rpartition("/")[2], []
     for each in found.selections:
@@ -80,9 +98,22 @@ def _answer(table: Table, code: str, values: tuple[str, ...], rater: str, text: 
             f"{', '.join(values) or 'nothing'} is no answer to {code} ({criterion.name})",
             hint=f"{code} is one of {', '.join(criterion.values)}",
         )
+    if len(set(values)) < len(values):
+        raise AssessmentError(f"{code} ({criterion.name}): a value stands twice", hint="each value once")
     kind: Literal["judged", "attested"] = "judged" if "judged" in criterion.kinds else "attested"
     known: Code = msgspec.convert(code, Code)
     return Answer(criterion=known, values=values, kind=kind, rater=rater, protocol=PROTOCOL, text=text)
+
+
+def _check_time(timestamp: str) -> None:
+    try:
+        zone = datetime.fromisoformat(timestamp).tzinfo
+    except ValueError:
+        zone = None
+    if zone is None:
+        raise AssessmentError(
+            f"expected a timestamp, got {timestamp[:60]!r}", hint="RFC 3339 with its zone: 2026-11-23T20:00:00Z"
+        )
 
 
 def _keys(table: DecisionTable, name: str) -> tuple[str, ...]:

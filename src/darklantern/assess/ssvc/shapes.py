@@ -4,8 +4,10 @@ from typing import Final, Literal
 
 import msgspec
 
+from darklantern.records.exact import Sha256
+
 NAMESPACE: Final = "x_example.darklantern#level"
-"""a private one, as SSVC has them for others' decision points; the domain is reserved for nobody"""
+"""a private one: SSVC asks for a reversed domain, the project has none, and `example` is nobody's (RFC 2606)"""
 SCHEMA: Final = "2.0.0"
 
 
@@ -82,3 +84,8 @@ class SelectionList(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     decision_point_resources: tuple[Reference, ...] = ()
     references: tuple[Reference, ...] = ()
     schemaVersion: str = ""
+
+
+def target(finding: Sha256) -> str:
+    """A finding as a target of a selection list."""
+    return f"sha256:{finding}"

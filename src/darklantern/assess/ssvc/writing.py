@@ -14,6 +14,7 @@ from darklantern.assess.ssvc.shapes import (
     SelectedValue,
     Selection,
     SelectionList,
+    target,
 )
 from darklantern.assess.table import Table
 from darklantern.errors import AssessmentError
@@ -74,7 +75,7 @@ def selections(assessment: Assessment, table: Table, at: Time) -> SelectionList:
     return SelectionList(
         timestamp=at,
         selections=made,
-        target_ids=(f"sha256:{assessment.finding}",),
+        target_ids=(target(assessment.finding),),
         references=tuple(Reference(f"urn:sha256:{each}", "outcomes that an answer rests on") for each in hashes),
         schemaVersion=SCHEMA,
     )
