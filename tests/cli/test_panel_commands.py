@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
-from library.orgs import founded
+from assess.answers import most_open
+from library.orgs import founded, library
+from library.test_panels_travel import joined
 
 from cli.desks import Desk, carry, seated
 from cli.test_finding_forms import SAID, filled
@@ -26,6 +28,7 @@ def desks(tmp_path: Path) -> tuple[Desk, Desk, str]:
 
 def rating(desk: Desk, item: str, **answers: str) -> Path:
     path = desk.folder / f"rating of {desk.who}.toml"
+    path.unlink(missing_ok=True)
     desk("panel", "form", item, path)
     text = path.read_text()
     for code, value in answers.items():
@@ -97,3 +100,54 @@ def test_a_finding_without_a_panel_says_so(tmp_path: Path) -> None:
     item = ada("share", filled(tmp_path / "finding.toml", **SAID), "--circle", "evals", "--yes")["item"]
     for words in (("show", item), ("reveal", item), ("vote", item, "V1")):
         assert "no panel was opened" in ada.refuses("panel", *words).message
+
+
+def test_three_raters_come_to_a_level_and_all_of_them_open_it(tmp_path: Path) -> None:
+    """The whole story: blind, shown, rated again, adjudicated, voted on; nothing opens before all have voted."""
+    orgs = founded(tmp_path)
+    with library(tmp_path / "al's", "al", orgs.clock) as al_joins:
+        joined(orgs, al_joins)
+    orgs.close()
+    ada, bo, al = desks = seated(tmp_path, ada="aurora", bo="beacon", al="al's")
+    item = ada("share", filled(tmp_path / "finding.toml", **SAID), "--circle", "evals", "--yes")["item"]
+    ada("panel", "open", item, *RATERS)
+
+    def heard() -> None:
+        carry(ada, bo, al)
+        carry(bo, ada, al)
+        carry(al, ada, bo)
+        carry(ada, bo, al)
+
+    heard()
+    open_but = most_open(F="degrades")
+    first = {"ada": "alignment", "bo": "capability", "al": "alignment"}
+    for desk in desks:
+        desk("panel", "rate", item, rating(desk, item, **{**open_but, "A": first[desk.who]}))
+    heard()
+    for desk in desks:
+        desk("panel", "reveal", item)
+    heard()
+    told = bo("panel", "show", item)
+    assert told["phase"] == "second round" and told["blind"] and len(told["first"]) == 3
+    assert "A: ada, Aurora: alignment; bo, Beacon: capability" in " ".join(told["disagreements"])
+    for desk in desks:
+        desk("panel", "rate", item, rating(desk, item, **open_but))
+    heard()
+    assert (told := al("panel", "show", item))["phase"] == "done" and told["range"] == ["V1", "V1"]
+    assert told["level"] == "V2" and "3 of 3 have not voted" in told["why"][0]
+    for desk in desks[:2]:
+        desk("panel", "vote", item, "V1")
+    heard()
+    assert al("panel", "show", item)["level"] == "V2"
+    al("panel", "vote", item, "V1", "--because", "It detects, and teaches nothing else.")
+    heard()
+    assert {desk("panel", "show", item)["level"] for desk in desks} == {"V1"}
+    for desk in desks[:2]:
+        desk(
+            "panel", "override", item, "V1", "V0", "--code", "already_public", "--because", "x", "--until", "2099-01-01"
+        )
+    heard()
+    assert al("panel", "show", item)["level"] == "V0"
+    bo("panel", "close", item, "V3", "--because", "It was turned around.")
+    heard()
+    assert {desk("panel", "show", item)["level"] for desk in desks} == {"V3"}
