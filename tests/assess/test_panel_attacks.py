@@ -1,13 +1,18 @@
 """Who tries to rate with open eyes, for others, twice, from elsewhere, or too late."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
 
-from darklantern.records.ratings import Committed, Voted
+from darklantern.assess.panels import newest
+from darklantern.errors import AssessmentError
+from darklantern.records.ratings import Closed, Committed, RatedAgain, Rater, Seconded, Voted
 
-from .panels import ADA, BO, CY, OUT, RED, Log, agreed, nonce, rating
+from .panels import ADA, BO, CY, OUT, RED, STEP, Log, agreed, nonce, rating
+
+NOW = datetime(2026, 11, 26, tzinfo=UTC)
 
 
 def whys(log: Log) -> str:
@@ -118,3 +123,52 @@ def test_answers_that_are_none_are_refused() -> None:
     log.reveal(id, made)
     assert "its answer to U is not one of" in whys(log)
     assert nonce(BO) != nonce(RED)
+
+
+def rated_and_opened(log: Log, id: str, to: str = "V0") -> None:
+    """Everybody rates it as harmless, twice, and votes for it."""
+    for step in ("commit", "reveal"):
+        for who in (BO, OUT, RED):
+            getattr(log, step)(id, rating(who))
+    for who in (BO, OUT, RED):
+        log.add(who, RatedAgain(panel=id, rating=rating(who, 2)))
+    for who in (BO, OUT, RED):
+        log.add(who, Voted(panel=id, level=to, agrees=True))
+
+
+def test_a_new_panel_begins_where_the_last_one_stands_whatever_it_says() -> None:
+    log = Log()
+    first = log.begin(level="V2")
+    log.add(OUT, Closed(panel=first, level="V4", text="used against a model"))
+    log.begin(level="V0")
+    assert newest(log.acts, NOW, level="V2").standing.level == "V4"
+    assert newest(log.acts[2:], NOW, level="V2").standing.level == "V2"  # the item's own level holds too
+    assert newest([], NOW) is None
+
+
+def test_a_rater_of_an_earlier_panel_can_close_what_a_later_one_opened() -> None:
+    log = Log()
+    others = (Rater(who=ADA, role="member"), Rater(who=STEP, role="outside"), Rater(who=CY, role="red_team"))
+    first = log.begin(raters=others)
+    second = log.begin()
+    rated_and_opened(log, second)
+    assert newest(log.acts, NOW, level="V4").standing.level == "V0"
+    closing = log.add(STEP, Closed(panel=first, level="V3", text="seen once more"))
+    assert newest(log.acts, NOW, level="V4").standing.level == "V3"
+    log.add(BO, Seconded(panel=second, closing=closing))
+    assert newest(log.acts, NOW + timedelta(days=400), level="V4").standing.level == "V3"
+    log.add(STEP, Seconded(panel=first, closing=closing))
+    stranger = log.add(CY, Closed(panel=second, level="V4", text="no rater of that one"))
+    found = newest(log.acts, NOW, level="V4")
+    assert found.standing.level == "V3" and stranger in {each.id for each in found.refused}
+
+
+@pytest.mark.parametrize("wrong", [{"table": "levels/9.9.9"}, {"table": "other"}])
+def test_a_panel_that_cannot_be_ends_no_other(wrong) -> None:
+    log = Log()
+    good = log.begin(level="V3")
+    bad = log.begin(level="V0", **wrong)
+    found = newest(log.acts, NOW, level="V2")
+    assert found.id == good and found.standing.level == "V3" and bad in {each.id for each in found.refused}
+    with pytest.raises(AssessmentError, match="no panel here can be"):
+        newest(log.acts[1:], NOW)

@@ -72,7 +72,7 @@ class _Found:
 
         assessed, origin = self.opened.assessment, self.opened.author.org
         answers = assessed.answers if assessed else ()
-        found = newest(self.acts.done, datetime.now(UTC), answers, origin, self.acts.unread)
+        found = newest(self.acts.done, datetime.now(UTC), answers, origin, self.acts.unread, self.opened.level)
         if found is None:
             raise RefusedError("no panel was opened for this finding", hint="darklantern panel open")
         return found

@@ -1,16 +1,22 @@
 """A panel of raters on the page: where it stands, whom it awaits, who said what."""
 
 from darklantern.assess.panels import Panel, told
+from darklantern.errors import AssessmentError
 from darklantern.page.layout import facts, notice
 from darklantern.page.markup import Html, tag
 from darklantern.page.prose import bdi
 from darklantern.records.assessments import Level
 
 
-def panel_part(panel: Panel | None, level: Level) -> list[Html]:
-    """The newest panel about an item that is shared at `level`; nothing where there is none. Texts are raters' own."""
+def panel_part(panel: Panel | AssessmentError | None, level: Level) -> list[Html]:
+    """The newest panel about an item that is shared at `level`, or why it cannot be told; nothing where there is none.
+
+    Texts are raters' own.
+    """
     if panel is None:
         return []
+    if isinstance(panel, AssessmentError):
+        return [tag("h3", "Panel"), notice("warn", tag("p", bdi(panel.message)))]
     says = told(panel)
     pairs = [
         ("Stands", bdi(says.standing)),

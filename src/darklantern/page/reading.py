@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from darklantern.assess.panels import Panel, newest
-from darklantern.errors import DarkLanternError
+from darklantern.errors import AssessmentError, DarkLanternError
 from darklantern.library import Author as Signer
 from darklantern.library import Library, Listed, ThreadPost
 from darklantern.library import Thread as ThreadHeld
@@ -58,11 +58,14 @@ class OpenLibrary:
         found = self.library.threads.open(thread)
         return Thread(tuple(map(_post, found.posts)), found.title, self._name(found.circle), _notes(found))
 
-    def panel(self, item: Item) -> Panel | None:
-        """Whatever its acts come to now. Raises AssessmentError for one by a table that this version lacks."""
+    def panel(self, item: Item) -> Panel | AssessmentError | None:
+        """Whatever its acts come to now."""
         acts = self.library.panels.acts(item.id)
         answers = item.assessment.answers if item.assessment else ()
-        return newest(acts.done, datetime.now(UTC), answers, item.author.org, acts.unread)
+        try:
+            return newest(acts.done, datetime.now(UTC), answers, item.author.org, acts.unread, item.level)
+        except AssessmentError as error:
+            return error
 
     def topics(self) -> Sequence[Topic]:
         """The newest by the time that authors claim: a title takes a millisecond, and anybody begins many."""

@@ -22,7 +22,7 @@ from darklantern.records.assessments import LEVEL_NAMES
 MOST_NAMES = 100
 
 
-def report(item: Item, thread: Thread, panel: Panel | None = None) -> Html:
+def report(item: Item, thread: Thread, panel: Panel | AssessmentError | None = None) -> Html:
     """The whole report. Every text in it may be hostile; ids and levels are ours."""
     finding = item.finding
     checked = check(item.assessment)

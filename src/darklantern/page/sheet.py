@@ -12,6 +12,7 @@ from darklantern.assess import Open, closure_lines
 from darklantern.assess.panels import Panel
 from darklantern.counted import counted
 from darklantern.drawing import level_ladder
+from darklantern.errors import AssessmentError
 from darklantern.page.judged import Checked, check
 from darklantern.page.layout import document, facts, figure, notice
 from darklantern.page.levels import AUDIENCES
@@ -31,7 +32,7 @@ _LETTERS = 160
 """of an answer's text"""
 
 
-def page(item: Item, assessment: Assessment, panel: Panel | None) -> Html:
+def page(item: Item, assessment: Assessment, panel: Panel | AssessmentError | None) -> Html:
     """The sheet behind a finding of the library. Raises AssessmentError for a range that ends before it starts."""
     title = item.finding.title
     back = tag("p", tag("a", "← The whole finding", href=f"../finding/{item.id}"), class_="crumb")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from darklantern.assess.panels import Panel
+from darklantern.errors import AssessmentError
 from darklantern.records.assessments import Assessment, Level
 from darklantern.records.findings import Finding
 
@@ -139,8 +140,8 @@ class Readable(Protocol):
     def thread(self, thread: str) -> Thread:
         """What was said about a finding, or under a title. Raises RefusedError if this device does not hold it."""
 
-    def panel(self, item: Item) -> Panel | None:
-        """The newest panel of raters about a finding; None where there is none."""
+    def panel(self, item: Item) -> Panel | AssessmentError | None:
+        """The newest panel of raters about a finding, or why it cannot be told; None where there is none."""
 
     def topics(self) -> Sequence[Topic]:
         """The threads about no finding, in the order to list them."""

@@ -5,7 +5,8 @@
    rated, three at least, one from outside, and nobody against. No vote opens below what the answers leave.
 3. An override needs two who sign the same, one from outside; it loosens by one level at most, and expires.
 4. Any rater can close by one signature, at once, for thirty days; seconded by another, it stays. A closing counts over
-   overrides and votes that stood before it.
+   overrides and votes that stood before it. Raters of earlier panels about the finding can close it too: otherwise
+   whoever wants it open would look for other raters.
 """
 
 from collections.abc import Collection, Sequence
@@ -64,7 +65,7 @@ def standing(
             kept.append(said)
     level, why_now, at = _base(opened, rounds, concluded, done, kept)
     level, over, at = _overridden(level, at, kept, opened, now.date())
-    closings = [each for each in _closings(kept, now) if each[0] > at]
+    closings = [each for each in _closings(acts, now) if each[0] > at]
     closed = max((each[1] for each in closings), default=level)
     if closed > level:
         return Standing(closed, (f"closed to {closed} by {len(closings)} of its raters", *why_now), tuple(refused))
@@ -156,14 +157,16 @@ def _overridden(
     return level, (), at
 
 
-def _closings(kept: Sequence[_Said], now: datetime) -> list[tuple[int, Level]]:
-    """Closings that hold: seconded, or not older than thirty days."""
-    seconded = {each.done.act.closing for each in kept if isinstance(each.done.act, Seconded)}
+def _closings(acts: Sequence[Done], now: datetime) -> list[tuple[int, Level]]:
+    """Closings that hold, by raters of any panel: seconded by somebody else, or not older than thirty days."""
+    people = {done.id: _raters(done.act) for done in acts if isinstance(done.act, PanelOpened)}
+    said = [(place, done) for place, done in enumerate(acts) if isinstance(done.act, Closed | Seconded)]
+    said = [(place, done) for place, done in said if done.who in people.get(done.act.panel, {})]  # type: ignore[union-attr]
+    seconds = {(done.act.closing, done.who) for _, done in said if isinstance(done.act, Seconded)}
     found = []
-    for each in kept:
-        act = each.done.act
-        if isinstance(act, Closed):
-            begun = datetime.fromisoformat(each.done.time)
-            if each.done.id in seconded or now - begun <= UNSECONDED:
-                found.append((each.place, act.level))
+    for place, done in said:
+        if isinstance(done.act, Closed):
+            seconded = any(closing == done.id and who != done.who for closing, who in seconds)
+            if seconded or now - datetime.fromisoformat(done.time) <= UNSECONDED:
+                found.append((place, done.act.level))
     return found

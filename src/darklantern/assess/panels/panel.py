@@ -1,9 +1,11 @@
 """The state of a panel: phase, who is awaited, what is disagreed on, the answers, the level to act on."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
+
+import msgspec
 
 from darklantern.assess.decide import Decision, decide
 from darklantern.assess.panels.acts import Refused
@@ -12,7 +14,7 @@ from darklantern.assess.panels.levels import Standing, standing, unheard
 from darklantern.assess.panels.rounds import Rounds, rounds
 from darklantern.assess.table import Table, load
 from darklantern.errors import AssessmentError
-from darklantern.records.assessments import Answer
+from darklantern.records.assessments import Answer, Level
 from darklantern.records.exact import Sha256, Time
 from darklantern.records.ratings import Adjudicated, Done, PanelOpened, Person, Rating
 
@@ -65,18 +67,22 @@ def panel(
     measured: Sequence[Answer] = (),
     origin: str | None = None,
     unread: Collection[Person] = (),
+    id: Sha256 | None = None,
+    before: Level = "V0",
 ) -> Panel:
-    """The panel that the first of these acts opened, from all acts of the thread in the log's order.
+    """The panel `id`, or the first that these acts opened, from all acts of the thread in the log's order.
+
+    `before` is the level at which the finding stands without it, whatever whoever opened it says.
 
     `measured` are answers by protocols, which stand beside people's. `origin` is the organisation of the finding's
     author: a rater of it is not from outside, whatever the panel says. `unread` are people whose acts may be missing
     here: while one of them is a rater, nothing opens further, since they may have spoken against it. Raises
     AssessmentError where no panel is opened, or by a table that this is not.
     """
-    begun = next((done for done in acts if isinstance(done.act, PanelOpened)), None)
+    begun = next((done for done in acts if isinstance(done.act, PanelOpened) and id in (None, done.id)), None)
     if begun is None or not isinstance(begun.act, PanelOpened):
         raise AssessmentError("no panel was opened here", hint="three raters, one from outside, one of a red team")
-    opened = begun.act
+    opened = msgspec.structs.replace(begun.act, level=max(begun.act.level, before))
     if opened.table != table.id:
         raise AssessmentError(f"the panel rates by {opened.table}, and this is {table.id}", hint="load that version")
     if origin is not None and (
@@ -120,20 +126,29 @@ def newest(
     answers: Sequence[Answer] = (),
     origin: str | None = None,
     unread: Collection[Person] = (),
+    level: Level = "V0",
 ) -> Panel | None:
     """The last panel of a thread, by the table that it names; None where there is none.
 
-    `answers` are the assessment's, of which measured ones stand beside raters'. Raises AssessmentError for a table that
-    this version lacks.
+    `level` is the one that the finding was shared at, and `answers` are its assessment's, of which measured ones stand
+    beside raters'. A panel begins where the one before it stands, so that a new one opens nothing by being opened.
+    One that cannot be is listed as refused, so that nobody ends a panel by opening such a one. Raises AssessmentError
+    where there is no other: its table is not in this version, its outsider is of the finding's own organisation.
     """
-    begun = [place for place, done in enumerate(acts) if isinstance(done.act, PanelOpened)]
-    if not begun:
-        return None
-    since = acts[begun[-1] :]
-    opened = since[0].act
-    assert isinstance(opened, PanelOpened)
     measured = tuple(each for each in answers if each.kind == "measured")
-    return panel(since, load(opened.table.rpartition("/")[2]), now, measured, origin, unread)
+    found: Panel | None = None
+    problems: list[Refused] = []
+    for done in acts:
+        if isinstance(done.act, PanelOpened):
+            before = level if found is None else max(level, found.standing.level)
+            try:
+                table = load(done.act.table.rpartition("/")[2])
+                found = panel(acts, table, now, measured, origin, unread, done.id, before)
+            except AssessmentError as error:
+                problems.append(Refused(done.id, done.who, error.message))
+    if found is None and problems:
+        raise AssessmentError(f"no panel here can be: {problems[0].why}", hint="open another one, or update")
+    return None if found is None else replace(found, refused=(*problems, *found.refused))
 
 
 def _phase(found: Rounds, now: datetime, settled: Collection[str], disagreed: Sequence[Disagreement]) -> Phase:
