@@ -151,3 +151,14 @@ def test_three_raters_come_to_a_level_and_all_of_them_open_it(tmp_path: Path) ->
     bo("panel", "close", item, "V3", "--because", "It was turned around.")
     heard()
     assert {desk("panel", "show", item)["level"] for desk in desks} == {"V3"}
+
+
+def test_what_a_rater_closed_is_not_shared_again_further_open(desks: tuple[Desk, Desk, str]) -> None:
+    ada, bo, item = desks
+    form = ada.folder / "finding.toml"
+    assert "already" in ada.says("share", form, "--circle", "evals", "--check")
+    bo("panel", "close", item, "V4", "--because", "It was used against a model.")
+    carry(bo, ada)
+    for words in ((), ("--supersedes", item)):
+        refused = ada.refuses("share", form, "--circle", "evals", "--yes", *words)
+        assert "holds it at V4, and this would share it at V2: closed to V4" in refused.message

@@ -68,14 +68,18 @@ class _Found:
     @property
     def panel(self) -> "Panel":
         """The newest as it stands now. Raises RefusedError where there is none."""
-        from darklantern.assess.panels import newest
-
-        assessed, origin = self.opened.assessment, self.opened.author.org
-        answers = assessed.answers if assessed else ()
-        found = newest(self.acts.done, datetime.now(UTC), answers, origin, self.acts.unread, self.opened.level)
+        found = panel_of(self.opened, self.acts)
         if found is None:
             raise RefusedError("no panel was opened for this finding", hint="darklantern panel open")
         return found
+
+
+def panel_of(opened: "OpenedFinding", acts: "Acts") -> "Panel | None":
+    """The newest panel about an item as it stands now. Raises AssessmentError where none that was opened can be."""
+    from darklantern.assess.panels import newest
+
+    answers = opened.assessment.answers if opened.assessment else ()
+    return newest(acts.done, datetime.now(UTC), answers, opened.author.org, acts.unread, opened.level)
 
 
 @contextmanager

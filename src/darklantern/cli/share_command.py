@@ -18,7 +18,7 @@ from darklantern.errors import RefusedError
 if TYPE_CHECKING:
     from darklantern.library import Library, Listed
     from darklantern.network.links import LinkKind
-    from darklantern.records.assessments import Assessment
+    from darklantern.records.assessments import Assessment, Level
     from darklantern.records.exact import Sha256
     from darklantern.records.findings import Finding
 
@@ -66,6 +66,7 @@ def share(
         for file in files.values():
             say(f"with {file.resolve()}, {file.stat().st_size:,} bytes")
         older = item_named(library, supersedes) if supersedes else None
+        _check_panels(library, what, older, judged.operate)
         same = [each for each in library.findings.same(what, where) if each.id != older]
         for each in same:
             say(_same(library, each))
@@ -126,6 +127,22 @@ def _prepared(
             hint="name its file with --assessment; or answer the questions of a form: `darklantern finding new`",
         )
     return what, value_of(Assessment, assessment), given
+
+
+def _check_panels(library: "Library", finding: "Finding", older: str | None, level: "Level") -> None:
+    """Refuse what raters hold more closed, in whichever circle they rated it."""
+    from darklantern.cli.panel_acts import panel_of
+
+    items = dict.fromkeys([each.id for each in library.findings.same(finding)] + ([older] if older else []))
+    for item in items:
+        acts = library.panels.acts(item)
+        panel = panel_of(library.findings.open(item), acts) if acts.done else None
+        if panel is not None and panel.standing.level > level:
+            raise RefusedError(
+                f"the panel of item {item[:16]} holds it at {panel.standing.level}, and this would share it at "
+                f"{level}: {panel.standing.why[0]}",
+                hint="`darklantern panel show` says who can open it: all raters by a vote, or two by an override",
+            )
 
 
 def _tell_checked(readers: list[str], as_json: bool) -> None:

@@ -69,10 +69,11 @@ class Findings:
             desk.forget_shared()
         return item
 
-    def same(self, finding: Finding, circle: str) -> tuple[Listed, ...]:
-        """The items of a circle, by name or id, that hold this very finding already."""
-        desk, circle = self._desk, self._desk.circle(circle)
-        among = (found for found in opening.entries(desk.state, "item") if found.circle.id == circle)
+    def same(self, finding: Finding, circle: str | None = None) -> tuple[Listed, ...]:
+        """The items that hold this very finding already: of a circle, by name or id, or of all."""
+        desk = self._desk
+        where = None if circle is None else desk.circle(circle)
+        among = (found for found in opening.entries(desk.state, "item") if where in (None, found.circle.id))
         held = (found for found, _ in opening.holding(desk.state, among, finding, desk.fetch))
         return tuple(opening.listed(desk.state, found, desk.fetch, desk.follows) for found in held)
 
