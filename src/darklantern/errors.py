@@ -53,6 +53,10 @@ class AssessmentError(DarkLanternError):
     """An answer outside the criteria, or a table that is not total."""
 
 
+class BoxError(DarkLanternError):
+    """A box that cannot be held as strictly as it was asked for, or whose budget does not allow it."""
+
+
 class SealError(DarkLanternError):
     """A sealed file that is damaged, or that none of the given keys opens."""
 
