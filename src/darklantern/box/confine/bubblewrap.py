@@ -1,6 +1,5 @@
 """A program behind bubblewrap: what it may see, as a command line. Nothing is run here."""
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -94,9 +93,9 @@ def _system() -> list[str]:
     """Programs and libraries, and nothing of /etc but where the libraries lie."""
     words = ["--ro-bind", "/usr", "/usr"]
     for name in ("/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32"):
-        if os.path.islink(name):
-            words += ["--symlink", os.readlink(name), name]
-        elif os.path.isdir(name):
+        if Path(name).is_symlink():
+            words += ["--symlink", str(Path(name).readlink()), name]
+        elif Path(name).is_dir():
             words += ["--ro-bind", name, name]
     return [*words, "--perms", "0755", "--dir", "/etc", "--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
 
@@ -119,7 +118,7 @@ def _environment(given: Confined) -> dict[str, str]:
 
 
 def _limits(given: Confined) -> list[str]:
-    """For each process; the watchdog has those of all together. A core limit of 0 would still feed a pipe: 1 does not."""
+    """For each process; the watchdog has those of all together."""
     allowed = given.allowed
     return [
         "/usr/bin/prlimit",
@@ -127,7 +126,7 @@ def _limits(given: Confined) -> list[str]:
         f"--data={allowed.memory}",
         f"--cpu={allowed.cpu_s}",
         f"--fsize={allowed.disk}",
-        "--core=1",
+        "--core=1",  # 0 would still feed a handler behind a pipe
         "--nofile=4096",
         "--memlock=65536",
         "--msgqueue=0",

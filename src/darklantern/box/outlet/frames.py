@@ -15,10 +15,10 @@ def frame(channel: int, count: int, value: float) -> bytes:
     return FRAME.pack(channel, count & 0xFFFFFFFF, value)
 
 
-def heard(data: bytes, channels: tuple[Channel, ...]) -> Said | Invalid:
-    """The symbol of a whole frame: of any sixteen bytes whatever."""
+def heard(data: bytes, channels: tuple[Channel, ...]) -> tuple[str | None, Said | Invalid]:
+    """The channel and the symbol of a whole frame: of any sixteen bytes whatever."""
     number, _, sent = FRAME.unpack(data)
     if number >= len(channels):
-        return Invalid()
-    symbol = channels[number].symbol(sent)
-    return Invalid() if symbol is None else Said(channels[number].name, symbol)
+        return None, Invalid()
+    name, symbol = channels[number].name, channels[number].symbol(sent)
+    return name, Invalid() if symbol is None else Said(name, symbol)

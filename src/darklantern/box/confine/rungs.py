@@ -1,0 +1,117 @@
+"""Which rung of the ladder this machine holds, found by trying: nothing degrades silently.
+
+A: root, with a user of its own inside. B: whoever, in a user namespace. A machine that holds neither is refused: what
+Landlock and a filter alone can do leaves the host's processes and names in sight.
+"""
+
+import os
+import select
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from darklantern.box.confine import probing
+from darklantern.box.confine.bubblewrap import INPUTS, Allowed, Confined, Rung, interpreter
+from darklantern.box.running.starting import start
+from darklantern.errors import BoxError, StoreError
+from darklantern.locks import take_lock
+
+_FIRST_USER: Final = 2_000_000
+"""above what systems give to people and containers"""
+_USERS: Final = 1000
+_PROBES_S: Final = 30.0
+REMARKS: Final = (
+    "memory, cpu, disk and files of all processes together: watchdog, not enforced by the kernel",
+    "shared with the host: its kernel, the page cache, the processor's time",
+)
+
+
+@dataclass(frozen=True)
+class Held:
+    """A rung, and what was found to hold on it."""
+
+    rung: Rung
+    properties: tuple[str, ...]
+
+
+def rung() -> Rung:
+    """The rung for whoever runs this. Raises BoxError where a part of it is missing."""
+    for name, package in (("bwrap", "bubblewrap"), ("prlimit", "util-linux"), ("setpriv", "util-linux")):
+        if shutil.which(name) is None:
+            raise BoxError(f"{name} is not installed", hint=f"apt-get install {package}")
+    return "A" if os.geteuid() == 0 else "B"
+
+
+def tried(confined: Confined) -> Held:
+    """The rung of `confined`, each property probed from inside. Raises BoxError, which names what does not hold."""
+    with tempfile.TemporaryDirectory(dir=confined.inputs.parent) as folder:
+        inputs = Path(folder)
+        inputs.chmod(0o755)
+        script = inputs / "probing.py"
+        shutil.copyfile(probing.__file__, script)
+        script.chmod(0o644)
+        found = _printed(replace(confined, inputs=inputs))
+    missing = [name for name in probing.PROPERTIES if name not in found]
+    if missing:
+        raise BoxError(
+            f"rung {confined.rung} does not hold here: {', '.join(missing)}",
+            hint="`darklantern box doctor` says what this machine lacks; nothing runs with less",
+        )
+    return Held(confined.rung, tuple(probing.PROPERTIES))
+
+
+@contextmanager
+def own_user(held: Rung) -> Iterator[int]:
+    """A user id that no other box has while this one runs; on rung B one's own. Raises StoreError."""
+    if held == "B":
+        yield os.geteuid()
+        return
+    folder = Path("/run/darklantern-box")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for number in range(_USERS):
+        try:
+            lock = take_lock(folder / str(number), _taken)
+        except StoreError:
+            continue
+        try:
+            yield _FIRST_USER + number
+        finally:
+            os.close(lock)
+        return
+    raise StoreError(f"{_USERS} boxes run already", hint="wait for one to end")
+
+
+def small(held: Rung, user: int, folder: Path) -> Confined:
+    """A box for probes: little of everything."""
+    allowed = Allowed(memory=2**30, scratch=2**20, processes=16, cpu_s=60, disk=2**20)
+    return Confined(held, user, folder, folder, allowed, interpreter())
+
+
+def _printed(confined: Confined) -> set[str]:
+    """The lines that the probes print. Our own program's, and all the same compared and never believed beyond that."""
+    reading, writing = os.pipe()
+    try:
+        box = start(confined, ["python", "-I", "-S", f"{INPUTS}/probing.py"], said=writing)
+    finally:
+        os.close(writing)
+    data, deadline = b"", time.monotonic() + _PROBES_S
+    try:
+        while time.monotonic() < deadline:
+            if select.select([reading], [], [], 1.0)[0]:
+                more = os.read(reading, 4096)
+                if not more:
+                    break
+                data += more
+    finally:
+        box.kill()
+        os.close(reading)
+    return set(data.decode(errors="replace").splitlines())
+
+
+def _taken(by: str) -> StoreError:
+    return StoreError(f"taken by {by}", hint="the next one")

@@ -1,0 +1,1 @@
+"""A box while it runs: started, watched, heard at ticks, ended whole."""

@@ -1,0 +1,118 @@
+"""A confined process, started with its pipes; and ended, with all that it started."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from darklantern.box.confine.bubblewrap import CPUINFO, Confined, command_line
+from darklantern.box.confine.filters import as_descriptor, program
+from darklantern.errors import BoxError
+
+_STARTS_S: Final = 10.0
+_DIES_S: Final = 10.0
+
+
+@dataclass(frozen=True)
+class Running:
+    """A box that runs."""
+
+    process: "subprocess.Popen[bytes]"
+    """bubblewrap outside the box: its death is the box's"""
+    first: int
+    """pid of the first process inside, as the host counts"""
+
+    def ended(self) -> int | None:
+        """The exit code, None while it runs."""
+        return self.process.poll()
+
+    def kill(self) -> None:
+        """End every process of the box at once. Raises BoxError if one is left."""
+        self.process.kill()
+        self.process.wait()
+        deadline = time.monotonic() + _DIES_S
+        while _lives(self.first):
+            if time.monotonic() > deadline:
+                raise BoxError(
+                    f"process {self.first} of the box does not die", hint="it waits for the kernel: look at its state"
+                )
+            time.sleep(0.001)
+
+
+def start(
+    confined: Confined,
+    command: Sequence[str],
+    *,
+    stdin: int = subprocess.DEVNULL,
+    said: int = subprocess.DEVNULL,
+    hand: Sequence[int] = (),
+) -> Running:
+    """Start a command behind the rung that `confined` names. Raises BoxError where it cannot be held.
+
+    `said` takes what it prints; `hand` are descriptors that it inherits under their own numbers, and no others are.
+    """
+    info, told = os.pipe()
+    filter, cpuinfo = as_descriptor(program()), as_descriptor(CPUINFO.read_bytes())
+    own = (filter, cpuinfo, told)
+    try:
+        process = subprocess.Popen(
+            command_line(confined, command, filter, cpuinfo, told),
+            stdin=stdin,
+            stdout=said,
+            stderr=said,
+            pass_fds=(*own, *hand),
+            start_new_session=True,  # Ctrl-C is for the supervisor, which ends the box
+            env={},
+        )
+    except OSError as error:
+        raise BoxError(f"bubblewrap does not start: {error}", hint="`darklantern box doctor` says why") from error
+    finally:
+        for each in own:
+            os.close(each)
+    try:
+        return Running(process, _first(info, process))
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    finally:
+        os.close(info)
+
+
+def _first(info: int, process: "subprocess.Popen[bytes]") -> int:
+    """The pid that bubblewrap tells before it starts the command."""
+    data = b""
+    while b"}" not in data:
+        more = os.read(info, 4096)
+        if not more:
+            code = process.wait()
+            raise BoxError(
+                f"bubblewrap ended with {code} before the box began", hint="`darklantern box doctor` says why"
+            )
+        data += more
+    return int(json.loads(data)["child-pid"])
+
+
+def _lives(pid: int) -> bool:
+    """Whether there is such a process, other than as what its parent has not collected yet."""
+    with suppress(OSError, IndexError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def children(pid: int) -> list[int]:
+    """All processes under one, itself included: a daemon's parent is the box's first process."""
+    found, open_ = [], [pid]
+    while open_:
+        at = open_.pop()
+        found.append(at)
+        with suppress(OSError):  # it ended meanwhile
+            for thread in Path(f"/proc/{at}/task").iterdir():
+                with suppress(OSError):
+                    open_ += map(int, (thread / "children").read_text().split())
+    return found

@@ -1,0 +1,125 @@
+"""One run from its start to its end: a loop between ticks, in which nothing that a box does is shown but at its tick.
+
+How a run ended is known here at once, and shown when the outlet says: at the next tick where ends are shown early, at
+the deadline otherwise. Until then the loop goes on as if the box still ran.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from darklantern.box.outlet.plans import Outlet
+from darklantern.box.outlet.symbols import End, Ended, Finished, Invalid, Said, Silent, Symbol
+from darklantern.box.running.hearing import Hearing
+from darklantern.box.running.logs import Printed
+from darklantern.box.running.releasing import Releasing
+from darklantern.box.running.starting import Running
+from darklantern.box.running.watchdog import Together, beyond
+
+LOOK_S: Final = 0.02
+"""between two looks of the watchdog"""
+_DISK_EVERY: Final = 25
+"""looks: walking a folder is dearer than reading two files of /proc"""
+
+
+@dataclass
+class Supervised:
+    """A box under its supervisor."""
+
+    box: Running
+    hearing: Hearing
+    printed: Printed
+    work: Path
+    most: Together
+    monitor: Running | None = None
+    """its tripwire's box"""
+    clock: Callable[[], float] = time.monotonic
+    how: End | None = None
+    """how it ended; None while it runs"""
+    _looks: int = field(default=0)
+
+    def wait(self, until: float) -> None:
+        """Look after the box until a time of the clock."""
+        while (now := self.clock()) < until:
+            self.look()
+            time.sleep(max(min(LOOK_S, until - now), 0.0))
+        self.look()
+
+    def look(self) -> None:
+        """Note how it ended, or end it: by a limit, or by its tripwire."""
+        self.printed.take()
+        if self.how is not None:
+            return
+        self._looks += 1
+        code = self.box.ended()
+        if self._tripped(code is not None):
+            self.end("tripwire")
+        elif code is not None and (self.monitor is None or self.monitor.ended() == 0):
+            self.end("ok" if code == 0 else "failed")
+        elif code is None and beyond(self.box.first, self.work, self.most, self._looks % _DISK_EVERY == 0):
+            self.end("limit")
+
+    def end(self, how: End) -> None:
+        """Kill what is left of both boxes, whole."""
+        self.how = self.how or how
+        self.box.kill()
+        if self.monitor is not None:
+            self.monitor.kill()
+
+    def _tripped(self, box_ended: bool) -> bool:
+        """A monitor trips by every end but one: with code 0, after the box. One that is gone watches nothing."""
+        code = None if self.monitor is None else self.monitor.ended()
+        return code is not None and (code != 0 or not box_ended)
+
+
+def supervise(held: Supervised, outlet: Outlet, wall_s: float, releasing: Releasing) -> None:
+    """Run until the transcript is over, and leave nothing of the box alive, whatever happens."""
+    start = held.clock()
+    try:
+        if outlet.mode == "final":
+            _at_the_end(held, outlet, start, wall_s, releasing)
+        else:
+            _at_ticks(held, outlet, start, wall_s, releasing)
+    finally:
+        held.end("limit")
+
+
+def _at_ticks(held: Supervised, outlet: Outlet, start: float, wall_s: float, releasing: Releasing) -> None:
+    for slot in range(outlet.slots):
+        held.wait(start + (slot + 1) * wall_s / outlet.slots)
+        releasing.release(_in_slot(held, outlet))
+        if releasing.over:
+            return
+    held.end("limit")
+    assert held.how is not None
+    releasing.release(Ended(held.how))
+
+
+def _in_slot(held: Supervised, outlet: Outlet) -> Symbol:
+    """What this slot shows: a message that waits, or an end where those are shown, or nothing."""
+    came = held.hearing.one()
+    if came is not None:
+        return came
+    if outlet.mode == "cadence":
+        return Invalid()
+    return Ended(held.how) if held.how is not None and outlet.ends_early else Silent()
+
+
+def _at_the_end(held: Supervised, outlet: Outlet, start: float, wall_s: float, releasing: Releasing) -> None:
+    said: dict[str, Said | Invalid] = {}
+    for epoch in range(outlet.epochs):
+        ends = start + wall_s / 2 ** (outlet.epochs - 1 - epoch)
+        while held.clock() < ends:
+            said = held.hearing.latest(said)  # or a full pipe would hold the box up
+            held.wait(min(held.clock() + 10 * LOOK_S, ends))
+        if held.how is not None or epoch == outlet.epochs - 1:
+            break
+    held.end("limit")
+    assert held.how is not None
+    said = held.hearing.latest(said)
+    releasing.release(Finished(epoch))
+    for channel in outlet.channels:
+        releasing.release(said.get(channel.name, Invalid()))
+    releasing.release(Ended(held.how))

@@ -1,0 +1,92 @@
+"""Limits of all processes of a box together, looked at from outside, many times a second.
+
+It is a watchdog, and no wall: between two looks a box can go beyond them. What one process may have is the kernel's to
+enforce (`bubblewrap._limits`), and scratch memory has a fixed size.
+"""
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from darklantern.box.running.starting import children
+
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Together:
+    """What the processes of a box may use together."""
+
+    memory: int
+    cpu_s: float
+    disk: int
+    files: int
+
+
+def memory_of(pids: Iterable[int], enough: int) -> int:
+    """Bytes that processes have in memory. Pages that several share are counted once, but where `enough` is not passed
+    by counting them for each.
+    """
+    pids = tuple(pids)
+    simply = sum(_resident(pid) for pid in pids)
+    return simply if simply <= enough else sum(_shared_out(pid) for pid in pids)
+
+
+def cpu_of(pids: Iterable[int]) -> float:
+    """Seconds that processes, and those of theirs that ended, have computed."""
+    return sum(_times(pid) for pid in pids) / _TICKS
+
+
+def disk_of(folder: Path, most_files: int) -> tuple[int, int]:
+    """(bytes, files) under a folder that a box writes to; it stops counting at one file too many. Follows no link."""
+    size = count = 0
+    for _, folders, files, handle in os.fwalk(folder):
+        count += len(folders) + len(files)
+        if count > most_files:
+            break
+        for name in files:
+            with suppress(OSError):  # it went away meanwhile
+                # Its length, not its blocks: what has holes is small here and large in a copy.
+                size += os.stat(name, dir_fd=handle, follow_symlinks=False).st_size
+    return size, count
+
+
+def beyond(first: int, work: Path, most: Together, look_at_disk: bool) -> str | None:
+    """The limit that a box has passed, None for none."""
+    pids = children(first)
+    if memory_of(pids, most.memory) > most.memory:
+        return "memory"
+    if cpu_of(pids) > most.cpu_s:
+        return "cpu"
+    if look_at_disk:
+        size, count = disk_of(work, most.files)
+        if size > most.disk:
+            return "disk"
+        if count > most.files:
+            return "files"
+    return None
+
+
+def _resident(pid: int) -> int:
+    with suppress(OSError, ValueError, IndexError):
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
+    return 0
+
+
+def _shared_out(pid: int) -> int:
+    """Its own pages, and its share of those that it has with others."""
+    with suppress(OSError, ValueError, IndexError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def _times(pid: int) -> int:
+    with suppress(OSError, ValueError, IndexError):
+        return sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]))
+    return 0

@@ -1,0 +1,66 @@
+"""What a box leaves behind, sealed with the project's own key: to look into it is to unseal, which is charged.
+
+The key lies beside what it opens. It keeps nobody out who may read the project's folder; it keeps anybody from looking
+by accident, and makes every look a line in the ledger.
+"""
+
+import io
+import tarfile
+from pathlib import Path
+from typing import Final
+
+from darklantern.errors import BoxError, StoreError
+from darklantern.files import cannot_write, replacing, write_whole
+from darklantern.sealing import Identity, open, seal
+from darklantern.sealing.streams import Sealing, Unsealed
+
+KEY: Final = "key"
+
+
+def project_key(folder: Path) -> Identity:
+    """The project's key, made where there is none. Raises StoreError or SealError."""
+    path = folder / KEY
+    try:
+        if not path.exists():
+            write_whole(path, Identity.generate().reveal().encode())
+        return Identity.parse(path.read_text())
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def seal_bytes(data: bytes, path: Path, key: Identity) -> None:
+    """Write what was printed, sealed. Raises StoreError."""
+    write_whole(path, seal(data, [key.recipient]))
+
+
+def unseal_bytes(path: Path, key: Identity) -> bytes:
+    """What `seal_bytes` wrote. Raises StoreError or SealError."""
+    try:
+        return open(path.read_bytes(), [key])
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror}", hint="the run left none") from error
+
+
+def seal_folder(folder: Path, path: Path, key: Identity) -> None:
+    """Write a folder, sealed. Only plain files and folders go along: links and devices are nobody's to follow."""
+    with replacing(path) as file:
+        sink = Sealing(file, [key.recipient])
+        with tarfile.open(fileobj=io.BufferedWriter(sink), mode="w|") as archive:
+            archive.add(folder, arcname=".", filter=_plain)
+        sink.finish()
+
+
+def unseal_folder(path: Path, folder: Path, key: Identity) -> None:
+    """Put what `seal_folder` kept into a folder, for another box of the same project. Nothing in it is shown."""
+    try:
+        with (
+            path.open("rb") as file,
+            tarfile.open(fileobj=io.BufferedReader(Unsealed(file, key)), mode="r|") as archive,
+        ):
+            archive.extractall(folder, filter="data")
+    except (OSError, tarfile.TarError) as error:
+        raise BoxError(f"cannot take up {path}: {error}", hint="the run left none, or the file was damaged") from error
+
+
+def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    return member if member.isfile() or member.isdir() else None
