@@ -12,9 +12,12 @@ import json
 import os
 import struct
 from itertools import count
+from typing import BinaryIO
 
 OUTLET = "DARKLANTERN_OUTLET"
 """the descriptor to write to, and the channels' names: `3 ["loss"]`"""
+TELEMETRY = "DARKLANTERN_TELEMETRY"
+"""the descriptor of the pipe to a tripwire: the program writes to it, the tripwire reads"""
 _counted = count()
 
 
@@ -31,3 +34,22 @@ def send(channel: str, value: float) -> None:
         raise KeyError(f"no channel {channel!r} was declared, there are {', '.join(channels)}")
     # As `outlet.frames.FRAME`; that module would bring the whole package along.
     os.write(int(descriptor), struct.pack("<IId", channels.index(channel), next(_counted) & 0xFFFFFFFF, value))
+
+
+def tell(data: bytes) -> None:
+    """Tell the tripwire's monitor something: whatever bytes the two understand. Nothing where there is none.
+
+    It blocks while the monitor is behind.
+    """
+    if descriptor := os.environ.get(TELEMETRY):
+        at = 0
+        while at < len(data):
+            at += os.write(int(descriptor), data[at:])
+
+
+def told() -> BinaryIO:
+    """For a monitor: what the program tells, until it ends. Ending with code 0 after that is "no trip"; all else trips.
+
+    Raises KeyError outside a tripwire's box.
+    """
+    return os.fdopen(int(os.environ[TELEMETRY]), "rb")

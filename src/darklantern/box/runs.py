@@ -23,7 +23,7 @@ from typing import Final
 from darklantern.box.amounts import seconds, size
 from darklantern.box.confine.bubblewrap import Allowed, Confined, interpreter
 from darklantern.box.confine.rungs import REMARKS, Held, own_user, rung, small, tried
-from darklantern.box.inside import OUTLET
+from darklantern.box.inside import OUTLET, TELEMETRY
 from darklantern.box.ledger import Ledger, opened
 from darklantern.box.running.hearing import Hearing
 from darklantern.box.running.logs import Printed
@@ -38,8 +38,6 @@ from darklantern.files import write_whole
 from darklantern.records.exact import Name, Sha256, Value, encode
 
 LOG_BYTES: Final = 2**20
-TELEMETRY: Final = "DARKLANTERN_TELEMETRY"
-"""the descriptor on which a program tells its tripwire what it likes"""
 _MONITOR_SCRATCH: Final = 64 * 2**20
 Begun = Callable[["Run", Held], None]
 """told when the box is about to run"""
@@ -193,7 +191,8 @@ def _boxes(declared: Declared, made: Run, held: Held, user: int) -> Iterator[tup
                 telemetry, tell = pipe()
                 environment[TELEMETRY] = str(tell)
                 hand.append(tell)
-                monitor = start(_monitor(declared, made, held, other), spec.tripwire.command, stdin=telemetry)
+                confined = _monitor(declared, made, held, other, {TELEMETRY: str(telemetry)})
+                monitor = start(confined, spec.tripwire.command, hand=[telemetry])
                 close(telemetry)
             box = start(_confined(declared, made, held, user, environment), spec.command, said=print_, hand=hand)
             close(print_, *hand)
@@ -214,7 +213,7 @@ def _monitor_user(declared: Declared, held: Held) -> Iterator[int]:
         yield user
 
 
-def _monitor(declared: Declared, made: Run, held: Held, user: int) -> Confined:
+def _monitor(declared: Declared, made: Run, held: Held, user: int, environment: Mapping[str, str]) -> Confined:
     tripwire = declared.spec.tripwire
     assert tripwire is not None
     folder = made.folder / "monitor"
@@ -227,7 +226,7 @@ def _monitor(declared: Declared, made: Run, held: Held, user: int) -> Confined:
         memory=size(tripwire.memory), scratch=_MONITOR_SCRATCH, processes=tripwire.processes,
         cpu_s=int(seconds(declared.spec.limits.cpu)), disk=_MONITOR_SCRATCH,
     )  # fmt: skip
-    return Confined(held.rung, user, folder / "inputs", work, allowed, interpreter())
+    return Confined(held.rung, user, folder / "inputs", work, allowed, interpreter(), environment)
 
 
 def _confined(declared: Declared, made: Run, held: Held, user: int, environment: Mapping[str, str]) -> Confined:

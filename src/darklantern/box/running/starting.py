@@ -14,8 +14,8 @@ from darklantern.box.confine.bubblewrap import CPUINFO, Confined, command_line
 from darklantern.box.confine.filters import as_descriptor, program
 from darklantern.errors import BoxError
 
-_STARTS_S: Final = 10.0
 _DIES_S: Final = 10.0
+_GATE: Final = 'read -r go || exit 125; exec "$@" </dev/null'
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,9 @@ class Running:
     """bubblewrap outside the box: its death is the box's"""
     first: int
     """pid of the first process inside, as the host counts"""
+    guard: "subprocess.Popen[bytes]"
+    """ends the box when the supervisor is no more: it reads a pipe that only the supervisor holds"""
+    lifeline: int
 
     def ended(self) -> int | None:
         """The exit code, None while it runs."""
@@ -33,6 +36,8 @@ class Running:
 
     def kill(self) -> None:
         """End every process of the box at once. Raises BoxError if one is left."""
+        if self.guard.poll() is not None:
+            return
         self.process.kill()
         self.process.wait()
         deadline = time.monotonic() + _DIES_S
@@ -42,27 +47,33 @@ class Running:
                     f"process {self.first} of the box does not die", hint="it waits for the kernel: look at its state"
                 )
             time.sleep(0.001)
+        self.guard.kill()
+        self.guard.wait()
+        os.close(self.lifeline)
 
 
 def start(
     confined: Confined,
     command: Sequence[str],
     *,
-    stdin: int = subprocess.DEVNULL,
     said: int = subprocess.DEVNULL,
     hand: Sequence[int] = (),
 ) -> Running:
     """Start a command behind the rung that `confined` names. Raises BoxError where it cannot be held.
 
     `said` takes what it prints; `hand` are descriptors that it inherits under their own numbers, and no others are.
+
+    bubblewrap ties the box's life to ours, but not from its first moment on. So the command waits at a gate until a
+    guard stands by: whenever the supervisor is killed, either the gate is never opened or the guard ends the box.
     """
     info, told = os.pipe()
+    gate, open_ = os.pipe()
     filter, cpuinfo = as_descriptor(program()), as_descriptor(CPUINFO.read_bytes())
     own = (filter, cpuinfo, told)
     try:
         process = subprocess.Popen(
-            command_line(confined, command, filter, cpuinfo, told),
-            stdin=stdin,
+            command_line(confined, ("/bin/sh", "-c", _GATE, "sh", *command), filter, cpuinfo, told),
+            stdin=gate,
             stdout=said,
             stderr=said,
             pass_fds=(*own, *hand),
@@ -72,16 +83,30 @@ def start(
     except OSError as error:
         raise BoxError(f"bubblewrap does not start: {error}", hint="`darklantern box doctor` says why") from error
     finally:
-        for each in own:
+        for each in (*own, gate):
             os.close(each)
     try:
-        return Running(process, _first(info, process))
+        first = _first(info, process)
+        box = Running(process, first, *_guard(process.pid, first))
+        os.write(open_, b"go\n")
+        return box
     except BaseException:
         process.kill()
         process.wait()
         raise
     finally:
         os.close(info)
+        os.close(open_)
+
+
+def _guard(*pids: int) -> tuple["subprocess.Popen[bytes]", int]:
+    reading, lifeline = os.pipe()
+    try:
+        # In a session of its own: what ends the supervisor by a key does not end this one.
+        kill = ["/bin/sh", "-c", 'read -r never; kill -KILL "$@"', "sh", *map(str, pids)]
+        return subprocess.Popen(kill, stdin=reading, stderr=subprocess.DEVNULL, start_new_session=True), lifeline
+    finally:
+        os.close(reading)
 
 
 def _first(info: int, process: "subprocess.Popen[bytes]") -> int:

@@ -1,0 +1,170 @@
+"""The attacks on the walls of a box, 1 to 17: outside, where they must work, then inside, where they must not."""
+
+import json
+import os
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from darklantern.box.attacks import payloads
+from darklantern.box.confine.bubblewrap import INPUTS, Allowed, Confined, interpreter
+from darklantern.box.confine.rungs import own_user, rung
+from darklantern.box.running.starting import Running, start
+
+Verdict = Literal["held", "broken", "not shown"]
+"""not shown: the attack did not work outside either, so that its failure inside says nothing"""
+_TRIES_S: Final = 60.0
+_SECRET: Final = "a canary that no box may see"
+_ALLOWED: Final = Allowed(memory=2**28, scratch=2**20, processes=24, cpu_s=60, disk=2**22)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One attack's outcome."""
+
+    number: int
+    attack: str
+    outside: str
+    inside: str
+
+    @property
+    def verdict(self) -> Verdict:
+        """What it shows."""
+        if self.inside == "worked":
+            return "broken"
+        return "held" if self.outside == "worked" else "not shown"
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Where attacks are tried: folders, a host with services, a box."""
+
+    folder: Path
+    confined: Confined
+    told: dict[str, Any]
+    descriptor: int
+    """left open, with a secret behind it"""
+
+
+def walls() -> Iterator[Tried]:
+    """Each attack on the walls in turn. Raises BoxError where no box can be held at all."""
+    with ground() as at:
+        for number, name in enumerate(payloads.ATTACKS, 1):
+            yield Tried(number, name, _outside(at, name), _inside(at, name))
+
+
+@contextmanager
+def ground() -> Iterator[Ground]:
+    """A host to attack, made for it and gone after it."""
+    # Not in /tmp, of which a box has its own.
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="darklantern-box-") as made, own_user(rung()) as user:
+        folder = Path(made)
+        work = _laid_out(folder, user)
+        with _services(folder) as told, (folder / "secret").open("rb") as left_open:
+            os.set_inheritable(left_open.fileno(), True)
+            confined = Confined(rung(), user, folder / "inputs", work, _ALLOWED, interpreter())
+            yield Ground(folder, confined, told, left_open.fileno())
+
+
+def printed_by(box: Running, reading: int, within_s: float = _TRIES_S) -> str:
+    """What a box of ours prints until it ends. It is killed after a time."""
+    data, deadline = b"", time.monotonic() + within_s
+    try:
+        while time.monotonic() < deadline and len(data) < 65_536:
+            if select.select([reading], [], [], 0.2)[0]:
+                more = os.read(reading, 4096)
+                if not more:
+                    break
+                data += more
+    finally:
+        box.kill()
+        os.close(reading)
+    return data.decode(errors="replace").strip()
+
+
+def start_printing(confined: Confined, command: Sequence[str]) -> tuple[Running, int]:
+    """A box whose output can be read here: for our own programs alone."""
+    reading, writing = os.pipe()
+    try:
+        return start(confined, command, said=writing), reading
+    finally:
+        os.close(writing)
+
+
+def _outside(at: Ground, name: str) -> str:
+    (at.folder / "outside" / "input").write_text("an input")  # the attack before may have removed it
+    told = at.told | {"inputs": str(at.folder / "outside"), "scratch": str(at.folder)}
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", payloads.__file__, name, json.dumps(told)],
+        env={"PATH": os.environ.get("PATH", ""), "SECRET": _SECRET},
+        close_fds=False,
+        capture_output=True,
+        text=True,
+        timeout=_TRIES_S,
+        check=False,
+    )
+    return done.stdout.strip() or "refused"
+
+
+def _inside(at: Ground, name: str) -> str:
+    told = at.told | {"inputs": INPUTS, "scratch": "/tmp"}
+    command = ["python", "-I", "-S", f"{INPUTS}/payloads.py", name, json.dumps(told)]
+    said = printed_by(*start_printing(at.confined, command))
+    return said if said in ("worked", "impossible") else "refused"
+
+
+def _laid_out(folder: Path, user: int) -> Path:
+    """Inputs for both sides, a file to keep secret, and the box's own folder."""
+    folder.chmod(0o755)
+    for name in ("inputs", "outside", "work"):
+        (folder / name).mkdir(mode=0o755)
+    (folder / "inputs" / "input").write_text("an input")
+    script = folder / "inputs" / "payloads.py"
+    shutil.copyfile(payloads.__file__, script)
+    script.chmod(0o644)
+    (folder / "secret").write_text(_SECRET)
+    if os.geteuid() == 0:
+        os.chown(folder / "work", user, user)
+    return folder / "work"
+
+
+@contextmanager
+def _services(folder: Path) -> Iterator[dict[str, Any]]:
+    """What a host has: sockets that answer, a resolver, a process; and their names."""
+    with socket.socket(socket.AF_UNIX) as by_path, socket.socket(socket.AF_UNIX) as abstract:
+        name = f"darklantern-box-{os.getpid()}"
+        by_path.bind(str(folder / "service"))
+        abstract.bind("\0" + name)
+        for each in (by_path, abstract):
+            each.listen()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as resolver:
+            resolver.bind(("127.0.0.1", 0))
+            threading.Thread(target=_answer, args=(resolver,), daemon=True).start()
+            yield {
+                "path socket": str(folder / "service"),
+                "abstract socket": name,
+                "resolver": resolver.getsockname()[1],
+                "secret file": str(folder / "secret"),
+                "secret": _SECRET,
+                "process": os.getpid(),
+                "memory": _ALLOWED.memory,
+                "processes": _ALLOWED.processes,
+                "scratch bytes": _ALLOWED.scratch,
+            }
+
+
+def _answer(resolver: socket.socket) -> None:
+    with suppress(OSError):  # it was closed: nobody asks any longer
+        while True:
+            _, who = resolver.recvfrom(64)
+            resolver.sendto(b"answer", who)

@@ -1,0 +1,286 @@
+"""The attacks on a run as a whole, 18 to 25: on its end, on its limits together, and on its outlet."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from darklantern.box.attacks.trying import Tried, ground, start_printing
+from darklantern.box.ledger import read
+from darklantern.box.outlet.pricing import MICRO
+from darklantern.box.running.releasing import Released
+from darklantern.box.running.starting import children
+from darklantern.box.running.watchdog import Together, beyond
+from darklantern.box.runs import run
+from darklantern.box.spec import read_spec
+
+_SOON_S: Final = 10.0
+_DAEMON: Final = """
+import os, signal, sys, time
+for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    signal.signal(each, signal.SIG_IGN)
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        while True:
+            with open(sys.argv[1], "w") as file:
+                file.write(str(time.time_ns()))
+            time.sleep(0.01)
+    os._exit(0)
+os.wait()
+print("ready", flush=True)
+time.sleep(60)
+"""
+_MEMORY: Final = """
+import os, sys, time
+for _ in range(8):
+    if os.fork() == 0:
+        block = b"x" * int(sys.argv[1])
+        time.sleep(60)
+        os._exit(0)
+print("ready", flush=True)
+time.sleep(3)
+print("whole", flush=True)
+time.sleep(60)
+"""
+_BEGIN: Final = """
+import os, struct, sys, time
+from darklantern.box import inside
+w = int(os.environ["DARKLANTERN_OUTLET"].split()[0])
+"""
+_SUPERVISOR: Final = """
+import sys, time
+from darklantern.box.attacks.trying import ground, start_printing
+with ground() as at:
+    box, reading = start_printing(at.confined, ["sleep", "60"])
+    print(box.first, flush=True)
+    time.sleep(60)
+"""
+
+
+def whole() -> Iterator[Tried]:
+    """Each attack on a run in turn. Raises BoxError where no box can be held at all."""
+    for number, (name, attempt) in enumerate(_ATTEMPTS.items(), 18):
+        outside, inside = attempt()
+        yield Tried(number, name, *("worked" if each else "refused" for each in (outside, inside)))
+
+
+def _daemon() -> tuple[bool, bool]:
+    """A daemon that ignores SIGTERM, after a kill of what started it."""
+    with ground() as at:
+        beat = at.folder / "beat"
+        bare = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _DAEMON, str(beat)], stdout=subprocess.PIPE, start_new_session=True
+        )
+        assert bare.stdout is not None
+        bare.stdout.readline()
+        daemons = [pid for pid, command in _processes() if str(beat) in command and pid != bare.pid]
+        bare.kill()
+        bare.wait()
+        outside = _beats(beat)
+        for pid in daemons:
+            os.kill(pid, signal.SIGKILL)
+        bare.stdout.close()
+        box, reading = start_printing(at.confined, ["python", "-I", "-S", "-c", _DAEMON, "/box/work/beat"])
+        os.read(reading, 100)
+        inside_beats = _beats(at.confined.work / "beat")
+        box.kill()
+        os.close(reading)
+        return outside and inside_beats, _beats(at.confined.work / "beat")
+
+
+def _supervisor_killed() -> tuple[bool, bool]:
+    """What a supervisor started, after the supervisor was killed."""
+    bare = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import subprocess, time; print(subprocess.Popen(['sleep', '60']).pid, flush=True); time.sleep(60)",
+        ],
+        stdout=subprocess.PIPE,
+    )
+    left = _killed_and_named(bare)
+    outside = _alive(left)
+    os.kill(left, signal.SIGKILL)
+    first = _killed_and_named(
+        subprocess.Popen([sys.executable, "-c", _SUPERVISOR], stdout=subprocess.PIPE, env={**os.environ, **_path()})
+    )
+    deadline = time.monotonic() + _SOON_S
+    while _alive(first) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    return outside, _alive(first)
+
+
+def _memory_together() -> tuple[bool, bool]:
+    """More memory than the cap, by processes each of which has less."""
+    with ground() as at:
+        each = str(at.confined.allowed.memory // 4)
+        bare = subprocess.Popen([sys.executable, "-I", "-S", "-c", _MEMORY, each], stdout=subprocess.PIPE)
+        assert bare.stdout is not None
+        outside = bare.stdout.readline() == b"ready\n" and bare.stdout.readline() == b"whole\n"
+        for pid in reversed(children(bare.pid)):
+            os.kill(pid, signal.SIGKILL)
+        bare.communicate()
+        box, reading = start_printing(at.confined, ["python", "-I", "-S", "-c", _MEMORY, each])
+        most = Together(memory=at.confined.allowed.memory, cpu_s=60, disk=2**30, files=1000)
+        deadline = time.monotonic() + _SOON_S
+        while (passed := beyond(box.first, at.confined.work, most, False)) is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        box.kill()
+        said = b""
+        while more := os.read(reading, 100):
+            said += more
+        os.close(reading)
+        return outside, passed != "memory" or b"whole" in said
+
+
+def _send_times() -> tuple[bool, bool]:
+    """Bits in the time at which something is sent within a slot."""
+    programs = [f"time.sleep({wait}); inside.send('bit', 1)" for wait in (0.02, 0.35)]
+    outside = [_bare_time(wait) for wait in (0.02, 0.35)]
+    inside = [_transcript(each + "; time.sleep(9)", slots=2, wall="1s") for each in programs]
+    return outside[1] - outside[0] > 0.1, inside[0] != inside[1]
+
+
+def _not_a_symbol() -> tuple[bool, bool]:
+    """Bits in what is no symbol: NaN's own, infinities, channels that nobody declared."""
+    sends = "os.write(w, struct.pack('<IId', {}, 7, {})); time.sleep(9)"
+    programs = [sends.format(*each) for each in ((0, "float('nan')"), (0, "float('inf')"), (77, "1.0"), (0, "0.5"))]
+    inside = [_transcript(each, slots=2, wall="1s") for each in programs]
+    kinds = {tuple((each.what, each.channel, each.meaning) for each in steps) for steps in inside}
+    return True, kinds != {(("invalid", None, None), ("silent", None, None), ("ended", None, None))}
+
+
+def _beyond_the_budget() -> tuple[bool, bool]:
+    """More messages than the budget allows: the outlet closes, the box is destroyed, the charge is kept."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as made:
+        folder = Path(made)
+        steps = _run(
+            folder, "for _ in range(40): inside.send('bit', 1)\ntime.sleep(60)", slots=20, wall="4s", bits=12.0
+        )
+        _, balance = read(folder / "project")
+        spent = sum(each.microbits for each in steps)
+        closed = steps[-1].what == "closed" and spent == balance.settled <= 12 * MICRO and balance.reserved == 0
+        again = _run(folder, "inside.send('bit', 1); time.sleep(60)", slots=20, wall="4s", bits=12.0)
+        return True, not (closed and len(again) <= 2 and read(folder / "project")[1].settled <= 12 * MICRO)
+
+
+def _flood() -> tuple[bool, bool]:
+    """Bits in what is printed, and in how much."""
+    quiet, loud = "time.sleep(9)", "[print('x' * 4096) for _ in range(10**6)]; time.sleep(9)"
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as one, tempfile.TemporaryDirectory(dir="/var/tmp") as other:
+        steps = [_run(Path(where), what, slots=2, wall="1s") for where, what in ((one, quiet), (other, loud))]
+        sizes = [sorted((each.name, each.stat().st_size) for each in Path(where).glob("project/runs/*/log.age"))
+                 for where in (one, other)]  # fmt: skip
+        return True, steps[0] != steps[1] or sizes[0] != sizes[1]
+
+
+def _exit_codes() -> tuple[bool, bool]:
+    """Bits in the code with which a program ends: 256 outside, one of four classes here."""
+    codes = (0, 1, 2, 77, 255)
+    outside = {
+        subprocess.run([sys.executable, "-c", f"raise SystemExit({code})"], check=False).returncode for code in codes
+    }
+    seen = {_transcript(f"sys.exit({code})", slots=2, wall="1s") for code in codes}
+    return len(outside) == len(codes), len(seen) > 2
+
+
+_ATTEMPTS: Final[dict[str, Callable[[], tuple[bool, bool]]]] = {
+    "daemon": _daemon,
+    "supervisor killed": _supervisor_killed,
+    "memory together": _memory_together,
+    "send times": _send_times,
+    "not a symbol": _not_a_symbol,
+    "beyond the budget": _beyond_the_budget,
+    "flood": _flood,
+    "exit codes": _exit_codes,
+}
+
+
+def _run(folder: Path, program: str, *, slots: int, wall: str, bits: float = 500.0) -> tuple[Released, ...]:
+    """A whole run of a few lines: what an observer saw of it."""
+    (folder / "program.py").write_text(_BEGIN + program)
+    (folder / "box.toml").write_text(
+        textwrap.dedent(f"""
+            command = ["python", "/box/inputs/program.py"]
+            inputs = {{"program.py" = "program.py"}}
+            project = {{folder = "project", bits = {bits}}}
+            limits = {{wall = "{wall}", memory = "1GiB"}}
+            [outlet]
+            mode = "slots"
+            slots = {slots}
+            [[outlet.channels]]
+            name = "bit"
+            words = ["no", "yes"]
+        """)
+    )
+    seen: list[Released] = []
+    run(read_spec(folder / "box.toml"), seen.append)
+    return tuple(seen)
+
+
+def _transcript(program: str, **given: Any) -> tuple[Released, ...]:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        return _run(Path(folder), program, **given)
+
+
+def _bare_time(wait: float) -> float:
+    """When a program outside a box is heard that waits first."""
+    began = time.monotonic()
+    bare = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", f"import time; time.sleep({wait}); print(1, flush=True)"],
+        stdout=subprocess.PIPE,
+    )
+    assert bare.stdout is not None
+    bare.stdout.readline()
+    heard = time.monotonic() - began
+    bare.communicate()
+    return heard
+
+
+def _beats(path: Path) -> bool:
+    """Whether somebody still writes to a file."""
+    deadline = time.monotonic() + 1.0
+    before = path.read_text() if path.exists() else ""
+    while time.monotonic() < deadline:
+        time.sleep(0.02)
+        if (path.read_text() if path.exists() else "") != before:
+            return True
+    return False
+
+
+def _processes() -> list[tuple[int, str]]:
+    """(pid, command line) of all that can be seen."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended meanwhile
+            found.append((int(each.name), (each / "cmdline").read_text()))
+    return found
+
+
+def _killed_and_named(process: "subprocess.Popen[bytes]") -> int:
+    """The pid that a process names, once that process was killed."""
+    assert process.stdout is not None
+    named = int(process.stdout.readline())
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    return named
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _path() -> dict[str, str]:
+    return {"PYTHONPATH": str(Path(__file__).resolve().parents[3])}
