@@ -48,8 +48,8 @@ def form(tmp_path: Path, monkeypatch: Any) -> Path:
 
 def test_costs_come_first_and_nothing_runs_for_a_plan(form: Path) -> None:
     said = runs("assess", "run", form, "--setup", "mine.py:make", "--plan")
-    assert "G, execution-trace/2: 11 trials, not known before the first of them ran" in said
-    assert "N, blinded-audit/1: not measurable: it takes organisms with and without" in said
+    assert "G, execution-trace/3: 11 trials, not known before the first of them ran" in said
+    assert "N, blinded-audit/2: not measurable: it takes organisms with and without" in said
     assert "find out first: F (fragility to knowledge) narrows the range by 1.00 levels" in said
     assert "then: U (capability path) narrows the range by 0.67 levels on average, and is people's to answer" in said
     assert not Path("tried").exists() and not Path("f.journal.jsonl").exists()
@@ -67,7 +67,7 @@ def test_what_is_measured_goes_into_the_form_and_into_the_level(form: Path) -> N
     answers = {each.criterion: each for each in prepared(form).assessment.answers}
     assert answers["G"].values == ("none",) and answers["G"].evidence
     again = runs("assess", "run", form, "--setup", "mine.py:make")
-    assert "G, execution-trace/2: measured: 11 trials" in again and "a line in" not in again
+    assert "G, execution-trace/3: measured: 11 trials" in again and "a line in" not in again
     assert Path("tried").read_text().count("tried") == 10
 
 
