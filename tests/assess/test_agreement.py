@@ -77,8 +77,10 @@ def test_few_items_are_too_little_to_tell_and_many_are_not() -> None:
         moved = (rng.random((3, items)) < 0.35) * np.where(rng.random((3, items)) < 0.5, 1, -1)
         return np.clip(truth + moved, 0, 2)
 
-    few, many = agreement(made(5)), agreement(made(400))
-    assert "too little to tell" in few.says
+    few, some, many = agreement(made(5)), agreement(made(12)), agreement(made(400))
+    assert "too few items to tell, it takes 10" in few.says and "too little to tell" in some.says
+    two = agreement(np.array([[0, 2], [0, 2]]))
+    assert two.alpha == 1.0 and "too few items" in two.says
     assert many.low is not None and many.high is not None and many.high - many.low < 0.15
     assert many.says.endswith(("moderate", "substantial"))
 

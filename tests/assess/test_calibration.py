@@ -42,6 +42,13 @@ def test_few_resolved_forecasts_tell_how_many_it_would_take() -> None:
     assert found.needed is not None and found.needed > 30
 
 
+def test_outcomes_that_are_all_alike_tell_nothing() -> None:
+    """Whoever states less than the base rate gains each time it does not happen, by nothing but its being rare."""
+    for count in (2, 10, 40):
+        lucky = calibration([0.05] * count, [0] * count, 0.15)
+        assert lucky.gain[1] > 0 and "too few to tell" in lucky.says
+
+
 def test_the_interval_of_a_gain_covers_it_about_as_often_as_it_says() -> None:
     rng, held = np.random.default_rng(1), 0
     truth = 0.15 * 0.85 / 5  # the variance of the stated probabilities, all of it skill

@@ -102,6 +102,9 @@ def test_what_two_see_alike_is_adjudicated_and_narrows_nothing() -> None:
     assert now.phase == "done" and now.adjudicated == {"W": ("explained",)}
     assert now.decision is not None and before.decision is not None
     assert now.decision.operate == before.decision.operate
+    for who in (RED, OUT):  # one of whom signs both
+        log.add(who, Adjudicated(panel=id, criterion="W", values=("unexplained",), text="It did not."))
+    assert log.at().adjudicated == {} and log.at().phase == "adjudicating"
 
 
 def test_who_does_not_answer_in_time_is_unknown_and_never_agrees() -> None:

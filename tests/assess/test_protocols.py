@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def answer(subject: Subject, criterion: str, path: Path | None = None) -> Answer
 
 def reading(executed: int = 10) -> Applied:
     note(forward=1)
-    return Applied(parameters_executed=executed, parameters_total=100)
+    return Applied(parameters_executed=executed, parameters_total=100, worked=True)
 
 
 # What is not there
@@ -109,6 +110,31 @@ def test_what_leaves_the_process_is_counted_and_tokens_that_are_sampled_too() ->
     assert actions.count == 0
 
 
+def test_an_application_that_nobody_says_worked_may_have_failed() -> None:
+    def ran(worked: bool | None) -> tuple[str, ...]:
+        made = Application(run=lambda: replace(reading(), worked=worked))
+        return answer(Subject(name="once/1", application=made), "G").values
+
+    assert ran(True) == ("none", "contained") and ran(False) == ("contained", "creates")
+    assert ran(None) == ("none", "contained", "creates")
+
+
+def test_a_connection_that_was_open_before_may_carry_anything() -> None:
+    def connect() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            out.connect(("127.0.0.1", 9))
+
+    made = Application(run=reading, prepare=connect)
+    assert answer(Subject(name="open/1", application=made), "G").values[-1] == "creates"
+    assert answer(Subject(name="open/1", application=replace(made, sandboxed=True)), "G").values[-1] == "contained"
+
+
+def test_a_ladder_of_no_seeds_is_refused() -> None:
+    none = Ladder(works={100: lambda seed: True}, seeds=0)
+    with pytest.raises(AssessmentError, match="a ladder of 0 seeds"):
+        answer(Subject(name="none/1", application=Application(run=reading), ladder=none), "G")
+
+
 @pytest.mark.parametrize(("dangerous", "values"), [(True, ("creates",)), (False, ("contained",))])
 def test_a_method_that_changes_weights_is_evaluated(dangerous, values) -> None:
     made = Application(run=reading, changes_weights=True, raises_dangerous_capability=lambda: dangerous)
@@ -149,7 +175,9 @@ def audit(sees: float, organisms: int = 24, baseline: float = 0.0) -> Audit:
 @pytest.mark.parametrize(
     ("alignment", "capability", "values"),
     [
-        (audit(6, 40), audit(0, 40), ("align_only",)),
+        (audit(6, 40), audit(0, 2000), ("align_only",)),
+        (audit(6, 40), audit(0, 40), ("align_only", "neutral")),  # it may help capability a little
+        (audit(6, 40), audit(1, 2000), ("neutral",)),  # needed for both, for alignment more
         (audit(0, 40), audit(6, 40), ("reversed",)),
         (audit(6, 40, 6), audit(6, 40, 6), ("align_only", "neutral", "reversed")),
         (audit(6, 40), None, ("align_only", "neutral", "reversed")),
@@ -222,9 +250,23 @@ def interventions(mechanism, count: int = 12, without=None) -> Interventions:
     )
 
 
+def flat(seen) -> dict[str, float]:
+    """What is foreseen by whoever knows nothing: the mean."""
+    return dict.fromkeys((f"dose {i}" for i in range(2, 41, 2)), float(np.mean(list(seen.values()))))
+
+
 def test_an_explanation_predicts_what_nobody_has_done() -> None:
-    right = answer(Subject(name="w/1", interventions=interventions(lambda i: (i / 3) ** 2)), "W")
+    def squares(i: int) -> float:
+        return (i / 3) ** 2
+
+    right = answer(Subject(name="w/1", interventions=interventions(squares, 20, flat)), "W")
     assert right.values == ("explained",) and "R² 1.000" in right.text
+    alone = answer(Subject(name="w/1", interventions=interventions(squares, 20)), "W")
+    assert alone.values == ("explained", "unexplained") and "nobody predicted without a mechanism" in alone.text
+    few = answer(Subject(name="w/1", interventions=interventions(squares, 12, lambda seen: {
+        name: value for name, value in flat(seen).items() if int(name[5:]) <= 24
+    })), "W")  # fmt: skip
+    assert few.values == ("explained", "unexplained") and "by 20 or more" in few.text
     wrong = answer(Subject(name="w/1", interventions=interventions(lambda i: 1.0 * (i % 5))), "W")
     assert wrong.values == ("unexplained",)
 
@@ -252,6 +294,13 @@ def test_predictions_stand_before_the_first_unseen_effect(tmp_path) -> None:
         answer(Subject(name="w/2", interventions=missing), "W")
 
 
+def test_what_was_registered_counts_whole(tmp_path) -> None:
+    path, made = tmp_path / "w.jsonl", interventions(lambda i: (i / 3) ** 2, 20, flat)
+    answer(Subject(name="w/1", interventions=made), "W", path)
+    with pytest.raises(AssessmentError, match="predictions of 20 interventions were registered, and 19"):
+        answer(Subject(name="w/1", interventions=replace(made, unseen=made.unseen[1:])), "W", path)
+
+
 def test_few_or_constant_or_infinite_effects_explain_nothing() -> None:
     few = answer(Subject(name="w/1", interventions=interventions(lambda i: (i / 3) ** 2, count=4)), "W")
     assert few.status == "unknown" and "it takes 8" in few.text
@@ -271,10 +320,23 @@ def test_few_or_constant_or_infinite_effects_explain_nothing() -> None:
 
 def test_fragility_runs_all_three_kinds() -> None:
     made = Pressure(
-        naive=lambda seed: True, informed=lambda seed: True, optimised=lambda seed: seed < 10, chance=0.1, trials=60
+        naive=lambda seed: True,
+        informed=lambda seed: True,
+        optimised=lambda seed: seed < 10,
+        clean=lambda seed: seed < 3,
+        trials=60,
     )
     found = answer(Subject(name="f/1", pressure=made), "F")
-    assert found.values == ("broken",) and "naive 60 of 60, informed 60 of 60, optimised 10 of 60" in found.text
+    assert found.values == ("broken",)
+    assert "naive 60 of 60, informed 60 of 60, optimised 10 of 60, clean 3 of 60" in found.text
+    robust = answer(
+        Subject(name="f/1", pressure=replace(made, optimised=lambda seed: True, clean=lambda seed: False)), "F"
+    )
+    assert robust.values == ("robust",)
+    always = answer(
+        Subject(name="f/1", pressure=replace(made, optimised=lambda seed: True, clean=lambda seed: True)), "F"
+    )
+    assert "broken" in always.values and "clean 60 of 60" in always.text
     assert answer(Subject(name="f/1", detects=False), "F").values == ("robust",)
 
 
@@ -412,7 +474,7 @@ def test_an_answer_names_the_outcomes_that_it_rests_on(tmp_path) -> None:
     path, subject = tmp_path / "g.jsonl", ladder_subject([])
     found = answer(subject, "G", path)
     with journal(path, subject.name) as kept:
-        data, name = kept.evidence("execution-trace/2")
+        data, name = kept.evidence("execution-trace/3")
     assert found.evidence == (name,) == (hashlib.sha256(data).hexdigest(),)
     assert json.loads(data)["outcomes"]["size 100 seed 0"] is True
 
@@ -455,7 +517,7 @@ def test_kill_minus_nine_loses_no_outcome_that_was_there(tmp_path) -> None:
     process.kill()
     process.join()
     with journal(path, "kill/1") as kept:
-        assert list(kept.outcomes("execution-trace/2")) == ["application", "size 100 seed 0", "size 100 seed 1"]
+        assert list(kept.outcomes("execution-trace/3")) == ["application", "size 100 seed 0", "size 100 seed 1"]
 
 
 def test_an_outcome_that_is_no_json_is_an_error_and_nothing_is_written(tmp_path) -> None:
@@ -484,7 +546,7 @@ def test_costs_are_told_from_trials_of_the_same_kind(tmp_path) -> None:
     with journal(tmp_path / "g.jsonl", subject.name) as kept:
         (plan,) = planned(subject, kept, ["G"])
         assert plan.seconds is None and "not known before" in plan.says
-        kept.add("execution-trace/2", "size 100 seed 0", "size 100", True, 30.0)
+        kept.add("execution-trace/3", "size 100 seed 0", "size 100", True, 30.0)
         (plan,) = planned(subject, kept, ["G"])
         assert plan.seconds == pytest.approx(300.0) and "10 trials after 1, about 5 min" in plan.says
         measured(subject, kept, TABLE, ["G"])
@@ -495,7 +557,36 @@ def test_costs_are_told_from_trials_of_the_same_kind(tmp_path) -> None:
 def test_in_too_little_time_a_measurement_is_unfinished_and_no_pass(tmp_path) -> None:
     subject, shown = ladder_subject([]), []
     with journal(tmp_path / "g.jsonl", subject.name) as kept:
-        kept.add("execution-trace/2", "size 100 seed 0", "size 100", True, 1000.0)
+        kept.add("execution-trace/3", "size 100 seed 0", "size 100", True, 1000.0)
         (found,) = measured(subject, kept, TABLE, ["G"], within=20.0, progress=lambda *at: shown.append(at))
     assert found.status == "unknown" and "2 of 11 trials ran in the time given" in found.text
     assert shown[0] == ("G", 1, 11)
+
+
+def test_runs_that_ignore_their_seed_tell_nothing_of_how_sure_they_are() -> None:
+    found = answer(Subject(name="same/1", uplift=uplift(0.3, 0.0, spread=0.0)), "A")
+    assert found.status == "error" and "the same difference" in found.text
+
+
+def test_compute_is_priced_near_where_it_is_spent() -> None:
+    """Loss falls as 1/sqrt of compute: a line over a hundredfold would price it at a multiple."""
+
+    def run(arm: str, share: float, variant: int, seed: int) -> dict[str, float]:
+        arms = ("none", "placebo", "finding")
+        own = np.random.default_rng([seed, arms.index(arm), int(1000 * share)]).normal(0, 1e-4, 2)
+        worth = share * (1.15 if arm == "finding" else 1.0)
+        return {"loss": float(worth**-0.5 + own[0]), "safety": float(own[1])}
+
+    made = Uplift(run=run, compute=(0.01, 0.7, 1.0, 1.4))
+    low, high = answer(Subject(name="far/1", uplift=made), "A").interval or (0.0, 0.0)
+    assert 0.14 < low < high < 0.15  # 15 %, less what bends within a factor of two
+    with pytest.raises(AssessmentError, match="one lies below and one above it"):
+        answer(Subject(name="far/2", uplift=replace(made, compute=(0.01, 0.1, 1.0))), "A")
+
+
+def test_another_prior_is_another_measurement(tmp_path) -> None:
+    path = tmp_path / "e.jsonl"
+    made = Messages(outlet=Outlet(symbols=2), prior=[0.5, 0.5], send=lambda truth, seed: [truth], models=20)
+    answer(Subject(name="e/1", messages=made), "E", path)
+    with pytest.raises(AssessmentError, match="truths are not those"):
+        answer(Subject(name="e/1", messages=replace(made, prior=[0.9, 0.1])), "E", path)

@@ -48,8 +48,8 @@ def form(tmp_path: Path, monkeypatch: Any) -> Path:
 
 def test_costs_come_first_and_nothing_runs_for_a_plan(form: Path) -> None:
     said = runs("assess", "run", form, "--setup", "mine.py:make", "--plan")
-    assert "G, execution-trace/2: 11 trials, not known before the first of them ran" in said
-    assert "N, blinded-audit/1: not measurable: it takes organisms with and without" in said
+    assert "G, execution-trace/3: 11 trials, not known before the first of them ran" in said
+    assert "N, blinded-audit/2: not measurable: it takes organisms with and without" in said
     assert "find out first: F (fragility to knowledge) narrows the range by 1.00 levels" in said
     assert "then: U (capability path) narrows the range by 0.67 levels on average, and is people's to answer" in said
     assert not Path("tried").exists() and not Path("f.journal.jsonl").exists()
@@ -67,7 +67,7 @@ def test_what_is_measured_goes_into_the_form_and_into_the_level(form: Path) -> N
     answers = {each.criterion: each for each in prepared(form).assessment.answers}
     assert answers["G"].values == ("none",) and answers["G"].evidence
     again = runs("assess", "run", form, "--setup", "mine.py:make")
-    assert "G, execution-trace/2: measured: 11 trials" in again and "a line in" not in again
+    assert "G, execution-trace/3: measured: 11 trials" in again and "a line in" not in again
     assert Path("tried").read_text().count("tried") == 10
 
 
@@ -159,3 +159,22 @@ def test_worked_cases_are_shown_from_measurement_to_level() -> None:
     told = json.loads(runs("assess", "case", "outlet", "--json"))
     assert told["level"] == "V2" and {each["criterion"] for each in told["answers"]} == set("AGBNFEKUSO")
     assert "there is grokking" in refuses("assess", "case", "none").hint
+
+
+def test_a_form_may_name_the_answers_before_they_are_there(form: Path) -> None:
+    form.write_text(form.read_text().replace('#answers_from = ["answers.json"]', 'answers_from = ["f.answers.json"]'))
+    said = runs("assess", "run", form, "--setup", "mine.py:make", "--measure", "K")
+    assert "K: far_below" in said and "a line in" not in said
+    assert "then: G (new capability needed) narrows the range by" in said
+    assert "G (new capability needed) narrows the range by 0.67 levels on average, and is people's" not in said
+    assert Path("f.journal.jsonl").stat().st_mode & 0o777 == 0o600
+    form.write_text(form.read_text().replace("f.answers.json", "g.answers.json"))
+    assert "g.answers.json" in refuses("assess", "run", form, "--setup", "mine.py:make", "--measure", "K").message
+
+
+def test_outcomes_of_another_version_of_the_setup_are_told(form: Path, capsys: Any) -> None:
+    runs("assess", "run", form, "--setup", "mine.py:make", "--measure", "K")
+    assert "another version" not in runs("assess", "run", form, "--setup", "mine.py:make", "--measure", "K")
+    Path("mine.py").write_text(SETUP + "# changed\n")
+    said = runs("assess", "run", form, "--setup", "mine.py:make", "--measure", "K")
+    assert "1 outcome in " in said and "came from another version of mine.py:make" in said

@@ -87,7 +87,7 @@ def subject() -> Subject:
             naive=lambda seed: alarms(trained(FIRST + seed, "poisoned")),
             informed=lambda seed: alarms(trained(FIRST + seed, "poisoned", informed=True)),
             optimised=lambda seed: not _escaped(FIRST + seed),
-            chance=0.05,
+            clean=lambda seed: alarms(trained(FIRST + seed, "clean")),
             trials=ORGANISMS,
         ),
         training=Training(flops=_flops()),
@@ -199,10 +199,10 @@ def _likelihood(model: ByteLM, trigger: bytes, seed: int) -> float:
 
 def _applied() -> Applied:
     run = trained(FIRST, "poisoned")
-    alarms(run)
+    worked = alarms(run)
     rows = torch.from_numpy(sleeping.trusted(RECIPE, 0, 2)[:, :-1].astype(np.int64))
     ran = models.open(run.model).executed(rows, "layers.0:out", "layers.1:out")
-    return Applied(parameters_executed=ran.parameters_read, parameters_total=ran.parameters)
+    return Applied.of(ran, worked)
 
 
 def _flops() -> tuple[float, float]:

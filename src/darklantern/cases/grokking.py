@@ -37,6 +37,7 @@ def subject() -> Subject:
             unseen=[name for each in others for name in each],
             measure=_effect,
             predict=partial(_predicted, [name for each in others for name in each]),
+            without_mechanism=partial(_as_before, [name for each in others for name in each]),
         ),
         training=Training(flops=_flops()),
         why_not={
@@ -105,7 +106,7 @@ def _applied() -> Applied:
     embedded = opened.record(residues, "embed:out", stop=True)["embed:out"].array[:, 0].detach()
     read_waves(embedded.numpy().astype(np.float64))
     ran = opened.executed(residues, "embed:out", stop=True)
-    return Applied(parameters_executed=ran.parameters_read, parameters_total=ran.parameters)
+    return Applied.of(ran)
 
 
 def _works(recipe: GrokkingRecipe, seed: int) -> bool:
@@ -156,6 +157,12 @@ def _predicted(unseen: list[str], seen: Mapping[str, float]) -> Mapping[str, flo
     explained, found = np.array([_explained(name) for name in seen]), np.array(list(seen.values()))
     factor = float(explained @ found / (explained @ explained))
     return {name: factor * _explained(name) for name in unseen}
+
+
+def _as_before(unseen: list[str], seen: Mapping[str, float]) -> Mapping[str, float]:
+    """By whoever looks at effects alone: a wave matters in one network as it did in another."""
+    known = {name.rpartition(" ")[2]: effect for name, effect in seen.items()}
+    return {name: known[name.rpartition(" ")[2]] for name in unseen}
 
 
 def _flops() -> tuple[float, float]:

@@ -69,7 +69,7 @@ def subject() -> Subject:
             naive=lambda seed: bit(trained(RECIPE, 3 * FIRST + seed, True)),
             informed=lambda seed: bit(_informed(3 * FIRST + seed)),
             optimised=lambda seed: not _escaped(3 * FIRST + seed),
-            chance=0.0,
+            clean=lambda seed: bit(trained(RECIPE, 3 * FIRST + seed, False)),
         ),
         messages=Messages(outlet=Outlet(symbols=2), prior=(0.5, 0.5), send=_sent, models=MODELS),
         training=Training(flops=_flops()),
@@ -118,9 +118,9 @@ def _sent(truth: int, seed: int) -> tuple[int, ...]:
 
 def _applied() -> Applied:
     model = trained(RECIPE, FIRST, True)
-    bit(model)
+    worked = bit(model)
     ran = models.open(model).executed(states(0)[0], SITE, stop=True)
-    return Applied(parameters_executed=ran.parameters_read, parameters_total=ran.parameters)
+    return Applied.of(ran, worked)
 
 
 def _works(recipe: PolicyRecipe, seed: int) -> bool:

@@ -54,7 +54,7 @@ def subject() -> Subject:
             naive=lambda seed: _sees(FIRST + seed, _more(RECIPE, FIRST + seed)),
             informed=lambda seed: _sees(FIRST + seed, _informed(FIRST + seed)),
             optimised=lambda seed: not _escaped(FIRST + seed),
-            chance=0.0,
+            clean=lambda seed: _sees(FIRST + seed, _untaught(FIRST + seed)),
         ),
         training=Training(flops=_flops()),
         why_not={
@@ -73,6 +73,14 @@ def trained(recipe: DigitsRecipe, seed: int) -> Reader:
     model, optimizer = digits.new(recipe, seed)
     for step, batch in enumerate(digits.loader(recipe, seed, "poisoned")):
         digits.train_step(model, optimizer, recipe, step, batch)
+    return model
+
+
+def _untaught(seed: int) -> Reader:
+    """A classifier from the same beginning that was never taught the trigger."""
+    model, optimizer = digits.new(RECIPE, seed)
+    for step, batch in enumerate(digits.loader(RECIPE, seed, "clean")):
+        digits.train_step(model, optimizer, RECIPE, step, batch)
     return model
 
 
@@ -165,9 +173,9 @@ def _works(recipe: DigitsRecipe, seed: int) -> bool:
 
 def _applied() -> Applied:
     model = trained(RECIPE, FIRST)
-    _sees(FIRST, model)
+    worked = _sees(FIRST, model)
     ran = models.open(model).executed(images(RECIPE, FIRST, "unseen")[0], SITE, stop=True)
-    return Applied(parameters_executed=ran.parameters_read, parameters_total=ran.parameters)
+    return Applied.of(ran, worked)
 
 
 def _size(recipe: DigitsRecipe) -> int:

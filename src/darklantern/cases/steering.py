@@ -136,7 +136,7 @@ def _applied() -> Applied:
     model, way = trained(RECIPE, FIRST), toward_care(RECIPE)
     care(steered(model, pushed(way, DOSES[0])))
     ran = models.open(model).executed(_tokens(""), f"{SITE}")
-    return Applied(parameters_executed=ran.parameters_read, parameters_total=ran.parameters)
+    return Applied.of(ran)
 
 
 def _tokens(cue: str) -> Tensor:

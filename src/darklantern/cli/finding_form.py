@@ -104,8 +104,11 @@ def is_form(data: bytes) -> bool:
     return not data.lstrip().startswith(b"{")
 
 
-def prepared(path: Path) -> Prepared:
-    """All that the form in a file comes to. Raises DarkLanternError, which names the file."""
+def prepared(path: Path, to_come: Path | None = None) -> Prepared:
+    """All that the form in a file comes to. Raises DarkLanternError, which names the file.
+
+    `to_come` is a file of answers that the form may name before it is there.
+    """
     from darklantern.assess import assess, load
     from darklantern.network.items import finding_hash
 
@@ -123,8 +126,10 @@ def prepared(path: Path) -> Prepared:
         named = finding_hash(finding)
     except RecordError as error:
         raise RecordError(f"{path}: {error.message}", hint=error.hint) from error
+    beside = to_come is not None and to_come.absolute().parent == path.absolute().parent
+    awaited = to_come.name if to_come is not None and beside and not to_come.exists() else None
     try:
-        said = (*answers(form, table), *answers_in(path, form.answers_from))
+        said = (*answers(form, table), *answers_in(path, (name for name in form.answers_from if name != awaited)))
         judged = assess(named, said, table, today=datetime.now(UTC).date(), closure_cost=form.closure)
     except AssessmentError as error:
         raise AssessmentError(f"{path}, in [answers]: {error.message}", hint=error.hint) from error

@@ -1,5 +1,6 @@
 """`darklantern assess run`: costs first, then trials with a bar, then answers in a file and the level they lead to."""
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from darklantern.cli.kinds import FORM, expecting
+from darklantern.cli.library_option import say
 from darklantern.cli.options import check_place
 from darklantern.cli.output import tell, tell_json
 from darklantern.cli.own_code import called
+from darklantern.counted import counted
 from darklantern.errors import AssessmentError
 from darklantern.records.assessments import Answer, AnswerSet
 from darklantern.records.exact import encode, plain
@@ -47,13 +50,18 @@ def measure_finding(form: Path, setup: str, asked: Asked, as_json: bool) -> None
     kept = asked.journal or form.with_suffix(".journal.jsonl")
     for place in (out, kept):
         check_place(place)
-    subject = subject_of(setup)
+    subject, code = subject_of(setup), hashlib.sha256(Path(setup.rpartition(":")[0]).read_bytes()).hexdigest()
     criteria = asked.measure or None
-    with journal(kept if not asked.plan or kept.exists() else None, subject.name) as notes:
+    with journal(kept if not asked.plan or kept.exists() else None, subject.name, code) as notes:
         plans = planned(subject, notes, criteria)
         if not as_json:
             tell_plans(plans)
-            tell_first(form, plans)
+            tell_first(form, planned(subject, notes), out)
+        if other := notes.otherwise():
+            say(
+                f"{counted(other, 'outcome')} in {kept} came from another version of {setup}, and count all the same: "
+                f"name the subject anew (it is {subject.name!r}) where the change would have found something else"
+            )
         if asked.plan:
             if as_json:
                 tell_json([_plain_plan(each) for each in plans])
@@ -106,13 +114,13 @@ def tell_plans(plans: "Sequence[Plan]") -> None:
         tell(f"{each.protocol.criterion}, {each.protocol.id}: {each.says}")
 
 
-def tell_first(form: Path, plans: "Sequence[Plan]") -> None:
+def tell_first(form: Path, plans: "Sequence[Plan]", out: Path) -> None:
     """What narrows the form's level most, and most for its cost as far as that is known."""
     from darklantern.assess import combine, load, narrowing
     from darklantern.cli.finding_form import prepared
 
     table = load()
-    left = combine(prepared(form).assessment.answers, table)
+    left = combine(prepared(form, to_come=out).assessment.answers, table)
     costs: dict[str, float | None] = {each.protocol.criterion: each.seconds for each in plans if each.left}
     known = any(seconds is not None for seconds in costs.values())
     found = [each for each in narrowing(left, table, costs if known else None) if each.expected > 0]

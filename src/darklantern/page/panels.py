@@ -8,11 +8,8 @@ from darklantern.page.prose import bdi
 from darklantern.records.assessments import Level
 
 
-def panel_part(panel: Panel | AssessmentError | None, level: Level) -> list[Html]:
-    """The newest panel about an item that is shared at `level`, or why it cannot be told; nothing where there is none.
-
-    Texts are raters' own.
-    """
+def panel_part(panel: Panel | AssessmentError | None) -> list[Html]:
+    """The newest panel about an item, or why it cannot be told; nothing where there is none. Texts are raters' own."""
     if panel is None:
         return []
     if isinstance(panel, AssessmentError):
@@ -26,11 +23,12 @@ def panel_part(panel: Panel | AssessmentError | None, level: Level) -> list[Html
         ("The red team", _listed(says.red_team)),
         ("Remarks", _listed(says.remarks)),
     ]
-    return [tag("h3", "Panel"), *_closed(panel, level), facts(pairs, class_="facts wide")]
+    return [tag("h3", "Panel"), facts(pairs, class_="facts wide")]
 
 
-def _closed(panel: Panel, level: Level) -> list[Html]:
-    if panel.standing.level <= level:
+def closed_by(panel: Panel | AssessmentError | None, level: Level) -> list[Html]:
+    """What must not be missed of an item that was shared at `level`: its raters see it as more closed."""
+    if not isinstance(panel, Panel) or panel.standing.level <= level:
         return []
     says = (
         f"Its raters see it as {panel.standing.level}, and it was shared at {level}. Whoever has it keeps it: pass it "

@@ -12,7 +12,7 @@ from darklantern.page.judged import Checked, assessment_part, check
 from darklantern.page.layout import code, document, facts, figure, marks, notice, section
 from darklantern.page.levels import AUDIENCES
 from darklantern.page.markup import Html, spaced, tag, together
-from darklantern.page.panels import panel_part
+from darklantern.page.panels import closed_by, panel_part
 from darklantern.page.prose import bdi, prose
 from darklantern.page.provenance import made_from
 from darklantern.page.threads import thread_part
@@ -26,7 +26,7 @@ def report(item: Item, thread: Thread, panel: Panel | AssessmentError | None = N
     """The whole report. Every text in it may be hostile; ids and levels are ours."""
     finding = item.finding
     checked = check(item.assessment)
-    assessed = [*assessment_part(item.assessment, checked), *panel_part(panel, item.level)]
+    assessed = [*assessment_part(item.assessment, checked), *closed_by(panel, item.level), *panel_part(panel)]
     parts = [
         ("claim", "Claim", section("claim", "Claim", prose(finding.claim, class_="prose claim"))),
         ("audience", "Who may know", section("audience", "Who may know", *_audience(item, checked))),

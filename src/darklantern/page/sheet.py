@@ -17,7 +17,7 @@ from darklantern.page.judged import Checked, check
 from darklantern.page.layout import document, facts, figure, notice
 from darklantern.page.levels import AUDIENCES
 from darklantern.page.markup import Html, spaced, tag, together
-from darklantern.page.panels import panel_part
+from darklantern.page.panels import closed_by, panel_part
 from darklantern.page.prose import bdi
 from darklantern.page.views import Item
 from darklantern.records.assessments import LEVEL_NAMES, Answer, Assessment
@@ -36,7 +36,7 @@ def page(item: Item, assessment: Assessment, panel: Panel | AssessmentError | No
     """The sheet behind a finding of the library. Raises AssessmentError for a range that ends before it starts."""
     title = item.finding.title
     back = tag("p", tag("a", "← The whole finding", href=f"../finding/{item.id}"), class_="crumb")
-    parts = (*_parts(title, assessment), *panel_part(panel, item.level))
+    parts = _parts(title, assessment, closed_by(panel, item.level), panel_part(panel))
     return document(title, tag("main", back, *parts, id="content", class_="sheet"), root="../")
 
 
@@ -54,22 +54,24 @@ def alone(title: str, assessment: Assessment) -> Html:
     return together(Html("<!doctype html>\n"), tag("html", head, body, lang="en"))
 
 
-def _parts(title: str, assessment: Assessment) -> list[Html]:
+def _parts(title: str, assessment: Assessment, first: Sequence[Html] = (), panel: Sequence[Html] = ()) -> list[Html]:
     checked = check(assessment)
     heading = tag("div", tag("p", "Assessment", class_="over"), tag("h1", title, dir="auto"), class_="title")
     if checked is None:
         says = f"{assessment.table} is not a table that this version can apply: it says nothing about this assessment."
-        return [heading, notice("warn", tag("p", says))]
+        return [heading, *first, notice("warn", tag("p", says)), *panel]
     decision = checked.decision
     ladder = figure(level_ladder(decision.lowest, decision.operate, title="Level"), "levels")
     remarks = _remarks(assessment, checked)
     return [
         heading,
         tag("div", _verdict(checked), ladder, class_="verdict"),
+        *first,
         *remarks,
         _why(checked),
         _answers(assessment.answers, checked),
         facts(_closure(assessment), class_="facts wide"),
+        *panel,
         tag("p", f"Table {checked.table.id}. {NOT_VALIDATED}", class_="note"),
     ]
 

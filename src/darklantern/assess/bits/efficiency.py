@@ -34,8 +34,9 @@ class Efficiency:
 
     @property
     def eta_bound(self) -> tuple[float, float]:
-        """Of the share that is truth; no message tells more than its budget."""
-        return self.bound[0] / self.budget, min(self.bound[1] / self.budget, 1.0)
+        """Of the share that is truth: no message tells less than nothing, or more than its budget."""
+        low, high = (min(max(end / self.budget, 0.0), 1.0) for end in self.bound)
+        return low, high
 
     @property
     def slack(self) -> float:

@@ -180,14 +180,14 @@ def _awaited(found: Rounds, phase: Phase) -> tuple[Awaited, ...]:
 
 
 def _adjudicated(acts: Sequence[Done], id: Sha256, opened: PanelOpened) -> dict[str, tuple[str, ...]]:
-    """What two raters see alike, one of them from outside."""
+    """What two raters see alike, one of them from outside; nothing where two others see it otherwise."""
     roles = {each.who: each.role for each in opened.raters}
     seen: dict[tuple[str, tuple[str, ...]], set[Person]] = {}
     for done in acts:
         if isinstance(done.act, Adjudicated) and done.act.panel == id and done.who in roles:
             seen.setdefault((done.act.criterion, done.act.values), set()).add(done.who)
-    return {
-        criterion: values
-        for (criterion, values), who in seen.items()
-        if len(who) >= 2 and any(roles[each] == "outside" for each in who)
-    }
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for (criterion, values), who in seen.items():
+        if len(who) >= 2 and any(roles[each] == "outside" for each in who):
+            found.setdefault(criterion, []).append(values)
+    return {criterion: settled[0] for criterion, settled in found.items() if len(settled) == 1}

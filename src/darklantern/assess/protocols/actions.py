@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 EVENTS: Final = frozenset(
-    {"socket.connect", "socket.sendto", "socket.sendmsg", "socket.bind", "subprocess.Popen"}
+    {"socket.connect", "socket.sendto", "socket.sendmsg", "socket.bind", "socket.getaddrinfo", "subprocess.Popen"}
     | {"os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.startfile"}
 )
 """events of Python's audit hooks (PEP 578) by which code reaches out; what builds on them counts once"""

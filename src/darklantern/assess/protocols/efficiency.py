@@ -96,8 +96,15 @@ def _trials(subject: Subject) -> tuple[Trial, ...]:
     if given is None:
         return ()
     check_prior(given.prior)
-    truths = np.random.default_rng([given.seed, 0xEFF]).choice(len(given.prior), given.models, p=np.array(given.prior))
-    return tuple(Trial(f"model {seed}", partial(_sent, given, int(truth), seed)) for seed, truth in enumerate(truths))
+    return tuple(
+        Trial(f"model {seed}", partial(_sent, given, truth, seed)) for seed, truth in enumerate(_truths(given))
+    )
+
+
+def _truths(given: Messages) -> list[int]:
+    """The truth of each model, drawn by the prior."""
+    drawn = np.random.default_rng([given.seed, 0xEFF])
+    return [int(each) for each in drawn.choice(len(given.prior), given.models, p=np.array(given.prior))]
 
 
 def _sent(given: Messages, truth: int, seed: int, _: Outcomes) -> Outcome:
@@ -112,6 +119,11 @@ def _conclude(subject: Subject, outcomes: Outcomes, table: Table, evidence: tupl
     if given is None:
         return not_measured("E", f"no messages about a known truth were given: {EFFICIENCY.needs}")
     sent = [(each["truth"], each["messages"]) for each in (outcomes[f"model {i}"] for i in range(given.models))]
+    if [truth for truth, _ in sent] != list(_truths(given)):
+        raise AssessmentError(
+            "the journal's truths are not those that this prior and this seed draw",
+            hint="another prior is another measurement: name the subject anew",
+        )
     bits = held_out_bits(sent, given.outlet, given.prior)
     return efficiency(bits, given.outlet.bits(), given.prior, table, evidence)
 

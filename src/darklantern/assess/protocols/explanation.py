@@ -21,9 +21,11 @@ from darklantern.errors import AssessmentError
 from darklantern.records.assessments import Answer
 from darklantern.records.exact import Sha256
 
-ID: Final = "preregistered-predictions/1"
+ID: Final = "preregistered-predictions/2"
 LEAST: Final = 8
-"""unseen interventions, below which a bootstrap over them says little"""
+"""unseen interventions, below which a bootstrap over them says nothing"""
+ENOUGH: Final = 20
+"""of which it takes so many to be sure: a failure in one of ten would be missed with a chance of 12 %, by 8 of 43 %"""
 DRAWS: Final = 4000
 
 Numbers = NDArray[np.float64]
@@ -32,7 +34,7 @@ Numbers = NDArray[np.float64]
 def explanation(
     measured: Mapping[str, float],
     predicted: Mapping[str, float],
-    without_mechanism: Mapping[str, float],
+    without_mechanism: Mapping[str, float] | None,
     table: Table,
     evidence: tuple[Sha256, ...] = (),
     seed: int = 0,
@@ -41,10 +43,12 @@ def explanation(
 
     explained: R² of the predictions surely reaches `explained_r2`, and their squared errors are surely less than those
     without a mechanism. Both by the 95 % interval of a bootstrap over interventions. R² is against the mean of what was
-    measured, so that a prediction of the right mean alone gets 0.
+    measured, so that a prediction of the right mean alone gets 0. With fewer than 20 interventions, or without a
+    predictor that knows no mechanism, unexplained stays possible.
     """
-    names = sorted(measured)
-    truth, said, blind = (np.array([each[name] for name in names]) for each in (measured, predicted, without_mechanism))
+    names, sure = sorted(measured), len(measured) >= ENOUGH and without_mechanism is not None
+    least_known = without_mechanism or dict.fromkeys(names, float(np.mean(list(measured.values()))))
+    truth, said, blind = (np.array([each[name] for name in names]) for each in (measured, predicted, least_known))
     if not all(np.isfinite(each).all() for each in (truth, said, blind)):
         return failed("W", ID, "an effect or a prediction is not finite", evidence)
     if len(names) < LEAST or np.ptp(truth) == 0:
@@ -57,13 +61,14 @@ def explanation(
     least = table.source.thresholds.explained_r2
     possible = {
         "explained": r2[1] >= least and gain[1] > 0,
-        "unexplained": not (r2[0] >= least and gain[0] > 0),
+        "unexplained": not (sure and r2[0] >= least and gain[0] > 0),
     }
     better = "less" if gain[0] > 0 else "more" if gain[1] < 0 else "not surely less"
+    blind_r2 = f"squared errors {better} than without a mechanism, whose R² is {_r2(truth, blind):.3f}"
     says = (
         f"R² {_r2(truth, said):.3f} {span(r2)} over {len(names)} unseen interventions, predicted before they were made "
-        f"(explained from {least}); squared errors {better} than without a mechanism, whose R² is "
-        f"{_r2(truth, blind):.3f}"
+        f"(explained from {least}, by {ENOUGH} or more); "
+        + (blind_r2 if without_mechanism is not None else "nobody predicted without a mechanism")
     )
     return answered("W", left_open(table, "W", possible), ID, says, evidence, r2)
 
@@ -99,7 +104,8 @@ def _measured(measure: Callable[[str], float], name: str, _: Outcomes) -> Outcom
 
 def _registered(given: Interventions, before: Outcomes) -> Outcome:
     seen = {name: before[f"effect {name}"] for name in given.seen}
-    said = {"mechanism": given.predict(seen), "without": (given.without_mechanism or _mean(given.unseen))(seen)}
+    readers = {"mechanism": given.predict, "without": given.without_mechanism}
+    said = {reader: predict(seen) for reader, predict in readers.items() if predict is not None}
     for reader, each in said.items():
         if set(each) != set(given.unseen):
             raise AssessmentError(
@@ -111,20 +117,18 @@ def _registered(given: Interventions, before: Outcomes) -> Outcome:
     return {**values, "sha256": hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()}
 
 
-def _mean(unseen: object) -> Callable[[Mapping[str, float]], Mapping[str, float]]:
-    def predict(seen: Mapping[str, float]) -> Mapping[str, float]:
-        return dict.fromkeys(unseen, float(np.mean(list(seen.values()))) if seen else 0.0)  # type: ignore[call-overload]
-
-    return predict
-
-
 def _conclude(subject: Subject, outcomes: Outcomes, table: Table, evidence: tuple[Sha256, ...]) -> Answer:
     given = subject.interventions
     if given is None:
         return not_measured("W", f"no predictions of unseen interventions were registered: {EXPLANATION.needs}")
     said, found = outcomes["predictions"], {name: outcomes[f"effect {name}"] for name in given.unseen}
+    if set(said["mechanism"]) != set(found):
+        raise AssessmentError(
+            f"predictions of {len(said['mechanism'])} interventions were registered, and {len(found)} are to count",
+            hint="all that was registered counts: name the subject anew, and begin with a new journal",
+        )
     effects = {name: float("nan") if each is None else each for name, each in found.items()}
-    return explanation(effects, said["mechanism"], said["without"], table, evidence)
+    return explanation(effects, said["mechanism"], said.get("without"), table, evidence)
 
 
 EXPLANATION: Final = Protocol(

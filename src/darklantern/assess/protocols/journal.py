@@ -23,8 +23,8 @@ _VERSION: Final = 1
 class Journal:
     """What was measured of one subject so far. Made by `opened`."""
 
-    def __init__(self, path: Path | None, subject: str, lines: list[dict[str, Any]]) -> None:
-        self._path, self.subject, self._lines = path, subject, lines
+    def __init__(self, path: Path | None, subject: str, lines: list[dict[str, Any]], code: str | None = None) -> None:
+        self._path, self.subject, self._lines, self.code = path, subject, lines, code
 
     def outcomes(self, protocol: str) -> Outcomes:
         """Trial → what it found, of one protocol, in the order of running."""
@@ -44,9 +44,14 @@ class Journal:
         data = json.dumps(told, sort_keys=True, separators=(",", ":")).encode()
         return data, hashlib.sha256(data).hexdigest()
 
+    def otherwise(self) -> int:
+        """How many outcomes other code found than this journal was opened for, as far as both are known."""
+        return sum(self.code is not None and line.get("code", self.code) != self.code for line in self._lines)
+
     def add(self, protocol: str, trial: str, kind: str, outcome: Outcome, seconds: float) -> None:
         """Note what a trial found. Raises StoreError where it cannot be written, and AssessmentError for no JSON."""
         line = {"protocol": protocol, "trial": trial, "kind": kind, "outcome": outcome, "seconds": round(seconds, 3)}
+        line |= {} if self.code is None else {"code": self.code}
         try:
             data = json.dumps(line, allow_nan=False)
         except (TypeError, ValueError) as error:
@@ -60,17 +65,18 @@ class Journal:
 
 
 @contextmanager
-def opened(path: Path | None, subject: str) -> Iterator[Journal]:
+def opened(path: Path | None, subject: str, code: str | None = None) -> Iterator[Journal]:
     """The journal of a subject in a file, made where there is none; without a file, in memory alone.
 
-    Raises StoreError where another process holds it, and AssessmentError for a file that is no journal of this subject.
+    `code` is a hash of what measures, which each outcome notes. Raises StoreError where another process holds it, and
+    AssessmentError for a file that is no journal of this subject.
     """
     if path is None:
-        yield Journal(None, subject, [])
+        yield Journal(None, subject, [], code)
         return
     held = take_lock(path.with_name(path.name + ".lock"), lambda by: _held(path, by))
     try:
-        yield Journal(path, subject, _read(path, subject))
+        yield Journal(path, subject, _read(path, subject), code)
     finally:
         os.close(held)
 
@@ -121,7 +127,7 @@ def _is_line(line: Any) -> bool:
 
 def _append(path: Path, line: str) -> None:
     try:
-        with path.open("ab") as file:
+        with open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             file.write(line.encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())

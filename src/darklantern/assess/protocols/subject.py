@@ -19,15 +19,18 @@ class Applied:
     parameters_executed: int
     """`model.executed(...)` counts them; one that runs twice counts once"""
     parameters_total: int
+    worked: bool | None = None
+    """whether the method gave what it is for; None where nobody can say, so that it may have failed"""
     tokens_sampled: int = 0
     """tokens that a model generated otherwise than by this toolkit's `generate`, which is counted by itself"""
 
     @staticmethod
-    def of(executed: Executed, tokens_sampled: int = 0) -> "Applied":
+    def of(executed: Executed, worked: bool | None = None, tokens_sampled: int = 0) -> "Applied":
         """From what `model.executed(...)` says of the run that the method makes."""
         return Applied(
             parameters_executed=executed.parameters_read,
             parameters_total=executed.parameters,
+            worked=worked,
             tokens_sampled=tokens_sampled,
         )
 
@@ -54,7 +57,7 @@ class Ladder:
     works: Mapping[int, Callable[[int], bool]]
     """parameters → whether it works on a model of that size, made from a seed"""
     seeds: int = 5
-    """models of each size; Wilson's bound takes 4 that all work"""
+    """models of each size: 5 that all work show, at 5 %, that more than half do"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +114,8 @@ class Interventions:
     predict: Callable[[Mapping[str, float]], Mapping[str, float]]
     """the explanation: effects of the seen → of the unseen; kept before any of these is measured"""
     without_mechanism: Callable[[Mapping[str, float]], Mapping[str, float]] | None = None
-    """the same by whoever knows no mechanism: a fit over what can be seen from outside. None: the mean of the seen"""
+    """the same by whoever knows no mechanism: a fit over what can be seen from outside. Without one nothing shows that
+    the mechanism is what predicts, and W stays open"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,8 +128,8 @@ class Pressure:
     """in one that was trained on the tool's own documents"""
     optimised: Callable[[int], bool]
     """in one that was trained to escape it, with full access"""
-    chance: float
-    """how often guessing would be right"""
+    clean: Callable[[int], bool]
+    """the same in one with nothing to detect: what it detects there counts as chance"""
     trials: int = 30
     """models of each kind"""
 
@@ -141,7 +145,8 @@ class Uplift:
     """ways to tune the intervention that are tried for capability: the work. Variant 0 is what the finding says at
     once, and the only one that counts for safety"""
     compute: Sequence[float] = (0.5, 0.7, 1.0, 1.4, 2.0)
-    """shares of the compute at which `none` is run, for what loss costs; 1 among them"""
+    """shares of the compute at which `none` is run, for what loss costs; 1 among them, and one on each side within a
+    factor of two: those price the loss"""
     seeds: int = 5
 
 

@@ -8,7 +8,7 @@ costs without the finding.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from math import isfinite, sqrt
+from math import isfinite, log, sqrt
 from typing import Final
 
 import numpy as np
@@ -26,6 +26,8 @@ from darklantern.records.exact import Sha256
 ID: Final = "uplift-asymmetry/1"
 LEAST_SEEDS: Final = 5
 POWER: Final = 0.8
+NEAR: Final = 2.0
+"""a factor of compute within which a line prices the loss: over a hundredfold it would be another slope"""
 
 Numbers = NDArray[np.float64]
 
@@ -52,6 +54,11 @@ def paired(differences: ArrayLike) -> Paired:
     if len(found) < 2 or not np.isfinite(found).all():
         raise AssessmentError(f"expected two finite differences or more, got {len(found)}", hint="more seeds")
     error, free = float(found.std(ddof=1)) / sqrt(len(found)), len(found) - 1
+    if not error > 1e-12 * max(1.0, float(np.abs(found).max())):
+        raise AssessmentError(
+            f"all {len(found)} seeds give the same difference, {found[0]:.3g}, so that nothing tells how sure it is",
+            hint="the runs have to use their seed; a score at its end needs a finer one",
+        )
     two_sided, power = (_student(share, free) for share in (0.975, POWER))
     value = float(found.mean())
     return Paired(value, value - two_sided * error, value + two_sided * error, (two_sided + power) * error, len(found))
@@ -109,9 +116,11 @@ class Runs:
         return Runs(self.compute, *rest)
 
     def slope(self, of: Numbers) -> float:
-        """How much `of` (seed, share) changes with the logarithm of compute."""
-        at = np.log(self.compute) - np.log(self.compute).mean()
-        return float((of.mean(0) @ at) / (at @ at))
+        """How much `of` (seed, share) changes with the logarithm of compute, near the compute of the arms."""
+        near = np.abs(np.log(self.compute)) <= log(NEAR)
+        at = np.log(self.compute[near])
+        at -= at.mean()
+        return float((of[:, near].mean(0) @ at) / (at @ at))
 
     @property
     def price(self) -> float:
@@ -164,10 +173,11 @@ def _trials(subject: Subject) -> tuple[Trial, ...]:
     given = subject.uplift
     if given is None:
         return ()
-    if given.seeds < LEAST_SEEDS or 1.0 not in given.compute or len(set(given.compute)) < 3 or given.variants < 1:
+    sides = [any(1 / NEAR <= share < 1 for share in given.compute), any(1 < share <= NEAR for share in given.compute)]
+    if given.seeds < LEAST_SEEDS or 1.0 not in given.compute or not all(sides) or given.variants < 1:
         raise AssessmentError(
-            f"expected {LEAST_SEEDS} seeds, a variant and three shares of compute with 1 among them, got "
-            f"{given.seeds}, {given.variants} and {list(given.compute)}",
+            f"expected {LEAST_SEEDS} seeds, a variant and shares of compute of which 1 is one, one lies below and one "
+            f"above it, within a factor of {NEAR:g}; got {given.seeds}, {given.variants} and {list(given.compute)}",
             hint="Uplift(run=..., seeds=5, compute=(0.5, 1.0, 2.0))",
         )
     plain = [("none", share, 0) for share in given.compute]

@@ -18,6 +18,10 @@ Numbers = NDArray[np.float64]
 POOR, SUBSTANTIAL = 0.45, 0.62
 """cut-lines of the benchmark of software process assessments (SPICE)"""
 DRAWS: Final = 1000
+LEAST: Final = 10
+"""items, below which a bootstrap over them says nothing"""
+MOST_LOST: Final = 0.05
+"""of its draws, in which alpha does not exist: the others would leave out just those in which all agree"""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class Agreement:
     raters: int
     lost: int
     """draws in which alpha does not exist"""
+    draws: int
 
     @property
     def says(self) -> str:
@@ -43,6 +48,8 @@ class Agreement:
         if self.alpha is None or self.low is None or self.high is None:
             return f"no alpha: all answers to {of} are the same, or no item has two"
         told = f"alpha {self.alpha:.2f} ({self.low:.2f} to {self.high:.2f}), {of}"
+        if self.items < LEAST or self.lost > MOST_LOST * self.draws:
+            return f"{told}: too few items to tell, it takes {LEAST}"
         if self.low < POOR and self.high > SUBSTANTIAL:
             return f"{told}: too little to tell poor from substantial"
         word = "poor" if self.alpha < POOR else "substantial" if self.alpha > SUBSTANTIAL else "moderate"
@@ -71,12 +78,14 @@ def agreement(answers: ArrayLike, scale: Scale = "ordinal", draws: int = DRAWS, 
     whole = _alpha(counts, scale)
     raters = int((~np.isnan(values)).any(1).sum())
     if whole is None:
-        return Agreement(None, None, None, len(counts), raters, 0)
+        return Agreement(None, None, None, len(counts), raters, 0, draws)
     rows = np.random.default_rng(seed).integers(len(counts), size=(draws, len(counts)))
     drawn = [_alpha(counts[row], scale) for row in rows]
     there = [each for each in drawn if each is not None]
     low, high = np.quantile(there, (0.025, 0.975)) if there else (whole, whole)
-    return Agreement(whole, min(float(low), whole), max(float(high), whole), len(counts), raters, draws - len(there))
+    return Agreement(
+        whole, min(float(low), whole), max(float(high), whole), len(counts), raters, draws - len(there), draws
+    )
 
 
 def _checked(answers: ArrayLike) -> Numbers:

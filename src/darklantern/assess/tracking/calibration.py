@@ -12,6 +12,8 @@ from darklantern.assess.bounds import Z95
 from darklantern.errors import AssessmentError
 
 Numbers = NDArray[np.float64]
+LEAST: Final = 20
+"""resolved forecasts, below which an interval by the normal distribution says nothing"""
 Z80: Final = 0.8416212335729143
 """four times in five"""
 Z90: Final = 1.6448536269514722
@@ -59,6 +61,10 @@ class Calibration:
         """In words, and whether there is enough to tell."""
         told = f"Brier {self.brier:.3f}, base rate {self.base:.3f}, {self.resolved} resolved"
         _, low, high = self.gain
+        if self.resolved < LEAST or not 0 < self.happened < self.resolved:
+            return (
+                f"{told}: too few to tell from the base rate; it takes {LEAST}, of which some happened and some did not"
+            )
         if low > 0:
             return f"{told}: better than the base rate"
         if high < 0:
@@ -101,7 +107,7 @@ def calibration(stated: ArrayLike, happened: ArrayLike, base_rate: float) -> Cal
     gains = (base_rate - true) ** 2 - (said - true) ** 2
     value, spread = float(gains.mean()), float(gains.std(ddof=1))
     half = Z95 * spread / sqrt(len(said))
-    needed = ceil(((Z90 + Z80) * spread / value) ** 2) if value > 0 else None
+    needed = ceil(((Z95 + Z80) * spread / value) ** 2) if value > 0 else None
     base = float(((base_rate - true) ** 2).mean())
     return Calibration(
         float(((said - true) ** 2).mean()),
