@@ -51,6 +51,7 @@ class Ground:
 
     folder: Path
     confined: Confined
+    python: str
     told: dict[str, Any]
     descriptor: int
     """left open, with a secret behind it"""
@@ -59,8 +60,13 @@ class Ground:
 def walls() -> Iterator[Tried]:
     """Each attack on the walls in turn. Raises BoxError where no box can be held at all."""
     with ground() as at:
-        for number, name in enumerate(payloads.ATTACKS, 1):
-            yield Tried(number, name, _outside(at, name), _inside(at, name))
+        for name in payloads.ATTACKS:
+            yield attempted(at, name)
+
+
+def attempted(at: Ground, name: str) -> Tried:
+    """One attack on the walls."""
+    return Tried(list(payloads.ATTACKS).index(name) + 1, name, _outside(at, name), _inside(at, name))
 
 
 @contextmanager
@@ -72,8 +78,20 @@ def ground() -> Iterator[Ground]:
         work = _laid_out(folder, user)
         with _services(folder) as told, (folder / "secret").open("rb") as left_open:
             os.set_inheritable(left_open.fileno(), True)
-            confined = Confined(rung(), user, folder / "inputs", work, _ALLOWED, interpreter())
-            yield Ground(folder, confined, told, left_open.fileno())
+            python, folders = _interpreter()
+            confined = Confined(rung(), user, folder / "inputs", work, _ALLOWED, folders)
+            yield Ground(folder, confined, python, told, left_open.fileno())
+
+
+def _interpreter() -> tuple[str, tuple[Path, ...]]:
+    """This interpreter, or the system's where whoever runs this may not read its folders."""
+    folders = interpreter()
+    try:
+        for each in folders:
+            os.scandir(each).close()
+    except PermissionError:
+        return "/usr/bin/python3", ()
+    return "python", folders
 
 
 def printed_by(box: Running, reading: int, within_s: float = _TRIES_S) -> str:
@@ -105,7 +123,7 @@ def _outside(at: Ground, name: str) -> str:
     (at.folder / "outside" / "input").write_text("an input")  # the attack before may have removed it
     told = at.told | {"inputs": str(at.folder / "outside"), "scratch": str(at.folder)}
     done = subprocess.run(
-        [sys.executable, "-I", "-S", payloads.__file__, name, json.dumps(told)],
+        [here(at), "-I", "-S", str(at.folder / "inputs" / "payloads.py"), name, json.dumps(told)],
         env={"PATH": os.environ.get("PATH", ""), "SECRET": _SECRET},
         close_fds=False,
         capture_output=True,
@@ -116,9 +134,14 @@ def _outside(at: Ground, name: str) -> str:
     return done.stdout.strip() or "refused"
 
 
+def here(at: Ground) -> str:
+    """The same interpreter outside."""
+    return sys.executable if at.python == "python" else at.python
+
+
 def _inside(at: Ground, name: str) -> str:
     told = at.told | {"inputs": INPUTS, "scratch": "/tmp"}
-    command = ["python", "-I", "-S", f"{INPUTS}/payloads.py", name, json.dumps(told)]
+    command = [at.python, "-I", "-S", f"{INPUTS}/payloads.py", name, json.dumps(told)]
     said = printed_by(*start_printing(at.confined, command))
     return said if said in ("worked", "impossible") else "refused"
 

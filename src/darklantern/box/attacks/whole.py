@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from darklantern.box.attacks.trying import Tried, ground, start_printing
+from darklantern.box.attacks.trying import Tried, ground, here, start_printing
 from darklantern.box.ledger import read
 from darklantern.box.outlet.pricing import MICRO
 from darklantern.box.running.releasing import Released
@@ -67,9 +67,16 @@ with ground() as at:
 
 def whole() -> Iterator[Tried]:
     """Each attack on a run in turn. Raises BoxError where no box can be held at all."""
-    for number, (name, attempt) in enumerate(_ATTEMPTS.items(), 18):
-        outside, inside = attempt()
-        yield Tried(number, name, *("worked" if each else "refused" for each in (outside, inside)))
+    for name in ATTEMPTS:
+        yield attempted(name)
+
+
+def attempted(name: str) -> Tried:
+    """One attack on a run."""
+    outside, inside = ATTEMPTS[name]()
+    return Tried(
+        list(ATTEMPTS).index(name) + 18, name, *("worked" if each else "refused" for each in (outside, inside))
+    )
 
 
 def _daemon() -> tuple[bool, bool]:
@@ -77,7 +84,7 @@ def _daemon() -> tuple[bool, bool]:
     with ground() as at:
         beat = at.folder / "beat"
         bare = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _DAEMON, str(beat)], stdout=subprocess.PIPE, start_new_session=True
+            [here(at), "-I", "-S", "-c", _DAEMON, str(beat)], stdout=subprocess.PIPE, start_new_session=True
         )
         assert bare.stdout is not None
         bare.stdout.readline()
@@ -88,7 +95,7 @@ def _daemon() -> tuple[bool, bool]:
         for pid in daemons:
             os.kill(pid, signal.SIGKILL)
         bare.stdout.close()
-        box, reading = start_printing(at.confined, ["python", "-I", "-S", "-c", _DAEMON, "/box/work/beat"])
+        box, reading = start_printing(at.confined, [at.python, "-I", "-S", "-c", _DAEMON, "/box/work/beat"])
         os.read(reading, 100)
         inside_beats = _beats(at.confined.work / "beat")
         box.kill()
@@ -122,13 +129,13 @@ def _memory_together() -> tuple[bool, bool]:
     """More memory than the cap, by processes each of which has less."""
     with ground() as at:
         each = str(at.confined.allowed.memory // 4)
-        bare = subprocess.Popen([sys.executable, "-I", "-S", "-c", _MEMORY, each], stdout=subprocess.PIPE)
+        bare = subprocess.Popen([here(at), "-I", "-S", "-c", _MEMORY, each], stdout=subprocess.PIPE)
         assert bare.stdout is not None
         outside = bare.stdout.readline() == b"ready\n" and bare.stdout.readline() == b"whole\n"
         for pid in reversed(children(bare.pid)):
             os.kill(pid, signal.SIGKILL)
         bare.communicate()
-        box, reading = start_printing(at.confined, ["python", "-I", "-S", "-c", _MEMORY, each])
+        box, reading = start_printing(at.confined, [at.python, "-I", "-S", "-c", _MEMORY, each])
         most = Together(memory=at.confined.allowed.memory, cpu_s=60, disk=2**30, files=1000)
         deadline = time.monotonic() + _SOON_S
         while (passed := beyond(box.first, at.confined.work, most, False)) is None and time.monotonic() < deadline:
@@ -192,7 +199,7 @@ def _exit_codes() -> tuple[bool, bool]:
     return len(outside) == len(codes), len(seen) > 2
 
 
-_ATTEMPTS: Final[dict[str, Callable[[], tuple[bool, bool]]]] = {
+ATTEMPTS: Final[dict[str, Callable[[], tuple[bool, bool]]]] = {
     "daemon": _daemon,
     "supervisor killed": _supervisor_killed,
     "memory together": _memory_together,
