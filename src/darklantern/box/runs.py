@@ -132,13 +132,21 @@ def _folder(declared: Declared) -> Run:
     folder = declared.project / "runs" / f"{number}-{declared.hash[:8]}"
     folder.mkdir(mode=0o700, parents=True)
     (folder / "volume").mkdir(mode=0o755)  # bubblewrap goes there before it is the box's user
-    _copied(declared, declared.spec.inputs, folder / "inputs")
+    copied(declared, declared.spec.inputs, folder / "inputs")
     write_whole(folder / "spec.json", encode(declared.spec))
     return Run(folder)
 
 
-def _copied(declared: Declared, inputs: Mapping[str, str], folder: Path) -> None:
+def copied(declared: Declared, inputs: Mapping[str, str], folder: Path) -> None:
+    """Copies of what is declared, to be read by anybody and written by nobody. Raises BoxError for no plain file."""
     folder.mkdir(mode=0o755)
+    try:
+        _copy(declared, inputs, folder)
+    except (OSError, shutil.Error) as error:
+        raise BoxError(f"cannot copy the inputs: {error}", hint="plain files and folders of them") from error
+
+
+def _copy(declared: Declared, inputs: Mapping[str, str], folder: Path) -> None:
     for name, given in inputs.items():
         source = declared.folder / given
         if source.is_dir():
@@ -218,7 +226,7 @@ def _monitor(declared: Declared, made: Run, held: Held, user: int, environment: 
     assert tripwire is not None
     folder = made.folder / "monitor"
     folder.mkdir(mode=0o700)
-    _copied(declared, tripwire.inputs, folder / "inputs")
+    copied(declared, tripwire.inputs, folder / "inputs")
     work = folder / "work"
     work.mkdir(mode=0o755)
     _own(work, held, user)

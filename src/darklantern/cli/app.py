@@ -7,6 +7,7 @@ import typer
 
 from darklantern.cli.account_commands import library_app
 from darklantern.cli.assess_commands import assess_app
+from darklantern.cli.box_commands import box_app
 from darklantern.cli.bundle_commands import bundle_app
 from darklantern.cli.circle_draft_commands import circle_app
 from darklantern.cli.draft_commands import draft_app
@@ -49,6 +50,7 @@ GROUPS = {
     "log": log_app,
     "finding": finding_app,
     "assess": assess_app,
+    "box": box_app,
     "forecast": forecast_app,
     "panel": panel_app,
     "device": device_app,

@@ -1,0 +1,115 @@
+"""`darklantern box`: run what nobody trusts where nothing comes out of it but what was declared, priced in bits."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from darklantern.cli.options import Json
+
+box_app = typer.Typer(
+    help="Run what nobody trusts, metered in bits.\n\n"
+    "Nothing comes out of a box but symbols that were declared before, each at its price. Docs: box.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+Declaration = Annotated[Path, typer.Argument(help="The declaration, a TOML file: docs/box.md has one.")]
+RunFolder = Annotated[Path, typer.Argument(help="A run: a folder in PROJECT/runs.", metavar="RUN")]
+
+
+@box_app.command()
+def plan(declaration: Declaration, as_json: Json = False) -> None:
+    """Say what a run could cost at most; run nothing.
+
+    Its limits, the rung of the ladder that this machine holds, each price in bits, and what is left of the budget.
+    """
+    from darklantern.cli.boxes import tell_plan
+
+    tell_plan(declaration, as_json)
+
+
+@box_app.command()
+def run(
+    declaration: Declaration,
+    resume: Annotated[
+        Path | None, typer.Option(help="An earlier run of the very same declaration, whose /box/work it goes on with.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run a declaration in a box, and show what is released.
+
+    Ctrl-C, or `darklantern box kill`, ends every process of it at once. What was reserved stays spent.
+    """
+    from darklantern.cli.boxes import run_box
+
+    run_box(declaration, resume, as_json)
+
+
+@box_app.command()
+def view(run: RunFolder, as_json: Json = False) -> None:
+    """Show what a run has released so far."""
+    from darklantern.cli.boxes import tell_released
+
+    tell_released(run, as_json)
+
+
+@box_app.command()
+def kill(
+    project: Annotated[Path, typer.Argument(help="The project's folder: one run of it goes on at a time.")],
+    as_json: Json = False,
+) -> None:
+    """End the run of a project that goes on."""
+    from darklantern.cli.boxes import kill_run
+
+    kill_run(project, as_json)
+
+
+@box_app.command()
+def report(run: RunFolder, as_json: Json = False) -> None:
+    """Tell what a run was, on which rung, and what it cost."""
+    from darklantern.cli.boxes import tell_report
+
+    tell_report(run, as_json)
+
+
+@box_app.command()
+def unseal(
+    run: RunFolder,
+    count: Annotated[int, typer.Option("--bytes", min=1, help="So many bytes of it, from the beginning.")],
+    out: Annotated[Path, typer.Option(help="A new file for them.")],
+    as_json: Json = False,
+) -> None:
+    """Look at what a run printed, at 8 bits a byte."""
+    from darklantern.cli.boxes import unseal_run
+
+    unseal_run(run, count, out, as_json)
+
+
+@box_app.command()
+def doctor(as_json: Json = False) -> None:
+    """Tell which rung this machine holds, by trying."""
+    from darklantern.cli.boxes import tell_rung
+
+    tell_rung(as_json)
+
+
+@box_app.command()
+def selftest(as_json: Json = False) -> None:
+    """Attack a box in twenty-five ways, each of which works without one.
+
+    About half a minute. Ends with an error where an attack works within the box.
+    """
+    from darklantern.cli.boxes import attack
+
+    attack(as_json)
+
+
+@box_app.command()
+def rehearse(declaration: Declaration, as_json: Json = False) -> None:
+    """Run the program without a box, to find its faults.
+
+    Nothing holds it and nothing is metered: for a program of your own that you trust.
+    """
+    from darklantern.cli.boxes import rehearse_box
+
+    rehearse_box(declaration, as_json)

@@ -1,0 +1,246 @@
+"""What the commands of `darklantern box` do."""
+
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import typer
+
+from darklantern.cli.handing_out import check_new, hand_out_new
+from darklantern.cli.library_option import say
+from darklantern.cli.output import tell, tell_json
+from darklantern.errors import BoxError, StoreError
+from darklantern.records.exact import plain
+
+if TYPE_CHECKING:
+    from darklantern.box.confine.rungs import Held
+    from darklantern.box.running.releasing import Released
+    from darklantern.box.runs import Run
+    from darklantern.box.spec import Declared
+
+
+def tell_plan(path: Path, as_json: bool) -> None:
+    """The plan in words, or as one value."""
+    from darklantern.box.confine.rungs import rung
+    from darklantern.box.outlet.plans import expected, prices, worst
+    from darklantern.box.spec import read_spec
+
+    declared = read_spec(path)
+    spec, left = declared.spec, _left(declared)
+    price, most, usual = prices(spec.outlet), worst(spec.outlet), expected(spec.outlet)
+    if as_json:
+        told = {"rung": rung(), "prices": plain(price), "worst": most, "expected": usual, "left": left}
+        tell_json({"spec": declared.hash, "limits": plain(spec.limits), "microbits": told})
+        return
+    for line in _plan_lines(declared):
+        tell(line)
+    tell(
+        f"as declared it spends {_bits(usual)}, at most {_bits(min(most, left))}; {_bits(left)} of the budget are left"
+    )
+    tell(f"rung {rung()}: `darklantern box doctor` tries it")
+
+
+def run_box(path: Path, resume: Path | None, as_json: bool) -> None:
+    """Run, tell each step as it is released, and report."""
+    from darklantern.box.runs import Run, run
+    from darklantern.box.spec import read_spec
+
+    declared = read_spec(path)
+    # `box kill` sends it: the supervisor ends as by Ctrl-C, and its box before it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def begun(made: "Run", held: "Held") -> None:
+        say(f"{made.folder}: rung {held.rung}, {len(held.properties)} properties tried and held; Ctrl-C ends it whole")
+
+    def show(step: "Released") -> None:
+        if not as_json:
+            tell(_step(step))
+
+    found = run(declared, show, begun, Run(resume) if resume else None)
+    if as_json:
+        tell_json(plain(found))
+        return
+    tell(f"spent {_bits(found.microbits)}; {_bits(found.left)} of the project's budget are left")
+
+
+def tell_released(folder: Path, as_json: bool) -> None:
+    """What a run has released."""
+    from darklantern.box.running.releasing import read_released
+
+    run = _run(folder)
+    steps = read_released(run.released)
+    if as_json:
+        tell_json([plain(each) for each in steps])
+        return
+    for each in steps:
+        tell(_step(each))
+    tell(f"{_bits(sum(each.microbits for each in steps))} so far")
+
+
+def kill_run(project: Path, as_json: bool) -> None:
+    """Ask the supervisor that holds a project's ledger to end."""
+    lock = project / "ledger.lock"
+    try:
+        pid = int(lock.read_text())
+        held = _holds(pid, lock)
+    except (OSError, ValueError):
+        held, pid = False, 0
+    if not held:
+        raise BoxError(f"no run of {project} goes on", hint="give the project's folder, where its ledger lies")
+    os.kill(pid, signal.SIGTERM)
+    if as_json:
+        tell_json({"asked": pid})
+        return
+    tell(f"asked process {pid} to end its run")
+
+
+def tell_report(folder: Path, as_json: bool) -> None:
+    """A run's report."""
+    from darklantern.box.runs import Report
+
+    run = _run(folder)
+    try:
+        found = msgspec.json.decode(run.report.read_bytes(), type=Report)
+    except (OSError, msgspec.DecodeError) as error:
+        raise StoreError(
+            f"{folder} has no report: {error}", hint="the run goes on, or was ended before its time"
+        ) from error
+    if as_json:
+        tell_json(plain(found))
+        return
+    tell(f"run {found.run} of declaration {found.spec[:16]}, rung {found.rung}")
+    tell(f"held: {', '.join(found.held)}")
+    for each in found.remarks:
+        tell(f"mind: {each}")
+    tell(
+        f"spent {_bits(found.microbits)}; {_bits(found.left)} were left; ledger {found.lines} lines, {found.ledger[:16]}"
+    )
+
+
+def unseal_run(folder: Path, count: int, out: Path, as_json: bool) -> None:
+    """The first bytes of what a run printed, charged, into a new file."""
+    from darklantern.box.unsealing import price, spec_of, unsealed
+
+    run = _run(folder)
+    spec_of(run)
+    check_new(out)
+    found = unsealed(run, count)
+    hand_out_new(out, found)
+    if as_json:
+        tell_json({"file": str(out), "bytes": len(found), "microbits": price(count)})
+        return
+    tell(f"{out}: {len(found)} bytes, for {_bits(price(count))}")
+
+
+def tell_rung(as_json: bool) -> None:
+    """What this machine holds."""
+    import tempfile
+
+    from darklantern.box.confine.rungs import REMARKS, own_user, rung, small, tried
+
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as made:
+        work = Path(made) / "work"
+        work.mkdir(mode=0o755)
+        Path(made).chmod(0o755)
+        with own_user(rung()) as user:
+            found = tried(small(rung(), user, work))
+    if as_json:
+        tell_json({"rung": found.rung, "held": list(found.properties), "remarks": list(REMARKS)})
+        return
+    for name in found.properties:
+        tell(f"held: {name}")
+    for each in REMARKS:
+        tell(f"mind: {each}")
+    tell(f"rung {found.rung}: {'root, with a user of its own inside' if found.rung == 'A' else 'a user namespace'}")
+
+
+def attack(as_json: bool) -> None:
+    """All attacks, in turn. Ends with an error for one that works inside."""
+    from darklantern.box.attacks.trying import walls
+    from darklantern.box.attacks.whole import whole
+
+    found = []
+    for tried in (each for part in (walls(), whole()) for each in part):
+        found.append(tried)
+        if not as_json:
+            tell(f"{tried.number}. {tried.attack}: {tried.outside} outside, {tried.inside} inside: {tried.verdict}")
+    if as_json:
+        tell_json([{"attack": each.attack, "verdict": each.verdict} for each in found])
+    broken = [each.attack for each in found if each.verdict == "broken"]
+    if broken:
+        raise BoxError(f"these work within a box: {', '.join(broken)}", hint="run nothing in it, and tell its makers")
+
+
+def rehearse_box(path: Path, as_json: bool) -> None:
+    """Run the program unconfined."""
+    from darklantern.box.rehearsing import NOT_CONFINED, rehearse
+    from darklantern.box.spec import read_spec
+
+    lines: list[str] = []
+    say(f"{NOT_CONFINED}: it runs as you, with all that you may do")
+    code = rehearse(read_spec(path), lines.append if as_json else tell)
+    if as_json:
+        tell_json({"confined": False, "messages": lines, "code": code})
+    if code:
+        raise typer.Exit(1)
+
+
+def _plan_lines(declared: "Declared") -> list[str]:
+    from darklantern.box.outlet.plans import prices
+
+    spec, price = declared.spec, prices(declared.spec.outlet)
+    limits = ", ".join(f"{name} {value}" for name, value in plain(spec.limits).items())
+    channels = ", ".join(f"{each.name} ({each.size} symbols)" for each in spec.outlet.channels)
+    lines = [f"runs {' '.join(spec.command)}", f"limits: {limits}", f"channels: {channels}"]
+    if spec.outlet.mode == "final":
+        return [*lines, "mode final: everything is shown at the end"]
+    lines.append(f"mode {spec.outlet.mode}: {spec.outlet.slots} slots of {declared.slot_s:g} s")
+    lines.append(f"a message costs {_bits(price.message)}")
+    if price.silent is not None:
+        lines.append(f"silence in a slot costs {_bits(price.silent)}")
+    if price.early_end is not None:
+        lines.append(f"an end before the deadline costs {_bits(price.early_end)}")
+    return lines
+
+
+def _step(step: "Released") -> str:
+    told: dict[str, str] = {
+        "silent": "silence",
+        "invalid": "invalid: no channel's symbol",
+        "said": f"{step.channel}: {step.meaning}",
+        "finished": f"finished by epoch {step.symbol}",
+        "ended": f"ended: {step.how}",
+        "closed": "closed: what is left of the budget does not allow another step",
+    }
+    return f"{step.step}: {told[step.what]}"
+
+
+def _left(declared: "Declared") -> int:
+    from darklantern.box.ledger import read
+
+    head, balance = read(declared.project) if declared.project.exists() else (None, None)
+    return balance.left if head is not None and balance is not None and head.lines else declared.budget
+
+
+def _run(folder: Path) -> "Run":
+    from darklantern.box.runs import Run
+
+    if not (folder / "spec.json").is_file():
+        raise StoreError(f"{folder} is no run of a box", hint="a folder in PROJECT/runs")
+    return Run(folder.absolute())
+
+
+def _holds(pid: int, lock: Path) -> bool:
+    """Whether a process has the lock open: a number in a file may be anybody's by now."""
+    with suppress(OSError):
+        return any(each.samefile(lock) for each in Path(f"/proc/{pid}/fd").iterdir() if each.exists())
+    return False
+
+
+def _bits(microbits: int) -> str:
+    from darklantern.box.outlet.pricing import shown
+
+    return shown(microbits)
