@@ -137,12 +137,12 @@ def test_a_case_that_there_is_not_is_refused_with_those_there_are() -> None:
 def test_making_the_model_ready_is_no_part_of_a_method(watched: bool, actions: int) -> None:
     def reach_out() -> Applied:
         subprocess.run([sys.executable, "-c", ""], check=True)
-        return Applied(parameters_executed=1, parameters_total=1)
+        return Applied(parameters_executed=1, parameters_total=1, worked=True)
 
-    still = Application(run=lambda: Applied(parameters_executed=1, parameters_total=1), prepare=reach_out)
+    still = Application(run=lambda: Applied(parameters_executed=1, parameters_total=1, worked=True), prepare=reach_out)
     subject = Subject(name="ready/1", application=Application(run=reach_out) if watched else still)
     with journal(None, subject.name) as notes:
         (answer,) = measured(subject, notes, TABLE, ["G"])
-        (found,) = notes.outcomes("execution-trace/2").values()
+        (found,) = notes.outcomes("execution-trace/3").values()
     assert found["external_actions"] == actions
     assert ("creates" in answer.values) == watched
