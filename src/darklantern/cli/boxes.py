@@ -115,9 +115,8 @@ def tell_report(folder: Path, as_json: bool) -> None:
     tell(f"held: {', '.join(found.held)}")
     for each in found.remarks:
         tell(f"mind: {each}")
-    tell(
-        f"spent {_bits(found.microbits)}; {_bits(found.left)} were left; ledger {found.lines} lines, {found.ledger[:16]}"
-    )
+    tell(f"spent {_bits(found.microbits)}; {_bits(found.left)} were left")
+    tell(f"the ledger had {found.lines} lines then, the last with the hash {found.ledger[:16]}")
 
 
 def unseal_run(folder: Path, count: int, out: Path, as_json: bool) -> None:
