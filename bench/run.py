@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 ROOMS = {
     "assess": "assess_room",
+    "box": "box_room",
     "demo": "demo_bars",
     "jax": "jax_room",
     "methods": "methods_room",

@@ -27,6 +27,8 @@ from darklantern.records.exact import Name, Sha256, Value, encode
 LEDGER: Final = "ledger.jsonl"
 HEAD: Final = "head.json"
 _FIRST: Final = "0" * 64
+_WAIT_S: Final = 1.0
+"""for a supervisor that was killed while it started a program, whose beginnings hold the lock for a moment more"""
 Kind = Literal["budget", "reserve", "settle"]
 
 
@@ -133,7 +135,7 @@ def opened(folder: Path, budget: int) -> Iterator[Ledger]:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(folder, error) from error
-    lock = take_lock(folder / "ledger.lock", lambda by: _held(folder, by))
+    lock = take_lock(folder / "ledger.lock", lambda by: _held(folder, by), _WAIT_S)
     try:
         ledger = _read(folder)
         if ledger.head.lines == 0:

@@ -95,9 +95,9 @@ def doctor(as_json: Json = False) -> None:
 
 @box_app.command()
 def selftest(as_json: Json = False) -> None:
-    """Attack a box in twenty-five ways, each of which works without one.
+    """Attack a box in twenty-five ways.
 
-    About half a minute. Ends with an error where an attack works within the box.
+    Each is shown to work without one first. About half a minute; it ends with an error where an attack works within.
     """
     from darklantern.cli.boxes import attack
 

@@ -1,0 +1,1 @@
+"""The room `box`: attacks, prices, and what a box costs a program."""
