@@ -187,6 +187,21 @@ def test_an_override_takes_two_one_from_outside_and_expires() -> None:
     assert log.at(day=26).standing.level == "V4"
 
 
+def test_an_override_lifts_no_closing_and_two_of_them_do_not_add_up() -> None:
+    log, id = agreed()
+    log.add(RED, Closed(panel=id, level="V4", text="It was used against a model."))
+    for who in (BO, OUT):
+        log.add(who, override())
+    assert log.at().standing.level == "V4"
+    for who in (BO, OUT, RED):
+        log.vote(id, who, "V2")
+    assert log.at().standing.level == "V2", "a vote of all lifts it"
+    for before, after in (("V2", "V1"), ("V1", "V0")):
+        for who in (BO, OUT):
+            log.add(who, override(before, after))
+    assert log.at().standing.level == "V1"
+
+
 def test_an_override_loosens_by_one_level_and_closes_by_any() -> None:
     log, _ = agreed()
     for who in (BO, OUT):

@@ -1,12 +1,12 @@
 """Which level to act on: opening takes everybody, closing takes one, and whatever is said out of turn has an end.
 
-1. The finding stays where it was until the panel is done.
-2. A panel that ends more closed closes it. One that ends more open opens nothing by itself: it takes a vote of all who
-   rated, three at least, one from outside, and nobody against. No vote opens below what the answers leave.
-3. An override needs two who sign the same, one from outside; it loosens by one level at most, and expires.
-4. Any rater can close by one signature, at once, for thirty days; seconded by another, it stays. A closing counts over
-   overrides and votes that stood before it. Raters of earlier panels about the finding can close it too: otherwise
-   whoever wants it open would look for other raters.
+1. The finding stays where it was until the panel is done. 2. A panel that ends more closed closes it. One that ends
+more open opens nothing by itself: it takes a vote of all who rated, three at least, one from outside, and nobody
+against. No vote opens below what the answers leave. 3. An override needs two who sign the same, one from outside; it
+loosens by one level at most, and expires. 4. Any rater can close by one signature, at once, for thirty days; seconded
+by another, it stays. A closing counts over every override, and over votes that stood before it: only a vote of all
+lifts it. Raters of earlier panels about the finding can close it too: otherwise whoever wants it open would look for
+other raters.
 """
 
 from collections.abc import Collection, Sequence
@@ -63,9 +63,9 @@ def standing(
             refused.append(Refused(said.done.id, said.done.who, why))
         else:
             kept.append(said)
-    level, why_now, at = _base(opened, rounds, concluded, done, kept)
-    level, over, at = _overridden(level, at, kept, opened, now.date())
-    closings = [each for each in _closings(acts, now) if each[0] > at]
+    level, why_now, voted = _base(opened, rounds, concluded, done, kept)
+    level, over = _overridden(level, kept, opened, now.date())
+    closings = [each for each in _closings(acts, now) if each[0] > voted]
     closed = max((each[1] for each in closings), default=level)
     if closed > level:
         return Standing(closed, (f"closed to {closed} by {len(closings)} of its raters", *why_now), tuple(refused))
@@ -138,10 +138,10 @@ def _base(
     return level, (f"opened to {level} by all {len(votes)} who rated",), max(place for place, _ in last.values())
 
 
-def _overridden(
-    level: Level, at: int, kept: Sequence[_Said], opened: PanelOpened, today: date
-) -> tuple[Level, tuple[str, ...], int]:
-    """The last override that two have signed, one of them from outside, as long as it runs."""
+def _overridden(level: Level, kept: Sequence[_Said], opened: PanelOpened, today: date) -> tuple[Level, tuple[str, ...]]:
+    """The last override that two have signed, one of them from outside, as long as it runs: one, from where panel and
+    vote leave it, so that no two of them add up.
+    """
     roles = _raters(opened)
     signed: dict[tuple[Level, Level, str, str, str], dict[Person, int]] = {}
     for each in kept:
@@ -153,8 +153,8 @@ def _overridden(
         enough = len(who) >= 2 and any(roles[each] == "outside" for each in who)
         if enough and before == level and today <= date.fromisoformat(expires):
             told = f"overridden from {before} to {after} until {expires} ({code}: {text}), signed by {len(who)}"
-            return after, (told,), max(who.values())
-    return level, (), at
+            return after, (told,)
+    return level, ()
 
 
 def _closings(acts: Sequence[Done], now: datetime) -> list[tuple[int, Level]]:
