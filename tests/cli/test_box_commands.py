@@ -12,6 +12,7 @@ import pytest
 from box.test_box_runs import declared
 
 from cli.test_finding_forms import refuses, runs
+from darklantern.cli.finding_form import prepared
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,3 +92,43 @@ def test_what_is_no_run_and_no_declaration_is_refused(box: Path) -> None:
     for words in (("view", "."), ("report", "."), ("unseal", ".", "--bytes", "1", "--out", "x")):
         assert "is no run of a box" in refuses("box", *words).message
     assert "cannot read" in refuses("box", "plan", "nowhere.toml").message
+
+
+def test_a_run_becomes_a_finding_with_what_it_cost(box: Path) -> None:
+    runs("box", "run", box)
+    (folder,) = (box.parent / "project" / "runs").iterdir()
+    form = box.parent / "f.toml"
+    runs("box", "finding", folder, form)
+    text = form.read_text().replace('title = ""', 'title = "It said so"').replace('claim = ""', 'claim = "In a box."')
+    form.write_text(text.replace('author = ""', 'author = "Ada"'))
+    made = prepared(form)
+    (evidence,) = made.finding.evidence
+    assert evidence.figures[0].unit == "bits" and 0 < evidence.figures[0].value <= 80
+    assert {each.name for each in evidence.artifacts} == {"f.released.json", "f.report.json"}
+    (answer,) = made.assessment.answers
+    assert (answer.criterion, answer.values, answer.kind) == ("S", ("partial",), "attested")
+    assert "no internet" in answer.text
+    assert "exists" in refuses("box", "finding", folder, form).message or form.read_text() == text.replace(
+        'author = ""', 'author = "Ada"'
+    )
+
+
+def test_what_runs_told_is_held_against_what_they_spent(box: Path) -> None:
+    """An outlet that says which of two things is true."""
+    folder, project = box.parent, box.parent / "project"
+    for truth in (0, 1, 0, 1):
+        declared(folder, f"inside.send('loss', {0.1 + 0.8 * truth})", outlet='mode = "final"', wall="0.5s")
+        runs("box", "run", box)
+    names = sorted(each.name for each in (project / "runs").iterdir())
+    listed = "".join(f'"{name}" = {place % 2}\n' for place, name in enumerate(names))
+    (folder / "truths.toml").write_text(f"prior = [0.5, 0.5]\n[truth]\n{listed}")
+    said = runs("box", "efficiency", project, folder / "truths.toml", "--out", folder / "e.json")
+    assert "E: high or medium or low; " in said and "of 4.3" in said and "4 models" in said
+    assert (folder / "e.json").exists()
+    for wrong, says in (
+        ("prior = [1.0]\n[truth]\n", "names no truths"),
+        ("prior = [0.5, 0.5]\n[truth]\n", "0 runs, of 2 classes"),
+        ('prior = [0.5, 0.5]\n[truth]\n"9-none" = 1\n', "no run 9-none"),
+    ):
+        (folder / "truths.toml").write_text(wrong)
+        assert says in refuses("box", "efficiency", project, folder / "truths.toml", "--out", folder / "f.json").message

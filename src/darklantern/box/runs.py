@@ -11,6 +11,7 @@ A project's folder has the ledger, the key, and `runs/N-HASH/`:
     volume.age       /box/work, sealed
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -48,6 +49,8 @@ class Report(Value, frozen=True, kw_only=True):
 
     run: Name
     spec: Sha256
+    inputs: Sha256
+    """of the names and contents of all that went in: `inputs_hash`"""
     rung: Name
     held: tuple[str, ...]
     remarks: tuple[str, ...]
@@ -89,6 +92,7 @@ def run(declared: Declared, show: Show, begun: Begun | None = None, resumed: Run
     """
     with opened(declared.project, declared.budget) as ledger, own_user(rung()) as user:
         made = _folder(declared)
+        went_in = inputs_hash(made.folder / "inputs")
         key = project_key(declared.project)
         if resumed is not None:
             _check_same(declared, resumed)
@@ -103,6 +107,7 @@ def run(declared: Declared, show: Show, begun: Begun | None = None, resumed: Run
     report = Report(
         run=made.id,
         spec=declared.hash,
+        inputs=went_in,
         rung=held.rung,
         held=held.properties,
         remarks=REMARKS,
@@ -135,6 +140,16 @@ def _folder(declared: Declared) -> Run:
     copied(declared, declared.spec.inputs, folder / "inputs")
     write_whole(folder / "spec.json", encode(declared.spec))
     return Run(folder)
+
+
+def inputs_hash(folder: Path) -> Sha256:
+    """SHA-256 over each file below a folder, by name: its path and the SHA-256 of its contents."""
+    whole = hashlib.sha256()
+    for path in sorted(each for each in folder.rglob("*") if each.is_file() and not each.is_symlink()):
+        name = path.relative_to(folder).as_posix()
+        with path.open("rb") as file:
+            whole.update(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n".encode())
+    return whole.hexdigest()
 
 
 def copied(declared: Declared, inputs: Mapping[str, str], folder: Path) -> None:

@@ -73,6 +73,39 @@ def report(run: RunFolder, as_json: Json = False) -> None:
 
 
 @box_app.command()
+def finding(
+    run: RunFolder,
+    form: Annotated[Path, typer.Argument(help="A new form, for example finding.toml. Nothing is replaced.")],
+    as_json: Json = False,
+) -> None:
+    """Begin a finding with a run as its evidence.
+
+    The form takes along what was released, the report with the bits spent, and how strong the box was; fill in the
+    rest. What it printed stays sealed.
+    """
+    from darklantern.cli.box_finding import write_finding
+
+    write_finding(run, form, as_json)
+
+
+@box_app.command()
+def efficiency(
+    project: Annotated[Path, typer.Argument(help="The project's folder.")],
+    truths: Annotated[Path, typer.Argument(help="TOML: prior = [0.5, 0.5], and [truth] with a class for each run.")],
+    out: Annotated[Path, typer.Option(help="A new file for the answer, which a form takes along.")],
+    as_json: Json = False,
+) -> None:
+    """Tell how much of what runs spent was truth.
+
+    Criterion E, measured: each run is a model in which something is known to be true; its messages are read by a reader
+    that counted those of the others, and held against all bits that it spent.
+    """
+    from darklantern.cli.box_efficiency import tell_efficiency
+
+    tell_efficiency(project, truths, out, as_json)
+
+
+@box_app.command()
 def unseal(
     run: RunFolder,
     count: Annotated[int, typer.Option("--bytes", min=1, help="So many bytes of it, from the beginning.")],

@@ -18,7 +18,7 @@ from darklantern.records.exact import plain
 if TYPE_CHECKING:
     from darklantern.box.confine.rungs import Held
     from darklantern.box.running.releasing import Released
-    from darklantern.box.runs import Run
+    from darklantern.box.runs import Report, Run
     from darklantern.box.spec import Declared
 
 
@@ -70,7 +70,7 @@ def tell_released(folder: Path, as_json: bool) -> None:
     """What a run has released."""
     from darklantern.box.running.releasing import read_released
 
-    run = _run(folder)
+    run = run_in(folder)
     steps = read_released(run.released)
     if as_json:
         tell_json([plain(each) for each in steps])
@@ -99,15 +99,7 @@ def kill_run(project: Path, as_json: bool) -> None:
 
 def tell_report(folder: Path, as_json: bool) -> None:
     """A run's report."""
-    from darklantern.box.runs import Report
-
-    run = _run(folder)
-    try:
-        found = msgspec.json.decode(run.report.read_bytes(), type=Report)
-    except (OSError, msgspec.DecodeError) as error:
-        raise StoreError(
-            f"{folder} has no report: {error}", hint="the run goes on, or was ended before its time"
-        ) from error
+    found = report_of(run_in(folder))
     if as_json:
         tell_json(plain(found))
         return
@@ -119,11 +111,23 @@ def tell_report(folder: Path, as_json: bool) -> None:
     tell(f"the ledger had {found.lines} lines then, the last with the hash {found.ledger[:16]}")
 
 
+def report_of(run: "Run") -> "Report":
+    """A run's report. Raises StoreError for a run that goes on, or was ended before its time."""
+    from darklantern.box.runs import Report
+
+    try:
+        return msgspec.json.decode(run.report.read_bytes(), type=Report)
+    except (OSError, msgspec.DecodeError) as error:
+        raise StoreError(
+            f"{run.folder} has no report: {error}", hint="the run goes on, or was ended before its time"
+        ) from error
+
+
 def unseal_run(folder: Path, count: int, out: Path, as_json: bool) -> None:
     """The first bytes of what a run printed, charged, into a new file."""
     from darklantern.box.unsealing import price, spec_of, unsealed
 
-    run = _run(folder)
+    run = run_in(folder)
     spec_of(run)
     check_new(out)
     found = unsealed(run, count)
@@ -224,7 +228,8 @@ def _left(declared: "Declared") -> int:
     return balance.left if head is not None and balance is not None and head.lines else declared.budget
 
 
-def _run(folder: Path) -> "Run":
+def run_in(folder: Path) -> "Run":
+    """The run in a folder. Raises StoreError where there is none."""
     from darklantern.box.runs import Run
 
     if not (folder / "spec.json").is_file():
