@@ -15,7 +15,7 @@ SECTIONS: Final[dict[str | None, dict[str, tuple[str, ...]]]] = {
         "Reaching the others": ("sync", "status", "bundle", "relay"),
         "Keys, people, circles": ("device", "org", "member", "pledge", "circle", "draft"),
         "This device": ("library", "log", "page", "seal", "version"),
-        "Looking inside": ("demo", "watch"),
+        "Looking inside": ("demo", "watch", "box"),
     },
     "relay": {
         "The relays that a library syncs with": ("add", "list", "remove"),
