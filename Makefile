@@ -64,7 +64,7 @@ lint: $(VENV)/.dev ## lint, format, types, arrows
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.dev ## what it must beat, as ratios in one run (ROOM=assess, demo, jax, methods, models, sharing, watch or watch_peers)
+bench: $(VENV)/.dev ## what it must beat, as ratios in one run (ROOM=assess, box, demo, jax, methods, models, sharing, watch or watch_peers)
 	$(BIN)/python bench/run.py $(ROOM)
 
 bench-env: ## an environment for each peer of ROOM=models, methods and watch, in .bench: gigabytes (PEER=captum)

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 from boxing import trainings
@@ -23,7 +22,7 @@ from darklantern.box.outlet.channels import Channel
 from darklantern.box.outlet.plans import Outlet, prices
 from darklantern.box.outlet.pricing import MICRO
 from darklantern.box.outlet.transcripts import Place, after, opened, possible
-from darklantern.box.running.starting import children
+from darklantern.box.running.starting import children, lives
 
 Line = dict[str, Any]
 STARTS, TRAININGS, KILLS, TREE = 40, 9, 20, 8
@@ -112,7 +111,7 @@ def kill() -> Line:
                 printed.readline()
                 pids = children(box.first)
                 times.append(_took(box.kill))
-            assert len(pids) > TREE and not any(Path(f"/proc/{pid}").exists() for pid in pids)
+            assert len(pids) > TREE and not any(map(lives, pids))
     most = max(times) * 1000
     return line("whole tree dead after a kill", round(most, 2), "ms", "≤ 20", most <= 20, processes=TREE, kills=KILLS)
 

@@ -41,7 +41,7 @@ class Running:
         self.process.kill()
         self.process.wait()
         deadline = time.monotonic() + _DIES_S
-        while _lives(self.first):
+        while lives(self.first):
             if time.monotonic() > deadline:
                 raise BoxError(
                     f"process {self.first} of the box does not die", hint="it waits for the kernel: look at its state"
@@ -123,7 +123,7 @@ def _first(info: int, process: "subprocess.Popen[bytes]") -> int:
     return int(json.loads(data)["child-pid"])
 
 
-def _lives(pid: int) -> bool:
+def lives(pid: int) -> bool:
     """Whether there is such a process, other than as what its parent has not collected yet."""
     with suppress(OSError, IndexError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
