@@ -52,7 +52,7 @@ def line(name: str, value: float, unit: str, bar: str, ok: bool, **detail: Any) 
 
 def attacks() -> Iterator[Line]:
     """What works inside; and what did not even work outside, so that it shows nothing."""
-    found = [*shown(walls(), 17, "walls"), *shown(whole(), 8, "runs")]
+    found = [*shown(walls("host"), 17, "walls"), *shown(whole("host"), 8, "runs")]
     broken = [each.attack for each in found if each.verdict == "broken"]
     blank = [each.attack for each in found if each.verdict == "not shown"]
     yield line("attacks that work in a box", len(broken), f"of {len(found)}", "0", not broken, which=broken)
@@ -73,7 +73,7 @@ def transcripts() -> Iterator[Line]:
 
 def start() -> Line:
     """From starting a program that does nothing until it has ended, beside the same without a box."""
-    with ground() as at:
+    with ground("host") as at:
         pairs = []
         for _ in shown(range(STARTS), STARTS, "starts"):
             pairs.append((_took(lambda: subprocess.run(["true"], check=True)), _took(lambda: _empty(at))))
@@ -84,7 +84,7 @@ def start() -> Line:
 def training(framework: str) -> Iterator[Line]:
     """The loop's processor time and its weights, in a box and outside, in turns."""
     ratios, others = [], 0
-    with ground() as at:
+    with ground("host") as at:
         shutil.copyfile(trainings.__file__, at.folder / "inputs" / "trainings.py")
         (at.folder / "inputs" / "trainings.py").chmod(0o644)
         roomy = replace(at.confined, allowed=replace(at.confined.allowed, memory=2**33, processes=256, scratch=2**26))
@@ -104,7 +104,7 @@ def training(framework: str) -> Iterator[Line]:
 def kill() -> Line:
     """From the kill until the last of a tree of daemons is gone."""
     times = []
-    with ground() as at:
+    with ground("host") as at:
         for _ in shown(range(KILLS), KILLS, "kills"):
             box, reading = start_printing(at.confined, ["python", "-I", "-S", "-c", _TREE.format(count=TREE)])
             with os.fdopen(reading, "rb") as printed:

@@ -17,8 +17,17 @@ root = pytest.mark.skipif(os.geteuid() != 0, reason="rung A is root's")
 @root
 @pytest.mark.parametrize("name", payloads.ATTACKS)
 def test_the_walls_hold_on_rung_a(name: str) -> None:
-    with trying.ground() as at:
+    with trying.ground("host") as at:
         assert at.confined.rung == "A"
+        found = trying.attempted(at, name)
+    assert (found.outside, found.inside) == ("worked", "refused"), found
+
+
+@root
+@pytest.mark.parametrize("name", payloads.ATTACKS)
+def test_the_walls_hold_in_gvisor(name: str) -> None:
+    with trying.ground("gvisor") as at:
+        assert at.confined.rung == "G"
         found = trying.attempted(at, name)
     assert (found.outside, found.inside) == ("worked", "refused"), found
 
@@ -26,7 +35,7 @@ def test_the_walls_hold_on_rung_a(name: str) -> None:
 @pytest.mark.parametrize("name", payloads.ATTACKS)
 def test_the_walls_hold_on_rung_b(name: str) -> None:
     def attempt() -> list[str]:
-        with trying.ground() as at:
+        with trying.ground("host") as at:
             found = trying.attempted(at, name)
             return [at.confined.rung, found.outside, found.inside]
 
@@ -39,7 +48,15 @@ def test_the_walls_hold_on_rung_b(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", whole.ATTEMPTS)
 def test_a_run_as_a_whole_holds(name: str) -> None:
-    found = whole.attempted(name)
+    found = whole.attempted(name, "host")
+    assert (found.outside, found.inside) == ("worked", "refused"), found
+
+
+@root
+@pytest.mark.slow
+@pytest.mark.parametrize("name", whole.ATTEMPTS)
+def test_a_run_as_a_whole_holds_in_gvisor(name: str) -> None:
+    found = whole.attempted(name, "gvisor")
     assert (found.outside, found.inside) == ("worked", "refused"), found
 
 
@@ -47,7 +64,7 @@ def test_a_run_as_a_whole_holds(name: str) -> None:
 @pytest.mark.parametrize("name", ["daemon", "memory together"])
 def test_its_end_and_its_limits_hold_on_rung_b(name: str) -> None:
     def attempt() -> list[str]:
-        found = whole.attempted(name)
+        found = whole.attempted(name, "host")
         return [found.outside, found.inside]
 
     assert as_nobody(attempt) == ["worked", "refused"]

@@ -22,14 +22,14 @@ from pathlib import Path
 from typing import Final
 
 from darklantern.box.amounts import seconds, size
-from darklantern.box.confine.bubblewrap import Allowed, Confined, interpreter
+from darklantern.box.confine.bubblewrap import Allowed, Confined, Kernel, interpreter
 from darklantern.box.confine.rungs import REMARKS, Held, own_user, rung, small, tried
 from darklantern.box.inside import OUTLET, TELEMETRY
 from darklantern.box.ledger import Ledger, opened
 from darklantern.box.running.hearing import Hearing
 from darklantern.box.running.logs import Printed
 from darklantern.box.running.releasing import Releasing, Show
-from darklantern.box.running.starting import Running, start
+from darklantern.box.running.starting import Running, handed, start
 from darklantern.box.running.supervising import Supervised, supervise
 from darklantern.box.running.watchdog import Together, disk_of
 from darklantern.box.sealed import project_key, seal_bytes, seal_folder, unseal_folder
@@ -90,7 +90,7 @@ def run(declared: Declared, show: Show, begun: Begun | None = None, resumed: Run
     where the box cannot be held or the budget does not allow a first step, and StoreError where another run of the
     project goes on. However it ends, nothing of the box lives on, and what was reserved stays spent.
     """
-    with opened(declared.project, declared.budget) as ledger, own_user(rung()) as user:
+    with opened(declared.project, declared.budget) as ledger, own_user(on := rung(declared.spec.kernel)) as user:
         made = _folder(declared)
         went_in = inputs_hash(made.folder / "inputs")
         key = project_key(declared.project)
@@ -98,7 +98,7 @@ def run(declared: Declared, show: Show, begun: Begun | None = None, resumed: Run
             _check_same(declared, resumed)
             unseal_folder(resumed.folder / "volume.age", made.folder / "volume", key)
         try:
-            held = tried(small(rung(), user, made.folder / "volume"))
+            held = tried(small(on, user, made.folder / "volume"))
             if begun is not None:
                 begun(made, held)
             _supervised(declared, made, held, user, ledger, show)
@@ -180,7 +180,7 @@ def _supervised(declared: Declared, made: Run, held: Held, user: int, ledger: Le
     releasing = Releasing(spec.outlet, ledger, made.id, made.released, show)
     with _boxes(declared, made, held, user) as (box, monitor, said, printed):
         hearing, log = Hearing(said, spec.outlet.channels), Printed(printed, LOG_BYTES)
-        supervised = Supervised(box, hearing, log, volume, _together(spec.limits), monitor)
+        supervised = Supervised(box, hearing, log, volume, _together(spec.limits, spec.kernel), monitor)
         try:
             supervise(supervised, spec.outlet, declared.wall_s, releasing)
         finally:
@@ -207,16 +207,18 @@ def _boxes(declared: Declared, made: Run, held: Held, user: int) -> Iterator[tup
     try:
         said, say = pipe()
         printed, print_ = pipe()
-        environment = {OUTLET: f"{say} {json.dumps([each.name for each in spec.outlet.channels])}", **spec.environment}
         hand = [say]
         with _monitor_user(declared, held) as other:
             if spec.tripwire is not None:
                 telemetry, tell = pipe()
-                environment[TELEMETRY] = str(tell)
                 hand.append(tell)
-                confined = _monitor(declared, made, held, other, {TELEMETRY: str(telemetry)})
+                (number,) = handed(held.rung, [telemetry])
+                confined = _monitor(declared, made, held, other, {TELEMETRY: str(number)})
                 monitor = start(confined, spec.tripwire.command, hand=[telemetry])
                 close(telemetry)
+            names = json.dumps([each.name for each in spec.outlet.channels])
+            ends = zip((OUTLET, TELEMETRY), handed(held.rung, hand), (f" {names}", ""), strict=False)
+            environment = {name: f"{number}{more}" for name, number, more in ends} | spec.environment
             box = start(_confined(declared, made, held, user, environment), spec.command, said=print_, hand=hand)
             close(print_, *hand)
             yield box, monitor, said, printed
@@ -266,8 +268,14 @@ def _confined(declared: Declared, made: Run, held: Held, user: int, environment:
     )
 
 
-def _together(limits: Limits) -> Together:
-    return Together(memory=size(limits.memory), cpu_s=seconds(limits.cpu), disk=size(limits.disk), files=limits.files)
+def _together(limits: Limits, kernel: Kernel) -> Together:
+    return Together(
+        memory=size(limits.memory),
+        cpu_s=seconds(limits.cpu),
+        disk=size(limits.disk),
+        files=limits.files,
+        kernel=kernel,
+    )
 
 
 def _own(folder: Path, held: Held, user: int) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 
 from darklantern.box.amounts import seconds, size
+from darklantern.box.confine.bubblewrap import Kernel
 from darklantern.box.outlet.plans import Outlet, worst
 from darklantern.box.outlet.pricing import MICRO, shown
 from darklantern.errors import BoxError, StoreError
@@ -67,6 +68,8 @@ class Spec(Value, frozen=True, kw_only=True):
         default_factory=dict
     )
     tripwire: Tripwire | None = None
+    kernel: Kernel = "host"
+    """gvisor: a kernel of its own between the program and the host's, slower and harder to break; run by root"""
 
 
 @dataclass(frozen=True)

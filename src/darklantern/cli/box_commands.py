@@ -1,7 +1,7 @@
 """`darklantern box`: run what nobody trusts where nothing comes out of it but what was declared, priced in bits."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,6 +14,7 @@ box_app = typer.Typer(
     rich_markup_mode=None,
 )
 Declaration = Annotated[Path, typer.Argument(help="The declaration, a TOML file: docs/box.md has one.")]
+InKernel = Annotated[Literal["host", "gvisor"], typer.Option("--kernel", help="The kernel that answers a box's calls.")]
 RunFolder = Annotated[Path, typer.Argument(help="A run: a folder in PROJECT/runs.", metavar="RUN")]
 
 
@@ -119,22 +120,22 @@ def unseal(
 
 
 @box_app.command()
-def doctor(as_json: Json = False) -> None:
+def doctor(kernel: InKernel = "host", as_json: Json = False) -> None:
     """Tell which rung this machine holds, by trying."""
     from darklantern.cli.boxes import tell_rung
 
-    tell_rung(as_json)
+    tell_rung(kernel, as_json)
 
 
 @box_app.command()
-def selftest(as_json: Json = False) -> None:
+def selftest(kernel: InKernel = "host", as_json: Json = False) -> None:
     """Attack a box in twenty-five ways.
 
     Each is shown to work without one first. About half a minute; it ends with an error where an attack works within.
     """
     from darklantern.cli.boxes import attack
 
-    attack(as_json)
+    attack(kernel, as_json)
 
 
 @box_app.command()

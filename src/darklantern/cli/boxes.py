@@ -4,7 +4,7 @@ import os
 import signal
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import typer
@@ -16,10 +16,18 @@ from darklantern.errors import BoxError, StoreError
 from darklantern.records.exact import plain
 
 if TYPE_CHECKING:
+    from darklantern.box.confine.bubblewrap import Kernel
     from darklantern.box.confine.rungs import Held
     from darklantern.box.running.releasing import Released
     from darklantern.box.runs import Report, Run
     from darklantern.box.spec import Declared
+
+
+_RUNGS: Final = {
+    "A": "root, with a user of its own inside",
+    "B": "a user namespace",
+    "G": "root, with a user of its own inside, in gVisor's kernel",
+}
 
 
 def tell_plan(path: Path, as_json: bool) -> None:
@@ -32,7 +40,7 @@ def tell_plan(path: Path, as_json: bool) -> None:
     spec, left = declared.spec, _left(declared)
     price, most, usual = prices(spec.outlet), worst(spec.outlet), expected(spec.outlet)
     if as_json:
-        told = {"rung": rung(), "prices": plain(price), "worst": most, "expected": usual, "left": left}
+        told = {"rung": rung(spec.kernel), "prices": plain(price), "worst": most, "expected": usual, "left": left}
         tell_json({"spec": declared.hash, "limits": plain(spec.limits), "microbits": told})
         return
     for line in _plan_lines(declared):
@@ -40,7 +48,7 @@ def tell_plan(path: Path, as_json: bool) -> None:
     tell(
         f"as declared it spends {_bits(usual)}, at most {_bits(min(most, left))}; {_bits(left)} of the budget are left"
     )
-    tell(f"rung {rung()}: `darklantern box doctor` tries it")
+    tell(f"rung {rung(spec.kernel)}: `darklantern box doctor` tries it")
 
 
 def run_box(path: Path, resume: Path | None, as_json: bool) -> None:
@@ -138,7 +146,7 @@ def unseal_run(folder: Path, count: int, out: Path, as_json: bool) -> None:
     tell(f"{out}: {len(found)} bytes, for {_bits(price(count))}")
 
 
-def tell_rung(as_json: bool) -> None:
+def tell_rung(kernel: "Kernel", as_json: bool) -> None:
     """What this machine holds."""
     import tempfile
 
@@ -148,8 +156,8 @@ def tell_rung(as_json: bool) -> None:
         work = Path(made) / "work"
         work.mkdir(mode=0o755)
         Path(made).chmod(0o755)
-        with own_user(rung()) as user:
-            found = tried(small(rung(), user, work))
+        with own_user(on := rung(kernel)) as user:
+            found = tried(small(on, user, work))
     if as_json:
         tell_json({"rung": found.rung, "held": list(found.properties), "remarks": list(REMARKS)})
         return
@@ -157,16 +165,16 @@ def tell_rung(as_json: bool) -> None:
         tell(f"held: {name}")
     for each in REMARKS:
         tell(f"mind: {each}")
-    tell(f"rung {found.rung}: {'root, with a user of its own inside' if found.rung == 'A' else 'a user namespace'}")
+    tell(f"rung {found.rung}: {_RUNGS[found.rung]}")
 
 
-def attack(as_json: bool) -> None:
+def attack(kernel: "Kernel", as_json: bool) -> None:
     """All attacks, in turn. Ends with an error for one that works inside."""
     from darklantern.box.attacks.trying import walls
     from darklantern.box.attacks.whole import whole
 
     found = []
-    for tried in (each for part in (walls(), whole()) for each in part):
+    for tried in (each for part in (walls(kernel), whole(kernel)) for each in part):
         found.append(tried)
         if not as_json:
             tell(f"{tried.number}. {tried.attack}: {tried.outside} outside, {tried.inside} inside: {tried.verdict}")

@@ -80,10 +80,16 @@ def resolver(told: Told) -> bool:
 
 
 def host_files(told: Told) -> bool:
-    """5: a file of the host, its processes, its devices."""
-    if _works(Path(told["secret file"]).read_bytes):
-        return True
-    return any(_works(partial(os.scandir, each)) for each in ("/proc/1", "/sys"))
+    """5: a file of the host, its first process, its devices, its name for this boot: by what they say, as another
+    kernel has files of these names."""
+    return any(_reads_whole(Path(name), text) for name, text in told["host"].items())
+
+
+def _reads_whole(path: Path, text: str) -> bool:
+    try:
+        return path.read_text() == text
+    except OSError:
+        return False
 
 
 def change_inputs(told: Told) -> bool:
@@ -105,9 +111,10 @@ def fill(told: Told) -> bool:
 def allocate(told: Told) -> bool:
     """8: more memory than the cap, in one process."""
     try:
-        block = bytearray(told["memory"] + 2**26)
+        block = b"x" * (told["memory"] + 2**26)
     except MemoryError:
         return False
+    time.sleep(0.5)  # where a watchdog looks, it has the time
     return len(block) > told["memory"]
 
 

@@ -10,16 +10,17 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from darklantern.box.attacks import payloads
-from darklantern.box.confine.bubblewrap import INPUTS, Allowed, Confined, interpreter
+from darklantern.box.confine.bubblewrap import INPUTS, Allowed, Confined, Kernel, interpreter
 from darklantern.box.confine.rungs import own_user, rung
 from darklantern.box.running.starting import Running, start
+from darklantern.box.running.watchdog import Together, beyond
 
 Verdict = Literal["held", "broken", "not shown"]
 """not shown: the attack did not work outside either, so that its failure inside says nothing"""
@@ -57,9 +58,9 @@ class Ground:
     """left open, with a secret behind it"""
 
 
-def walls() -> Iterator[Tried]:
+def walls(kernel: Kernel) -> Iterator[Tried]:
     """Each attack on the walls in turn. Raises BoxError where no box can be held at all."""
-    with ground() as at:
+    with ground(kernel) as at:
         for name in payloads.ATTACKS:
             yield attempted(at, name)
 
@@ -70,16 +71,17 @@ def attempted(at: Ground, name: str) -> Tried:
 
 
 @contextmanager
-def ground() -> Iterator[Ground]:
+def ground(kernel: Kernel) -> Iterator[Ground]:
     """A host to attack, made for it and gone after it."""
+    on = rung(kernel)
     # Not in /tmp, of which a box has its own.
-    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="darklantern-box-") as made, own_user(rung()) as user:
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="darklantern-box-") as made, own_user(on) as user:
         folder = Path(made)
         work = _laid_out(folder, user)
         with _services(folder) as told, (folder / "secret").open("rb") as left_open:
             os.set_inheritable(left_open.fileno(), True)
             python, folders = _interpreter()
-            confined = Confined(rung(), user, folder / "inputs", work, _ALLOWED, folders)
+            confined = Confined(on, user, folder / "inputs", work, _ALLOWED, folders)
             yield Ground(folder, confined, python, told, left_open.fileno())
 
 
@@ -94,12 +96,12 @@ def _interpreter() -> tuple[str, tuple[Path, ...]]:
     return "python", folders
 
 
-def printed_by(box: Running, reading: int, within_s: float = _TRIES_S) -> str:
-    """What a box of ours prints until it ends. It is killed after a time."""
-    data, deadline = b"", time.monotonic() + within_s
+def printed_by(box: Running, reading: int, passed: Callable[[], object] = lambda: None) -> str:
+    """What a box of ours prints until it ends. It is killed after a time, or where it has `passed` something."""
+    data, deadline = b"", time.monotonic() + _TRIES_S
     try:
-        while time.monotonic() < deadline and len(data) < 65_536:
-            if select.select([reading], [], [], 0.2)[0]:
+        while time.monotonic() < deadline and len(data) < 65_536 and not passed():
+            if select.select([reading], [], [], 0.02)[0]:
                 more = os.read(reading, 4096)
                 if not more:
                     break
@@ -142,8 +144,18 @@ def here(at: Ground) -> str:
 def _inside(at: Ground, name: str) -> str:
     told = at.told | {"inputs": INPUTS, "scratch": "/tmp"}
     command = [at.python, "-I", "-S", f"{INPUTS}/payloads.py", name, json.dumps(told)]
-    said = printed_by(*start_printing(at.confined, command))
+    box, reading = start_printing(at.confined, command)
+    # What one process may have the kernel enforces on rungs A and B; gVisor's leaves memory to the watchdog.
+    watched = {"passed": lambda: beyond(box.first, at.confined.work, together(at), False)}
+    said = printed_by(box, reading, **(watched if at.confined.rung == "G" else {}))
     return said if said in ("worked", "impossible") else "refused"
+
+
+def together(at: Ground) -> Together:
+    """The watchdog's limits."""
+    allowed = at.confined.allowed
+    kernel: Kernel = "gvisor" if at.confined.rung == "G" else "host"
+    return Together(memory=allowed.memory, cpu_s=allowed.cpu_s, disk=2**30, files=1000, kernel=kernel)
 
 
 def _laid_out(folder: Path, user: int) -> Path:
@@ -177,13 +189,20 @@ def _services(folder: Path) -> Iterator[dict[str, Any]]:
                 "path socket": str(folder / "service"),
                 "abstract socket": name,
                 "resolver": resolver.getsockname()[1],
-                "secret file": str(folder / "secret"),
+                "host": {str(folder / "secret"): _SECRET, **_of_the_host()},
                 "secret": _SECRET,
                 "process": os.getpid(),
                 "memory": _ALLOWED.memory,
                 "processes": _ALLOWED.processes,
                 "scratch bytes": _ALLOWED.scratch,
             }
+
+
+def _of_the_host() -> dict[str, str]:
+    """Files of the kernel that tell of this machine, with what they say."""
+    names = ("/proc/sys/kernel/random/boot_id", "/proc/1/cmdline", "/sys/class/net/lo/address")
+    found = {name: Path(name).read_text() for name in names if Path(name).exists()}
+    return {name: text for name, text in found.items() if text}
 
 
 def _answer(resolver: socket.socket) -> None:

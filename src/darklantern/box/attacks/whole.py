@@ -12,16 +12,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from darklantern.box.attacks.trying import Tried, ground, here, start_printing
+from darklantern.box.attacks.trying import Tried, ground, here, start_printing, together
+from darklantern.box.confine.bubblewrap import Kernel
 from darklantern.box.ledger import read
 from darklantern.box.outlet.pricing import MICRO
 from darklantern.box.running.releasing import Released
 from darklantern.box.running.starting import children
-from darklantern.box.running.watchdog import Together, beyond
+from darklantern.box.running.watchdog import beyond
 from darklantern.box.runs import run
 from darklantern.box.spec import read_spec
 
 _SOON_S: Final = 10.0
+_WALL: Final = {"host": "1s", "gvisor": "6s"}
+"""of runs with two slots, in the first of which a program has begun"""
 _DAEMON: Final = """
 import os, signal, sys, time
 for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
@@ -58,30 +61,30 @@ w = int(os.environ["DARKLANTERN_OUTLET"].split()[0])
 _SUPERVISOR: Final = """
 import sys, time
 from darklantern.box.attacks.trying import ground, start_printing
-with ground() as at:
+with ground("{kernel}") as at:
     box, reading = start_printing(at.confined, ["sleep", "60"])
     print(box.first, flush=True)
     time.sleep(60)
 """
 
 
-def whole() -> Iterator[Tried]:
+def whole(kernel: Kernel) -> Iterator[Tried]:
     """Each attack on a run in turn. Raises BoxError where no box can be held at all."""
     for name in ATTEMPTS:
-        yield attempted(name)
+        yield attempted(name, kernel)
 
 
-def attempted(name: str) -> Tried:
+def attempted(name: str, kernel: Kernel) -> Tried:
     """One attack on a run."""
-    outside, inside = ATTEMPTS[name]()
+    outside, inside = ATTEMPTS[name](kernel)
     return Tried(
         list(ATTEMPTS).index(name) + 18, name, *("worked" if each else "refused" for each in (outside, inside))
     )
 
 
-def _daemon() -> tuple[bool, bool]:
+def _daemon(kernel: Kernel) -> tuple[bool, bool]:
     """A daemon that ignores SIGTERM, after a kill of what started it."""
-    with ground() as at:
+    with ground(kernel) as at:
         beat = at.folder / "beat"
         bare = subprocess.Popen(
             [here(at), "-I", "-S", "-c", _DAEMON, str(beat)], stdout=subprocess.PIPE, start_new_session=True
@@ -103,7 +106,7 @@ def _daemon() -> tuple[bool, bool]:
         return outside and inside_beats, _beats(at.confined.work / "beat")
 
 
-def _supervisor_killed() -> tuple[bool, bool]:
+def _supervisor_killed(kernel: Kernel) -> tuple[bool, bool]:
     """What a supervisor started, after the supervisor was killed."""
     bare = subprocess.Popen(
         [
@@ -117,7 +120,11 @@ def _supervisor_killed() -> tuple[bool, bool]:
     outside = _alive(left)
     os.kill(left, signal.SIGKILL)
     first = _killed_and_named(
-        subprocess.Popen([sys.executable, "-c", _SUPERVISOR], stdout=subprocess.PIPE, env={**os.environ, **_path()})
+        subprocess.Popen(
+            [sys.executable, "-c", _SUPERVISOR.format(kernel=kernel)],
+            stdout=subprocess.PIPE,
+            env={**os.environ, **_path()},
+        )
     )
     deadline = time.monotonic() + _SOON_S
     while _alive(first) and time.monotonic() < deadline:
@@ -125,9 +132,9 @@ def _supervisor_killed() -> tuple[bool, bool]:
     return outside, _alive(first)
 
 
-def _memory_together() -> tuple[bool, bool]:
+def _memory_together(kernel: Kernel) -> tuple[bool, bool]:
     """More memory than the cap, by processes each of which has less."""
-    with ground() as at:
+    with ground(kernel) as at:
         each = str(at.confined.allowed.memory // 4)
         bare = subprocess.Popen([here(at), "-I", "-S", "-c", _MEMORY, each], stdout=subprocess.PIPE)
         assert bare.stdout is not None
@@ -136,9 +143,10 @@ def _memory_together() -> tuple[bool, bool]:
             os.kill(pid, signal.SIGKILL)
         bare.communicate()
         box, reading = start_printing(at.confined, [at.python, "-I", "-S", "-c", _MEMORY, each])
-        most = Together(memory=at.confined.allowed.memory, cpu_s=60, disk=2**30, files=1000)
         deadline = time.monotonic() + _SOON_S
-        while (passed := beyond(box.first, at.confined.work, most, False)) is None and time.monotonic() < deadline:
+        while (
+            passed := beyond(box.first, at.confined.work, together(at), False)
+        ) is None and time.monotonic() < deadline:
             time.sleep(0.02)
         box.kill()
         said = b""
@@ -148,58 +156,69 @@ def _memory_together() -> tuple[bool, bool]:
         return outside, passed != "memory" or b"whole" in said
 
 
-def _send_times() -> tuple[bool, bool]:
+def _send_times(kernel: Kernel) -> tuple[bool, bool]:
     """Bits in the time at which something is sent within a slot."""
     programs = [f"time.sleep({wait}); inside.send('bit', 1)" for wait in (0.02, 0.35)]
     outside = [_bare_time(wait) for wait in (0.02, 0.35)]
-    inside = [_transcript(each + "; time.sleep(9)", slots=2, wall="1s") for each in programs]
+    inside = [_transcript(kernel, each + "; time.sleep(9)", slots=2, wall=_WALL[kernel]) for each in programs]
     return outside[1] - outside[0] > 0.1, inside[0] != inside[1]
 
 
-def _not_a_symbol() -> tuple[bool, bool]:
+def _not_a_symbol(kernel: Kernel) -> tuple[bool, bool]:
     """Bits in what is no symbol: NaN's own, infinities, channels that nobody declared."""
-    sends = "os.write(w, struct.pack('<IId', {}, 7, {})); time.sleep(9)"
-    programs = [sends.format(*each) for each in ((0, "float('nan')"), (0, "float('inf')"), (77, "1.0"), (0, "0.5"))]
-    inside = [_transcript(each, slots=2, wall="1s") for each in programs]
+    send = "import os, struct; os.write({}, struct.pack('<IId', {}, 7, {}));"
+    said = ((0, "float('nan')"), (0, "float('inf')"), (77, "1.0"), (0, "0.5"))
+    outside = {_printed_bare(send.format(1, *each)) for each in said}
+    inside = [
+        _transcript(kernel, send.format("w", *each) + "time.sleep(9)", slots=2, wall=_WALL[kernel]) for each in said
+    ]
     kinds = {tuple((each.what, each.channel, each.meaning) for each in steps) for steps in inside}
-    return True, kinds != {(("invalid", None, None), ("silent", None, None), ("ended", None, None))}
+    return len(outside) == len(said), kinds != {
+        (("invalid", None, None), ("silent", None, None), ("ended", None, None))
+    }
 
 
-def _beyond_the_budget() -> tuple[bool, bool]:
+def _beyond_the_budget(kernel: Kernel) -> tuple[bool, bool]:
     """More messages than the budget allows: the outlet closes, the box is destroyed, the charge is kept."""
+    outside = len(_printed_bare("for _ in range(40): print(1)").split())
     with tempfile.TemporaryDirectory(dir="/var/tmp") as made:
         folder = Path(made)
         steps = _run(
-            folder, "for _ in range(40): inside.send('bit', 1)\ntime.sleep(60)", slots=20, wall="4s", bits=12.0
+            kernel, folder, "for _ in range(40): inside.send('bit', 1)\ntime.sleep(60)", slots=20, wall="4s", bits=12.0
         )
         _, balance = read(folder / "project")
         spent = sum(each.microbits for each in steps)
         closed = steps[-1].what == "closed" and spent == balance.settled <= 12 * MICRO and balance.reserved == 0
-        again = _run(folder, "inside.send('bit', 1); time.sleep(60)", slots=20, wall="4s", bits=12.0)
-        return True, not (closed and len(again) <= 2 and read(folder / "project")[1].settled <= 12 * MICRO)
+        again = _run(kernel, folder, "inside.send('bit', 1); time.sleep(60)", slots=20, wall="4s", bits=12.0)
+        return outside == 40, not (closed and len(again) <= 2 and read(folder / "project")[1].settled <= 12 * MICRO)
 
 
-def _flood() -> tuple[bool, bool]:
+def _flood(kernel: Kernel) -> tuple[bool, bool]:
     """Bits in what is printed, and in how much."""
-    quiet, loud = "time.sleep(9)", "[print('x' * 4096) for _ in range(10**6)]; time.sleep(9)"
+    quiet, loud = "import time; ", "import time; [print('x' * 4096) for _ in range({})]; "
+    outside = len({len(_printed_bare(each.format(9))) for each in (quiet, loud)})
+    programs = [each.format(10**6) + "time.sleep(9)" for each in (quiet, loud)]
     with tempfile.TemporaryDirectory(dir="/var/tmp") as one, tempfile.TemporaryDirectory(dir="/var/tmp") as other:
-        steps = [_run(Path(where), what, slots=2, wall="1s") for where, what in ((one, quiet), (other, loud))]
+        steps = [
+            _run(kernel, Path(where), what, slots=2, wall=_WALL[kernel])
+            for where, what in zip((one, other), programs, strict=True)
+        ]
         sizes = [sorted((each.name, each.stat().st_size) for each in Path(where).glob("project/runs/*/log.age"))
                  for where in (one, other)]  # fmt: skip
-        return True, steps[0] != steps[1] or sizes[0] != sizes[1]
+        return outside == 2, steps[0] != steps[1] or sizes[0] != sizes[1]
 
 
-def _exit_codes() -> tuple[bool, bool]:
+def _exit_codes(kernel: Kernel) -> tuple[bool, bool]:
     """Bits in the code with which a program ends: 256 outside, one of four classes here."""
     codes = (0, 1, 2, 77, 255)
     outside = {
         subprocess.run([sys.executable, "-c", f"raise SystemExit({code})"], check=False).returncode for code in codes
     }
-    seen = {_transcript(f"sys.exit({code})", slots=2, wall="1s") for code in codes}
+    seen = {_transcript(kernel, f"sys.exit({code})", slots=2, wall=_WALL[kernel]) for code in codes}
     return len(outside) == len(codes), len(seen) > 2
 
 
-ATTEMPTS: Final[dict[str, Callable[[], tuple[bool, bool]]]] = {
+ATTEMPTS: Final[dict[str, Callable[[Kernel], tuple[bool, bool]]]] = {
     "daemon": _daemon,
     "supervisor killed": _supervisor_killed,
     "memory together": _memory_together,
@@ -211,11 +230,14 @@ ATTEMPTS: Final[dict[str, Callable[[], tuple[bool, bool]]]] = {
 }
 
 
-def _run(folder: Path, program: str, *, slots: int, wall: str, bits: float = 500.0) -> tuple[Released, ...]:
+def _run(
+    kernel: Kernel, folder: Path, program: str, *, slots: int, wall: str, bits: float = 500.0
+) -> tuple[Released, ...]:
     """A whole run of a few lines: what an observer saw of it."""
     (folder / "program.py").write_text(_BEGIN + program)
     (folder / "box.toml").write_text(
         textwrap.dedent(f"""
+            kernel = "{kernel}"
             command = ["python", "/box/inputs/program.py"]
             inputs = {{"program.py" = "program.py"}}
             project = {{folder = "project", bits = {bits}}}
@@ -233,9 +255,14 @@ def _run(folder: Path, program: str, *, slots: int, wall: str, bits: float = 500
     return tuple(seen)
 
 
-def _transcript(program: str, **given: Any) -> tuple[Released, ...]:
+def _transcript(kernel: Kernel, program: str, **given: Any) -> tuple[Released, ...]:
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
-        return _run(Path(folder), program, **given)
+        return _run(kernel, Path(folder), program, **given)
+
+
+def _printed_bare(program: str) -> bytes:
+    """All that a program prints outside a box."""
+    return subprocess.run([sys.executable, "-I", "-S", "-c", program], stdout=subprocess.PIPE, check=True).stdout
 
 
 def _bare_time(wait: float) -> float:

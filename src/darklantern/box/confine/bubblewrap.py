@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
-Rung = Literal["A", "B"]
-"""A: root, with a user of its own inside. B: whoever, in a user namespace"""
+Rung = Literal["A", "B", "G"]
+"""A: root, with a user of its own inside. B: whoever, in a user namespace. G: as A, with gVisor's kernel between"""
+
+Kernel = Literal["host", "gvisor"]
+"""that answers a box's calls"""
 
 INPUTS: Final = "/box/inputs"
 WORK: Final = "/box/work"
@@ -32,7 +35,7 @@ class Confined:
 
     rung: Rung
     user: int
-    """its own, on rung A: limits on processes count by user"""
+    """its own, but on rung B: limits on processes count by user"""
     inputs: Path
     work: Path
     allowed: Allowed
@@ -57,29 +60,45 @@ def interpreter() -> tuple[Path, ...]:
 
 
 def command_line(given: Confined, command: Sequence[str], filter: int, cpuinfo: int, info: int) -> list[str]:
-    """The whole command. `filter` and `cpuinfo` are descriptors to read; the box's first pid is written to `info`."""
-    user = ["--unshare-user", "--disable-userns"] if given.rung == "B" else []
+    """The whole command, which reads a line from its standard input before it begins.
+
+    `filter` and `cpuinfo` are descriptors to read; the box's first pid is written to `info`.
+    """
     return [
-        "bwrap",
-        *user,
-        *("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
-        *("--die-with-parent", "--new-session", "--hostname", "box", "--clearenv"),
+        *alone(),
+        *(("--unshare-user", "--disable-userns") if given.rung == "B" else ()),
         *_capabilities(given.rung),
-        *_system(),
+        *view(given),
         # Without it torch takes its slowest kernels, and other bits come out. All else of /proc tells of the host.
         *("--perms", "0755", "--dir", "/proc", "--perms", "0444", "--ro-bind-data", str(cpuinfo), str(CPUINFO)),
+        *("--chdir", WORK),
+        *(word for name, value in environment(given).items() for word in ("--setenv", name, value)),
+        *("--info-fd", str(info), "--seccomp", str(filter), "--"),
+        *_limits(given),
+        *_other_user(given),
+        *("/bin/sh", "-c", 'read -r go || exit 125; exec "$@" </dev/null', "sh", *command),
+    ]
+
+
+def alone() -> list[str]:
+    """bubblewrap, and what a box shares with nobody: processes, network, IPC, names, a terminal, its life."""
+    return [
+        *("bwrap", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
+        *("--die-with-parent", "--new-session", "--hostname", "box", "--clearenv"),
+    ]
+
+
+def view(given: Confined) -> list[str]:
+    """All files that a box has, but those of /proc."""
+    return [
+        *_system(),
         *("--dev", "/dev"),
         *_scratch("/dev/shm", given.allowed.scratch),
         *_scratch("/tmp", given.allowed.scratch),
         # After /tmp, in which an interpreter may lie.
         *(word for each in given.python for word in (*_parents(each), "--ro-bind", str(each), str(each))),
         *("--perms", "0755", "--dir", "/box", "--ro-bind", str(given.inputs), INPUTS),
-        *("--bind", str(given.work), WORK, "--chdir", WORK),
-        *(word for name, value in _environment(given).items() for word in ("--setenv", name, value)),
-        *("--info-fd", str(info), "--seccomp", str(filter), "--"),
-        *_limits(given),
-        *_other_user(given),
-        *command,
+        *("--bind", str(given.work), WORK),
     ]
 
 
@@ -110,7 +129,8 @@ def _scratch(where: str, size: int) -> list[str]:
     return ["--perms", "1777", "--size", str(size), "--tmpfs", where]
 
 
-def _environment(given: Confined) -> dict[str, str]:
+def environment(given: Confined) -> dict[str, str]:
+    """All variables that a program in a box has."""
     python = {"PYTHONPATH": str(Path(__file__).resolve().parents[3])} if given.python else {}
     first = f"{Path(sys.prefix) / 'bin'}:{_PATH}" if given.python else _PATH
     fixed = {"PATH": first, "HOME": WORK, "USER": "box", "LOGNAME": "box", "LANG": "C.UTF-8", "TMPDIR": "/tmp"}

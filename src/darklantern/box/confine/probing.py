@@ -34,13 +34,25 @@ def _no_capabilities() -> bool:
     return failed == 0 and not any(sets)
 
 
+def _only_own_processes() -> bool:
+    """/proc has nobody but this process and those that it comes from; where it is not /proc at all, one file."""
+    seen = {int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit()}
+    at = os.getpid()
+    while at in seen:
+        seen.remove(at)
+        at = int(Path(f"/proc/{at}/stat").read_text().rpartition(")")[2].split()[1])
+    return not seen
+
+
 PROPERTIES: dict[str, Callable[[], bool]] = {
     "no internet": lambda: _raises(lambda: socket.socket(socket.AF_INET)),
     "no sockets to a host": lambda: _raises(lambda: socket.socket(40)),
     "no sockets to the kernel": lambda: _raises(lambda: socket.socket(16, socket.SOCK_RAW)),
     "no capabilities": _no_capabilities,
-    "no processes of the host": lambda: [each.name for each in Path("/proc").iterdir()] == ["cpuinfo"],
-    "no files of the host": lambda: not Path("/etc/passwd").exists() and not Path("/sys").exists(),
+    "no processes of the host": _only_own_processes,
+    "no files of the host": lambda: (
+        not Path("/etc/passwd").exists() and not Path("/proc/sys/kernel/random/boot_id").exists()
+    ),
     "inputs cannot be written": lambda: _raises(lambda: Path("/box/inputs/written").mkdir()),
     "no namespaces of its own": lambda: _call("unshare", _NEW_USER),
     "no tracing": lambda: _call("ptrace", _TRACE_ME, 0, 0, 0),

@@ -1,7 +1,8 @@
 """Which rung of the ladder this machine holds, found by trying: nothing degrades silently.
 
-A: root, with a user of its own inside. B: whoever, in a user namespace. A machine that holds neither is refused: what
-Landlock and a filter alone can do leaves the host's processes and names in sight.
+A: root, with a user of its own inside. B: whoever, in a user namespace. G: as A, and gVisor's kernel in between, where
+a declaration asks for it. A machine that does not hold what is asked is refused: what Landlock and a filter alone can
+do leaves the host's processes and names in sight.
 """
 
 import os
@@ -16,11 +17,13 @@ from pathlib import Path
 from typing import Final
 
 from darklantern.box.confine import probing
-from darklantern.box.confine.bubblewrap import INPUTS, Allowed, Confined, Rung, interpreter
+from darklantern.box.confine.bubblewrap import INPUTS, Allowed, Confined, Kernel, Rung, interpreter
 from darklantern.box.running.starting import start
 from darklantern.errors import BoxError, StoreError
 from darklantern.locks import take_lock
 
+_NEEDS: Final = (("bwrap", "bubblewrap"), ("prlimit", "util-linux"), ("setpriv", "util-linux"))
+"""program, and Debian's package of it"""
 _FIRST_USER: Final = 2_000_000
 """above what systems give to people and containers"""
 _USERS: Final = 1000
@@ -39,12 +42,17 @@ class Held:
     properties: tuple[str, ...]
 
 
-def rung() -> Rung:
+def rung(kernel: Kernel) -> Rung:
     """The rung for whoever runs this. Raises BoxError where a part of it is missing."""
-    for name, package in (("bwrap", "bubblewrap"), ("prlimit", "util-linux"), ("setpriv", "util-linux")):
+    root = os.geteuid() == 0
+    for name, package in (*_NEEDS, *((("runsc", "runsc"),) if kernel == "gvisor" else ())):
         if shutil.which(name) is None:
             raise BoxError(f"{name} is not installed", hint=f"apt-get install {package}")
-    return "A" if os.geteuid() == 0 else "B"
+    if kernel == "gvisor" and not root:
+        raise BoxError("gVisor's kernel is run by root alone", hint='as root, or with kernel = "host"')
+    if kernel == "gvisor":
+        return "G"
+    return "A" if root else "B"
 
 
 def tried(confined: Confined) -> Held:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from darklantern.box.confine.bubblewrap import CPUINFO, Confined, command_line
+from darklantern.box.confine import gvisor
+from darklantern.box.confine.bubblewrap import CPUINFO, Confined, Rung, command_line
 from darklantern.box.confine.filters import as_descriptor, program
 from darklantern.errors import BoxError
 
 _DIES_S: Final = 10.0
-_GATE: Final = 'read -r go || exit 125; exec "$@" </dev/null'
 
 
 @dataclass(frozen=True)
@@ -61,29 +61,29 @@ def start(
 ) -> Running:
     """Start a command behind the rung that `confined` names. Raises BoxError where it cannot be held.
 
-    `said` takes what it prints; `hand` are descriptors that it inherits under their own numbers, and no others are.
+    `said` takes what it prints; `hand` are descriptors that it inherits under the numbers that `handed` tells, and no
+    others are.
 
     bubblewrap ties the box's life to ours, but not from its first moment on. So the command waits at a gate until a
     guard stands by: whenever the supervisor is killed, either the gate is never opened or the guard ends the box.
     """
     info, told = os.pipe()
     gate, open_ = os.pipe()
-    filter, cpuinfo = as_descriptor(program()), as_descriptor(CPUINFO.read_bytes())
-    own = (filter, cpuinfo, told)
+    words, *own = _words(confined, command, told, hand)
     try:
         process = subprocess.Popen(
-            command_line(confined, ("/bin/sh", "-c", _GATE, "sh", *command), filter, cpuinfo, told),
+            words,
             stdin=gate,
             stdout=said,
             stderr=said,
-            pass_fds=(*own, *hand),
+            pass_fds=(*own, told, *hand),
             start_new_session=True,  # Ctrl-C is for the supervisor, which ends the box
             env={},
         )
     except OSError as error:
         raise BoxError(f"bubblewrap does not start: {error}", hint="`darklantern box doctor` says why") from error
     finally:
-        for each in (*own, gate):
+        for each in (*own, told, gate):
             os.close(each)
     try:
         first = _first(info, process)
@@ -97,6 +97,22 @@ def start(
     finally:
         os.close(info)
         os.close(open_)
+
+
+def handed(rung: Rung, hand: Sequence[int]) -> tuple[int, ...]:
+    """The numbers in a box of the descriptors that it is handed."""
+    return tuple(range(gvisor.FIRST, gvisor.FIRST + len(hand))) if rung == "G" else tuple(hand)
+
+
+def _words(
+    confined: Confined, command: Sequence[str], told: int, hand: Sequence[int]
+) -> tuple[list[str], *tuple[int, ...]]:
+    """The command line of a rung, and the descriptors that it reads, which the caller closes."""
+    if confined.rung == "G":
+        config = as_descriptor(gvisor.configuration(confined, command, len(hand)))
+        return gvisor.command_line(confined, config, told, hand), config
+    filter, cpuinfo = as_descriptor(program()), as_descriptor(CPUINFO.read_bytes())
+    return command_line(confined, command, filter, cpuinfo, told), filter, cpuinfo
 
 
 def _guard(*pids: int) -> tuple["subprocess.Popen[bytes]", int]:

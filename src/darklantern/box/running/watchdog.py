@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from darklantern.box.confine.bubblewrap import Kernel
 from darklantern.box.running.starting import children
 
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+_BLOCK: Final = 512
+_GVISOR_FILE: Final = "/memfd:runsc-memory"
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -25,6 +28,7 @@ class Together:
     cpu_s: float
     disk: int
     files: int
+    kernel: Kernel = "host"
 
 
 def memory_of(pids: Iterable[int], enough: int) -> int:
@@ -34,6 +38,16 @@ def memory_of(pids: Iterable[int], enough: int) -> int:
     pids = tuple(pids)
     simply = sum(_resident(pid) for pid in pids)
     return simply if simply <= enough else sum(_shared_out(pid) for pid in pids)
+
+
+def gvisor_memory(pids: Iterable[int]) -> int:
+    """Bytes that gVisor's kernel has given to its programs: it keeps all of them in one file in memory."""
+    for pid in pids:
+        with suppress(OSError):
+            for each in Path(f"/proc/{pid}/fd").iterdir():
+                if str(each.readlink()).startswith(_GVISOR_FILE):
+                    return each.stat().st_blocks * _BLOCK
+    return 0
 
 
 def cpu_of(pids: Iterable[int]) -> float:
@@ -58,7 +72,7 @@ def disk_of(folder: Path, most_files: int) -> tuple[int, int]:
 def beyond(first: int, work: Path, most: Together, look_at_disk: bool) -> str | None:
     """The limit that a box has passed, None for none."""
     pids = children(first)
-    if memory_of(pids, most.memory) > most.memory:
+    if memory_of(pids, most.memory) > most.memory or (most.kernel == "gvisor" and gvisor_memory(pids) > most.memory):
         return "memory"
     if cpu_of(pids) > most.cpu_s:
         return "cpu"
