@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from darklantern.box.folders import Run, runs
 from darklantern.box.ledger import LEDGER, opened, read
 from darklantern.box.outlet.frames import frame, heard
 from darklantern.box.outlet.pricing import MICRO
 from darklantern.box.outlet.symbols import Invalid, Said
 from darklantern.box.running.logs import unpadded
 from darklantern.box.running.releasing import Released, read_released
-from darklantern.box.runs import Run, run, runs
+from darklantern.box.runs import run
 from darklantern.box.sealed import project_key, unseal_bytes
 from darklantern.box.spec import read_spec
 from darklantern.box.unsealing import price, unsealed
@@ -75,7 +76,7 @@ def test_what_is_sent_is_released_at_ticks_and_costs_what_it_says(tmp_path: Path
     _, balance = read(given.project)
     assert balance.settled == sum(each.microbits for each in seen) and balance.reserved == 0
     assert sorted(path.name for path in made.folder.iterdir()) == [
-        "log.age", "released.jsonl", "report.json", "spec.json", "volume.age"
+        "log.age", "released.jsonl", "report.json", "spec.json"
     ]  # fmt: skip
 
 
@@ -95,7 +96,7 @@ n = int(open('n').read()) if os.path.exists('n') else 0
 open('n', 'w').write(str(n + 1))
 inside.send('loss', 0.1 + 0.25 * n)
 """
-    given = declared(tmp_path, program)
+    given = declared(tmp_path, program, more="resumable = true")
     first = ran(given)
     again = ran(given, runs(given.project)[-1])
     assert (first[0].symbol, again[0].symbol) == (0, 1)
@@ -103,6 +104,16 @@ inside.send('loss', 0.1 + 0.25 * n)
     (tmp_path / "box.toml").write_text((tmp_path / "box.toml").read_text().replace('wall = "2s"', 'wall = "3s"'))
     with pytest.raises(BoxError, match="ran another declaration"):
         ran(read_spec(tmp_path / "box.toml"), runs(given.project)[-1])
+    other = tmp_path / "other"
+    other.mkdir()
+    with pytest.raises(BoxError, match="another project"):
+        ran(declared(other, program, more="resumable = true"), runs(given.project)[-1])
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    forgets = declared(plain, program)
+    ran(forgets)
+    with pytest.raises(BoxError, match="left no /box/work"):
+        ran(forgets, runs(forgets.project)[-1])
 
 
 def test_what_it_printed_is_sealed_and_charged_by_the_byte(tmp_path: Path) -> None:

@@ -40,10 +40,10 @@ def test_a_plan_says_what_it_could_cost_and_runs_nothing(box: Path) -> None:
 
 def test_a_run_shows_what_is_released_and_is_looked_at_afterwards(box: Path) -> None:
     said = runs("box", "run", box)
-    assert "0: loss: 0.375" in said and "ended: ok" in said and "printed" not in said
+    assert "1 of 4: loss: 0.375 (3.91 bits)" in said and "ended: ok" in said and "printed" not in said
     (folder,) = (box.parent / "project" / "runs").iterdir()
     seen = runs("box", "view", folder)
-    assert "0: loss: 0.375" in seen and "bits so far" in seen
+    assert "1 of 4: loss: 0.375 (3.91 bits)" in seen and "over; " in seen and "bits so far" in seen
     report = runs("box", "report", folder)
     assert "held: no internet" in report and "watchdog, not enforced" in report
     out = box.parent / "log"

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from darklantern.box.confine.bubblewrap import INPUTS
+from darklantern.box.folders import copied
 from darklantern.box.inside import OUTLET
 from darklantern.box.outlet.symbols import Invalid
 from darklantern.box.running.hearing import Hearing
-from darklantern.box.runs import copied
 from darklantern.box.spec import Declared
 
 NOT_CONFINED = "NOT CONFINED"

@@ -1,29 +1,18 @@
-"""One run of a declaration: its folder, its boxes, its supervisor, what it leaves and what it reports.
+"""One run of a declaration: its boxes, its supervisor, and what it leaves in its folder."""
 
-A project's folder has the ledger, the key, and `runs/N-HASH/`:
-
-    spec.json        the declaration, exact
-    inputs/          copies, gone when the run ends
-    volume/          /box/work, gone when the run ends
-    released.jsonl   what was shown
-    report.json      what ran, on which rung, what it cost
-    log.age          what it printed, sealed and padded
-    volume.age       /box/work, sealed
-"""
-
-import hashlib
 import json
 import os
-import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from darklantern.box.amounts import seconds, size
 from darklantern.box.confine.bubblewrap import Allowed, Confined, Kernel, interpreter
 from darklantern.box.confine.rungs import REMARKS, Held, own_user, rung, small, tried
+from darklantern.box.folders import Report, Run, begun, copied, inputs_hash, runs, same_lineage
 from darklantern.box.inside import OUTLET, TELEMETRY
 from darklantern.box.ledger import Ledger, opened
 from darklantern.box.running.hearing import Hearing
@@ -31,79 +20,66 @@ from darklantern.box.running.logs import Printed
 from darklantern.box.running.releasing import Releasing, Show
 from darklantern.box.running.starting import Running, handed, start
 from darklantern.box.running.supervising import Supervised, supervise
-from darklantern.box.running.watchdog import Together, disk_of
-from darklantern.box.sealed import project_key, seal_bytes, seal_folder, unseal_folder
-from darklantern.box.spec import Declared, Limits
-from darklantern.errors import BoxError
+from darklantern.box.running.watchdog import Together
+from darklantern.box.sealed import project_key, seal_bytes, unseal_folder
+from darklantern.box.spec import Declared, Limits, Spec
+from darklantern.box.volume import keep, remove
 from darklantern.files import write_whole
-from darklantern.records.exact import Name, Sha256, Value, encode
+from darklantern.records.exact import Sha256, encode
 
 LOG_BYTES: Final = 2**20
 _MONITOR_SCRATCH: Final = 64 * 2**20
+_SETTLES_S: Final = 0.3
+_SETTLES_FILE_S: Final = 1e-4
+_SETTLES_BYTE_S: Final = 1e-8
 Begun = Callable[["Run", Held], None]
 """told when the box is about to run"""
 
 
-class Report(Value, frozen=True, kw_only=True):
-    """What a run leaves for people, and for `assess`. Nothing in it comes from the box but what the outlet released."""
-
-    run: Name
-    spec: Sha256
-    inputs: Sha256
-    """of the names and contents of all that went in: `inputs_hash`"""
-    rung: Name
-    held: tuple[str, ...]
-    remarks: tuple[str, ...]
-    microbits: int
-    """spent by this run"""
-    left: int
-    """of the project's budget, in micro-bits"""
-    ledger: Sha256
-    """its head after the run: a copy that tells whether lines were cut off"""
-    lines: int
-    resumed: Name | None = None
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run's folder."""
-
-    folder: Path
-
-    @property
-    def id(self) -> str:
-        return self.folder.name
-
-    @property
-    def released(self) -> Path:
-        return self.folder / "released.jsonl"
-
-    @property
-    def report(self) -> Path:
-        return self.folder / "report.json"
-
-
-def run(declared: Declared, show: Show, begun: Begun | None = None, resumed: Run | None = None) -> Report:
+def run(declared: Declared, show: Show, told: Begun | None = None, resumed: Run | None = None) -> Report:
     """Run a declaration in a box until its transcript is over. `show` gets each step as it is released.
 
     `resumed` is an earlier run of the very same declaration, whose /box/work this one goes on with. Raises BoxError
     where the box cannot be held or the budget does not allow a first step, and StoreError where another run of the
     project goes on. However it ends, nothing of the box lives on, and what was reserved stays spent.
     """
-    with opened(declared.project, declared.budget) as ledger, own_user(on := rung(declared.spec.kernel)) as user:
-        made = _folder(declared)
-        went_in = inputs_hash(made.folder / "inputs")
-        key = project_key(declared.project)
-        if resumed is not None:
-            _check_same(declared, resumed)
-            unseal_folder(resumed.folder / "volume.age", made.folder / "volume", key)
+    spec = declared.spec
+    if resumed is not None:
+        same_lineage(declared, resumed)
+    with opened(declared.project, declared.budget) as ledger, own_user(on := rung(spec.kernel)) as user:
+        _swept(declared.project)
+        made = begun(declared)
         try:
+            if resumed is not None:
+                unseal_folder(resumed.folder / "volume.age", made.folder / "volume", project_key(declared.project))
             held = tried(small(on, user, made.folder / "volume"))
-            if begun is not None:
-                begun(made, held)
-            _supervised(declared, made, held, user, ledger, show)
+            if told is not None:
+                told(made, held)
+            report = partial(_report, declared, made, held, ledger, inputs_hash(made.folder / "inputs"), resumed)
+            try:
+                _supervised(declared, made, held, user, ledger, show)
+            except KeyboardInterrupt:
+                report(broken_off=True)
+                raise
+            over = time.monotonic()
+            _put_away(spec, made)
+            # How long that takes is not for an observer: it tells of how many files there were.
+            time.sleep(max(0.0, over + settles_s(spec) - time.monotonic()))
+            return report(broken_off=False)
         finally:
-            _keep(declared, made)
+            _put_away(spec, made)
+
+
+def settles_s(spec: Spec) -> float:
+    """How long a run takes to be put away after its transcript is over, by its limits: a machine is rarely slower."""
+    sealed = size(spec.limits.disk) * _SETTLES_BYTE_S if spec.resumable else 0.0
+    return _SETTLES_S + spec.limits.files * _SETTLES_FILE_S + sealed
+
+
+def _report(
+    declared: Declared, made: Run, held: Held, ledger: Ledger, went_in: Sha256, resumed: Run | None, broken_off: bool
+) -> Report:
+    """What is told of a run, written into its folder."""
     report = Report(
         run=made.id,
         spec=declared.hash,
@@ -116,61 +92,25 @@ def run(declared: Declared, show: Show, begun: Begun | None = None, resumed: Run
         ledger=ledger.head.hash,
         lines=ledger.head.lines,
         resumed=resumed.id if resumed else None,
+        broken_off=broken_off,
     )
     write_whole(made.report, encode(report))
     return report
 
 
-def runs(project: Path) -> tuple[Run, ...]:
-    """A project's runs, the oldest first."""
-    folder = project / "runs"
-    found = folder.iterdir() if folder.is_dir() else ()
-    return tuple(
-        sorted((Run(each) for each in found if each.is_dir()), key=lambda each: int(each.id.partition("-")[0]))
-    )
+def _swept(project: Path) -> None:
+    """Put away what a supervisor that was killed left in the clear."""
+    for each in runs(project):
+        if each.volume.exists():
+            _put_away(each.spec, each)
 
 
-def _folder(declared: Declared) -> Run:
-    """A new run's folder, with copies of its inputs: two boxes share no file whose use the other could see."""
-    earlier = runs(declared.project)
-    number = int(earlier[-1].id.partition("-")[0]) + 1 if earlier else 1
-    folder = declared.project / "runs" / f"{number}-{declared.hash[:8]}"
-    folder.mkdir(mode=0o700, parents=True)
-    (folder / "volume").mkdir(mode=0o755)  # bubblewrap goes there before it is the box's user
-    copied(declared, declared.spec.inputs, folder / "inputs")
-    write_whole(folder / "spec.json", encode(declared.spec))
-    return Run(folder)
-
-
-def inputs_hash(folder: Path) -> Sha256:
-    """SHA-256 over each file below a folder, by name: its path and the SHA-256 of its contents."""
-    whole = hashlib.sha256()
-    for path in sorted(each for each in folder.rglob("*") if each.is_file() and not each.is_symlink()):
-        name = path.relative_to(folder).as_posix()
-        with path.open("rb") as file:
-            whole.update(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n".encode())
-    return whole.hexdigest()
-
-
-def copied(declared: Declared, inputs: Mapping[str, str], folder: Path) -> None:
-    """Copies of what is declared, to be read by anybody and written by nobody. Raises BoxError for no plain file."""
-    folder.mkdir(mode=0o755)
-    try:
-        _copy(declared, inputs, folder)
-    except (OSError, shutil.Error) as error:
-        raise BoxError(f"cannot copy the inputs: {error}", hint="plain files and folders of them") from error
-
-
-def _copy(declared: Declared, inputs: Mapping[str, str], folder: Path) -> None:
-    for name, given in inputs.items():
-        source = declared.folder / given
-        if source.is_dir():
-            shutil.copytree(source, folder / name, symlinks=True)
-        else:
-            shutil.copyfile(source, folder / name)
-    for each in folder.rglob("*"):
-        if not each.is_symlink():
-            each.chmod(0o755 if each.is_dir() else 0o444)
+def _put_away(spec: Spec, made: Run) -> None:
+    """Seal /box/work where it can be taken up again, and remove what lay in the clear."""
+    if made.volume.exists() and spec.resumable:
+        limits, key = spec.limits, project_key(made.project)
+        keep(made.volume, size(limits.disk), limits.files, made.folder / "volume.age", key.recipient)
+    remove(*(made.folder / each for each in ("volume", "inputs", "monitor")))
 
 
 def _supervised(declared: Declared, made: Run, held: Held, user: int, ledger: Ledger, show: Show) -> None:
@@ -286,24 +226,3 @@ def _own(folder: Path, held: Held, user: int) -> None:
     for at, folders, files in os.walk(folder):
         for name in (*folders, *files):
             os.chown(Path(at) / name, user, user, follow_symlinks=False)
-
-
-def _keep(declared: Declared, made: Run) -> None:
-    """Seal /box/work, and remove what lay in the clear. One that grew beyond its limit meanwhile is kept empty."""
-    volume, limits = made.folder / "volume", declared.spec.limits
-    space, files = disk_of(volume, limits.files)
-    if space > size(limits.disk) or files > limits.files:
-        shutil.rmtree(volume)
-        volume.mkdir()
-    seal_folder(volume, made.folder / "volume.age", project_key(declared.project))
-    for each in ("volume", "inputs", "monitor"):
-        shutil.rmtree(made.folder / each, ignore_errors=each == "monitor")
-
-
-def _check_same(declared: Declared, resumed: Run) -> None:
-    path = resumed.folder / "spec.json"
-    if not path.exists() or path.read_bytes() != encode(declared.spec):
-        raise BoxError(
-            f"{resumed.id} ran another declaration",
-            hint="a run goes on under the very same one; a changed one begins anew",
-        )

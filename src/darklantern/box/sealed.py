@@ -7,14 +7,18 @@ by accident, and makes every look a line in the ledger.
 import io
 import tarfile
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from darklantern.errors import BoxError, StoreError
 from darklantern.files import cannot_write, replacing, write_whole
-from darklantern.sealing import Identity, open, seal
+from darklantern.sealing import Identity, Recipient, open, seal
 from darklantern.sealing.streams import Sealing, Unsealed
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
 KEY: Final = "key"
+_AT_ONCE: Final = 2**20
 
 
 def project_key(folder: Path) -> Identity:
@@ -41,13 +45,42 @@ def unseal_bytes(path: Path, key: Identity) -> bytes:
         raise StoreError(f"cannot read {path}: {error.strerror}", hint="the run left none") from error
 
 
-def seal_folder(folder: Path, path: Path, key: Identity) -> None:
-    """Write a folder, sealed. Only plain files and folders go along: links and devices are nobody's to follow."""
+class TooLarge(Exception):
+    """A folder has more in it than room was given."""
+
+
+def seal_folder(folder: Path, path: Path, to: Recipient, room: int) -> None:
+    """Write a folder, sealed, as so many bytes whatever is in it. Raises TooLarge where it does not fit.
+
+    Only plain files and folders go along: links and devices are nobody's to follow.
+    """
     with replacing(path) as file:
-        sink = Sealing(file, [key.recipient])
+        sink = _Room(Sealing(file, [to]), room)
         with tarfile.open(fileobj=io.BufferedWriter(sink), mode="w|") as archive:
             archive.add(folder, arcname=".", filter=_plain)
-        sink.finish()
+        sink.fill()
+
+
+class _Room(io.RawIOBase):
+    """Takes so many bytes, and is filled up with zeros: an archive ends before them."""
+
+    def __init__(self, sink: Sealing, room: int) -> None:
+        self._sink, self._left = sink, room
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        size = len(memoryview(data))
+        if size > self._left:
+            raise TooLarge
+        self._left -= size
+        return self._sink.write(data)
+
+    def fill(self) -> None:
+        while self._left:
+            self.write(bytes(min(self._left, _AT_ONCE)))
+        self._sink.finish()
 
 
 def unseal_folder(path: Path, folder: Path, key: Identity) -> None:
@@ -63,4 +96,5 @@ def unseal_folder(path: Path, folder: Path, key: Identity) -> None:
 
 
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    return member if member.isfile() or member.isdir() else None
+    """A second name of a file goes along as such; opening allows no name outside the folder."""
+    return member if member.isfile() or member.isdir() or member.islnk() else None

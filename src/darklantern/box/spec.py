@@ -68,6 +68,8 @@ class Spec(Value, frozen=True, kw_only=True):
         default_factory=dict
     )
     tripwire: Tripwire | None = None
+    resumable: bool = False
+    """/box/work is kept sealed, so that another run can go on with it: as many bytes as `disk`, whatever is in it"""
     kernel: Kernel = "host"
     """gvisor: a kernel of its own between the program and the host's, slower and harder to break; run by root"""
 

@@ -1,14 +1,12 @@
 """Looking at what a box printed: charged by the byte, in the project's ledger, before anything is shown."""
 
-import msgspec
-
+from darklantern.box.folders import Run
 from darklantern.box.ledger import opened, read
 from darklantern.box.outlet.pricing import MICRO, choice
 from darklantern.box.running.logs import unpadded
-from darklantern.box.runs import LOG_BYTES, Run
+from darklantern.box.runs import LOG_BYTES
 from darklantern.box.sealed import project_key, unseal_bytes
-from darklantern.box.spec import Spec
-from darklantern.errors import BoxError, StoreError
+from darklantern.errors import BoxError
 
 
 def price(count: int) -> int:
@@ -23,17 +21,9 @@ def unsealed(run: Run, count: int) -> bytes:
     """
     if not 0 < count <= LOG_BYTES:
         raise BoxError(f"expected 1 to {LOG_BYTES} bytes, got {count}", hint="8 bits each: ask for few")
-    project = run.folder.parent.parent
+    project = run.project
     with opened(project, read(project)[1].budget) as ledger:
         cost = price(count)
         ledger.reserve(run.id, f"{count} bytes of what it printed", cost)
         ledger.settle(run.id, f"{count} bytes of what it printed", cost)
         return unpadded(unseal_bytes(run.folder / "log.age", project_key(project)))[:count]
-
-
-def spec_of(run: Run) -> Spec:
-    """What a run was declared as. Raises StoreError."""
-    try:
-        return msgspec.json.decode((run.folder / "spec.json").read_bytes(), type=Spec)
-    except (OSError, msgspec.DecodeError) as error:
-        raise StoreError(f"{run.folder} is no run of a box: {error}", hint="a folder in PROJECT/runs") from error

@@ -47,11 +47,15 @@ def run(
 
 
 @box_app.command()
-def view(run: RunFolder, as_json: Json = False) -> None:
+def view(
+    run: RunFolder,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on showing it until the run is over.")] = False,
+    as_json: Json = False,
+) -> None:
     """Show what a run has released so far."""
-    from darklantern.cli.boxes import tell_released
+    from darklantern.cli.box_viewing import tell_released
 
-    tell_released(run, as_json)
+    tell_released(run, follow, as_json)
 
 
 @box_app.command()

@@ -75,14 +75,13 @@ def _truths(path: Path) -> Truths:
 
 
 def _transcripts(project: Path, names: list[str]) -> "tuple[Outlet, dict[str, tuple[Released, ...]]]":
+    from darklantern.box.folders import runs
     from darklantern.box.running.releasing import read_released
-    from darklantern.box.runs import runs
-    from darklantern.box.unsealing import spec_of
 
     there = {each.id: each for each in runs(project)}
     if missing := [name for name in names if name not in there]:
         raise BoxError(f"no run {missing[0]} in {project}", hint=f"there is {', '.join(there) or 'none'}")
-    outlets = {encode(spec_of(there[name]).outlet): spec_of(there[name]).outlet for name in names}
+    outlets = {encode(there[name].spec.outlet): there[name].spec.outlet for name in names}
     if len(outlets) > 1:
         raise BoxError(
             "these runs had different outlets", hint="one outlet at a time: what a message can be has to be one list"

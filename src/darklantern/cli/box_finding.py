@@ -11,7 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from darklantern.cli.boxes import report_of, run_in
+from darklantern.cli.box_viewing import run_in
+from darklantern.cli.boxes import report_of
 from darklantern.cli.handing_out import check_new, hand_out_new
 from darklantern.cli.output import tell, tell_json
 from darklantern.records.assessments import Answer, AnswerSet

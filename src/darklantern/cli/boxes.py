@@ -2,13 +2,13 @@
 
 import os
 import signal
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 import typer
 
+from darklantern.cli.box_viewing import bits, run_in, step_line, supervisor
 from darklantern.cli.handing_out import check_new, hand_out_new
 from darklantern.cli.library_option import say
 from darklantern.cli.output import tell, tell_json
@@ -18,8 +18,8 @@ from darklantern.records.exact import plain
 if TYPE_CHECKING:
     from darklantern.box.confine.bubblewrap import Kernel
     from darklantern.box.confine.rungs import Held
+    from darklantern.box.folders import Report, Run
     from darklantern.box.running.releasing import Released
-    from darklantern.box.runs import Report, Run
     from darklantern.box.spec import Declared
 
 
@@ -45,15 +45,14 @@ def tell_plan(path: Path, as_json: bool) -> None:
         return
     for line in _plan_lines(declared):
         tell(line)
-    tell(
-        f"as declared it spends {_bits(usual)}, at most {_bits(min(most, left))}; {_bits(left)} of the budget are left"
-    )
+    tell(f"as declared it spends {bits(usual)}, at most {bits(min(most, left))}; {bits(left)} of the budget are left")
     tell(f"rung {rung(spec.kernel)}: `darklantern box doctor` tries it")
 
 
 def run_box(path: Path, resume: Path | None, as_json: bool) -> None:
     """Run, tell each step as it is released, and report."""
-    from darklantern.box.runs import Run, run
+    from darklantern.box.folders import Run
+    from darklantern.box.runs import run
     from darklantern.box.spec import read_spec
 
     declared = read_spec(path)
@@ -65,38 +64,18 @@ def run_box(path: Path, resume: Path | None, as_json: bool) -> None:
 
     def show(step: "Released") -> None:
         if not as_json:
-            tell(_step(step))
+            tell(step_line(step, declared.spec))
 
     found = run(declared, show, begun, Run(resume) if resume else None)
     if as_json:
         tell_json(plain(found))
         return
-    tell(f"spent {_bits(found.microbits)}; {_bits(found.left)} of the project's budget are left")
-
-
-def tell_released(folder: Path, as_json: bool) -> None:
-    """What a run has released."""
-    from darklantern.box.running.releasing import read_released
-
-    run = run_in(folder)
-    steps = read_released(run.released)
-    if as_json:
-        tell_json([plain(each) for each in steps])
-        return
-    for each in steps:
-        tell(_step(each))
-    tell(f"{_bits(sum(each.microbits for each in steps))} so far")
+    tell(f"spent {bits(found.microbits)}; {bits(found.left)} of the project's budget are left")
 
 
 def kill_run(project: Path, as_json: bool) -> None:
     """Ask the supervisor that holds a project's ledger to end."""
-    lock = project / "ledger.lock"
-    try:
-        pid = int(lock.read_text())
-        held = _holds(pid, lock)
-    except (OSError, ValueError):
-        held, pid = False, 0
-    if not held:
+    if (pid := supervisor(project)) is None:
         raise BoxError(f"no run of {project} goes on", hint="give the project's folder, where its ledger lies")
     os.kill(pid, signal.SIGTERM)
     if as_json:
@@ -115,13 +94,13 @@ def tell_report(folder: Path, as_json: bool) -> None:
     tell(f"held: {', '.join(found.held)}")
     for each in found.remarks:
         tell(f"mind: {each}")
-    tell(f"spent {_bits(found.microbits)}; {_bits(found.left)} were left")
+    tell(f"spent {bits(found.microbits)}; {bits(found.left)} were left")
     tell(f"the ledger had {found.lines} lines then, the last with the hash {found.ledger[:16]}")
 
 
 def report_of(run: "Run") -> "Report":
     """A run's report. Raises StoreError for a run that goes on, or was ended before its time."""
-    from darklantern.box.runs import Report
+    from darklantern.box.folders import Report
 
     try:
         return msgspec.json.decode(run.report.read_bytes(), type=Report)
@@ -133,17 +112,16 @@ def report_of(run: "Run") -> "Report":
 
 def unseal_run(folder: Path, count: int, out: Path, as_json: bool) -> None:
     """The first bytes of what a run printed, charged, into a new file."""
-    from darklantern.box.unsealing import price, spec_of, unsealed
+    from darklantern.box.unsealing import price, unsealed
 
     run = run_in(folder)
-    spec_of(run)
     check_new(out)
     found = unsealed(run, count)
     hand_out_new(out, found)
     if as_json:
         tell_json({"file": str(out), "bytes": len(found), "microbits": price(count)})
         return
-    tell(f"{out}: {len(found)} bytes, for {_bits(price(count))}")
+    tell(f"{out}: {len(found)} bytes, for {bits(price(count))}")
 
 
 def tell_rung(kernel: "Kernel", as_json: bool) -> None:
@@ -209,24 +187,12 @@ def _plan_lines(declared: "Declared") -> list[str]:
     if spec.outlet.mode == "final":
         return [*lines, "mode final: everything is shown at the end"]
     lines.append(f"mode {spec.outlet.mode}: {spec.outlet.slots} slots of {declared.slot_s:g} s")
-    lines.append(f"a message costs {_bits(price.message)}")
+    lines.append(f"a message costs {bits(price.message)}")
     if price.silent is not None:
-        lines.append(f"silence in a slot costs {_bits(price.silent)}")
+        lines.append(f"silence in a slot costs {bits(price.silent)}")
     if price.early_end is not None:
-        lines.append(f"an end before the deadline costs {_bits(price.early_end)}")
+        lines.append(f"an end before the deadline costs {bits(price.early_end)}")
     return lines
-
-
-def _step(step: "Released") -> str:
-    told: dict[str, str] = {
-        "silent": "silence",
-        "invalid": "invalid: no channel's symbol",
-        "said": f"{step.channel}: {step.meaning}",
-        "finished": f"finished by epoch {step.symbol}",
-        "ended": f"ended: {step.how}",
-        "closed": "closed: what is left of the budget does not allow another step",
-    }
-    return f"{step.step}: {told[step.what]}"
 
 
 def _left(declared: "Declared") -> int:
@@ -234,25 +200,3 @@ def _left(declared: "Declared") -> int:
 
     head, balance = read(declared.project) if declared.project.exists() else (None, None)
     return balance.left if head is not None and balance is not None and head.lines else declared.budget
-
-
-def run_in(folder: Path) -> "Run":
-    """The run in a folder. Raises StoreError where there is none."""
-    from darklantern.box.runs import Run
-
-    if not (folder / "spec.json").is_file():
-        raise StoreError(f"{folder} is no run of a box", hint="a folder in PROJECT/runs")
-    return Run(folder.absolute())
-
-
-def _holds(pid: int, lock: Path) -> bool:
-    """Whether a process has the lock open: a number in a file may be anybody's by now."""
-    with suppress(OSError):
-        return any(each.samefile(lock) for each in Path(f"/proc/{pid}/fd").iterdir() if each.exists())
-    return False
-
-
-def _bits(microbits: int) -> str:
-    from darklantern.box.outlet.pricing import shown
-
-    return shown(microbits)

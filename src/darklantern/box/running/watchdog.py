@@ -13,6 +13,7 @@ from typing import Final
 
 from darklantern.box.confine.bubblewrap import Kernel
 from darklantern.box.running.starting import children
+from darklantern.box.volume import amount
 
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _BLOCK: Final = 512
@@ -55,20 +56,6 @@ def cpu_of(pids: Iterable[int]) -> float:
     return sum(_times(pid) for pid in pids) / _TICKS
 
 
-def disk_of(folder: Path, most_files: int) -> tuple[int, int]:
-    """(bytes, files) under a folder that a box writes to; it stops counting at one file too many. Follows no link."""
-    size = count = 0
-    for _, folders, files, handle in os.fwalk(folder):
-        count += len(folders) + len(files)
-        if count > most_files:
-            break
-        for name in files:
-            with suppress(OSError):  # it went away meanwhile
-                # Its length, not its blocks: what has holes is small here and large in a copy.
-                size += os.stat(name, dir_fd=handle, follow_symlinks=False).st_size
-    return size, count
-
-
 def beyond(first: int, work: Path, most: Together, look_at_disk: bool) -> str | None:
     """The limit that a box has passed, None for none."""
     pids = children(first)
@@ -77,7 +64,7 @@ def beyond(first: int, work: Path, most: Together, look_at_disk: bool) -> str | 
     if cpu_of(pids) > most.cpu_s:
         return "cpu"
     if look_at_disk:
-        size, count = disk_of(work, most.files)
+        size, count = amount(work, most.files)
         if size > most.disk:
             return "disk"
         if count > most.files:
