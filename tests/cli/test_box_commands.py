@@ -13,6 +13,7 @@ from box.test_box_runs import declared
 
 from cli.test_finding_forms import refuses, runs
 from darklantern.cli.finding_form import prepared
+from darklantern.errors import BoxError
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,8 +51,25 @@ def test_a_run_shows_what_is_released_and_is_looked_at_afterwards(box: Path) -> 
     assert "7 bytes, for 59.00 bits" in runs("box", "unseal", folder, "--bytes", "7", "--out", out)
     assert out.read_bytes() == b"printed"
     assert "are left" in refuses("box", "unseal", folder, "--bytes", "7", "--out", box.parent / "more").message
-    assert "closed" in runs("box", "run", box) or "bits of the project's budget are left" in runs("box", "run", box)
+    with pytest.raises(BoxError, match=r"a first step may cost 4\.58 bits"):
+        for _ in range(4):
+            runs("box", "run", box)
     assert json.loads(runs("box", "report", folder, "--json"))["run"] == folder.name
+
+
+def test_a_view_follows_a_run_to_its_end(box: Path) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-m", "darklantern", "box", "run", box],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+    )
+    assert child.stderr is not None and b"Ctrl-C ends it whole" in child.stderr.readline()
+    (folder,) = (box.parent / "project" / "runs").iterdir()
+    assert "goes on; " in runs("box", "view", folder)
+    said = runs("box", "view", folder, "--follow")
+    child.communicate()
+    assert "ended: ok" in said and "over; " in said and said == runs("box", "view", folder)
 
 
 def test_the_doctor_tries_what_this_machine_holds(box: Path) -> None:

@@ -15,6 +15,8 @@ from darklantern.box.confine.rungs import REMARKS, Held, own_user, rung, small, 
 from darklantern.box.folders import Report, Run, begun, copied, inputs_hash, runs, same_lineage
 from darklantern.box.inside import OUTLET, TELEMETRY
 from darklantern.box.ledger import Ledger, opened
+from darklantern.box.outlet.pricing import shown
+from darklantern.box.outlet.transcripts import least
 from darklantern.box.running.hearing import Hearing
 from darklantern.box.running.logs import Printed
 from darklantern.box.running.releasing import Releasing, Show
@@ -24,6 +26,7 @@ from darklantern.box.running.watchdog import Together
 from darklantern.box.sealed import project_key, seal_bytes, unseal_folder
 from darklantern.box.spec import Declared, Limits, Spec
 from darklantern.box.volume import keep, remove
+from darklantern.errors import BoxError
 from darklantern.files import write_whole
 from darklantern.records.exact import Sha256, encode
 
@@ -47,6 +50,7 @@ def run(declared: Declared, show: Show, told: Begun | None = None, resumed: Run 
     if resumed is not None:
         same_lineage(declared, resumed)
     with opened(declared.project, declared.budget) as ledger, own_user(on := rung(spec.kernel)) as user:
+        _check_left(spec, ledger)
         _swept(declared.project)
         made = begun(declared)
         try:
@@ -68,6 +72,15 @@ def run(declared: Declared, show: Show, told: Begun | None = None, resumed: Run 
             return report(broken_off=False)
         finally:
             _put_away(spec, made)
+
+
+def _check_left(spec: Spec, ledger: Ledger) -> None:
+    if (needs := least(spec.outlet)) > ledger.balance.left:
+        what = "all that is said at the end" if spec.outlet.mode == "final" else "a first step"
+        raise BoxError(
+            f"{what} may cost {shown(needs)}, and {shown(ledger.balance.left)} of the project's budget are left",
+            hint="nothing more comes out of these weights and data: other ones are another project",
+        )
 
 
 def settles_s(spec: Spec) -> float:

@@ -21,6 +21,7 @@ from darklantern.box.running.starting import children
 from darklantern.box.running.watchdog import beyond
 from darklantern.box.runs import run
 from darklantern.box.spec import read_spec
+from darklantern.errors import BoxError
 
 _SOON_S: Final = 10.0
 _WALL: Final = {"host": "1s", "gvisor": "6s"}
@@ -189,8 +190,11 @@ def _beyond_the_budget(kernel: Kernel) -> tuple[bool, bool]:
         _, balance = read(folder / "project")
         spent = sum(each.microbits for each in steps)
         closed = steps[-1].what == "closed" and spent == balance.settled <= 12 * MICRO and balance.reserved == 0
-        again = _run(kernel, folder, "inside.send('bit', 1); time.sleep(60)", slots=20, wall="4s", bits=12.0)
-        return outside == 40, not (closed and len(again) <= 2 and read(folder / "project")[1].settled <= 12 * MICRO)
+        try:
+            again = len(_run(kernel, folder, "inside.send('bit', 1); time.sleep(60)", slots=20, wall="4s", bits=12.0))
+        except BoxError:  # not even a first step can be paid
+            again = 0
+        return outside == 40, not (closed and again <= 2 and read(folder / "project")[1].settled <= 12 * MICRO)
 
 
 def _flood(kernel: Kernel) -> tuple[bool, bool]:

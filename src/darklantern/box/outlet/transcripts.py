@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from darklantern.box.outlet.channels import Channel
-from darklantern.box.outlet.plans import Outlet, Prices
+from darklantern.box.outlet.plans import Outlet, Prices, prices, worst
 from darklantern.box.outlet.symbols import ENDS, Ended, Finished, Invalid, Said, Silent, Symbol
 
 Stage = Literal["running", "ended", "closed"]
@@ -52,6 +52,12 @@ def dearest(outlet: Outlet, price: Prices, at: Place) -> int:
     if at.step >= outlet.slots:
         return price.end
     return max(price.message, price.silent or 0, price.early_end or 0)
+
+
+def least(outlet: Outlet) -> int:
+    """What must be left of a budget for a run to begin: all of it in mode final, which is one answer, else a step."""
+    price = prices(outlet)
+    return worst(outlet) if outlet.mode == "final" else dearest(outlet, price, Place())
 
 
 def opened(outlet: Outlet, price: Prices, at: Place, budget: int) -> Place:

@@ -58,15 +58,24 @@ class Releasing:
         """Nothing more will be shown."""
         return self.place.stage != "running"
 
-    def release(self, symbol: Symbol) -> bool:
-        """Show a symbol, if its step can be paid for whatever it turns out to be; else the outlet closes. Whether."""
+    def opens(self) -> bool:
+        """Whether the next step can be paid for whatever it turns out to be; else the outlet closes.
+
+        To be asked before anything is waited for whose time a box has a say in.
+        """
         if self.over:
             return False
-        step, budget = self.place.step, self.place.spent + self.ledger.balance.left
+        budget = self.place.spent + self.ledger.balance.left
         self.place = opened(self.outlet, self.price, self.place, budget)
         if self.place.stage == "closed":
-            self._tell(Released(step=step, what="closed"))
+            self._tell(Released(step=self.place.step, what="closed"))
+        return not self.over
+
+    def release(self, symbol: Symbol) -> bool:
+        """Show a symbol, where the outlet opens for it. Whether it did."""
+        if not self.opens():
             return False
+        step = self.place.step
         then = after(self.outlet, self.price, self.place, symbol)  # before anything: what cannot be is never shown
         cost = then.spent - self.place.spent
         self.ledger.reserve(self.run, f"step {step}", dearest(self.outlet, self.price, self.place))

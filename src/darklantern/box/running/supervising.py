@@ -36,6 +36,7 @@ class Supervised:
     monitor: Running | None = None
     """its tripwire's box"""
     clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
     how: End | None = None
     """how it ended; None while it runs"""
     _looks: int = field(default=0)
@@ -44,7 +45,7 @@ class Supervised:
         """Look after the box until a time of the clock."""
         while (now := self.clock()) < until:
             self.look()
-            time.sleep(max(min(LOOK_S, until - now), 0.0))
+            self.sleep(max(min(LOOK_S, until - now), 0.0))
         self.look()
 
     def look(self) -> None:
@@ -109,6 +110,8 @@ def _in_slot(held: Supervised, outlet: Outlet) -> Symbol:
 
 def _at_the_end(held: Supervised, outlet: Outlet, start: float, wall_s: float, releasing: Releasing) -> None:
     said: dict[str, Said | Invalid] = {}
+    if not releasing.opens():
+        return
     for epoch in range(outlet.epochs):
         ends = start + wall_s / 2 ** (outlet.epochs - 1 - epoch)
         while held.clock() < ends:
