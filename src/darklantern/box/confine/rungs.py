@@ -11,13 +11,14 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from darklantern.box.confine import probing
 from darklantern.box.confine.bubblewrap import INPUTS, Allowed, Confined, Kernel, Rung, interpreter
+from darklantern.box.confine.hindrances import hint
 from darklantern.box.running.starting import start
 from darklantern.errors import BoxError, StoreError
 from darklantern.locks import take_lock
@@ -105,6 +106,13 @@ def _printed(confined: Confined) -> set[str]:
     reading, writing = os.pipe()
     try:
         box = start(confined, ["python", "-I", "-S", f"{INPUTS}/probing.py"], said=writing)
+    except BoxError as error:
+        os.set_blocking(reading, False)
+        words = b"it said nothing"
+        with suppress(BlockingIOError):
+            words = os.read(reading, 300).strip() or words  # bubblewrap's own: nothing else was started
+        os.close(reading)
+        raise BoxError(f"{error.message}: {words.decode(errors='replace')}", hint=hint()) from error
     finally:
         os.close(writing)
     data, deadline = b"", time.monotonic() + _PROBES_S
