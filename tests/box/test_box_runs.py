@@ -9,7 +9,9 @@ import sys
 import time
 from pathlib import Path
 
+import hypothesis
 import pytest
+from hypothesis import strategies
 
 from darklantern.box.folders import Run, runs
 from darklantern.box.ledger import LEDGER, opened, read
@@ -190,6 +192,14 @@ run(read_spec(Path(sys.argv[1])), lambda step: None, lambda made, held: print('b
         ledger.settle("later", "step", MICRO)
 
 
+def test_others_may_look_at_what_is_theirs_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        assert ran(declared(tmp_path, "open('x', 'w').close()", wall="1s"))[-1].how == "ok"
+    finally:
+        os.umask(before)
+
+
 def test_a_ledger_that_was_altered_lets_nothing_run(tmp_path: Path) -> None:
     given = declared(tmp_path, "inside.send('loss', 0.5)")
     ran(given)
@@ -201,11 +211,17 @@ def test_a_ledger_that_was_altered_lets_nothing_run(tmp_path: Path) -> None:
         unsealed(runs(given.project)[-1], 1)
 
 
-def test_frames_are_believed_in_nothing() -> None:
+@hypothesis.given(strategies.binary(min_size=16, max_size=16))
+def test_frames_are_believed_in_nothing(data: bytes) -> None:
     loss = (channel(4),)
     assert heard(frame(0, 0, 0.5), loss) == ("loss", Said("loss", 2))
-    for bad in (frame(1, 0, 0.5), b"\xff" * 16, os.urandom(12) + b"\xff" * 4):
-        assert heard(bad, loss)[1] == Invalid() or heard(bad, loss)[0] == "loss"
+    name, symbol = heard(data, loss)
+    assert (name, symbol) in {
+        (None, Invalid()),
+        ("loss", Invalid()),
+        *(("loss", Said("loss", each)) for each in range(4)),
+    }
+    assert heard(b"\xff" * 16, loss) == (None, Invalid())
     assert heard(frame(0, 0, math.inf), loss) == ("loss", Invalid())
 
 

@@ -20,7 +20,7 @@ from darklantern.box.running.hearing import Hearing
 from darklantern.box.running.logs import Printed
 from darklantern.box.running.releasing import Releasing
 from darklantern.box.running.supervising import Supervised, supervise
-from darklantern.box.running.watchdog import Together
+from darklantern.box.running.watchdog import Looking, Together
 
 from .test_pricing import channel
 
@@ -71,15 +71,8 @@ def seen(outlet: Outlet, bits: int, folder: Path, strategy: Strategy, said: int)
     with opened(folder, bits * MICRO) as ledger:
         releasing = Releasing(outlet, ledger, "run", folder / "released.jsonl", steps.append)
         hearing, log = Hearing(said, outlet.channels), Printed(printed, 100)
-        held = Supervised(
-            strategy,
-            hearing,
-            log,
-            folder,
-            MOST,
-            clock=lambda: strategy.now,
-            sleep=strategy.sleep,  # type: ignore[arg-type]
-        )
+        watchdog = Looking(strategy.first, folder, MOST)  # never started: it has its own clock, and its own tests
+        held = Supervised(strategy, hearing, log, watchdog, clock=lambda: strategy.now, sleep=strategy.sleep)
         supervise(held, outlet, WALL_S, releasing)
         assert ledger.balance.settled <= bits * MICRO and ledger.balance.reserved == 0
     log.close()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from darklantern.box.running.watchdog import Looking, Together
 from darklantern.box.sealed import project_key, unseal_folder
 from darklantern.box.volume import DEEPEST, amount, keep, remove
 from darklantern.sealing import Identity
@@ -96,6 +97,13 @@ def test_what_may_not_be_read_is_its_owners_to_open(work: Path, key: Identity) -
     (work / "closed" / "file").write_text("x")
     (work / "closed").chmod(0)
     assert kept(work, key)[1] == ["closed", "closed/file"]
+
+
+def test_what_cannot_be_looked_at_is_not_held(work: Path) -> None:
+    looking = Looking(os.getpid(), work / "gone", Together(memory=2**50, cpu_s=1e9, disk=DISK, files=FILES))
+    looking.start()
+    looking.join()
+    assert "No such file" in str(looking.passed)
 
 
 def test_a_folder_that_goes_away_counts_for_nothing(work: Path) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from darklantern.box.spec import Declared, Spec
+from darklantern.box.volume import passable
 from darklantern.errors import BoxError, StoreError
 from darklantern.files import write_whole
 from darklantern.records.exact import Name, Sha256, Value, encode
@@ -96,7 +97,7 @@ def begun(declared: Declared) -> Run:
     number = int(earlier[-1].id.partition("-")[0]) + 1 if earlier else 1
     folder = declared.project / "runs" / f"{number}-{declared.hash[:8]}"
     folder.mkdir(mode=0o700, parents=True)
-    (folder / "volume").mkdir(mode=0o755)  # bubblewrap goes there before it is the box's user
+    passable(folder / "volume")  # bubblewrap goes there before it is the box's user
     write_whole(folder / "spec.json", encode(declared.spec))
     copied(declared, declared.spec.inputs, folder / "inputs")
     return Run(folder)
@@ -114,7 +115,7 @@ def inputs_hash(folder: Path) -> Sha256:
 
 def copied(declared: Declared, inputs: Mapping[str, str], folder: Path) -> None:
     """Copies of what is declared, to be read by anybody and written by nobody. Raises BoxError for no plain file."""
-    folder.mkdir(mode=0o755)
+    passable(folder)
     try:
         _copy(declared, inputs, folder)
     except (OSError, shutil.Error) as error:

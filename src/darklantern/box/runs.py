@@ -22,10 +22,10 @@ from darklantern.box.running.logs import Printed
 from darklantern.box.running.releasing import Releasing, Show
 from darklantern.box.running.starting import Running, handed, start
 from darklantern.box.running.supervising import Supervised, supervise
-from darklantern.box.running.watchdog import Together
+from darklantern.box.running.watchdog import Looking, Together
 from darklantern.box.sealed import project_key, seal_bytes, unseal_folder
 from darklantern.box.spec import Declared, Limits, Spec
-from darklantern.box.volume import keep, remove
+from darklantern.box.volume import keep, passable, remove
 from darklantern.errors import BoxError
 from darklantern.files import write_whole
 from darklantern.records.exact import Sha256, encode
@@ -133,9 +133,10 @@ def _supervised(declared: Declared, made: Run, held: Held, user: int, ledger: Le
     releasing = Releasing(spec.outlet, ledger, made.id, made.released, show)
     with _boxes(declared, made, held, user) as (box, monitor, said, printed):
         hearing, log = Hearing(said, spec.outlet.channels), Printed(printed, LOG_BYTES)
-        supervised = Supervised(box, hearing, log, volume, _together(spec.limits, spec.kernel), monitor)
         try:
-            supervise(supervised, spec.outlet, declared.wall_s, releasing)
+            with Looking(box.first, volume, _together(spec.limits, spec.kernel)) as watchdog:
+                supervised = Supervised(box, hearing, log, watchdog, monitor)
+                supervise(supervised, spec.outlet, declared.wall_s, releasing)
         finally:
             seal_bytes(log.padded(), made.folder / "log.age", project_key(declared.project))
 
@@ -197,8 +198,7 @@ def _monitor(declared: Declared, made: Run, held: Held, user: int, environment: 
     folder = made.folder / "monitor"
     folder.mkdir(mode=0o700)
     copied(declared, tripwire.inputs, folder / "inputs")
-    work = folder / "work"
-    work.mkdir(mode=0o755)
+    work = passable(folder / "work")
     _own(work, held, user)
     allowed = Allowed(
         memory=size(tripwire.memory), scratch=_MONITOR_SCRATCH, processes=tripwire.processes,

@@ -21,6 +21,13 @@ _BESIDE: Final = 2**16
 _OPEN: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
+def passable(folder: Path) -> Path:
+    """A new folder that another user may look into, whatever the umask."""
+    folder.mkdir()
+    folder.chmod(0o755)
+    return folder
+
+
 def amount(folder: Path, most_files: int) -> tuple[int, int]:
     """(bytes, files) under a folder that a box writes to; it stops counting at one file too many.
 
@@ -80,7 +87,7 @@ def _amount(opened: int, most: int, depth: int) -> tuple[int, int]:
 
 def _emptied(folder: Path) -> None:
     remove(folder)
-    folder.mkdir(mode=0o755)
+    passable(folder)
 
 
 def _ours(*words: str | Path) -> None:

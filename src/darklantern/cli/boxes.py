@@ -58,6 +58,7 @@ def run_box(path: Path, resume: Path | None, as_json: bool) -> None:
     declared = read_spec(path)
     # `box kill` sends it: the supervisor ends as by Ctrl-C, and its box before it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # or Ctrl-Z would leave a box without its supervisor
 
     def begun(made: "Run", held: "Held") -> None:
         say(f"{made.folder}: rung {held.rung}, {len(held.properties)} properties tried and held; Ctrl-C ends it whole")
@@ -129,10 +130,10 @@ def tell_rung(kernel: "Kernel", as_json: bool) -> None:
     import tempfile
 
     from darklantern.box.confine.rungs import REMARKS, own_user, rung, small, tried
+    from darklantern.box.volume import passable
 
     with tempfile.TemporaryDirectory(dir="/var/tmp") as made:
-        work = Path(made) / "work"
-        work.mkdir(mode=0o755)
+        work = passable(Path(made) / "work")
         Path(made).chmod(0o755)
         with own_user(on := rung(kernel)) as user:
             found = tried(small(on, user, work))

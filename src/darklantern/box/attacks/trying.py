@@ -21,6 +21,7 @@ from darklantern.box.confine.bubblewrap import INPUTS, Allowed, Confined, Kernel
 from darklantern.box.confine.rungs import own_user, rung
 from darklantern.box.running.starting import Running, start
 from darklantern.box.running.watchdog import Together, beyond
+from darklantern.box.volume import passable
 
 Verdict = Literal["held", "broken", "not shown"]
 """not shown: the attack did not work outside either, so that its failure inside says nothing"""
@@ -162,7 +163,7 @@ def _laid_out(folder: Path, user: int) -> Path:
     """Inputs for both sides, a file to keep secret, and the box's own folder."""
     folder.chmod(0o755)
     for name in ("inputs", "outside", "work"):
-        (folder / name).mkdir(mode=0o755)
+        passable(folder / name)
     (folder / "inputs" / "input").write_text("an input")
     script = folder / "inputs" / "payloads.py"
     shutil.copyfile(payloads.__file__, script)

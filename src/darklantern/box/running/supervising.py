@@ -6,9 +6,7 @@ the deadline otherwise. Until then the loop goes on as if the box still ran.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Final
+from dataclasses import dataclass
 
 from darklantern.box.outlet.plans import Outlet
 from darklantern.box.outlet.symbols import End, Ended, Finished, Invalid, Said, Silent, Symbol
@@ -16,12 +14,7 @@ from darklantern.box.running.hearing import Hearing
 from darklantern.box.running.logs import Printed
 from darklantern.box.running.releasing import Releasing
 from darklantern.box.running.starting import Running
-from darklantern.box.running.watchdog import Together, beyond
-
-LOOK_S: Final = 0.02
-"""between two looks of the watchdog"""
-_DISK_EVERY: Final = 25
-"""looks: walking a folder is dearer than reading two files of /proc"""
+from darklantern.box.running.watchdog import LOOK_S, Looking
 
 
 @dataclass
@@ -31,15 +24,13 @@ class Supervised:
     box: Running
     hearing: Hearing
     printed: Printed
-    work: Path
-    most: Together
+    watchdog: Looking
     monitor: Running | None = None
     """its tripwire's box"""
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     how: End | None = None
     """how it ended; None while it runs"""
-    _looks: int = field(default=0)
 
     def wait(self, until: float) -> None:
         """Look after the box until a time of the clock."""
@@ -53,13 +44,12 @@ class Supervised:
         self.printed.take()
         if self.how is not None:
             return
-        self._looks += 1
         code = self.box.ended()
         if self._tripped(code is not None):
             self.end("tripwire")
         elif code is not None and (self.monitor is None or self.monitor.ended() == 0):
             self.end("ok" if code == 0 else "failed")
-        elif code is None and beyond(self.box.first, self.work, self.most, self._looks % _DISK_EVERY == 0):
+        elif code is None and self.watchdog.passed is not None:
             self.end("limit")
 
     def end(self, how: End) -> None:

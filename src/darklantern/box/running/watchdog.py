@@ -5,9 +5,11 @@ enforce (`bubblewrap._limits`), and scratch memory has a fixed size.
 """
 
 import os
+import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +17,10 @@ from darklantern.box.confine.bubblewrap import Kernel
 from darklantern.box.running.starting import children
 from darklantern.box.volume import amount
 
+LOOK_S: Final = 0.02
+"""between two looks"""
+_DISK_EVERY: Final = 25
+"""looks: walking a folder is dearer than reading two files of /proc"""
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _BLOCK: Final = 512
 _GVISOR_FILE: Final = "/memfd:runsc-memory"
@@ -54,6 +60,35 @@ def gvisor_memory(pids: Iterable[int]) -> int:
 def cpu_of(pids: Iterable[int]) -> float:
     """Seconds that processes, and those of theirs that ended, have computed."""
     return sum(_times(pid) for pid in pids) / _TICKS
+
+
+class Looking(threading.Thread):
+    """Looks at a box many times a second beside its supervisor, whose ticks wait for no look however slow it is."""
+
+    def __init__(self, first: int, work: Path, most: Together) -> None:
+        super().__init__(name=f"watchdog of {first}", daemon=True)
+        self._first, self._work, self._most, self._over = first, work, most, threading.Event()
+        self.passed: str | None = None
+        """the limit that was passed, or why none can be told"""
+
+    def run(self) -> None:
+        for look in count(1):
+            if self._over.wait(LOOK_S):
+                return
+            try:
+                self.passed = beyond(self._first, self._work, self._most, look % _DISK_EVERY == 0)
+            except OSError as error:  # what cannot be looked at is not held
+                self.passed = str(error)
+            if self.passed is not None:
+                return
+
+    def __enter__(self) -> "Looking":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self.join()
 
 
 def beyond(first: int, work: Path, most: Together, look_at_disk: bool) -> str | None:
