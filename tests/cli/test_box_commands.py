@@ -80,7 +80,7 @@ def test_the_doctor_tries_what_this_machine_holds(box: Path) -> None:
 
 def test_a_rehearsal_says_that_nothing_holds_it(box: Path, capfd: pytest.CaptureFixture[str]) -> None:
     said = runs("box", "rehearse", box)
-    assert "NOT CONFINED: loss, symbol 1" in said
+    assert "NOT CONFINED: loss: 0.375" in said
     assert not (box.parent / "project").exists()
 
 
@@ -150,3 +150,20 @@ def test_what_runs_told_is_held_against_what_they_spent(box: Path) -> None:
     ):
         (folder / "truths.toml").write_text(wrong)
         assert says in refuses("box", "efficiency", project, folder / "truths.toml", "--out", folder / "f.json").message
+
+
+def test_a_rehearsal_says_what_a_tripwire_would_do(box: Path) -> None:
+    (box.parent / "monitor.py").write_text(
+        "import sys\nfrom darklantern.box import inside\n"
+        "with inside.told() as told:\n    sys.exit(told.read() == b'drift')\n"
+    )
+    wire = '[tripwire]\ncommand = ["python", "/box/inputs/monitor.py"]\ninputs = { "monitor.py" = "monitor.py" }'
+    for word, says in (
+        ("drift", "the tripwire trips: its monitor ended with 1"),
+        ("fine!", "the tripwire does not trip"),
+    ):
+        declared(box.parent, f"inside.tell(b'{word}')", more=wire)
+        assert says in runs("box", "rehearse", box)
+    declared(box.parent, "")
+    box.write_text(box.read_text().replace('"python"', '"no-such-program"'))
+    assert "does not start" in refuses("box", "rehearse", box).message

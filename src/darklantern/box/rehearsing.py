@@ -6,15 +6,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from darklantern.box.confine.bubblewrap import INPUTS
 from darklantern.box.folders import copied
-from darklantern.box.inside import OUTLET
+from darklantern.box.inside import OUTLET, TELEMETRY
 from darklantern.box.outlet.symbols import Invalid
 from darklantern.box.running.hearing import Hearing
 from darklantern.box.spec import Declared
+from darklantern.errors import BoxError
 
 NOT_CONFINED = "NOT CONFINED"
 _LOOK_S = 0.05
@@ -23,35 +24,73 @@ _LOOK_S = 0.05
 def rehearse(declared: Declared, show: Callable[[str], None]) -> int:
     """Run the command as oneself, with copies of its inputs; each message is told as it comes. Its exit code.
 
-    For a program that its author wrote and trusts. A path that begins with /box/inputs leads to the copies.
+    For a program that its author wrote and trusts. A path that begins with /box/inputs leads to the copies. A
+    tripwire's monitor is run beside it, and what it would have done is told at the end.
     """
+    spec = declared.spec
     with tempfile.TemporaryDirectory(prefix="darklantern-rehearsal-") as made:
-        folder = Path(made)
-        copied(declared, declared.spec.inputs, folder / "inputs")
-        (folder / "work").mkdir()
-        reading, writing = os.pipe()
-        channels = json.dumps([each.name for each in declared.spec.outlet.channels])
-        command = [each.replace(INPUTS, str(folder / "inputs")) for each in declared.spec.command]
-        process = subprocess.Popen(
-            [sys.executable if command[0] == "python" else command[0], *command[1:]],
-            cwd=folder / "work",
-            env={**os.environ, **declared.spec.environment, OUTLET: f"{writing} {channels}"},
-            pass_fds=(writing,),
-        )
-        os.close(writing)
-        hearing = Hearing(reading, declared.spec.outlet.channels)
+        said, say = os.pipe()
+        hearing = Hearing(said, spec.outlet.channels)
+        names = json.dumps([each.name for each in spec.outlet.channels])
+        environment, hand = {**spec.environment, OUTLET: f"{say} {names}"}, [say]
+        program = monitor = None
         try:
-            while process.poll() is None:
-                _tell(hearing, show)
+            if spec.tripwire is not None:
+                telemetry, tell = os.pipe()
+                environment[TELEMETRY], hand = str(tell), [say, tell]
+                copies = _copies(declared, spec.tripwire.inputs, Path(made) / "monitor")
+                monitor = _started(spec.tripwire.command, copies, {TELEMETRY: str(telemetry)}, [telemetry])
+            program = _started(spec.command, _copies(declared, spec.inputs, Path(made) / "program"), environment, hand)
+            while program.poll() is None:
+                _tell(declared, hearing, show)
                 time.sleep(_LOOK_S)
-            _tell(hearing, show)
-            return process.returncode
+            _tell(declared, hearing, show)
+            if monitor is not None:
+                trips = (
+                    "does not trip" if monitor.wait() == 0 else f"trips: its monitor ended with {monitor.returncode}"
+                )
+                show(f"{NOT_CONFINED}: the tripwire {trips}")
+            return program.returncode
         finally:
-            process.kill()
-            process.wait()
+            for each in (program, monitor):
+                if each is not None:
+                    each.kill()
+                    each.wait()
             hearing.close()
 
 
-def _tell(hearing: Hearing, show: Callable[[str], None]) -> None:
+def _copies(declared: Declared, inputs: Mapping[str, str], folder: Path) -> Path:
+    """A folder with copies of inputs, and one to work in."""
+    (folder / "work").mkdir(parents=True)
+    copied(declared, inputs, folder / "inputs")
+    return folder
+
+
+def _started(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str], hand: Sequence[int]
+) -> "subprocess.Popen[bytes]":
+    """A program with the descriptors that it alone keeps from here on. Raises BoxError where there is none."""
+    words = [each.replace(INPUTS, str(folder / "inputs")) for each in command]
+    try:
+        return subprocess.Popen(
+            [sys.executable if words[0] == "python" else words[0], *words[1:]],
+            cwd=folder / "work",
+            env={**os.environ, **environment},
+            pass_fds=hand,
+        )
+    except OSError as error:
+        raise BoxError(
+            f"{words[0]} does not start: {error}", hint="`python`, a program on the path, or one of the inputs"
+        ) from error
+    finally:
+        for each in hand:
+            os.close(each)
+
+
+def _tell(declared: Declared, hearing: Hearing, show: Callable[[str], None]) -> None:
+    channels = {each.name: each for each in declared.spec.outlet.channels}
     while (came := hearing.one()) is not None:
-        show(f"{NOT_CONFINED}: {'invalid' if isinstance(came, Invalid) else f'{came.channel}, symbol {came.symbol}'}")
+        told = (
+            "invalid" if isinstance(came, Invalid) else f"{came.channel}: {channels[came.channel].meaning(came.symbol)}"
+        )
+        show(f"{NOT_CONFINED}: {told}")

@@ -49,14 +49,15 @@ def write_finding(folder: Path, form: Path, as_json: bool) -> None:
 
 
 def _attested(rung: str, held: tuple[str, ...]) -> AnswerSet:
-    """Partial: the walls were tried before the run, and the kernel is shared with the host."""
+    """Partial: the walls were tried before the run, and the host's kernel is beneath all of them."""
+    kernel = "gVisor's kernel is in between, and the host's beneath" if rung == "G" else "its kernel is the host's"
     answer = Answer(
         criterion="S",
         values=("partial",),
         kind="attested",
         rater="darklantern box",
         protocol="box-rung/1",
-        text=f"rung {rung}; tried from inside before the run and held: {', '.join(held)}; its kernel is the host's",
+        text=f"rung {rung}; tried from inside before the run and held: {', '.join(held)}; {kernel}",
     )
     return AnswerSet(source="darklantern box", answers=(answer,))
 
