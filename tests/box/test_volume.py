@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from darklantern.box.running.watchdog import Looking, Together
-from darklantern.box.sealed import project_key, unseal_folder
+from darklantern.box.sealed import TooLarge, project_key, seal_folder, unseal_folder
 from darklantern.box.volume import DEEPEST, amount, keep, remove
 from darklantern.sealing import Identity
 
@@ -37,10 +37,10 @@ def kept(work: Path, key: Identity) -> tuple[int, list[str]]:
     return sealed.stat().st_size, sorted(str(each.relative_to(back)) for each in back.rglob("*"))
 
 
-def deep(folder: Path, depth: int) -> None:
+def deep(folder: Path, depth: int, name: str = "d") -> None:
     """Deeper than a path may be long."""
     subprocess.run(
-        [sys.executable, "-c", f"import os\nfor _ in range({depth}): os.mkdir('d'); os.chdir('d')"],
+        [sys.executable, "-c", f"import os\nfor _ in range({depth}): os.mkdir({name!r}); os.chdir({name!r})"],
         cwd=folder,
         check=True,
     )
@@ -70,12 +70,26 @@ def test_what_passed_its_limits_is_kept_empty(work: Path, key: Identity) -> None
     assert amount(work, 10**6)[1] > 10**6 and kept(work, key) == empty
     deep(work, 3000)
     assert kept(work, key) == empty
-    (work / "full").write_bytes(bytes(DISK))
-    for number in range(45):  # names that are longer than what is kept for them
-        at = work.joinpath(*(letter * 250 for letter in "abcdefghijkl"), str(number))
-        at.parent.mkdir(parents=True, exist_ok=True)
-        at.touch()
-    assert kept(work, key) == empty
+    for depth in (5, 20):
+        deep(work, depth, "e" * 250)
+        assert amount(work, 10**6)[1] > 10**6 and kept(work, key) == empty
+
+
+def test_there_is_room_for_the_longest_names_and_no_more(work: Path, key: Identity) -> None:
+    at = work.joinpath(*(letter * 250 for letter in "abcd"))
+    at.mkdir(parents=True)
+    left = FILES - 4
+    for number in range(left // 2):
+        (at / f"{number}").write_bytes(b"x" * (DISK // left))
+        os.link(at / f"{number}", at / f"{number}-same")
+    size, names = kept(work, key)
+    assert len(names) == FILES
+    with pytest.raises(TooLarge):
+        seal_folder(work, work.parent / "small", key.recipient, 10_000)
+    assert not (work.parent / "small").exists()
+    remove(work)
+    work.mkdir()
+    assert kept(work, key)[0] == size
 
 
 def test_links_lead_nowhere_and_names_are_only_names(work: Path, key: Identity) -> None:
@@ -84,6 +98,7 @@ def test_links_lead_nowhere_and_names_are_only_names(work: Path, key: Identity) 
     (work / "password").symlink_to("/etc/passwd")
     (work / "etc").symlink_to("/etc")
     os.mkfifo(work / "pipe")
+    os.utime(work / "same", ns=(2**62, 2**62))
     assert amount(work, FILES)[1] == 5
     _, names = kept(work, key)
     assert names == ["new\nline\udcff", "same"]

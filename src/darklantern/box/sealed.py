@@ -96,5 +96,7 @@ def unseal_folder(path: Path, folder: Path, key: Identity) -> None:
 
 
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    """A second name of a file goes along as such; opening allows no name outside the folder."""
+    """A second name of a file goes along as such; opening allows no name outside the folder. No times, no owners."""
+    member.mtime = member.uid = member.gid = 0
+    member.uname = member.gname = ""
     return member if member.isfile() or member.isdir() or member.islnk() else None

@@ -6,6 +6,7 @@ No link is followed, nothing is believed to be short, readable or not too deep, 
 import os
 import stat
 import subprocess
+import tarfile
 from pathlib import Path
 from typing import Final
 
@@ -15,8 +16,10 @@ from darklantern.sealing import Recipient
 
 DEEPEST: Final = 64
 """folders within folders: more are more files than are allowed, however many are"""
-_EACH: Final = 2048
-"""bytes of a file's name and its padding in an archive, with room to spare"""
+LONGEST: Final = 1024
+"""bytes of a path in the folder: the same holds beyond"""
+_EACH: Final = 4096
+"""bytes that an archive needs for a file beside its contents, with two names of `LONGEST`"""
 _BESIDE: Final = 2**16
 _OPEN: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -33,7 +36,7 @@ def amount(folder: Path, most_files: int) -> tuple[int, int]:
 
     What may not be looked into counts as too many.
     """
-    return _amount(os.open(folder, _OPEN), most_files, 0)
+    return _amount(os.open(folder, _OPEN), most_files, 0, 0)
 
 
 def keep(folder: Path, disk: int, files: int, sealed: Path, to: Recipient) -> None:
@@ -48,7 +51,7 @@ def keep(folder: Path, disk: int, files: int, sealed: Path, to: Recipient) -> No
         _emptied(folder)
     try:
         seal_folder(folder, sealed, to, room)
-    except TooLarge:
+    except (TooLarge, OSError, tarfile.TarError):  # whatever it is, it tells nothing by failing
         _emptied(folder)
         seal_folder(folder, sealed, to, room)
 
@@ -61,24 +64,25 @@ def remove(*folders: Path) -> None:
             _ours("rm", "-rf", each)
 
 
-def _amount(opened: int, most: int, depth: int) -> tuple[int, int]:
+def _amount(opened: int, most: int, depth: int, before: int) -> tuple[int, int]:
     size = count = 0
     try:
         with os.scandir(opened) as entries:
             for entry in entries:
                 count += 1
+                path = before + len(os.fsencode(entry.name)) + 1
                 try:
                     status = entry.stat(follow_symlinks=False)
                     # Its length, not its blocks: what has holes is small here and large in a copy.
                     size += status.st_size if stat.S_ISREG(status.st_mode) else 0
-                    if count <= most and depth < DEEPEST and stat.S_ISDIR(status.st_mode):
-                        inner = _amount(os.open(entry.name, _OPEN, dir_fd=opened), most - count, depth + 1)
+                    if count <= most and depth < DEEPEST and path <= LONGEST and stat.S_ISDIR(status.st_mode):
+                        inner = _amount(os.open(entry.name, _OPEN, dir_fd=opened), most - count, depth + 1, path)
                         size, count = size + inner[0], count + inner[1]
                 except (FileNotFoundError, NotADirectoryError):
                     continue  # it went away meanwhile
                 except OSError:
                     return size, most + 1
-                if count > most or (depth == DEEPEST and stat.S_ISDIR(status.st_mode)):
+                if count > most or path > LONGEST or (depth == DEEPEST and stat.S_ISDIR(status.st_mode)):
                     return size, most + 1
     finally:
         os.close(opened)
