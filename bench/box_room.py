@@ -141,7 +141,7 @@ def _spent(outlet: Outlet, budget: int) -> Iterator[int]:
 def _empty(at: Ground) -> None:
     box, reading = start_printing(at.confined, ["true"])
     with os.fdopen(reading, "rb"):
-        box.process.wait()
+        box.wait()
     box.kill()
 
 

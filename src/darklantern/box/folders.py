@@ -97,8 +97,8 @@ def begun(declared: Declared) -> Run:
     number = int(earlier[-1].id.partition("-")[0]) + 1 if earlier else 1
     folder = declared.project / "runs" / f"{number}-{declared.hash[:8]}"
     folder.mkdir(mode=0o700, parents=True)
-    passable(folder / "volume")  # bubblewrap goes there before it is the box's user
     write_whole(folder / "spec.json", encode(declared.spec))
+    passable(folder / "volume")  # bubblewrap goes there before it is the box's user
     copied(declared, declared.spec.inputs, folder / "inputs")
     return Run(folder)
 

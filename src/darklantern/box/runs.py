@@ -114,7 +114,9 @@ def _report(
 def _swept(project: Path) -> None:
     """Put away what a supervisor that was killed left in the clear."""
     for each in runs(project):
-        if each.volume.exists():
+        if not (each.folder / "spec.json").exists():  # killed before anything was laid out
+            remove(each.folder)
+        elif each.volume.exists() or (each.folder / "inputs").exists():
             _put_away(each.spec, each)
 
 

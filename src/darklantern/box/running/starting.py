@@ -2,11 +2,11 @@
 
 import json
 import os
+import select
+import signal
 import subprocess
-import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -16,40 +16,50 @@ from darklantern.box.confine.filters import as_descriptor, program
 from darklantern.errors import BoxError
 
 _DIES_S: Final = 10.0
+_GUARD: Final = """
+exec 4<&0 5>&2 2>/dev/null
+(exec 3<"$0"; read -r go <&3 || exit; read -r never <&3; kill -KILL $$) </dev/null &
+"$@" <&4 2>&5 4<&- 5>&-
+code=$?
+kill -KILL $!
+exit $code
+"""
+"""Around bubblewrap, which dies with it: a shell that kills itself where its lifeline ends after a first line."""
 
 
-@dataclass(frozen=True)
 class Running:
-    """A box that runs."""
+    """A box that runs. Made by `start`."""
 
-    process: "subprocess.Popen[bytes]"
-    """bubblewrap outside the box: its death is the box's"""
-    first: int
-    """pid of the first process inside, as the host counts"""
-    guard: "subprocess.Popen[bytes]"
-    """ends the box when the supervisor is no more: it reads a pipe that only the supervisor holds"""
-    lifeline: int
+    def __init__(self, guard: "subprocess.Popen[bytes]", lifeline: int, first: int) -> None:
+        self.first = first
+        """pid of the first process inside, as the host counts"""
+        self._guard, self._lifeline = guard, lifeline
+        self._handle = os.pidfd_open(first)  # its number may be another's by the time that it is to be killed
+        self._over = False
 
     def ended(self) -> int | None:
         """The exit code, None while it runs."""
-        return self.process.poll()
+        return self._guard.poll()
+
+    def wait(self) -> int:
+        """The exit code, once it has ended."""
+        return self._guard.wait()
 
     def kill(self) -> None:
         """End every process of the box at once. Raises BoxError if one is left."""
-        if self.guard.poll() is not None:
+        if self._over:
             return
-        self.process.kill()
-        self.process.wait()
-        deadline = time.monotonic() + _DIES_S
-        while lives(self.first):
-            if time.monotonic() > deadline:
-                raise BoxError(
-                    f"process {self.first} of the box does not die", hint="it waits for the kernel: look at its state"
-                )
-            time.sleep(0.001)
-        self.guard.kill()
-        self.guard.wait()
-        os.close(self.lifeline)
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+        # The kernel ends all of a namespace before its first process is seen to have ended.
+        if not select.select([self._handle], [], [], _DIES_S)[0]:
+            raise BoxError(
+                f"process {self.first} of the box does not die", hint="it waits for the kernel: look at its state"
+            )
+        self._guard.wait()
+        self._over = True
+        os.close(self._handle)
+        os.close(self._lifeline)
 
 
 def start(
@@ -64,35 +74,35 @@ def start(
     `said` takes what it prints; `hand` are descriptors that it inherits under the numbers that `handed` tells, and no
     others are.
 
-    bubblewrap ties the box's life to ours, but not from its first moment on. So the command waits at a gate until a
-    guard stands by: whenever the supervisor is killed, either the gate is never opened or the guard ends the box.
+    The command waits at a gate, a pipe whose other end only the supervisor has, until a guard stands by. Whenever the
+    supervisor is killed, either the gate is never opened and the command never begins, or the guard ends the box;
+    whenever the guard is killed, bubblewrap ends it. bubblewrap itself must come to the end of its start: tied to the
+    supervisor, or to a pipe whose reader is gone, it would leave a half-made process behind.
     """
-    info, told = os.pipe()
+    info, told = _written_for_nobody_too()
     gate, open_ = os.pipe()
+    life, lifeline = os.pipe()
     words, *own = _words(confined, command, told, hand)
     try:
-        process = subprocess.Popen(
-            words,
+        guard = subprocess.Popen(
+            ["/bin/sh", "-c", _GUARD, f"/proc/self/fd/{life}", *words],
             stdin=gate,
             stdout=said,
             stderr=said,
-            pass_fds=(*own, told, *hand),
+            pass_fds=(*own, told, life, *hand),
             start_new_session=True,  # Ctrl-C is for the supervisor, which ends the box
             env={},
         )
-    except OSError as error:
-        raise BoxError(f"bubblewrap does not start: {error}", hint="`darklantern box doctor` says why") from error
     finally:
-        for each in (*own, told, gate):
+        for each in (*own, told, gate, life):
             os.close(each)
     try:
-        first = _first(info, process)
-        box = Running(process, first, *_guard(process.pid, first))
+        box = Running(guard, lifeline, _first(info))
+        os.write(lifeline, b"go\n")
         os.write(open_, b"go\n")
         return box
     except BaseException:
-        process.kill()
-        process.wait()
+        os.close(lifeline)
         raise
     finally:
         os.close(info)
@@ -115,26 +125,22 @@ def _words(
     return command_line(confined, command, filter, cpuinfo, told), filter, cpuinfo
 
 
-def _guard(*pids: int) -> tuple["subprocess.Popen[bytes]", int]:
-    reading, lifeline = os.pipe()
+def _written_for_nobody_too() -> tuple[int, int]:
+    """A pipe that can be written to when its reader is gone: whoever writes could read it."""
+    reading, writing = os.pipe()
     try:
-        # In a session of its own: what ends the supervisor by a key does not end this one.
-        kill = ["/bin/sh", "-c", 'read -r never; kill -KILL "$@"', "sh", *map(str, pids)]
-        return subprocess.Popen(kill, stdin=reading, stderr=subprocess.DEVNULL, start_new_session=True), lifeline
+        return reading, os.open(f"/proc/self/fd/{writing}", os.O_RDWR | os.O_CLOEXEC)
     finally:
-        os.close(reading)
+        os.close(writing)
 
 
-def _first(info: int, process: "subprocess.Popen[bytes]") -> int:
-    """The pid that bubblewrap tells before it starts the command."""
+def _first(info: int) -> int:
+    """The pid that bubblewrap tells before it starts the command. Raises BoxError where it ends without one."""
     data = b""
     while b"}" not in data:
         more = os.read(info, 4096)
         if not more:
-            code = process.wait()
-            raise BoxError(
-                f"bubblewrap ended with {code} before the box began", hint="`darklantern box doctor` says why"
-            )
+            raise BoxError("bubblewrap ended before the box began", hint="`darklantern box doctor` says why")
         data += more
     return int(json.loads(data)["child-pid"])
 
