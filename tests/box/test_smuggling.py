@@ -58,7 +58,7 @@ class Strategy:
     def ended(self) -> int | None:
         return self.code if self.over() else None
 
-    def kill(self) -> None:
+    def strike(self) -> None:
         self.killed = True
 
 

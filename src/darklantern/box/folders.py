@@ -62,7 +62,7 @@ class Run:
 
     @property
     def volume(self) -> Path:
-        """/box/work, while it runs."""
+        """/box/work, while a resumable one runs."""
         return self.folder / "volume"
 
     @property
@@ -96,9 +96,11 @@ def begun(declared: Declared) -> Run:
     earlier = runs(declared.project)
     number = int(earlier[-1].id.partition("-")[0]) + 1 if earlier else 1
     folder = declared.project / "runs" / f"{number}-{declared.hash[:8]}"
-    folder.mkdir(mode=0o700, parents=True)
+    folder.parent.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(mode=0o700)
     write_whole(folder / "spec.json", encode(declared.spec))
-    passable(folder / "volume")  # bubblewrap goes there before it is the box's user
+    if declared.spec.resumable:
+        passable(folder / "volume")  # bubblewrap goes there before it is the box's user
     copied(declared, declared.spec.inputs, folder / "inputs")
     return Run(folder)
 

@@ -109,7 +109,7 @@ class Ledger:
         data = encode(line)
         path = self._folder / LEDGER
         try:
-            with path.open("ab", buffering=0) as file:
+            with open(path, "ab", buffering=0, opener=_own) as file:
                 end = file.tell()
                 try:
                     if file.write(data + b"\n") <= len(data):
@@ -164,12 +164,16 @@ def _held(folder: Path, by: str) -> StoreError:
 def _read(folder: Path, mend: bool = True) -> Ledger:
     path = folder / LEDGER
     data = path.read_bytes() if path.exists() else b""
-    whole, newline, torn = data.rpartition(b"\n")
+    whole, newline, _ = data.rpartition(b"\n")
     head, balance, pending = Head(lines=0, hash=_FIRST), Balance(), 0
     by_run: dict[str, int] = {}
     known = _head(folder)
+    kept = 0
     for number, text in enumerate(whole.split(b"\n") if newline else []):
         line = _line(path, number, text)
+        if known is not None and number == known.lines and line.kind == "settle":
+            break  # whether a crash came before its head or somebody wrote it: the reservation stays spent
+        kept += len(text) + 1
         if line.previous != head.hash or line.number != number:
             raise _altered(path, f"line {number + 1} does not follow the one before it")
         balance, pending = _after(path, balance, pending, line)
@@ -180,11 +184,16 @@ def _read(folder: Path, mend: bool = True) -> Ledger:
             raise _altered(path, f"line {head.lines} is not the one that {HEAD} names")
     if (known is None and head.lines > 1) or (known is not None and not known.lines <= head.lines <= known.lines + 1):
         raise _altered(path, f"{HEAD} names {known.lines if known else 'no'} lines, and {head.lines} are there")
-    if torn and mend:  # the power failed while it was written, before anything was shown for it
+    if kept < len(data) and mend:  # the power failed while it was written, before anything was shown for it
         with path.open("r+b") as file:
-            file.truncate(len(whole) + len(newline))
+            file.truncate(kept)
             os.fsync(file.fileno())
     return Ledger(folder, head, balance, by_run)
+
+
+def _own(name: str, flags: int) -> int:
+    """What each step cost is nobody else's."""
+    return os.open(name, flags, 0o600)
 
 
 def _after(path: Path, balance: Balance, pending: int, line: Line) -> tuple[Balance, int]:

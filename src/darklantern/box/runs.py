@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from darklantern.box.amounts import seconds, size
-from darklantern.box.confine.bubblewrap import Allowed, Confined, Kernel, interpreter
-from darklantern.box.confine.rungs import REMARKS, Held, own_user, rung, small, tried
+from darklantern.box.confine.bubblewrap import Allowed, Confined, interpreter
+from darklantern.box.confine.rungs import Held, own_user, remarks, rung, small, tried
 from darklantern.box.folders import Report, Run, begun, copied, inputs_hash, runs, same_lineage
 from darklantern.box.inside import OUTLET, TELEMETRY
 from darklantern.box.ledger import Ledger, opened
@@ -24,15 +25,15 @@ from darklantern.box.running.starting import Running, handed, start
 from darklantern.box.running.supervising import Supervised, supervise
 from darklantern.box.running.watchdog import Looking, Together
 from darklantern.box.sealed import project_key, seal_bytes, unseal_folder
-from darklantern.box.spec import Declared, Limits, Spec
-from darklantern.box.volume import keep, passable, remove
+from darklantern.box.spec import Declared, Spec
+from darklantern.box.volume import keep, remove
 from darklantern.errors import BoxError
 from darklantern.files import write_whole
 from darklantern.records.exact import Sha256, encode
 
 LOG_BYTES: Final = 2**20
 _MONITOR_SCRATCH: Final = 64 * 2**20
-_SETTLES_S: Final = 0.3
+_SETTLES_S: Final = 1.0
 _SETTLES_FILE_S: Final = 1e-4
 _SETTLES_BYTE_S: Final = 1e-8
 Begun = Callable[["Run", Held], None]
@@ -56,22 +57,33 @@ def run(declared: Declared, show: Show, told: Begun | None = None, resumed: Run 
         try:
             if resumed is not None:
                 unseal_folder(resumed.folder / "volume.age", made.folder / "volume", project_key(declared.project))
-            held = tried(small(on, user, made.folder / "volume"))
+            held = tried(small(on, user, made.folder / "inputs"))
             if told is not None:
                 told(made, held)
             report = partial(_report, declared, made, held, ledger, inputs_hash(made.folder / "inputs"), resumed)
             try:
-                _supervised(declared, made, held, user, ledger, show)
+                over = _supervised(declared, made, held, user, ledger, show)
             except KeyboardInterrupt:
                 report(broken_off=True)
                 raise
-            over = time.monotonic()
-            _put_away(spec, made)
-            # How long that takes is not for an observer: it tells of how many files there were.
+            with undisturbed():
+                _put_away(spec, made)
+            # How long that takes is not for an observer: it tells of how much there was.
             time.sleep(max(0.0, over + settles_s(spec) - time.monotonic()))
             return report(broken_off=False)
         finally:
-            _put_away(spec, made)
+            with undisturbed():
+                _put_away(spec, made)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Signals that end a run wait until this is over: a second Ctrl-C leaves nothing in the clear."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _check_left(spec: Spec, ledger: Ledger) -> None:
@@ -85,8 +97,9 @@ def _check_left(spec: Spec, ledger: Ledger) -> None:
 
 def settles_s(spec: Spec) -> float:
     """How long a run takes to be put away after its transcript is over, by its limits: a machine is rarely slower."""
-    sealed = size(spec.limits.disk) * _SETTLES_BYTE_S if spec.resumable else 0.0
-    return _SETTLES_S + spec.limits.files * _SETTLES_FILE_S + sealed
+    limits = spec.limits
+    sealed = limits.files * _SETTLES_FILE_S + size(limits.disk) * _SETTLES_BYTE_S if spec.resumable else 0.0
+    return _SETTLES_S + sealed
 
 
 def _report(
@@ -99,7 +112,7 @@ def _report(
         inputs=went_in,
         rung=held.rung,
         held=held.properties,
-        remarks=REMARKS,
+        remarks=remarks(),
         microbits=ledger.of(made.id),
         left=ledger.balance.left,
         ledger=ledger.head.hash,
@@ -128,19 +141,24 @@ def _put_away(spec: Spec, made: Run) -> None:
     remove(*(made.folder / each for each in ("volume", "inputs", "monitor")))
 
 
-def _supervised(declared: Declared, made: Run, held: Held, user: int, ledger: Ledger, show: Show) -> None:
+def _supervised(declared: Declared, made: Run, held: Held, user: int, ledger: Ledger, show: Show) -> float:
+    """When the transcript was over."""
     spec = declared.spec
-    volume = made.folder / "volume"
-    _own(volume, held, user)
+    work = made.volume if spec.resumable else None
+    if work is not None:
+        _own(work, held, user)
     releasing = Releasing(spec.outlet, ledger, made.id, made.released, show)
     with _boxes(declared, made, held, user) as (box, monitor, said, printed):
         hearing, log = Hearing(said, spec.outlet.channels), Printed(printed, LOG_BYTES)
         try:
-            with Looking(box.first, volume, _together(spec.limits, spec.kernel)) as watchdog:
+            with Looking(box.first, work, _together(spec)) as watchdog:
                 supervised = Supervised(box, hearing, log, watchdog, monitor)
                 supervise(supervised, spec.outlet, declared.wall_s, releasing)
+                return time.monotonic()
         finally:
-            seal_bytes(log.padded(), made.folder / "log.age", project_key(declared.project))
+            with undisturbed():
+                box.kill()
+                seal_bytes(log.padded(), made.folder / "log.age", project_key(declared.project))
 
 
 @contextmanager
@@ -200,13 +218,11 @@ def _monitor(declared: Declared, made: Run, held: Held, user: int, environment: 
     folder = made.folder / "monitor"
     folder.mkdir(mode=0o700)
     copied(declared, tripwire.inputs, folder / "inputs")
-    work = passable(folder / "work")
-    _own(work, held, user)
     allowed = Allowed(
         memory=size(tripwire.memory), scratch=_MONITOR_SCRATCH, processes=tripwire.processes,
-        cpu_s=int(seconds(declared.spec.limits.cpu)), disk=_MONITOR_SCRATCH,
+        cpu_s=max(1, int(seconds(declared.spec.limits.cpu))), disk=_MONITOR_SCRATCH,
     )  # fmt: skip
-    return Confined(held.rung, user, folder / "inputs", work, allowed, interpreter(), environment)
+    return Confined(held.rung, user, folder / "inputs", None, allowed, interpreter(), environment)
 
 
 def _confined(declared: Declared, made: Run, held: Held, user: int, environment: Mapping[str, str]) -> Confined:
@@ -218,18 +234,18 @@ def _confined(declared: Declared, made: Run, held: Held, user: int, environment:
         cpu_s=max(1, int(seconds(limits.cpu))),
         disk=size(limits.disk),
     )
-    return Confined(
-        held.rung, user, made.folder / "inputs", made.folder / "volume", allowed, interpreter(), environment
-    )
+    work = made.volume if declared.spec.resumable else None
+    return Confined(held.rung, user, made.folder / "inputs", work, allowed, interpreter(), environment)
 
 
-def _together(limits: Limits, kernel: Kernel) -> Together:
+def _together(spec: Spec) -> Together:
+    limits = spec.limits
     return Together(
         memory=size(limits.memory),
         cpu_s=seconds(limits.cpu),
         disk=size(limits.disk),
         files=limits.files,
-        kernel=kernel,
+        kernel=spec.kernel,
     )
 
 

@@ -91,8 +91,8 @@ def unseal_folder(path: Path, folder: Path, key: Identity) -> None:
             tarfile.open(fileobj=io.BufferedReader(Unsealed(file, key)), mode="r|") as archive,
         ):
             archive.extractall(folder, filter="data")
-    except (OSError, tarfile.TarError) as error:
-        raise BoxError(f"cannot take up {path}: {error}", hint="the run left none, or the file was damaged") from error
+    except (OSError, tarfile.TarError):  # whose words may be a box's
+        raise BoxError(f"cannot take up {path}", hint="the file was damaged, or the disk is full") from None
 
 
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:

@@ -30,11 +30,11 @@ class Limits(Value, frozen=True, kw_only=True):
     cpu: str = "1h"
     """of all its processes together"""
     processes: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 64
-    disk: str = "1GiB"
-    """of /box/work; /tmp and /dev/shm have as much memory each as `scratch`"""
+    disk: str = "256MiB"
+    """of /box/work, which is memory unless the box is resumable; /tmp and /dev/shm have as much each as `scratch`"""
     scratch: str = "256MiB"
     files: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 10_000
-    """in /box/work"""
+    """in /box/work, where it is resumable"""
 
 
 class Project(Value, frozen=True, kw_only=True):
@@ -129,7 +129,8 @@ def _check(path: Path, made: Declared) -> None:
         raise BoxError(f"{path}, project.bits: expected a number of bits above 0, got {spec.project.bits}", hint="64.0")
     for text in (spec.limits.wall, spec.limits.cpu):
         seconds(text)
-    for text in (spec.limits.memory, spec.limits.disk, spec.limits.scratch):
+    sizes = (spec.limits.memory, spec.limits.disk, spec.limits.scratch)
+    for text in (*sizes, *((spec.tripwire.memory,) if spec.tripwire else ())):
         size(text)
     if spec.outlet.mode != "final" and made.slot_s < 0.1:
         raise BoxError(
@@ -143,9 +144,14 @@ def _check(path: Path, made: Declared) -> None:
             hint="fewer channels, fewer symbols, or another project with a larger budget",
         )
     where = made.folder.absolute()
-    for name, given in spec.inputs.items():
-        if PurePosixPath(given).is_absolute() or not (where / given).exists():
+    inputs = {**spec.inputs, **{f"tripwire.{name}": given for name, given in _monitors(spec).items()}}
+    for name, given in inputs.items():
+        if PurePosixPath(given).is_absolute() or ".." in PurePosixPath(given).parts or not (where / given).exists():
             raise BoxError(
                 f"{path}, inputs.{name}: expected a file or folder beside it, got {given!r}",
                 hint="a path from where the declaration lies",
             )
+
+
+def _monitors(spec: Spec) -> dict[str, str]:
+    return spec.tripwire.inputs if spec.tripwire else {}

@@ -22,7 +22,10 @@ def unsealed(run: Run, count: int) -> bytes:
     if not 0 < count <= LOG_BYTES:
         raise BoxError(f"expected 1 to {LOG_BYTES} bytes, got {count}", hint="8 bits each: ask for few")
     project = run.project
-    with opened(project, read(project)[1].budget) as ledger:
+    head, balance = read(project)
+    if not head.lines:
+        raise BoxError(f"{project} has no ledger", hint="a run is looked at where it lies, in its project")
+    with opened(project, balance.budget) as ledger:
         cost = price(count)
         ledger.reserve(run.id, f"{count} bytes of what it printed", cost)
         ledger.settle(run.id, f"{count} bytes of what it printed", cost)

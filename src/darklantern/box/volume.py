@@ -80,7 +80,7 @@ def _amount(opened: int, most: int, depth: int, before: int) -> tuple[int, int]:
                         size, count = size + inner[0], count + inner[1]
                 except (FileNotFoundError, NotADirectoryError):
                     continue  # it went away meanwhile
-                except OSError:
+                except (OSError, ValueError):
                     return size, most + 1
                 if count > most or path > LONGEST or (depth == DEEPEST and stat.S_ISDIR(status.st_mode)):
                     return size, most + 1
@@ -96,8 +96,6 @@ def _emptied(folder: Path) -> None:
 
 def _ours(*words: str | Path) -> None:
     """One of the system's own tools, which no depth of folders ends."""
-    done = subprocess.run([*words[:-1], "--", words[-1]], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise BoxError(
-            f"{words[0]} {words[-1]}: {done.stderr[:200]}", hint="remove it by hand; nothing of it was shown"
-        )
+    done = subprocess.run([*words[:-1], "--", words[-1]], capture_output=True, check=False)
+    if done.returncode != 0:  # what it says may be a box's words
+        raise BoxError(f"cannot put away {words[-1]}", hint="remove it by hand, and do not look into it")

@@ -69,7 +69,7 @@ def run_in(folder: Path) -> "Run":
 
     if not (folder / "spec.json").is_file():
         raise StoreError(f"{folder} is no run of a box", hint="a folder in PROJECT/runs")
-    return Run(folder.absolute())
+    return Run(folder.resolve())
 
 
 def supervisor(project: Path) -> int | None:

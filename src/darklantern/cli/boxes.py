@@ -57,7 +57,8 @@ def run_box(path: Path, resume: Path | None, as_json: bool) -> None:
 
     declared = read_spec(path)
     # `box kill` sends it: the supervisor ends as by Ctrl-C, and its box before it.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for ends in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ends, signal.default_int_handler)
     signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # or Ctrl-Z would leave a box without its supervisor
 
     def begun(made: "Run", held: "Held") -> None:
@@ -129,7 +130,7 @@ def tell_rung(kernel: "Kernel", as_json: bool) -> None:
     """What this machine holds."""
     import tempfile
 
-    from darklantern.box.confine.rungs import REMARKS, own_user, rung, small, tried
+    from darklantern.box.confine.rungs import own_user, remarks, rung, small, tried
     from darklantern.box.volume import passable
 
     with tempfile.TemporaryDirectory(dir="/var/tmp") as made:
@@ -138,11 +139,11 @@ def tell_rung(kernel: "Kernel", as_json: bool) -> None:
         with own_user(on := rung(kernel)) as user:
             found = tried(small(on, user, work))
     if as_json:
-        tell_json({"rung": found.rung, "held": list(found.properties), "remarks": list(REMARKS)})
+        tell_json({"rung": found.rung, "held": list(found.properties), "remarks": list(remarks())})
         return
     for name in found.properties:
         tell(f"held: {name}")
-    for each in REMARKS:
+    for each in remarks():
         tell(f"mind: {each}")
     tell(f"rung {found.rung}: {_RUNGS[found.rung]}")
 

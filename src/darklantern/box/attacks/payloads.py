@@ -25,13 +25,36 @@ from typing import Any
 Told = dict[str, Any]
 _X86 = platform.machine() == "x86_64"
 _LIBC = ctypes.CDLL(None, use_errno=True)
+_READ_LEASE = 0
 _NEW = {"user": 0x10000000, "mount": 0x00020000, "net": 0x40000000}
-# ptrace, bpf, perf_event_open, io_uring_setup, keyctl, memfd_create, shmget, setns, clone, clone3
+# ptrace, bpf, perf_event_open, io_uring_setup, keyctl, memfd_create, shmget, setns, clone, clone3, fcntl
 _CALLS = (
-    dict(ptrace=101, bpf=321, perf=298, io_uring=425, keyctl=250, memfd=319, shmget=29, setns=308, clone=56, clone3=435)
+    dict(
+        ptrace=101,
+        bpf=321,
+        perf=298,
+        io_uring=425,
+        keyctl=250,
+        memfd=319,
+        shmget=29,
+        setns=308,
+        clone=56,
+        clone3=435,
+        fcntl=72,
+    )
     if _X86
     else dict(
-        ptrace=117, bpf=280, perf=241, io_uring=425, keyctl=219, memfd=279, shmget=194, setns=268, clone=220, clone3=435
+        ptrace=117,
+        bpf=280,
+        perf=241,
+        io_uring=425,
+        keyctl=219,
+        memfd=279,
+        shmget=194,
+        setns=268,
+        clone=220,
+        clone3=435,
+        fcntl=25,
     )
 )
 
@@ -156,8 +179,8 @@ def namespaces(told: Told) -> bool:
 
 
 def kernel_doors(told: Told) -> bool:
-    """11: calls that a kernel's worst bugs were in."""
-    if _call("ptrace", 0, 0, 0, 0) == 0:
+    """11: calls that a kernel's worst bugs were in, and one that tells who opens a file that two boxes see."""
+    if _call("ptrace", 0, 0, 0, 0) == 0 or _LIBC.inotify_init() >= 0:
         return True
     space = (ctypes.c_char * 256)()
     at = ctypes.addressof(space)
@@ -165,18 +188,26 @@ def kernel_doors(told: Told) -> bool:
 
 
 def shared_memory(told: Told) -> bool:
-    """12: memory with a name or a descriptor, for somebody else to find."""
+    """12: memory with a name or a descriptor, for somebody else to find, or that is nobody's own."""
     return (
-        _call("memfd", ctypes.cast(ctypes.c_char_p(b"x"), ctypes.c_void_p).value or 0, 0) >= 0
+        _works(lambda: mmap.mmap(-1, 4096).close())
+        or _works(_zeros)
+        or _call("memfd", ctypes.cast(ctypes.c_char_p(b"x"), ctypes.c_void_p).value or 0, 0) >= 0
         or _call("shmget", 0, 4096, 0o1600) >= 0
     )
+
+
+def _zeros() -> None:
+    with Path("/dev/zero").open("r+b") as file:
+        mmap.mmap(file.fileno(), 4096).close()
 
 
 def other_tables(told: Told) -> bool | None:
     """13: calls by the numbers of i386, which no filter for this architecture sees. Killed, it prints nothing."""
     if not _X86:
         return None
-    code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    own = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    code = mmap.mmap(-1, 4096, flags=own, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
     code.write(bytes.fromhex("53b814000000cd805bc3"))  # getpid by int 0x80
     ask = ctypes.CFUNCTYPE(ctypes.c_long)(ctypes.addressof(ctypes.c_char.from_buffer(code)))
     child = os.fork()
@@ -223,9 +254,14 @@ def _reads(number: int, secret: str) -> bool:
 
 
 def lock_inputs(told: Told) -> bool:
-    """17: a lock on an input, which whoever shares the file sees."""
+    """17: a lock or a lease on an input, which whoever shares the file sees; also by a command with bits above it."""
     with (Path(told["inputs"]) / "input").open("rb") as file:
-        return _works(lambda: fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB))
+        shared, above = fcntl.LOCK_SH | fcntl.LOCK_NB, 1 << 32
+        return (
+            _works(lambda: fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB))
+            or _works(lambda: fcntl.lockf(file, shared))
+            or any(_call("fcntl", file.fileno(), each | above, _READ_LEASE) == 0 for each in (1024, 1026))
+        )
 
 
 ATTACKS: dict[str, Callable[[Told], bool | None]] = {

@@ -20,8 +20,9 @@ from darklantern.box.attacks import payloads
 from darklantern.box.confine.bubblewrap import INPUTS, Allowed, Confined, Kernel, interpreter
 from darklantern.box.confine.rungs import own_user, rung
 from darklantern.box.running.starting import Running, start
-from darklantern.box.running.watchdog import Together, beyond
+from darklantern.box.running.watchdog import Computed, Together, beyond
 from darklantern.box.volume import passable
+from darklantern.errors import BoxError
 
 Verdict = Literal["held", "broken", "not shown"]
 """not shown: the attack did not work outside either, so that its failure inside says nothing"""
@@ -52,6 +53,7 @@ class Ground:
     """Where attacks are tried: folders, a host with services, a box."""
 
     folder: Path
+    work: Path
     confined: Confined
     python: str
     told: dict[str, Any]
@@ -83,7 +85,9 @@ def ground(kernel: Kernel) -> Iterator[Ground]:
             os.set_inheritable(left_open.fileno(), True)
             python, folders = _interpreter()
             confined = Confined(on, user, folder / "inputs", work, _ALLOWED, folders)
-            yield Ground(folder, confined, python, told, left_open.fileno())
+            if printed_by(*start_printing(confined, [python, "-I", "-S", "-c", "print('runs')"])) != "runs":
+                raise BoxError("nothing runs in a box here", hint="`darklantern box doctor` says why")
+            yield Ground(folder, work, confined, python, told, left_open.fileno())
 
 
 def _interpreter() -> tuple[str, tuple[Path, ...]]:
@@ -147,7 +151,7 @@ def _inside(at: Ground, name: str) -> str:
     command = [at.python, "-I", "-S", f"{INPUTS}/payloads.py", name, json.dumps(told)]
     box, reading = start_printing(at.confined, command)
     # What one process may have the kernel enforces on rungs A and B; gVisor's leaves memory to the watchdog.
-    watched = {"passed": lambda: beyond(box.first, at.confined.work, together(at), False)}
+    watched = {"passed": lambda: beyond(box.first, None, together(at), Computed())}
     said = printed_by(box, reading, **(watched if at.confined.rung == "G" else {}))
     return said if said in ("worked", "impossible") else "refused"
 

@@ -18,7 +18,7 @@ from darklantern.box.ledger import read
 from darklantern.box.outlet.pricing import MICRO
 from darklantern.box.running.releasing import Released
 from darklantern.box.running.starting import children
-from darklantern.box.running.watchdog import beyond
+from darklantern.box.running.watchdog import Computed, beyond
 from darklantern.box.runs import run
 from darklantern.box.spec import read_spec
 from darklantern.errors import BoxError
@@ -101,10 +101,10 @@ def _daemon(kernel: Kernel) -> tuple[bool, bool]:
         bare.stdout.close()
         box, reading = start_printing(at.confined, [at.python, "-I", "-S", "-c", _DAEMON, "/box/work/beat"])
         os.read(reading, 100)
-        inside_beats = _beats(at.confined.work / "beat")
+        inside_beats = _beats(at.work / "beat")
         box.kill()
         os.close(reading)
-        return outside and inside_beats, _beats(at.confined.work / "beat")
+        return outside and inside_beats, _beats(at.work / "beat")
 
 
 def _supervisor_killed(kernel: Kernel) -> tuple[bool, bool]:
@@ -145,9 +145,7 @@ def _memory_together(kernel: Kernel) -> tuple[bool, bool]:
         bare.communicate()
         box, reading = start_printing(at.confined, [at.python, "-I", "-S", "-c", _MEMORY, each])
         deadline = time.monotonic() + _SOON_S
-        while (
-            passed := beyond(box.first, at.confined.work, together(at), False)
-        ) is None and time.monotonic() < deadline:
+        while (passed := beyond(box.first, None, together(at), Computed())) is None and time.monotonic() < deadline:
             time.sleep(0.02)
         box.kill()
         said = b""

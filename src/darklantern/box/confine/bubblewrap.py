@@ -1,5 +1,6 @@
 """A program behind bubblewrap: what it may see, as a command line. Nothing is run here."""
 
+import resource
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ Kernel = Literal["host", "gvisor"]
 INPUTS: Final = "/box/inputs"
 WORK: Final = "/box/work"
 CPUINFO: Final = Path("/proc/cpuinfo")
+_FILES: Final = 4096
 _PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -37,7 +39,8 @@ class Confined:
     user: int
     """its own, but on rung B: limits on processes count by user"""
     inputs: Path
-    work: Path
+    work: Path | None
+    """what /box/work is; None: memory, as much as `disk`"""
     allowed: Allowed
     python: tuple[Path, ...] = ()
     """folders of an interpreter and its packages"""
@@ -71,7 +74,7 @@ def command_line(given: Confined, command: Sequence[str], filter: int, cpuinfo: 
         *view(given),
         # Without it torch takes its slowest kernels, and other bits come out. All else of /proc tells of the host.
         *("--perms", "0755", "--dir", "/proc", "--perms", "0444", "--ro-bind-data", str(cpuinfo), str(CPUINFO)),
-        *("--chdir", WORK),
+        *("--remount-ro", "/", "--remount-ro", "/dev", "--chdir", WORK),
         *(word for name, value in environment(given).items() for word in ("--setenv", name, value)),
         *("--info-fd", str(info), "--seccomp", str(filter), "--"),
         *_limits(given),
@@ -92,13 +95,19 @@ def view(given: Confined) -> list[str]:
     """All files that a box has, but those of /proc."""
     return [
         *_system(),
-        *("--dev", "/dev"),
+        *(
+            "--dev",
+            "/dev",
+            "--dev-bind",
+            "/dev/null",
+            "/dev/zero",
+        ),  # which could be mapped as memory that nobody counts
         *_scratch("/dev/shm", given.allowed.scratch),
         *_scratch("/tmp", given.allowed.scratch),
         # After /tmp, in which an interpreter may lie.
         *(word for each in given.python for word in (*_parents(each), "--ro-bind", str(each), str(each))),
         *("--perms", "0755", "--dir", "/box", "--ro-bind", str(given.inputs), INPUTS),
-        *("--bind", str(given.work), WORK),
+        *(_scratch(WORK, given.allowed.disk) if given.work is None else ("--bind", str(given.work), WORK)),
     ]
 
 
@@ -147,7 +156,7 @@ def _limits(given: Confined) -> list[str]:
         f"--cpu={allowed.cpu_s}",
         f"--fsize={allowed.disk}",
         "--core=1",  # 0 would still feed a handler behind a pipe
-        "--nofile=4096",
+        f"--nofile={min(_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1])}",
         "--memlock=65536",
         "--msgqueue=0",
         "--rtprio=0",

@@ -9,7 +9,6 @@ from typing import Final
 
 MEMORY: Final = [
     "brk",
-    "mmap",
     "munmap",
     "mprotect",
     "mremap",
@@ -77,7 +76,6 @@ FILES: Final = [
     "symlinkat",
     "truncate",
     "ftruncate",
-    "fallocate",
     "fadvise64",
     "fsync",
     "fdatasync",
@@ -121,10 +119,6 @@ FILES: Final = [
     "listxattr",
     "llistxattr",
     "flistxattr",
-    "inotify_init",
-    "inotify_init1",
-    "inotify_add_watch",
-    "inotify_rm_watch",
 ]
 """only files that were mounted for it: copies of its inputs, and its own"""
 PROCESSES: Final = [
@@ -251,5 +245,9 @@ IOCTLS: Final = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 """TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX; TIOCSTI and all devices' own are refused"""
 PRCTLS: Final = (1, 2, 3, 4, 7, 8, 15, 16, 21, 23, 24, 27, 28, 36, 37, 38, 39, 40, 47, 0x53564D41)
 """names, death signals, dumpability, capabilities given up, no new privileges, memory names"""
-FCNTLS_REFUSED: Final = (1024, 1026)
-"""F_SETLEASE and F_NOTIFY"""
+FCNTLS: Final = (0, 1, 2, 3, 4, 1030, 1031, 1032)
+"""F_DUPFD, GETFD, SETFD, GETFL, SETFL, DUPFD_CLOEXEC, SETPIPE_SZ, GETPIPE_SZ. Locks and leases on a file that two boxes
+see, if only to read it, are seen by both, and by the host"""
+MMAP_KINDS: Final = (0x01, 0x20, 0x00)
+"""of MAP_SHARED (1) and MAP_ANONYMOUS (0x20), all but both at once: no limit counts memory that is nobody's own"""
+MMAP_KIND: Final = 0x21

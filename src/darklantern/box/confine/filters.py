@@ -38,8 +38,10 @@ def program() -> bytes:
         made.add_rule(allow, "prctl", seccomp.Arg(0, seccomp.EQ, option))
     for name in ("unshare", "setns", "mount", "ptrace", "bpf", "perf_event_open", "keyctl", "flock", "memfd_create"):
         made.add_rule(refuse, name)
-    made.add_rule(allow, "fcntl", seccomp.Arg(1, seccomp.LT, calls.FCNTLS_REFUSED[0]))
-    made.add_rule(allow, "fcntl", seccomp.Arg(1, seccomp.GT, calls.FCNTLS_REFUSED[-1]))
+    for command in calls.FCNTLS:  # the kernel takes the lower half of the register alone
+        made.add_rule(allow, "fcntl", seccomp.Arg(1, seccomp.MASKED_EQ, 0xFFFFFFFF, command))
+    for kind in calls.MMAP_KINDS:
+        made.add_rule(allow, "mmap", seccomp.Arg(3, seccomp.MASKED_EQ, calls.MMAP_KIND, kind))
     with tempfile.TemporaryFile() as file:
         made.export_bpf(file)
         file.seek(0)

@@ -63,7 +63,7 @@ def configuration(given: Confined, command: Sequence[str], handed: int) -> bytes
             },
             "mounts": [
                 _bound(INPUTS, "ro"),
-                _bound(WORK, "rw"),
+                _scratch(WORK, given.allowed.disk) if given.work is None else _bound(WORK, "rw"),
                 _scratch("/tmp", given.allowed.scratch),
                 _scratch("/dev/shm", given.allowed.scratch),
                 _scratch("/run", 4096),

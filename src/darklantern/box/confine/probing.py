@@ -28,6 +28,11 @@ def _call(name: str, *arguments: int) -> bool:
     return int(getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments)) == -1
 
 
+def _locked(path: str) -> None:
+    with Path(path).open("rb") as file:
+        fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
 def _no_capabilities() -> bool:
     header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
     failed = ctypes.CDLL(None, use_errno=True).capget(header, sets)
@@ -54,6 +59,10 @@ PROPERTIES: dict[str, Callable[[], bool]] = {
         not Path("/etc/passwd").exists() and not Path("/proc/sys/kernel/random/boot_id").exists()
     ),
     "inputs cannot be written": lambda: _raises(lambda: Path("/box/inputs/written").mkdir()),
+    "nothing written beside its own folders": lambda: all(
+        _raises(Path(where, "written").mkdir) for where in ("/", "/box", "/etc", "/dev", "/proc", "/usr")
+    ),
+    "no locks that others see": lambda: _raises(lambda: _locked("/usr/bin/env")),
     "no namespaces of its own": lambda: _call("unshare", _NEW_USER),
     "no tracing": lambda: _call("ptrace", _TRACE_ME, 0, 0, 0),
     "no files in memory": lambda: _raises(lambda: os.memfd_create("x")),

@@ -29,10 +29,11 @@ _FIRST_USER: Final = 2_000_000
 """above what systems give to people and containers"""
 _USERS: Final = 1000
 _PROBES_S: Final = 30.0
-REMARKS: Final = (
-    "memory, cpu, disk and files of all processes together: watchdog, not enforced by the kernel",
-    "shared with the host: its kernel, the page cache, the processor's time",
+_REMARKS: Final = (
+    "memory and cpu of all processes together, a resumable box's disk and files: watchdog, not enforced by the kernel",
+    "shared with the host: its kernel, the page cache, the processor's time, its list of processes for who may see it",
 )
+_LOGGED: Final = Path("/proc/sys/debug/exception-trace")
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,14 @@ def rung(kernel: Kernel) -> Rung:
     if kernel == "gvisor":
         return "G"
     return "A" if root else "B"
+
+
+def remarks() -> tuple[str, ...]:
+    """What no rung holds."""
+    with suppress(OSError):  # not every kernel has it
+        if _LOGGED.read_text().strip() != "0":
+            return (*_REMARKS, "the kernel's log names what crashes: `sysctl debug.exception-trace=0` before a run")
+    return _REMARKS
 
 
 def tried(confined: Confined) -> Held:
@@ -98,7 +107,7 @@ def own_user(held: Rung) -> Iterator[int]:
 def small(held: Rung, user: int, folder: Path) -> Confined:
     """A box for probes: little of everything."""
     allowed = Allowed(memory=2**30, scratch=2**20, processes=16, cpu_s=60, disk=2**20)
-    return Confined(held, user, folder, folder, allowed, interpreter())
+    return Confined(held, user, folder, None, allowed, interpreter())
 
 
 def _printed(confined: Confined) -> set[str]:

@@ -33,8 +33,10 @@ class Channel(Value, frozen=True, kw_only=True):
                 raise ValueError(f"channel {self.name}: expected two words or more, each once")
         elif self.low is None or self.high is None or self.symbols is None:
             raise ValueError(f"channel {self.name}: expected low, high and symbols, or words")
-        elif not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
-            raise ValueError(f"channel {self.name}: expected low < high, both finite, got {self.low} and {self.high}")
+        elif not (math.isfinite(self.high - self.low) and self.low < self.high):
+            raise ValueError(
+                f"channel {self.name}: expected low < high, their distance finite, got {self.low} and {self.high}"
+            )
 
     @property
     def size(self) -> int:

@@ -45,12 +45,17 @@ class Running:
         """The exit code, once it has ended."""
         return self._guard.wait()
 
+    def strike(self) -> None:
+        """End every process of the box, and wait for none: one with much memory takes its time to go."""
+        if not self._over:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+
     def kill(self) -> None:
-        """End every process of the box at once. Raises BoxError if one is left."""
+        """End every process of the box at once, and wait for it. Raises BoxError if one is left."""
         if self._over:
             return
-        with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+        self.strike()
         # The kernel ends all of a namespace before its first process is seen to have ended.
         if not select.select([self._handle], [], [], _DIES_S)[0]:
             raise BoxError(
@@ -148,7 +153,7 @@ def _first(info: int) -> int:
 def lives(pid: int) -> bool:
     """Whether there is such a process, other than as what its parent has not collected yet."""
     with suppress(OSError, IndexError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
     return False
 
 

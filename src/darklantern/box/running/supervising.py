@@ -52,12 +52,13 @@ class Supervised:
         elif code is None and self.watchdog.passed is not None:
             self.end("limit")
 
-    def end(self, how: End) -> None:
-        """Kill what is left of both boxes, whole."""
+    def end(self, how: End) -> End:
+        """Strike what is left of both boxes, whole, and how it ended. No tick waits until they are gone."""
         self.how = self.how or how
-        self.box.kill()
+        self.box.strike()
         if self.monitor is not None:
-            self.monitor.kill()
+            self.monitor.strike()
+        return self.how
 
     def _tripped(self, box_ended: bool) -> bool:
         """A monitor trips by every end but one: with code 0, after the box. One that is gone watches nothing."""
@@ -66,7 +67,7 @@ class Supervised:
 
 
 def supervise(held: Supervised, outlet: Outlet, wall_s: float, releasing: Releasing) -> None:
-    """Run until the transcript is over, and leave nothing of the box alive, whatever happens."""
+    """Run until the transcript is over, and strike whatever of the box is left, whatever happens."""
     start = held.clock()
     try:
         if outlet.mode == "final":
@@ -83,9 +84,7 @@ def _at_ticks(held: Supervised, outlet: Outlet, start: float, wall_s: float, rel
         releasing.release(_in_slot(held, outlet))
         if releasing.over:
             return
-    held.end("limit")
-    assert held.how is not None
-    releasing.release(Ended(held.how))
+    releasing.release(Ended(held.end("limit")))
 
 
 def _in_slot(held: Supervised, outlet: Outlet) -> Symbol:
@@ -109,10 +108,9 @@ def _at_the_end(held: Supervised, outlet: Outlet, start: float, wall_s: float, r
             held.wait(min(held.clock() + 10 * LOOK_S, ends))
         if held.how is not None or epoch == outlet.epochs - 1:
             break
-    held.end("limit")
-    assert held.how is not None
+    how = held.end("limit")
     said = held.hearing.latest(said)
     releasing.release(Finished(epoch))
     for channel in outlet.channels:
         releasing.release(said.get(channel.name, Invalid()))
-    releasing.release(Ended(held.how))
+    releasing.release(Ended(how))

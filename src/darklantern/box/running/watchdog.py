@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from darklantern.box.confine.bubblewrap import Kernel
 from darklantern.box.running.starting import children
@@ -57,17 +57,30 @@ def gvisor_memory(pids: Iterable[int]) -> int:
     return 0
 
 
-def cpu_of(pids: Iterable[int]) -> float:
-    """Seconds that processes, and those of theirs that ended, have computed."""
-    return sum(_times(pid) for pid in pids) / _TICKS
+class Computed:
+    """Seconds that the processes of a box have computed, those that ended among them."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[int, int], int] = {}
+
+    def by(self, pids: Iterable[int]) -> float:
+        """All of it, now that these are alive.
+
+        A process that was seen counts for good, whoever collects it; one that was not counts with who collected it.
+        """
+        found = [(pid, _times(pid)) for pid in pids]
+        self._seen |= {(pid, times.since): times.own for pid, times in found if times is not None}
+        with_children = sum(times.own + times.children for _, times in found if times is not None)
+        return max(sum(self._seen.values()), with_children) / _TICKS
 
 
 class Looking(threading.Thread):
     """Looks at a box many times a second beside its supervisor, whose ticks wait for no look however slow it is."""
 
-    def __init__(self, first: int, work: Path, most: Together) -> None:
+    def __init__(self, first: int, work: Path | None, most: Together) -> None:
         super().__init__(name=f"watchdog of {first}", daemon=True)
         self._first, self._work, self._most, self._over = first, work, most, threading.Event()
+        self._computed = Computed()
         self.passed: str | None = None
         """the limit that was passed, or why none can be told"""
 
@@ -76,9 +89,10 @@ class Looking(threading.Thread):
             if self._over.wait(LOOK_S):
                 return
             try:
-                self.passed = beyond(self._first, self._work, self._most, look % _DISK_EVERY == 0)
-            except OSError as error:  # what cannot be looked at is not held
-                self.passed = str(error)
+                work = self._work if look % _DISK_EVERY == 0 else None
+                self.passed = beyond(self._first, work, self._most, self._computed)
+            except (OSError, ValueError):  # what cannot be looked at is not held
+                self.passed = "looking"
             if self.passed is not None:
                 return
 
@@ -91,14 +105,14 @@ class Looking(threading.Thread):
         self.join()
 
 
-def beyond(first: int, work: Path, most: Together, look_at_disk: bool) -> str | None:
-    """The limit that a box has passed, None for none."""
+def beyond(first: int, work: Path | None, most: Together, computed: Computed) -> str | None:
+    """The limit that a box has passed, None for none. `work` is a folder to count, where it is time to."""
     pids = children(first)
     if memory_of(pids, most.memory) > most.memory or (most.kernel == "gvisor" and gvisor_memory(pids) > most.memory):
         return "memory"
-    if cpu_of(pids) > most.cpu_s:
+    if computed.by(pids) > most.cpu_s:
         return "cpu"
-    if look_at_disk:
+    if work is not None:
         size, count = amount(work, most.files)
         if size > most.disk:
             return "disk"
@@ -108,21 +122,34 @@ def beyond(first: int, work: Path, most: Together, look_at_disk: bool) -> str | 
 
 
 def _resident(pid: int) -> int:
-    with suppress(OSError, ValueError, IndexError):
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
+    """By any thread: where the first has ended, it tells of no memory."""
+    with suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(OSError, IndexError):
+                if pages := int((thread / "statm").read_bytes().split()[1]):
+                    return pages * _PAGE
     return 0
 
 
 def _shared_out(pid: int) -> int:
-    """Its own pages, and its share of those that it has with others."""
-    with suppress(OSError, ValueError, IndexError):
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
+    """Its own pages, and its share of those that it has with others; all, where that is not told."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_bytes().splitlines():
+            if line.startswith(b"Pss:"):
                 return int(line.split()[1]) * 1024
-    return 0
+    return _resident(pid)
 
 
-def _times(pid: int) -> int:
-    with suppress(OSError, ValueError, IndexError):
-        return sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]))
-    return 0
+class _Times(NamedTuple):
+    own: int
+    children: int
+    """that ended and were collected"""
+    since: int
+    """which tells one process from a later one of the same number"""
+
+
+def _times(pid: int) -> _Times | None:
+    with suppress(OSError, IndexError):  # its name may be any bytes
+        told = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        return _Times(int(told[11]) + int(told[12]), int(told[13]) + int(told[14]), int(told[19]))
+    return None
