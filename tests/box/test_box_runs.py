@@ -125,10 +125,11 @@ def test_what_it_printed_is_sealed_and_charged_by_the_byte(tmp_path: Path) -> No
     assert b"secret" not in (made.folder / "log.age").read_bytes()
     assert unpadded(unseal_bytes(made.folder / "log.age", project_key(given.project))) == b"a secret that was printed\n"
     left = read(given.project)[1].left
-    assert unsealed(made, 8) == b"a secret"
-    assert left - read(given.project)[1].left == price(8) > 64 * MICRO
+    assert unsealed(made, 8) == (b"a secret", price(8, 8))
+    assert left - read(given.project)[1].left == price(8, 8) > 64 * MICRO
     with pytest.raises(BoxError, match="are left"):
         unsealed(made, 8)
+    assert unsealed(made, 2, last=True)[0] == b"d\n"
     with pytest.raises(BoxError, match="expected 1 to"):
         unsealed(made, 0)
 

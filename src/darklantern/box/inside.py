@@ -32,8 +32,9 @@ def send(channel: str, value: float) -> None:
     channels: list[str] = json.loads(names)
     if channel not in channels:
         raise KeyError(f"no channel {channel!r} was declared, there are {', '.join(channels)}")
+    number = float(value.detach() if hasattr(value, "detach") else value)  # a tensor says so of itself
     # As `outlet.frames.FRAME`; that module would bring the whole package along.
-    os.write(int(descriptor), struct.pack("<IId", channels.index(channel), next(_counted) & 0xFFFFFFFF, value))
+    os.write(int(descriptor), struct.pack("<IId", channels.index(channel), next(_counted) & 0xFFFFFFFF, number))
 
 
 def tell(data: bytes) -> None:

@@ -19,6 +19,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from darklantern.box.outlet.pricing import shown
 from darklantern.errors import BoxError, StoreError
 from darklantern.files import cannot_write, write_whole
 from darklantern.locks import take_lock
@@ -81,7 +82,7 @@ class Ledger:
             raise BoxError("the last reservation was not settled", hint="settle it first: one step at a time")
         if microbits > self.balance.left:
             raise BoxError(
-                f"{what} may cost {microbits} micro-bits, and {self.balance.left} are left",
+                f"{what} may cost {shown(microbits)}, and {shown(self.balance.left)} are left",
                 hint="the budget is the project's, over all its runs, and is never raised",
             )
         self._append("reserve", run, what, microbits)
@@ -143,7 +144,7 @@ def opened(folder: Path, budget: int) -> Iterator[Ledger]:
             ledger.balance = Balance(budget=budget)
         elif ledger.balance.budget != budget:
             raise BoxError(
-                f"{folder} has a budget of {ledger.balance.budget} micro-bits, not of {budget}",
+                f"{folder} has a budget of {shown(ledger.balance.budget)}, not of {shown(budget)}",
                 hint="a project keeps its budget; other weights and other data are another project",
             )
         yield ledger

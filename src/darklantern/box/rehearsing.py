@@ -19,6 +19,7 @@ from darklantern.errors import BoxError
 
 NOT_CONFINED = "NOT CONFINED"
 _LOOK_S = 0.05
+_STDERR = 2
 
 
 def rehearse(declared: Declared, show: Callable[[str], None]) -> int:
@@ -41,10 +42,21 @@ def rehearse(declared: Declared, show: Callable[[str], None]) -> int:
                 copies = _copies(declared, spec.tripwire.inputs, Path(made) / "monitor")
                 monitor = _started(spec.tripwire.command, copies, {TELEMETRY: str(telemetry)}, [telemetry])
             program = _started(spec.command, _copies(declared, spec.inputs, Path(made) / "program"), environment, hand)
-            while program.poll() is None:
-                _tell(declared, hearing, show)
+            deadline, said = time.monotonic() + declared.wall_s, 0
+            while program.poll() is None and time.monotonic() < deadline:
+                said += _told(declared, hearing, show)
                 time.sleep(_LOOK_S)
-            _tell(declared, hearing, show)
+            said += _told(declared, hearing, show)
+            if program.poll() is None:
+                program.kill()
+                show(f"{NOT_CONFINED}: it would have been ended at its deadline, after {spec.limits.wall}")
+            room = (
+                f"{spec.outlet.slots} slots show one each"
+                if spec.outlet.mode != "final"
+                else "the last of each channel"
+            )
+            show(f"{NOT_CONFINED}: {said} messages, of which {room}")
+            program.wait()
             if monitor is not None:
                 trips = (
                     "does not trip" if monitor.wait() == 0 else f"trips: its monitor ended with {monitor.returncode}"
@@ -76,6 +88,7 @@ def _started(
             [sys.executable if words[0] == "python" else words[0], *words[1:]],
             cwd=folder / "work",
             env={**os.environ, **environment},
+            stdout=_STDERR,  # what is told of it is apart from what it prints
             pass_fds=hand,
         )
     except OSError as error:
@@ -87,10 +100,14 @@ def _started(
             os.close(each)
 
 
-def _tell(declared: Declared, hearing: Hearing, show: Callable[[str], None]) -> None:
+def _told(declared: Declared, hearing: Hearing, show: Callable[[str], None]) -> int:
+    """How many messages had come; each is shown."""
+    count = 0
     channels = {each.name: each for each in declared.spec.outlet.channels}
     while (came := hearing.one()) is not None:
         told = (
             "invalid" if isinstance(came, Invalid) else f"{came.channel}: {channels[came.channel].meaning(came.symbol)}"
         )
         show(f"{NOT_CONFINED}: {told}")
+        count += 1
+    return count

@@ -53,7 +53,7 @@ def run(declared: Declared, show: Show, told: Begun | None = None, resumed: Run 
     with opened(declared.project, declared.budget) as ledger, own_user(on := rung(spec.kernel)) as user:
         _check_left(spec, ledger)
         _swept(declared.project)
-        made = begun(declared)
+        made, held = begun(declared), None
         try:
             if resumed is not None:
                 unseal_folder(resumed.folder / "volume.age", made.folder / "volume", project_key(declared.project))
@@ -74,6 +74,8 @@ def run(declared: Declared, show: Show, told: Begun | None = None, resumed: Run 
         finally:
             with undisturbed():
                 _put_away(spec, made)
+                if held is None:  # nothing ran in it
+                    remove(made.folder)
 
 
 @contextmanager

@@ -1,8 +1,11 @@
 """The declaration of a box: what runs, what goes in, what may come out, and what it may use. Read from TOML, once."""
 
+import difflib
 import hashlib
 import math
+import re
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated
@@ -11,6 +14,7 @@ import msgspec
 
 from darklantern.box.amounts import seconds, size
 from darklantern.box.confine.bubblewrap import Kernel
+from darklantern.box.outlet.channels import Channel
 from darklantern.box.outlet.plans import Outlet, worst
 from darklantern.box.outlet.pricing import MICRO, shown
 from darklantern.errors import BoxError, StoreError
@@ -115,9 +119,7 @@ def read_spec(path: Path) -> Declared:
     try:
         found = msgspec.convert(tomllib.loads(data.decode()), Spec)
     except (ValueError, RecursionError) as error:  # msgspec's and tomllib's are ValueErrors
-        raise BoxError(
-            f"{path} declares no box: {str(error)[:300]}", hint="docs/box.md has a whole declaration"
-        ) from error
+        raise BoxError(f"{path} declares no box: {str(error)[:300]}", hint=_hint(str(error))) from error
     made = Declared(found, path.absolute().parent)
     _check(path, made)
     return made
@@ -127,11 +129,12 @@ def _check(path: Path, made: Declared) -> None:
     spec = made.spec
     if not (math.isfinite(spec.project.bits) and 0 < spec.project.bits <= 1e9):
         raise BoxError(f"{path}, project.bits: expected a number of bits above 0, got {spec.project.bits}", hint="64.0")
-    for text in (spec.limits.wall, spec.limits.cpu):
-        seconds(text)
-    sizes = (spec.limits.memory, spec.limits.disk, spec.limits.scratch)
-    for text in (*sizes, *((spec.tripwire.memory,) if spec.tripwire else ())):
-        size(text)
+    for name in ("wall", "cpu"):
+        _amount(path, f"limits.{name}", getattr(spec.limits, name), seconds)
+    for name in ("memory", "disk", "scratch"):
+        _amount(path, f"limits.{name}", getattr(spec.limits, name), size)
+    if spec.tripwire is not None:
+        _amount(path, "tripwire.memory", spec.tripwire.memory, size)
     if spec.outlet.mode != "final" and made.slot_s < 0.1:
         raise BoxError(
             f"{path}: {spec.outlet.slots} slots in {spec.limits.wall} are {made.slot_s * 1000:.0f} ms each",
@@ -151,6 +154,25 @@ def _check(path: Path, made: Declared) -> None:
                 f"{path}, inputs.{name}: expected a file or folder beside it, got {given!r}",
                 hint="a path from where the declaration lies",
             )
+
+
+def _amount(path: Path, name: str, text: str, read: Callable[[str], float]) -> None:
+    try:
+        read(text)
+    except BoxError as error:
+        raise BoxError(f"{path}, {name}: {error.message}", hint=error.hint) from error
+
+
+def _hint(error: str) -> str:
+    """The keys that there are, where one was written that is not."""
+    found = re.search(r"unknown field `([^`]*)`(?: - at `\$\.?([a-z.]*))?", error)
+    if found is None:
+        return "docs/box.md has a whole declaration, and what each key can be"
+    kinds: dict[str, type[msgspec.Struct]] = {"project": Project, "limits": Limits, "tripwire": Tripwire}
+    kinds |= {"": Spec, "outlet": Outlet, "outlet.channels": Channel}
+    names = [each.name for each in msgspec.structs.fields(kinds.get(found[2] or "", Spec))]
+    near = difflib.get_close_matches(found[1], names, 1)
+    return (f"did you mean {near[0]}? " if near else "") + f"There are {', '.join(names)}"
 
 
 def _monitors(spec: Spec) -> dict[str, str]:

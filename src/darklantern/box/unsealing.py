@@ -9,15 +9,15 @@ from darklantern.box.sealed import project_key, unseal_bytes
 from darklantern.errors import BoxError
 
 
-def price(count: int) -> int:
-    """What so many bytes cost, in micro-bits: 8 bits each, and which of the shorter lengths it may turn out to be."""
-    return 8 * count * MICRO + choice(count + 1)
+def price(count: int, asked: int) -> int:
+    """Micro-bits that `count` bytes cost where up to `asked` could have come: 8 bits each, and how many they are."""
+    return 8 * count * MICRO + choice(asked + 1)
 
 
-def unsealed(run: Run, count: int) -> bytes:
-    """The first `count` bytes that a run printed; fewer where it printed fewer, for the same price.
+def unsealed(run: Run, count: int, last: bool = False) -> tuple[bytes, int]:
+    """The first or last `count` bytes of what a run printed, fewer where it printed fewer; and what they cost.
 
-    Raises BoxError where the budget does not allow them, and for no bytes; nothing is opened then.
+    Raises BoxError where the budget does not allow all of them, and for no bytes; nothing is opened then.
     """
     if not 0 < count <= LOG_BYTES:
         raise BoxError(f"expected 1 to {LOG_BYTES} bytes, got {count}", hint="8 bits each: ask for few")
@@ -25,8 +25,10 @@ def unsealed(run: Run, count: int) -> bytes:
     head, balance = read(project)
     if not head.lines:
         raise BoxError(f"{project} has no ledger", hint="a run is looked at where it lies, in its project")
+    what = f"up to {count} bytes of what it printed"
     with opened(project, balance.budget) as ledger:
-        cost = price(count)
-        ledger.reserve(run.id, f"{count} bytes of what it printed", cost)
-        ledger.settle(run.id, f"{count} bytes of what it printed", cost)
-        return unpadded(unseal_bytes(run.folder / "log.age", project_key(project)))[:count]
+        ledger.reserve(run.id, what, price(count, count))
+        whole = unpadded(unseal_bytes(run.folder / "log.age", project_key(project)))
+        found = whole[-count:] if last else whole[:count]
+        ledger.settle(run.id, what, cost := price(len(found), count))
+        return found, cost

@@ -42,9 +42,9 @@ def step_line(step: "Released", spec: "Spec") -> str:
     """One step in words, with what it cost."""
     told = {
         "silent": "silence",
-        "invalid": "invalid: no channel's symbol",
+        "invalid": f"{step.channel}: nothing valid" if step.channel else "invalid: no channel's symbol",
         "said": f"{step.channel}: {step.meaning}",
-        "finished": f"finished by epoch {step.symbol}",
+        "finished": f"over at time {(step.symbol or 0) + 1} of {spec.outlet.epochs}",
         "ended": f"ended: {step.how}",
         "closed": "closed: what is left of the budget does not allow another step",
     }[step.what]
@@ -64,9 +64,11 @@ def bits(microbits: int) -> str:
 
 
 def run_in(folder: Path) -> "Run":
-    """The run in a folder. Raises StoreError where there is none."""
-    from darklantern.box.folders import Run
+    """The run in a folder, or the last one of a project. Raises StoreError where there is none."""
+    from darklantern.box.folders import Run, runs
 
+    if earlier := runs(folder):
+        folder = earlier[-1].folder
     if not (folder / "spec.json").is_file():
         raise StoreError(f"{folder} is no run of a box", hint="a folder in PROJECT/runs")
     return Run(folder.resolve())

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from darklantern.box.confine.bubblewrap import Kernel
     from darklantern.box.confine.rungs import Held
     from darklantern.box.folders import Report, Run
-    from darklantern.box.running.releasing import Released
     from darklantern.box.spec import Declared
 
 
@@ -28,6 +27,8 @@ _RUNGS: Final = {
     "B": "a user namespace",
     "G": "root, with a user of its own inside, in gVisor's kernel",
 }
+_CODES: Final = {"ok": 0, "failed": 3, "limit": 4, "tripwire": 5, "closed": 6}
+"""how a run ended → the exit code"""
 
 
 def tell_plan(path: Path, as_json: bool) -> None:
@@ -45,17 +46,20 @@ def tell_plan(path: Path, as_json: bool) -> None:
         return
     for line in _plan_lines(declared):
         tell(line)
-    tell(f"as declared it spends {bits(usual)}, at most {bits(min(most, left))}; {bits(left)} of the budget are left")
+    tell(f"as declared it spends {bits(usual)}, at most {bits(most)}; {bits(left)} of the budget are left")
+    if most > left:
+        tell("the worst case does not fit: where it comes to that, the outlet closes early and the box is destroyed")
     tell(f"rung {rung(spec.kernel)}: `darklantern box doctor` tries it")
 
 
 def run_box(path: Path, resume: Path | None, as_json: bool) -> None:
     """Run, tell each step as it is released, and report."""
     from darklantern.box.folders import Run
+    from darklantern.box.running.releasing import Released
     from darklantern.box.runs import run
     from darklantern.box.spec import read_spec
 
-    declared = read_spec(path)
+    declared, steps = read_spec(path), list[Released]()
     # `box kill` sends it: the supervisor ends as by Ctrl-C, and its box before it.
     for ends in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ends, signal.default_int_handler)
@@ -64,19 +68,28 @@ def run_box(path: Path, resume: Path | None, as_json: bool) -> None:
     def begun(made: "Run", held: "Held") -> None:
         say(f"{made.folder}: rung {held.rung}, {len(held.properties)} properties tried and held; Ctrl-C ends it whole")
 
-    def show(step: "Released") -> None:
+    def show(step: Released) -> None:
+        steps.append(step)
         if not as_json:
             tell(step_line(step, declared.spec))
 
-    found = run(declared, show, begun, Run(resume) if resume else None)
+    try:
+        found = run(declared, show, begun, Run(resume) if resume else None)
+    except KeyboardInterrupt:
+        say("ended by you: `darklantern box report` tells what was spent")
+        raise
     if as_json:
-        tell_json(plain(found))
-        return
-    tell(f"spent {bits(found.microbits)}; {bits(found.left)} of the project's budget are left")
+        tell_json({**plain(found), "released": [plain(each) for each in steps]})
+    else:
+        tell(f"spent {bits(found.microbits)}; {bits(found.left)} of the project's budget are left")
+    if code := _CODES[steps[-1].how or steps[-1].what]:
+        raise typer.Exit(code)
 
 
 def kill_run(project: Path, as_json: bool) -> None:
-    """Ask the supervisor that holds a project's ledger to end."""
+    """Ask the supervisor that holds a project's ledger to end. A run of the project names it as well."""
+    if (project / "spec.json").is_file():
+        project = project.resolve().parent.parent
     if (pid := supervisor(project)) is None:
         raise BoxError(f"no run of {project} goes on", hint="give the project's folder, where its ledger lies")
     os.kill(pid, signal.SIGTERM)
@@ -88,11 +101,16 @@ def kill_run(project: Path, as_json: bool) -> None:
 
 def tell_report(folder: Path, as_json: bool) -> None:
     """A run's report."""
-    found = report_of(run_in(folder))
+    from darklantern.box.running.releasing import read_released
+
+    run = run_in(folder)
+    found = report_of(run)
     if as_json:
         tell_json(plain(found))
         return
-    tell(f"run {found.run} of declaration {found.spec[:16]}, rung {found.rung}")
+    steps = read_released(run.released)
+    tell(f"run {found.run} of declaration {found.spec[:16]}, rung {found.rung}{', broken off' * found.broken_off}")
+    tell(f"{len(steps)} steps, the last: {step_line(steps[-1], run.spec) if steps else 'none'}")
     tell(f"held: {', '.join(found.held)}")
     for each in found.remarks:
         tell(f"mind: {each}")
@@ -112,18 +130,18 @@ def report_of(run: "Run") -> "Report":
         ) from error
 
 
-def unseal_run(folder: Path, count: int, out: Path, as_json: bool) -> None:
-    """The first bytes of what a run printed, charged, into a new file."""
-    from darklantern.box.unsealing import price, unsealed
+def unseal_run(folder: Path, count: int, last: bool, out: Path, as_json: bool) -> None:
+    """The first or last bytes of what a run printed, charged, into a new file."""
+    from darklantern.box.unsealing import unsealed
 
     run = run_in(folder)
     check_new(out)
-    found = unsealed(run, count)
+    found, cost = unsealed(run, count, last)
     hand_out_new(out, found)
     if as_json:
-        tell_json({"file": str(out), "bytes": len(found), "microbits": price(count)})
+        tell_json({"file": str(out), "bytes": len(found), "microbits": cost})
         return
-    tell(f"{out}: {len(found)} bytes, for {bits(price(count))}")
+    tell(f"{out}: {len(found)} bytes, for {bits(cost)}")
 
 
 def tell_rung(kernel: "Kernel", as_json: bool) -> None:
@@ -200,5 +218,12 @@ def _plan_lines(declared: "Declared") -> list[str]:
 def _left(declared: "Declared") -> int:
     from darklantern.box.ledger import read
 
-    head, balance = read(declared.project) if declared.project.exists() else (None, None)
-    return balance.left if head is not None and balance is not None and head.lines else declared.budget
+    if not declared.project.exists():
+        return declared.budget
+    head, balance = read(declared.project)
+    if head.lines and balance.budget != declared.budget:
+        raise BoxError(
+            f"{declared.project} was begun with {bits(balance.budget)}, and {bits(declared.budget)} are declared",
+            hint="a project keeps its budget; other weights and other data are another project",
+        )
+    return balance.left if head.lines else declared.budget

@@ -3,6 +3,7 @@
 import errno
 import os
 import tempfile
+from functools import cache
 
 from darklantern.box.confine import calls
 from darklantern.errors import BoxError
@@ -10,6 +11,7 @@ from darklantern.errors import BoxError
 AF_UNIX = 1
 
 
+@cache
 def program() -> bytes:
     """The filter's BPF program, to be handed to bubblewrap.
 

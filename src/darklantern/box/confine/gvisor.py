@@ -67,6 +67,7 @@ def configuration(given: Confined, command: Sequence[str], handed: int) -> bytes
                 _scratch("/tmp", given.allowed.scratch),
                 _scratch("/dev/shm", given.allowed.scratch),
                 _scratch("/run", 4096),
+                _bound("/dev/zero", "ro"),  # bubblewrap's, which is /dev/null
             ],
             "linux": {
                 "namespaces": [{"type": kind} for kind in ("pid", "network", "ipc", "uts", "mount")],

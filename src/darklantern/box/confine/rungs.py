@@ -75,6 +75,11 @@ def tried(confined: Confined) -> Held:
         script.chmod(0o644)
         found = _printed(replace(confined, inputs=inputs))
     missing = [name for name in probing.PROPERTIES if name not in found]
+    if len(missing) == len(probing.PROPERTIES):
+        raise BoxError(
+            f"nothing runs in a box here: {' '.join(sorted(found))[:300] or 'it said nothing'}",
+            hint="can whoever runs this read the interpreter's folders? One in another's home is not passed on",
+        )
     if missing:
         raise BoxError(
             f"rung {confined.rung} does not hold here: {', '.join(missing)}",

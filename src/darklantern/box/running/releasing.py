@@ -109,7 +109,8 @@ def _released(outlet: Outlet, step: int, symbol: Symbol, cost: int) -> Released:
         case Silent():
             return Released(step=step, what="silent", microbits=cost)
         case Invalid():
-            return Released(step=step, what="invalid", microbits=cost)
+            channel = outlet.channels[step - 1].name if outlet.mode == "final" else None
+            return Released(step=step, what="invalid", channel=channel, microbits=cost)
         case Finished(epoch):
             return Released(step=step, what="finished", symbol=epoch, microbits=cost)
         case Ended(how):

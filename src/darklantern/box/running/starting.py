@@ -5,6 +5,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,13 +19,14 @@ from darklantern.errors import BoxError
 _DIES_S: Final = 10.0
 _GUARD: Final = """
 exec 4<&0 5>&2 2>/dev/null
-(exec 3<"$0"; read -r go <&3 || exit; read -r never <&3; kill -KILL $$) </dev/null &
+(exec 3<"$0"; read -r first <&3 || exit; read -r never <&3; kill -KILL $first $$) </dev/null &
 "$@" <&4 2>&5 4<&- 5>&-
 code=$?
 kill -KILL $!
 exit $code
 """
-"""Around bubblewrap, which dies with it: a shell that kills itself where its lifeline ends after a first line."""
+"""Around bubblewrap, which dies with it: a shell that reads the box's first process from its lifeline, and kills that and
+itself where the lifeline ends. That process may still be on its way to be tied to bubblewrap."""
 
 
 class Running:
@@ -103,7 +105,7 @@ def start(
             os.close(each)
     try:
         box = Running(guard, lifeline, _first(info))
-        os.write(lifeline, b"go\n")
+        os.write(lifeline, b"%d\n" % box.first)
         os.write(open_, b"go\n")
         return box
     except BaseException:
@@ -123,6 +125,8 @@ def _words(
     confined: Confined, command: Sequence[str], told: int, hand: Sequence[int]
 ) -> tuple[list[str], *tuple[int, ...]]:
     """The command line of a rung, and the descriptors that it reads, which the caller closes."""
+    if command[0] == "python":  # not every system has one of that name
+        command = (sys.executable, *command[1:])
     if confined.rung == "G":
         config = as_descriptor(gvisor.configuration(confined, command, len(hand)))
         return gvisor.command_line(confined, config, told, hand), config
