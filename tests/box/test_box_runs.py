@@ -14,7 +14,7 @@ import pytest
 from hypothesis import strategies
 
 from darklantern.box.folders import Run, runs
-from darklantern.box.ledger import LEDGER, opened, read
+from darklantern.box.ledger import HEAD, LEDGER, opened, read
 from darklantern.box.outlet.frames import frame, heard
 from darklantern.box.outlet.pricing import MICRO
 from darklantern.box.outlet.symbols import Invalid, Said
@@ -210,6 +210,28 @@ def test_a_ledger_that_was_altered_lets_nothing_run(tmp_path: Path) -> None:
         ran(given)
     with pytest.raises(BoxError, match="was altered"):
         unsealed(runs(given.project)[-1], 1)
+
+
+def test_a_ledger_that_was_removed_or_set_back_lets_nothing_run(tmp_path: Path) -> None:
+    given = declared(tmp_path, "inside.send('loss', 0.5)", wall="1s")
+    ran(given)
+    files = [given.project / name for name in (LEDGER, HEAD)]
+    before = [each.read_bytes() for each in files]
+    ran(given)
+    for file, data in zip(files, before, strict=True):
+        file.write_bytes(data)
+    with pytest.raises(BoxError, match=r"the report of 2-[0-9a-f]{8} has another line"):
+        ran(given)
+    for file in files:
+        file.unlink()
+    with pytest.raises(BoxError, match="there are runs, and no line tells of them"):
+        ran(given)
+
+
+def test_no_project_lies_where_boxes_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    with pytest.raises(BoxError, match="which every box sees"):
+        ran(declared(tmp_path, ""))
 
 
 @hypothesis.given(strategies.binary(min_size=16, max_size=16))

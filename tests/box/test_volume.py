@@ -97,11 +97,14 @@ def test_links_lead_nowhere_and_names_are_only_names(work: Path, key: Identity) 
     os.link(work / "new\nline\udcff", work / "same")
     (work / "password").symlink_to("/etc/passwd")
     (work / "etc").symlink_to("/etc")
+    (work / "up").symlink_to("../key")
+    (work / "latest").symlink_to("same")
     os.mkfifo(work / "pipe")
     os.utime(work / "same", ns=(2**62, 2**62))
-    assert amount(work, FILES)[1] == 5
+    assert amount(work, FILES)[1] == 7
     _, names = kept(work, key)
-    assert names == ["new\nline\udcff", "same"]
+    assert names == ["latest", "new\nline\udcff", "same"]
+    assert (work.parent / "back" / "latest").readlink() == Path("same")
     assert (work.parent / "back" / "same").read_text() == "mine"
     remove(work)
     assert not work.exists() and Path("/etc/passwd").exists()

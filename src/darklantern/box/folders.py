@@ -10,6 +10,7 @@ volume.age       /box/work, sealed and padded, where the declaration says that i
 """
 
 import hashlib
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from darklantern.box.volume import passable
 from darklantern.errors import BoxError, StoreError
 from darklantern.files import write_whole
 from darklantern.records.exact import Name, Sha256, Value, encode
+
+_NAME = re.compile(r"\d+-[0-9a-f]{8}")
 
 
 class Report(Value, frozen=True, kw_only=True):
@@ -73,6 +76,15 @@ class Run:
         except (OSError, msgspec.DecodeError) as error:
             raise StoreError(f"{self.folder} is no run of a box: {error}", hint="a folder in PROJECT/runs") from error
 
+    def told(self) -> Report:
+        """What is told of it. Raises StoreError for a run that goes on, or whose supervisor was killed."""
+        try:
+            return msgspec.json.decode(self.report.read_bytes(), type=Report)
+        except (OSError, msgspec.DecodeError) as error:
+            raise StoreError(
+                f"{self.folder} has no report: {error}", hint="the run goes on, or its supervisor was killed"
+            ) from error
+
     @property
     def released(self) -> Path:
         return self.folder / "released.jsonl"
@@ -87,7 +99,10 @@ def runs(project: Path) -> tuple[Run, ...]:
     folder = project / "runs"
     found = folder.iterdir() if folder.is_dir() else ()
     return tuple(
-        sorted((Run(each) for each in found if each.is_dir()), key=lambda each: int(each.id.partition("-")[0]))
+        sorted(
+            (Run(each) for each in found if _NAME.fullmatch(each.name) and each.is_dir()),
+            key=lambda each: int(each.id.partition("-")[0]),
+        )
     )
 
 

@@ -69,8 +69,11 @@ class Balance:
 class Ledger:
     """A project's ledger, held by this process. Made by `opened`."""
 
-    def __init__(self, folder: Path, head: Head, balance: Balance, by_run: dict[str, int]) -> None:
+    def __init__(
+        self, folder: Path, head: Head, balance: Balance, by_run: dict[str, int], heads: frozenset[Head]
+    ) -> None:
         self._folder, self.head, self.balance, self._by_run = folder, head, balance, by_run
+        self._heads = heads
         self._pending = 0
 
     def reserve(self, run: str, what: str, microbits: int) -> None:
@@ -104,6 +107,11 @@ class Ledger:
     def of(self, run: str) -> int:
         """What a run has spent, in micro-bits, settled."""
         return self._by_run.get(run, 0)
+
+    def check_copy(self, copy: Head, where: str) -> None:
+        """Raises BoxError where a head that was copied earlier is not one that this ledger had."""
+        if copy not in self._heads:
+            raise _altered(self._folder / LEDGER, f"{where} has another line {copy.lines} of it")
 
     def _append(self, kind: Kind, run: str, what: str, microbits: int) -> None:
         line = Line(previous=self.head.hash, number=self.head.lines, kind=kind, run=run, what=what, microbits=microbits)
@@ -139,6 +147,8 @@ def opened(folder: Path, budget: int) -> Iterator[Ledger]:
     lock = take_lock(folder / "ledger.lock", lambda by: _held(folder, by), _WAIT_S)
     try:
         ledger = _read(folder)
+        if ledger.head.lines == 0 and (folder / "runs").exists():
+            raise _altered(folder / LEDGER, "there are runs, and no line tells of them")
         if ledger.head.lines == 0:
             ledger._append("budget", "project", "the whole budget", budget)
             ledger.balance = Balance(budget=budget)
@@ -147,6 +157,8 @@ def opened(folder: Path, budget: int) -> Iterator[Ledger]:
                 f"{folder} has a budget of {shown(ledger.balance.budget)}, not of {shown(budget)}",
                 hint="a project keeps its budget; other weights and other data are another project",
             )
+        elif _head(folder) != ledger.head:  # a crash came between a line and its head
+            write_whole(folder / HEAD, encode(ledger.head))
         yield ledger
     finally:
         os.close(lock)
@@ -168,6 +180,7 @@ def _read(folder: Path, mend: bool = True) -> Ledger:
     whole, newline, _ = data.rpartition(b"\n")
     head, balance, pending = Head(lines=0, hash=_FIRST), Balance(), 0
     by_run: dict[str, int] = {}
+    heads: list[Head] = []
     known = _head(folder)
     kept = 0
     for number, text in enumerate(whole.split(b"\n") if newline else []):
@@ -181,6 +194,7 @@ def _read(folder: Path, mend: bool = True) -> Ledger:
         if line.kind == "settle":
             by_run[line.run] = by_run.get(line.run, 0) + line.microbits
         head = Head(lines=number + 1, hash=hashlib.sha256(text).hexdigest())
+        heads.append(head)
         if known is not None and known.lines == head.lines and known.hash != head.hash:
             raise _altered(path, f"line {head.lines} is not the one that {HEAD} names")
     if (known is None and head.lines > 1) or (known is not None and not known.lines <= head.lines <= known.lines + 1):
@@ -189,7 +203,7 @@ def _read(folder: Path, mend: bool = True) -> Ledger:
         with path.open("r+b") as file:
             file.truncate(kept)
             os.fsync(file.fileno())
-    return Ledger(folder, head, balance, by_run)
+    return Ledger(folder, head, balance, by_run, frozenset(heads))
 
 
 def _own(name: str, flags: int) -> int:

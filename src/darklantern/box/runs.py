@@ -15,7 +15,7 @@ from darklantern.box.confine.bubblewrap import Allowed, Confined, interpreter
 from darklantern.box.confine.rungs import Held, own_user, remarks, rung, small, tried
 from darklantern.box.folders import Report, Run, begun, copied, inputs_hash, runs, same_lineage
 from darklantern.box.inside import OUTLET, TELEMETRY
-from darklantern.box.ledger import Ledger, opened
+from darklantern.box.ledger import Head, Ledger, opened
 from darklantern.box.outlet.pricing import shown
 from darklantern.box.outlet.transcripts import least
 from darklantern.box.running.hearing import Hearing
@@ -48,9 +48,11 @@ def run(declared: Declared, show: Show, told: Begun | None = None, resumed: Run 
     project goes on. However it ends, nothing of the box lives on, and what was reserved stays spent.
     """
     spec = declared.spec
+    _check_apart(declared.project)
     if resumed is not None:
         same_lineage(declared, resumed)
     with opened(declared.project, declared.budget) as ledger, own_user(on := rung(spec.kernel)) as user:
+        _check_reports(declared.project, ledger)
         _check_left(spec, ledger)
         _swept(declared.project)
         made, held = begun(declared), None
@@ -86,6 +88,21 @@ def undisturbed() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _check_reports(project: Path, ledger: Ledger) -> None:
+    """Every report has a copy of the ledger's head: who cut or exchanged the ledger would have to forge them all."""
+    for each in runs(project):
+        if each.report.exists():
+            report = each.told()
+            ledger.check_copy(Head(lines=report.lines, hash=report.ledger), f"the report of {each.id}")
+
+
+def _check_apart(project: Path) -> None:
+    """A box sees its interpreter's folders: no project lies there."""
+    for each in (*interpreter(), Path("/usr")):
+        if project.resolve().is_relative_to(each):
+            raise BoxError(f"{project} lies in {each}, which every box sees", hint="a folder elsewhere")
 
 
 def _check_left(spec: Spec, ledger: Ledger) -> None:
@@ -153,8 +170,8 @@ def _supervised(declared: Declared, made: Run, held: Held, user: int, ledger: Le
     with _boxes(declared, made, held, user) as (box, monitor, said, printed):
         hearing, log = Hearing(said, spec.outlet.channels), Printed(printed, LOG_BYTES)
         try:
-            with Looking(box.first, work, _together(spec)) as watchdog:
-                supervised = Supervised(box, hearing, log, watchdog, monitor)
+            with Looking(box.first, work, _together(spec)) as watchdog, _monitors(spec, monitor) as its:
+                supervised = Supervised(box, hearing, log, watchdog, monitor, its)
                 supervise(supervised, spec.outlet, declared.wall_s, releasing)
                 return time.monotonic()
         finally:
@@ -249,6 +266,17 @@ def _together(spec: Spec) -> Together:
         files=limits.files,
         kernel=spec.kernel,
     )
+
+
+@contextmanager
+def _monitors(spec: Spec, monitor: Running | None) -> Iterator[Looking | None]:
+    """The watchdog of a tripwire's box."""
+    if spec.tripwire is None or monitor is None:
+        yield None
+        return
+    most = Together(size(spec.tripwire.memory), seconds(spec.limits.cpu), _MONITOR_SCRATCH, 0, spec.kernel)
+    with Looking(monitor.first, None, most) as watchdog:
+        yield watchdog
 
 
 def _own(folder: Path, held: Held, user: int) -> None:

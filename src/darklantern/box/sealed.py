@@ -6,7 +6,7 @@ by accident, and makes every look a line in the ledger.
 
 import io
 import tarfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from darklantern.errors import BoxError, StoreError
@@ -52,7 +52,7 @@ class TooLarge(Exception):
 def seal_folder(folder: Path, path: Path, to: Recipient, room: int) -> None:
     """Write a folder, sealed, as so many bytes whatever is in it. Raises TooLarge where it does not fit.
 
-    Only plain files and folders go along: links and devices are nobody's to follow.
+    Only plain files, folders and links from a folder into itself go along: others are nobody's to follow.
     """
     with replacing(path) as file:
         sink = _Room(Sealing(file, [to]), room)
@@ -101,4 +101,7 @@ def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
     """A second name of a file goes along as such; opening allows no name outside the folder. No times, no owners."""
     member.mtime = member.uid = member.gid = 0
     member.uname = member.gname = ""
+    if member.issym():  # `latest`, which stays inside
+        to = PurePosixPath(member.linkname)
+        return None if to.is_absolute() or ".." in to.parts else member
     return member if member.isfile() or member.isdir() or member.islnk() else None

@@ -25,6 +25,8 @@ def unsealed(run: Run, count: int, last: bool = False) -> tuple[bytes, int]:
     head, balance = read(project)
     if not head.lines:
         raise BoxError(f"{project} has no ledger", hint="a run is looked at where it lies, in its project")
+    if not (run.folder / "log.age").exists():
+        raise BoxError(f"{run.id} left nothing that it printed", hint="it goes on, or its supervisor was killed")
     what = f"up to {count} bytes of what it printed"
     with opened(project, balance.budget) as ledger:
         ledger.reserve(run.id, what, price(count, count))

@@ -12,7 +12,6 @@ from pathlib import Path
 import msgspec
 
 from darklantern.cli.box_viewing import run_in
-from darklantern.cli.boxes import report_of
 from darklantern.cli.handing_out import check_new, hand_out_new
 from darklantern.cli.output import tell, tell_json
 from darklantern.records.assessments import Answer, AnswerSet
@@ -30,7 +29,7 @@ def write_finding(folder: Path, form: Path, as_json: bool) -> None:
     from darklantern.replication import TABLE
 
     run = run_in(folder)
-    report, steps = report_of(run), read_released(run.released)
+    report, steps = run.told(), read_released(run.released)
     released, told, answers = (form.with_suffix(f".{name}.json") for name in ("released", "report", "answers"))
     for each in (form, released, told, answers):
         check_new(each)

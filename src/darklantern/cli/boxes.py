@@ -5,20 +5,18 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 import typer
 
 from darklantern.cli.box_viewing import bits, run_in, step_line, supervisor
 from darklantern.cli.handing_out import check_new, hand_out_new
 from darklantern.cli.library_option import say
 from darklantern.cli.output import tell, tell_json
-from darklantern.errors import BoxError, StoreError
+from darklantern.errors import BoxError
 from darklantern.records.exact import plain
 
 if TYPE_CHECKING:
     from darklantern.box.confine.bubblewrap import Kernel
     from darklantern.box.confine.rungs import Held
-    from darklantern.box.folders import Report, Run
     from darklantern.box.spec import Declared
 
 
@@ -65,7 +63,7 @@ def run_box(path: Path, resume: Path | None, as_json: bool) -> None:
         signal.signal(ends, signal.default_int_handler)
     signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # or Ctrl-Z would leave a box without its supervisor
 
-    def begun(made: "Run", held: "Held") -> None:
+    def begun(made: Run, held: "Held") -> None:
         say(f"{made.folder}: rung {held.rung}, {len(held.properties)} properties tried and held; Ctrl-C ends it whole")
 
     def show(step: Released) -> None:
@@ -104,7 +102,7 @@ def tell_report(folder: Path, as_json: bool) -> None:
     from darklantern.box.running.releasing import read_released
 
     run = run_in(folder)
-    found = report_of(run)
+    found = run.told()
     if as_json:
         tell_json(plain(found))
         return
@@ -116,18 +114,6 @@ def tell_report(folder: Path, as_json: bool) -> None:
         tell(f"mind: {each}")
     tell(f"spent {bits(found.microbits)}; {bits(found.left)} were left")
     tell(f"the ledger had {found.lines} lines then, the last with the hash {found.ledger[:16]}")
-
-
-def report_of(run: "Run") -> "Report":
-    """A run's report. Raises StoreError for a run that goes on, or was ended before its time."""
-    from darklantern.box.folders import Report
-
-    try:
-        return msgspec.json.decode(run.report.read_bytes(), type=Report)
-    except (OSError, msgspec.DecodeError) as error:
-        raise StoreError(
-            f"{run.folder} has no report: {error}", hint="the run goes on, or was ended before its time"
-        ) from error
 
 
 def unseal_run(folder: Path, count: int, last: bool, out: Path, as_json: bool) -> None:

@@ -27,7 +27,7 @@ _X86 = platform.machine() == "x86_64"
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _READ_LEASE = 0
 _NEW = {"user": 0x10000000, "mount": 0x00020000, "net": 0x40000000}
-# ptrace, bpf, perf_event_open, io_uring_setup, keyctl, memfd_create, shmget, setns, clone, clone3, fcntl
+# ptrace, bpf, perf_event_open, io_uring_setup, keyctl, memfd_create, shmget, clone, clone3, fcntl
 _CALLS = (
     dict(
         ptrace=101,
@@ -37,7 +37,6 @@ _CALLS = (
         keyctl=250,
         memfd=319,
         shmget=29,
-        setns=308,
         clone=56,
         clone3=435,
         fcntl=72,
@@ -51,7 +50,6 @@ _CALLS = (
         keyctl=219,
         memfd=279,
         shmget=194,
-        setns=268,
         clone=220,
         clone3=435,
         fcntl=25,
@@ -184,7 +182,12 @@ def kernel_doors(told: Told) -> bool:
         return True
     space = (ctypes.c_char * 256)()
     at = ctypes.addressof(space)
-    return _call("io_uring", 1, at) >= 0 or _call("keyctl", 0, -3, 1) >= 0 or _call("bpf", 0, at, 64) >= 0
+    return (
+        _call("io_uring", 1, at) >= 0
+        or _call("perf", at, 0, -1, -1, 0) >= 0
+        or _call("keyctl", 0, -3, 1) >= 0
+        or _call("bpf", 0, at, 64) >= 0
+    )
 
 
 def shared_memory(told: Told) -> bool:

@@ -14,7 +14,6 @@ MEMORY: Final = [
     "mremap",
     "madvise",
     "msync",
-    "mincore",
     "mlock",
     "munlock",
     "mlock2",
@@ -42,8 +41,6 @@ FILES: Final = [
     "pwrite64",
     "preadv",
     "pwritev",
-    "preadv2",
-    "pwritev2",
     "lseek",
     "stat",
     "fstat",
@@ -76,7 +73,6 @@ FILES: Final = [
     "symlinkat",
     "truncate",
     "ftruncate",
-    "fadvise64",
     "fsync",
     "fdatasync",
     "sync_file_range",
@@ -178,7 +174,6 @@ PROCESSES: Final = [
     "restart_syscall",
     "uname",
     "sysinfo",
-    "personality",
 ]
 """processes of its own namespace; limits can only be lowered"""
 SIGNALS: Final = [
@@ -245,8 +240,8 @@ IOCTLS: Final = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 """TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX; TIOCSTI and all devices' own are refused"""
 PRCTLS: Final = (1, 2, 3, 4, 7, 8, 15, 16, 21, 23, 24, 27, 28, 36, 37, 38, 39, 40, 47, 0x53564D41)
 """names, death signals, dumpability, capabilities given up, no new privileges, memory names"""
-FCNTLS: Final = (0, 1, 2, 3, 4, 1030, 1031, 1032)
-"""F_DUPFD, GETFD, SETFD, GETFL, SETFL, DUPFD_CLOEXEC, SETPIPE_SZ, GETPIPE_SZ. Locks and leases on a file that two boxes
+FCNTLS: Final = (0, 1, 2, 3, 4, 1030, 1032)
+"""F_DUPFD, GETFD, SETFD, GETFL, SETFL, DUPFD_CLOEXEC, GETPIPE_SZ. Locks and leases on a file that two boxes
 see, if only to read it, are seen by both, and by the host"""
 MMAP_KINDS: Final = (0x01, 0x20, 0x00)
 """of MAP_SHARED (1) and MAP_ANONYMOUS (0x20), all but both at once: no limit counts memory that is nobody's own"""

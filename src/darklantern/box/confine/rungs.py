@@ -25,8 +25,8 @@ from darklantern.locks import take_lock
 
 _NEEDS: Final = (("bwrap", "bubblewrap"), ("prlimit", "util-linux"), ("setpriv", "util-linux"))
 """program, and Debian's package of it"""
-_FIRST_USER: Final = 2_000_000
-"""above what systems give to people and containers"""
+_FIRST_USER: Final = 2_100_000_000
+"""above what systems give to people, and to containers: systemd's end at 1,879,048,191"""
 _USERS: Final = 1000
 _PROBES_S: Final = 30.0
 _REMARKS: Final = (

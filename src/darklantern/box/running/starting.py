@@ -25,8 +25,8 @@ code=$?
 kill -KILL $!
 exit $code
 """
-"""Around bubblewrap, which dies with it: a shell that reads the box's first process from its lifeline, and kills that and
-itself where the lifeline ends. That process may still be on its way to be tied to bubblewrap."""
+"""Around bubblewrap, which dies with it: a shell that reads the box's first process from its lifeline, and kills that
+and itself where the lifeline ends. That process may still be on its way to be tied to bubblewrap."""
 
 
 class Running:

@@ -27,6 +27,8 @@ class Supervised:
     watchdog: Looking
     monitor: Running | None = None
     """its tripwire's box"""
+    monitors: Looking | None = None
+    """that one's watchdog"""
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     how: End | None = None
@@ -62,6 +64,8 @@ class Supervised:
 
     def _tripped(self, box_ended: bool) -> bool:
         """A monitor trips by every end but one: with code 0, after the box. One that is gone watches nothing."""
+        if self.monitors is not None and self.monitors.passed is not None:
+            return True
         code = None if self.monitor is None else self.monitor.ended()
         return code is not None and (code != 0 or not box_ended)
 
