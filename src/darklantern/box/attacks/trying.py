@@ -3,7 +3,6 @@
 import json
 import os
 import select
-import shutil
 import socket
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from darklantern.errors import BoxError
 
 Verdict = Literal["held", "broken", "not shown"]
 """not shown: the attack did not work outside either, so that its failure inside says nothing"""
+_PAYLOADS: Final = Path(payloads.__file__).read_bytes()
 _TRIES_S: Final = 60.0
 _SECRET: Final = "a canary that no box may see"
 _ALLOWED: Final = Allowed(memory=2**28, scratch=2**20, processes=24, cpu_s=60, disk=2**22)
@@ -83,22 +83,16 @@ def ground(kernel: Kernel) -> Iterator[Ground]:
         work = _laid_out(folder, user)
         with _services(folder) as told, (folder / "secret").open("rb") as left_open:
             os.set_inheritable(left_open.fileno(), True)
-            python, folders = _interpreter()
-            confined = Confined(on, user, folder / "inputs", work, _ALLOWED, folders)
+            python = _python()
+            confined = Confined(on, user, folder / "inputs", work, _ALLOWED, interpreter())
             if printed_by(*start_printing(confined, [python, "-I", "-S", "-c", "print('runs')"])) != "runs":
                 raise BoxError("nothing runs in a box here", hint="`darklantern box doctor` says why")
             yield Ground(folder, work, confined, python, told, left_open.fileno())
 
 
-def _interpreter() -> tuple[str, tuple[Path, ...]]:
+def _python() -> str:
     """This interpreter, or the system's where whoever runs this may not read its folders."""
-    folders = interpreter()
-    try:
-        for each in folders:
-            os.scandir(each).close()
-    except PermissionError:
-        return "/usr/bin/python3", ()
-    return "python", folders
+    return "python" if os.access(sys.base_prefix, os.R_OK | os.X_OK) else "/usr/bin/python3"
 
 
 def printed_by(box: Running, reading: int, passed: Callable[[], object] = lambda: None) -> str:
@@ -170,7 +164,7 @@ def _laid_out(folder: Path, user: int) -> Path:
         passable(folder / name)
     (folder / "inputs" / "input").write_text("an input")
     script = folder / "inputs" / "payloads.py"
-    shutil.copyfile(payloads.__file__, script)
+    script.write_bytes(_PAYLOADS)
     script.chmod(0o644)
     (folder / "secret").write_text(_SECRET)
     if os.geteuid() == 0:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from darklantern.box import inside
 from darklantern.box.attacks.trying import Tried, ground, here, start_printing, together
 from darklantern.box.confine.bubblewrap import Kernel
 from darklantern.box.ledger import read
@@ -56,17 +57,10 @@ time.sleep(60)
 """
 _BEGIN: Final = """
 import os, struct, sys, time
-from darklantern.box import inside
+import inside
 w = int(os.environ["DARKLANTERN_OUTLET"].split()[0])
 """
-_SUPERVISOR: Final = """
-import sys, time
-from darklantern.box.attacks.trying import ground, start_printing
-with ground("{kernel}") as at:
-    box, reading = start_printing(at.confined, ["sleep", "60"])
-    print(box.first, flush=True)
-    time.sleep(60)
-"""
+_INSIDE: Final = Path(inside.__file__).read_bytes()
 
 
 def whole(kernel: Kernel) -> Iterator[Tried]:
@@ -120,13 +114,7 @@ def _supervisor_killed(kernel: Kernel) -> tuple[bool, bool]:
     left = _killed_and_named(bare)
     outside = _alive(left)
     os.kill(left, signal.SIGKILL)
-    first = _killed_and_named(
-        subprocess.Popen(
-            [sys.executable, "-c", _SUPERVISOR.format(kernel=kernel)],
-            stdout=subprocess.PIPE,
-            env={**os.environ, **_path()},
-        )
-    )
+    first = _left_by_a_supervisor(kernel)
     deadline = time.monotonic() + _SOON_S
     while _alive(first) and time.monotonic() < deadline:
         time.sleep(0.002)
@@ -237,11 +225,12 @@ def _run(
 ) -> tuple[Released, ...]:
     """A whole run of a few lines: what an observer saw of it."""
     (folder / "program.py").write_text(_BEGIN + program)
+    (folder / "inside.py").write_bytes(_INSIDE)
     (folder / "box.toml").write_text(
         textwrap.dedent(f"""
             kernel = "{kernel}"
             command = ["python", "/box/inputs/program.py"]
-            inputs = {{"program.py" = "program.py"}}
+            inputs = {{"program.py" = "program.py", "inside.py" = "inside.py"}}
             project = {{folder = "project", bits = {bits}}}
             limits = {{wall = "{wall}", memory = "1GiB"}}
             [outlet]
@@ -301,6 +290,26 @@ def _processes() -> list[tuple[int, str]]:
     return found
 
 
+def _left_by_a_supervisor(kernel: Kernel) -> int:
+    """The first process of a box whose supervisor was killed."""
+    reading, writing = os.pipe()
+    supervisor = os.fork()
+    if supervisor == 0:
+        try:
+            with ground(kernel) as at:
+                box, _ = start_printing(at.confined, ["sleep", "60"])
+                os.write(writing, b"%d" % box.first)
+                time.sleep(60)
+        finally:
+            os._exit(1)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as told:
+        first = int(os.read(told.fileno(), 32))
+    os.kill(supervisor, signal.SIGKILL)
+    os.waitpid(supervisor, 0)
+    return first
+
+
 def _killed_and_named(process: "subprocess.Popen[bytes]") -> int:
     """The pid that a process names, once that process was killed."""
     assert process.stdout is not None
@@ -316,7 +325,3 @@ def _alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-def _path() -> dict[str, str]:
-    return {"PYTHONPATH": str(Path(__file__).resolve().parents[3])}

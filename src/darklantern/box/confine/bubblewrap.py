@@ -1,5 +1,6 @@
 """A program behind bubblewrap: what it may see, as a command line. Nothing is run here."""
 
+import os
 import resource
 import sys
 from collections.abc import Mapping, Sequence
@@ -48,7 +49,9 @@ class Confined:
 
 
 def interpreter() -> tuple[Path, ...]:
-    """The folders that this interpreter needs, with its packages and this one, each once, none within another."""
+    """The folders that this interpreter needs, with its packages and this one, each once, none within another, and none
+    that whoever runs this may not read.
+    """
     package = Path(__file__).resolve().parents[3]
     wanted = {Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve(), package}
     usr = Path("/usr")
@@ -57,6 +60,7 @@ def interpreter() -> tuple[Path, ...]:
             each
             for each in wanted
             if not each.is_relative_to(usr)
+            and os.access(each, os.R_OK | os.X_OK)
             and not any(each != other and each.is_relative_to(other) for other in wanted)
         )
     )
@@ -95,13 +99,8 @@ def view(given: Confined) -> list[str]:
     """All files that a box has, but those of /proc."""
     return [
         *_system(),
-        *(
-            "--dev",
-            "/dev",
-            "--dev-bind",
-            "/dev/null",
-            "/dev/zero",
-        ),  # which could be mapped as memory that nobody counts
+        # /dev/zero could be mapped as memory that nobody counts.
+        *("--dev", "/dev", "--dev-bind", "/dev/null", "/dev/zero"),
         *_scratch("/dev/shm", given.allowed.scratch),
         *_scratch("/tmp", given.allowed.scratch),
         # After /tmp, in which an interpreter may lie.

@@ -25,6 +25,7 @@ from darklantern.locks import take_lock
 
 _NEEDS: Final = (("bwrap", "bubblewrap"), ("prlimit", "util-linux"), ("setpriv", "util-linux"))
 """program, and Debian's package of it"""
+_PROBES: Final = Path(probing.__file__).read_bytes()
 _FIRST_USER: Final = 2_100_000_000
 """above what systems give to people, and to containers: systemd's end at 1,879,048,191"""
 _USERS: Final = 1000
@@ -71,7 +72,7 @@ def tried(confined: Confined) -> Held:
         inputs = Path(folder)
         inputs.chmod(0o755)
         script = inputs / "probing.py"
-        shutil.copyfile(probing.__file__, script)
+        script.write_bytes(_PROBES)
         script.chmod(0o644)
         found = _printed(replace(confined, inputs=inputs))
     missing = [name for name in probing.PROPERTIES if name not in found]

@@ -17,6 +17,7 @@ from darklantern.box.confine.filters import as_descriptor, program
 from darklantern.errors import BoxError
 
 _DIES_S: Final = 10.0
+_WHY: Final = "`darklantern box doctor` says why"
 _GUARD: Final = """
 exec 4<&0 5>&2 2>/dev/null
 (exec 3<"$0"; read -r first <&3 || exit; read -r never <&3; kill -KILL $first $$) </dev/null &
@@ -108,8 +109,10 @@ def start(
         os.write(lifeline, b"%d\n" % box.first)
         os.write(open_, b"go\n")
         return box
-    except BaseException:
+    except BaseException as error:
         os.close(lifeline)
+        if isinstance(error, OSError):  # its first process is gone, or its gate
+            raise BoxError("bubblewrap ended before the box began", hint=_WHY) from error
         raise
     finally:
         os.close(info)
@@ -149,7 +152,7 @@ def _first(info: int) -> int:
     while b"}" not in data:
         more = os.read(info, 4096)
         if not more:
-            raise BoxError("bubblewrap ended before the box began", hint="`darklantern box doctor` says why")
+            raise BoxError("bubblewrap ended before the box began", hint=_WHY)
         data += more
     return int(json.loads(data)["child-pid"])
 
