@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -79,7 +80,7 @@ class SqliteEngine:
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
         try:
-            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            mode = _write_ahead(connection)
             if mode != "wal":
                 raise StoreError(
                     f"expected a disk on which SQLite can share memory, got journal mode {mode} for {self._path}",
@@ -99,6 +100,19 @@ class SqliteEngine:
             connection.close()
             raise
         return connection
+
+
+def _write_ahead(connection: sqlite3.Connection) -> str:
+    """The journal mode after asking for WAL. Where relays start at once SQLite refuses all but one without waiting."""
+    deadline = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            return str(mode)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 class _Session:
